@@ -1,0 +1,212 @@
+//! The global file and the files of `conf.d`, put together.
+
+use std::collections::BTreeSet;
+
+use crate::assignments::{Environment, parse_assignments};
+use crate::dependencies::{DependencyError, DependencyGraph};
+use crate::name::ScriptName;
+use crate::nearest::nearest;
+use crate::parameters::{self, GlobalParameters, ParameterCause};
+use crate::place::Place;
+use crate::problem::{ConfigProblem, FileCause};
+use crate::settings::{AllSettings, ScriptSettings, SettingsCause, script_variable};
+
+/// A configuration file that was read by the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceText {
+    /// The path, as places show it.
+    pub path: String,
+    /// What is in it.
+    pub text: String,
+}
+
+impl SourceText {
+    /// Returns the bytes of a file as text, or the first one that isn't UTF-8.
+    pub fn from_bytes(path: &str, bytes: &[u8]) -> Result<Self, ConfigProblem> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Self { path: path.to_owned(), text: text.to_owned() }),
+            Err(error) => {
+                let offset = error.valid_up_to();
+                let before = bytes.get(..offset).unwrap_or_default();
+                let lines = before.split(|&b| b == b'\n').count() - 1;
+                let line = before.rsplit(|&b| b == b'\n').next().unwrap_or_default();
+                let in_line = String::from_utf8_lossy(line).chars().count();
+                let counted = |count: usize| u32::try_from(count + 1).unwrap_or(u32::MAX);
+                let place = Place::new(path, counted(lines), counted(in_line));
+                let byte = bytes.get(offset).copied().unwrap_or_default();
+                Err(ConfigProblem::new(Some(place), FileCause::NotUtf8 { byte, offset }))
+            }
+        }
+    }
+}
+
+/// The effective configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    environment: Environment,
+    parameters: GlobalParameters,
+    settings: AllSettings,
+    skipped: Vec<String>,
+    without_settings: ScriptSettings,
+}
+
+impl Configuration {
+    /// Puts files together: the global file first, then those of `conf.d` in the order of
+    /// [`conf_d_order`](crate::conf_d_order). Later files override earlier ones, global parameters
+    /// included (INIT-CFG-01).
+    ///
+    /// A file with anything that isn't read is skipped whole and reported; the others count.
+    /// Which `conf.d` it is depends on the global file alone, so a caller loads that file first,
+    /// asks [`parameters`](Self::parameters) for `config_path`, and then loads all of them.
+    #[must_use]
+    pub fn load(files: &[SourceText]) -> (Self, Vec<ConfigProblem>) {
+        let mut environment = parameters::default_environment();
+        let mut problems = Vec::new();
+        let mut skipped = Vec::new();
+        let mut config_path = None;
+        for file in files {
+            match parse_assignments(&file.path, &file.text, &mut environment) {
+                Ok(warnings) => problems.extend(warnings),
+                Err(errors) => {
+                    problems.extend(errors);
+                    skipped.push(file.path.clone());
+                }
+            }
+            config_path.get_or_insert_with(|| environment.get("CONFIG_PATH").cloned());
+        }
+        if let (Some(Some(chosen)), Some(last)) = (config_path, environment.get("CONFIG_PATH"))
+            && chosen.text != last.text
+        {
+            let cause = ParameterCause::ConfigPathTooLate { text: last.text.clone() };
+            problems.push(ConfigProblem::new(last.place.clone(), cause));
+            environment.set("CONFIG_PATH", chosen.text, chosen.place);
+        }
+        let (mut configuration, found) = Self::from_environment(environment);
+        configuration.skipped = skipped;
+        problems.extend(found);
+        // As somebody reads the files from top to bottom.
+        let file_of = |place: &Place| files.iter().position(|file| *file.path == *place.file);
+        problems
+            .sort_by_key(|problem| problem.place().map(|place| (file_of(place), place.line, place.column)));
+        (configuration, problems)
+    }
+
+    /// Takes the configuration from variables that were evaluated elsewhere.
+    #[must_use]
+    pub fn from_environment(environment: Environment) -> (Self, Vec<ConfigProblem>) {
+        let (parameters, mut problems) = GlobalParameters::read(&environment);
+        let (settings, found) = AllSettings::read(&environment);
+        problems.extend(found);
+        for (name, value) in environment.iter() {
+            let known = parameters::is_parameter(name) || script_variable(name).is_some();
+            // A variable that another one uses is there for that.
+            if known || environment.is_read(name) {
+                continue;
+            }
+            let cause = parameters::unknown_variable(name);
+            problems.push(ConfigProblem::new(value.place.clone(), cause));
+        }
+        let configuration = Self { environment, parameters, settings, ..Self::default() };
+        (configuration, problems)
+    }
+
+    /// Returns the global parameters.
+    #[must_use]
+    pub fn parameters(&self) -> &GlobalParameters {
+        &self.parameters
+    }
+
+    /// Returns the settings of a script; the default for one that the files don't mention.
+    ///
+    /// If its settings are wrong, returns the problems: a script isn't compiled or started with
+    /// half of its options.
+    pub fn settings_of(&self, script: &ScriptName) -> Result<&ScriptSettings, &[ConfigProblem]> {
+        match self.settings.bad.get(script) {
+            Some(problems) => Err(problems),
+            None => Ok(self.settings.good.get(script).unwrap_or(&self.without_settings)),
+        }
+    }
+
+    /// Returns the scripts that the files mention, sorted.
+    #[must_use]
+    pub fn scripts_with_settings(&self) -> BTreeSet<&ScriptName> {
+        self.settings.good.keys().chain(self.settings.bad.keys()).collect()
+    }
+
+    /// Returns where a variable such as `PASSALL` or `foo_OPT` was last assigned; nothing for a
+    /// default and for a variable that isn't set.
+    #[must_use]
+    pub fn origin(&self, variable: &str) -> Option<&Place> {
+        self.environment.get(variable)?.place.as_ref()
+    }
+
+    /// Returns all variables, defaults included.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Returns the paths of the files that were skipped.
+    #[must_use]
+    pub fn skipped_files(&self) -> &[String] {
+        &self.skipped
+    }
+
+    /// Returns who requires whom among the scripts that exist.
+    #[must_use]
+    pub fn dependency_graph(&self, known: &BTreeSet<ScriptName>) -> DependencyGraph {
+        let requirements = |script: &ScriptName| match self.settings_of(script) {
+            Ok(settings) => settings.requires.iter().cloned().collect(),
+            Err(_) => BTreeSet::new(),
+        };
+        let edges = known.iter().map(|script| (script.clone(), requirements(script)));
+        DependencyGraph::new(edges.collect())
+    }
+
+    /// Returns what is wrong between the configuration and the scripts that exist: settings of
+    /// scripts that don't, requirements that don't, and cycles.
+    #[must_use]
+    pub fn check_scripts(&self, known: &BTreeSet<ScriptName>) -> Vec<ConfigProblem> {
+        let mut problems = Vec::new();
+        for (variable, value) in self.environment.iter() {
+            let Some((prefix, suffix)) = script_variable(variable) else { continue };
+            let Ok(script) = prefix.parse::<ScriptName>() else { continue };
+            if !known.contains(&script) {
+                let nearest = nearest(prefix, known.iter().map(ScriptName::as_str))
+                    .map(|name| format!("{name}{suffix}"));
+                let variable = variable.to_owned();
+                let cause = SettingsCause::NoSuchScript { variable, script, nearest };
+                problems.push(ConfigProblem::new(value.place.clone(), cause));
+            }
+        }
+        for error in self.dependency_graph(known).problems() {
+            problems.extend(self.dependency_problems(error));
+        }
+        problems
+    }
+
+    /// One problem for each script to blame, at its `NAME_REQ`.
+    fn dependency_problems(&self, error: DependencyError) -> Vec<ConfigProblem> {
+        let place = |script: &ScriptName| self.origin(&format!("{script}_REQ")).cloned();
+        match error {
+            DependencyError::Missing { requirement, required_by } => required_by
+                .into_iter()
+                .map(|script| {
+                    let place = place(&script);
+                    let requirement = requirement.clone();
+                    let cause = SettingsCause::MissingRequirement { script, requirement };
+                    ConfigProblem::new(place, cause)
+                })
+                .collect(),
+            DependencyError::Cycle { path } => {
+                let place = path.first().and_then(place);
+                vec![ConfigProblem::new(place, SettingsCause::Cycle { path })]
+            }
+            // Only a caller who names scripts gets this one.
+            DependencyError::Unknown { .. } => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! The initscript's configuration: assignments, options, dependencies.
+//!
+//! Text in, values out. This crate starts no process, opens no file and reads no environment
+//! variable, so a configuration means the same on the farm that compiles a script and on the host
+//! that starts it.
+//!
+//! - [`ScriptName`]: what a script may be called.
+//! - [`parse_assignments`]: the part of bash that configuration files use, without running bash.
+//! - [`Configuration`]: the global file and `conf.d`, put together; [`GlobalParameters`] and
+//!   [`ScriptSettings`] are what comes out.
+//! - [`ScriptOptions`]: the options of one script, as argument vectors for `stap` and `staprun`.
+//! - [`DependencyGraph`]: which script starts, waits and stops when.
+//!
+//! Every finding is a [`ConfigProblem`] with an id, a severity, a place and a next step, and a
+//! check returns all of them. The numbers in the comments (INIT-CFG-03 …) name facts about the
+//! original initscript; `docs/compatibility.md` lists where this crate differs from it.
+
+mod assignments;
+mod conf_d;
+mod configuration;
+mod dependencies;
+mod name;
+mod nearest;
+mod options;
+mod parameters;
+mod place;
+mod problem;
+mod selection;
+mod settings;
+
+pub use assignments::{Environment, SyntaxCause, Value, parse_assignments, quote_word, write_assignment};
+pub use conf_d::{ConfDFile, conf_d_file_kind, conf_d_order, conf_d_warning};
+pub use configuration::{Configuration, SourceText};
+pub use dependencies::{Blocked, DependencyError, DependencyGraph, StopRefused};
+pub use name::{MAX_SCRIPT_NAME_LEN, NameError, ScriptName};
+pub use options::{
+    OptionCause, OptionSpec, Recorder, Role, Rotation, RunOptions, STAP_OPTIONS, ScriptOptions, TakesValue,
+};
+pub use parameters::{FALSE_WORDS, GlobalParameters, ParameterCause, TRUE_WORDS};
+pub use place::Place;
+pub use problem::{Cause, ConfigProblem, FileCause, Severity, has_errors};
+pub use selection::{Selection, known_scripts, select_for_stop, select_known, select_to_start};
+pub use settings::{ScriptSettings, ScriptUsers, SettingsCause};

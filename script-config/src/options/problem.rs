@@ -1,0 +1,215 @@
+//! What can be wrong with the options of a script.
+
+use thiserror::Error;
+
+use crate::problem::Severity;
+
+/// Why the options of a script can't be carried out, or what is worth knowing about them.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OptionCause {
+    /// A quote without its end.
+    #[error("quote {quote} in the options {text:?} is never closed")]
+    Unterminated {
+        /// The quote.
+        quote: char,
+        /// The whole value.
+        text: String,
+    },
+    /// The value ends in a backslash.
+    #[error("options {text:?} end in a backslash")]
+    EndsInBackslash {
+        /// The whole value.
+        text: String,
+    },
+    /// No version of `stap` from 4.8 to 5.6 has the option.
+    #[error("stap has no option {option}")]
+    Unknown {
+        /// The option with its dashes.
+        option: String,
+        /// The option that was probably meant.
+        nearest: Option<String>,
+    },
+    /// A long option cut so short that it may mean several.
+    #[error("option {option} may mean {}", .candidates.join(" or "))]
+    Ambiguous {
+        /// The option with its dashes.
+        option: String,
+        /// What it may mean.
+        candidates: Vec<String>,
+    },
+    /// An option without the value that it needs.
+    #[error("option {option} needs a value")]
+    MissingValue {
+        /// The option with its dashes.
+        option: String,
+    },
+    /// A value attached to an option that takes none.
+    #[error("option {option} takes no value, but has {value:?}")]
+    UnexpectedValue {
+        /// The option with its dashes.
+        option: String,
+        /// The value.
+        value: String,
+    },
+    /// An option with which `stap` makes no module.
+    #[error("stap makes no module with {option}: {why}")]
+    NoModule {
+        /// The option with its dashes.
+        option: String,
+        /// What it does instead.
+        why: &'static str,
+    },
+    /// `-s` outside 1 to 4095 (INIT-OPT-08).
+    #[error("buffer size {value:?} of -s isn't a number of megabytes from 1 to 4095")]
+    BufferSize {
+        /// The value.
+        value: String,
+    },
+    /// `-S` that isn't `SIZE` or `SIZE,COUNT`.
+    #[error("value {value:?} of -S isn't SIZE or SIZE,COUNT with SIZE in megabytes from 1")]
+    Rotation {
+        /// The value.
+        value: String,
+    },
+    /// `-x` that isn't a process number.
+    #[error("value {value:?} of -x isn't a process number")]
+    Pid {
+        /// The value.
+        value: String,
+    },
+    /// `-c` with an empty command.
+    #[error("command of -c is empty")]
+    EmptyCommand,
+    /// `-o` with a path that isn't absolute (INIT-OPT-07).
+    #[error("output file {path:?} of -o isn't an absolute path, and its folder is removed after start")]
+    RelativeOutput {
+        /// The path.
+        path: String,
+    },
+    /// `-o` and `-c` (INIT-OPT-06).
+    #[error(
+        "-o {path:?} and -c {command:?} exclude each other: staprun can't start a command in the background"
+    )]
+    OutputWithCommand {
+        /// The output file.
+        path: String,
+        /// The command.
+        command: String,
+    },
+    /// `-S` without `-o` (INIT-OPT-06).
+    #[error("-S {value} needs an output file, and there is no -o")]
+    RotationWithoutOutput {
+        /// The value of `-S`.
+        value: String,
+    },
+    /// `-c` and `-x` (INIT-OPT-06).
+    #[error("-c {command:?} and -x {pid} exclude each other: a script has one target")]
+    CommandWithPid {
+        /// The command.
+        command: String,
+        /// The process number.
+        pid: u32,
+    },
+    /// `--suppress-time-limits` without an earlier `-g`, which `stap` refuses.
+    #[error("--suppress-time-limits needs -g in front of it")]
+    NeedsGuru,
+    /// An option of which a service makes no use.
+    #[error("option {option} is ignored: the service decides this itself")]
+    Ignored {
+        /// The option with its dashes.
+        option: String,
+    },
+    /// An option that acts only on scripts that `stap` runs.
+    #[error("option {option} has no effect: the service runs the module without stap")]
+    NoEffect {
+        /// The option with its dashes.
+        option: String,
+    },
+    /// An option that the last initscript doesn't know (INIT-OPT-02).
+    #[error("the stock initscript can't run this one: it doesn't know {option}")]
+    StockOption {
+        /// The option with its dashes.
+        option: String,
+    },
+    /// A quote or a backslash, which the initscript takes literally (INIT-OPT-03).
+    #[error("the stock initscript can't run this one: it doesn't understand quotes in options")]
+    StockQuotes,
+    /// Arguments of the script, which the initscript puts before the script (INIT-CACHE-08).
+    #[error("the stock initscript can't run this one: it would take {argument:?} for the script")]
+    StockArgument {
+        /// The first argument.
+        argument: String,
+    },
+}
+
+impl OptionCause {
+    pub(crate) fn id(&self) -> &'static str {
+        match self {
+            Self::Unterminated { .. } => "option-unterminated",
+            Self::EndsInBackslash { .. } => "option-ends-in-backslash",
+            Self::Unknown { .. } => "option-unknown",
+            Self::Ambiguous { .. } => "option-ambiguous",
+            Self::MissingValue { .. } => "option-missing-value",
+            Self::UnexpectedValue { .. } => "option-unexpected-value",
+            Self::NoModule { .. } => "option-no-module",
+            Self::BufferSize { .. } => "option-buffer-size",
+            Self::Rotation { .. } => "option-rotation",
+            Self::Pid { .. } => "option-pid",
+            Self::EmptyCommand => "option-empty-command",
+            Self::RelativeOutput { .. } => "option-relative-output",
+            Self::OutputWithCommand { .. } => "option-output-with-command",
+            Self::RotationWithoutOutput { .. } => "option-rotation-without-output",
+            Self::CommandWithPid { .. } => "option-command-with-pid",
+            Self::NeedsGuru => "option-needs-guru",
+            Self::Ignored { .. } => "option-ignored",
+            Self::NoEffect { .. } => "option-no-effect",
+            Self::StockOption { .. } => "stock-option",
+            Self::StockQuotes => "stock-quotes",
+            Self::StockArgument { .. } => "stock-argument",
+        }
+    }
+
+    pub(crate) fn severity(&self) -> Severity {
+        match self {
+            Self::Ignored { .. }
+            | Self::StockOption { .. }
+            | Self::StockQuotes
+            | Self::StockArgument { .. } => Severity::Note,
+            Self::NoEffect { .. } => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
+
+    pub(crate) fn next_step(&self) -> String {
+        match self {
+            Self::Unterminated { quote, .. } => {
+                format!("close it, or write \\{quote} if the character is meant")
+            }
+            Self::EndsInBackslash { .. } => "remove it, or write \\\\ if it is meant".into(),
+            Self::Unknown { nearest: Some(nearest), .. } => format!("did you mean {nearest}?"),
+            Self::Unknown { nearest: None, .. } => "see stap(1) for the options".into(),
+            Self::Ambiguous { candidates, .. } => format!("write {}", candidates.join(" or ")),
+            Self::MissingValue { option } => format!("write {option} VALUE"),
+            Self::UnexpectedValue { option, .. } => format!("write {option} alone"),
+            Self::NoModule { option, .. } => format!("remove {option}"),
+            Self::BufferSize { .. } => "write -s 1 to -s 4095".into(),
+            Self::Rotation { .. } => "write for example -S 10,5".into(),
+            Self::Pid { .. } => "write the number of a process".into(),
+            Self::EmptyCommand => "write -c 'COMMAND', or remove -c".into(),
+            Self::RelativeOutput { path } => {
+                format!("write -o /var/log/{}", path.trim_start_matches(['.', '/']))
+            }
+            Self::OutputWithCommand { .. } => "remove -o or -c".into(),
+            Self::RotationWithoutOutput { .. } => "add -o /absolute/file, or remove -S".into(),
+            Self::CommandWithPid { .. } => "remove -c or -x".into(),
+            Self::NeedsGuru => "write -g --suppress-time-limits".into(),
+            Self::Ignored { option } | Self::NoEffect { option } => {
+                format!("{option} can be removed")
+            }
+            Self::StockOption { .. } | Self::StockQuotes | Self::StockArgument { .. } => {
+                "nothing to do unless stock tools start this script too".into()
+            }
+        }
+    }
+}

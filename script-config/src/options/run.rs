@@ -1,0 +1,153 @@
+//! The options with which `staprun` starts a script.
+
+use serde::Serialize;
+
+use super::command_line::CommandLine;
+use super::problem::OptionCause;
+
+/// Where a script's output is kept. A service always runs a flight recorder (INIT-OPT-05).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recorder {
+    /// In buffers of the kernel, read later with `staprun -A` (`staprun -L`, INIT-OPT-08).
+    #[default]
+    Memory,
+    /// In a file that a background process writes (`staprun -D -o`, INIT-OPT-07).
+    File {
+        /// The absolute path, which may hold `strftime` patterns.
+        output: String,
+    },
+}
+
+/// When the recorder goes on to the next file, and how many files it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Rotation {
+    /// The size at which a file is full, in megabytes.
+    pub size_mb: u32,
+    /// How many files are kept; all of them if nothing is given.
+    pub files: Option<u32>,
+}
+
+/// How a script is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RunOptions {
+    /// `-o`: where the output is kept.
+    pub mode: Recorder,
+    /// `-s`: the buffer in megabytes, 1 to 4095.
+    pub buffer_mb: Option<u32>,
+    /// `-S`: rotation of the output file.
+    pub rotate: Option<Rotation>,
+    /// `-c`: the command to start and to watch.
+    pub command: Option<String>,
+    /// `-x`: the process to watch.
+    pub pid: Option<u32>,
+    /// `--save-uprobes`: the service adds `-uPATH` if a uprobes module was kept (INIT-START-13).
+    pub save_uprobes: bool,
+}
+
+impl RunOptions {
+    /// Returns the arguments for `staprun`, without `-u` and the module.
+    ///
+    /// `-s` of stap is `-b` of staprun; only these options reach it (INIT-OPT section 9.2).
+    #[must_use]
+    pub fn staprun_args(&self) -> Vec<String> {
+        let mut args = Vec::new();
+        match &self.mode {
+            Recorder::Memory => args.push("-L".to_owned()),
+            Recorder::File { output } => {
+                args.extend(["-D".to_owned(), "-o".to_owned(), output.clone()]);
+            }
+        }
+        let mut pair = |option: &str, value: Option<String>| {
+            args.extend(value.map(|value| [option.to_owned(), value]).into_iter().flatten());
+        };
+        let rotation = self.rotate.map(|Rotation { size_mb, files }| match files {
+            Some(files) => format!("{size_mb},{files}"),
+            None => size_mb.to_string(),
+        });
+        pair("-S", rotation);
+        pair("-b", self.buffer_mb.map(|size| size.to_string()));
+        pair("-c", self.command.clone());
+        pair("-x", self.pid.map(|pid| pid.to_string()));
+        args
+    }
+
+    /// Picks the run options from a command line. Of an option given twice the last counts, as
+    /// with `staprun`.
+    pub(super) fn pick(line: &CommandLine, problems: &mut Vec<OptionCause>) -> Self {
+        let mut run = Self::default();
+        for option in &line.options {
+            let outcome = match option.spec.name {
+                "o" => absolute(option.value()).map(|output| run.mode = Recorder::File { output }),
+                "s" => buffer_size(option.value()).map(|size| run.buffer_mb = Some(size)),
+                "S" => rotation(option.value()).map(|rotation| run.rotate = Some(rotation)),
+                "c" => command(option.value()).map(|command| run.command = Some(command)),
+                "x" => pid(option.value()).map(|pid| run.pid = Some(pid)),
+                "save-uprobes" => {
+                    run.save_uprobes = true;
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
+            problems.extend(outcome.err());
+        }
+        problems.extend(run.conflicts(line));
+        run
+    }
+
+    /// What staprun would refuse only at start (INIT-OPT-06).
+    fn conflicts(&self, line: &CommandLine) -> Vec<OptionCause> {
+        let mut conflicts = Vec::new();
+        if let (Recorder::File { output }, Some(command)) = (&self.mode, &self.command) {
+            conflicts.push(OptionCause::OutputWithCommand { path: output.clone(), command: command.clone() });
+        }
+        // By what was given, so that a wrong -o isn't also reported as missing.
+        let given = |name| line.options.iter().rev().find(|option| option.spec.name == name);
+        if let (Some(rotation), None) = (given("S"), given("o")) {
+            let value = rotation.value().to_owned();
+            conflicts.push(OptionCause::RotationWithoutOutput { value });
+        }
+        if let (Some(command), Some(pid)) = (&self.command, self.pid) {
+            conflicts.push(OptionCause::CommandWithPid { command: command.clone(), pid });
+        }
+        conflicts
+    }
+}
+
+fn absolute(path: &str) -> Result<String, OptionCause> {
+    if path.starts_with('/') && !path.ends_with('/') {
+        Ok(path.to_owned())
+    } else {
+        Err(OptionCause::RelativeOutput { path: path.to_owned() })
+    }
+}
+
+/// A decimal number from `least`, without the signs and blanks that C would accept.
+fn number(text: &str, least: u32, most: u32) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|number| digits && (least..=most).contains(number))
+}
+
+fn buffer_size(value: &str) -> Result<u32, OptionCause> {
+    number(value, 1, 4095).ok_or_else(|| OptionCause::BufferSize { value: value.to_owned() })
+}
+
+fn rotation(value: &str) -> Result<Rotation, OptionCause> {
+    let parts = match value.split_once(',') {
+        None => number(value, 1, u32::MAX).map(|size_mb| Rotation { size_mb, files: None }),
+        Some((size, files)) => number(size, 1, u32::MAX)
+            .zip(number(files, 1, u32::MAX))
+            .map(|(size_mb, files)| Rotation { size_mb, files: Some(files) }),
+    };
+    parts.ok_or_else(|| OptionCause::Rotation { value: value.to_owned() })
+}
+
+fn command(value: &str) -> Result<String, OptionCause> {
+    if value.trim().is_empty() { Err(OptionCause::EmptyCommand) } else { Ok(value.to_owned()) }
+}
+
+fn pid(value: &str) -> Result<u32, OptionCause> {
+    /// The kernel's `PID_MAX_LIMIT` on 64-bit machines.
+    const MOST: u32 = 4 * 1024 * 1024;
+    number(value, 1, MOST).ok_or_else(|| OptionCause::Pid { value: value.to_owned() })
+}

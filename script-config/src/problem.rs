@@ -1,0 +1,203 @@
+//! What can be wrong with a configuration, in one shape.
+//!
+//! Checks collect: they return every [`ConfigProblem`] and leave it to the caller what stops him.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::ser::SerializeStruct;
+use thiserror::Error;
+
+use crate::assignments::SyntaxCause;
+use crate::options::OptionCause;
+use crate::parameters::ParameterCause;
+use crate::place::Place;
+use crate::settings::SettingsCause;
+
+/// How much a problem weighs. The order is the weight: an error is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Worth knowing; everything works as written.
+    Note,
+    /// Something was ignored or probably isn't what was meant.
+    Warning,
+    /// What is written can't be carried out.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// One finding about a configuration: what, where, how bad, and what to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{cause}")]
+pub struct ConfigProblem {
+    place: Option<Place>,
+    cause: Cause,
+}
+
+/// The cause of a problem, by the subject it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// A file isn't read, or isn't text.
+    #[error(transparent)]
+    File(#[from] FileCause),
+    /// A file isn't in the subset of bash that is read.
+    #[error(transparent)]
+    Syntax(#[from] SyntaxCause),
+    /// A global parameter has a value that it can't have.
+    #[error(transparent)]
+    Parameter(#[from] ParameterCause),
+    /// A per-script variable other than its options is wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsCause),
+    /// The options of a script can't be carried out.
+    #[error(transparent)]
+    Option(#[from] OptionCause),
+}
+
+/// Why a file of the configuration isn't read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FileCause {
+    /// A regular file of `conf.d` without the suffix `.conf` (INIT-FILE-02).
+    #[error("{path} isn't read, because its name doesn't end in .conf")]
+    WithoutSuffix {
+        /// The file, with its folder.
+        path: String,
+    },
+    /// A file of `conf.d` whose name starts with a dot, which bash's `*` doesn't match.
+    #[error("{path} isn't read, because its name starts with a dot")]
+    Hidden {
+        /// The file, with its folder.
+        path: String,
+        /// The same without the leading dots.
+        visible: String,
+    },
+    /// The file isn't UTF-8.
+    #[error("byte {byte:#04x} at offset {offset} isn't UTF-8")]
+    NotUtf8 {
+        /// The first byte that doesn't fit.
+        byte: u8,
+        /// Its offset in the file.
+        offset: usize,
+    },
+}
+
+impl ConfigProblem {
+    /// Returns a problem at a place, or at none where no file is to blame.
+    #[must_use]
+    pub fn new(place: Option<Place>, cause: impl Into<Cause>) -> Self {
+        Self { place, cause: cause.into() }
+    }
+
+    /// Returns where the problem is.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// Returns what the problem is; its `Display` is the message.
+    #[must_use]
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// Returns the stable name of this kind of problem, such as `config-command`.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match &self.cause {
+            Cause::File(cause) => cause.id(),
+            Cause::Syntax(cause) => cause.id(),
+            Cause::Parameter(cause) => cause.id(),
+            Cause::Settings(cause) => cause.id(),
+            Cause::Option(cause) => cause.id(),
+        }
+    }
+
+    /// Returns how much the problem weighs.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match &self.cause {
+            Cause::File(cause) => cause.severity(),
+            Cause::Syntax(cause) => cause.severity(),
+            Cause::Parameter(cause) => cause.severity(),
+            Cause::Settings(cause) => cause.severity(),
+            Cause::Option(cause) => cause.severity(),
+        }
+    }
+
+    /// Returns what to do about it, as a lower-case fragment.
+    #[must_use]
+    pub fn next_step(&self) -> String {
+        match &self.cause {
+            Cause::File(cause) => cause.next_step(),
+            Cause::Syntax(cause) => cause.next_step(),
+            Cause::Parameter(cause) => cause.next_step(),
+            Cause::Settings(cause) => cause.next_step(),
+            Cause::Option(cause) => cause.next_step(),
+        }
+    }
+
+    /// Returns the problem in two lines: `file:line:column: error: message` and `hint: next step`.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let place = self.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+        format!("{place}{}: {} [{}]\n  hint: {}", self.severity(), self.cause, self.id(), self.next_step())
+    }
+}
+
+impl Serialize for ConfigProblem {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("ConfigProblem", 5)?;
+        fields.serialize_field("id", self.id())?;
+        fields.serialize_field("severity", &self.severity())?;
+        fields.serialize_field("place", &self.place)?;
+        fields.serialize_field("message", &self.cause.to_string())?;
+        fields.serialize_field("hint", &self.next_step())?;
+        fields.end()
+    }
+}
+
+/// Tells whether any of the problems is an error.
+#[must_use]
+pub fn has_errors(problems: &[ConfigProblem]) -> bool {
+    problems.iter().any(|problem| problem.severity() == Severity::Error)
+}
+
+impl FileCause {
+    fn id(&self) -> &'static str {
+        match self {
+            Self::WithoutSuffix { .. } => "conf-d-suffix",
+            Self::Hidden { .. } => "conf-d-hidden",
+            Self::NotUtf8 { .. } => "config-not-utf8",
+        }
+    }
+
+    fn severity(&self) -> Severity {
+        match self {
+            Self::WithoutSuffix { .. } | Self::Hidden { .. } => Severity::Warning,
+            Self::NotUtf8 { .. } => Severity::Error,
+        }
+    }
+
+    fn next_step(&self) -> String {
+        let word = crate::assignments::quote_word;
+        match self {
+            Self::WithoutSuffix { path } => {
+                format!("mv {} {}", word(path), word(&format!("{path}.conf")))
+            }
+            Self::Hidden { path, visible } => format!("mv {} {}", word(path), word(visible)),
+            Self::NotUtf8 { .. } => "save the file as UTF-8".to_owned(),
+        }
+    }
+}
