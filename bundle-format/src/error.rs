@@ -1,0 +1,203 @@
+//! Why bytes aren't a bundle, a bundle isn't trusted, or a draft can't be packed.
+
+use std::io;
+
+use crate::digest::Digest;
+use crate::kernel_id::KernelId;
+use crate::keys::KeyId;
+use crate::names::KernelRelease;
+use crate::strict_json::JsonError;
+
+/// The outer tar isn't as format 1 has it.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerError {
+    /// The magic is missing.
+    #[error("not a bundle: the file does not begin with a `stap-bundle` member")]
+    NotABundle,
+    /// Another major version.
+    #[error("bundle format {found}, this program reads format 1: a newer stap-bundle is needed")]
+    Format {
+        /// What the file says.
+        found: u32,
+    },
+    /// The first member has bytes that format 1 doesn't define.
+    #[error("the `stap-bundle` member is not as format 1 has it")]
+    HeaderBlock,
+    /// A count outside 1 to 16.
+    #[error("{count} signatures, expected 1 to 16")]
+    SignatureCount {
+        /// How many were found.
+        count: usize,
+    },
+    /// Order, repetition or trailing bytes in the `signatures` member.
+    #[error("the `signatures` member is not as format 1 has it")]
+    SignaturesBlock,
+    /// One key, two signatures.
+    #[error("key {key} signed twice")]
+    SignatureTwice {
+        /// Whose.
+        key: KeyId,
+    },
+    /// A size that a ustar header can't hold.
+    #[error("member `{path}` has {len} bytes, at most 8,589,934,591 fit")]
+    MemberTooLarge {
+        /// The member's name.
+        path: String,
+        /// Its size in bytes.
+        len: u64,
+    },
+    /// A name that a ustar header can't hold.
+    #[error("`{path}` is no name for a member")]
+    Path {
+        /// The name.
+        path: String,
+    },
+}
+
+/// Why a bundle was refused, or couldn't be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// The source or the target failed.
+    #[error("{what}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The outer tar.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// The source ended too early.
+    #[error("the bundle ends at byte {offset}, inside {inside}: the copy is incomplete")]
+    Truncated {
+        /// Where the bytes ended.
+        offset: u64,
+        /// What was being read.
+        inside: String,
+    },
+    /// A header differs from the one that must stand there.
+    #[error("at byte {offset} stands no valid header of {expected}")]
+    Header {
+        /// Where.
+        offset: u64,
+        /// What should stand there.
+        expected: String,
+    },
+    /// Padding that isn't zero.
+    #[error("the padding after {member} at byte {offset} is not zero")]
+    Padding {
+        /// After which member.
+        member: String,
+        /// Where.
+        offset: u64,
+    },
+    /// Bytes behind the end mark.
+    #[error("bytes follow the end mark at byte {offset}")]
+    TrailingBytes {
+        /// Where.
+        offset: u64,
+    },
+    /// A member is larger than its limit.
+    #[error("{member} has {len} bytes, at most {limit} are allowed")]
+    OverLimit {
+        /// Which.
+        member: String,
+        /// Its bytes.
+        len: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// No signature by a trusted key.
+    #[error("signed by {}, none of them trusted here", list(signers))]
+    NotTrusted {
+        /// The keys that the bundle names.
+        signers: Vec<KeyId>,
+    },
+    /// Fewer trusted keys than the threshold.
+    #[error("{valid} trusted keys signed, {threshold} are needed")]
+    Threshold {
+        /// Valid signatures by different trusted keys.
+        valid: usize,
+        /// How many are needed.
+        threshold: usize,
+    },
+    /// A trusted key's signature doesn't fit the manifest.
+    #[error(
+        "the signature by trusted key {key} does not fit the manifest: the bundle was changed after signing"
+    )]
+    BadSignature {
+        /// Whose.
+        key: KeyId,
+    },
+    /// A document that isn't strict JSON or lacks fields.
+    #[error("{document} can't be read")]
+    Json {
+        /// Which.
+        document: &'static str,
+        /// Where and why.
+        #[source]
+        source: JsonError,
+    },
+    /// A manifest that contradicts itself or the file.
+    #[error("the manifest is not valid: {problem}")]
+    Manifest {
+        /// What's wrong.
+        problem: String,
+    },
+    /// Something that a reader must understand to be safe.
+    #[error("the bundle needs `{what}`, which this program does not know: a newer stap-bundle is needed")]
+    Critical {
+        /// The entry.
+        what: String,
+    },
+    /// Content that isn't what the manifest says.
+    #[error("{what} is damaged: expected SHA-256 {expected}, found {found}")]
+    Digest {
+        /// Which part.
+        what: String,
+        /// Signed.
+        expected: Digest,
+        /// Computed.
+        found: Digest,
+    },
+    /// A frame that zstd can't decode or that breaks the rules for frames.
+    #[error("{frame} is not a valid frame: {problem}")]
+    Frame {
+        /// Which.
+        frame: String,
+        /// Why.
+        problem: String,
+    },
+    /// A frame's tar isn't the canonical one of its SET.json.
+    #[error("the contents of {frame} are not valid: {problem}")]
+    Set {
+        /// Which.
+        frame: String,
+        /// Why.
+        problem: String,
+    },
+    /// A wanted kernel's frame isn't in the file (a subset).
+    #[error("kernel {release} ({kernel}) is in the manifest but not in this file")]
+    AbsentFrame {
+        /// Release.
+        release: KernelRelease,
+        /// Id.
+        kernel: KernelId,
+    },
+    /// The receiver of verified content refused to go on.
+    #[error("{0}")]
+    Receiver(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn list(keys: &[KeyId]) -> String {
+    let texts: Vec<String> = keys.iter().map(|key| format!("key {}", key.short())).collect();
+    texts.join(", ")
+}
+
+/// Adds what was being done to an I/O error.
+pub(crate) fn io_while(what: &'static str) -> impl FnOnce(io::Error) -> BundleError {
+    move |source| BundleError::Io { what, source }
+}

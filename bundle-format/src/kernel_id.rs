@@ -1,0 +1,84 @@
+//! Which kernel a module is for: five facts, one id (`docs/bundle-spec.md`, "Kernel id").
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Digest, DigestError, FieldHasher};
+use crate::names::{KernelRelease, Machine};
+
+/// The digest over release, machine, `uname -v`, vermagic and the digest of Module.symvers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KernelId(Digest);
+
+impl KernelId {
+    /// Computes the id. An absent fact counts as an empty field; no present one may be empty.
+    #[must_use]
+    pub fn of(
+        release: &KernelRelease,
+        machine: &Machine,
+        uname_v: Option<&str>,
+        vermagic: Option<&str>,
+        symvers: Option<&Digest>,
+    ) -> Self {
+        let symvers: &[u8] = symvers.map_or(&[], |digest| digest.as_bytes());
+        let id = FieldHasher::new()
+            .field(release)
+            .field(machine)
+            .field(uname_v.unwrap_or_default())
+            .field(vermagic.unwrap_or_default())
+            .field(symvers)
+            .finish();
+        Self(id)
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// The first 16 hexadecimal digits: a generation's directory name.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.0.short()
+    }
+}
+
+impl fmt::Display for KernelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for KernelId {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        text.parse().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fact_is_in_the_id() {
+        let release: KernelRelease = "6.12.1".parse().unwrap();
+        let machine: Machine = "x86_64".parse().unwrap();
+        let digest = Digest::of(b"symvers");
+        let ids = [
+            KernelId::of(&release, &machine, None, None, None),
+            KernelId::of(&release, &machine, Some("#1 SMP"), None, None),
+            KernelId::of(&release, &machine, None, Some("#1 SMP"), None),
+            KernelId::of(&release, &machine, None, None, Some(&digest)),
+            KernelId::of(&"6.12.2".parse().unwrap(), &machine, None, None, None),
+            KernelId::of(&release, &"aarch64".parse().unwrap(), None, None, None),
+        ];
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+    }
+}

@@ -1,0 +1,207 @@
+//! Public keys, signatures and the message that is signed (`docs/bundle-spec.md`, "Signatures").
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ed25519_dalek::VerifyingKey;
+use ed25519_dalek::pkcs8::{DecodePublicKey, EncodePublicKey, spki::der::pem::LineEnding};
+
+use crate::digest::Digest;
+
+/// What a signed document is; part of the signed bytes, so that no signature serves two purposes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A bundle's manifest.
+    Manifest,
+}
+
+impl Role {
+    /// The payload type of the pre-authentication encoding.
+    #[must_use]
+    pub const fn payload_type(self) -> &'static str {
+        match self {
+            Self::Manifest => "application/vnd.stap-bundle.manifest.v1+json",
+        }
+    }
+
+    /// The bytes that are signed for `body` in this role: the pre-authentication encoding of DSSE v1.
+    #[must_use]
+    pub fn signed_message(self, body: &[u8]) -> Vec<u8> {
+        let kind = self.payload_type();
+        let mut message = format!("DSSEv1 {} {kind} {} ", kind.len(), body.len()).into_bytes();
+        message.extend_from_slice(body);
+        message
+    }
+}
+
+/// The SHA-256 of a key's SPKI DER, whole.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Digest);
+
+impl KeyId {
+    /// The id with these 32 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Digest::from_bytes(bytes))
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// The first 16 hexadecimal digits, for lists that people read.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.0.short()
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyId({})", self.0)
+    }
+}
+
+/// An Ed25519 public key that isn't of low order.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    key: VerifyingKey,
+    id: KeyId,
+}
+
+/// Text that isn't a usable public key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Not SPKI PEM of an Ed25519 key.
+    #[error("not an Ed25519 public key in PEM (`-----BEGIN PUBLIC KEY-----`): {0}")]
+    NotPem(String),
+    /// A point of low order verifies signatures that nobody made.
+    #[error("the key is of low order and proves nothing")]
+    LowOrder,
+    /// The point can't be encoded.
+    #[error("the key can't be encoded as SPKI")]
+    Encode,
+}
+
+impl PublicKey {
+    /// Reads a key from SPKI PEM, as `openssl pkey -pubout` writes it.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        let key = VerifyingKey::from_public_key_pem(pem.trim_start())
+            .map_err(|error| KeyError::NotPem(error.to_string()))?;
+        Self::from_verifying_key(key)
+    }
+
+    /// Takes a decoded key.
+    pub fn from_verifying_key(key: VerifyingKey) -> Result<Self, KeyError> {
+        if key.is_weak() {
+            return Err(KeyError::LowOrder);
+        }
+        let der = key.to_public_key_der().map_err(|_| KeyError::Encode)?;
+        Ok(Self { key, id: KeyId(Digest::of(der.as_bytes())) })
+    }
+
+    /// The key as SPKI PEM with a final newline.
+    pub fn to_pem(&self) -> Result<String, KeyError> {
+        self.key.to_public_key_pem(LineEnding::LF).map_err(|_| KeyError::Encode)
+    }
+
+    /// The key's id.
+    #[must_use]
+    pub const fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Whether `signature` is this key's over `message`, by the strict rules of RFC 8032.
+    #[must_use]
+    pub fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        let signature = ed25519_dalek::Signature::from_bytes(signature);
+        self.key.verify_strict(message, &signature).is_ok()
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.id)
+    }
+}
+
+/// Keys of which `threshold` must have signed.
+#[derive(Debug, Clone)]
+pub struct TrustedKeys {
+    keys: BTreeMap<KeyId, PublicKey>,
+    threshold: usize,
+}
+
+impl TrustedKeys {
+    /// Any one of `keys` is enough, as for a pin without a root.
+    #[must_use]
+    pub fn any_of(keys: impl IntoIterator<Item = PublicKey>) -> Self {
+        let keys = keys.into_iter().map(|key| (key.id(), key)).collect();
+        Self { keys, threshold: 1 }
+    }
+
+    /// How many different keys must have signed.
+    #[must_use]
+    pub const fn threshold(&self) -> usize {
+        self.threshold
+    }
+
+    /// The key with this id.
+    #[must_use]
+    pub fn get(&self, id: &KeyId) -> Option<&PublicKey> {
+        self.keys.get(id)
+    }
+
+    /// All keys, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
+        self.keys.values()
+    }
+
+    /// Whether there is no key at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signed_message_is_the_dsse_encoding() {
+        let expected = b"DSSEv1 44 application/vnd.stap-bundle.manifest.v1+json 2 {}";
+        assert_eq!(Role::Manifest.signed_message(b"{}"), expected);
+    }
+
+    #[test]
+    fn a_key_id_is_the_hash_of_the_spki_der() {
+        // RFC 8410, section 10.1, and `openssl pkey -pubin -outform DER | sha256sum` of it.
+        let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+        let key = PublicKey::from_pem(pem).unwrap();
+        assert_eq!(key.to_pem().unwrap(), pem);
+        assert_eq!(key.id().to_string().len(), 64);
+    }
+
+    #[test]
+    fn low_order_points_are_refused() {
+        let mut identity = [0u8; 32];
+        identity[0] = 1;
+        let key = VerifyingKey::from_bytes(&identity).unwrap();
+        assert_eq!(PublicKey::from_verifying_key(key).unwrap_err(), KeyError::LowOrder);
+    }
+
+    #[test]
+    fn text_that_is_no_key_says_what_was_expected() {
+        let error = PublicKey::from_pem("hello").unwrap_err().to_string();
+        assert!(error.contains("BEGIN PUBLIC KEY"), "{error}");
+    }
+}

@@ -1,0 +1,42 @@
+//! What a bundle is: one file, signed once, that any number of hosts can prove and unpack.
+//!
+//! `docs/bundle-spec.md` is normative; this crate carries it out. It starts no process, reads no clock
+//! and touches no path: bytes in, verified content out, and back.
+//!
+//! Life of a bundle: [`BundleDraft`] → [`UnsignedBundle`] → [`SignedBundle`] → bytes → [`RawBundle`] →
+//! [`VerifiedBundle`] → [`VerifiedSet`]. There is no other way through.
+
+mod container;
+mod digest;
+mod draft;
+mod error;
+mod frame;
+mod kernel_id;
+mod keys;
+pub mod limits;
+mod manifest;
+mod manifest_check;
+mod names;
+mod reader;
+mod set;
+mod source;
+mod strict_json;
+mod writer;
+
+pub use container::{BundleKind, SignatureEntry};
+pub use digest::{Digest, DigestError, FieldHasher, HashingWriter};
+pub use draft::{BundleDraft, KernelDraft, ModuleBytes, ModuleDraft};
+pub use error::{BundleError, ContainerError};
+pub use kernel_id::KernelId;
+pub use keys::{KeyError, KeyId, PublicKey, Role, TrustedKeys};
+pub use manifest::{
+    BundleId, Extra, Frame, FrameOf, Kernel, Manifest, RedCell, RootsRecord, ScriptRecord, Toolchain,
+};
+pub use names::{BundleName, BundleVersion, KernelRelease, Machine, NameError, ScriptName, ScriptNameError};
+pub use reader::{Extent, Present, RawBundle, Receive, UnverifiedManifest, VerifiedBundle};
+pub use set::{
+    FileRecord, ModuleRecord, SET_NAME, SetDocument, Trailer, VerifiedModule, VerifiedSet, read_set,
+};
+pub use source::{Source, Stream};
+pub use strict_json::JsonError;
+pub use writer::{FramePacked, SignedBundle, UnsignedBundle};

@@ -1,0 +1,38 @@
+//! Every limit of the format in one place, each with its reason (`docs/bundle-spec.md`, "Limits").
+
+/// Length of a tar header block, in bytes (POSIX ustar).
+pub const BLOCK: usize = 512;
+/// Length of the end mark: two zero blocks, in bytes (POSIX ustar).
+pub const END_MARK: usize = 2 * BLOCK;
+/// Most signatures in a bundle: enough for any k of n that people run, and a constant-size member.
+pub const MAX_SIGNATURES: usize = 16;
+/// Most bytes of the `roots` member: 1,024 root documents of 1 KiB each.
+pub const MAX_ROOTS: u64 = 1 << 20;
+/// Most bytes of `manifest.json`: 300 kernels x 50 scripts take less than 1 MiB.
+pub const MAX_MANIFEST: u64 = 4 << 20;
+/// Deepest nesting of JSON; the manifest itself needs five.
+pub const MAX_JSON_DEPTH: usize = 8;
+/// Most bytes of any member: what the 11 octal digits of a ustar size field hold.
+pub const MAX_MEMBER: u64 = (1 << 33) - 1;
+/// Most bytes of one frame's plain tar; a larger kernel gets several frames.
+pub const MAX_PLAIN_FRAME: u64 = 32 << 20;
+/// Most bytes of a reference and a frame that uses it, together: both are in memory while it is decoded.
+pub const MAX_REFERENCE_AND_FRAME: u64 = 1 << 26;
+/// Largest zstd window, as a power of two; what `zstd -d --long=27` takes.
+pub const MAX_WINDOW_LOG: u32 = 27;
+/// Most frames in a bundle: what the four digits of a member's name hold.
+pub const MAX_FRAMES: usize = 10_000;
+/// Longest chain of references: a frame, its reference, and that one's reference.
+pub const MAX_REFERENCE_DEPTH: usize = 2;
+/// Most scripts of a bundle; a limit on memory, far above use.
+pub const MAX_SCRIPTS: usize = 10_000;
+/// Most extras of a bundle.
+pub const MAX_EXTRAS: usize = 64;
+/// Most bytes of free text fields (reasons, version strings, options) of a manifest.
+pub const MAX_TEXT: usize = 4096;
+/// Bytes of zstd's own framing that an incompressible frame may add: the bound that zstd documents
+/// (`ZSTD_COMPRESSBOUND`) is `len + len / 256 + 64` beyond 128 KiB; below it, a little more.
+#[must_use]
+pub const fn max_compressed(plain: u64) -> u64 {
+    plain + plain / 256 + 1024
+}

@@ -1,0 +1,288 @@
+//! `manifest.json`: the signed account of all that a bundle holds (`docs/bundle-spec.md`, "Manifest").
+//!
+//! These are the shapes on the wire. Unknown fields are ignored unless `critical` names them. What
+//! must hold between the fields is checked in [`crate::manifest_check`], once, before anything uses them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::{BundleKind, FORMAT, frame_name};
+use crate::digest::{Digest, FieldHasher};
+use crate::kernel_id::KernelId;
+use crate::names::{BundleName, BundleVersion, KernelRelease, Machine, ScriptName};
+
+/// The SHA-256 of the raw manifest: what names a bundle. Signatures and absent frames don't change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BundleId(Digest);
+
+impl BundleId {
+    /// The id of the bundle with this raw manifest.
+    #[must_use]
+    pub fn of_manifest(raw: &[u8]) -> Self {
+        Self(Digest::of(raw))
+    }
+
+    /// The first 16 hexadecimal digits, for people.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.0.short()
+    }
+}
+
+impl fmt::Display for BundleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The whole document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Major version of the format; 1.
+    pub format: u32,
+    /// Smallest minor version of the format that a reader must know.
+    pub minimum_reader: u32,
+    /// Full or delta; equals the first member.
+    pub kind: BundleKind,
+    /// The bundle's name.
+    pub name: BundleName,
+    /// The version for people.
+    pub version: BundleVersion,
+    /// Orders the bundles of a name, within an epoch.
+    pub serial: u64,
+    /// Raised only by a root; orders before the serial.
+    pub epoch: u64,
+    /// Seconds since 1970: `SOURCE_DATE_EPOCH` or the newest input's time, never the clock.
+    pub created: u64,
+    /// Seconds since 1970 after which an install is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_before: Option<u64>,
+    /// What a reader must understand; an unknown entry is refused.
+    pub critical: Vec<String>,
+    /// The `roots` member.
+    pub roots: RootsRecord,
+    /// Members between the manifest and the frames, in their order.
+    pub extras: Vec<Extra>,
+    /// All scripts, by name.
+    pub scripts: Vec<ScriptRecord>,
+    /// What compiled them.
+    pub toolchains: Vec<Toolchain>,
+    /// All kernels, by id.
+    pub kernels: Vec<Kernel>,
+    /// [`Manifest::content_digest`].
+    pub content: Digest,
+}
+
+/// The `roots` member: which root documents travel along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootsRecord {
+    /// Version of the first root; 0 without roots.
+    pub first: u64,
+    /// Version of the last root; 0 without roots.
+    pub last: u64,
+    /// Bytes of the member.
+    pub size: u64,
+    /// Digest of the member.
+    pub sha256: Digest,
+}
+
+/// A member between the manifest and the frames.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extra {
+    /// The member's name.
+    pub name: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Its digest.
+    pub sha256: Digest,
+}
+
+/// One script and how it is compiled and run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptRecord {
+    /// The name, of the module too.
+    pub name: ScriptName,
+    /// Digest of the script's text.
+    pub source_sha256: Digest,
+    /// `NAME_OPT` as it stood in the configuration, after expansion.
+    pub options: String,
+    /// Compile arguments, in the order given to `stap`.
+    pub compile: Vec<String>,
+    /// Arguments of the script, after its file name.
+    pub arguments: Vec<String>,
+    /// Run arguments for `staprun`.
+    pub run: Vec<String>,
+    /// Last line of the initscript's `.opts` file (INIT-CACHE-03).
+    pub opts_line: String,
+    /// Scripts that must run before this one, by name.
+    pub requires: Vec<ScriptName>,
+    /// Who besides root may start it: groups, by name.
+    pub users: Vec<String>,
+}
+
+/// What compiled modules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Toolchain {
+    /// What `stap --version` calls its version.
+    pub stap: String,
+    /// First line of `gcc --version`.
+    pub compiler: String,
+    /// Digest over the stap binary, runtime, tapsets and compiler.
+    pub digest: Digest,
+}
+
+/// One kernel, its frames and its red cells. The scripts that aren't red are green.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// [`KernelId::of`] the five facts below.
+    pub id: KernelId,
+    /// What `uname -r` prints.
+    pub release: KernelRelease,
+    /// What `uname -m` prints.
+    pub machine: Machine,
+    /// What `uname -v` prints, if the build tree tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uname_v: Option<String>,
+    /// The modules' common vermagic; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vermagic: Option<String>,
+    /// Digest of the build tree's Module.symvers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symvers_sha256: Option<Digest>,
+    /// Index in `toolchains`.
+    pub toolchain: usize,
+    /// Its frames, by index.
+    pub frames: Vec<Frame>,
+    /// Its red cells, by script.
+    pub red: Vec<RedCell>,
+}
+
+impl Kernel {
+    /// The id that the five facts give.
+    #[must_use]
+    pub fn computed_id(&self) -> KernelId {
+        KernelId::of(
+            &self.release,
+            &self.machine,
+            self.uname_v.as_deref(),
+            self.vermagic.as_deref(),
+            self.symvers_sha256.as_ref(),
+        )
+    }
+
+    /// Whether the script `name` has a module for this kernel.
+    #[must_use]
+    pub fn is_green(&self, name: &ScriptName) -> bool {
+        self.red.iter().all(|cell| cell.script != *name)
+    }
+}
+
+/// One zstd frame: the canonical tar of a SET.json and its modules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// Position among all frames of the bundle.
+    pub index: usize,
+    /// Frame whose plain tar is the dictionary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<usize>,
+    /// Compressed bytes.
+    pub size: u64,
+    /// Digest of the compressed bytes.
+    pub sha256: Digest,
+    /// Bytes of the plain tar.
+    pub plain_size: u64,
+    /// Digest of the plain tar.
+    pub plain_sha256: Digest,
+    /// Digest of its SET.json.
+    pub set_sha256: Digest,
+}
+
+/// A job that failed and is recorded as such.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedCell {
+    /// Which script.
+    pub script: ScriptName,
+    /// The normalised reason.
+    pub reason: String,
+}
+
+/// A frame with the kernel it belongs to and the name of its member.
+#[derive(Debug, Clone)]
+pub struct FrameOf<'a> {
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// The frame.
+    pub frame: &'a Frame,
+    /// The member's name.
+    pub member: String,
+}
+
+impl Manifest {
+    /// All frames in the order of the file.
+    #[must_use]
+    pub fn frames(&self) -> Vec<FrameOf<'_>> {
+        let mut frames: Vec<FrameOf<'_>> = self
+            .kernels
+            .iter()
+            .flat_map(|kernel| {
+                kernel.frames.iter().map(move |frame| FrameOf {
+                    kernel,
+                    frame,
+                    member: frame_name(frame.index, &kernel.release),
+                })
+            })
+            .collect();
+        frames.sort_by_key(|of| of.frame.index);
+        frames
+    }
+
+    /// The script of this name.
+    #[must_use]
+    pub fn script(&self, name: &ScriptName) -> Option<&ScriptRecord> {
+        self.scripts.iter().find(|script| script.name == *name)
+    }
+
+    /// The kernels in the natural order of their releases, for lists.
+    #[must_use]
+    pub fn kernels_by_release(&self) -> Vec<&Kernel> {
+        let mut kernels: Vec<&Kernel> = self.kernels.iter().collect();
+        kernels.sort_by(|a, b| a.release.cmp(&b.release).then(a.id.cmp(&b.id)));
+        kernels
+    }
+
+    /// What the bundle is about: scripts, options and modules, whatever file carries them. Equal for a
+    /// full bundle, a subset and a delta of the same things.
+    #[must_use]
+    pub fn content_digest(&self) -> Digest {
+        let mut hash = FieldHasher::new().field("stap-bundle content 1");
+        hash = hash.field((self.scripts.len() as u64).to_be_bytes());
+        for script in &self.scripts {
+            let users = script.users.iter();
+            hash = hash
+                .field(script.name.as_str())
+                .field(script.source_sha256.as_bytes())
+                .field(&script.options)
+                .list(script.compile.iter())
+                .list(script.arguments.iter())
+                .list(script.run.iter())
+                .field(&script.opts_line)
+                .list(script.requires.iter().map(ScriptName::as_str))
+                .list(users);
+        }
+        hash = hash.field((self.kernels.len() as u64).to_be_bytes());
+        for kernel in &self.kernels {
+            let mut sets: Vec<&Digest> = kernel.frames.iter().map(|frame| &frame.set_sha256).collect();
+            sets.sort();
+            hash = hash.field(kernel.id.as_bytes()).list(sets.into_iter().map(Digest::as_bytes));
+        }
+        hash.finish()
+    }
+
+    /// The version of the format that this crate writes.
+    #[must_use]
+    pub const fn written_format() -> u32 {
+        FORMAT
+    }
+}

@@ -1,0 +1,394 @@
+//! From bytes to verified content. [`RawBundle`] knows signatures and raw bytes; only
+//! [`RawBundle::verify`] parses the manifest, and only the [`VerifiedBundle`] it gives has content.
+//!
+//! One pass, front to back: a pipe is as good as a file. Every header is computed and compared, every
+//! frame is hashed before it is decoded, and the end mark must end the bytes. A receiver must show
+//! nothing to anyone before [`VerifiedBundle::read_content`] has returned.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::container::{
+    BundleKind, HEADER_NAME, MANIFEST_NAME, ROOTS_NAME, SIGNATURES_LEN, SIGNATURES_NAME, SignatureEntry,
+    member_header, member_span, read_header_block, read_signatures_block,
+};
+use crate::digest::Digest;
+use crate::error::{BundleError, ContainerError};
+use crate::frame::decompress;
+use crate::kernel_id::KernelId;
+use crate::keys::{KeyId, Role, TrustedKeys};
+use crate::limits::{BLOCK, END_MARK, MAX_MANIFEST, MAX_ROOTS};
+use crate::manifest::{BundleId, FrameOf, Kernel, Manifest};
+use crate::manifest_check;
+use crate::names::ScriptName;
+use crate::set::VerifiedSet;
+use crate::source::{MemberReader, Source};
+use crate::strict_json;
+
+/// The first four members, unverified.
+#[derive(Debug)]
+pub struct RawBundle<S> {
+    kind: BundleKind,
+    signatures: Vec<SignatureEntry>,
+    roots: Vec<u8>,
+    manifest: Vec<u8>,
+    reader: MemberReader<S>,
+}
+
+/// What the manifest says if you believe it: for showing, never for acting.
+#[derive(Debug)]
+pub struct UnverifiedManifest(pub Manifest);
+
+impl<S: Source> RawBundle<S> {
+    /// Reads up to the manifest.
+    pub fn read(source: S) -> Result<Self, BundleError> {
+        let mut reader = MemberReader::new(source);
+        // Anything that isn't a bundle fails here, in its first block, with words for that.
+        let not_a_bundle = |_| BundleError::Container(ContainerError::NotABundle);
+        reader.header(HEADER_NAME, BLOCK as u64).map_err(not_a_bundle)?;
+        let kind = read_header_block(&reader.block(HEADER_NAME)?)?;
+        let signatures = reader.member(SIGNATURES_NAME, SIGNATURES_LEN as u64)?;
+        let signatures = read_signatures_block(&signatures)?;
+        let roots = reader.sized_member(ROOTS_NAME, MAX_ROOTS)?;
+        let manifest = reader.sized_member(MANIFEST_NAME, MAX_MANIFEST)?;
+        Ok(Self { kind, signatures, roots, manifest, reader })
+    }
+
+    /// The keys that claim to have signed.
+    #[must_use]
+    pub fn claimed_signers(&self) -> Vec<KeyId> {
+        self.signatures.iter().map(|entry| entry.key).collect()
+    }
+
+    /// Bytes of the raw manifest.
+    #[must_use]
+    pub fn manifest_len(&self) -> usize {
+        self.manifest.len()
+    }
+
+    /// The id that the bundle has if its signatures hold.
+    #[must_use]
+    pub fn claimed_id(&self) -> BundleId {
+        BundleId::of_manifest(&self.manifest)
+    }
+
+    /// Parses the manifest without any proof of who wrote it.
+    pub fn unverified_manifest(&self) -> Result<UnverifiedManifest, BundleError> {
+        self.parse_manifest().map(UnverifiedManifest)
+    }
+
+    /// Checks the signatures over the raw manifest, then reads it.
+    ///
+    /// Every signature by a trusted key must hold, also beyond the threshold; one by a key that isn't
+    /// trusted here is neither counted nor checked.
+    pub fn verify(self, trusted: &TrustedKeys) -> Result<VerifiedBundle<S>, BundleError> {
+        let message = Role::Manifest.signed_message(&self.manifest);
+        let mut signers = Vec::new();
+        for entry in &self.signatures {
+            let Some(key) = trusted.get(&entry.key) else { continue };
+            if !key.verifies(&message, &entry.signature) {
+                return Err(BundleError::BadSignature { key: entry.key });
+            }
+            signers.push(entry.key);
+        }
+        if signers.is_empty() {
+            return Err(BundleError::NotTrusted { signers: self.claimed_signers() });
+        }
+        if signers.len() < trusted.threshold() {
+            return Err(BundleError::Threshold { valid: signers.len(), threshold: trusted.threshold() });
+        }
+        let manifest = self.parse_manifest()?;
+        let id = self.claimed_id();
+        Ok(VerifiedBundle { id, signers, manifest, reader: self.reader })
+    }
+
+    fn parse_manifest(&self) -> Result<Manifest, BundleError> {
+        let manifest: Manifest = strict_json::parse(&self.manifest)
+            .map_err(|source| BundleError::Json { document: MANIFEST_NAME, source })?;
+        manifest_check::check(&manifest)?;
+        let found = Digest::of(&self.roots);
+        if manifest.roots.sha256 != found || manifest.roots.size != self.roots.len() as u64 {
+            let expected = manifest.roots.sha256;
+            return Err(BundleError::Digest { what: "`roots`".to_owned(), expected, found });
+        }
+        if manifest.kind != self.kind {
+            let problem = format!("its kind is {:?}, the first member says {:?}", manifest.kind, self.kind);
+            return Err(BundleError::Manifest { problem });
+        }
+        // To pass over roots or a delta's bases would be to trust less than the farm asked for.
+        if !self.roots.is_empty() {
+            return Err(BundleError::Critical { what: "roots".to_owned() });
+        }
+        if self.kind == BundleKind::Delta {
+            return Err(BundleError::Critical { what: "delta".to_owned() });
+        }
+        Ok(manifest)
+    }
+}
+
+/// How much of a bundle's content to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Hash every member; decode what is wanted.
+    Everything,
+    /// Pass over what isn't needed for the wanted kernels.
+    Wanted,
+}
+
+/// What of a bundle's frames is in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Present {
+    /// Frames in the file.
+    pub present: usize,
+    /// Frames in the manifest.
+    pub total: usize,
+}
+
+/// Takes a kernel's verified modules.
+pub type Receive<'r> =
+    dyn FnMut(&Kernel, &VerifiedSet<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'r;
+
+/// A bundle whose manifest is signed as asked.
+#[derive(Debug)]
+pub struct VerifiedBundle<S> {
+    id: BundleId,
+    signers: Vec<KeyId>,
+    manifest: Manifest,
+    reader: MemberReader<S>,
+}
+
+impl<S: Source> VerifiedBundle<S> {
+    /// The bundle's id.
+    #[must_use]
+    pub const fn id(&self) -> BundleId {
+        self.id
+    }
+
+    /// The trusted keys whose signatures hold.
+    #[must_use]
+    pub fn signers(&self) -> &[KeyId] {
+        &self.signers
+    }
+
+    /// The signed account.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Reads the frames; `receive` gets the content of each frame of a wanted kernel. A wanted kernel
+    /// whose frames are absent is an error.
+    pub fn read_content(
+        mut self,
+        wanted: &BTreeSet<KernelId>,
+        extent: Extent,
+        receive: &mut Receive<'_>,
+    ) -> Result<Present, BundleError> {
+        self.read_extras(extent)?;
+        let frames = self.manifest.frames();
+        let mut pass = Pass::new(&frames, wanted, extent);
+        pass.run(&mut self.reader, receive)?;
+        pass.check_complete(&self.manifest)?;
+        Ok(Present { present: pass.present.len(), total: frames.len() })
+    }
+
+    fn read_extras(&mut self, extent: Extent) -> Result<(), BundleError> {
+        for extra in &self.manifest.extras {
+            self.reader.header(&extra.name, extra.size)?;
+            if extent == Extent::Wanted {
+                self.reader.skip(extra.size)?;
+                continue;
+            }
+            let found = self.reader.hash_body(&extra.name, extra.size)?;
+            if found != extra.sha256 {
+                return Err(BundleError::Digest {
+                    what: format!("`{}`", extra.name),
+                    expected: extra.sha256,
+                    found,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One pass over the frames.
+struct Pass<'a> {
+    frames: &'a [FrameOf<'a>],
+    wanted: &'a BTreeSet<KernelId>,
+    extent: Extent,
+    /// Wanted frames and what they refer to.
+    needed: BTreeSet<usize>,
+    /// Last frame that refers to this one.
+    last_use: BTreeMap<usize, usize>,
+    /// Plain tars that later frames refer to.
+    references: BTreeMap<usize, Vec<u8>>,
+    present: BTreeSet<usize>,
+    /// Names found in the SETs of each wanted kernel.
+    found: BTreeMap<KernelId, BTreeSet<ScriptName>>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(frames: &'a [FrameOf<'a>], wanted: &'a BTreeSet<KernelId>, extent: Extent) -> Self {
+        let mut needed = BTreeSet::new();
+        let mut last_use = BTreeMap::new();
+        for (index, of) in frames.iter().enumerate().rev() {
+            if wanted.contains(&of.kernel.id) || needed.contains(&index) {
+                needed.insert(index);
+                if let Some(reference) = of.frame.reference {
+                    needed.insert(reference);
+                    last_use.entry(reference).or_insert(index);
+                }
+            }
+        }
+        let (references, present, found) = Default::default();
+        Self { frames, wanted, extent, needed, last_use, references, present, found }
+    }
+
+    fn run<S: Source>(
+        &mut self,
+        reader: &mut MemberReader<S>,
+        receive: &mut Receive<'_>,
+    ) -> Result<(), BundleError> {
+        let whole: u64 =
+            self.frames.iter().map(|of| member_span(of.frame.size)).sum::<u64>() + END_MARK as u64;
+        if self.extent == Extent::Wanted && reader.remaining()? == Some(whole) {
+            return self.run_direct(reader, receive);
+        }
+        let mut next = 0;
+        loop {
+            let offset = reader.offset();
+            let block = reader.block("a frame's header")?;
+            if block == [0; BLOCK] {
+                return reader.end(BLOCK);
+            }
+            let index = self.frame_of_header(&block, next, offset)?;
+            self.frame(index, reader, receive)?;
+            next = index + 1;
+        }
+    }
+
+    /// The file has all frames, so each one's place is known: only needed ones are touched.
+    fn run_direct<S: Source>(
+        &mut self,
+        reader: &mut MemberReader<S>,
+        receive: &mut Receive<'_>,
+    ) -> Result<(), BundleError> {
+        for (index, of) in self.frames.iter().enumerate() {
+            if self.needed.contains(&index) {
+                reader.header(&of.member, of.frame.size)?;
+                self.frame(index, reader, receive)?;
+            } else {
+                self.present.insert(index);
+                reader.skip(BLOCK as u64 + of.frame.size)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Which frame a header belongs to: the next one, or a later one if some are absent.
+    fn frame_of_header(&self, block: &[u8; BLOCK], next: usize, offset: u64) -> Result<usize, BundleError> {
+        for (index, of) in self.frames.iter().enumerate().skip(next) {
+            if *block == member_header(&of.member, of.frame.size)? {
+                return Ok(index);
+            }
+        }
+        let expected =
+            self.frames.get(next).map_or_else(|| "the end mark".to_owned(), |of| format!("`{}`", of.member));
+        Err(BundleError::Header { offset, expected })
+    }
+
+    fn frame<S: Source>(
+        &mut self,
+        index: usize,
+        reader: &mut MemberReader<S>,
+        receive: &mut Receive<'_>,
+    ) -> Result<(), BundleError> {
+        let Some(of) = self.frames.get(index) else { return Ok(()) };
+        let (frame, name) = (of.frame, of.member.as_str());
+        if let Some(reference) = frame.reference.filter(|reference| !self.present.contains(reference)) {
+            let problem = format!("frame {reference}, which it refers to, is absent");
+            return Err(BundleError::Frame { frame: name.to_owned(), problem });
+        }
+        self.present.insert(index);
+        if !self.needed.contains(&index) {
+            if self.extent == Extent::Wanted {
+                return reader.skip(frame.size);
+            }
+            return check_digest(name, &frame.sha256, reader.hash_body(name, frame.size)?);
+        }
+        let compressed = reader.body(name, frame.size)?;
+        check_digest(name, &frame.sha256, Digest::of(&compressed))?;
+        let reference = frame.reference.and_then(|reference| self.references.get(&reference));
+        let plain = decompress(&compressed, reference.map(Vec::as_slice), frame.plain_size, name)?;
+        check_digest(name, &frame.plain_sha256, Digest::of(&plain))?;
+        self.deliver(of, &plain, receive)?;
+        self.keep_as_reference(index, plain);
+        Ok(())
+    }
+
+    fn deliver(
+        &mut self,
+        of: &FrameOf<'_>,
+        plain: &[u8],
+        receive: &mut Receive<'_>,
+    ) -> Result<(), BundleError> {
+        if !self.wanted.contains(&of.kernel.id) {
+            return Ok(());
+        }
+        let set = VerifiedSet::read(plain, &of.frame.set_sha256, &of.member)?;
+        let wrong = |problem: String| BundleError::Set { frame: of.member.clone(), problem };
+        if set.document().kernel != of.kernel.id {
+            return Err(wrong(format!("SET.json is for kernel {}", set.document().kernel)));
+        }
+        let found = self.found.entry(of.kernel.id).or_default();
+        for module in &set.document().modules {
+            if !found.insert(module.name.clone()) {
+                return Err(wrong(format!("module {} stands in two frames", module.name)));
+            }
+        }
+        receive(of.kernel, &set).map_err(BundleError::Receiver)
+    }
+
+    fn keep_as_reference(&mut self, index: usize, plain: Vec<u8>) {
+        self.references.retain(|reference, _| self.last_use.get(reference).is_some_and(|last| *last > index));
+        if self.last_use.contains_key(&index) {
+            self.references.insert(index, plain);
+        }
+    }
+
+    /// Each wanted kernel's modules are exactly its green cells.
+    fn check_complete(&self, manifest: &Manifest) -> Result<(), BundleError> {
+        let absent = self
+            .frames
+            .iter()
+            .enumerate()
+            .find(|(index, of)| self.wanted.contains(&of.kernel.id) && !self.present.contains(index));
+        if let Some((_, of)) = absent {
+            return Err(BundleError::AbsentFrame {
+                release: of.kernel.release.clone(),
+                kernel: of.kernel.id,
+            });
+        }
+        for kernel in manifest.kernels.iter().filter(|kernel| self.wanted.contains(&kernel.id)) {
+            let green: BTreeSet<ScriptName> = manifest
+                .scripts
+                .iter()
+                .map(|script| &script.name)
+                .filter(|name| kernel.is_green(name))
+                .cloned()
+                .collect();
+            if green != self.found.get(&kernel.id).cloned().unwrap_or_default() {
+                let problem = "its modules are not the green cells of the manifest".to_owned();
+                return Err(BundleError::Set { frame: format!("kernel {}", kernel.release), problem });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_digest(name: &str, expected: &Digest, found: Digest) -> Result<(), BundleError> {
+    if found == *expected {
+        return Ok(());
+    }
+    Err(BundleError::Digest { what: format!("`{name}`"), expected: *expected, found })
+}

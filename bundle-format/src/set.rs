@@ -1,0 +1,224 @@
+//! A frame's plain content: the canonical tar of one SET.json and the modules it accounts for
+//! (`docs/bundle-spec.md`, "Frames").
+//!
+//! Reading computes every header from SET.json, whose digest is in the signed manifest; the tar itself
+//! decides nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::{member_header, padding};
+use crate::digest::Digest;
+use crate::error::{BundleError, ContainerError};
+use crate::kernel_id::KernelId;
+use crate::limits::{BLOCK, END_MARK, MAX_PLAIN_FRAME};
+use crate::names::ScriptName;
+use crate::strict_json;
+
+/// Name of the first file of a frame's tar.
+pub const SET_NAME: &str = "SET.json";
+/// Name of the shared module for user-space probes, last file of a frame's tar where one is needed.
+pub const UPROBES_NAME: &str = "uprobes/uprobes.ko";
+
+/// The account of one frame's modules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetDocument {
+    /// For which kernel.
+    pub kernel: KernelId,
+    /// The modules, by name.
+    pub modules: Vec<ModuleRecord>,
+    /// The shared `uprobes.ko`, if a module needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uprobes: Option<FileRecord>,
+}
+
+/// Size and digest of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Bytes.
+    pub size: u64,
+    /// Digest.
+    pub sha256: Digest,
+}
+
+/// One module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleRecord {
+    /// The script's name, and the module's.
+    pub name: ScriptName,
+    /// Bytes of the body: the ELF without an appended kernel signature.
+    pub size: u64,
+    /// Digest of the body.
+    pub sha256: Digest,
+    /// `srcversion` of `.modinfo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srcversion: Option<String>,
+    /// The ELF build id in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<String>,
+    /// Kernel signatures to append, by certificate; a body serves signed and unsigned hosts.
+    pub trailers: Vec<Trailer>,
+    /// Whether `uprobes.ko` must be loaded first.
+    pub needs_uprobes: bool,
+}
+
+/// A detached kernel signature of a module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trailer {
+    /// SHA-256 of the certificate's DER.
+    pub certificate: Digest,
+    /// The bytes to append to the body, in hexadecimal digits.
+    pub bytes: String,
+}
+
+/// The files of a frame, in their order: name and length.
+fn layout(set_len: u64, set: &SetDocument) -> Vec<(String, u64)> {
+    let mut files = vec![(SET_NAME.to_owned(), set_len)];
+    files.extend(set.modules.iter().map(|module| (format!("{}.ko", module.name), module.size)));
+    files.extend(set.uprobes.iter().map(|file| (UPROBES_NAME.to_owned(), file.size)));
+    files
+}
+
+/// Writes the canonical tar of `set` and its modules' bytes, given in the order of `set`; also returns
+/// the digest of SET.json.
+pub(crate) fn write_plain(set: &SetDocument, bodies: &[Vec<u8>]) -> Result<(Vec<u8>, Digest), BundleError> {
+    let json = strict_json::write(set).map_err(|source| BundleError::Json { document: SET_NAME, source })?;
+    let mut plain = Vec::new();
+    let files = layout(json.len() as u64, set);
+    for ((name, len), body) in files.iter().zip(std::iter::once(&json).chain(bodies)) {
+        plain.extend_from_slice(&member_header(name, *len)?);
+        plain.extend_from_slice(body);
+        plain.resize(plain.len() + padding(*len), 0);
+    }
+    plain.resize(plain.len() + END_MARK, 0);
+    if plain.len() as u64 > MAX_PLAIN_FRAME {
+        return Err(
+            ContainerError::MemberTooLarge { path: SET_NAME.to_owned(), len: plain.len() as u64 }.into()
+        );
+    }
+    Ok((plain, Digest::of(&json)))
+}
+
+/// A frame's content after every byte was accounted for.
+#[derive(Debug)]
+pub struct VerifiedSet<'a> {
+    document: SetDocument,
+    raw: &'a [u8],
+    modules: Vec<&'a [u8]>,
+    uprobes: Option<&'a [u8]>,
+}
+
+/// A module's bytes, equal in length and digest to what its SET.json says.
+#[derive(Debug, Clone, Copy)]
+pub struct VerifiedModule<'a> {
+    /// What SET.json says.
+    pub record: &'a ModuleRecord,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> VerifiedSet<'a> {
+    /// The account.
+    #[must_use]
+    pub const fn document(&self) -> &SetDocument {
+        &self.document
+    }
+
+    /// SET.json as it stands in the frame.
+    #[must_use]
+    pub const fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// The modules, in the order of the account.
+    pub fn modules(&self) -> impl Iterator<Item = VerifiedModule<'_>> {
+        self.document
+            .modules
+            .iter()
+            .zip(&self.modules)
+            .map(|(record, bytes)| VerifiedModule { record, bytes })
+    }
+
+    /// The shared `uprobes.ko`.
+    #[must_use]
+    pub const fn uprobes(&self) -> Option<&'a [u8]> {
+        self.uprobes
+    }
+
+    /// Reads a frame's plain tar. `set_sha256` comes from the signed manifest.
+    pub(crate) fn read(plain: &'a [u8], set_sha256: &Digest, frame: &str) -> Result<Self, BundleError> {
+        let wrong = |problem: String| BundleError::Set { frame: frame.to_owned(), problem };
+        let header =
+            plain.first_chunk::<BLOCK>().ok_or_else(|| wrong("it is shorter than one header".into()))?;
+        let set_len = crate::container::size_field(header)
+            .ok_or_else(|| wrong("it does not begin with SET.json".into()))?;
+        let mut cursor = PlainCursor { rest: plain, frame };
+        let raw = cursor.member(SET_NAME, set_len)?;
+        let document = read_set(raw, set_sha256)?;
+        let mut modules = Vec::with_capacity(document.modules.len());
+        for module in &document.modules {
+            modules.push(cursor.hashed(&format!("{}.ko", module.name), module.size, &module.sha256)?);
+        }
+        let uprobes = match &document.uprobes {
+            Some(file) => Some(cursor.hashed(UPROBES_NAME, file.size, &file.sha256)?),
+            None => None,
+        };
+        if cursor.rest.len() != END_MARK || cursor.rest.iter().any(|byte| *byte != 0) {
+            return Err(wrong("the end mark is missing or followed by bytes".into()));
+        }
+        Ok(Self { document, raw, modules, uprobes })
+    }
+}
+
+/// Reads a SET.json whose digest must be `sha256`; nothing is parsed before that is so.
+pub fn read_set(raw: &[u8], sha256: &Digest) -> Result<SetDocument, BundleError> {
+    let found = Digest::of(raw);
+    if found != *sha256 {
+        return Err(BundleError::Digest { what: SET_NAME.to_owned(), expected: *sha256, found });
+    }
+    let document: SetDocument =
+        strict_json::parse(raw).map_err(|source| BundleError::Json { document: SET_NAME, source })?;
+    let sorted = document.modules.windows(2).all(|pair| matches!(pair, [a, b] if a.name < b.name));
+    if !sorted || document.modules.is_empty() {
+        let problem = "its modules are not sorted by name, or there is none".to_owned();
+        return Err(BundleError::Set { frame: SET_NAME.to_owned(), problem });
+    }
+    Ok(document)
+}
+
+/// What is left of a plain tar; every member is compared with the header that must stand there.
+struct PlainCursor<'a, 'n> {
+    rest: &'a [u8],
+    frame: &'n str,
+}
+
+impl<'a> PlainCursor<'a, '_> {
+    fn wrong(&self, problem: String) -> BundleError {
+        BundleError::Set { frame: self.frame.to_owned(), problem }
+    }
+
+    fn member(&mut self, name: &str, len: u64) -> Result<&'a [u8], BundleError> {
+        let expected = member_header(name, len)?;
+        let short = || self.wrong(format!("`{name}` is cut short"));
+        let (header, rest) = self.rest.split_first_chunk::<BLOCK>().ok_or_else(short)?;
+        if *header != expected {
+            return Err(self.wrong(format!("the header of `{name}` is not the canonical one")));
+        }
+        let len = usize::try_from(len).map_err(|_| short())?;
+        let (body, rest) = rest.split_at_checked(len).ok_or_else(short)?;
+        let (pad, rest) = rest.split_at_checked(padding(len as u64)).ok_or_else(short)?;
+        if pad.iter().any(|byte| *byte != 0) {
+            return Err(self.wrong(format!("the padding after `{name}` is not zero")));
+        }
+        self.rest = rest;
+        Ok(body)
+    }
+
+    fn hashed(&mut self, name: &str, len: u64, sha256: &Digest) -> Result<&'a [u8], BundleError> {
+        let body = self.member(name, len)?;
+        let found = Digest::of(body);
+        if found == *sha256 {
+            return Ok(body);
+        }
+        Err(BundleError::Digest { what: format!("{name} in {}", self.frame), expected: *sha256, found })
+    }
+}

@@ -1,0 +1,212 @@
+//! Where a bundle's bytes come from: a file that can be skipped in, or a pipe that can't.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use crate::container::{member_header, padding, size_field};
+use crate::digest::Digest;
+use crate::error::{BundleError, io_while};
+use crate::limits::{BLOCK, END_MARK};
+
+/// A sequence of bytes, read once from front to back.
+pub trait Source {
+    /// Fills `buffer` or ends early at the end of the bytes; returns how many were read.
+    fn read_full(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Passes over `len` bytes.
+    fn skip(&mut self, len: u64) -> io::Result<()>;
+
+    /// Bytes from here to the end, where that can be known without reading.
+    fn remaining(&mut self) -> io::Result<Option<u64>>;
+}
+
+/// A source that can only be read, such as a pipe.
+#[derive(Debug)]
+pub struct Stream<R>(pub R);
+
+impl<R: Read> Source for Stream<R> {
+    fn read_full(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_full(&mut self.0, buffer)
+    }
+
+    fn skip(&mut self, len: u64) -> io::Result<()> {
+        let passed = io::copy(&mut self.0.by_ref().take(len), &mut io::sink())?;
+        if passed == len { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn remaining(&mut self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
+}
+
+impl Source for File {
+    fn read_full(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_full(self, buffer)
+    }
+
+    fn skip(&mut self, len: u64) -> io::Result<()> {
+        let len = i64::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        self.seek(SeekFrom::Current(len)).map(|_| ())
+    }
+
+    fn remaining(&mut self) -> io::Result<Option<u64>> {
+        let metadata = self.metadata()?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        Ok(metadata.len().checked_sub(self.stream_position()?))
+    }
+}
+
+impl<T: AsRef<[u8]>> Source for io::Cursor<T> {
+    fn read_full(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_full(self, buffer)
+    }
+
+    fn skip(&mut self, len: u64) -> io::Result<()> {
+        self.set_position(self.position().saturating_add(len));
+        Ok(())
+    }
+
+    fn remaining(&mut self) -> io::Result<Option<u64>> {
+        Ok((self.get_ref().as_ref().len() as u64).checked_sub(self.position()))
+    }
+}
+
+fn read_full(reader: &mut impl Read, mut buffer: &mut [u8]) -> io::Result<usize> {
+    let mut total = 0;
+    while !buffer.is_empty() {
+        match reader.read(buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                total += read;
+                buffer = buffer.get_mut(read..).unwrap_or_default();
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(total)
+}
+
+/// Reads members from a source, comparing every header and all padding.
+#[derive(Debug)]
+pub(crate) struct MemberReader<S> {
+    source: S,
+    offset: u64,
+}
+
+impl<S: Source> MemberReader<S> {
+    pub(crate) const fn new(source: S) -> Self {
+        Self { source, offset: 0 }
+    }
+
+    pub(crate) const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(crate) fn remaining(&mut self) -> Result<Option<u64>, BundleError> {
+        self.source.remaining().map_err(io_while("reading the bundle"))
+    }
+
+    pub(crate) fn exact(&mut self, buffer: &mut [u8], inside: &str) -> Result<(), BundleError> {
+        let read = self.source.read_full(buffer).map_err(io_while("reading the bundle"))?;
+        self.offset += read as u64;
+        if read == buffer.len() {
+            return Ok(());
+        }
+        Err(BundleError::Truncated { offset: self.offset, inside: inside.to_owned() })
+    }
+
+    pub(crate) fn block(&mut self, inside: &str) -> Result<[u8; BLOCK], BundleError> {
+        let mut block = [0; BLOCK];
+        self.exact(&mut block, inside)?;
+        Ok(block)
+    }
+
+    /// A member whose name and length are known.
+    pub(crate) fn member(&mut self, name: &str, len: u64) -> Result<Vec<u8>, BundleError> {
+        self.header(name, len)?;
+        self.body(name, len)
+    }
+
+    /// A member whose length is in its header, at most `limit`.
+    pub(crate) fn sized_member(&mut self, name: &str, limit: u64) -> Result<Vec<u8>, BundleError> {
+        let offset = self.offset;
+        let header = self.block(name)?;
+        let wrong = || BundleError::Header { offset, expected: format!("`{name}`") };
+        let len = size_field(&header).ok_or_else(wrong)?;
+        if len > limit {
+            return Err(BundleError::OverLimit { member: format!("`{name}`"), len, limit });
+        }
+        if header != member_header(name, len)? {
+            return Err(wrong());
+        }
+        self.body(name, len)
+    }
+
+    /// The header of a member whose name and length are known.
+    pub(crate) fn header(&mut self, name: &str, len: u64) -> Result<(), BundleError> {
+        let offset = self.offset;
+        if self.block(name)? == member_header(name, len)? {
+            return Ok(());
+        }
+        Err(BundleError::Header { offset, expected: format!("`{name}`") })
+    }
+
+    /// A member's content and padding.
+    pub(crate) fn body(&mut self, name: &str, len: u64) -> Result<Vec<u8>, BundleError> {
+        let wanted = usize::try_from(len).unwrap_or(usize::MAX);
+        let mut body = vec![0; wanted];
+        self.exact(&mut body, name)?;
+        self.padding(name, len)?;
+        Ok(body)
+    }
+
+    /// A member's content and padding, hashed but not kept.
+    pub(crate) fn hash_body(&mut self, name: &str, len: u64) -> Result<Digest, BundleError> {
+        let mut hash = crate::digest::HashingWriter::new(io::sink());
+        let mut buffer = vec![0; 128 << 10];
+        let mut left = len;
+        while left > 0 {
+            let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let chunk = buffer.get_mut(..part).unwrap_or_default();
+            self.exact(chunk, name)?;
+            io::Write::write_all(&mut hash, chunk).map_err(io_while("hashing the bundle"))?;
+            left -= part as u64;
+        }
+        self.padding(name, len)?;
+        Ok(hash.finish().1)
+    }
+
+    /// Passes over a member's content and padding.
+    pub(crate) fn skip(&mut self, len: u64) -> Result<(), BundleError> {
+        let span = len + padding(len) as u64;
+        self.source.skip(span).map_err(io_while("reading the bundle"))?;
+        self.offset += span;
+        Ok(())
+    }
+
+    fn padding(&mut self, member: &str, len: u64) -> Result<(), BundleError> {
+        let mut block = [0; BLOCK];
+        let pad = block.get_mut(..padding(len)).unwrap_or_default();
+        self.exact(pad, member)?;
+        if pad.iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        Err(BundleError::Padding { member: member.to_owned(), offset: self.offset - pad.len() as u64 })
+    }
+
+    /// What is left of the end mark after `read` of its bytes, and then nothing.
+    pub(crate) fn end(&mut self, read: usize) -> Result<(), BundleError> {
+        let mut mark = [0; END_MARK];
+        let rest = mark.get_mut(read..).unwrap_or_default();
+        let offset = self.offset;
+        self.exact(rest, "the end mark")?;
+        if rest.iter().any(|byte| *byte != 0) {
+            return Err(BundleError::Header { offset, expected: "a frame, or the end mark".to_owned() });
+        }
+        let more = self.source.read_full(&mut [0]).map_err(io_while("reading the bundle"))?;
+        if more == 0 { Ok(()) } else { Err(BundleError::TrailingBytes { offset: self.offset }) }
+    }
+}

@@ -1,0 +1,11 @@
+//! Private keys: making, keeping and using them. Farm only; a host build doesn't contain this crate.
+//!
+//! A private key is PKCS#8 version 1 in PEM, mode 0600, as `openssl genpkey -algorithm ed25519` writes
+//! it; a public key is SPKI in PEM. Version 1 because OpenSSL 3.0 doesn't read version 2, and a bundle
+//! must stay verifiable with ordinary tools.
+
+mod key_files;
+mod signing_key;
+
+pub use key_files::{KeyFileError, KeyPairFiles, read_private_key, write_key_pair};
+pub use signing_key::{SigningKey, SigningKeyError};
