@@ -1,0 +1,213 @@
+//! Results of compiles, addressed by what went into them.
+//!
+//! ```text
+//! artifacts/
+//!   ab/ab12…/            first two digits of the key, then the key
+//!     record.json        outcome, digests, key parts
+//!     module.ko          if it compiled
+//!     log.txt            what stap wrote
+//!   tmp/                 entries in the making
+//! ```
+//! An entry is made in `tmp/` and renamed into place, so it's there whole or not at all. A power cut may leave an entry
+//! whose files are empty; that and any other damage is found on reading, because the module's length and digest are in the
+//! record, and counts as "not there". Plain files: two farms may share them by rsync.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bundle_format::{Digest, ModuleBytes};
+use serde::{Deserialize, Serialize};
+
+use crate::job::{CacheKey, JobOutcome, KeyParts, ModuleArtifact};
+use crate::module_info::ModuleInfo;
+
+/// Layout of an entry; one of another number counts as not there.
+const RECORD_FORMAT: u32 = 1;
+
+/// The cache below one directory.
+#[derive(Debug, Clone)]
+pub struct ArtifactCache {
+    directory: PathBuf,
+}
+
+/// What an entry says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    format: u32,
+    key: CacheKey,
+    result: RecordedResult,
+    parts: KeyParts,
+    wall_ms: u64,
+    cpu_ms: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RecordedResult {
+    Compiled { sha256: Digest, len: u64, info: ModuleInfo },
+    Failed { reason: String },
+}
+
+/// What is to be kept of a compile.
+#[derive(Debug)]
+pub(crate) enum Keep<'a> {
+    Module { bytes: &'a [u8], info: ModuleInfo },
+    Failure { reason: &'a str },
+}
+
+/// The cost of a compile.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cost {
+    pub wall: Duration,
+    pub cpu: Option<Duration>,
+}
+
+/// A module in the cache, read when the bundle is packed.
+#[derive(Debug)]
+pub(crate) struct CachedModule(pub PathBuf);
+
+impl ModuleBytes for CachedModule {
+    fn read(&self) -> io::Result<Vec<u8>> {
+        fs::read(&self.0)
+    }
+}
+
+impl ArtifactCache {
+    /// The cache in `directory`.
+    #[must_use]
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    fn entry(&self, key: CacheKey) -> PathBuf {
+        let name = key.to_string();
+        self.directory.join(name.get(..2).unwrap_or_default()).join(name)
+    }
+
+    /// The result for a key, its module verified; `None` if there's none, or none that is whole.
+    #[must_use]
+    pub fn find(&self, key: CacheKey) -> Option<JobOutcome> {
+        let entry = self.entry(key);
+        let record: Record = serde_json::from_slice(&fs::read(entry.join("record.json")).ok()?).ok()?;
+        if record.format != RECORD_FORMAT || record.key != key {
+            return None;
+        }
+        match record.result {
+            RecordedResult::Compiled { sha256, len, info } => {
+                let path = entry.join("module.ko");
+                let bytes = fs::read(&path).ok()?;
+                let whole = bytes.len() as u64 == len && Digest::of(&bytes) == sha256;
+                whole.then_some(JobOutcome::Cached(ModuleArtifact { digest: sha256, len, info, path }))
+            }
+            RecordedResult::Failed { reason } => {
+                Some(JobOutcome::Failed { reason, log: entry.join("log.txt"), cached: true })
+            }
+        }
+    }
+
+    /// Puts a result in its place, instead of a damaged one that may be there.
+    pub(crate) fn store(
+        &self,
+        key: CacheKey,
+        parts: &KeyParts,
+        keep: Keep<'_>,
+        log: &str,
+        cost: Cost,
+    ) -> io::Result<JobOutcome> {
+        let making = self.directory.join("tmp");
+        fs::create_dir_all(&making)?;
+        let making = tempfile::tempdir_in(making)?;
+        let entry = self.entry(key);
+        let (result, outcome) = match keep {
+            Keep::Module { bytes, info } => {
+                fs::write(making.path().join("module.ko"), bytes)?;
+                let (sha256, len) = (Digest::of(bytes), bytes.len() as u64);
+                let path = entry.join("module.ko");
+                let artifact = ModuleArtifact { digest: sha256, len, info: info.clone(), path };
+                (RecordedResult::Compiled { sha256, len, info }, JobOutcome::Compiled(artifact))
+            }
+            Keep::Failure { reason } => {
+                let reason = reason.to_owned();
+                let log = entry.join("log.txt");
+                let outcome = JobOutcome::Failed { reason: reason.clone(), log, cached: false };
+                (RecordedResult::Failed { reason }, outcome)
+            }
+        };
+        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let (wall_ms, cpu_ms) = (milliseconds(cost.wall), cost.cpu.map(milliseconds));
+        let record = Record { format: RECORD_FORMAT, key, result, parts: parts.clone(), wall_ms, cpu_ms };
+        fs::write(making.path().join("record.json"), serde_json::to_vec_pretty(&record)?)?;
+        fs::write(making.path().join("log.txt"), log)?;
+        put_in_place(making, &entry)?;
+        Ok(outcome)
+    }
+}
+
+fn put_in_place(making: tempfile::TempDir, entry: &Path) -> io::Result<()> {
+    if let Some(parent) = entry.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    if entry.exists() {
+        fs::remove_dir_all(entry)?;
+    }
+    fs::rename(making.keep(), entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{fake_job, fake_module};
+
+    fn cache() -> (tempfile::TempDir, ArtifactCache) {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = ArtifactCache::new(directory.path().to_owned());
+        (directory, cache)
+    }
+
+    fn store_module(cache: &ArtifactCache) -> (CacheKey, PathBuf) {
+        let job = fake_job("counter", "6.12.1-test");
+        let bytes = fake_module("counter", "6.12.1-test", "x");
+        let info =
+            ModuleInfo::read(&bytes, job.script.name(), &job.kernel.release, &job.kernel.machine).unwrap();
+        let keep = Keep::Module { bytes: &bytes, info };
+        let outcome = cache.store(job.key, &job.parts, keep, "log", Cost::default()).unwrap();
+        (job.key, outcome.module().unwrap().path.clone())
+    }
+
+    #[test]
+    fn a_module_is_found_again_and_a_damaged_one_is_not() {
+        let (_directory, cache) = cache();
+        let (key, path) = store_module(&cache);
+        assert!(matches!(cache.find(key), Some(JobOutcome::Cached(_))));
+        for damage in [&b""[..], b"\x7fELF"] {
+            fs::write(&path, damage).unwrap();
+            assert_eq!(cache.find(key), None);
+        }
+        store_module(&cache);
+        assert!(cache.find(key).is_some());
+        fs::write(path.with_file_name("record.json"), "{").unwrap();
+        assert_eq!(cache.find(key), None);
+    }
+
+    #[test]
+    fn a_failure_keeps_its_reason_and_log() {
+        let (_directory, cache) = cache();
+        let job = fake_job("counter", "6.12.1-test");
+        let keep = Keep::Failure { reason: "semantic error: no match" };
+        cache.store(job.key, &job.parts, keep, "the log", Cost::default()).unwrap();
+        let Some(JobOutcome::Failed { reason, log, cached: true }) = cache.find(job.key) else {
+            panic!("not found");
+        };
+        assert_eq!(reason, "semantic error: no match");
+        assert_eq!(fs::read_to_string(log).unwrap(), "the log");
+    }
+
+    #[test]
+    fn nothing_is_left_in_the_making() {
+        let (directory, cache) = cache();
+        store_module(&cache);
+        assert_eq!(fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,167 @@
+//! From cells to a bundle's draft: order and content depend on the inputs alone.
+
+use std::sync::Arc;
+
+use bundle_format::{
+    BundleDraft, BundleName, BundleVersion, KernelDraft, KernelRelease, ModuleDraft, ModuleRecord, NameError,
+    RedCell, Toolchain,
+};
+
+use crate::artifact_cache::CachedModule;
+use crate::job::ModuleArtifact;
+use crate::kernel_tree::KernelTarget;
+use crate::plan::Plan;
+use crate::report::CellReport;
+
+/// What a bundle is called, and when it was made. No clock is read: the same inputs give the same bytes.
+#[derive(Debug, Clone)]
+pub struct BundleIdentity {
+    /// The name.
+    pub name: BundleName,
+    /// The version; by default the time of `created`, as `YYYY.MMDD.HHMM`.
+    pub version: Option<BundleVersion>,
+    /// Orders the bundles of the name; by default `created`.
+    pub serial: Option<u64>,
+    /// `SOURCE_DATE_EPOCH`, seconds since 1970; by default the modification time of the newest input.
+    pub created: Option<u64>,
+    /// Modification time of the newest input that the builder doesn't see (configuration files), seconds since 1970.
+    pub other_inputs_modified: u64,
+    /// When the bundle expires, seconds since 1970.
+    pub best_before: Option<u64>,
+}
+
+/// Why the cells don't make a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    /// Two modules of a kernel name different kernels.
+    #[error("the modules of {release} disagree: {first} has the vermagic `{one}`, {second} has `{other}`")]
+    Vermagic {
+        /// The kernel.
+        release: KernelRelease,
+        /// A script.
+        first: String,
+        /// Its module's vermagic.
+        one: String,
+        /// Another script.
+        second: String,
+        /// Its module's vermagic.
+        other: String,
+    },
+    /// `created` is beyond the calendar.
+    #[error("{created} seconds since 1970 is no date")]
+    NoDate {
+        /// The number.
+        created: u64,
+    },
+    /// The version made of the date isn't one.
+    #[error(transparent)]
+    Version(#[from] NameError),
+}
+
+/// Makes the draft. `cells` are all cells of the plan in its order.
+pub(crate) fn draft(
+    plan: &Plan,
+    cells: &[CellReport],
+    identity: &BundleIdentity,
+) -> Result<BundleDraft, AssemblyError> {
+    let newest = plan.scripts.iter().map(|script| script.modified());
+    let newest = newest.chain(plan.kernels.iter().map(|kernel| kernel.modified));
+    let created = identity.created.unwrap_or_else(|| newest.fold(identity.other_inputs_modified, u64::max));
+    let version = match &identity.version {
+        Some(version) => version.clone(),
+        None => version_of(created)?,
+    };
+    let mut toolchains: Vec<Toolchain> = Vec::new();
+    let mut kernels = Vec::new();
+    for kernel in &plan.kernels {
+        let own: Vec<&CellReport> = cells.iter().filter(|cell| cell.cell.release == kernel.release).collect();
+        let Some(toolchain) = plan.toolchain_of(kernel) else { continue };
+        let position = toolchains.iter().position(|known| known == toolchain).unwrap_or_else(|| {
+            toolchains.push(toolchain.clone());
+            toolchains.len() - 1
+        });
+        kernels.push(kernel_draft(kernel, &own, position)?);
+    }
+    Ok(BundleDraft {
+        name: identity.name.clone(),
+        version,
+        serial: identity.serial.unwrap_or(created),
+        created,
+        best_before: identity.best_before,
+        scripts: plan.scripts.iter().map(|script| script.record().clone()).collect(),
+        toolchains,
+        kernels,
+    })
+}
+
+fn kernel_draft(
+    kernel: &KernelTarget,
+    cells: &[&CellReport],
+    toolchain: usize,
+) -> Result<KernelDraft, AssemblyError> {
+    let mut modules = Vec::new();
+    let mut red = Vec::new();
+    let mut vermagic: Option<(String, String)> = None;
+    for cell in cells {
+        let script = &cell.cell.script;
+        if let Some(reason) = cell.outcome.red_reason() {
+            red.push(RedCell { script: script.clone(), reason });
+        }
+        let Some(module) = cell.outcome.module() else { continue };
+        let found = &module.info.vermagic;
+        let (first, one) = vermagic.get_or_insert_with(|| (script.to_string(), found.clone()));
+        if one != found {
+            return Err(AssemblyError::Vermagic {
+                release: kernel.release.clone(),
+                first: first.clone(),
+                one: one.clone(),
+                second: script.to_string(),
+                other: found.clone(),
+            });
+        }
+        modules.push(module_draft(module));
+    }
+    Ok(KernelDraft {
+        release: kernel.release.clone(),
+        machine: kernel.machine.clone(),
+        uname_v: kernel.uname_v.clone(),
+        vermagic: vermagic.map(|(_, vermagic)| vermagic),
+        symvers_sha256: kernel.symvers,
+        toolchain,
+        modules,
+        red,
+    })
+}
+
+fn module_draft(module: &ModuleArtifact) -> ModuleDraft {
+    let record = ModuleRecord {
+        name: module.info.name.clone(),
+        size: module.len,
+        sha256: module.digest,
+        srcversion: module.info.srcversion.clone(),
+        build_id: module.info.build_id.clone(),
+        trailers: Vec::new(),
+        needs_uprobes: false,
+    };
+    ModuleDraft { record, bytes: Arc::new(CachedModule(module.path.clone())) }
+}
+
+/// `YYYY.MMDD.HHMM`, in UTC.
+fn version_of(created: u64) -> Result<BundleVersion, AssemblyError> {
+    let no_date = || AssemblyError::NoDate { created };
+    let seconds = i64::try_from(created).map_err(|_| no_date())?;
+    let time = jiff::Timestamp::from_second(seconds).map_err(|_| no_date())?;
+    Ok(time.strftime("%Y.%m%d.%H%M").to_string().parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_date() {
+        assert_eq!(version_of(0).unwrap().as_str(), "1970.0101.0000");
+        assert_eq!(version_of(1_795_298_461).unwrap().as_str(), "2026.1121.2201");
+        assert!(matches!(version_of(u64::MAX), Err(AssemblyError::NoDate { .. })));
+    }
+}

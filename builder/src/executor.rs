@@ -1,0 +1,166 @@
+//! Running one compile: the seam at which a stap-server or a batch system comes in beside the local sandbox.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use child::{Cancel, ChildError, Ended, Limits};
+
+use crate::cpu_times::{self, measured};
+use crate::directories::BuildDirectories;
+use crate::job::CompileJob;
+use crate::recipe::{module_path, script_path};
+use crate::sandbox::{STAP_DIRECTORY, Sandbox, SandboxError, is_sandbox_failure};
+use crate::sysroot::Sysroot;
+use crate::warm_up::WarmUps;
+
+/// Longest log that is kept of a compile, in bytes; beyond it head and tail are.
+const LOG_CAP: usize = 256 * 1024;
+
+/// Largest file that is taken for a module; stap's are 150 to 500 KB.
+const LARGEST_MODULE: u64 = 64 << 20;
+
+/// How a compile ended.
+#[derive(Debug, Clone)]
+pub struct Compilation {
+    /// How `stap` ended.
+    pub ended: Ended,
+    /// What it wrote, both streams in order.
+    pub log: String,
+    /// The module's file, if `stap` made one.
+    pub module: Option<Vec<u8>>,
+    /// `stap` also made a module for user-space probes.
+    pub uprobes: bool,
+    /// From start to end.
+    pub wall: Duration,
+    /// CPU time, as far as it is known.
+    pub cpu: Option<Duration>,
+}
+
+/// Why a compile couldn't be run at all. Nothing is learnt about the script then, and the build ends.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutorError {
+    /// The work directory couldn't be prepared.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The sandbox refused its service.
+    #[error(
+        "the compile sandbox doesn't work here: {message}; it needs user namespaces for unprivileged users"
+    )]
+    SandboxRefused {
+        /// What it said.
+        message: String,
+    },
+    /// The sandbox couldn't be started.
+    #[error(transparent)]
+    Child(#[from] ChildError),
+    /// A file of the work directory can't be written or read.
+    #[error("{path} in the work directory of a job can't be used")]
+    Work {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// Compiles jobs; shared by all workers.
+pub trait Executor: Sync {
+    /// Compiles one job within `limit`; returns early when `cancel` is set.
+    fn compile(
+        &self,
+        job: &CompileJob,
+        limit: Duration,
+        cancel: &Cancel,
+    ) -> Result<Compilation, ExecutorError>;
+}
+
+/// Compiles in the sandbox, on this machine.
+#[derive(Debug)]
+pub(crate) struct LocalExecutor<'a> {
+    pub sandbox: &'a Sandbox,
+    pub sysroots: &'a [Arc<Sysroot>],
+    pub directories: &'a BuildDirectories,
+    pub warm_ups: &'a WarmUps,
+}
+
+impl Executor for LocalExecutor<'_> {
+    fn compile(
+        &self,
+        job: &CompileJob,
+        limit: Duration,
+        cancel: &Cancel,
+    ) -> Result<Compilation, ExecutorError> {
+        let work = self.directories.new_work(self.sandbox)?;
+        lay_out(work.path(), job)?;
+        let stap_directory = self.warm_ups.path(job.warm_up_key);
+        let sysroot = &self.sysroots[job.kernel.sysroot];
+        let command = self
+            .sandbox
+            .command(sysroot, work.path(), Some(&stap_directory), &measured(&job.parts.argv))
+            .combined_output();
+        let limits = Limits { time: Some(limit), output_cap: LOG_CAP, ..Limits::default() };
+        let finished = command.run(&limits, cancel)?;
+        let log = finished.stdout.text();
+        if matches!(finished.status, Ended::Code(code) if code != 0) && is_sandbox_failure(&log) {
+            return Err(ExecutorError::SandboxRefused {
+                message: log.lines().next().unwrap_or_default().to_owned(),
+            });
+        }
+        let path = work.path().join(module_path(job.script.name()));
+        let module = read_module(&path).map_err(|source| ExecutorError::Work { path, source })?;
+        let uprobes = fs::symlink_metadata(work.path().join("uprobes/uprobes.ko")).is_ok();
+        let (wall, cpu) = (finished.wall, cpu_times::read(work.path()));
+        Ok(Compilation { ended: finished.status, log, module, uprobes, wall, cpu })
+    }
+}
+
+/// Puts the script where the command expects it, and makes the mount point of `SYSTEMTAP_DIR`.
+fn lay_out(work: &Path, job: &CompileJob) -> Result<(), ExecutorError> {
+    let script = work.join(script_path(job.script.name()));
+    let write = || {
+        fs::create_dir_all(work.join(STAP_DIRECTORY))?;
+        if let Some(parent) = script.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&script, job.script.text())
+    };
+    write().map_err(|source| ExecutorError::Work { path: script.clone(), source })
+}
+
+/// Reads the module. The directory was writable for the job, so a link or anything but a plain file isn't followed.
+fn read_module(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let file = match File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > LARGEST_MODULE {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a plain file of at most 64 MiB"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST_MODULE).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_not_taken_for_a_module() {
+        let work = tempfile::tempdir().unwrap();
+        let path = work.path().join("a.ko");
+        assert!(read_module(&path).unwrap().is_none());
+        std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
+        assert!(read_module(&path).is_err());
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "bytes").unwrap();
+        assert_eq!(read_module(&path).unwrap().unwrap(), b"bytes");
+    }
+}

@@ -1,0 +1,194 @@
+//! A cell of the matrix on its way: what is to be compiled, and what came of it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bundle_format::{Digest, FieldHasher, KernelRelease, ScriptName};
+use serde::{Deserialize, Serialize};
+
+use crate::kernel_tree::KernelTarget;
+use crate::module_info::ModuleInfo;
+use crate::recipe::RECIPE_VERSION;
+use crate::sandbox::ENVIRONMENT;
+use crate::script::ScriptSource;
+use crate::warm_up::{WarmUp, WarmUpKey};
+
+/// Digest of everything that may change a module's bytes: the name of a result in the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CacheKey(Digest);
+
+impl fmt::Display for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The parts of a cache key; recorded beside a result, so that two builds that differ can be compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyParts {
+    /// [`RECIPE_VERSION`] of the command.
+    pub recipe: u32,
+    /// The argument vector.
+    pub argv: Vec<String>,
+    /// The environment, `NAME=VALUE`.
+    pub environment: Vec<String>,
+    /// Digest of the script's text.
+    pub script: Digest,
+    /// Digest of the toolchain.
+    pub toolchain: Digest,
+    /// Where the build tree is inside the sysroot: paths of headers are in the module.
+    pub build_tree: PathBuf,
+    /// Digest of the build tree.
+    pub tree: Digest,
+}
+
+impl KeyParts {
+    /// The parts for this recipe and environment.
+    #[must_use]
+    pub fn new(argv: Vec<String>, script: Digest, toolchain: Digest, kernel: &KernelTarget) -> Self {
+        let environment = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        Self {
+            recipe: RECIPE_VERSION,
+            argv,
+            environment,
+            script,
+            toolchain,
+            build_tree: kernel.build_tree.clone(),
+            tree: kernel.tree_digest,
+        }
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> CacheKey {
+        let hash = FieldHasher::new()
+            .field("stap-bundle artifact")
+            .field(self.recipe.to_be_bytes())
+            .list(self.argv.iter())
+            .list(self.environment.iter())
+            .field(self.script.as_bytes())
+            .field(self.toolchain.as_bytes())
+            .field(self.build_tree.as_os_str().as_encoded_bytes())
+            .field(self.tree.as_bytes());
+        CacheKey(hash.finish())
+    }
+}
+
+/// One cell: a script × a kernel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cell {
+    /// The script.
+    pub script: ScriptName,
+    /// The kernel.
+    pub release: KernelRelease,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for {}", self.script, self.release)
+    }
+}
+
+/// A cell with all that is needed to compile it.
+#[derive(Debug, Clone)]
+pub struct CompileJob {
+    /// The script.
+    pub script: Arc<ScriptSource>,
+    /// The kernel.
+    pub kernel: Arc<KernelTarget>,
+    /// What its key is made of; holds the argument vector.
+    pub parts: KeyParts,
+    /// Its name in the cache.
+    pub key: CacheKey,
+    /// With which jobs it shares stap's own caches.
+    pub warm_up_key: WarmUpKey,
+    /// Which of those caches it uses.
+    pub needs: WarmUp,
+}
+
+impl CompileJob {
+    /// Which cell this is.
+    #[must_use]
+    pub fn cell(&self) -> Cell {
+        Cell { script: self.script.name().clone(), release: self.kernel.release.clone() }
+    }
+}
+
+/// A module in the cache, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleArtifact {
+    /// Digest of the module's bytes.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub len: u64,
+    /// What it says about itself.
+    pub info: ModuleInfo,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// What came of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobOutcome {
+    /// Compiled in this build.
+    Compiled(ModuleArtifact),
+    /// Compiled before, of the same inputs.
+    Cached(ModuleArtifact),
+    /// stap said no.
+    Failed {
+        /// The normalised reason.
+        reason: String,
+        /// The whole log.
+        log: PathBuf,
+        /// It failed before, of the same inputs, and wasn't tried again.
+        cached: bool,
+    },
+    /// Killed at its time limit.
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+        /// The log up to there.
+        log: PathBuf,
+    },
+    /// Not run.
+    Skipped {
+        /// Why not.
+        why: String,
+    },
+}
+
+impl JobOutcome {
+    /// The module, if there is one.
+    #[must_use]
+    pub fn module(&self) -> Option<&ModuleArtifact> {
+        match self {
+            Self::Compiled(module) | Self::Cached(module) => Some(module),
+            _ => None,
+        }
+    }
+
+    /// What a red cell says, if this is one.
+    #[must_use]
+    pub fn red_reason(&self) -> Option<String> {
+        match self {
+            Self::Compiled(_) | Self::Cached(_) => None,
+            Self::Failed { reason, .. } => Some(reason.clone()),
+            Self::TimedOut { limit, .. } => {
+                Some(format!("stopped at the time limit of {} s", limit.as_secs()))
+            }
+            Self::Skipped { why } => Some(why.clone()),
+        }
+    }
+
+    /// Where the log is, if it's a red cell that has one.
+    #[must_use]
+    pub fn log(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Failed { log, .. } | Self::TimedOut { log, .. } => Some(log),
+            _ => None,
+        }
+    }
+}

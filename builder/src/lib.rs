@@ -1,0 +1,59 @@
+//! Scripts × kernels → compiled modules → the draft of a bundle.
+//!
+//! ```text
+//! BuildRequest ──Plan::make──▶ Plan ──build──▶ BuildReport { cells, draft }
+//!                               │                 ▲
+//!   sysroot, kernel_tree,       │ CompileJob      │ JobOutcome
+//!   toolchain, tree_digest      ▼                 │
+//!                            schedule ──▶ executor (sandbox) ──▶ module_info ──▶ artifact_cache ──▶ assembly
+//! ```
+//!
+//! - A [`Plan`] exists only if every build tree was found and every input of the modules' bytes digested.
+//! - [`build`] compiles what isn't in the cache, each job by the one compile command ([`recipe`]) in the sandbox.
+//! - Nothing here prints: [`BuildEvent`]s tell what happens, the [`BuildReport`] what came of it.
+//! - Nothing signed depends on a clock, a host name, a user or a path of the farm.
+
+mod artifact_cache;
+mod assembly;
+mod build;
+mod cpu_times;
+mod directories;
+mod event;
+mod executor;
+mod job;
+mod kernel_tree;
+mod module_info;
+mod plan;
+mod plan_problem;
+mod recipe;
+mod red_reason;
+mod report;
+mod sandbox;
+mod schedule;
+mod script;
+mod sysroot;
+#[cfg(test)]
+mod testing;
+mod toolchain;
+mod tree_digest;
+mod verdict;
+mod warm_up;
+
+pub use artifact_cache::ArtifactCache;
+pub use assembly::{AssemblyError, BundleIdentity};
+pub use build::{BuildError, BuildOptions, DEFAULT_TIME_LIMIT, build};
+pub use directories::BuildDirectories;
+pub use event::BuildEvent;
+pub use executor::{Compilation, Executor, ExecutorError};
+pub use job::{CacheKey, Cell, CompileJob, JobOutcome, KeyParts, ModuleArtifact};
+pub use kernel_tree::{KernelTarget, KernelTreeError};
+pub use module_info::{ModuleError, ModuleInfo};
+pub use plan::{BuildRequest, Plan};
+pub use plan_problem::{PlanError, PlanProblem};
+pub use recipe::{RECIPE_VERSION, compile_command};
+pub use report::{BuildReport, CellReport};
+pub use sandbox::{Sandbox, SandboxError, UNPRIVILEGED_ID};
+pub use script::ScriptSource;
+pub use sysroot::{Sysroot, SysrootError};
+pub use toolchain::ToolchainError;
+pub use warm_up::{WarmUp, WarmUpKey};

@@ -1,0 +1,201 @@
+//! What a compiled module says about itself, read from the ELF file, and whether that is what was asked for.
+
+use std::fmt::Write as _;
+
+use bundle_format::{KernelRelease, Machine, ScriptName};
+use object::read::elf::{ElfFile64, FileHeader as _};
+use object::{Architecture, Endianness, Object, ObjectKind, ObjectSection};
+use serde::{Deserialize, Serialize};
+
+/// What `.modinfo` and the ELF header say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleInfo {
+    /// The module's name.
+    pub name: ScriptName,
+    /// What the kernel compares with its own when it loads the module.
+    pub vermagic: String,
+    /// `uname -m` of the kernels that can load it.
+    pub machine: Machine,
+    /// Digest of the source as modpost computes it.
+    pub srcversion: Option<String>,
+    /// Build id in hexadecimal digits.
+    pub build_id: Option<String>,
+    /// Modules that must be loaded first.
+    pub depends: Vec<String>,
+}
+
+/// Why a file isn't the module that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ModuleError {
+    /// It isn't a relocatable 64-bit ELF file.
+    #[error("not a kernel module: {reason}")]
+    NotAModule {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `.modinfo` lacks a field.
+    #[error("its .modinfo has no {field}")]
+    NoField {
+        /// The field.
+        field: &'static str,
+    },
+    /// It is another module.
+    #[error("its name is `{found}`, not `{wanted}`")]
+    OtherName {
+        /// What `.modinfo` says.
+        found: String,
+        /// The script's name.
+        wanted: ScriptName,
+    },
+    /// It is for another kernel.
+    #[error("its vermagic is `{found}`, which isn't for the release {wanted}")]
+    OtherRelease {
+        /// What `.modinfo` says.
+        found: String,
+        /// The release that was asked for.
+        wanted: KernelRelease,
+    },
+    /// It is for another machine.
+    #[error("it is for the machine {found}, not {wanted}")]
+    OtherMachine {
+        /// What the ELF header says.
+        found: String,
+        /// The kernel's machine.
+        wanted: Machine,
+    },
+}
+
+impl ModuleInfo {
+    /// Reads `bytes` and compares name, vermagic and machine with what was asked for.
+    pub fn read(
+        bytes: &[u8],
+        name: &ScriptName,
+        release: &KernelRelease,
+        machine: &Machine,
+    ) -> Result<Self, ModuleError> {
+        let not_a_module = |reason: String| ModuleError::NotAModule { reason };
+        let elf = ElfFile64::<Endianness>::parse(bytes).map_err(|error| not_a_module(error.to_string()))?;
+        if elf.kind() != ObjectKind::Relocatable {
+            return Err(not_a_module("the ELF file isn't relocatable".to_owned()));
+        }
+        let section =
+            elf.section_by_name(".modinfo").ok_or_else(|| not_a_module("no section .modinfo".to_owned()))?;
+        let data = section.data().map_err(|error| not_a_module(error.to_string()))?;
+        let fields = Fields::of(data);
+        let found = fields.required("name")?;
+        if found != name.as_str() {
+            return Err(ModuleError::OtherName { found, wanted: name.clone() });
+        }
+        let vermagic = fields.required("vermagic")?;
+        if vermagic.split_once(' ').is_none_or(|(first, _)| first != release.as_str()) {
+            return Err(ModuleError::OtherRelease { found: vermagic, wanted: release.clone() });
+        }
+        let found = machine_of(&elf);
+        if found != machine.as_str() {
+            return Err(ModuleError::OtherMachine { found, wanted: machine.clone() });
+        }
+        let build_id = elf.build_id().map_err(|error| not_a_module(error.to_string()))?;
+        Ok(Self {
+            name: name.clone(),
+            vermagic,
+            machine: machine.clone(),
+            srcversion: fields.get("srcversion"),
+            build_id: build_id.map(hexadecimal),
+            depends: fields.get("depends").map_or_else(Vec::new, |list| {
+                list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+            }),
+        })
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// `uname -m` for the ELF header; the header's number where there's no name for it.
+fn machine_of(elf: &ElfFile64<'_>) -> String {
+    let name = match (elf.architecture(), elf.is_little_endian()) {
+        (Architecture::X86_64, _) => "x86_64",
+        (Architecture::Aarch64, true) => "aarch64",
+        (Architecture::PowerPc64, true) => "ppc64le",
+        (Architecture::PowerPc64, false) => "ppc64",
+        (Architecture::S390x, _) => "s390x",
+        (Architecture::Riscv64, _) => "riscv64",
+        _ => return format!("ELF machine {}", elf.elf_header().e_machine(elf.endian())),
+    };
+    name.to_owned()
+}
+
+/// The fields of `.modinfo`: `key=value`, each ended by a NUL.
+struct Fields<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Fields<'a> {
+    fn of(data: &'a [u8]) -> Self {
+        Self(
+            data.split(|byte| *byte == 0)
+                .filter_map(|field| std::str::from_utf8(field).ok()?.split_once('='))
+                .collect(),
+        )
+    }
+
+    fn get(&self, key: &str) -> Option<String> {
+        self.0.iter().find(|(found, _)| *found == key).map(|(_, value)| (*value).to_owned())
+    }
+
+    fn required(&self, field: &'static str) -> Result<String, ModuleError> {
+        self.get(field).ok_or(ModuleError::NoField { field })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fake_module;
+
+    fn read(bytes: &[u8]) -> Result<ModuleInfo, ModuleError> {
+        ModuleInfo::read(
+            bytes,
+            &"counter".parse().unwrap(),
+            &"6.12.1-test".parse().unwrap(),
+            &"x86_64".parse().unwrap(),
+        )
+    }
+
+    #[test]
+    fn the_fields_are_read() {
+        let info = read(&fake_module("counter", "6.12.1-test", "x")).unwrap();
+        assert_eq!(info.vermagic, "6.12.1-test SMP preempt mod_unload modversions ");
+        assert_eq!(info.srcversion.as_deref(), Some("x"));
+        assert_eq!((info.depends, info.build_id), (vec!["a".to_owned(), "b".to_owned()], None));
+    }
+
+    #[test]
+    fn another_module_is_refused_with_both_values() {
+        let text = |bytes: &[u8]| read(bytes).unwrap_err().to_string();
+        assert_eq!(text(&fake_module("other", "6.12.1-test", "x")), "its name is `other`, not `counter`");
+        // A longer release which begins with ours is another release.
+        assert_eq!(
+            text(&fake_module("counter", "6.12.1-test2", "x")),
+            "its vermagic is `6.12.1-test2 SMP preempt mod_unload modversions `, which isn't for the release 6.12.1-test"
+        );
+        let mut arm = fake_module("counter", "6.12.1-test", "x");
+        arm[18] = 0xb7;
+        assert_eq!(text(&arm), "it is for the machine aarch64, not x86_64");
+    }
+
+    #[test]
+    fn what_is_no_module_is_refused() {
+        assert!(matches!(read(b""), Err(ModuleError::NotAModule { .. })));
+        let mut program = fake_module("counter", "6.12.1-test", "x");
+        program[16] = 2; // ET_EXEC
+        assert!(matches!(read(&program), Err(ModuleError::NotAModule { .. })));
+        let whole = fake_module("counter", "6.12.1-test", "x");
+        for len in 0..whole.len() {
+            assert!(read(&whole[..len]).is_err(), "{len}");
+        }
+    }
+}

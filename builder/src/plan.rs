@@ -1,0 +1,340 @@
+//! From a request to jobs: everything is checked before anything is compiled, and all that is wrong is told at once.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use bundle_format::{Digest, KernelRelease, Toolchain};
+use child::Cancel;
+
+use crate::directories::BuildDirectories;
+use crate::job::{CompileJob, KeyParts};
+use crate::kernel_tree::{KernelTarget, KernelTreeError, build_link, read_facts, trees_of};
+use crate::plan_problem::{PlanError, PlanProblem};
+use crate::recipe::compile_command;
+use crate::sandbox::Sandbox;
+use crate::script::ScriptSource;
+use crate::sysroot::Sysroot;
+use crate::toolchain;
+use crate::tree_digest::TreeDigests;
+use crate::warm_up::{WarmUp, WarmUpKey};
+
+/// Options of `stap` that name a directory of the farm; it would have to be mounted and be part of the key.
+const DIRECTORY_OPTIONS: [&str; 3] = ["-I", "-R", "--sysroot"];
+
+/// What is to be built.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// Kernel releases, as given with `-r`.
+    pub releases: Vec<String>,
+    /// Roots with `stap` and build trees; `/` if there are none.
+    pub sysroots: Vec<PathBuf>,
+    /// The scripts.
+    pub scripts: Vec<ScriptSource>,
+    /// Where results and state are kept.
+    pub directories: BuildDirectories,
+}
+
+/// A request found good: every build tree found, every input of the modules' bytes digested.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) scripts: Vec<Arc<ScriptSource>>,
+    pub(crate) kernels: Vec<Arc<KernelTarget>>,
+    pub(crate) sysroots: Vec<Arc<Sysroot>>,
+    /// One for each sysroot that has a kernel of the plan, by the sysroot's index.
+    pub(crate) toolchains: Vec<Option<Toolchain>>,
+    pub(crate) jobs: Vec<CompileJob>,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) directories: BuildDirectories,
+}
+
+impl Plan {
+    /// Checks a request and makes the jobs, one for each script × kernel. Runs nothing but `--version` commands, and those
+    /// only for a toolchain that it hasn't seen before.
+    pub fn make(request: &BuildRequest, cancel: &Cancel) -> Result<Self, PlanError> {
+        let mut problems = Vec::new();
+        let releases = parse_releases(&request.releases, &mut problems);
+        let scripts = check_scripts(&request.scripts, &mut problems);
+        let sysroots = open_sysroots(&request.sysroots, &mut problems);
+        let found = find_trees(&sysroots, &releases, &mut problems);
+        let sandbox = Sandbox::find()
+            .and_then(|sandbox| request.directories.prepare(&sandbox).map(|()| sandbox))
+            .map_err(|problem| problems.push(problem.into()))
+            .ok();
+        let Some(sandbox) = sandbox.filter(|_| problems.is_empty()) else {
+            return Err(PlanError { problems });
+        };
+        let mut plan = Self {
+            scripts,
+            kernels: Vec::new(),
+            toolchains: sysroots.iter().map(|_| None).collect(),
+            sysroots,
+            jobs: Vec::new(),
+            sandbox,
+            directories: request.directories.clone(),
+        };
+        plan.digest_inputs(&found, cancel).map_err(|problem| PlanError { problems: vec![problem] })?;
+        plan.make_jobs();
+        Ok(plan)
+    }
+
+    /// The scripts, by name.
+    pub fn scripts(&self) -> impl Iterator<Item = &ScriptSource> {
+        self.scripts.iter().map(AsRef::as_ref)
+    }
+
+    /// The kernels, in natural order.
+    pub fn kernels(&self) -> impl Iterator<Item = &KernelTarget> {
+        self.kernels.iter().map(AsRef::as_ref)
+    }
+
+    /// The jobs: kernel by kernel, and for each kernel script by script.
+    #[must_use]
+    pub fn jobs(&self) -> &[CompileJob] {
+        &self.jobs
+    }
+
+    /// The sysroot of a kernel.
+    #[must_use]
+    pub fn sysroot_of(&self, kernel: &KernelTarget) -> &Sysroot {
+        &self.sysroots[kernel.sysroot]
+    }
+
+    /// What compiles for a kernel.
+    #[must_use]
+    pub fn toolchain_of(&self, kernel: &KernelTarget) -> Option<&Toolchain> {
+        self.toolchains[kernel.sysroot].as_ref()
+    }
+
+    fn digest_inputs(&mut self, found: &[FoundTree], cancel: &Cancel) -> Result<(), PlanProblem> {
+        let index = self.directories.index();
+        let state_error = |source| PlanProblem::State { path: index.clone(), source };
+        let digests = TreeDigests::open(index.clone()).map_err(state_error)?;
+        for tree in found {
+            let sysroot = &self.sysroots[tree.sysroot];
+            if self.toolchains[tree.sysroot].is_none() {
+                let examined =
+                    toolchain::examine(sysroot, &self.sandbox, &digests, &self.directories, cancel)?;
+                self.toolchains[tree.sysroot] = Some(examined);
+            }
+            let target = examine_tree(sysroot, tree, &digests).map_err(|source| PlanProblem::Tree {
+                release: tree.release.clone(),
+                sysroot: sysroot.path().to_owned(),
+                source,
+            })?;
+            self.kernels.push(Arc::new(target));
+        }
+        Ok(())
+    }
+
+    fn make_jobs(&mut self) {
+        for kernel in &self.kernels {
+            let Some(toolchain) = self.toolchains[kernel.sysroot].as_ref() else { continue };
+            let sysroot = &self.sysroots[kernel.sysroot];
+            for script in &self.scripts {
+                let options = script.compile_options();
+                let argv =
+                    compile_command(script.name(), &kernel.release, &options, &script.record().arguments);
+                let parts = KeyParts::new(argv, script.record().source_sha256, toolchain.digest, kernel);
+                let (tree, digest) = (&kernel.build_tree, kernel.tree_digest);
+                self.jobs.push(CompileJob {
+                    script: Arc::clone(script),
+                    kernel: Arc::clone(kernel),
+                    key: parts.key(),
+                    parts,
+                    warm_up_key: WarmUpKey::new(sysroot, toolchain.digest, tree, digest, &options),
+                    needs: WarmUp::needed_by(script.text()),
+                });
+            }
+        }
+    }
+}
+
+/// Where the build tree of a release was found.
+struct FoundTree {
+    release: KernelRelease,
+    sysroot: usize,
+    /// As seen inside the sysroot, without links.
+    tree: PathBuf,
+}
+
+fn parse_releases(given: &[String], problems: &mut Vec<PlanProblem>) -> BTreeSet<KernelRelease> {
+    if given.is_empty() {
+        problems.push(PlanProblem::NoReleases);
+    }
+    let mut releases = BTreeSet::new();
+    for text in given {
+        if text.contains('/') {
+            problems.push(PlanProblem::PathAsRelease { given: text.clone() });
+            continue;
+        }
+        match text.parse() {
+            Ok(release) => _ = releases.insert(release),
+            Err(error) => problems.push(PlanProblem::NotARelease(error)),
+        }
+    }
+    releases
+}
+
+fn check_scripts(given: &[ScriptSource], problems: &mut Vec<PlanProblem>) -> Vec<Arc<ScriptSource>> {
+    if given.is_empty() {
+        problems.push(PlanProblem::NoScripts);
+    }
+    let mut scripts: Vec<Arc<ScriptSource>> = given.iter().cloned().map(Arc::new).collect();
+    scripts.sort_by(|a, b| a.name().cmp(b.name()));
+    for pair in scripts.windows(2) {
+        if pair[0].name() == pair[1].name() {
+            problems.push(PlanProblem::TwoScripts { name: pair[0].name().clone() });
+        }
+    }
+    for script in &scripts {
+        let options = script.record().compile.iter();
+        problems.extend(
+            options.filter(|word| DIRECTORY_OPTIONS.iter().any(|option| word.starts_with(option))).map(
+                |word| PlanProblem::DirectoryOption { script: script.name().clone(), option: word.clone() },
+            ),
+        );
+    }
+    scripts
+}
+
+fn open_sysroots(given: &[PathBuf], problems: &mut Vec<PlanProblem>) -> Vec<Arc<Sysroot>> {
+    let whole_machine = [PathBuf::from("/")];
+    let given = if given.is_empty() { &whole_machine[..] } else { given };
+    let mut sysroots: Vec<Arc<Sysroot>> = Vec::new();
+    for path in given {
+        match Sysroot::open(path) {
+            // The same root given twice, perhaps by two names, is one root.
+            Ok(sysroot) if sysroots.iter().any(|known| known.path() == sysroot.path()) => {}
+            Ok(sysroot) => {
+                problems.extend(sysroot.problems().into_iter().map(PlanProblem::from));
+                sysroots.push(Arc::new(sysroot));
+            }
+            Err(error) => problems.push(error.into()),
+        }
+    }
+    sysroots
+}
+
+fn find_trees(
+    sysroots: &[Arc<Sysroot>],
+    releases: &BTreeSet<KernelRelease>,
+    problems: &mut Vec<PlanProblem>,
+) -> Vec<FoundTree> {
+    let mut trees = Vec::new();
+    for release in releases {
+        let link = build_link(release);
+        let found: Vec<(usize, PathBuf)> = sysroots
+            .iter()
+            .enumerate()
+            .filter_map(|(index, sysroot)| Some((index, sysroot.resolve(&link).ok()?)))
+            .collect();
+        match &found[..] {
+            [] => problems.push(PlanProblem::NoBuildTree {
+                release: release.clone(),
+                looked_at: sysroots.iter().map(|sysroot| below(sysroot.path(), &link)).collect(),
+            }),
+            [(sysroot, tree)] => {
+                trees.push(FoundTree { release: release.clone(), sysroot: *sysroot, tree: tree.clone() });
+            }
+            [(first, _), (second, _), ..] => problems.push(PlanProblem::TwoBuildTrees {
+                release: release.clone(),
+                first: sysroots[*first].path().to_owned(),
+                second: sysroots[*second].path().to_owned(),
+            }),
+        }
+    }
+    trees
+}
+
+fn examine_tree(
+    sysroot: &Sysroot,
+    found: &FoundTree,
+    digests: &TreeDigests,
+) -> Result<KernelTarget, KernelTreeError> {
+    let facts = read_facts(sysroot, &found.tree, &found.release)?;
+    let read_error = |path: &Path, source| KernelTreeError::Read { path: path.to_owned(), source };
+    let symvers = found.tree.join("Module.symvers");
+    let (mut symvers_digest, mut modified) = (None, 0);
+    if let Ok(host) = sysroot.host_path(&symvers) {
+        let bytes = std::fs::read(&host).map_err(|source| read_error(&symvers, source))?;
+        symvers_digest = Some(Digest::of(&bytes));
+        let time = host.metadata().and_then(|metadata| metadata.modified());
+        let time = time.map_err(|source| read_error(&symvers, source))?;
+        modified = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    }
+    let mut hash = bundle_format::FieldHasher::new().field("stap-bundle build tree 1");
+    for tree in trees_of(sysroot, &found.tree, &found.release) {
+        let digest = digests.of_tree(sysroot, &tree).map_err(|source| read_error(&tree, source))?;
+        hash = hash.field(tree.as_os_str().as_encoded_bytes()).field(digest.as_bytes());
+    }
+    Ok(KernelTarget {
+        release: found.release.clone(),
+        machine: facts.machine,
+        uname_v: facts.uname_v,
+        symvers: symvers_digest,
+        kernel_compiler: facts.kernel_compiler,
+        sysroot: found.sysroot,
+        build_tree: found.tree.clone(),
+        tree_digest: hash.finish(),
+        modified,
+    })
+}
+
+fn below(root: &Path, inside: &Path) -> PathBuf {
+    root.join(inside.strip_prefix("/").unwrap_or(inside))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{fake_script, fake_sysroot};
+
+    fn problems(releases: &[&str], sysroots: &[&Path]) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let request = BuildRequest {
+            releases: releases.iter().map(|release| (*release).to_owned()).collect(),
+            sysroots: sysroots.iter().map(|path| (*path).to_owned()).collect(),
+            scripts: vec![fake_script("counter")],
+            directories: BuildDirectories::beneath(directory.path()),
+        };
+        let error = Plan::make(&request, &Cancel::new()).unwrap_err();
+        error.problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_missing_tree_is_named_with_path_and_package() {
+        let root = fake_sysroot(&[]);
+        let path = root.path().canonicalize().unwrap();
+        let text = problems(&["2.6.26.1"], &[&path]);
+        let expected = format!(
+            "no build tree of 2.6.26.1: there is no {}/lib/modules/2.6.26.1/build (the Debian package \
+             linux-headers-2.6.26.1, or Fedora's kernel-devel-2.6.26.1, would bring it)",
+            path.display()
+        );
+        assert!(text.contains(&expected), "{text:?}");
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let empty = tempfile::tempdir().unwrap();
+        let text = problems(&["a/b", "..", "1.0"], &[empty.path()]).join("\n");
+        for part in
+            ["`-r a/b`", "`..` is not a kernel release", "has no /usr/bin/stap", "no build tree of 1.0"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_release_in_two_sysroots_shows_both() {
+        let (one, two) = (fake_sysroot(&["1.0"]), fake_sysroot(&["1.0"]));
+        let (first, second) = (one.path().canonicalize().unwrap(), two.path().canonicalize().unwrap());
+        let text = problems(&["1.0"], &[&first, &second]);
+        let expected =
+            format!("1.0 has a build tree in two sysroots, {} and {}", first.display(), second.display());
+        assert!(text.contains(&expected), "{text:?}");
+        assert!(!problems(&["2.0"], &[&first, &first]).join("").contains("two sysroots"));
+    }
+}

@@ -1,0 +1,109 @@
+//! All that can be wrong with a request, each with the next step where there is one.
+
+use std::path::PathBuf;
+
+use bundle_format::{KernelRelease, NameError, ScriptName};
+
+use crate::kernel_tree::KernelTreeError;
+use crate::sandbox::SandboxError;
+use crate::sysroot::SysrootError;
+use crate::toolchain::ToolchainError;
+
+/// One thing that is wrong with a request.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanProblem {
+    /// Nothing was asked for.
+    #[error("no kernel release is given")]
+    NoReleases,
+    /// There is nothing to compile.
+    #[error("no script is given")]
+    NoScripts,
+    /// A path instead of a release.
+    #[error(
+        "`-r {given}`: a path to a build tree isn't supported yet, only a release in a sysroot's /lib/modules"
+    )]
+    PathAsRelease {
+        /// As given.
+        given: String,
+    },
+    /// Not a release.
+    #[error(transparent)]
+    NotARelease(#[from] NameError),
+    /// A sysroot can't be used.
+    #[error(transparent)]
+    Sysroot(#[from] SysrootError),
+    /// The sandbox can't be used.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// No sysroot has a build tree of a release.
+    #[error("no build tree of {release}: there is no {} ({})", listed(looked_at), headers_package(release))]
+    NoBuildTree {
+        /// The release.
+        release: KernelRelease,
+        /// The paths looked at.
+        looked_at: Vec<PathBuf>,
+    },
+    /// Two sysroots have a build tree of a release.
+    #[error("{release} has a build tree in two sysroots, {first} and {second}")]
+    TwoBuildTrees {
+        /// The release.
+        release: KernelRelease,
+        /// One sysroot.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// A build tree isn't what it should be.
+    #[error("the build tree of {release} in sysroot {sysroot} can't be used")]
+    Tree {
+        /// The release.
+        release: KernelRelease,
+        /// The sysroot.
+        sysroot: PathBuf,
+        /// What is wrong.
+        source: KernelTreeError,
+    },
+    /// The toolchain of a sysroot can't be used.
+    #[error(transparent)]
+    Toolchain(#[from] ToolchainError),
+    /// Digests can't be kept.
+    #[error("the state directory {path} can't be used")]
+    State {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// Two scripts have one name.
+    #[error("two scripts are called {name}")]
+    TwoScripts {
+        /// The name.
+        name: ScriptName,
+    },
+    /// A compile option that isn't there yet.
+    #[error(
+        "script {script}: the compile option {option} names a directory of this machine, which isn't supported yet"
+    )]
+    DirectoryOption {
+        /// The script.
+        script: ScriptName,
+        /// The option.
+        option: String,
+    },
+}
+
+/// Everything that is wrong with a request.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct PlanError {
+    /// At least one.
+    pub problems: Vec<PlanProblem>,
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and no ")
+}
+
+fn headers_package(release: &KernelRelease) -> String {
+    format!("the Debian package linux-headers-{release}, or Fedora's kernel-devel-{release}, would bring it")
+}

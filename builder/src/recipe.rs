@@ -1,0 +1,79 @@
+//! The one compile command.
+//!
+//! It's the same for every executor, and part of every cache key. What each word is for:
+//!
+//! - `-E PROBE`: a `procfs` file by which the service can ask a running module; the initscript adds the same probe.
+//! - `-m NAME`: the module's name is the script's. It also switches off stap's own script cache, which would answer
+//!   with a path into the cache, and its eviction.
+//! - `--save-uprobes`: kernels before 3.5 need a module of stap's own for user-space probes.
+//! - the script by a relative path: the string as typed is in the module's symbols.
+//!
+//! A stap-server compiles `script/<path as sent>`, so its client sends `/src/NAME.stp`, and both give the same bytes.
+
+use std::path::{Path, PathBuf};
+
+use bundle_format::{KernelRelease, ScriptName};
+
+/// Raised whenever the command, the environment or the layout of the work directory changes.
+pub const RECIPE_VERSION: u32 = 1;
+
+/// The probe added to every script (section 2.2 of the initscript's README; INIT-COMP).
+const SERVICE_PROBE: &str = r#"probe procfs("srvstat").read {$value = "running\n"}"#;
+
+/// Where the script lies, below the work directory.
+pub(crate) fn script_path(name: &ScriptName) -> PathBuf {
+    Path::new("script/src").join(format!("{name}.stp"))
+}
+
+/// The module's file, below the work directory.
+pub(crate) fn module_path(name: &ScriptName) -> PathBuf {
+    PathBuf::from(format!("{name}.ko"))
+}
+
+/// The argument vector of `stap`.
+#[must_use]
+pub fn compile_command(
+    name: &ScriptName,
+    release: &KernelRelease,
+    options: &[String],
+    arguments: &[String],
+) -> Vec<String> {
+    let mut argv: Vec<String> =
+        ["stap", "-E", SERVICE_PROBE, "-m", name.as_str(), "-p4", "-r", release.as_str(), "--save-uprobes"]
+            .map(str::to_owned)
+            .to_vec();
+    argv.extend_from_slice(options);
+    argv.push(script_path(name).to_string_lossy().into_owned());
+    argv.extend_from_slice(arguments);
+    argv
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_the_agreed_one() {
+        let argv = compile_command(
+            &"schedtimes".parse().unwrap(),
+            &"6.12.1".parse().unwrap(),
+            &["-g".to_owned()],
+            &["arg".to_owned()],
+        );
+        let expected = [
+            "stap",
+            "-E",
+            "probe procfs(\"srvstat\").read {$value = \"running\\n\"}",
+            "-m",
+            "schedtimes",
+            "-p4",
+            "-r",
+            "6.12.1",
+            "--save-uprobes",
+            "-g",
+            "script/src/schedtimes.stp",
+            "arg",
+        ];
+        assert_eq!(argv, expected);
+    }
+}

@@ -1,0 +1,234 @@
+//! The bubblewrap sandbox in which everything of a sysroot runs.
+//!
+//! What a process inside sees: the sysroot, read-only; its work directory at `/mnt`, writable; a private `/tmp`; fresh
+//! `/proc` and `/dev`; no network; an environment that is the same on every farm.
+//!
+//! As root, bubblewrap's user namespace would map root inside to root outside, so that whatever is writable could be
+//! written as root (measured). Hence a real unprivileged user first (`setpriv`), then bubblewrap as that user. Where
+//! user namespaces are forbidden, bubblewrap fails, and so do we: there is no fallback without a sandbox.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use child::{ChildCommand, ChildError, Program};
+
+use crate::sysroot::{Sysroot, WORK_MOUNT};
+
+/// User and group under which jobs run when we are root: "nobody" on every distribution. It owns nothing.
+pub const UNPRIVILEGED_ID: u32 = 65534;
+
+/// Where a job finds the `SYSTEMTAP_DIR` of its warm-up key.
+pub(crate) const STAP_DIRECTORY: &str = "stapdir";
+
+/// The environment inside. Part of every cache key: fixed locale, time zone, HOME and paths, and one thread, without
+/// which systemtap 5.6 and later number probes in the order in which threads happen to run.
+pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
+    ("PATH", "/usr/bin:/bin"),
+    ("HOME", "/mnt"),
+    ("SYSTEMTAP_DIR", "/mnt/stapdir"),
+    ("STAP_NTHREADS", "1"),
+    ("LC_ALL", "C.UTF-8"),
+    ("TZ", "UTC"),
+];
+
+/// The programs that make the sandbox.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    bwrap: Program,
+    /// Present if we are root.
+    setpriv: Option<Program>,
+}
+
+/// Why there is no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// A program is missing.
+    #[error("the compile sandbox needs {program}: the Debian package {package} would bring it")]
+    Missing {
+        /// The program.
+        program: &'static str,
+        /// The package that has it.
+        package: &'static str,
+        /// Where it was looked for.
+        source: ChildError,
+    },
+    /// The unprivileged user can't get to a directory that jobs work in.
+    #[error("jobs run as user {UNPRIVILEGED_ID}, who can't pass {closed} on the way to {directory}")]
+    Unreachable {
+        /// The directory that jobs need.
+        directory: PathBuf,
+        /// The first directory on the way that is closed to others.
+        closed: PathBuf,
+    },
+    /// A directory for jobs can't be made or given to the unprivileged user.
+    #[error("work directory {path} can't be prepared")]
+    Prepare {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl Sandbox {
+    /// Finds the programs along PATH.
+    pub fn find() -> Result<Self, SandboxError> {
+        let find = |program: &'static str, package: &'static str| {
+            Program::find(program).map_err(|source| SandboxError::Missing { program, package, source })
+        };
+        let is_root = rustix::process::geteuid().is_root();
+        Ok(Self {
+            bwrap: find("bwrap", "bubblewrap")?,
+            setpriv: if is_root { Some(find("setpriv", "util-linux")?) } else { None },
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn without_user_change() -> Self {
+        Self { bwrap: Program::find("/bin/sh").unwrap(), setpriv: None }
+    }
+
+    /// Makes `path` a directory that a sandboxed process may write to.
+    pub(crate) fn prepare_directory(&self, path: &Path) -> Result<(), SandboxError> {
+        let prepare = || {
+            fs::create_dir_all(path)?;
+            if self.setpriv.is_some() {
+                chown(path, Some(UNPRIVILEGED_ID), Some(UNPRIVILEGED_ID))?;
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        };
+        prepare().map_err(|source| SandboxError::Prepare { path: path.to_owned(), source })
+    }
+
+    /// Checks that the user of jobs can get to `directory` from outside (root's own home is closed, for one).
+    pub(crate) fn check_reachable(&self, directory: &Path) -> Result<(), SandboxError> {
+        if self.setpriv.is_none() {
+            return Ok(());
+        }
+        match first_closed(directory) {
+            Some(closed) => Err(SandboxError::Unreachable { directory: directory.to_owned(), closed }),
+            None => Ok(()),
+        }
+    }
+
+    /// The command that runs `argv` in `sysroot`, with `work` at `/mnt` and, if given, `stap_directory` as `SYSTEMTAP_DIR`.
+    pub(crate) fn command(
+        &self,
+        sysroot: &Sysroot,
+        work: &Path,
+        stap_directory: Option<&Path>,
+        argv: &[String],
+    ) -> ChildCommand {
+        let id = UNPRIVILEGED_ID.to_string();
+        let mut command = match &self.setpriv {
+            Some(setpriv) => ChildCommand::of(setpriv)
+                .args(["--reuid", &id, "--regid", &id, "--clear-groups"])
+                .arg(self.bwrap.path()),
+            None => ChildCommand::of(&self.bwrap),
+        };
+        let work_mount = format!("/{WORK_MOUNT}");
+        command = command
+            .arg("--ro-bind")
+            .arg(sysroot.path())
+            .args(["/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--bind"])
+            .arg(work)
+            .arg(&work_mount);
+        if let Some(directory) = stap_directory {
+            command = command.arg("--bind").arg(directory).arg(format!("{work_mount}/{STAP_DIRECTORY}"));
+        }
+        command = command.args(["--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]);
+        for (name, value) in ENVIRONMENT {
+            command = command.args(["--setenv", name, value]);
+        }
+        command.args(["--chdir", &work_mount]).args(argv)
+    }
+}
+
+/// Whether this output is the sandbox's own complaint and not that of the program inside.
+pub(crate) fn is_sandbox_failure(output: &str) -> bool {
+    output.lines().next().is_some_and(|line| line.starts_with("bwrap: ") || line.starts_with("setpriv: "))
+}
+
+/// The first directory on the way to `directory` that others may not pass. What doesn't exist yet will be made passable.
+pub(crate) fn first_closed(directory: &Path) -> Option<PathBuf> {
+    let mut way: Vec<&Path> = directory.ancestors().collect();
+    way.reverse();
+    way.into_iter()
+        .find(|part| fs::metadata(part).is_ok_and(|metadata| metadata.mode() & 0o001 == 0))
+        .map(Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fake_sysroot;
+
+    #[test]
+    fn the_command_line_is_the_one_that_was_seen_working() {
+        let root = fake_sysroot(&[]);
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        let sandbox = Sandbox {
+            bwrap: Program::find("/bin/sh").unwrap(),
+            setpriv: Some(Program::find("/bin/sh").unwrap()),
+        };
+        let argv = ["stap".to_owned(), "-p4".to_owned()];
+        let line = sandbox.command(&sysroot, Path::new("/w"), Some(Path::new("/warm")), &argv).display();
+        let expected = format!(
+            "/bin/sh --reuid 65534 --regid 65534 --clear-groups /bin/sh --ro-bind {} / --proc /proc --dev /dev \
+             --tmpfs /tmp --bind /w /mnt --bind /warm /mnt/stapdir --unshare-all --die-with-parent --new-session \
+             --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /mnt --setenv SYSTEMTAP_DIR /mnt/stapdir \
+             --setenv STAP_NTHREADS 1 --setenv LC_ALL C.UTF-8 --setenv TZ UTC --chdir /mnt stap -p4",
+            sysroot.path().display()
+        );
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_closed_directory_on_the_way_is_found() {
+        let base = tempfile::tempdir().unwrap();
+        let closed = base.path().join("closed");
+        fs::create_dir(&closed).unwrap();
+        fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(first_closed(&base.path().join("open/later")), None);
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(first_closed(&closed.join("below")), Some(closed));
+    }
+
+    #[test]
+    fn the_sandbox_own_complaints_are_told_from_those_of_stap() {
+        assert!(is_sandbox_failure("bwrap: No permissions to create new namespace\n"));
+        assert!(is_sandbox_failure("setpriv: setresuid failed\nmore"));
+        assert!(!is_sandbox_failure("semantic error: bwrap: nothing\n"));
+        assert!(!is_sandbox_failure(""));
+    }
+
+    /// The reason for `setpriv`: with bubblewrap alone, root outside could write this file.
+    #[cfg(feature = "lab-tests")]
+    #[test]
+    fn a_root_owned_file_on_a_writable_mount_is_not_written() {
+        use child::{Cancel, Limits};
+
+        assert!(rustix::process::geteuid().is_root(), "this test must be run as root");
+        // Not the default place for temporary files: bubblewrap puts a fresh one over /tmp.
+        let base = tempfile::tempdir_in("/var/tmp").unwrap();
+        fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let work = base.path().join("work");
+        let sandbox = Sandbox::find().unwrap();
+        sandbox.prepare_directory(&work).unwrap();
+        let precious = work.join("precious");
+        fs::write(&precious, "before").unwrap();
+        let script =
+            "id -u; echo own > own; echo after > precious; echo x > /usr/x; cat /proc/net/dev | wc -l";
+        let argv = ["/bin/sh", "-c", script].map(str::to_owned);
+        let sysroot = Sysroot::open(Path::new("/")).unwrap();
+        let command = sandbox.command(&sysroot, &work, None, &argv).combined_output();
+        let output = command.run(&Limits::default(), &Cancel::new()).unwrap().stdout.text();
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "before", "{output}");
+        assert_eq!(fs::read_to_string(work.join("own")).unwrap(), "own\n", "{output}");
+        assert_eq!(fs::metadata(work.join("own")).unwrap().uid(), UNPRIVILEGED_ID);
+        assert!(output.starts_with("65534\n") && output.contains("Permission denied"), "{output}");
+        assert!(output.contains("Read-only file system") && output.trim_end().ends_with("\n3"), "{output}");
+    }
+}

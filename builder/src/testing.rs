@@ -1,0 +1,128 @@
+//! Stand-ins that several unit tests share.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+
+use bundle_format::Digest;
+use script_config::ScriptOptions;
+
+use crate::job::{CompileJob, KeyParts};
+use crate::kernel_tree::KernelTarget;
+use crate::recipe::compile_command;
+use crate::script::ScriptSource;
+use crate::sysroot::Sysroot;
+use crate::warm_up::{WarmUp, WarmUpKey};
+
+/// A directory that looks like a sysroot with build trees of these releases: links as Debian makes them, no programs.
+pub(crate) fn fake_sysroot(releases: &[&str]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let at = |path: &str| root.path().join(path);
+    fs::create_dir_all(at("mnt")).unwrap();
+    write(&at("usr/bin/stap"), "not a program");
+    write(&at("usr/share/systemtap/runtime/runtime.h"), "runtime");
+    write(&at("usr/share/systemtap/tapset/tapset.stp"), "tapset");
+    write(&at("usr/src/linux-headers-common/Makefile"), "all:\n");
+    fs::create_dir_all(at("usr/lib/modules")).unwrap();
+    symlink("usr/lib", at("lib")).unwrap();
+    for release in releases {
+        let tree = at(&format!("usr/src/linux-headers-{release}"));
+        write(&tree.join("Makefile"), "include /usr/src/linux-headers-common/Makefile\n");
+        write(&tree.join("Module.symvers"), &format!("symbols of {release}"));
+        write(&tree.join("include/generated/utsrelease.h"), &format!("#define UTS_RELEASE \"{release}\"\n"));
+        write(
+            &tree.join("include/generated/utsversion.h"),
+            &format!("#define UTS_VERSION \"#1 SMP Test {release}\"\n"),
+        );
+        write(&tree.join("include/generated/compile.h"), "#define UTS_MACHINE\t\t\"x86_64\"\n");
+        let modules = at(&format!("usr/lib/modules/{release}"));
+        fs::create_dir_all(&modules).unwrap();
+        symlink(format!("/usr/src/linux-headers-{release}"), modules.join("build")).unwrap();
+    }
+    root
+}
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// The smallest ELF file that passes as the module `name` for `release`: a header, `.modinfo` and the section names.
+pub(crate) fn fake_module(name: &str, release: &str, srcversion: &str) -> Vec<u8> {
+    let modinfo = format!(
+        "name={name}\0vermagic={release} SMP preempt mod_unload modversions \0srcversion={srcversion}\0depends=a,b\0"
+    );
+    let names = "\0.modinfo\0.shstrtab\0";
+    let modinfo_at = 64;
+    let names_at = modinfo_at + modinfo.len();
+    let sections_at = names_at + names.len();
+    let mut elf = b"\x7fELF\x02\x01\x01".to_vec(); // 64 bit, little-endian
+    elf.resize(16, 0);
+    let half = |elf: &mut Vec<u8>, value: u16| elf.extend(value.to_le_bytes());
+    let word = |elf: &mut Vec<u8>, value: u32| elf.extend(value.to_le_bytes());
+    let long = |elf: &mut Vec<u8>, value: usize| elf.extend((value as u64).to_le_bytes());
+    half(&mut elf, 1); // relocatable
+    half(&mut elf, 62); // x86-64
+    word(&mut elf, 1);
+    long(&mut elf, 0);
+    long(&mut elf, 0);
+    long(&mut elf, sections_at);
+    word(&mut elf, 0);
+    for value in [64, 0, 0, 64, 3, 2] {
+        half(&mut elf, value);
+    }
+    elf.extend(modinfo.as_bytes());
+    elf.extend(names.as_bytes());
+    elf.resize(elf.len() + 64, 0); // section 0
+    for (name_at, kind, at, len) in
+        [(1_u32, 1_u32, modinfo_at, modinfo.len()), (10, 3, names_at, names.len())]
+    {
+        word(&mut elf, name_at);
+        word(&mut elf, kind);
+        for value in [0, 0, at, len] {
+            long(&mut elf, value);
+        }
+        word(&mut elf, 0);
+        word(&mut elf, 0);
+        long(&mut elf, 1);
+        long(&mut elf, 0);
+    }
+    elf
+}
+
+/// A script without options.
+pub(crate) fn fake_script(name: &str) -> ScriptSource {
+    let text = format!("probe begin {{ println(\"{name}\") }}\n").into_bytes();
+    ScriptSource::new(name.parse().unwrap(), text, 1_000, &ScriptOptions::default(), Vec::new(), Vec::new())
+}
+
+/// A job for a kernel of which only the release is real.
+pub(crate) fn fake_job(script: &str, release: &str) -> CompileJob {
+    let script = Arc::new(fake_script(script));
+    let kernel = Arc::new(KernelTarget {
+        release: release.parse().unwrap(),
+        machine: "x86_64".parse().unwrap(),
+        uname_v: None,
+        symvers: None,
+        kernel_compiler: None,
+        sysroot: 0,
+        build_tree: Path::new("/usr/src/tree").to_owned(),
+        tree_digest: Digest::of(release.as_bytes()),
+        modified: 2_000,
+    });
+    let argv = compile_command(script.name(), &kernel.release, &[], &[]);
+    let parts = KeyParts::new(argv, script.record().source_sha256, Digest::of(b"toolchain"), &kernel);
+    let root = fake_sysroot(&[]);
+    let sysroot = Sysroot::open(root.path()).unwrap();
+    let warm_up_key =
+        WarmUpKey::new(&sysroot, Digest::of(b"toolchain"), &kernel.build_tree, kernel.tree_digest, &[]);
+    CompileJob {
+        needs: WarmUp::needed_by(script.text()),
+        key: parts.key(),
+        script,
+        kernel,
+        parts,
+        warm_up_key,
+    }
+}

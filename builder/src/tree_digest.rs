@@ -1,0 +1,191 @@
+//! Digests over whole file trees, remembered so that unchanged trees aren't read again.
+//!
+//! A tree's *stat digest* covers path, size, modification and change time, inode and device of every entry; its *content
+//! digest* covers paths, types, the execute bit, link targets and the bytes. A small file per stat digest remembers the
+//! content digest, so a tree that hasn't changed costs one walk. A tree with an entry changed within the last two seconds
+//! isn't remembered: a further change in the same tick of the file system's clock would go unseen.
+
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bundle_format::{Digest, FieldHasher, HashingWriter};
+use walkdir::WalkDir;
+
+use crate::sysroot::Sysroot;
+
+/// Entries changed less than this many seconds ago aren't remembered.
+const TOO_FRESH: i64 = 2;
+
+/// Remembered digests of trees.
+#[derive(Debug)]
+pub(crate) struct TreeDigests {
+    /// A file for each stat digest, holding the content digest in hexadecimal digits.
+    directory: PathBuf,
+    /// Trees looked at in this run; Debian's flavours share their "-common" tree.
+    seen: Mutex<HashMap<PathBuf, Digest>>,
+}
+
+/// A file, directory or link below a tree.
+struct Entry {
+    /// As seen inside the sysroot.
+    inside: PathBuf,
+    host: PathBuf,
+    metadata: Metadata,
+}
+
+impl TreeDigests {
+    /// Remembers in `directory`, which is made if it's missing.
+    pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&directory)?;
+        Ok(Self { directory, seen: Mutex::default() })
+    }
+
+    /// The content digest of the tree (or the file) at `inside`.
+    pub(crate) fn of_tree(&self, sysroot: &Sysroot, inside: &Path) -> io::Result<Digest> {
+        self.of_files(sysroot, inside, &[inside.to_owned()])
+    }
+
+    /// One content digest of several files and trees, known as `name` for the rest of this run.
+    pub(crate) fn of_files(&self, sysroot: &Sysroot, name: &Path, files: &[PathBuf]) -> io::Result<Digest> {
+        let known_as = sysroot.path().join(name.strip_prefix("/").unwrap_or(name));
+        if let Some(digest) = self.lock().get(&known_as) {
+            return Ok(*digest);
+        }
+        let mut entries = Vec::new();
+        for file in files {
+            entries.extend(entries_below(sysroot, file)?);
+        }
+        let by_stat = stat_digest(&entries);
+        let digest = if let Some(digest) = self.recall(by_stat) {
+            digest
+        } else {
+            let digest = content_digest(&entries)?;
+            if !is_fresh(&entries) {
+                self.remember(by_stat, digest)?;
+            }
+            digest
+        };
+        self.lock().insert(known_as, digest);
+        Ok(digest)
+    }
+
+    fn recall(&self, by_stat: Digest) -> Option<Digest> {
+        fs::read_to_string(self.directory.join(by_stat.to_string())).ok()?.trim_end().parse().ok()
+    }
+
+    fn remember(&self, by_stat: Digest, digest: Digest) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        writeln!(file, "{digest}")?;
+        file.persist(self.directory.join(by_stat.to_string()))?;
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Digest>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn entries_below(sysroot: &Sysroot, inside: &Path) -> io::Result<Vec<Entry>> {
+    let top = sysroot.host_path(inside)?;
+    let mut entries = Vec::new();
+    for entry in WalkDir::new(&top).sort_by_file_name() {
+        let entry = entry?;
+        let below = entry.path().strip_prefix(&top).unwrap_or(entry.path());
+        let inside = if below.as_os_str().is_empty() { inside.to_owned() } else { inside.join(below) };
+        entries.push(Entry { inside, metadata: entry.metadata()?, host: entry.into_path() });
+    }
+    Ok(entries)
+}
+
+fn stat_digest(entries: &[Entry]) -> Digest {
+    let mut hash = FieldHasher::new().field("stap-bundle stat digest 1");
+    for Entry { inside, metadata, .. } in entries {
+        let numbers = [
+            i128::from(metadata.mode()),
+            i128::from(metadata.size()),
+            i128::from(metadata.mtime()),
+            i128::from(metadata.mtime_nsec()),
+            i128::from(metadata.ctime()),
+            i128::from(metadata.ctime_nsec()),
+            i128::from(metadata.ino()),
+            i128::from(metadata.dev()),
+        ];
+        let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+        hash = hash.field(inside.as_os_str().as_bytes()).field(numbers);
+    }
+    hash.finish()
+}
+
+fn content_digest(entries: &[Entry]) -> io::Result<Digest> {
+    let mut hash = FieldHasher::new().field("stap-bundle content digest 1");
+    for Entry { inside, host, metadata } in entries {
+        hash = hash.field(inside.as_os_str().as_bytes());
+        hash = if metadata.is_symlink() {
+            hash.field("link").field(fs::read_link(host)?.as_os_str().as_bytes())
+        } else if metadata.is_file() {
+            let kind = if metadata.mode() & 0o100 == 0 { "file" } else { "program" };
+            hash.field(kind).field(digest_of_file(host)?.as_bytes())
+        } else if metadata.is_dir() {
+            hash.field("directory")
+        } else {
+            hash.field("other")
+        };
+    }
+    Ok(hash.finish())
+}
+
+fn digest_of_file(path: &Path) -> io::Result<Digest> {
+    let mut writer = HashingWriter::new(io::sink());
+    io::copy(&mut File::open(path)?, &mut writer)?;
+    Ok(writer.finish().1)
+}
+
+fn is_fresh(entries: &[Entry]) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    entries.iter().any(|entry| entry.metadata.ctime() > now - TOO_FRESH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fake_sysroot;
+
+    #[test]
+    fn the_digest_is_of_the_content_and_not_of_the_place() {
+        let digest_in = |root: &Path| {
+            let digests = TreeDigests::open(root.join("index")).unwrap();
+            digests.of_tree(&Sysroot::open(root).unwrap(), Path::new("/usr/src")).unwrap()
+        };
+        let (first, second) = (fake_sysroot(&["1.0"]), fake_sysroot(&["1.0"]));
+        assert_eq!(digest_in(first.path()), digest_in(second.path()));
+        fs::write(second.path().join("usr/src/linux-headers-1.0/Module.symvers"), "other").unwrap();
+        assert_ne!(digest_in(first.path()), digest_in(second.path()));
+    }
+
+    #[test]
+    fn a_fresh_tree_is_not_remembered() {
+        let root = fake_sysroot(&["1.0"]);
+        let index = root.path().join("index");
+        let digests = TreeDigests::open(index.clone()).unwrap();
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        digests.of_tree(&sysroot, Path::new("/usr/src")).unwrap();
+        assert_eq!(fs::read_dir(index).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_remembered_digest_is_found_again() {
+        let root = tempfile::tempdir().unwrap();
+        let digests = TreeDigests::open(root.path().to_owned()).unwrap();
+        let (by_stat, content) = (Digest::of(b"stat"), Digest::of(b"content"));
+        assert_eq!(digests.recall(by_stat), None);
+        digests.remember(by_stat, content).unwrap();
+        assert_eq!(digests.recall(by_stat), Some(content));
+    }
+}

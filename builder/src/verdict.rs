@@ -1,0 +1,50 @@
+//! What a compile that has ended says about its cell.
+
+use std::time::Duration;
+
+use child::Ended;
+
+use crate::executor::Compilation;
+use crate::job::CompileJob;
+use crate::module_info::ModuleInfo;
+use crate::red_reason::{may_pass_next_time, red_reason};
+
+/// Exit codes from here on mean "killed by a signal" where a shell or the sandbox passes them on.
+pub(crate) const SIGNAL_CODES: i32 = 128;
+
+/// Green, or why not, and whether that will last.
+pub(crate) enum Verdict<'a> {
+    Green(&'a [u8], ModuleInfo),
+    /// It will fail again for the same inputs.
+    Red(String),
+    /// It may go well next time: the machine's fault, not the script's.
+    RedForNow(String),
+    TimedOut(Duration),
+}
+
+/// Judges a compile that wasn't cancelled.
+pub(crate) fn verdict<'a>(job: &CompileJob, compilation: &'a Compilation) -> Verdict<'a> {
+    match compilation.ended {
+        Ended::TimedOut(limit) => return Verdict::TimedOut(limit),
+        Ended::Signal(_) | Ended::Cancelled => return Verdict::RedForNow(compilation.ended.to_string()),
+        Ended::Code(code) if code >= SIGNAL_CODES => {
+            return Verdict::RedForNow(format!("stap was killed by signal {}", code - SIGNAL_CODES));
+        }
+        Ended::Code(0) => {}
+        Ended::Code(_) if may_pass_next_time(&compilation.log) => {
+            return Verdict::RedForNow(red_reason(&compilation.log));
+        }
+        Ended::Code(_) => return Verdict::Red(red_reason(&compilation.log)),
+    }
+    let Some(bytes) = &compilation.module else {
+        return Verdict::Red("stap ended well but made no module".to_owned());
+    };
+    if compilation.uprobes {
+        return Verdict::Red("it needs uprobes.ko, which can't be bundled yet".to_owned());
+    }
+    let kernel = &job.kernel;
+    match ModuleInfo::read(bytes, job.script.name(), &kernel.release, &kernel.machine) {
+        Ok(info) => Verdict::Green(bytes, info),
+        Err(error) => Verdict::Red(format!("the module that stap made was refused: {error}")),
+    }
+}

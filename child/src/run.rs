@@ -1,0 +1,266 @@
+//! Running a child: one loop over its pidfd, its pipes and the cancellation.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use crate::cancel::Waker;
+use crate::course::{Course, KILL_PATIENCE, Step};
+use crate::cpu::cpu_time_of_zombie;
+use crate::stream::{Pipe, Sink};
+use crate::{Cancel, Captured, ChildCommand, ChildError, Ended, Finished, Limits, Stream};
+
+/// Once standard output is closed, a standard error that others keep open is given up after this much silence.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// A freshly written program may be "busy" for a moment, while another thread is between fork and exec.
+const BUSY_TRIES: u32 = 50;
+
+pub(crate) fn run(
+    command: &ChildCommand,
+    limits: &Limits,
+    cancel: &Cancel,
+    on_line: &mut dyn FnMut(Stream, &[u8]),
+) -> Result<Finished, ChildError> {
+    if cancel.is_cancelled() {
+        return Ok(Finished {
+            status: Ended::Cancelled,
+            stdout: Captured::new(0),
+            stderr: Captured::new(0),
+            wall: Duration::ZERO,
+            cpu: None,
+            left_open: false,
+        });
+    }
+    let mut running = Running::start(command, limits)?;
+    let follow = |source: io::Error| ChildError::Follow { command: command.display(), source };
+    let waker = cancel.waker().map_err(|errno| follow(errno.into()))?;
+    let stopped = running.follow(command, limits, cancel, &waker, on_line)?;
+    let wall = running.started.elapsed();
+    let (status, cpu) = running.reap(stopped.is_some()).map_err(follow)?;
+    let left_open = running.drain(limits.drain, on_line).map_err(follow)?;
+    let status = match (stopped, status.code()) {
+        (Some(reason), _) => reason,
+        (None, Some(code)) => Ended::Code(code),
+        (None, None) => Ended::Signal(status.signal().unwrap_or_default()),
+    };
+    let (stdout, stderr) = running.outputs(on_line);
+    Ok(Finished { status, stdout, stderr, wall, cpu, left_open })
+}
+
+/// A started child. If dropped before it was reaped (an error, a panic in the caller's line sink), it is killed.
+struct Running {
+    child: Child,
+    pid: Pid,
+    pidfd: OwnedFd,
+    started: Instant,
+    input: Option<Sink>,
+    stdout: Pipe,
+    stderr: Option<Pipe>,
+    reaped: bool,
+}
+
+impl Running {
+    fn start(command: &ChildCommand, limits: &Limits) -> Result<Self, ChildError> {
+        let spawn_error = |source: io::Error| ChildError::Spawn { command: command.display(), source };
+        if let Some(path) = command.directory().filter(|path| !path.is_dir()) {
+            return Err(ChildError::NoWorkingDirectory { path: path.to_owned(), command: command.display() });
+        }
+        let (mut child, stdout, stderr) = spawn(command)?.map_err(spawn_error)?;
+        let started = Instant::now();
+        let pid = Pid::from_child(&child);
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(errno) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(spawn_error(errno.into()));
+            }
+        };
+        let input =
+            child.stdin.take().map(|pipe| Sink::new(pipe.into(), command.input_bytes().unwrap_or_default()));
+        let stdout = Pipe::new(stdout, Stream::Stdout, limits.output_cap);
+        let stderr = stderr.map(|pipe| Pipe::new(pipe, Stream::Stderr, limits.output_cap));
+        let running = Self { child, pid, pidfd, started, input, stdout, stderr, reaped: false };
+        running.make_nonblocking().map_err(|errno| spawn_error(errno.into()))?;
+        Ok(running)
+    }
+
+    fn make_nonblocking(&self) -> rustix::io::Result<()> {
+        if let Some(sink) = &self.input {
+            ioctl_fionbio(sink, true)?;
+        }
+        for pipe in std::iter::once(&self.stdout).chain(&self.stderr).filter_map(Pipe::file) {
+            ioctl_fionbio(pipe, true)?;
+        }
+        Ok(())
+    }
+
+    /// Serves the pipes until the child has ended; returns why we stopped it, if we did.
+    fn follow(
+        &mut self,
+        command: &ChildCommand,
+        limits: &Limits,
+        cancel: &Cancel,
+        waker: &Waker,
+        on_line: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<Option<Ended>, ChildError> {
+        let mut course = Course::Free { until: limits.time.map(|limit| self.started + limit) };
+        loop {
+            match course.step(Instant::now(), cancel.is_cancelled(), limits.time) {
+                Step::Wait => {}
+                Step::Term => self.signal_group(Signal::TERM),
+                Step::Kill => self.signal_group(Signal::KILL),
+                Step::GiveUp => {
+                    self.reaped = true; // Waiting in `drop` would be for ever.
+                    return Err(ChildError::Unkillable {
+                        pid: self.pid.as_raw_nonzero().get(),
+                        command: command.display(),
+                        seconds: KILL_PATIENCE.as_secs(),
+                    });
+                }
+            }
+            // Once stopped, the waker would be readable for ever.
+            let waker = course.reason().is_none().then_some(waker);
+            let ended = self
+                .poll_once(course.next(), waker, on_line)
+                .map_err(|source| ChildError::Follow { command: command.display(), source })?;
+            if ended {
+                return Ok(course.reason());
+            }
+        }
+    }
+
+    /// Waits for the next thing to happen, at most until `until`; returns whether the child has ended.
+    fn poll_once(
+        &mut self,
+        until: Option<Instant>,
+        waker: Option<&Waker>,
+        on_line: &mut dyn FnMut(Stream, &[u8]),
+    ) -> io::Result<bool> {
+        let mut fds = Vec::with_capacity(5);
+        if !self.reaped {
+            fds.push(PollFd::new(&self.pidfd, PollFlags::IN));
+        }
+        fds.extend(waker.map(|waker| PollFd::new(waker, PollFlags::IN)));
+        fds.extend(self.input.as_ref().map(|sink| PollFd::new(sink, PollFlags::OUT)));
+        let pipes = std::iter::once(&self.stdout).chain(&self.stderr);
+        fds.extend(pipes.filter_map(Pipe::file).map(|file| PollFd::new(file, PollFlags::IN)));
+        let timeout = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(false),
+            Err(errno) => return Err(errno.into()),
+        }
+        let ended = !self.reaped && fds.first().is_some_and(|fd| !fd.revents().is_empty());
+        drop(fds);
+        if self.input.as_mut().is_some_and(Sink::feed) {
+            self.input = None; // All written, or nobody reads it: the child sees the end of its input.
+        }
+        self.stdout.take_in(on_line)?;
+        if let Some(stderr) = &mut self.stderr {
+            stderr.take_in(on_line)?;
+        }
+        Ok(ended)
+    }
+
+    /// Collects the exit status; if we stopped the child, what is left of its group is killed first.
+    fn reap(&mut self, stopped: bool) -> io::Result<(ExitStatus, Option<Duration>)> {
+        if stopped {
+            // The leader is a zombie still, so the group's number can't be anyone else's.
+            self.signal_group(Signal::KILL);
+        }
+        let cpu = cpu_time_of_zombie(self.pid);
+        let status = self.child.wait()?;
+        self.reaped = true;
+        Ok((status, cpu))
+    }
+
+    /// Reads what descendants still write; returns whether a pipe was left open.
+    fn drain(&mut self, patience: Duration, on_line: &mut dyn FnMut(Stream, &[u8])) -> io::Result<bool> {
+        self.input = None;
+        let end = Instant::now() + patience;
+        let mut quiet_since = Instant::now();
+        loop {
+            let stderr_open = self.stderr.as_ref().is_some_and(|pipe| pipe.file().is_some());
+            let stdout_open = self.stdout.file().is_some();
+            if !stdout_open && !stderr_open {
+                return Ok(false);
+            }
+            let give_up = if stdout_open { end } else { end.min(quiet_since + QUIET) };
+            if Instant::now() >= give_up {
+                return Ok(true);
+            }
+            let before = self.received();
+            self.poll_once(Some(give_up), None, on_line)?;
+            if self.received() != before {
+                quiet_since = Instant::now();
+            }
+        }
+    }
+
+    fn received(&self) -> u64 {
+        self.stdout.received() + self.stderr.as_ref().map_or(0, Pipe::received)
+    }
+
+    fn outputs(&mut self, on_line: &mut dyn FnMut(Stream, &[u8])) -> (Captured, Captured) {
+        let stdout = self.stdout.finish(on_line);
+        let stderr = self.stderr.as_mut().map_or_else(|| Captured::new(0), |pipe| pipe.finish(on_line));
+        (stdout, stderr)
+    }
+
+    fn signal_group(&self, signal: Signal) {
+        // The group may be gone or may have changed its user; the wait that follows tells.
+        let _ = kill_process_group(self.pid, signal);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.signal_group(Signal::KILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+type Spawned = (Child, OwnedFd, Option<OwnedFd>);
+
+/// Starts the child with its output pipes. Our copies of the writing ends are closed on return, so that the pipes can end.
+fn spawn(command: &ChildCommand) -> Result<io::Result<Spawned>, ChildError> {
+    let mut prepared = command.prepare()?;
+    let mut tries = 0;
+    loop {
+        let spawned = (|| -> io::Result<Spawned> {
+            let (stdout, writer) = io::pipe()?;
+            let (stderr, error_writer) = if command.is_combined() {
+                (None, writer.try_clone()?)
+            } else {
+                let (reader, writer) = io::pipe()?;
+                (Some(OwnedFd::from(reader)), writer)
+            };
+            let child = prepared.stdout(Stdio::from(writer)).stderr(Stdio::from(error_writer)).spawn()?;
+            Ok((child, OwnedFd::from(stdout), stderr))
+        })();
+        match spawned {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            other => return Ok(other),
+        }
+    }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(duration.subsec_nanos()),
+    }
+}
