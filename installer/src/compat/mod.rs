@@ -1,0 +1,186 @@
+//! What is written for the initscript's sake, so that it runs a bundle's scripts unmodified.
+//!
+//! - `<CACHE_PATH>/REL/NAME.ko`: a relative link through `current`, so the switch moves all at once;
+//! - `<CACHE_PATH>/REL/NAME.opts`: a real file, for its first line is this host's (`opts.rs`);
+//! - `<CONFIG_PATH>/zz-stap-bundle.conf`: a relative link to the generation's `stap-bundle.conf`.
+//!
+//! All of it follows the switch, is outside its atomic promise, and can be done again at any time: what
+//! is right is left alone, what is somebody else's is reported and never touched. Our own start doesn't
+//! read any of it.
+
+mod configuration;
+mod link;
+mod opts;
+mod places;
+mod report;
+mod wanted;
+
+pub(crate) use configuration::configuration_text;
+pub use report::{CompatError, ForeignFile, ReconcileReport};
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bundle_format::{KernelRelease, ScriptName};
+use rustix::fs::FileType;
+
+use crate::compat::link::{has_our_link, kind_word, link_text, put_link};
+use crate::compat::places::Places;
+use crate::compat::wanted::{CacheEntry, Wanted, wanted};
+use crate::directory::Directory;
+use crate::generation::{CurrentGeneration, module_file_name};
+use crate::identity::HostIdentity;
+use crate::lock::WriterLock;
+use crate::paths::{CONFIGURATION, CONFIGURATION_LINK, KERNELS};
+use crate::root::HostRoot;
+use crate::storage::{StorageError, optional};
+
+/// Most bytes of an `.opts` file that is compared before it is replaced.
+const MAX_OPTS: u64 = 64 << 10;
+
+/// Brings cache links, `.opts` and the conf.d link in line with the current generation.
+pub fn reconcile(host: &HostRoot, identity: &HostIdentity) -> Result<ReconcileReport, CompatError> {
+    let lock = WriterLock::acquire(host)?;
+    reconcile_locked(host, identity, &lock)
+}
+
+/// The same for one who has the lock.
+pub(crate) fn reconcile_locked(
+    host: &HostRoot,
+    identity: &HostIdentity,
+    _lock: &WriterLock,
+) -> Result<ReconcileReport, CompatError> {
+    let mut report = ReconcileReport::default();
+    let places = Places::read(host, &mut report)?;
+    let generation = CurrentGeneration::open(host)?;
+    let wanted = match &generation {
+        Some(generation) => wanted(generation, identity, &mut report.warnings),
+        None => Wanted::new(),
+    };
+    configuration_link(host, &places.configuration, generation.is_some(), &mut report)?;
+    if !wanted.is_empty() {
+        let cache = host.ensure_dir(&places.cache)?;
+        for (release, scripts) in &wanted {
+            fill(host, &cache, release, scripts, &mut report)?;
+        }
+    }
+    if let Some(cache) = optional(host.open_dir(&places.cache))? {
+        clear(&cache, &wanted, &mut report)?;
+    }
+    Ok(report)
+}
+
+fn configuration_link(
+    host: &HostRoot,
+    path: &Path,
+    installed: bool,
+    report: &mut ReconcileReport,
+) -> Result<(), StorageError> {
+    if installed {
+        let directory = host.ensure_dir(path)?;
+        let text = link_text(&host.real_path(&directory), CONFIGURATION);
+        put_link(&directory, CONFIGURATION_LINK, &text, report)?;
+        return directory.sync();
+    }
+    let Some(directory) = optional(host.open_dir(path))? else { return Ok(()) };
+    if has_our_link(&directory, CONFIGURATION_LINK)? {
+        directory.unlink(CONFIGURATION_LINK)?;
+        report.removed.push(directory.path().join(CONFIGURATION_LINK));
+        directory.sync()?;
+    }
+    Ok(())
+}
+
+/// Makes the files of one release. The `.opts` file follows the link: without a good first line the
+/// initscript refuses the module, so a cut between the two is harmless.
+fn fill(
+    host: &HostRoot,
+    cache: &Directory,
+    release: &KernelRelease,
+    scripts: &BTreeMap<ScriptName, CacheEntry>,
+    report: &mut ReconcileReport,
+) -> Result<(), StorageError> {
+    if let Some(kind) = cache.kind(release.as_str())?.filter(|kind| *kind != FileType::Directory) {
+        let path = cache.path().join(release.as_str());
+        report.foreign.push(ForeignFile { path, what: kind_word(kind).to_owned() });
+        return Ok(());
+    }
+    let directory = cache.ensure_dir(release.as_str())?;
+    let here = host.real_path(&directory);
+    for (script, entry) in scripts {
+        let module = module_file_name(script);
+        let text = link_text(&here, &format!("{KERNELS}/{}/{module}", entry.kernel.short()));
+        if put_link(&directory, &module, &text, report)? {
+            put_opts(&directory, script, &entry.opts, report)?;
+        }
+    }
+    directory.sync()
+}
+
+fn put_opts(
+    directory: &Directory,
+    script: &ScriptName,
+    text: &str,
+    report: &mut ReconcileReport,
+) -> Result<(), StorageError> {
+    let name = opts_file_name(script);
+    let path = directory.path().join(&name);
+    match directory.kind(&name)? {
+        None => {}
+        Some(FileType::RegularFile) => {
+            let found = directory.read_file(&name, MAX_OPTS);
+            if found.is_ok_and(|found| found == text.as_bytes()) {
+                return Ok(());
+            }
+        }
+        Some(other) => {
+            report.foreign.push(ForeignFile { path, what: kind_word(other).to_owned() });
+            return Ok(());
+        }
+    }
+    directory.replace_file(&name, text.as_bytes())?;
+    report.written.push(path);
+    Ok(())
+}
+
+/// Removes our links that nothing wants any more, each after its `.opts`: so a cut between the two
+/// leaves the link, by which the next run knows the pair as ours.
+fn clear(cache: &Directory, wanted: &Wanted, report: &mut ReconcileReport) -> Result<(), StorageError> {
+    for name in cache.entries()? {
+        let Ok(release) = name.parse::<KernelRelease>() else { continue };
+        if cache.kind(&name)? != Some(FileType::Directory) {
+            continue;
+        }
+        let directory = cache.open_dir(&name)?;
+        let scripts = wanted.get(&release);
+        let before = report.removed.len();
+        for file in directory.entries()? {
+            let script = file.strip_suffix(".ko").and_then(|stem| stem.parse::<ScriptName>().ok());
+            let Some(script) = script else { continue };
+            let keep = scripts.is_some_and(|scripts| scripts.contains_key(&script));
+            if keep || !has_our_link(&directory, &file)? {
+                continue;
+            }
+            let opts = opts_file_name(&script);
+            if directory.kind(&opts)? == Some(FileType::RegularFile) {
+                directory.unlink(&opts)?;
+                directory.sync()?;
+                report.removed.push(directory.path().join(&opts));
+            }
+            directory.unlink(&file)?;
+            report.removed.push(directory.path().join(&file));
+        }
+        if report.removed.len() > before {
+            directory.sync()?;
+            if directory.entries()?.is_empty() {
+                cache.remove_dir(&name)?;
+                report.removed.push(directory.path().to_owned());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn opts_file_name(script: &ScriptName) -> String {
+    format!("{script}.opts")
+}

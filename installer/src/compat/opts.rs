@@ -1,0 +1,44 @@
+//! `NAME.opts`: by it the initscript decides whether a cached module is still good (INIT-CACHE-02).
+//!
+//! Line 1 is what `uname -a` prints, the last line the compile options (INIT-CACHE-03). The initscript
+//! itself writes the line of the machine that compiled, which no other machine ever prints
+//! (INIT-CACHE-06); ours is that of the host.
+
+use bundle_format::Kernel;
+
+use crate::identity::HostIdentity;
+
+/// The whole file for one script: `opts_line` is the signed last line.
+pub(super) fn opts_text(uname_a: &str, opts_line: &str) -> String {
+    format!("{uname_a}\n{opts_line}\n")
+}
+
+/// What `uname -a` prints while `kernel` runs on this host: known for the running kernel, put together
+/// for another. Without `uname -v` of that other kernel the line is only right after a start there.
+pub(super) fn uname_line(identity: &HostIdentity, kernel: &Kernel) -> String {
+    let runs = identity.runs(kernel);
+    if let Some(line) = identity.uname_a.as_ref().filter(|_| runs) {
+        return line.clone();
+    }
+    let version =
+        if runs { identity.version.as_ref().or(kernel.uname_v.as_ref()) } else { kernel.uname_v.as_ref() };
+    let mut line = format!("Linux {} {}", identity.node, kernel.release);
+    if let Some(version) = version {
+        line.push(' ');
+        line.push_str(version);
+    }
+    line.push(' ');
+    line.push_str(&tail(identity, kernel));
+    line
+}
+
+/// What follows the version: distributions print the machine once, twice or three times, so it is
+/// taken from the running kernel's line where there is one.
+fn tail(identity: &HostIdentity, kernel: &Kernel) -> String {
+    let known = || {
+        let (release, version) = (identity.release.as_ref()?, identity.version.as_ref()?);
+        let before = format!("Linux {} {release} {version} ", identity.node);
+        identity.uname_a.as_ref()?.strip_prefix(&before)
+    };
+    known().map_or_else(|| format!("{} GNU/Linux", kernel.machine), str::to_owned)
+}

@@ -1,0 +1,76 @@
+//! Where the host's configuration of the initscript says things are.
+
+use std::path::{Component, Path, PathBuf};
+
+use script_config::{Configuration, SourceText, conf_d_order};
+
+use crate::compat::report::{CompatError, ReconcileReport};
+use crate::root::HostRoot;
+
+/// The initscript's global configuration (INIT-FILE-01).
+const GLOBAL: &str = "/etc/systemtap/config";
+/// Most bytes of a configuration file.
+const MAX_CONFIGURATION: u64 = 1 << 20;
+
+/// `CACHE_PATH` and `CONFIG_PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Places {
+    pub(super) cache: PathBuf,
+    pub(super) configuration: PathBuf,
+}
+
+impl Places {
+    /// Reads the global file, then the files of the directory that it names (INIT-CFG-01). A file that
+    /// can't be understood is left out and becomes a warning, as at start.
+    pub(super) fn read(host: &HostRoot, report: &mut ReconcileReport) -> Result<Self, CompatError> {
+        let mut files: Vec<SourceText> = source(host, Path::new(GLOBAL), report).into_iter().collect();
+        let (global, _) = Configuration::load(&files);
+        let directory = global.parameters().config_path.clone();
+        match host.open_dir(&directory) {
+            Ok(opened) => {
+                let names = opened.entries()?;
+                for name in conf_d_order(names.iter().map(String::as_str)) {
+                    files.extend(source(host, &directory.join(name), report));
+                }
+            }
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (whole, _) = Configuration::load(&files);
+        let skipped = whole.skipped_files().iter();
+        report.warnings.extend(skipped.map(|path| format!("{path} can't be understood and was left out")));
+        let parameters = whole.parameters();
+        Ok(Self {
+            cache: usable("CACHE_PATH", &parameters.cache_path)?,
+            configuration: usable("CONFIG_PATH", &directory)?,
+        })
+    }
+}
+
+/// A file's text; `None` if it isn't there or is no text.
+fn source(host: &HostRoot, path: &Path, report: &mut ReconcileReport) -> Option<SourceText> {
+    let bytes = match host.read_file(path, MAX_CONFIGURATION) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => return None,
+        Err(error) => {
+            report.warnings.push(crate::generation::with_sources(&error));
+            return None;
+        }
+    };
+    match SourceText::from_bytes(&path.to_string_lossy(), &bytes) {
+        Ok(text) => Some(text),
+        Err(problem) => {
+            report.warnings.push(problem.to_string());
+            None
+        }
+    }
+}
+
+fn usable(parameter: &'static str, path: &Path) -> Result<PathBuf, CompatError> {
+    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    if path.is_absolute() && plain && path.parent().is_some() {
+        // Without doubled and final slashes.
+        return Ok(path.components().collect());
+    }
+    Err(CompatError::NotAbsolute { parameter, value: path.to_string_lossy().into_owned() })
+}

@@ -1,0 +1,52 @@
+//! What reconciling changed, and what it left alone.
+
+use std::path::PathBuf;
+
+use crate::generation::GenerationError;
+use crate::lock::LockError;
+use crate::storage::StorageError;
+
+/// What reconciling changed, and what it left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReconcileReport {
+    /// Links and files that were made or changed.
+    pub written: Vec<PathBuf>,
+    /// Our links and files that went away.
+    pub removed: Vec<PathBuf>,
+    /// Things of others where ours should be; they were not touched.
+    pub foreign: Vec<ForeignFile>,
+    /// Things that the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Somebody else's file where ours should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignFile {
+    /// Where.
+    pub path: PathBuf,
+    /// What it is: `file`, `directory`, `link to …`.
+    pub what: String,
+}
+
+/// Why reconciling failed. It can be run again at any time.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompatError {
+    /// Another writer.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The current generation can't be read.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    /// A file operation.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The host's configuration names a directory that can't be used.
+    #[error("{parameter} in the configuration is `{value}`, not an absolute path")]
+    NotAbsolute {
+        /// Which parameter.
+        parameter: &'static str,
+        /// Its value.
+        value: String,
+    },
+}

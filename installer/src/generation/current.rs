@@ -1,0 +1,257 @@
+//! The reader's side: one whole generation, verified from its kept bundles.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+
+use bundle_format::{
+    BundleError, BundleId, BundleName, BundleVersion, Digest, Extent, KernelId, KeyId, Manifest, RawBundle,
+    ScriptName, TrustedKeys,
+};
+
+use crate::directory::Directory;
+use crate::generation::layout::current_number;
+use crate::paths::{BUNDLE_FILE, BUNDLES, GENERATIONS, KERNELS, SETS, STATE};
+use crate::root::HostRoot;
+use crate::storage::{StorageError, optional};
+use crate::trust::{TrustError, TrustStore};
+
+/// How often a reader follows a link that moves before it gives up; each try meets a whole install.
+const TRIES: usize = 100;
+
+/// Why the current generation can't be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GenerationError {
+    /// The pins.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A file operation.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The link points to a generation that isn't there.
+    #[error("`current` names generation {number}, which is not there")]
+    Missing {
+        /// Its number.
+        number: u64,
+    },
+    /// The link moved again and again.
+    #[error("`current` moved {TRIES} times while it was read")]
+    Moving,
+}
+
+/// An installed bundle whose signatures hold.
+#[derive(Debug)]
+pub struct InstalledBundle {
+    /// Its name.
+    pub name: BundleName,
+    /// Its version for people.
+    pub version: BundleVersion,
+    /// Its serial.
+    pub serial: u64,
+    /// Its id.
+    pub id: BundleId,
+    /// Seconds since 1970, as signed.
+    pub created: u64,
+    /// Seconds since 1970 after which it should be replaced, as signed.
+    pub best_before: Option<u64>,
+    /// Trusted keys whose signatures hold.
+    pub signers: Vec<KeyId>,
+    /// The signed account.
+    pub manifest: Manifest,
+    directory: Directory,
+}
+
+/// An installed bundle that isn't believed: nothing of it is used, the others go on.
+#[derive(Debug)]
+pub struct RefusedBundle {
+    /// The name of its directory in the generation.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+    /// The scripts that it claims to have, for messages only: nothing proves them.
+    pub claimed_scripts: Vec<ScriptName>,
+}
+
+/// The current generation, opened once: one consistent set for as long as this lives, since its
+/// shared lock keeps the generation from being collected.
+#[derive(Debug)]
+pub struct CurrentGeneration {
+    number: u64,
+    kernels: Option<Directory>,
+    bundles: Vec<InstalledBundle>,
+    refused: Vec<RefusedBundle>,
+    trusted: TrustedKeys,
+    /// Held for its shared lock.
+    _directory: Directory,
+}
+
+impl CurrentGeneration {
+    /// Opens the current generation; `None` if nothing is installed. Every bundle's signatures are
+    /// checked anew against the pins of this moment.
+    pub fn open(host: &HostRoot) -> Result<Option<Self>, GenerationError> {
+        let Some(state) = optional(host.open_dir(STATE))? else { return Ok(None) };
+        let trusted = TrustStore::open(host)?.trusted_keys();
+        let Some((number, directory)) = open_current(&state)? else { return Ok(None) };
+        Self::read(number, directory, trusted).map(Some)
+    }
+
+    /// Opens generation `number`, whether it is current or not.
+    pub(crate) fn open_number(host: &HostRoot, number: u64) -> Result<Self, GenerationError> {
+        let trusted = TrustStore::open(host)?.trusted_keys();
+        let generations = host.open_dir(STATE)?.open_dir(GENERATIONS)?;
+        let opened = optional(generations.open_dir(&number.to_string()))?;
+        let directory = opened.ok_or(GenerationError::Missing { number })?;
+        directory.lock_shared()?;
+        Self::read(number, directory, trusted)
+    }
+
+    fn read(number: u64, directory: Directory, trusted: TrustedKeys) -> Result<Self, GenerationError> {
+        let (mut bundles, mut refused) = (Vec::new(), Vec::new());
+        if let Some(all) = optional(directory.open_dir(BUNDLES))? {
+            for name in all.entries()? {
+                match read_bundle(&all, &name, &trusted) {
+                    Ok(bundle) => bundles.push(bundle),
+                    Err(reason) => refused.push(refuse(&all, name, &reason)),
+                }
+            }
+        }
+        let kernels = optional(directory.open_dir(KERNELS))?;
+        Ok(Self { number, kernels, bundles, refused, trusted, _directory: directory })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The bundles whose signatures hold, by name.
+    #[must_use]
+    pub fn bundles(&self) -> &[InstalledBundle] {
+        &self.bundles
+    }
+
+    /// The bundles that aren't believed, by name.
+    #[must_use]
+    pub fn refused_bundles(&self) -> &[RefusedBundle] {
+        &self.refused
+    }
+
+    /// Reads the kept file of a bundle from its first byte to its last.
+    pub(crate) fn check_kept(&self, bundle: &InstalledBundle) -> Result<(), BundleError> {
+        let file = bundle.kept().map_err(|error| BundleError::Receiver(Box::new(error)))?;
+        let verified = RawBundle::read(file)?.verify(&self.trusted)?;
+        verified.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(())).map(|_| ())
+    }
+
+    /// The directory of modules; absent if no kernel was unpacked.
+    pub(crate) const fn kernels(&self) -> Option<&Directory> {
+        self.kernels.as_ref()
+    }
+}
+
+impl InstalledBundle {
+    /// The bundle as it arrived: a source for installing more of its kernels.
+    pub fn kept(&self) -> Result<File, StorageError> {
+        self.directory.open_file(BUNDLE_FILE)
+    }
+
+    /// The raw SET.json at `position` among the sets of `kernel`; `None` if it wasn't unpacked.
+    pub(crate) fn raw_set(
+        &self,
+        kernel: &KernelId,
+        position: usize,
+    ) -> Result<Option<Vec<u8>>, StorageError> {
+        let Some(sets) = optional(self.directory.open_dir(SETS))? else { return Ok(None) };
+        optional(sets.read_file(&set_file_name(kernel, position), MAX_SET))
+    }
+}
+
+/// Most bytes of a SET.json: its frame's plain tar holds it.
+const MAX_SET: u64 = bundle_format::limits::MAX_PLAIN_FRAME;
+
+/// The file of a SET.json in `sets/`. A kernel with more modules than one frame takes has several.
+pub(crate) fn set_file_name(kernel: &KernelId, position: usize) -> String {
+    match position {
+        0 => format!("{}.json", kernel.short()),
+        later => format!("{}.{}.json", kernel.short(), later + 1),
+    }
+}
+
+fn open_current(state: &Directory) -> Result<Option<(u64, Directory)>, GenerationError> {
+    for _ in 0..TRIES {
+        let Some(number) = current_number(state)? else { return Ok(None) };
+        let opened = optional(state.open_dir(GENERATIONS)?.open_dir(&number.to_string()))?;
+        if let Some(directory) = &opened {
+            directory.lock_shared()?;
+        }
+        // Only a link that still stands there says that what was locked is the current one.
+        if current_number(state)? != Some(number) {
+            continue;
+        }
+        return match opened {
+            Some(directory) => Ok(Some((number, directory))),
+            None => Err(GenerationError::Missing { number }),
+        };
+    }
+    Err(GenerationError::Moving)
+}
+
+/// Why an installed bundle is refused.
+#[derive(Debug, thiserror::Error)]
+enum BundleRefusal {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    #[error("the kept bundle is `{found}`")]
+    Name { found: BundleName },
+}
+
+fn read_bundle(all: &Directory, name: &str, trusted: &TrustedKeys) -> Result<InstalledBundle, BundleRefusal> {
+    let directory = all.open_dir(name)?;
+    let verified = RawBundle::read(directory.open_file(BUNDLE_FILE)?)?.verify(trusted)?;
+    let manifest = verified.manifest().clone();
+    if manifest.name.as_str() != name {
+        return Err(BundleRefusal::Name { found: manifest.name });
+    }
+    Ok(InstalledBundle {
+        name: manifest.name.clone(),
+        version: manifest.version.clone(),
+        serial: manifest.serial,
+        id: verified.id(),
+        created: manifest.created,
+        best_before: manifest.best_before,
+        signers: verified.signers().to_vec(),
+        manifest,
+        directory,
+    })
+}
+
+fn refuse(all: &Directory, name: String, reason: &BundleRefusal) -> RefusedBundle {
+    let claimed = || {
+        let file = all.open_dir(&name).ok()?.open_file(BUNDLE_FILE).ok()?;
+        let manifest = RawBundle::read(file).ok()?.unverified_manifest().ok()?.0;
+        Some(manifest.scripts.into_iter().map(|script| script.name).collect())
+    };
+    let claimed_scripts = claimed().unwrap_or_default();
+    RefusedBundle { name, reason: with_sources(reason), claimed_scripts }
+}
+
+/// An error and its causes as one fragment.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// The digest that the manifest has for the set at `position` of `kernel`.
+pub(crate) fn set_digest(manifest: &Manifest, kernel: &KernelId, position: usize) -> Option<Digest> {
+    let kernel = manifest.kernels.iter().find(|candidate| candidate.id == *kernel)?;
+    kernel.frames.get(position).map(|frame| frame.set_sha256)
+}

@@ -1,0 +1,101 @@
+//! `generation.json`: what a generation holds, for lists, for carrying over and for the floor.
+//!
+//! Nothing signs it, so nothing is loaded by it: a start reads the kept bundles.
+
+use bundle_format::{
+    BundleId, BundleName, BundleVersion, Digest, KernelId, KernelRelease, Manifest, ScriptName,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::directory::Directory;
+use crate::paths::INDEX;
+use crate::storage::StorageError;
+
+/// Most bytes of an index: as many as a manifest may have, for it says less.
+const MAX_INDEX: u64 = 16 << 20;
+
+/// The whole index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GenerationIndex {
+    /// Version of this document's shape; 1.
+    pub format: u32,
+    /// The generation's number.
+    pub number: u64,
+    /// Seconds since 1970 when it was made, if a clock was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<u64>,
+    /// Its bundles, by name.
+    pub bundles: Vec<IndexedBundle>,
+}
+
+/// One bundle of a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IndexedBundle {
+    pub name: BundleName,
+    pub version: BundleVersion,
+    pub epoch: u64,
+    pub serial: u64,
+    pub id: BundleId,
+    pub content: Digest,
+    pub created: u64,
+    pub scripts: Vec<ScriptName>,
+    /// The kernels that are unpacked, by id.
+    pub kernels: Vec<IndexedKernel>,
+}
+
+/// A kernel whose modules are unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IndexedKernel {
+    pub id: KernelId,
+    pub release: KernelRelease,
+    /// Number of SET.json files.
+    pub sets: usize,
+    pub modules: Vec<ScriptName>,
+    /// Whether the shared `uprobes.ko` came with them.
+    #[serde(default)]
+    pub uprobes: bool,
+}
+
+impl GenerationIndex {
+    pub(crate) const fn new(number: u64, made: Option<u64>) -> Self {
+        Self { format: 1, number, made, bundles: Vec::new() }
+    }
+
+    /// Reads the index of the generation in `directory`.
+    pub(crate) fn read(directory: &Directory) -> Result<Self, StorageError> {
+        let raw = directory.read_file(INDEX, MAX_INDEX)?;
+        serde_json::from_slice(&raw).map_err(|error| {
+            StorageError::new("understand", directory.path().join(INDEX), std::io::Error::from(error))
+        })
+    }
+
+    /// Writes it into a generation that is being staged.
+    pub(crate) fn write(&self, directory: &Directory) -> Result<(), StorageError> {
+        let wrong =
+            |error| StorageError::new("write", directory.path().join(INDEX), std::io::Error::from(error));
+        let mut raw = serde_json::to_vec_pretty(self).map_err(wrong)?;
+        raw.push(b'\n');
+        directory.write_new(INDEX, &raw)
+    }
+
+    pub(crate) fn bundle(&self, name: &BundleName) -> Option<&IndexedBundle> {
+        self.bundles.iter().find(|bundle| bundle.name == *name)
+    }
+}
+
+impl IndexedBundle {
+    /// The entry of a bundle of which nothing is unpacked yet.
+    pub(crate) fn new(id: BundleId, manifest: &Manifest) -> Self {
+        Self {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            epoch: manifest.epoch,
+            serial: manifest.serial,
+            id,
+            content: manifest.content,
+            created: manifest.created,
+            scripts: manifest.scripts.iter().map(|script| script.name.clone()).collect(),
+            kernels: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The names in the state directory: numbers of generations, and the link that makes one current.
+
+use crate::directory::Directory;
+use crate::paths::{CURRENT, GENERATIONS};
+use crate::storage::{StorageError, optional};
+
+/// Where the link `name` of the state directory points: the number of a generation.
+pub(crate) fn linked_number(state: &Directory, name: &str) -> Result<Option<u64>, StorageError> {
+    let Some(target) = optional(state.read_link(name))? else { return Ok(None) };
+    let number =
+        target.strip_prefix(GENERATIONS).and_then(|rest| rest.strip_prefix('/')).and_then(parse_number);
+    let wrong = || {
+        let problem = format!("it points to `{target}`, not to a generation");
+        StorageError::new("use link", state.path().join(name), std::io::Error::other(problem))
+    };
+    number.map(Some).ok_or_else(wrong)
+}
+
+/// The number of the current generation.
+pub(crate) fn current_number(state: &Directory) -> Result<Option<u64>, StorageError> {
+    linked_number(state, CURRENT)
+}
+
+/// The numbers of all generations, ascending.
+pub(crate) fn generation_numbers(generations: &Directory) -> Result<Vec<u64>, StorageError> {
+    let mut numbers: Vec<u64> = generations.entries()?.iter().filter_map(|name| parse_number(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// A number as we write it: no sign, no leading zero.
+fn parse_number(text: &str) -> Option<u64> {
+    let number: u64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+/// Makes the link `name` to generation `number`, on the disk when this returns.
+pub(crate) fn prepare_link(state: &Directory, name: &str, number: u64) -> Result<(), StorageError> {
+    state.unlink_if_there(name)?;
+    state.symlink(&format!("{GENERATIONS}/{number}"), name)?;
+    state.sync()
+}
+
+/// Renames a link made by [`prepare_link`] over `current`: the switch. On the disk when this returns.
+pub(crate) fn switch_to(state: &Directory, prepared: &str) -> Result<(), StorageError> {
+    state.rename(prepared, CURRENT)?;
+    state.sync()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_numbers_are_generations() {
+        assert_eq!(parse_number("7"), Some(7));
+        for text in ["", "07", "+7", "-1", "7 ", ".staging-7", "99999999999999999999"] {
+            assert_eq!(parse_number(text), None, "{text}");
+        }
+    }
+}

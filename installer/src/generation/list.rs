@@ -1,0 +1,70 @@
+//! All generations of a host, for people.
+
+use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease};
+
+use crate::generation::{GenerationIndex, current_number, generation_numbers};
+use crate::paths::{GENERATIONS, STATE};
+use crate::root::HostRoot;
+use crate::storage::{StorageError, optional};
+
+/// One generation as its index describes it; nothing in it is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenerationSummary {
+    /// Its number.
+    pub number: u64,
+    /// Whether it is the current one.
+    pub current: bool,
+    /// Seconds since 1970 when it was made, if a clock was given then.
+    pub made: Option<u64>,
+    /// Its bundles, by name.
+    pub bundles: Vec<BundleSummary>,
+    /// Why its index can't be read.
+    pub problem: Option<String>,
+}
+
+/// One bundle of a generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleSummary {
+    /// Its name.
+    pub name: BundleName,
+    /// Its version for people.
+    pub version: BundleVersion,
+    /// Its id.
+    pub id: BundleId,
+    /// How many scripts it has.
+    pub scripts: usize,
+    /// The releases that are unpacked.
+    pub kernels: Vec<KernelRelease>,
+}
+
+/// The generations on this host, by number.
+pub fn list_generations(host: &HostRoot) -> Result<Vec<GenerationSummary>, StorageError> {
+    let Some(state) = optional(host.open_dir(STATE))? else { return Ok(Vec::new()) };
+    let current = current_number(&state)?;
+    let Some(generations) = optional(state.open_dir(GENERATIONS))? else { return Ok(Vec::new()) };
+    let mut list = Vec::new();
+    for number in generation_numbers(&generations)? {
+        let index =
+            generations.open_dir(&number.to_string()).and_then(|directory| GenerationIndex::read(&directory));
+        list.push(summary(number, current == Some(number), index));
+    }
+    Ok(list)
+}
+
+fn summary(number: u64, current: bool, index: Result<GenerationIndex, StorageError>) -> GenerationSummary {
+    let index = match index {
+        Ok(index) => index,
+        Err(error) => {
+            let problem = Some(crate::generation::with_sources(&error));
+            return GenerationSummary { number, current, made: None, bundles: Vec::new(), problem };
+        }
+    };
+    let bundles = index.bundles.into_iter().map(|bundle| BundleSummary {
+        name: bundle.name,
+        version: bundle.version,
+        id: bundle.id,
+        scripts: bundle.scripts.len(),
+        kernels: bundle.kernels.into_iter().map(|kernel| kernel.release).collect(),
+    });
+    GenerationSummary { number, current, made: index.made, bundles: bundles.collect(), problem: None }
+}

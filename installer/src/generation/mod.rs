@@ -1,0 +1,23 @@
+//! Generations: complete, fsynced sets of bundles and modules, of which one is current.
+
+mod complete;
+mod current;
+mod index;
+mod layout;
+mod list;
+mod module;
+mod offers;
+mod staged;
+
+pub use current::{CurrentGeneration, GenerationError, InstalledBundle, RefusedBundle};
+pub use list::{BundleSummary, GenerationSummary, list_generations};
+pub use module::{ModuleHandle, Refusal, VerifiedModuleBytes};
+pub use offers::{Offer, OfferState};
+
+pub(crate) use complete::Look;
+pub(crate) use current::with_sources;
+pub(crate) use index::{GenerationIndex, IndexedBundle, IndexedKernel};
+pub(crate) use layout::{current_number, generation_numbers, prepare_link, switch_to};
+pub(crate) use module::{module_file_name, read_sets};
+pub(crate) use offers::running_kernel;
+pub(crate) use staged::{Staging, indexed_kernel, next_number, remove_left_overs};

@@ -1,0 +1,230 @@
+//! From a signed account to the bytes of one module: signatures → manifest → SET.json → bytes.
+
+use bundle_format::{
+    BundleName, Digest, Kernel, KernelId, KernelRelease, Machine, ModuleRecord, ScriptName, SetDocument,
+    read_set,
+};
+
+use crate::generation::current::{CurrentGeneration, InstalledBundle, set_digest, with_sources};
+use crate::storage::StorageError;
+
+/// The way to one module; made only from a verified account.
+#[derive(Debug, Clone)]
+pub struct ModuleHandle {
+    script: ScriptName,
+    kernel: KernelId,
+    release: KernelRelease,
+    machine: Machine,
+    vermagic: Option<String>,
+    record: ModuleRecord,
+}
+
+/// Why a module of the current generation isn't loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The unpacked SET.json isn't the signed one.
+    #[error("the account of kernel {kernel} is damaged: {problem}")]
+    Set {
+        /// The kernel's id, short.
+        kernel: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// No SET.json of the kernel names the module.
+    #[error("the account of kernel {kernel} does not name {script}")]
+    NotInSet {
+        /// The kernel's id, short.
+        kernel: String,
+        /// The script.
+        script: ScriptName,
+    },
+    /// Another length than signed.
+    #[error("{script}.ko has {found} bytes, signed are {expected}")]
+    Length {
+        /// The script.
+        script: ScriptName,
+        /// Signed.
+        expected: u64,
+        /// On the disk; for a longer file, one more than signed.
+        found: u64,
+    },
+    /// Other bytes than signed.
+    #[error("{script}.ko has SHA-256 {found}, signed is {expected}")]
+    Digest {
+        /// The script.
+        script: ScriptName,
+        /// Signed.
+        expected: Digest,
+        /// On the disk.
+        found: Digest,
+    },
+    /// Another bundle offers the script too.
+    #[error("bundle {other} offers it too")]
+    Twin {
+        /// That bundle.
+        other: BundleName,
+    },
+    /// The file is missing, a link, or can't be read.
+    #[error("{problem}")]
+    Storage {
+        /// What was being done and why it failed.
+        problem: String,
+    },
+}
+
+/// A module's bytes, equal to what a trusted key signed.
+#[derive(Debug)]
+pub struct VerifiedModuleBytes {
+    handle: ModuleHandle,
+    bytes: Vec<u8>,
+}
+
+impl VerifiedModuleBytes {
+    /// The module's name, and the script's.
+    #[must_use]
+    pub const fn name(&self) -> &ScriptName {
+        &self.handle.script
+    }
+
+    /// The bytes to load.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The vermagic that the ELF must have, as signed.
+    #[must_use]
+    pub fn vermagic(&self) -> Option<&str> {
+        self.handle.vermagic.as_deref()
+    }
+
+    /// The kernel that it is for.
+    #[must_use]
+    pub const fn release(&self) -> &KernelRelease {
+        &self.handle.release
+    }
+
+    /// The digest of the bytes.
+    #[must_use]
+    pub const fn sha256(&self) -> &Digest {
+        &self.handle.record.sha256
+    }
+}
+
+impl ModuleHandle {
+    /// The script.
+    #[must_use]
+    pub const fn script(&self) -> &ScriptName {
+        &self.script
+    }
+
+    /// The kernel.
+    #[must_use]
+    pub const fn kernel(&self) -> &KernelId {
+        &self.kernel
+    }
+
+    /// The kernel's release.
+    #[must_use]
+    pub const fn release(&self) -> &KernelRelease {
+        &self.release
+    }
+
+    /// The kernel's machine.
+    #[must_use]
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The signed record: length, digest, build id.
+    #[must_use]
+    pub const fn record(&self) -> &ModuleRecord {
+        &self.record
+    }
+}
+
+/// The verified SET.json documents of one kernel.
+#[derive(Debug)]
+pub(crate) struct ReadSet(Vec<SetDocument>);
+
+impl ReadSet {
+    /// The modules that it accounts for.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = &ModuleRecord> {
+        self.0.iter().flat_map(|document| &document.modules)
+    }
+
+    /// The way to the module of `script`; `kernel` is the one whose set this is.
+    pub(crate) fn handle(&self, kernel: &Kernel, script: &ScriptName) -> Result<ModuleHandle, Refusal> {
+        let found = self.modules().find(|module| module.name == *script);
+        let Some(record) = found.cloned() else {
+            return Err(Refusal::NotInSet { kernel: kernel.id.short(), script: script.clone() });
+        };
+        Ok(ModuleHandle {
+            script: script.clone(),
+            kernel: kernel.id,
+            release: kernel.release.clone(),
+            machine: kernel.machine.clone(),
+            vermagic: kernel.vermagic.clone(),
+            record,
+        })
+    }
+}
+
+/// Reads a kernel's unpacked SET.json documents, each by its digest in the signed manifest; `None` if
+/// the kernel wasn't unpacked.
+pub(crate) fn read_sets(bundle: &InstalledBundle, kernel: &Kernel) -> Result<Option<ReadSet>, Refusal> {
+    let wrong = |problem: String| Refusal::Set { kernel: kernel.id.short(), problem };
+    let mut documents = Vec::new();
+    for position in 0..kernel.frames.len() {
+        let raw = bundle.raw_set(&kernel.id, position).map_err(|error| wrong(with_sources(&error)))?;
+        let Some(raw) = raw else {
+            if position == 0 {
+                return Ok(None);
+            }
+            return Err(wrong(format!("part {} of {} is missing", position + 1, kernel.frames.len())));
+        };
+        let Some(digest) = set_digest(&bundle.manifest, &kernel.id, position) else { continue };
+        let document = read_set(&raw, &digest).map_err(|error| wrong(with_sources(&error)))?;
+        if document.kernel != kernel.id {
+            return Err(wrong(format!("it is for kernel {}", document.kernel.short())));
+        }
+        documents.push(document);
+    }
+    Ok((!documents.is_empty()).then_some(ReadSet(documents)))
+}
+
+/// The file of a script's module in its kernel's directory.
+pub(crate) fn module_file_name(script: &ScriptName) -> String {
+    format!("{script}.ko")
+}
+
+impl CurrentGeneration {
+    /// Reads a module and proves it. The bytes that were hashed are those that are returned.
+    pub fn read_module(&self, handle: &ModuleHandle) -> Result<VerifiedModuleBytes, Refusal> {
+        let bytes = self.read_unproven(handle)?;
+        let script = handle.script.clone();
+        let (expected, found) = (handle.record.size, bytes.len() as u64);
+        if expected != found {
+            return Err(Refusal::Length { script, expected, found });
+        }
+        let (expected, found) = (handle.record.sha256, Digest::of(&bytes));
+        if expected != found {
+            return Err(Refusal::Digest { script, expected, found });
+        }
+        Ok(VerifiedModuleBytes { handle: handle.clone(), bytes })
+    }
+
+    fn read_unproven(&self, handle: &ModuleHandle) -> Result<Vec<u8>, Refusal> {
+        use std::io::Read as _;
+        let missing = || Refusal::Storage { problem: "the generation has no modules".to_owned() };
+        let directory = self.kernels().ok_or_else(missing)?.open_dir(&handle.kernel.short());
+        let directory = directory.map_err(|error| Refusal::from(&error))?;
+        let name = module_file_name(&handle.script);
+        let file = directory.open_file(&name).map_err(|error| Refusal::from(&error))?;
+        let mut bytes = Vec::new();
+        let read = file.take(handle.record.size.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| Refusal::from(&StorageError::new("read", directory.path().join(&name), error)))?;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,259 @@
+//! Making a generation and making it current, so that a power cut at any point leaves the old one or
+//! the new one.
+//!
+//! The order of writes for generation `n`, while `m` is current, and what a cut after each step leaves:
+//!
+//! | step | what is written | a cut after it leaves | the next writer |
+//! |---|---|---|---|
+//! | 1 | `generations/.staging-n/` is made and filled | `m` current, a left-over | removes `.staging-n` |
+//! | 2 | every file and directory in it is fsynced | the same | the same |
+//! | 3 | `.next -> generations/n` is made, the state directory fsynced | `m` current, `.next` names nothing | removes both |
+//! | 4 | `.staging-n` is renamed to `n`, `generations/` fsynced | `m` current, `n` complete but never current | removes `n`, then `.next` |
+//! | 5 | `.next` is renamed over `current`: **the switch** | `m` or `n` current, each complete | nothing, or as after 4 |
+//! | 6 | the state directory is fsynced | `n` current | nothing |
+//! | 7 | the history gets its line | `n` current, perhaps half a line | begins a new line |
+//! | 8 | cache links, `.opts` and the conf.d link follow | `n` current; links lead through `current`, so none is mixed | reconciles |
+//!
+//! `.next` is there exactly while the generation that it names has never been current. So a generation
+//! that was never switched to is recognised, removed, and raises no floor. A rollback goes to a
+//! generation that has been current before; its link is called `.back` and names nothing that could be
+//! removed.
+//!
+//! No step changes anything in `m`: files of bundles that stay are hard-linked, never rewritten.
+
+use std::fs::File;
+
+use bundle_format::{BundleName, Kernel, VerifiedSet};
+
+use crate::directory::Directory;
+use crate::events::{Events, InstallEvent};
+use crate::generation::current::set_file_name;
+use crate::generation::index::{GenerationIndex, IndexedBundle, IndexedKernel};
+use crate::generation::layout::{current_number, generation_numbers, linked_number, prepare_link, switch_to};
+use crate::generation::module::module_file_name;
+use crate::lock::WriterLock;
+use crate::paths::{BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, NEXT, SETS, STAGING};
+use crate::storage::{StorageError, optional};
+
+/// Directory of the shared `uprobes.ko` in a kernel's directory; a script may be called `uprobes`.
+const UPROBES_DIRECTORY: &str = "uprobes";
+/// The shared module for user-space probes.
+const UPROBES_FILE: &str = "uprobes.ko";
+
+/// A generation that is being written; removed again unless it is sealed.
+#[derive(Debug)]
+pub(crate) struct Staging<'l> {
+    left_over: LeftOver<'l>,
+    directory: Directory,
+    bundles: Directory,
+    kernels: Directory,
+    index: GenerationIndex,
+}
+
+/// A generation that is complete and on the disk, but not current; removed again unless activated.
+#[derive(Debug)]
+pub(crate) struct StagedGeneration<'l> {
+    left_over: LeftOver<'l>,
+    number: u64,
+}
+
+/// Removes a staging directory when it is dropped.
+#[derive(Debug)]
+struct LeftOver<'l> {
+    lock: &'l WriterLock,
+    name: String,
+    wanted: bool,
+}
+
+impl Drop for LeftOver<'_> {
+    fn drop(&mut self) {
+        if !self.wanted {
+            // The error that brought us here is the news; the next writer tries again.
+            let _ = self.lock.generations().remove_tree(&self.name);
+        }
+    }
+}
+
+impl<'l> Staging<'l> {
+    /// Step 1 begins: an empty staging directory for generation `number`.
+    pub(crate) fn begin(lock: &'l WriterLock, number: u64, made: Option<u64>) -> Result<Self, StorageError> {
+        let name = format!("{STAGING}{number}");
+        let directory = lock.generations().create_dir(&name)?;
+        let left_over = LeftOver { lock, name, wanted: false };
+        let bundles = directory.create_dir(BUNDLES)?;
+        let kernels = directory.create_dir(KERNELS)?;
+        Ok(Self { left_over, directory, bundles, kernels, index: GenerationIndex::new(number, made) })
+    }
+
+    /// The file that takes the bundle as it arrives.
+    pub(crate) fn keep_bundle(&self, name: &BundleName) -> Result<File, StorageError> {
+        let directory = self.bundles.create_dir(name.as_str())?;
+        directory.create_dir(SETS)?;
+        directory.create_file(BUNDLE_FILE)
+    }
+
+    /// Writes the modules of one verified frame and its SET.json; `entry` counts them.
+    pub(crate) fn add_set(
+        &self,
+        bundle: &BundleName,
+        entry: &mut IndexedKernel,
+        set: &VerifiedSet<'_>,
+    ) -> Result<(), StorageError> {
+        let sets = self.bundles.open_dir(bundle.as_str())?.open_dir(SETS)?;
+        sets.write_new(&set_file_name(&entry.id, entry.sets), set.raw())?;
+        let modules = self.kernels.ensure_dir(&entry.id.short())?;
+        for module in set.modules() {
+            modules.write_new(&module_file_name(&module.record.name), module.bytes)?;
+            entry.modules.push(module.record.name.clone());
+        }
+        if let Some(bytes) = set.uprobes() {
+            modules.ensure_dir(UPROBES_DIRECTORY)?.write_new(UPROBES_FILE, bytes)?;
+            entry.uprobes = true;
+        }
+        entry.sets += 1;
+        Ok(())
+    }
+
+    /// Adds a bundle to the index.
+    pub(crate) fn add_to_index(&mut self, bundle: IndexedBundle) {
+        self.index.bundles.push(bundle);
+    }
+
+    /// Gives all files of a bundle of the old generation a name in this one too; returns those that the
+    /// old one should have and hasn't.
+    pub(crate) fn carry_over(
+        &mut self,
+        old: &Directory,
+        bundle: &IndexedBundle,
+    ) -> Result<Vec<String>, StorageError> {
+        let mut carry = Carry { missing: Vec::new() };
+        let name = bundle.name.as_str();
+        let here = self.bundles.create_dir(name)?;
+        let sets = here.create_dir(SETS)?;
+        let there = optional(old.open_dir(BUNDLES).and_then(|bundles| bundles.open_dir(name)))?;
+        carry.file(there.as_ref(), &here, BUNDLE_FILE)?;
+        let old_sets = inside(there.as_ref(), SETS)?;
+        let old_kernels = optional(old.open_dir(KERNELS))?;
+        for kernel in &bundle.kernels {
+            for position in 0..kernel.sets {
+                carry.file(old_sets.as_ref(), &sets, &set_file_name(&kernel.id, position))?;
+            }
+            let from = inside(old_kernels.as_ref(), &kernel.id.short())?;
+            let to = self.kernels.ensure_dir(&kernel.id.short())?;
+            for module in &kernel.modules {
+                carry.file(from.as_ref(), &to, &module_file_name(module))?;
+            }
+            if kernel.uprobes {
+                let from = inside(from.as_ref(), UPROBES_DIRECTORY)?;
+                let to = to.ensure_dir(UPROBES_DIRECTORY)?;
+                if to.kind(UPROBES_FILE)?.is_none() {
+                    carry.file(from.as_ref(), &to, UPROBES_FILE)?;
+                }
+            }
+        }
+        self.index.bundles.push(bundle.clone());
+        Ok(carry.missing)
+    }
+
+    /// Writes the options and requirements for the initscript.
+    pub(crate) fn write_configuration(&self, text: &str) -> Result<(), StorageError> {
+        self.directory.write_new(CONFIGURATION, text.as_bytes())
+    }
+
+    /// Step 2: writes the index and waits until everything is on the disk.
+    pub(crate) fn seal(mut self) -> Result<StagedGeneration<'l>, StorageError> {
+        self.index.bundles.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
+        self.index.write(&self.directory)?;
+        self.directory.sync_tree()?;
+        Ok(StagedGeneration { left_over: self.left_over, number: self.index.number })
+    }
+}
+
+impl StagedGeneration<'_> {
+    /// Steps 3 to 6: makes the generation current.
+    pub(crate) fn activate(mut self) -> Result<u64, StorageError> {
+        let lock = self.left_over.lock;
+        prepare_link(lock.state(), NEXT, self.number)?;
+        lock.generations().rename(&self.left_over.name, &self.number.to_string())?;
+        self.left_over.wanted = true;
+        lock.generations().sync()?;
+        switch_to(lock.state(), NEXT)?;
+        Ok(self.number)
+    }
+}
+
+/// Links files from one generation to another and remembers what was missing.
+struct Carry {
+    missing: Vec<String>,
+}
+
+impl Carry {
+    fn file(&mut self, from: Option<&Directory>, to: &Directory, name: &str) -> Result<(), StorageError> {
+        let linked = match from {
+            Some(from) => optional(to.link_or_copy(from, name))?,
+            None => None,
+        };
+        if linked.is_none() {
+            let holder = to.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.missing.push(format!("{holder}/{name}"));
+        }
+        Ok(())
+    }
+}
+
+/// The directory `name` in `from`, if both are there.
+fn inside(from: Option<&Directory>, name: &str) -> Result<Option<Directory>, StorageError> {
+    let Some(from) = from else { return Ok(None) };
+    optional(from.open_dir(name))
+}
+
+/// The entry of a kernel of which nothing is staged yet.
+pub(crate) fn indexed_kernel(kernel: &Kernel) -> IndexedKernel {
+    IndexedKernel {
+        id: kernel.id,
+        release: kernel.release.clone(),
+        sets: 0,
+        modules: Vec::new(),
+        uprobes: false,
+    }
+}
+
+/// Removes what killed runs left: staging directories, and the generation that was renamed but never
+/// switched to.
+pub(crate) fn remove_left_overs(lock: &WriterLock, events: &mut Events<'_>) -> Result<(), StorageError> {
+    let (state, generations) = (lock.state(), lock.generations());
+    if state.kind(NEXT)?.is_some() {
+        // A link that isn't one of ours names no generation to remove.
+        let number = linked_number(state, NEXT).unwrap_or(None);
+        if let Some(number) =
+            number.filter(|number| current_number(state).is_ok_and(|now| now != Some(*number)))
+        {
+            let name = number.to_string();
+            if generations.kind(&name)?.is_some() {
+                generations.remove_tree(&name)?;
+                generations.sync()?;
+                events(InstallEvent::LeftOverRemoved { name });
+            }
+        }
+        state.unlink(NEXT)?;
+        state.sync()?;
+    }
+    state.unlink_if_there(BACK)?;
+    for name in generations.entries()? {
+        if name.starts_with(STAGING) {
+            generations.remove_tree(&name)?;
+            events(InstallEvent::LeftOverRemoved { name });
+        }
+    }
+    Ok(())
+}
+
+/// The number of the next generation.
+pub(crate) fn next_number(lock: &WriterLock) -> Result<u64, StorageError> {
+    let newest = generation_numbers(lock.generations())?.last().copied();
+    let newest = newest.max(current_number(lock.state())?);
+    newest.unwrap_or(0).checked_add(1).ok_or_else(|| {
+        let problem = std::io::Error::other("there is no number after the newest generation's");
+        StorageError::new("number a generation in", lock.generations().path(), problem)
+    })
+}

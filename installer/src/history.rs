@@ -1,0 +1,107 @@
+//! The history: one line of JSON an event in `state/history`, only ever appended.
+//!
+//! It is for people; nothing is decided by it. A line that a power cut left half is passed over.
+
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+
+use bundle_format::{BundleId, BundleName, BundleVersion};
+use serde::{Deserialize, Serialize};
+
+use crate::lock::WriterLock;
+use crate::paths::{HISTORY, RECORDS};
+use crate::root::HostRoot;
+use crate::storage::{StorageError, optional};
+
+/// Most bytes of the history that are read: some hundred thousand events.
+const MAX_HISTORY: u64 = 64 << 20;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRecord {
+    /// Seconds since 1970; `None` where no clock was given.
+    pub time: Option<u64>,
+    /// What happened.
+    pub event: HistoryEvent,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum HistoryEvent {
+    /// A generation with a new bundle, or with more of its kernels, became current.
+    Install {
+        /// The one before.
+        from: Option<u64>,
+        /// The new one.
+        to: u64,
+        /// The bundle's name.
+        name: BundleName,
+        /// The bundle's version.
+        version: BundleVersion,
+        /// The bundle's serial.
+        serial: u64,
+        /// The bundle's id.
+        id: BundleId,
+    },
+    /// An older generation became current again.
+    Rollback {
+        /// The one before.
+        from: u64,
+        /// The older one.
+        to: u64,
+    },
+}
+
+/// Appends one record, on the disk when this returns.
+pub(crate) fn append(
+    host: &HostRoot,
+    _lock: &WriterLock,
+    record: &HistoryRecord,
+) -> Result<(), StorageError> {
+    let records = host.ensure_dir(RECORDS)?;
+    let is_new = records.kind(HISTORY)?.is_none();
+    let wrong = |error: std::io::Error| StorageError::new("write", format!("{RECORDS}/{HISTORY}"), error);
+    let mut file = records.open_append(HISTORY)?;
+    let mut line = serde_json::to_vec(record).map_err(|error| wrong(error.into()))?;
+    line.push(b'\n');
+    if ends_inside_a_line(&mut file).map_err(wrong)? {
+        line.insert(0, b'\n');
+    }
+    file.write_all(&line).and_then(|()| file.sync_all()).map_err(wrong)?;
+    if is_new { records.sync() } else { Ok(()) }
+}
+
+fn ends_inside_a_line(file: &mut std::fs::File) -> std::io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// All events, the oldest first.
+pub fn history(host: &HostRoot) -> Result<Vec<HistoryRecord>, StorageError> {
+    let Some(records) = optional(host.open_dir(RECORDS))? else { return Ok(Vec::new()) };
+    let raw = optional(records.read_file(HISTORY, MAX_HISTORY))?.unwrap_or_default();
+    Ok(raw.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_line_is_passed_over_and_the_next_one_is_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let host = HostRoot::open(directory.path()).unwrap();
+        let lock = WriterLock::acquire(&host).unwrap();
+        let record = |from| HistoryRecord { time: Some(1), event: HistoryEvent::Rollback { from, to: 1 } };
+        append(&host, &lock, &record(2)).unwrap();
+        let path = directory.path().join("var/lib/stap-bundle/state/history");
+        std::fs::File::options().append(true).open(&path).unwrap().write_all(b"{\"time\":3,\"ev").unwrap();
+        append(&host, &lock, &record(3)).unwrap();
+        assert_eq!(history(&host).unwrap(), [record(2), record(3)]);
+    }
+}

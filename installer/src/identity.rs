@@ -1,0 +1,72 @@
+//! What a host says about itself, as handed in: this crate asks no `uname`.
+
+use bundle_format::{Kernel, KernelRelease, Machine};
+
+/// The facts by which a bundle's kernels are compared with a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostIdentity {
+    /// What `uname -r` prints; `None` under `--root`, where no kernel runs.
+    pub release: Option<KernelRelease>,
+    /// What `uname -m` prints.
+    pub machine: Machine,
+    /// What `uname -v` prints; `None` under `--root`.
+    pub version: Option<String>,
+    /// The line that `uname -a` prints, without its line end; `None` under `--root`.
+    pub uname_a: Option<String>,
+    /// What `uname -n` prints; under `--root` the content of its `/etc/hostname`.
+    pub node: String,
+}
+
+/// Why a kernel of a bundle isn't the running one although its release is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// Another architecture.
+    #[error("{release} is built for {bundle}, this host is {host}")]
+    Machine {
+        /// The release.
+        release: KernelRelease,
+        /// The bundle's kernel's machine.
+        bundle: Machine,
+        /// The host's.
+        host: Machine,
+    },
+    /// The same release, built again.
+    #[error("{release} is built for the kernel `{bundle}`, this host runs `{host}`")]
+    Version {
+        /// The release.
+        release: KernelRelease,
+        /// `uname -v` of the bundle's kernel.
+        bundle: String,
+        /// The host's.
+        host: String,
+    },
+}
+
+impl HostIdentity {
+    /// Whether `kernel` is the running one: release, machine and, where the bundle states it,
+    /// `uname -v`.
+    #[must_use]
+    pub fn runs(&self, kernel: &Kernel) -> bool {
+        self.release.as_ref() == Some(&kernel.release) && self.mismatch(kernel).is_none()
+    }
+
+    /// What separates this host from `kernel`, whose release is the running one. A release that doesn't
+    /// run is compared by machine only: its `uname -v` can't be known.
+    #[must_use]
+    pub fn mismatch(&self, kernel: &Kernel) -> Option<Mismatch> {
+        let release = kernel.release.clone();
+        if kernel.machine != self.machine {
+            let (bundle, host) = (kernel.machine.clone(), self.machine.clone());
+            return Some(Mismatch::Machine { release, bundle, host });
+        }
+        if self.release.as_ref() != Some(&kernel.release) {
+            return None;
+        }
+        match (&kernel.uname_v, &self.version) {
+            (Some(bundle), Some(host)) if bundle != host => {
+                Some(Mismatch::Version { release, bundle: bundle.clone(), host: host.clone() })
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Why an install is refused or fails. In every case the generation that was current still is.
+
+use bundle_format::{BundleError, BundleName, BundleVersion, KernelId, KernelRelease, ScriptName};
+
+use crate::generation::GenerationError;
+use crate::identity::Mismatch;
+use crate::lock::LockError;
+use crate::storage::StorageError;
+use crate::trust::TrustError;
+
+/// Why an install is refused or fails.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// The bytes aren't a bundle, aren't trusted, or can't be read.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// No key is pinned, so no bundle can be believed.
+    #[error("this host trusts no key: {} is empty", crate::paths::TRUST)]
+    NoTrust,
+    /// The pins can't be read.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// No kernel of the bundle is chosen.
+    #[error(transparent)]
+    DoesNotFit(#[from] Box<DoesNotFit>),
+    /// A newer bundle of this name is, or was, installed.
+    #[error(
+        "bundle {name} {version} has serial {serial} of epoch {epoch}, older than serial {floor} of epoch \
+         {floor_epoch} in generation {generation}"
+    )]
+    Older {
+        /// The bundle's name.
+        name: BundleName,
+        /// Its version.
+        version: BundleVersion,
+        /// Its epoch.
+        epoch: u64,
+        /// Its serial.
+        serial: u64,
+        /// The epoch that was installed.
+        floor_epoch: u64,
+        /// The serial that was installed.
+        floor: u64,
+        /// Where.
+        generation: u64,
+    },
+    /// Two different bundles with one name and serial: the farm, or somebody with its key, equivocates.
+    #[error("bundle {name} serial {serial} has other content than the one in generation {generation}")]
+    Equivocation {
+        /// The bundle's name.
+        name: BundleName,
+        /// Their serial.
+        serial: u64,
+        /// Where the other one is.
+        generation: u64,
+    },
+    /// Best-before has passed.
+    #[error("bundle {name} {version} was to be used before {best_before}, it is {now} (seconds since 1970)")]
+    Expired {
+        /// The bundle's name.
+        name: BundleName,
+        /// Its version.
+        version: BundleVersion,
+        /// As signed.
+        best_before: u64,
+        /// The later of the clock and the newest installed bundle's time.
+        now: u64,
+    },
+    /// Another installed bundle has a script of the same name.
+    #[error("script {script} is in bundle {installed} already, and in {offered}")]
+    Conflict {
+        /// The first such script.
+        script: ScriptName,
+        /// The installed bundle.
+        installed: BundleName,
+        /// The bundle that was to be installed.
+        offered: BundleName,
+    },
+    /// Two kernels whose ids begin alike.
+    #[error("kernels {first} and {second} can't be told apart by their directories")]
+    KernelIds {
+        /// One.
+        first: KernelId,
+        /// The other.
+        second: KernelId,
+    },
+    /// Another writer.
+    #[error(transparent)]
+    Lock(LockError),
+    /// The current generation can't be read.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    /// A file operation.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What a bundle has and what this host has, which don't meet.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.sentence())]
+pub struct DoesNotFit {
+    /// The bundle's name.
+    pub name: BundleName,
+    /// The releases that it has.
+    pub bundle: Vec<KernelRelease>,
+    /// The release that runs.
+    pub running: Option<KernelRelease>,
+    /// The releases that are installed.
+    pub installed: Vec<KernelRelease>,
+    /// The releases that were asked for.
+    pub named: Vec<KernelRelease>,
+    /// Releases that are the same but kernels that aren't.
+    pub mismatches: Vec<Mismatch>,
+}
+
+impl DoesNotFit {
+    fn sentence(&self) -> String {
+        let bundle = format!("bundle {} is for {}", self.name, list(&self.bundle));
+        if !self.named.is_empty() {
+            return format!("{bundle}; asked for is {}", list(&self.named));
+        }
+        let runs = match &self.running {
+            Some(running) => format!("this host runs {running}"),
+            None => "no kernel runs here".to_owned(),
+        };
+        let is_other = |release: &&KernelRelease| Some(*release) != self.running.as_ref();
+        let others: Vec<&KernelRelease> = self.installed.iter().filter(is_other).collect();
+        let has = if others.is_empty() { runs } else { format!("{runs} and has {}", list(others)) };
+        let mismatches = self.mismatches.iter().map(ToString::to_string);
+        let parts: Vec<String> = [bundle, has].into_iter().chain(mismatches).collect();
+        parts.join("; ")
+    }
+}
+
+/// Most releases that a message names.
+const MAX_LISTED: usize = 8;
+
+fn list<'r>(releases: impl IntoIterator<Item = &'r KernelRelease>) -> String {
+    let all: Vec<&str> = releases.into_iter().map(KernelRelease::as_str).collect();
+    let more = all.len().saturating_sub(MAX_LISTED);
+    let shown = all.get(..MAX_LISTED).unwrap_or(&all).join(", ");
+    match (all.len(), more) {
+        (0, _) => "no kernel".to_owned(),
+        (_, 0) => shown,
+        (_, more) => format!("{shown} and {more} more"),
+    }
+}
+
+impl From<LockError> for InstallError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Storage(error) => Self::Storage(error),
+            locked @ LockError::Locked => Self::Lock(locked),
+        }
+    }
+}

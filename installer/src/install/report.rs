@@ -1,0 +1,120 @@
+//! What an install did.
+
+use bundle_format::{BundleId, BundleName, BundleVersion, KernelId, KernelRelease, KeyId, RedCell};
+
+use crate::compat::{CompatError, ReconcileReport};
+use crate::identity::Mismatch;
+
+/// What an install did.
+#[derive(Debug)]
+pub struct InstallReport {
+    /// Whether anything new is current.
+    pub outcome: InstallOutcome,
+    /// The bundle's name.
+    pub name: BundleName,
+    /// The bundle's version for people.
+    pub version: BundleVersion,
+    /// The bundle's serial.
+    pub serial: u64,
+    /// The bundle's id.
+    pub id: BundleId,
+    /// Trusted keys whose signatures hold.
+    pub signers: Vec<KeyId>,
+    /// The bundle's kernels that are unpacked, in the natural order of their releases.
+    pub kernels: Vec<KernelInstalled>,
+    /// What the user should know though the install succeeded.
+    pub warnings: Vec<InstallWarning>,
+    /// Links and options for the initscript. An error leaves the new generation current all the same.
+    pub compat: Result<ReconcileReport, CompatError>,
+}
+
+/// Whether an install changed the current generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstallOutcome {
+    /// A new generation is current.
+    Installed {
+        /// The one before.
+        from: Option<u64>,
+        /// The new one.
+        generation: u64,
+    },
+    /// The bundle and all chosen kernels were there; nothing was written.
+    AlreadyInstalled {
+        /// The current generation.
+        generation: u64,
+    },
+}
+
+/// One unpacked kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelInstalled {
+    /// Its id.
+    pub id: KernelId,
+    /// Its release.
+    pub release: KernelRelease,
+    /// How many modules it has.
+    pub modules: usize,
+    /// Its red cells.
+    pub red: Vec<RedCell>,
+}
+
+/// Something that the user should know.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallWarning {
+    /// The bundle has nothing for the kernel that runs now.
+    #[error(
+        "the running kernel {running} is not in the bundle: nothing can start before a reboot into another kernel"
+    )]
+    RunningNotCovered {
+        /// The running release.
+        running: KernelRelease,
+    },
+    /// The bundle has the running release, but another build of it.
+    #[error("the running kernel is not the one in the bundle: {0}")]
+    RunningMismatch(Mismatch),
+    /// An installed kernel isn't in the bundle.
+    #[error("the installed kernel {release} is not in the bundle")]
+    InstalledNotCovered {
+        /// Its release.
+        release: KernelRelease,
+    },
+    /// The bundle says that it is from the future.
+    #[error("the bundle was made at {created}, this host's clock says {now} (seconds since 1970)")]
+    FromTheFuture {
+        /// As signed.
+        created: u64,
+        /// The clock.
+        now: u64,
+    },
+    /// Another installed bundle isn't believed any more; it was carried over as it is.
+    #[error("bundle {name}, installed before, is refused: {reason}")]
+    OtherRefused {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A file of another bundle is missing in the old generation, and so in the new one.
+    #[error("{path} of bundle {name} was missing and stays missing: install that bundle again")]
+    OtherDamaged {
+        /// The bundle.
+        name: BundleName,
+        /// The file, in the generation.
+        path: String,
+    },
+    /// A generation on disk can't be read, so what it says of serials doesn't count.
+    #[error("generation {number} can't be read: {problem}")]
+    GenerationUnreadable {
+        /// Its number.
+        number: u64,
+        /// Why.
+        problem: String,
+    },
+    /// The history couldn't be written.
+    #[error("the history was not written: {problem}")]
+    History {
+        /// Why.
+        problem: String,
+    },
+}

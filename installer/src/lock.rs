@@ -1,0 +1,92 @@
+//! One writer at a time: an exclusive flock(2) on `lock` in the state directory.
+//!
+//! The kernel drops it when its holder ends, however that ends. Readers never take it.
+
+use std::fs::{File, TryLockError};
+
+use crate::directory::Directory;
+use crate::paths::{GENERATIONS, LOCK, STATE};
+use crate::root::HostRoot;
+use crate::storage::{StorageError, optional};
+
+/// Why there is no lock.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else is writing.
+    #[error("another stap-bundle is writing: {STATE}/{LOCK} is locked")]
+    Locked,
+    /// The lock file or its directory.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// How often the lock is tried again because its file was removed between opening and locking.
+const TRIES: usize = 1000;
+
+/// The right to write, until it is dropped.
+///
+/// Where nothing was ever installed, dropping it leaves the host as it was before: without a state
+/// directory. So a refused first bundle leaves no trace.
+#[derive(Debug)]
+pub struct WriterLock {
+    parent: Directory,
+    state: Directory,
+    generations: Directory,
+    _file: File,
+}
+
+impl WriterLock {
+    /// Takes the lock, or fails at once if somebody has it. Makes the state directory if need be.
+    pub fn acquire(host: &HostRoot) -> Result<Self, LockError> {
+        let (parent, name) = STATE.rsplit_once('/').unwrap_or(("/", STATE));
+        let parent = host.ensure_dir(parent)?;
+        for _ in 0..TRIES {
+            // A holder that drops the lock on an empty host removes what we are about to open.
+            let Some(state) = optional(parent.ensure_dir(name))? else { continue };
+            let Some(file) = optional(state.open_append(LOCK))? else { continue };
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(LockError::Locked),
+                Err(TryLockError::Error(error)) => {
+                    return Err(StorageError::new("lock", state.path().join(LOCK), error).into());
+                }
+            }
+            // A lock on a file that is no longer at its name locks nobody out.
+            if is_at(&file, &state)? {
+                let generations = state.ensure_dir(GENERATIONS)?;
+                return Ok(Self { parent, state, generations, _file: file });
+            }
+        }
+        Err(LockError::Locked)
+    }
+
+    pub(crate) const fn state(&self) -> &Directory {
+        &self.state
+    }
+
+    pub(crate) const fn generations(&self) -> &Directory {
+        &self.generations
+    }
+}
+
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        let untouched = matches!(self.generations.entries().as_deref(), Ok([]))
+            && self.state.entries().is_ok_and(|names| names == [GENERATIONS, LOCK]);
+        if untouched && self.state.remove_dir(GENERATIONS).is_ok() {
+            // Failing here leaves an empty directory, which is no harm. The lock file goes while it is locked: whoever has opened it finds it gone and tries again.
+            let _ = self.state.unlink(LOCK);
+            if let Some(name) = self.state.path().file_name().and_then(|name| name.to_str()) {
+                let _ = self.parent.remove_dir(name);
+            }
+        }
+    }
+}
+
+/// Whether `file` is what stands at the lock's name.
+fn is_at(file: &File, state: &Directory) -> Result<bool, StorageError> {
+    let held = rustix::fs::fstat(file)
+        .map_err(|errno| StorageError::new("look at", state.path().join(LOCK), errno))?;
+    let named = optional(state.stat(LOCK).map(|stat| stat.map(|stat| (stat.st_dev, stat.st_ino))))?.flatten();
+    Ok(named == Some((held.st_dev, held.st_ino)))
+}

@@ -1,0 +1,42 @@
+//! Where things are on the host, beneath the root. `docs/design/architecture.md`, "The host's disk".
+
+/// The state directory; everything in it is written under [`crate::WriterLock`].
+pub const STATE: &str = "/var/lib/stap-bundle";
+/// Name of the writers' lock file in [`STATE`].
+pub(crate) const LOCK: &str = "lock";
+/// Name of the directory of generations in [`STATE`].
+pub(crate) const GENERATIONS: &str = "generations";
+/// Name of the one switch in [`STATE`]: a link to `generations/<n>`.
+pub(crate) const CURRENT: &str = "current";
+/// Name of the link that an install is about to rename over [`CURRENT`]. While it is there, the
+/// generation it names has never been current.
+pub(crate) const NEXT: &str = ".next";
+/// Name of the link that a rollback is about to rename over [`CURRENT`].
+pub(crate) const BACK: &str = ".back";
+/// What a generation is called in [`GENERATIONS`] while it is being written, before its number.
+pub(crate) const STAGING: &str = ".staging-";
+/// Directory of the floors and the history.
+pub(crate) const RECORDS: &str = "/var/lib/stap-bundle/state";
+/// Name of the append-only history in [`RECORDS`].
+pub(crate) const HISTORY: &str = "history";
+/// The administrator's pins of the one domain there is.
+pub const TRUST: &str = "/etc/stap-bundle/trust/default";
+/// Where `install` without a file looks.
+pub const INBOX: &str = "/var/lib/stap-bundle/inbox";
+/// Where the distribution keeps a kernel's modules, one directory a release.
+pub const LIB_MODULES: &str = "/lib/modules";
+
+/// Name of the index of a generation.
+pub(crate) const INDEX: &str = "generation.json";
+/// Name of the directory of bundles in a generation.
+pub(crate) const BUNDLES: &str = "bundles";
+/// Name of the directory of modules in a generation.
+pub(crate) const KERNELS: &str = "kernels";
+/// Name of the directory of SET.json files of a bundle.
+pub(crate) const SETS: &str = "sets";
+/// Name of a bundle's file in its directory.
+pub(crate) const BUNDLE_FILE: &str = "bundle.stapb";
+/// Name of the options and requirements for the initscript in a generation.
+pub(crate) const CONFIGURATION: &str = "stap-bundle.conf";
+/// Name of the link to [`CONFIGURATION`] in the initscript's `CONFIG_PATH`; sorts last there.
+pub(crate) const CONFIGURATION_LINK: &str = "zz-stap-bundle.conf";

@@ -1,0 +1,114 @@
+//! `rollback`: an older, complete generation becomes current again.
+//!
+//! One link is renamed; nothing is unpacked. The older generation is judged by the keys that are
+//! trusted now: one whose bundle isn't believed any more is refused.
+
+use crate::compat::{CompatError, ReconcileReport, reconcile_locked};
+use crate::generation::{
+    CurrentGeneration, GenerationError, Look, current_number, generation_numbers, prepare_link,
+    remove_left_overs, switch_to,
+};
+use crate::history::{HistoryEvent, HistoryRecord, append};
+use crate::identity::HostIdentity;
+use crate::lock::{LockError, WriterLock};
+use crate::paths::BACK;
+use crate::root::HostRoot;
+use crate::storage::StorageError;
+
+/// What a rollback did.
+#[derive(Debug)]
+pub struct RollbackReport {
+    /// The generation that was current.
+    pub from: u64,
+    /// The one that is.
+    pub to: u64,
+    /// Links and options for the initscript.
+    pub compat: Result<ReconcileReport, CompatError>,
+    /// Why the history wasn't written.
+    pub history: Option<StorageError>,
+}
+
+/// Why a rollback is refused or fails; the generation that was current still is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RollbackError {
+    /// Nothing is installed.
+    #[error("nothing is installed")]
+    NothingInstalled,
+    /// No generation is older.
+    #[error("generation {current} is the oldest on this host")]
+    NothingOlder {
+        /// The current one.
+        current: u64,
+    },
+    /// The target is the current one.
+    #[error("generation {current} is the current one already")]
+    Already {
+        /// Its number.
+        current: u64,
+    },
+    /// A bundle of the target isn't believed.
+    #[error("bundle {bundle} of generation {generation} is refused: {reason}")]
+    Refused {
+        /// The target.
+        generation: u64,
+        /// The bundle.
+        bundle: String,
+        /// Why.
+        reason: String,
+    },
+    /// A file of the target is missing or has another length.
+    #[error("generation {generation} is not complete: {problem}")]
+    Incomplete {
+        /// The target.
+        generation: u64,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The target, or the pins.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    /// Another writer.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A file operation.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Makes generation `target` current, or without one the newest that is older than the current one.
+/// `now` is in seconds since 1970, for the history.
+pub fn rollback(
+    host: &HostRoot,
+    identity: &HostIdentity,
+    target: Option<u64>,
+    now: Option<u64>,
+) -> Result<RollbackReport, RollbackError> {
+    let lock = WriterLock::acquire(host)?;
+    remove_left_overs(&lock, &mut |_| {})?;
+    let current = current_number(lock.state())?.ok_or(RollbackError::NothingInstalled)?;
+    let numbers = generation_numbers(lock.generations())?;
+    let older = || numbers.iter().copied().filter(|number| *number < current).max();
+    let to = target.or_else(older).ok_or(RollbackError::NothingOlder { current })?;
+    if to == current {
+        return Err(RollbackError::Already { current });
+    }
+    check_complete(&CurrentGeneration::open_number(host, to)?)?;
+    prepare_link(lock.state(), BACK, to)?;
+    switch_to(lock.state(), BACK)?;
+    let record = HistoryRecord { time: now, event: HistoryEvent::Rollback { from: current, to } };
+    let history = append(host, &lock, &record).err();
+    Ok(RollbackReport { from: current, to, compat: reconcile_locked(host, identity, &lock), history })
+}
+
+/// Every bundle believed, every signed module there with its length. Its bytes are hashed at start.
+fn check_complete(generation: &CurrentGeneration) -> Result<(), RollbackError> {
+    let number = generation.number();
+    if let Some(bundle) = generation.refused_bundles().first() {
+        let (bundle, reason) = (bundle.name.clone(), bundle.reason.clone());
+        return Err(RollbackError::Refused { generation: number, bundle, reason });
+    }
+    let problem =
+        generation.bundles().iter().find_map(|bundle| generation.first_problem(bundle, Look::Lengths));
+    problem.map_or(Ok(()), |problem| Err(RollbackError::Incomplete { generation: number, problem }))
+}

@@ -1,0 +1,171 @@
+//! The host's file system, from `/` or from the directory given with `--root`.
+//!
+//! Every path is resolved beneath the root by the kernel (openat2 with `RESOLVE_IN_ROOT`): an absolute
+//! link means "from the root", and no `..` leaves it. With the real `/` the same code runs.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::directory::Directory;
+use crate::storage::{StorageError, optional};
+
+/// How often a resolution is tried again that met a rename elsewhere on its way (openat2(2), EAGAIN).
+const TRIES: usize = 64;
+
+/// The open root of the host.
+#[derive(Debug)]
+pub struct HostRoot {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// A path of which somebody other than root could change a part.
+#[derive(Debug, thiserror::Error)]
+pub enum Unprotected {
+    /// Another owner.
+    #[error("{} belongs to user {owner}, not to root", path.display())]
+    Owner {
+        /// The path on the host.
+        path: PathBuf,
+        /// Its owner's id.
+        owner: u32,
+    },
+    /// Writable by group or others.
+    #[error("{} can be written by others (mode {mode:04o})", path.display())]
+    Writable {
+        /// The path on the host.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The check itself failed; a link on the way is an error too.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl HostRoot {
+    /// Opens the root of the host; `/` for the real one.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StorageError> {
+        let path = path.into();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&path, flags, Mode::empty())
+            .map_err(|errno| StorageError::new("open root directory", &path, errno))?;
+        Ok(Self { fd, path })
+    }
+
+    /// The directory that was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether this is the root of the running system.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
+        self.path == Path::new("/")
+    }
+
+    fn resolve(&self, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlags::CLOEXEC;
+        let mut last = Errno::AGAIN;
+        for _ in 0..TRIES {
+            match rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | resolve) {
+                Err(Errno::AGAIN) => last = Errno::AGAIN,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    /// Opens a directory; links on the way are followed beneath the root.
+    pub fn open_dir(&self, path: impl AsRef<Path>) -> Result<Directory, StorageError> {
+        let path = path.as_ref();
+        let fd = self
+            .resolve(path, OFlags::RDONLY | OFlags::DIRECTORY, ResolveFlags::empty())
+            .map_err(|errno| StorageError::new("open directory", path, errno))?;
+        Ok(Directory::new(fd, path.to_owned()))
+    }
+
+    /// Opens a directory, and makes it and those above it where they aren't there.
+    pub(crate) fn ensure_dir(&self, path: impl AsRef<Path>) -> Result<Directory, StorageError> {
+        let path = path.as_ref();
+        if let Some(found) = optional(self.open_dir(path))? {
+            return Ok(found);
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
+        else {
+            return self.open_dir(path);
+        };
+        self.ensure_dir(parent)?.ensure_dir(name)
+    }
+
+    /// Reads a regular file of at most `limit` bytes; links on the way to its directory are followed
+    /// beneath the root, and so is the file's own name.
+    pub fn read_file(&self, path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>, StorageError> {
+        use std::io::Read as _;
+        let path = path.as_ref();
+        let wrong = |errno: std::io::Error| StorageError::new("read", path, errno);
+        let fd = self
+            .resolve(path, OFlags::RDONLY | OFlags::NONBLOCK, ResolveFlags::empty())
+            .map_err(|errno| wrong(errno.into()))?;
+        let mut bytes = Vec::new();
+        std::fs::File::from(fd).take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(wrong)?;
+        if bytes.len() as u64 > limit {
+            return Err(wrong(std::io::ErrorKind::FileTooLarge.into()));
+        }
+        Ok(bytes)
+    }
+
+    /// Opens a directory that only root can change: it and every directory above it up to the root
+    /// belong to root (or to the user who runs this program), are not writable by group or others, and
+    /// no link stands on the way.
+    pub fn open_protected(&self, path: impl AsRef<Path>) -> Result<Directory, Unprotected> {
+        let path = path.as_ref();
+        let above: Vec<&Path> = path.ancestors().collect();
+        let mut opened = None;
+        for part in above.into_iter().rev() {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            let fd = self
+                .resolve(part, flags, ResolveFlags::NO_SYMLINKS)
+                .map_err(|errno| StorageError::new("open directory", part, errno))?;
+            check_protected(part, &fd)?;
+            opened = Some(Directory::new(fd, part.to_owned()));
+        }
+        match opened {
+            Some(directory) => Ok(directory),
+            None => Ok(self.open_dir(path)?),
+        }
+    }
+
+    /// Where an open directory really is, counted from the root: links on the way are resolved. Falls
+    /// back to the path by which it was opened where /proc isn't mounted.
+    pub(crate) fn real_path(&self, directory: &Directory) -> PathBuf {
+        let of = |fd: &OwnedFd| {
+            use std::os::fd::AsRawFd as _;
+            std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+        };
+        let real = of(&self.fd).and_then(|root| {
+            let path = of(directory.fd())?;
+            let beneath = path.strip_prefix(&root).map_err(std::io::Error::other)?;
+            Ok(Path::new("/").join(beneath))
+        });
+        real.unwrap_or_else(|_| directory.path().to_owned())
+    }
+}
+
+/// Whether only root, or the user who runs this program, can change what `fd` is open on.
+pub(crate) fn check_protected(path: &Path, fd: &impl rustix::fd::AsFd) -> Result<(), Unprotected> {
+    let stat = rustix::fs::fstat(fd).map_err(|errno| StorageError::new("look at", path, errno))?;
+    let owner = stat.st_uid;
+    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        return Err(Unprotected::Owner { path: path.to_owned(), owner });
+    }
+    let mode = stat.st_mode & 0o7777;
+    if mode & 0o022 != 0 {
+        return Err(Unprotected::Writable { path: path.to_owned(), mode });
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! The unmodified initscript's rules on an installed tree.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use super::world::{Bundle, World, bundle};
+use crate::{reconcile, rollback};
+
+const CACHE: &str = "var/cache/systemtap/6.12.1";
+
+/// INIT-CACHE-02: both files exist, the script is not newer, the first line is the running kernel's
+/// `uname -a`, the last one the options.
+fn cache_is_valid(world: &World, script: &str, source: Option<&Path>) -> bool {
+    let module = world.path(&format!("{CACHE}/{script}.ko"));
+    let Ok(opts) = fs::read_to_string(world.path(&format!("{CACHE}/{script}.opts"))) else { return false };
+    let Ok(compiled) = fs::metadata(&module).and_then(|metadata| metadata.modified()) else { return false };
+    let newer = source.is_some_and(|source| fs::metadata(source).unwrap().modified().unwrap() > compiled);
+    let (first, last) = (opts.lines().next(), opts.lines().last());
+    !newer
+        && first == world.identity.uname_a.as_deref()
+        && last == Some("-D FOO=1 --")
+        && opts.ends_with('\n')
+}
+
+/// Every link that leads through `current`, with its text.
+fn our_links(world: &World) -> Vec<(PathBuf, PathBuf)> {
+    let walk =
+        walkdir::WalkDir::new(world.directory.path()).sort_by_file_name().into_iter().map(Result::unwrap);
+    let links = walk.filter(walkdir::DirEntry::path_is_symlink);
+    let links = links.map(|entry| (entry.path().to_owned(), fs::read_link(entry.path()).unwrap()));
+    links.filter(|(_, text)| text.to_string_lossy().contains("stap-bundle/current/")).collect()
+}
+
+#[test]
+fn init_cache_02_holds_for_the_running_kernel_with_and_without_the_script() {
+    let world = World::new();
+    let source = world.path("etc/systemtap/script.d/counter.stp");
+    fs::create_dir_all(source.parent().unwrap()).unwrap();
+    fs::write(&source, "probe begin {}").unwrap();
+    world.install(&bundle(1).bytes()).unwrap();
+    assert!(cache_is_valid(&world, "counter", Some(&source)));
+    assert!(cache_is_valid(&world, "latency", None));
+}
+
+#[test]
+fn every_link_of_ours_is_relative_and_leads_to_a_file() {
+    let world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    let links = our_links(&world);
+    assert_eq!(links.len(), 5, "two modules for two kernels, and the configuration: {links:?}");
+    for (path, text) in links {
+        assert!(text.is_relative() && path.metadata().unwrap().is_file(), "{}", path.display());
+    }
+}
+
+#[test]
+fn links_are_right_where_the_cache_is_behind_a_link() {
+    let world = World::new();
+    fs::create_dir_all(world.path("data/a/b/cache")).unwrap();
+    fs::create_dir_all(world.path("var")).unwrap();
+    symlink("../data/a/b/cache", world.path("var/cache")).unwrap();
+    world.install(&bundle(1).bytes()).unwrap();
+    assert!(cache_is_valid(&world, "counter", None));
+}
+
+#[test]
+fn the_configuration_turns_compiling_off_and_gives_options_and_requirements() {
+    let world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    let text = fs::read_to_string(world.path("etc/systemtap/conf.d/zz-stap-bundle.conf")).unwrap();
+    for line in
+        ["AUTOCOMPILE=no", "ALLOW_CACHEONLY=yes", "counter_OPT='-D FOO=1 -s 4'", "latency_REQ=counter"]
+    {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+    let source = script_config::SourceText { path: "zz".to_owned(), text };
+    let (read, problems) = script_config::Configuration::load(&[source]);
+    assert!(problems.is_empty(), "{problems:?}");
+    assert!(!read.parameters().auto_compile && read.parameters().allow_cache_only);
+}
+
+#[test]
+fn the_host_s_own_paths_are_honoured() {
+    let world = World::new();
+    fs::create_dir_all(world.path("etc/systemtap")).unwrap();
+    fs::write(world.path("etc/systemtap/config"), "CACHE_PATH=/srv/cache\nCONFIG_PATH=/etc/stap.d\n")
+        .unwrap();
+    world.install(&bundle(1).bytes()).unwrap();
+    assert!(world.path("srv/cache/6.12.1/counter.ko").is_file());
+    assert!(world.path("etc/stap.d/zz-stap-bundle.conf").is_file());
+    assert!(!world.path("var/cache").exists());
+}
+
+#[test]
+fn a_foreign_file_is_reported_and_left() {
+    let world = World::new();
+    fs::create_dir_all(world.path(CACHE)).unwrap();
+    fs::write(world.path(&format!("{CACHE}/counter.ko")), "compiled here").unwrap();
+    fs::write(world.path(&format!("{CACHE}/counter.opts")), "by somebody").unwrap();
+    let report = world.install(&bundle(1).bytes()).unwrap().compat.unwrap();
+    let [foreign] = report.foreign.as_slice() else { panic!("{report:?}") };
+    assert_eq!(
+        (foreign.path.to_str().unwrap(), foreign.what.as_str()),
+        ("/var/cache/systemtap/6.12.1/counter.ko", "file")
+    );
+    assert_eq!(fs::read_to_string(world.path(&format!("{CACHE}/counter.ko"))).unwrap(), "compiled here");
+    assert_eq!(fs::read_to_string(world.path(&format!("{CACHE}/counter.opts"))).unwrap(), "by somebody");
+}
+
+#[test]
+fn links_of_what_went_away_are_removed_and_nothing_else() {
+    let world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    fs::write(world.path(&format!("{CACHE}/local.ko")), "compiled here").unwrap();
+    symlink("/elsewhere/x.ko", world.path(&format!("{CACHE}/x.ko"))).unwrap();
+    let fewer = Bundle { scripts: vec!["counter"], kernels: vec![("6.12.1", None)], ..bundle(2) };
+    let report = world.install(&fewer.bytes()).unwrap().compat.unwrap();
+    assert!(!world.path(&format!("{CACHE}/latency.ko")).is_symlink());
+    assert!(!world.path(&format!("{CACHE}/latency.opts")).exists());
+    assert!(!world.path("var/cache/systemtap/6.12.2").exists());
+    assert_eq!(report.removed.len(), 7, "{:?}", report.removed);
+    assert!(world.path(&format!("{CACHE}/local.ko")).is_file());
+    assert!(world.path(&format!("{CACHE}/x.ko")).is_symlink());
+    assert!(cache_is_valid(&world, "counter", None));
+    rollback(&world.host, &world.identity, None, None).unwrap();
+    assert!(cache_is_valid(&world, "latency", None));
+}
+
+#[test]
+fn a_renamed_host_gets_new_first_lines() {
+    let mut world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    world.identity.node = "node2".to_owned();
+    world.identity.uname_a = Some("Linux node2 6.12.1 #1 SMP Debian 1 x86_64 GNU/Linux".to_owned());
+    assert!(!cache_is_valid(&world, "counter", None));
+    let report = reconcile(&world.host, &world.identity).unwrap();
+    assert!(cache_is_valid(&world, "counter", None));
+    assert_eq!(report.written.len(), 4);
+    assert_eq!(reconcile(&world.host, &world.identity).unwrap(), crate::ReconcileReport::default());
+}
+
+#[test]
+fn another_kernel_s_first_line_is_what_uname_will_print_there() {
+    let world = World::new();
+    let spec = Bundle { kernels: vec![("6.12.1", None), ("6.12.2", Some("#7 SMP later"))], ..bundle(1) };
+    world.install(&spec.bytes()).unwrap();
+    let opts = fs::read_to_string(world.path("var/cache/systemtap/6.12.2/counter.opts")).unwrap();
+    assert_eq!(opts, "Linux node1 6.12.2 #7 SMP later x86_64 GNU/Linux\n-D FOO=1 --\n");
+}
+
+#[test]
+fn a_damaged_configuration_file_is_left_out_with_a_word() {
+    let world = World::new();
+    fs::create_dir_all(world.path("etc/systemtap/conf.d")).unwrap();
+    fs::write(world.path("etc/systemtap/conf.d/bad.conf"), "if true; then CACHE_PATH=/x; fi\n").unwrap();
+    let report = world.install(&bundle(1).bytes()).unwrap().compat.unwrap();
+    assert!(report.warnings.iter().any(|warning| warning.contains("bad.conf")), "{:?}", report.warnings);
+    assert!(cache_is_valid(&world, "counter", None));
+}

@@ -1,0 +1,8 @@
+//! Tests of whole installs: each begins with an empty host in a temporary directory and bundles that
+//! are made in memory, signed with a test key.
+
+mod compat;
+mod faults;
+mod install;
+mod reader;
+mod world;

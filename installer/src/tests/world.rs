@@ -1,0 +1,207 @@
+//! A host in a temporary directory, and bundles in memory.
+
+use std::fs;
+use std::io::Cursor;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bundle_format::{
+    BundleDraft, Digest, KernelDraft, ModuleDraft, ModuleRecord, PublicKey, RedCell, ScriptRecord, Toolchain,
+};
+use ed25519_dalek::{Signer as _, SigningKey};
+
+use crate::{
+    CurrentGeneration, HostIdentity, HostRoot, InstallError, InstallOptions, InstallReport, KernelChoice,
+    TrustStore, install,
+};
+
+/// What the test host's running kernel prints for `uname -v`.
+pub(super) const RUNNING_V: &str = "#1 SMP Debian 1";
+
+/// A host without a compiler: two kernels installed, 6.12.1 running, one key pinned.
+pub(super) struct World {
+    pub(super) directory: tempfile::TempDir,
+    pub(super) host: HostRoot,
+    pub(super) identity: HostIdentity,
+    pub(super) options: InstallOptions,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let modules = directory.path().join("lib/modules");
+        fs::create_dir_all(modules.join("6.12.1/kernel")).unwrap();
+        fs::create_dir_all(modules.join("6.12.2")).unwrap();
+        fs::write(modules.join("6.12.2/modules.order"), "").unwrap();
+        fs::create_dir_all(modules.join("6.12.9/systemtap")).unwrap();
+        let host = HostRoot::open(directory.path()).unwrap();
+        let identity = HostIdentity {
+            release: Some("6.12.1".parse().unwrap()),
+            machine: "x86_64".parse().unwrap(),
+            version: Some(RUNNING_V.to_owned()),
+            uname_a: Some(format!("Linux node1 6.12.1 {RUNNING_V} x86_64 GNU/Linux")),
+            node: "node1".to_owned(),
+        };
+        TrustStore::open(&host).unwrap().add(&host, public(&farm())).unwrap();
+        Self { directory, host, identity, options: InstallOptions::default() }
+    }
+
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path.trim_start_matches('/'))
+    }
+
+    pub(super) fn install(&self, bundle: &[u8]) -> Result<InstallReport, InstallError> {
+        // Cursor's Read, not its Source: an install sees a pipe.
+        install(&self.host, &self.identity, Cursor::new(bundle), &self.options, &mut |_| {})
+    }
+
+    pub(super) fn install_all(&self, bundle: &[u8]) -> InstallReport {
+        let options = InstallOptions { kernels: KernelChoice::All, now: None };
+        install(&self.host, &self.identity, bundle, &options, &mut |_| {}).unwrap()
+    }
+
+    pub(super) fn current(&self) -> CurrentGeneration {
+        CurrentGeneration::open(&self.host).unwrap().unwrap()
+    }
+
+    /// Every path with its mode and content or target: equal only if nothing at all changed.
+    pub(super) fn tree(&self) -> Vec<String> {
+        let walk = walkdir::WalkDir::new(self.directory.path()).sort_by_file_name();
+        let lines = walk.into_iter().map(|entry| {
+            let entry = entry.unwrap();
+            let metadata = entry.path().symlink_metadata().unwrap();
+            let content = match metadata.file_type() {
+                kind if kind.is_symlink() => fs::read_link(entry.path()).unwrap().display().to_string(),
+                kind if kind.is_file() => {
+                    format!("{} inode {}", Digest::of(&fs::read(entry.path()).unwrap()), metadata.ino())
+                }
+                _ => String::new(),
+            };
+            format!("{} {:o} {content}", entry.path().display(), metadata.permissions().mode())
+        });
+        lines.collect()
+    }
+}
+
+/// The key that the test host believes.
+pub(super) fn farm() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+/// A key that it doesn't.
+pub(super) fn stranger() -> SigningKey {
+    SigningKey::from_bytes(&[9; 32])
+}
+
+pub(super) fn public(key: &SigningKey) -> PublicKey {
+    PublicKey::from_verifying_key(key.verifying_key()).unwrap()
+}
+
+/// A bundle to be.
+#[derive(Clone)]
+pub(super) struct Bundle {
+    pub(super) name: &'static str,
+    pub(super) serial: u64,
+    pub(super) created: u64,
+    pub(super) best_before: Option<u64>,
+    pub(super) scripts: Vec<&'static str>,
+    pub(super) kernels: Vec<(&'static str, Option<&'static str>)>,
+    pub(super) machine: &'static str,
+    /// Cells that failed: script and release.
+    pub(super) red: Vec<(&'static str, &'static str)>,
+    pub(super) salt: &'static str,
+    pub(super) key: SigningKey,
+}
+
+/// Two scripts for three kernels, one of which the test host runs.
+pub(super) fn bundle(serial: u64) -> Bundle {
+    Bundle {
+        name: "fleet",
+        serial,
+        created: 1_700_000_000 + serial,
+        best_before: None,
+        scripts: vec!["counter", "latency"],
+        kernels: vec![("6.12.1", Some(RUNNING_V)), ("6.12.2", None), ("6.13.0", None)],
+        machine: "x86_64",
+        red: Vec::new(),
+        salt: "",
+        key: farm(),
+    }
+}
+
+impl Bundle {
+    pub(super) fn module(&self, script: &str, release: &str) -> Vec<u8> {
+        format!("ELF {script} {release} {} {}\n", self.serial, self.salt).repeat(40).into_bytes()
+    }
+
+    fn script(&self, name: &str) -> ScriptRecord {
+        let first = self.scripts.first().copied().unwrap_or_default();
+        ScriptRecord {
+            name: name.parse().unwrap(),
+            source_sha256: Digest::of(name.as_bytes()),
+            options: "-D FOO=1 -s 4".to_owned(),
+            compile: vec!["-D".to_owned(), "FOO=1".to_owned()],
+            arguments: Vec::new(),
+            run: vec!["-s".to_owned(), "4".to_owned()],
+            opts_line: "-D FOO=1 --".to_owned(),
+            requires: if name == first { Vec::new() } else { vec![first.parse().unwrap()] },
+            users: Vec::new(),
+        }
+    }
+
+    fn kernel(&self, release: &'static str, uname_v: Option<&'static str>) -> KernelDraft {
+        let is_red = |script: &&&str| self.red.contains(&(**script, release));
+        let red = self.scripts.iter().filter(is_red);
+        let green: Vec<_> = self.scripts.iter().filter(|script| !is_red(script)).collect();
+        KernelDraft {
+            release: release.parse().unwrap(),
+            machine: self.machine.parse().unwrap(),
+            uname_v: uname_v.map(str::to_owned),
+            vermagic: (!green.is_empty()).then(|| format!("{release} SMP preempt mod_unload")),
+            symvers_sha256: None,
+            toolchain: 0,
+            modules: green.into_iter().map(|script| self.module_draft(script, release)).collect(),
+            red: red
+                .map(|script| RedCell { script: script.parse().unwrap(), reason: "no such probe".to_owned() })
+                .collect(),
+        }
+    }
+
+    fn module_draft(&self, script: &str, release: &str) -> ModuleDraft {
+        let bytes = self.module(script, release);
+        let record = ModuleRecord {
+            name: script.parse().unwrap(),
+            size: bytes.len() as u64,
+            sha256: Digest::of(&bytes),
+            srcversion: None,
+            build_id: None,
+            trailers: Vec::new(),
+            needs_uprobes: false,
+        };
+        ModuleDraft { record, bytes: Arc::new(bytes) }
+    }
+
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let toolchain = Toolchain {
+            stap: "5.6".to_owned(),
+            compiler: "gcc 15".to_owned(),
+            digest: Digest::of(b"toolchain"),
+        };
+        let draft = BundleDraft {
+            name: self.name.parse().unwrap(),
+            version: format!("1.{}", self.serial).parse().unwrap(),
+            serial: self.serial,
+            created: self.created,
+            best_before: self.best_before,
+            scripts: self.scripts.iter().map(|name| self.script(name)).collect(),
+            toolchains: vec![toolchain],
+            kernels: self.kernels.iter().map(|(release, version)| self.kernel(release, *version)).collect(),
+        };
+        let unsigned = draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap();
+        let signature = self.key.sign(&unsigned.message()).to_bytes();
+        let mut bytes = Vec::new();
+        unsigned.attach(&[(public(&self.key), signature)]).unwrap().write_to(&mut bytes).unwrap();
+        bytes
+    }
+}

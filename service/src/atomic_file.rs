@@ -1,0 +1,29 @@
+//! Small files that are there whole or not at all.
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::ServiceError;
+use crate::error::{PathContext, if_found};
+
+/// Replaces `path` by a file with these bytes, mode 0644, in one step. Not synced: what is in /run ends with the boot.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
+    let dir = path.parent().unwrap_or_else(|| Path::new("."));
+    fs::create_dir_all(dir).context("create", dir)?;
+    // A leading dot, so that nobody takes it for a record or a status file if we are killed here.
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(dir)
+        .context("write to", dir)?;
+    file.write_all(bytes).context("write", path)?;
+    file.persist(path).map_err(|error| error.error).context("write", path)?;
+    Ok(())
+}
+
+/// Removes `path`, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), ServiceError> {
+    if_found(fs::remove_file(path)).context("remove", path).map(drop)
+}

@@ -1,0 +1,129 @@
+//! `installer`'s current generation as the one source of offers.
+
+use std::collections::BTreeMap;
+
+use installer::{CurrentGeneration, HostIdentity, Mismatch, ModuleHandle, OfferState};
+use script_config::ScriptName;
+
+use crate::offer::{Offer, OfferedBy, Source, VerifiedModule};
+use crate::refusal::Refusal;
+
+/// The current generation, seen from the running kernel.
+#[derive(Debug)]
+pub(crate) struct Generation<'g> {
+    current: &'g CurrentGeneration,
+    offers: Vec<Offer>,
+    handles: BTreeMap<ScriptName, ModuleHandle>,
+}
+
+/// A host on which nothing is installed.
+#[derive(Debug)]
+pub(crate) struct Nothing;
+
+impl<'g> Generation<'g> {
+    pub(crate) fn new(current: &'g CurrentGeneration, identity: &HostIdentity) -> Self {
+        let release = identity.release.as_ref().map(ToString::to_string).unwrap_or_default();
+        let mut handles = BTreeMap::new();
+        let mut offers: Vec<Offer> = Vec::new();
+        for offered in current.offers(identity) {
+            let bundle = current.bundles().iter().find(|bundle| bundle.name == offered.bundle);
+            let kernel = bundle.and_then(|bundle| {
+                bundle.manifest.kernels.iter().find(|kernel| Some(kernel.id) == offered.kernel)
+            });
+            let cell = match offered.state {
+                OfferState::Ready(handle) => {
+                    handles.insert(offered.script.clone(), handle);
+                    Ok(())
+                }
+                other => Err(refusal_of(other, offered.bundle.as_str(), &release)),
+            };
+            offers.push(Offer {
+                name: offered.script,
+                run: offered.record.run,
+                requires: offered.record.requires,
+                bundle: OfferedBy {
+                    name: offered.bundle.to_string(),
+                    version: offered.version.to_string(),
+                    id: bundle.map(|bundle| bundle.id.to_string()).unwrap_or_default(),
+                    generation: current.number(),
+                },
+                vermagic: kernel.and_then(|kernel| kernel.vermagic.clone()),
+                cell,
+            });
+        }
+        add_refused_bundles(current, &mut offers);
+        Self { current, offers, handles }
+    }
+}
+
+/// Scripts of bundles that aren't believed. They are offered only so far that their refusal can be told.
+fn add_refused_bundles(current: &CurrentGeneration, offers: &mut Vec<Offer>) {
+    for refused in current.refused_bundles() {
+        for script in &refused.claimed_scripts {
+            if offers.iter().any(|offer| offer.name == *script) {
+                continue;
+            }
+            let (bundle, reason) = (refused.name.clone(), refused.reason.clone());
+            offers.push(Offer {
+                name: script.clone(),
+                run: Vec::new(),
+                requires: Vec::new(),
+                bundle: OfferedBy {
+                    name: bundle.clone(),
+                    version: String::new(),
+                    id: String::new(),
+                    generation: current.number(),
+                },
+                vermagic: None,
+                cell: Err(Refusal::Untrusted { bundle, reason }),
+            });
+        }
+    }
+    offers.sort_by(|a, b| a.name.cmp(&b.name));
+}
+
+fn refusal_of(state: OfferState, bundle: &str, release: &str) -> Refusal {
+    let (bundle, release) = (bundle.to_owned(), release.to_owned());
+    match state {
+        OfferState::Red { reason } => Refusal::RedOnFarm { reason },
+        OfferState::NoKernel { mismatch: Some(Mismatch::Version { bundle: built, host, .. }), .. } => {
+            Refusal::AnotherBuild { bundle, release, built, running: host }
+        }
+        OfferState::NoKernel { .. } => Refusal::AnotherKernel { bundle, release },
+        OfferState::NotMaterialised => Refusal::NotUnpacked { bundle, release },
+        OfferState::Refused(refusal) => of_installer(&refusal),
+        // Ready is no refusal; the caller has taken it out.
+        OfferState::Ready(_) => Refusal::Missing { detail: "it wasn't looked for".into() },
+    }
+}
+
+fn of_installer(refusal: &installer::Refusal) -> Refusal {
+    let detail = refusal.to_string();
+    match refusal {
+        installer::Refusal::Storage { .. } => Refusal::Missing { detail },
+        installer::Refusal::Twin { .. } => Refusal::OfferedTwice { detail },
+        _ => Refusal::Tampered { detail },
+    }
+}
+
+impl Source for Generation<'_> {
+    fn offers(&self) -> Vec<Offer> {
+        self.offers.clone()
+    }
+
+    fn read(&self, offer: &Offer) -> Result<VerifiedModule, Refusal> {
+        let handle = self.handles.get(&offer.name).ok_or(Refusal::NotOffered)?;
+        let module = self.current.read_module(handle).map_err(|refusal| of_installer(&refusal))?;
+        Ok(VerifiedModule { sha256: module.sha256().to_string(), bytes: module.bytes().to_vec() })
+    }
+}
+
+impl Source for Nothing {
+    fn offers(&self) -> Vec<Offer> {
+        Vec::new()
+    }
+
+    fn read(&self, _offer: &Offer) -> Result<VerifiedModule, Refusal> {
+        Err(Refusal::NotOffered)
+    }
+}

@@ -1,0 +1,67 @@
+//! Start, stop and status of `SystemTap` scripts from the current, verified generation.
+//!
+//! The one entry is [`Service`]. A start goes through these states, each of which can only be made from the one before:
+//! the current generation → [`StartPlan`] (every module verified, order fixed, nothing changed yet) → private copies →
+//! `staprun` → proof from the kernel that the script runs → [`RunRecord`]. A stop reads the kernel and the records.
+//!
+//! ```text
+//! /run/stap-bundle/                0755
+//!   lock                           one start or stop at a time; covers all of the below and STAT_PATH
+//!   load/                 0700     private copies while they are loaded; emptied by the next start
+//!   run/NAME.json                  what runs: written before the load, again when it runs
+//!   failed/NAME.json               why the last start left a script out
+//! STAT_PATH/NAME                   the initscript's status file
+//! LOG_FILE                         in the initscript's format
+//! ```
+//!
+//! A crash at any point leaves at worst a module that is loaded and recorded as `loading`: the next start or stop takes
+//! it out. The lock goes with the process.
+//!
+//! Numbers such as INIT-START-17 or RUN-06 name facts about the initscript and `staprun`; see `docs/compatibility.md`.
+
+mod atomic_file;
+mod confirm;
+mod error;
+mod event;
+mod generation;
+mod host;
+mod kernel_modules;
+mod last_try;
+mod load;
+mod load_dir;
+mod lock;
+mod log;
+mod module_check;
+mod module_state;
+mod offer;
+mod plan;
+mod ready_queue;
+mod refusal;
+mod run_record;
+mod service;
+mod stapio;
+mod staprun;
+mod start;
+mod status;
+mod status_file;
+mod stop;
+mod unload;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::ServiceError;
+pub use event::{EventSink, ServiceEvent};
+pub use host::{Host, Patience};
+pub use module_check::ModuleMismatch;
+pub use module_state::ModuleState;
+pub use plan::{StartChoice, StartPlan};
+pub use refusal::{Reason, Refusal, StartFailure};
+pub use run_record::{Phase, RecorderMode, RunRecord};
+pub use service::Service;
+pub use stapio::ProcessId;
+pub use staprun::StaprunRefusal;
+pub use start::{LeftOutScript, StartOutcome, StartReport, StartedScript};
+pub use status::{BundleStatus, ScriptState, ScriptStatus, StatusReport};
+pub use stop::{StopOutcome, StopReport, StoppedScript};
+pub use unload::StopFailure;

@@ -1,0 +1,128 @@
+//! The last look at a module before it is loaded: what its own `.modinfo` says.
+//!
+//! The digest already proves that these are the farm's bytes. This catches a farm that put a module of another name
+//! or for another kernel in their place, before the kernel has to (threat F1).
+
+use bundle_format::KernelRelease;
+use object::read::elf::FileHeader;
+use object::{Endianness, Object, ObjectSection};
+use script_config::ScriptName;
+
+/// What a module says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ModuleInfo {
+    /// `name=`: what the kernel will call it.
+    pub(crate) name: Option<String>,
+    /// `vermagic=`: release and build options of the kernel that it is for, without blanks at the end.
+    pub(crate) vermagic: Option<String>,
+}
+
+/// How a module differs from what the manifest says of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModuleMismatch {
+    /// Not an ELF file, or one without `.modinfo`.
+    #[error("it isn't a kernel module: {problem}")]
+    NotAModule {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The kernel would call it otherwise.
+    #[error("it calls itself {found}, expected {expected}")]
+    Name {
+        /// By the manifest.
+        expected: ScriptName,
+        /// By the module.
+        found: String,
+    },
+    /// It is for another kernel.
+    #[error("its vermagic is `{found}`, expected `{expected}`")]
+    Vermagic {
+        /// By the manifest or, where that has none, the release of this kernel.
+        expected: String,
+        /// By the module.
+        found: String,
+    },
+}
+
+impl ModuleInfo {
+    /// Reads the section `.modinfo`: strings `key=value`, each ending in a zero byte.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, ModuleMismatch> {
+        let not_a_module = |problem: String| ModuleMismatch::NotAModule { problem };
+        // The class byte of the ELF identification; a 32-bit kernel has 32-bit modules.
+        let section = match bytes.get(4) {
+            Some(1) => section::<object::elf::FileHeader32<Endianness>>(bytes),
+            _ => section::<object::elf::FileHeader64<Endianness>>(bytes),
+        };
+        let section = section.map_err(|error| not_a_module(error.to_string()))?;
+        let section = section.ok_or_else(|| not_a_module("it has no .modinfo".into()))?;
+        let mut info = Self::default();
+        for entry in section.split(|byte| *byte == 0) {
+            let entry = String::from_utf8_lossy(entry);
+            match entry.split_once('=') {
+                Some(("name", value)) => info.name = Some(value.to_owned()),
+                Some(("vermagic", value)) => info.vermagic = Some(value.trim_end().to_owned()),
+                _ => {}
+            }
+        }
+        Ok(info)
+    }
+
+    /// Compares with what the manifest says. The manifest's vermagic may be absent; then the release must be the
+    /// first word.
+    pub(crate) fn check(
+        &self,
+        name: &ScriptName,
+        release: &KernelRelease,
+        vermagic: Option<&str>,
+    ) -> Result<(), ModuleMismatch> {
+        let found = self.name.as_deref().unwrap_or_default();
+        if found != name.as_str() {
+            return Err(ModuleMismatch::Name { expected: name.clone(), found: found.to_owned() });
+        }
+        let found = self.vermagic.as_deref().unwrap_or_default();
+        let first = found.split(' ').next().unwrap_or_default();
+        if first == release.as_str() && vermagic.is_none_or(|expected| expected.trim_end() == found) {
+            return Ok(());
+        }
+        let expected = vermagic.map_or(release.as_str(), str::trim_end).to_owned();
+        Err(ModuleMismatch::Vermagic { expected, found: found.to_owned() })
+    }
+}
+
+fn section<H: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> object::Result<Option<&[u8]>> {
+    let file = object::read::elf::ElfFile::<H>::parse(bytes)?;
+    file.section_by_name(".modinfo").map(|section| section.data()).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fixtures::module::tiny_module;
+
+    const VERMAGIC: &str = "6.12.107+deb13-amd64 SMP preempt mod_unload modversions ";
+
+    #[test]
+    fn name_and_vermagic_must_be_those_of_the_manifest() {
+        let info = ModuleInfo::read(&tiny_module("net_drop", VERMAGIC)).unwrap();
+        let name = "net_drop".parse().unwrap();
+        let release: KernelRelease = "6.12.107+deb13-amd64".parse().unwrap();
+        info.check(&name, &release, Some(VERMAGIC)).unwrap();
+        info.check(&name, &release, None).unwrap();
+
+        let error = info.check(&"other".parse().unwrap(), &release, None).unwrap_err();
+        assert_eq!(error.to_string(), "it calls itself net_drop, expected other");
+        let error = info.check(&name, &"6.12.108".parse().unwrap(), None).unwrap_err();
+        assert!(error.to_string().ends_with("expected `6.12.108`"), "{error}");
+        let error = info.check(&name, &release, Some("6.12.107+deb13-amd64 SMP")).unwrap_err();
+        assert!(matches!(error, ModuleMismatch::Vermagic { .. }));
+    }
+
+    #[test]
+    fn bytes_that_are_no_module_are_named_so() {
+        for bytes in
+            [&b""[..], b"no elf at all, but long enough to look at", &[0x7f, b'E', b'L', b'F', 2, 1, 1]]
+        {
+            assert!(matches!(ModuleInfo::read(bytes), Err(ModuleMismatch::NotAModule { .. })));
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What the current generation offers, as a start and a status need it.
+
+use script_config::ScriptName;
+
+use crate::refusal::Refusal;
+
+/// Where offers and their modules come from. Outside tests there is one: `installer`'s current generation, which gives
+/// out bytes only after it has followed the whole chain from a trusted key to them.
+pub(crate) trait Source: Sync {
+    /// All scripts of all installed bundles, by name, seen from the running kernel.
+    fn offers(&self) -> Vec<Offer>;
+
+    /// Reads and verifies the module of a script that has one.
+    fn read(&self, offer: &Offer) -> Result<VerifiedModule, Refusal>;
+}
+
+/// One script of an installed bundle, seen from the running kernel.
+#[derive(Debug, Clone)]
+pub(crate) struct Offer {
+    /// Its name.
+    pub(crate) name: ScriptName,
+    /// Run arguments for `staprun`.
+    pub(crate) run: Vec<String>,
+    /// What must run before it.
+    pub(crate) requires: Vec<ScriptName>,
+    /// The bundle that it is from.
+    pub(crate) bundle: OfferedBy,
+    /// The kernel's vermagic, by the manifest.
+    pub(crate) vermagic: Option<String>,
+    /// Whether there is a module for this kernel.
+    pub(crate) cell: Result<(), Refusal>,
+}
+
+/// Which bundle, in which generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OfferedBy {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) id: String,
+    pub(crate) generation: u64,
+}
+
+/// A module's bytes, and the digest that the signed manifest accounts for.
+#[derive(Debug)]
+pub(crate) struct VerifiedModule {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) sha256: String,
+}

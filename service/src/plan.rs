@@ -1,0 +1,224 @@
+//! What a start will do, found out before it does anything.
+//!
+//! Making a plan verifies every module that is to be loaded and changes nothing. A plan keeps the verified bytes, so
+//! what is loaded is what was judged here; beyond [`HELD_BYTES`] it lets them go, and they are verified again when
+//! their turn comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use bundle_format::KernelRelease;
+use script_config::{DependencyGraph, GlobalParameters, ScriptName, select_to_start};
+
+use crate::kernel_modules::LoadedModules;
+use crate::module_check::ModuleInfo;
+use crate::offer::{Offer, Source, VerifiedModule};
+use crate::ready_queue::OnFailure;
+use crate::refusal::Refusal;
+use crate::run_record::{RecorderMode, RunRecord};
+use crate::unload::is_ours;
+use crate::{Host, ModuleState, ServiceError};
+
+/// Bytes of modules that a plan keeps in memory. A module has about 270 kB; a host's start is to stay below 16 MiB.
+const HELD_BYTES: usize = 8 << 20;
+
+/// Which scripts a start is about.
+#[derive(Debug, Clone, Copy)]
+pub struct StartChoice<'a> {
+    /// Scripts named; none for `DEFAULT_START` or all.
+    pub named: &'a BTreeSet<ScriptName>,
+    /// `-R`: what they require is started too.
+    pub with_requirements: bool,
+    /// The host's configuration: `DEFAULT_START`, `RECURSIVE`, `PASSALL`.
+    pub parameters: &'a GlobalParameters,
+}
+
+/// All that a start will do, in its total order: each script after what it requires, names deciding the rest.
+#[derive(Debug)]
+pub struct StartPlan {
+    pub(crate) entries: Vec<PlannedScript>,
+    pub(crate) left_out: Vec<(ScriptName, Refusal)>,
+    pub(crate) on_failure: OnFailure,
+}
+
+/// One place in the order.
+#[derive(Debug)]
+pub(crate) struct PlannedScript {
+    pub(crate) name: ScriptName,
+    /// Places in the order that must run before.
+    pub(crate) requirements: Vec<usize>,
+    pub(crate) verdict: Verdict,
+}
+
+/// What will be done at a place.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It is loaded.
+    Ready(Box<ReadyScript>),
+    /// Nothing; it runs.
+    AlreadyRunning,
+    /// Nothing; it can't be.
+    Refused(Refusal),
+}
+
+/// A script whose module was verified.
+#[derive(Debug)]
+pub(crate) struct ReadyScript {
+    pub(crate) offer: Offer,
+    pub(crate) sha256: String,
+    /// The verified bytes, unless the plan had enough already.
+    pub(crate) held: Option<Vec<u8>>,
+}
+
+impl StartPlan {
+    /// The scripts that would be loaded, in their order.
+    pub fn ready(&self) -> impl Iterator<Item = &ScriptName> {
+        let ready = |entry: &&PlannedScript| matches!(entry.verdict, Verdict::Ready(_));
+        self.entries.iter().filter(ready).map(|entry| &entry.name)
+    }
+
+    /// The scripts that would run already.
+    pub fn already_running(&self) -> impl Iterator<Item = &ScriptName> {
+        let runs = |entry: &&PlannedScript| matches!(entry.verdict, Verdict::AlreadyRunning);
+        self.entries.iter().filter(runs).map(|entry| &entry.name)
+    }
+
+    /// The scripts that can't be started, each with the reason.
+    pub fn refused(&self) -> impl Iterator<Item = (&ScriptName, &Refusal)> {
+        self.entries.iter().filter_map(|entry| match &entry.verdict {
+            Verdict::Refused(refusal) => Some((&entry.name, refusal)),
+            _ => None,
+        })
+    }
+
+    /// Scripts of installed bundles that a start of all leaves out, since there is no module for this kernel.
+    #[must_use]
+    pub fn left_out(&self) -> &[(ScriptName, Refusal)] {
+        &self.left_out
+    }
+
+    /// Makes the plan.
+    pub(crate) fn make(
+        host: &Host,
+        source: &dyn Source,
+        release: &KernelRelease,
+        choice: &StartChoice<'_>,
+    ) -> Result<Self, ServiceError> {
+        let offers: BTreeMap<ScriptName, Offer> =
+            source.offers().into_iter().map(|offer| (offer.name.clone(), offer)).collect();
+        let fits = |offer: &&Offer| offer.cell.is_ok();
+        let known = offers.values().filter(fits).map(|offer| offer.name.clone()).collect();
+        let chosen = select_to_start(choice.named, &known, choice.parameters, choice.with_requirements);
+        let graph = graph_of(&offers, &chosen.scripts);
+        let order = graph.start_order(&chosen.scripts, chosen.recursive)?;
+
+        let mut judge = Judge { host, source, release, modules: LoadedModules::read(host)?, held: 0 };
+        let mut places: BTreeMap<ScriptName, usize> = BTreeMap::new();
+        let mut entries = Vec::with_capacity(order.len());
+        for name in order {
+            let (inside, outside): (Vec<_>, Vec<_>) = graph
+                .direct_requirements_of(&name)
+                .cloned()
+                .partition(|required| places.contains_key(required));
+            let requirements = inside.iter().filter_map(|required| places.get(required).copied()).collect();
+            let verdict = judge.judge(&name, offers.get(&name), outside)?;
+            places.insert(name.clone(), entries.len());
+            entries.push(PlannedScript { name, requirements, verdict });
+        }
+        let left_out = offers.into_values().filter(|offer| !places.contains_key(&offer.name));
+        let left_out = left_out.filter(|_| choice.named.is_empty());
+        let left_out = left_out.filter_map(|offer| offer.cell.err().map(|why| (offer.name, why))).collect();
+        let on_failure = if choice.parameters.pass_all { OnFailure::EndThere } else { OnFailure::LeaveOut };
+        Ok(Self { entries, left_out, on_failure })
+    }
+}
+
+/// The graph of all offers. A script that is required or named and isn't offered gets a place too: it is in the order
+/// and fails there, as the original has it (INIT-DEP-04).
+fn graph_of(offers: &BTreeMap<ScriptName, Offer>, chosen: &BTreeSet<ScriptName>) -> DependencyGraph {
+    let mut nodes: BTreeMap<ScriptName, BTreeSet<ScriptName>> = BTreeMap::new();
+    for offer in offers.values() {
+        for required in &offer.requires {
+            nodes.entry(required.clone()).or_default();
+        }
+        nodes.entry(offer.name.clone()).or_default().extend(offer.requires.iter().cloned());
+    }
+    for name in chosen {
+        nodes.entry(name.clone()).or_default();
+    }
+    DependencyGraph::new(nodes)
+}
+
+/// Finds the verdicts, one after the other.
+struct Judge<'a> {
+    host: &'a Host,
+    source: &'a dyn Source,
+    release: &'a KernelRelease,
+    modules: LoadedModules,
+    held: usize,
+}
+
+impl Judge<'_> {
+    /// `outside`: what the script requires and what isn't in the plan, so it must run already.
+    fn judge(
+        &mut self,
+        name: &ScriptName,
+        offer: Option<&Offer>,
+        outside: Vec<ScriptName>,
+    ) -> Result<Verdict, ServiceError> {
+        let state = ModuleState::among(self.host, &self.modules, name);
+        let refusal = match state {
+            ModuleState::Running => return Ok(Verdict::AlreadyRunning),
+            ModuleState::Foreign => Some(Refusal::ForeignModule),
+            ModuleState::Absent => None,
+            ModuleState::NotStarted | ModuleState::Ended => {
+                let ours = is_ours(state, RunRecord::read(self.host, name)?.as_ref());
+                (!ours).then_some(Refusal::LeftLoaded)
+            }
+        };
+        if let Some(refusal) = refusal {
+            return Ok(Verdict::Refused(refusal));
+        }
+        let runs = |required: &ScriptName| {
+            ModuleState::among(self.host, &self.modules, required) == ModuleState::Running
+        };
+        let missing: Vec<ScriptName> = outside.into_iter().filter(|required| !runs(required)).collect();
+        Ok(match self.prepare(offer, missing) {
+            Ok(ready) => Verdict::Ready(Box::new(ready)),
+            Err(refusal) => Verdict::Refused(refusal),
+        })
+    }
+
+    fn prepare(&mut self, offer: Option<&Offer>, missing: Vec<ScriptName>) -> Result<ReadyScript, Refusal> {
+        let offer = offer.ok_or(Refusal::NotOffered)?;
+        offer.cell.clone()?;
+        if !missing.is_empty() {
+            return Err(Refusal::RequirementsNotRunning(missing));
+        }
+        check_output(&offer.run)?;
+        let VerifiedModule { bytes, sha256 } = self.source.read(offer)?;
+        let info = ModuleInfo::read(&bytes).map_err(Refusal::WrongModule)?;
+        info.check(&offer.name, self.release, offer.vermagic.as_deref()).map_err(Refusal::WrongModule)?;
+        let fits = self.held + bytes.len() <= HELD_BYTES;
+        let held = fits.then_some(bytes);
+        self.held += held.as_ref().map_or(0, Vec::len);
+        Ok(ReadyScript { offer: offer.clone(), sha256, held })
+    }
+}
+
+/// A recorder's output must have an absolute path (staprun's own directory is a private one that is removed,
+/// INIT-OPT-07) in a directory that exists.
+fn check_output(args: &[String]) -> Result<(), Refusal> {
+    let RecorderMode::File { output, .. } = RecorderMode::of_arguments(args) else { return Ok(()) };
+    let problem = match output.parent() {
+        _ if !output.is_absolute() => "is not an absolute path",
+        // A directory's name may hold strftime patterns too; then it can't be judged now.
+        Some(dir) if !dir.is_dir() && !has_pattern(dir) => "is in a directory that doesn't exist",
+        _ => return Ok(()),
+    };
+    Err(Refusal::Output { output, problem })
+}
+
+fn has_pattern(path: &Path) -> bool {
+    path.to_string_lossy().contains('%')
+}

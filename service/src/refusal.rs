@@ -1,0 +1,277 @@
+//! Why a script isn't started, or wasn't. Two closed lists, each entry with an id that stays and with what to do.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use script_config::ScriptName;
+use serde::{Deserialize, Serialize};
+
+use crate::module_check::ModuleMismatch;
+use crate::staprun::StaprunRefusal;
+
+/// Why a script is refused before anything is loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No installed bundle offers it.
+    #[error("no installed bundle offers it")]
+    NotOffered,
+    /// The bundle that offers it has nothing for this kernel.
+    #[error("bundle {bundle} has no modules for kernel {release}")]
+    AnotherKernel {
+        /// The bundle's name.
+        bundle: String,
+        /// This host's release.
+        release: String,
+    },
+    /// The bundle has modules for this release, but of another build of it (`uname -v`).
+    #[error("bundle {bundle} is for another build of kernel {release}: {built}, this host runs {running}")]
+    AnotherBuild {
+        /// The bundle's name.
+        bundle: String,
+        /// This host's release.
+        release: String,
+        /// `uname -v` of the kernel that the modules are for.
+        built: String,
+        /// `uname -v` of this host.
+        running: String,
+    },
+    /// The farm couldn't compile it for this kernel.
+    #[error("it didn't compile for this kernel on the farm: {reason}")]
+    RedOnFarm {
+        /// The farm's reason.
+        reason: String,
+    },
+    /// The bundle was made for this kernel, but its modules weren't unpacked: the kernel came later.
+    #[error("bundle {bundle} has modules for kernel {release}, but they aren't unpacked")]
+    NotUnpacked {
+        /// The bundle's name.
+        bundle: String,
+        /// This host's release.
+        release: String,
+    },
+    /// The installed bundle isn't signed by a key that is trusted now.
+    #[error("bundle {bundle} is not believed: {reason}")]
+    Untrusted {
+        /// The bundle's name.
+        bundle: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Two bundles offer it, so it isn't known which one is meant.
+    #[error("{detail}")]
+    OfferedTwice {
+        /// The bundles.
+        detail: String,
+    },
+    /// A key or a bundle that it depends on was revoked.
+    #[error("it is revoked: {reason}")]
+    Revoked {
+        /// What was revoked.
+        reason: String,
+    },
+    /// The module isn't on the disk.
+    #[error("its module is missing: {detail}")]
+    Missing {
+        /// What was looked for.
+        detail: String,
+    },
+    /// What is on the disk isn't what was signed.
+    #[error("its module is not the one that was signed: {detail}")]
+    Tampered {
+        /// What differs.
+        detail: String,
+    },
+    /// What was signed isn't what the manifest says.
+    #[error("its module is not what the manifest says: {0}")]
+    WrongModule(ModuleMismatch),
+    /// A module of that name is loaded, and isn't systemtap's.
+    #[error("a kernel module of that name is loaded, and isn't one of systemtap's")]
+    ForeignModule,
+    /// A systemtap module of that name is loaded whose script doesn't run.
+    #[error("a module of that name is loaded, but its script doesn't run")]
+    LeftLoaded,
+    /// It was named alone, and what it requires doesn't run.
+    #[error("it requires {}, not running", list(.0))]
+    RequirementsNotRunning(Vec<ScriptName>),
+    /// What it requires was refused or has failed.
+    #[error("it requires {0}, which can't be started")]
+    RequirementFailed(ScriptName),
+    /// It comes after one that failed, and `PASSALL` is yes.
+    #[error("{0} failed before it, and PASSALL is yes")]
+    AfterFailure(ScriptName),
+    /// The place for its data won't do.
+    #[error("its output {} {problem}", output.display())]
+    Output {
+        /// The file that `-o` names.
+        output: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+/// Why a script that was to be loaded doesn't run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartFailure {
+    /// `staprun` failed, and nothing is loaded.
+    #[error("staprun failed: {0}")]
+    Staprun(StaprunRefusal),
+    /// `staprun` failed, but had loaded the module already.
+    #[error("staprun failed after it had loaded the module: {0}")]
+    NotStarted(StaprunRefusal),
+    /// `staprun` didn't end.
+    #[error("staprun didn't end within {seconds} s")]
+    TimedOut {
+        /// The limit in seconds.
+        seconds: u64,
+    },
+    /// The start was interrupted.
+    #[error("the start was interrupted")]
+    Interrupted,
+    /// `staprun` ended well, but the script never said that it runs (RUN-06).
+    #[error("its module was loaded, but its probes weren't registered within {seconds} s")]
+    InitFailed {
+        /// How long the service looked, in seconds.
+        seconds: u64,
+    },
+    /// The script has ended itself, or reported an error, right after its start (INIT-START-19).
+    #[error("it ended right after its start")]
+    EndedAtOnce,
+    /// The process that was to write the output isn't there.
+    #[error("the process that writes its output ended at once")]
+    RecorderDied,
+    /// Something on the host failed before or after the load.
+    #[error("{0}")]
+    Host(String),
+    /// The module was changed or removed on the disk after it had been verified.
+    #[error("{0}")]
+    Refused(Refusal),
+}
+
+/// A reason in words, as reports and status show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// What doesn't change from version to version: for scripts and for the docs.
+    pub id: String,
+    /// What is the matter.
+    pub text: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
+impl Refusal {
+    /// The id.
+    #[must_use]
+    pub const fn id(&self) -> &'static str {
+        match self {
+            Self::NotOffered => "not-offered",
+            Self::AnotherKernel { .. } => "another-kernel",
+            Self::AnotherBuild { .. } => "another-kernel-build",
+            Self::RedOnFarm { .. } => "red-on-farm",
+            Self::NotUnpacked { .. } => "not-unpacked",
+            Self::Untrusted { .. } => "untrusted",
+            Self::OfferedTwice { .. } => "offered-twice",
+            Self::Revoked { .. } => "revoked",
+            Self::Missing { .. } => "missing",
+            Self::Tampered { .. } => "tampered",
+            Self::WrongModule(_) => "wrong-module",
+            Self::ForeignModule => "foreign-module",
+            Self::LeftLoaded => "left-loaded",
+            Self::RequirementsNotRunning(_) => "requirement-not-running",
+            Self::RequirementFailed(_) => "requirement-failed",
+            Self::AfterFailure(_) => "after-failure",
+            Self::Output { .. } => "output",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::NotOffered => "stap-bundle list shows what is offered; install a bundle that has it",
+            Self::AnotherKernel { .. } | Self::AnotherBuild { .. } => {
+                "build a bundle for this kernel and install it"
+            }
+            Self::RedOnFarm { .. } => "mend the script, or leave it out for this kernel",
+            Self::NotUnpacked { .. } => "install the bundle again, now that this kernel runs",
+            Self::Untrusted { .. } => "install a bundle signed by a trusted key; see stap-bundle trust list",
+            Self::OfferedTwice { .. } => "install a version of one of the bundles without it",
+            Self::Revoked { .. } => "install a newer bundle",
+            Self::Missing { .. } | Self::Tampered { .. } => {
+                "install the bundle again, and find out who changed it"
+            }
+            Self::WrongModule(_) => "build the bundle again; the farm put another module in its place",
+            Self::ForeignModule => "rename the script, or unload that module by hand",
+            Self::LeftLoaded => "stop the script first; if that is refused, see who has loaded it",
+            Self::RequirementsNotRunning(_) => "start them first, or add -R",
+            Self::RequirementFailed(_) | Self::AfterFailure(_) => "see the reason of the script named",
+            Self::Output { .. } => "give -o an absolute path in a directory that exists",
+        }
+    }
+}
+
+impl StartFailure {
+    /// The id.
+    #[must_use]
+    pub const fn id(&self) -> &'static str {
+        match self {
+            Self::Staprun(refusal) | Self::NotStarted(refusal) => match refusal {
+                StaprunRefusal::Lockdown => "lockdown",
+                StaprunRefusal::SignatureEnforced => "signature-enforced",
+                StaprunRefusal::NotPermitted => "not-permitted",
+                StaprunRefusal::UnknownSymbol => "unknown-symbol",
+                StaprunRefusal::InvalidFormat => "invalid-format",
+                StaprunRefusal::NameTaken => "name-taken",
+                StaprunRefusal::Other(_) => "staprun-failed",
+            },
+            Self::TimedOut { .. } => "timed-out",
+            Self::Interrupted => "interrupted",
+            Self::InitFailed { .. } => "init-failed",
+            Self::EndedAtOnce => "ended-at-once",
+            Self::RecorderDied => "recorder-died",
+            Self::Host(_) => "host",
+            Self::Refused(refusal) => refusal.id(),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Staprun(refusal) | Self::NotStarted(refusal) => refusal.advice(),
+            Self::TimedOut { .. } => {
+                "see dmesg; the machine may be overloaded, or the script's begin probe too slow"
+            }
+            Self::Interrupted => "start it again",
+            Self::InitFailed { .. } | Self::EndedAtOnce => {
+                "see dmesg, and try the script by hand with staprun"
+            }
+            Self::RecorderDied => "see the system log: the output may not be writable",
+            Self::Host(_) => "see the log file",
+            Self::Refused(refusal) => refusal.advice(),
+        }
+    }
+}
+
+impl From<&Refusal> for Reason {
+    fn from(refusal: &Refusal) -> Self {
+        Self { id: refusal.id().into(), text: refusal.to_string(), advice: refusal.advice().into() }
+    }
+}
+
+impl From<&StartFailure> for Reason {
+    fn from(failure: &StartFailure) -> Self {
+        Self { id: failure.id().into(), text: failure.to_string(), advice: failure.advice().into() }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn list(scripts: &[ScriptName]) -> String {
+    scripts.iter().map(ScriptName::as_str).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,210 @@
+//! What runs, and from which bundle: `/run/stap-bundle/run/NAME.json`.
+//!
+//! Written before `staprun` is called, so that a stop after a crash knows whose the module is, and again once the
+//! script really runs. It outlives an upgrade and a rollback of the bundle, not the boot: a record of another boot
+//! says nothing. Beside it goes the initscript's own status file ([`crate::status_file`]).
+
+use std::fs;
+use std::path::PathBuf;
+
+use script_config::ScriptName;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{PathContext, if_found};
+use crate::stapio::ProcessId;
+use crate::{Host, ServiceError, atomic_file};
+
+/// The version of the records that this program writes.
+const SCHEMA: u32 = 1;
+
+/// What the service knows of a script that it loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Version of this document; 1.
+    pub schema: u32,
+    /// The script, and its module.
+    pub script: ScriptName,
+    /// The bundle's name.
+    pub bundle: String,
+    /// The bundle's version.
+    pub version: String,
+    /// The bundle's id, in hexadecimal digits.
+    pub bundle_id: String,
+    /// The number of the generation.
+    pub generation: u64,
+    /// The kernel's release.
+    pub kernel: String,
+    /// The module's digest.
+    pub sha256: String,
+    /// Scripts that this one requires, as they were then.
+    pub requires: Vec<ScriptName>,
+    /// The boot during which it was loaded.
+    pub boot_id: String,
+    /// When it was loaded, in seconds since 1970.
+    pub started: u64,
+    /// Where its data go.
+    pub recorder: RecorderMode,
+    /// Whether it has been seen running.
+    pub phase: Phase,
+}
+
+/// Where a flight recorder's data go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "mode")]
+pub enum RecorderMode {
+    /// Into the kernel's buffers, until somebody attaches (`-L`).
+    Memory,
+    /// Into a file, written by a daemon (`-D -o`).
+    File {
+        /// The file, as it was given to `staprun`; it may hold `strftime` patterns.
+        output: PathBuf,
+        /// The daemon, once it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stapio: Option<ProcessId>,
+    },
+}
+
+/// How far a load has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// `staprun` was about to be called.
+    Loading,
+    /// The script was seen running.
+    Running,
+}
+
+impl RecorderMode {
+    /// Reads it off the run arguments. The mode is told by `-D`, the file by `-o`.
+    #[must_use]
+    pub fn of_arguments(args: &[String]) -> Self {
+        let output = args.iter().enumerate().find_map(|(at, arg)| match arg.strip_prefix("-o") {
+            Some("") => args.get(at + 1).map(PathBuf::from),
+            Some(glued) => Some(PathBuf::from(glued)),
+            None => None,
+        });
+        match output {
+            Some(output) if args.iter().any(|arg| arg == "-D") => Self::File { output, stapio: None },
+            _ => Self::Memory,
+        }
+    }
+
+    /// The daemon that writes the file.
+    #[must_use]
+    pub const fn stapio(&self) -> Option<ProcessId> {
+        match self {
+            Self::Memory => None,
+            Self::File { stapio, .. } => *stapio,
+        }
+    }
+}
+
+impl RunRecord {
+    /// The version that new records get.
+    pub(crate) const SCHEMA: u32 = SCHEMA;
+
+    fn dir(host: &Host) -> PathBuf {
+        host.run_dir.join("run")
+    }
+
+    fn path(host: &Host, script: &ScriptName) -> PathBuf {
+        Self::dir(host).join(format!("{script}.json"))
+    }
+
+    /// Writes it in one step.
+    pub(crate) fn write(&self, host: &Host) -> Result<(), ServiceError> {
+        let path = Self::path(host, &self.script);
+        let mut text = serde_json::to_vec(self).map_err(std::io::Error::other).context("write", &path)?;
+        text.push(b'\n');
+        atomic_file::replace(&path, &text)
+    }
+
+    /// Removes the record of a script, if there is one.
+    pub(crate) fn remove(host: &Host, script: &ScriptName) -> Result<(), ServiceError> {
+        atomic_file::remove(&Self::path(host, script))
+    }
+
+    /// The record of a script from this boot. One that can't be understood counts as lost: a stop works without.
+    pub fn read(host: &Host, script: &ScriptName) -> Result<Option<Self>, ServiceError> {
+        let path = Self::path(host, script);
+        let Some(bytes) = if_found(fs::read(&path)).context("read", &path)? else { return Ok(None) };
+        let boot_id = host.boot_id()?;
+        let record: Option<Self> = serde_json::from_slice(&bytes).ok();
+        Ok(record.filter(|record| {
+            record.schema == SCHEMA && record.script == *script && record.boot_id == boot_id
+        }))
+    }
+
+    /// The records of all scripts from this boot, by name.
+    pub fn read_all(host: &Host) -> Result<Vec<Self>, ServiceError> {
+        let dir = Self::dir(host);
+        let Some(entries) = if_found(fs::read_dir(&dir)).context("read", &dir)? else {
+            return Ok(Vec::new());
+        };
+        let mut records = Vec::new();
+        for entry in entries {
+            let file = entry.context("read", &dir)?.file_name();
+            let name =
+                file.to_str().and_then(|name| name.strip_suffix(".json")).and_then(|name| name.parse().ok());
+            if let Some(name) = name {
+                records.extend(Self::read(host, &name)?);
+            }
+        }
+        records.sort_by(|a, b| a.script.cmp(&b.script));
+        Ok(records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(script: &str) -> RunRecord {
+        RunRecord {
+            schema: SCHEMA,
+            script: script.parse().unwrap(),
+            bundle: "stap-scripts".into(),
+            version: "1".into(),
+            bundle_id: "ab".repeat(32),
+            generation: 3,
+            kernel: "6.12.107+deb13-amd64".into(),
+            sha256: "cd".repeat(32),
+            requires: vec![],
+            boot_id: "this-boot".into(),
+            started: 1_700_000_000,
+            recorder: RecorderMode::Memory,
+            phase: Phase::Running,
+        }
+    }
+
+    fn host() -> (tempfile::TempDir, Host) {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::beneath(dir.path());
+        fs::create_dir_all(dir.path().join("proc/sys/kernel/random")).unwrap();
+        fs::write(dir.path().join("proc/sys/kernel/random/boot_id"), "this-boot\n").unwrap();
+        (dir, host)
+    }
+
+    #[test]
+    fn only_records_of_this_boot_count() {
+        let (_dir, host) = host();
+        record("b").write(&host).unwrap();
+        record("a").write(&host).unwrap();
+        RunRecord { boot_id: "another".into(), ..record("c") }.write(&host).unwrap();
+        fs::write(host.run_dir.join("run/d.json"), "{").unwrap();
+        assert_eq!(RunRecord::read_all(&host).unwrap(), [record("a"), record("b")]);
+        RunRecord::remove(&host, &"a".parse().unwrap()).unwrap();
+        RunRecord::remove(&host, &"a".parse().unwrap()).unwrap();
+        assert_eq!(RunRecord::read_all(&host).unwrap(), [record("b")]);
+    }
+
+    #[test]
+    fn the_mode_is_read_off_the_arguments() {
+        let of =
+            |args: &str| RecorderMode::of_arguments(&args.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(of("-L -b 2"), RecorderMode::Memory);
+        let file = RecorderMode::File { output: "/var/log/x".into(), stapio: None };
+        assert_eq!(of("-D -o /var/log/x"), file);
+        assert_eq!(of("-o/var/log/x -S 1,2 -D"), file);
+    }
+}

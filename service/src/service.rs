@@ -1,0 +1,101 @@
+//! The commands: plan, start, stop, status.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+
+use installer::{CurrentGeneration, HostIdentity};
+use script_config::ScriptName;
+
+use crate::event::EventSink;
+use crate::generation::{Generation, Nothing};
+use crate::load::Loader;
+use crate::load_dir::LoadDir;
+use crate::lock::ServiceLock;
+use crate::offer::Source;
+use crate::plan::{StartChoice, StartPlan};
+use crate::staprun::Staprun;
+use crate::start::{Start, StartReport};
+use crate::status::StatusReport;
+use crate::stop::{StopReport, stop};
+use crate::{Host, ModuleState, ServiceError, status_file};
+
+/// The service on one host, with the generation that was current when it was made.
+pub struct Service<'a> {
+    host: &'a Host,
+    identity: &'a HostIdentity,
+    current: Option<&'a CurrentGeneration>,
+    source: Box<dyn Source + 'a>,
+}
+
+impl std::fmt::Debug for Service<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Service<'a> {
+    /// The service of `host`; `current` is `None` where nothing is installed.
+    #[must_use]
+    pub fn new(host: &'a Host, identity: &'a HostIdentity, current: Option<&'a CurrentGeneration>) -> Self {
+        let source: Box<dyn Source + 'a> = match current {
+            Some(current) => Box::new(Generation::new(current, identity)),
+            None => Box::new(Nothing),
+        };
+        Self { host, identity, current, source }
+    }
+
+    /// A service whose modules come from somewhere else; for tests of everything but the installer.
+    #[cfg(test)]
+    pub(crate) fn with_source(
+        host: &'a Host,
+        identity: &'a HostIdentity,
+        source: Box<dyn Source + 'a>,
+    ) -> Self {
+        Self { host, identity, current: None, source }
+    }
+
+    /// Finds out what a start would do: verifies every module, changes nothing.
+    pub fn plan(&self, choice: &StartChoice<'_>) -> Result<StartPlan, ServiceError> {
+        let release = self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
+        StartPlan::make(self.host, self.source.as_ref(), release, choice)
+    }
+
+    /// Starts scripts, at most `at_once` at a time; by default as many as there are processors, up to 8.
+    pub fn start(
+        &self,
+        choice: &StartChoice<'_>,
+        at_once: Option<NonZeroUsize>,
+        events: &EventSink<'_>,
+    ) -> Result<StartReport, ServiceError> {
+        let _lock = ServiceLock::take(self.host)?;
+        status_file::adopt(self.host, &ModuleState::all_running(self.host)?)?;
+        let plan = self.plan(choice)?;
+        let loader = Loader {
+            host: self.host,
+            staprun: Staprun::find(self.host)?,
+            load_dir: LoadDir::open(self.host)?,
+        };
+        let start = Start {
+            host: self.host,
+            source: self.source.as_ref(),
+            loader: &loader,
+            events,
+            kernel: self.identity.release.as_ref().map(ToString::to_string).unwrap_or_default(),
+            boot_id: self.host.boot_id()?,
+        };
+        Ok(start.run(plan, at_once))
+    }
+
+    /// Stops scripts: the named ones, or all that run.
+    pub fn stop(&self, choice: &StartChoice<'_>, events: &EventSink<'_>) -> Result<StopReport, ServiceError> {
+        self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
+        let _lock = ServiceLock::take(self.host)?;
+        status_file::adopt(self.host, &ModuleState::all_running(self.host)?)?;
+        stop(self.host, self.source.as_ref(), choice, events)
+    }
+
+    /// Looks at the named scripts, or at all that are offered or run. Takes no lock and changes nothing.
+    pub fn status(&self, named: &BTreeSet<ScriptName>) -> Result<StatusReport, ServiceError> {
+        StatusReport::look(self.host, self.source.as_ref(), self.identity, self.current, named)
+    }
+}

@@ -1,0 +1,211 @@
+//! `staprun`: loading and removing modules.
+//!
+//! What is relied on: it ends 0 although the script's init failed (RUN-06), it may end 1 and leave the module loaded,
+//! and it tells why the kernel refused a module only in words. So its exit code is a hint here; what counts is read
+//! from the kernel afterwards ([`crate::ModuleState`]).
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::Path;
+
+use child::{Cancel, ChildCommand, Ended, Finished, Limits, Program};
+use script_config::ScriptName;
+
+use crate::load_dir::PrivateCopy;
+use crate::{Host, ServiceError};
+
+/// Where packages put it.
+const USUAL_PLACE: &str = "/usr/bin/staprun";
+
+/// Kept of what it says; its messages are a few lines.
+const OUTPUT_CAP: usize = 16 << 10;
+
+/// What the service passes on in PATH: staprun itself looks for nothing along it, but its `-c` commands do.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The program, once found.
+#[derive(Debug)]
+pub(crate) struct Staprun<'h> {
+    host: &'h Host,
+    program: Program,
+}
+
+/// How a call of `staprun` ended.
+#[derive(Debug, Clone)]
+pub(crate) struct StaprunEnd {
+    /// Exit code, signal or time-out.
+    pub(crate) ended: Ended,
+    /// Standard output: the pid of `stapio` in daemon mode (RUN-07).
+    pub(crate) stdout: String,
+    /// What it complained about.
+    pub(crate) stderr: String,
+}
+
+/// Why the kernel or `staprun` refused a module, as far as the words of `staprun` tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StaprunRefusal {
+    /// The kernel is locked down, and can't verify the module's signature (EPERM).
+    Lockdown,
+    /// `module.sig_enforce` or Secure Boot: no key of the kernel fits (EKEYREJECTED).
+    SignatureEnforced,
+    /// The process may not load modules at all (EPERM without lockdown): a container, or `modules_disabled`.
+    NotPermitted,
+    /// The module needs a symbol that this kernel doesn't have, or not in that version (ENOENT).
+    UnknownSymbol,
+    /// The module was built for another kernel (ENOEXEC).
+    InvalidFormat,
+    /// A module of that name was loaded by somebody else a moment before (EEXIST).
+    NameTaken,
+    /// Anything else: the last line of what `staprun` said.
+    Other(String),
+}
+
+impl<'h> Staprun<'h> {
+    /// Finds it: the given one, the usual one, or one along PATH.
+    pub(crate) fn find(host: &'h Host) -> Result<Self, ServiceError> {
+        let found = match &host.staprun {
+            Some(given) => Program::find(given).map_err(|_| given.display().to_string()),
+            None => Program::find(USUAL_PLACE)
+                .or_else(|_| Program::find("staprun"))
+                .map_err(|_| format!("{USUAL_PLACE} or along PATH")),
+        };
+        let program = found.map_err(|searched| ServiceError::StaprunMissing { searched })?;
+        Ok(Self { host, program })
+    }
+
+    /// Loads and starts a module.
+    pub(crate) fn load(&self, copy: &PrivateCopy, args: &[String]) -> Result<StaprunEnd, ServiceError> {
+        let args = args.iter().map(OsStr::new).chain([copy.module().as_os_str()]);
+        self.run(ChildCommand::of(&self.program).args(args).current_dir(copy.dir()), &self.host.cancel)
+    }
+
+    /// Removes a module, which must be detached from any `stapio` (RUN-09). It is removed when the end is 0; -EINVAL
+    /// as 234 means that it wasn't there (RUN-08). Not interrupted by the host's token: an interrupted start must still
+    /// take out what it has loaded.
+    pub(crate) fn delete(&self, name: &ScriptName) -> Result<StaprunEnd, ServiceError> {
+        let command = ChildCommand::of(&self.program).args(["-d", name.as_str()]).current_dir(Path::new("/"));
+        self.run(command, &Cancel::new())
+    }
+
+    fn run(&self, command: ChildCommand, cancel: &Cancel) -> Result<StaprunEnd, ServiceError> {
+        let command = command.env("PATH", PATH).env("LC_ALL", "C").env_from_here("TZ");
+        let further = &self.host.staprun_environment;
+        let command = further.iter().fold(command, |command, (name, value)| command.env(name, value));
+        let limits = Limits { output_cap: OUTPUT_CAP, ..Limits::within(self.host.patience.staprun) };
+        let Finished { status, stdout, stderr, .. } = command.run(&limits, cancel)?;
+        Ok(StaprunEnd { ended: status, stdout: stdout.text(), stderr: stderr.text() })
+    }
+}
+
+impl StaprunEnd {
+    /// The pid that `stapio` printed in daemon mode: the first line that is a number.
+    pub(crate) fn daemon_pid(&self) -> Option<u32> {
+        self.stdout.lines().find_map(|line| line.trim().parse().ok())
+    }
+
+    /// One line about the end, for reports: exit code, and the last thing that was said.
+    pub(crate) fn summary(&self) -> String {
+        match last_line(&self.stderr) {
+            Some(line) => format!("{} ({line})", self.ended),
+            None => self.ended.to_string(),
+        }
+    }
+}
+
+impl StaprunRefusal {
+    /// Judges the words of a `staprun` that failed.
+    pub(crate) fn of(host: &Host, stderr: &str) -> Self {
+        if stderr.contains("Key was rejected") || stderr.contains("Required key not available") {
+            Self::SignatureEnforced
+        } else if stderr.contains("Operation not permitted") && host.is_locked_down() {
+            Self::Lockdown
+        } else if stderr.contains("Operation not permitted") {
+            Self::NotPermitted
+        } else if stderr.contains("Unknown symbol") {
+            Self::UnknownSymbol
+        } else if stderr.contains("Invalid module format") || stderr.contains("Exec format error") {
+            Self::InvalidFormat
+        } else if stderr.contains("File exists") {
+            Self::NameTaken
+        } else {
+            Self::Other(last_line(stderr).unwrap_or("it said nothing").to_owned())
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Lockdown | Self::SignatureEnforced => {
+                "sign the modules with a key that this kernel trusts, or enrol the farm's certificate (mokutil --import)"
+            }
+            Self::NotPermitted => {
+                "run it as root on the host itself; see also /proc/sys/kernel/modules_disabled"
+            }
+            Self::UnknownSymbol | Self::InvalidFormat => {
+                "build the bundle again against the headers of exactly this kernel"
+            }
+            Self::NameTaken => "stap-bundle status shows whose it is",
+            Self::Other(_) => "see the log file and dmesg",
+        }
+    }
+}
+
+impl fmt::Display for StaprunRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lockdown => f.write_str("kernel lockdown forbids modules that it can't verify"),
+            Self::SignatureEnforced => {
+                f.write_str("the kernel enforces module signatures and has no key for this one")
+            }
+            Self::NotPermitted => f.write_str("this process isn't permitted to load modules"),
+            Self::UnknownSymbol => f.write_str("the module needs a symbol that this kernel doesn't have"),
+            Self::InvalidFormat => f.write_str("the kernel takes the module for one of another kernel"),
+            Self::NameTaken => f.write_str("a module of that name was loaded meanwhile"),
+            Self::Other(line) => f.write_str(line),
+        }
+    }
+}
+
+/// The last line that isn't empty, shortened.
+fn last_line(text: &str) -> Option<&str> {
+    const LONGEST: usize = 300;
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    let end = line.char_indices().nth(LONGEST).map_or(line.len(), |(at, _)| at);
+    line.get(..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_staprun_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::beneath(dir.path());
+        let of = |errno: &str| {
+            StaprunRefusal::of(&host, &format!("ERROR: Couldn't insert module 'a.ko': {errno}\n"))
+        };
+        assert_eq!(of("Key was rejected by service"), StaprunRefusal::SignatureEnforced);
+        assert_eq!(of("Operation not permitted"), StaprunRefusal::NotPermitted);
+        assert_eq!(of("Unknown symbol in module"), StaprunRefusal::UnknownSymbol);
+        assert_eq!(of("Invalid module format"), StaprunRefusal::InvalidFormat);
+        assert_eq!(of("File exists"), StaprunRefusal::NameTaken);
+        assert_eq!(
+            of("Cannot allocate memory"),
+            StaprunRefusal::Other("ERROR: Couldn't insert module 'a.ko': Cannot allocate memory".into())
+        );
+        std::fs::create_dir_all(dir.path().join("sys/kernel/security")).unwrap();
+        std::fs::write(dir.path().join("sys/kernel/security/lockdown"), "none [integrity] confidentiality")
+            .unwrap();
+        assert_eq!(of("Operation not permitted"), StaprunRefusal::Lockdown);
+    }
+
+    #[test]
+    fn a_missing_staprun_names_the_package() {
+        let mut host = Host::beneath(Path::new("/nowhere"));
+        host.staprun = Some("/nowhere/staprun".into());
+        let error = Staprun::find(&host).unwrap_err().to_string();
+        assert_eq!(error, "staprun not found at /nowhere/staprun: install the package systemtap-runtime");
+    }
+}

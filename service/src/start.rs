@@ -1,0 +1,309 @@
+//! Carrying out a plan: several loads at once, each script only after what it requires really runs.
+
+use std::num::NonZeroUsize;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use script_config::ScriptName;
+use serde::Serialize;
+
+use crate::event::{EventSink, ServiceEvent};
+use crate::load::Loader;
+use crate::offer::Source;
+use crate::plan::{PlannedScript, ReadyScript, StartPlan, Verdict};
+use crate::ready_queue::{Fate, OnFailure, ReadyQueue};
+use crate::refusal::{Reason, Refusal, StartFailure};
+use crate::run_record::{Phase, RecorderMode, RunRecord};
+use crate::unload::{error_chain, unload};
+use crate::{Host, last_try, log};
+
+/// Most `staprun`s at a time: they allocate relay buffers and register probes, which the kernel does one by one anyway.
+const MOST_AT_ONCE: usize = 8;
+
+/// What a start has done.
+#[derive(Debug, Serialize)]
+pub struct StartReport {
+    /// Version of this document; 1.
+    pub schema: u32,
+    /// `PASSALL`.
+    pub pass_all: bool,
+    /// The scripts that were to be started, in the order of the plan.
+    pub scripts: Vec<StartedScript>,
+    /// Scripts of installed bundles that have no module for this kernel, when all were to be started.
+    pub left_out: Vec<LeftOutScript>,
+}
+
+/// One script of a start.
+#[derive(Debug, Serialize)]
+pub struct StartedScript {
+    /// The script.
+    pub script: ScriptName,
+    /// What became of it.
+    pub outcome: StartOutcome,
+}
+
+/// A script that a start of all passes over.
+#[derive(Debug, Serialize)]
+pub struct LeftOutScript {
+    /// The script.
+    pub script: ScriptName,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What became of a script.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum StartOutcome {
+    /// It was started, and runs.
+    Started {
+        /// What is remembered of it.
+        record: Box<RunRecord>,
+    },
+    /// It ran before.
+    AlreadyRunning,
+    /// It was refused, and nothing was tried.
+    Refused {
+        /// Why.
+        reason: Reason,
+    },
+    /// It was tried in vain.
+    Failed {
+        /// Why.
+        reason: Reason,
+    },
+    /// It was started, and stopped again because of an earlier failure.
+    StoppedAgain {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl StartReport {
+    /// The exit code: 1 if a script doesn't run that should and `PASSALL` is yes, else 0 (INIT-EXIT-01).
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        u8::from(self.pass_all && !self.all_run())
+    }
+
+    /// Whether every script of the plan runs now.
+    #[must_use]
+    pub fn all_run(&self) -> bool {
+        let runs = |script: &StartedScript| {
+            matches!(script.outcome, StartOutcome::Started { .. } | StartOutcome::AlreadyRunning)
+        };
+        self.scripts.iter().all(runs)
+    }
+}
+
+/// A start under way.
+pub(crate) struct Start<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) source: &'a dyn Source,
+    pub(crate) loader: &'a Loader<'a>,
+    pub(crate) events: &'a EventSink<'a>,
+    pub(crate) kernel: String,
+    pub(crate) boot_id: String,
+}
+
+/// What the loading threads share.
+struct Shared {
+    queue: ReadyQueue,
+    /// By place; taken out by the thread that loads it.
+    ready: Vec<Option<Box<ReadyScript>>>,
+    outcomes: Vec<Option<StartOutcome>>,
+}
+
+impl Start<'_> {
+    /// Carries out the plan. What goes wrong goes wrong for single scripts, and is in the report.
+    pub(crate) fn run(&self, plan: StartPlan, at_once: Option<NonZeroUsize>) -> StartReport {
+        let pass_all = plan.on_failure == OnFailure::EndThere;
+        let refused = plan.refused().count();
+        let ready = plan.ready().count();
+        (self.events)(ServiceEvent::Planned { ready, refused });
+        let left_out = plan.left_out.iter();
+        let left_out = left_out
+            .map(|(script, why)| LeftOutScript { script: script.clone(), reason: why.into() })
+            .collect();
+        let names: Vec<ScriptName> = plan.entries.iter().map(|entry| entry.name.clone()).collect();
+        let shared = Mutex::new(self.prepare(plan));
+        let changed = Condvar::new();
+        let threads = at_once.map_or_else(default_at_once, NonZeroUsize::get).min(ready.max(1));
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| self.work(&names, &shared, &changed));
+            }
+        });
+        let mut shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.stop_overrun(&names, &mut shared);
+        let scripts = self.settle(&names, shared);
+        StartReport { schema: 1, pass_all, scripts, left_out }
+    }
+
+    fn prepare(&self, plan: StartPlan) -> Shared {
+        let requirements = plan.entries.iter().map(|entry| entry.requirements.clone()).collect();
+        let mut queue = ReadyQueue::new(requirements, plan.on_failure);
+        let mut ready = Vec::new();
+        let mut outcomes = Vec::new();
+        for (place, PlannedScript { name, verdict, .. }) in plan.entries.into_iter().enumerate() {
+            let (script, outcome) = match verdict {
+                Verdict::Ready(script) => (Some(script), None),
+                Verdict::AlreadyRunning => {
+                    queue.runs(place);
+                    (None, Some(StartOutcome::AlreadyRunning))
+                }
+                Verdict::Refused(refusal) => {
+                    queue.failed(place);
+                    let reason = Reason::from(&refusal);
+                    (self.events)(ServiceEvent::Failed(name, reason.clone()));
+                    (None, Some(StartOutcome::Refused { reason }))
+                }
+            };
+            ready.push(script);
+            outcomes.push(outcome);
+        }
+        Shared { queue, ready, outcomes }
+    }
+
+    /// One thread: takes what is ready until nothing is and nothing more can become so.
+    fn work(&self, names: &[ScriptName], shared: &Mutex<Shared>, changed: &Condvar) {
+        let mut guard = lock(shared);
+        loop {
+            let Some(place) = guard.queue.next() else {
+                if !guard.queue.is_busy() {
+                    return;
+                }
+                guard = changed.wait(guard).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let script = guard.ready.get_mut(place).and_then(Option::take);
+            drop(guard);
+            let outcome = match (script, names.get(place)) {
+                (Some(script), Some(name)) => self.load(name, *script),
+                _ => Err(StartFailure::Host("it isn't in the plan".into())),
+            };
+            guard = lock(shared);
+            self.note(names, place, outcome, &mut guard);
+            changed.notify_all();
+        }
+    }
+
+    fn load(&self, name: &ScriptName, script: ReadyScript) -> Result<RunRecord, StartFailure> {
+        (self.events)(ServiceEvent::Loading(name.clone()));
+        let begun = Instant::now();
+        let ReadyScript { offer, sha256, held } = script;
+        let bytes = match held {
+            Some(bytes) => bytes,
+            None => self.source.read(&offer).map_err(StartFailure::Refused)?.bytes,
+        };
+        let record = RunRecord {
+            schema: RunRecord::SCHEMA,
+            script: offer.name,
+            bundle: offer.bundle.name,
+            version: offer.bundle.version,
+            bundle_id: offer.bundle.id,
+            generation: offer.bundle.generation,
+            kernel: self.kernel.clone(),
+            sha256,
+            requires: offer.requires,
+            boot_id: self.boot_id.clone(),
+            started: self.host.now(),
+            recorder: RecorderMode::of_arguments(&offer.run),
+            phase: Phase::Loading,
+        };
+        let record = self.loader.load(record, &bytes, &offer.run)?;
+        (self.events)(ServiceEvent::Started(name.clone(), begun.elapsed()));
+        Ok(record)
+    }
+
+    fn note(
+        &self,
+        names: &[ScriptName],
+        place: usize,
+        result: Result<RunRecord, StartFailure>,
+        shared: &mut Shared,
+    ) {
+        let outcome = match result {
+            Ok(record) => {
+                shared.queue.runs(place);
+                StartOutcome::Started { record: Box::new(record) }
+            }
+            Err(failure) => {
+                shared.queue.failed(place);
+                let reason = Reason::from(&failure);
+                if let Some(name) = names.get(place) {
+                    (self.events)(ServiceEvent::Failed(name.clone(), reason.clone()));
+                }
+                StartOutcome::Failed { reason }
+            }
+        };
+        if let Some(entry) = shared.outcomes.get_mut(place) {
+            *entry = Some(outcome);
+        }
+    }
+
+    /// `PASSALL=yes`: stops what this start has started beyond the first failure, dependants first.
+    fn stop_overrun(&self, names: &[ScriptName], shared: &mut Shared) {
+        let culprit = shared.queue.first_failure().and_then(|place| names.get(place)).cloned();
+        for place in shared.queue.overrun() {
+            let (Some(name), Some(outcome), Some(culprit)) =
+                (names.get(place), shared.outcomes.get_mut(place), &culprit)
+            else {
+                continue;
+            };
+            if !matches!(outcome, Some(StartOutcome::Started { .. })) {
+                continue;
+            }
+            (self.events)(ServiceEvent::StoppingAgain(name.clone()));
+            if let Err(failure) = unload(&self.loader.staprun, self.host, name) {
+                log::line(self.host, &format!("{name}: couldn't be stopped again: {failure}"));
+                (self.events)(ServiceEvent::StopFailed(name.clone(), failure.to_string()));
+                continue;
+            }
+            let reason = Reason::from(&Refusal::AfterFailure(culprit.clone()));
+            *outcome = Some(StartOutcome::StoppedAgain { reason });
+        }
+    }
+
+    /// Gives a reason to what wasn't tried, and writes all reasons down for `status`.
+    fn settle(&self, names: &[ScriptName], shared: Shared) -> Vec<StartedScript> {
+        let Shared { queue, outcomes, .. } = shared;
+        let first = queue.first_failure().and_then(|place| names.get(place)).cloned();
+        let mut scripts = Vec::with_capacity(names.len());
+        for (place, (script, outcome)) in names.iter().cloned().zip(outcomes).enumerate() {
+            let outcome = outcome.unwrap_or_else(|| {
+                let because = match queue.fate(place) {
+                    Fate::Skipped(required) => names.get(required).cloned().map(Refusal::RequirementFailed),
+                    _ => first.clone().map(Refusal::AfterFailure),
+                };
+                let reason = Reason::from(&because.unwrap_or(Refusal::NotOffered));
+                StartOutcome::Refused { reason }
+            });
+            let written = match &outcome {
+                StartOutcome::Started { .. } | StartOutcome::AlreadyRunning => {
+                    last_try::forget(self.host, &script)
+                }
+                StartOutcome::Refused { reason }
+                | StartOutcome::Failed { reason }
+                | StartOutcome::StoppedAgain { reason } => {
+                    log::line(self.host, &format!("{script}: not started: {reason}"));
+                    last_try::write(self.host, &script, reason)
+                }
+            };
+            // What runs, runs; a full /run doesn't change the outcome.
+            if let Err(error) = written {
+                log::line(self.host, &error_chain(&error));
+            }
+            scripts.push(StartedScript { script, outcome });
+        }
+        scripts
+    }
+}
+
+fn default_at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_AT_ONCE)
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,253 @@
+//! A host in a temporary directory, with scripts made in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bundle_format::Digest;
+use fixtures::fake_host::{Call, FakeHost, ROOT_VARIABLE};
+use fixtures::module::tiny_module;
+use installer::HostIdentity;
+use script_config::{GlobalParameters, ScriptName};
+
+use crate::offer::{Offer, OfferedBy, Source, VerifiedModule};
+use crate::{
+    Host, Patience, Refusal, Service, ServiceError, ServiceEvent, StartChoice, StartOutcome, StartReport,
+    StatusReport, StopOutcome, StopReport,
+};
+
+pub(super) const RELEASE: &str = "6.12.107+deb13-amd64";
+pub(super) const VERMAGIC: &str = "6.12.107+deb13-amd64 SMP preempt mod_unload modversions ";
+
+/// The moment at which tests take place.
+pub(super) const NOW: u64 = 1_700_000_000;
+
+pub(super) struct World {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) fake: FakeHost,
+    pub(super) host: Host,
+    pub(super) parameters: GlobalParameters,
+    pub(super) events: Mutex<Vec<ServiceEvent>>,
+    memory: Memory,
+}
+
+/// Offers in memory: what was signed, and what is on the disk.
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    offers: BTreeMap<ScriptName, Offer>,
+    signed: BTreeMap<ScriptName, Digest>,
+    on_disk: BTreeMap<ScriptName, Vec<u8>>,
+}
+
+impl Source for Memory {
+    fn offers(&self) -> Vec<Offer> {
+        self.offers.values().cloned().collect()
+    }
+
+    fn read(&self, offer: &Offer) -> Result<VerifiedModule, Refusal> {
+        let bytes = self.on_disk[&offer.name].clone();
+        let (expected, found) = (self.signed[&offer.name], Digest::of(&bytes));
+        if expected != found {
+            return Err(Refusal::Tampered { detail: format!("expected {expected}, found {found}") });
+        }
+        Ok(VerifiedModule { bytes, sha256: expected.to_string() })
+    }
+}
+
+pub(super) fn name(text: &str) -> ScriptName {
+    text.parse().unwrap()
+}
+
+pub(super) fn names(text: &str) -> BTreeSet<ScriptName> {
+    text.split_whitespace().map(name).collect()
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let fake = FakeHost::create(dir.path()).unwrap();
+        let mut host = Host::beneath(dir.path());
+        host.staprun = Some(fixtures::stand_in("fake-staprun"));
+        host.staprun_environment = vec![(OsString::from(ROOT_VARIABLE), dir.path().into())];
+        host.clock = || -> SystemTime { UNIX_EPOCH + Duration::from_secs(NOW) };
+        host.patience = Patience {
+            staprun: Duration::from_secs(20),
+            confirm: Duration::from_millis(150),
+            unload: Duration::from_millis(600),
+            lock: Duration::from_secs(5),
+        };
+        let parameters = GlobalParameters::default();
+        Self { dir, fake, host, parameters, events: Mutex::default(), memory: Memory::default() }
+    }
+
+    /// Adds scripts: `name:requirement,requirement`, separated by blanks.
+    pub(super) fn scripts(mut self, text: &str) -> Self {
+        for word in text.split_whitespace() {
+            let (script, requires) = word.split_once(':').unwrap_or((word, ""));
+            let requires: Vec<&str> = requires.split(',').filter(|name| !name.is_empty()).collect();
+            self.script(script, &requires, &["-L"]);
+        }
+        self
+    }
+
+    /// Adds one script.
+    pub(super) fn script(&mut self, script: &str, requires: &[&str], run: &[&str]) {
+        let offer = Offer {
+            name: name(script),
+            run: run.iter().map(ToString::to_string).collect(),
+            requires: requires.iter().map(|required| name(required)).collect(),
+            bundle: OfferedBy {
+                name: "stap-scripts".into(),
+                version: "12".into(),
+                id: "ab".repeat(32),
+                generation: 3,
+            },
+            vermagic: Some(VERMAGIC.into()),
+            cell: Ok(()),
+        };
+        self.memory.offers.insert(name(script), offer);
+        self.module(script, &tiny_module(script, VERMAGIC));
+    }
+
+    /// Adds a script that records into a file; returns the file.
+    pub(super) fn file_script(&mut self, script: &str) -> PathBuf {
+        let output = self.dir.path().join(format!("{script}.out"));
+        self.script(script, &[], &["-D", "-o", output.to_str().unwrap()]);
+        output
+    }
+
+    /// Replaces what is signed, and what is on the disk.
+    pub(super) fn module(&mut self, script: &str, bytes: &[u8]) {
+        self.memory.signed.insert(name(script), Digest::of(bytes));
+        self.memory.on_disk.insert(name(script), bytes.to_vec());
+    }
+
+    /// Changes what is on the disk.
+    pub(super) fn tamper(&mut self, script: &str) {
+        self.memory.on_disk.get_mut(&name(script)).unwrap().push(0);
+    }
+
+    /// The bytes on the disk.
+    pub(super) fn bytes(&self, script: &str) -> &[u8] {
+        &self.memory.on_disk[&name(script)]
+    }
+
+    /// Takes a script's module away, for this reason.
+    pub(super) fn refuse(&mut self, script: &str, refusal: Refusal) {
+        self.memory.offers.get_mut(&name(script)).unwrap().cell = Err(refusal);
+    }
+
+    /// Removes all offers: another generation without them became current.
+    pub(super) fn uninstall(&mut self) {
+        self.memory = Memory::default();
+    }
+
+    pub(super) fn behave(&self, script: &str, lines: &str) {
+        self.fake.behave(script, lines).unwrap();
+    }
+
+    pub(super) fn with_service<R>(&self, act: impl FnOnce(&Service<'_>) -> R) -> R {
+        let identity = HostIdentity {
+            release: Some(RELEASE.parse().unwrap()),
+            machine: "x86_64".parse().unwrap(),
+            version: Some("#1 SMP".into()),
+            uname_a: None,
+            node: "host".into(),
+        };
+        act(&Service::with_source(&self.host, &identity, Box::new(self.memory.clone())))
+    }
+
+    /// Words with `-R` among them are the command line.
+    pub(super) fn try_start(&self, words: &str) -> Result<StartReport, ServiceError> {
+        let (named, with_requirements) = command_line(words);
+        let choice = StartChoice { named: &named, with_requirements, parameters: &self.parameters };
+        let sink = |event| self.events.lock().unwrap().push(event);
+        self.with_service(|service| service.start(&choice, 4.try_into().ok(), &sink))
+    }
+
+    /// Starts, and tells what became of each script in one line.
+    pub(super) fn start(&self, words: &str) -> String {
+        let report = self.try_start(words).unwrap();
+        let mut line: Vec<String> = report
+            .scripts
+            .iter()
+            .map(|entry| format!("{} {}", entry.script, started(&entry.outcome)))
+            .collect();
+        line.push(format!("exit {}", report.exit_code()));
+        line.join(", ")
+    }
+
+    pub(super) fn try_stop(&self, words: &str) -> Result<StopReport, ServiceError> {
+        let (named, with_requirements) = command_line(words);
+        let choice = StartChoice { named: &named, with_requirements, parameters: &self.parameters };
+        let sink = |event| self.events.lock().unwrap().push(event);
+        self.with_service(|service| service.stop(&choice, &sink))
+    }
+
+    /// Stops, and tells what became of each script in one line.
+    pub(super) fn stop(&self, words: &str) -> String {
+        let report = self.try_stop(words).unwrap();
+        let mut line: Vec<String> = report
+            .scripts
+            .iter()
+            .map(|entry| format!("{} {}", entry.script, stopped(&entry.outcome)))
+            .collect();
+        line.push(format!("exit {}", report.exit_code()));
+        line.join(", ")
+    }
+
+    pub(super) fn status(&self, words: &str) -> StatusReport {
+        self.with_service(|service| service.status(&names(words))).unwrap()
+    }
+
+    /// The systemtap modules that are loaded.
+    pub(super) fn loaded(&self) -> String {
+        let mut all = self.fake.modules().unwrap();
+        all.retain(|module| module != "ext4");
+        all.sort();
+        all.join(" ")
+    }
+
+    /// Calls with `-d` apart.
+    pub(super) fn loads(&self) -> BTreeMap<String, Call> {
+        let calls = self.fake.calls().unwrap().into_iter().filter(|call| call.args[0] != "-d");
+        calls.map(|call| (module_of(&call), call)).collect()
+    }
+
+    /// What `staprun -d` was called for, in order.
+    pub(super) fn deletes(&self) -> String {
+        let calls = self.fake.calls().unwrap().into_iter().filter(|call| call.args[0] == "-d");
+        calls.map(|call| call.args[1].clone()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn command_line(words: &str) -> (BTreeSet<ScriptName>, bool) {
+    let with_requirements = words.split_whitespace().any(|word| word == "-R");
+    (names(&words.replace("-R", "")), with_requirements)
+}
+
+fn module_of(call: &Call) -> String {
+    let path = PathBuf::from(call.args.last().unwrap());
+    path.file_stem().unwrap().to_str().unwrap().to_owned()
+}
+
+fn started(outcome: &StartOutcome) -> String {
+    match outcome {
+        StartOutcome::Started { .. } => "started".into(),
+        StartOutcome::AlreadyRunning => "runs already".into(),
+        StartOutcome::Refused { reason } => format!("refused ({})", reason.id),
+        StartOutcome::Failed { reason } => format!("failed ({})", reason.id),
+        StartOutcome::StoppedAgain { reason } => format!("stopped again ({})", reason.id),
+    }
+}
+
+fn stopped(outcome: &StopOutcome) -> String {
+    match outcome {
+        StopOutcome::Stopped => "stopped".into(),
+        StopOutcome::NotRunning => "wasn't running".into(),
+        StopOutcome::Failed { text } => format!("failed ({text})"),
+        StopOutcome::StillNeeded { by } => format!("still needed by {by}"),
+    }
+}

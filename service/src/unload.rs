@@ -1,0 +1,135 @@
+//! Taking one module of ours out of the kernel.
+
+use script_config::ScriptName;
+
+use crate::run_record::RunRecord;
+use crate::stapio::Stapio;
+use crate::staprun::Staprun;
+use crate::{Host, ModuleState, ServiceError, confirm, status_file};
+
+/// Why a script couldn't be stopped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopFailure {
+    /// A module of that name is loaded, and nothing shows that it is the service's.
+    #[error("a module of that name is loaded, but it isn't one that this service runs")]
+    NotOurs,
+    /// The process that writes its output doesn't end.
+    #[error("process {pid} (stapio), which writes its output, doesn't end within {seconds} s")]
+    StapioStays {
+        /// The process.
+        pid: u32,
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
+    /// `staprun -d` failed.
+    #[error("staprun -d failed: {0}")]
+    Staprun(String),
+    /// `staprun -d` ended well, but the module is still loaded.
+    #[error("its module is still loaded {seconds} s after staprun -d")]
+    StillLoaded {
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
+    /// Something on the host failed.
+    #[error("{0}")]
+    Host(String),
+}
+
+impl From<ServiceError> for StopFailure {
+    fn from(error: ServiceError) -> Self {
+        Self::Host(error_chain(&error))
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Whether the module of this name may be taken out: the service has a record of it from this boot, or its state
+/// file shows that it was compiled for the service (INIT-PRE-02).
+pub(crate) fn is_ours(state: ModuleState, record: Option<&RunRecord>) -> bool {
+    match state {
+        ModuleState::Running | ModuleState::Ended => true,
+        ModuleState::NotStarted => record.is_some(),
+        ModuleState::Foreign | ModuleState::Absent => false,
+    }
+}
+
+/// Stops the script: ends its `stapio`, removes its module, waits until it is gone, removes its records. A script
+/// that isn't loaded only loses its records.
+pub(crate) fn unload(staprun: &Staprun<'_>, host: &Host, name: &ScriptName) -> Result<(), StopFailure> {
+    let record = RunRecord::read(host, name)?;
+    let state = ModuleState::observe(host, name)?;
+    if state != ModuleState::Absent {
+        if !is_ours(state, record.as_ref()) {
+            return Err(StopFailure::NotOurs);
+        }
+        end_stapio(host, name, record.as_ref())?;
+        remove_module(staprun, host, name)?;
+    }
+    forget(host, name)?;
+    Ok(())
+}
+
+/// Removes what the service remembers of a running script.
+pub(crate) fn forget(host: &Host, name: &ScriptName) -> Result<(), ServiceError> {
+    RunRecord::remove(host, name)?;
+    status_file::remove(host, name)
+}
+
+/// The daemon of a script: by the record, else by the status file, else by its command line (INIT-STOP-05: the
+/// original would signal whatever process has that number now).
+fn stapio_of(
+    host: &Host,
+    name: &ScriptName,
+    record: Option<&RunRecord>,
+) -> Result<Option<Stapio>, ServiceError> {
+    if let Some(id) = record.and_then(|record| record.recorder.stapio()) {
+        return Ok(Stapio::recorded(host, id));
+    }
+    let noted = status_file::read(host, name)?.filter(|pid| *pid != 0);
+    let noted = noted.and_then(|pid| Stapio::of_script(host, pid, name));
+    Ok(noted.or_else(|| Stapio::find(host, name)))
+}
+
+/// Asks the daemon to end and waits. It takes the third TERM for force (INIT-STOP-06), so a slow one gets one half
+/// of the patience before it gets the other two.
+fn end_stapio(host: &Host, name: &ScriptName, record: Option<&RunRecord>) -> Result<(), StopFailure> {
+    let Some(stapio) = stapio_of(host, name, record)? else { return Ok(()) };
+    let limit = host.patience.unload;
+    stapio.ask_to_end();
+    if stapio.wait(limit / 2) {
+        return Ok(());
+    }
+    stapio.ask_to_end();
+    stapio.ask_to_end();
+    if stapio.wait(limit / 2) {
+        return Ok(());
+    }
+    Err(StopFailure::StapioStays { pid: stapio.id.pid, seconds: limit.as_secs() })
+}
+
+/// `staprun -d`, unless the ending `stapio` has removed the module itself, and a look whether it is gone.
+fn remove_module(staprun: &Staprun<'_>, host: &Host, name: &ScriptName) -> Result<(), StopFailure> {
+    if ModuleState::observe(host, name)? == ModuleState::Absent {
+        return Ok(());
+    }
+    let end = staprun.delete(name)?;
+    let limit = host.patience.unload;
+    let failed = !end.ended.success();
+    // A failed removal may have found the module gone already; one look tells.
+    let limit_now = if failed { std::time::Duration::ZERO } else { limit };
+    match confirm::watch(host, name, limit_now, |state| state == ModuleState::Absent)? {
+        ModuleState::Absent => Ok(()),
+        _ if failed => Err(StopFailure::Staprun(end.summary())),
+        _ => Err(StopFailure::StillLoaded { seconds: limit.as_secs() }),
+    }
+}

@@ -1,0 +1,244 @@
+//! The whole way on a host: a signed bundle is installed, its scripts are started, looked at and stopped.
+
+#![expect(clippy::unwrap_used, reason = "what the tests share may panic as they may")]
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::io::Cursor;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bundle_format::{
+    BundleDraft, Digest, KernelDraft, ModuleDraft, ModuleRecord, PublicKey, RedCell, ScriptRecord, Toolchain,
+};
+use ed25519_dalek::{Signer as _, SigningKey};
+use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
+use fixtures::module::tiny_module;
+use installer::{
+    CurrentGeneration, HostIdentity, HostRoot, InstallOptions, KernelChoice, TrustStore, install,
+};
+use script_config::GlobalParameters;
+use service::{Host, ScriptState, Service, StartChoice, StartOutcome, StartReport, StatusReport};
+
+const RELEASE: &str = "6.12.107+deb13-amd64";
+const VERMAGIC: &str = "6.12.107+deb13-amd64 SMP preempt mod_unload modversions ";
+const UNAME_V: &str = "#1 SMP Debian 1";
+
+struct World {
+    dir: tempfile::TempDir,
+    root: HostRoot,
+    identity: HostIdentity,
+    host: Host,
+    fake: FakeHost,
+    parameters: GlobalParameters,
+}
+
+/// Three scripts: `counter`, `latency` which requires it, and `broken`, red for this kernel.
+fn bundle(serial: u64, scripts: &[&str]) -> Vec<u8> {
+    let script = |name: &&str| ScriptRecord {
+        name: name.parse().unwrap(),
+        source_sha256: Digest::of(name.as_bytes()),
+        options: String::new(),
+        compile: Vec::new(),
+        arguments: Vec::new(),
+        run: vec!["-L".to_owned()],
+        opts_line: "--".to_owned(),
+        requires: if *name == "latency" { vec!["counter".parse().unwrap()] } else { Vec::new() },
+        users: Vec::new(),
+    };
+    let module = |name: &&str| {
+        let bytes = tiny_module(name, VERMAGIC);
+        let record = ModuleRecord {
+            name: name.parse().unwrap(),
+            size: bytes.len() as u64,
+            sha256: Digest::of(&bytes),
+            srcversion: None,
+            build_id: None,
+            trailers: Vec::new(),
+            needs_uprobes: false,
+        };
+        ModuleDraft { record, bytes: Arc::new(bytes) }
+    };
+    let (red, green): (Vec<&str>, Vec<&str>) = scripts.iter().partition(|name| **name == "broken");
+    let red_cell =
+        |name: &&str| RedCell { script: name.parse().unwrap(), reason: "no such probe".to_owned() };
+    let kernel = KernelDraft {
+        release: RELEASE.parse().unwrap(),
+        machine: "x86_64".parse().unwrap(),
+        uname_v: Some(UNAME_V.to_owned()),
+        vermagic: Some(VERMAGIC.to_owned()),
+        symvers_sha256: None,
+        toolchain: 0,
+        modules: green.iter().map(module).collect(),
+        red: red.iter().map(red_cell).collect(),
+    };
+    let digest = Digest::of(b"toolchain");
+    let draft = BundleDraft {
+        name: "fleet".parse().unwrap(),
+        version: format!("1.{serial}").parse().unwrap(),
+        serial,
+        created: 1_700_000_000 + serial,
+        best_before: Some(1_700_000_100),
+        scripts: scripts.iter().map(script).collect(),
+        toolchains: vec![Toolchain { stap: "5.6".to_owned(), compiler: "gcc 15".to_owned(), digest }],
+        kernels: vec![kernel],
+    };
+    let unsigned = draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap();
+    let signature = farm().sign(&unsigned.message()).to_bytes();
+    let mut bytes = Vec::new();
+    unsigned.attach(&[(public(), signature)]).unwrap().write_to(&mut bytes).unwrap();
+    bytes
+}
+
+fn farm() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+fn public() -> PublicKey {
+    PublicKey::from_verifying_key(farm().verifying_key()).unwrap()
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let fake = FakeHost::create(dir.path()).unwrap();
+        let root = HostRoot::open(dir.path()).unwrap();
+        TrustStore::open(&root).unwrap().add(&root, public()).unwrap();
+        let identity = HostIdentity {
+            release: Some(RELEASE.parse().unwrap()),
+            machine: "x86_64".parse().unwrap(),
+            version: Some(UNAME_V.to_owned()),
+            uname_a: Some(format!("Linux node1 {RELEASE} {UNAME_V} x86_64 GNU/Linux")),
+            node: "node1".to_owned(),
+        };
+        let parameters = GlobalParameters { pass_all: false, ..GlobalParameters::default() };
+        let mut host = Host::configured(dir.path(), &parameters);
+        host.staprun = Some(fixtures::stand_in("fake-staprun"));
+        host.staprun_environment = vec![(OsString::from(ROOT_VARIABLE), dir.path().into())];
+        Self { dir, root, identity, host, fake, parameters }
+    }
+
+    fn install(&self, bundle: &[u8]) {
+        let options = InstallOptions { kernels: KernelChoice::All, now: None };
+        install(&self.root, &self.identity, Cursor::new(bundle), &options, &mut |_| {}).unwrap();
+    }
+
+    fn with_service<R>(&self, act: impl FnOnce(&Service<'_>) -> R) -> R {
+        let current = CurrentGeneration::open(&self.root).unwrap();
+        act(&Service::new(&self.host, &self.identity, current.as_ref()))
+    }
+
+    fn start(&self) -> StartReport {
+        let choice =
+            StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &self.parameters };
+        self.with_service(|service| service.start(&choice, None, &|_| ())).unwrap()
+    }
+
+    fn stop(&self) -> u8 {
+        let choice =
+            StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &self.parameters };
+        self.with_service(|service| service.stop(&choice, &|_| ())).unwrap().exit_code()
+    }
+
+    fn status(&self) -> StatusReport {
+        self.with_service(|service| service.status(&BTreeSet::new())).unwrap()
+    }
+
+    fn module_file(&self, script: &str) -> PathBuf {
+        let kernels = self.dir.path().join("var/lib/stap-bundle/current/kernels");
+        let kernel = fs::read_dir(kernels).unwrap().next().unwrap().unwrap().path();
+        kernel.join(format!("{script}.ko"))
+    }
+
+    fn loaded(&self) -> Vec<String> {
+        self.fake.modules().unwrap().into_iter().filter(|name| name != "ext4").collect()
+    }
+}
+
+fn reason(report: &StartReport, script: &str) -> String {
+    let found = report.scripts.iter().find(|entry| entry.script.as_str() == script).unwrap();
+    match &found.outcome {
+        StartOutcome::Refused { reason } | StartOutcome::Failed { reason } => reason.id.clone(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_installed_bundle_starts_shows_and_stops() {
+    let world = World::new();
+    assert_eq!((world.start().exit_code(), world.status().exit_code()), (0, 3));
+    world.install(&bundle(1, &["broken", "counter", "latency"]));
+    let report = world.start();
+    assert!(report.all_run() && report.exit_code() == 0, "{report:?}");
+    assert_eq!(report.left_out[0].reason.id, "red-on-farm");
+    assert_eq!(world.loaded(), ["counter", "latency"]);
+    let digest = Digest::of(&tiny_module("counter", VERMAGIC)).to_string();
+    assert_eq!(world.fake.calls().unwrap()[0].module_sha256, Some(digest));
+
+    let status = world.status();
+    let found: Vec<ScriptState> = status.scripts.iter().map(|script| script.state).collect();
+    assert_eq!(found, [ScriptState::Stopped, ScriptState::Running, ScriptState::Running]);
+    let record = status.scripts[2].record.as_ref().unwrap();
+    assert_eq!(
+        (record.bundle.as_str(), record.version.as_str(), record.kernel.as_str()),
+        ("fleet", "1.1", RELEASE)
+    );
+    assert!(status.bundles[0].expired);
+    assert_eq!((world.stop(), world.loaded().len()), (0, 0));
+}
+
+#[test]
+fn a_flipped_byte_on_the_disk_is_refused() {
+    let world = World::new();
+    world.install(&bundle(1, &["alone", "counter", "latency"]));
+    let file = world.module_file("counter");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[70] ^= 1;
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, bytes).unwrap();
+    let report = world.start();
+    assert_eq!(reason(&report, "counter"), "tampered");
+    assert_eq!(reason(&report, "latency"), "requirement-failed");
+    assert_eq!(world.loaded(), ["alone"]);
+    fs::remove_file(&file).unwrap();
+    assert_eq!(reason(&world.start(), "counter"), "missing");
+}
+
+#[test]
+fn another_build_of_the_kernel_is_named() {
+    let mut world = World::new();
+    world.install(&bundle(1, &["counter"]));
+    world.identity.version = Some("#1 SMP Debian 2".to_owned());
+    let report = world.start();
+    assert_eq!((report.scripts.len(), report.left_out[0].reason.id.as_str()), (0, "another-kernel-build"));
+    assert!(report.left_out[0].reason.text.contains("Debian 2"), "{report:?}");
+}
+
+#[test]
+fn a_key_that_is_not_pinned_any_more_ends_belief() {
+    let world = World::new();
+    world.install(&bundle(1, &["counter"]));
+    world.start();
+    let mut trust = TrustStore::open(&world.root).unwrap();
+    trust.remove(&world.root, &public().id().to_string()).unwrap();
+    let status = world.status();
+    assert!(status.bundles[0].refused.is_some());
+    assert_eq!(status.scripts[0].state, ScriptState::Running);
+    world.stop();
+    assert_eq!(world.start().left_out[0].reason.id, "untrusted");
+    assert!(world.loaded().is_empty());
+}
+
+#[test]
+fn what_runs_is_told_and_stopped_after_an_upgrade() {
+    let world = World::new();
+    world.install(&bundle(1, &["counter", "latency"]));
+    world.start();
+    world.install(&bundle(2, &["other"]));
+    let status = world.status();
+    let latency = status.scripts.iter().find(|script| script.script.as_str() == "latency").unwrap();
+    let record = latency.record.as_ref().unwrap();
+    assert_eq!((record.version.as_str(), record.generation, status.generation), ("1.1", 1, Some(2)));
+    assert_eq!((world.stop(), world.loaded().len()), (0, 0));
+}
