@@ -1,0 +1,83 @@
+//! Commands that aren't there: not in this build, not in this version, or not at all. None pretends.
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// What the two carried-on systems and the plan have, and this version doesn't.
+const LATER: &[(&str, &str)] = &[
+    ("attach", "show the data of a running in-memory recorder"),
+    ("cache", "look after the farm's artifact cache"),
+    ("cleanup", "remove compiled scripts from the host's cache"),
+    ("compile", "compile scripts on this host"),
+    ("condrestart", "restart if something runs"),
+    ("config", "check the initscript's configuration"),
+    ("diff", "compare two bundles"),
+    ("export", "write stap-scripts-<release>.tar.gz packages"),
+    ("force-reload", "restart"),
+    ("fsck", "check the current generation's files"),
+    ("gc", "remove old generations"),
+    ("history", "show what was installed when"),
+    ("import", "read stap-scripts-<release>.tar.gz packages"),
+    ("join", "join the parts of a split bundle"),
+    ("merge", "merge the parts of a build"),
+    ("onboot", "put scripts into the initramfs"),
+    ("pin", "keep a generation"),
+    ("reload", "restart"),
+    ("restart", "stop and start"),
+    ("server", "control compile servers"),
+    ("sign", "add a signature to a bundle"),
+    ("split", "split a bundle for small media"),
+    ("subset", "re-pack some kernels of a bundle"),
+    ("try-restart", "restart if something runs"),
+    ("uninstall", "remove a bundle from this host"),
+];
+
+/// Whatever follows the name of an absent command.
+#[cfg(not(feature = "farm"))]
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    _words: Vec<String>,
+}
+
+/// The build side isn't in this program.
+#[cfg(not(feature = "farm"))]
+pub(crate) fn no_farm(command: &str) -> Failure {
+    Failure::new(
+        Exit::NotBuilt,
+        format!("`{command}`: this stap-bundle was built for hosts, without the build side"),
+    )
+    .hint("run it on the build farm, with the full stap-bundle")
+}
+
+/// A word that is no command of this program.
+pub(crate) fn unknown(words: &[String]) -> Failure {
+    let word = words.first().map_or("", String::as_str);
+    if let Some((_, purpose)) = LATER.iter().find(|(name, _)| *name == word) {
+        return Failure::new(Exit::NotBuilt, format!("`{word}` ({purpose}) is not in this version yet"))
+            .hint("nothing was done; `stap-bundle --help` lists what is there");
+    }
+    let shown: String = word.chars().take(40).flat_map(char::escape_default).collect();
+    Failure::new(Exit::Usage, format!("`{shown}` is no command"))
+        .hint("`stap-bundle --help` lists the commands")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_command_says_so_and_a_mistake_is_usage() {
+        assert_eq!(unknown(&["rollback".to_owned()]).exit, Exit::NotBuilt);
+        assert_eq!(unknown(&["isntall".to_owned()]).exit, Exit::Usage);
+        assert_eq!(unknown(&[]).exit, Exit::Usage);
+    }
+
+    #[test]
+    fn no_later_command_is_there_already() {
+        let command = crate::command();
+        for (name, _) in LATER {
+            assert!(command.find_subcommand(name).is_none(), "{name}");
+        }
+    }
+}

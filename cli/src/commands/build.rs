@@ -1,0 +1,280 @@
+//! `build`: scripts × kernels → one signed bundle.
+
+mod reporter;
+mod scripts;
+mod table;
+
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use builder::{
+    BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, Plan, PlanError,
+    PlanProblem,
+};
+use bundle_format::{BundleName, BundleVersion, SignedBundle};
+use child::Cancel;
+use serde_json::json;
+use signing::SigningKey;
+use tempfile::NamedTempFile;
+
+use crate::arguments::Global;
+use crate::commands::key::signing_key;
+use crate::config_files;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::{Mark, Ui};
+use crate::words::{bytes, count};
+
+use reporter::Reporter;
+
+/// Compile scripts for kernel releases and write one signed bundle
+///
+/// Every script of the configuration (or those named) is compiled for every release with the real `stap`, in a
+/// sandbox without network; what was compiled before is taken from the cache. A script that doesn't compile for a
+/// kernel is a red cell: it is recorded in the bundle with the reason, and the exit code is 20.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  stap-bundle key generate\n  stap-bundle build -r \"$(uname -r)\" -o scripts.stapb"
+)]
+pub(crate) struct Args {
+    /// A kernel release to compile for; may be given several times.
+    #[arg(short, long = "release", value_name = "REL", required = true)]
+    release: Vec<String>,
+    /// A root directory with `stap`, a compiler and build trees in its /lib/modules; may be given several times.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    sysroot: Vec<PathBuf>,
+    /// The initscript's global configuration file.
+    #[arg(short, long, value_name = "CONFIG", help = format!("The initscript's global configuration file [default: {}]", config_files::DEFAULT_CONFIG))]
+    config: Option<PathBuf>,
+    /// The private key to sign with [default: ~/.config/stap-bundle/default.key].
+    #[arg(long, value_name = "NAME.key", env = "STAP_BUNDLE_KEY")]
+    key: Option<PathBuf>,
+    /// The bundle's name.
+    #[arg(long, default_value = "stap-scripts")]
+    name: BundleName,
+    /// The bundle's version [default: the time of the newest input, as YYYY.MMDD.HHMM].
+    #[arg(long)]
+    version: Option<BundleVersion>,
+    /// The file to write [default: NAME-VERSION.stapb].
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// How many compiles run side by side [default: one per core].
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Time limit of one compile, in seconds.
+    #[arg(long, value_name = "SEC", default_value_t = builder::DEFAULT_TIME_LIMIT.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    time_limit: u64,
+    /// Where results are kept, so that nothing is compiled twice [default: ~/.cache/stap-bundle].
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Show what would be compiled, and stop.
+    #[arg(long)]
+    dry_run: bool,
+    /// Also write the table of all cells as JSON to FILE.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Scripts by name, or paths of `.stp` files; without any, every script of the script directory.
+    script: Vec<String>,
+}
+
+impl Args {
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        if global.root.is_some() {
+            return Err(Failure::new(Exit::Usage, "`build` takes no --root")
+                .hint("to compile in a root: --sysroot DIR"));
+        }
+        // The key comes first: to find out after an hour of compiling that there is none would be rude.
+        let key = if self.dry_run { None } else { Some(signing_key(self.key.as_deref())?) };
+        let cancel = Cancel::new();
+        cancel_on_signals(&cancel)?;
+        let loaded = config_files::load(self.config.as_deref())?;
+        scripts::report_problems(ui, &loaded.problems)?;
+        let found = scripts::read(&loaded.configuration, &self.script, ui)?;
+        let request = BuildRequest {
+            releases: self.release.clone(),
+            sysroots: self.sysroot.clone(),
+            scripts: found,
+            directories: BuildDirectories::beneath(&self.cache_directory()?),
+        };
+        let plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error))?;
+        let Some(key) = key else { return Ok(table::show_plan(ui, &plan)) };
+        let options = self.options(loaded.modified)?;
+        let reporter = Reporter::new(ui);
+        let report = builder::build(&plan, &options, &|event| reporter.event(event), &cancel);
+        let report = report.map_err(|error| build_failure(&error))?;
+        reporter.packing();
+        let signed = pack(&report, &key, &reporter)?;
+        drop(reporter);
+        self.finish(ui, &plan, &report, signed, &key)
+    }
+
+    fn options(&self, config_modified: u64) -> Result<BuildOptions, Failure> {
+        let mut options = BuildOptions::new(BundleIdentity {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            serial: None,
+            created: source_date_epoch()?,
+            other_inputs_modified: config_modified,
+            best_before: None,
+        });
+        if let Some(jobs) = self.jobs {
+            options.workers = usize::from(jobs);
+        }
+        options.time_limit = Duration::from_secs(self.time_limit);
+        Ok(options)
+    }
+
+    fn cache_directory(&self) -> Result<PathBuf, Failure> {
+        if let Some(cache) = &self.cache {
+            return std::path::absolute(cache)
+                .map_err(|error| Failure::of(Exit::Usage, &error).about(cache.display()));
+        }
+        let absolute =
+            |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let user = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+        user.map(|user| BuildDirectories::default_cache(&user)).ok_or_else(|| {
+            Failure::new(Exit::Usage, "neither XDG_CACHE_HOME nor HOME is set")
+                .hint("name the cache: --cache DIR")
+        })
+    }
+
+    fn finish(
+        &self,
+        ui: &mut Ui,
+        plan: &Plan,
+        report: &BuildReport,
+        mut signed: SignedBundle<std::fs::File>,
+        key: &SigningKey,
+    ) -> Result<Exit, Failure> {
+        let path = self.output.clone().unwrap_or_else(|| {
+            let manifest = signed.manifest();
+            PathBuf::from(format!("{}-{}.stapb", manifest.name, manifest.version))
+        });
+        let size = write_bundle(&mut signed, &path)?;
+        let cells = table::cells(report);
+        if let Some(report) = &self.report {
+            table::write_report(report, &cells)?;
+        }
+        let exit = if report.red() == 0 { Exit::Done } else { Exit::RedCells };
+        let (id, key_id) = (signed.id(), key.public().id());
+        if ui.json {
+            ui.document(&json!({
+                "bundle": path, "bytes": size, "bundle_id": id, "signed_by": key_id.to_string(),
+                "green": report.green(), "red": report.red(), "cells": cells,
+            }));
+            return Ok(exit);
+        }
+        table::show(ui, plan, report);
+        let module_bytes: u64 = signed.manifest().frames().iter().map(|of| of.frame.plain_size).sum();
+        let written = ui.mark(Mark::Strong, path.display());
+        ui.line("");
+        ui.line(format!("{written}: {} of {} modules", bytes(size), bytes(module_bytes)));
+        ui.line(format!("  bundle id  {id}"));
+        ui.line(format!("  signed by  {key_id}"));
+        if exit == Exit::RedCells {
+            ui.progress(format!("{} recorded; exit code {}", count(report.red(), "red cell"), exit.code()));
+        }
+        Ok(exit)
+    }
+}
+
+/// `SOURCE_DATE_EPOCH`, if it is set; a value that isn't a number is an error, not a surprise in the bundle.
+fn source_date_epoch() -> Result<Option<u64>, Failure> {
+    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let text = value.to_string_lossy();
+    text.parse().map(Some).map_err(|_| {
+        Failure::new(Exit::Usage, format!("SOURCE_DATE_EPOCH is `{text}`, expected seconds since 1970"))
+    })
+}
+
+/// The first Ctrl-C stops the jobs and keeps what is done; a second one ends the program at once.
+fn cancel_on_signals(cancel: &Cancel) -> Result<(), Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let failed = |error: std::io::Error| Failure::of(Exit::Failed, &error).about("can't watch for Ctrl-C");
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    let cancel = cancel.clone();
+    std::thread::spawn(move || {
+        for (position, signal) in signals.forever().enumerate() {
+            cancel.cancel();
+            if position > 0 {
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+        }
+    });
+    Ok(())
+}
+
+fn pack(
+    report: &BuildReport,
+    key: &SigningKey,
+    reporter: &Reporter<'_>,
+) -> Result<SignedBundle<std::fs::File>, Failure> {
+    let spool =
+        tempfile::tempfile().map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
+    let begun = Instant::now();
+    let unsigned = report.draft.pack(spool, &mut |packed| reporter.packed(&packed)).map_err(no_bundle)?;
+    let signed = key.sign(unsigned).map_err(no_bundle)?;
+    reporter.signed(begun.elapsed());
+    Ok(signed)
+}
+
+fn no_bundle(error: bundle_format::BundleError) -> Failure {
+    let mut failure = Failure::from(error);
+    failure.exit = Exit::NoBundle;
+    failure.about("the bundle can't be made")
+}
+
+/// Writes the bundle under a temporary name in the same directory, then renames: the file is whole or not there.
+fn write_bundle(signed: &mut SignedBundle<std::fs::File>, path: &Path) -> Result<u64, Failure> {
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(path.display());
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = NamedTempFile::new_in(directory).map_err(failed)?;
+    let size = signed
+        .write_to(&mut BufWriter::new(&mut file))
+        .map_err(|error| Failure::from(error).about(path.display()))?;
+    file.as_file().set_permissions(PermissionsExt::from_mode(0o644)).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(size)
+}
+
+fn plan_failure(error: &PlanError) -> Failure {
+    let mut problems = error.problems.iter();
+    let Some(first) = problems.next() else { return Failure::new(Exit::NoBundle, "nothing can be built") };
+    let mut failure = Failure::of(Exit::NoBundle, first);
+    if error.problems.len() > 1 {
+        failure.what = format!("{} keep this from being built", count(error.problems.len(), "problem"));
+        failure.because =
+            error.problems.iter().map(|problem| Failure::of(Exit::NoBundle, problem).one_line()).collect();
+    }
+    for problem in &error.problems {
+        match problem {
+            PlanProblem::NoBuildTree { .. } => failure.hints.push(
+                "install the headers package in the sysroot, or name another root: --sysroot DIR".to_owned(),
+            ),
+            PlanProblem::NoScripts => failure.hints.push(
+                "put scripts into SCRIPT_PATH (default /etc/systemtap/script.d), or name `.stp` files"
+                    .to_owned(),
+            ),
+            _ => {}
+        }
+    }
+    failure.hints.sort();
+    failure.hints.dedup();
+    failure
+}
+
+fn build_failure(error: &BuildError) -> Failure {
+    let failure = Failure::of(Exit::NoBundle, error);
+    match error {
+        BuildError::Cancelled { .. } => {
+            failure.hint("run the same command again; finished cells are not compiled again")
+        }
+        _ => failure,
+    }
+}

@@ -1,0 +1,139 @@
+//! A build's events as words: drawn in place on a terminal, lines in a pipe, JSON lines with `--json`.
+
+use std::cell::RefCell;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use builder::{BuildEvent, CellReport};
+use bundle_format::FramePacked;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::table;
+use crate::ui::Ui;
+use crate::words::{bytes, count};
+
+/// Turns events into words.
+pub(super) struct Reporter<'u> {
+    state: Mutex<State<'u>>,
+}
+
+struct State<'u> {
+    ui: RefCell<&'u mut Ui>,
+    bar: Option<ProgressBar>,
+    done: usize,
+    cells: usize,
+    /// Cells that came from the cache are told as one line.
+    quiet_cells: usize,
+    running: Vec<String>,
+}
+
+impl<'u> Reporter<'u> {
+    pub(super) fn new(ui: &'u mut Ui) -> Self {
+        let bar = ui.draws().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len}  {elapsed}  {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(500));
+            bar
+        });
+        let state =
+            State { ui: RefCell::new(ui), bar, done: 0, cells: 0, quiet_cells: 0, running: Vec::new() };
+        Self { state: Mutex::new(state) }
+    }
+
+    pub(super) fn event(&self, event: BuildEvent) {
+        self.with(|state| state.event(event));
+    }
+
+    pub(super) fn packing(&self) {
+        self.with(|state| {
+            if let Some(bar) = state.bar.take() {
+                bar.finish_and_clear();
+            }
+        });
+    }
+
+    pub(super) fn packed(&self, packed: &FramePacked) {
+        let FramePacked { done, total, plain, compressed, reference } = packed;
+        let how = match reference {
+            Some(reference) => format!("refers to frame {reference}"),
+            None => "stands alone".to_owned(),
+        };
+        self.with(|state| {
+            state.say(&format!(
+                "packed frame {done} of {total}: {} -> {}, {how}",
+                bytes(*plain),
+                bytes(*compressed)
+            ));
+        });
+    }
+
+    pub(super) fn signed(&self, elapsed: Duration) {
+        self.with(|state| state.say(&format!("packed and signed in {:.1} s", elapsed.as_secs_f64())));
+    }
+
+    fn with(&self, act: impl FnOnce(&mut State<'u>)) {
+        act(&mut self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}
+
+impl State<'_> {
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => self.ui.borrow_mut().progress(text),
+        }
+    }
+
+    fn event(&mut self, event: BuildEvent) {
+        match event {
+            BuildEvent::WaitingForLock { lock } => {
+                self.say(&format!("waiting for another build, which holds {}", lock.display()));
+            }
+            BuildEvent::Begun { cells, cached, jobs, workers } => {
+                self.cells = cells;
+                self.quiet_cells = cached;
+                let side =
+                    if jobs == 0 { String::new() } else { format!(" by {}", count(workers, "worker")) };
+                self.say(&format!(
+                    "{}: {cached} from the cache, {jobs} to compile{side}",
+                    count(cells, "cell")
+                ));
+                if let Some(bar) = &self.bar {
+                    bar.set_length(cells as u64);
+                }
+            }
+            BuildEvent::WarmUpStarted { release, scan } => {
+                let what =
+                    if scan { "configuration tests and tracepoint scan" } else { "configuration tests" };
+                self.say(&format!("warming up {release}: {what}, once"));
+            }
+            BuildEvent::WarmUpFinished { release, complete, wall } => {
+                let how = if complete { "warm" } else { "not warm yet, the next job goes on" };
+                self.say(&format!("{release} is {how} after {:.1} s", wall.as_secs_f64()));
+            }
+            BuildEvent::JobStarted { cell } => self.running.push(cell.to_string()),
+            BuildEvent::CellDone(report) => self.cell_done(&report),
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.running.join(", "));
+        }
+    }
+
+    fn cell_done(&mut self, report: &CellReport) {
+        self.done += 1;
+        let name = report.cell.to_string();
+        self.running.retain(|running| *running != name);
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.done as u64);
+        }
+        if self.done <= self.quiet_cells {
+            return;
+        }
+        let word = table::word(&report.outcome);
+        let reason = report.outcome.red_reason().map_or_else(String::new, |reason| format!(": {reason}"));
+        let seconds = report.wall.as_secs_f64();
+        self.say(&format!("[{:>3}/{}] {word:>8}  {name}  {seconds:.1} s{reason}", self.done, self.cells));
+    }
+}

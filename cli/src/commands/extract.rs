@@ -1,0 +1,117 @@
+//! `extract`: a bundle's modules as plain files, for looking or for tools of one's own.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bundle_format::{Extent, Kernel, KernelId, KernelRelease, Manifest, SET_NAME, VerifiedSet};
+use serde_json::json;
+
+use crate::arguments::Global;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::trust_options::{TrustOptions, open_verified};
+use crate::ui::Ui;
+use crate::words::count;
+
+/// Unpack a bundle's modules into DIR/RELEASE/
+///
+/// Nothing appears in DIR before everything was verified. Existing directories are not overwritten.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The bundle.
+    file: PathBuf,
+    /// Where to; made if it isn't there.
+    dir: PathBuf,
+    /// Only this kernel release; may be given several times.
+    #[arg(long, value_name = "REL")]
+    kernel: Vec<KernelRelease>,
+    #[command(flatten)]
+    trust: TrustOptions,
+}
+
+impl Args {
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        let bundle = open_verified(&self.file, &self.trust.keys(global)?)?;
+        let wanted = self.choose(bundle.manifest())?;
+        let storage = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.dir.display());
+        fs::create_dir_all(&self.dir).map_err(storage)?;
+        let staging = tempfile::Builder::new().prefix(".extract-").tempdir_in(&self.dir).map_err(storage)?;
+        let mut written = Vec::new();
+        let manifest = bundle.manifest().clone();
+        bundle
+            .read_content(&wanted, Extent::Wanted, &mut |kernel, set| {
+                let directory = directory_name(&manifest, kernel);
+                written.push((directory.clone(), set.modules().count()));
+                write_set(&staging.path().join(directory), &manifest, set).map_err(Into::into)
+            })
+            .map_err(|error| Failure::from(error).about(self.file.display()))?;
+        self.publish(staging.path())?;
+        if ui.json {
+            let kernels: Vec<_> = written
+                .iter()
+                .map(|(name, modules)| json!({ "directory": name, "modules": modules }))
+                .collect();
+            ui.document(&json!({ "directory": self.dir, "kernels": kernels }));
+            return Ok(Exit::Done);
+        }
+        for (name, modules) in written {
+            ui.line(format!("{}: {}", self.dir.join(name).display(), count(modules, "module")));
+        }
+        Ok(Exit::Done)
+    }
+
+    fn choose(&self, manifest: &Manifest) -> Result<BTreeSet<KernelId>, Failure> {
+        for release in &self.kernel {
+            if !manifest.kernels.iter().any(|kernel| kernel.release == *release) {
+                let held: Vec<String> =
+                    manifest.kernels_by_release().iter().map(|kernel| kernel.release.to_string()).collect();
+                let what = format!("{}: there is no kernel {release} in it", self.file.display());
+                return Err(
+                    Failure::new(Exit::DoesNotFit, what).hint(format!("it holds {}", held.join(", ")))
+                );
+            }
+        }
+        let wanted = |kernel: &&Kernel| self.kernel.is_empty() || self.kernel.contains(&kernel.release);
+        Ok(manifest.kernels.iter().filter(wanted).map(|kernel| kernel.id).collect())
+    }
+
+    /// Moves the finished directories into place; an existing one is left alone.
+    fn publish(&self, staging: &Path) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.dir.display());
+        let entries =
+            fs::read_dir(staging).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        for entry in &entries {
+            let target = self.dir.join(entry.file_name());
+            if target.symlink_metadata().is_ok() {
+                return Err(Failure::new(Exit::Conflict, format!("{} exists already", target.display()))
+                    .hint("give another directory, or remove it first"));
+            }
+        }
+        for entry in &entries {
+            fs::rename(entry.path(), self.dir.join(entry.file_name())).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// The release, with the kernel's id behind it if the bundle has two of that release.
+fn directory_name(manifest: &Manifest, kernel: &Kernel) -> String {
+    let same = manifest.kernels.iter().filter(|other| other.release == kernel.release).count();
+    if same > 1 { format!("{}-{}", kernel.release, kernel.id.short()) } else { kernel.release.to_string() }
+}
+
+fn write_set(directory: &Path, manifest: &Manifest, set: &VerifiedSet<'_>) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    fs::write(directory.join(SET_NAME), set.raw())?;
+    for module in set.modules() {
+        let name = &module.record.name;
+        fs::write(directory.join(format!("{name}.ko")), module.bytes)?;
+        if let Some(script) = manifest.script(name) {
+            // INIT-CACHE-03: the first line is the host's `uname -a`, which only the host knows.
+            fs::write(directory.join(format!("{name}.opts")), format!("\n{}\n", script.opts_line))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! `key`: the farm's signing keys.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde_json::json;
+use signing::{KeyFileError, KeyPairFiles, SigningKey, write_key_pair};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::Ui;
+
+/// Make and show the farm's signing keys
+#[derive(Debug, Subcommand)]
+pub(crate) enum Args {
+    /// Make a new key pair: NAME.key (secret, mode 0600) and NAME.pub
+    ///
+    /// Without --out the pair is ~/.config/stap-bundle/default.key and .pub, which `build` uses unless told
+    /// otherwise. An existing key is never overwritten.
+    Generate {
+        /// Path of the pair, without suffix.
+        #[arg(long, value_name = "DIR/NAME")]
+        out: Option<PathBuf>,
+    },
+}
+
+impl Args {
+    pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
+        let Self::Generate { out } = self;
+        let name = out.map_or_else(default_name, Ok)?;
+        let files = KeyPairFiles::named(&name);
+        let key = SigningKey::generate().map_err(|error| Failure::of(Exit::Failed, &error))?;
+        write_key_pair(&key, &files).map_err(|error| key_failure(&error))?;
+        if ui.json {
+            ui.document(&json!({
+                "private": files.private, "public": files.public, "key_id": key.public().id().to_string()
+            }));
+            return Ok(Exit::Done);
+        }
+        ui.line(format!("private key: {}  (mode 0600; keep it on the farm)", files.private.display()));
+        ui.line(format!("public key:  {}", files.public.display()));
+        ui.line(format!("key id:      {}", key.public().id()));
+        ui.progress(format!("On each host: stap-bundle trust add {}", files.public.display()));
+        Ok(Exit::Done)
+    }
+}
+
+/// `~/.config/stap-bundle/default`, where the pair is made and looked for.
+pub(crate) fn default_name() -> Result<PathBuf, Failure> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
+    config.map(|config| config.join("stap-bundle/default")).ok_or_else(|| {
+        Failure::new(Exit::Usage, "neither XDG_CONFIG_HOME nor HOME is set").hint("name the key")
+    })
+}
+
+/// The key that `build` signs with: `--key`, else `$STAP_BUNDLE_KEY` (which clap puts there too), else the default.
+pub(crate) fn signing_key(given: Option<&Path>) -> Result<SigningKey, Failure> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => KeyPairFiles::named(&default_name()?).private,
+    };
+    signing::read_private_key(&path).map_err(|error| {
+        let missing = matches!(&error, KeyFileError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+        let failure = key_failure(&error);
+        if missing && given.is_none() {
+            Failure::new(Exit::Trust, format!("no signing key: there is no {}", path.display()))
+                .hint("make one: stap-bundle key generate")
+                .hint("or name one: --key NAME.key, or the variable STAP_BUNDLE_KEY")
+        } else {
+            failure
+        }
+    })
+}
+
+fn key_failure(error: &KeyFileError) -> Failure {
+    match error {
+        KeyFileError::Io { .. } => Failure::of(Exit::Storage, error),
+        KeyFileError::Exists { .. } => Failure::of(Exit::Conflict, error)
+            .hint("give another name with --out DIR/NAME, or move the old key away"),
+        KeyFileError::Readable { path, .. } => {
+            Failure::of(Exit::Trust, error).hint(format!("chmod 600 {}", path.display()))
+        }
+        KeyFileError::Private { .. } | KeyFileError::Public { .. } => Failure::of(Exit::Malformed, error),
+    }
+}

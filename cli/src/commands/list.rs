@@ -1,0 +1,76 @@
+//! `list`: the generations on this host.
+
+use installer::{BundleSummary, GenerationSummary, list_generations};
+use serde_json::json;
+
+use crate::arguments::Global;
+use crate::commands::inspect::plain_table;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::host;
+use crate::ui::Ui;
+use crate::words::date;
+
+/// List the generations on this host and what is in them
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+impl Args {
+    #[expect(clippy::unused_self, reason = "all commands are called alike")]
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        let list =
+            list_generations(&host::open_root(global)?).map_err(|error| host::storage_failure(&error))?;
+        if ui.json {
+            let generations: Vec<_> = list.iter().map(as_json).collect();
+            ui.document(&json!({ "generations": generations }));
+            return Ok(Exit::Done);
+        }
+        if list.is_empty() {
+            ui.progress("nothing is installed");
+            return Ok(Exit::Done);
+        }
+        let mut table = plain_table(&["GENERATION", "MADE", "BUNDLE", "SCRIPTS", "KERNELS"]);
+        for generation in &list {
+            let mark = if generation.current { " (current)" } else { "" };
+            let number = format!("{}{mark}", generation.number);
+            let made = generation.made.map_or_else(|| "-".to_owned(), date);
+            if let Some(problem) = &generation.problem {
+                table.add_row([number.clone(), made.clone(), format!("can't be read: {problem}")]);
+            }
+            for bundle in &generation.bundles {
+                let name = format!("{} {}", bundle.name, bundle.version);
+                table.add_row([
+                    number.clone(),
+                    made.clone(),
+                    name,
+                    bundle.scripts.to_string(),
+                    releases(bundle),
+                ]);
+            }
+        }
+        ui.line(table.trim_fmt());
+        Ok(Exit::Done)
+    }
+}
+
+fn releases(bundle: &BundleSummary) -> String {
+    let releases: Vec<&str> = bundle.kernels.iter().map(bundle_format::KernelRelease::as_str).collect();
+    releases.join(", ")
+}
+
+fn as_json(generation: &GenerationSummary) -> serde_json::Value {
+    let bundles: Vec<_> = generation
+        .bundles
+        .iter()
+        .map(|bundle| {
+            json!({
+                "name": bundle.name, "version": bundle.version, "bundle_id": bundle.id, "scripts": bundle.scripts,
+                "kernels": bundle.kernels,
+            })
+        })
+        .collect();
+    json!({
+        "number": generation.number, "current": generation.current, "made": generation.made, "bundles": bundles,
+        "problem": generation.problem,
+    })
+}

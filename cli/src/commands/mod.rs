@@ -1,0 +1,120 @@
+//! The subcommands: one file each, `Args` is what may be typed and `run` is what happens.
+
+mod absent;
+#[cfg(feature = "farm")]
+mod build;
+mod completions;
+mod extract;
+mod inspect;
+#[cfg(feature = "host")]
+mod install;
+#[cfg(feature = "farm")]
+mod key;
+#[cfg(feature = "host")]
+mod list;
+#[cfg(feature = "host")]
+mod rollback;
+#[cfg(feature = "host")]
+mod service;
+#[cfg(feature = "host")]
+mod start;
+#[cfg(feature = "host")]
+mod status;
+#[cfg(feature = "host")]
+mod stop;
+#[cfg(feature = "host")]
+mod trust;
+mod verify;
+
+use clap::Subcommand;
+
+use crate::arguments::Global;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::Ui;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[cfg(feature = "farm")]
+    #[command(subcommand, display_order = 1)]
+    Key(key::Args),
+    #[cfg(not(feature = "farm"))]
+    /// Make signing keys (not in this build)
+    #[command(hide = true)]
+    Key(absent::Args),
+    #[cfg(feature = "farm")]
+    #[command(display_order = 2)]
+    Build(build::Args),
+    #[cfg(not(feature = "farm"))]
+    /// Compile scripts and write a bundle (not in this build)
+    #[command(hide = true)]
+    Build(absent::Args),
+    #[command(display_order = 3)]
+    Inspect(inspect::Args),
+    #[command(display_order = 4)]
+    Verify(verify::Args),
+    #[command(display_order = 5)]
+    Extract(extract::Args),
+    #[cfg(feature = "host")]
+    #[command(subcommand, display_order = 6)]
+    Trust(trust::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 7)]
+    Install(install::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 8)]
+    List(list::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 9)]
+    Start(start::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 10)]
+    Status(status::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 11)]
+    Stop(stop::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 12)]
+    Rollback(rollback::Args),
+    #[command(display_order = 13)]
+    Completions(completions::Args),
+    /// Any other word: a command of a later version, or a mistake.
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+impl Command {
+    /// Carries it out.
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        match self {
+            #[cfg(feature = "farm")]
+            Self::Key(args) => args.run(ui),
+            #[cfg(feature = "farm")]
+            Self::Build(args) => args.run(global, ui),
+            #[cfg(not(feature = "farm"))]
+            Self::Key(_) => Err(absent::no_farm("key")),
+            #[cfg(not(feature = "farm"))]
+            Self::Build(_) => Err(absent::no_farm("build")),
+            Self::Inspect(args) => args.run(global, ui),
+            Self::Verify(args) => args.run(global, ui),
+            Self::Extract(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Trust(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Install(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::List(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Start(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Status(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Stop(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Rollback(args) => args.run(global, ui),
+            Self::Completions(args) => Ok(args.run(ui)),
+            Self::Other(words) => Err(absent::unknown(&words)),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `rollback`: an earlier generation becomes current again.
+
+use installer::RollbackError;
+use serde_json::json;
+
+use crate::arguments::Global;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::host;
+use crate::ui::{Mark, Ui};
+
+/// Make an earlier generation current again
+///
+/// Scripts that run go on running; `stop` before and `start` after change over to the older ones.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Which generation [default: the newest before the current one].
+    generation: Option<u64>,
+}
+
+impl Args {
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        let root = host::open_root(global)?;
+        let identity = host::identity(global, &root)?;
+        let report = installer::rollback(&root, &identity, self.generation, host::now())
+            .map_err(|error| rollback_failure(&error))?;
+        if let Some(error) = &report.history {
+            ui.warning(format!("the history was not written: {error}"));
+        }
+        let in_place = host::tell_compat(ui, &report.compat);
+        if ui.json {
+            ui.document(&json!({ "from": report.from, "to": report.to }));
+        } else {
+            let word = ui.mark(Mark::Good, "rolled back");
+            ui.line(format!("{word}: from generation {} to {}", report.from, report.to));
+        }
+        Ok(if in_place { Exit::Done } else { Exit::Conflict })
+    }
+}
+
+fn rollback_failure(error: &RollbackError) -> Failure {
+    match error {
+        RollbackError::Generation(error) => host::generation_failure(error),
+        RollbackError::Lock(error) => host::lock_failure(error),
+        RollbackError::Storage(error) => host::storage_failure(error),
+        RollbackError::Refused { .. } => Failure::of(Exit::Trust, error),
+        RollbackError::Incomplete { .. } => Failure::of(Exit::Malformed, error),
+        _ => Failure::of(Exit::Failed, error).hint("`stap-bundle list` shows the generations"),
+    }
+}

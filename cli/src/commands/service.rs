@@ -1,0 +1,110 @@
+//! What `start`, `stop` and `status` share: their arguments, and a service on this host.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use installer::{CurrentGeneration, HostIdentity};
+use script_config::{GlobalParameters, ScriptName};
+use service::{Host, Reason, Service, ServiceError, ServiceEvent, StartChoice};
+
+use crate::arguments::Global;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::host;
+use crate::ui::Ui;
+
+/// Scripts and where their configuration is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Selection {
+    /// The initscript's global configuration file.
+    #[arg(short, long, value_name = "CONFIG", help = format!("The initscript's global configuration file [default: {}]", crate::config_files::DEFAULT_CONFIG))]
+    pub(crate) config: Option<PathBuf>,
+    /// Only these scripts.
+    pub(crate) script: Vec<ScriptName>,
+}
+
+/// A host with its current generation and its configuration.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    host: Host,
+    identity: HostIdentity,
+    current: Option<CurrentGeneration>,
+    parameters: GlobalParameters,
+    named: BTreeSet<ScriptName>,
+    /// Whether all of the configuration could be read.
+    pub(crate) config_is_good: bool,
+}
+
+impl Selection {
+    /// Opens what the command works on.
+    pub(crate) fn open(&self, global: &Global, ui: &mut Ui) -> Result<Opened, Failure> {
+        let root = host::open_root(global)?;
+        let identity = host::identity(global, &root)?;
+        let (parameters, config_is_good) = host::parameters(global, self.config.as_deref(), ui)?;
+        let base = global.root.as_deref().unwrap_or(Path::new("/"));
+        Ok(Opened {
+            host: Host::configured(base, &parameters),
+            identity,
+            current: host::current(&root)?,
+            parameters,
+            named: self.script.iter().cloned().collect(),
+            config_is_good,
+        })
+    }
+}
+
+impl Opened {
+    /// The service.
+    pub(crate) fn service(&self) -> Service<'_> {
+        Service::new(&self.host, &self.identity, self.current.as_ref())
+    }
+
+    /// Which scripts it is about.
+    pub(crate) fn choice(&self, with_requirements: bool) -> StartChoice<'_> {
+        StartChoice { named: &self.named, with_requirements, parameters: &self.parameters }
+    }
+
+    /// The scripts named.
+    pub(crate) const fn named(&self) -> &BTreeSet<ScriptName> {
+        &self.named
+    }
+}
+
+/// A happening in words.
+pub(crate) fn sentence(event: &ServiceEvent) -> Option<String> {
+    Some(match event {
+        ServiceEvent::Planned { ready, refused: 0 } => {
+            format!("verified {}", crate::words::count(*ready, "module"))
+        }
+        ServiceEvent::Planned { ready, refused } => {
+            format!("verified {}, refused {refused}", crate::words::count(*ready, "module"))
+        }
+        ServiceEvent::Started(script, took) => format!("  started {script} ({:.1} s)", took.as_secs_f64()),
+        ServiceEvent::Failed(script, reason) => format!("  {script} did not start: {}", reason.text),
+        ServiceEvent::StoppingAgain(script) => {
+            format!("  stopping {script} again, because of an earlier failure")
+        }
+        ServiceEvent::Stopped(script, took) => format!("  stopped {script} ({:.1} s)", took.as_secs_f64()),
+        ServiceEvent::StopFailed(script, text) => format!("  {script} could not be stopped: {text}"),
+        _ => return None,
+    })
+}
+
+/// A reason and what to do about it, on two lines.
+pub(crate) fn explain(reason: &Reason) -> String {
+    if reason.advice.is_empty() {
+        reason.text.clone()
+    } else {
+        format!("{}\n    {}", reason.text, reason.advice)
+    }
+}
+
+pub(crate) fn service_failure(error: &ServiceError) -> Failure {
+    let exit = match error {
+        ServiceError::Locked { .. } => Exit::Locked,
+        ServiceError::Dependency(_) => Exit::Order,
+        ServiceError::Io { .. } => Exit::Storage,
+        _ => Exit::Failed,
+    };
+    Failure::of(exit, error)
+}

@@ -1,0 +1,105 @@
+//! `status`: what runs, from which bundle, and why something doesn't.
+
+use service::{RecorderMode, ScriptState, ScriptStatus, StatusReport};
+
+use crate::arguments::Global;
+use crate::commands::inspect::plain_table;
+use crate::commands::service::{Selection, explain, service_failure};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::{Mark, Ui};
+use crate::words::{bytes, date};
+
+/// Show which scripts run, from which bundle and for which kernel
+///
+/// Exit code 0 if at least one script runs, else 1, 3 or 4 as the initscript has it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Args {
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        let opened = self.selection.open(global, ui)?;
+        let report = opened.service().status(opened.named()).map_err(|error| service_failure(&error))?;
+        if ui.json {
+            ui.document(&report);
+        } else {
+            show(ui, &report);
+        }
+        Ok(match report.exit_code() {
+            0 => Exit::Done,
+            3 => Exit::NotRunning,
+            4 => Exit::Foreign,
+            _ => Exit::Failed,
+        })
+    }
+}
+
+fn show(ui: &mut Ui, report: &StatusReport) {
+    let kernel = report.kernel.as_deref().unwrap_or("no kernel runs here");
+    let generation = report
+        .generation
+        .map_or_else(|| "nothing is installed".to_owned(), |number| format!("generation {number}"));
+    ui.line(format!("{kernel}, {generation}"));
+    for bundle in &report.bundles {
+        let version = bundle.version.as_deref().unwrap_or("-");
+        ui.line(format!("bundle {} {version}", bundle.name));
+        if let Some(refused) = &bundle.refused {
+            let word = ui.mark(Mark::Bad, "refused");
+            ui.line(format!("  {word}: {refused}"));
+        }
+        if let (true, Some(best_before)) = (bundle.expired, bundle.best_before) {
+            let word = ui.mark(Mark::Attention, "expired");
+            ui.line(format!("  {word}: best before {}", date(best_before)));
+        }
+    }
+    if report.scripts.is_empty() {
+        ui.line("no scripts");
+        return;
+    }
+    let mut table =
+        plain_table(&["SCRIPT", "STATE", "KERNEL", "BUNDLE", "SINCE", "MODULE", "DATA", "REQUIRES"]);
+    for script in &report.scripts {
+        table.add_row(row(ui, script));
+    }
+    ui.line("");
+    ui.line(table.trim_fmt());
+    for script in &report.scripts {
+        if let Some(reason) = &script.reason {
+            ui.line(format!("{}: {}", ui.mark(Mark::Bad, &script.script), explain(reason)));
+        }
+        if let Some(warning) = &script.warning {
+            ui.line(format!("{}: {warning}", ui.mark(Mark::Attention, &script.script)));
+        }
+    }
+}
+
+fn row(ui: &Ui, script: &ScriptStatus) -> [String; 8] {
+    let dash = || "-".to_owned();
+    let state = match script.state {
+        ScriptState::Running => ui.mark(Mark::Good, "running"),
+        ScriptState::Stopped => ui.mark(Mark::Faint, "stopped"),
+        ScriptState::Dead => ui.mark(Mark::Bad, "dead"),
+        ScriptState::AnotherModule => ui.mark(Mark::Bad, "other module"),
+    };
+    let record = script.record.as_ref();
+    let bundle =
+        record.map(|record| format!("{} {}", record.bundle, record.version)).or(script.offered_by.clone());
+    let data = record.map(|record| match &record.recorder {
+        RecorderMode::Memory => "memory".to_owned(),
+        RecorderMode::File { output, .. } => output.display().to_string(),
+    });
+    let requires: Vec<&str> = script.requires.iter().map(script_config::ScriptName::as_str).collect();
+    [
+        script.script.to_string(),
+        state,
+        record.map_or_else(dash, |record| record.kernel.clone()),
+        bundle.unwrap_or_else(dash),
+        record.map_or_else(dash, |record| date(record.started)),
+        script.module_bytes.map_or_else(dash, bytes),
+        data.unwrap_or_else(dash),
+        if requires.is_empty() { dash() } else { requires.join(" ") },
+    ]
+}

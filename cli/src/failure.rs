@@ -1,0 +1,91 @@
+//! A failure as a user sees it: what, why, what next, and the exit code.
+
+use std::error::Error;
+use std::fmt;
+
+use bundle_format::{BundleError, ContainerError};
+
+use crate::exit::Exit;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) what: String,
+    /// Reasons, the outermost first.
+    pub(crate) because: Vec<String>,
+    pub(crate) hints: Vec<String>,
+}
+
+impl Failure {
+    /// A failure without a cause of its own.
+    pub(crate) fn new(exit: Exit, what: impl fmt::Display) -> Self {
+        Self { exit, what: what.to_string(), because: Vec::new(), hints: Vec::new() }
+    }
+
+    /// A failure with the chain of its causes; a cause that the text before it already says is left out.
+    pub(crate) fn of(exit: Exit, error: &dyn Error) -> Self {
+        let mut failure = Self::new(exit, error);
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            let said = failure.because.last().unwrap_or(&failure.what).contains(&text);
+            if !said {
+                failure.because.push(text);
+            }
+            source = cause.source();
+        }
+        failure
+    }
+
+    /// Puts the object in front: "FILE: what".
+    pub(crate) fn about(mut self, object: impl fmt::Display) -> Self {
+        self.what = format!("{object}: {}", self.what);
+        self
+    }
+
+    /// What and why on one line, for a list of failures.
+    #[cfg(feature = "farm")]
+    pub(crate) fn one_line(&self) -> String {
+        std::iter::once(self.what.as_str())
+            .chain(self.because.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join(": ")
+    }
+
+    /// Adds what to do next.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+/// The exit code of a bundle error.
+pub(crate) fn bundle_exit(error: &BundleError) -> Exit {
+    match error {
+        BundleError::Io { .. } => Exit::Storage,
+        BundleError::NotTrusted { .. } | BundleError::Threshold { .. } | BundleError::BadSignature { .. } => {
+            Exit::Trust
+        }
+        BundleError::AbsentFrame { .. } => Exit::Missing,
+        BundleError::Critical { .. } | BundleError::Container(ContainerError::Format { .. }) => {
+            Exit::NotBuilt
+        }
+        BundleError::Receiver(_) => Exit::Failed,
+        _ => Exit::Malformed,
+    }
+}
+
+impl From<BundleError> for Failure {
+    fn from(error: BundleError) -> Self {
+        let failure = Self::of(bundle_exit(&error), &error);
+        match &error {
+            BundleError::NotTrusted { .. } => failure
+                .hint("compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub"),
+            BundleError::BadSignature { .. } | BundleError::Digest { .. } | BundleError::Truncated { .. } => {
+                failure.hint("copy the bundle again from where it was built, and compare with `stap-bundle verify`")
+            }
+            _ => failure,
+        }
+    }
+}

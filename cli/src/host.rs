@@ -1,0 +1,173 @@
+//! What every command of the production host needs: its root, its identity, its configuration, its current
+//! generation, and the words for what can go wrong with them.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bundle_format::{KernelRelease, Machine};
+use child::{Cancel, ChildCommand, Limits};
+use installer::{
+    CompatError, CurrentGeneration, GenerationError, HostIdentity, HostRoot, LockError, ReconcileReport,
+    StorageError, TrustError, TrustStore,
+};
+use script_config::{GlobalParameters, has_errors};
+
+use crate::arguments::Global;
+use crate::config_files;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::Ui;
+
+/// Opens the root that `--root` names, or the real one.
+pub(crate) fn open_root(global: &Global) -> Result<HostRoot, Failure> {
+    let path = global.root.clone().unwrap_or_else(|| PathBuf::from("/"));
+    HostRoot::open(path).map_err(|error| storage_failure(&error))
+}
+
+/// Reads this host's pins.
+pub(crate) fn open_trust(global: &Global) -> Result<TrustStore, Failure> {
+    TrustStore::open(&open_root(global)?).map_err(|error| trust_failure(&error))
+}
+
+/// What this host says about itself. Under `--root` no process is started and no `uname` asked: the kernel is
+/// unknown, and the node's name is that of its `/etc/hostname`.
+pub(crate) fn identity(global: &Global, root: &HostRoot) -> Result<HostIdentity, Failure> {
+    if global.root.is_some() {
+        let name = root.read_file("/etc/hostname", 4096).unwrap_or_default();
+        return Ok(HostIdentity {
+            release: None,
+            machine: machine(std::env::consts::ARCH)?,
+            version: None,
+            uname_a: None,
+            node: String::from_utf8_lossy(&name).trim().to_owned(),
+        });
+    }
+    let uname = rustix::system::uname();
+    let text = |field: &std::ffi::CStr| field.to_string_lossy().into_owned();
+    let release: KernelRelease = text(uname.release())
+        .parse()
+        .map_err(|error| Failure::of(Exit::DoesNotFit, &error).about("the running kernel"))?;
+    Ok(HostIdentity {
+        release: Some(release),
+        machine: machine(&text(uname.machine()))?,
+        version: Some(text(uname.version())),
+        uname_a: Some(uname_a(&uname)),
+        node: text(uname.nodename()),
+    })
+}
+
+fn machine(name: &str) -> Result<Machine, Failure> {
+    name.parse().map_err(|error| Failure::of(Exit::DoesNotFit, &error).about("this machine"))
+}
+
+/// The line that `uname -a` prints here. Its last fields differ between distributions, and the initscript compares
+/// the whole line (INIT-CACHE-02), so the host's own program is asked.
+fn uname_a(uname: &rustix::system::Uname) -> String {
+    let asked = ChildCommand::new("uname")
+        .arg("-a")
+        .env_from_here("PATH")
+        .run(&Limits::within(Duration::from_secs(10)), &Cancel::new());
+    match asked {
+        Ok(finished) if finished.status.success() => finished.stdout.text().trim_end().to_owned(),
+        _ => {
+            let fields =
+                [uname.sysname(), uname.nodename(), uname.release(), uname.version(), uname.machine()];
+            let fields: Vec<_> = fields.iter().map(|field| field.to_string_lossy()).collect();
+            format!("{} GNU/Linux", fields.join(" "))
+        }
+    }
+}
+
+/// The clock, for best-before and the history.
+pub(crate) fn now() -> Option<u64> {
+    SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+/// The initscript's parameters on this host, and whether all of its configuration could be read.
+pub(crate) fn parameters(
+    global: &Global,
+    config: Option<&Path>,
+    ui: &mut Ui,
+) -> Result<(GlobalParameters, bool), Failure> {
+    if global.root.is_some() {
+        return Ok((GlobalParameters::default(), true));
+    }
+    let loaded = config_files::load(config)?;
+    for problem in &loaded.problems {
+        if problem.severity() > script_config::Severity::Note {
+            ui.warning(problem.render());
+        }
+    }
+    Ok((loaded.configuration.parameters().clone(), !has_errors(&loaded.problems)))
+}
+
+/// Opens the current generation; `None` where nothing is installed.
+pub(crate) fn current(root: &HostRoot) -> Result<Option<CurrentGeneration>, Failure> {
+    CurrentGeneration::open(root).map_err(|error| generation_failure(&error))
+}
+
+/// Commands that load or remove modules act on this very machine.
+pub(crate) fn refuse_root(global: &Global, command: &str) -> Result<(), Failure> {
+    if global.root.is_none() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, format!("`{command}` takes no --root: no kernel runs in a directory"))
+        .hint("run it on the host itself"))
+}
+
+/// Tells what became of the initscript's links and options; returns whether all is in place.
+pub(crate) fn tell_compat(ui: &mut Ui, compat: &Result<ReconcileReport, CompatError>) -> bool {
+    match compat {
+        Ok(report) => {
+            for foreign in &report.foreign {
+                let path = foreign.path.display();
+                ui.warning(format!(
+                    "{path} is a foreign {}; it is left alone and never loaded by `start`",
+                    foreign.what
+                ));
+            }
+            for warning in &report.warnings {
+                ui.warning(warning);
+            }
+            report.foreign.is_empty()
+        }
+        Err(error) => {
+            let failure = Failure::of(Exit::Storage, error);
+            ui.warning(format!("the initscript's cache is not up to date: {}", failure.what));
+            for because in failure.because {
+                ui.warning(because);
+            }
+            false
+        }
+    }
+}
+
+pub(crate) fn storage_failure(error: &StorageError) -> Failure {
+    Failure::of(Exit::Storage, error)
+}
+
+pub(crate) fn lock_failure(error: &LockError) -> Failure {
+    match error {
+        LockError::Locked => Failure::of(Exit::Locked, error).hint("wait until it has ended, and try again"),
+        LockError::Storage(error) => storage_failure(error),
+    }
+}
+
+pub(crate) fn trust_failure(error: &TrustError) -> Failure {
+    match error {
+        TrustError::Lock(error) => lock_failure(error),
+        TrustError::Storage(error) => storage_failure(error),
+        TrustError::Unknown { .. } | TrustError::Ambiguous { .. } => {
+            Failure::of(Exit::Failed, error).hint("`stap-bundle trust list` shows the pinned keys")
+        }
+        _ => Failure::of(Exit::Trust, error),
+    }
+}
+
+pub(crate) fn generation_failure(error: &GenerationError) -> Failure {
+    match error {
+        GenerationError::Trust(error) => trust_failure(error),
+        GenerationError::Storage(error) => storage_failure(error),
+        _ => Failure::of(Exit::Failed, error),
+    }
+}

@@ -1,0 +1,51 @@
+//! The command line: one file per subcommand, the reporters, exit codes and hints.
+//!
+//! The libraries never print and never end the process; everything that a user sees comes from here.
+
+mod arguments;
+mod commands;
+#[cfg(any(feature = "farm", feature = "host"))]
+mod config_files;
+mod exit;
+mod failure;
+#[cfg(feature = "host")]
+mod host;
+mod trust_options;
+mod ui;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+pub use exit::Exit;
+
+/// Reads the command line, carries it out, and says how it ended.
+#[must_use]
+pub fn run() -> ExitCode {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    let arguments = match arguments::Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    let mut ui = ui::Ui::new(&arguments.global);
+    match arguments.command.run(&arguments.global, &mut ui) {
+        Ok(exit) => exit.into(),
+        Err(failure) => ui.failure(&failure).into(),
+    }
+}
+
+/// The whole command line, from which manual pages and completions are made too.
+#[must_use]
+pub fn command() -> clap::Command {
+    arguments::Arguments::command()
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed pipe behind `--help | head` is no failure.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}

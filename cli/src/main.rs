@@ -1,0 +1,7 @@
+//! The program `stap-bundle`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stap_bundle::run()
+}

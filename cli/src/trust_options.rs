@@ -1,0 +1,103 @@
+//! Which keys a command believes: those it was given, a directory of them, or this host's pins.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use bundle_format::{PublicKey, RawBundle, TrustedKeys, VerifiedBundle};
+use clap::Args;
+
+use crate::arguments::Global;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// A key file is less than 200 bytes; a larger one is something else.
+const MAX_KEY_FILE: u64 = 16 << 10;
+
+/// Keys to verify with.
+#[derive(Debug, Args)]
+pub(crate) struct TrustOptions {
+    /// Believe this public key; may be given several times.
+    #[arg(long, value_name = "NAME.pub")]
+    pub(crate) key: Vec<PathBuf>,
+    /// Believe every `*.pub` in DIR.
+    #[arg(long, value_name = "DIR", conflicts_with = "key")]
+    pub(crate) trust: Option<PathBuf>,
+}
+
+impl TrustOptions {
+    /// Whether any key was named.
+    pub(crate) const fn is_given(&self) -> bool {
+        !self.key.is_empty() || self.trust.is_some()
+    }
+
+    /// The keys named, else this host's pins.
+    pub(crate) fn keys(&self, global: &Global) -> Result<TrustedKeys, Failure> {
+        let files = match &self.trust {
+            Some(directory) => key_files_of(directory)?,
+            None => self.key.clone(),
+        };
+        if files.is_empty() {
+            return host_keys(global);
+        }
+        let keys = files.iter().map(|path| read_public_key(path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(TrustedKeys::any_of(keys))
+    }
+}
+
+#[cfg(feature = "host")]
+fn host_keys(global: &Global) -> Result<TrustedKeys, Failure> {
+    let keys = crate::host::open_trust(global)?.trusted_keys();
+    if keys.is_empty() { Err(no_key()) } else { Ok(keys) }
+}
+
+#[cfg(not(feature = "host"))]
+fn host_keys(_: &Global) -> Result<TrustedKeys, Failure> {
+    Err(no_key())
+}
+
+fn no_key() -> Failure {
+    Failure::new(Exit::Trust, "no key to verify with: none was given and this host pins none")
+        .hint("give the farm's public key: --key NAME.pub")
+        .hint("or pin it on this host: stap-bundle trust add NAME.pub")
+}
+
+fn key_files_of(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for entry in walkdir::WalkDir::new(directory).max_depth(1).sort_by_file_name() {
+        let entry = entry.map_err(|error| Failure::of(Exit::Storage, &error))?;
+        if entry.path().extension().is_some_and(|suffix| suffix == "pub") {
+            files.push(entry.into_path());
+        }
+    }
+    if files.is_empty() {
+        return Err(Failure::new(Exit::Trust, format!("{}: there is no *.pub in it", directory.display())));
+    }
+    Ok(files)
+}
+
+/// Reads a public key file.
+pub(crate) fn read_public_key(path: &Path) -> Result<PublicKey, Failure> {
+    let name = path.display();
+    let mut pem = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_KEY_FILE).read_to_string(&mut pem))
+        .map_err(|error| Failure::of(Exit::Storage, &error).about(&name))?;
+    if pem.contains("PRIVATE KEY") {
+        return Err(Failure::new(Exit::Usage, format!("{name} is a private key, expected a public one"))
+            .hint("give the file with the suffix .pub, and keep this one on the farm"));
+    }
+    PublicKey::from_pem(&pem).map_err(|error| Failure::of(Exit::Malformed, &error).about(&name))
+}
+
+/// Opens a bundle file up to its manifest.
+pub(crate) fn open_raw(path: &Path) -> Result<RawBundle<File>, Failure> {
+    let name = path.display();
+    let file = File::open(path).map_err(|error| Failure::of(Exit::Storage, &error).about(&name))?;
+    RawBundle::read(file).map_err(|error| Failure::from(error).about(&name))
+}
+
+/// Opens a bundle file and verifies who signed it.
+pub(crate) fn open_verified(path: &Path, keys: &TrustedKeys) -> Result<VerifiedBundle<File>, Failure> {
+    open_raw(path)?.verify(keys).map_err(|error| Failure::from(error).about(path.display()))
+}

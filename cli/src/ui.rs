@@ -1,0 +1,135 @@
+//! What reaches the terminal or the pipe: results on standard output, everything else on standard error.
+
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::arguments::{Global, When};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// The two streams and how to use them.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line or a fact of a stream"
+)]
+pub(crate) struct Ui {
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
+    out_color: bool,
+    err_color: bool,
+}
+
+/// How a word stands out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Good,
+    Bad,
+    Attention,
+    Strong,
+    Faint,
+}
+
+impl Mark {
+    const fn style(self) -> Style {
+        match self {
+            Self::Good => AnsiColor::Green.on_default(),
+            Self::Bad => AnsiColor::Red.on_default().bold(),
+            Self::Attention => AnsiColor::Yellow.on_default(),
+            Self::Strong => Style::new().bold(),
+            Self::Faint => Style::new().dimmed(),
+        }
+    }
+}
+
+impl Ui {
+    pub(crate) fn new(global: &Global) -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let color = |terminal: bool| match global.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => terminal && !plain,
+        };
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+            verbose: global.verbose,
+            out_color: color(io::stdout().is_terminal()),
+            err_color: color(io::stderr().is_terminal()),
+        }
+    }
+
+    /// Whether progress may be drawn in place.
+    #[cfg(feature = "farm")]
+    pub(crate) fn draws(&self) -> bool {
+        io::stderr().is_terminal() && !self.quiet && !self.json
+    }
+
+    /// A word for standard output.
+    pub(crate) fn mark(&self, mark: Mark, word: impl std::fmt::Display) -> String {
+        styled(self.out_color, mark, word)
+    }
+
+    /// A line of the result.
+    #[expect(clippy::unused_self, reason = "who may print holds the Ui")]
+    pub(crate) fn line(&mut self, text: impl AsRef<str>) {
+        put(&mut io::stdout().lock(), text.as_ref());
+    }
+
+    /// The result as one JSON document.
+    pub(crate) fn document(&mut self, value: &impl Serialize) {
+        match serde_json::to_string_pretty(value) {
+            Ok(text) => self.line(text),
+            Err(error) => self.warning(format!("the result can't be written as JSON: {error}")),
+        }
+    }
+
+    /// What is going on; not with `--quiet`.
+    pub(crate) fn progress(&mut self, text: impl AsRef<str>) {
+        if !self.quiet && !self.json {
+            put(&mut io::stderr().lock(), text.as_ref());
+        }
+    }
+
+    /// Something that the user should know although it isn't a failure.
+    pub(crate) fn warning(&mut self, text: impl AsRef<str>) {
+        let word = styled(self.err_color, Mark::Attention, "warning");
+        put(&mut io::stderr().lock(), &format!("{word}: {}", text.as_ref()));
+    }
+
+    /// What failed, why, and what to do next.
+    pub(crate) fn failure(&mut self, failure: &Failure) -> Exit {
+        if self.json {
+            let code = failure.exit.code();
+            let Failure { what, because, hints, .. } = failure;
+            self.document(&serde_json::json!({
+                "error": { "code": code, "what": what, "because": because, "hints": hints }
+            }));
+            return failure.exit;
+        }
+        let mut err = io::stderr().lock();
+        let word = styled(self.err_color, Mark::Bad, "error");
+        put(&mut err, &format!("{word}: {}", failure.what));
+        for because in &failure.because {
+            put(&mut err, &format!("  because: {because}"));
+        }
+        for hint in &failure.hints {
+            let word = styled(self.err_color, Mark::Good, "hint");
+            put(&mut err, &format!("{word}: {hint}"));
+        }
+        failure.exit
+    }
+}
+
+fn styled(color: bool, mark: Mark, word: impl std::fmt::Display) -> String {
+    let style = mark.style();
+    if color { format!("{style}{word}{style:#}") } else { word.to_string() }
+}
+
+/// Writes a line. Nobody reads any more behind a closed pipe, which is no failure.
+fn put(stream: &mut dyn Write, text: &str) {
+    let _ = writeln!(stream, "{text}");
+}
