@@ -8,17 +8,25 @@ const LONGEST: usize = 300;
 /// Beginnings of the lines by which stap (parse and semantic errors), the compiler and make name an error.
 const MARKS: [&str; 5] = ["parse error:", "semantic error:", "error:", "fatal error:", "ERROR:"];
 
-/// Picks the first error that `log` names and normalises it.
+/// Picks the first error that `log` names and normalises it. stap first says what it was doing ("while resolving probe
+/// point") and then, in an error of its own, what was wrong; between them stands the source. All three make the reason.
 #[must_use]
 pub fn red_reason(log: &str) -> String {
-    let line = MARKS
-        .iter()
-        .filter_map(|mark| log.lines().position(|line| names_error(line, mark)))
-        .min()
-        .and_then(|position| log.lines().nth(position))
-        .or_else(|| log.lines().rev().find(|line| !line.trim().is_empty()))
-        .unwrap_or("stap failed without a message");
-    normalised(line)
+    let lines: Vec<&str> = log.lines().collect();
+    let is_error = |line: &&str| MARKS.iter().any(|mark| names_error(line, mark));
+    let Some(first) = lines.iter().position(is_error) else {
+        let last = lines.iter().rev().find(|line| !line.trim().is_empty());
+        return normalised(last.unwrap_or(&"stap failed without a message"));
+    };
+    let (line, rest) =
+        (lines.get(first).copied().unwrap_or_default(), lines.get(first + 1..).unwrap_or_default());
+    if !line.contains("error: while ") {
+        return normalised(line);
+    }
+    let source = rest.iter().find_map(|line| line.trim().strip_prefix("source: "));
+    let cause = rest.iter().find(|line| is_error(line));
+    let parts = [cause.copied(), Some(line.trim_start_matches("semantic error: ")), source];
+    normalised(&parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
 }
 
 /// Whether the error's mark is in the line as a word of its own.
@@ -68,12 +76,15 @@ mod tests {
 
     #[test]
     fn the_first_error_is_the_reason() {
-        let log = "WARNING: something\nsemantic error: while resolving probe point: identifier 'kernel' at script/src/a.stp:1:7\n\
+        let log = "WARNING: something\nsemantic error: while resolving probe point: identifier 'kernel' at \
+                   script/src/a.stp:1:7\n        source: probe kernel.trace(\"x\") {\n                      ^\n\n\
                    semantic error: no match\nPass 2: analysis failed.  [man error::pass2]\n";
         assert_eq!(
             red_reason(log),
-            "semantic error: while resolving probe point: identifier 'kernel' at script/src/a.stp:1:7"
+            "semantic error: no match; while resolving probe point: identifier 'kernel' at script/src/a.stp:1:7; \
+             probe kernel.trace(\"x\") {"
         );
+        assert_eq!(red_reason("a\nparse error: unexpected x\nerror: y\n"), "parse error: unexpected x");
     }
 
     #[test]

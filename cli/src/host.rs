@@ -160,6 +160,8 @@ pub(crate) fn trust_failure(error: &TrustError) -> Failure {
         TrustError::Unknown { .. } | TrustError::Ambiguous { .. } => {
             Failure::of(Exit::Failed, error).hint("`stap-bundle trust list` shows the pinned keys")
         }
+        TrustError::Unprotected(_) => Failure::of(Exit::Trust, error)
+            .hint("whoever can write there could pin a key: give it to root and take the others' right to write"),
         _ => Failure::of(Exit::Trust, error),
     }
 }

@@ -47,7 +47,7 @@ impl Farm {
     pub fn cache(lab: &Lab) -> Result<PathBuf> {
         let root = lab.root();
         let beside = root.parent().and_then(Path::parent).and_then(Path::parent);
-        Ok(beside.context("the lab has no parent directory")?.join("test-cache"))
+        Ok(beside.context("the lab has no parent directory")?.join("test-cache/stap-bundle"))
     }
 
     /// The arguments of a `build` of all fixture scripts, or of those named, for `releases`.

@@ -12,7 +12,6 @@ const LATER: &[(&str, &str)] = &[
     ("condrestart", "restart if something runs"),
     ("config", "check the initscript's configuration"),
     ("diff", "compare two bundles"),
-    ("export", "write stap-scripts-<release>.tar.gz packages"),
     ("force-reload", "restart"),
     ("fsck", "check the current generation's files"),
     ("gc", "remove old generations"),

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bundle_format::{Extent, Kernel, KernelId, KernelRelease, Manifest, SET_NAME, VerifiedSet};
+use bundle_format::{Extent, Kernel, KernelId, KernelRelease, Manifest, SET_NAME, ScriptRecord, VerifiedSet};
 use serde_json::json;
 
 use crate::arguments::Global;
@@ -34,7 +34,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let bundle = open_verified(&self.file, &self.trust.keys(global)?)?;
-        let wanted = self.choose(bundle.manifest())?;
+        let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let storage = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.dir.display());
         fs::create_dir_all(&self.dir).map_err(storage)?;
         let staging = tempfile::Builder::new().prefix(".extract-").tempdir_in(&self.dir).map_err(storage)?;
@@ -44,7 +44,7 @@ impl Args {
             .read_content(&wanted, Extent::Wanted, &mut |kernel, set| {
                 let directory = directory_name(&manifest, kernel);
                 written.push((directory.clone(), set.modules().count()));
-                write_set(&staging.path().join(directory), &manifest, set).map_err(Into::into)
+                write_set(&staging.path().join(directory), &manifest, kernel, set).map_err(Into::into)
             })
             .map_err(|error| Failure::from(error).about(self.file.display()))?;
         self.publish(staging.path())?;
@@ -60,21 +60,6 @@ impl Args {
             ui.line(format!("{}: {}", self.dir.join(name).display(), count(modules, "module")));
         }
         Ok(Exit::Done)
-    }
-
-    fn choose(&self, manifest: &Manifest) -> Result<BTreeSet<KernelId>, Failure> {
-        for release in &self.kernel {
-            if !manifest.kernels.iter().any(|kernel| kernel.release == *release) {
-                let held: Vec<String> =
-                    manifest.kernels_by_release().iter().map(|kernel| kernel.release.to_string()).collect();
-                let what = format!("{}: there is no kernel {release} in it", self.file.display());
-                return Err(
-                    Failure::new(Exit::DoesNotFit, what).hint(format!("it holds {}", held.join(", ")))
-                );
-            }
-        }
-        let wanted = |kernel: &&Kernel| self.kernel.is_empty() || self.kernel.contains(&kernel.release);
-        Ok(manifest.kernels.iter().filter(wanted).map(|kernel| kernel.id).collect())
     }
 
     /// Moves the finished directories into place; an existing one is left alone.
@@ -96,21 +81,53 @@ impl Args {
     }
 }
 
+/// The kernels of the releases named, or all.
+pub(crate) fn select_kernels(
+    file: &Path,
+    manifest: &Manifest,
+    named: &[KernelRelease],
+) -> Result<BTreeSet<KernelId>, Failure> {
+    for release in named {
+        if !manifest.kernels.iter().any(|kernel| kernel.release == *release) {
+            let held: Vec<String> =
+                manifest.kernels_by_release().iter().map(|kernel| kernel.release.to_string()).collect();
+            let what = format!("{}: there is no kernel {release} in it", file.display());
+            return Err(Failure::new(Exit::DoesNotFit, what).hint(format!("it holds {}", held.join(", "))));
+        }
+    }
+    let wanted = |kernel: &&Kernel| named.is_empty() || named.contains(&kernel.release);
+    Ok(manifest.kernels.iter().filter(wanted).map(|kernel| kernel.id).collect())
+}
+
+/// The initscript's `.opts` file (INIT-CACHE-03). Its first line is the host's `uname -a`, of which the farm knows
+/// all but the host's name.
+pub(crate) fn opts_text(kernel: &Kernel, script: &ScriptRecord) -> String {
+    let version = kernel.uname_v.as_deref().unwrap_or("-");
+    format!(
+        "Linux localhost {} {version} {} GNU/Linux\n{}\n",
+        kernel.release, kernel.machine, script.opts_line
+    )
+}
+
 /// The release, with the kernel's id behind it if the bundle has two of that release.
 fn directory_name(manifest: &Manifest, kernel: &Kernel) -> String {
     let same = manifest.kernels.iter().filter(|other| other.release == kernel.release).count();
     if same > 1 { format!("{}-{}", kernel.release, kernel.id.short()) } else { kernel.release.to_string() }
 }
 
-fn write_set(directory: &Path, manifest: &Manifest, set: &VerifiedSet<'_>) -> io::Result<()> {
+fn write_set(
+    directory: &Path,
+    manifest: &Manifest,
+    kernel: &Kernel,
+    set: &VerifiedSet<'_>,
+) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     fs::write(directory.join(SET_NAME), set.raw())?;
     for module in set.modules() {
         let name = &module.record.name;
         fs::write(directory.join(format!("{name}.ko")), module.bytes)?;
         if let Some(script) = manifest.script(name) {
-            // INIT-CACHE-03: the first line is the host's `uname -a`, which only the host knows.
-            fs::write(directory.join(format!("{name}.opts")), format!("\n{}\n", script.opts_line))?;
+            fs::write(directory.join(format!("{name}.opts")), opts_text(kernel, script))?;
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ mod absent;
 #[cfg(feature = "farm")]
 mod build;
 mod completions;
+mod export;
 mod extract;
 mod inspect;
 #[cfg(feature = "host")]
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Verify(verify::Args),
     #[command(display_order = 5)]
     Extract(extract::Args),
+    #[command(display_order = 5)]
+    Export(export::Args),
     #[cfg(feature = "host")]
     #[command(subcommand, display_order = 6)]
     Trust(trust::Args),
@@ -99,6 +102,7 @@ impl Command {
             Self::Inspect(args) => args.run(global, ui),
             Self::Verify(args) => args.run(global, ui),
             Self::Extract(args) => args.run(global, ui),
+            Self::Export(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Trust(args) => args.run(global, ui),
             #[cfg(feature = "host")]

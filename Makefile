@@ -1,0 +1,70 @@
+# make demo   the whole story on real parts, for a newcomer
+# make test   everything that must hold; installs what it needs
+# make help   all targets
+#
+# Both say which Debian packages they need before they install them. The lab (roots and kernels from Debian) is made
+# once and kept in a cache directory: tests/lab/README.md.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+CARGO ?= cargo
+TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+HOST_TRIPLE := $(shell rustc -vV | sed -n 's/^host: //p')
+LAB := tests/lab/lab.sh
+
+export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
+export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
+
+.PHONY: help packages farm host lab demo test check quick lab-tests man deny clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+	@echo 'make farm   the full program, target/release/stap-bundle'
+	@echo 'make host   the static host program without the build side'
+	@echo 'make quick  unit tests and command-line conversations; no root, no lab'
+	@echo 'make man    manual pages, target/man'
+	@echo 'make deny   licences, advisories and bans of all dependencies (needs cargo-deny)'
+
+packages:
+	@tests/packages.sh
+
+farm: packages
+	$(CARGO) build --release -p stap-bundle
+
+# Fully static: an air-gapped host needs nothing but the file. The target is named so that the flag doesn't reach
+# procedural macros, which are shared objects.
+host: packages
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release -p stap-bundle \
+		--no-default-features --features host --target $(HOST_TRIPLE)
+
+lab: packages
+	@bash $(LAB) make
+
+demo: farm host lab
+	@$(CARGO) run --quiet -p end-to-end --bin demo
+
+# Prints the minutes of each tier; a tier that can't run fails.
+test:
+	@tests/tiers.sh
+
+check: packages
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --features end-to-end/lab,builder/lab-tests -- -D warnings
+
+quick: packages
+	$(CARGO) test --workspace
+
+lab-tests: farm host lab
+	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-tests --test lab
+	$(CARGO) test -p end-to-end --features lab -- --test-threads=1
+
+man:
+	$(CARGO) run --quiet -p stap-bundle --example man -- target/man
+
+deny:
+	$(CARGO) deny check
+
+clean:
+	$(CARGO) clean

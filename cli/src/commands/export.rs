@@ -1,0 +1,143 @@
+//! `export`: packages for hosts that have the initscript and not this program (section 5.8 of its README).
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bundle_format::{Extent, Kernel, KernelRelease, Manifest, ScriptName, VerifiedSet};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use script_config::write_assignment;
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use crate::arguments::Global;
+use crate::commands::extract::{opts_text, select_kernels};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::trust_options::{TrustOptions, open_verified};
+use crate::ui::Ui;
+use crate::words::bytes;
+
+/// Write stap-scripts-RELEASE.tar.gz packages for hosts that run the initscript alone
+///
+/// Each package holds RELEASE/NAME.ko, RELEASE/NAME.opts and NAME.conf with the scripts' options and requirements, as
+/// section 5.8.2 of the initscript's README unpacks them. Such a package carries no signature: a host that installs it
+/// checks nothing.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The bundle.
+    file: PathBuf,
+    /// Write gzip-compressed tar packages, the only kind there is.
+    #[arg(long, required = true)]
+    tar_gz: bool,
+    /// Where to.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Only this kernel release; may be given several times.
+    #[arg(long, value_name = "REL")]
+    kernel: Vec<KernelRelease>,
+    #[command(flatten)]
+    trust: TrustOptions,
+}
+
+impl Args {
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        let bundle = open_verified(&self.file, &self.trust.keys(global)?)?;
+        let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
+        let manifest = bundle.manifest().clone();
+        let mut packages: Vec<(PathBuf, Package)> = Vec::new();
+        bundle
+            .read_content(&wanted, Extent::Wanted, &mut |kernel, set| {
+                let path = self.output.join(format!("stap-scripts-{}.tar.gz", kernel.release));
+                if packages.iter().all(|(known, _)| *known != path) {
+                    packages.push((path.clone(), Package::new(&self.output, &manifest, kernel)?));
+                }
+                for (_, package) in packages.iter_mut().filter(|(known, _)| *known == path) {
+                    package.add(&manifest, kernel, set)?;
+                }
+                Ok(())
+            })
+            .map_err(|error| Failure::from(error).about(self.file.display()))?;
+        let mut written = Vec::new();
+        for (path, package) in packages {
+            let size = package.finish(&path)?;
+            written.push(json!({ "package": path, "bytes": size }));
+            if !ui.json {
+                ui.line(format!("{}: {}", path.display(), bytes(size)));
+            }
+        }
+        if ui.json {
+            ui.document(&json!({ "packages": written }));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// A package under way, under a temporary name.
+struct Package {
+    tar: tar::Builder<GzEncoder<NamedTempFile>>,
+    created: u64,
+}
+
+impl Package {
+    fn new(directory: &Path, manifest: &Manifest, kernel: &Kernel) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let file = NamedTempFile::new_in(directory)?;
+        let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::best()));
+        tar.mode(tar::HeaderMode::Deterministic);
+        let mut package = Self { tar, created: manifest.created };
+        let conf = configuration(manifest, kernel);
+        package.file(&format!("{}.conf", manifest.name), conf.as_bytes())?;
+        Ok(package)
+    }
+
+    fn add(&mut self, manifest: &Manifest, kernel: &Kernel, set: &VerifiedSet<'_>) -> io::Result<()> {
+        for module in set.modules() {
+            let stem = format!("{}/{}", kernel.release, module.record.name);
+            self.file(&format!("{stem}.ko"), module.bytes)?;
+            if let Some(script) = manifest.script(&module.record.name) {
+                self.file(&format!("{stem}.opts"), opts_text(kernel, script).as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str, content: &[u8]) -> io::Result<()> {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        // As unpacked, a module must not be older than its script, or the initscript takes it for stale.
+        header.set_mtime(self.created);
+        header.set_size(content.len() as u64);
+        self.tar.append_data(&mut header, path, content)
+    }
+
+    fn finish(self, path: &Path) -> Result<u64, Failure> {
+        use std::os::unix::fs::PermissionsExt;
+        let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(path.display());
+        let mut file = self.tar.into_inner().and_then(GzEncoder::finish).map_err(failed)?;
+        file.flush().map_err(failed)?;
+        file.as_file().set_permissions(PermissionsExt::from_mode(0o644)).map_err(failed)?;
+        file.as_file().sync_all().map_err(failed)?;
+        let size = file.as_file().metadata().map_err(failed)?.len();
+        file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(size)
+    }
+}
+
+/// Options and requirements of the scripts that have a module, in the initscript's own syntax.
+fn configuration(manifest: &Manifest, kernel: &Kernel) -> String {
+    let mut text = String::new();
+    for script in manifest.scripts.iter().filter(|script| kernel.is_green(&script.name)) {
+        let requires: Vec<&str> = script.requires.iter().map(ScriptName::as_str).collect();
+        for (suffix, value) in [("OPT", script.options.as_str()), ("REQ", &requires.join(" "))] {
+            if !value.is_empty() {
+                text.push_str(write_assignment(&format!("{}_{suffix}", script.name), value).trim_end());
+                text.push('\n');
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,112 @@
+//! Bundles in memory: what a build would have written, without one.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use bundle_format::{
+    BundleDraft, Digest, KernelDraft, ModuleDraft, ModuleRecord, RedCell, ScriptRecord, Toolchain,
+};
+use fixtures::module::tiny_module;
+use signing::SigningKey;
+
+/// A bundle to be; change what a test is about.
+pub(crate) struct Bundle {
+    pub(crate) name: &'static str,
+    pub(crate) serial: u64,
+    /// The first one is required by the others.
+    pub(crate) scripts: Vec<&'static str>,
+    pub(crate) kernels: Vec<&'static str>,
+    /// Cells that failed: script and release.
+    pub(crate) red: Vec<(&'static str, &'static str)>,
+    pub(crate) best_before: Option<u64>,
+    /// Makes two bundles of one serial differ.
+    pub(crate) compiler: &'static str,
+}
+
+/// Two scripts for two kernels, one cell of which is red.
+pub(crate) fn fleet(serial: u64) -> Bundle {
+    Bundle {
+        name: "fleet",
+        serial,
+        scripts: vec!["counter", "latency"],
+        kernels: vec!["6.12.1-test", "6.13.0-test"],
+        red: vec![("latency", "6.13.0-test")],
+        best_before: None,
+        compiler: "gcc 15",
+    }
+}
+
+/// The vermagic of a release's modules.
+pub(crate) fn vermagic(release: &str) -> String {
+    format!("{release} SMP preempt mod_unload modversions ")
+}
+
+impl Bundle {
+    /// The whole file.
+    pub(crate) fn signed(&self, key: &SigningKey) -> Vec<u8> {
+        let draft = BundleDraft {
+            name: self.name.parse().unwrap(),
+            version: format!("1.{}", self.serial).parse().unwrap(),
+            serial: self.serial,
+            created: 1_700_000_000 + self.serial,
+            best_before: self.best_before,
+            scripts: self.scripts.iter().map(|name| self.script(name)).collect(),
+            toolchains: vec![Toolchain {
+                stap: "5.6".to_owned(),
+                compiler: self.compiler.to_owned(),
+                digest: Digest::of(b"toolchain"),
+            }],
+            kernels: self.kernels.iter().map(|release| self.kernel(release)).collect(),
+        };
+        let unsigned = draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap();
+        let mut bytes = Vec::new();
+        key.sign(unsigned).unwrap().write_to(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn script(&self, name: &str) -> ScriptRecord {
+        let first = self.scripts[0];
+        ScriptRecord {
+            name: name.parse().unwrap(),
+            source_sha256: Digest::of(name.as_bytes()),
+            options: "-D FOO=1 -s 4".to_owned(),
+            compile: vec!["-D".to_owned(), "FOO=1".to_owned()],
+            arguments: Vec::new(),
+            run: vec!["-L".to_owned(), "-s".to_owned(), "4".to_owned()],
+            opts_line: "-D FOO=1 --".to_owned(),
+            requires: if name == first { Vec::new() } else { vec![first.parse().unwrap()] },
+            users: Vec::new(),
+        }
+    }
+
+    fn kernel(&self, release: &str) -> KernelDraft {
+        let is_red = |script: &&&str| self.red.iter().any(|cell| *cell == (**script, release));
+        let (red, green): (Vec<_>, Vec<_>) = self.scripts.iter().partition(is_red);
+        let red_cell =
+            |script: &str| RedCell { script: script.parse().unwrap(), reason: "no such probe".to_owned() };
+        KernelDraft {
+            release: release.parse().unwrap(),
+            machine: std::env::consts::ARCH.parse().unwrap(),
+            uname_v: None,
+            vermagic: (!green.is_empty()).then(|| vermagic(release)),
+            symvers_sha256: None,
+            toolchain: 0,
+            modules: green.into_iter().map(|script| module(script, release)).collect(),
+            red: red.into_iter().map(|script| red_cell(script)).collect(),
+        }
+    }
+}
+
+fn module(script: &str, release: &str) -> ModuleDraft {
+    let bytes = tiny_module(script, &vermagic(release));
+    let record = ModuleRecord {
+        name: script.parse().unwrap(),
+        size: bytes.len() as u64,
+        sha256: Digest::of(&bytes),
+        srcversion: None,
+        build_id: None,
+        trailers: Vec::new(),
+        needs_uprobes: false,
+    };
+    ModuleDraft { record, bytes: Arc::new(bytes) }
+}

@@ -1,0 +1,80 @@
+//! `--json`: one document on standard output with fields that stay, and nothing else.
+
+use serde_json::Value;
+
+use crate::bundles::fleet;
+use crate::world::TestWorld;
+
+/// The names of an object's fields, in the order of the alphabet.
+fn fields(value: &Value) -> String {
+    let mut names: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names.join(" ")
+}
+
+#[test]
+fn the_farm_side() {
+    let world = TestWorld::new();
+    world.bundle("fleet.stapb", &fleet(1));
+    let key = world.json("key generate --out farm2");
+    assert_eq!(fields(&key), "key_id private public");
+
+    let sizes = world.json("inspect --root host fleet.stapb");
+    assert_eq!(fields(&sizes), "bytes claimed_signers file manifest_bytes verified");
+    let shown = world.json("inspect fleet.stapb --key farm.pub");
+    assert_eq!(fields(&shown), "bundle_id bytes file manifest signers verified");
+    assert_eq!((&shown["verified"], &shown["manifest"]["serial"]), (&true.into(), &1.into()));
+    assert_eq!(world.json("inspect fleet.stapb --unverified")["verified"], false);
+
+    let verified = world.json("verify fleet.stapb --key farm.pub --deep");
+    let expected = "bundle_id file frames frames_present modules_checked name signed_by version";
+    assert_eq!(fields(&verified), expected);
+    assert_eq!((&verified["modules_checked"], &verified["bundle_id"]), (&3.into(), &shown["bundle_id"]));
+
+    let extracted = world.json("extract fleet.stapb out --key farm.pub");
+    assert_eq!(fields(&extracted), "directory kernels");
+    assert_eq!(fields(&extracted["kernels"][0]), "directory modules");
+}
+
+#[test]
+fn the_host_side() {
+    let world = TestWorld::new();
+    fixtures::fake_host::FakeHost::create(&world.path("host")).unwrap();
+    world.bundle("fleet.stapb", &fleet(1));
+    world.bundle("fleet-2.stapb", &fleet(2));
+    assert_eq!(fields(&world.json("trust add --root host farm.pub")), "added key_id");
+    assert_eq!(world.json("trust list --root host")["keys"][0], world.farm.public().id().to_string());
+
+    let installed = world.json("install --root host fleet.stapb");
+    assert_eq!(fields(&installed), "bundle_id changed generation kernels name serial version warnings");
+    assert_eq!(fields(&installed["kernels"][0]), "modules red release");
+    assert_eq!(installed["changed"], true);
+    assert_eq!(world.json("install --root host fleet.stapb")["changed"], false);
+    assert_eq!(world.json("install --root host fleet-2.stapb")["generation"], 2);
+
+    let list = world.json("list --root host");
+    assert_eq!(fields(&list["generations"][0]), "bundles current made number problem");
+    assert_eq!(fields(&list["generations"][0]["bundles"][0]), "bundle_id kernels name scripts version");
+
+    let status = world.json("status --root host");
+    assert_eq!(fields(&status), "bundles generation kernel schema scripts");
+    assert_eq!(status["schema"], 1);
+    assert_eq!(fields(&status["bundles"][0]), "best_before expired id name refused version");
+    let script = "module_bytes offered_by pid reason record requires script state warning";
+    assert_eq!(fields(&status["scripts"][0]), script);
+
+    assert_eq!(fields(&world.json("rollback --root host")), "from to");
+    let id = world.farm.public().id().short();
+    assert_eq!(fields(&world.json(&format!("trust remove --root host {id}"))), "removed");
+}
+
+#[test]
+fn a_failure_is_a_document_too() {
+    let world = TestWorld::new();
+    let said = world.run("--json verify absent.stapb --key farm.pub");
+    let document: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(fields(&document["error"]), "because code hints what");
+    assert_eq!((said.exit, &document["error"]["code"]), (Some(14), &14.into()));
+    assert!(said.stderr.is_empty(), "{said}");
+    assert_eq!(world.json("gc")["error"]["code"], 30);
+}

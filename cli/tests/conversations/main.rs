@@ -1,0 +1,16 @@
+//! What the program says, command by command: each test is a conversation in a world of its own, with standard
+//! output, standard error and exit code as inline snapshots. No systemtap, no kernel module and no root is needed.
+
+#![expect(clippy::unwrap_used, reason = "what the tests share may panic as they may")]
+
+mod arguments;
+mod bundles;
+mod dependencies;
+mod farm;
+mod host;
+mod json;
+mod reading;
+mod running;
+mod streams;
+mod trust;
+mod world;

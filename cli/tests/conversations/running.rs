@@ -1,0 +1,69 @@
+//! `status`: a host on which scripts run. They are started by the service itself with the stand-in for `staprun`,
+//! because `start` takes no `--root`; the real `start` and `stop` are tested in the virtual machine.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
+use insta::assert_snapshot;
+use installer::{CurrentGeneration, HostIdentity, HostRoot};
+use script_config::GlobalParameters;
+use service::{Host, Service, StartChoice};
+
+use crate::bundles::fleet;
+use crate::world::TestWorld;
+
+/// Starts everything that is installed, as on a host that runs 6.12.1-test.
+fn start(world: &TestWorld) {
+    let directory = world.path("host");
+    let parameters = GlobalParameters { pass_all: false, ..GlobalParameters::default() };
+    let mut host = Host::configured(&directory, &parameters);
+    host.staprun = Some(fixtures::stand_in("fake-staprun"));
+    host.staprun_environment = vec![(ROOT_VARIABLE.into(), directory.clone().into())];
+    let identity = HostIdentity {
+        release: Some("6.12.1-test".parse().unwrap()),
+        machine: std::env::consts::ARCH.parse().unwrap(),
+        version: None,
+        uname_a: None,
+        node: String::new(),
+    };
+    let current = CurrentGeneration::open(&HostRoot::open(&directory).unwrap()).unwrap();
+    let choice = StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &parameters };
+    Service::new(&host, &identity, current.as_ref()).start(&choice, None, &|_| ()).unwrap();
+}
+
+#[test]
+fn status_tells_what_is_installed_and_what_runs() {
+    let world = TestWorld::new();
+    let fake = FakeHost::create(&world.path("host")).unwrap();
+    assert_snapshot!(world.run("status --root host"), @"");
+    world.bundle("fleet.stapb", &fleet(1));
+    assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
+    assert_eq!(world.run("install --root host fleet.stapb").exit, Some(0));
+    assert_snapshot!(world.run("status --root host"), @"");
+    start(&world);
+    assert_snapshot!(world.run("status --root host"), @"");
+    fake.remove_module("latency").unwrap();
+    assert_snapshot!(world.run("status --root host latency"), @"");
+    fake.remove_module("counter").unwrap();
+    fake.insert_module("counter", false).unwrap();
+    assert_snapshot!(world.talk("
+        status --root host counter
+        status --root host nobody
+    "), @"");
+}
+
+#[test]
+fn status_refuses_a_bundle_that_is_not_believed_any_more() {
+    let world = TestWorld::new();
+    FakeHost::create(&world.path("host")).unwrap();
+    world.bundle("fleet.stapb", &fleet(1));
+    assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
+    assert_eq!(world.run("install --root host fleet.stapb").exit, Some(0));
+    let id = world.farm.public().id().short();
+    assert_eq!(world.run(&format!("trust remove --root host {id}")).exit, Some(0));
+    assert_snapshot!(world.run("status --root host"), @"");
+    fs::remove_file(world.path("host/proc/modules")).unwrap();
+    let said = world.run("status --root host");
+    assert!(said.stderr.is_empty() || said.stderr.contains("/proc/modules"), "{said}");
+}

@@ -1,0 +1,23 @@
+#!/bin/bash
+# Names the Debian packages that building and testing need, and installs those that are missing.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+
+# gcc and libc6-dev: what Rust itself needs to link, static programs too. systemd: reads our unit in a test. zstd: the
+# emergency recipe.
+wanted="gcc libc6-dev systemd zstd $(bash "$here/lab/lab.sh" packages | tr '\n' ' ')"
+missing=
+for package in $wanted; do
+    status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+echo "needed:  $wanted"
+echo "missing:$missing"
+if [ "$(id -u)" != 0 ]; then
+    echo "error: not root, so they can't be installed; as root: apt-get install --no-install-recommends$missing" >&2
+    exit 1
+fi
+apt-get update
+# shellcheck disable=SC2086 # a list of words
+DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing

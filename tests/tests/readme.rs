@@ -1,0 +1,67 @@
+//! The commands of README.md run as they are printed there.
+#![cfg(feature = "lab")]
+#![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use child::{Cancel, ChildCommand, Limits};
+use end_to_end::lab::{Lab, repository};
+use end_to_end::programs;
+use end_to_end::scratch::Farm;
+use end_to_end::vm::{self, HostFiles};
+
+/// The commands of the code block after the marker `<!-- NAME -->`.
+fn block(name: &str) -> Vec<String> {
+    let text = fs::read_to_string(repository().join("README.md")).unwrap();
+    let (_, after) = text.split_once(&format!("<!-- {name} -->\n```sh\n")).unwrap();
+    let (commands, _) = after.split_once("\n```").unwrap();
+    commands.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_readme_runs_as_printed() {
+    let lab = Lab::open().unwrap();
+    let farm = Farm::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme")).unwrap();
+    let release = lab.bootable("testing").unwrap();
+    let program = programs::farm().unwrap();
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    // `build` keeps its results below the cache directory; the one that all tests share is already warm.
+    let cache = Farm::cache(&lab).unwrap();
+    for command in block("farm") {
+        let allowed: &[i32] = if command.contains(" build ") { &[20] } else { &[0] };
+        let finished = ChildCommand::new("sh")
+            .args(["-c", &command])
+            .current_dir(farm.directory())
+            .env("PATH", &path)
+            .env("HOME", farm.directory())
+            .env("XDG_CACHE_HOME", cache.parent().unwrap())
+            .env("REL", &release.release)
+            .env("LAB", lab.root())
+            .run(&Limits::within(Duration::from_secs(1500)), &Cancel::new())
+            .unwrap();
+        let ended = matches!(finished.status, child::Ended::Code(code) if allowed.contains(&code));
+        assert!(
+            ended,
+            "{command}: {:?}\n{}{}",
+            finished.status,
+            finished.stdout.text(),
+            finished.stderr.text()
+        );
+    }
+
+    let files = HostFiles::new(release, &programs::host().unwrap()).unwrap();
+    for name in ["scripts.stapb", "farm.pub"] {
+        files.copy(&farm.path(name), &format!("media/{name}"), 0o644).unwrap();
+    }
+    let commands: Vec<String> =
+        block("host").iter().map(|command| format!("cd /media && {command}")).collect();
+    let scenario: Vec<&str> = commands.iter().map(String::as_str).collect();
+    let transcript = vm::run(&lab, release, &files, &scenario, &mut |_| {}).unwrap();
+    for step in &transcript.steps {
+        assert_eq!(step.code, 0, "{}\n{}", step.command, step.output);
+    }
+    let status = &transcript.steps[3].output;
+    assert!(status.contains("running"), "{status}");
+}

@@ -1,0 +1,25 @@
+#!/bin/bash
+# Runs every tier of tests and prints the minutes of each. Stops at the first that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+summary=
+tier() {
+    local name=$1 begun=$SECONDS
+    shift
+    echo "=== $name: $*"
+    "$@"
+    local took=$((SECONDS - begun))
+    summary="$summary$(printf '%3d min %02d s  %s' $((took / 60)) $((took % 60)) "$name")"$'\n'
+}
+
+tier 'packages' make --no-print-directory packages
+tier 'format and lints' make --no-print-directory check
+tier 'unit tests and command line' make --no-print-directory quick
+tier 'programs' make --no-print-directory farm host
+tier 'lab' make --no-print-directory lab
+tier 'real stap, real kernels in a virtual machine' make --no-print-directory lab-tests
+
+echo
+echo "all tiers passed:"
+printf '%s' "$summary"
