@@ -10,7 +10,7 @@ pub const MAX_SIGNATURES: usize = 16;
 pub const MAX_ROOTS: u64 = 1 << 20;
 /// Most bytes of `manifest.json`: 300 kernels x 50 scripts take less than 1 MiB.
 pub const MAX_MANIFEST: u64 = 4 << 20;
-/// Deepest nesting of JSON; the manifest itself needs five.
+/// Deepest value in a JSON document, the outer object being 1; the manifest itself needs six.
 pub const MAX_JSON_DEPTH: usize = 8;
 /// Most bytes of any member: what the 11 octal digits of a ustar size field hold.
 pub const MAX_MEMBER: u64 = (1 << 33) - 1;
@@ -18,6 +18,8 @@ pub const MAX_MEMBER: u64 = (1 << 33) - 1;
 pub const MAX_PLAIN_FRAME: u64 = 32 << 20;
 /// Most bytes of a reference and a frame that uses it, together: both are in memory while it is decoded.
 pub const MAX_REFERENCE_AND_FRAME: u64 = 1 << 26;
+/// Most plain bytes of all references that are in memory at once: four of the largest size.
+pub const MAX_LIVE_REFERENCES: u64 = 1 << 27;
 /// Largest zstd window, as a power of two; what `zstd -d --long=27` takes.
 pub const MAX_WINDOW_LOG: u32 = 27;
 /// Most frames in a bundle: what the four digits of a member's name hold.

@@ -5,16 +5,21 @@
 
 use std::collections::BTreeSet;
 
-use crate::container::FORMAT;
+use serde::{Deserialize, Serialize};
+
+use crate::container::{FORMAT, HEADER_NAME, MANIFEST_NAME, ROOTS_NAME, SIGNATURES_NAME};
 use crate::error::BundleError;
 use crate::limits::{
-    MAX_EXTRAS, MAX_FRAMES, MAX_MEMBER, MAX_PLAIN_FRAME, MAX_REFERENCE_AND_FRAME, MAX_REFERENCE_DEPTH,
-    MAX_ROOTS, MAX_SCRIPTS, MAX_TEXT, max_compressed,
+    MAX_EXTRAS, MAX_FRAMES, MAX_LIVE_REFERENCES, MAX_MEMBER, MAX_PLAIN_FRAME, MAX_REFERENCE_AND_FRAME,
+    MAX_REFERENCE_DEPTH, MAX_ROOTS, MAX_SCRIPTS, MAX_TEXT, max_compressed,
 };
-use crate::manifest::{Frame, Kernel, Manifest, ScriptRecord};
+use crate::manifest::{Frame, FrameOf, Kernel, Manifest, ScriptRecord};
 
 /// Minor version of the format that this reader knows.
 const READER_MINOR: u32 = 0;
+
+/// What an extra may not be called: the fixed members, and the directory of the frames.
+const RESERVED_NAMES: [&str; 5] = [HEADER_NAME, SIGNATURES_NAME, ROOTS_NAME, MANIFEST_NAME, "kernels"];
 
 macro_rules! must {
     ($holds:expr, $($problem:tt)+) => {
@@ -24,16 +29,33 @@ macro_rules! must {
     };
 }
 
+/// The fields that say whether this reader may read the others. Their shape never changes in format 1;
+/// that of the others may, under a new minor version or a critical entry.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Preface {
+    format: u32,
+    minimum_reader: u32,
+    critical: Vec<String>,
+}
+
+impl Preface {
+    pub(crate) fn check(&self) -> Result<(), BundleError> {
+        must!(self.format == FORMAT, "format is {}, expected {FORMAT}", self.format);
+        if self.minimum_reader > READER_MINOR {
+            return Err(BundleError::Critical { what: format!("format 1.{}", self.minimum_reader) });
+        }
+        match self.critical.first() {
+            Some(what) => Err(BundleError::Critical { what: printable(what) }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Checks all of it.
 pub(crate) fn check(manifest: &Manifest) -> Result<(), BundleError> {
-    if manifest.minimum_reader > READER_MINOR {
-        return Err(BundleError::Critical { what: format!("format 1.{}", manifest.minimum_reader) });
-    }
-    if let Some(what) = manifest.critical.first() {
-        return Err(BundleError::Critical { what: printable(what) });
-    }
-    must!(manifest.format == FORMAT, "format is {}, expected {FORMAT}", manifest.format);
-    must!(manifest.roots.size <= MAX_ROOTS, "roots has {} bytes, limit {MAX_ROOTS}", manifest.roots.size);
+    let Manifest { format, minimum_reader, critical, .. } = manifest;
+    Preface { format: *format, minimum_reader: *minimum_reader, critical: critical.clone() }.check()?;
+    check_roots(manifest)?;
     check_extras(manifest)?;
     must!(!manifest.toolchains.is_empty(), "no toolchain");
     for toolchain in &manifest.toolchains {
@@ -50,18 +72,31 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), BundleError> {
     Ok(())
 }
 
+fn check_roots(manifest: &Manifest) -> Result<(), BundleError> {
+    let roots = &manifest.roots;
+    must!(roots.size <= MAX_ROOTS, "roots has {} bytes, limit {MAX_ROOTS}", roots.size);
+    let versions_fit = if roots.size == 0 {
+        (roots.first, roots.last) == (0, 0)
+    } else {
+        (1..=roots.last).contains(&roots.first)
+    };
+    must!(versions_fit, "roots {} to {} have {} bytes", roots.first, roots.last, roots.size);
+    Ok(())
+}
+
 fn check_extras(manifest: &Manifest) -> Result<(), BundleError> {
     must!(manifest.extras.len() <= MAX_EXTRAS, "{} extras, limit {MAX_EXTRAS}", manifest.extras.len());
     let mut names = BTreeSet::new();
     for extra in &manifest.extras {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        let good = !extra.name.is_empty()
-            && extra.name.len() <= 64
+        // Where case is ignored, and where a leading `-` is an option, tar must still unpack a bundle.
+        let folded = extra.name.to_ascii_lowercase();
+        let good = extra.name.len() <= 64
             && extra.name.bytes().all(plain)
-            && !extra.name.starts_with('.')
-            && !["stap-bundle", "signatures", "roots", "manifest.json"].contains(&extra.name.as_str());
+            && extra.name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+            && !RESERVED_NAMES.contains(&folded.as_str());
         must!(good, "`{}` is no name for an extra", printable(&extra.name));
-        must!(names.insert(&extra.name), "extra `{}` stands twice", extra.name);
+        must!(names.insert(folded), "extra `{}` stands twice", extra.name);
         must!(extra.size <= MAX_MEMBER, "extra `{}` has {} bytes", extra.name, extra.size);
     }
     Ok(())
@@ -82,6 +117,28 @@ fn check_scripts(manifest: &Manifest) -> Result<(), BundleError> {
             script.name
         );
         check_script(manifest, script)?;
+    }
+    check_requirements(manifest)
+}
+
+/// No script requires itself by way of others: such a set could never be started.
+fn check_requirements(manifest: &Manifest) -> Result<(), BundleError> {
+    let mut started = BTreeSet::new();
+    let mut waiting: Vec<&ScriptRecord> = manifest.scripts.iter().collect();
+    while !waiting.is_empty() {
+        let before = waiting.len();
+        waiting.retain(|script| {
+            let ready = script.requires.iter().all(|required| started.contains(required));
+            if ready {
+                started.insert(&script.name);
+            }
+            !ready
+        });
+        must!(
+            waiting.len() < before,
+            "the requirements of script `{}` form a cycle",
+            waiting.first().map_or("", |script| script.name.as_str())
+        );
     }
     Ok(())
 }
@@ -183,6 +240,31 @@ fn check_frames(manifest: &Manifest) -> Result<(), BundleError> {
             "frame {index} has a chain of more than {MAX_REFERENCE_DEPTH} references"
         );
     }
+    check_live_references(&frames)
+}
+
+/// A reader in one pass keeps a reference until its last use; all that it keeps at once has a limit.
+fn check_live_references(frames: &[FrameOf<'_>]) -> Result<(), BundleError> {
+    let mut last_use = vec![0; frames.len()];
+    for of in frames {
+        if let Some(last) = of.frame.reference.and_then(|reference| last_use.get_mut(reference)) {
+            *last = of.frame.index;
+        }
+    }
+    // What is let go after each frame.
+    let mut dropped = vec![0; frames.len()];
+    let mut live = 0;
+    for (of, last) in frames.iter().zip(last_use) {
+        let index = of.frame.index;
+        if last > index {
+            live += of.frame.plain_size;
+            if let Some(after) = dropped.get_mut(last) {
+                *after += of.frame.plain_size;
+            }
+        }
+        live -= dropped.get(index).copied().unwrap_or(0);
+        must!(live <= MAX_LIVE_REFERENCES, "{live} bytes of references are in use after frame {index}");
+    }
     Ok(())
 }
 
@@ -192,7 +274,7 @@ fn ascending<T, K: Ord>(list: &[T], key: impl Fn(&T) -> &K) -> bool {
 }
 
 /// Printable ASCII, not over long: what may reach a terminal.
-fn is_text(text: &str) -> bool {
+pub(crate) fn is_text(text: &str) -> bool {
     text.len() <= MAX_TEXT && text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 

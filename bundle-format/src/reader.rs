@@ -43,7 +43,10 @@ impl<S: Source> RawBundle<S> {
     pub fn read(source: S) -> Result<Self, BundleError> {
         let mut reader = MemberReader::new(source);
         // Anything that isn't a bundle fails here, in its first block, with words for that.
-        let not_a_bundle = |_| BundleError::Container(ContainerError::NotABundle);
+        let not_a_bundle = |error| match error {
+            BundleError::Io { .. } => error,
+            _ => BundleError::Container(ContainerError::NotABundle),
+        };
         reader.header(HEADER_NAME, BLOCK as u64).map_err(not_a_bundle)?;
         let kind = read_header_block(&reader.block(HEADER_NAME)?)?;
         let signatures = reader.member(SIGNATURES_NAME, SIGNATURES_LEN as u64)?;
@@ -102,8 +105,10 @@ impl<S: Source> RawBundle<S> {
     }
 
     fn parse_manifest(&self) -> Result<Manifest, BundleError> {
-        let manifest: Manifest = strict_json::parse(&self.manifest)
-            .map_err(|source| BundleError::Json { document: MANIFEST_NAME, source })?;
+        let unreadable = |source| BundleError::Json { document: MANIFEST_NAME, source };
+        // First, because what it forbids to read may have another shape.
+        strict_json::parse::<manifest_check::Preface>(&self.manifest).map_err(unreadable)?.check()?;
+        let manifest: Manifest = strict_json::parse(&self.manifest).map_err(unreadable)?;
         manifest_check::check(&manifest)?;
         let found = Digest::of(&self.roots);
         if manifest.roots.sha256 != found || manifest.roots.size != self.roots.len() as u64 {
@@ -282,7 +287,7 @@ impl<'a> Pass<'a> {
                 reader.skip(BLOCK as u64 + of.frame.size)?;
             }
         }
-        Ok(())
+        reader.end(0)
     }
 
     /// Which frame a header belongs to: the next one, or a later one if some are absent.

@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::error::{BundleError, ContainerError};
 use crate::kernel_id::KernelId;
 use crate::limits::{BLOCK, END_MARK, MAX_PLAIN_FRAME};
+use crate::manifest_check::is_text;
 use crate::names::ScriptName;
 use crate::strict_json;
 
@@ -180,6 +181,12 @@ pub fn read_set(raw: &[u8], sha256: &Digest) -> Result<SetDocument, BundleError>
     let sorted = document.modules.windows(2).all(|pair| matches!(pair, [a, b] if a.name < b.name));
     if !sorted || document.modules.is_empty() {
         let problem = "its modules are not sorted by name, or there is none".to_owned();
+        return Err(BundleError::Set { frame: SET_NAME.to_owned(), problem });
+    }
+    let mut texts =
+        document.modules.iter().flat_map(|module| [&module.srcversion, &module.build_id]).flatten();
+    if !texts.all(|text| is_text(text)) {
+        let problem = "a srcversion or build id is not printable".to_owned();
         return Err(BundleError::Set { frame: SET_NAME.to_owned(), problem });
     }
     Ok(document)

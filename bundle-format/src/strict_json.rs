@@ -1,10 +1,12 @@
 //! Strict JSON: what two parsers could read differently is refused (`docs/bundle-spec.md`, "JSON").
 //!
 //! UTF-8 without BOM, one object that begins with the first byte and ends with the last, no repeated
-//! key at any depth, depth limited, integers from 0 to 2^63-1 without sign, fraction or exponent.
+//! key at any depth, depth limited, integers from 0 to 2^63-1 without sign, fraction or exponent, no
+//! null. A known field has one spelling: an object never stands as a list of its values.
 
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -19,21 +21,40 @@ pub enum JsonError {
     /// A rule of strict JSON is broken, or a field is missing or of another type.
     #[error("not a valid document")]
     Invalid(#[source] serde_json::Error),
+    /// A known field has a value that only this crate's parser would take for the right one.
+    #[error("a field is spelled in another way than format 1 has it")]
+    Spelling,
 }
 
 /// Reads `bytes` as one strict JSON object of type `T`.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
+pub(crate) fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, JsonError> {
     if bytes.first() != Some(&b'{') || bytes.last() != Some(&b'}') {
         return Err(JsonError::NotOneObject);
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: 1 }.deserialize(&mut reader).map_err(JsonError::Invalid)?;
     reader.end().map_err(JsonError::Invalid)?;
-    serde_json::from_value(value).map_err(JsonError::Invalid)
+    let document = T::deserialize(&value).map_err(JsonError::Invalid)?;
+    // serde also takes a list of values for an object, and `{"full":null}` for "full".
+    let written = serde_json::to_value(&document).map_err(JsonError::Invalid)?;
+    if agrees(&value, &written) { Ok(document) } else { Err(JsonError::Spelling) }
+}
+
+/// Whether `read` says all that `written` says, in the same shape; it may have unknown fields too.
+fn agrees(read: &Value, written: &Value) -> bool {
+    match (read, written) {
+        (Value::Object(read), Value::Object(written)) => {
+            written.iter().all(|(key, value)| read.get(key).is_some_and(|read| agrees(read, value)))
+        }
+        (Value::Array(read), Value::Array(written)) => {
+            read.len() == written.len() && read.iter().zip(written).all(|(a, b)| agrees(a, b))
+        }
+        _ => read == written,
+    }
 }
 
 /// Writes `document` compactly; the bytes are what gets signed.
-pub(crate) fn write<T: serde::Serialize>(document: &T) -> Result<Vec<u8>, JsonError> {
+pub(crate) fn write<T: Serialize>(document: &T) -> Result<Vec<u8>, JsonError> {
     serde_json::to_vec(document).map_err(JsonError::Invalid)
 }
 
@@ -43,11 +64,8 @@ struct Strict {
 }
 
 impl Strict {
-    fn deeper<E: serde::de::Error>(&self) -> Result<Self, E> {
-        if self.depth >= MAX_JSON_DEPTH {
-            return Err(E::custom(format_args!("nested deeper than {MAX_JSON_DEPTH}")));
-        }
-        Ok(Self { depth: self.depth + 1 })
+    const fn deeper(&self) -> Self {
+        Self { depth: self.depth + 1 }
     }
 }
 
@@ -55,6 +73,10 @@ impl<'de> DeserializeSeed<'de> for Strict {
     type Value = Value;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        // Here, and not where a list or object begins, so that an empty one counts as any value does.
+        if self.depth > MAX_JSON_DEPTH {
+            return Err(D::Error::custom(format_args!("nested deeper than {MAX_JSON_DEPTH}")));
+        }
         reader.deserialize_any(self)
     }
 }
@@ -63,15 +85,11 @@ impl<'de> Visitor<'de> for Strict {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string, a boolean, null, an integer from 0 to 2^63-1, a list or an object")
+        f.write_str("a string, a boolean, an integer from 0 to 2^63-1, a list or an object")
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
         Ok(Value::Bool(value))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
@@ -88,7 +106,7 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
         loop {
-            match list.next_element_seed(self.deeper()?)? {
+            match list.next_element_seed(self.deeper())? {
                 Some(value) => values.push(value),
                 None => return Ok(Value::Array(values)),
             }
@@ -98,7 +116,7 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
         let mut values = Map::new();
         while let Some(key) = object.next_key::<String>()? {
-            let value = object.next_value_seed(self.deeper()?)?;
+            let value = object.next_value_seed(self.deeper())?;
             if values.contains_key(&key) {
                 return Err(A::Error::custom(format_args!("key `{}` stands twice", key.escape_debug())));
             }
@@ -118,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_plain_object_is_read() {
-        assert!(!refused(r#"{"a":[1,{"b":null}],"c":"d","e":true,"f":9223372036854775807}"#));
+        assert!(!refused(r#"{"a":[1,{"b":[]}],"c":"d","e":true,"f":9223372036854775807}"#));
     }
 
     #[test]
@@ -132,6 +150,7 @@ mod tests {
             r#"{"a":-0}"#,
             r#"{"a":9223372036854775808}"#,
             r#"{"a":01}"#,
+            r#"{"a":null}"#,
             " {}",
             "{}\n",
             "{}{}",
@@ -152,6 +171,41 @@ mod tests {
         assert!(!refused(&nested(MAX_JSON_DEPTH - 1)));
         assert!(refused(&nested(MAX_JSON_DEPTH)));
         assert!(refused(&nested(100_000)));
+    }
+
+    #[test]
+    fn an_empty_list_counts_like_an_empty_object() {
+        for empty in ["{}", "[]", "1", "\"\""] {
+            let nested = |n: usize| format!("{}{empty}{}", "{\"a\":".repeat(n), "}".repeat(n));
+            assert!(!refused(&nested(MAX_JSON_DEPTH - 1)), "{empty}");
+            assert!(refused(&nested(MAX_JSON_DEPTH)), "{empty}");
+        }
+    }
+
+    #[test]
+    fn an_object_spelled_as_a_list_is_refused() {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Outer {
+            inner: Inner,
+            kind: crate::container::BundleKind,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            maybe: Option<u64>,
+        }
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Inner {
+            a: u64,
+            b: Vec<u64>,
+        }
+        let read = |text: &str| parse::<Outer>(text.as_bytes());
+        assert!(read(r#"{"inner":{"b":[2],"new":{"x":1},"a":1},"kind":"full","more":[]}"#).is_ok());
+        assert!(read(r#"{"inner":{"b":[2],"a":1},"kind":"full","maybe":3}"#).is_ok());
+        for text in [
+            r#"{"inner":[1,[2]],"kind":"full"}"#,
+            r#"{"inner":{"b":[2],"a":1},"kind":{"full":null}}"#,
+            r#"{"inner":{"b":[2],"a":1},"kind":"full","maybe":null}"#,
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -12,10 +12,10 @@ use installer::{
 };
 use script_config::{GlobalParameters, has_errors};
 
-use crate::arguments::Global;
 use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::ui::Ui;
 
 /// Opens the root that `--root` names, or the real one.
@@ -160,8 +160,9 @@ pub(crate) fn trust_failure(error: &TrustError) -> Failure {
         TrustError::Unknown { .. } | TrustError::Ambiguous { .. } => {
             Failure::of(Exit::Failed, error).hint("`stap-bundle trust list` shows the pinned keys")
         }
-        TrustError::Unprotected(_) => Failure::of(Exit::Trust, error)
-            .hint("whoever can write there could pin a key: give it to root and take the others' right to write"),
+        TrustError::Unprotected(_) => Failure::of(Exit::Trust, error).hint(
+            "whoever can write there could pin a key: give it to root and take the others' right to write",
+        ),
         _ => Failure::of(Exit::Trust, error),
     }
 }

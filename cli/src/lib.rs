@@ -8,6 +8,7 @@ mod commands;
 mod config_files;
 mod exit;
 mod failure;
+mod global;
 #[cfg(feature = "host")]
 mod host;
 mod trust_options;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use bundle_format::{PublicKey, RawBundle, TrustedKeys, VerifiedBundle};
 use clap::Args;
 
-use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 
 /// A key file is less than 200 bytes; a larger one is something else.
 const MAX_KEY_FILE: u64 = 16 << 10;

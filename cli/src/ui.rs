@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use crate::arguments::{Global, When};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::{Global, When};
 
 /// The two streams and how to use them.
 #[derive(Debug)]

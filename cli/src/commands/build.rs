@@ -18,11 +18,11 @@ use serde_json::json;
 use signing::SigningKey;
 use tempfile::NamedTempFile;
 
-use crate::arguments::Global;
 use crate::commands::key::signing_key;
 use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 

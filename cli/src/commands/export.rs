@@ -11,10 +11,10 @@ use script_config::write_assignment;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::arguments::Global;
 use crate::commands::extract::{opts_text, select_kernels};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::trust_options::{TrustOptions, open_verified};
 use crate::ui::Ui;
 use crate::words::bytes;

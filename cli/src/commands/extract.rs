@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use bundle_format::{Extent, Kernel, KernelId, KernelRelease, Manifest, SET_NAME, ScriptRecord, VerifiedSet};
 use serde_json::json;
 
-use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::trust_options::{TrustOptions, open_verified};
 use crate::ui::Ui;
 use crate::words::count;

@@ -6,9 +6,9 @@ use bundle_format::{BundleId, Kernel, KeyId, Manifest};
 use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
-use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::trust_options::{TrustOptions, open_raw};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count, date};

@@ -8,9 +8,9 @@ use bundle_format::KernelRelease;
 use installer::{InstallError, InstallEvent, InstallOptions, InstallOutcome, InstallReport, KernelChoice};
 use serde_json::json;
 
-use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::host;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};

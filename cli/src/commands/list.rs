@@ -3,10 +3,10 @@
 use installer::{BundleSummary, GenerationSummary, list_generations};
 use serde_json::json;
 
-use crate::arguments::Global;
 use crate::commands::inspect::plain_table;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::host;
 use crate::ui::Ui;
 use crate::words::date;

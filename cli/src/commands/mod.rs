@@ -29,9 +29,9 @@ mod verify;
 
 use clap::Subcommand;
 
-use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::ui::Ui;
 
 /// What to do.

@@ -3,9 +3,9 @@
 use installer::RollbackError;
 use serde_json::json;
 
-use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::host;
 use crate::ui::{Mark, Ui};
 

@@ -7,9 +7,9 @@ use installer::{CurrentGeneration, HostIdentity};
 use script_config::{GlobalParameters, ScriptName};
 use service::{Host, Reason, Service, ServiceError, ServiceEvent, StartChoice};
 
-use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::host;
 use crate::ui::Ui;
 

@@ -6,10 +6,10 @@ use script_config::ScriptName;
 use serde_json::json;
 use service::{Reason, Refusal, StartOutcome, StartPlan, StartReport};
 
-use crate::arguments::Global;
 use crate::commands::service::{Selection, explain, sentence, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::host;
 use crate::ui::{Mark, Ui};
 use crate::words::count;

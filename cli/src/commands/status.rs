@@ -2,11 +2,11 @@
 
 use service::{RecorderMode, ScriptState, ScriptStatus, StatusReport};
 
-use crate::arguments::Global;
 use crate::commands::inspect::plain_table;
 use crate::commands::service::{Selection, explain, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, date};
 

@@ -4,10 +4,10 @@ use std::sync::Mutex;
 
 use service::{StopOutcome, StopReport};
 
-use crate::arguments::Global;
 use crate::commands::service::{Selection, sentence, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::host;
 use crate::ui::{Mark, Ui};
 use crate::words::count;

@@ -6,9 +6,9 @@ use clap::Subcommand;
 use installer::PinChange;
 use serde_json::json;
 
-use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::host::{open_root, open_trust, trust_failure};
 use crate::trust_options::read_public_key;
 use crate::ui::Ui;

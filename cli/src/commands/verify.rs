@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use bundle_format::Extent;
 use serde_json::json;
 
-use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::trust_options::{TrustOptions, open_verified};
 use crate::ui::{Mark, Ui};
 use crate::words::{count, date};

@@ -6,7 +6,83 @@ use crate::world::TestWorld;
 
 #[test]
 fn help_lists_the_commands_and_the_exit_codes() {
-    assert_snapshot!(TestWorld::new().run("--help"), @"");
+    assert_snapshot!(TestWorld::new().run("--help"), @r#"
+    $ stap-bundle --help
+    Build signed bundles of SystemTap modules on a build farm; install and start them on hosts that have
+    no compiler, no debuginfo and no network.
+
+    On the farm: key generate, build, inspect.
+    On the host: trust add, install, start, status, stop.
+
+    Usage: stap-bundle [OPTIONS] <COMMAND>
+
+    Commands:
+      key          Make and show the farm's signing keys
+      build        Compile scripts for kernel releases and write one signed bundle
+      inspect      Show what is in a bundle
+      verify       Verify signatures and every byte of a bundle
+      export       Write stap-scripts-RELEASE.tar.gz packages for hosts that run the initscript alone
+      extract      Unpack a bundle's modules into DIR/RELEASE/
+      trust        Pin the keys of the farms that this host believes
+      install      Verify a bundle and make it this host's current generation, in one step
+      list         List the generations on this host and what is in them
+      start        Start scripts from the current generation
+      status       Show which scripts run, from which bundle and for which kernel
+      stop         Stop scripts, those that require others first
+      rollback     Make an earlier generation current again
+      completions  Write a completion script for a shell to standard output
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Global options:
+          --root <DIR>
+              Take every path of the host relative to DIR; nothing outside it is touched
+
+          --json
+              Write the result as JSON
+
+      -q, --quiet
+              Say nothing but results, warnings and errors
+
+      -v, --verbose
+              Say more
+
+          --color <WHEN>
+              When to use colours
+
+              Possible values:
+              - auto:   On a terminal, unless `NO_COLOR` is set
+              - always: Always
+              - never:  Never
+
+              [default: auto]
+
+    Exit codes:
+       0  done
+       1  failed
+       2  wrong usage
+       3  status: no script runs
+       4  status: a module of a script's name is loaded but isn't ours
+       6  the scripts' requirements can't be put in order
+      10  refused: signature, trust or revocation
+      11  refused: malformed or over a limit
+      12  refused: doesn't fit this host
+      13  refused: older than what is installed, expired or equivocating
+      14  no space, or an I/O error
+      15  another stap-bundle holds the lock
+      16  a conflict between bundles, or a foreign file
+      17  a base, part or frame is missing
+      20  the bundle is written, with red cells
+      21  no bundle was written
+      30  this program was built without that part, or doesn't have it yet
+    [exit 0]
+    "#);
 }
 
 #[test]
@@ -22,7 +98,48 @@ fn short_help_fits_a_screen() {
 
 #[test]
 fn build_help_names_each_default() {
-    assert_snapshot!(TestWorld::new().run("build -h"), @"");
+    assert_snapshot!(TestWorld::new().run("build -h"), @r#"
+    $ stap-bundle build -h
+    Compile scripts for kernel releases and write one signed bundle
+
+    Usage: stap-bundle build [OPTIONS] --release <REL> [SCRIPT]...
+
+    Arguments:
+      [SCRIPT]...  Scripts by name, or paths of `.stp` files; without any, every script of the script
+                   directory
+
+    Options:
+      -r, --release <REL>      A kernel release to compile for; may be given several times
+          --sysroot <DIR>      A root directory with `stap`, a compiler and build trees in its
+                               /lib/modules; may be given several times [default: /]
+      -c, --config <CONFIG>    The initscript's global configuration file [default:
+                               /etc/systemtap/config]
+          --key <NAME.key>     The private key to sign with [default: ~/.config/stap-bundle/default.key]
+                               [env: STAP_BUNDLE_KEY=]
+          --name <NAME>        The bundle's name [default: stap-scripts]
+          --version <VERSION>  The bundle's version [default: the time of the newest input, as
+                               YYYY.MMDD.HHMM]
+      -o, --output <FILE>      The file to write [default: NAME-VERSION.stapb]
+      -j, --jobs <N>           How many compiles run side by side [default: one per core]
+          --time-limit <SEC>   Time limit of one compile, in seconds [default: 300]
+          --cache <DIR>        Where results are kept, so that nothing is compiled twice [default:
+                               ~/.cache/stap-bundle]
+          --dry-run            Show what would be compiled, and stop
+          --report <FILE>      Also write the table of all cells as JSON to FILE
+      -h, --help               Print help (see more with '--help')
+
+    Global options:
+          --root <DIR>    Take every path of the host relative to DIR; nothing outside it is touched
+          --json          Write the result as JSON
+      -q, --quiet         Say nothing but results, warnings and errors
+      -v, --verbose       Say more
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
+
+    Example:
+      stap-bundle key generate
+      stap-bundle build -r "$(uname -r)" -o scripts.stapb
+    [exit 0]
+    "#);
 }
 
 #[test]
@@ -30,8 +147,11 @@ fn every_command_explains_itself() {
     let world = TestWorld::new();
     let help = world.run("-h").stdout;
     let (_, list) = help.split_once("Commands:\n").unwrap();
-    let commands: Vec<&str> =
-        list.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next()).collect();
+    let commands: Vec<&str> = list
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
     assert!(commands.len() > 10, "{commands:?}");
     for command in commands {
         let said = world.run(&format!("{command} --help"));
@@ -46,7 +166,20 @@ fn words_that_are_no_command() {
         isntall fleet.stapb
         gc
         restart counter
-    "), @"");
+    "), @r#"
+$ stap-bundle isntall fleet.stapb
+2> error: `isntall` is no command
+2> hint: `stap-bundle --help` lists the commands
+[exit 2]
+$ stap-bundle gc
+2> error: `gc` (remove old generations) is not in this version yet
+2> hint: nothing was done; `stap-bundle --help` lists what is there
+[exit 30]
+$ stap-bundle restart counter
+2> error: `restart` (stop and start) is not in this version yet
+2> hint: nothing was done; `stap-bundle --help` lists what is there
+[exit 30]
+"#);
 }
 
 #[test]
@@ -60,7 +193,65 @@ fn broken_arguments_are_usage_errors() {
         list --colour never
         extract fleet.stapb out --kernel ../etc
         completions tcsh
-    "), @"");
+    "), @r#"
+$ stap-bundle build
+2> error: the following required arguments were not provided:
+2>   --release <REL>
+2>
+2> Usage: stap-bundle build --release <REL> [SCRIPT]...
+2>
+2> For more information, try '--help'.
+[exit 2]
+$ stap-bundle build -r 6.12.1-test --jobs 0
+2> error: invalid value '0' for '--jobs <N>': 0 is not in 1..=65535
+2>
+2> For more information, try '--help'.
+[exit 2]
+$ stap-bundle install --all-kernels --kernel 6.12.1-test fleet.stapb
+2> error: the argument '--all-kernels' cannot be used with '--kernel <REL>'
+2>
+2> Usage: stap-bundle install --all-kernels <FILE>
+2>
+2> For more information, try '--help'.
+[exit 2]
+$ stap-bundle inspect
+2> error: the following required arguments were not provided:
+2>   <FILE>
+2>
+2> Usage: stap-bundle inspect <FILE>
+2>
+2> For more information, try '--help'.
+[exit 2]
+$ stap-bundle -q -v list
+2> error: the argument '--quiet' cannot be used with '--verbose'
+2>
+2> Usage: stap-bundle --quiet <COMMAND>
+2>
+2> For more information, try '--help'.
+[exit 2]
+$ stap-bundle list --colour never
+2> error: unexpected argument '--colour' found
+2>
+2>   tip: a similar argument exists: '--color'
+2>
+2> Usage: stap-bundle list --color <WHEN>
+2>
+2> For more information, try '--help'.
+[exit 2]
+$ stap-bundle extract fleet.stapb out --kernel ../etc
+2> error: invalid value '../etc' for '--kernel <REL>': `../etc` is not a kernel release: expected 1 to 64 letters, digits and `._+~-`, beginning with a letter or digit, without `..`
+2>
+2> For more information, try '--help'.
+[exit 2]
+$ stap-bundle completions tcsh
+2> error: invalid value 'tcsh' for '<SHELL>'
+2>   [possible values: bash, elvish, fish, powershell, zsh]
+2>
+2>   tip: a similar value exists: 'zsh'
+2>
+2> For more information, try '--help'.
+[exit 2]
+"#);
 }
 
 #[test]

@@ -13,7 +13,24 @@ fn a_key_is_made_once() {
         key generate
         key generate
         key generate --out keys/second
-    "), @"");
+    "), @r#"
+    $ stap-bundle key generate
+    private key: $HOME/.config/stap-bundle/default.key  (mode 0600; keep it on the farm)
+    public key:  $HOME/.config/stap-bundle/default.pub
+    key id:      [SHA-256]
+    2> On each host: stap-bundle trust add $HOME/.config/stap-bundle/default.pub
+    [exit 0]
+    $ stap-bundle key generate
+    2> error: $HOME/.config/stap-bundle/default.key exists already; a key is never overwritten
+    2> hint: give another name with --out DIR/NAME, or move the old key away
+    [exit 16]
+    $ stap-bundle key generate --out keys/second
+    private key: keys/second.key  (mode 0600; keep it on the farm)
+    public key:  keys/second.pub
+    key id:      [SHA-256]
+    2> On each host: stap-bundle trust add keys/second.pub
+    [exit 0]
+    "#);
     let mode = world.home(".config/stap-bundle/default.key").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
 }
@@ -31,12 +48,21 @@ fn without_a_home_the_key_must_be_named() {
     let world = TestWorld::new();
     let output = world.command("key generate").env_remove("HOME").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert_snapshot!(String::from_utf8(output.stderr).unwrap(), @"");
+    assert_snapshot!(String::from_utf8(output.stderr).unwrap(), @r#"
+    error: neither XDG_CONFIG_HOME nor HOME is set
+    hint: name the key
+    "#);
 }
 
 #[test]
 fn build_without_a_key_names_the_command_that_makes_one() {
-    assert_snapshot!(TestWorld::new().run("build -r 2.6.26.1"), @"");
+    assert_snapshot!(TestWorld::new().run("build -r 2.6.26.1"), @r#"
+    $ stap-bundle build -r 2.6.26.1
+    2> error: no signing key: there is no $HOME/.config/stap-bundle/default.key
+    2> hint: make one: stap-bundle key generate
+    2> hint: or name one: --key NAME.key, or the variable STAP_BUNDLE_KEY
+    [exit 10]
+    "#);
 }
 
 /// The example of the initscript's README. What else this machine lacks differs from machine to machine.
@@ -46,7 +72,9 @@ fn the_literal_build_of_the_readme_says_what_is_missing() {
     assert_eq!(world.run("key generate").exit, Some(0));
     let said = world.run("build -r 2.6.26.1");
     assert_eq!(said.exit, Some(21), "{said}");
-    for words in ["/lib/modules/2.6.26.1/build", "linux-headers-2.6.26.1", "kernel-devel-2.6.26.1", "--sysroot DIR"] {
+    for words in
+        ["/lib/modules/2.6.26.1/build", "linux-headers-2.6.26.1", "kernel-devel-2.6.26.1", "--sysroot DIR"]
+    {
         assert!(said.stderr.contains(words), "{words}: {said}");
     }
     assert!(said.stdout.is_empty(), "{said}");
@@ -58,14 +86,59 @@ fn all_that_keeps_a_build_from_running_is_told_at_once() {
     world.write("root/etc/hostname", "");
     world.write("config", "SCRIPT_PATH=$PWD/scripts\nCONFIG_PATH=$PWD/conf.d\n");
     assert_eq!(world.run("key generate").exit, Some(0));
-    world.write("empty.conf", format!("SCRIPT_PATH={0}/scripts\nCONFIG_PATH={0}/conf.d\n", world.path("").display()));
+    world.write(
+        "empty.conf",
+        format!("SCRIPT_PATH={0}/scripts\nCONFIG_PATH={0}/conf.d\n", world.path("").display()),
+    );
     assert_snapshot!(world.talk("
         build -r 6.12.1-test --sysroot root -c empty.conf
         build -r 6.12.1-test --sysroot root -c empty.conf --dry-run
         build -r 6.12.1-test --sysroot nowhere -c empty.conf
         build -r 6.12.1-test -c absent.conf
         build -r ../../etc --sysroot root -c empty.conf
-    "), @"");
+    "), @r#"
+    $ stap-bundle build -r 6.12.1-test --sysroot root -c empty.conf
+    2> error: 5 problems keep this from being built
+    2>   because: no script is given
+    2>   because: sysroot $WORLD/work/root has no /usr/bin/stap: the package systemtap would bring it
+    2>   because: sysroot $WORLD/work/root has no directory /mnt, where the work directory of a job is mounted
+    2>   because: no build tree of 6.12.1-test: there is no $WORLD/work/root/lib/modules/6.12.1-test/build (the Debian package linux-headers-6.12.1-test, or Fedora's kernel-devel-6.12.1-test, would bring it)
+    2>   because: the compile sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
+    2> hint: install the headers package in the sysroot, or name another root: --sysroot DIR
+    2> hint: put scripts into SCRIPT_PATH (default /etc/systemtap/script.d), or name `.stp` files
+    [exit 21]
+    $ stap-bundle build -r 6.12.1-test --sysroot root -c empty.conf --dry-run
+    2> error: 5 problems keep this from being built
+    2>   because: no script is given
+    2>   because: sysroot $WORLD/work/root has no /usr/bin/stap: the package systemtap would bring it
+    2>   because: sysroot $WORLD/work/root has no directory /mnt, where the work directory of a job is mounted
+    2>   because: no build tree of 6.12.1-test: there is no $WORLD/work/root/lib/modules/6.12.1-test/build (the Debian package linux-headers-6.12.1-test, or Fedora's kernel-devel-6.12.1-test, would bring it)
+    2>   because: the compile sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
+    2> hint: install the headers package in the sysroot, or name another root: --sysroot DIR
+    2> hint: put scripts into SCRIPT_PATH (default /etc/systemtap/script.d), or name `.stp` files
+    [exit 21]
+    $ stap-bundle build -r 6.12.1-test --sysroot nowhere -c empty.conf
+    2> error: 4 problems keep this from being built
+    2>   because: no script is given
+    2>   because: sysroot nowhere can't be opened: No such file or directory (os error 2)
+    2>   because: no build tree of 6.12.1-test: there is no  (the Debian package linux-headers-6.12.1-test, or Fedora's kernel-devel-6.12.1-test, would bring it)
+    2>   because: the compile sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
+    2> hint: install the headers package in the sysroot, or name another root: --sysroot DIR
+    2> hint: put scripts into SCRIPT_PATH (default /etc/systemtap/script.d), or name `.stp` files
+    [exit 21]
+    $ stap-bundle build -r 6.12.1-test -c absent.conf
+    2> error: absent.conf: No such file or directory (os error 2)
+    [exit 1]
+    $ stap-bundle build -r ../../etc --sysroot root -c empty.conf
+    2> error: 5 problems keep this from being built
+    2>   because: `-r ../../etc`: a path to a build tree isn't supported yet, only a release in a sysroot's /lib/modules
+    2>   because: no script is given
+    2>   because: sysroot $WORLD/work/root has no /usr/bin/stap: the package systemtap would bring it
+    2>   because: sysroot $WORLD/work/root has no directory /mnt, where the work directory of a job is mounted
+    2>   because: the compile sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
+    2> hint: put scripts into SCRIPT_PATH (default /etc/systemtap/script.d), or name `.stp` files
+    [exit 21]
+    "#);
 }
 
 #[test]
@@ -77,7 +150,20 @@ fn a_private_key_that_others_can_read_is_refused() {
         build -r 6.12.1-test --key loose.key
         build -r 6.12.1-test --key absent.key
         build -r 6.12.1-test --key farm.pub
-    "), @"");
+    "), @r#"
+$ stap-bundle build -r 6.12.1-test --key loose.key
+2> error: private key loose.key has mode 0644, expected 0600: others on this machine can read it
+2> hint: chmod 600 loose.key
+[exit 10]
+$ stap-bundle build -r 6.12.1-test --key absent.key
+2> error: absent.key
+2>   because: No such file or directory (os error 2)
+[exit 14]
+$ stap-bundle build -r 6.12.1-test --key farm.pub
+2> error: private key farm.pub has mode 0644, expected 0600: others on this machine can read it
+2> hint: chmod 600 farm.pub
+[exit 10]
+"#);
 }
 
 #[test]
@@ -94,20 +180,39 @@ fn a_source_date_that_is_no_number_is_refused() {
     world.write("config", format!("CONFIG_PATH={0}/conf.d\n", world.path("").display()));
     world.set("SOURCE_DATE_EPOCH", "yesterday");
     assert_eq!(world.run("key generate").exit, Some(0));
-    assert_snapshot!(world.run("build -r 6.12.1-test -c config"), @"");
+    assert_snapshot!(world.run("build -r 6.12.1-test -c config"), @r#"
+$ stap-bundle build -r 6.12.1-test -c config
+2> error: 4 problems keep this from being built
+2>   because: no script is given
+2>   because: sysroot / has no /usr/bin/stap: the package systemtap would bring it
+2>   because: no build tree of 6.12.1-test: there is no /lib/modules/6.12.1-test/build (the Debian package linux-headers-6.12.1-test, or Fedora's kernel-devel-6.12.1-test, would bring it)
+2>   because: the compile sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
+2> hint: install the headers package in the sysroot, or name another root: --sysroot DIR
+2> hint: put scripts into SCRIPT_PATH (default /etc/systemtap/script.d), or name `.stp` files
+[exit 21]
+"#);
 }
 
 #[test]
 fn errors_of_the_configuration_have_a_place_and_an_id() {
     let world = TestWorld::new();
     let here = world.path("").display().to_string();
-    world.write("config", format!("SCRIPT_PATH={here}/scripts\nCONFIG_PATH={here}/conf.d\nPASSALL=perhaps\nrm -rf /tmp/x\n"));
+    world.write(
+        "config",
+        format!("SCRIPT_PATH={here}/scripts\nCONFIG_PATH={here}/conf.d\nPASSALL=perhaps\nrm -rf /tmp/x\n"),
+    );
     world.write("scripts/counter.stp", "probe begin {}\n");
     world.write("scripts/two words.stp", "probe begin {}\n");
     world.write("conf.d/counter.conf", "counter_OPT=\"-o\"\n");
     world.write("conf.d/forgotten", "counter_REQ=\n");
     assert_eq!(world.run("key generate").exit, Some(0));
-    assert_snapshot!(world.run("build -r 6.12.1-test -c config"), @"");
+    assert_snapshot!(world.run("build -r 6.12.1-test -c config"), @r#"
+        $ stap-bundle build -r 6.12.1-test -c config
+        2> error: the configuration has 1 error
+        2>   because: config:4:1: error: command "rm" isn't run: configuration files are read, never executed [config-command]
+        2>   hint: write only NAME=value lines, or evaluate the files on the farm with --eval-config
+        [exit 21]
+        "#);
     world.write("config", format!("SCRIPT_PATH={here}/scripts\nCONFIG_PATH={here}/conf.d\n"));
     assert_snapshot!(world.run("build -r 6.12.1-test -c config"), @"");
 }
@@ -122,7 +227,17 @@ fn scripts_that_are_named_must_be_there() {
         build -r 6.12.1-test -c config counter
         build -r 6.12.1-test -c config ./counter.stp
         build -r 6.12.1-test -c config a-b
-    "), @"");
+    "), @r#"
+$ stap-bundle build -r 6.12.1-test -c config counter
+2> error: $WORLD/work//scripts/counter.stp: No such file or directory (os error 2)
+[exit 21]
+$ stap-bundle build -r 6.12.1-test -c config ./counter.stp
+2> error: ./counter.stp: No such file or directory (os error 2)
+[exit 21]
+$ stap-bundle build -r 6.12.1-test -c config a-b
+2> error: a-b: script name "a-b" contains '-', only letters, digits and _ are allowed
+[exit 2]
+"#);
 }
 
 #[test]

@@ -26,7 +26,42 @@ fn a_bundle_is_installed_once_and_never_an_older_one() {
         install --root host fleet-2.stapb
         install --root host fleet-1.stapb
         list --root host
-    "), @"");
+    "), @r#"
+    $ stap-bundle list --root host
+    2> nothing is installed
+    [exit 0]
+    $ stap-bundle install --root host fleet-1.stapb
+    installed: fleet 1.1 as generation 1
+      6.12.1-test: 2 modules
+    2> verified fleet 1.1, signed by key [FARM-KEY-SHORT]
+    2> staging generation 1 with 1 kernel
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2> switching from nothing to generation 1
+    [exit 0]
+    $ stap-bundle install --root host fleet-1.stapb
+    already installed: fleet 1.1 as generation 1
+      6.12.1-test: 2 modules
+    2> verified fleet 1.1, signed by key [FARM-KEY-SHORT]
+    [exit 0]
+    $ stap-bundle install --root host fleet-2.stapb
+    installed: fleet 1.2 as generation 2
+      6.12.1-test: 2 modules
+    2> verified fleet 1.2, signed by key [FARM-KEY-SHORT]
+    2> staging generation 2 with 1 kernel
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2> switching from generation 1 to generation 2
+    [exit 0]
+    $ stap-bundle install --root host fleet-1.stapb
+    2> verified fleet 1.1, signed by key [FARM-KEY-SHORT]
+    2> error: fleet-1.stapb: bundle fleet 1.1 has serial 1 of epoch 0, older than serial 2 of epoch 0 in generation 2
+    2> hint: to go back to what was installed before: stap-bundle rollback
+    [exit 13]
+    $ stap-bundle list --root host
+     GENERATION   MADE                     BUNDLE     SCRIPTS  KERNELS
+     1            [DATE]  fleet 1.1  2        6.12.1-test
+     2 (current)  [DATE]  fleet 1.2  2        6.12.1-test
+    [exit 0]
+    "#);
     let cached = fs::read_to_string(world.path("host/var/cache/systemtap/6.12.1-test/latency.opts")).unwrap();
     assert_eq!(cached.lines().nth(1), Some("-D FOO=1 --"));
     assert!(world.path("host/var/cache/systemtap/6.12.1-test/counter.ko").is_file());
@@ -40,7 +75,31 @@ fn the_kernels_can_be_chosen() {
         install --root host fleet-1.stapb --all-kernels
         install --root host fleet-2.stapb --kernel 6.13.0-test
         install --root host fleet-2.stapb --kernel 5.10.0-test
-    "), @"");
+    "), @r#"
+    $ stap-bundle install --root host fleet-1.stapb --all-kernels
+    installed: fleet 1.1 as generation 1
+      6.12.1-test: 2 modules
+      6.13.0-test: 1 module, 1 red cell
+    2> verified fleet 1.1, signed by key [FARM-KEY-SHORT]
+    2> staging generation 1 with 2 kernels
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2>   6.13.0-test: 1 module, [SIZE]
+    2> switching from nothing to generation 1
+    [exit 0]
+    $ stap-bundle install --root host fleet-2.stapb --kernel 6.13.0-test
+    installed: fleet 1.2 as generation 2
+      6.13.0-test: 1 module, 1 red cell
+    2> verified fleet 1.2, signed by key [FARM-KEY-SHORT]
+    2> staging generation 2 with 1 kernel
+    2>   6.13.0-test: 1 module, [SIZE]
+    2> switching from generation 1 to generation 2
+    [exit 0]
+    $ stap-bundle install --root host fleet-2.stapb --kernel 5.10.0-test
+    2> verified fleet 1.2, signed by key [FARM-KEY-SHORT]
+    2> error: fleet-2.stapb: bundle fleet is for 6.12.1-test, 6.13.0-test; asked for is 5.10.0-test
+    2> hint: have the farm build for this host's kernel: stap-bundle build -r "$(uname -r)" …
+    [exit 12]
+    "#);
 }
 
 #[test]
@@ -69,7 +128,56 @@ fn a_refused_bundle_changes_nothing() {
         install --root host conflicting.stapb
         install --root host
         install --root nowhere fleet-2.stapb
-    "), @"");
+    "), @r#"
+    $ stap-bundle install --root host stranger.stapb
+    2> error: stranger.stapb: signed by key [STRANGER-KEY-SHORT], none of them trusted here
+    2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
+    [exit 10]
+    $ stap-bundle install --root host other-kernel.stapb
+    2> verified fleet 1.3, signed by key [FARM-KEY-SHORT]
+    2> error: other-kernel.stapb: bundle fleet is for 5.10.0-test; no kernel runs here and has 6.12.1-test
+    2> hint: have the farm build for this host's kernel: stap-bundle build -r "$(uname -r)" …
+    [exit 12]
+    $ stap-bundle install --root host expired.stapb
+    2> verified fleet 1.3, signed by key [FARM-KEY-SHORT]
+    2> error: expired.stapb: bundle fleet 1.3 was to be used before 1700000500, it is 1795304093 (seconds since 1970)
+    2> hint: bring a newer bundle, or correct this host's clock
+    [exit 13]
+    $ stap-bundle install --root host damaged.stapb
+    2> verified fleet 1.3, signed by key [FARM-KEY-SHORT]
+    2> staging generation 2 with 1 kernel
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2> error: damaged.stapb: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
+    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    [exit 11]
+    $ stap-bundle install --root host notes.txt
+    2> error: notes.txt: not a bundle: the file does not begin with a `stap-bundle` member
+    [exit 11]
+    $ stap-bundle install --root host absent.stapb
+    2> error: absent.stapb: No such file or directory (os error 2)
+    [exit 14]
+    $ stap-bundle install --root host equivocating.stapb
+    installed: fleet 1.1 as generation 2
+      6.12.1-test: 2 modules
+    2> verified fleet 1.1, signed by key [FARM-KEY-SHORT]
+    2> staging generation 2 with 1 kernel
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2> switching from generation 1 to generation 2
+    [exit 0]
+    $ stap-bundle install --root host conflicting.stapb
+    2> verified others 1.1, signed by key [FARM-KEY-SHORT]
+    2> error: conflicting.stapb: script counter is in bundle fleet already, and in others
+    2> hint: leave the script out of one of the two bundles
+    [exit 16]
+    $ stap-bundle install --root host
+    2> error: no bundle is given, and this version doesn't look into inbox/ yet
+    2> hint: give the file: stap-bundle install FILE
+    [exit 30]
+    $ stap-bundle install --root nowhere fleet-2.stapb
+    2> error: can't open root directory nowhere
+    2>   because: No such file or directory (os error 2)
+    [exit 14]
+    "#);
     assert_eq!(world.tree(), before);
 }
 
@@ -78,7 +186,12 @@ fn a_host_without_pins_believes_nobody() {
     let world = TestWorld::new();
     world.bundle("fleet.stapb", &fleet(1));
     let before = world.tree();
-    assert_snapshot!(world.run("install --root host fleet.stapb"), @"");
+    assert_snapshot!(world.run("install --root host fleet.stapb"), @r#"
+    $ stap-bundle install --root host fleet.stapb
+    2> error: fleet.stapb: this host trusts no key: /etc/stap-bundle/trust/default is empty
+    2> hint: pin your farm's key: stap-bundle trust add NAME.pub
+    [exit 10]
+    "#);
     assert_eq!(world.tree(), before);
 }
 
@@ -86,17 +199,45 @@ fn a_host_without_pins_believes_nobody() {
 fn a_bundle_comes_through_a_pipe() {
     let world = world();
     let bundle = fleet(1).signed(&world.farm);
-    assert_snapshot!(world.run_with_input("install --root host -", &bundle), @"");
+    assert_snapshot!(world.run_with_input("install --root host -", &bundle), @r#"
+    $ stap-bundle install --root host -
+    installed: fleet 1.1 as generation 1
+      6.12.1-test: 2 modules
+    2> verified fleet 1.1, signed by key [FARM-KEY-SHORT]
+    2> staging generation 1 with 1 kernel
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2> switching from nothing to generation 1
+    [exit 0]
+    "#);
     let bundle = fleet(2).signed(&world.farm);
-    assert_snapshot!(world.run_with_input("install --root host -", &bundle[..bundle.len() / 2]), @"");
-    assert_snapshot!(world.run_with_input("install --root host -", b""), @"");
+    assert_snapshot!(world.run_with_input("install --root host -", &bundle[..bundle.len() / 2]), @r#"
+    $ stap-bundle install --root host -
+    2> error: -: the bundle ends at byte 4864, inside manifest.json: the copy is incomplete
+    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    [exit 11]
+    "#);
+    assert_snapshot!(world.run_with_input("install --root host -", b""), @r#"
+    $ stap-bundle install --root host -
+    2> error: -: not a bundle: the file does not begin with a `stap-bundle` member
+    [exit 11]
+    "#);
 }
 
 #[test]
 fn a_foreign_file_in_the_cache_is_left_alone() {
     let world = world();
     world.write("host/var/cache/systemtap/6.12.1-test/counter.ko", "mine");
-    assert_snapshot!(world.run("install --root host fleet-1.stapb"), @"");
+    assert_snapshot!(world.run("install --root host fleet-1.stapb"), @r#"
+    $ stap-bundle install --root host fleet-1.stapb
+    installed: fleet 1.1 as generation 1
+      6.12.1-test: 2 modules
+    2> verified fleet 1.1, signed by key [FARM-KEY-SHORT]
+    2> staging generation 1 with 1 kernel
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2> switching from nothing to generation 1
+    2> warning: /var/cache/systemtap/6.12.1-test/counter.ko is a foreign file; it is left alone and never loaded by `start`
+    [exit 16]
+    "#);
     let kept = fs::read(world.path("host/var/cache/systemtap/6.12.1-test/counter.ko")).unwrap();
     assert_eq!(kept, b"mine");
 }
@@ -110,7 +251,17 @@ fn a_second_writer_waits_its_turn() {
     assert_snapshot!(world.talk("
         install --root host fleet-2.stapb
         rollback --root host
-    "), @"");
+    "), @r#"
+    $ stap-bundle install --root host fleet-2.stapb
+    2> verified fleet 1.2, signed by key [FARM-KEY-SHORT]
+    2> error: fleet-2.stapb: another stap-bundle is writing: /var/lib/stap-bundle/lock is locked
+    2> hint: wait until it has ended, and try again
+    [exit 15]
+    $ stap-bundle rollback --root host
+    2> error: another stap-bundle is writing: /var/lib/stap-bundle/lock is locked
+    2> hint: wait until it has ended, and try again
+    [exit 15]
+    "#);
 }
 
 #[test]
@@ -125,7 +276,37 @@ fn rollback_goes_back_one_generation() {
         rollback --root host 1
         rollback --root host 7
         rollback --root host 2
-    "), @"");
+    "), @r#"
+    $ stap-bundle rollback --root host
+    2> error: nothing is installed
+    2> hint: `stap-bundle list` shows the generations
+    [exit 1]
+    $ stap-bundle install --root host -q fleet-1.stapb
+    installed: fleet 1.1 as generation 1
+      6.12.1-test: 2 modules
+    [exit 0]
+    $ stap-bundle rollback --root host
+    2> error: generation 1 is the oldest on this host
+    2> hint: `stap-bundle list` shows the generations
+    [exit 1]
+    $ stap-bundle install --root host -q fleet-2.stapb
+    installed: fleet 1.2 as generation 2
+      6.12.1-test: 2 modules
+    [exit 0]
+    $ stap-bundle rollback --root host
+    rolled back: from generation 2 to 1
+    [exit 0]
+    $ stap-bundle rollback --root host 1
+    2> error: generation 1 is the current one already
+    2> hint: `stap-bundle list` shows the generations
+    [exit 1]
+    $ stap-bundle rollback --root host 7
+    2> error: `current` names generation 7, which is not there
+    [exit 1]
+    $ stap-bundle rollback --root host 2
+    rolled back: from generation 1 to 2
+    [exit 0]
+    "#);
 }
 
 #[test]
@@ -133,7 +314,16 @@ fn commands_for_modules_take_no_root() {
     assert_snapshot!(world().talk("
         start --root host
         stop --root host counter
-    "), @"");
+    "), @r#"
+    $ stap-bundle start --root host
+    2> error: `start` takes no --root: no kernel runs in a directory
+    2> hint: run it on the host itself
+    [exit 2]
+    $ stap-bundle stop --root host counter
+    2> error: `stop` takes no --root: no kernel runs in a directory
+    2> hint: run it on the host itself
+    [exit 2]
+    "#);
 }
 
 #[test]
@@ -144,5 +334,18 @@ fn quiet_says_results_and_errors_only() {
         -q install --root host fleet-1.stapb
         -q install --root host absent.stapb
         -q trust list --root host
-    "), @"");
+    "), @r#"
+    $ stap-bundle -q list --root host
+    [exit 0]
+    $ stap-bundle -q install --root host fleet-1.stapb
+    installed: fleet 1.1 as generation 1
+      6.12.1-test: 2 modules
+    [exit 0]
+    $ stap-bundle -q install --root host absent.stapb
+    2> error: absent.stapb: No such file or directory (os error 2)
+    [exit 14]
+    $ stap-bundle -q trust list --root host
+    [FARM-KEY]
+    [exit 0]
+    "#);
 }

@@ -28,7 +28,57 @@ fn inspect_shows_more_the_more_is_proven() {
         inspect --root host fleet.stapb --unverified
         inspect --root host fleet.stapb --key farm.pub
         inspect --root host fleet.stapb --key stranger.pub
-    "), @"");
+    "), @r#"
+    $ stap-bundle inspect --root host fleet.stapb
+    NOT VERIFIED: no key was given and this host pins none
+      file              fleet.stapb ( [SIZE])
+      manifest [SIZE]
+      claims a signer   [FARM-KEY]
+    2> To see the content: --key NAME.pub, or --unverified.
+    [exit 0]
+    $ stap-bundle inspect --root host fleet.stapb --unverified
+    NOT VERIFIED: fleet 1.7
+      bundle id   [SHA-256]
+      claims a signer   [FARM-KEY]
+      created     [DATE]   serial 7
+      size [SIZE] ( [SIZE] of modules)
+      toolchain   systemtap 5.6; gcc 15
+
+     KERNEL       MACHINE  MODULES  RED  FRAME    PLAIN  REFERS TO
+     6.12.1-test  [MACHINE]         2    0 [SIZE] [SIZE]  -
+     6.13.0-test  [MACHINE]         1    1 [SIZE] [SIZE]  6.12.1-test
+
+     SCRIPT   OPTIONS        REQUIRES
+     counter  -D FOO=1 -s 4  -
+     latency  -D FOO=1 -s 4  counter
+
+    1 red cell:
+      latency on 6.13.0-test: no such probe
+    [exit 0]
+    $ stap-bundle inspect --root host fleet.stapb --key farm.pub
+    verified: fleet 1.7
+      bundle id   [SHA-256]
+      signed by   [FARM-KEY]
+      created     [DATE]   serial 7
+      size [SIZE] ( [SIZE] of modules)
+      toolchain   systemtap 5.6; gcc 15
+
+     KERNEL       MACHINE  MODULES  RED  FRAME    PLAIN  REFERS TO
+     6.12.1-test  [MACHINE]         2    0 [SIZE] [SIZE]  -
+     6.13.0-test  [MACHINE]         1    1 [SIZE] [SIZE]  6.12.1-test
+
+     SCRIPT   OPTIONS        REQUIRES
+     counter  -D FOO=1 -s 4  -
+     latency  -D FOO=1 -s 4  counter
+
+    1 red cell:
+      latency on 6.13.0-test: no such probe
+    [exit 0]
+    $ stap-bundle inspect --root host fleet.stapb --key stranger.pub
+    2> error: fleet.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here
+    2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
+    [exit 10]
+    "#);
 }
 
 #[test]
@@ -46,7 +96,36 @@ fn inspect_refuses_what_is_no_bundle() {
         inspect --root host fleet.stapb --trust keys
         inspect --root host fleet.stapb --trust nowhere
         inspect --root host fleet.stapb --unverified --key farm.pub
-    "), @"");
+    "), @r#"
+    $ stap-bundle inspect --root host notes.txt
+    2> error: notes.txt: not a bundle: the file does not begin with a `stap-bundle` member
+    [exit 11]
+    $ stap-bundle inspect --root host empty.stapb
+    2> error: empty.stapb: not a bundle: the file does not begin with a `stap-bundle` member
+    [exit 11]
+    $ stap-bundle inspect --root host absent.stapb
+    2> error: absent.stapb: No such file or directory (os error 2)
+    [exit 14]
+    $ stap-bundle inspect --root host keys
+    2> error: keys: not a bundle: the file does not begin with a `stap-bundle` member
+    [exit 11]
+    $ stap-bundle inspect --root host fleet.stapb --key notes.txt
+    2> error: notes.txt: not an Ed25519 public key in PEM (`-----BEGIN PUBLIC KEY-----`): ASN.1 error: PEM error: PEM preamble contains invalid data (NUL byte)
+    [exit 11]
+    $ stap-bundle inspect --root host fleet.stapb --trust keys
+    2> error: keys: there is no *.pub in it
+    [exit 10]
+    $ stap-bundle inspect --root host fleet.stapb --trust nowhere
+    2> error: IO error for operation on nowhere: No such file or directory (os error 2)
+    [exit 14]
+    $ stap-bundle inspect --root host fleet.stapb --unverified --key farm.pub
+    2> error: the argument '--unverified' cannot be used with '--key <NAME.pub>'
+    2>
+    2> Usage: stap-bundle inspect --root <DIR> --unverified <FILE>
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    "#);
 }
 
 #[test]
@@ -54,7 +133,21 @@ fn verify_accepts_what_the_farm_signed() {
     assert_snapshot!(world().talk("
         verify --root host fleet.stapb --key farm.pub
         verify --root host fleet.stapb --trust . --deep
-    "), @"");
+    "), @r#"
+    $ stap-bundle verify --root host fleet.stapb --key farm.pub
+    verified: fleet 1.7 of [DATE]
+      bundle id  [SHA-256]
+      signed by  [FARM-KEY]
+      frames     present 2 of 2
+    [exit 0]
+    $ stap-bundle verify --root host fleet.stapb --trust . --deep
+    verified: fleet 1.7 of [DATE]
+      bundle id  [SHA-256]
+      signed by  [FARM-KEY]
+      frames     present 2 of 2
+      modules    3 modules decoded and compared
+    [exit 0]
+    "#);
 }
 
 #[test]
@@ -78,7 +171,33 @@ fn verify_names_the_damage() {
         verify truncated.stapb --key farm.pub
         verify longer.stapb --key farm.pub
         verify notes.txt --key farm.pub
-    "), @"");
+    "), @r#"
+    $ stap-bundle verify fleet.stapb --key stranger.pub
+    2> error: fleet.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here
+    2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
+    [exit 10]
+    $ stap-bundle verify flipped-manifest.stapb --key farm.pub
+    2> error: flipped-manifest.stapb: the signature by trusted key [FARM-KEY] does not fit the manifest: the bundle was changed after signing
+    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    [exit 10]
+    $ stap-bundle verify flipped-frame.stapb --key farm.pub
+    2> error: flipped-frame.stapb: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
+    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    [exit 11]
+    $ stap-bundle verify flipped-end.stapb --key farm.pub
+    2> error: flipped-end.stapb: at byte 9216 stands no valid header of a frame, or the end mark
+    [exit 11]
+    $ stap-bundle verify truncated.stapb --key farm.pub
+    2> error: truncated.stapb: the bundle ends at byte 9028, inside a frame's header: the copy is incomplete
+    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    [exit 11]
+    $ stap-bundle verify longer.stapb --key farm.pub
+    2> error: longer.stapb: bytes follow the end mark at byte 9728
+    [exit 11]
+    $ stap-bundle verify notes.txt --key farm.pub
+    2> error: notes.txt: not a bundle: the file does not begin with a `stap-bundle` member
+    [exit 11]
+    "#);
 }
 
 #[test]
@@ -89,7 +208,20 @@ fn verify_needs_a_key() {
         verify --root host fleet.stapb
         verify --root host fleet.stapb --key absent.pub
         verify --root host fleet.stapb --key other.key
-    "), @"");
+    "), @r#"
+    $ stap-bundle verify --root host fleet.stapb
+    2> error: no key to verify with: none was given and this host pins none
+    2> hint: give the farm's public key: --key NAME.pub
+    2> hint: or pin it on this host: stap-bundle trust add NAME.pub
+    [exit 10]
+    $ stap-bundle verify --root host fleet.stapb --key absent.pub
+    2> error: absent.pub: No such file or directory (os error 2)
+    [exit 14]
+    $ stap-bundle verify --root host fleet.stapb --key other.key
+    2> error: other.key is a private key, expected a public one
+    2> hint: give the file with the suffix .pub, and keep this one on the farm
+    [exit 2]
+    "#);
 }
 
 #[test]
@@ -99,7 +231,11 @@ fn a_bundle_of_a_later_format_names_what_is_needed() {
     let version = bytes[512..].iter().position(|byte| *byte == 1).unwrap();
     bytes[512 + version] = 2;
     world.write("later.stapb", bytes);
-    assert_snapshot!(world.run("verify later.stapb --key farm.pub"), @"");
+    assert_snapshot!(world.run("verify later.stapb --key farm.pub"), @r#"
+    $ stap-bundle verify later.stapb --key farm.pub
+    2> error: later.stapb: bundle format 2, this program reads format 1: a newer stap-bundle is needed
+    [exit 30]
+    "#);
 }
 
 #[test]
@@ -111,7 +247,27 @@ fn extract_writes_plain_files_once() {
         extract fleet.stapb one --key farm.pub --kernel 6.13.0-test
         extract fleet.stapb none --key farm.pub --kernel 5.10.0-test
         extract fleet.stapb other --key stranger.pub
-    "), @"");
+    "), @r#"
+    $ stap-bundle extract fleet.stapb out --key farm.pub
+    out/6.12.1-test: 2 modules
+    out/6.13.0-test: 1 module
+    [exit 0]
+    $ stap-bundle extract fleet.stapb out --key farm.pub
+    2> error: out/6.13.0-test exists already
+    2> hint: give another directory, or remove it first
+    [exit 16]
+    $ stap-bundle extract fleet.stapb one --key farm.pub --kernel 6.13.0-test
+    one/6.13.0-test: 1 module
+    [exit 0]
+    $ stap-bundle extract fleet.stapb none --key farm.pub --kernel 5.10.0-test
+    2> error: fleet.stapb: there is no kernel 5.10.0-test in it
+    2> hint: it holds 6.12.1-test, 6.13.0-test
+    [exit 12]
+    $ stap-bundle extract fleet.stapb other --key stranger.pub
+    2> error: fleet.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here
+    2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
+    [exit 10]
+    "#);
     assert!(world.path("out/6.12.1-test/latency.ko").is_file());
     assert!(world.path("out/6.12.1-test/latency.opts").is_file());
     assert!(!world.path("one/6.12.1-test").exists());
@@ -132,5 +288,9 @@ fn extract_leaves_nothing_of_a_damaged_bundle() {
 fn extract_into_a_file_is_refused() {
     let world = world();
     world.write("taken", "");
-    assert_snapshot!(world.run("extract fleet.stapb taken --key farm.pub"), @"");
+    assert_snapshot!(world.run("extract fleet.stapb taken --key farm.pub"), @r#"
+    $ stap-bundle extract fleet.stapb taken --key farm.pub
+    2> error: taken: File exists (os error 17)
+    [exit 14]
+    "#);
 }

@@ -36,21 +36,77 @@ fn start(world: &TestWorld) {
 fn status_tells_what_is_installed_and_what_runs() {
     let world = TestWorld::new();
     let fake = FakeHost::create(&world.path("host")).unwrap();
-    assert_snapshot!(world.run("status --root host"), @"");
+    assert_snapshot!(world.run("status --root host"), @r#"
+    $ stap-bundle status --root host
+    no kernel runs here, nothing is installed
+    no scripts
+    [exit 3]
+    "#);
     world.bundle("fleet.stapb", &fleet(1));
     assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
     assert_eq!(world.run("install --root host fleet.stapb").exit, Some(0));
-    assert_snapshot!(world.run("status --root host"), @"");
+    assert_snapshot!(world.run("status --root host"), @r#"
+    $ stap-bundle status --root host
+    no kernel runs here, generation 1
+    bundle fleet 1.1
+
+     SCRIPT   STATE    KERNEL  BUNDLE  SINCE  MODULE  DATA  REQUIRES
+     counter  stopped  -       fleet   -      -       -     -
+     latency  stopped  -       fleet   -      -       -     counter
+    counter: bundle fleet has no modules for kernel
+        build a bundle for this kernel and install it
+    latency: bundle fleet has no modules for kernel
+        build a bundle for this kernel and install it
+    [exit 3]
+    "#);
     start(&world);
-    assert_snapshot!(world.run("status --root host"), @"");
+    assert_snapshot!(world.run("status --root host"), @r#"
+    $ stap-bundle status --root host
+    no kernel runs here, generation 1
+    bundle fleet 1.1
+
+     SCRIPT   STATE    KERNEL       BUNDLE     SINCE                    MODULE     DATA    REQUIRES
+     counter  running  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  -
+     latency  running  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  counter
+    [exit 0]
+    "#);
     fake.remove_module("latency").unwrap();
-    assert_snapshot!(world.run("status --root host latency"), @"");
+    assert_snapshot!(world.run("status --root host latency"), @r#"
+    $ stap-bundle status --root host latency
+    no kernel runs here, generation 1
+    bundle fleet 1.1
+
+     SCRIPT   STATE  KERNEL  BUNDLE  SINCE  MODULE  DATA  REQUIRES
+     latency  dead   -       fleet   -      -       -     counter
+    latency: bundle fleet has no modules for kernel
+        build a bundle for this kernel and install it
+    [exit 1]
+    "#);
     fake.remove_module("counter").unwrap();
     fake.insert_module("counter", false).unwrap();
     assert_snapshot!(world.talk("
         status --root host counter
         status --root host nobody
-    "), @"");
+    "), @r#"
+    $ stap-bundle status --root host counter
+    no kernel runs here, generation 1
+    bundle fleet 1.1
+
+     SCRIPT   STATE         KERNEL       BUNDLE     SINCE                    MODULE     DATA    REQUIRES
+     counter  other module  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  -
+    counter: a kernel module of that name is loaded, and isn't one of systemtap's
+        rename the script, or unload that module by hand
+    [exit 4]
+    $ stap-bundle status --root host nobody
+    no kernel runs here, generation 1
+    bundle fleet 1.1
+
+     SCRIPT  STATE    KERNEL  BUNDLE  SINCE  MODULE  DATA  REQUIRES
+     nobody  stopped  -       -       -      -       -     -
+    nobody: no installed bundle offers it
+        stap-bundle list shows what is offered; install a bundle that has it
+    [exit 3]
+    "#);
 }
 
 #[test]
@@ -62,7 +118,21 @@ fn status_refuses_a_bundle_that_is_not_believed_any_more() {
     assert_eq!(world.run("install --root host fleet.stapb").exit, Some(0));
     let id = world.farm.public().id().short();
     assert_eq!(world.run(&format!("trust remove --root host {id}")).exit, Some(0));
-    assert_snapshot!(world.run("status --root host"), @"");
+    assert_snapshot!(world.run("status --root host"), @r#"
+    $ stap-bundle status --root host
+    no kernel runs here, generation 1
+    bundle fleet -
+      refused: signed by key [FARM-KEY-SHORT], none of them trusted here
+
+     SCRIPT   STATE    KERNEL  BUNDLE  SINCE  MODULE  DATA  REQUIRES
+     counter  stopped  -       fleet   -      -       -     -
+     latency  stopped  -       fleet   -      -       -     -
+    counter: bundle fleet is not believed: signed by key [FARM-KEY-SHORT], none of them trusted here
+        install a bundle signed by a trusted key; see stap-bundle trust list
+    latency: bundle fleet is not believed: signed by key [FARM-KEY-SHORT], none of them trusted here
+        install a bundle signed by a trusted key; see stap-bundle trust list
+    [exit 3]
+    "#);
     fs::remove_file(world.path("host/proc/modules")).unwrap();
     let said = world.run("status --root host");
     assert!(said.stderr.is_empty() || said.stderr.contains("/proc/modules"), "{said}");

@@ -12,7 +12,12 @@ use crate::world::TestWorld;
 fn a_closed_pipe_is_no_failure() {
     let world = TestWorld::new();
     world.bundle("fleet.stapb", &fleet(1));
-    for line in ["completions bash", "--help", "inspect fleet.stapb --key farm.pub", "--json inspect fleet.stapb --unverified"] {
+    for line in [
+        "completions bash",
+        "--help",
+        "inspect fleet.stapb --key farm.pub",
+        "--json inspect fleet.stapb --unverified",
+    ] {
         let mut child = world.command(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut first = String::new();
         BufReader::with_capacity(16, child.stdout.take().unwrap()).read_line(&mut first).unwrap();

@@ -13,9 +13,33 @@ fn keys_are_pinned_listed_and_removed() {
         trust add --root host farm.pub
         trust list --root host
         trust remove --root host 0123456789abcdefX
-    "), @"");
+    "), @r#"
+    $ stap-bundle trust list --root host
+    2> no key is pinned: no bundle can be installed
+    [exit 0]
+    $ stap-bundle trust add --root host farm.pub
+    pinned: key [FARM-KEY]
+    2> Compare this id with the one that your farm published.
+    [exit 0]
+    $ stap-bundle trust add --root host farm.pub
+    was pinned already: key [FARM-KEY]
+    2> Compare this id with the one that your farm published.
+    [exit 0]
+    $ stap-bundle trust list --root host
+    [FARM-KEY]
+    [exit 0]
+    $ stap-bundle trust remove --root host 0123456789abcdefX
+    2> error: no pinned key begins with `0123456789abcdefX`
+    2> hint: `stap-bundle trust list` shows the pinned keys
+    [exit 1]
+    "#);
     let id = world.farm.public().id().short();
-    assert_snapshot!(world.run(&format!("trust remove --root host {id}")), @"");
+    assert_snapshot!(world.run(&format!("trust remove --root host {id}")), @r#"
+    $ stap-bundle trust remove --root host [FARM-KEY-SHORT]
+    removed: key [FARM-KEY]
+    2> Bundles that only this key signed are refused from now on, installed ones too.
+    [exit 0]
+    "#);
     assert_eq!(world.run("trust list --root host").stdout, "");
 }
 
@@ -32,7 +56,38 @@ fn what_is_no_public_key_is_not_pinned() {
         trust add --root nowhere farm.pub
         trust add --root host
         trust remove --root host
-    "), @"");
+    "), @r#"
+    $ stap-bundle trust add --root host mine.key
+    2> error: mine.key is a private key, expected a public one
+    2> hint: give the file with the suffix .pub, and keep this one on the farm
+    [exit 2]
+    $ stap-bundle trust add --root host notes.txt
+    2> error: notes.txt: not an Ed25519 public key in PEM (`-----BEGIN PUBLIC KEY-----`): ASN.1 error: PEM error: PEM preamble contains invalid data (NUL byte)
+    [exit 11]
+    $ stap-bundle trust add --root host absent.pub
+    2> error: absent.pub: No such file or directory (os error 2)
+    [exit 14]
+    $ stap-bundle trust add --root nowhere farm.pub
+    2> error: can't open root directory nowhere
+    2>   because: No such file or directory (os error 2)
+    [exit 14]
+    $ stap-bundle trust add --root host
+    2> error: the following required arguments were not provided:
+    2>   <NAME.pub>
+    2>
+    2> Usage: stap-bundle trust add --root <DIR> <NAME.pub>
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    $ stap-bundle trust remove --root host
+    2> error: the following required arguments were not provided:
+    2>   <KEY-ID>
+    2>
+    2> Usage: stap-bundle trust remove --root <DIR> <KEY-ID>
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    "#);
     assert_eq!(world.tree(), before);
 }
 
@@ -41,9 +96,20 @@ fn a_store_that_others_can_write_to_is_not_believed() {
     let world = TestWorld::new();
     assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
     world.chmod("host/etc/stap-bundle/trust/default", 0o777);
-    assert_snapshot!(world.run("trust list --root host"), @"");
+    assert_snapshot!(world.run("trust list --root host"), @r#"
+    $ stap-bundle trust list --root host
+    2> error: the trust store is not protected
+    2>   because: /etc/stap-bundle/trust/default can be written by others (mode 0777)
+    2> hint: whoever can write there could pin a key: give it to root and take the others' right to write
+    [exit 10]
+    "#);
     world.chmod("host/etc/stap-bundle/trust/default", 0o755);
     world.write("host/etc/stap-bundle/trust/default/colleague.pub", "hello\n");
     world.chmod("host/etc/stap-bundle/trust/default/colleague.pub", 0o644);
-    assert_snapshot!(world.run("trust list --root host"), @"");
+    assert_snapshot!(world.run("trust list --root host"), @r#"
+    $ stap-bundle trust list --root host
+    2> error: colleague.pub in /etc/stap-bundle/trust/default is no pin
+    2>   because: not an Ed25519 public key in PEM (`-----BEGIN PUBLIC KEY-----`): ASN.1 error: PEM error: PEM preamble contains invalid data (NUL byte)
+    [exit 10]
+    "#);
 }

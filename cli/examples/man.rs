@@ -1,0 +1,203 @@
+//! Writes the manual pages, one for the program and one for each command: `cargo run --example man DIR`.
+
+use std::error::Error;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Command;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, italic, roman};
+use stap_bundle::Exit;
+
+/// Files and directories, each with what it is for.
+const FILES: &[(&str, &str)] = &[
+    (
+        "~/.config/stap-bundle/default.key",
+        "The private key that build signs with unless told otherwise; its public half is default.pub beside it.",
+    ),
+    ("~/.cache/stap-bundle", "What the farm has compiled, so that nothing is compiled twice."),
+    (
+        "/etc/stap-bundle/trust/default",
+        "The keys that this host believes, one *.pub each. Only root may write there.",
+    ),
+    (
+        "/var/lib/stap-bundle",
+        "What is installed: the generations, current, which links to one of them, the lock and the history.",
+    ),
+    ("/run/stap-bundle", "What is remembered of the scripts that run, until the next boot."),
+    (
+        "/var/cache/systemtap",
+        "The initscript's cache; links to the current generation's modules are kept here.",
+    ),
+    ("/etc/systemtap/config", "The initscript's global configuration; CONFIG_PATH in it names conf.d."),
+];
+
+/// Variables of the environment, each with what it is for.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("STAP_BUNDLE_KEY", "The private key that build signs with; --key overrules it."),
+    (
+        "SOURCE_DATE_EPOCH",
+        "The time that build writes into a bundle, in seconds since 1970. Otherwise that of the newest input.",
+    ),
+    ("XDG_CONFIG_HOME", "Where stap-bundle/default.key is; ~/.config if it isn't set."),
+    ("XDG_CACHE_HOME", "Where build keeps its cache; ~/.cache if it isn't set."),
+    ("NO_COLOR", "If it is set and not empty, nothing is coloured unless --color says so."),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args_os().skip(1);
+    let (Some(directory), None) = (arguments.next(), arguments.next()) else {
+        return Err("usage: man DIR".into());
+    };
+    let directory = PathBuf::from(directory);
+    fs::create_dir_all(&directory)?;
+    write_pages(&directory)?;
+    Ok(())
+}
+
+/// Writes all pages and returns their paths.
+fn write_pages(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut program = stap_bundle::command().disable_help_subcommand(true);
+    program.build();
+    let mut pages = Vec::new();
+    write_page(&program, None, directory, &mut pages)?;
+    Ok(pages)
+}
+
+fn write_page(
+    command: &Command,
+    parent: Option<&str>,
+    directory: &Path,
+    pages: &mut Vec<PathBuf>,
+) -> io::Result<()> {
+    let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+    let children: Vec<&Command> = command.get_subcommands().filter(|child| !child.is_hide_set()).collect();
+    let path = directory.join(format!("{name}.1"));
+    fs::write(&path, page(command, parent, &children)?)?;
+    pages.push(path);
+    for child in children {
+        write_page(child, Some(&name), directory, pages)?;
+    }
+    Ok(())
+}
+
+/// One page. The exit codes are a section of their own, so the table at the end of `--help` is left out.
+fn page(command: &Command, parent: Option<&str>, children: &[&Command]) -> io::Result<Vec<u8>> {
+    let example = command.get_after_help().filter(|_| parent.is_some()).map(ToString::to_string);
+    let man = Man::new(command.clone().version(env!("CARGO_PKG_VERSION")))
+        .source(concat!("stap-bundle ", env!("CARGO_PKG_VERSION")))
+        .manual("SystemTap bundles");
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    if !children.is_empty() {
+        man.render_subcommands_section(&mut text)?;
+    }
+    match parent {
+        None => {
+            exit_status(&mut text)?;
+            definitions(&mut text, "FILES", FILES)?;
+            definitions(&mut text, "ENVIRONMENT", ENVIRONMENT)?;
+        }
+        Some(parent) => {
+            if let Some(example) = example {
+                examples(&mut text, &example)?;
+            }
+            see_also(&mut text, parent)?;
+        }
+    }
+    Ok(text)
+}
+
+fn exit_status(text: &mut Vec<u8>) -> io::Result<()> {
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXIT STATUS"]);
+    for (exit, meaning) in Exit::TABLE {
+        roff.control("TP", ["4"]).text([bold(exit.code().to_string())]).text([roman(*meaning)]);
+    }
+    roff.to_writer(text)
+}
+
+fn definitions(text: &mut Vec<u8>, heading: &str, list: &[(&str, &str)]) -> io::Result<()> {
+    let mut roff = Roff::new();
+    roff.control("SH", [heading]);
+    for (name, purpose) in list {
+        roff.control("TP", []).text([italic(*name)]).text([roman(*purpose)]);
+    }
+    roff.to_writer(text)
+}
+
+/// The examples below a command's help, line for line.
+fn examples(text: &mut Vec<u8>, example: &str) -> io::Result<()> {
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXAMPLES"]).control("nf", []);
+    for line in example.lines().skip(1) {
+        roff.text([roman(line.trim_start())]);
+    }
+    roff.control("fi", []);
+    roff.to_writer(text)
+}
+
+fn see_also(text: &mut Vec<u8>, parent: &str) -> io::Result<()> {
+    let mut roff = Roff::new();
+    roff.control("SH", ["SEE ALSO"]);
+    if parent != "stap-bundle" {
+        roff.text([bold(parent), roman("(1), ")]);
+    }
+    roff.text([bold("stap-bundle"), roman("(1), where the exit codes, files and variables are listed")]);
+    text.write_all(roff.to_roff().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(directory: &Path, name: &str) -> String {
+        fs::read_to_string(directory.join(name)).unwrap()
+    }
+
+    #[test]
+    fn each_command_has_a_page() {
+        let directory = tempfile::tempdir().unwrap();
+        let pages = write_pages(directory.path()).unwrap();
+        let names: Vec<_> = pages.iter().filter_map(|page| page.file_name()?.to_str()).collect();
+        for name in
+            ["stap-bundle.1", "stap-bundle-verify.1", "stap-bundle-install.1", "stap-bundle-trust-add.1"]
+        {
+            assert!(names.contains(&name), "{name} of {names:?}");
+        }
+        assert!(read(directory.path(), "stap-bundle-install.1").contains("stap\\-bundle install \\-"));
+    }
+
+    #[test]
+    fn the_main_page_names_every_exit_code_file_and_variable() {
+        let directory = tempfile::tempdir().unwrap();
+        write_pages(directory.path()).unwrap();
+        let page = read(directory.path(), "stap-bundle.1");
+        for (exit, meaning) in Exit::TABLE {
+            let entry = format!(
+                ".TP 4\n\\fB{}\\fR\n{}\n",
+                exit.code(),
+                Roff::new().text([roman(*meaning)]).to_roff().trim()
+            );
+            assert!(page.contains(&entry), "{entry}\n{page}");
+        }
+        for (name, _) in FILES.iter().chain(ENVIRONMENT) {
+            assert!(page.contains(&name.replace('-', "\\-")), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_same_program_gives_the_same_pages() {
+        let pages = || {
+            let directory = tempfile::tempdir().unwrap();
+            let pages = write_pages(directory.path()).unwrap();
+            pages.iter().map(|page| fs::read(page).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(pages(), pages());
+    }
+}
