@@ -57,6 +57,7 @@ test:
 check: packages
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --features end-to-end/lab,builder/lab-tests -- -D warnings
+	$(CARGO) clippy -p stap-bundle --no-default-features --features host -- -D warnings
 
 quick: packages
 	$(CARGO) test --workspace

@@ -231,6 +231,8 @@ fn find_trees(
             .filter_map(|(index, sysroot)| Some((index, sysroot.resolve(&link).ok()?)))
             .collect();
         match &found[..] {
+            // That no sysroot could be opened was told already.
+            [] if sysroots.is_empty() => {}
             [] => problems.push(PlanProblem::NoBuildTree {
                 release: release.clone(),
                 looked_at: sysroots.iter().map(|sysroot| below(sysroot.path(), &link)).collect(),

@@ -94,6 +94,10 @@ pub enum KeyError {
 impl PublicKey {
     /// Reads a key from SPKI PEM, as `openssl pkey -pubout` writes it.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        // The decoder's words for text of another kind are about bytes that nobody sees.
+        if !pem.contains("-----BEGIN PUBLIC KEY-----") {
+            return Err(KeyError::NotPem("there is no such line".to_owned()));
+        }
         let key = VerifyingKey::from_public_key_pem(pem.trim_start())
             .map_err(|error| KeyError::NotPem(error.to_string()))?;
         Self::from_verifying_key(key)

@@ -3,7 +3,7 @@
 //! The signature says who wrote the manifest, not that it makes sense: a farm with a defect must not
 //! make a host read, reserve or write more than the limits, or twice.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use crate::limits::{
     MAX_REFERENCE_DEPTH, MAX_ROOTS, MAX_SCRIPTS, MAX_TEXT, max_compressed,
 };
 use crate::manifest::{Frame, FrameOf, Kernel, Manifest, ScriptRecord};
+use crate::names::ScriptName;
 
 /// Minor version of the format that this reader knows.
 const READER_MINOR: u32 = 0;
@@ -123,23 +124,31 @@ fn check_scripts(manifest: &Manifest) -> Result<(), BundleError> {
 
 /// No script requires itself by way of others: such a set could never be started.
 fn check_requirements(manifest: &Manifest) -> Result<(), BundleError> {
-    let mut started = BTreeSet::new();
-    let mut waiting: Vec<&ScriptRecord> = manifest.scripts.iter().collect();
-    while !waiting.is_empty() {
-        let before = waiting.len();
-        waiting.retain(|script| {
-            let ready = script.requires.iter().all(|required| started.contains(required));
-            if ready {
-                started.insert(&script.name);
-            }
-            !ready
-        });
-        must!(
-            waiting.len() < before,
-            "the requirements of script `{}` form a cycle",
-            waiting.first().map_or("", |script| script.name.as_str())
-        );
+    let mut missing: BTreeMap<&ScriptName, usize> = BTreeMap::new();
+    let mut dependants: BTreeMap<&ScriptName, Vec<&ScriptName>> = BTreeMap::new();
+    for script in &manifest.scripts {
+        missing.insert(&script.name, script.requires.len());
+        for required in &script.requires {
+            dependants.entry(required).or_default().push(&script.name);
+        }
     }
+    let mut ready: Vec<&ScriptName> = Vec::new();
+    ready.extend(missing.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name));
+    while let Some(name) = ready.pop() {
+        for dependant in dependants.remove(name).unwrap_or_default() {
+            let Some(count) = missing.get_mut(dependant) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                ready.push(dependant);
+            }
+        }
+    }
+    let stuck = missing.iter().find(|(_, count)| **count > 0);
+    must!(
+        stuck.is_none(),
+        "the requirements of `{}` form a cycle",
+        stuck.map_or("", |(name, _)| name.as_str())
+    );
     Ok(())
 }
 

@@ -183,9 +183,10 @@ pub fn read_set(raw: &[u8], sha256: &Digest) -> Result<SetDocument, BundleError>
         let problem = "its modules are not sorted by name, or there is none".to_owned();
         return Err(BundleError::Set { frame: SET_NAME.to_owned(), problem });
     }
-    let mut texts =
-        document.modules.iter().flat_map(|module| [&module.srcversion, &module.build_id]).flatten();
-    if !texts.all(|text| is_text(text)) {
+    let shown = |module: &ModuleRecord| {
+        [&module.srcversion, &module.build_id].into_iter().flatten().all(|text| is_text(text))
+    };
+    if !document.modules.iter().all(shown) {
         let problem = "a srcversion or build id is not printable".to_owned();
         return Err(BundleError::Set { frame: SET_NAME.to_owned(), problem });
     }

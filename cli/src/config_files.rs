@@ -21,6 +21,7 @@ pub(crate) struct Loaded {
     pub(crate) configuration: Configuration,
     pub(crate) problems: Vec<ConfigProblem>,
     /// Seconds since 1970; 0 without files.
+    #[cfg_attr(not(feature = "farm"), expect(dead_code, reason = "only `build` uses it"))]
     pub(crate) modified: u64,
 }
 
@@ -33,17 +34,29 @@ pub(crate) fn load(given: Option<&Path>) -> Result<Loaded, Failure> {
     let mut modified = 0;
     let read = read_file(path, &mut modified);
     match read {
-        Ok(text) => add(text, &mut files, &mut problems),
+        Ok(Ok(text)) => files.push(text),
+        // It is skipped whole, but keeps its place: the first text is the global file.
+        Ok(Err(problem)) => {
+            problems.push(problem);
+            files.push(SourceText { path: path.display().to_string(), text: String::new() });
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound && given.is_none() => {
             files.push(SourceText { path: path.display().to_string(), text: String::new() });
         }
-        Err(error) => return Err(Failure::of(Exit::Failed, &error).about(path.display())),
+        Err(error) => {
+            return Err(
+                Failure::of(Exit::Failed, &error).about(format_args!("configuration {}", path.display()))
+            );
+        }
     }
     let conf_d = Configuration::load(&files).0.parameters().config_path.clone();
     for name in names_in(&conf_d)? {
         let text = read_file(&conf_d.join(&name), &mut modified)
             .map_err(|error| Failure::of(Exit::Failed, &error).about(conf_d.join(&name).display()))?;
-        add(text, &mut files, &mut problems);
+        match text {
+            Ok(text) => files.push(text),
+            Err(problem) => problems.push(problem),
+        }
     }
     problems.extend(stray_files(&conf_d)?);
     let (configuration, found) = Configuration::load(&files);
@@ -51,23 +64,18 @@ pub(crate) fn load(given: Option<&Path>) -> Result<Loaded, Failure> {
     Ok(Loaded { configuration, problems, modified })
 }
 
-fn add(
-    text: Result<SourceText, ConfigProblem>,
-    files: &mut Vec<SourceText>,
-    problems: &mut Vec<ConfigProblem>,
-) {
-    match text {
-        Ok(text) => files.push(text),
-        Err(problem) => problems.push(problem),
-    }
-}
-
 fn read_file(path: &Path, modified: &mut u64) -> io::Result<Result<SourceText, ConfigProblem>> {
     use std::io::Read;
     let mut bytes = Vec::new();
     let file = fs::File::open(path)?;
     let time = file.metadata()?.modified()?;
-    file.take(MAX_CONFIG).read_to_end(&mut bytes)?;
+    file.take(MAX_CONFIG + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_CONFIG {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "it has more than 1 MiB, so it is no configuration",
+        ));
+    }
     let seconds = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
     *modified = seconds.max(*modified);
     Ok(SourceText::from_bytes(&path.display().to_string(), &bytes))

@@ -82,7 +82,16 @@ impl From<BundleError> for Failure {
         match &error {
             BundleError::NotTrusted { .. } => failure
                 .hint("compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub"),
-            BundleError::BadSignature { .. } | BundleError::Digest { .. } | BundleError::Truncated { .. } => {
+            BundleError::Container(ContainerError::NotABundle) => {
+                failure.hint("a bundle is what `stap-bundle build` writes, by default NAME-VERSION.stapb")
+            }
+            BundleError::BadSignature { .. }
+            | BundleError::Digest { .. }
+            | BundleError::Frame { .. }
+            | BundleError::Header { .. }
+            | BundleError::Padding { .. }
+            | BundleError::TrailingBytes { .. }
+            | BundleError::Truncated { .. } => {
                 failure.hint("copy the bundle again from where it was built, and compare with `stap-bundle verify`")
             }
             _ => failure,

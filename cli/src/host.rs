@@ -122,7 +122,8 @@ pub(crate) fn tell_compat(ui: &mut Ui, compat: &Result<ReconcileReport, CompatEr
             for foreign in &report.foreign {
                 let path = foreign.path.display();
                 ui.warning(format!(
-                    "{path} is a foreign {}; it is left alone and never loaded by `start`",
+                    "{path} is a foreign {}: it is left alone and never loaded by `start`; move it away and \
+                     install again to have the bundle's there",
                     foreign.what
                 ));
             }

@@ -4,7 +4,6 @@
 
 mod arguments;
 mod commands;
-#[cfg(any(feature = "farm", feature = "host"))]
 mod config_files;
 mod exit;
 mod failure;
@@ -33,10 +32,11 @@ pub fn run() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let mut ui = ui::Ui::new(&arguments.global);
-    match arguments.command.run(&arguments.global, &mut ui) {
-        Ok(exit) => exit.into(),
-        Err(failure) => ui.failure(&failure).into(),
-    }
+    let exit = match arguments.command.run(&arguments.global, &mut ui) {
+        Ok(exit) => exit,
+        Err(failure) => ui.failure(&failure),
+    };
+    ui.lost_output().map_or(exit, |failure| ui.failure(&failure)).into()
 }
 
 /// The whole command line, from which manual pages and completions are made too.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use bundle_format::{PublicKey, RawBundle, TrustedKeys, VerifiedBundle};
+use bundle_format::{BundleError, PublicKey, RawBundle, TrustedKeys, VerifiedBundle};
 use clap::Args;
 
 use crate::exit::Exit;
@@ -65,7 +65,11 @@ fn no_key() -> Failure {
 fn key_files_of(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for entry in walkdir::WalkDir::new(directory).max_depth(1).sort_by_file_name() {
-        let entry = entry.map_err(|error| Failure::of(Exit::Storage, &error))?;
+        let entry = entry.map_err(|error| {
+            let path = error.path().unwrap_or(directory).display().to_string();
+            let error = error.into_io_error().unwrap_or_else(|| std::io::ErrorKind::FilesystemLoop.into());
+            Failure::of(Exit::Storage, &error).about(path)
+        })?;
         if entry.path().extension().is_some_and(|suffix| suffix == "pub") {
             files.push(entry.into_path());
         }
@@ -94,10 +98,28 @@ pub(crate) fn read_public_key(path: &Path) -> Result<PublicKey, Failure> {
 pub(crate) fn open_raw(path: &Path) -> Result<RawBundle<File>, Failure> {
     let name = path.display();
     let file = File::open(path).map_err(|error| Failure::of(Exit::Storage, &error).about(&name))?;
+    if path.is_dir() {
+        return Err(Failure::new(Exit::Usage, format!("{name} is a directory, expected a bundle")));
+    }
     RawBundle::read(file).map_err(|error| Failure::from(error).about(&name))
 }
 
 /// Opens a bundle file and verifies who signed it.
 pub(crate) fn open_verified(path: &Path, keys: &TrustedKeys) -> Result<VerifiedBundle<File>, Failure> {
-    open_raw(path)?.verify(keys).map_err(|error| Failure::from(error).about(path.display()))
+    open_raw(path)?.verify(keys).map_err(|error| not_verified(error, keys).about(path.display()))
+}
+
+/// Why a bundle isn't believed; where the keys are the reason, those that are believed here are named too.
+pub(crate) fn not_verified(error: BundleError, keys: &TrustedKeys) -> Failure {
+    let believed: Vec<String> = match &error {
+        BundleError::NotTrusted { .. } => {
+            keys.iter().map(|key| format!("key {}", key.id().short())).collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut failure = Failure::from(error);
+    if !believed.is_empty() {
+        failure.because.push(format!("trusted here: {}", believed.join(", ")));
+    }
+    failure
 }

@@ -18,7 +18,10 @@ use crate::global::{Global, When};
 pub(crate) struct Ui {
     pub(crate) json: bool,
     pub(crate) quiet: bool,
+    #[cfg_attr(not(feature = "farm"), expect(dead_code, reason = "only `build` uses it"))]
     pub(crate) verbose: bool,
+    /// Why a line of the result was lost; a closed pipe is no loss.
+    lost: Option<io::Error>,
     out_color: bool,
     err_color: bool,
 }
@@ -29,6 +32,7 @@ pub(crate) enum Mark {
     Good,
     Bad,
     Attention,
+    #[cfg_attr(not(feature = "farm"), expect(dead_code, reason = "only `build` uses it"))]
     Strong,
     Faint,
 }
@@ -57,6 +61,7 @@ impl Ui {
             json: global.json,
             quiet: global.quiet,
             verbose: global.verbose,
+            lost: None,
             out_color: color(io::stdout().is_terminal()),
             err_color: color(io::stderr().is_terminal()),
         }
@@ -74,9 +79,19 @@ impl Ui {
     }
 
     /// A line of the result.
-    #[expect(clippy::unused_self, reason = "who may print holds the Ui")]
     pub(crate) fn line(&mut self, text: impl AsRef<str>) {
-        put(&mut io::stdout().lock(), text.as_ref());
+        if let Err(error) = writeln!(io::stdout().lock(), "{}", text.as_ref())
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.lost.get_or_insert(error);
+        }
+    }
+
+    /// The failure that a result couldn't be written, if one couldn't: a script must not take half a document for whole.
+    pub(crate) fn lost_output(&mut self) -> Option<Failure> {
+        let error = self.lost.take()?;
+        self.json = false;
+        Some(Failure::of(Exit::Storage, &error).about("the result can't be written to standard output"))
     }
 
     /// The result as one JSON document.
@@ -129,7 +144,7 @@ fn styled(color: bool, mark: Mark, word: impl std::fmt::Display) -> String {
     if color { format!("{style}{word}{style:#}") } else { word.to_string() }
 }
 
-/// Writes a line. Nobody reads any more behind a closed pipe, which is no failure.
+/// Writes a line to standard error; where that fails too, nobody can be told.
 fn put(stream: &mut dyn Write, text: &str) {
     let _ = writeln!(stream, "{text}");
 }

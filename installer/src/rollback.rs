@@ -41,6 +41,12 @@ pub enum RollbackError {
         /// The current one.
         current: u64,
     },
+    /// There is no such generation.
+    #[error("there is no generation {generation} on this host")]
+    NotThere {
+        /// The target.
+        generation: u64,
+    },
     /// The target is the current one.
     #[error("generation {current} is the current one already")]
     Already {
@@ -92,6 +98,9 @@ pub fn rollback(
     let to = target.or_else(older).ok_or(RollbackError::NothingOlder { current })?;
     if to == current {
         return Err(RollbackError::Already { current });
+    }
+    if !numbers.contains(&to) {
+        return Err(RollbackError::NotThere { generation: to });
     }
     check_complete(&CurrentGeneration::open_number(host, to)?)?;
     prepare_link(lock.state(), BACK, to)?;

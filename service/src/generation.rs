@@ -89,6 +89,7 @@ fn refusal_of(state: OfferState, bundle: &str, release: &str) -> Refusal {
         OfferState::NoKernel { mismatch: Some(Mismatch::Version { bundle: built, host, .. }), .. } => {
             Refusal::AnotherBuild { bundle, release, built, running: host }
         }
+        OfferState::NoKernel { .. } if release.is_empty() => Refusal::NoKernel { bundle },
         OfferState::NoKernel { .. } => Refusal::AnotherKernel { bundle, release },
         OfferState::NotMaterialised => Refusal::NotUnpacked { bundle, release },
         OfferState::Refused(refusal) => of_installer(&refusal),

@@ -16,6 +16,12 @@ pub enum Refusal {
     /// No installed bundle offers it.
     #[error("no installed bundle offers it")]
     NotOffered,
+    /// No kernel runs, as under `--root`, so none can be compared.
+    #[error("no kernel runs here for which bundle {bundle} could have a module")]
+    NoKernel {
+        /// The bundle's name.
+        bundle: String,
+    },
     /// The bundle that offers it has nothing for this kernel.
     #[error("bundle {bundle} has no modules for kernel {release}")]
     AnotherKernel {
@@ -166,6 +172,7 @@ impl Refusal {
     pub const fn id(&self) -> &'static str {
         match self {
             Self::NotOffered => "not-offered",
+            Self::NoKernel { .. } => "no-kernel",
             Self::AnotherKernel { .. } => "another-kernel",
             Self::AnotherBuild { .. } => "another-kernel-build",
             Self::RedOnFarm { .. } => "red-on-farm",
@@ -190,6 +197,7 @@ impl Refusal {
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::NotOffered => "stap-bundle list shows what is offered; install a bundle that has it",
+            Self::NoKernel { .. } => "ask on the host itself, without --root",
             Self::AnotherKernel { .. } | Self::AnotherBuild { .. } => {
                 "build a bundle for this kernel and install it"
             }

@@ -37,6 +37,9 @@ impl SigningKey {
 
     /// Reads PKCS#8 PEM.
     pub fn from_pem(pem: &str) -> Result<Self, SigningKeyError> {
+        if !pem.contains("-----BEGIN PRIVATE KEY-----") {
+            return Err(SigningKeyError::NotPem("there is no such line".to_owned()));
+        }
         let key = ed25519_dalek::SigningKey::from_pkcs8_pem(pem.trim_start())
             .map_err(|error| SigningKeyError::NotPem(error.to_string()))?;
         Self::from_key(key)

@@ -10,7 +10,6 @@ const LATER: &[(&str, &str)] = &[
     ("cleanup", "remove compiled scripts from the host's cache"),
     ("compile", "compile scripts on this host"),
     ("condrestart", "restart if something runs"),
-    ("config", "check the initscript's configuration"),
     ("diff", "compare two bundles"),
     ("force-reload", "restart"),
     ("fsck", "check the current generation's files"),

@@ -97,9 +97,10 @@ impl Args {
             scripts: found,
             directories: BuildDirectories::beneath(&self.cache_directory()?),
         };
-        let plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error))?;
-        let Some(key) = key else { return Ok(table::show_plan(ui, &plan)) };
         let options = self.options(loaded.modified)?;
+        let script_path = &loaded.configuration.parameters().script_path;
+        let plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error, script_path))?;
+        let Some(key) = key else { return Ok(table::show_plan(ui, &plan)) };
         let reporter = Reporter::new(ui);
         let report = builder::build(&plan, &options, &|event| reporter.event(event), &cancel);
         let report = report.map_err(|error| build_failure(&error))?;
@@ -243,7 +244,7 @@ fn write_bundle(signed: &mut SignedBundle<std::fs::File>, path: &Path) -> Result
     Ok(size)
 }
 
-fn plan_failure(error: &PlanError) -> Failure {
+fn plan_failure(error: &PlanError, script_path: &Path) -> Failure {
     let mut problems = error.problems.iter();
     let Some(first) = problems.next() else { return Failure::new(Exit::NoBundle, "nothing can be built") };
     let mut failure = Failure::of(Exit::NoBundle, first);
@@ -257,10 +258,10 @@ fn plan_failure(error: &PlanError) -> Failure {
             PlanProblem::NoBuildTree { .. } => failure.hints.push(
                 "install the headers package in the sysroot, or name another root: --sysroot DIR".to_owned(),
             ),
-            PlanProblem::NoScripts => failure.hints.push(
-                "put scripts into SCRIPT_PATH (default /etc/systemtap/script.d), or name `.stp` files"
-                    .to_owned(),
-            ),
+            PlanProblem::NoScripts => failure.hints.push(format!(
+                "put scripts into {} (SCRIPT_PATH of the configuration), or name `.stp` files",
+                script_path.display()
+            )),
             _ => {}
         }
     }

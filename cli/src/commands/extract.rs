@@ -36,6 +36,10 @@ impl Args {
         let bundle = open_verified(&self.file, &self.trust.keys(global)?)?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let storage = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.dir.display());
+        if self.dir.exists() && !self.dir.is_dir() {
+            let what = format!("{} is there and is no directory", self.dir.display());
+            return Err(Failure::new(Exit::Conflict, what).hint("give another directory"));
+        }
         fs::create_dir_all(&self.dir).map_err(storage)?;
         let staging = tempfile::Builder::new().prefix(".extract-").tempdir_in(&self.dir).map_err(storage)?;
         let mut written = Vec::new();
@@ -65,8 +69,9 @@ impl Args {
     /// Moves the finished directories into place; an existing one is left alone.
     fn publish(&self, staging: &Path) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.dir.display());
-        let entries =
+        let mut entries =
             fs::read_dir(staging).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        entries.sort_by_key(fs::DirEntry::file_name);
         for entry in &entries {
             let target = self.dir.join(entry.file_name());
             if target.symlink_metadata().is_ok() {

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::trust_options::{TrustOptions, open_raw};
+use crate::trust_options::{TrustOptions, not_verified, open_raw};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count, date};
 
@@ -46,7 +46,7 @@ impl Args {
         };
         match raw.verify(&keys) {
             Ok(bundle) => self.show(ui, bundle.manifest(), bundle.id(), bundle.signers(), true),
-            Err(error) => Err(about(error)),
+            Err(error) => Err(not_verified(error, &keys).about(self.file.display())),
         }
     }
 

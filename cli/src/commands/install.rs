@@ -5,7 +5,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bundle_format::KernelRelease;
-use installer::{InstallError, InstallEvent, InstallOptions, InstallOutcome, InstallReport, KernelChoice};
+use installer::{
+    InstallError, InstallEvent, InstallOptions, InstallOutcome, InstallReport, InstallWarning, KernelChoice,
+};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -13,7 +15,7 @@ use crate::failure::Failure;
 use crate::global::Global;
 use crate::host;
 use crate::ui::{Mark, Ui};
-use crate::words::{bytes, count};
+use crate::words::{bytes, count, date};
 
 /// Verify a bundle and make it this host's current generation, in one step
 ///
@@ -44,6 +46,7 @@ impl Args {
             .hint("give the file: stap-bundle install FILE"));
         };
         let source = open(file)?;
+        let name = if is_pipe(file) { "standard input".into() } else { file.display().to_string() };
         let root = host::open_root(global)?;
         let identity = host::identity(global, &root)?;
         let kernels = match (self.all_kernels, self.kernel) {
@@ -53,17 +56,28 @@ impl Args {
         };
         let options = InstallOptions { kernels, now: host::now() };
         let report = installer::install(&root, &identity, source, &options, &mut |event| tell(ui, event))
-            .map_err(|error| install_failure(error).about(file.display()))?;
+            .map_err(|error| install_failure(error).about(name))?;
         Ok(show(ui, &report))
     }
 }
 
+fn is_pipe(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
 fn open(file: &Path) -> Result<Box<dyn Read>, Failure> {
-    if file == Path::new("-") {
+    if is_pipe(file) {
         return Ok(Box::new(io::stdin()));
     }
     let file_failure = |error: io::Error| Failure::of(Exit::Storage, &error).about(file.display());
-    Ok(Box::new(File::open(file).map_err(file_failure)?))
+    let opened = File::open(file).map_err(file_failure)?;
+    if file.is_dir() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("{} is a directory, expected a bundle", file.display()),
+        ));
+    }
+    Ok(Box::new(opened))
 }
 
 fn tell(ui: &mut Ui, event: InstallEvent) {
@@ -91,8 +105,9 @@ fn tell(ui: &mut Ui, event: InstallEvent) {
 }
 
 fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
-    for warning in &report.warnings {
-        ui.warning(warning.to_string());
+    let warnings: Vec<String> = report.warnings.iter().map(warning).collect();
+    for warning in &warnings {
+        ui.warning(warning);
     }
     let in_place = host::tell_compat(ui, &report.compat);
     let exit = if in_place { Exit::Done } else { Exit::Conflict };
@@ -106,7 +121,6 @@ fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
             .iter()
             .map(|kernel| json!({ "release": kernel.release, "modules": kernel.modules, "red": kernel.red }))
             .collect();
-        let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
         ui.document(&json!({
             "generation": generation, "changed": changed, "name": report.name, "version": report.version,
             "serial": report.serial, "bundle_id": report.id, "kernels": kernels, "warnings": warnings,
@@ -126,6 +140,16 @@ fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
     exit
 }
 
+/// A warning in words; times as people read them.
+fn warning(warning: &InstallWarning) -> String {
+    match warning {
+        InstallWarning::FromTheFuture { created, now } => {
+            format!("the bundle was made at {}, this host's clock says {}", date(*created), date(*now))
+        }
+        other => other.to_string(),
+    }
+}
+
 fn install_failure(error: InstallError) -> Failure {
     let exit = match error {
         InstallError::Bundle(error) => return Failure::from(error),
@@ -138,12 +162,25 @@ fn install_failure(error: InstallError) -> Failure {
                 .hint("pin your farm's key: stap-bundle trust add NAME.pub");
         }
         InstallError::DoesNotFit(error) => {
-            return Failure::of(Exit::DoesNotFit, &error)
-                .hint("have the farm build for this host's kernel: stap-bundle build -r \"$(uname -r)\" …");
+            let wanted: Vec<String> = [error.named.as_slice(), error.running.as_slice(), &error.installed]
+                .into_iter()
+                .find(|releases| !releases.is_empty())
+                .map_or_else(Vec::new, |releases| {
+                    releases.iter().map(|release| format!("-r {release}")).collect()
+                });
+            let failure = Failure::of(Exit::DoesNotFit, &error);
+            return match wanted.is_empty() {
+                true => failure.hint("to unpack it all the same: --all-kernels"),
+                false => failure.hint(format!("on the farm: stap-bundle build {} …", wanted.join(" "))),
+            };
         }
-        InstallError::Older { .. } | InstallError::Equivocation { .. } | InstallError::Expired { .. } => {
-            Exit::Stale
+        InstallError::Expired { name, version, best_before, now } => {
+            let (limit, now) = (date(best_before), date(now));
+            let what = format!("bundle {name} {version} was to be used before {limit}, it is {now}");
+            return Failure::new(Exit::Stale, what)
+                .hint("bring a newer bundle, or correct this host's clock");
         }
+        InstallError::Older { .. } | InstallError::Equivocation { .. } => Exit::Stale,
         InstallError::Conflict { .. } => Exit::Conflict,
         _ => Exit::Malformed,
     };
@@ -155,7 +192,6 @@ fn install_failure(error: InstallError) -> Failure {
         InstallError::Equivocation { .. } => failure.hint(
             "somebody signed two different bundles under one number: ask your farm before anything else",
         ),
-        InstallError::Expired { .. } => failure.hint("bring a newer bundle, or correct this host's clock"),
         InstallError::Conflict { .. } => failure.hint("leave the script out of one of the two bundles"),
         _ => failure,
     }

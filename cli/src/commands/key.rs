@@ -50,7 +50,8 @@ pub(crate) fn default_name() -> Result<PathBuf, Failure> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let config = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
     config.map(|config| config.join("stap-bundle/default")).ok_or_else(|| {
-        Failure::new(Exit::Usage, "neither XDG_CONFIG_HOME nor HOME is set").hint("name the key")
+        Failure::new(Exit::Usage, "neither XDG_CONFIG_HOME nor HOME is set")
+            .hint("name the key: `key generate --out DIR/NAME`, `build --key NAME.key`")
     })
 }
 
@@ -73,14 +74,30 @@ pub(crate) fn signing_key(given: Option<&Path>) -> Result<SigningKey, Failure> {
     })
 }
 
+/// Whether somebody gave the other half: its mode would be the wrong thing to talk about.
+fn is_public(path: &Path) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|text| text.contains("BEGIN PUBLIC KEY"))
+}
+
 fn key_failure(error: &KeyFileError) -> Failure {
     match error {
-        KeyFileError::Io { .. } => Failure::of(Exit::Storage, error),
+        KeyFileError::Io { path, source } => {
+            Failure::of(Exit::Storage, source).about(format_args!("key file {}", path.display()))
+        }
         KeyFileError::Exists { .. } => Failure::of(Exit::Conflict, error)
             .hint("give another name with --out DIR/NAME, or move the old key away"),
+        KeyFileError::Readable { path, .. } if is_public(path) => {
+            let what = format!("{} is a public key, expected the private one", path.display());
+            Failure::new(Exit::Usage, what).hint("give the file with the suffix .key")
+        }
         KeyFileError::Readable { path, .. } => {
             Failure::of(Exit::Trust, error).hint(format!("chmod 600 {}", path.display()))
         }
-        KeyFileError::Private { .. } | KeyFileError::Public { .. } => Failure::of(Exit::Malformed, error),
+        KeyFileError::Private { path, source } => {
+            Failure::of(Exit::Malformed, source).about(format_args!("key file {}", path.display()))
+        }
+        KeyFileError::Public { path, source } => {
+            Failure::of(Exit::Malformed, source).about(format_args!("key file {}", path.display()))
+        }
     }
 }

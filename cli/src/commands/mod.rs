@@ -4,6 +4,7 @@ mod absent;
 #[cfg(feature = "farm")]
 mod build;
 mod completions;
+mod config;
 mod export;
 mod extract;
 mod inspect;
@@ -80,7 +81,9 @@ pub(crate) enum Command {
     #[cfg(feature = "host")]
     #[command(display_order = 12)]
     Rollback(rollback::Args),
-    #[command(display_order = 13)]
+    #[command(subcommand, display_order = 13)]
+    Config(config::Args),
+    #[command(display_order = 14)]
     Completions(completions::Args),
     /// Any other word: a command of a later version, or a mistake.
     #[command(external_subcommand)]
@@ -117,6 +120,7 @@ impl Command {
             Self::Stop(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Rollback(args) => args.run(global, ui),
+            Self::Config(args) => args.run(ui),
             Self::Completions(args) => Ok(args.run(ui)),
             Self::Other(words) => Err(absent::unknown(&words)),
         }

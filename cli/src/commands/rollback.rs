@@ -45,6 +45,9 @@ fn rollback_failure(error: &RollbackError) -> Failure {
         RollbackError::Storage(error) => host::storage_failure(error),
         RollbackError::Refused { .. } => Failure::of(Exit::Trust, error),
         RollbackError::Incomplete { .. } => Failure::of(Exit::Malformed, error),
+        RollbackError::NothingInstalled => {
+            Failure::of(Exit::Failed, error).hint("install a bundle first: stap-bundle install FILE")
+        }
         _ => Failure::of(Exit::Failed, error).hint("`stap-bundle list` shows the generations"),
     }
 }

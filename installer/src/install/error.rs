@@ -68,7 +68,7 @@ pub enum InstallError {
         now: u64,
     },
     /// Another installed bundle has a script of the same name.
-    #[error("script {script} is in bundle {installed} already, and in {offered}")]
+    #[error("script {script} of bundle {offered} is in the installed bundle {installed} already")]
     Conflict {
         /// The first such script.
         script: ScriptName,
@@ -126,7 +126,11 @@ impl DoesNotFit {
         };
         let is_other = |release: &&KernelRelease| Some(*release) != self.running.as_ref();
         let others: Vec<&KernelRelease> = self.installed.iter().filter(is_other).collect();
-        let has = if others.is_empty() { runs } else { format!("{runs} and has {}", list(others)) };
+        let has = match (others.is_empty(), &self.running) {
+            (true, _) => runs,
+            (false, Some(_)) => format!("{runs} and has {}", list(others)),
+            (false, None) => format!("{runs}, installed is {}", list(others)),
+        };
         let mismatches = self.mismatches.iter().map(ToString::to_string);
         let parts: Vec<String> = [bundle, has].into_iter().chain(mismatches).collect();
         parts.join("; ")

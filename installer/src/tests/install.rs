@@ -215,7 +215,7 @@ fn bundles_live_side_by_side_and_a_shared_script_is_a_conflict() {
     let before = world.tree();
     let third = Bundle { name: "third", scripts: vec!["aaa", "latency"], ..bundle(6) };
     let error = world.install(&third.bytes()).unwrap_err().to_string();
-    assert_eq!(error, "script latency is in bundle fleet already, and in third");
+    assert_eq!(error, "script latency of bundle third is in the installed bundle fleet already");
     assert_eq!(world.tree(), before);
 }
 
