@@ -41,7 +41,9 @@ pub(crate) struct Preface {
 
 impl Preface {
     pub(crate) fn check(&self) -> Result<(), BundleError> {
-        must!(self.format == FORMAT, "format is {}, expected {FORMAT}", self.format);
+        if self.format != FORMAT {
+            return Err(BundleError::Critical { what: format!("format {}", self.format) });
+        }
         if self.minimum_reader > READER_MINOR {
             return Err(BundleError::Critical { what: format!("format 1.{}", self.minimum_reader) });
         }

@@ -14,11 +14,11 @@ use crate::digest::Digest;
 use crate::draft::{BundleDraft, KernelDraft, ModuleDraft};
 use crate::error::{BundleError, ContainerError, io_while};
 use crate::frame::{LEVEL, TRIAL_LEVEL, compress};
-use crate::keys::{PublicKey, Role};
+use crate::keys::{KeyId, PublicKey, Role};
 use crate::limits::{END_MARK, MAX_FRAMES, MAX_MANIFEST, MAX_REFERENCE_AND_FRAME};
 use crate::manifest::{BundleId, Frame, Kernel, Manifest, RootsRecord};
 use crate::manifest_check;
-use crate::names::ScriptName;
+use crate::names::{BundleVersion, ScriptName};
 use crate::set::{SetDocument, write_plain};
 use crate::strict_json;
 
@@ -54,6 +54,7 @@ pub struct UnsignedBundle<S> {
 pub struct SignedBundle<S> {
     bundle: UnsignedBundle<S>,
     signatures: Vec<u8>,
+    signers: Vec<KeyId>,
 }
 
 impl BundleDraft {
@@ -81,13 +82,7 @@ impl BundleDraft {
         kernels.sort_by_key(|kernel| kernel.id);
         let manifest = self.manifest(kernels);
         manifest_check::check(&manifest)?;
-        let raw = strict_json::write(&manifest)
-            .map_err(|source| BundleError::Json { document: MANIFEST_NAME, source })?;
-        if raw.len() as u64 > MAX_MANIFEST {
-            let member = MANIFEST_NAME.to_owned();
-            return Err(BundleError::OverLimit { member, len: raw.len() as u64, limit: MAX_MANIFEST });
-        }
-        Ok(UnsignedBundle { manifest, raw, spool })
+        Ok(UnsignedBundle { raw: write_manifest(&manifest)?, manifest, spool })
     }
 
     /// Every script is either a module or a red cell of `kernel`, and nothing else is.
@@ -229,6 +224,17 @@ impl<S: Write> Packer<'_, S> {
     }
 }
 
+/// The bytes that are signed.
+fn write_manifest(manifest: &Manifest) -> Result<Vec<u8>, BundleError> {
+    let raw = strict_json::write(manifest)
+        .map_err(|source| BundleError::Json { document: MANIFEST_NAME, source })?;
+    if raw.len() as u64 > MAX_MANIFEST {
+        let member = MANIFEST_NAME.to_owned();
+        return Err(BundleError::OverLimit { member, len: raw.len() as u64, limit: MAX_MANIFEST });
+    }
+    Ok(raw)
+}
+
 fn read_body(module: &ModuleDraft) -> Result<Vec<u8>, BundleError> {
     let bytes = module.bytes.read().map_err(io_while("reading a compiled module"))?;
     let found = Digest::of(&bytes);
@@ -261,6 +267,14 @@ impl<S> UnsignedBundle<S> {
         Role::Manifest.signed_message(&self.raw)
     }
 
+    /// The same content under another serial and version. The frames stay as they are.
+    pub fn renumbered(mut self, serial: u64, version: BundleVersion) -> Result<Self, BundleError> {
+        self.manifest.serial = serial;
+        self.manifest.version = version;
+        self.raw = write_manifest(&self.manifest)?;
+        Ok(self)
+    }
+
     /// Adds signatures; each is checked here, so that a farm never hands out a bundle that no host takes.
     pub fn attach(self, signatures: &[(PublicKey, [u8; 64])]) -> Result<SignedBundle<S>, BundleError> {
         let message = self.message();
@@ -272,7 +286,8 @@ impl<S> UnsignedBundle<S> {
             .iter()
             .map(|(key, signature)| SignatureEntry { key: key.id(), signature: *signature })
             .collect();
-        Ok(SignedBundle { signatures: signatures_block(&entries)?, bundle: self })
+        let signers = entries.iter().map(|entry| entry.key).collect();
+        Ok(SignedBundle { signatures: signatures_block(&entries)?, signers, bundle: self })
     }
 }
 
@@ -287,6 +302,12 @@ impl<S: Read + Seek> SignedBundle<S> {
     #[must_use]
     pub fn id(&self) -> BundleId {
         self.bundle.id()
+    }
+
+    /// Whose signatures it carries.
+    #[must_use]
+    pub fn signers(&self) -> &[KeyId] {
+        &self.signers
     }
 
     /// Writes the file; returns its length in bytes.

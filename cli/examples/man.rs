@@ -10,6 +10,9 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 use stap_bundle::Exit;
 
+/// What the program is, in the one line that `apropos` shows.
+const NAME: &str = "offline builder and installer of SystemTap modules";
+
 /// Files and directories, each with what it is for.
 const FILES: &[(&str, &str)] = &[
     (
@@ -85,7 +88,12 @@ fn write_page(
 /// One page. The exit codes are a section of their own, so the table at the end of `--help` is left out.
 fn page(command: &Command, parent: Option<&str>, children: &[&Command]) -> io::Result<Vec<u8>> {
     let example = command.get_after_help().filter(|_| parent.is_some()).map(ToString::to_string);
-    let man = Man::new(command.clone().version(env!("CARGO_PKG_VERSION")))
+    let mut command = command.clone().version(env!("CARGO_PKG_VERSION"));
+    if parent.is_none() {
+        // NAME is one line, for apropos; the program's own text is a paragraph, and stays the description.
+        command = command.about(NAME);
+    }
+    let man = Man::new(command)
         .source(concat!("stap-bundle ", env!("CARGO_PKG_VERSION")))
         .manual("SystemTap bundles");
     let mut text = Vec::new();
@@ -170,6 +178,7 @@ mod tests {
         {
             assert!(names.contains(&name), "{name} of {names:?}");
         }
+        assert!(read(directory.path(), "stap-bundle.1").contains(&format!("stap\\-bundle \\- {NAME}\n")));
         assert!(read(directory.path(), "stap-bundle-install.1").contains("stap\\-bundle install \\-"));
     }
 
@@ -179,12 +188,12 @@ mod tests {
         write_pages(directory.path()).unwrap();
         let page = read(directory.path(), "stap-bundle.1");
         for (exit, meaning) in Exit::TABLE {
-            let entry = format!(
-                ".TP 4\n\\fB{}\\fR\n{}\n",
-                exit.code(),
-                Roff::new().text([roman(*meaning)]).to_roff().trim()
-            );
-            assert!(page.contains(&entry), "{entry}\n{page}");
+            let mut entry = Roff::new();
+            entry.control("TP", ["4"]).text([bold(exit.code().to_string())]).text([roman(*meaning)]);
+            // Every rendering begins with definitions of its own.
+            let entry = entry.render();
+            let (_, entry) = entry.split_once(".TP").unwrap();
+            assert!(page.contains(entry.trim_end()), "{meaning}");
         }
         for (name, _) in FILES.iter().chain(ENVIRONMENT) {
             assert!(page.contains(&name.replace('-', "\\-")), "{name}");

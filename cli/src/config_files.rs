@@ -1,8 +1,8 @@
 //! Reads the initscript's configuration files from disk for `script-config`, which touches no file.
 
 use std::fs;
-use std::io;
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use script_config::{ConfigProblem, Configuration, SourceText, conf_d_order, conf_d_warning};
 
@@ -20,6 +20,8 @@ const MAX_CONFIG: u64 = 1 << 20;
 pub(crate) struct Loaded {
     pub(crate) configuration: Configuration,
     pub(crate) problems: Vec<ConfigProblem>,
+    /// Files that couldn't be read at all; the others count. A build takes that for an error, a host goes on.
+    pub(crate) unreadable: Vec<Failure>,
     /// Seconds since 1970; 0 without files.
     #[cfg_attr(not(feature = "farm"), expect(dead_code, reason = "only `build` uses it"))]
     pub(crate) modified: u64,
@@ -29,84 +31,102 @@ pub(crate) struct Loaded {
 /// file that was asked for is an error (INIT-CLI-07: the original went on silently).
 pub(crate) fn load(given: Option<&Path>) -> Result<Loaded, Failure> {
     let path = given.unwrap_or(Path::new(DEFAULT_CONFIG));
-    let mut files = Vec::new();
-    let mut problems = Vec::new();
-    let mut modified = 0;
-    let read = read_file(path, &mut modified);
-    match read {
-        Ok(Ok(text)) => files.push(text),
-        // It is skipped whole, but keeps its place: the first text is the global file.
-        Ok(Err(problem)) => {
-            problems.push(problem);
-            files.push(SourceText { path: path.display().to_string(), text: String::new() });
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && given.is_none() => {
-            files.push(SourceText { path: path.display().to_string(), text: String::new() });
-        }
-        Err(error) => {
-            return Err(
-                Failure::of(Exit::Failed, &error).about(format_args!("configuration {}", path.display()))
-            );
-        }
-    }
-    let conf_d = Configuration::load(&files).0.parameters().config_path.clone();
-    for name in names_in(&conf_d)? {
-        let text = read_file(&conf_d.join(&name), &mut modified)
-            .map_err(|error| Failure::of(Exit::Failed, &error).about(conf_d.join(&name).display()))?;
-        match text {
-            Ok(text) => files.push(text),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    problems.extend(stray_files(&conf_d)?);
+    let mut reader = Reader::default();
+    reader.global(path, given.is_some())?;
+    let conf_d = Configuration::load(&reader.files).0.parameters().config_path.clone();
+    reader.conf_d(&conf_d);
+    let Reader { files, mut problems, unreadable, modified } = reader;
     let (configuration, found) = Configuration::load(&files);
     problems.extend(found);
-    Ok(Loaded { configuration, problems, modified })
+    Ok(Loaded { configuration, problems, unreadable, modified })
 }
 
-fn read_file(path: &Path, modified: &mut u64) -> io::Result<Result<SourceText, ConfigProblem>> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path)?;
-    let time = file.metadata()?.modified()?;
-    file.take(MAX_CONFIG + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_CONFIG {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "it has more than 1 MiB, so it is no configuration",
-        ));
+/// Collects files, the global one first, and what is wrong with them.
+#[derive(Default)]
+struct Reader {
+    files: Vec<SourceText>,
+    problems: Vec<ConfigProblem>,
+    unreadable: Vec<Failure>,
+    modified: u64,
+}
+
+impl Reader {
+    /// The global file keeps the first place, also if it is skipped.
+    fn global(&mut self, path: &Path, required: bool) -> Result<(), Failure> {
+        let before = self.files.len();
+        match self.file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && required => {
+                return Err(Failure::new(
+                    Exit::Failed,
+                    format!("there is no configuration file {}", path.display()),
+                )
+                .hint("name the initscript's global configuration file with -c, or leave -c away"));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => self.cannot_read(path, &error),
+            _ => {}
+        }
+        if self.files.len() == before {
+            self.files.push(SourceText { path: path.display().to_string(), text: String::new() });
+        }
+        Ok(())
     }
-    let seconds = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
-    *modified = seconds.max(*modified);
-    Ok(SourceText::from_bytes(&path.display().to_string(), &bytes))
-}
 
-/// All names in conf.d; none if there is no such directory.
-fn all_names(conf_d: &Path) -> Result<Vec<String>, Failure> {
-    let failed = |error: io::Error| Failure::of(Exit::Failed, &error).about(conf_d.display());
-    let entries = match fs::read_dir(conf_d) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed)?;
-        // Only regular files and links to them are read (INIT-FILE-02).
-        if entry.path().is_file() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
+    /// The files of conf.d, in their order; none if there is no such directory.
+    fn conf_d(&mut self, directory: &Path) {
+        let names = match names_in(directory) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return self.cannot_read(directory, &error),
+        };
+        let shown = directory.display().to_string();
+        self.problems.extend(names.iter().filter_map(|name| conf_d_warning(&shown, name)));
+        for name in conf_d_order(names.iter().map(String::as_str)) {
+            let path = directory.join(name);
+            if let Err(error) = self.file(&path) {
+                self.cannot_read(&path, &error);
+            }
         }
     }
+
+    fn file(&mut self, path: &Path) -> io::Result<()> {
+        let file = fs::File::open(path)?;
+        let time = file.metadata()?.modified()?;
+        let mut bytes = Vec::new();
+        file.take(MAX_CONFIG + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_CONFIG {
+            let reason = "it has more than 1 MiB, so it is no configuration";
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+        }
+        let seconds = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.modified = seconds.max(self.modified);
+        match SourceText::from_bytes(&path.display().to_string(), &bytes) {
+            Ok(text) => self.files.push(text),
+            Err(problem) => self.problems.push(problem),
+        }
+        Ok(())
+    }
+
+    fn cannot_read(&mut self, path: &Path, error: &io::Error) {
+        let failure =
+            Failure::of(Exit::Failed, error).about(format_args!("configuration {}", path.display()));
+        self.unreadable.push(failure);
+    }
+}
+
+/// The names of regular files, and links to them, in conf.d (INIT-FILE-02), sorted. One that isn't UTF-8 can't be the name of
+/// a file that this program reads, and is shown as far as it can be.
+fn names_in(directory: &Path) -> io::Result<Vec<String>> {
+    let paths: Vec<PathBuf> =
+        fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
+    let files = paths.iter().filter(|path| path.is_file());
+    let names = files.filter_map(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.collect();
     names.sort();
     Ok(names)
 }
 
-fn names_in(conf_d: &Path) -> Result<Vec<String>, Failure> {
-    let names = all_names(conf_d)?;
-    Ok(conf_d_order(names.iter().map(String::as_str)).into_iter().map(str::to_owned).collect())
-}
-
-fn stray_files(conf_d: &Path) -> Result<Vec<ConfigProblem>, Failure> {
-    let folder = conf_d.display().to_string();
-    Ok(all_names(conf_d)?.iter().filter_map(|name| conf_d_warning(&folder, name)).collect())
+/// A problem after a word of the program's own, such as `warning:`: place, message, id and the next step.
+pub(crate) fn in_words(problem: &ConfigProblem) -> String {
+    let place = problem.place().map(|place| format!("{place}: ")).unwrap_or_default();
+    format!("{place}{problem} [{}]\n  hint: {}", problem.id(), problem.next_step())
 }

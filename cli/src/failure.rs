@@ -25,10 +25,10 @@ impl Failure {
 
     /// A failure with the chain of its causes; a cause that the text before it already says is left out.
     pub(crate) fn of(exit: Exit, error: &dyn Error) -> Self {
-        let mut failure = Self::new(exit, error);
+        let mut failure = Self::new(exit, without_number(&error.to_string()));
         let mut source = error.source();
         while let Some(cause) = source {
-            let text = cause.to_string();
+            let text = without_number(&cause.to_string());
             let said = failure.because.last().unwrap_or(&failure.what).contains(&text);
             if !said {
                 failure.because.push(text);
@@ -45,7 +45,7 @@ impl Failure {
     }
 
     /// What and why on one line, for a list of failures.
-    #[cfg(feature = "farm")]
+    #[cfg(any(feature = "farm", feature = "host"))]
     pub(crate) fn one_line(&self) -> String {
         std::iter::once(self.what.as_str())
             .chain(self.because.iter().map(String::as_str))
@@ -57,6 +57,14 @@ impl Failure {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+}
+
+/// The text without the number that the standard library puts behind the system's words for an error.
+fn without_number(text: &str) -> String {
+    match text.rsplit_once(" (os error ") {
+        Some((words, number)) if number.ends_with(')') => words.to_owned(),
+        _ => text.to_owned(),
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn identity(global: &Global, root: &HostRoot) -> Result<HostIdentity,
             machine: machine(std::env::consts::ARCH)?,
             version: None,
             uname_a: None,
-            node: String::from_utf8_lossy(&name).trim().to_owned(),
+            node: first_word(&name),
         });
     }
     let uname = rustix::system::uname();
@@ -54,6 +54,14 @@ pub(crate) fn identity(global: &Global, root: &HostRoot) -> Result<HostIdentity,
         uname_a: Some(uname_a(&uname)),
         node: text(uname.nodename()),
     })
+}
+
+/// A host name as `/etc/hostname` holds it: the first word of the first line; `localhost` for a file without one.
+fn first_word(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let word = text.lines().next().and_then(|line| line.split_whitespace().next());
+    let safe = word.filter(|word| word.bytes().all(|b| b.is_ascii_graphic()));
+    safe.unwrap_or("localhost").to_owned()
 }
 
 fn machine(name: &str) -> Result<Machine, Failure> {
@@ -78,8 +86,11 @@ fn uname_a(uname: &rustix::system::Uname) -> String {
     }
 }
 
-/// The clock, for best-before and the history.
-pub(crate) fn now() -> Option<u64> {
+/// The clock, for best-before and the history; under `--root` this machine's clock says nothing.
+pub(crate) fn now(global: &Global) -> Option<u64> {
+    if global.root.is_some() {
+        return None;
+    }
     SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
@@ -95,10 +106,14 @@ pub(crate) fn parameters(
     let loaded = config_files::load(config)?;
     for problem in &loaded.problems {
         if problem.severity() > script_config::Severity::Note {
-            ui.warning(problem.render());
+            ui.warning(config_files::in_words(problem));
         }
     }
-    Ok((loaded.configuration.parameters().clone(), !has_errors(&loaded.problems)))
+    for failure in &loaded.unreadable {
+        ui.warning(format!("{}; it is passed over", failure.what));
+    }
+    let good = loaded.unreadable.is_empty() && !has_errors(&loaded.problems);
+    Ok((loaded.configuration.parameters().clone(), good))
 }
 
 /// Opens the current generation; `None` where nothing is installed.
@@ -115,31 +130,45 @@ pub(crate) fn refuse_root(global: &Global, command: &str) -> Result<(), Failure>
         .hint("run it on the host itself"))
 }
 
-/// Tells what became of the initscript's links and options; returns whether all is in place.
-pub(crate) fn tell_compat(ui: &mut Ui, compat: &Result<ReconcileReport, CompatError>) -> bool {
+/// Tells what became of the initscript's links and options; returns the exit code that says so.
+pub(crate) fn tell_compat(ui: &mut Ui, compat: &Result<ReconcileReport, CompatError>) -> Exit {
     match compat {
         Ok(report) => {
             for foreign in &report.foreign {
-                let path = foreign.path.display();
                 ui.warning(format!(
-                    "{path} is a foreign {}: it is left alone and never loaded by `start`; move it away and \
-                     install again to have the bundle's there",
+                    "{} is a foreign {}: it is left alone and never used by `start`; move it away and install again \
+                     to have the bundle's there",
+                    foreign.path.display(),
                     foreign.what
                 ));
             }
             for warning in &report.warnings {
                 ui.warning(warning);
             }
-            report.foreign.is_empty()
+            if report.foreign.is_empty() { Exit::Done } else { Exit::Conflict }
         }
         Err(error) => {
             let failure = Failure::of(Exit::Storage, error);
-            ui.warning(format!("the initscript's cache is not up to date: {}", failure.what));
-            for because in failure.because {
-                ui.warning(because);
-            }
-            false
+            ui.warning(format!("the initscript's cache is not up to date: {}", failure.one_line()));
+            failure.exit
         }
+    }
+}
+
+/// The same as a JSON value.
+pub(crate) fn compat_json(compat: &Result<ReconcileReport, CompatError>) -> serde_json::Value {
+    match compat {
+        Ok(report) => {
+            let foreign: Vec<_> = report
+                .foreign
+                .iter()
+                .map(|foreign| serde_json::json!({ "path": foreign.path, "what": foreign.what }))
+                .collect();
+            serde_json::json!({
+                "written": report.written, "removed": report.removed, "foreign": foreign, "warnings": report.warnings,
+            })
+        }
+        Err(error) => serde_json::json!({ "error": Failure::of(Exit::Storage, error).one_line() }),
     }
 }
 

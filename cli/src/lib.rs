@@ -10,6 +10,8 @@ mod failure;
 mod global;
 #[cfg(feature = "host")]
 mod host;
+mod script_directory;
+mod tables;
 mod trust_options;
 mod ui;
 mod words;

@@ -66,9 +66,11 @@ fn key_files_of(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for entry in walkdir::WalkDir::new(directory).max_depth(1).sort_by_file_name() {
         let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(directory).display().to_string();
-            let error = error.into_io_error().unwrap_or_else(|| std::io::ErrorKind::FilesystemLoop.into());
-            Failure::of(Exit::Storage, &error).about(path)
+            let path = error.path().unwrap_or(directory).display();
+            match error.io_error() {
+                Some(error) => Failure::of(Exit::Storage, error).about(path),
+                None => Failure::of(Exit::Storage, &error),
+            }
         })?;
         if entry.path().extension().is_some_and(|suffix| suffix == "pub") {
             files.push(entry.into_path());
@@ -83,10 +85,12 @@ fn key_files_of(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// Reads a public key file.
 pub(crate) fn read_public_key(path: &Path) -> Result<PublicKey, Failure> {
     let name = path.display();
-    let mut pem = String::new();
+    let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(MAX_KEY_FILE).read_to_string(&mut pem))
+        .and_then(|file| file.take(MAX_KEY_FILE).read_to_end(&mut bytes))
         .map_err(|error| Failure::of(Exit::Storage, &error).about(&name))?;
+    // A key is ASCII; other bytes make it no key below, with words for that.
+    let pem = String::from_utf8_lossy(&bytes);
     if pem.contains("PRIVATE KEY") {
         return Err(Failure::new(Exit::Usage, format!("{name} is a private key, expected a public one"))
             .hint("give the file with the suffix .pub, and keep this one on the farm"));
@@ -112,14 +116,13 @@ pub(crate) fn open_verified(path: &Path, keys: &TrustedKeys) -> Result<VerifiedB
 /// Why a bundle isn't believed; where the keys are the reason, those that are believed here are named too.
 pub(crate) fn not_verified(error: BundleError, keys: &TrustedKeys) -> Failure {
     let believed: Vec<String> = match &error {
-        BundleError::NotTrusted { .. } => {
-            keys.iter().map(|key| format!("key {}", key.id().short())).collect()
-        }
+        BundleError::NotTrusted { .. } => keys.iter().map(|key| key.id().short()).collect(),
         _ => Vec::new(),
     };
     let mut failure = Failure::from(error);
     if !believed.is_empty() {
-        failure.because.push(format!("trusted here: {}", believed.join(", ")));
+        let (noun, verb) = if believed.len() == 1 { ("key", "is") } else { ("keys", "are") };
+        failure.because.push(format!("only {noun} {} {verb} trusted here", believed.join(", ")));
     }
     failure
 }

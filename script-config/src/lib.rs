@@ -33,6 +33,7 @@ pub use conf_d::{ConfDFile, conf_d_file_kind, conf_d_order, conf_d_warning};
 pub use configuration::{Configuration, SourceText};
 pub use dependencies::{Blocked, DependencyError, DependencyGraph, StopRefused};
 pub use name::{MAX_SCRIPT_NAME_LEN, NameError, ScriptName};
+pub use nearest::nearest;
 pub use options::{
     OptionCause, OptionSpec, Recorder, Role, Rotation, RunOptions, STAP_OPTIONS, ScriptOptions, TakesValue,
 };

@@ -2,7 +2,7 @@
 
 /// Returns the word of `known` with the fewest edits from `text`, if they are few enough to be a
 /// slip: at most a third of the letters, and at most three.
-pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (text.chars().count() / 3).clamp(1, 3);
     known
         .into_iter()

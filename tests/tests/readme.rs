@@ -12,12 +12,20 @@ use end_to_end::programs;
 use end_to_end::scratch::Farm;
 use end_to_end::vm::{self, HostFiles};
 
-/// The commands of the code block after the marker `<!-- NAME -->`.
+/// The lines of the code block after the marker `<!-- NAME -->`.
 fn block(name: &str) -> Vec<String> {
     let text = fs::read_to_string(repository().join("README.md")).unwrap();
-    let (_, after) = text.split_once(&format!("<!-- {name} -->\n```sh\n")).unwrap();
+    let (_, after) = text.split_once(&format!("<!-- {name} -->\n```")).unwrap();
+    let (_, after) = after.split_once('\n').unwrap();
     let (commands, _) = after.split_once("\n```").unwrap();
     commands.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_readme_shows_what_was_printed() {
+    for name in ["demo output", "test output"] {
+        assert!(block(name).len() > 3, "the block `{name}` of README.md is empty");
+    }
 }
 
 #[test]
@@ -62,6 +70,6 @@ fn the_readme_runs_as_printed() {
     for step in &transcript.steps {
         assert_eq!(step.code, 0, "{}\n{}", step.command, step.output);
     }
-    let status = &transcript.steps[3].output;
+    let status = &transcript.step("cd /media && stap-bundle status").unwrap().output;
     assert!(status.contains("running"), "{status}");
 }

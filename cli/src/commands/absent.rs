@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_later_command_says_so_and_a_mistake_is_usage() {
-        assert_eq!(unknown(&["rollback".to_owned()]).exit, Exit::NotBuilt);
+        assert_eq!(unknown(&["gc".to_owned()]).exit, Exit::NotBuilt);
         assert_eq!(unknown(&["isntall".to_owned()]).exit, Exit::Usage);
         assert_eq!(unknown(&[]).exit, Exit::Usage);
     }

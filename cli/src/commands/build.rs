@@ -1,10 +1,11 @@
 //! `build`: scripts × kernels → one signed bundle.
 
+mod issued;
+mod output;
 mod reporter;
 mod scripts;
 mod table;
 
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,6 @@ use bundle_format::{BundleName, BundleVersion, SignedBundle};
 use child::Cancel;
 use serde_json::json;
 use signing::SigningKey;
-use tempfile::NamedTempFile;
 
 use crate::commands::key::signing_key;
 use crate::config_files;
@@ -26,6 +26,8 @@ use crate::global::Global;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
+use issued::Issued;
+use output::Output;
 use reporter::Reporter;
 
 /// Compile scripts for kernel releases and write one signed bundle
@@ -56,6 +58,10 @@ pub(crate) struct Args {
     /// The bundle's version [default: the time of the newest input, as YYYY.MMDD.HHMM].
     #[arg(long)]
     version: Option<BundleVersion>,
+    /// Orders the bundles of a name: hosts refuse a lower one [default: the time of the newest input, or the next free
+    /// number if other content has that already].
+    #[arg(long, value_name = "N")]
+    serial: Option<u64>,
     /// The file to write [default: NAME-VERSION.stapb].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -88,8 +94,12 @@ impl Args {
         let key = if self.dry_run { None } else { Some(signing_key(self.key.as_deref())?) };
         let cancel = Cancel::new();
         cancel_on_signals(&cancel)?;
-        let loaded = config_files::load(self.config.as_deref())?;
+        let loaded = config_files::load(self.config.as_deref())
+            .map_err(|failure| Failure { exit: Exit::NoBundle, ..failure })?;
         scripts::report_problems(ui, &loaded.problems)?;
+        if let Some(failure) = loaded.unreadable.into_iter().next() {
+            return Err(Failure { exit: Exit::NoBundle, ..failure });
+        }
         let found = scripts::read(&loaded.configuration, &self.script, ui)?;
         let request = BuildRequest {
             releases: self.release.clone(),
@@ -101,20 +111,53 @@ impl Args {
         let script_path = &loaded.configuration.parameters().script_path;
         let plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error, script_path))?;
         let Some(key) = key else { return Ok(table::show_plan(ui, &plan)) };
+        let output = Output::prepare(self.output.as_deref(), self.report.as_deref())?;
         let reporter = Reporter::new(ui);
         let report = builder::build(&plan, &options, &|event| reporter.event(event), &cancel);
         let report = report.map_err(|error| build_failure(&error))?;
         reporter.packing();
-        let signed = pack(&report, &key, &reporter)?;
+        let signed = self.pack(&report, &key, &reporter)?;
         drop(reporter);
-        self.finish(ui, &plan, &report, signed, &key)
+        self.finish(ui, &plan, &report, signed, output)
+    }
+
+    /// Packs, numbers and signs.
+    fn pack(
+        &self,
+        report: &BuildReport,
+        key: &SigningKey,
+        reporter: &Reporter<'_>,
+    ) -> Result<SignedBundle<std::fs::File>, Failure> {
+        let spool = tempfile::tempfile()
+            .map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
+        let begun = Instant::now();
+        let mut unsigned =
+            report.draft.pack(spool, &mut |packed| reporter.packed(&packed)).map_err(no_bundle)?;
+        let issued_in = self.cache_directory()?.join("issued");
+        let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(issued_in.display());
+        let issued = Issued::open(&issued_in, &self.name).map_err(failed)?;
+        let (base, content) = (report.draft.serial, unsigned.manifest().content);
+        let serial = if self.serial.is_some() { base } else { issued.number(base, content) };
+        if serial != base {
+            let version = match &self.version {
+                Some(version) => version.clone(),
+                None => format!("{}.{}", report.draft.version, serial - base)
+                    .parse()
+                    .map_err(|error| Failure::of(Exit::NoBundle, &error))?,
+            };
+            unsigned = unsigned.renumbered(serial, version).map_err(no_bundle)?;
+        }
+        let signed = key.sign(unsigned).map_err(no_bundle)?;
+        issued.remember(base, serial, content).map_err(failed)?;
+        reporter.signed(begun.elapsed());
+        Ok(signed)
     }
 
     fn options(&self, config_modified: u64) -> Result<BuildOptions, Failure> {
         let mut options = BuildOptions::new(BundleIdentity {
             name: self.name.clone(),
             version: self.version.clone(),
-            serial: None,
+            serial: self.serial,
             created: source_date_epoch()?,
             other_inputs_modified: config_modified,
             best_before: None,
@@ -146,22 +189,19 @@ impl Args {
         plan: &Plan,
         report: &BuildReport,
         mut signed: SignedBundle<std::fs::File>,
-        key: &SigningKey,
+        output: Output,
     ) -> Result<Exit, Failure> {
-        let path = self.output.clone().unwrap_or_else(|| {
-            let manifest = signed.manifest();
-            PathBuf::from(format!("{}-{}.stapb", manifest.name, manifest.version))
-        });
-        let size = write_bundle(&mut signed, &path)?;
+        let (path, size) = output.write(&mut signed)?;
         let cells = table::cells(report);
         if let Some(report) = &self.report {
             table::write_report(report, &cells)?;
         }
         let exit = if report.red() == 0 { Exit::Done } else { Exit::RedCells };
-        let (id, key_id) = (signed.id(), key.public().id());
+        let (id, key_id) =
+            (signed.id(), signed.signers().first().map(ToString::to_string).unwrap_or_default());
         if ui.json {
             ui.document(&json!({
-                "bundle": path, "bytes": size, "bundle_id": id, "signed_by": key_id.to_string(),
+                "bundle": path, "bytes": size, "bundle_id": id, "signed_by": key_id,
                 "green": report.green(), "red": report.red(), "cells": cells,
             }));
             return Ok(exit);
@@ -206,42 +246,10 @@ fn cancel_on_signals(cancel: &Cancel) -> Result<(), Failure> {
     Ok(())
 }
 
-fn pack(
-    report: &BuildReport,
-    key: &SigningKey,
-    reporter: &Reporter<'_>,
-) -> Result<SignedBundle<std::fs::File>, Failure> {
-    let spool =
-        tempfile::tempfile().map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
-    let begun = Instant::now();
-    let unsigned = report.draft.pack(spool, &mut |packed| reporter.packed(&packed)).map_err(no_bundle)?;
-    let signed = key.sign(unsigned).map_err(no_bundle)?;
-    reporter.signed(begun.elapsed());
-    Ok(signed)
-}
-
 fn no_bundle(error: bundle_format::BundleError) -> Failure {
     let mut failure = Failure::from(error);
     failure.exit = Exit::NoBundle;
     failure.about("the bundle can't be made")
-}
-
-/// Writes the bundle under a temporary name in the same directory, then renames: the file is whole or not there.
-fn write_bundle(signed: &mut SignedBundle<std::fs::File>, path: &Path) -> Result<u64, Failure> {
-    use std::os::unix::fs::PermissionsExt;
-    let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(path.display());
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = NamedTempFile::new_in(directory).map_err(failed)?;
-    let size = signed
-        .write_to(&mut BufWriter::new(&mut file))
-        .map_err(|error| Failure::from(error).about(path.display()))?;
-    file.as_file().set_permissions(PermissionsExt::from_mode(0o644)).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(size)
 }
 
 fn plan_failure(error: &PlanError, script_path: &Path) -> Failure {

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use script_config::{
-    ConfigProblem, Configuration, GlobalParameters, Place, ScriptName, has_errors, known_scripts,
-};
+use script_config::{ConfigProblem, Configuration, GlobalParameters, Place, ScriptName, has_errors};
 use serde_json::{Value, json};
 
-use crate::commands::inspect::plain_table;
 use crate::config_files::{DEFAULT_CONFIG, Loaded, load};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
+use crate::script_directory;
+use crate::tables;
 use crate::ui::{Mark, Ui};
 use crate::words::count;
 
@@ -39,10 +39,18 @@ struct Script<'a> {
 }
 
 impl Args {
-    pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let Self::Check { config } = self;
-        let Loaded { configuration, mut problems, .. } = load(config.as_deref())?;
-        let known = scripts_in(&configuration.parameters().script_path)?;
+        if global.root.is_some() {
+            return Err(
+                Failure::new(Exit::Usage, "`config check` takes no --root").hint("name the file: -c FILE")
+            );
+        }
+        let Loaded { configuration, mut problems, unreadable, .. } = load(config.as_deref())?;
+        if let Some(failure) = unreadable.into_iter().next() {
+            return Err(failure);
+        }
+        let known = scripts_in(&configuration, ui)?;
         problems.extend(configuration.check_scripts(&known));
         let scripts: Vec<Script<'_>> = known.iter().filter_map(|name| script(&configuration, name)).collect();
         let order = configuration.dependency_graph(&known).order().unwrap_or_default();
@@ -63,18 +71,18 @@ impl Args {
     }
 }
 
-/// The scripts of the script directory (INIT-LIST-01); none if there is no such directory.
-fn scripts_in(directory: &Path) -> Result<BTreeSet<ScriptName>, Failure> {
-    let mut names = Vec::new();
-    for entry in walkdir::WalkDir::new(directory).min_depth(1).max_depth(1) {
-        match entry {
-            Ok(entry) => names.push(entry.file_name().to_string_lossy().into_owned()),
-            Err(error)
-                if error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound) => {}
-            Err(error) => return Err(Failure::of(Exit::Failed, &error)),
-        }
+/// The scripts of the script directory (INIT-LIST-01).
+fn scripts_in(configuration: &Configuration, ui: &mut Ui) -> Result<BTreeSet<ScriptName>, Failure> {
+    let directory = &configuration.parameters().script_path;
+    let (known, passed_over) = script_directory::read(directory)?;
+    if !directory.is_dir() {
+        let from = origin(configuration, "SCRIPT_PATH");
+        ui.warning(format!("there is no directory {} (SCRIPT_PATH, {from})", directory.display()));
     }
-    Ok(known_scripts(names.iter().map(String::as_str), [], false).0)
+    for reason in passed_over {
+        ui.warning(reason);
+    }
+    Ok(known)
 }
 
 /// Nothing for a script whose settings are wrong: its problems are in the list of all.
@@ -115,7 +123,7 @@ fn origin(configuration: &Configuration, variable: &str) -> String {
 }
 
 fn show_parameters(ui: &mut Ui, configuration: &Configuration) {
-    let mut table = plain_table(&["PARAMETER", "VALUE", "FROM"]);
+    let mut table = tables::plain(["PARAMETER", "VALUE", "FROM"]);
     for (name, value) in parameters(configuration.parameters()) {
         let value = if value.is_empty() { "\"\"".to_owned() } else { value };
         table.add_row([name.to_owned(), value, origin(configuration, name)]);
@@ -128,7 +136,7 @@ fn show_scripts(ui: &mut Ui, scripts: &[Script<'_>], order: &[ScriptName]) {
     if scripts.is_empty() {
         return;
     }
-    let mut table = plain_table(&["SCRIPT", "COMPILE", "RUN", "REQUIRES"]);
+    let mut table = tables::plain(["SCRIPT", "COMPILE", "RUN", "REQUIRES"]);
     for script in scripts {
         let dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
         let separator = if script.arguments.is_empty() { "" } else { " -- " };

@@ -46,6 +46,9 @@ impl Args {
         let bundle = open_verified(&self.file, &self.trust.keys(global)?)?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let manifest = bundle.manifest().clone();
+        fs::create_dir_all(&self.output).map_err(|error| {
+            Failure::of(Exit::Storage, &error).about(format_args!("directory {}", self.output.display()))
+        })?;
         let mut packages: Vec<(PathBuf, Package)> = Vec::new();
         bundle
             .read_content(&wanted, Extent::Wanted, &mut |kernel, set| {
@@ -69,6 +72,8 @@ impl Args {
         }
         if ui.json {
             ui.document(&json!({ "packages": written }));
+        } else {
+            ui.progress("These packages carry no signature: a host that unpacks them checks nothing.");
         }
         Ok(Exit::Done)
     }
@@ -82,7 +87,6 @@ struct Package {
 
 impl Package {
     fn new(directory: &Path, manifest: &Manifest, kernel: &Kernel) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
         let file = NamedTempFile::new_in(directory)?;
         let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::best()));
         tar.mode(tar::HeaderMode::Deterministic);

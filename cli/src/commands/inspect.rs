@@ -3,19 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use bundle_format::{BundleId, Kernel, KeyId, Manifest};
-use comfy_table::{CellAlignment, Table};
+use comfy_table::CellAlignment;
 use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::tables;
 use crate::trust_options::{TrustOptions, not_verified, open_raw};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count, date};
 
 /// Show what is in a bundle
 ///
-/// With a key (--key, --trust or this host's pins) the whole content is shown, verified. Without one, only sizes and
+/// With a key (--key, --trust or this host's pins) the signed manifest is shown; `verify` also reads the frames. Without one, only sizes and
 /// the ids of the keys that claim to have signed; --unverified shows everything, as somebody claims it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -88,7 +89,7 @@ impl Args {
             return Ok(Exit::Done);
         }
         let (mark, by) = if verified {
-            (ui.mark(Mark::Good, "verified"), "signed by")
+            (ui.mark(Mark::Good, "manifest verified"), "signed by")
         } else {
             (ui.mark(Mark::Attention, "NOT VERIFIED"), "claims a signer")
         };
@@ -120,7 +121,7 @@ fn file_size(path: &Path) -> Result<u64, Failure> {
 }
 
 fn show_kernels(ui: &mut Ui, manifest: &Manifest) {
-    let mut table = plain_table(&["KERNEL", "MACHINE", "MODULES", "RED", "FRAME", "PLAIN", "REFERS TO"]);
+    let mut table = tables::plain(["KERNEL", "MACHINE", "MODULES", "RED", "FRAME", "PLAIN", "REFERS TO"]);
     let releases: Vec<_> = manifest.frames().iter().map(|of| of.kernel.release.to_string()).collect();
     for kernel in manifest.kernels_by_release() {
         let sum = |size: fn(&bundle_format::Frame) -> u64| bytes(kernel.frames.iter().map(size).sum());
@@ -154,14 +155,14 @@ fn green(manifest: &Manifest, kernel: &Kernel) -> usize {
 }
 
 fn show_scripts(ui: &mut Ui, manifest: &Manifest) {
-    let mut table = plain_table(&["SCRIPT", "OPTIONS", "REQUIRES"]);
+    let mut table = tables::plain(["SCRIPT", "REQUIRES", "OPTIONS"]);
     for script in &manifest.scripts {
         let requires: Vec<&str> = script.requires.iter().map(bundle_format::ScriptName::as_str).collect();
         let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
         table.add_row([
             script.name.to_string(),
-            or_dash(script.options.clone()),
             or_dash(requires.join(" ")),
+            or_dash(script.options.clone()),
         ]);
     }
     ui.line("");
@@ -181,11 +182,4 @@ fn show_red_cells(ui: &mut Ui, manifest: &Manifest) {
     for (release, cell) in red {
         ui.line(format!("  {} on {release}: {}", cell.script, cell.reason));
     }
-}
-
-/// A table without borders, which survives a pipe.
-pub(crate) fn plain_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header(header.iter().copied());
-    table
 }

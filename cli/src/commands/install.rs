@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::host;
+use crate::trust_options::not_verified;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count, date};
 
@@ -54,9 +55,9 @@ impl Args {
             (false, named) if !named.is_empty() => KernelChoice::Named(named),
             _ => KernelChoice::Installed,
         };
-        let options = InstallOptions { kernels, now: host::now() };
+        let options = InstallOptions { kernels, now: host::now(global) };
         let report = installer::install(&root, &identity, source, &options, &mut |event| tell(ui, event))
-            .map_err(|error| install_failure(error).about(name))?;
+            .map_err(|error| install_failure(error, global).about(name))?;
         Ok(show(ui, &report))
     }
 }
@@ -84,7 +85,7 @@ fn tell(ui: &mut Ui, event: InstallEvent) {
     match event {
         InstallEvent::Verified { name, version, signers } => {
             let ids: Vec<String> = signers.iter().map(bundle_format::KeyId::short).collect();
-            ui.progress(format!("verified {name} {version}, signed by key {}", ids.join(", ")));
+            ui.progress(format!("{name} {version} is signed by trusted key {}", ids.join(", ")));
         }
         InstallEvent::LeftOverRemoved { name } => {
             ui.progress(format!("removed {name}, which a killed run had left"));
@@ -109,8 +110,7 @@ fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
     for warning in &warnings {
         ui.warning(warning);
     }
-    let in_place = host::tell_compat(ui, &report.compat);
-    let exit = if in_place { Exit::Done } else { Exit::Conflict };
+    let exit = host::tell_compat(ui, &report.compat);
     let (generation, changed) = match report.outcome {
         InstallOutcome::Installed { generation, .. } => (generation, true),
         InstallOutcome::AlreadyInstalled { generation } => (generation, false),
@@ -124,6 +124,7 @@ fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
         ui.document(&json!({
             "generation": generation, "changed": changed, "name": report.name, "version": report.version,
             "serial": report.serial, "bundle_id": report.id, "kernels": kernels, "warnings": warnings,
+            "initscript": host::compat_json(&report.compat),
         }));
         return exit;
     }
@@ -150,9 +151,14 @@ fn warning(warning: &InstallWarning) -> String {
     }
 }
 
-fn install_failure(error: InstallError) -> Failure {
+fn install_failure(error: InstallError, global: &Global) -> Failure {
     let exit = match error {
-        InstallError::Bundle(error) => return Failure::from(error),
+        InstallError::Bundle(error) => {
+            return match host::open_trust(global) {
+                Ok(trust) => not_verified(error, &trust.trusted_keys()),
+                Err(_) => Failure::from(error),
+            };
+        }
         InstallError::Trust(error) => return host::trust_failure(&error),
         InstallError::Lock(error) => return host::lock_failure(&error),
         InstallError::Generation(error) => return host::generation_failure(&error),
@@ -169,10 +175,11 @@ fn install_failure(error: InstallError) -> Failure {
                     releases.iter().map(|release| format!("-r {release}")).collect()
                 });
             let failure = Failure::of(Exit::DoesNotFit, &error);
-            return match wanted.is_empty() {
-                true => failure.hint("to unpack it all the same: --all-kernels"),
-                false => failure.hint(format!("on the farm: stap-bundle build {} …", wanted.join(" "))),
-            };
+            return failure.hint(if wanted.is_empty() {
+                "to unpack it all the same: --all-kernels".to_owned()
+            } else {
+                format!("on the farm: stap-bundle build {} …", wanted.join(" "))
+            });
         }
         InstallError::Expired { name, version, best_before, now } => {
             let (limit, now) = (date(best_before), date(now));

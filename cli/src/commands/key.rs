@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
 
-/// Make and show the farm's signing keys
+/// Make the farm's signing keys
 #[derive(Debug, Subcommand)]
 pub(crate) enum Args {
     /// Make a new key pair: NAME.key (secret, mode 0600) and NAME.pub
@@ -27,7 +27,7 @@ pub(crate) enum Args {
 impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
         let Self::Generate { out } = self;
-        let name = out.map_or_else(default_name, Ok)?;
+        let name = out.map_or_else(default_name, pair_name)?;
         let files = KeyPairFiles::named(&name);
         let key = SigningKey::generate().map_err(|error| Failure::of(Exit::Failed, &error))?;
         write_key_pair(&key, &files).map_err(|error| key_failure(&error))?;
@@ -43,6 +43,16 @@ impl Args {
         ui.progress(format!("On each host: stap-bundle trust add {}", files.public.display()));
         Ok(Exit::Done)
     }
+}
+
+/// The pair's name as given; a suffix that belongs to one of the two files is taken away.
+fn pair_name(given: PathBuf) -> Result<PathBuf, Failure> {
+    if given.file_name().is_none() || given.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        let what = format!("--out {}: expected DIR/NAME, found a directory", given.display());
+        return Err(Failure::new(Exit::Usage, what).hint("add the pair's name: --out DIR/NAME"));
+    }
+    let suffix = given.extension().is_some_and(|suffix| suffix == "key" || suffix == "pub");
+    Ok(if suffix { given.with_extension("") } else { given })
 }
 
 /// `~/.config/stap-bundle/default`, where the pair is made and looked for.

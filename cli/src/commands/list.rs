@@ -3,11 +3,11 @@
 use installer::{BundleSummary, GenerationSummary, list_generations};
 use serde_json::json;
 
-use crate::commands::inspect::plain_table;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::host;
+use crate::tables;
 use crate::ui::Ui;
 use crate::words::date;
 
@@ -29,7 +29,7 @@ impl Args {
             ui.progress("nothing is installed");
             return Ok(Exit::Done);
         }
-        let mut table = plain_table(&["GENERATION", "MADE", "BUNDLE", "SCRIPTS", "KERNELS"]);
+        let mut table = tables::plain(["GENERATION", "MADE", "BUNDLE", "SCRIPTS", "KERNELS"]);
         for generation in &list {
             let mark = if generation.current { " (current)" } else { "" };
             let number = format!("{}{mark}", generation.number);

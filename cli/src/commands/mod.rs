@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Verify(verify::Args),
     #[command(display_order = 5)]
     Extract(extract::Args),
-    #[command(display_order = 5)]
+    #[command(display_order = 6)]
     Export(export::Args),
     #[cfg(feature = "host")]
     #[command(subcommand, display_order = 6)]
@@ -120,7 +120,7 @@ impl Command {
             Self::Stop(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Rollback(args) => args.run(global, ui),
-            Self::Config(args) => args.run(ui),
+            Self::Config(args) => args.run(global, ui),
             Self::Completions(args) => Ok(args.run(ui)),
             Self::Other(words) => Err(absent::unknown(&words)),
         }

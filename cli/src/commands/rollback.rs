@@ -22,19 +22,20 @@ impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let root = host::open_root(global)?;
         let identity = host::identity(global, &root)?;
-        let report = installer::rollback(&root, &identity, self.generation, host::now())
+        let report = installer::rollback(&root, &identity, self.generation, host::now(global))
             .map_err(|error| rollback_failure(&error))?;
         if let Some(error) = &report.history {
             ui.warning(format!("the history was not written: {error}"));
         }
-        let in_place = host::tell_compat(ui, &report.compat);
+        let exit = host::tell_compat(ui, &report.compat);
         if ui.json {
-            ui.document(&json!({ "from": report.from, "to": report.to }));
+            let initscript = host::compat_json(&report.compat);
+            ui.document(&json!({ "from": report.from, "to": report.to, "initscript": initscript }));
         } else {
             let word = ui.mark(Mark::Good, "rolled back");
             ui.line(format!("{word}: from generation {} to {}", report.from, report.to));
         }
-        Ok(if in_place { Exit::Done } else { Exit::Conflict })
+        Ok(exit)
     }
 }
 

@@ -31,24 +31,41 @@ pub(crate) struct Opened {
     current: Option<CurrentGeneration>,
     parameters: GlobalParameters,
     named: BTreeSet<ScriptName>,
-    /// Whether all of the configuration could be read.
-    pub(crate) config_is_good: bool,
+    /// Whether the configuration and the installed generation could be read whole.
+    pub(crate) all_is_good: bool,
+}
+
+/// What a command does about a generation that can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// A start has nothing that it could believe: it ends.
+    Ends,
+    /// What runs can be seen and stopped without it: a warning.
+    Warns,
 }
 
 impl Selection {
     /// Opens what the command works on.
-    pub(crate) fn open(&self, global: &Global, ui: &mut Ui) -> Result<Opened, Failure> {
+    pub(crate) fn open(&self, global: &Global, damage: Damage, ui: &mut Ui) -> Result<Opened, Failure> {
         let root = host::open_root(global)?;
         let identity = host::identity(global, &root)?;
-        let (parameters, config_is_good) = host::parameters(global, self.config.as_deref(), ui)?;
+        let (parameters, mut all_is_good) = host::parameters(global, self.config.as_deref(), ui)?;
         let base = global.root.as_deref().unwrap_or(Path::new("/"));
+        let current = match host::current(&root) {
+            Err(failure) if damage == Damage::Warns => {
+                all_is_good = false;
+                ui.warning(format!("what is installed can't be read: {}", failure.one_line()));
+                None
+            }
+            current => current?,
+        };
         Ok(Opened {
             host: Host::configured(base, &parameters),
             identity,
-            current: host::current(&root)?,
+            current,
             parameters,
             named: self.script.iter().cloned().collect(),
-            config_is_good,
+            all_is_good,
         })
     }
 }

@@ -6,7 +6,7 @@ use script_config::ScriptName;
 use serde_json::json;
 use service::{Reason, Refusal, StartOutcome, StartPlan, StartReport};
 
-use crate::commands::service::{Selection, explain, sentence, service_failure};
+use crate::commands::service::{Damage, Selection, explain, sentence, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -33,7 +33,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         host::refuse_root(global, "start")?;
-        let opened = self.selection.open(global, ui)?;
+        let opened = self.selection.open(global, Damage::Ends, ui)?;
         let choice = opened.choice(self.recursive);
         if self.dry_run {
             let plan = opened.service().plan(&choice).map_err(|error| service_failure(&error))?;
@@ -49,7 +49,7 @@ impl Args {
         let report = report.map_err(|error| service_failure(&error))?;
         show(ui, &report);
         Ok(match report.exit_code() {
-            0 if opened.config_is_good => Exit::Done,
+            0 if opened.all_is_good => Exit::Done,
             _ => Exit::Failed,
         })
     }

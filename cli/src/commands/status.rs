@@ -1,12 +1,12 @@
 //! `status`: what runs, from which bundle, and why something doesn't.
 
-use service::{RecorderMode, ScriptState, ScriptStatus, StatusReport};
+use service::{Reason, RecorderMode, ScriptState, ScriptStatus, StatusReport};
 
-use crate::commands::inspect::plain_table;
-use crate::commands::service::{Selection, explain, service_failure};
+use crate::commands::service::{Damage, Selection, explain, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::tables;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, date};
 
@@ -21,7 +21,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let opened = self.selection.open(global, ui)?;
+        let opened = self.selection.open(global, Damage::Warns, ui)?;
         let report = opened.service().status(opened.named()).map_err(|error| service_failure(&error))?;
         if ui.json {
             ui.document(&report);
@@ -60,29 +60,41 @@ fn show(ui: &mut Ui, report: &StatusReport) {
         return;
     }
     let mut table =
-        plain_table(&["SCRIPT", "STATE", "KERNEL", "BUNDLE", "SINCE", "MODULE", "DATA", "REQUIRES"]);
+        tables::plain(["SCRIPT", "STATE", "KERNEL", "BUNDLE", "SINCE", "MODULE", "DATA", "REQUIRES"]);
     for script in &report.scripts {
-        table.add_row(row(ui, script));
+        table.add_row(row(script));
     }
     ui.line("");
-    ui.line(table.trim_fmt());
+    ui.line(tables::painted(ui, &table, STATES));
+    let mut causes: Vec<(&Reason, Vec<&str>)> = Vec::new();
     for script in &report.scripts {
-        if let Some(reason) = &script.reason {
-            ui.line(format!("{}: {}", ui.mark(Mark::Bad, &script.script), explain(reason)));
+        let name = script.script.as_str();
+        match (&script.reason, causes.iter_mut().find(|(reason, _)| Some(*reason) == script.reason.as_ref()))
+        {
+            (_, Some((_, names))) => names.push(name),
+            (Some(reason), None) => causes.push((reason, vec![name])),
+            (None, None) => {}
         }
         if let Some(warning) = &script.warning {
-            ui.line(format!("{}: {warning}", ui.mark(Mark::Attention, &script.script)));
+            ui.line(format!("{}: {warning}", ui.mark(Mark::Attention, name)));
         }
+    }
+    for (reason, names) in causes {
+        ui.line(format!("{}: {}", ui.mark(Mark::Bad, names.join(", ")), explain(reason)));
     }
 }
 
-fn row(ui: &Ui, script: &ScriptStatus) -> [String; 8] {
+/// How the states are coloured.
+const STATES: &[(&str, Mark)] =
+    &[("running", Mark::Good), ("stopped", Mark::Faint), ("dead", Mark::Bad), ("foreign", Mark::Bad)];
+
+fn row(script: &ScriptStatus) -> [String; 8] {
     let dash = || "-".to_owned();
     let state = match script.state {
-        ScriptState::Running => ui.mark(Mark::Good, "running"),
-        ScriptState::Stopped => ui.mark(Mark::Faint, "stopped"),
-        ScriptState::Dead => ui.mark(Mark::Bad, "dead"),
-        ScriptState::AnotherModule => ui.mark(Mark::Bad, "other module"),
+        ScriptState::Running => "running",
+        ScriptState::Stopped => "stopped",
+        ScriptState::Dead => "dead",
+        ScriptState::AnotherModule => "foreign",
     };
     let record = script.record.as_ref();
     let bundle =
@@ -94,7 +106,7 @@ fn row(ui: &Ui, script: &ScriptStatus) -> [String; 8] {
     let requires: Vec<&str> = script.requires.iter().map(script_config::ScriptName::as_str).collect();
     [
         script.script.to_string(),
-        state,
+        state.to_owned(),
         record.map_or_else(dash, |record| record.kernel.clone()),
         bundle.unwrap_or_else(dash),
         record.map_or_else(dash, |record| date(record.started)),

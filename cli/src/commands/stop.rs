@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use service::{StopOutcome, StopReport};
 
-use crate::commands::service::{Selection, sentence, service_failure};
+use crate::commands::service::{Damage, Selection, sentence, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -27,7 +27,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         host::refuse_root(global, "stop")?;
-        let opened = self.selection.open(global, ui)?;
+        let opened = self.selection.open(global, Damage::Warns, ui)?;
         let shared = Mutex::new(&mut *ui);
         let report = opened.service().stop(&opened.choice(self.recursive), &|event| {
             if let (Some(text), Ok(mut ui)) = (sentence(&event), shared.lock()) {

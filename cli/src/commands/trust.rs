@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::host::{open_root, open_trust, trust_failure};
+use crate::host::{self, open_root, open_trust, trust_failure};
 use crate::trust_options::read_public_key;
 use crate::ui::Ui;
 
@@ -70,6 +70,9 @@ impl Args {
                 let root = open_root(global)?;
                 let removed =
                     open_trust(global)?.remove(&root, &id).map_err(|error| trust_failure(&error))?;
+                // What only this key signed must not stay where stock tools would start it.
+                let identity = host::identity(global, &root)?;
+                host::tell_compat(ui, &installer::reconcile(&root, &identity));
                 if ui.json {
                     ui.document(&json!({ "removed": removed.to_string() }));
                 } else {

@@ -19,8 +19,6 @@ pub(crate) struct Bundle {
     /// Cells that failed: script and release.
     pub(crate) red: Vec<(&'static str, &'static str)>,
     pub(crate) best_before: Option<u64>,
-    /// Makes two bundles of one serial differ.
-    pub(crate) compiler: &'static str,
 }
 
 /// Two scripts for two kernels, one cell of which is red.
@@ -32,7 +30,6 @@ pub(crate) fn fleet(serial: u64) -> Bundle {
         kernels: vec!["6.12.1-test", "6.13.0-test"],
         red: vec![("latency", "6.13.0-test")],
         best_before: None,
-        compiler: "gcc 15",
     }
 }
 
@@ -53,7 +50,7 @@ impl Bundle {
             scripts: self.scripts.iter().map(|name| self.script(name)).collect(),
             toolchains: vec![Toolchain {
                 stap: "5.6".to_owned(),
-                compiler: self.compiler.to_owned(),
+                compiler: "gcc 15".to_owned(),
                 digest: Digest::of(b"toolchain"),
             }],
             kernels: self.kernels.iter().map(|release| self.kernel(release)).collect(),
@@ -80,7 +77,7 @@ impl Bundle {
     }
 
     fn kernel(&self, release: &str) -> KernelDraft {
-        let is_red = |script: &&&str| self.red.iter().any(|cell| *cell == (**script, release));
+        let is_red = |script: &&&str| self.red.contains(&(**script, release));
         let (red, green): (Vec<_>, Vec<_>) = self.scripts.iter().partition(is_red);
         let red_cell =
             |script: &str| RedCell { script: script.parse().unwrap(), reason: "no such probe".to_owned() };
@@ -92,7 +89,7 @@ impl Bundle {
             symvers_sha256: None,
             toolchain: 0,
             modules: green.into_iter().map(|script| module(script, release)).collect(),
-            red: red.into_iter().map(|script| red_cell(script)).collect(),
+            red: red.into_iter().map(red_cell).collect(),
         }
     }
 }

@@ -31,6 +31,20 @@ fn the_farm_side() {
     assert_eq!(fields(&verified), expected);
     assert_eq!((&verified["modules_checked"], &verified["bundle_id"]), (&3.into(), &shown["bundle_id"]));
 
+    world.config("config", "");
+    world.write("scripts/counter.stp", "probe begin {}\n");
+    let config = world.json("config check -c config");
+    assert_eq!(fields(&config), "order parameters problems schema scripts skipped_files");
+    assert_eq!(fields(&config["parameters"][0]), "from name value");
+    let script = "arguments compile options_from requires requires_from run script";
+    assert_eq!(fields(&config["scripts"][0]), script);
+
+    let exported = world.json("export fleet.stapb --tar-gz -o packages --key farm.pub");
+    assert_eq!(
+        (fields(&exported), fields(&exported["packages"][0])),
+        ("packages".into(), "bytes package".into())
+    );
+
     let extracted = world.json("extract fleet.stapb out --key farm.pub");
     assert_eq!(fields(&extracted), "directory kernels");
     assert_eq!(fields(&extracted["kernels"][0]), "directory modules");
@@ -46,7 +60,10 @@ fn the_host_side() {
     assert_eq!(world.json("trust list --root host")["keys"][0], world.farm.public().id().to_string());
 
     let installed = world.json("install --root host fleet.stapb");
-    assert_eq!(fields(&installed), "bundle_id changed generation kernels name serial version warnings");
+    assert_eq!(
+        fields(&installed),
+        "bundle_id changed generation initscript kernels name serial version warnings"
+    );
     assert_eq!(fields(&installed["kernels"][0]), "modules red release");
     assert_eq!(installed["changed"], true);
     assert_eq!(world.json("install --root host fleet.stapb")["changed"], false);
@@ -63,7 +80,7 @@ fn the_host_side() {
     let script = "module_bytes offered_by pid reason record requires script state warning";
     assert_eq!(fields(&status["scripts"][0]), script);
 
-    assert_eq!(fields(&world.json("rollback --root host")), "from to");
+    assert_eq!(fields(&world.json("rollback --root host")), "from initscript to");
     let id = world.farm.public().id().short();
     assert_eq!(fields(&world.json(&format!("trust remove --root host {id}"))), "removed");
 }

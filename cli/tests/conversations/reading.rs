@@ -48,15 +48,15 @@ fn inspect_shows_more_the_more_is_proven() {
      6.12.1-test  [MACHINE]         2    0 [SIZE] [SIZE]  -
      6.13.0-test  [MACHINE]         1    1 [SIZE] [SIZE]  6.12.1-test
 
-     SCRIPT   OPTIONS        REQUIRES
-     counter  -D FOO=1 -s 4  -
-     latency  -D FOO=1 -s 4  counter
+     SCRIPT   REQUIRES  OPTIONS
+     counter  -         -D FOO=1 -s 4
+     latency  counter   -D FOO=1 -s 4
 
     1 red cell:
       latency on 6.13.0-test: no such probe
     [exit 0]
     $ stap-bundle inspect --root host fleet.stapb --key farm.pub
-    verified: fleet 1.7
+    manifest verified: fleet 1.7
       bundle id   [SHA-256]
       signed by   [FARM-KEY]
       created     [DATE]   serial 7
@@ -67,15 +67,16 @@ fn inspect_shows_more_the_more_is_proven() {
      6.12.1-test  [MACHINE]         2    0 [SIZE] [SIZE]  -
      6.13.0-test  [MACHINE]         1    1 [SIZE] [SIZE]  6.12.1-test
 
-     SCRIPT   OPTIONS        REQUIRES
-     counter  -D FOO=1 -s 4  -
-     latency  -D FOO=1 -s 4  counter
+     SCRIPT   REQUIRES  OPTIONS
+     counter  -         -D FOO=1 -s 4
+     latency  counter   -D FOO=1 -s 4
 
     1 red cell:
       latency on 6.13.0-test: no such probe
     [exit 0]
     $ stap-bundle inspect --root host fleet.stapb --key stranger.pub
     2> error: fleet.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here
+    2>   because: only key [STRANGER-KEY-SHORT] is trusted here
     2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
     [exit 10]
     "#);
@@ -99,24 +100,26 @@ fn inspect_refuses_what_is_no_bundle() {
     "), @r#"
     $ stap-bundle inspect --root host notes.txt
     2> error: notes.txt: not a bundle: the file does not begin with a `stap-bundle` member
+    2> hint: a bundle is what `stap-bundle build` writes, by default NAME-VERSION.stapb
     [exit 11]
     $ stap-bundle inspect --root host empty.stapb
     2> error: empty.stapb: not a bundle: the file does not begin with a `stap-bundle` member
+    2> hint: a bundle is what `stap-bundle build` writes, by default NAME-VERSION.stapb
     [exit 11]
     $ stap-bundle inspect --root host absent.stapb
-    2> error: absent.stapb: No such file or directory (os error 2)
+    2> error: absent.stapb: No such file or directory
     [exit 14]
     $ stap-bundle inspect --root host keys
-    2> error: keys: not a bundle: the file does not begin with a `stap-bundle` member
-    [exit 11]
+    2> error: keys is a directory, expected a bundle
+    [exit 2]
     $ stap-bundle inspect --root host fleet.stapb --key notes.txt
-    2> error: notes.txt: not an Ed25519 public key in PEM (`-----BEGIN PUBLIC KEY-----`): ASN.1 error: PEM error: PEM preamble contains invalid data (NUL byte)
+    2> error: notes.txt: not an Ed25519 public key in PEM (`-----BEGIN PUBLIC KEY-----`): there is no such line
     [exit 11]
     $ stap-bundle inspect --root host fleet.stapb --trust keys
     2> error: keys: there is no *.pub in it
     [exit 10]
     $ stap-bundle inspect --root host fleet.stapb --trust nowhere
-    2> error: IO error for operation on nowhere: No such file or directory (os error 2)
+    2> error: nowhere: No such file or directory
     [exit 14]
     $ stap-bundle inspect --root host fleet.stapb --unverified --key farm.pub
     2> error: the argument '--unverified' cannot be used with '--key <NAME.pub>'
@@ -174,6 +177,7 @@ fn verify_names_the_damage() {
     "), @r#"
     $ stap-bundle verify fleet.stapb --key stranger.pub
     2> error: fleet.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here
+    2>   because: only key [STRANGER-KEY-SHORT] is trusted here
     2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
     [exit 10]
     $ stap-bundle verify flipped-manifest.stapb --key farm.pub
@@ -185,17 +189,20 @@ fn verify_names_the_damage() {
     2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
     [exit 11]
     $ stap-bundle verify flipped-end.stapb --key farm.pub
-    2> error: flipped-end.stapb: at byte 9216 stands no valid header of a frame, or the end mark
+    2> error: flipped-end.stapb: at byte [OFFSET] stands no valid header of a frame, or the end mark
+    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
     [exit 11]
     $ stap-bundle verify truncated.stapb --key farm.pub
-    2> error: truncated.stapb: the bundle ends at byte 9028, inside a frame's header: the copy is incomplete
+    2> error: truncated.stapb: the bundle ends at byte [OFFSET], inside a frame's header: the copy is incomplete
     2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
     [exit 11]
     $ stap-bundle verify longer.stapb --key farm.pub
-    2> error: longer.stapb: bytes follow the end mark at byte 9728
+    2> error: longer.stapb: bytes follow the end mark at byte [OFFSET]
+    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
     [exit 11]
     $ stap-bundle verify notes.txt --key farm.pub
     2> error: notes.txt: not a bundle: the file does not begin with a `stap-bundle` member
+    2> hint: a bundle is what `stap-bundle build` writes, by default NAME-VERSION.stapb
     [exit 11]
     "#);
 }
@@ -215,7 +222,7 @@ fn verify_needs_a_key() {
     2> hint: or pin it on this host: stap-bundle trust add NAME.pub
     [exit 10]
     $ stap-bundle verify --root host fleet.stapb --key absent.pub
-    2> error: absent.pub: No such file or directory (os error 2)
+    2> error: absent.pub: No such file or directory
     [exit 14]
     $ stap-bundle verify --root host fleet.stapb --key other.key
     2> error: other.key is a private key, expected a public one
@@ -253,7 +260,7 @@ fn extract_writes_plain_files_once() {
     out/6.13.0-test: 1 module
     [exit 0]
     $ stap-bundle extract fleet.stapb out --key farm.pub
-    2> error: out/6.13.0-test exists already
+    2> error: out/6.12.1-test exists already
     2> hint: give another directory, or remove it first
     [exit 16]
     $ stap-bundle extract fleet.stapb one --key farm.pub --kernel 6.13.0-test
@@ -265,6 +272,7 @@ fn extract_writes_plain_files_once() {
     [exit 12]
     $ stap-bundle extract fleet.stapb other --key stranger.pub
     2> error: fleet.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here
+    2>   because: only key [STRANGER-KEY-SHORT] is trusted here
     2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
     [exit 10]
     "#);
@@ -285,12 +293,49 @@ fn extract_leaves_nothing_of_a_damaged_bundle() {
 }
 
 #[test]
+fn export_writes_one_package_a_kernel() {
+    let world = world();
+    assert_snapshot!(world.talk("
+        export fleet.stapb --tar-gz -o out --key farm.pub
+        export fleet.stapb --tar-gz -o none --key farm.pub --kernel 5.10.0-test
+        export fleet.stapb --tar-gz -o none --key stranger.pub
+        export fleet.stapb -o none --key farm.pub
+    "), @r#"
+    $ stap-bundle export fleet.stapb --tar-gz -o out --key farm.pub
+    out/stap-scripts-6.12.1-test.tar.gz: [SIZE]
+    out/stap-scripts-6.13.0-test.tar.gz: [SIZE]
+    2> These packages carry no signature: a host that unpacks them checks nothing.
+    [exit 0]
+    $ stap-bundle export fleet.stapb --tar-gz -o none --key farm.pub --kernel 5.10.0-test
+    2> error: fleet.stapb: there is no kernel 5.10.0-test in it
+    2> hint: it holds 6.12.1-test, 6.13.0-test
+    [exit 12]
+    $ stap-bundle export fleet.stapb --tar-gz -o none --key stranger.pub
+    2> error: fleet.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here
+    2>   because: only key [STRANGER-KEY-SHORT] is trusted here
+    2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
+    [exit 10]
+    $ stap-bundle export fleet.stapb -o none --key farm.pub
+    2> error: the following required arguments were not provided:
+    2>   --tar-gz
+    2>
+    2> Usage: stap-bundle export --tar-gz --output <DIR> --key <NAME.pub> <FILE>
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    "#);
+    assert!(world.path("out/stap-scripts-6.12.1-test.tar.gz").is_file());
+    assert!(!world.path("none").exists());
+}
+
+#[test]
 fn extract_into_a_file_is_refused() {
     let world = world();
     world.write("taken", "");
     assert_snapshot!(world.run("extract fleet.stapb taken --key farm.pub"), @r#"
     $ stap-bundle extract fleet.stapb taken --key farm.pub
-    2> error: taken: File exists (os error 17)
-    [exit 14]
+    2> error: taken is there and is no directory
+    2> hint: give another directory
+    [exit 16]
     "#);
 }

@@ -35,7 +35,7 @@ fn a_result_that_could_not_be_written_is_a_failure() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = world.command("--json verify fleet.stapb --key farm.pub").stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(14));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("standard output"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("standard output: No space"));
 }
 
 #[test]

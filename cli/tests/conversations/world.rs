@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use bundle_format::Digest;
 use insta::Settings;
 use insta::internals::SettingsBindDropGuard;
 use signing::SigningKey;
@@ -58,7 +59,18 @@ impl TestWorld {
 
     /// A path in the working directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join("work").join(name)
+        self.work().join(name)
+    }
+
+    /// The working directory.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.directory.path().join("work")
+    }
+
+    /// Writes a configuration whose directories are `scripts` and `conf.d` here, with further lines.
+    pub(crate) fn config(&self, name: &str, lines: &str) {
+        let here = self.work();
+        self.write(name, format!("SCRIPT_PATH={0}/scripts\nCONFIG_PATH={0}/conf.d\n{lines}", here.display()));
     }
 
     /// A path in the home directory.
@@ -91,7 +103,7 @@ impl TestWorld {
     /// The command, not run yet: nothing of this process's environment reaches it.
     pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = Command::new(PROGRAM);
-        command.args(line.split_whitespace()).env_clear().current_dir(self.path("."));
+        command.args(line.split_whitespace()).env_clear().current_dir(self.work());
         command.env("HOME", self.home("")).env("PATH", self.directory.path().join("bin"));
         command.env("TMPDIR", self.directory.path().join("tmp"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
@@ -128,11 +140,11 @@ impl TestWorld {
         serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
     }
 
-    /// Every path below the working directory with its content: equal only if nothing was changed.
-    pub(crate) fn tree(&self) -> Vec<(PathBuf, Option<Vec<u8>>)> {
-        let walk = walkdir::WalkDir::new(self.path(".")).sort_by_file_name();
+    /// Every path below the working directory with its content's digest: equal only if nothing was changed.
+    pub(crate) fn tree(&self) -> Vec<(PathBuf, Option<Digest>)> {
+        let walk = walkdir::WalkDir::new(self.work()).sort_by_file_name();
         let entries = walk.into_iter().map(|entry| entry.unwrap().into_path());
-        entries.map(|path| (path.clone(), fs::read(path).ok())).collect()
+        entries.map(|path| (path.clone(), fs::read(path).ok().map(|bytes| Digest::of(&bytes)))).collect()
     }
 }
 
@@ -177,6 +189,7 @@ fn redactions(directory: &Path, farm: &SigningKey, stranger: &SigningKey) -> Set
     settings.add_filter(r"\b[0-9a-f]{64}\b", "[SHA-256]");
     settings.add_filter(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "[DATE]");
     settings.add_filter(r"\b\d+\.\d s\b", "[DURATION]");
+    settings.add_filter(r"\bat byte \d+", "at byte [OFFSET]");
     settings.add_filter(r" *\b\d+(\.\d)? (B|KiB|MiB)\b", " [SIZE]");
     settings.add_filter(&format!(r"\b{}\b", std::env::consts::ARCH), "[MACHINE]");
     settings

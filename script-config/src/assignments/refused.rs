@@ -218,16 +218,13 @@ impl SyntaxCause {
     }
 
     pub(crate) fn next_step(&self) -> String {
-        const EVAL: &str = "or evaluate the files on the farm with --eval-config";
         match self {
             Self::Command { text } if matches!(text.as_str(), "." | "source") => {
                 "move that file's lines here, or put it into conf.d with the suffix .conf".into()
             }
-            Self::Command { .. } | Self::Operator { .. } => {
-                format!("write only NAME=value lines, {EVAL}")
-            }
+            Self::Command { .. } | Self::Operator { .. } => "write only NAME=value lines".into(),
             Self::Keyword { .. } | Self::Function { .. } => {
-                format!("write the assignments that should hold, without a condition, {EVAL}")
+                "write the assignments that should hold, without a condition".into()
             }
             Self::BlankBeforeEquals { name } => format!("write {name}=value without blanks"),
             Self::BlankInValue { name, .. } => {
@@ -238,16 +235,14 @@ impl SyntaxCause {
             Self::ExportForm { .. } => "write export NAME=value, or only NAME=value".into(),
             Self::BraceAfterExport => "put the value in quotes, or leave out export".into(),
             Self::CommandSubstitution { .. } | Self::ProcessSubstitution => {
-                format!("write the text that it gives, {EVAL}")
+                "write the text that it gives".into()
             }
-            Self::Arithmetic { .. } => format!("write the result, {EVAL}"),
+            Self::Arithmetic { .. } => "write the result".into(),
             Self::DollarQuote { quote } => format!("write {quote}…{quote} without the $"),
             Self::SpecialParameter { .. } => {
                 "write the text itself, or put \\ before the $ if the $ is meant".into()
             }
-            Self::Expansion { .. } => {
-                format!("write $NAME, ${{NAME}} or ${{NAME:-default}}, {EVAL}")
-            }
+            Self::Expansion { .. } => "write $NAME, ${NAME} or ${NAME:-default}".into(),
             Self::InDefault { .. } => {
                 "set a variable to the default first, and write ${NAME:-$DEFAULT}".into()
             }
@@ -262,7 +257,7 @@ impl SyntaxCause {
             Self::ValueTooLong { .. } => "shorten it".into(),
             Self::SetsShellVariable { .. } => "choose another name".into(),
             Self::ReadsShellVariable { .. } | Self::ReadsEnvironment { .. } => {
-                format!("write the value itself, {EVAL}")
+                "write the value itself".into()
             }
             Self::NoEffect { .. } => "remove the line if nothing else needs it".into(),
             Self::Unset { name } => format!("set {name} above, or write ${{{name}:-}}"),

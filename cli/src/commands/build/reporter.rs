@@ -57,7 +57,7 @@ impl<'u> Reporter<'u> {
     pub(super) fn packed(&self, packed: &FramePacked) {
         let FramePacked { done, total, plain, compressed, reference } = packed;
         let how = match reference {
-            Some(reference) => format!("refers to frame {reference}"),
+            Some(reference) => format!("refers to frame {}", reference + 1),
             None => "stands alone".to_owned(),
         };
         self.with(|state| {

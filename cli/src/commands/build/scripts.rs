@@ -1,17 +1,17 @@
 //! The scripts of a build: from the configured directory, by name or by path.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use builder::ScriptSource;
-use script_config::{
-    ConfigProblem, Configuration, ScriptName, ScriptUsers, Severity, has_errors, known_scripts,
-};
+use script_config::{ConfigProblem, Configuration, ScriptName, ScriptUsers, Severity, has_errors};
 
+use crate::config_files::in_words;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::script_directory;
 use crate::ui::Ui;
 use crate::words::count;
 
@@ -21,18 +21,15 @@ pub(super) fn report_problems(ui: &mut Ui, problems: &[ConfigProblem]) -> Result
         if problem.severity() < Severity::Error {
             let shown = problem.severity() == Severity::Warning || ui.verbose;
             if shown {
-                ui.warning(problem.render());
+                ui.warning(in_words(problem));
             }
         }
     }
     if !has_errors(problems) {
         return Ok(());
     }
-    let errors: Vec<String> = problems
-        .iter()
-        .filter(|problem| problem.severity() == Severity::Error)
-        .map(ConfigProblem::render)
-        .collect();
+    let errors: Vec<String> =
+        problems.iter().filter(|problem| problem.severity() == Severity::Error).map(in_words).collect();
     let mut failure =
         Failure::new(Exit::NoBundle, format!("the configuration has {}", count(errors.len(), "error")));
     failure.because = errors;
@@ -46,9 +43,19 @@ pub(super) fn read(
     ui: &mut Ui,
 ) -> Result<Vec<ScriptSource>, Failure> {
     let directory = &configuration.parameters().script_path;
-    let files = if words.is_empty() { all_of(directory, ui)? } else { named(directory, words)? };
-    let known: BTreeSet<ScriptName> = files.iter().map(|(name, _)| name.clone()).collect();
-    let problems = configuration.check_scripts(&known);
+    let (known, passed_over) = script_directory::read(directory)?;
+    let path_of = |name: &ScriptName| directory.join(format!("{name}.stp"));
+    let files: BTreeMap<ScriptName, PathBuf> = if words.is_empty() {
+        for reason in passed_over {
+            ui.warning(reason);
+        }
+        known.iter().map(|name| (name.clone(), path_of(name))).collect()
+    } else {
+        let named = named(directory, &known, words)?;
+        with_requirements(configuration, named, &known, path_of, ui)
+    };
+    let present: BTreeSet<ScriptName> = files.keys().cloned().collect();
+    let problems = configuration.check_scripts(&present);
     // Settings of scripts that aren't part of this build are no concern of it.
     let concern = |problem: &&ConfigProblem| words.is_empty() || problem.severity() == Severity::Error;
     let problems: Vec<ConfigProblem> = problems.iter().filter(concern).cloned().collect();
@@ -56,27 +63,33 @@ pub(super) fn read(
     files.into_iter().map(|(name, path)| read_one(configuration, name, &path, ui)).collect()
 }
 
-fn all_of(directory: &Path, ui: &mut Ui) -> Result<Vec<(ScriptName, PathBuf)>, Failure> {
-    let mut names = Vec::new();
-    for entry in walkdir::WalkDir::new(directory).min_depth(1).max_depth(1).sort_by_file_name() {
-        match entry {
-            Ok(entry) if entry.path().is_file() => {
-                names.push(entry.file_name().to_string_lossy().into_owned());
+/// Adds what the named scripts require and the script directory has: without it a host could start none of them.
+fn with_requirements(
+    configuration: &Configuration,
+    mut files: BTreeMap<ScriptName, PathBuf>,
+    known: &BTreeSet<ScriptName>,
+    path_of: impl Fn(&ScriptName) -> PathBuf,
+    ui: &mut Ui,
+) -> BTreeMap<ScriptName, PathBuf> {
+    let graph =
+        configuration.dependency_graph(&known.union(&files.keys().cloned().collect()).cloned().collect());
+    let named: Vec<ScriptName> = files.keys().cloned().collect();
+    for script in named {
+        for required in graph.requirements_of(&script) {
+            if known.contains(&required) && !files.contains_key(&required) {
+                ui.progress(format!("{required} is taken in too: {script} requires it"));
+                files.insert(required.clone(), path_of(&required));
             }
-            Ok(_) => {}
-            Err(error)
-                if error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound) => {}
-            Err(error) => return Err(Failure::of(Exit::NoBundle, &error)),
         }
     }
-    let (known, bad) = known_scripts(names.iter().map(String::as_str), [], false);
-    for (file, reason) in bad {
-        ui.warning(format!("{}: passed over: {reason}", directory.join(file).display()));
-    }
-    Ok(known.into_iter().map(|name| (name.clone(), directory.join(format!("{name}.stp")))).collect())
+    files
 }
 
-fn named(directory: &Path, words: &[String]) -> Result<Vec<(ScriptName, PathBuf)>, Failure> {
+fn named(
+    directory: &Path,
+    known: &BTreeSet<ScriptName>,
+    words: &[String],
+) -> Result<BTreeMap<ScriptName, PathBuf>, Failure> {
     words
         .iter()
         .map(|word| {
@@ -87,10 +100,26 @@ fn named(directory: &Path, words: &[String]) -> Result<Vec<(ScriptName, PathBuf)
             let name: ScriptName = stem
                 .parse()
                 .map_err(|error: script_config::NameError| Failure::of(Exit::Usage, &error).about(word))?;
-            let path = if is_path { path.to_owned() } else { directory.join(format!("{name}.stp")) };
+            if is_path {
+                return Ok((name, path.to_owned()));
+            }
+            if !known.contains(&name) {
+                return Err(no_such_script(directory, known, &name));
+            }
+            let path = directory.join(format!("{name}.stp"));
             Ok((name, path))
         })
         .collect()
+}
+
+fn no_such_script(directory: &Path, known: &BTreeSet<ScriptName>, name: &ScriptName) -> Failure {
+    let what = format!("there is no script {name} in {}", directory.display());
+    let failure = Failure::new(Exit::NoBundle, what);
+    let near = script_config::nearest(name.as_str(), known.iter().map(ScriptName::as_str));
+    match near {
+        Some(near) => failure.hint(format!("did you mean {near}?")),
+        None => failure.hint("name a script of that directory, or the path of a `.stp` file"),
+    }
 }
 
 fn read_one(
@@ -106,7 +135,7 @@ fn read_one(
     let settings = configuration.settings_of(&name).map_err(|problems| {
         let mut failure =
             Failure::new(Exit::NoBundle, format!("the settings of script {name} can't be used"));
-        failure.because = problems.iter().map(ConfigProblem::render).collect();
+        failure.because = problems.iter().map(in_words).collect();
         failure
     })?;
     if ui.verbose {

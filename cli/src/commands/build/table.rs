@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use builder::{BuildReport, CellReport, JobOutcome, Plan};
-use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::tables;
 use crate::ui::{Mark, Ui};
 use crate::words::count;
 
@@ -43,30 +43,30 @@ pub(super) fn word(outcome: &JobOutcome) -> &'static str {
         JobOutcome::Compiled(_) => "compiled",
         JobOutcome::Cached(_) => "cached",
         JobOutcome::Failed { .. } => "red",
-        JobOutcome::TimedOut { .. } => "timed out",
+        JobOutcome::TimedOut { .. } => "timed-out",
         JobOutcome::Skipped { .. } => "skipped",
     }
 }
 
-fn mark(outcome: &JobOutcome) -> Mark {
-    match outcome {
-        JobOutcome::Compiled(_) => Mark::Good,
-        JobOutcome::Cached(_) => Mark::Faint,
-        _ => Mark::Bad,
-    }
-}
+/// How the outcomes are coloured.
+const OUTCOMES: &[(&str, Mark)] = &[
+    ("compiled", Mark::Good),
+    ("cached", Mark::Faint),
+    ("red", Mark::Bad),
+    ("timed-out", Mark::Bad),
+    ("skipped", Mark::Bad),
+];
 
 /// The table, and below it the reasons of red cells.
 pub(super) fn show(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
-    let mut table = Table::new();
     let releases = plan.kernels().map(|kernel| kernel.release.to_string());
-    table.load_style(presets::NOTHING).set_header(std::iter::once("SCRIPT".to_owned()).chain(releases));
+    let mut table = tables::plain(std::iter::once("SCRIPT".to_owned()).chain(releases));
     for script in plan.scripts() {
         let own = report.cells.iter().filter(|cell| cell.cell.script == *script.name());
-        let words = own.map(|cell| ui.mark(mark(&cell.outcome), word(&cell.outcome)));
+        let words = own.map(|cell| word(&cell.outcome).to_owned());
         table.add_row(std::iter::once(script.name().to_string()).chain(words));
     }
-    ui.line(table.trim_fmt());
+    ui.line(tables::painted(ui, &table, OUTCOMES));
     let red: Vec<&CellReport> = report.cells.iter().filter(|cell| cell.outcome.module().is_none()).collect();
     if red.is_empty() {
         return;

@@ -1,0 +1,164 @@
+//! Runs the emergency recipe of `docs/bundle-spec.md` exactly as it stands there.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at a surprise")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use bundle_format::ScriptRecord;
+use support::{body, code_block, draft, kernel, key_pair, module, script, signed};
+
+const FARM: [u8; 32] = [7; 32];
+const STRANGER: [u8; 32] = [8; 32];
+
+/// Release, and the modules that must come out.
+type Expected = Vec<(&'static str, Vec<(&'static str, Vec<u8>)>)>;
+
+/// A directory for one test, removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("stap-bundle-recipe-{name}-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// Runs the recipe on `bundle` with the farm's key.
+    fn run(&self, bundle: &[u8]) -> Output {
+        for (program, package) in [("openssl", "openssl"), ("zstd", "zstd"), ("tar", "tar"), ("sh", "dash")] {
+            let found =
+                Command::new("sh").args(["-c", "command -v \"$1\" > /dev/null", "sh", program]).status();
+            assert!(
+                found.is_ok_and(|status| status.success()),
+                "`{program}` is missing: install Debian package `{package}`"
+            );
+        }
+        let out = self.0.join("out");
+        for left in [out.clone(), self.0.join("out.unverified")] {
+            if left.exists() {
+                fs::remove_dir_all(left).unwrap();
+            }
+        }
+        fs::write(self.0.join("recipe.sh"), code_block("emergency recipe")).unwrap();
+        fs::write(self.0.join("farm.pub"), key_pair(&FARM).1.to_pem().unwrap()).unwrap();
+        fs::write(self.0.join("test.stapb"), bundle).unwrap();
+        Command::new("sh")
+            .args(["-eu", "recipe.sh", "test.stapb", "farm.pub", "out"])
+            .current_dir(&self.0)
+            .output()
+            .unwrap()
+    }
+
+    fn refused(&self, bundle: &[u8], what: &str) {
+        let ended = self.run(bundle);
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(!ended.status.success(), "{what} was accepted: {told}");
+        assert!(ended.stdout.is_empty() && !self.0.join("out").exists(), "{what}");
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Bytes that don't compress, but are much the same for each `salt`.
+fn noise(seed: u32, salt: u8) -> Vec<u8> {
+    let mut state = seed;
+    let mut bytes: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    })
+    .take(40_000)
+    .collect();
+    bytes.iter_mut().step_by(997).for_each(|byte| *byte ^= salt);
+    bytes
+}
+
+fn expected() -> Expected {
+    ["6.12.9-9", "6.12.9+deb13-10", "7.1.0~rc2"]
+        .into_iter()
+        .zip(1..)
+        .map(|(release, salt)| {
+            (release, vec![("alpha", noise(1, salt)), ("beta", noise(2, salt)), ("gamma", body(500, salt))])
+        })
+        .collect()
+}
+
+fn bundle(seed: &[u8; 32]) -> Vec<u8> {
+    // Text that a careless reader of JSON would take for fields.
+    let options = r#"-D'A="{\"index\":0}"' {"id":"\\","plain_size":1}],[{"#.to_owned();
+    let tricky = ScriptRecord { options, ..script("alpha") };
+    let scripts = vec![tricky, script("beta"), script("gamma")];
+    let modules = |list: &[(&str, Vec<u8>)]| {
+        list.iter().map(|(name, bytes)| module(name, bytes.clone())).collect::<Vec<_>>()
+    };
+    let kernels = expected().iter().map(|(release, list)| kernel(release, modules(list))).collect();
+    signed(&draft(scripts, kernels), seed)
+}
+
+fn files(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_recipe_unpacks_every_module_of_every_kernel() {
+    let scratch = Scratch::new("unpack");
+    let bytes = bundle(&FARM);
+    assert!(bytes.windows(12).any(|window| window == b"\"reference\":"), "no frame uses a reference");
+    let ended = scratch.run(&bytes);
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.success(), "{told}");
+    assert!(ended.stdout.starts_with(b"verified: 3 frames"), "{ended:?}");
+    let out = scratch.0.join("out");
+    assert_eq!(files(&out), ["0000-6.12.9+deb13-10", "0001-6.12.9-9", "0002-7.1.0~rc2"]);
+    for (release, modules) in expected() {
+        let suffix = format!("-{release}");
+        let name = files(&out).into_iter().find(|name| name[4..] == suffix).unwrap();
+        assert_eq!(files(&out.join(&name)), ["SET.json", "alpha.ko", "beta.ko", "gamma.ko"]);
+        for (module, bytes) in modules {
+            let found = fs::read(out.join(&name).join(format!("{module}.ko"))).unwrap();
+            assert!(found == bytes, "{module} of {release}");
+        }
+    }
+    assert!(!scratch.0.join("out.unverified").exists());
+}
+
+#[test]
+fn the_recipe_refuses_a_changed_bundle() {
+    let scratch = Scratch::new("changed");
+    let bytes = bundle(&FARM);
+    let flipped = |at: usize| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let find = |text: &[u8]| bytes.windows(text.len()).position(|window| window == text).unwrap();
+    for (at, what) in [
+        (528, "another kind"),
+        (1539, "another count of signatures"),
+        (1545, "another key id"),
+        (1580, "another signature"),
+        (find(b"\"serial\":1735689600") + 12, "another serial"),
+        (find(b"kernels/0000") + 512 + 5000, "a damaged frame"),
+        (find(b"kernels/0002") + 512 + 20, "a damaged frame with a reference"),
+    ] {
+        scratch.refused(&flipped(at), what);
+    }
+    scratch.refused(&bytes[..bytes.len() - 2048], "a bundle cut short");
+}
+
+#[test]
+fn the_recipe_refuses_a_strangers_bundle() {
+    let scratch = Scratch::new("stranger");
+    scratch.refused(&bundle(&STRANGER), "a bundle signed by a stranger");
+}

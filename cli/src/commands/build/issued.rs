@@ -1,0 +1,112 @@
+//! Which serials this farm has given to which content, so that two different bundles never carry one number.
+//!
+//! A serial is the time of the newest input, so that the same inputs give the same bundle. Yet a kernel more or a script
+//! less changes the content and no time; hosts would take two such bundles for a forgery. Here the farm remembers, and
+//! gives new content the next free number. The memory is a file per bundle name in the cache directory.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bundle_format::{BundleName, Digest};
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+/// How many bundles of a name are remembered; the highest serial never leaves.
+const REMEMBERED: usize = 1000;
+
+/// The memory for one bundle name, locked until it is dropped.
+#[derive(Debug)]
+pub(super) struct Issued {
+    path: PathBuf,
+    entries: Vec<Entry>,
+    _lock: File,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    /// The serial that the inputs' time would have given.
+    base: u64,
+    serial: u64,
+    content: Digest,
+}
+
+impl Issued {
+    /// Reads the memory for `name` in `directory`, which is made if it isn't there.
+    pub(super) fn open(directory: &Path, name: &BundleName) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(directory.join("lock"))?;
+        lock.lock()?;
+        let path = directory.join(format!("{name}.json"));
+        let entries = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path, entries, _lock: lock })
+    }
+
+    /// The serial for `content`, whose newest input is of the time `base`: the one that it got before, else `base` if that
+    /// is higher than all given so far, else the next one.
+    pub(super) fn number(&self, base: u64, content: Digest) -> u64 {
+        let same = |entry: &&Entry| entry.base == base && entry.content == content;
+        if let Some(entry) = self.entries.iter().find(same) {
+            return entry.serial;
+        }
+        let highest = self.entries.iter().map(|entry| entry.serial).max();
+        highest.map_or(base, |highest| base.max(highest + 1))
+    }
+
+    /// Remembers that `content` has `serial` now.
+    pub(super) fn remember(mut self, base: u64, serial: u64, content: Digest) -> io::Result<()> {
+        let entry = Entry { base, serial, content };
+        if self.entries.contains(&entry) {
+            return Ok(());
+        }
+        self.entries.push(entry);
+        self.entries.sort_by_key(|entry| entry.serial);
+        let surplus = self.entries.len().saturating_sub(REMEMBERED);
+        self.entries.drain(..surplus);
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let mut file = NamedTempFile::new_in(directory)?;
+        serde_json::to_writer(&mut file, &self.entries)?;
+        file.flush()?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_content_of_the_same_time_gets_the_next_serial_and_keeps_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let name: BundleName = "a".parse().unwrap();
+        let open = || Issued::open(directory.path(), &name).unwrap();
+        let give = |base: u64, content: &[u8]| {
+            let issued = open();
+            let serial = issued.number(base, Digest::of(content));
+            issued.remember(base, serial, Digest::of(content)).unwrap();
+            serial
+        };
+        assert_eq!(give(100, b"one kernel"), 100);
+        assert_eq!(give(100, b"one kernel"), 100);
+        assert_eq!(give(100, b"two kernels"), 101);
+        assert_eq!(give(100, b"one kernel"), 100);
+        // An older file was restored: hosts have seen 101, so the number goes on from there.
+        assert_eq!(give(90, b"restored"), 102);
+        assert_eq!(give(200, b"newer"), 200);
+    }
+
+    #[test]
+    fn each_name_counts_for_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, other): (BundleName, BundleName) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let issued = Issued::open(directory.path(), &one).unwrap();
+        issued.remember(5, 5, Digest::of(b"x")).unwrap();
+        assert_eq!(Issued::open(directory.path(), &other).unwrap().number(5, Digest::of(b"y")), 5);
+    }
+}
