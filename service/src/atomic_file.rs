@@ -1,12 +1,28 @@
 //! Small files that are there whole or not at all.
 
-use std::fs::{self, Permissions};
-use std::io::Write;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::ServiceError;
 use crate::error::{PathContext, if_found};
+
+/// More than such a file ever holds.
+const LIMIT: u64 = 1 << 20;
+
+/// The bytes of a regular file; `None` if nothing is there. What isn't a regular file is an error, and nothing is
+/// waited for.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let Some(found) = if_found(fs::metadata(path))? else { return Ok(None) };
+    if !found.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let Some(file) = if_found(File::open(path))? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(LIMIT).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
 
 /// Replaces `path` by a file with these bytes, mode 0644, in one step. Not synced: what is in /run ends with the boot.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use installer::{CurrentGeneration, HostIdentity, Mismatch, ModuleHandle, OfferState};
 use script_config::ScriptName;
 
-use crate::offer::{Offer, OfferedBy, Source, VerifiedModule};
-use crate::refusal::Refusal;
+use crate::offer::{Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
+use crate::refusal::{Reason, Refusal};
 
 /// The current generation, seen from the running kernel.
 #[derive(Debug)]
@@ -63,23 +63,26 @@ fn add_refused_bundles(current: &CurrentGeneration, offers: &mut Vec<Offer>) {
             if offers.iter().any(|offer| offer.name == *script) {
                 continue;
             }
-            let (bundle, reason) = (refused.name.clone(), refused.reason.clone());
             offers.push(Offer {
                 name: script.clone(),
                 run: Vec::new(),
                 requires: Vec::new(),
                 bundle: OfferedBy {
-                    name: bundle.clone(),
+                    name: refused.name.clone(),
                     version: String::new(),
                     id: String::new(),
                     generation: current.number(),
                 },
                 vermagic: None,
-                cell: Err(Refusal::Untrusted { bundle, reason }),
+                cell: Err(disbelief(refused)),
             });
         }
     }
     offers.sort_by(|a, b| a.name.cmp(&b.name));
+}
+
+fn disbelief(refused: &installer::RefusedBundle) -> Refusal {
+    Refusal::Untrusted { bundle: refused.name.clone(), reason: refused.reason.clone() }
 }
 
 fn refusal_of(state: OfferState, bundle: &str, release: &str) -> Refusal {
@@ -112,6 +115,14 @@ impl Source for Generation<'_> {
         self.offers.clone()
     }
 
+    fn refused_bundles(&self) -> Vec<RefusedBundle> {
+        let told = |refused: &installer::RefusedBundle| RefusedBundle {
+            bundle: refused.name.clone(),
+            reason: Reason::from(&disbelief(refused)),
+        };
+        self.current.refused_bundles().iter().map(told).collect()
+    }
+
     fn read(&self, offer: &Offer) -> Result<VerifiedModule, Refusal> {
         let handle = self.handles.get(&offer.name).ok_or(Refusal::NotOffered)?;
         let module = self.current.read_module(handle).map_err(|refusal| of_installer(&refusal))?;
@@ -121,6 +132,10 @@ impl Source for Generation<'_> {
 
 impl Source for Nothing {
     fn offers(&self) -> Vec<Offer> {
+        Vec::new()
+    }
+
+    fn refused_bundles(&self) -> Vec<RefusedBundle> {
         Vec::new()
     }
 

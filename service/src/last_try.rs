@@ -2,13 +2,12 @@
 //!
 //! A start at boot has nobody to tell it to. The reason stays until the script starts, or until the next boot.
 
-use std::fs;
 use std::path::PathBuf;
 
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{PathContext, if_found};
+use crate::error::PathContext;
 use crate::refusal::Reason;
 use crate::{Host, ServiceError, atomic_file};
 
@@ -42,8 +41,7 @@ pub(crate) fn forget(host: &Host, script: &ScriptName) -> Result<(), ServiceErro
 
 /// What was written down during this boot; what can't be read counts as nothing.
 pub(crate) fn read(host: &Host, script: &ScriptName) -> Result<Option<LastTry>, ServiceError> {
-    let path = path(host, script);
-    let Some(bytes) = if_found(fs::read(&path)).context("read", &path)? else { return Ok(None) };
+    let Ok(Some(bytes)) = atomic_file::read(&path(host, script)) else { return Ok(None) };
     let boot_id = host.boot_id()?;
     let last: Option<LastTry> = serde_json::from_slice(&bytes).ok();
     Ok(last.filter(|last| last.boot_id == boot_id))

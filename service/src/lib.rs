@@ -55,6 +55,7 @@ pub use event::{EventSink, ServiceEvent};
 pub use host::{Host, Patience};
 pub use module_check::ModuleMismatch;
 pub use module_state::ModuleState;
+pub use offer::RefusedBundle;
 pub use plan::{StartChoice, StartPlan};
 pub use refusal::{Reason, Refusal, StartFailure};
 pub use run_record::{Phase, RecorderMode, RunRecord};

@@ -129,7 +129,10 @@ impl Loader<'_> {
     fn undo(&self, name: &ScriptName, failure: &StartFailure) {
         log::line(self.host, &format!("{name}: {failure}"));
         let undone = match failure {
-            StartFailure::Staprun(StaprunRefusal::NameTaken) => forget(self.host, name).map_err(Into::into),
+            StartFailure::Staprun(StaprunRefusal::NameTaken) => {
+                forget(self.host, name);
+                Ok(())
+            }
             _ => unload(&self.staprun, self.host, name),
         };
         if let Err(left) = undone {

@@ -1,8 +1,9 @@
 //! What the current generation offers, as a start and a status need it.
 
 use script_config::ScriptName;
+use serde::Serialize;
 
-use crate::refusal::Refusal;
+use crate::refusal::{Reason, Refusal};
 
 /// Where offers and their modules come from. Outside tests there is one: `installer`'s current generation, which gives
 /// out bytes only after it has followed the whole chain from a trusted key to them.
@@ -10,8 +11,20 @@ pub(crate) trait Source: Sync {
     /// All scripts of all installed bundles, by name, seen from the running kernel.
     fn offers(&self) -> Vec<Offer>;
 
+    /// Installed bundles that aren't believed, by name.
+    fn refused_bundles(&self) -> Vec<RefusedBundle>;
+
     /// Reads and verifies the module of a script that has one.
     fn read(&self, offer: &Offer) -> Result<VerifiedModule, Refusal>;
+}
+
+/// An installed bundle that isn't believed, so that nothing of it is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusedBundle {
+    /// Its name.
+    pub bundle: String,
+    /// Why.
+    pub reason: Reason,
 }
 
 /// One script of an installed bundle, seen from the running kernel.

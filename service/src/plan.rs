@@ -12,7 +12,7 @@ use script_config::{DependencyGraph, GlobalParameters, ScriptName, select_to_sta
 
 use crate::kernel_modules::LoadedModules;
 use crate::module_check::ModuleInfo;
-use crate::offer::{Offer, Source, VerifiedModule};
+use crate::offer::{Offer, RefusedBundle, Source, VerifiedModule};
 use crate::ready_queue::OnFailure;
 use crate::refusal::Refusal;
 use crate::run_record::{RecorderMode, RunRecord};
@@ -38,6 +38,7 @@ pub struct StartChoice<'a> {
 pub struct StartPlan {
     pub(crate) entries: Vec<PlannedScript>,
     pub(crate) left_out: Vec<(ScriptName, Refusal)>,
+    pub(crate) refused_bundles: Vec<RefusedBundle>,
     pub(crate) on_failure: OnFailure,
 }
 
@@ -97,6 +98,13 @@ impl StartPlan {
         &self.left_out
     }
 
+    /// Installed bundles that aren't believed: scripts of theirs may be missing here without a word. Where scripts were
+    /// named and each of them can be started, no bundle is missing.
+    #[must_use]
+    pub fn refused_bundles(&self) -> &[RefusedBundle] {
+        &self.refused_bundles
+    }
+
     /// Makes the plan.
     pub(crate) fn make(
         host: &Host,
@@ -106,8 +114,8 @@ impl StartPlan {
     ) -> Result<Self, ServiceError> {
         let offers: BTreeMap<ScriptName, Offer> =
             source.offers().into_iter().map(|offer| (offer.name.clone(), offer)).collect();
-        let fits = |offer: &&Offer| offer.cell.is_ok();
-        let known = offers.values().filter(fits).map(|offer| offer.name.clone()).collect();
+        let counts = |offer: &&Offer| absence(offer).is_none();
+        let known = offers.values().filter(counts).map(|offer| offer.name.clone()).collect();
         let chosen = select_to_start(choice.named, &known, choice.parameters, choice.with_requirements);
         let graph = graph_of(&offers, &chosen.scripts);
         let order = graph.start_order(&chosen.scripts, chosen.recursive)?;
@@ -127,10 +135,20 @@ impl StartPlan {
         }
         let left_out = offers.into_values().filter(|offer| !places.contains_key(&offer.name));
         let left_out = left_out.filter(|_| choice.named.is_empty());
-        let left_out = left_out.filter_map(|offer| offer.cell.err().map(|why| (offer.name, why))).collect();
+        let left_out =
+            left_out.filter_map(|offer| Some((offer.name.clone(), absence(&offer)?.clone()))).collect();
         let on_failure = if choice.parameters.pass_all { OnFailure::EndThere } else { OnFailure::LeaveOut };
-        Ok(Self { entries, left_out, on_failure })
+        let mut plan = Self { entries, left_out, refused_bundles: Vec::new(), on_failure };
+        if choice.named.is_empty() || plan.refused().next().is_some() {
+            plan.refused_bundles = source.refused_bundles();
+        }
+        Ok(plan)
     }
+}
+
+/// Why a start of all passes over the script; `None` if it doesn't.
+fn absence(offer: &Offer) -> Option<&Refusal> {
+    offer.cell.as_ref().err().filter(|refusal| refusal.is_absence())
 }
 
 /// The graph of all offers. A script that is required or named and isn't offered gets a place too: it is in the order

@@ -192,6 +192,19 @@ impl Refusal {
         }
     }
 
+    /// Whether a start of all passes over the script: the farm has told that there is no module of it for this kernel,
+    /// or none was unpacked yet. Everything else is a fault that a start must not be quiet about.
+    pub(crate) const fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Self::RedOnFarm { .. }
+                | Self::NoKernel { .. }
+                | Self::AnotherKernel { .. }
+                | Self::AnotherBuild { .. }
+                | Self::NotUnpacked { .. }
+        )
+    }
+
     /// What to do about it.
     #[must_use]
     pub const fn advice(&self) -> &'static str {
@@ -203,7 +216,9 @@ impl Refusal {
             }
             Self::RedOnFarm { .. } => "mend the script, or leave it out for this kernel",
             Self::NotUnpacked { .. } => "install the bundle again, now that this kernel runs",
-            Self::Untrusted { .. } => "install a bundle signed by a trusted key; see stap-bundle trust list",
+            Self::Untrusted { .. } => {
+                "install the bundle again, signed by a trusted key; see stap-bundle trust list"
+            }
             Self::OfferedTwice { .. } => "install a version of one of the bundles without it",
             Self::Revoked { .. } => "install a newer bundle",
             Self::Missing { .. } | Self::Tampered { .. } => {

@@ -4,8 +4,10 @@
 //! script really runs. It outlives an upgrade and a rollback of the bundle, not the boot: a record of another boot
 //! says nothing. Beside it goes the initscript's own status file ([`crate::status_file`]).
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::{fs, io};
 
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
@@ -99,6 +101,24 @@ impl RecorderMode {
     }
 }
 
+/// All records, and what stands among them that is none.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    /// The records from this boot, by name.
+    pub(crate) all: Vec<RunRecord>,
+    /// What was passed over, in words.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What stands in the place of one script's record.
+enum Found {
+    /// Nothing, or what another boot left.
+    Nothing,
+    Record(Box<RunRecord>),
+    /// Something that is no record.
+    Damaged(String),
+}
+
 impl RunRecord {
     /// The version that new records get.
     pub(crate) const SCHEMA: u32 = SCHEMA;
@@ -119,39 +139,76 @@ impl RunRecord {
         atomic_file::replace(&path, &text)
     }
 
-    /// Removes the record of a script, if there is one.
+    /// Removes the record of a script, if there is one, or an empty directory in its place.
     pub(crate) fn remove(host: &Host, script: &ScriptName) -> Result<(), ServiceError> {
-        atomic_file::remove(&Self::path(host, script))
-    }
-
-    /// The record of a script from this boot. One that can't be understood counts as lost: a stop works without.
-    pub fn read(host: &Host, script: &ScriptName) -> Result<Option<Self>, ServiceError> {
         let path = Self::path(host, script);
-        let Some(bytes) = if_found(fs::read(&path)).context("read", &path)? else { return Ok(None) };
-        let boot_id = host.boot_id()?;
-        let record: Option<Self> = serde_json::from_slice(&bytes).ok();
-        Ok(record.filter(|record| {
-            record.schema == SCHEMA && record.script == *script && record.boot_id == boot_id
-        }))
+        match atomic_file::remove(&path) {
+            Err(_) if fs::remove_dir(&path).is_ok() => Ok(()),
+            result => result,
+        }
     }
 
-    /// The records of all scripts from this boot, by name.
+    /// The record of a script from this boot. One that can't be read or understood counts as lost: a stop works
+    /// without.
+    pub fn read(host: &Host, script: &ScriptName) -> Result<Option<Self>, ServiceError> {
+        Ok(match Self::look(host, script)? {
+            Found::Record(record) => Some(*record),
+            Found::Nothing | Found::Damaged(_) => None,
+        })
+    }
+
+    /// The records of all scripts from this boot, by name. What can't be read or understood is passed over.
     pub fn read_all(host: &Host) -> Result<Vec<Self>, ServiceError> {
-        let dir = Self::dir(host);
-        let Some(entries) = if_found(fs::read_dir(&dir)).context("read", &dir)? else {
-            return Ok(Vec::new());
+        Ok(Records::read(host)?.all)
+    }
+
+    fn look(host: &Host, script: &ScriptName) -> Result<Found, ServiceError> {
+        let path = Self::path(host, script);
+        let damaged = |why: &dyn std::fmt::Display| {
+            Found::Damaged(format!("{} is passed over, it is no record: {why}", path.display()))
         };
-        let mut records = Vec::new();
-        for entry in entries {
-            let file = entry.context("read", &dir)?.file_name();
-            let name =
-                file.to_str().and_then(|name| name.strip_suffix(".json")).and_then(|name| name.parse().ok());
-            if let Some(name) = name {
-                records.extend(Self::read(host, &name)?);
+        let bytes = match atomic_file::read(&path) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(Found::Nothing),
+            Err(error) => return Ok(damaged(&error)),
+        };
+        let boot_id = host.boot_id()?;
+        Ok(match serde_json::from_slice::<Self>(&bytes) {
+            Err(error) => damaged(&error),
+            Ok(record) if record.boot_id != boot_id => Found::Nothing,
+            Ok(record) if record.schema != SCHEMA => damaged(&format!("its schema is {}", record.schema)),
+            Ok(record) if record.script != *script => damaged(&format!("it is about {}", record.script)),
+            Ok(record) => Found::Record(Box::new(record)),
+        })
+    }
+}
+
+impl Records {
+    /// Reads what is there. Nothing that stands in the directory keeps the rest from being read.
+    pub(crate) fn read(host: &Host) -> Result<Self, ServiceError> {
+        let mut records = Self::default();
+        for name in records.names(host) {
+            match RunRecord::look(host, &name)? {
+                Found::Record(record) => records.all.push(*record),
+                Found::Damaged(warning) => records.warnings.push(warning),
+                Found::Nothing => {}
             }
         }
-        records.sort_by(|a, b| a.script.cmp(&b.script));
         Ok(records)
+    }
+
+    /// The scripts that seem to have a record, by name.
+    fn names(&mut self, host: &Host) -> BTreeSet<ScriptName> {
+        let dir = RunRecord::dir(host);
+        let files = if_found(fs::read_dir(&dir)).and_then(|entries| {
+            entries.into_iter().flatten().map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()
+        });
+        let files = files.unwrap_or_else(|error| {
+            self.warnings.push(format!("{} can't be read: {error}", dir.display()));
+            Vec::new()
+        });
+        let name = |file: OsString| file.to_str()?.strip_suffix(".json")?.parse().ok();
+        files.into_iter().filter_map(name).collect()
     }
 }
 
@@ -196,6 +253,37 @@ mod tests {
         RunRecord::remove(&host, &"a".parse().unwrap()).unwrap();
         RunRecord::remove(&host, &"a".parse().unwrap()).unwrap();
         assert_eq!(RunRecord::read_all(&host).unwrap(), [record("b")]);
+    }
+
+    #[test]
+    fn what_is_no_record_is_passed_over_with_a_warning() {
+        let (_dir, host) = host();
+        record("a").write(&host).unwrap();
+        RunRecord { boot_id: "another".into(), ..record("old") }.write(&host).unwrap();
+        RunRecord { schema: 2, ..record("newer") }.write(&host).unwrap();
+        let run = host.run_dir.join("run");
+        fs::rename(run.join("a.json"), run.join("b.json")).unwrap();
+        record("a").write(&host).unwrap();
+        fs::create_dir(run.join("x.json")).unwrap();
+        fs::write(run.join("garbage.json"), [0xff, 0]).unwrap();
+        std::os::unix::fs::symlink("loop.json", run.join("loop.json")).unwrap();
+        let records = Records::read(&host).unwrap();
+        assert_eq!(records.all, [record("a")]);
+        assert_eq!(records.warnings.len(), 5, "{:?}", records.warnings);
+        assert!(records.warnings[0].contains("b.json") && records.warnings[0].ends_with("it is about a"));
+        assert_eq!(RunRecord::read(&host, &"x".parse().unwrap()).unwrap(), None);
+        RunRecord::remove(&host, &"x".parse().unwrap()).unwrap();
+        assert!(!run.join("x.json").exists());
+    }
+
+    #[test]
+    fn a_file_in_place_of_the_directory_is_a_warning() {
+        let (_dir, host) = host();
+        fs::create_dir_all(&host.run_dir).unwrap();
+        fs::write(host.run_dir.join("run"), "").unwrap();
+        let records = Records::read(&host).unwrap();
+        assert_eq!((records.all.len(), records.warnings.len()), (0, 1), "{records:?}");
+        assert_eq!(RunRecord::read(&host, &"a".parse().unwrap()).unwrap(), None);
     }
 
     #[test]

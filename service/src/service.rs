@@ -34,7 +34,8 @@ impl std::fmt::Debug for Service<'_> {
 }
 
 impl<'a> Service<'a> {
-    /// The service of `host`; `current` is `None` where nothing is installed.
+    /// The service of `host`; `current` is `None` where nothing is installed, or where it can't be read: what runs is
+    /// told and stopped all the same.
     #[must_use]
     pub fn new(host: &'a Host, identity: &'a HostIdentity, current: Option<&'a CurrentGeneration>) -> Self {
         let source: Box<dyn Source + 'a> = match current {
@@ -68,7 +69,7 @@ impl<'a> Service<'a> {
         events: &EventSink<'_>,
     ) -> Result<StartReport, ServiceError> {
         let _lock = ServiceLock::take(self.host)?;
-        status_file::adopt(self.host, &ModuleState::all_running(self.host)?)?;
+        status_file::adopt(self.host, &ModuleState::all_running(self.host)?);
         let plan = self.plan(choice)?;
         let loader = Loader {
             host: self.host,
@@ -82,6 +83,7 @@ impl<'a> Service<'a> {
             events,
             kernel: self.identity.release.as_ref().map(ToString::to_string).unwrap_or_default(),
             boot_id: self.host.boot_id()?,
+            generation: self.current.map(CurrentGeneration::number),
         };
         Ok(start.run(plan, at_once))
     }
@@ -90,7 +92,7 @@ impl<'a> Service<'a> {
     pub fn stop(&self, choice: &StartChoice<'_>, events: &EventSink<'_>) -> Result<StopReport, ServiceError> {
         self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
         let _lock = ServiceLock::take(self.host)?;
-        status_file::adopt(self.host, &ModuleState::all_running(self.host)?)?;
+        status_file::adopt(self.host, &ModuleState::all_running(self.host)?);
         stop(self.host, self.source.as_ref(), choice, events)
     }
 

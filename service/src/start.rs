@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::event::{EventSink, ServiceEvent};
 use crate::load::Loader;
-use crate::offer::Source;
+use crate::offer::{RefusedBundle, Source};
 use crate::plan::{PlannedScript, ReadyScript, StartPlan, Verdict};
 use crate::ready_queue::{Fate, OnFailure, ReadyQueue};
 use crate::refusal::{Reason, Refusal, StartFailure};
@@ -27,10 +27,15 @@ pub struct StartReport {
     pub schema: u32,
     /// `PASSALL`.
     pub pass_all: bool,
+    /// The number of the current generation; absent if nothing is installed.
+    pub generation: Option<u64>,
     /// The scripts that were to be started, in the order of the plan.
     pub scripts: Vec<StartedScript>,
     /// Scripts of installed bundles that have no module for this kernel, when all were to be started.
     pub left_out: Vec<LeftOutScript>,
+    /// Installed bundles that aren't believed. Scripts of theirs are in `scripts` as far as they can be told. Empty if
+    /// scripts were named and none of them was refused.
+    pub refused_bundles: Vec<RefusedBundle>,
 }
 
 /// One script of a start.
@@ -80,10 +85,11 @@ pub enum StartOutcome {
 }
 
 impl StartReport {
-    /// The exit code: 1 if a script doesn't run that should and `PASSALL` is yes, else 0 (INIT-EXIT-01).
+    /// The exit code: 1 if a script doesn't run that should, or a bundle is refused that may have had one, and `PASSALL`
+    /// is yes; else 0 (INIT-EXIT-01).
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        u8::from(self.pass_all && !self.all_run())
+        u8::from(self.pass_all && !(self.all_run() && self.refused_bundles.is_empty()))
     }
 
     /// Whether every script of the plan runs now.
@@ -104,6 +110,7 @@ pub(crate) struct Start<'a> {
     pub(crate) events: &'a EventSink<'a>,
     pub(crate) kernel: String,
     pub(crate) boot_id: String,
+    pub(crate) generation: Option<u64>,
 }
 
 /// What the loading threads share.
@@ -116,15 +123,18 @@ struct Shared {
 
 impl Start<'_> {
     /// Carries out the plan. What goes wrong goes wrong for single scripts, and is in the report.
-    pub(crate) fn run(&self, plan: StartPlan, at_once: Option<NonZeroUsize>) -> StartReport {
+    pub(crate) fn run(&self, mut plan: StartPlan, at_once: Option<NonZeroUsize>) -> StartReport {
         let pass_all = plan.on_failure == OnFailure::EndThere;
         let refused = plan.refused().count();
         let ready = plan.ready().count();
         (self.events)(ServiceEvent::Planned { ready, refused });
-        let left_out = plan.left_out.iter();
-        let left_out = left_out
-            .map(|(script, why)| LeftOutScript { script: script.clone(), reason: why.into() })
-            .collect();
+        let left_out = std::mem::take(&mut plan.left_out).into_iter();
+        let left_out =
+            left_out.map(|(script, why)| LeftOutScript { script, reason: Reason::from(&why) }).collect();
+        let refused_bundles = std::mem::take(&mut plan.refused_bundles);
+        for refused in &refused_bundles {
+            log::line(self.host, &refused.reason.text);
+        }
         let names: Vec<ScriptName> = plan.entries.iter().map(|entry| entry.name.clone()).collect();
         let shared = Mutex::new(self.prepare(plan));
         let changed = Condvar::new();
@@ -137,7 +147,8 @@ impl Start<'_> {
         let mut shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.stop_overrun(&names, &mut shared);
         let scripts = self.settle(&names, shared);
-        StartReport { schema: 1, pass_all, scripts, left_out }
+        let generation = self.generation;
+        StartReport { schema: 1, pass_all, generation, scripts, left_out, refused_bundles }
     }
 
     fn prepare(&self, plan: StartPlan) -> Shared {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::kernel_modules::LoadedModules;
 use crate::offer::{Offer, Source};
 use crate::refusal::{Reason, Refusal};
-use crate::run_record::RunRecord;
+use crate::run_record::{Records, RunRecord};
 use crate::stapio::Stapio;
 use crate::unload::is_ours;
 use crate::{Host, ModuleState, ServiceError, last_try, status_file};
@@ -27,6 +27,8 @@ pub struct StatusReport {
     pub bundles: Vec<BundleStatus>,
     /// Scripts, by name.
     pub scripts: Vec<ScriptStatus>,
+    /// What is damaged on the host and was passed over, such as a record that can't be read.
+    pub warnings: Vec<String>,
 }
 
 /// One installed bundle.
@@ -116,8 +118,9 @@ impl StatusReport {
     ) -> Result<Self, ServiceError> {
         let offers: BTreeMap<ScriptName, Offer> =
             source.offers().into_iter().map(|offer| (offer.name.clone(), offer)).collect();
+        let Records { all, warnings } = Records::read(host)?;
         let records: BTreeMap<ScriptName, RunRecord> =
-            RunRecord::read_all(host)?.into_iter().map(|record| (record.script.clone(), record)).collect();
+            all.into_iter().map(|record| (record.script.clone(), record)).collect();
         let mut listed = named.clone();
         if listed.is_empty() {
             listed = offers.keys().chain(records.keys()).cloned().collect();
@@ -135,6 +138,7 @@ impl StatusReport {
             generation: current.map(CurrentGeneration::number),
             bundles: current.map(|current| bundles(current, host.now())).unwrap_or_default(),
             scripts,
+            warnings,
         })
     }
 }
@@ -154,7 +158,7 @@ impl Look<'_> {
         let module = ModuleState::among(self.host, &self.modules, name);
         let state = match module {
             ModuleState::Running => ScriptState::Running,
-            ModuleState::Absent if status_file::read(self.host, name)?.is_some() => ScriptState::Dead,
+            ModuleState::Absent if status_file::read(self.host, name).is_some() => ScriptState::Dead,
             ModuleState::Absent => ScriptState::Stopped,
             // Loaded by us and not running: dead rather than somebody else's.
             _ if is_ours(module, record) => ScriptState::Dead,

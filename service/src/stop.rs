@@ -14,7 +14,7 @@ use crate::event::{EventSink, ServiceEvent};
 use crate::kernel_modules::LoadedModules;
 use crate::offer::Source;
 use crate::plan::StartChoice;
-use crate::run_record::RunRecord;
+use crate::run_record::Records;
 use crate::staprun::Staprun;
 use crate::unload::{forget, is_ours, unload};
 use crate::{Host, ModuleState, ServiceError, log};
@@ -28,6 +28,8 @@ pub struct StopReport {
     pub pass_all: bool,
     /// The scripts, in the order in which they were stopped.
     pub scripts: Vec<StoppedScript>,
+    /// What is damaged on the host and was passed over, such as a record that can't be read.
+    pub warnings: Vec<String>,
 }
 
 /// One script of a stop.
@@ -71,13 +73,14 @@ impl StopReport {
 }
 
 /// The scripts whose modules are loaded and ours, each with what it requires.
-pub(crate) fn running(
+fn running(
     host: &Host,
     source: &dyn Source,
+    records: Records,
 ) -> Result<BTreeMap<ScriptName, BTreeSet<ScriptName>>, ServiceError> {
     let modules = LoadedModules::read(host)?;
     let mut running = BTreeMap::new();
-    for record in RunRecord::read_all(host)? {
+    for record in records.all {
         let state = ModuleState::among(host, &modules, &record.script);
         if is_ours(state, Some(&record)) {
             running.insert(record.script, record.requires.into_iter().collect());
@@ -100,7 +103,12 @@ pub(crate) fn stop(
     choice: &StartChoice<'_>,
     events: &EventSink<'_>,
 ) -> Result<StopReport, ServiceError> {
-    let graph_nodes = running(host, source)?;
+    let mut records = Records::read(host)?;
+    let warnings = std::mem::take(&mut records.warnings);
+    for warning in &warnings {
+        log::line(host, warning);
+    }
+    let graph_nodes = running(host, source, records)?;
     let runs: BTreeSet<ScriptName> = graph_nodes.keys().cloned().collect();
     let chosen = select_for_stop(choice.named, &runs, choice.parameters, choice.with_requirements);
     let graph = DependencyGraph::new(graph_nodes);
@@ -124,7 +132,7 @@ pub(crate) fn stop(
             scripts.push(StoppedScript { script, outcome });
         }
     }
-    Ok(StopReport { schema: 1, pass_all: choice.parameters.pass_all, scripts })
+    Ok(StopReport { schema: 1, pass_all: choice.parameters.pass_all, scripts, warnings })
 }
 
 /// A named script that isn't among ours: whatever is remembered of it is stale, and a module of its name is foreign.
@@ -132,7 +140,7 @@ fn not_running(host: &Host, script: &ScriptName) -> Result<StopOutcome, ServiceE
     if ModuleState::observe(host, script)? != ModuleState::Absent {
         return Ok(StopOutcome::Failed { text: crate::StopFailure::NotOurs.to_string() });
     }
-    forget(host, script)?;
+    forget(host, script);
     Ok(StopOutcome::NotRunning)
 }
 

@@ -5,7 +5,7 @@ use script_config::ScriptName;
 use crate::run_record::RunRecord;
 use crate::stapio::Stapio;
 use crate::staprun::Staprun;
-use crate::{Host, ModuleState, ServiceError, confirm, status_file};
+use crate::{Host, ModuleState, ServiceError, confirm, log, status_file};
 
 /// Why a script couldn't be stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,35 +75,35 @@ pub(crate) fn unload(staprun: &Staprun<'_>, host: &Host, name: &ScriptName) -> R
         end_stapio(host, name, record.as_ref())?;
         remove_module(staprun, host, name)?;
     }
-    forget(host, name)?;
+    forget(host, name);
     Ok(())
 }
 
-/// Removes what the service remembers of a running script.
-pub(crate) fn forget(host: &Host, name: &ScriptName) -> Result<(), ServiceError> {
-    RunRecord::remove(host, name)?;
-    status_file::remove(host, name)
+/// Removes what the service remembers of a running script. What can't be removed goes to the log: the script doesn't
+/// run any more, and that counts.
+pub(crate) fn forget(host: &Host, name: &ScriptName) {
+    for removed in [RunRecord::remove(host, name), status_file::remove(host, name)] {
+        if let Err(error) = removed {
+            log::line(host, &format!("{name}: {}", error_chain(&error)));
+        }
+    }
 }
 
 /// The daemon of a script: by the record, else by the status file, else by its command line (INIT-STOP-05: the
 /// original would signal whatever process has that number now).
-fn stapio_of(
-    host: &Host,
-    name: &ScriptName,
-    record: Option<&RunRecord>,
-) -> Result<Option<Stapio>, ServiceError> {
+fn stapio_of(host: &Host, name: &ScriptName, record: Option<&RunRecord>) -> Option<Stapio> {
     if let Some(id) = record.and_then(|record| record.recorder.stapio()) {
-        return Ok(Stapio::recorded(host, id));
+        return Stapio::recorded(host, id);
     }
-    let noted = status_file::read(host, name)?.filter(|pid| *pid != 0);
+    let noted = status_file::read(host, name).filter(|pid| *pid != 0);
     let noted = noted.and_then(|pid| Stapio::of_script(host, pid, name));
-    Ok(noted.or_else(|| Stapio::find(host, name)))
+    noted.or_else(|| Stapio::find(host, name))
 }
 
 /// Asks the daemon to end and waits. It takes the third TERM for force (INIT-STOP-06), so a slow one gets one half
 /// of the patience before it gets the other two.
 fn end_stapio(host: &Host, name: &ScriptName, record: Option<&RunRecord>) -> Result<(), StopFailure> {
-    let Some(stapio) = stapio_of(host, name, record)? else { return Ok(()) };
+    let Some(stapio) = stapio_of(host, name, record) else { return Ok(()) };
     let limit = host.patience.unload;
     stapio.ask_to_end();
     if stapio.wait(limit / 2) {

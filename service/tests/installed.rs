@@ -164,6 +164,12 @@ fn reason(report: &StartReport, script: &str) -> String {
     }
 }
 
+fn reason_of_status(world: &World, script: &str) -> String {
+    let status = world.status();
+    let found = status.scripts.iter().find(|entry| entry.script.as_str() == script).unwrap();
+    found.reason.as_ref().unwrap().id.clone()
+}
+
 #[test]
 fn an_installed_bundle_starts_shows_and_stops() {
     let world = World::new();
@@ -226,8 +232,70 @@ fn a_key_that_is_not_pinned_any_more_ends_belief() {
     assert!(status.bundles[0].refused.is_some());
     assert_eq!(status.scripts[0].state, ScriptState::Running);
     world.stop();
-    assert_eq!(world.start().left_out[0].reason.id, "untrusted");
+    let report = world.start();
+    assert_eq!((reason(&report, "counter").as_str(), report.left_out.len()), ("untrusted", 0));
+    assert_eq!((report.exit_code(), report.refused_bundles[0].bundle.as_str()), (1, "fleet"));
     assert!(world.loaded().is_empty());
+}
+
+#[test]
+fn a_flipped_byte_in_the_kept_bundle_is_no_quiet_success() {
+    let mut world = World::new();
+    world.install(&bundle(1, &["counter"]));
+    let kept = world.dir.path().join("var/lib/stap-bundle/current/bundles/fleet/bundle.stapb");
+    let good = fs::read(&kept).unwrap();
+    fs::remove_file(&kept).unwrap();
+    // Near the beginning are the frames of the account; wherever it is hit, nobody may take it for a success.
+    for place in [0, 40, 90, 150, 200] {
+        let mut bytes = good.clone();
+        bytes[place] ^= 1;
+        fs::write(&kept, bytes).unwrap();
+        world.parameters.pass_all = true;
+        let report = world.start();
+        assert_eq!((report.exit_code(), report.refused_bundles.len()), (1, 1), "byte {place}: {report:?}");
+        assert!(world.status().bundles[0].refused.is_some() && world.loaded().is_empty());
+        world.parameters.pass_all = false;
+        let report = world.start();
+        assert_eq!((report.exit_code(), report.refused_bundles.len()), (0, 1), "byte {place}: {report:?}");
+    }
+}
+
+#[test]
+fn a_changed_account_of_a_kernel_is_no_quiet_success() {
+    let world = World::new();
+    world.install(&bundle(1, &["broken", "counter"]));
+    let sets = world.dir.path().join("var/lib/stap-bundle/current/bundles/fleet/sets");
+    let set = fs::read_dir(sets).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&set).unwrap();
+    bytes.push(b' ');
+    fs::remove_file(&set).unwrap();
+    fs::write(&set, bytes).unwrap();
+    let report = world.start();
+    assert_eq!((reason(&report, "counter").as_str(), report.exit_code()), ("tampered", 1));
+    let left_out: Vec<&str> = report.left_out.iter().map(|entry| entry.script.as_str()).collect();
+    assert_eq!(left_out, ["broken"]);
+    assert_eq!(reason_of_status(&world, "counter"), "tampered");
+}
+
+#[test]
+fn what_runs_is_told_and_stopped_without_a_readable_generation() {
+    let world = World::new();
+    for with_records in [true, false] {
+        world.install(&bundle(1, &["counter", "latency"]));
+        assert_eq!(world.start().generation, Some(1));
+        if !with_records {
+            fs::remove_dir_all(world.dir.path().join("run/stap-bundle/run")).unwrap();
+        }
+        let service = Service::new(&world.host, &world.identity, None);
+        let status = service.status(&BTreeSet::new()).unwrap();
+        let found: Vec<ScriptState> = status.scripts.iter().map(|script| script.state).collect();
+        assert_eq!(found, [ScriptState::Running, ScriptState::Running]);
+        assert_eq!(status.scripts[0].record.is_some(), with_records);
+        let choice =
+            StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &world.parameters };
+        let report = service.stop(&choice, &|_| ()).unwrap();
+        assert_eq!((report.exit_code(), report.scripts.len(), world.loaded().len()), (0, 2, 0));
+    }
 }
 
 #[test]

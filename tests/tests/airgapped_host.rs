@@ -94,6 +94,9 @@ const DIGEST_BEFORE: &str = "disk-digest # before";
 const DIGEST_AFTER: &str = "disk-digest # after";
 const INSTALL: &str = "stap-bundle install /media/good.stapb";
 const INSTALL_AGAIN: &str = "stap-bundle install - </media/good.stapb";
+const DIGEST_INSTALLED: &str = "disk-digest # with a generation";
+const REFUSED_AGAIN: &str = "for name in flipped stranger $OTHER-only; do stap-bundle install /media/$name.stapb && exit 0; done; true";
+const DIGEST_STILL: &str = "disk-digest # with a generation, after refusals";
 const CACHE: &str = "ls -l /var/cache/systemtap/$(uname -r)/";
 const UNAME_LINE: &str =
     "test \"$(head -n 1 /var/cache/systemtap/$(uname -r)/heartbeat.opts)\" = \"$(uname -a)\"";
@@ -114,6 +117,7 @@ const TAMPER: &str = "f=$(readlink -f /var/cache/systemtap/$(uname -r)/heartbeat
 const START_TAMPERED: &str = "stap-bundle start heartbeat";
 
 fn whole_story(family: &str, other: &str) {
+    let refused_again = REFUSED_AGAIN.replace("$OTHER", other);
     let refused_kernel = format!("stap-bundle install /media/{other}-only.stapb");
     let scenario = [
         NO_NETWORK,
@@ -127,6 +131,9 @@ fn whole_story(family: &str, other: &str) {
         DIGEST_AFTER,
         INSTALL,
         INSTALL_AGAIN,
+        DIGEST_INSTALLED,
+        &refused_again,
+        DIGEST_STILL,
         "stap-bundle list",
         CACHE,
         UNAME_LINE,
@@ -155,6 +162,13 @@ fn whole_story(family: &str, other: &str) {
     the_host_is_airgapped(&told);
     bad_bundles_are_refused(&told, &refused_kernel, &release);
     the_bundle_is_installed(&told, &release);
+    let refusals = output(&refused_again);
+    assert_eq!(refusals.matches("error: ").count(), 3, "{refusals}");
+    assert_eq!(
+        output(DIGEST_INSTALLED),
+        output(DIGEST_STILL),
+        "a refused bundle changed the installed generation"
+    );
 
     assert_eq!(step(START).code, 0, "{}", output(START));
     let green = green(&release);
@@ -252,6 +266,22 @@ fn the_whole_story_on_debian_stable() {
 #[test]
 fn the_whole_story_on_debian_testing() {
     whole_story("testing", "stable");
+}
+
+#[test]
+fn two_builds_of_other_content_and_the_same_inputs_are_no_equivocation() {
+    let bundles = bundles();
+    let host = tempfile::tempdir().unwrap();
+    let root = host.path().display().to_string();
+    let program = programs::farm().unwrap();
+    let on_host = |arguments: &[&str]| {
+        let arguments = [&["--root", &root], arguments].concat();
+        programs::run_expecting(&program, bundles.farm.directory(), &arguments, &[0]).unwrap()
+    };
+    on_host(&["trust", "add", "farm.pub"]);
+    // Both were built from the same files: one with all scripts, then one with a single script for one kernel.
+    on_host(&["install", "--all-kernels", "good.stapb"]);
+    on_host(&["install", "--all-kernels", "stable-only.stapb"]);
 }
 
 #[test]

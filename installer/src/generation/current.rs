@@ -70,6 +70,14 @@ pub struct RefusedBundle {
     pub reason: String,
     /// The scripts that it claims to have, for messages only: nothing proves them.
     pub claimed_scripts: Vec<ScriptName>,
+    claimed: Option<Box<(BundleId, Manifest)>>,
+}
+
+impl RefusedBundle {
+    /// What its kept file claims, proven by nothing; `None` if it can't even be read.
+    pub(crate) fn claimed(&self) -> Option<(BundleId, &Manifest)> {
+        self.claimed.as_deref().map(|(id, manifest)| (*id, manifest))
+    }
 }
 
 /// The current generation, opened once: one consistent set for as long as this lives, since its
@@ -81,8 +89,9 @@ pub struct CurrentGeneration {
     bundles: Vec<InstalledBundle>,
     refused: Vec<RefusedBundle>,
     trusted: TrustedKeys,
-    /// Held for its shared lock.
-    _directory: Directory,
+    has_bundles: bool,
+    /// Also held for its shared lock.
+    directory: Directory,
 }
 
 impl CurrentGeneration {
@@ -98,25 +107,34 @@ impl CurrentGeneration {
     /// Opens generation `number`, whether it is current or not.
     pub(crate) fn open_number(host: &HostRoot, number: u64) -> Result<Self, GenerationError> {
         let trusted = TrustStore::open(host)?.trusted_keys();
-        let generations = host.open_dir(STATE)?.open_dir(GENERATIONS)?;
-        let opened = optional(generations.open_dir(&number.to_string()))?;
-        let directory = opened.ok_or(GenerationError::Missing { number })?;
+        Self::open_in(&host.open_dir(STATE)?.open_dir(GENERATIONS)?, number, trusted)
+    }
+
+    /// Opens generation `number` of `generations` and judges its bundles by `trusted`.
+    pub(crate) fn open_in(
+        generations: &Directory,
+        number: u64,
+        trusted: TrustedKeys,
+    ) -> Result<Self, GenerationError> {
+        let directory = generations.open_dir(&number.to_string())?;
         directory.lock_shared()?;
         Self::read(number, directory, trusted)
     }
 
     fn read(number: u64, directory: Directory, trusted: TrustedKeys) -> Result<Self, GenerationError> {
         let (mut bundles, mut refused) = (Vec::new(), Vec::new());
-        if let Some(all) = optional(directory.open_dir(BUNDLES))? {
+        let all = optional(directory.open_dir(BUNDLES))?;
+        if let Some(all) = &all {
             for name in all.entries()? {
-                match read_bundle(&all, &name, &trusted) {
+                match read_bundle(all, &name, &trusted) {
                     Ok(bundle) => bundles.push(bundle),
-                    Err(reason) => refused.push(refuse(&all, name, &reason)),
+                    Err(reason) => refused.push(refuse(all, name, &reason)),
                 }
             }
         }
         let kernels = optional(directory.open_dir(KERNELS))?;
-        Ok(Self { number, kernels, bundles, refused, trusted, _directory: directory })
+        let has_bundles = all.is_some();
+        Ok(Self { number, kernels, bundles, refused, trusted, has_bundles, directory })
     }
 
     /// Its number.
@@ -135,6 +153,16 @@ impl CurrentGeneration {
     #[must_use]
     pub fn refused_bundles(&self) -> &[RefusedBundle] {
         &self.refused
+    }
+
+    /// Whether its directory of bundles is there at all.
+    pub(crate) const fn has_bundles(&self) -> bool {
+        self.has_bundles
+    }
+
+    /// The generation's own directory.
+    pub(crate) const fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// Reads the kept file of a bundle from its first byte to its last.
@@ -168,7 +196,7 @@ impl InstalledBundle {
 }
 
 /// Most bytes of a SET.json: its frame's plain tar holds it.
-const MAX_SET: u64 = bundle_format::limits::MAX_PLAIN_FRAME;
+pub(crate) const MAX_SET: u64 = bundle_format::limits::MAX_PLAIN_FRAME;
 
 /// The file of a SET.json in `sets/`. A kernel with more modules than one frame takes has several.
 pub(crate) fn set_file_name(kernel: &KernelId, position: usize) -> String {
@@ -231,11 +259,13 @@ fn read_bundle(all: &Directory, name: &str, trusted: &TrustedKeys) -> Result<Ins
 fn refuse(all: &Directory, name: String, reason: &BundleRefusal) -> RefusedBundle {
     let claimed = || {
         let file = all.open_dir(&name).ok()?.open_file(BUNDLE_FILE).ok()?;
-        let manifest = RawBundle::read(file).ok()?.unverified_manifest().ok()?.0;
-        Some(manifest.scripts.into_iter().map(|script| script.name).collect())
+        let raw = RawBundle::read(file).ok()?;
+        Some(Box::new((raw.claimed_id(), raw.unverified_manifest().ok()?.0)))
     };
-    let claimed_scripts = claimed().unwrap_or_default();
-    RefusedBundle { name, reason: with_sources(reason), claimed_scripts }
+    let claimed = claimed();
+    let scripts = claimed.iter().flat_map(|claimed| &claimed.1.scripts);
+    let claimed_scripts = scripts.map(|script| script.name.clone()).collect();
+    RefusedBundle { name, reason: with_sources(reason), claimed_scripts, claimed }
 }
 
 /// An error and its causes as one fragment.

@@ -1,6 +1,6 @@
-//! `generation.json`: what a generation holds, for lists, for carrying over and for the floor.
+//! `generation.json`: what a generation holds, for lists.
 //!
-//! Nothing signs it, so nothing is loaded by it: a start reads the kept bundles.
+//! Nothing signs it, so nothing is decided by it: a start and an install read the kept bundles.
 
 use bundle_format::{
     BundleId, BundleName, BundleVersion, Digest, KernelId, KernelRelease, Manifest, ScriptName,
@@ -76,10 +76,6 @@ impl GenerationIndex {
         let mut raw = serde_json::to_vec_pretty(self).map_err(wrong)?;
         raw.push(b'\n');
         directory.write_new(INDEX, &raw)
-    }
-
-    pub(crate) fn bundle(&self, name: &BundleName) -> Option<&IndexedBundle> {
-        self.bundles.iter().find(|bundle| bundle.name == *name)
     }
 }
 

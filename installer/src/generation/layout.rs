@@ -41,15 +41,49 @@ pub(crate) fn prepare_link(state: &Directory, name: &str, number: u64) -> Result
     state.sync()
 }
 
-/// Renames a link made by [`prepare_link`] over `current`: the switch. On the disk when this returns.
-pub(crate) fn switch_to(state: &Directory, prepared: &str) -> Result<(), StorageError> {
+/// On which side of the switch a failure was.
+#[derive(Debug)]
+pub(crate) enum SwitchError {
+    /// What was current still is.
+    Before(StorageError),
+    /// Generation `number` is current, but perhaps not after a power cut.
+    NotConfirmed { number: u64, source: StorageError },
+}
+
+impl From<StorageError> for SwitchError {
+    fn from(error: StorageError) -> Self {
+        Self::Before(error)
+    }
+}
+
+/// Renames a link to generation `number`, made by [`prepare_link`], over `current`: the switch. On the
+/// disk when this returns without an error.
+pub(crate) fn switch_to(state: &Directory, prepared: &str, number: u64) -> Result<(), SwitchError> {
     state.rename(prepared, CURRENT)?;
-    state.sync()
+    state.sync().map_err(|source| SwitchError::NotConfirmed { number, source })
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{Mode, OFlags};
+
     use super::*;
+
+    #[test]
+    fn a_switch_that_the_disk_does_not_confirm_is_not_called_undone() {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("generations/7", directory.path().join(".next")).unwrap();
+        // Names can be renamed beneath such a descriptor, but it can't be synced.
+        let fd = rustix::fs::open(directory.path(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let state = Directory::new(fd, directory.path().to_owned());
+        let error = switch_to(&state, ".next", 7).unwrap_err();
+        assert!(matches!(error, SwitchError::NotConfirmed { number: 7, .. }), "{error:?}");
+        assert_eq!(current_number(&state).unwrap(), Some(7));
+        let said = crate::InstallError::from(error).to_string();
+        assert_eq!(said, "generation 7 is current, but the disk didn't confirm it");
+        let error = switch_to(&state, ".next", 7).unwrap_err();
+        assert!(matches!(error, SwitchError::Before(_)), "{error:?}");
+    }
 
     #[test]
     fn only_our_own_numbers_are_generations() {

@@ -2,7 +2,8 @@
 
 use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease};
 
-use crate::generation::{GenerationIndex, current_number, generation_numbers};
+use crate::generation::index::GenerationIndex;
+use crate::generation::{current_number, generation_numbers};
 use crate::paths::{GENERATIONS, STATE};
 use crate::root::HostRoot;
 use crate::storage::{StorageError, optional};

@@ -1,5 +1,6 @@
 //! Generations: complete, fsynced sets of bundles and modules, of which one is current.
 
+mod carry;
 mod complete;
 mod current;
 mod index;
@@ -14,10 +15,11 @@ pub use list::{BundleSummary, GenerationSummary, list_generations};
 pub use module::{ModuleHandle, Refusal, VerifiedModuleBytes};
 pub use offers::{Offer, OfferState};
 
+pub(crate) use carry::{intact_kernels, unpacked_kernels};
 pub(crate) use complete::Look;
 pub(crate) use current::with_sources;
-pub(crate) use index::{GenerationIndex, IndexedBundle, IndexedKernel};
-pub(crate) use layout::{current_number, generation_numbers, prepare_link, switch_to};
+pub(crate) use index::{IndexedBundle, IndexedKernel};
+pub(crate) use layout::{SwitchError, current_number, generation_numbers, prepare_link, switch_to};
 pub(crate) use module::{module_file_name, read_sets};
 pub(crate) use offers::running_kernel;
 pub(crate) use staged::{Staging, indexed_kernel, next_number, remove_left_overs};

@@ -29,24 +29,26 @@ use crate::directory::Directory;
 use crate::events::{Events, InstallEvent};
 use crate::generation::current::set_file_name;
 use crate::generation::index::{GenerationIndex, IndexedBundle, IndexedKernel};
-use crate::generation::layout::{current_number, generation_numbers, linked_number, prepare_link, switch_to};
+use crate::generation::layout::{
+    SwitchError, current_number, generation_numbers, linked_number, prepare_link, switch_to,
+};
 use crate::generation::module::module_file_name;
 use crate::lock::WriterLock;
 use crate::paths::{BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, NEXT, SETS, STAGING};
 use crate::storage::{StorageError, optional};
 
 /// Directory of the shared `uprobes.ko` in a kernel's directory; a script may be called `uprobes`.
-const UPROBES_DIRECTORY: &str = "uprobes";
+pub(super) const UPROBES_DIRECTORY: &str = "uprobes";
 /// The shared module for user-space probes.
-const UPROBES_FILE: &str = "uprobes.ko";
+pub(super) const UPROBES_FILE: &str = "uprobes.ko";
 
 /// A generation that is being written; removed again unless it is sealed.
 #[derive(Debug)]
 pub(crate) struct Staging<'l> {
     left_over: LeftOver<'l>,
     directory: Directory,
-    bundles: Directory,
-    kernels: Directory,
+    pub(super) bundles: Directory,
+    pub(super) kernels: Directory,
     index: GenerationIndex,
 }
 
@@ -119,42 +121,6 @@ impl<'l> Staging<'l> {
         self.index.bundles.push(bundle);
     }
 
-    /// Gives all files of a bundle of the old generation a name in this one too; returns those that the
-    /// old one should have and hasn't.
-    pub(crate) fn carry_over(
-        &mut self,
-        old: &Directory,
-        bundle: &IndexedBundle,
-    ) -> Result<Vec<String>, StorageError> {
-        let mut carry = Carry { missing: Vec::new() };
-        let name = bundle.name.as_str();
-        let here = self.bundles.create_dir(name)?;
-        let sets = here.create_dir(SETS)?;
-        let there = optional(old.open_dir(BUNDLES).and_then(|bundles| bundles.open_dir(name)))?;
-        carry.file(there.as_ref(), &here, BUNDLE_FILE)?;
-        let old_sets = inside(there.as_ref(), SETS)?;
-        let old_kernels = optional(old.open_dir(KERNELS))?;
-        for kernel in &bundle.kernels {
-            for position in 0..kernel.sets {
-                carry.file(old_sets.as_ref(), &sets, &set_file_name(&kernel.id, position))?;
-            }
-            let from = inside(old_kernels.as_ref(), &kernel.id.short())?;
-            let to = self.kernels.ensure_dir(&kernel.id.short())?;
-            for module in &kernel.modules {
-                carry.file(from.as_ref(), &to, &module_file_name(module))?;
-            }
-            if kernel.uprobes {
-                let from = inside(from.as_ref(), UPROBES_DIRECTORY)?;
-                let to = to.ensure_dir(UPROBES_DIRECTORY)?;
-                if to.kind(UPROBES_FILE)?.is_none() {
-                    carry.file(from.as_ref(), &to, UPROBES_FILE)?;
-                }
-            }
-        }
-        self.index.bundles.push(bundle.clone());
-        Ok(carry.missing)
-    }
-
     /// Writes the options and requirements for the initscript.
     pub(crate) fn write_configuration(&self, text: &str) -> Result<(), StorageError> {
         self.directory.write_new(CONFIGURATION, text.as_bytes())
@@ -171,40 +137,15 @@ impl<'l> Staging<'l> {
 
 impl StagedGeneration<'_> {
     /// Steps 3 to 6: makes the generation current.
-    pub(crate) fn activate(mut self) -> Result<u64, StorageError> {
+    pub(crate) fn activate(mut self) -> Result<u64, SwitchError> {
         let lock = self.left_over.lock;
         prepare_link(lock.state(), NEXT, self.number)?;
         lock.generations().rename(&self.left_over.name, &self.number.to_string())?;
         self.left_over.wanted = true;
         lock.generations().sync()?;
-        switch_to(lock.state(), NEXT)?;
+        switch_to(lock.state(), NEXT, self.number)?;
         Ok(self.number)
     }
-}
-
-/// Links files from one generation to another and remembers what was missing.
-struct Carry {
-    missing: Vec<String>,
-}
-
-impl Carry {
-    fn file(&mut self, from: Option<&Directory>, to: &Directory, name: &str) -> Result<(), StorageError> {
-        let linked = match from {
-            Some(from) => optional(to.link_or_copy(from, name))?,
-            None => None,
-        };
-        if linked.is_none() {
-            let holder = to.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-            self.missing.push(format!("{holder}/{name}"));
-        }
-        Ok(())
-    }
-}
-
-/// The directory `name` in `from`, if both are there.
-fn inside(from: Option<&Directory>, name: &str) -> Result<Option<Directory>, StorageError> {
-    let Some(from) = from else { return Ok(None) };
-    optional(from.open_dir(name))
 }
 
 /// The entry of a kernel of which nothing is staged yet.

@@ -176,6 +176,74 @@ fn a_red_cell_is_passed_over_by_all_and_refused_by_name() {
 }
 
 #[test]
+fn a_refused_module_counts_in_a_start_of_all() {
+    let faults = [
+        Refusal::Tampered { detail: "SET.json".into() },
+        Refusal::Missing { detail: "SET.json".into() },
+        Refusal::Untrusted { bundle: "fleet".into(), reason: "unknown key".into() },
+        Refusal::Revoked { reason: "key".into() },
+        Refusal::OfferedTwice { detail: "two".into() },
+    ];
+    for fault in faults {
+        let mut world = World::new().scripts("a b c");
+        let id = fault.id();
+        world.refuse("b", fault);
+        let line = format!("a started, b refused ({id}), c refused (after-failure), exit 1");
+        assert_eq!(world.start(""), line);
+        let reason = world.status("b").scripts[0].reason.clone().unwrap();
+        assert_eq!(reason.id, id);
+        world.parameters.pass_all = false;
+        assert_eq!(world.start(""), format!("a runs already, b refused ({id}), c started, exit 0"));
+    }
+}
+
+#[test]
+fn what_has_no_module_for_this_kernel_is_left_out() {
+    let (bundle, release) = (String::from("fleet"), RELEASE.to_owned());
+    let absences = [
+        Refusal::AnotherKernel { bundle: bundle.clone(), release: release.clone() },
+        Refusal::NotUnpacked { bundle: bundle.clone(), release: release.clone() },
+        Refusal::AnotherBuild { bundle, release, built: "#1".into(), running: "#2".into() },
+    ];
+    for absence in absences {
+        let mut world = World::new().scripts("a b");
+        let id = absence.id();
+        world.refuse("a", absence);
+        let report = world.try_start("").unwrap();
+        assert_eq!((report.scripts.len(), report.exit_code()), (1, 0));
+        assert_eq!(report.left_out[0].reason.id, id);
+    }
+}
+
+#[test]
+fn a_refused_bundle_whose_scripts_nobody_can_tell_is_no_quiet_success() {
+    let mut world = World::new();
+    world.refuse_bundle("fleet");
+    let report = world.try_start("").unwrap();
+    assert_eq!((report.scripts.len(), report.exit_code()), (0, 1));
+    let [refused] = report.refused_bundles.as_slice() else { panic!("{report:?}") };
+    assert_eq!((refused.bundle.as_str(), refused.reason.id.as_str()), ("fleet", "untrusted"));
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!((&json["schema"], &json["refused_bundles"][0]["bundle"]), (&1.into(), &"fleet".into()));
+    let log = fs::read_to_string(&world.host.log_file).unwrap();
+    assert!(log.contains(": bundle fleet is not believed: its manifest is damaged\n"), "{log}");
+
+    world.parameters.pass_all = false;
+    let report = world.try_start("").unwrap();
+    assert_eq!((report.refused_bundles.len(), report.exit_code()), (1, 0));
+}
+
+#[test]
+fn a_refused_bundle_does_not_spoil_the_start_of_a_named_script_of_another() {
+    let mut world = World::new().scripts("a");
+    world.refuse_bundle("fleet");
+    assert_eq!(world.start("a"), "a started, exit 0");
+    assert_eq!(world.start(""), "a runs already, exit 1");
+    let report = world.try_start("ghost").unwrap();
+    assert_eq!((report.refused_bundles.len(), report.exit_code()), (1, 1));
+}
+
+#[test]
 fn init_dep_04_a_requirement_that_nobody_offers_fails_in_its_place() {
     let mut world = World::new().scripts("b:ghost c");
     world.parameters.pass_all = false;

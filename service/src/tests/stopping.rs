@@ -201,3 +201,50 @@ fn a_stapio_that_does_not_end_is_named() {
     kill(pid);
     assert_eq!(world.stop(""), "a stopped, exit 0");
 }
+
+/// What may stand where a file of the service belongs.
+fn damage(place: &std::path::Path) {
+    let _ = fs::remove_file(place);
+    fs::create_dir_all(place.join("inside")).unwrap();
+}
+
+#[test]
+fn a_directory_in_place_of_a_record_does_not_end_stop_or_status() {
+    let world = World::new().scripts("a b:a c");
+    world.start("");
+    let run = world.host.run_dir.join("run");
+    damage(&run.join("b.json"));
+    damage(&run.join("x.json"));
+    fs::write(run.join("c.json"), "{ garbage").unwrap();
+    let status = world.status("");
+    assert_eq!((status.exit_code(), status.scripts.len(), status.warnings.len()), (0, 3, 3), "{status:?}");
+    assert!(status.warnings[0].contains("/run/b.json is passed over"), "{status:?}");
+    let report = world.try_stop("").unwrap();
+    assert_eq!((report.exit_code(), report.scripts.len(), report.warnings.len()), (0, 3, 3), "{report:?}");
+    assert_eq!((world.deletes(), world.loaded()), ("c b a".into(), String::new()));
+    let log = fs::read_to_string(&world.host.log_file).unwrap();
+    assert!(log.contains("x.json is passed over"), "{log}");
+    assert_eq!(world.stop("x"), "x wasn't running, exit 0");
+}
+
+#[test]
+fn a_file_in_place_of_the_records_does_not_end_stop_or_status() {
+    let world = World::new().scripts("a b:a");
+    world.start("");
+    let run = world.host.run_dir.join("run");
+    fs::remove_dir_all(&run).unwrap();
+    fs::write(&run, "").unwrap();
+    assert_eq!((world.status("").exit_code(), world.status("").warnings.len()), (0, 1));
+    assert_eq!(world.stop(""), "b stopped, a stopped, exit 0");
+}
+
+#[test]
+fn a_directory_in_place_of_a_status_file_or_a_reason_does_not_end_stop_or_status() {
+    let world = World::new().scripts("a b");
+    world.start("a");
+    damage(&world.host.stat_dir.join("a"));
+    damage(&world.host.run_dir.join("failed/b.json"));
+    assert_eq!(world.status("").exit_code(), 0);
+    assert_eq!(world.stop(""), "a stopped, exit 0");
+    assert_eq!((world.loaded(), world.status("").exit_code()), (String::new(), 3));
+}

@@ -12,10 +12,10 @@ use fixtures::module::tiny_module;
 use installer::HostIdentity;
 use script_config::{GlobalParameters, ScriptName};
 
-use crate::offer::{Offer, OfferedBy, Source, VerifiedModule};
+use crate::offer::{Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
 use crate::{
-    Host, Patience, Refusal, Service, ServiceError, ServiceEvent, StartChoice, StartOutcome, StartReport,
-    StatusReport, StopOutcome, StopReport,
+    Host, Patience, Reason, Refusal, Service, ServiceError, ServiceEvent, StartChoice, StartOutcome,
+    StartReport, StatusReport, StopOutcome, StopReport,
 };
 
 pub(super) const RELEASE: &str = "6.12.107+deb13-amd64";
@@ -39,11 +39,16 @@ struct Memory {
     offers: BTreeMap<ScriptName, Offer>,
     signed: BTreeMap<ScriptName, Digest>,
     on_disk: BTreeMap<ScriptName, Vec<u8>>,
+    refused_bundles: Vec<RefusedBundle>,
 }
 
 impl Source for Memory {
     fn offers(&self) -> Vec<Offer> {
         self.offers.values().cloned().collect()
+    }
+
+    fn refused_bundles(&self) -> Vec<RefusedBundle> {
+        self.refused_bundles.clone()
     }
 
     fn read(&self, offer: &Offer) -> Result<VerifiedModule, Refusal> {
@@ -137,6 +142,13 @@ impl World {
     /// Takes a script's module away, for this reason.
     pub(super) fn refuse(&mut self, script: &str, refusal: Refusal) {
         self.memory.offers.get_mut(&name(script)).unwrap().cell = Err(refusal);
+    }
+
+    /// Adds a bundle that isn't believed, and whose scripts nobody can tell.
+    pub(super) fn refuse_bundle(&mut self, bundle: &str) {
+        let refusal = Refusal::Untrusted { bundle: bundle.into(), reason: "its manifest is damaged".into() };
+        let refused = RefusedBundle { bundle: bundle.into(), reason: Reason::from(&refusal) };
+        self.memory.refused_bundles.push(refused);
     }
 
     /// Removes all offers: another generation without them became current.
