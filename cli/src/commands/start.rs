@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use script_config::ScriptName;
 use serde_json::json;
-use service::{Reason, Refusal, StartOutcome, StartPlan, StartReport};
+use service::{Reason, Refusal, RefusedBundle, StartOutcome, StartPlan, StartReport};
 
 use crate::commands::service::{Damage, Selection, explain, sentence, service_failure};
 use crate::exit::Exit;
@@ -64,7 +64,7 @@ fn show_plan(ui: &mut Ui, plan: &StartPlan) {
         let running: Vec<_> = plan.already_running().collect();
         let refused: Vec<_> =
             refused.iter().map(|(script, reason)| json!({ "script": script, "reason": reason })).collect();
-        return ui.document(&json!({ "would_start": ready, "already_running": running, "refused": refused }));
+        return ui.document(&json!({ "would_start": ready, "already_running": running, "refused": refused, "refused_bundles": plan.refused_bundles() }));
     }
     for script in plan.ready() {
         ui.line(format!("{script}: would start"));
@@ -74,6 +74,14 @@ fn show_plan(ui: &mut Ui, plan: &StartPlan) {
     }
     for (script, reason) in refused {
         ui.line(format!("{script}: {}", explain(&reason)));
+    }
+    show_refused_bundles(ui, plan.refused_bundles());
+}
+
+fn show_refused_bundles(ui: &mut Ui, bundles: &[RefusedBundle]) {
+    for refused in bundles {
+        let name = ui.mark(Mark::Bad, format!("bundle {}", refused.bundle));
+        ui.line(format!("{name} is refused: {}", explain(&refused.reason)));
     }
 }
 
@@ -96,6 +104,10 @@ fn show(ui: &mut Ui, report: &StartReport) {
     for left_out in &report.left_out {
         let name = ui.mark(Mark::Attention, &left_out.script);
         ui.line(format!("{name} is left out: {}", explain(&left_out.reason)));
+    }
+    show_refused_bundles(ui, &report.refused_bundles);
+    if report.generation.is_none() {
+        ui.line("nothing is installed: stap-bundle install FILE");
     }
     ui.line(format!("{} of {} running", running, count(report.scripts.len(), "script")));
 }

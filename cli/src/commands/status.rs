@@ -38,6 +38,9 @@ impl Args {
 }
 
 fn show(ui: &mut Ui, report: &StatusReport) {
+    for warning in &report.warnings {
+        ui.warning(warning);
+    }
     let kernel = report.kernel.as_deref().unwrap_or("no kernel runs here");
     let generation = report
         .generation

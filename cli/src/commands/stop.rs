@@ -44,6 +44,9 @@ fn show(ui: &mut Ui, report: &StopReport) {
     if ui.json {
         return ui.document(report);
     }
+    for warning in &report.warnings {
+        ui.warning(warning);
+    }
     let mut stopped = 0;
     for script in &report.scripts {
         let name = ui.mark(Mark::Bad, &script.script);
