@@ -12,6 +12,11 @@ pub const MAX_ROOTS: u64 = 1 << 20;
 pub const MAX_MANIFEST: u64 = 4 << 20;
 /// Deepest value in a JSON document, the outer object being 1; the manifest itself needs six.
 pub const MAX_JSON_DEPTH: usize = 8;
+/// Most values in a JSON document, each object, list and scalar being one; bounds memory, because a
+/// value takes up to 100 times its bytes there. 300 kernels x 50 scripts, every cell red, are
+/// 300 x (50 x 3 + 18) + 50 x 30 = 51,900; a `SET.json` of 10,000 modules has at most 80,000 without
+/// trailers.
+pub const MAX_JSON_VALUES: usize = 200_000;
 /// Most bytes of any member: what the 11 octal digits of a ustar size field hold.
 pub const MAX_MEMBER: u64 = (1 << 33) - 1;
 /// Most bytes of one frame's plain tar; a larger kernel gets several frames.
@@ -32,6 +37,8 @@ pub const MAX_SCRIPTS: usize = 10_000;
 pub const MAX_EXTRAS: usize = 64;
 /// Most bytes of free text fields (reasons, version strings, options) of a manifest.
 pub const MAX_TEXT: usize = 4096;
+/// Most bytes of a detached kernel signature: PKCS#7 with a chain of certificates stays far below.
+pub const MAX_TRAILER: usize = 1 << 16;
 /// Bytes of zstd's own framing that an incompressible frame may add: the bound that zstd documents
 /// (`ZSTD_COMPRESSBOUND`) is `len + len / 256 + 64` beyond 128 KiB; below it, a little more.
 #[must_use]

@@ -172,10 +172,10 @@ impl Kernel {
         )
     }
 
-    /// Whether the script `name` has a module for this kernel.
+    /// Whether the script `name` has a module for this kernel; red cells are sorted, as the format has them.
     #[must_use]
     pub fn is_green(&self, name: &ScriptName) -> bool {
-        self.red.iter().all(|cell| cell.script != *name)
+        self.red.binary_search_by(|cell| cell.script.cmp(name)).is_err()
     }
 }
 
@@ -238,10 +238,11 @@ impl Manifest {
         frames
     }
 
-    /// The script of this name.
+    /// The script of this name; the scripts are sorted, as the format has them.
     #[must_use]
     pub fn script(&self, name: &ScriptName) -> Option<&ScriptRecord> {
-        self.scripts.iter().find(|script| script.name == *name)
+        let at = self.scripts.binary_search_by(|script| script.name.cmp(name)).ok()?;
+        self.scripts.get(at)
     }
 
     /// The kernels in the natural order of their releases, for lists.

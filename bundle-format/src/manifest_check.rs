@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use script_config::RunOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{FORMAT, HEADER_NAME, MANIFEST_NAME, ROOTS_NAME, SIGNATURES_NAME};
@@ -160,14 +161,27 @@ fn check_script(manifest: &Manifest, script: &ScriptRecord) -> Result<(), Bundle
     let mut texts = lists.into_iter().flatten().chain([&script.options, &script.opts_line]);
     must!(
         texts.all(|text| is_argument(text)),
-        "an option of script `{name}` is too long or holds a control character"
+        "an option of script `{name}` is too long or holds a character that does not show"
     );
+    check_run(script)?;
     must!(ascending(&script.requires, |required| required), "requirements of `{name}` are not sorted");
     for required in &script.requires {
         must!(required != name, "script `{name}` requires itself");
         must!(
             manifest.script(required).is_some(),
             "script `{name}` requires `{required}`, which is not in the bundle"
+        );
+    }
+    Ok(())
+}
+
+/// The host gives them to `staprun` as root: anything but a flight recorder could load or remove modules.
+fn check_run(script: &ScriptRecord) -> Result<(), BundleError> {
+    if let Err(why) = RunOptions::from_staprun_args(&script.run) {
+        let (name, found) = (&script.name, printable(&script.run.join(" ")));
+        must!(
+            false,
+            "the run arguments of script `{name}` are not those of a flight recorder: found `{found}`: {why}"
         );
     }
     Ok(())
@@ -289,11 +303,177 @@ pub(crate) fn is_text(text: &str) -> bool {
     text.len() <= MAX_TEXT && text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
-/// What may be an argument of a program: anything but control characters, not over long.
+/// What may be an argument of a program and reach a terminal: printable ASCII, letters and digits of all
+/// scripts, not over long. No control, format or separator characters, which hide or reorder text.
 fn is_argument(text: &str) -> bool {
-    text.len() <= MAX_TEXT && !text.chars().any(char::is_control)
+    let shows = |c: char| matches!(c, ' '..='~') || (c.is_alphanumeric() && !BLANK_LETTERS.contains(&c));
+    text.len() <= MAX_TEXT && text.chars().all(shows)
 }
+
+/// The fillers of Hangul: letters to Unicode, and nothing to the eye.
+const BLANK_LETTERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
 
 fn printable(text: &str) -> String {
     text.chars().take(80).flat_map(char::escape_default).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::BundleKind;
+    use crate::digest::Digest;
+    use crate::kernel_id::KernelId;
+    use crate::limits::{MAX_JSON_VALUES, MAX_MANIFEST};
+    use crate::manifest::{RedCell, RootsRecord, Toolchain};
+    use crate::strict_json;
+
+    fn script(name: &str) -> ScriptRecord {
+        ScriptRecord {
+            name: name.parse().unwrap(),
+            source_sha256: Digest::of(b""),
+            options: String::new(),
+            compile: Vec::new(),
+            arguments: Vec::new(),
+            run: vec!["-L".to_owned()],
+            opts_line: "--".to_owned(),
+            requires: Vec::new(),
+            users: Vec::new(),
+        }
+    }
+
+    /// A kernel without a module.
+    fn red_kernel(release: &str, scripts: &[ScriptRecord]) -> Kernel {
+        let cell = |script: &ScriptRecord| RedCell { script: script.name.clone(), reason: "r".repeat(20) };
+        let mut kernel = Kernel {
+            id: KernelId::of(&release.parse().unwrap(), &"x86_64".parse().unwrap(), None, None, None),
+            release: release.parse().unwrap(),
+            machine: "x86_64".parse().unwrap(),
+            uname_v: Some("#1 SMP".to_owned()),
+            vermagic: None,
+            symvers_sha256: Some(Digest::of(b"")),
+            toolchain: 0,
+            frames: Vec::new(),
+            red: scripts.iter().map(cell).collect(),
+        };
+        kernel.id = kernel.computed_id();
+        kernel
+    }
+
+    fn manifest(scripts: Vec<ScriptRecord>, kernels: usize) -> Manifest {
+        let mut kernels: Vec<Kernel> =
+            (0..kernels).map(|index| red_kernel(&format!("6.1.{index}"), &scripts)).collect();
+        kernels.sort_by_key(|kernel| kernel.id);
+        let mut manifest = Manifest {
+            format: FORMAT,
+            minimum_reader: 0,
+            kind: BundleKind::Full,
+            name: "test".parse().unwrap(),
+            version: "1".parse().unwrap(),
+            serial: 1,
+            epoch: 0,
+            created: 1,
+            best_before: None,
+            critical: Vec::new(),
+            roots: RootsRecord { first: 0, last: 0, size: 0, sha256: Digest::of(b"") },
+            extras: Vec::new(),
+            scripts,
+            toolchains: vec![Toolchain { stap: "5".into(), compiler: "c".into(), digest: Digest::of(b"") }],
+            kernels,
+            content: Digest::of(b""),
+        };
+        manifest.content = manifest.content_digest();
+        manifest
+    }
+
+    fn refusal(spoil: impl FnOnce(&mut ScriptRecord)) -> String {
+        let mut one = script("one");
+        spoil(&mut one);
+        check(&manifest(vec![one], 1)).map_or_else(|error| error.to_string(), |()| "accepted".to_owned())
+    }
+
+    #[test]
+    fn a_signed_run_list_could_load_any_module_as_root() {
+        let with =
+            |run: &[&str]| refusal(|script| script.run = run.iter().map(|&word| word.into()).collect());
+        for good in [&["-L"][..], &["-L", "-b", "4"], &["-D", "-o", "/log/x", "-S", "1,2", "-b", "4"]] {
+            assert_eq!(with(good), "accepted");
+        }
+        for bad in [
+            &[][..],
+            &["/tmp/evil.ko", "-c", "touch /tmp/pwned"],
+            &["-d", "ext4"],
+            &["-L", "/tmp/evil.ko"],
+            &["-L", "-u/tmp/evil.ko"],
+            &["-L", "-b", "04"],
+            &["-D", "-o", "/log/../etc/passwd"],
+        ] {
+            let found = with(bad);
+            let said = "run arguments of script `one` are not those of a flight recorder: found `";
+            assert!(found.contains(said), "{found}");
+        }
+        assert!(with(&["-d", "ext4"]).contains("found `-d ext4`"));
+    }
+
+    #[test]
+    fn characters_that_do_not_show_were_taken_in_options() {
+        for good in ["-DX=1 \"two words\"", "-G name=Zoë", "日本語", "~"] {
+            assert_eq!(refusal(|script| script.options = good.to_owned()), "accepted", "{good}");
+        }
+        for bad in [
+            '\n',
+            '\t',
+            '\u{7f}',
+            '\u{85}',
+            '\u{a0}',
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{2028}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{3000}',
+            '\u{3164}',
+            '\u{e000}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{e0041}',
+        ] {
+            let fields: [fn(&mut ScriptRecord, String); 5] = [
+                |script, text| script.options = text,
+                |script, text| script.opts_line = text,
+                |script, text| script.compile = vec![text],
+                |script, text| script.arguments = vec![text],
+                |script, text| script.users = vec![text],
+            ];
+            for set in fields {
+                let found = refusal(|script| set(script, format!("-g{bad}x")));
+                assert!(found.contains("does not show"), "{bad:?}: {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn three_hundred_kernels_with_fifty_red_scripts_fit() {
+        let scripts = (10..60).map(|index| script(&format!("script_{index}"))).collect();
+        let full = manifest(scripts, 300);
+        let raw = strict_json::write(&full).unwrap();
+        assert!(raw.len() as u64 <= MAX_MANIFEST, "{} bytes", raw.len());
+        let read: Manifest = strict_json::parse(&raw).unwrap();
+        check(&read).unwrap();
+        assert_eq!(read, full);
+        const { assert!(300 * (50 * 3 + 18) + 50 * 30 < MAX_JSON_VALUES) };
+    }
+
+    #[test]
+    fn scripts_and_red_cells_are_found_by_name() {
+        let full = manifest(vec![script("a"), script("b"), script("d")], 1);
+        for (name, there) in [("A", false), ("a", true), ("b", true), ("c", false), ("d", true), ("e", false)]
+        {
+            let name: ScriptName = name.parse().unwrap();
+            assert_eq!(full.script(&name).map(|script| &script.name), there.then_some(&name));
+            assert_eq!(full.kernels[0].is_green(&name), !there);
+        }
+    }
 }

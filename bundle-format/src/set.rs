@@ -10,7 +10,7 @@ use crate::container::{member_header, padding};
 use crate::digest::Digest;
 use crate::error::{BundleError, ContainerError};
 use crate::kernel_id::KernelId;
-use crate::limits::{BLOCK, END_MARK, MAX_PLAIN_FRAME};
+use crate::limits::{BLOCK, END_MARK, MAX_PLAIN_FRAME, MAX_TRAILER};
 use crate::manifest_check::is_text;
 use crate::names::ScriptName;
 use crate::strict_json;
@@ -67,8 +67,16 @@ pub struct ModuleRecord {
 pub struct Trailer {
     /// SHA-256 of the certificate's DER.
     pub certificate: Digest,
-    /// The bytes to append to the body, in hexadecimal digits.
+    /// The bytes to append to the body, in lower-case hexadecimal digits.
     pub bytes: String,
+}
+
+impl Trailer {
+    fn is_hexadecimal(&self) -> bool {
+        let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let len = self.bytes.len();
+        len.is_multiple_of(2) && len <= 2 * MAX_TRAILER && self.bytes.bytes().all(digit)
+    }
 }
 
 /// The files of a frame, in their order: name and length.
@@ -82,6 +90,7 @@ fn layout(set_len: u64, set: &SetDocument) -> Vec<(String, u64)> {
 /// Writes the canonical tar of `set` and its modules' bytes, given in the order of `set`; also returns
 /// the digest of SET.json.
 pub(crate) fn write_plain(set: &SetDocument, bodies: &[Vec<u8>]) -> Result<(Vec<u8>, Digest), BundleError> {
+    check_modules(set)?;
     let json = strict_json::write(set).map_err(|source| BundleError::Json { document: SET_NAME, source })?;
     let mut plain = Vec::new();
     let files = layout(json.len() as u64, set);
@@ -183,14 +192,23 @@ pub fn read_set(raw: &[u8], sha256: &Digest) -> Result<SetDocument, BundleError>
         let problem = "its modules are not sorted by name, or there is none".to_owned();
         return Err(BundleError::Set { frame: SET_NAME.to_owned(), problem });
     }
-    let shown = |module: &ModuleRecord| {
-        [&module.srcversion, &module.build_id].into_iter().flatten().all(|text| is_text(text))
-    };
-    if !document.modules.iter().all(shown) {
-        let problem = "a srcversion or build id is not printable".to_owned();
-        return Err(BundleError::Set { frame: SET_NAME.to_owned(), problem });
-    }
+    check_modules(&document)?;
     Ok(document)
+}
+
+/// What must hold for each module alone.
+fn check_modules(document: &SetDocument) -> Result<(), BundleError> {
+    let refused = |problem: String| Err(BundleError::Set { frame: SET_NAME.to_owned(), problem });
+    for module in &document.modules {
+        if ![&module.srcversion, &module.build_id].into_iter().flatten().all(|text| is_text(text)) {
+            return refused("a srcversion or build id is not printable".to_owned());
+        }
+        if !module.trailers.iter().all(Trailer::is_hexadecimal) {
+            let name = &module.name;
+            return refused(format!("a trailer of `{name}` is too long or not lower-case hexadecimal"));
+        }
+    }
+    Ok(())
 }
 
 /// What is left of a plain tar; every member is compared with the header that must stand there.
@@ -228,5 +246,30 @@ impl<'a> PlainCursor<'a, '_> {
             return Ok(body);
         }
         Err(BundleError::Digest { what: format!("{name} in {}", self.frame), expected: *sha256, found })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trailer_of_any_text_was_taken() {
+        let zero = Digest::of(b"");
+        let read = |bytes: &str| {
+            let text = format!(
+                r#"{{"kernel":"{zero}","modules":[{{"name":"a","size":1,"sha256":"{zero}","trailers":[{{"certificate":"{zero}","bytes":"{bytes}"}}],"needs_uprobes":false}}]}}"#
+            );
+            read_set(text.as_bytes(), &Digest::of(text.as_bytes()))
+        };
+        for good in ["", "00ff", &"0a".repeat(MAX_TRAILER)] {
+            assert!(read(good).is_ok(), "{} digits", good.len());
+        }
+        for bad in ["0", "0A", "0g", " 0", "0x00", "\\u001b[", "\u{202e}", &"0a".repeat(MAX_TRAILER + 1)] {
+            assert!(read(bad).is_err(), "{bad:.8}");
+        }
+        let mut set = read("00").unwrap();
+        set.modules[0].trailers[0].bytes = "zz".to_owned();
+        assert!(write_plain(&set, &[vec![0]]).is_err());
     }
 }

@@ -1,16 +1,18 @@
 //! Strict JSON: what two parsers could read differently is refused (`docs/bundle-spec.md`, "JSON").
 //!
 //! UTF-8 without BOM, one object that begins with the first byte and ends with the last, no repeated
-//! key at any depth, depth limited, integers from 0 to 2^63-1 without sign, fraction or exponent, no
+//! key at any depth, depth and number of values limited, integers from 0 to 2^63-1 without sign, fraction or exponent, no
 //! null. A known field has one spelling: an object never stands as a list of its values.
 
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Serialize;
-use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::limits::MAX_JSON_DEPTH;
+use crate::limits::{MAX_JSON_DEPTH, MAX_JSON_VALUES};
 
 /// Why a document was refused.
 #[derive(Debug, thiserror::Error)]
@@ -27,102 +29,165 @@ pub enum JsonError {
 }
 
 /// Reads `bytes` as one strict JSON object of type `T`.
+///
+/// The same bytes are read three times: to check the rules, as `T`, and against what `T` would write.
+/// What `T` doesn't know is never built, so it costs no memory.
 pub(crate) fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, JsonError> {
+    check(bytes)?;
+    let document: T = serde_json::from_slice(bytes).map_err(JsonError::Invalid)?;
+    // serde also takes a list of values for an object.
+    let written = serde_json::to_value(&document).map_err(JsonError::Invalid)?;
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let agrees = Written(&written).deserialize(&mut reader).map_err(JsonError::Invalid)?;
+    if agrees { Ok(document) } else { Err(JsonError::Spelling) }
+}
+
+/// Writes `document` compactly; the bytes are what gets signed. No reader would refuse them.
+pub(crate) fn write<T: Serialize>(document: &T) -> Result<Vec<u8>, JsonError> {
+    let bytes = serde_json::to_vec(document).map_err(JsonError::Invalid)?;
+    check(&bytes)?;
+    Ok(bytes)
+}
+
+/// Checks the rules that `serde_json` itself doesn't have, in fields that nobody knows too.
+fn check(bytes: &[u8]) -> Result<(), JsonError> {
     if bytes.first() != Some(&b'{') || bytes.last() != Some(&b'}') {
         return Err(JsonError::NotOneObject);
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: 1 }.deserialize(&mut reader).map_err(JsonError::Invalid)?;
-    reader.end().map_err(JsonError::Invalid)?;
-    let document = T::deserialize(&value).map_err(JsonError::Invalid)?;
-    // serde also takes a list of values for an object, and `{"full":null}` for "full".
-    let written = serde_json::to_value(&document).map_err(JsonError::Invalid)?;
-    if agrees(&value, &written) { Ok(document) } else { Err(JsonError::Spelling) }
+    let left = Cell::new(MAX_JSON_VALUES);
+    Strict { depth: 1, left: &left }.deserialize(&mut reader).map_err(JsonError::Invalid)?;
+    reader.end().map_err(JsonError::Invalid)
 }
 
-/// Whether `read` says all that `written` says, in the same shape; it may have unknown fields too.
-fn agrees(read: &Value, written: &Value) -> bool {
-    match (read, written) {
-        (Value::Object(read), Value::Object(written)) => {
-            written.iter().all(|(key, value)| read.get(key).is_some_and(|read| agrees(read, value)))
-        }
-        (Value::Array(read), Value::Array(written)) => {
-            read.len() == written.len() && read.iter().zip(written).all(|(a, b)| agrees(a, b))
-        }
-        _ => read == written,
-    }
-}
-
-/// Writes `document` compactly; the bytes are what gets signed.
-pub(crate) fn write<T: Serialize>(document: &T) -> Result<Vec<u8>, JsonError> {
-    serde_json::to_vec(document).map_err(JsonError::Invalid)
-}
-
-/// Builds a [`Value`] while checking the rules that `serde_json` itself doesn't have.
-struct Strict {
+/// Passes over a value; keeps nothing of it but the keys of the objects that are open.
+struct Strict<'c> {
     depth: usize,
+    /// How many values may still follow.
+    left: &'c Cell<usize>,
 }
 
-impl Strict {
+impl Strict<'_> {
     const fn deeper(&self) -> Self {
-        Self { depth: self.depth + 1 }
+        Self { depth: self.depth + 1, left: self.left }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = ();
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
         // Here, and not where a list or object begins, so that an empty one counts as any value does.
         if self.depth > MAX_JSON_DEPTH {
             return Err(D::Error::custom(format_args!("nested deeper than {MAX_JSON_DEPTH}")));
         }
+        let Some(left) = self.left.get().checked_sub(1) else {
+            return Err(D::Error::custom(format_args!("more than {MAX_JSON_VALUES} values")));
+        };
+        self.left.set(left);
         reader.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string, a boolean, an integer from 0 to 2^63-1, a list or an object")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
         if i64::try_from(value).is_err() {
             return Err(E::custom(format_args!("integer {value} is larger than 2^63-1")));
         }
-        Ok(Value::from(value))
+        Ok(())
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::from(value))
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        loop {
-            match list.next_element_seed(self.deeper())? {
-                Some(value) => values.push(value),
-                None => return Ok(Value::Array(values)),
-            }
-        }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(self.deeper())?.is_some() {}
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
-        let mut values = Map::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        let mut keys: HashSet<String> = HashSet::new();
         while let Some(key) = object.next_key::<String>()? {
-            let value = object.next_value_seed(self.deeper())?;
-            if values.contains_key(&key) {
+            object.next_value_seed(self.deeper())?;
+            if keys.contains(&key) {
                 return Err(A::Error::custom(format_args!("key `{}` stands twice", key.escape_debug())));
             }
-            values.insert(key, value);
+            keys.insert(key);
         }
-        Ok(Value::Object(values))
+        Ok(())
+    }
+}
+
+/// Tells whether what is read says all that this value says, in the same shape; it may have unknown
+/// fields too. The document has passed [`check`].
+struct Written<'w>(&'w Value);
+
+impl<'de> DeserializeSeed<'de> for Written<'_> {
+    type Value = bool;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<bool, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Written<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value of strict JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<bool, E> {
+        Ok(self.0.as_bool() == Some(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<bool, E> {
+        Ok(self.0.as_u64() == Some(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<bool, E> {
+        Ok(self.0.as_str() == Some(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
+        let Value::Array(written) = self.0 else {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(false);
+        };
+        let mut agrees = true;
+        for value in written {
+            agrees &= list.next_element_seed(Written(value))?.unwrap_or(false);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            agrees = false;
+        }
+        Ok(agrees)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
+        let nothing = Map::new();
+        let written = self.0.as_object();
+        let (mut agrees, mut missing) = (written.is_some(), written.map_or(0, Map::len));
+        while let Some(key) = object.next_key::<String>()? {
+            if let Some(value) = written.unwrap_or(&nothing).get(&key) {
+                agrees &= object.next_value_seed(Written(value))?;
+                missing -= 1;
+            } else {
+                object.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(agrees && missing == 0)
     }
 }
 
@@ -206,6 +271,46 @@ mod tests {
         ] {
             assert!(read(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn many_small_values_in_an_unknown_field_filled_the_memory() {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Known {
+            a: u64,
+        }
+        let read = |text: &str| parse::<Known>(text.as_bytes());
+        // The outer object, `a` and the list are three; each element is two.
+        let with = |pairs: usize, rest: &str| {
+            let objects = r#"{"":0},"#.repeat(pairs);
+            format!(r#"{{"a":1,"unknown":[{objects}{rest}]}}"#)
+        };
+        let pairs = (MAX_JSON_VALUES - 5) / 2;
+        assert_eq!(2 * pairs + 6, MAX_JSON_VALUES, "an even limit");
+        assert!(read(&with(pairs, "0,0")).is_ok(), "one less");
+        assert!(read(&with(pairs, "0,0,0")).is_ok(), "exactly");
+        assert!(read(&with(pairs, "0,0,0,0")).is_err(), "one more");
+        assert!(write(&vec![0; 1]).is_err(), "no object");
+        let list = |len: usize| Map::from_iter([("a".to_owned(), Value::from(vec![0; len]))]);
+        assert!(write(&list(MAX_JSON_VALUES - 2)).is_ok());
+        assert!(write(&list(MAX_JSON_VALUES - 1)).is_err(), "a writer never writes what no reader takes");
+    }
+
+    #[test]
+    fn what_is_read_has_the_shape_that_is_written() {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Known {
+            list: Vec<Inner>,
+        }
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Inner {
+            a: String,
+        }
+        let read = |text: &str| parse::<Known>(text.as_bytes()).is_ok();
+        assert!(read(r#"{"new":[[{"a":1}]],"list":[{"a":"x","b":{}},{"\u0061":"\u0078"}]}"#));
+        assert!(!read(r#"{"list":[["x"]]}"#));
+        assert!(!read(r#"{"list":[{"a":"x"},["x"]]}"#));
+        assert!(!read(r#"{"list":[{"a":"x","b":{"c":1,"c":2}}]}"#));
     }
 
     #[test]

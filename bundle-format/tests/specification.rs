@@ -176,6 +176,8 @@ fn each_limit_is_in_the_table_with_its_value() {
         ("MAX_SCRIPTS", limits::MAX_SCRIPTS as u64),
         ("MAX_EXTRAS", limits::MAX_EXTRAS as u64),
         ("MAX_TEXT", limits::MAX_TEXT as u64),
+        ("MAX_JSON_VALUES", limits::MAX_JSON_VALUES as u64),
+        ("MAX_TRAILER", limits::MAX_TRAILER as u64),
     ]);
     let source = include_str!("../src/limits.rs").lines();
     let constants =

@@ -24,9 +24,13 @@ pub(crate) fn open_root(global: &Global) -> Result<HostRoot, Failure> {
     HostRoot::open(path).map_err(|error| storage_failure(&error))
 }
 
-/// Reads this host's pins.
-pub(crate) fn open_trust(global: &Global) -> Result<TrustStore, Failure> {
-    TrustStore::open(&open_root(global)?).map_err(|error| trust_failure(&error))
+/// Reads this host's pins; a file there that is no pin is passed over, with a warning.
+pub(crate) fn open_trust(global: &Global, ui: &mut Ui) -> Result<TrustStore, Failure> {
+    let store = TrustStore::open(&open_root(global)?).map_err(|error| trust_failure(&error))?;
+    for problem in store.problems() {
+        ui.warning(format!("{}; it is passed over", trust_failure(problem).one_line()));
+    }
+    Ok(store)
 }
 
 /// What this host says about itself. Under `--root` no process is started and no `uname` asked: the kernel is
@@ -190,7 +194,7 @@ pub(crate) fn trust_failure(error: &TrustError) -> Failure {
         TrustError::Unknown { .. } | TrustError::Ambiguous { .. } => {
             Failure::of(Exit::Failed, error).hint("`stap-bundle trust list` shows the pinned keys")
         }
-        TrustError::Unprotected(_) => Failure::of(Exit::Trust, error).hint(
+        TrustError::Unprotected(_) | TrustError::UnprotectedPin { .. } => Failure::of(Exit::Trust, error).hint(
             "whoever can write there could pin a key: give it to root and take the others' right to write",
         ),
         _ => Failure::of(Exit::Trust, error),

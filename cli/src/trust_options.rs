@@ -10,6 +10,7 @@ use clap::Args;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::ui::Ui;
 
 /// A key file is less than 200 bytes; a larger one is something else.
 const MAX_KEY_FILE: u64 = 16 << 10;
@@ -32,13 +33,13 @@ impl TrustOptions {
     }
 
     /// The keys named, else this host's pins.
-    pub(crate) fn keys(&self, global: &Global) -> Result<TrustedKeys, Failure> {
+    pub(crate) fn keys(&self, global: &Global, ui: &mut Ui) -> Result<TrustedKeys, Failure> {
         let files = match &self.trust {
             Some(directory) => key_files_of(directory)?,
             None => self.key.clone(),
         };
         if files.is_empty() {
-            return host_keys(global);
+            return host_keys(global, ui);
         }
         let keys = files.iter().map(|path| read_public_key(path)).collect::<Result<Vec<_>, _>>()?;
         Ok(TrustedKeys::any_of(keys))
@@ -46,13 +47,13 @@ impl TrustOptions {
 }
 
 #[cfg(feature = "host")]
-fn host_keys(global: &Global) -> Result<TrustedKeys, Failure> {
-    let keys = crate::host::open_trust(global)?.trusted_keys();
+fn host_keys(global: &Global, ui: &mut Ui) -> Result<TrustedKeys, Failure> {
+    let keys = crate::host::open_trust(global, ui)?.trusted_keys();
     if keys.is_empty() { Err(no_key()) } else { Ok(keys) }
 }
 
 #[cfg(not(feature = "host"))]
-fn host_keys(_: &Global) -> Result<TrustedKeys, Failure> {
+fn host_keys(_: &Global, _: &mut Ui) -> Result<TrustedKeys, Failure> {
     Err(no_key())
 }
 

@@ -22,6 +22,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod words;
 
 pub use compat::{CompatError, ForeignFile, ReconcileReport, reconcile};
 pub use directory::Directory;

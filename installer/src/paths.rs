@@ -19,6 +19,10 @@ pub(crate) const STAGING: &str = ".staging-";
 pub(crate) const RECORDS: &str = "/var/lib/stap-bundle/state";
 /// Name of the append-only history in [`RECORDS`].
 pub(crate) const HISTORY: &str = "history";
+/// The administrator's own directory.
+pub(crate) const ADMINISTRATION: &str = "/etc/stap-bundle";
+/// What is true until the next boot.
+pub(crate) const RUN: &str = "/run/stap-bundle";
 /// The administrator's pins of the one domain there is.
 pub const TRUST: &str = "/etc/stap-bundle/trust/default";
 /// Where `install` without a file looks.

@@ -5,7 +5,7 @@
 
 use crate::compat::{CompatError, ReconcileReport, reconcile_locked};
 use crate::generation::{
-    CurrentGeneration, GenerationError, Look, current_number, generation_numbers, prepare_link,
+    CurrentGeneration, GenerationError, Look, SwitchError, current_number, generation_numbers, prepare_link,
     remove_left_overs, switch_to,
 };
 use crate::history::{HistoryEvent, HistoryRecord, append};
@@ -28,7 +28,8 @@ pub struct RollbackReport {
     pub history: Option<StorageError>,
 }
 
-/// Why a rollback is refused or fails; the generation that was current still is.
+/// Why a rollback is refused or fails; but for [`Self::NotConfirmed`] the generation that was current
+/// still is.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RollbackError {
@@ -42,10 +43,21 @@ pub enum RollbackError {
         current: u64,
     },
     /// There is no such generation.
-    #[error("there is no generation {generation} on this host")]
+    #[error("there is no generation {generation}; {}", crate::words::there_are(there))]
     NotThere {
         /// The target.
         generation: u64,
+        /// Those that there are, ascending.
+        there: Vec<u64>,
+    },
+    /// The switch was made, but may be undone by a power cut.
+    #[error("generation {generation} is current, but the disk didn't confirm it")]
+    NotConfirmed {
+        /// The target.
+        generation: u64,
+        /// Why.
+        #[source]
+        source: StorageError,
     },
     /// The target is the current one.
     #[error("generation {current} is the current one already")]
@@ -100,11 +112,11 @@ pub fn rollback(
         return Err(RollbackError::Already { current });
     }
     if !numbers.contains(&to) {
-        return Err(RollbackError::NotThere { generation: to });
+        return Err(RollbackError::NotThere { generation: to, there: numbers });
     }
     check_complete(&CurrentGeneration::open_number(host, to)?)?;
     prepare_link(lock.state(), BACK, to)?;
-    switch_to(lock.state(), BACK)?;
+    switch_to(lock.state(), BACK, to)?;
     let record = HistoryRecord { time: now, event: HistoryEvent::Rollback { from: current, to } };
     let history = append(host, &lock, &record).err();
     Ok(RollbackReport { from: current, to, compat: reconcile_locked(host, identity, &lock), history })
@@ -113,6 +125,10 @@ pub fn rollback(
 /// Every bundle believed, every signed module there with its length. Its bytes are hashed at start.
 fn check_complete(generation: &CurrentGeneration) -> Result<(), RollbackError> {
     let number = generation.number();
+    if !generation.has_bundles() {
+        let problem = "its directory of bundles is missing".to_owned();
+        return Err(RollbackError::Incomplete { generation: number, problem });
+    }
     if let Some(bundle) = generation.refused_bundles().first() {
         let (bundle, reason) = (bundle.name.clone(), bundle.reason.clone());
         return Err(RollbackError::Refused { generation: number, bundle, reason });
@@ -120,4 +136,13 @@ fn check_complete(generation: &CurrentGeneration) -> Result<(), RollbackError> {
     let problem =
         generation.bundles().iter().find_map(|bundle| generation.first_problem(bundle, Look::Lengths));
     problem.map_or(Ok(()), |problem| Err(RollbackError::Incomplete { generation: number, problem }))
+}
+
+impl From<SwitchError> for RollbackError {
+    fn from(error: SwitchError) -> Self {
+        match error {
+            SwitchError::Before(error) => Self::Storage(error),
+            SwitchError::NotConfirmed { number, source } => Self::NotConfirmed { generation: number, source },
+        }
+    }
 }

@@ -23,6 +23,7 @@ const SUFFIX: &str = ".pub";
 #[derive(Debug)]
 pub struct TrustStore {
     keys: Vec<PublicKey>,
+    problems: Vec<TrustError>,
 }
 
 /// Why the pins can't be read or changed.
@@ -31,6 +32,15 @@ pub enum TrustError {
     /// Somebody other than root could change them.
     #[error("the trust store is not protected")]
     Unprotected(#[source] Unprotected),
+    /// Somebody other than root could change a pin.
+    #[error("{file} in {TRUST} is not protected")]
+    UnprotectedPin {
+        /// The file's name.
+        file: String,
+        /// Why.
+        #[source]
+        source: Unprotected,
+    },
     /// A file that is no key.
     #[error("{file} in {TRUST} is no pin")]
     Key {
@@ -70,6 +80,20 @@ pub enum TrustError {
     Storage(#[from] StorageError),
 }
 
+impl TrustError {
+    /// The name of the pin's file, where one file is the matter.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::UnprotectedPin { file, .. } | Self::Key { file, .. } | Self::Name { file, .. } => {
+                Some(file)
+            }
+            Self::Storage(error) => error.path().file_name().and_then(|name| name.to_str()),
+            _ => None,
+        }
+    }
+}
+
 /// What adding a pin changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PinChange {
@@ -80,21 +104,38 @@ pub enum PinChange {
 }
 
 impl TrustStore {
-    /// Reads the pins. A host without a trust directory believes nobody.
+    /// Reads the pins. A host without a trust directory believes nobody. A file that can't be a pin is
+    /// passed over and told by [`Self::problems`]: it is never believed, and the others go on.
     pub fn open(host: &HostRoot) -> Result<Self, TrustError> {
         let directory = match host.open_protected(TRUST) {
             Ok(directory) => directory,
-            Err(Unprotected::Storage(error)) if error.is_not_found() => return Ok(Self { keys: Vec::new() }),
+            Err(Unprotected::Storage(error)) if error.is_not_found() => {
+                return Ok(Self { keys: Vec::new(), problems: Vec::new() });
+            }
             Err(error) => return Err(TrustError::Unprotected(error)),
         };
-        let mut keys = Vec::new();
+        let (mut keys, mut problems) = (Vec::new(), Vec::new());
         for file in directory.entries()? {
             // Anything else, such as what an editor leaves, is no pin and says nothing.
             if file.ends_with(SUFFIX) && !file.starts_with('.') {
-                keys.push(read_pin(&directory, file)?);
+                match read_pin(&directory, file) {
+                    Ok(key) => keys.push(key),
+                    Err(problem) => problems.push(problem),
+                }
             }
         }
-        Ok(Self { keys })
+        Ok(Self { keys, problems })
+    }
+
+    /// Why files in the trust directory that are called like pins are passed over, by file name.
+    #[must_use]
+    pub fn problems(&self) -> &[TrustError] {
+        &self.problems
+    }
+
+    /// The same, to keep.
+    pub(crate) fn into_problems(self) -> Vec<TrustError> {
+        self.problems
     }
 
     /// The pinned keys, by id.
@@ -120,6 +161,7 @@ impl TrustStore {
         let file = file_name(&key.id());
         let pem = key.to_pem().map_err(|source| TrustError::Key { file: file.clone(), source })?;
         directory.replace_file(&file, pem.as_bytes())?;
+        self.problems.retain(|problem| problem.file() != Some(&file));
         self.keys.push(key);
         self.keys.sort_by_key(PublicKey::id);
         Ok(PinChange::Added)
@@ -151,7 +193,9 @@ fn file_name(id: &KeyId) -> String {
 fn read_pin(directory: &Directory, file: String) -> Result<PublicKey, TrustError> {
     let opened = directory.open_file(&file)?;
     let path = directory.path().join(&file);
-    check_protected(&path, &opened).map_err(TrustError::Unprotected)?;
+    if let Err(source) = check_protected(&path, &opened) {
+        return Err(TrustError::UnprotectedPin { file, source });
+    }
     let mut bytes = Vec::new();
     opened.take(MAX_PIN).read_to_end(&mut bytes).map_err(|error| StorageError::new("read", path, error))?;
     let key = match PublicKey::from_pem(&String::from_utf8_lossy(&bytes)) {

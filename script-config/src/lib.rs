@@ -35,7 +35,8 @@ pub use dependencies::{Blocked, DependencyError, DependencyGraph, StopRefused};
 pub use name::{MAX_SCRIPT_NAME_LEN, NameError, ScriptName};
 pub use nearest::nearest;
 pub use options::{
-    OptionCause, OptionSpec, Recorder, Role, Rotation, RunOptions, STAP_OPTIONS, ScriptOptions, TakesValue,
+    OptionCause, OptionSpec, Recorder, Role, Rotation, RunArgumentsError, RunOptions, STAP_OPTIONS,
+    ScriptOptions, TakesValue,
 };
 pub use parameters::{FALSE_WORDS, GlobalParameters, ParameterCause, TRUE_WORDS};
 pub use place::Place;

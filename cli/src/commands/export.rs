@@ -43,7 +43,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let bundle = open_verified(&self.file, &self.trust.keys(global)?)?;
+        let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let manifest = bundle.manifest().clone();
         fs::create_dir_all(&self.output).map_err(|error| {

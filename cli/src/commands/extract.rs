@@ -33,7 +33,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let bundle = open_verified(&self.file, &self.trust.keys(global)?)?;
+        let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let storage = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.dir.display());
         if self.dir.exists() && !self.dir.is_dir() {

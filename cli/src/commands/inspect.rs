@@ -40,7 +40,7 @@ impl Args {
             return self.show(ui, &manifest, id, &claimed, false);
         }
         // Keys that were named must fit; this host's pins are used if they do.
-        let keys = match self.trust.keys(global) {
+        let keys = match self.trust.keys(global, ui) {
             Ok(keys) => keys,
             Err(failure) if self.trust.is_given() => return Err(failure),
             Err(_) => return self.show_sizes(ui, &claimed, raw.manifest_len()),

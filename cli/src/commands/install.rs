@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bundle_format::KernelRelease;
 use installer::{
-    InstallError, InstallEvent, InstallOptions, InstallOutcome, InstallReport, InstallWarning, KernelChoice,
+    HostRoot, InstallError, InstallEvent, InstallOptions, InstallOutcome, InstallReport, InstallWarning,
+    KernelChoice, TrustStore,
 };
 use serde_json::json;
 
@@ -57,7 +58,7 @@ impl Args {
         };
         let options = InstallOptions { kernels, now: host::now(global) };
         let report = installer::install(&root, &identity, source, &options, &mut |event| tell(ui, event))
-            .map_err(|error| install_failure(error, global).about(name))?;
+            .map_err(|error| install_failure(error, &root).about(name))?;
         Ok(show(ui, &report))
     }
 }
@@ -151,10 +152,10 @@ fn warning(warning: &InstallWarning) -> String {
     }
 }
 
-fn install_failure(error: InstallError, global: &Global) -> Failure {
+fn install_failure(error: InstallError, root: &HostRoot) -> Failure {
     let exit = match error {
         InstallError::Bundle(error) => {
-            return match host::open_trust(global) {
+            return match TrustStore::open(root) {
                 Ok(trust) => not_verified(error, &trust.trusted_keys()),
                 Err(_) => Failure::from(error),
             };
@@ -189,6 +190,7 @@ fn install_failure(error: InstallError, global: &Global) -> Failure {
         }
         InstallError::Older { .. } | InstallError::Equivocation { .. } => Exit::Stale,
         InstallError::Conflict { .. } => Exit::Conflict,
+        InstallError::NotConfirmed { .. } => Exit::Storage,
         _ => Exit::Malformed,
     };
     let failure = Failure::of(exit, &error);

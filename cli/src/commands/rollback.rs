@@ -44,6 +44,7 @@ fn rollback_failure(error: &RollbackError) -> Failure {
         RollbackError::Generation(error) => host::generation_failure(error),
         RollbackError::Lock(error) => host::lock_failure(error),
         RollbackError::Storage(error) => host::storage_failure(error),
+        RollbackError::NotConfirmed { .. } => Failure::of(Exit::Storage, error),
         RollbackError::Refused { .. } => Failure::of(Exit::Trust, error),
         RollbackError::Incomplete { .. } => Failure::of(Exit::Malformed, error),
         RollbackError::NothingInstalled => {

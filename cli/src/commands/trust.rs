@@ -41,9 +41,15 @@ impl Args {
             Self::Add { file } => {
                 let key = read_public_key(&file)?;
                 let id = key.id();
-                let change = open_trust(global)?
+                let change = open_trust(global, ui)?
                     .add(&open_root(global)?, key)
                     .map_err(|error| trust_failure(&error))?;
+                // A bundle that was refused for want of this key is believed again.
+                let root = open_root(global)?;
+                let identity = host::identity(global, &root)?;
+                if change == PinChange::Added && host::current(&root)?.is_some() {
+                    host::tell_compat(ui, &installer::reconcile(&root, &identity));
+                }
                 if ui.json {
                     ui.document(&json!({ "key_id": id.to_string(), "added": change == PinChange::Added }));
                     return Ok(Exit::Done);
@@ -53,7 +59,7 @@ impl Args {
                 ui.progress("Compare this id with the one that your farm published.");
             }
             Self::List => {
-                let store = open_trust(global)?;
+                let store = open_trust(global, ui)?;
                 let ids: Vec<String> = store.list().iter().map(|key| key.id().to_string()).collect();
                 if ui.json {
                     ui.document(&json!({ "keys": ids }));
@@ -69,7 +75,7 @@ impl Args {
             Self::Remove { id } => {
                 let root = open_root(global)?;
                 let removed =
-                    open_trust(global)?.remove(&root, &id).map_err(|error| trust_failure(&error))?;
+                    open_trust(global, ui)?.remove(&root, &id).map_err(|error| trust_failure(&error))?;
                 // What only this key signed must not stay where stock tools would start it.
                 let identity = host::identity(global, &root)?;
                 host::tell_compat(ui, &installer::reconcile(&root, &identity));

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let bundle = open_verified(&self.file, &self.trust.keys(global)?)?;
+        let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
         let manifest = bundle.manifest().clone();
         let (id, signers) = (bundle.id(), bundle.signers().to_vec());
         let kernels = manifest.kernels.iter().map(|kernel| kernel.id);

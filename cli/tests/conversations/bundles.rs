@@ -69,7 +69,7 @@ impl Bundle {
             options: "-D FOO=1 -s 4".to_owned(),
             compile: vec!["-D".to_owned(), "FOO=1".to_owned()],
             arguments: Vec::new(),
-            run: vec!["-L".to_owned(), "-s".to_owned(), "4".to_owned()],
+            run: vec!["-L".to_owned(), "-b".to_owned(), "4".to_owned()],
             opts_line: "-D FOO=1 --".to_owned(),
             requires: if name == first { Vec::new() } else { vec![first.parse().unwrap()] },
             users: Vec::new(),

@@ -4,6 +4,9 @@
 //! - `<CACHE_PATH>/REL/NAME.opts`: a real file, for its first line is this host's (`opts.rs`);
 //! - `<CONFIG_PATH>/zz-stap-bundle.conf`: a relative link to the generation's `stap-bundle.conf`.
 //!
+//! Only bundles that are believed now count: after a pin went away their links and options go too, and
+//! `stap-bundle.conf` is written anew from what is left.
+//!
 //! All of it follows the switch, is outside its atomic promise, and can be done again at any time: what
 //! is right is left alone, what is somebody else's is reported and never touched. Our own start doesn't
 //! read any of it.
@@ -57,7 +60,11 @@ pub(crate) fn reconcile_locked(
         Some(generation) => wanted(generation, identity, &mut report.warnings),
         None => Wanted::new(),
     };
-    configuration_link(host, &places.configuration, generation.is_some(), &mut report)?;
+    let believed = generation.as_ref().filter(|generation| !generation.bundles().is_empty());
+    if let Some(generation) = believed {
+        write_configuration(generation, &mut report)?;
+    }
+    configuration_link(host, &places.configuration, believed.is_some(), &mut report)?;
     if !wanted.is_empty() {
         let cache = host.ensure_dir(&places.cache)?;
         for (release, scripts) in &wanted {
@@ -68,6 +75,23 @@ pub(crate) fn reconcile_locked(
         clear(&cache, &wanted, &mut report)?;
     }
     Ok(report)
+}
+
+/// Writes the current generation's `stap-bundle.conf` anew if it isn't what its believed bundles say.
+/// It is the one file of a generation that is ever replaced, for the initscript takes it as it is.
+fn write_configuration(
+    generation: &CurrentGeneration,
+    report: &mut ReconcileReport,
+) -> Result<(), StorageError> {
+    let directory = generation.directory();
+    let text = configuration_text(generation.bundles().iter().map(|bundle| &bundle.manifest));
+    let found = directory.read_file(CONFIGURATION, text.len() as u64);
+    if found.is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(());
+    }
+    directory.replace_file(CONFIGURATION, text.as_bytes())?;
+    report.written.push(directory.path().join(CONFIGURATION));
+    Ok(())
 }
 
 fn configuration_link(
@@ -108,6 +132,10 @@ fn fill(
     let directory = cache.ensure_dir(release.as_str())?;
     let here = host.real_path(&directory);
     for (script, entry) in scripts {
+        if let Some(foreign) = foreign_opts(&directory, script, &entry.opts)? {
+            report.foreign.push(foreign);
+            continue;
+        }
         let module = module_file_name(script);
         let text = link_text(&here, &format!("{KERNELS}/{}/{module}", entry.kernel.short()));
         if put_link(&directory, &module, &text, report)? {
@@ -117,6 +145,24 @@ fn fill(
     directory.sync()
 }
 
+/// An `.opts` file without a module beside it is somebody's own, unless it says what ours would. Our
+/// link must not come beside it, for by the link the next run would take the pair for ours.
+fn foreign_opts(
+    directory: &Directory,
+    script: &ScriptName,
+    text: &str,
+) -> Result<Option<ForeignFile>, StorageError> {
+    let name = opts_file_name(script);
+    let Some(kind) = directory.kind(&name)? else { return Ok(None) };
+    let has_module = directory.kind(&module_file_name(script))?.is_some();
+    let is_equal = || directory.read_file(&name, MAX_OPTS).is_ok_and(|found| found == text.as_bytes());
+    if has_module || (kind == FileType::RegularFile && is_equal()) {
+        return Ok(None);
+    }
+    Ok(Some(ForeignFile { path: directory.path().join(&name), what: kind_word(kind).to_owned() }))
+}
+
+/// Writes the `.opts` file beside our link.
 fn put_opts(
     directory: &Directory,
     script: &ScriptName,

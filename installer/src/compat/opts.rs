@@ -13,6 +13,18 @@ pub(super) fn opts_text(uname_a: &str, opts_line: &str) -> String {
     format!("{uname_a}\n{opts_line}\n")
 }
 
+/// What keeps a first line from being made: it must be one line, and what the host says goes into it.
+pub(super) fn identity_problem(identity: &HostIdentity) -> Option<String> {
+    let facts = [
+        ("the host's name", Some(&identity.node)),
+        ("the kernel's version", identity.version.as_ref()),
+        ("the line of `uname -a`", identity.uname_a.as_ref()),
+    ];
+    let bad = |fact: &&String| fact.chars().any(char::is_control);
+    let (what, fact) = facts.into_iter().find_map(|(what, fact)| Some((what, fact.filter(bad)?)))?;
+    Some(format!("{what} is {fact:?}, with a control character: the initscript's cache stays empty"))
+}
+
 /// What `uname -a` prints while `kernel` runs on this host: known for the running kernel, put together
 /// for another. Without `uname -v` of that other kernel the line is only right after a start there.
 pub(super) fn uname_line(identity: &HostIdentity, kernel: &Kernel) -> String {

@@ -5,12 +5,15 @@ use std::path::{Component, Path, PathBuf};
 use script_config::{Configuration, SourceText, conf_d_order};
 
 use crate::compat::report::{CompatError, ReconcileReport};
+use crate::paths::{ADMINISTRATION, RUN, STATE};
 use crate::root::HostRoot;
 
 /// The initscript's global configuration (INIT-FILE-01).
 const GLOBAL: &str = "/etc/systemtap/config";
 /// Most bytes of a configuration file.
 const MAX_CONFIGURATION: u64 = 1 << 20;
+/// Directories in which everything is ours.
+const OURS: [&str; 3] = [STATE, ADMINISTRATION, RUN];
 
 /// `CACHE_PATH` and `CONFIG_PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +44,8 @@ impl Places {
         report.warnings.extend(skipped.map(|path| format!("{path} can't be understood and was left out")));
         let parameters = whole.parameters();
         Ok(Self {
-            cache: usable("CACHE_PATH", &parameters.cache_path)?,
-            configuration: usable("CONFIG_PATH", &directory)?,
+            cache: usable(host, "CACHE_PATH", &parameters.cache_path)?,
+            configuration: usable(host, "CONFIG_PATH", &directory)?,
         })
     }
 }
@@ -66,7 +69,31 @@ fn source(host: &HostRoot, path: &Path, report: &mut ReconcileReport) -> Option<
     }
 }
 
-fn usable(parameter: &'static str, path: &Path) -> Result<PathBuf, CompatError> {
+fn usable(host: &HostRoot, parameter: &'static str, path: &Path) -> Result<PathBuf, CompatError> {
+    let path = plain(parameter, path)?;
+    let real = real_path(host, &path);
+    let inside = OURS.into_iter().find(|own| path.starts_with(own) || real.starts_with(real_path(host, own)));
+    match inside {
+        Some(own) => {
+            let value = path.to_string_lossy().into_owned();
+            Err(CompatError::InsideOurs { parameter, value, own })
+        }
+        None => Ok(path),
+    }
+}
+
+/// Where `path` really is, or will be once it is made.
+fn real_path(host: &HostRoot, path: impl AsRef<Path>) -> PathBuf {
+    let path = path.as_ref();
+    for above in path.ancestors() {
+        if let (Ok(opened), Ok(rest)) = (host.open_dir(above), path.strip_prefix(above)) {
+            return host.real_path(&opened).join(rest).components().collect();
+        }
+    }
+    path.to_owned()
+}
+
+fn plain(parameter: &'static str, path: &Path) -> Result<PathBuf, CompatError> {
     let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     if path.is_absolute() && plain && path.parent().is_some() {
         // Without doubled and final slashes.

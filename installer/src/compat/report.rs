@@ -49,4 +49,14 @@ pub enum CompatError {
         /// Its value.
         value: String,
     },
+    /// The host's configuration names a directory in which everything is ours.
+    #[error("{parameter} in the configuration is `{value}`, which is inside stap-bundle's own {own}")]
+    InsideOurs {
+        /// Which parameter.
+        parameter: &'static str,
+        /// Its value.
+        value: String,
+        /// The directory of ours.
+        own: &'static str,
+    },
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bundle_format::{Kernel, KernelId, KernelRelease, ScriptName};
 
-use crate::compat::opts::{opts_text, uname_line};
+use crate::compat::opts::{identity_problem, opts_text, uname_line};
 use crate::generation::{CurrentGeneration, InstalledBundle, read_sets, running_kernel, with_sources};
 use crate::identity::HostIdentity;
 
@@ -27,6 +27,10 @@ pub(super) fn wanted(
     let mut wanted = Wanted::new();
     for refused in generation.refused_bundles() {
         warnings.push(format!("bundle {} is refused: {}", refused.name, refused.reason));
+    }
+    if let Some(problem) = identity_problem(identity) {
+        warnings.push(problem);
+        return wanted;
     }
     for bundle in generation.bundles() {
         for kernel in kernels(bundle, identity, warnings) {

@@ -35,7 +35,7 @@ use crate::generation::layout::{
 use crate::generation::module::module_file_name;
 use crate::lock::WriterLock;
 use crate::paths::{BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, NEXT, SETS, STAGING};
-use crate::storage::{StorageError, optional};
+use crate::storage::StorageError;
 
 /// Directory of the shared `uprobes.ko` in a kernel's directory; a script may be called `uprobes`.
 pub(super) const UPROBES_DIRECTORY: &str = "uprobes";

@@ -1,8 +1,9 @@
-//! Why an install is refused or fails. In every case the generation that was current still is.
+//! Why an install is refused or fails. In every case but one, [`InstallError::NotConfirmed`], the
+//! generation that was current still is.
 
 use bundle_format::{BundleError, BundleName, BundleVersion, KernelId, KernelRelease, ScriptName};
 
-use crate::generation::GenerationError;
+use crate::generation::{GenerationError, SwitchError};
 use crate::identity::Mismatch;
 use crate::lock::LockError;
 use crate::storage::StorageError;
@@ -76,6 +77,28 @@ pub enum InstallError {
         installed: BundleName,
         /// The bundle that was to be installed.
         offered: BundleName,
+    },
+    /// Another installed bundle can't be read, so what it has can be neither compared nor kept.
+    #[error(
+        "bundle {name} of generation {generation} can't be read: {reason}; install that bundle again or go \
+         back with `rollback`, or it would be lost"
+    )]
+    Unreadable {
+        /// The name of its directory.
+        name: String,
+        /// The current generation.
+        generation: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The switch was made, but may be undone by a power cut.
+    #[error("generation {generation} is current, but the disk didn't confirm it")]
+    NotConfirmed {
+        /// The new generation.
+        generation: u64,
+        /// Why.
+        #[source]
+        source: StorageError,
     },
     /// Two kernels whose ids begin alike.
     #[error("kernels {first} and {second} can't be told apart by their directories")]
@@ -156,6 +179,15 @@ impl From<LockError> for InstallError {
         match error {
             LockError::Storage(error) => Self::Storage(error),
             locked @ LockError::Locked => Self::Lock(locked),
+        }
+    }
+}
+
+impl From<SwitchError> for InstallError {
+    fn from(error: SwitchError) -> Self {
+        match error {
+            SwitchError::Before(error) => Self::Storage(error),
+            SwitchError::NotConfirmed { number, source } => Self::NotConfirmed { generation: number, source },
         }
     }
 }

@@ -20,7 +20,7 @@ pub use report::{InstallOutcome, InstallReport, InstallWarning, KernelInstalled}
 
 use std::io::Read;
 
-use bundle_format::RawBundle;
+use bundle_format::{RawBundle, TrustedKeys};
 
 use crate::compat::reconcile_locked;
 use crate::events::{Events, InstallEvent};
@@ -42,10 +42,7 @@ pub fn install<R: Read>(
     options: &InstallOptions,
     events: &mut Events<'_>,
 ) -> Result<InstallReport, InstallError> {
-    let trusted = TrustStore::open(host)?.trusted_keys();
-    if trusted.is_empty() {
-        return Err(InstallError::NoTrust);
-    }
+    let trusted = trusted_keys(host)?;
     let kept = Kept::in_memory();
     let bundle = RawBundle::read(Tee::new(source, kept.clone()))?.verify(&trusted)?;
     let manifest = bundle.manifest().clone();
@@ -56,7 +53,8 @@ pub fn install<R: Read>(
     let chosen = choose(&manifest, identity, &installed, &options.kernels)?;
 
     let lock = WriterLock::acquire(host)?;
-    let installation = Installation { host, lock: &lock, manifest: &manifest, id, options, chosen };
+    let installation =
+        Installation { host, lock: &lock, trusted: &trusted, manifest: &manifest, id, options, chosen };
     let placed = installation.run(bundle, &kept, events);
     let mut placed = match placed {
         Ok(placed) => placed,
@@ -89,4 +87,15 @@ pub fn install<R: Read>(
         warnings: placed.warnings,
         compat,
     })
+}
+
+/// The keys that this host believes; an error if there is none.
+fn trusted_keys(host: &HostRoot) -> Result<TrustedKeys, InstallError> {
+    let store = TrustStore::open(host)?;
+    let trusted = store.trusted_keys();
+    if !trusted.is_empty() {
+        return Ok(trusted);
+    }
+    // A pin that was passed over says more than that there is none.
+    Err(store.into_problems().into_iter().next().map_or(InstallError::NoTrust, InstallError::Trust))
 }

@@ -1,12 +1,14 @@
 //! Nothing older by accident: what was installed decides what may be installed.
 //!
-//! The floor of a bundle name is the highest (epoch, serial) that any generation on disk has for it.
-//! A generation that never became current is removed before this is asked, so the floor is never above
-//! what was installed. The bundle that is installed now is exempt from every check here.
+//! The floor of a bundle name is the highest (epoch, serial) that any generation on disk has for it, in
+//! a kept bundle whose signatures hold now. Nothing unsigned sets a floor: a forged serial could
+//! otherwise lock out every later bundle. A generation that never became current is removed before this
+//! is asked, so the floor is never above what was installed. The bundle that is installed now is exempt
+//! from every check here.
 
-use bundle_format::Manifest;
+use bundle_format::{BundleName, Digest, Manifest, TrustedKeys};
 
-use crate::generation::{GenerationIndex, generation_numbers, with_sources};
+use crate::generation::{CurrentGeneration, generation_numbers, with_sources};
 use crate::install::error::InstallError;
 use crate::install::report::InstallWarning;
 use crate::lock::WriterLock;
@@ -15,37 +17,87 @@ use crate::storage::StorageError;
 /// How far ahead of the clock a bundle's time may be, in seconds, before it is worth a word: 48 hours.
 const FUTURE: u64 = 48 * 3600;
 
-/// What the generations on disk say.
-#[derive(Debug)]
+/// What the kept bundles of the generations on disk say.
+#[derive(Debug, Default)]
 pub(super) struct Past {
-    pub(super) indexes: Vec<GenerationIndex>,
+    kept: Vec<KeptBundle>,
+    refused: Vec<RefusedThere>,
     pub(super) warnings: Vec<InstallWarning>,
 }
 
+/// A kept bundle whose signatures hold.
+#[derive(Debug)]
+struct KeptBundle {
+    generation: u64,
+    name: BundleName,
+    epoch: u64,
+    serial: u64,
+    content: Digest,
+    created: u64,
+}
+
+/// A kept bundle that isn't believed.
+#[derive(Debug)]
+struct RefusedThere {
+    generation: u64,
+    name: String,
+    reason: String,
+}
+
 impl Past {
-    /// Reads the index of every generation.
-    pub(super) fn read(lock: &WriterLock) -> Result<Self, StorageError> {
-        let (mut indexes, mut warnings) = (Vec::new(), Vec::new());
+    /// Reads the kept bundles of every generation and judges them by `trusted`.
+    pub(super) fn read(lock: &WriterLock, trusted: &TrustedKeys) -> Result<Self, StorageError> {
+        let mut past = Self::default();
         for number in generation_numbers(lock.generations())? {
-            let directory = lock.generations().open_dir(&number.to_string())?;
-            match GenerationIndex::read(&directory) {
-                Ok(index) => indexes.push(GenerationIndex { number, ..index }),
-                Err(error) => {
-                    let problem = with_sources(&error);
-                    warnings.push(InstallWarning::GenerationUnreadable { number, problem });
-                }
+            match CurrentGeneration::open_in(lock.generations(), number, trusted.clone()) {
+                Ok(generation) => past.add(&generation),
+                Err(error) => past.unreadable(number, with_sources(&error)),
             }
         }
-        Ok(Self { indexes, warnings })
+        Ok(past)
+    }
+
+    fn add(&mut self, found: &CurrentGeneration) {
+        let generation = found.number();
+        if !found.has_bundles() {
+            self.unreadable(generation, "its directory of bundles is missing".to_owned());
+        }
+        self.kept.extend(found.bundles().iter().map(|bundle| KeptBundle {
+            generation,
+            name: bundle.name.clone(),
+            epoch: bundle.manifest.epoch,
+            serial: bundle.serial,
+            content: bundle.manifest.content,
+            created: bundle.created,
+        }));
+        self.refused.extend(found.refused_bundles().iter().map(|refused| RefusedThere {
+            generation,
+            name: refused.name.clone(),
+            reason: refused.reason.clone(),
+        }));
+    }
+
+    fn unreadable(&mut self, number: u64, problem: String) {
+        self.warnings.push(InstallWarning::GenerationUnreadable { number, problem });
+    }
+
+    /// A word on kept bundles called `name` that set no floor because they aren't believed.
+    pub(super) fn without_floor(&self, name: &BundleName) -> Option<InstallWarning> {
+        let refused: Vec<&RefusedThere> =
+            self.refused.iter().filter(|refused| refused.name == name.as_str()).collect();
+        Some(InstallWarning::NoFloor {
+            name: name.clone(),
+            generations: refused.iter().map(|refused| refused.generation).collect(),
+            reason: refused.first()?.reason.clone(),
+        })
     }
 
     /// Refuses a bundle below the floor of its name, and a second one of the same serial.
     pub(super) fn check_floor(&self, manifest: &Manifest) -> Result<(), InstallError> {
         let order = (manifest.epoch, manifest.serial);
-        for index in &self.indexes {
-            let Some(other) = index.bundle(&manifest.name) else { continue };
+        for other in self.kept.iter().filter(|kept| kept.name == manifest.name) {
             let floor = (other.epoch, other.serial);
-            let generation = index.number;
+            let generation = other.generation;
             if order < floor {
                 return Err(InstallError::Older {
                     name: manifest.name.clone(),
@@ -71,7 +123,7 @@ impl Past {
         manifest: &Manifest,
         clock: Option<u64>,
     ) -> Result<Option<InstallWarning>, InstallError> {
-        let newest = self.indexes.iter().flat_map(|index| &index.bundles).map(|bundle| bundle.created).max();
+        let newest = self.kept.iter().map(|kept| kept.created).max();
         let now = clock.max(newest).unwrap_or(0);
         if let Some(best_before) = manifest.best_before.filter(|limit| *limit < now) {
             let (name, version) = (manifest.name.clone(), manifest.version.clone());
@@ -80,10 +132,5 @@ impl Past {
         let created = manifest.created;
         let ahead = clock.filter(|now| created > now.saturating_add(FUTURE));
         Ok(ahead.map(|now| InstallWarning::FromTheFuture { created, now }))
-    }
-
-    /// What generation `number` has.
-    pub(super) fn index(&self, number: u64) -> Option<&GenerationIndex> {
-        self.indexes.iter().find(|index| index.number == number)
     }
 }

@@ -103,6 +103,27 @@ pub enum InstallWarning {
         /// The file, in the generation.
         path: String,
     },
+    /// Kept bundles of the same name aren't believed, so their serials don't count.
+    #[error(
+        "bundle {name} of {} is not believed now, so its serial keeps out nothing older: {reason}",
+        crate::words::generations(generations)
+    )]
+    NoFloor {
+        /// The name.
+        name: BundleName,
+        /// Where.
+        generations: Vec<u64>,
+        /// Why, in the first of them.
+        reason: String,
+    },
+    /// Something in the old generation is where a bundle should be, but its name is no bundle's.
+    #[error("`{name}` in generation {generation} can't be a bundle and stays behind there")]
+    NotABundle {
+        /// Its name.
+        name: String,
+        /// The old generation.
+        generation: u64,
+    },
     /// A generation on disk can't be read, so what it says of serials doesn't count.
     #[error("generation {number} can't be read: {problem}")]
     GenerationUnreadable {

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use bundle_format::{
-    BundleError, BundleId, Extent, Kernel, KernelId, Manifest, ScriptName, VerifiedBundle, VerifiedSet,
+    BundleError, BundleId, BundleName, Extent, Kernel, KernelId, Manifest, ScriptName, TrustedKeys,
+    VerifiedBundle, VerifiedSet,
 };
 
 use crate::compat::configuration_text;
 use crate::events::{Events, InstallEvent};
 use crate::generation::{
-    CurrentGeneration, GenerationIndex, IndexedBundle, IndexedKernel, Look, Staging, indexed_kernel,
-    next_number, remove_left_overs,
+    CurrentGeneration, IndexedBundle, IndexedKernel, InstalledBundle, Look, RefusedBundle, Staging,
+    indexed_kernel, intact_kernels, next_number, remove_left_overs, unpacked_kernels,
 };
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
@@ -29,6 +30,7 @@ use crate::storage::StorageError;
 pub(super) struct Installation<'i> {
     pub(super) host: &'i HostRoot,
     pub(super) lock: &'i WriterLock,
+    pub(super) trusted: &'i TrustedKeys,
     pub(super) manifest: &'i Manifest,
     pub(super) id: BundleId,
     pub(super) options: &'i InstallOptions,
@@ -51,50 +53,95 @@ impl Installation<'_> {
     ) -> Result<Placed, InstallError> {
         remove_left_overs(self.lock, events)?;
         check_kernel_ids(self.manifest)?;
-        let mut past = Past::read(self.lock)?;
+        let mut past = Past::read(self.lock, self.trusted)?;
         let mut warnings = std::mem::take(&mut self.chosen.warnings);
         warnings.append(&mut past.warnings);
         let current = CurrentGeneration::open(self.host)?;
         let from = current.as_ref().map(CurrentGeneration::number);
-        let here = from.and_then(|number| past.index(number));
-        let same =
-            here.and_then(|index| index.bundle(&self.manifest.name)).filter(|bundle| bundle.id == self.id);
-        if let Some(same) = same {
-            self.chosen.kernels.extend(same.kernels.iter().map(|kernel| kernel.id));
-            let all_there = same.kernels.len() == self.chosen.kernels.len();
-            let whole = current.as_ref().filter(|current| all_there && is_whole(current, self.id));
-            if let Some(generation) = whole.map(CurrentGeneration::number) {
+        if let Some((current, same)) = current.as_ref().and_then(|current| self.same(current)) {
+            let kernels = self.kernels_there(current, same)?;
+            self.chosen.kernels.extend(kernels.iter().map(|kernel| kernel.id));
+            let all_there = kernels.len() == self.chosen.kernels.len();
+            if all_there && current.first_problem(same, Look::Digests).is_none() {
                 kept.forget();
                 // Nothing is written, but a damaged copy must not be called installed.
                 bundle.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(()))?;
-                let outcome = InstallOutcome::AlreadyInstalled { generation };
-                return Ok(Placed { outcome, kernels: self.report(&same.kernels), warnings });
+                let outcome = InstallOutcome::AlreadyInstalled { generation: current.number() };
+                return Ok(Placed { outcome, kernels: self.report(&kernels), warnings });
             }
         } else {
+            warnings.extend(past.without_floor(&self.manifest.name));
             past.check_floor(self.manifest)?;
             warnings.extend(past.check_time(self.manifest, self.options.now)?);
         }
-        if let Some(index) = here {
-            self.check_conflicts(index)?;
+        if let Some(current) = &current {
+            self.check_conflicts(current)?;
+            self.choose_again(current)?;
         }
-        let stage = Stage { installation: &self, from, here, current: current.as_ref() };
+        let stage = Stage { installation: &self, current: current.as_ref() };
         let (generation, kernels) = stage.run(bundle, kept, &mut warnings, events)?;
         let outcome = InstallOutcome::Installed { from, generation };
         Ok(Placed { outcome, kernels: self.report(&kernels), warnings })
     }
 
-    fn check_conflicts(&self, index: &GenerationIndex) -> Result<(), InstallError> {
-        let ours: BTreeSet<&ScriptName> = self.manifest.scripts.iter().map(|script| &script.name).collect();
-        for other in index.bundles.iter().filter(|bundle| bundle.name != self.manifest.name) {
-            if let Some(script) = other.scripts.iter().find(|script| ours.contains(script)) {
-                return Err(InstallError::Conflict {
-                    script: script.clone(),
-                    installed: other.name.clone(),
-                    offered: self.manifest.name.clone(),
-                });
+    /// The bundle that is to be installed, where it is in `current` and believed.
+    fn same<'c>(
+        &self,
+        current: &'c CurrentGeneration,
+    ) -> Option<(&'c CurrentGeneration, &'c InstalledBundle)> {
+        let same = current.bundles().iter().find(|bundle| bundle.id == self.id)?;
+        Some((current, same))
+    }
+
+    /// What `same` has unpacked; chosen kernels of which there is nothing to unpack count as there.
+    fn kernels_there(
+        &self,
+        current: &CurrentGeneration,
+        same: &InstalledBundle,
+    ) -> Result<Vec<IndexedKernel>, StorageError> {
+        let mut there = unpacked_kernels(current.directory(), same.name.as_str(), &same.manifest)?;
+        let all_red = same.manifest.kernels.iter().filter(|kernel| kernel.frames.is_empty());
+        there.extend(all_red.filter(|kernel| self.chosen.kernels.contains(&kernel.id)).map(indexed_kernel));
+        Ok(there)
+    }
+
+    /// Where a damaged copy of this bundle is mended, the kernels that it had come back too.
+    fn choose_again(&mut self, current: &CurrentGeneration) -> Result<(), StorageError> {
+        if is_refused(current, &self.manifest.name) {
+            self.chosen.kernels.extend(intact_kernels(current.directory(), self.manifest)?);
+        }
+        Ok(())
+    }
+
+    /// Refuses a script that another bundle has, or claims to have, and to go on beside a bundle of
+    /// which nobody can say what it has. Only what is itself to be mended may pass by such a one, for
+    /// otherwise two of them would keep each other from being mended.
+    fn check_conflicts(&self, current: &CurrentGeneration) -> Result<(), InstallError> {
+        let believed = current.bundles().iter().filter(|bundle| bundle.name != self.manifest.name);
+        for other in believed {
+            self.check_scripts(&other.name, &other.manifest)?;
+        }
+        let mends = is_refused(current, &self.manifest.name);
+        for (name, refused) in other_refused(current, &self.manifest.name) {
+            match refused.claimed() {
+                Some((_, claimed)) => self.check_scripts(&name, claimed)?,
+                None if mends => {}
+                None => {
+                    let (name, reason) = (refused.name.clone(), refused.reason.clone());
+                    return Err(InstallError::Unreadable { name, generation: current.number(), reason });
+                }
             }
         }
         Ok(())
+    }
+
+    fn check_scripts(&self, installed: &BundleName, other: &Manifest) -> Result<(), InstallError> {
+        let ours: BTreeSet<&ScriptName> = self.manifest.scripts.iter().map(|script| &script.name).collect();
+        let twin = other.scripts.iter().map(|script| &script.name).find(|script| ours.contains(script));
+        twin.cloned().map_or(Ok(()), |script| {
+            let (installed, offered) = (installed.clone(), self.manifest.name.clone());
+            Err(InstallError::Conflict { script, installed, offered })
+        })
     }
 
     fn report(&self, unpacked: &[IndexedKernel]) -> Vec<KernelInstalled> {
@@ -111,8 +158,6 @@ impl Installation<'_> {
 /// The staging of one installation.
 struct Stage<'s, 'i> {
     installation: &'s Installation<'i>,
-    from: Option<u64>,
-    here: Option<&'s GenerationIndex>,
     current: Option<&'s CurrentGeneration>,
 }
 
@@ -139,7 +184,7 @@ impl Stage<'_, '_> {
         staging.write_configuration(&configuration_text(others.chain([manifest])))?;
         events(InstallEvent::Syncing);
         let staged = staging.seal()?;
-        events(InstallEvent::Switching { from: self.from, to: number });
+        events(InstallEvent::Switching { from: self.current.map(CurrentGeneration::number), to: number });
         staged.activate()?;
         Ok((number, kernels))
     }
@@ -183,30 +228,55 @@ impl Stage<'_, '_> {
         warnings: &mut Vec<InstallWarning>,
         events: &mut Events<'_>,
     ) -> Result<(), InstallError> {
-        let (Some(index), Some(current)) = (self.here, self.current) else { return Ok(()) };
-        let old = self.installation.lock.generations().open_dir(&current.number().to_string())?;
-        let ours = &self.installation.manifest.name;
-        for bundle in index.bundles.iter().filter(|bundle| bundle.name != *ours) {
-            let missing = staging.carry_over(&old, bundle)?;
-            let name = bundle.name.clone();
-            warnings.extend(
-                missing.into_iter().map(|path| InstallWarning::OtherDamaged { name: name.clone(), path }),
-            );
-            events(InstallEvent::CarriedOver { name });
+        let Some(current) = self.current else { return Ok(()) };
+        let (old, ours) = (current.directory(), &self.installation.manifest.name);
+        for bundle in current.bundles().iter().filter(|bundle| bundle.name != *ours) {
+            let missing = staging.carry_over(old, &bundle.name, (bundle.id, &bundle.manifest))?;
+            told(&bundle.name, missing, warnings, events);
         }
-        for refused in current.refused_bundles().iter().filter(|refused| refused.name != ours.as_str()) {
+        for (name, refused) in other_refused(current, ours) {
+            let missing = match refused.claimed() {
+                Some(claimed) => staging.carry_over(old, &name, claimed)?,
+                None => staging.carry_wreck(old, refused).map(|()| Vec::new())?,
+            };
+            told(&name, missing, warnings, events);
             let (name, reason) = (refused.name.clone(), refused.reason.clone());
             warnings.push(InstallWarning::OtherRefused { name, reason });
         }
+        let strays = current.refused_bundles().iter().filter(|refused| bundle_name(refused).is_none());
+        let generation = current.number();
+        warnings
+            .extend(strays.map(|stray| InstallWarning::NotABundle { name: stray.name.clone(), generation }));
         Ok(())
     }
 }
 
-/// Whether the bundle `id` in `current` is believed and every byte of it is as signed. Where it isn't,
-/// installing the same again mends it.
-fn is_whole(current: &CurrentGeneration, id: BundleId) -> bool {
-    let bundle = current.bundles().iter().find(|bundle| bundle.id == id);
-    bundle.is_some_and(|bundle| current.first_problem(bundle, Look::Digests).is_none())
+fn told(
+    name: &BundleName,
+    missing: Vec<String>,
+    warnings: &mut Vec<InstallWarning>,
+    events: &mut Events<'_>,
+) {
+    let missing = missing.into_iter();
+    warnings.extend(missing.map(|path| InstallWarning::OtherDamaged { name: name.clone(), path }));
+    events(InstallEvent::CarriedOver { name: name.clone() });
+}
+
+/// The bundles of `current` that aren't believed, without the one called `ours`.
+fn other_refused<'c>(
+    current: &'c CurrentGeneration,
+    ours: &BundleName,
+) -> impl Iterator<Item = (BundleName, &'c RefusedBundle)> {
+    let named = current.refused_bundles().iter().filter_map(|refused| Some((bundle_name(refused)?, refused)));
+    named.filter(move |(name, _)| name != ours)
+}
+
+fn bundle_name(refused: &RefusedBundle) -> Option<BundleName> {
+    refused.name.parse().ok()
+}
+
+fn is_refused(current: &CurrentGeneration, name: &BundleName) -> bool {
+    current.refused_bundles().iter().any(|refused| refused.name == name.as_str())
 }
 
 /// Two kernels share a directory if the first 64 bits of their ids are equal: nobody meets that by chance.

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::world::{Bundle, World, bundle};
-use crate::{reconcile, rollback};
+use super::world::{Bundle, World, bundle, farm, public, stranger};
+use crate::{CompatError, InstallOptions, KernelChoice, TrustStore, reconcile, rollback};
 
 const CACHE: &str = "var/cache/systemtap/6.12.1";
 
@@ -157,4 +157,99 @@ fn a_damaged_configuration_file_is_left_out_with_a_word() {
     let report = world.install(&bundle(1).bytes()).unwrap().compat.unwrap();
     assert!(report.warnings.iter().any(|warning| warning.contains("bad.conf")), "{:?}", report.warnings);
     assert!(cache_is_valid(&world, "counter", None));
+}
+
+#[test]
+fn a_removed_pin_takes_links_and_options_along_and_a_new_one_brings_them_back() {
+    let world = World::new();
+    let mut trust = TrustStore::open(&world.host).unwrap();
+    trust.add(&world.host, public(&stranger())).unwrap();
+    world.install(&bundle(1).bytes()).unwrap();
+    let other = Bundle { name: "storage", scripts: vec!["blocks"], key: stranger(), ..bundle(5) };
+    world.install(&other.bytes()).unwrap();
+    let conf = world.path("etc/systemtap/conf.d/zz-stap-bundle.conf");
+    let whole = fs::read_to_string(&conf).unwrap();
+
+    trust.remove(&world.host, &public(&stranger()).id().short()).unwrap();
+    reconcile(&world.host, &world.identity).unwrap();
+    let text = fs::read_to_string(&conf).unwrap();
+    assert!(text.contains("counter_OPT") && !text.contains("blocks"), "{text}");
+    assert!(!world.path(&format!("{CACHE}/blocks.ko")).is_symlink());
+    assert!(!world.path(&format!("{CACHE}/blocks.opts")).exists());
+    assert!(cache_is_valid(&world, "counter", None));
+
+    trust.remove(&world.host, &public(&farm()).id().short()).unwrap();
+    reconcile(&world.host, &world.identity).unwrap();
+    assert_eq!(our_links(&world), []);
+    assert!(!world.path(CACHE).exists() && !conf.is_symlink());
+
+    trust.add(&world.host, public(&farm())).unwrap();
+    trust.add(&world.host, public(&stranger())).unwrap();
+    reconcile(&world.host, &world.identity).unwrap();
+    assert_eq!(fs::read_to_string(&conf).unwrap(), whole);
+    assert!(cache_is_valid(&world, "blocks", None));
+    let again = reconcile(&world.host, &world.identity).unwrap();
+    assert_eq!(again, crate::ReconcileReport::default());
+}
+
+#[test]
+fn a_hand_made_opts_file_without_our_link_is_left() {
+    let world = World::new();
+    fs::create_dir_all(world.path(CACHE)).unwrap();
+    let opts = world.path(&format!("{CACHE}/counter.opts"));
+    fs::write(&opts, "by hand").unwrap();
+    let first = world.install(&bundle(1).bytes()).unwrap().compat.unwrap();
+    for report in [first, reconcile(&world.host, &world.identity).unwrap()] {
+        let [foreign] = report.foreign.as_slice() else { panic!("{report:?}") };
+        assert!(foreign.path.ends_with("counter.opts") && foreign.what == "file", "{foreign:?}");
+        assert_eq!(fs::read_to_string(&opts).unwrap(), "by hand");
+        assert!(!world.path(&format!("{CACHE}/counter.ko")).is_symlink());
+    }
+    assert!(cache_is_valid(&world, "latency", None));
+    fs::remove_file(&opts).unwrap();
+    reconcile(&world.host, &world.identity).unwrap();
+    assert!(cache_is_valid(&world, "counter", None));
+    fs::remove_file(world.path(&format!("{CACHE}/counter.ko"))).unwrap();
+    reconcile(&world.host, &world.identity).unwrap();
+    assert!(
+        cache_is_valid(&world, "counter", None),
+        "an .opts file that is ours to the byte is no one else's"
+    );
+}
+
+#[test]
+fn a_cache_or_configuration_inside_our_own_directories_is_refused() {
+    let world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    fs::create_dir_all(world.path("etc/systemtap")).unwrap();
+    symlink("../var/lib/stap-bundle/inbox", world.path("etc/behind")).unwrap();
+    fs::create_dir_all(world.path("var/lib/stap-bundle/inbox")).unwrap();
+    for (parameter, value, own) in [
+        ("CACHE_PATH", "/var/lib/stap-bundle", "/var/lib/stap-bundle"),
+        ("CACHE_PATH", "/var/lib//stap-bundle/./current/x", "/var/lib/stap-bundle"),
+        ("CONFIG_PATH", "/etc/stap-bundle/trust/default", "/etc/stap-bundle"),
+        ("CACHE_PATH", "/run/stap-bundle/cache", "/run/stap-bundle"),
+        ("CACHE_PATH", "/etc/behind/new/cache", "/var/lib/stap-bundle"),
+    ] {
+        fs::write(world.path("etc/systemtap/config"), format!("{parameter}={value}\n")).unwrap();
+        let error = reconcile(&world.host, &world.identity).unwrap_err();
+        let CompatError::InsideOurs { parameter: found, own: inside, .. } = &error else { panic!("{error}") };
+        assert_eq!((*found, *inside), (parameter, own), "{error}");
+    }
+    fs::write(world.path("etc/systemtap/config"), "CACHE_PATH=/var/lib/stap-bundle-cache\n").unwrap();
+    reconcile(&world.host, &world.identity).unwrap();
+}
+
+#[test]
+fn a_line_end_in_what_the_host_says_never_comes_into_an_opts_file() {
+    let mut world = World::new();
+    world.identity.node = "node1\n-D EVIL --".to_owned();
+    world.options = InstallOptions { kernels: KernelChoice::All, now: None };
+    let report = world.install(&bundle(1).bytes()).unwrap().compat.unwrap();
+    assert!(report.warnings.iter().any(|warning| warning.contains("the host's name")), "{report:?}");
+    assert!(!world.path("var/cache/systemtap").exists());
+    world.identity.node = "node1".to_owned();
+    world.identity.uname_a = Some("Linux node1 6.12.1\nx".to_owned());
+    let report = reconcile(&world.host, &world.identity).unwrap();
+    assert!(report.warnings.iter().any(|warning| warning.contains("uname -a")), "{report:?}");
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use super::world::{World, bundle, farm, public, stranger};
+use super::world::{Bundle, World, bundle, farm, public, stranger};
 use crate::generation::prepare_link;
 use crate::{
     HostRoot, InstallError, InstallOptions, LockError, PinChange, TrustError, TrustStore, Unprotected,
@@ -76,8 +76,18 @@ fn a_trust_store_that_others_can_write_is_refused() {
     {
         let before = fs::metadata(path).unwrap().permissions();
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-        let error = TrustStore::open(&world.host).unwrap_err();
-        let TrustError::Unprotected(found @ Unprotected::Writable { .. }) = error else { panic!("{error}") };
+        let error = match TrustStore::open(&world.host) {
+            Err(error) => error,
+            Ok(store) => {
+                assert!(store.list().is_empty() && store.trusted_keys().is_empty());
+                store.into_problems().remove(0)
+            }
+        };
+        let (TrustError::Unprotected(found) | TrustError::UnprotectedPin { source: found, .. }) = error
+        else {
+            panic!("{error}")
+        };
+        assert!(matches!(found, Unprotected::Writable { .. }), "{found}");
         let found = found.to_string();
         assert!(
             found.contains(name.split(' ').next().unwrap()) && found.contains(&format!("{mode:04o}")),
@@ -112,12 +122,51 @@ fn pins_are_added_once_and_removed_by_a_clear_prefix() {
 }
 
 #[test]
-fn a_pin_under_another_key_s_name_is_refused() {
+fn a_pin_under_another_key_s_name_is_passed_over() {
     let world = World::new();
     let trust = world.path("etc/stap-bundle/trust/default");
     let pin = trust.join(format!("{}.pub", public(&farm()).id()));
     fs::rename(pin, trust.join(format!("{}.pub", public(&stranger()).id()))).unwrap();
-    assert!(matches!(TrustStore::open(&world.host).unwrap_err(), TrustError::Name { .. }));
+    let store = TrustStore::open(&world.host).unwrap();
+    assert!(store.list().is_empty());
+    assert!(matches!(store.problems(), [TrustError::Name { .. }]), "{:?}", store.problems());
+    assert!(matches!(
+        world.install(&bundle(1).bytes()).unwrap_err(),
+        InstallError::Trust(TrustError::Name { .. })
+    ));
+}
+
+#[test]
+fn a_stray_pin_takes_nothing_from_the_others() {
+    let world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    let trust = world.path("etc/stap-bundle/trust/default");
+    fs::write(trust.join("note.pub"), "no key").unwrap();
+    fs::write(trust.join("copy.pub"), public(&stranger()).to_pem().unwrap()).unwrap();
+    fs::create_dir(trust.join("directory.pub")).unwrap();
+    symlink(format!("{}.pub", public(&farm()).id()), trust.join("link.pub")).unwrap();
+    let mut store = TrustStore::open(&world.host).unwrap();
+    let files: Vec<_> = store.problems().iter().map(|problem| problem.file().unwrap()).collect();
+    assert_eq!(files, ["copy.pub", "directory.pub", "link.pub", "note.pub"]);
+    assert_eq!(store.list(), [public(&farm())]);
+    assert_eq!(world.current().bundles().len(), 1);
+    world.install(&bundle(2).bytes()).unwrap();
+    let strange = Bundle { name: "other", scripts: vec!["x"], key: stranger(), ..bundle(1) };
+    assert!(matches!(world.install(&strange.bytes()).unwrap_err(), InstallError::Bundle(_)));
+    store.remove(&world.host, &public(&farm()).id().short()).unwrap();
+    assert!(world.current().bundles().is_empty());
+}
+
+#[test]
+fn adding_a_key_mends_its_own_bad_pin() {
+    let world = World::new();
+    let file = format!("{}.pub", public(&stranger()).id());
+    fs::write(world.path(&format!("etc/stap-bundle/trust/default/{file}")), "no key").unwrap();
+    let mut store = TrustStore::open(&world.host).unwrap();
+    assert_eq!(store.problems()[0].file(), Some(file.as_str()));
+    store.add(&world.host, public(&stranger())).unwrap();
+    assert!(store.problems().is_empty());
+    assert!(TrustStore::open(&world.host).unwrap().problems().is_empty());
 }
 
 #[test]

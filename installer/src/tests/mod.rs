@@ -4,5 +4,6 @@
 mod compat;
 mod faults;
 mod install;
+mod kept;
 mod reader;
 mod world;

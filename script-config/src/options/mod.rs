@@ -13,7 +13,7 @@ mod words;
 
 pub use grammar::{OptionSpec, Role, STAP_OPTIONS, TakesValue};
 pub use problem::OptionCause;
-pub use run::{Recorder, Rotation, RunOptions};
+pub use run::{Recorder, Rotation, RunArgumentsError, RunOptions};
 
 use command_line::{CommandLine, GivenOption};
 use words::WordError;

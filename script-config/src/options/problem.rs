@@ -87,6 +87,12 @@ pub enum OptionCause {
         /// The path.
         path: String,
     },
+    /// `-o` with a path that leaves the folder it names first.
+    #[error("output file {path:?} of -o has a .. in it")]
+    ClimbingOutput {
+        /// The path.
+        path: String,
+    },
     /// `-o` and `-c` (INIT-OPT-06).
     #[error(
         "-o {path:?} and -c {command:?} exclude each other: staprun can't start a command in the background"
@@ -158,6 +164,7 @@ impl OptionCause {
             Self::Pid { .. } => "option-pid",
             Self::EmptyCommand => "option-empty-command",
             Self::RelativeOutput { .. } => "option-relative-output",
+            Self::ClimbingOutput { .. } => "option-climbing-output",
             Self::OutputWithCommand { .. } => "option-output-with-command",
             Self::RotationWithoutOutput { .. } => "option-rotation-without-output",
             Self::CommandWithPid { .. } => "option-command-with-pid",
@@ -200,6 +207,7 @@ impl OptionCause {
             Self::RelativeOutput { path } => {
                 format!("write -o /var/log/{}", path.trim_start_matches(['.', '/']))
             }
+            Self::ClimbingOutput { .. } => "write the path without ..".into(),
             Self::OutputWithCommand { .. } => "remove -o or -c".into(),
             Self::RotationWithoutOutput { .. } => "add -o /absolute/file, or remove -S".into(),
             Self::CommandWithPid { .. } => "remove -c or -x".into(),

@@ -1,6 +1,7 @@
 //! The options with which `staprun` starts a script.
 
 use serde::Serialize;
+use thiserror::Error;
 
 use super::command_line::CommandLine;
 use super::problem::OptionCause;
@@ -45,7 +46,85 @@ pub struct RunOptions {
     pub save_uprobes: bool,
 }
 
+/// Why a list isn't one that [`RunOptions::staprun_args`] writes.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RunArgumentsError {
+    /// It begins with another mode, or with none.
+    #[error("they begin with neither -L nor -D -o FILE")]
+    Recorder,
+    /// The output file could be anywhere.
+    #[error("the output file {path:?} is not an absolute path without ..")]
+    Output {
+        /// The path.
+        path: String,
+    },
+    /// A module, or an option that a service doesn't give.
+    #[error("{word:?} is none of -S, -b, -c and -x")]
+    Word {
+        /// The word.
+        word: String,
+    },
+    /// An option without a value, or with one that is out of range.
+    #[error("{value:?} is no value of {option}")]
+    Value {
+        /// The option.
+        option: String,
+        /// Its value; empty if there is none.
+        value: String,
+    },
+    /// Options that exclude each other.
+    #[error("two of the options exclude each other")]
+    Conflict,
+    /// Another order, an option given twice, or a number with leading zeros.
+    #[error("they are not in normal form")]
+    NotCanonical,
+}
+
 impl RunOptions {
+    /// Reads exactly what [`staprun_args`](Self::staprun_args) writes, and nothing else: `staprun`
+    /// as root loads, removes and attaches to whatever other lists say.
+    ///
+    /// ```
+    /// use script_config::RunOptions;
+    /// let list = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    /// assert!(RunOptions::from_staprun_args(&list("-L -b 8")).is_ok());
+    /// assert!(RunOptions::from_staprun_args(&list("-L /tmp/other.ko")).is_err());
+    /// ```
+    pub fn from_staprun_args(args: &[String]) -> Result<Self, RunArgumentsError> {
+        let (mode, rest) = recorder(args)?;
+        let mut run = Self { mode, ..Self::default() };
+        for pair in rest.chunks(2) {
+            let (option, value) = match pair {
+                [option, value] => (option.as_str(), value.as_str()),
+                [option] => (option.as_str(), ""),
+                _ => continue,
+            };
+            run.take(option, value)?;
+        }
+        if run.excludes_itself() {
+            return Err(RunArgumentsError::Conflict);
+        }
+        if run.staprun_args() == args { Ok(run) } else { Err(RunArgumentsError::NotCanonical) }
+    }
+
+    /// Takes one option of `staprun` behind the mode.
+    fn take(&mut self, option: &str, value: &str) -> Result<(), RunArgumentsError> {
+        let outcome = match option {
+            "-S" => rotation(value).map(|rotation| self.rotate = Some(rotation)),
+            "-b" => buffer_size(value).map(|size| self.buffer_mb = Some(size)),
+            "-c" => command(value).map(|command| self.command = Some(command)),
+            "-x" => pid(value).map(|pid| self.pid = Some(pid)),
+            _ => return Err(RunArgumentsError::Word { word: option.to_owned() }),
+        };
+        outcome.map_err(|_| RunArgumentsError::Value { option: option.to_owned(), value: value.to_owned() })
+    }
+
+    fn excludes_itself(&self) -> bool {
+        let memory = self.mode == Recorder::Memory;
+        (memory && self.rotate.is_some()) || (self.command.is_some() && (!memory || self.pid.is_some()))
+    }
+
     /// Returns the arguments for `staprun`, without `-u` and the module.
     ///
     /// `-s` of stap is `-b` of staprun; only these options reach it (INIT-OPT section 9.2).
@@ -114,11 +193,25 @@ impl RunOptions {
     }
 }
 
+/// Reads the mode, with which a list begins; also returns the rest.
+fn recorder(args: &[String]) -> Result<(Recorder, &[String]), RunArgumentsError> {
+    match args {
+        [mode, rest @ ..] if mode == "-L" => Ok((Recorder::Memory, rest)),
+        [mode, option, path, rest @ ..] if mode == "-D" && option == "-o" => {
+            let output = absolute(path).map_err(|_| RunArgumentsError::Output { path: path.clone() })?;
+            Ok((Recorder::File { output }, rest))
+        }
+        _ => Err(RunArgumentsError::Recorder),
+    }
+}
+
 fn absolute(path: &str) -> Result<String, OptionCause> {
-    if path.starts_with('/') && !path.ends_with('/') {
-        Ok(path.to_owned())
-    } else {
+    if !path.starts_with('/') || path.ends_with('/') {
         Err(OptionCause::RelativeOutput { path: path.to_owned() })
+    } else if path.split('/').any(|part| part == "..") {
+        Err(OptionCause::ClimbingOutput { path: path.to_owned() })
+    } else {
+        Ok(path.to_owned())
     }
 }
 

@@ -152,6 +152,82 @@ fn what_makes_no_module_is_refused() {
     assert_eq!(parse(" -g  ").given(), " -g  ");
 }
 
+fn run_list(text: &str) -> Vec<String> {
+    if text.is_empty() { Vec::new() } else { text.split(' ').map(str::to_owned).collect() }
+}
+
+#[test]
+fn what_staprun_args_writes_is_read_back() {
+    for text in [
+        "",
+        "-s 1 -x 7",
+        "-s 4095 -c 'ls -l'",
+        "-c '-d x'",
+        "-o /log/%Y.out -S 1 -s 8 -x 4194304",
+        "-o /log/a..b -S 4,2",
+    ] {
+        let run = parse(text).run_args().clone();
+        assert_eq!(RunOptions::from_staprun_args(&run.staprun_args()), Ok(run), "{text}");
+    }
+}
+
+#[test]
+fn run_arguments_that_staprun_args_never_writes_were_taken() {
+    for text in [
+        "",
+        "/tmp/evil.ko -c touch",
+        "-d ext4",
+        "-L /tmp/evil.ko",
+        "-L -d",
+        "-L -d ext4",
+        "-L -A",
+        "-L -R",
+        "-L -u/tmp/evil.ko",
+        "-L -u /tmp/evil.ko",
+        "-L -F 3",
+        "-L -b8",
+        "-L -b",
+        "-L -b 0",
+        "-L -b 4096",
+        "-L -b 08",
+        "-L -b 8 -b 8",
+        "-L -x 7 -b 8",
+        "-L -x 0",
+        "-L -x 4194305",
+        "-L -x 7 -c ls",
+        "-L -c",
+        "-L -S 1",
+        "-L -s 4",
+        "-L -L",
+        "-L -D",
+        "-L --",
+        "-L -b 8 x",
+        "-D",
+        "-D -o",
+        "-D -o x",
+        "-D -o /log/../etc/passwd",
+        "-D -o /log/..",
+        "-D -o /log/",
+        "-D -o /x -c ls",
+        "-D -o /x -S 0",
+        "-D -o /x -S 1,0",
+        "-D -o /x -S 1,",
+        "-D -b 8 -o /x",
+        "-b 8 -L",
+        "-o /x",
+    ] {
+        assert!(RunOptions::from_staprun_args(&run_list(text)).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn an_output_file_could_climb_out_of_its_directory() {
+    for path in ["/log/../etc/passwd", "/..", "/../x"] {
+        assert_eq!(errors(&format!("-o {path}")), ["option-climbing-output"], "{path}");
+    }
+    assert_eq!(parse("-o /log/a..b").staprun_args(), ["-D", "-o", "/log/a..b"]);
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_parsed_without_panic(text in "\\PC*") {
