@@ -312,7 +312,7 @@ fn rollback_goes_back_one_generation() {
     2> hint: `stap-bundle list` shows the generations
     [exit 1]
     $ stap-bundle rollback --root host 7
-    2> error: there is no generation 7 on this host
+    2> error: there is no generation 7; there are 1, 2
     2> hint: `stap-bundle list` shows the generations
     [exit 1]
     $ stap-bundle rollback --root host 2

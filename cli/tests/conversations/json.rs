@@ -74,7 +74,7 @@ fn the_host_side() {
     assert_eq!(fields(&list["generations"][0]["bundles"][0]), "bundle_id kernels name scripts version");
 
     let status = world.json("status --root host");
-    assert_eq!(fields(&status), "bundles generation kernel schema scripts");
+    assert_eq!(fields(&status), "bundles generation kernel schema scripts warnings");
     assert_eq!(status["schema"], 1);
     assert_eq!(fields(&status["bundles"][0]), "best_before expired id name refused version");
     let script = "module_bytes offered_by pid reason record requires script state warning";

@@ -126,7 +126,7 @@ fn status_refuses_a_bundle_that_is_not_believed_any_more() {
      counter  stopped  -       fleet   -      -       -     -
      latency  stopped  -       fleet   -      -       -     -
     counter, latency: bundle fleet is not believed: signed by key [FARM-KEY-SHORT], none of them trusted here
-        install a bundle signed by a trusted key; see stap-bundle trust list
+        install the bundle again, signed by a trusted key; see stap-bundle trust list
     [exit 3]
     "#);
     fs::remove_dir_all(world.path("host/proc")).unwrap();
@@ -140,7 +140,7 @@ fn status_refuses_a_bundle_that_is_not_believed_any_more() {
      counter  stopped  -       fleet   -      -       -     -
      latency  stopped  -       fleet   -      -       -     -
     counter, latency: bundle fleet is not believed: signed by key [FARM-KEY-SHORT], none of them trusted here
-        install a bundle signed by a trusted key; see stap-bundle trust list
+        install the bundle again, signed by a trusted key; see stap-bundle trust list
     [exit 3]
     "#);
 }
