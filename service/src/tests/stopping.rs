@@ -100,6 +100,7 @@ fn a_process_that_has_the_number_now_gets_no_signal() {
     world.start("");
     kill(stapio_of(&world, "a"));
     let mut bystander = Command::new("sleep").arg("60").stdout(Stdio::null()).spawn().unwrap();
+    world.fake.show_process(bystander.id()).unwrap();
 
     // Both the record and the status file name the bystander now.
     let mut record = RunRecord::read(&world.host, &name("a")).unwrap().unwrap();

@@ -76,11 +76,12 @@ impl World {
         let mut host = Host::beneath(dir.path());
         host.staprun = Some(fixtures::stand_in("fake-staprun"));
         host.staprun_environment = vec![(OsString::from(ROOT_VARIABLE), dir.path().into())];
+        host.process_dir = fake.processes();
         host.clock = || -> SystemTime { UNIX_EPOCH + Duration::from_secs(NOW) };
         host.patience = Patience {
             staprun: Duration::from_secs(20),
-            confirm: Duration::from_millis(150),
-            unload: Duration::from_millis(600),
+            confirm: Duration::from_millis(400),
+            unload: Duration::from_millis(1500),
             lock: Duration::from_secs(5),
         };
         let parameters = GlobalParameters::default();
