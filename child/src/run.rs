@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, test_kill_process_group};
 
 use crate::cancel::Waker;
 use crate::course::{Course, KILL_PATIENCE, Step};
@@ -21,6 +21,9 @@ const QUIET: Duration = Duration::from_millis(50);
 
 /// A freshly written program may be "busy" for a moment, while another thread is between fork and exec.
 const BUSY_TRIES: u32 = 50;
+
+/// How long a killed group may take to be gone before we stop waiting for it.
+const GROUP_END: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(
     command: &ChildCommand,
@@ -179,7 +182,19 @@ impl Running {
         let cpu = cpu_time_of_zombie(self.pid);
         let status = self.child.wait()?;
         self.reaped = true;
+        if stopped {
+            self.await_group_end();
+        }
         Ok((status, cpu))
+    }
+
+    /// A killed process still takes a moment to die; whoever removes its directory next should not meet it.
+    /// A zombie that nobody reaps (no init in a container) keeps the group alive, so the wait has an end.
+    fn await_group_end(&self) {
+        let end = Instant::now() + GROUP_END;
+        while test_kill_process_group(self.pid).is_ok() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Reads what descendants still write; returns whether a pipe was left open.

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use child::{Cancel, ChildCommand, ChildError, Ended, Limits, Stream, TERM_GRACE};
 
+/// Far below the half minute and more that the children here would sleep, far above what a busy machine adds.
+const SOON: Duration = Duration::from_secs(15);
+
 fn shell(script: &str) -> ChildCommand {
     ChildCommand::new("/bin/sh").args(["-c", script]).env("PATH", "/usr/bin:/bin")
 }
@@ -18,6 +21,14 @@ fn is_alive(pid: &str) -> bool {
     // A zombie that nobody reaps (no init in a container) is dead enough.
     std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
         .is_ok_and(|stat| !stat[stat.rfind(')').unwrap()..].starts_with(") Z"))
+}
+
+/// Whether the killed process ends within ten seconds: a signal is delivered before its target has died.
+fn dies(pid: &str) -> bool {
+    (0..1000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        !is_alive(pid)
+    })
 }
 
 #[test]
@@ -72,8 +83,8 @@ fn the_time_limit_kills_a_grandchild_too() {
     let limits = Limits::within(Duration::from_millis(300));
     let finished = shell("sleep 60 & echo $!; wait").run(&limits, &Cancel::new()).unwrap();
     assert_eq!(finished.status, Ended::TimedOut(Duration::from_millis(300)));
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert!(!is_alive(&finished.stdout.text()));
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert!(dies(&finished.stdout.text()));
 }
 
 #[test]
@@ -81,7 +92,7 @@ fn a_child_that_ignores_term_is_killed_after_the_grace() {
     let limits = Limits::within(Duration::from_millis(100));
     let finished = shell("trap '' TERM; while :; do sleep 0.05; done").run(&limits, &Cancel::new()).unwrap();
     assert!(matches!(finished.status, Ended::TimedOut(_)));
-    assert!(finished.wall >= TERM_GRACE && finished.wall < Duration::from_secs(5), "{:?}", finished.wall);
+    assert!(finished.wall >= TERM_GRACE && finished.wall < SOON, "{:?}", finished.wall);
 }
 
 #[test]
@@ -96,7 +107,7 @@ fn cancelling_from_another_thread_wakes_the_run_at_once() {
     let finished = shell("sleep 60 & wait").run(&Limits::default(), &cancel).unwrap();
     canceller.join().unwrap();
     assert_eq!(finished.status, Ended::Cancelled);
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     assert_eq!(shell("echo never").run(&Limits::default(), &cancel).unwrap().status, Ended::Cancelled);
 }
 
@@ -107,7 +118,7 @@ fn a_daemon_survives_a_normal_end_and_does_not_hold_us_up() {
     let finished = run("(sleep 0.1; sh -c 'echo $PPID'; exec sleep 30 >/dev/null) & exit 0");
     assert_eq!(finished.status, Ended::Code(0));
     assert!(finished.left_open);
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     let daemon = finished.stdout.text();
     assert!(is_alive(&daemon), "{daemon:?}");
     run(&format!("kill {daemon}"));
@@ -118,7 +129,7 @@ fn a_daemon_that_keeps_everything_open_costs_the_drain_only() {
     let limits = Limits { drain: Duration::from_millis(200), ..Limits::default() };
     let began = Instant::now();
     let finished = shell("sleep 30 & echo $!").run(&limits, &Cancel::new()).unwrap();
-    assert!(finished.left_open && began.elapsed() < Duration::from_secs(2));
+    assert!(finished.left_open && began.elapsed() < SOON);
     assert!(is_alive(&finished.stdout.text()));
     run(&format!("kill {}", finished.stdout.text()));
 }
@@ -137,7 +148,7 @@ fn a_child_that_never_stops_writing_meets_its_limit() {
     let limits = Limits { output_cap: 100, ..Limits::within(Duration::from_millis(300)) };
     let finished = shell("exec yes").run(&limits, &Cancel::new()).unwrap();
     assert!(matches!(finished.status, Ended::TimedOut(_)));
-    assert!(finished.wall < Duration::from_secs(5));
+    assert!(finished.wall < SOON);
 }
 
 #[test]
@@ -179,5 +190,5 @@ fn a_panic_in_the_line_sink_leaves_no_child() {
         })
     }));
     assert!(result.is_err());
-    assert!(!is_alive(&pid));
+    assert!(dies(&pid));
 }
