@@ -125,8 +125,10 @@ fn kernel_draft(
         release: kernel.release.clone(),
         machine: kernel.machine.clone(),
         uname_v: kernel.uname_v.clone(),
-        vermagic: vermagic.map(|(_, vermagic)| vermagic),
         symvers_sha256: kernel.symvers,
+        config_sha256: kernel.config,
+        compiler: kernel.kernel_compiler.clone(),
+        vermagic: vermagic.map(|(_, vermagic)| vermagic),
         toolchain,
         modules,
         red,
@@ -135,13 +137,9 @@ fn kernel_draft(
 
 fn module_draft(module: &ModuleArtifact) -> ModuleDraft {
     let record = ModuleRecord {
-        name: module.info.name.clone(),
-        size: module.len,
-        sha256: module.digest,
         srcversion: module.info.srcversion.clone(),
         build_id: module.info.build_id.clone(),
-        trailers: Vec::new(),
-        needs_uprobes: false,
+        ..ModuleRecord::of_body(module.info.name.clone(), module.len, module.digest)
     };
     ModuleDraft { record, bytes: Arc::new(CachedModule(module.path.clone())) }
 }

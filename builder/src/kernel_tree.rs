@@ -21,6 +21,8 @@ pub struct KernelTarget {
     pub uname_v: Option<String>,
     /// Digest of `Module.symvers`, if there is one.
     pub symvers: Option<Digest>,
+    /// Digest of `include/config/auto.conf`, which the build reads; if there is one.
+    pub config: Option<Digest>,
     /// What compiled the kernel, if the tree tells.
     pub kernel_compiler: Option<String>,
     /// Index of the sysroot in the plan.

@@ -266,6 +266,11 @@ fn examine_tree(
         let time = time.map_err(|source| read_error(&symvers, source))?;
         modified = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     }
+    let auto_conf = found.tree.join("include/config/auto.conf");
+    let config = match sysroot.host_path(&auto_conf) {
+        Ok(host) => Some(Digest::of(&std::fs::read(host).map_err(|source| read_error(&auto_conf, source))?)),
+        Err(_) => None,
+    };
     let mut hash = bundle_format::FieldHasher::new().field("stap-bundle build tree 1");
     for tree in trees_of(sysroot, &found.tree, &found.release) {
         let digest = digests.of_tree(sysroot, &tree).map_err(|source| read_error(&tree, source))?;
@@ -276,6 +281,7 @@ fn examine_tree(
         machine: facts.machine,
         uname_v: facts.uname_v,
         symvers: symvers_digest,
+        config,
         kernel_compiler: facts.kernel_compiler,
         sysroot: found.sysroot,
         build_tree: found.tree.clone(),

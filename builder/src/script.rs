@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bundle_format::{Digest, ScriptName, ScriptRecord};
+use bundle_format::{Digest, GroupName, ScriptName, ScriptRecord};
 use script_config::ScriptOptions;
 
 /// A script with its digest fixed and its options parsed.
@@ -25,7 +25,7 @@ impl ScriptSource {
         modified: u64,
         options: &ScriptOptions,
         mut requires: Vec<ScriptName>,
-        mut users: Vec<String>,
+        mut users: Vec<GroupName>,
     ) -> Self {
         let text = text.into();
         requires.sort();

@@ -105,6 +105,7 @@ pub(crate) fn fake_job(script: &str, release: &str) -> CompileJob {
         machine: "x86_64".parse().unwrap(),
         uname_v: None,
         symvers: None,
+        config: None,
         kernel_compiler: None,
         sysroot: 0,
         build_tree: Path::new("/usr/src/tree").to_owned(),

@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::kernel_id::KernelId;
 use crate::limits::{BLOCK, END_MARK, MAX_PLAIN_FRAME};
 use crate::manifest::{RedCell, ScriptRecord, Toolchain};
-use crate::names::{BundleName, BundleVersion, KernelRelease, Machine};
+use crate::names::{BundleName, BundleVersion, KernelRelease, Machine, ScriptName};
 use crate::set::ModuleRecord;
 
 /// Gives a module's bytes when they are needed, so that a bundle of many kernels isn't held in memory.
@@ -32,6 +32,15 @@ pub struct ModuleDraft {
     pub bytes: Arc<dyn ModuleBytes>,
 }
 
+impl ModuleDraft {
+    /// A module whose body is in memory, without the facts of its ELF.
+    #[must_use]
+    pub fn of_bytes(name: ScriptName, body: Vec<u8>) -> Self {
+        let record = ModuleRecord::of_body(name, body.len() as u64, Digest::of(&body));
+        Self { record, bytes: Arc::new(body) }
+    }
+}
+
 /// A kernel and its cells; every script of the bundle is in `modules` or in `red`.
 #[derive(Debug, Clone)]
 pub struct KernelDraft {
@@ -41,10 +50,14 @@ pub struct KernelDraft {
     pub machine: Machine,
     /// What `uname -v` prints, if the build tree tells.
     pub uname_v: Option<String>,
-    /// The modules' common vermagic; `None` if there are none.
-    pub vermagic: Option<String>,
     /// Digest of the build tree's Module.symvers.
     pub symvers_sha256: Option<Digest>,
+    /// Digest of the build tree's configuration.
+    pub config_sha256: Option<Digest>,
+    /// What compiled the kernel itself, if the build tree tells.
+    pub compiler: Option<String>,
+    /// The modules' common vermagic; `None` if there are none.
+    pub vermagic: Option<String>,
     /// Index in [`BundleDraft::toolchains`].
     pub toolchain: usize,
     /// Green cells, in any order.
@@ -54,6 +67,23 @@ pub struct KernelDraft {
 }
 
 impl KernelDraft {
+    /// A kernel of which nothing else is known yet, without cells, compiled by the first toolchain.
+    #[must_use]
+    pub const fn of(release: KernelRelease, machine: Machine) -> Self {
+        Self {
+            release,
+            machine,
+            uname_v: None,
+            symvers_sha256: None,
+            config_sha256: None,
+            compiler: None,
+            vermagic: None,
+            toolchain: 0,
+            modules: Vec::new(),
+            red: Vec::new(),
+        }
+    }
+
     /// The kernel's id.
     #[must_use]
     pub fn id(&self) -> KernelId {
@@ -61,8 +91,8 @@ impl KernelDraft {
             &self.release,
             &self.machine,
             self.uname_v.as_deref(),
-            self.vermagic.as_deref(),
             self.symvers_sha256.as_ref(),
+            self.config_sha256.as_ref(),
         )
     }
 

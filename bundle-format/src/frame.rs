@@ -12,6 +12,12 @@ pub const LEVEL: i32 = 19;
 /// The level at which candidates for a reference are tried: forty times cheaper, same ranking.
 pub const TRIAL_LEVEL: i32 = 3;
 
+/// The version of the zstd library that is linked in, as `1.5.7`: part of what determines a frame's bytes.
+pub(crate) fn zstd_version() -> String {
+    let number = zstd_safe::version_number();
+    format!("{}.{}.{}", number / 10_000, number / 100 % 100, number % 100)
+}
+
 /// Compresses `plain` as one frame: content size and checksum present, no dictionary id, one thread
 /// (more threads would change the bytes).
 pub fn compress(plain: &[u8], reference: Option<&[u8]>, level: i32) -> io::Result<Vec<u8>> {

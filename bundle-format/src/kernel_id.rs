@@ -1,4 +1,4 @@
-//! Which kernel a module is for: five facts, one id (`docs/bundle-spec.md`, "Kernel id").
+//! Which kernel a module is for: five facts that its build tree tells, one id (`docs/bundle-spec.md`, "Kernel id").
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Digest, DigestError, FieldHasher};
 use crate::names::{KernelRelease, Machine};
 
-/// The digest over release, machine, `uname -v`, vermagic and the digest of Module.symvers.
+/// The digest over release, machine, `uname -v` and the digests of Module.symvers and of the configuration.
+///
+/// All of them are known before anything is compiled, so a kernel keeps its id when its first module appears. The
+/// vermagic isn't part of it: it follows from release and configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KernelId(Digest);
@@ -20,16 +23,17 @@ impl KernelId {
         release: &KernelRelease,
         machine: &Machine,
         uname_v: Option<&str>,
-        vermagic: Option<&str>,
         symvers: Option<&Digest>,
+        config: Option<&Digest>,
     ) -> Self {
-        let symvers: &[u8] = symvers.map_or(&[], |digest| digest.as_bytes());
+        let bytes =
+            |digest: Option<&Digest>| digest.map_or_else(Vec::new, |digest| digest.as_bytes().to_vec());
         let id = FieldHasher::new()
             .field(release)
             .field(machine)
             .field(uname_v.unwrap_or_default())
-            .field(vermagic.unwrap_or_default())
-            .field(symvers)
+            .field(bytes(symvers))
+            .field(bytes(config))
             .finish();
         Self(id)
     }
@@ -73,7 +77,7 @@ mod tests {
         let ids = [
             KernelId::of(&release, &machine, None, None, None),
             KernelId::of(&release, &machine, Some("#1 SMP"), None, None),
-            KernelId::of(&release, &machine, None, Some("#1 SMP"), None),
+            KernelId::of(&release, &machine, None, Some(&digest), None),
             KernelId::of(&release, &machine, None, None, Some(&digest)),
             KernelId::of(&"6.12.2".parse().unwrap(), &machine, None, None, None),
             KernelId::of(&release, &"aarch64".parse().unwrap(), None, None, None),

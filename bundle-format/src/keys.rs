@@ -86,6 +86,9 @@ pub enum KeyError {
     /// A point of low order verifies signatures that nobody made.
     #[error("the key is of low order and proves nothing")]
     LowOrder,
+    /// A point spelled as RFC 8032 forbids: its y coordinate isn't below the field's prime.
+    #[error("the key is not encoded as RFC 8032 says")]
+    NotCanonical,
     /// The point can't be encoded.
     #[error("the key can't be encoded as SPKI")]
     Encode,
@@ -107,6 +110,10 @@ impl PublicKey {
     pub fn from_verifying_key(key: VerifyingKey) -> Result<Self, KeyError> {
         if key.is_weak() {
             return Err(KeyError::LowOrder);
+        }
+        // A second spelling of the same point would be a second key id, and so a second vote.
+        if key.to_edwards().compress().as_bytes() != key.as_bytes() {
+            return Err(KeyError::NotCanonical);
         }
         let der = key.to_public_key_der().map_err(|_| KeyError::Encode)?;
         Ok(Self { key, id: KeyId(Digest::of(der.as_bytes())) })
@@ -201,6 +208,21 @@ mod tests {
         identity[0] = 1;
         let key = VerifyingKey::from_bytes(&identity).unwrap();
         assert_eq!(PublicKey::from_verifying_key(key).unwrap_err(), KeyError::LowOrder);
+    }
+
+    #[test]
+    fn a_second_spelling_of_a_point_is_refused() {
+        // y coordinates of 2^255 - 19 and above name the same points as 0 to 18 (RFC 8032, section 5.1.3).
+        let spellings = (0xed..=0xff_u8).flat_map(|low| [0x7f, 0xff].map(|high| (low, high)));
+        let mut found = 0;
+        for (low, high) in spellings {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (low, high);
+            let Ok(key) = VerifyingKey::from_bytes(&bytes) else { continue };
+            found += 1;
+            assert!(PublicKey::from_verifying_key(key).is_err(), "{bytes:02x?}");
+        }
+        assert!(found > 4, "{found} of them are points");
     }
 
     #[test]

@@ -32,10 +32,13 @@ pub use keys::{KeyError, KeyId, PublicKey, Role, TrustedKeys};
 pub use manifest::{
     BundleId, Extra, Frame, FrameOf, Kernel, Manifest, RedCell, RootsRecord, ScriptRecord, Toolchain,
 };
-pub use names::{BundleName, BundleVersion, KernelRelease, Machine, NameError, ScriptName, ScriptNameError};
+pub use names::{
+    BundleName, BundleVersion, GroupName, KernelRelease, Machine, NameError, ScriptName, ScriptNameError,
+};
 pub use reader::{Extent, Present, RawBundle, Receive, UnverifiedManifest, VerifiedBundle};
 pub use set::{
-    FileRecord, ModuleRecord, SET_NAME, SetDocument, Trailer, VerifiedModule, VerifiedSet, read_set,
+    FileRecord, ModuleRecord, SET_NAME, SetDocument, Trailer, VerifiedModule, VerifiedSet, modules_digest,
+    read_set,
 };
 pub use source::{Source, Stream};
 pub use strict_json::JsonError;

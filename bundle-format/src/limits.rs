@@ -25,8 +25,9 @@ pub const MAX_PLAIN_FRAME: u64 = 32 << 20;
 pub const MAX_REFERENCE_AND_FRAME: u64 = 1 << 26;
 /// Most plain bytes of all references that are in memory at once: four of the largest size.
 pub const MAX_LIVE_REFERENCES: u64 = 1 << 27;
-/// Largest zstd window, as a power of two; what `zstd -d --long=27` takes.
-pub const MAX_WINDOW_LOG: u32 = 27;
+/// Largest zstd window, as a power of two: no frame and its reference together have more bytes
+/// ([`MAX_REFERENCE_AND_FRAME`]), so a larger one would only reserve memory.
+pub const MAX_WINDOW_LOG: u32 = 26;
 /// Most frames in a bundle: what the four digits of a member's name hold.
 pub const MAX_FRAMES: usize = 10_000;
 /// Longest chain of references: a frame, its reference, and that one's reference.

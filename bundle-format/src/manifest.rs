@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::{BundleKind, FORMAT, frame_name};
 use crate::digest::{Digest, FieldHasher};
 use crate::kernel_id::KernelId;
-use crate::names::{BundleName, BundleVersion, KernelRelease, Machine, ScriptName};
+use crate::names::{BundleName, BundleVersion, GroupName, KernelRelease, Machine, ScriptName};
 
 /// The SHA-256 of the raw manifest: what names a bundle. Signatures and absent frames don't change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -69,6 +69,8 @@ pub struct Manifest {
     pub scripts: Vec<ScriptRecord>,
     /// What compiled them.
     pub toolchains: Vec<Toolchain>,
+    /// Version of the zstd library that compressed the frames.
+    pub zstd: String,
     /// All kernels, by id.
     pub kernels: Vec<Kernel>,
     /// [`Manifest::content_digest`].
@@ -119,7 +121,25 @@ pub struct ScriptRecord {
     /// Scripts that must run before this one, by name.
     pub requires: Vec<ScriptName>,
     /// Who besides root may start it: groups, by name.
-    pub users: Vec<String>,
+    pub users: Vec<GroupName>,
+}
+
+impl ScriptRecord {
+    /// A script without options and requirements, run as a flight recorder in memory.
+    #[must_use]
+    pub fn plain(name: ScriptName, source_sha256: Digest) -> Self {
+        Self {
+            name,
+            source_sha256,
+            options: String::new(),
+            compile: Vec::new(),
+            arguments: Vec::new(),
+            run: vec!["-L".to_owned()],
+            opts_line: "--".to_owned(),
+            requires: Vec::new(),
+            users: Vec::new(),
+        }
+    }
 }
 
 /// What compiled modules.
@@ -136,7 +156,7 @@ pub struct Toolchain {
 /// One kernel, its frames and its red cells. The scripts that aren't red are green.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kernel {
-    /// [`KernelId::of`] the five facts below.
+    /// [`KernelId::of`] the facts below, but for compiler and vermagic.
     pub id: KernelId,
     /// What `uname -r` prints.
     pub release: KernelRelease,
@@ -145,30 +165,38 @@ pub struct Kernel {
     /// What `uname -v` prints, if the build tree tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uname_v: Option<String>,
-    /// The modules' common vermagic; absent if there are none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vermagic: Option<String>,
     /// Digest of the build tree's Module.symvers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub symvers_sha256: Option<Digest>,
+    /// Digest of the build tree's configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_sha256: Option<Digest>,
+    /// What compiled the kernel itself, if the build tree tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compiler: Option<String>,
+    /// The modules' common vermagic; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vermagic: Option<String>,
     /// Index in `toolchains`.
     pub toolchain: usize,
     /// Its frames, by index.
     pub frames: Vec<Frame>,
     /// Its red cells, by script.
     pub red: Vec<RedCell>,
+    /// [`crate::set::modules_digest`] of all its modules, however they are split into frames.
+    pub modules_sha256: Digest,
 }
 
 impl Kernel {
-    /// The id that the five facts give.
+    /// The id that the facts give.
     #[must_use]
     pub fn computed_id(&self) -> KernelId {
         KernelId::of(
             &self.release,
             &self.machine,
             self.uname_v.as_deref(),
-            self.vermagic.as_deref(),
             self.symvers_sha256.as_ref(),
+            self.config_sha256.as_ref(),
         )
     }
 
@@ -260,7 +288,6 @@ impl Manifest {
         let mut hash = FieldHasher::new().field("stap-bundle content 1");
         hash = hash.field((self.scripts.len() as u64).to_be_bytes());
         for script in &self.scripts {
-            let users = script.users.iter();
             hash = hash
                 .field(script.name.as_str())
                 .field(script.source_sha256.as_bytes())
@@ -270,13 +297,11 @@ impl Manifest {
                 .list(script.run.iter())
                 .field(&script.opts_line)
                 .list(script.requires.iter().map(ScriptName::as_str))
-                .list(users);
+                .list(script.users.iter());
         }
         hash = hash.field((self.kernels.len() as u64).to_be_bytes());
         for kernel in &self.kernels {
-            let mut sets: Vec<&Digest> = kernel.frames.iter().map(|frame| &frame.set_sha256).collect();
-            sets.sort();
-            hash = hash.field(kernel.id.as_bytes()).list(sets.into_iter().map(Digest::as_bytes));
+            hash = hash.field(kernel.id.as_bytes()).field(kernel.modules_sha256.as_bytes());
         }
         hash.finish()
     }

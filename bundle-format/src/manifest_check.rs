@@ -68,6 +68,7 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), BundleError> {
             "a toolchain's text is not printable"
         );
     }
+    must!(is_text(&manifest.zstd), "zstd's version is not printable");
     check_scripts(manifest)?;
     check_kernels(manifest)?;
     check_frames(manifest)?;
@@ -157,7 +158,7 @@ fn check_requirements(manifest: &Manifest) -> Result<(), BundleError> {
 
 fn check_script(manifest: &Manifest, script: &ScriptRecord) -> Result<(), BundleError> {
     let name = &script.name;
-    let lists = [&script.compile, &script.arguments, &script.run, &script.users];
+    let lists = [&script.compile, &script.arguments, &script.run];
     let mut texts = lists.into_iter().flatten().chain([&script.options, &script.opts_line]);
     must!(
         texts.all(|text| is_argument(text)),
@@ -165,6 +166,7 @@ fn check_script(manifest: &Manifest, script: &ScriptRecord) -> Result<(), Bundle
     );
     check_run(script)?;
     must!(ascending(&script.requires, |required| required), "requirements of `{name}` are not sorted");
+    must!(ascending(&script.users, |group| group), "groups of `{name}` are not sorted, or one stands twice");
     for required in &script.requires {
         must!(required != name, "script `{name}` requires itself");
         must!(
@@ -196,7 +198,7 @@ fn check_kernels(manifest: &Manifest) -> Result<(), BundleError> {
     for kernel in &manifest.kernels {
         let release = &kernel.release;
         must!(kernel.id == kernel.computed_id(), "the id of kernel {release} is not that of its facts");
-        let facts = [&kernel.uname_v, &kernel.vermagic];
+        let facts = [&kernel.uname_v, &kernel.compiler, &kernel.vermagic];
         must!(
             facts.into_iter().flatten().all(|fact| !fact.is_empty() && is_text(fact)),
             "a fact of kernel {release} is empty or not printable"
@@ -325,6 +327,7 @@ mod tests {
     use crate::kernel_id::KernelId;
     use crate::limits::{MAX_JSON_VALUES, MAX_MANIFEST};
     use crate::manifest::{RedCell, RootsRecord, Toolchain};
+    use crate::set::modules_digest;
     use crate::strict_json;
 
     fn script(name: &str) -> ScriptRecord {
@@ -349,11 +352,14 @@ mod tests {
             release: release.parse().unwrap(),
             machine: "x86_64".parse().unwrap(),
             uname_v: Some("#1 SMP".to_owned()),
-            vermagic: None,
             symvers_sha256: Some(Digest::of(b"")),
+            config_sha256: None,
+            compiler: None,
+            vermagic: None,
             toolchain: 0,
             frames: Vec::new(),
             red: scripts.iter().map(cell).collect(),
+            modules_sha256: modules_digest([], None),
         };
         kernel.id = kernel.computed_id();
         kernel
@@ -378,6 +384,7 @@ mod tests {
             extras: Vec::new(),
             scripts,
             toolchains: vec![Toolchain { stap: "5".into(), compiler: "c".into(), digest: Digest::of(b"") }],
+            zstd: "1".to_owned(),
             kernels,
             content: Digest::of(b""),
         };
@@ -440,12 +447,11 @@ mod tests {
             '\u{feff}',
             '\u{e0041}',
         ] {
-            let fields: [fn(&mut ScriptRecord, String); 5] = [
+            let fields: [fn(&mut ScriptRecord, String); 4] = [
                 |script, text| script.options = text,
                 |script, text| script.opts_line = text,
                 |script, text| script.compile = vec![text],
                 |script, text| script.arguments = vec![text],
-                |script, text| script.users = vec![text],
             ];
             for set in fields {
                 let found = refusal(|script| set(script, format!("-g{bad}x")));

@@ -101,6 +101,68 @@ macro_rules! checked_name {
     };
 }
 
+/// A group of users on a host; may be named as the ones that may start a script besides root.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GroupName(String);
+
+impl GroupName {
+    /// The group whose members `SystemTap` lets use `staprun` with modules of others (stap(1), "stapusr").
+    #[must_use]
+    pub fn stapusr() -> Self {
+        Self("stapusr".to_owned())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for GroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for GroupName {
+    type Err = NameError;
+
+    /// What `groupadd` of the common distributions takes.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let begin = |b: u8| b.is_ascii_lowercase() || b == b'_';
+        let later = |b: u8| begin(b) || b.is_ascii_digit() || b == b'-';
+        let good = text.len() <= 32 && text.bytes().next().is_some_and(begin) && text.bytes().all(later);
+        if good {
+            return Ok(Self(text.to_owned()));
+        }
+        let found = text.chars().take(80).flat_map(char::escape_default).collect();
+        let rule = "expected 1 to 32 lower-case letters, digits, `_` and `-`, beginning with a letter or `_`";
+        Err(NameError { what: "group name", found, rule })
+    }
+}
+
+impl TryFrom<String> for GroupName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<GroupName> for String {
+    fn from(name: GroupName) -> Self {
+        name.0
+    }
+}
+
+impl AsRef<[u8]> for GroupName {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 checked_name!(
     /// What `uname -r` prints; equality decides what fits, the order is for lists only.
     KernelRelease,

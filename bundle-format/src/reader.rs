@@ -20,7 +20,7 @@ use crate::limits::{BLOCK, END_MARK, MAX_MANIFEST, MAX_ROOTS};
 use crate::manifest::{BundleId, FrameOf, Kernel, Manifest};
 use crate::manifest_check;
 use crate::names::ScriptName;
-use crate::set::VerifiedSet;
+use crate::set::{FileRecord, ModuleRecord, SetDocument, UPROBES_NAME, VerifiedSet, modules_digest};
 use crate::source::{MemberReader, Source};
 use crate::strict_json;
 
@@ -216,6 +216,47 @@ impl<S: Source> VerifiedBundle<S> {
     }
 }
 
+/// What the SETs of one kernel hold together.
+#[derive(Default)]
+struct Found {
+    modules: BTreeMap<ScriptName, ModuleRecord>,
+    uprobes: Option<FileRecord>,
+}
+
+impl Found {
+    /// Takes in one more SET; the problem if something stands there a second time.
+    fn add(&mut self, set: &SetDocument) -> Result<(), String> {
+        for module in &set.modules {
+            // Trailers are not part of what is compared later, and may be large.
+            let record = ModuleRecord { trailers: Vec::new(), ..module.clone() };
+            if self.modules.insert(module.name.clone(), record).is_some() {
+                return Err(format!("module {} stands in two frames", module.name));
+            }
+        }
+        if set.uprobes.is_some() && self.uprobes.is_some() {
+            return Err(format!("{UPROBES_NAME} stands in two frames"));
+        }
+        self.uprobes = self.uprobes.take().or_else(|| set.uprobes.clone());
+        Ok(())
+    }
+
+    /// Compares with what the manifest says of `kernel`; the problem if it isn't that.
+    fn check(&self, manifest: &Manifest, kernel: &Kernel) -> Result<(), String> {
+        let scripts = manifest.scripts.iter().map(|script| &script.name);
+        if !scripts.filter(|name| kernel.is_green(name)).eq(self.modules.keys()) {
+            return Err("its modules are not the green cells of the manifest".to_owned());
+        }
+        if self.modules.values().any(|module| module.needs_uprobes) != self.uprobes.is_some() {
+            return Err(format!("{UPROBES_NAME} must be there exactly if a module needs it"));
+        }
+        let found = modules_digest(self.modules.values(), self.uprobes.as_ref());
+        if found != kernel.modules_sha256 {
+            return Err(format!("modules_sha256 is {}, computed {found}", kernel.modules_sha256));
+        }
+        Ok(())
+    }
+}
+
 /// One pass over the frames.
 struct Pass<'a> {
     frames: &'a [FrameOf<'a>],
@@ -228,8 +269,8 @@ struct Pass<'a> {
     /// Plain tars that later frames refer to.
     references: BTreeMap<usize, Vec<u8>>,
     present: BTreeSet<usize>,
-    /// Names found in the SETs of each wanted kernel.
-    found: BTreeMap<KernelId, BTreeSet<ScriptName>>,
+    /// What the SETs of each wanted kernel hold.
+    found: BTreeMap<KernelId, Found>,
 }
 
 impl<'a> Pass<'a> {
@@ -345,12 +386,7 @@ impl<'a> Pass<'a> {
         if set.document().kernel != of.kernel.id {
             return Err(wrong(format!("SET.json is for kernel {}", set.document().kernel)));
         }
-        let found = self.found.entry(of.kernel.id).or_default();
-        for module in &set.document().modules {
-            if !found.insert(module.name.clone()) {
-                return Err(wrong(format!("module {} stands in two frames", module.name)));
-            }
-        }
+        self.found.entry(of.kernel.id).or_default().add(set.document()).map_err(wrong)?;
         receive(of.kernel, &set).map_err(BundleError::Receiver)
     }
 
@@ -374,18 +410,13 @@ impl<'a> Pass<'a> {
                 kernel: of.kernel.id,
             });
         }
+        let nothing = Found::default();
         for kernel in manifest.kernels.iter().filter(|kernel| self.wanted.contains(&kernel.id)) {
-            let green: BTreeSet<ScriptName> = manifest
-                .scripts
-                .iter()
-                .map(|script| &script.name)
-                .filter(|name| kernel.is_green(name))
-                .cloned()
-                .collect();
-            if green != self.found.get(&kernel.id).cloned().unwrap_or_default() {
-                let problem = "its modules are not the green cells of the manifest".to_owned();
-                return Err(BundleError::Set { frame: format!("kernel {}", kernel.release), problem });
-            }
+            let found = self.found.get(&kernel.id).unwrap_or(&nothing);
+            found.check(manifest, kernel).map_err(|problem| BundleError::Set {
+                frame: format!("kernel {}", kernel.release),
+                problem,
+            })?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::container::{member_header, padding};
-use crate::digest::Digest;
+use crate::digest::{Digest, FieldHasher};
 use crate::error::{BundleError, ContainerError};
 use crate::kernel_id::KernelId;
 use crate::limits::{BLOCK, END_MARK, MAX_PLAIN_FRAME, MAX_TRAILER};
@@ -62,6 +62,22 @@ pub struct ModuleRecord {
     pub needs_uprobes: bool,
 }
 
+impl ModuleRecord {
+    /// The record of a body of this length and digest, without optional facts and trailers.
+    #[must_use]
+    pub const fn of_body(name: ScriptName, size: u64, sha256: Digest) -> Self {
+        Self {
+            name,
+            size,
+            sha256,
+            srcversion: None,
+            build_id: None,
+            trailers: Vec::new(),
+            needs_uprobes: false,
+        }
+    }
+}
+
 /// A detached kernel signature of a module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trailer {
@@ -77,6 +93,26 @@ impl Trailer {
         let len = self.bytes.len();
         len.is_multiple_of(2) && len <= 2 * MAX_TRAILER && self.bytes.bytes().all(digit)
     }
+}
+
+/// The digest of a kernel's modules, whatever frames and trailers carry them: of each, by name, the name, the
+/// digest of its body and whether it needs `uprobes.ko`; then the digest of that (`docs/bundle-spec.md`, 6.10).
+#[must_use]
+pub fn modules_digest<'m>(
+    modules: impl IntoIterator<Item = &'m ModuleRecord>,
+    uprobes: Option<&FileRecord>,
+) -> Digest {
+    let mut modules: Vec<&ModuleRecord> = modules.into_iter().collect();
+    modules.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut hash =
+        FieldHasher::new().field("stap-bundle modules 1").field((modules.len() as u64).to_be_bytes());
+    for module in modules {
+        hash = hash
+            .field(module.name.as_str())
+            .field(module.sha256.as_bytes())
+            .field([u8::from(module.needs_uprobes)]);
+    }
+    hash.field(uprobes.map_or(&[][..], |file| file.sha256.as_bytes())).finish()
 }
 
 /// The files of a frame, in their order: name and length.
@@ -206,6 +242,13 @@ fn check_modules(document: &SetDocument) -> Result<(), BundleError> {
         if !module.trailers.iter().all(Trailer::is_hexadecimal) {
             let name = &module.name;
             return refused(format!("a trailer of `{name}` is too long or not lower-case hexadecimal"));
+        }
+        let pairs = module.trailers.windows(2);
+        if !pairs.into_iter().all(|pair| matches!(pair, [a, b] if a.certificate < b.certificate)) {
+            let name = &module.name;
+            return refused(format!(
+                "the trailers of `{name}` are not sorted by certificate, or one stands twice"
+            ));
         }
     }
     Ok(())

@@ -13,13 +13,13 @@ use crate::container::{
 use crate::digest::Digest;
 use crate::draft::{BundleDraft, KernelDraft, ModuleDraft};
 use crate::error::{BundleError, ContainerError, io_while};
-use crate::frame::{LEVEL, TRIAL_LEVEL, compress};
+use crate::frame::{LEVEL, TRIAL_LEVEL, compress, zstd_version};
 use crate::keys::{KeyId, PublicKey, Role};
 use crate::limits::{END_MARK, MAX_FRAMES, MAX_MANIFEST, MAX_REFERENCE_AND_FRAME};
 use crate::manifest::{BundleId, Frame, Kernel, Manifest, RootsRecord};
 use crate::manifest_check;
 use crate::names::{BundleVersion, ScriptName};
-use crate::set::{SetDocument, write_plain};
+use crate::set::{SetDocument, modules_digest, write_plain};
 use crate::strict_json;
 
 /// How many earlier frames are tried as a reference for the next one.
@@ -120,6 +120,7 @@ impl BundleDraft {
             extras: Vec::new(),
             scripts,
             toolchains: self.toolchains.clone(),
+            zstd: zstd_version(),
             kernels,
             content: Digest::of(b""),
         };
@@ -159,11 +160,14 @@ impl<S: Write> Packer<'_, S> {
             release: draft.release.clone(),
             machine: draft.machine.clone(),
             uname_v: draft.uname_v.clone(),
-            vermagic: draft.vermagic.clone(),
             symvers_sha256: draft.symvers_sha256,
+            config_sha256: draft.config_sha256,
+            compiler: draft.compiler.clone(),
+            vermagic: draft.vermagic.clone(),
             toolchain: draft.toolchain,
             frames,
             red,
+            modules_sha256: modules_digest(draft.modules.iter().map(|module| &module.record), None),
         })
     }
 

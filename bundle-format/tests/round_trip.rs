@@ -7,8 +7,8 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use bundle_format::{
-    BundleDraft, BundleError, ContainerError, Digest, Extent, KernelDraft, KernelId, ModuleDraft,
-    ModuleRecord, PublicKey, RawBundle, RedCell, ScriptRecord, Stream, Toolchain, TrustedKeys,
+    BundleDraft, BundleError, ContainerError, Digest, Extent, KernelDraft, KernelId, ModuleDraft, PublicKey,
+    RawBundle, RedCell, ScriptRecord, Stream, Toolchain, TrustedKeys,
 };
 use ed25519_dalek::{Signer, SigningKey};
 
@@ -33,16 +33,7 @@ fn script(name: &str, requires: &[&str]) -> ScriptRecord {
 }
 
 fn module(name: &str, bytes: Vec<u8>) -> ModuleDraft {
-    let record = ModuleRecord {
-        name: name.parse().unwrap(),
-        size: bytes.len() as u64,
-        sha256: Digest::of(&bytes),
-        srcversion: None,
-        build_id: None,
-        trailers: Vec::new(),
-        needs_uprobes: false,
-    };
-    ModuleDraft { record, bytes: Arc::new(bytes) }
+    ModuleDraft::of_bytes(name.parse().unwrap(), bytes)
 }
 
 fn kernel(release: &str, seed: u8) -> KernelDraft {
@@ -51,8 +42,10 @@ fn kernel(release: &str, seed: u8) -> KernelDraft {
         release: release.parse().unwrap(),
         machine: "x86_64".parse().unwrap(),
         uname_v: Some("#1 SMP test".to_owned()),
-        vermagic: Some(format!("{release} SMP mod_unload ")),
         symvers_sha256: Some(Digest::of(&[seed])),
+        config_sha256: None,
+        compiler: None,
+        vermagic: Some(format!("{release} SMP mod_unload ")),
         toolchain: 0,
         modules: vec![module("beta", body(seed)), module("alpha", body(7))],
         red: vec![RedCell { script: "gamma".parse().unwrap(), reason: "no such probe".to_owned() }],

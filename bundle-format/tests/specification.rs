@@ -9,8 +9,8 @@ use std::io::{self, Cursor};
 use std::process::Command;
 
 use bundle_format::{
-    BundleError, BundleName, BundleVersion, Digest, Extent, Extra, Frame, KernelId, KernelRelease, Machine,
-    Manifest, PublicKey, RawBundle, RedCell, Role, ScriptName, Source, Stream, TrustedKeys, limits,
+    BundleError, BundleName, BundleVersion, Digest, Extent, Extra, Frame, GroupName, KernelId, KernelRelease,
+    Machine, Manifest, PublicKey, RawBundle, RedCell, Role, ScriptName, Source, Stream, TrustedKeys, limits,
 };
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::Value;
@@ -264,7 +264,7 @@ fn the_writer_still_writes_the_golden_bundle() {
     beta.compile = vec!["-g".to_owned(), "-DMAXSKIPPED=5".to_owned()];
     beta.arguments = vec!["two words".to_owned()];
     beta.requires = vec!["alpha".parse().unwrap()];
-    beta.users = vec!["stapusr".to_owned()];
+    beta.users = vec![GroupName::stapusr()];
     let mut red = kernel("6.12.10-test", vec![module("alpha", body(1000, 3))]);
     red.red = vec![RedCell { script: "beta".parse().unwrap(), reason: "no such probe point".to_owned() }];
     let green = kernel("6.12.9-test", vec![module("alpha", body(1000, 1)), module("beta", body(1000, 2))]);
@@ -326,12 +326,13 @@ type Taken = fn(&str) -> bool;
 
 #[test]
 fn names_follow_the_stated_rules() {
-    let kinds: [(&str, Taken); 5] = [
+    let kinds: [(&str, Taken); 6] = [
         ("script", |text| text.parse::<ScriptName>().is_ok()),
         ("kernel release", |text| text.parse::<KernelRelease>().is_ok()),
         ("bundle name", |text| text.parse::<BundleName>().is_ok()),
         ("bundle version", |text| text.parse::<BundleVersion>().is_ok()),
         ("machine", |text| text.parse::<Machine>().is_ok()),
+        ("group", |text| text.parse::<GroupName>().is_ok()),
     ];
     for (name, taken) in kinds {
         let (_, after) = SPEC.split_once(&format!("\n| {name} | `^")).unwrap();
@@ -344,7 +345,7 @@ fn names_follow_the_stated_rules() {
             assert_eq!(taken(&letter.to_string()), first.contains(&letter), "{name}: {letter:?} first");
             assert_eq!(taken(&format!("a{letter}a")), others.contains(&letter), "{name}: {letter:?} later");
         }
-        assert!(!taken("a..b"), "{name}");
+        assert!(!taken("a..b") && !taken("a/b"), "{name}");
     }
 }
 

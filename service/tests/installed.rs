@@ -7,10 +7,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Cursor;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use bundle_format::{
-    BundleDraft, Digest, KernelDraft, ModuleDraft, ModuleRecord, PublicKey, RedCell, ScriptRecord, Toolchain,
+    BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, RedCell, ScriptRecord, Toolchain,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
@@ -49,16 +48,7 @@ fn bundle(serial: u64, scripts: &[&str]) -> Vec<u8> {
     };
     let module = |name: &&str| {
         let bytes = tiny_module(name, VERMAGIC);
-        let record = ModuleRecord {
-            name: name.parse().unwrap(),
-            size: bytes.len() as u64,
-            sha256: Digest::of(&bytes),
-            srcversion: None,
-            build_id: None,
-            trailers: Vec::new(),
-            needs_uprobes: false,
-        };
-        ModuleDraft { record, bytes: Arc::new(bytes) }
+        ModuleDraft::of_bytes(name.parse().unwrap(), bytes)
     };
     let (red, green): (Vec<&str>, Vec<&str>) = scripts.iter().partition(|name| **name == "broken");
     let red_cell =
@@ -67,8 +57,10 @@ fn bundle(serial: u64, scripts: &[&str]) -> Vec<u8> {
         release: RELEASE.parse().unwrap(),
         machine: "x86_64".parse().unwrap(),
         uname_v: Some(UNAME_V.to_owned()),
-        vermagic: Some(VERMAGIC.to_owned()),
         symvers_sha256: None,
+        config_sha256: None,
+        compiler: None,
+        vermagic: Some(VERMAGIC.to_owned()),
         toolchain: 0,
         modules: green.iter().map(module).collect(),
         red: red.iter().map(red_cell).collect(),

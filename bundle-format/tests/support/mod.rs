@@ -1,11 +1,8 @@
 //! The specification as text, and small bundles.
 
 use std::io::Cursor;
-use std::sync::Arc;
 
-use bundle_format::{
-    BundleDraft, Digest, KernelDraft, ModuleDraft, ModuleRecord, PublicKey, ScriptRecord, Toolchain,
-};
+use bundle_format::{BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, ScriptRecord, Toolchain};
 use ed25519_dalek::{Signer, SigningKey};
 
 /// `docs/bundle-spec.md`.
@@ -33,16 +30,7 @@ pub fn body(len: u32, salt: u8) -> Vec<u8> {
 
 /// A module of that name and body.
 pub fn module(name: &str, bytes: Vec<u8>) -> ModuleDraft {
-    let record = ModuleRecord {
-        name: name.parse().unwrap(),
-        size: bytes.len() as u64,
-        sha256: Digest::of(&bytes),
-        srcversion: None,
-        build_id: None,
-        trailers: Vec::new(),
-        needs_uprobes: false,
-    };
-    ModuleDraft { record, bytes: Arc::new(bytes) }
+    ModuleDraft::of_bytes(name.parse().unwrap(), bytes)
 }
 
 /// A script without options.
@@ -66,8 +54,10 @@ pub fn kernel(release: &str, modules: Vec<ModuleDraft>) -> KernelDraft {
         release: release.parse().unwrap(),
         machine: "x86_64".parse().unwrap(),
         uname_v: Some(format!("#1 SMP test {release}")),
-        vermagic: Some(format!("{release} SMP mod_unload ")),
         symvers_sha256: Some(Digest::of(release.as_bytes())),
+        config_sha256: None,
+        compiler: None,
+        vermagic: Some(format!("{release} SMP mod_unload ")),
         toolchain: 0,
         modules,
         red: Vec::new(),

@@ -1,11 +1,8 @@
 //! Bundles in memory: what a build would have written, without one.
 
 use std::io::Cursor;
-use std::sync::Arc;
 
-use bundle_format::{
-    BundleDraft, Digest, KernelDraft, ModuleDraft, ModuleRecord, RedCell, ScriptRecord, Toolchain,
-};
+use bundle_format::{BundleDraft, Digest, KernelDraft, ModuleDraft, RedCell, ScriptRecord, Toolchain};
 use fixtures::module::tiny_module;
 use signing::SigningKey;
 
@@ -85,8 +82,10 @@ impl Bundle {
             release: release.parse().unwrap(),
             machine: std::env::consts::ARCH.parse().unwrap(),
             uname_v: None,
-            vermagic: (!green.is_empty()).then(|| vermagic(release)),
             symvers_sha256: None,
+            config_sha256: None,
+            compiler: None,
+            vermagic: (!green.is_empty()).then(|| vermagic(release)),
             toolchain: 0,
             modules: green.into_iter().map(|script| module(script, release)).collect(),
             red: red.into_iter().map(red_cell).collect(),
@@ -96,14 +95,5 @@ impl Bundle {
 
 fn module(script: &str, release: &str) -> ModuleDraft {
     let bytes = tiny_module(script, &vermagic(release));
-    let record = ModuleRecord {
-        name: script.parse().unwrap(),
-        size: bytes.len() as u64,
-        sha256: Digest::of(&bytes),
-        srcversion: None,
-        build_id: None,
-        trailers: Vec::new(),
-        needs_uprobes: false,
-    };
-    ModuleDraft { record, bytes: Arc::new(bytes) }
+    ModuleDraft::of_bytes(script.parse().unwrap(), bytes)
 }

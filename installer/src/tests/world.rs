@@ -4,10 +4,9 @@ use std::fs;
 use std::io::Cursor;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use bundle_format::{
-    BundleDraft, Digest, KernelDraft, ModuleDraft, ModuleRecord, PublicKey, RedCell, ScriptRecord, Toolchain,
+    BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, RedCell, ScriptRecord, Toolchain,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 
@@ -158,8 +157,10 @@ impl Bundle {
             release: release.parse().unwrap(),
             machine: self.machine.parse().unwrap(),
             uname_v: uname_v.map(str::to_owned),
-            vermagic: (!green.is_empty()).then(|| format!("{release} SMP preempt mod_unload")),
             symvers_sha256: None,
+            config_sha256: None,
+            compiler: None,
+            vermagic: (!green.is_empty()).then(|| format!("{release} SMP preempt mod_unload")),
             toolchain: 0,
             modules: green.into_iter().map(|script| self.module_draft(script, release)).collect(),
             red: red
@@ -170,16 +171,7 @@ impl Bundle {
 
     fn module_draft(&self, script: &str, release: &str) -> ModuleDraft {
         let bytes = self.module(script, release);
-        let record = ModuleRecord {
-            name: script.parse().unwrap(),
-            size: bytes.len() as u64,
-            sha256: Digest::of(&bytes),
-            srcversion: None,
-            build_id: None,
-            trailers: Vec::new(),
-            needs_uprobes: false,
-        };
-        ModuleDraft { record, bytes: Arc::new(bytes) }
+        ModuleDraft::of_bytes(script.parse().unwrap(), bytes)
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use builder::ScriptSource;
+use bundle_format::GroupName;
 use script_config::{ConfigProblem, Configuration, ScriptName, ScriptUsers, Severity, has_errors};
 
 use crate::config_files::in_words;
@@ -145,7 +146,7 @@ fn read_one(
     }
     let users = match settings.users {
         ScriptUsers::Root => Vec::new(),
-        ScriptUsers::Stapusr => vec!["stapusr".to_owned()],
+        ScriptUsers::Stapusr => vec![GroupName::stapusr()],
     };
     Ok(ScriptSource::new(name, text, modified, &settings.options, settings.requires.clone(), users))
 }
