@@ -20,6 +20,7 @@
 //! Numbers such as INIT-START-17 or RUN-06 name facts about the initscript and `staprun`; see `docs/compatibility.md`.
 
 mod atomic_file;
+mod boot_switches;
 mod confirm;
 mod error;
 mod event;
@@ -37,6 +38,7 @@ mod offer;
 mod plan;
 mod ready_queue;
 mod refusal;
+mod restart;
 mod run_record;
 mod service;
 mod stapio;
@@ -58,6 +60,7 @@ pub use module_state::ModuleState;
 pub use offer::RefusedBundle;
 pub use plan::{StartChoice, StartPlan};
 pub use refusal::{Reason, Refusal, StartFailure};
+pub use restart::{RestartChoice, RestartReport};
 pub use run_record::{Phase, RecorderMode, RunRecord};
 pub use service::Service;
 pub use stapio::ProcessId;

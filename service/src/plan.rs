@@ -10,6 +10,7 @@ use std::path::Path;
 use bundle_format::KernelRelease;
 use script_config::{DependencyGraph, GlobalParameters, ScriptName, select_to_start};
 
+use crate::boot_switches::BootSwitches;
 use crate::kernel_modules::LoadedModules;
 use crate::module_check::ModuleInfo;
 use crate::offer::{Offer, RefusedBundle, Source, VerifiedModule};
@@ -112,11 +113,16 @@ impl StartPlan {
         release: &KernelRelease,
         choice: &StartChoice<'_>,
     ) -> Result<Self, ServiceError> {
-        let offers: BTreeMap<ScriptName, Offer> =
+        let mut offers: BTreeMap<ScriptName, Offer> =
             source.offers().into_iter().map(|offer| (offer.name.clone(), offer)).collect();
+        let switches =
+            if choice.named.is_empty() { BootSwitches::read(host) } else { BootSwitches::default() };
+        switch_off(&mut offers, &switches);
         let counts = |offer: &&Offer| absence(offer).is_none();
         let known = offers.values().filter(counts).map(|offer| offer.name.clone()).collect();
-        let chosen = select_to_start(choice.named, &known, choice.parameters, choice.with_requirements);
+        let mut chosen = select_to_start(choice.named, &known, choice.parameters, choice.with_requirements);
+        // DEFAULT_START names scripts too.
+        chosen.scripts.retain(|name| !offers.get(name).is_some_and(is_switched_off));
         let graph = graph_of(&offers, &chosen.scripts);
         let order = graph.start_order(&chosen.scripts, chosen.recursive)?;
 
@@ -139,11 +145,41 @@ impl StartPlan {
             left_out.filter_map(|offer| Some((offer.name.clone(), absence(&offer)?.clone()))).collect();
         let on_failure = if choice.parameters.pass_all { OnFailure::EndThere } else { OnFailure::LeaveOut };
         let mut plan = Self { entries, left_out, refused_bundles: Vec::new(), on_failure };
-        if choice.named.is_empty() || plan.refused().next().is_some() {
+        let looks_at_all = choice.named.is_empty() && !switches.disabled;
+        if looks_at_all || plan.refused().next().is_some() {
             plan.refused_bundles = source.refused_bundles();
         }
         Ok(plan)
     }
+}
+
+/// Takes away what this boot is to do without: all, or some and what requires them.
+fn switch_off(offers: &mut BTreeMap<ScriptName, Offer>, switches: &BootSwitches) {
+    if switches.disabled {
+        for offer in offers.values_mut() {
+            offer.cell = Err(Refusal::DisabledForThisBoot);
+        }
+        return;
+    }
+    let mut because: BTreeMap<ScriptName, ScriptName> =
+        switches.skipped.iter().map(|name| (name.clone(), name.clone())).collect();
+    loop {
+        let next = offers.values().find_map(|offer| {
+            let cause = offer.requires.iter().find_map(|required| because.get(required))?;
+            (!because.contains_key(&offer.name)).then(|| (offer.name.clone(), cause.clone()))
+        });
+        let Some((name, cause)) = next else { break };
+        because.insert(name, cause);
+    }
+    for (name, cause) in because {
+        if let Some(offer) = offers.get_mut(&name) {
+            offer.cell = Err(Refusal::SkippedForThisBoot(cause));
+        }
+    }
+}
+
+fn is_switched_off(offer: &Offer) -> bool {
+    matches!(offer.cell, Err(Refusal::DisabledForThisBoot | Refusal::SkippedForThisBoot(_)))
 }
 
 /// Why a start of all passes over the script; `None` if it doesn't.

@@ -106,6 +106,12 @@ pub enum Refusal {
     /// It comes after one that failed, and `PASSALL` is yes.
     #[error("{0} failed before it, and PASSALL is yes")]
     AfterFailure(ScriptName),
+    /// The kernel's command line says that nothing is started in this boot.
+    #[error("the kernel was booted with stap_bundle.enable=0")]
+    DisabledForThisBoot,
+    /// The kernel's command line leaves it out in this boot.
+    #[error("the kernel was booted with stap_bundle.skip={0}")]
+    SkippedForThisBoot(ScriptName),
     /// The place for its data won't do.
     #[error("its output {} {problem}", output.display())]
     Output {
@@ -188,6 +194,8 @@ impl Refusal {
             Self::RequirementsNotRunning(_) => "requirement-not-running",
             Self::RequirementFailed(_) => "requirement-failed",
             Self::AfterFailure(_) => "after-failure",
+            Self::DisabledForThisBoot => "disabled-for-this-boot",
+            Self::SkippedForThisBoot(_) => "skipped-for-this-boot",
             Self::Output { .. } => "output",
         }
     }
@@ -202,6 +210,8 @@ impl Refusal {
                 | Self::AnotherKernel { .. }
                 | Self::AnotherBuild { .. }
                 | Self::NotUnpacked { .. }
+                | Self::DisabledForThisBoot
+                | Self::SkippedForThisBoot(_)
         )
     }
 
@@ -229,6 +239,9 @@ impl Refusal {
             Self::LeftLoaded => "stop the script first; if that is refused, see who has loaded it",
             Self::RequirementsNotRunning(_) => "start them first, or add -R",
             Self::RequirementFailed(_) | Self::AfterFailure(_) => "see the reason of the script named",
+            Self::DisabledForThisBoot | Self::SkippedForThisBoot(_) => {
+                "start it by name, or boot without that word"
+            }
             Self::Output { .. } => "give -o an absolute path in a directory that exists",
         }
     }

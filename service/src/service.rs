@@ -13,6 +13,7 @@ use crate::load_dir::LoadDir;
 use crate::lock::ServiceLock;
 use crate::offer::Source;
 use crate::plan::{StartChoice, StartPlan};
+use crate::restart::{RestartChoice, RestartReport, started_again};
 use crate::staprun::Staprun;
 use crate::start::{Start, StartReport};
 use crate::status::StatusReport;
@@ -68,8 +69,23 @@ impl<'a> Service<'a> {
         at_once: Option<NonZeroUsize>,
         events: &EventSink<'_>,
     ) -> Result<StartReport, ServiceError> {
-        let _lock = ServiceLock::take(self.host)?;
+        let _lock = self.lock()?;
+        self.start_locked(choice, at_once, events)
+    }
+
+    /// One start or stop at a time; whatever runs without a status file gets one first (INIT-PRE-02).
+    fn lock(&self) -> Result<ServiceLock, ServiceError> {
+        let lock = ServiceLock::take(self.host)?;
         status_file::adopt(self.host, &ModuleState::all_running(self.host)?);
+        Ok(lock)
+    }
+
+    fn start_locked(
+        &self,
+        choice: &StartChoice<'_>,
+        at_once: Option<NonZeroUsize>,
+        events: &EventSink<'_>,
+    ) -> Result<StartReport, ServiceError> {
         let plan = self.plan(choice)?;
         let loader = Loader {
             host: self.host,
@@ -91,9 +107,30 @@ impl<'a> Service<'a> {
     /// Stops scripts: the named ones, or all that run.
     pub fn stop(&self, choice: &StartChoice<'_>, events: &EventSink<'_>) -> Result<StopReport, ServiceError> {
         self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
-        let _lock = ServiceLock::take(self.host)?;
-        status_file::adopt(self.host, &ModuleState::all_running(self.host)?);
+        let _lock = self.lock()?;
         stop(self.host, self.source.as_ref(), choice, events)
+    }
+
+    /// Stops scripts and starts them again, as one act: no other start or stop comes between.
+    ///
+    /// Without names: all that run are stopped, then `DEFAULT_START` or all are started (INIT-RESTART-01). With names:
+    /// these, and whatever else had to be stopped for them.
+    pub fn restart(
+        &self,
+        choice: &StartChoice<'_>,
+        when: RestartChoice,
+        at_once: Option<NonZeroUsize>,
+        events: &EventSink<'_>,
+    ) -> Result<RestartReport, ServiceError> {
+        self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
+        let _lock = self.lock()?;
+        if when == RestartChoice::IfRunning && self.status(choice.named)?.exit_code() != 0 {
+            return Ok(RestartReport::NOTHING);
+        }
+        let stopped = stop(self.host, self.source.as_ref(), choice, events)?;
+        let named = started_again(choice.named, &stopped);
+        let started = self.start_locked(&StartChoice { named: &named, ..*choice }, at_once, events)?;
+        Ok(RestartReport { schema: 1, stop: Some(stopped), start: Some(started) })
     }
 
     /// Looks at the named scripts, or at all that are offered or run. Takes no lock and changes nothing.

@@ -6,6 +6,7 @@ use installer::{CurrentGeneration, HostIdentity};
 use script_config::ScriptName;
 use serde::Serialize;
 
+use crate::boot_switches::BootSwitches;
 use crate::kernel_modules::LoadedModules;
 use crate::offer::{Offer, Source};
 use crate::refusal::{Reason, Refusal};
@@ -118,7 +119,12 @@ impl StatusReport {
     ) -> Result<Self, ServiceError> {
         let offers: BTreeMap<ScriptName, Offer> =
             source.offers().into_iter().map(|offer| (offer.name.clone(), offer)).collect();
-        let Records { all, warnings } = Records::read(host)?;
+        let Records { all, mut warnings } = Records::read(host)?;
+        let switches = BootSwitches::read(host);
+        if switches.disabled {
+            warnings.push(format!("{}: only scripts named are started", Refusal::DisabledForThisBoot));
+        }
+        warnings.extend(switches.problems.iter().cloned());
         let records: BTreeMap<ScriptName, RunRecord> =
             all.into_iter().map(|record| (record.script.clone(), record)).collect();
         let mut listed = named.clone();
@@ -127,7 +133,7 @@ impl StatusReport {
             listed.extend(ModuleState::all_running(host)?);
         }
         let modules = LoadedModules::read(host)?;
-        let look = Look { host, modules };
+        let look = Look { host, modules, switches };
         let mut scripts = Vec::with_capacity(listed.len());
         for name in listed {
             scripts.push(look.script(&name, offers.get(&name), records.get(&name))?);
@@ -146,6 +152,7 @@ impl StatusReport {
 struct Look<'h> {
     host: &'h Host,
     modules: LoadedModules,
+    switches: BootSwitches,
 }
 
 impl Look<'_> {
@@ -205,7 +212,15 @@ impl Look<'_> {
             Some(Err(refusal)) => return Ok(Some(Reason::from(refusal))),
             Some(Ok(())) => {}
         }
-        Ok(last_try::read(self.host, name)?.map(|last| last.reason))
+        if let Some(last) = last_try::read(self.host, name)? {
+            return Ok(Some(last.reason));
+        }
+        let refusal = match (self.switches.disabled, self.switches.skipped.get(name)) {
+            (true, _) => Refusal::DisabledForThisBoot,
+            (false, Some(name)) => Refusal::SkippedForThisBoot(name.clone()),
+            (false, None) => return Ok(None),
+        };
+        Ok(Some(Reason::from(&refusal)))
     }
 }
 

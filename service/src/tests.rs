@@ -1,6 +1,8 @@
 //! Start, stop and status against a stand-in `staprun`.
 
+mod booting;
 mod looking;
+mod restarting;
 mod starting;
 mod stopping;
 mod world;

@@ -9,9 +9,7 @@ const LATER: &[(&str, &str)] = &[
     ("cache", "look after the farm's artifact cache"),
     ("cleanup", "remove compiled scripts from the host's cache"),
     ("compile", "compile scripts on this host"),
-    ("condrestart", "restart if something runs"),
     ("diff", "compare two bundles"),
-    ("force-reload", "restart"),
     ("fsck", "check the current generation's files"),
     ("gc", "remove old generations"),
     ("history", "show what was installed when"),
@@ -20,13 +18,10 @@ const LATER: &[(&str, &str)] = &[
     ("merge", "merge the parts of a build"),
     ("onboot", "put scripts into the initramfs"),
     ("pin", "keep a generation"),
-    ("reload", "restart"),
-    ("restart", "stop and start"),
     ("server", "control compile servers"),
     ("sign", "add a signature to a bundle"),
     ("split", "split a bundle for small media"),
     ("subset", "re-pack some kernels of a bundle"),
-    ("try-restart", "restart if something runs"),
     ("uninstall", "remove a bundle from this host"),
 ];
 

@@ -15,6 +15,8 @@ mod key;
 #[cfg(feature = "host")]
 mod list;
 #[cfg(feature = "host")]
+mod restart;
+#[cfg(feature = "host")]
 mod rollback;
 #[cfg(feature = "host")]
 mod service;
@@ -79,11 +81,17 @@ pub(crate) enum Command {
     #[command(display_order = 11)]
     Stop(stop::Args),
     #[cfg(feature = "host")]
-    #[command(display_order = 12)]
+    #[command(display_order = 12, visible_aliases = ["reload", "force-reload"])]
+    Restart(restart::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 12, visible_alias = "condrestart")]
+    TryRestart(restart::TryArgs),
+    #[cfg(feature = "host")]
+    #[command(display_order = 13)]
     Rollback(rollback::Args),
-    #[command(subcommand, display_order = 13)]
+    #[command(subcommand, display_order = 14)]
     Config(config::Args),
-    #[command(display_order = 14)]
+    #[command(display_order = 15)]
     Completions(completions::Args),
     /// Any other word: a command of a later version, or a mistake.
     #[command(external_subcommand)]
@@ -118,6 +126,10 @@ impl Command {
             Self::Status(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Stop(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Restart(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::TryRestart(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Rollback(args) => args.run(global, ui),
             Self::Config(args) => args.run(global, ui),

@@ -85,7 +85,7 @@ fn show_refused_bundles(ui: &mut Ui, bundles: &[RefusedBundle]) {
     }
 }
 
-fn show(ui: &mut Ui, report: &StartReport) {
+pub(super) fn show(ui: &mut Ui, report: &StartReport) {
     if ui.json {
         return ui.document(report);
     }

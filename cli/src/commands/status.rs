@@ -1,5 +1,7 @@
 //! `status`: what runs, from which bundle, and why something doesn't.
 
+mod metrics;
+
 use service::{Reason, RecorderMode, ScriptState, ScriptStatus, StatusReport};
 
 use crate::commands::service::{Damage, Selection, explain, service_failure};
@@ -12,9 +14,12 @@ use crate::words::{bytes, date};
 
 /// Show which scripts run, from which bundle and for which kernel
 ///
-/// Exit code 0 if at least one script runs, else 1, 3 or 4 as the initscript has it.
+/// Exit code 0 if at least one script runs, else 1, 3 or 4 as the initscript has it; with `--metrics` always 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Write gauges in Prometheus' text format, for a node exporter's textfile collector.
+    #[arg(long, conflicts_with = "json")]
+    metrics: bool,
     #[command(flatten)]
     selection: Selection,
 }
@@ -23,6 +28,13 @@ impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let opened = self.selection.open(global, Damage::Warns, ui)?;
         let report = opened.service().status(opened.named()).map_err(|error| service_failure(&error))?;
+        if self.metrics {
+            for line in metrics::text(&report).lines() {
+                ui.line(line);
+            }
+            // What doesn't run is told by the gauges; whoever gathers them wants to know whether there are any.
+            return Ok(Exit::Done);
+        }
         if ui.json {
             ui.document(&report);
         } else {

@@ -40,7 +40,7 @@ impl Args {
     }
 }
 
-fn show(ui: &mut Ui, report: &StopReport) {
+pub(super) fn show(ui: &mut Ui, report: &StopReport) {
     if ui.json {
         return ui.document(report);
     }

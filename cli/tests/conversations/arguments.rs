@@ -29,6 +29,8 @@ fn help_lists_the_commands_and_the_exit_codes() {
       start        Start scripts from the current generation
       status       Show which scripts run, from which bundle and for which kernel
       stop         Stop scripts, those that require others first
+      restart      Stop scripts and start them again [aliases: reload, force-reload]
+      try-restart  Restart if something runs [alias: condrestart]
       rollback     Make an earlier generation current again
       config       Look at the initscript's configuration
       completions  Write a completion script for a shell to standard output
@@ -170,7 +172,7 @@ fn words_that_are_no_command() {
     assert_snapshot!(TestWorld::new().talk("
         isntall fleet.stapb
         gc
-        restart counter
+        attach counter
     "), @r#"
     $ stap-bundle isntall fleet.stapb
     2> error: `isntall` is no command
@@ -180,8 +182,8 @@ fn words_that_are_no_command() {
     2> error: `gc` (remove old generations) is not in this version yet
     2> hint: nothing was done; `stap-bundle --help` lists what is there
     [exit 30]
-    $ stap-bundle restart counter
-    2> error: `restart` (stop and start) is not in this version yet
+    $ stap-bundle attach counter
+    2> error: `attach` (show the data of a running in-memory recorder) is not in this version yet
     2> hint: nothing was done; `stap-bundle --help` lists what is there
     [exit 30]
     "#);

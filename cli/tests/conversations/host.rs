@@ -326,6 +326,8 @@ fn commands_for_modules_take_no_root() {
     assert_snapshot!(world().talk("
         start --root host
         stop --root host counter
+        restart --root host
+        condrestart --root host counter
     "), @r#"
     $ stap-bundle start --root host
     2> error: `start` takes no --root: no kernel runs in a directory
@@ -333,6 +335,14 @@ fn commands_for_modules_take_no_root() {
     [exit 2]
     $ stap-bundle stop --root host counter
     2> error: `stop` takes no --root: no kernel runs in a directory
+    2> hint: run it on the host itself
+    [exit 2]
+    $ stap-bundle restart --root host
+    2> error: `restart` takes no --root: no kernel runs in a directory
+    2> hint: run it on the host itself
+    [exit 2]
+    $ stap-bundle condrestart --root host counter
+    2> error: `try-restart` takes no --root: no kernel runs in a directory
     2> hint: run it on the host itself
     [exit 2]
     "#);

@@ -68,6 +68,39 @@ fn status_tells_what_is_installed_and_what_runs() {
      latency  running  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  counter
     [exit 0]
     "#);
+    let metrics = world.run("status --root host --metrics");
+    assert_eq!(metrics.exit, Some(0));
+    assert_snapshot!(metrics, @r#"
+    $ stap-bundle status --root host --metrics
+    # HELP stap_bundle_generation Number of the current generation; 0 if nothing is installed.
+    # TYPE stap_bundle_generation gauge
+    stap_bundle_generation 1
+    # HELP stap_bundle_warnings Damaged files that status has passed over.
+    # TYPE stap_bundle_warnings gauge
+    stap_bundle_warnings 0
+    # HELP stap_bundle_bundle_trusted Whether an installed bundle is believed.
+    # TYPE stap_bundle_bundle_trusted gauge
+    stap_bundle_bundle_trusted{bundle="fleet",version="1.1",id="[SHA-256]"} 1
+    # HELP stap_bundle_script_running Whether a script runs.
+    # TYPE stap_bundle_script_running gauge
+    stap_bundle_script_running{script="counter",bundle="fleet"} 1
+    stap_bundle_script_running{script="latency",bundle="fleet"} 1
+    # HELP stap_bundle_script_not_running_reason Why a script doesn't run: 1 for the reason that holds.
+    # TYPE stap_bundle_script_not_running_reason gauge
+    # HELP stap_bundle_script_start_timestamp_seconds When a running script was started.
+    # TYPE stap_bundle_script_start_timestamp_seconds gauge
+    stap_bundle_script_start_timestamp_seconds{script="counter"} [SECONDS]
+    stap_bundle_script_start_timestamp_seconds{script="latency"} [SECONDS]
+    # HELP stap_bundle_script_module_bytes Code and data of a loaded module, without its relay buffers.
+    # TYPE stap_bundle_script_module_bytes gauge
+    stap_bundle_script_module_bytes{script="counter"} [BYTES]
+    stap_bundle_script_module_bytes{script="latency"} [BYTES]
+    # HELP stap_bundle_script_warning Whether something is wrong with a script although it runs.
+    # TYPE stap_bundle_script_warning gauge
+    stap_bundle_script_warning{script="counter"} 0
+    stap_bundle_script_warning{script="latency"} 0
+    [exit 0]
+    "#);
     fake.remove_module("latency").unwrap();
     assert_snapshot!(world.run("status --root host latency"), @r#"
     $ stap-bundle status --root host latency

@@ -187,6 +187,8 @@ fn redactions(directory: &Path, farm: &SigningKey, stranger: &SigningKey) -> Set
         settings.add_filter(&id.short(), format!("[{name}-KEY-SHORT]"));
     }
     settings.add_filter(r"\b[0-9a-f]{64}\b", "[SHA-256]");
+    settings.add_filter(r"(start_timestamp_seconds\{[^}]*\}) \d+", "$1 [SECONDS]");
+    settings.add_filter(r"(module_bytes\{[^}]*\}) \d+", "$1 [BYTES]");
     settings.add_filter(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "[DATE]");
     settings.add_filter(r"\b\d+\.\d s\b", "[DURATION]");
     settings.add_filter(r"\bat byte \d+", "at byte [OFFSET]");

@@ -1,0 +1,120 @@
+//! `status --metrics`: the same facts in Prometheus' text format, for a node exporter's textfile collector.
+//!
+//! The format: <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4.
+
+use std::fmt::Write;
+
+use service::{BundleStatus, ScriptState, ScriptStatus, StatusReport};
+
+/// The whole report.
+pub(super) fn text(report: &StatusReport) -> String {
+    let mut page = Page(String::new());
+    page.metric("stap_bundle_generation", "Number of the current generation; 0 if nothing is installed.");
+    page.sample("stap_bundle_generation", &[], report.generation.unwrap_or(0));
+    page.metric("stap_bundle_warnings", "Damaged files that status has passed over.");
+    page.sample("stap_bundle_warnings", &[], report.warnings.len());
+    bundles(&mut page, &report.bundles);
+    scripts(&mut page, &report.scripts);
+    page.0
+}
+
+fn bundles(page: &mut Page, bundles: &[BundleStatus]) {
+    page.metric("stap_bundle_bundle_trusted", "Whether an installed bundle is believed.");
+    for bundle in bundles {
+        let labels = [
+            ("bundle", bundle.name.as_str()),
+            ("version", bundle.version.as_deref().unwrap_or_default()),
+            ("id", bundle.id.as_deref().unwrap_or_default()),
+        ];
+        page.sample("stap_bundle_bundle_trusted", &labels, u8::from(bundle.refused.is_none()));
+    }
+    let dated = || bundles.iter().filter_map(|bundle| Some((bundle, bundle.best_before?)));
+    if dated().next().is_none() {
+        return;
+    }
+    let name = "stap_bundle_bundle_best_before_timestamp_seconds";
+    page.metric(name, "When an installed bundle should have been replaced.");
+    for (bundle, best_before) in dated() {
+        page.sample(name, &[("bundle", &bundle.name)], best_before);
+    }
+}
+
+fn scripts(page: &mut Page, scripts: &[ScriptStatus]) {
+    page.metric("stap_bundle_script_running", "Whether a script runs.");
+    for script in scripts {
+        let bundle = script.record.as_ref().map(|record| record.bundle.as_str());
+        let bundle = bundle.or(script.offered_by.as_deref()).unwrap_or_default();
+        let runs = u8::from(script.state == ScriptState::Running);
+        page.sample(
+            "stap_bundle_script_running",
+            &[("script", script.script.as_str()), ("bundle", bundle)],
+            runs,
+        );
+    }
+    page.metric(
+        "stap_bundle_script_not_running_reason",
+        "Why a script doesn't run: 1 for the reason that holds.",
+    );
+    for script in scripts {
+        if let Some(reason) = &script.reason {
+            let labels = [("script", script.script.as_str()), ("reason", reason.id.as_str())];
+            page.sample("stap_bundle_script_not_running_reason", &labels, 1);
+        }
+    }
+    page.metric("stap_bundle_script_start_timestamp_seconds", "When a running script was started.");
+    for script in scripts {
+        if let Some(record) = &script.record {
+            let labels = [("script", script.script.as_str())];
+            page.sample("stap_bundle_script_start_timestamp_seconds", &labels, record.started);
+        }
+    }
+    let name = "stap_bundle_script_module_bytes";
+    page.metric(name, "Code and data of a loaded module, without its relay buffers.");
+    for script in scripts {
+        if let Some(bytes) = script.module_bytes {
+            page.sample(name, &[("script", script.script.as_str())], bytes);
+        }
+    }
+    page.metric("stap_bundle_script_warning", "Whether something is wrong with a script although it runs.");
+    for script in scripts {
+        let warned = u8::from(script.warning.is_some());
+        page.sample("stap_bundle_script_warning", &[("script", script.script.as_str())], warned);
+    }
+}
+
+struct Page(String);
+
+impl Page {
+    fn metric(&mut self, name: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} gauge");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        self.0.push_str(name);
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let begin = if at == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{begin}{label}=\"{}\"", escaped(text));
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        let _ = writeln!(self.0, " {value}");
+    }
+}
+
+/// As a label's value has it.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_cannot_end_its_line() {
+        let mut page = Page(String::new());
+        page.sample("m", &[("a", "x\"} 1\nm 2\\")], 0);
+        assert_eq!(page.0, "m{a=\"x\\\"} 1\\nm 2\\\\\"} 0\n");
+    }
+}
