@@ -16,6 +16,7 @@
 mod artifact_cache;
 mod assembly;
 mod build;
+mod config_evaluation;
 mod cpu_times;
 mod directories;
 mod event;
@@ -42,6 +43,7 @@ mod warm_up;
 pub use artifact_cache::ArtifactCache;
 pub use assembly::{AssemblyError, BundleIdentity};
 pub use build::{BuildError, BuildOptions, DEFAULT_TIME_LIMIT, build};
+pub use config_evaluation::{ConfigEvaluation, EVALUATION_LIMIT, EvaluationError};
 pub use directories::BuildDirectories;
 pub use event::BuildEvent;
 pub use executor::{Compilation, Executor, ExecutorError};

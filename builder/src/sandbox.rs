@@ -45,7 +45,7 @@ pub struct Sandbox {
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// A program is missing.
-    #[error("the compile sandbox needs {program}: the Debian package {package} would bring it")]
+    #[error("the sandbox needs {program}: the Debian package {package} would bring it")]
     Missing {
         /// The program.
         program: &'static str,
@@ -113,6 +113,60 @@ impl Sandbox {
         }
     }
 
+    /// Gives the user of jobs the right to read a private directory and the files in it, and nobody else.
+    pub(crate) fn let_read(&self, directory: &Path) -> Result<(), SandboxError> {
+        let give = |path: &Path, mode: u32| {
+            if self.setpriv.is_some() {
+                chown(path, None, Some(UNPRIVILEGED_ID))?;
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        };
+        let give_all = || {
+            for entry in fs::read_dir(directory)? {
+                give(&entry?.path(), 0o440)?;
+            }
+            give(directory, 0o750)
+        };
+        give_all().map_err(|source| SandboxError::Prepare { path: directory.to_owned(), source })
+    }
+
+    /// The command that runs `argv` where only this machine's programs and `readable`, at `mount`, are to be seen. Nothing
+    /// can be written but the command's own output, and the environment is empty.
+    pub(crate) fn reading_command(&self, readable: &Path, mount: &str, argv: &[&str]) -> ChildCommand {
+        let mut command = self.outer_command().args(["--ro-bind", "/usr", "/usr"]);
+        for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+            let path = format!("/{name}");
+            command = match fs::symlink_metadata(&path) {
+                Ok(metadata) if metadata.is_symlink() => {
+                    command.args(["--symlink", &format!("usr/{name}"), &path])
+                }
+                Ok(_) => command.args(["--ro-bind", &path, &path]),
+                Err(_) => command,
+            };
+        }
+        command
+            // Debian's `awk` and its like are links through there.
+            .args(["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"])
+            .args(["--proc", "/proc", "--dev", "/dev", "--ro-bind"])
+            .arg(readable)
+            .args([mount, "--remount-ro", "/dev", "--remount-ro", "/"])
+            // A value mustn't depend on the farm's name.
+            .args(["--unshare-all", "--hostname", "localhost", "--die-with-parent", "--new-session"])
+            .args(["--clearenv", "--chdir", "/"])
+            .args(argv)
+    }
+
+    /// The programs that make the sandbox, up to the options of bubblewrap.
+    fn outer_command(&self) -> ChildCommand {
+        let id = UNPRIVILEGED_ID.to_string();
+        match &self.setpriv {
+            Some(setpriv) => ChildCommand::of(setpriv)
+                .args(["--reuid", &id, "--regid", &id, "--clear-groups"])
+                .arg(self.bwrap.path()),
+            None => ChildCommand::of(&self.bwrap),
+        }
+    }
+
     /// The command that runs `argv` in `sysroot`, with `work` at `/mnt` and, if given, `stap_directory` as `SYSTEMTAP_DIR`.
     pub(crate) fn command(
         &self,
@@ -121,15 +175,9 @@ impl Sandbox {
         stap_directory: Option<&Path>,
         argv: &[String],
     ) -> ChildCommand {
-        let id = UNPRIVILEGED_ID.to_string();
-        let mut command = match &self.setpriv {
-            Some(setpriv) => ChildCommand::of(setpriv)
-                .args(["--reuid", &id, "--regid", &id, "--clear-groups"])
-                .arg(self.bwrap.path()),
-            None => ChildCommand::of(&self.bwrap),
-        };
         let work_mount = format!("/{WORK_MOUNT}");
-        command = command
+        let mut command = self
+            .outer_command()
             .arg("--ro-bind")
             .arg(sysroot.path())
             .args(["/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--bind"])

@@ -43,6 +43,12 @@ impl Captured {
         self.head.is_empty() && self.tail.is_empty() && self.cut == 0
     }
 
+    /// The bytes before the cut; all of them when nothing was cut before the head was full.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     /// Everything kept; where something was cut, a line in square brackets says how many bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {

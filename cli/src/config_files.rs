@@ -27,16 +27,25 @@ pub(crate) struct Loaded {
     pub(crate) modified: u64,
 }
 
-/// Reads the global file and the conf.d that it names. A missing default file means defaults; a missing
+/// Reads the global file and the conf.d that it names, and runs nothing. A missing default file means defaults; a missing
 /// file that was asked for is an error (INIT-CLI-07: the original went on silently).
 pub(crate) fn load(given: Option<&Path>) -> Result<Loaded, Failure> {
+    load_with(given, &mut |files| Ok(Configuration::load(files)))
+}
+
+/// As [`load`], with another way to make a configuration of the files. It is asked twice: which conf.d it is depends on the
+/// global file alone.
+pub(crate) fn load_with(
+    given: Option<&Path>,
+    understand: &mut dyn FnMut(&[SourceText]) -> Result<(Configuration, Vec<ConfigProblem>), Failure>,
+) -> Result<Loaded, Failure> {
     let path = given.unwrap_or(Path::new(DEFAULT_CONFIG));
     let mut reader = Reader::default();
     reader.global(path, given.is_some())?;
-    let conf_d = Configuration::load(&reader.files).0.parameters().config_path.clone();
+    let conf_d = understand(&reader.files)?.0.parameters().config_path.clone();
     reader.conf_d(&conf_d);
     let Reader { files, mut problems, unreadable, modified } = reader;
-    let (configuration, found) = Configuration::load(&files);
+    let (configuration, found) = understand(&files)?;
     problems.extend(found);
     Ok(Loaded { configuration, problems, unreadable, modified })
 }

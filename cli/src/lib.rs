@@ -4,6 +4,7 @@
 
 mod arguments;
 mod commands;
+mod config_evaluation;
 mod config_files;
 mod exit;
 mod failure;

@@ -1,9 +1,10 @@
 //! The global file and the files of `conf.d`, put together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use crate::assignments::{Environment, parse_assignments};
+use crate::assignments::{Environment, Owner, Value, owner, parse_assignments};
 use crate::dependencies::{DependencyError, DependencyGraph};
+use crate::evaluated::{self, EvaluatedFile};
 use crate::name::ScriptName;
 use crate::nearest::nearest;
 use crate::parameters::{self, GlobalParameters, ParameterCause};
@@ -74,20 +75,32 @@ impl Configuration {
             }
             config_path.get_or_insert_with(|| environment.get("CONFIG_PATH").cloned());
         }
-        if let (Some(Some(chosen)), Some(last)) = (config_path, environment.get("CONFIG_PATH"))
-            && chosen.text != last.text
-        {
-            let cause = ParameterCause::ConfigPathTooLate { text: last.text.clone() };
-            problems.push(ConfigProblem::new(last.place.clone(), cause));
-            environment.set("CONFIG_PATH", chosen.text, chosen.place);
-        }
+        keep_config_path(config_path.flatten(), &mut environment, &mut problems);
         let (mut configuration, found) = Self::from_environment(environment);
         configuration.skipped = skipped;
         problems.extend(found);
-        // As somebody reads the files from top to bottom.
-        let file_of = |place: &Place| files.iter().position(|file| *file.path == *place.file);
-        problems
-            .sort_by_key(|problem| problem.place().map(|place| (file_of(place), place.line, place.column)));
+        sort_as_read(&mut problems, files);
+        (configuration, problems)
+    }
+
+    /// Puts together what bash made of the files, in the order of [`load`](Self::load): names and values are checked as if
+    /// they had been read. `complaints` is what bash had to say of the files; it is among the problems returned.
+    ///
+    /// A variable's place is the file that last changed its value.
+    #[must_use]
+    pub fn evaluated(files: &[EvaluatedFile], complaints: Vec<ConfigProblem>) -> (Self, Vec<ConfigProblem>) {
+        let mut environment = parameters::default_environment();
+        let mut problems = complaints;
+        let mut config_path = None;
+        for file in files {
+            problems.extend(evaluated::apply(file, &mut environment));
+            config_path.get_or_insert_with(|| environment.get("CONFIG_PATH").cloned());
+        }
+        keep_config_path(config_path.flatten(), &mut environment, &mut problems);
+        let (configuration, found) = Self::from_environment(environment);
+        problems.extend(found);
+        let sources: Vec<&SourceText> = files.iter().map(|file| &file.source).collect();
+        sort_as_read(&mut problems, &sources);
         (configuration, problems)
     }
 
@@ -99,8 +112,8 @@ impl Configuration {
         problems.extend(found);
         for (name, value) in environment.iter() {
             let known = parameters::is_parameter(name) || script_variable(name).is_some();
-            // A variable that another one uses is there for that.
-            if known || environment.is_read(name) {
+            // A variable that another one uses is there for that; of the environment's the reader has spoken already.
+            if known || environment.is_read(name) || owner(name) != Owner::Configuration {
                 continue;
             }
             let cause = parameters::unknown_variable(name);
@@ -206,6 +219,25 @@ impl Configuration {
             DependencyError::Unknown { .. } => Vec::new(),
         }
     }
+}
+
+/// `CONFIG_PATH` as the global file left it: the files that come later were found through it (INIT-CFG-01).
+fn keep_config_path(chosen: Option<Value>, environment: &mut Environment, problems: &mut Vec<ConfigProblem>) {
+    let (Some(chosen), Some(last)) = (chosen, environment.get("CONFIG_PATH")) else { return };
+    if chosen.text != last.text {
+        let cause = ParameterCause::ConfigPathTooLate { text: last.text.clone() };
+        problems.push(ConfigProblem::new(last.place.clone(), cause));
+        environment.set("CONFIG_PATH", chosen.text, chosen.place);
+    }
+}
+
+/// Puts problems into the order in which somebody meets them who reads the files from top to bottom.
+fn sort_as_read(problems: &mut [ConfigProblem], files: &[impl std::borrow::Borrow<SourceText>]) {
+    let order: HashMap<&str, usize> =
+        files.iter().enumerate().map(|(at, file)| (file.borrow().path.as_str(), at)).collect();
+    problems.sort_by_key(|problem| {
+        problem.place().map(|place| (order.get(&*place.file).copied(), place.line, place.column))
+    });
 }
 
 #[cfg(test)]

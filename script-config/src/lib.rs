@@ -7,7 +7,8 @@
 //! - [`ScriptName`]: what a script may be called.
 //! - [`parse_assignments`]: the part of bash that configuration files use, without running bash.
 //! - [`Configuration`]: the global file and `conf.d`, put together; [`GlobalParameters`] and
-//!   [`ScriptSettings`] are what comes out.
+//!   [`ScriptSettings`] are what comes out. [`Configuration::evaluated`] makes the same of what bash
+//!   made of the files, where a farm has it evaluate them.
 //! - [`ScriptOptions`]: the options of one script, as argument vectors for `stap` and `staprun`.
 //! - [`DependencyGraph`]: which script starts, waits and stops when.
 //!
@@ -19,6 +20,7 @@ mod assignments;
 mod conf_d;
 mod configuration;
 mod dependencies;
+mod evaluated;
 mod name;
 mod nearest;
 mod options;
@@ -32,13 +34,14 @@ pub use assignments::{Environment, SyntaxCause, Value, parse_assignments, quote_
 pub use conf_d::{ConfDFile, conf_d_file_kind, conf_d_order, conf_d_warning};
 pub use configuration::{Configuration, SourceText};
 pub use dependencies::{Blocked, DependencyError, DependencyGraph, StopRefused};
+pub use evaluated::{EvaluatedFile, EvaluationCause, VariableChange};
 pub use name::{MAX_SCRIPT_NAME_LEN, NameError, ScriptName};
 pub use nearest::nearest;
 pub use options::{
     OptionCause, OptionSpec, Recorder, Role, Rotation, RunArgumentsError, RunOptions, STAP_OPTIONS,
     ScriptOptions, TakesValue,
 };
-pub use parameters::{FALSE_WORDS, GlobalParameters, ParameterCause, TRUE_WORDS};
+pub use parameters::{FALSE_WORDS, GlobalParameters, ParameterCause, TRUE_WORDS, default_assignments};
 pub use place::Place;
 pub use problem::{Cause, ConfigProblem, FileCause, Severity, has_errors};
 pub use selection::{Selection, known_scripts, select_for_stop, select_known, select_to_start};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::assignments::{Environment, Value};
+use crate::assignments::{Environment, Value, write_assignment};
 use crate::name::{NameError, ScriptName};
 use crate::nearest::nearest;
 use crate::problem::{ConfigProblem, Severity};
@@ -132,6 +132,12 @@ impl Default for GlobalParameters {
     fn default() -> Self {
         Self::read(&default_environment()).0
     }
+}
+
+/// Returns the assignments that the original makes before it reads its files, in the syntax of bash, one a line.
+#[must_use]
+pub fn default_assignments() -> String {
+    DEFAULTS.iter().map(|(name, text)| write_assignment(name, text) + "\n").collect()
 }
 
 /// Returns an environment in which every parameter has its default.

@@ -9,6 +9,7 @@ use serde::ser::SerializeStruct;
 use thiserror::Error;
 
 use crate::assignments::SyntaxCause;
+use crate::evaluated::EvaluationCause;
 use crate::options::OptionCause;
 use crate::parameters::ParameterCause;
 use crate::place::Place;
@@ -54,6 +55,9 @@ pub enum Cause {
     /// A file isn't in the subset of bash that is read.
     #[error(transparent)]
     Syntax(#[from] SyntaxCause),
+    /// Bash, asked to evaluate a file, had something to say.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationCause),
     /// A global parameter has a value that it can't have.
     #[error(transparent)]
     Parameter(#[from] ParameterCause),
@@ -118,6 +122,7 @@ impl ConfigProblem {
         match &self.cause {
             Cause::File(cause) => cause.id(),
             Cause::Syntax(cause) => cause.id(),
+            Cause::Evaluation(cause) => cause.id(),
             Cause::Parameter(cause) => cause.id(),
             Cause::Settings(cause) => cause.id(),
             Cause::Option(cause) => cause.id(),
@@ -130,6 +135,7 @@ impl ConfigProblem {
         match &self.cause {
             Cause::File(cause) => cause.severity(),
             Cause::Syntax(cause) => cause.severity(),
+            Cause::Evaluation(cause) => cause.severity(),
             Cause::Parameter(cause) => cause.severity(),
             Cause::Settings(cause) => cause.severity(),
             Cause::Option(cause) => cause.severity(),
@@ -142,6 +148,7 @@ impl ConfigProblem {
         match &self.cause {
             Cause::File(cause) => cause.next_step(),
             Cause::Syntax(cause) => cause.next_step(),
+            Cause::Evaluation(cause) => cause.next_step(),
             Cause::Parameter(cause) => cause.next_step(),
             Cause::Settings(cause) => cause.next_step(),
             Cause::Option(cause) => cause.next_step(),

@@ -19,6 +19,7 @@ use serde_json::json;
 use signing::SigningKey;
 
 use crate::commands::key::signing_key;
+use crate::config_evaluation::EvaluationOption;
 use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -49,6 +50,8 @@ pub(crate) struct Args {
     /// The initscript's global configuration file.
     #[arg(short, long, value_name = "CONFIG", help = format!("The initscript's global configuration file [default: {}]", config_files::DEFAULT_CONFIG))]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    evaluation: EvaluationOption,
     /// The private key to sign with [default: ~/.config/stap-bundle/default.key].
     #[arg(long, value_name = "NAME.key", env = "STAP_BUNDLE_KEY")]
     key: Option<PathBuf>,
@@ -94,7 +97,9 @@ impl Args {
         let key = if self.dry_run { None } else { Some(signing_key(self.key.as_deref())?) };
         let cancel = Cancel::new();
         cancel_on_signals(&cancel)?;
-        let loaded = config_files::load(self.config.as_deref())
+        let loaded = self
+            .evaluation
+            .load(self.config.as_deref())
             .map_err(|failure| Failure { exit: Exit::NoBundle, ..failure })?;
         scripts::report_problems(ui, &loaded.problems)?;
         if let Some(failure) = loaded.unreadable.into_iter().next() {

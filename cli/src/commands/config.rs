@@ -7,7 +7,8 @@ use clap::Subcommand;
 use script_config::{ConfigProblem, Configuration, GlobalParameters, Place, ScriptName, has_errors};
 use serde_json::{Value, json};
 
-use crate::config_files::{DEFAULT_CONFIG, Loaded, load};
+use crate::config_evaluation::EvaluationOption;
+use crate::config_files::{DEFAULT_CONFIG, Loaded};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -21,11 +22,13 @@ use crate::words::count;
 pub(crate) enum Args {
     /// Print the effective configuration, where each value comes from, and every problem
     ///
-    /// Nothing from a configuration file is executed. Ends with 1 if there is an error.
+    /// Nothing from a configuration file is executed, unless --eval-config says so. Ends with 1 if there is an error.
     Check {
         /// The global configuration file.
         #[arg(short, long, value_name = "FILE", help = format!("The global configuration file [default: {DEFAULT_CONFIG}]"))]
         config: Option<PathBuf>,
+        #[command(flatten)]
+        evaluation: EvaluationOption,
     },
 }
 
@@ -40,13 +43,13 @@ struct Script<'a> {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let Self::Check { config } = self;
+        let Self::Check { config, evaluation } = self;
         if global.root.is_some() {
             return Err(
                 Failure::new(Exit::Usage, "`config check` takes no --root").hint("name the file: -c FILE")
             );
         }
-        let Loaded { configuration, mut problems, unreadable, .. } = load(config.as_deref())?;
+        let Loaded { configuration, mut problems, unreadable, .. } = evaluation.load(config.as_deref())?;
         if let Some(failure) = unreadable.into_iter().next() {
             return Err(failure);
         }

@@ -30,6 +30,8 @@ mod stop;
 mod trust;
 mod verify;
 
+#[cfg(not(feature = "farm"))]
+pub(crate) use absent::no_farm;
 use clap::Subcommand;
 
 use crate::exit::Exit;

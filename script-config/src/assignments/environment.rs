@@ -59,6 +59,16 @@ impl Environment {
         self.read.contains(name)
     }
 
+    /// Removes a variable.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.values.remove(name);
+    }
+
+    /// Notes that some assignment uses the variable.
+    pub(crate) fn note_read(&mut self, name: &str) {
+        self.read.insert(name.to_owned());
+    }
+
     pub(super) fn adopt(&mut self, assigned: BTreeMap<String, Value>, read: BTreeSet<String>) {
         self.values.extend(assigned);
         self.read.extend(read);

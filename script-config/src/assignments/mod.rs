@@ -34,6 +34,8 @@ mod statements;
 mod values;
 mod writing;
 
+pub(crate) use shell_names::{Owner, owner};
+
 pub use environment::{Environment, Value};
 pub use refused::SyntaxCause;
 pub use writing::{quote_word, write_assignment};

@@ -222,9 +222,9 @@ impl SyntaxCause {
             Self::Command { text } if matches!(text.as_str(), "." | "source") => {
                 "move that file's lines here, or put it into conf.d with the suffix .conf".into()
             }
-            Self::Command { .. } | Self::Operator { .. } => "write only NAME=value lines".into(),
+            Self::Command { .. } | Self::Operator { .. } => or_evaluate("write only NAME=value lines"),
             Self::Keyword { .. } | Self::Function { .. } => {
-                "write the assignments that should hold, without a condition".into()
+                or_evaluate("write the assignments that should hold, without a condition")
             }
             Self::BlankBeforeEquals { name } => format!("write {name}=value without blanks"),
             Self::BlankInValue { name, .. } => {
@@ -235,14 +235,14 @@ impl SyntaxCause {
             Self::ExportForm { .. } => "write export NAME=value, or only NAME=value".into(),
             Self::BraceAfterExport => "put the value in quotes, or leave out export".into(),
             Self::CommandSubstitution { .. } | Self::ProcessSubstitution => {
-                "write the text that it gives".into()
+                or_evaluate("write the text that it gives")
             }
-            Self::Arithmetic { .. } => "write the result".into(),
+            Self::Arithmetic { .. } => or_evaluate("write the result"),
             Self::DollarQuote { quote } => format!("write {quote}…{quote} without the $"),
             Self::SpecialParameter { .. } => {
                 "write the text itself, or put \\ before the $ if the $ is meant".into()
             }
-            Self::Expansion { .. } => "write $NAME, ${NAME} or ${NAME:-default}".into(),
+            Self::Expansion { .. } => or_evaluate("write $NAME, ${NAME} or ${NAME:-default}"),
             Self::InDefault { .. } => {
                 "set a variable to the default first, and write ${NAME:-$DEFAULT}".into()
             }
@@ -263,6 +263,11 @@ impl SyntaxCause {
             Self::Unset { name } => format!("set {name} above, or write ${{{name}:-}}"),
         }
     }
+}
+
+/// The next step for what only bash can do: the farm may have it done, a host never does.
+fn or_evaluate(instead: &str) -> String {
+    format!("{instead}; or have the farm ask bash: --eval-config")
 }
 
 /// How much of a refused word a message shows.

@@ -2,7 +2,7 @@
 
 /// Whose a variable is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     /// The configuration's.
     Configuration,
     /// Bash's: it sets the variable, forbids to set it, or changes its behaviour by it.
@@ -65,7 +65,7 @@ const ENVIRONMENT: [&str; 23] = [
     "MAIL", "OLDPWD", "PAGER", "PATH", "PS1", "PS2", "PS4", "PWD", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
 ];
 
-pub(super) fn owner(name: &str) -> Owner {
+pub(crate) fn owner(name: &str) -> Owner {
     if name.starts_with("BASH") || SHELL.contains(&name) {
         Owner::Shell
     } else if name.starts_with("LC_") || ENVIRONMENT.contains(&name) {

@@ -1,0 +1,269 @@
+//! What bash made of configuration files, held to the same rules as what is read without bash.
+//!
+//! Nothing is run here: a farm that is asked to evaluate its files runs bash in a sandbox, and hands over the variables
+//! that each file changed. What comes out is a [`Configuration`](crate::Configuration) like any other, frozen: neither the
+//! bundle nor a host sees where the values came from.
+
+use thiserror::Error;
+
+use crate::assignments::{Environment, MAX_VALUE_LEN, Owner, SyntaxCause, owner};
+use crate::configuration::SourceText;
+use crate::parameters::is_parameter;
+use crate::place::Place;
+use crate::problem::{ConfigProblem, Severity};
+use crate::settings::script_variable;
+
+/// A file, and the variables that are different since bash sourced it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvaluatedFile {
+    /// The file.
+    pub source: SourceText,
+    /// What it changed, in any order.
+    pub changes: Vec<VariableChange>,
+}
+
+/// A variable that isn't what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VariableChange {
+    /// It has a new value.
+    Set {
+        /// Its name.
+        name: String,
+        /// It is an array.
+        array: bool,
+        /// Its value, which for bash is any bytes but NUL; the first element of an array.
+        text: Vec<u8>,
+    },
+    /// It isn't set any more.
+    Unset {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What bash had to say while it evaluated a file, or what is wrong with a value that came out.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EvaluationCause {
+    /// Bash complained about the file. The value that depends on it isn't what was meant.
+    #[error("bash says: {text}")]
+    Complaint {
+        /// The complaint without the place.
+        text: String,
+    },
+    /// The file printed something.
+    #[error("the file prints {text:?}")]
+    Prints {
+        /// The first line that it printed.
+        text: String,
+    },
+    /// A value isn't text.
+    #[error("value of {name} isn't UTF-8")]
+    NotUtf8 {
+        /// The variable.
+        name: String,
+    },
+}
+
+impl EvaluationCause {
+    pub(crate) fn id(&self) -> &'static str {
+        match self {
+            Self::Complaint { .. } => "config-bash",
+            Self::Prints { .. } => "config-prints",
+            Self::NotUtf8 { .. } => "config-value-not-utf8",
+        }
+    }
+
+    pub(crate) fn severity(&self) -> Severity {
+        match self {
+            Self::Prints { .. } => Severity::Warning,
+            Self::Complaint { .. } | Self::NotUtf8 { .. } => Severity::Error,
+        }
+    }
+
+    pub(crate) fn next_step(&self) -> String {
+        match self {
+            Self::Complaint { .. } => {
+                "correct the line; bash sees only this configuration and /usr, and no environment".into()
+            }
+            Self::Prints { .. } => "remove the command that prints, or send its output to /dev/null".into(),
+            Self::NotUtf8 { name } => format!("give {name} a value of UTF-8 text"),
+        }
+    }
+}
+
+/// Takes over what a file changed. A value that can't be used is reported, and the variable keeps the one it had.
+pub(crate) fn apply(file: &EvaluatedFile, environment: &mut Environment) -> Vec<ConfigProblem> {
+    let place = Place::whole_file(file.source.path.as_str());
+    let mut problems = Vec::new();
+    for change in &file.changes {
+        match change {
+            VariableChange::Set { name, array, text } => match owner(name) {
+                Owner::Shell => {}
+                Owner::Environment => {
+                    let cause = SyntaxCause::NoEffect { name: name.clone() };
+                    problems.push(ConfigProblem::new(Some(place.clone()), cause));
+                }
+                Owner::Configuration => match value(name, *array, text) {
+                    Ok(text) => environment.set(name, text, Some(place.clone())),
+                    Err(problem) => problems.extend(problem.at(&place)),
+                },
+            },
+            // For the original it would be empty then, not its default.
+            VariableChange::Unset { name } if is_parameter(name) => {
+                environment.set(name, "", Some(place.clone()));
+            }
+            VariableChange::Unset { name } => environment.unset(name),
+        }
+    }
+    for name in names_used(&file.source.text) {
+        environment.note_read(name);
+    }
+    problems
+}
+
+/// Why a value isn't taken; nothing is said of variables that are the files' own affair.
+struct NotTaken(Option<crate::problem::Cause>);
+
+impl NotTaken {
+    fn at(self, place: &Place) -> Option<ConfigProblem> {
+        self.0.map(|cause| ConfigProblem::new(Some(place.clone()), cause))
+    }
+}
+
+fn value(name: &str, array: bool, bytes: &[u8]) -> Result<String, NotTaken> {
+    let matters = is_parameter(name) || script_variable(name).is_some();
+    let refuse = |cause: crate::problem::Cause| Err(NotTaken(matters.then_some(cause)));
+    if array {
+        return refuse(SyntaxCause::Array { name: name.to_owned() }.into());
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return refuse(EvaluationCause::NotUtf8 { name: name.to_owned() }.into());
+    };
+    if text.len() > MAX_VALUE_LEN {
+        return refuse(SyntaxCause::ValueTooLong { name: name.to_owned() }.into());
+    }
+    match text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+        Some('\r') => refuse(SyntaxCause::CarriageReturn.into()),
+        Some(character) => refuse(SyntaxCause::ControlCharacter { character }.into()),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// The names that a text has anywhere but in front of a `=` or `+=`. That is a guess by words, and decides only whether a
+/// variable is reported as one that nothing uses.
+fn names_used(text: &str) -> impl Iterator<Item = &str> {
+    let in_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let begin = rest.find(in_name)?;
+            let from = rest.get(begin..)?;
+            let len = from.find(|c| !in_name(c)).unwrap_or(from.len());
+            let (word, behind) = from.split_at(len);
+            rest = behind;
+            if !behind.starts_with('=') && !behind.starts_with("+=") {
+                return Some(word);
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Configuration;
+
+    fn set(name: &str, text: &[u8]) -> VariableChange {
+        VariableChange::Set { name: name.into(), array: false, text: text.into() }
+    }
+
+    fn evaluated(files: &[(&str, &str, &[VariableChange])]) -> (Configuration, Vec<String>) {
+        let file = |(path, text, changes): &(&str, &str, &[VariableChange])| EvaluatedFile {
+            source: SourceText { path: (*path).into(), text: (*text).into() },
+            changes: changes.to_vec(),
+        };
+        let files: Vec<EvaluatedFile> = files.iter().map(file).collect();
+        let (configuration, problems) = Configuration::evaluated(&files, Vec::new());
+        let shown = |problem: &ConfigProblem| {
+            let place = problem.place().map(ToString::to_string).unwrap_or_default();
+            format!("{place} {}", problem.id())
+        };
+        (configuration, problems.iter().map(shown).collect())
+    }
+
+    #[test]
+    fn values_are_frozen_with_the_file_that_changed_them_last() {
+        let (configuration, problems) = evaluated(&[
+            ("config", "", &[set("PASSALL", b"no"), set("a_OPT", b"-g"), set("b_OPT", b"-v")]),
+            ("x.conf", "", &[set("a_OPT", b"-g -w"), VariableChange::Unset { name: "b_OPT".into() }]),
+        ]);
+        assert_eq!(problems, [""; 0]);
+        assert!(!configuration.parameters().pass_all);
+        assert_eq!(configuration.origin("PASSALL").unwrap().to_string(), "config");
+        assert_eq!(configuration.origin("a_OPT").unwrap().to_string(), "x.conf");
+        assert_eq!(configuration.origin("b_OPT"), None);
+        assert_eq!(configuration.origin("LOG_FILE"), None);
+    }
+
+    #[test]
+    fn names_and_values_are_held_to_the_same_rules_as_without_bash() {
+        let long = vec![b'x'; MAX_VALUE_LEN + 1];
+        let name = format!("{}_OPT", "x".repeat(56));
+        let array = VariableChange::Set { name: "b_OPT".into(), array: true, text: b"-g".to_vec() };
+        let (_, problems) = evaluated(&[(
+            "config",
+            "",
+            &[
+                set("PASSALL", b"true"),
+                set("a_OPT", b"-Z"),
+                set("a_REQ", b"9x"),
+                set(&name, b""),
+                array,
+                set("c_OPT", b"caf\xe9"),
+                set("d_OPT", &long),
+                set("e_OPT", b"-g\r"),
+                set("f_OPT", b"\x1b"),
+                set("LANG", b"C"),
+                set("IFS", b":"),
+                VariableChange::Unset { name: "CACHE_PATH".into() },
+            ],
+        )]);
+        let mut expected = [
+            "config config-array",
+            "config config-carriage-return",
+            "config config-control-character",
+            "config config-no-effect",
+            "config config-value-not-utf8",
+            "config config-value-too-long",
+            "config option-unknown",
+            "config parameter-not-absolute",
+            "config parameter-not-boolean",
+            "config script-name",
+            "config script-requirement-name",
+        ];
+        expected.sort_unstable();
+        let mut problems = problems;
+        problems.sort_unstable();
+        assert_eq!(problems, expected);
+    }
+
+    #[test]
+    fn only_variables_that_nothing_uses_are_reported() {
+        let text = "words=(-g -v)\nlevel=3\na_OPT=\"${words[*]}\"\nb_OPT+=$level\nPASALL=no\n";
+        let words = VariableChange::Set { name: "words".into(), array: true, text: b"-g".to_vec() };
+        let changes = [words, set("level", b"3"), set("PASALL", b"no"), set("a_OPT", b"-g -v")];
+        let (_, problems) = evaluated(&[("config", text, &changes)]);
+        assert_eq!(problems, ["config parameter-unknown"]);
+    }
+
+    #[test]
+    fn init_cfg_01_conf_d_can_not_move_itself_with_bash_either() {
+        let (configuration, problems) = evaluated(&[
+            ("config", "", &[set("CONFIG_PATH", b"/a")]),
+            ("x.conf", "", &[set("CONFIG_PATH", b"/b")]),
+        ]);
+        assert_eq!(problems, ["x.conf parameter-config-path-too-late"]);
+        assert_eq!(configuration.parameters().config_path, std::path::Path::new("/a"));
+    }
+}
