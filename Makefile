@@ -17,7 +17,7 @@ LAB := tests/lab/lab.sh
 export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
 export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
 
-.PHONY: help packages farm host programs lab demo test check quick lab-tests man deny clean
+.PHONY: help packages farm host programs lab demo test check quick lab-tests bench-config man deny clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -25,6 +25,7 @@ help:
 	@echo 'make host   the static host program without the build side'
 	@echo 'make quick  unit tests and command-line conversations; no root, no lab'
 	@echo 'make man    manual pages, target/man'
+	@echo 'make bench-config  how long `config check` takes on a large configuration'
 	@echo 'make deny   licences, advisories and bans of all dependencies (needs cargo-deny)'
 
 packages:
@@ -63,8 +64,12 @@ quick: packages
 	$(CARGO) test --workspace
 
 lab-tests: farm host lab
-	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-tests --test lab
+	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-tests --test lab --test eval_config
 	$(CARGO) test -p end-to-end --features lab -- --test-threads=1
+
+# The whole command, from start to end, on 500 scripts and 200 files of conf.d.
+bench-config: farm
+	@tests/bench/config-check.sh "$(STAP_BUNDLE_FARM)"
 
 man:
 	$(CARGO) run --quiet -p stap-bundle --example man -- target/man

@@ -8,15 +8,18 @@
 //!   warm/<key>/          a SYSTEMTAP_DIR per warm-up key (`warm_up`)
 //!   work/<random>/       one per running job; swept when a build begins
 //!   logs/                logs of jobs whose results aren't kept
+//! TEMP_PATH/stap-bundle-<digest>/
+//!   <random>/            instead of `work/`, where the configuration sets TEMP_PATH: a job's own `/tmp` is in there too
 //! ```
 //! Everything may be deleted while no build runs; it costs time only.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bundle_format::Digest;
 use child::Cancel;
 
 use crate::sandbox::{Sandbox, SandboxError, first_closed};
@@ -32,6 +35,29 @@ const SYSTEM_CACHE: &str = "/var/cache";
 pub struct BuildDirectories {
     artifacts: PathBuf,
     state: PathBuf,
+    /// The initscript's `TEMP_PATH` (README 4.1.4), if it is set.
+    temporary: Option<PathBuf>,
+}
+
+/// A directory for one job; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct JobDirectory {
+    #[expect(dead_code, reason = "held, not read: dropping it removes the directory")]
+    whole: tempfile::TempDir,
+    work: PathBuf,
+    temporary: Option<PathBuf>,
+}
+
+impl JobDirectory {
+    /// What the job finds at `/mnt`.
+    pub(crate) fn path(&self) -> &Path {
+        &self.work
+    }
+
+    /// What the job finds at `/tmp`; memory if there is nothing.
+    pub(crate) fn temporary(&self) -> Option<&Path> {
+        self.temporary.as_deref()
+    }
 }
 
 /// The right to use the state directory, as long as it lives.
@@ -42,7 +68,13 @@ impl BuildDirectories {
     /// The directories below `cache`, such as `~/.cache/stap-bundle`.
     #[must_use]
     pub fn beneath(cache: &Path) -> Self {
-        Self { artifacts: cache.join("artifacts"), state: cache.join("build") }
+        Self { artifacts: cache.join("artifacts"), state: cache.join("build"), temporary: None }
+    }
+
+    /// The same, but what jobs need for a while is beneath `directory`: the initscript's `TEMP_PATH`.
+    #[must_use]
+    pub fn with_temporary(self, directory: &Path) -> Self {
+        Self { temporary: Some(directory.to_owned()), ..self }
     }
 
     /// The default below `user_cache` (`$XDG_CACHE_HOME` or `~/.cache`); for root, `/var/cache` if the user of jobs
@@ -72,20 +104,33 @@ impl BuildDirectories {
         self.state.join("logs")
     }
 
+    /// Beneath `TEMP_PATH`, which others use too, the name is that of this cache: only what the state's lock covers may be
+    /// swept.
     fn work(&self) -> PathBuf {
-        self.state.join("work")
+        match &self.temporary {
+            None => self.state.join("work"),
+            Some(temporary) => {
+                let digest = Digest::of(self.state.as_os_str().as_encoded_bytes()).to_string();
+                temporary.join(format!("stap-bundle-{}", digest.get(..12).unwrap_or_default()))
+            }
+        }
     }
 
     /// Makes what is missing, and checks that jobs can get to it.
     pub(crate) fn prepare(&self, sandbox: &Sandbox) -> Result<(), SandboxError> {
         sandbox.check_reachable(&self.state)?;
+        if let Some(temporary) = &self.temporary {
+            sandbox.check_reachable(temporary)?;
+        }
         for directory in
             [&self.artifacts, &self.state, &self.index(), &self.warm(), &self.logs(), &self.work()]
         {
             fs::create_dir_all(directory)
                 .map_err(|source| SandboxError::Prepare { path: directory.clone(), source })?;
         }
-        for directory in [&self.state, &self.warm(), &self.work()] {
+        let work = self.work();
+        own_directory(&work).map_err(|source| SandboxError::Prepare { path: work.clone(), source })?;
+        for directory in [&self.state, &self.warm(), &work] {
             fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
                 .map_err(|source| SandboxError::Prepare { path: directory.clone(), source })?;
         }
@@ -121,15 +166,34 @@ impl BuildDirectories {
         Ok(())
     }
 
-    /// An empty directory that a job may write to; removed when dropped.
-    pub(crate) fn new_work(&self, sandbox: &Sandbox) -> Result<tempfile::TempDir, SandboxError> {
-        let work = tempfile::Builder::new()
+    /// Empty directories that a job may write to.
+    pub(crate) fn new_work(&self, sandbox: &Sandbox) -> Result<JobDirectory, SandboxError> {
+        let whole = tempfile::Builder::new()
             .prefix("job-")
+            .permissions(fs::Permissions::from_mode(0o755))
             .tempdir_in(self.work())
             .map_err(|source| SandboxError::Prepare { path: self.work(), source })?;
-        sandbox.prepare_directory(work.path())?;
-        Ok(work)
+        let make = |name: &str| {
+            let path = whole.path().join(name);
+            sandbox.prepare_directory(&path).map(|()| path)
+        };
+        let (work, temporary) = (make("work")?, self.temporary.is_some().then(|| make("tmp")).transpose()?);
+        Ok(JobDirectory { whole, work, temporary })
     }
+}
+
+/// Somebody else's directory, or a link, of our name in a public place is not written to.
+fn own_directory(path: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    let (owner, ours) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if !metadata.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is no directory of its own"));
+    }
+    if owner != ours {
+        let reason = format!("it belongs to user {owner}, and this is user {ours}");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -154,5 +218,48 @@ mod tests {
         assert_eq!(asked, Some(base.path().join("build/lock")));
         drop(held);
         assert!(directories.lock(&cancel, |_| panic!("nobody holds it")).unwrap().is_some());
+    }
+
+    #[test]
+    fn temp_path_has_the_work_of_jobs_and_their_tmp() {
+        let base = tempfile::tempdir().unwrap();
+        let temporary = base.path().join("temp");
+        let directories = BuildDirectories::beneath(&base.path().join("cache")).with_temporary(&temporary);
+        let sandbox = Sandbox::without_user_change();
+        directories.prepare(&sandbox).unwrap();
+        let job = directories.new_work(&sandbox).unwrap();
+        let tmp = job.temporary().unwrap().to_owned();
+        assert!(job.path().starts_with(&temporary) && tmp.starts_with(&temporary) && tmp.is_dir());
+        assert!(!base.path().join("cache/build/work").exists());
+        let other = BuildDirectories::beneath(&base.path().join("other")).with_temporary(&temporary);
+        assert_ne!(other.work(), directories.work());
+        // A build that was killed leaves its directories to the next one.
+        std::mem::forget(job);
+        let lock = directories.lock(&Cancel::new(), |_| ()).unwrap().unwrap();
+        directories.sweep(&lock).unwrap();
+        assert!(!tmp.exists());
+    }
+
+    #[test]
+    fn a_link_of_our_name_in_temp_path_is_not_followed() {
+        let base = tempfile::tempdir().unwrap();
+        let (temporary, elsewhere) = (base.path().join("temp"), base.path().join("elsewhere"));
+        fs::create_dir(&temporary).unwrap();
+        fs::create_dir(&elsewhere).unwrap();
+        let directories = BuildDirectories::beneath(&base.path().join("cache")).with_temporary(&temporary);
+        std::os::unix::fs::symlink(&elsewhere, directories.work()).unwrap();
+        let error = directories.prepare(&Sandbox::without_user_change()).unwrap_err();
+        let SandboxError::Prepare { path, source } = error else { panic!("{error}") };
+        assert_eq!((path, source.kind()), (directories.work(), io::ErrorKind::NotADirectory));
+    }
+
+    #[test]
+    fn without_temp_path_the_work_is_in_the_cache() {
+        let base = tempfile::tempdir().unwrap();
+        let directories = BuildDirectories::beneath(base.path());
+        let sandbox = Sandbox::without_user_change();
+        directories.prepare(&sandbox).unwrap();
+        let job = directories.new_work(&sandbox).unwrap();
+        assert!(job.path().starts_with(base.path().join("build/work")) && job.temporary().is_none());
     }
 }

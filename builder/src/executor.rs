@@ -100,7 +100,7 @@ impl Executor for LocalExecutor<'_> {
         let sysroot = &self.sysroots[job.kernel.sysroot];
         let command = self
             .sandbox
-            .command(sysroot, work.path(), Some(&stap_directory), &measured(&job.parts.argv))
+            .command(sysroot, &work, Some(&stap_directory), &measured(&job.parts.argv))
             .combined_output();
         let limits = Limits { time: Some(limit), output_cap: LOG_CAP, ..Limits::default() };
         let finished = command.run(&limits, cancel)?;

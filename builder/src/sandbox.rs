@@ -1,6 +1,7 @@
 //! The bubblewrap sandbox in which everything of a sysroot runs.
 //!
-//! What a process inside sees: the sysroot, read-only; its work directory at `/mnt`, writable; a private `/tmp`; fresh
+//! What a process inside sees: the sysroot, read-only; its work directory at `/mnt`, writable; a private `/tmp`, in memory
+//! or where the initscript's `TEMP_PATH` says; fresh
 //! `/proc` and `/dev`; no network; an environment that is the same on every farm.
 //!
 //! As root, bubblewrap's user namespace would map root inside to root outside, so that whatever is writable could be
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use child::{ChildCommand, ChildError, Program};
 
+use crate::directories::JobDirectory;
 use crate::sysroot::{Sysroot, WORK_MOUNT};
 
 /// User and group under which jobs run when we are root: "nobody" on every distribution. It owns nothing.
@@ -171,7 +173,7 @@ impl Sandbox {
     pub(crate) fn command(
         &self,
         sysroot: &Sysroot,
-        work: &Path,
+        work: &JobDirectory,
         stap_directory: Option<&Path>,
         argv: &[String],
     ) -> ChildCommand {
@@ -180,9 +182,12 @@ impl Sandbox {
             .outer_command()
             .arg("--ro-bind")
             .arg(sysroot.path())
-            .args(["/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--bind"])
-            .arg(work)
-            .arg(&work_mount);
+            .args(["/", "--proc", "/proc", "--dev", "/dev"]);
+        command = match work.temporary() {
+            None => command.args(["--tmpfs", "/tmp"]),
+            Some(directory) => command.arg("--bind").arg(directory).arg("/tmp"),
+        };
+        command = command.arg("--bind").arg(work.path()).arg(&work_mount);
         if let Some(directory) = stap_directory {
             command = command.arg("--bind").arg(directory).arg(format!("{work_mount}/{STAP_DIRECTORY}"));
         }
@@ -211,26 +216,40 @@ pub(crate) fn first_closed(directory: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directories::BuildDirectories;
     use crate::testing::fake_sysroot;
 
     #[test]
     fn the_command_line_is_the_one_that_was_seen_working() {
         let root = fake_sysroot(&[]);
+        let base = tempfile::tempdir().unwrap();
         let sysroot = Sysroot::open(root.path()).unwrap();
+        let directories = BuildDirectories::beneath(&base.path().join("cache"));
+        directories.prepare(&Sandbox::without_user_change()).unwrap();
         let sandbox = Sandbox {
             bwrap: Program::find("/bin/sh").unwrap(),
             setpriv: Some(Program::find("/bin/sh").unwrap()),
         };
         let argv = ["stap".to_owned(), "-p4".to_owned()];
-        let line = sandbox.command(&sysroot, Path::new("/w"), Some(Path::new("/warm")), &argv).display();
-        let expected = format!(
-            "/bin/sh --reuid 65534 --regid 65534 --clear-groups /bin/sh --ro-bind {} / --proc /proc --dev /dev \
-             --tmpfs /tmp --bind /w /mnt --bind /warm /mnt/stapdir --unshare-all --die-with-parent --new-session \
-             --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /mnt --setenv SYSTEMTAP_DIR /mnt/stapdir \
-             --setenv STAP_NTHREADS 1 --setenv LC_ALL C.UTF-8 --setenv TZ UTC --chdir /mnt stap -p4",
-            sysroot.path().display()
-        );
-        assert_eq!(line, expected);
+        let line = |directories: &BuildDirectories| {
+            let work = directories.new_work(&Sandbox::without_user_change()).unwrap();
+            let line = sandbox.command(&sysroot, &work, Some(Path::new("/warm")), &argv).display();
+            line.replace(work.path().to_str().unwrap(), "/w")
+                .replace(work.temporary().unwrap_or(Path::new("/none")).to_str().unwrap(), "/t")
+        };
+        let expected = |tmp: &str| {
+            format!(
+                "/bin/sh --reuid 65534 --regid 65534 --clear-groups /bin/sh --ro-bind {} / --proc /proc --dev /dev \
+                 {tmp} --bind /w /mnt --bind /warm /mnt/stapdir --unshare-all --die-with-parent --new-session \
+                 --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /mnt --setenv SYSTEMTAP_DIR /mnt/stapdir \
+                 --setenv STAP_NTHREADS 1 --setenv LC_ALL C.UTF-8 --setenv TZ UTC --chdir /mnt stap -p4",
+                sysroot.path().display()
+            )
+        };
+        assert_eq!(line(&directories), expected("--tmpfs /tmp"));
+        let elsewhere = directories.with_temporary(&base.path().join("temp"));
+        elsewhere.prepare(&Sandbox::without_user_change()).unwrap();
+        assert_eq!(line(&elsewhere), expected("--bind /t /tmp"));
     }
 
     #[test]
@@ -262,10 +281,11 @@ mod tests {
         // Not the default place for temporary files: bubblewrap puts a fresh one over /tmp.
         let base = tempfile::tempdir_in("/var/tmp").unwrap();
         fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let work = base.path().join("work");
         let sandbox = Sandbox::find().unwrap();
-        sandbox.prepare_directory(&work).unwrap();
-        let precious = work.join("precious");
+        let directories = BuildDirectories::beneath(base.path());
+        directories.prepare(&sandbox).unwrap();
+        let work = directories.new_work(&sandbox).unwrap();
+        let precious = work.path().join("precious");
         fs::write(&precious, "before").unwrap();
         let script =
             "id -u; echo own > own; echo after > precious; echo x > /usr/x; cat /proc/net/dev | wc -l";
@@ -274,8 +294,8 @@ mod tests {
         let command = sandbox.command(&sysroot, &work, None, &argv).combined_output();
         let output = command.run(&Limits::default(), &Cancel::new()).unwrap().stdout.text();
         assert_eq!(fs::read_to_string(&precious).unwrap(), "before", "{output}");
-        assert_eq!(fs::read_to_string(work.join("own")).unwrap(), "own\n", "{output}");
-        assert_eq!(fs::metadata(work.join("own")).unwrap().uid(), UNPRIVILEGED_ID);
+        assert_eq!(fs::read_to_string(work.path().join("own")).unwrap(), "own\n", "{output}");
+        assert_eq!(fs::metadata(work.path().join("own")).unwrap().uid(), UNPRIVILEGED_ID);
         assert!(output.starts_with("65534\n") && output.contains("Permission denied"), "{output}");
         assert!(output.contains("Read-only file system") && output.trim_end().ends_with("\n3"), "{output}");
     }

@@ -83,7 +83,7 @@ pub(crate) fn examine(
     let work = directories.new_work(sandbox)?;
     let ask = |program: &str| -> Result<String, ToolchainError> {
         let argv = [program.to_owned(), "--version".to_owned()];
-        let command = sandbox.command(sysroot, work.path(), None, &argv).combined_output();
+        let command = sandbox.command(sysroot, &work, None, &argv).combined_output();
         let finished = command.run(&Limits::within(VERSION_LIMIT), cancel)?;
         let output = finished.stdout.text();
         if !finished.status.success() {

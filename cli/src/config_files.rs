@@ -134,6 +134,13 @@ fn names_in(directory: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// `TEMP_PATH`, if the configuration sets it (README 4.1.4). Its default, `/tmp`, is what a job has anyway: a private one in
+/// memory.
+#[cfg(feature = "farm")]
+pub(crate) fn chosen_temp_path(configuration: &Configuration) -> Option<PathBuf> {
+    configuration.origin("TEMP_PATH").map(|_| configuration.parameters().temp_path.clone())
+}
+
 /// A problem after a word of the program's own, such as `warning:`: place, message, id and the next step.
 pub(crate) fn in_words(problem: &ConfigProblem) -> String {
     let place = problem.place().map(|place| format!("{place}: ")).unwrap_or_default();

@@ -45,7 +45,6 @@ impl Failure {
     }
 
     /// What and why on one line, for a list of failures.
-    #[cfg(any(feature = "farm", feature = "host"))]
     pub(crate) fn one_line(&self) -> String {
         std::iter::once(self.what.as_str())
             .chain(self.because.iter().map(String::as_str))

@@ -11,6 +11,8 @@ mod failure;
 mod global;
 #[cfg(feature = "host")]
 mod host;
+#[cfg(feature = "farm")]
+mod message_log;
 mod script_directory;
 mod tables;
 mod trust_options;

@@ -5,9 +5,14 @@ use std::io::{self, IsTerminal, Write};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
+#[cfg(feature = "farm")]
+use script_config::Configuration;
+
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::{Global, When};
+#[cfg(feature = "farm")]
+use crate::message_log::MessageLog;
 
 /// The two streams and how to use them.
 #[derive(Debug)]
@@ -24,6 +29,9 @@ pub(crate) struct Ui {
     lost: Option<io::Error>,
     out_color: bool,
     err_color: bool,
+    /// Where messages go besides (README 3.5).
+    #[cfg(feature = "farm")]
+    log: Option<MessageLog>,
 }
 
 /// How a word stands out.
@@ -64,8 +72,45 @@ impl Ui {
             lost: None,
             out_color: color(io::stdout().is_terminal()),
             err_color: color(io::stderr().is_terminal()),
+            #[cfg(feature = "farm")]
+            log: None,
         }
     }
+
+    /// From now on messages go to the configuration's `LOG_FILE` too, whatever is shown here. If they can't, that is said
+    /// once: as a warning where somebody chose the file, else with the progress.
+    #[cfg(feature = "farm")]
+    pub(crate) fn log_to(&mut self, configuration: &Configuration) {
+        let path = &configuration.parameters().log_file;
+        match MessageLog::open(path) {
+            Ok(log) => self.log = Some(log),
+            Err(error) => {
+                let failure = Failure::of(Exit::Storage, &error);
+                let text = format!("messages aren't kept in {} (LOG_FILE): {}", path.display(), failure.what);
+                if configuration.origin("LOG_FILE").is_some() {
+                    self.warning(text)
+                } else {
+                    self.progress(text)
+                }
+            }
+        }
+    }
+
+    /// A message for the log alone.
+    #[cfg(feature = "farm")]
+    pub(crate) fn log(&mut self, text: &str) {
+        if let Some(log) = &mut self.log
+            && let Err(error) = log.lines(text)
+        {
+            self.log = None;
+            self.warning(format!("no more messages can be kept in LOG_FILE: {error}"));
+        }
+    }
+
+    /// A host's messages go to the log of the service, which writes it itself.
+    #[cfg(not(feature = "farm"))]
+    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "the same call as on a farm")]
+    fn log(&mut self, _text: &str) {}
 
     /// Whether progress may be drawn in place.
     #[cfg(feature = "farm")]
@@ -104,6 +149,7 @@ impl Ui {
 
     /// What is going on; not with `--quiet`.
     pub(crate) fn progress(&mut self, text: impl AsRef<str>) {
+        self.log(text.as_ref());
         if !self.quiet && !self.json {
             put(&mut io::stderr().lock(), text.as_ref());
         }
@@ -111,12 +157,14 @@ impl Ui {
 
     /// Something that the user should know although it isn't a failure.
     pub(crate) fn warning(&mut self, text: impl AsRef<str>) {
+        self.log(&format!("warning: {}", text.as_ref()));
         let word = styled(self.err_color, Mark::Attention, "warning");
         put(&mut io::stderr().lock(), &format!("{word}: {}", text.as_ref()));
     }
 
     /// What failed, why, and what to do next.
     pub(crate) fn failure(&mut self, failure: &Failure) -> Exit {
+        self.log(&format!("error: {}", failure.one_line()));
         if self.json {
             let code = failure.exit.code();
             let Failure { what, because, hints, .. } = failure;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use script_config::{Configuration, ScriptName, SourceText, conf_d_warning};
+use script_config::{
+    ConfigProblem, Configuration, EvaluatedFile, EvaluationCause, Place, ScriptName, SourceText,
+    VariableChange, conf_d_warning,
+};
 
 /// One line for each cause in the reader of assignments.
 const SYNTAX: &str = r#"echo hi
@@ -121,6 +124,84 @@ fn each_message_of_the_options() {
         .map(|(at, text)| script_config::write_assignment(&format!("s{at:02}_OPT"), text))
         .collect();
     insta::assert_snapshot!(configuration(&[("conf.d/group1.conf", &lines.join("\n"))]).1);
+}
+
+/// Of the reader of assignments too, but too long for its list.
+#[test]
+fn the_message_of_a_value_that_is_too_long() {
+    let text = format!("A={}\n", "x".repeat(128 * 1024 + 1));
+    insta::assert_snapshot!(configuration(&[("config", &text)]).1, @r"
+    config:1:1: error: value of A is longer than 131072 bytes [config-value-too-long]
+      hint: shorten it
+    ");
+}
+
+#[test]
+fn each_message_of_names() {
+    let long = "x".repeat(56);
+    let texts = ["", "9x", "net-drop", "a\tb", &long].map(|text| text.parse::<ScriptName>().unwrap_err());
+    insta::assert_snapshot!(texts.map(|error| error.to_string()).join("\n"), @r#"
+    script name is empty
+    script name "9x" starts with the digit '9', a letter or _ must come first
+    script name "net-drop" contains '-', only letters, digits and _ are allowed
+    script name "a\tb" contains '\t', only letters, digits and _ are allowed
+    script name "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" has 56 characters, at most 55 fit a kernel module
+    "#);
+}
+
+#[test]
+fn each_message_of_dependencies() {
+    let name = |text: &str| text.parse::<ScriptName>().unwrap();
+    let names = |text: &str| text.split_whitespace().map(name).collect::<BTreeSet<_>>();
+    let text = "a_REQ=b\nb_REQ=a\nc_REQ=ghost\nd_REQ=e\n";
+    let (configuration, _) = configuration(&[("config", text)]);
+    let graph = configuration.dependency_graph(&names("a b c d e"));
+    let mut texts: Vec<String> = ["a", "c", "nobody"]
+        .map(|script| graph.start_order(&names(script), true).unwrap_err().to_string())
+        .into();
+    texts.push(graph.stop_order(&names("e"), &names("d e"), false).unwrap_err().to_string());
+    insta::assert_snapshot!(texts.join("\n"), @r"
+    requirements form a cycle: a -> b -> a
+    script ghost doesn't exist, and is required by c
+    there is no script nobody
+    e is required by d, still running
+    ");
+}
+
+/// What bash may say and give, on a farm that has it evaluate the files.
+#[test]
+fn each_message_of_evaluated_files() {
+    let set = |name: &str, text: &[u8]| VariableChange::Set {
+        name: name.to_owned(),
+        array: name.starts_with("array"),
+        text: text.to_owned(),
+    };
+    let source = SourceText { path: "/etc/systemtap/config".to_owned(), text: String::new() };
+    let changes = vec![set("a_OPT", b"caf\xe9"), set("array_OPT", b"-g"), set("b_OPT", b"-g\r")];
+    let complaints = vec![
+        ConfigProblem::new(
+            Some(Place::whole_line(source.path.as_str(), 3)),
+            EvaluationCause::Complaint { text: "hostnme: command not found".to_owned() },
+        ),
+        ConfigProblem::new(
+            Some(Place::whole_file(source.path.as_str())),
+            EvaluationCause::Prints { text: "hello".to_owned() },
+        ),
+    ];
+    let (_, problems) = Configuration::evaluated(&[EvaluatedFile { source, changes }], complaints);
+    let lines: Vec<String> = problems.iter().map(ConfigProblem::render).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    /etc/systemtap/config: warning: the file prints "hello" [config-prints]
+      hint: remove the command that prints, or send its output to /dev/null
+    /etc/systemtap/config: error: value of a_OPT isn't UTF-8 [config-value-not-utf8]
+      hint: give a_OPT a value of UTF-8 text
+    /etc/systemtap/config: error: array array_OPT isn't read [config-array]
+      hint: write the words in one value: array_OPT="one two"
+    /etc/systemtap/config: error: line ends in CR LF, and the CR would become part of the value [config-carriage-return]
+      hint: convert the file: sed -i 's/\r$//' FILE
+    /etc/systemtap/config:3: error: bash says: hostnme: command not found [config-bash]
+      hint: correct the line; bash sees only this configuration and /usr, and no environment
+    "#);
 }
 
 #[test]

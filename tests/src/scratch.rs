@@ -23,8 +23,9 @@ impl Farm {
         let directory = directory.canonicalize()?;
         let fixtures = repository().join("fixtures").canonicalize()?;
         let config = format!(
-            "SCRIPT_PATH={0}/scripts\nCONFIG_PATH={0}/config/conf.d\nPASSALL=no\n",
-            fixtures.display()
+            "SCRIPT_PATH={0}/scripts\nCONFIG_PATH={0}/config/conf.d\nPASSALL=no\nLOG_FILE={1}/systemtap.log\n",
+            fixtures.display(),
+            directory.display()
         );
         fs::write(directory.join("config"), config)?;
         Ok(Self { directory })

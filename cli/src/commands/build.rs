@@ -105,23 +105,26 @@ impl Args {
         if let Some(failure) = loaded.unreadable.into_iter().next() {
             return Err(Failure { exit: Exit::NoBundle, ..failure });
         }
+        let temporary = config_files::chosen_temp_path(&loaded.configuration);
         let found = scripts::read(&loaded.configuration, &self.script, ui)?;
         let request = BuildRequest {
             releases: self.release.clone(),
             sysroots: self.sysroot.clone(),
             scripts: found,
-            directories: BuildDirectories::beneath(&self.cache_directory()?),
+            directories: self.directories(temporary.as_deref())?,
         };
         let options = self.options(loaded.modified)?;
         let script_path = &loaded.configuration.parameters().script_path;
         let plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error, script_path))?;
         let Some(key) = key else { return Ok(table::show_plan(ui, &plan)) };
         let output = Output::prepare(self.output.as_deref(), self.report.as_deref())?;
+        ui.log_to(&loaded.configuration);
+        ui.log(&format!("Exec: {}", command_line()));
         let reporter = Reporter::new(ui);
         let report = builder::build(&plan, &options, &|event| reporter.event(event), &cancel);
         let report = report.map_err(|error| build_failure(&error))?;
         reporter.packing();
-        let signed = self.pack(&report, &key, &reporter)?;
+        let signed = self.pack(&report, &key, &reporter, temporary.as_deref())?;
         drop(reporter);
         self.finish(ui, &plan, &report, signed, output)
     }
@@ -132,8 +135,10 @@ impl Args {
         report: &BuildReport,
         key: &SigningKey,
         reporter: &Reporter<'_>,
+        temporary: Option<&Path>,
     ) -> Result<SignedBundle<std::fs::File>, Failure> {
-        let spool = tempfile::tempfile()
+        let spool = temporary
+            .map_or_else(tempfile::tempfile, tempfile::tempfile_in)
             .map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
         let begun = Instant::now();
         let mut unsigned =
@@ -172,6 +177,14 @@ impl Args {
         }
         options.time_limit = Duration::from_secs(self.time_limit);
         Ok(options)
+    }
+
+    fn directories(&self, temporary: Option<&Path>) -> Result<BuildDirectories, Failure> {
+        let directories = BuildDirectories::beneath(&self.cache_directory()?);
+        Ok(match temporary {
+            Some(temporary) => directories.with_temporary(temporary),
+            None => directories,
+        })
     }
 
     fn cache_directory(&self) -> Result<PathBuf, Failure> {
@@ -223,6 +236,12 @@ impl Args {
         }
         Ok(exit)
     }
+}
+
+/// What was typed, as a shell would need it.
+fn command_line() -> String {
+    let words = std::env::args_os().map(|word| script_config::quote_word(&word.to_string_lossy()));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// `SOURCE_DATE_EPOCH`, if it is set; a value that isn't a number is an error, not a surprise in the bundle.

@@ -99,7 +99,7 @@ fn all_that_keeps_a_build_from_running_is_told_at_once() {
     2>   because: sysroot $WORLD/work/root has no /usr/bin/stap: the package systemtap would bring it
     2>   because: sysroot $WORLD/work/root has no directory /mnt, where the work directory of a job is mounted
     2>   because: no build tree of 6.12.1-test: there is no $WORLD/work/root/lib/modules/6.12.1-test/build (the Debian package linux-headers-6.12.1-test, or Fedora's kernel-devel-6.12.1-test, would bring it)
-    2>   because: the compile sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
+    2>   because: the sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
     2> hint: install the headers package in the sysroot, or name another root: --sysroot DIR
     2> hint: put scripts into $WORLD/work/scripts (SCRIPT_PATH of the configuration), or name `.stp` files
     [exit 21]
@@ -109,7 +109,7 @@ fn all_that_keeps_a_build_from_running_is_told_at_once() {
     2>   because: sysroot $WORLD/work/root has no /usr/bin/stap: the package systemtap would bring it
     2>   because: sysroot $WORLD/work/root has no directory /mnt, where the work directory of a job is mounted
     2>   because: no build tree of 6.12.1-test: there is no $WORLD/work/root/lib/modules/6.12.1-test/build (the Debian package linux-headers-6.12.1-test, or Fedora's kernel-devel-6.12.1-test, would bring it)
-    2>   because: the compile sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
+    2>   because: the sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
     2> hint: install the headers package in the sysroot, or name another root: --sysroot DIR
     2> hint: put scripts into $WORLD/work/scripts (SCRIPT_PATH of the configuration), or name `.stp` files
     [exit 21]
@@ -117,7 +117,7 @@ fn all_that_keeps_a_build_from_running_is_told_at_once() {
     2> error: 3 problems keep this from being built
     2>   because: no script is given
     2>   because: sysroot nowhere can't be opened: No such file or directory
-    2>   because: the compile sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
+    2>   because: the sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
     2> hint: put scripts into $WORLD/work/scripts (SCRIPT_PATH of the configuration), or name `.stp` files
     [exit 21]
     $ stap-bundle build -r 6.12.1-test -c absent.conf
@@ -130,7 +130,7 @@ fn all_that_keeps_a_build_from_running_is_told_at_once() {
     2>   because: no script is given
     2>   because: sysroot $WORLD/work/root has no /usr/bin/stap: the package systemtap would bring it
     2>   because: sysroot $WORLD/work/root has no directory /mnt, where the work directory of a job is mounted
-    2>   because: the compile sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
+    2>   because: the sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
     2> hint: put scripts into $WORLD/work/scripts (SCRIPT_PATH of the configuration), or name `.stp` files
     [exit 21]
     "#);
@@ -235,7 +235,7 @@ fn config_check_shows_what_is_in_force_and_what_is_wrong() {
     CACHE_PATH /var/cache/systemtap default
     TEMP_PATH /tmp default
     STAT_PATH /var/run/systemtap default
-    LOG_FILE /var/log/systemtap.log default
+    LOG_FILE $WORLD/work/systemtap.log config:4:1
     PASSALL no config:3:1
     RECURSIVE no default
     AUTOCOMPILE yes default

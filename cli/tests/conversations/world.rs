@@ -67,10 +67,17 @@ impl TestWorld {
         self.directory.path().join("work")
     }
 
-    /// Writes a configuration whose directories are `scripts` and `conf.d` here, with further lines.
+    /// Writes a configuration whose directories are `scripts` and `conf.d` here, with further lines; and whose log is here,
+    /// so that no test writes to this machine's.
     pub(crate) fn config(&self, name: &str, lines: &str) {
         let here = self.work();
-        self.write(name, format!("SCRIPT_PATH={0}/scripts\nCONFIG_PATH={0}/conf.d\n{lines}", here.display()));
+        self.write(
+            name,
+            format!(
+                "SCRIPT_PATH={0}/scripts\nCONFIG_PATH={0}/conf.d\n{lines}LOG_FILE={0}/systemtap.log\n",
+                here.display()
+            ),
+        );
     }
 
     /// A path in the home directory.

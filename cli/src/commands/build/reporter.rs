@@ -81,9 +81,22 @@ impl<'u> Reporter<'u> {
 impl State<'_> {
     fn say(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(text),
+            Some(bar) => {
+                self.ui.borrow_mut().log(text);
+                bar.println(text);
+            }
             None => self.ui.borrow_mut().progress(text),
         }
+    }
+
+    /// What `stap` and the compiler said goes to the log whole: the console has the reason and the file's name.
+    fn log_compile(&self, report: &CellReport) {
+        let Some(path) = report.outcome.log() else { return };
+        let text = match std::fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => format!("{}: {error}", path.display()),
+        };
+        self.ui.borrow_mut().log(&text);
     }
 
     fn event(&mut self, event: BuildEvent) {
@@ -131,6 +144,7 @@ impl State<'_> {
         if self.done <= self.quiet_cells {
             return;
         }
+        self.log_compile(report);
         let word = table::word(&report.outcome);
         let reason = report.outcome.red_reason().map_or_else(String::new, |reason| format!(": {reason}"));
         let seconds = report.wall.as_secs_f64();
