@@ -11,10 +11,10 @@ use crate::failure::Failure;
 /// How configuration files are understood.
 #[derive(Debug, clap::Args)]
 pub(crate) struct EvaluationOption {
-    /// Have bash evaluate the configuration files, and take the values that come out
+    /// Have bash evaluate the configuration files, in a sandbox
     ///
-    /// For files with conditions, functions or command substitution. Bash runs in a sandbox: of this machine it sees the
-    /// configuration files and /usr, and there is no environment, no network and nothing to write to. Without this option
+    /// For files with conditions, functions or command substitution; the values that come out are taken. Of this machine
+    /// bash sees the configuration files and /usr, and there is no environment, no network and nothing to write to. Without this option
     /// nothing of a configuration file is ever executed; hosts never execute anything.
     #[arg(long, hide = cfg!(not(feature = "farm")))]
     pub(crate) eval_config: bool,

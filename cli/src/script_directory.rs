@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use script_config::{ScriptName, known_scripts};
+use script_config::{ConfigProblem, FileCause, Place, ScriptName, known_scripts};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// The scripts in `directory` (INIT-LIST-01), none if there is no such directory; and for each `.stp` file that can't be one,
 /// why not.
-pub(crate) fn read(directory: &Path) -> Result<(BTreeSet<ScriptName>, Vec<String>), Failure> {
+pub(crate) fn read(directory: &Path) -> Result<(BTreeSet<ScriptName>, Vec<ConfigProblem>), Failure> {
     let mut names = Vec::new();
     for entry in walkdir::WalkDir::new(directory).min_depth(1).max_depth(1).sort_by_file_name() {
         match entry {
@@ -24,8 +24,9 @@ pub(crate) fn read(directory: &Path) -> Result<(BTreeSet<ScriptName>, Vec<String
         }
     }
     let (known, others) = known_scripts(names.iter().map(String::as_str), [], false);
-    let reason = |(file, reason): (String, script_config::NameError)| {
-        format!("{} is passed over: {reason}", directory.join(file).display())
+    let problem = |(file, error): (String, script_config::NameError)| {
+        let place = Place::whole_file(directory.join(file).display().to_string());
+        ConfigProblem::new(Some(place), FileCause::NoScript { error })
     };
-    Ok((known, others.into_iter().map(reason).collect()))
+    Ok((known, others.into_iter().map(problem).collect()))
 }

@@ -74,7 +74,7 @@ pub fn conf_d_warning(folder: &str, name: &str) -> Option<ConfigProblem> {
             FileCause::Hidden { path: path.clone(), visible: format!("{folder}/{visible}") }
         }
     };
-    Some(ConfigProblem::new(Some(Place::new(path, 1, 1)), cause))
+    Some(ConfigProblem::new(Some(Place::whole_file(path)), cause))
 }
 
 /// Returns the names that are read, in the order in which they are read: later ones override

@@ -86,7 +86,7 @@ impl Configuration {
     /// Puts together what bash made of the files, in the order of [`load`](Self::load): names and values are checked as if
     /// they had been read. `complaints` is what bash had to say of the files; it is among the problems returned.
     ///
-    /// A variable's place is the file that last changed its value.
+    /// A variable's place is the file that last changed its value, and the line if only one could have.
     #[must_use]
     pub fn evaluated(files: &[EvaluatedFile], complaints: Vec<ConfigProblem>) -> (Self, Vec<ConfigProblem>) {
         let mut environment = parameters::default_environment();
@@ -170,17 +170,23 @@ impl Configuration {
     pub fn dependency_graph(&self, known: &BTreeSet<ScriptName>) -> DependencyGraph {
         let requirements = |script: &ScriptName| match self.settings_of(script) {
             Ok(settings) => settings.requires.iter().cloned().collect(),
-            Err(_) => BTreeSet::new(),
+            // Wrong options don't hide what a script requires.
+            Err(_) => self.settings.requires_of_bad.get(script).cloned().unwrap_or_default(),
         };
         let edges = known.iter().map(|script| (script.clone(), requirements(script)));
         DependencyGraph::new(edges.collect())
     }
 
     /// Returns what is wrong between the configuration and the scripts that exist: settings of
-    /// scripts that don't, requirements that don't, and cycles.
+    /// scripts that don't, requirements and words of `DEFAULT_START` that don't, and cycles.
     #[must_use]
     pub fn check_scripts(&self, known: &BTreeSet<ScriptName>) -> Vec<ConfigProblem> {
         let mut problems = Vec::new();
+        for script in self.parameters.default_start.iter().filter(|script| !known.contains(*script)) {
+            let nearest = nearest(script.as_str(), known.iter().map(ScriptName::as_str)).map(str::to_owned);
+            let cause = ParameterCause::DefaultStartUnknown { script: script.clone(), nearest };
+            problems.push(ConfigProblem::new(self.origin("DEFAULT_START").cloned(), cause));
+        }
         for (variable, value) in self.environment.iter() {
             let Some((prefix, suffix)) = script_variable(variable) else { continue };
             let Ok(script) = prefix.parse::<ScriptName>() else { continue };

@@ -4,6 +4,8 @@
 //! that each file changed. What comes out is a [`Configuration`](crate::Configuration) like any other, frozen: neither the
 //! bundle nor a host sees where the values came from.
 
+use std::collections::{BTreeSet, HashMap};
+
 use thiserror::Error;
 
 use crate::assignments::{Environment, MAX_VALUE_LEN, Owner, SyntaxCause, owner};
@@ -94,7 +96,8 @@ impl EvaluationCause {
 
 /// Takes over what a file changed. A value that can't be used is reported, and the variable keeps the one it had.
 pub(crate) fn apply(file: &EvaluatedFile, environment: &mut Environment) -> Vec<ConfigProblem> {
-    let place = Place::whole_file(file.source.path.as_str());
+    let words = Words::of(&file.source.text);
+    let place = |name: &str| words.place(&file.source.path, name);
     let mut problems = Vec::new();
     for change in &file.changes {
         match change {
@@ -102,21 +105,21 @@ pub(crate) fn apply(file: &EvaluatedFile, environment: &mut Environment) -> Vec<
                 Owner::Shell => {}
                 Owner::Environment => {
                     let cause = SyntaxCause::NoEffect { name: name.clone() };
-                    problems.push(ConfigProblem::new(Some(place.clone()), cause));
+                    problems.push(ConfigProblem::new(Some(place(name)), cause));
                 }
                 Owner::Configuration => match value(name, *array, text) {
-                    Ok(text) => environment.set(name, text, Some(place.clone())),
-                    Err(problem) => problems.extend(problem.at(&place)),
+                    Ok(text) => environment.set(name, text, Some(place(name))),
+                    Err(problem) => problems.extend(problem.at(place(name))),
                 },
             },
             // For the original it would be empty then, not its default.
             VariableChange::Unset { name } if is_parameter(name) => {
-                environment.set(name, "", Some(place.clone()));
+                environment.set(name, "", Some(Place::whole_file(file.source.path.as_str())));
             }
             VariableChange::Unset { name } => environment.unset(name),
         }
     }
-    for name in names_used(&file.source.text) {
+    for name in &words.used {
         environment.note_read(name);
     }
     problems
@@ -126,8 +129,8 @@ pub(crate) fn apply(file: &EvaluatedFile, environment: &mut Environment) -> Vec<
 struct NotTaken(Option<crate::problem::Cause>);
 
 impl NotTaken {
-    fn at(self, place: &Place) -> Option<ConfigProblem> {
-        self.0.map(|cause| ConfigProblem::new(Some(place.clone()), cause))
+    fn at(self, place: Place) -> Option<ConfigProblem> {
+        self.0.map(|cause| ConfigProblem::new(Some(place), cause))
     }
 }
 
@@ -150,23 +153,47 @@ fn value(name: &str, array: bool, bytes: &[u8]) -> Result<String, NotTaken> {
     }
 }
 
-/// The names that a text has anywhere but in front of a `=` or `+=`. That is a guess by words, and decides only whether a
-/// variable is reported as one that nothing uses.
-fn names_used(text: &str) -> impl Iterator<Item = &str> {
-    let in_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        loop {
-            let begin = rest.find(in_name)?;
-            let from = rest.get(begin..)?;
-            let len = from.find(|c| !in_name(c)).unwrap_or(from.len());
-            let (word, behind) = from.split_at(len);
-            rest = behind;
-            if !behind.starts_with('=') && !behind.starts_with("+=") {
-                return Some(word);
+/// What the words of a text tell of its variables, without understanding it.
+#[derive(Default)]
+struct Words<'t> {
+    /// Where a name stands in front of a `=` or `+=`; nothing if it does so several times.
+    assigned: HashMap<&'t str, Option<(u32, u32)>>,
+    /// Names that stand anywhere else. That decides only whether a variable is reported as one that nothing uses.
+    used: BTreeSet<&'t str>,
+}
+
+impl<'t> Words<'t> {
+    fn of(text: &'t str) -> Self {
+        let in_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
+        let mut words = Self::default();
+        for (number, line) in (1..).zip(text.lines()) {
+            if line.trim_start().starts_with('#') {
+                continue;
+            }
+            let mut rest = line;
+            while let Some(from) = rest.find(in_name).and_then(|begin| rest.get(begin..)) {
+                let (word, behind) = from.split_at(from.find(|c| !in_name(c)).unwrap_or(from.len()));
+                rest = behind;
+                if behind.starts_with('=') || behind.starts_with("+=") {
+                    let before = line.get(..line.len() - from.len()).unwrap_or_default();
+                    let column = u32::try_from(before.chars().count() + 1).unwrap_or(u32::MAX);
+                    let place = words.assigned.entry(word);
+                    place.and_modify(|place| *place = None).or_insert(Some((number, column)));
+                } else {
+                    words.used.insert(word);
+                }
             }
         }
-    })
+        words
+    }
+
+    /// Bash says that the file changed the variable, but not where. If only one place could have, it is that.
+    fn place(&self, file: &str, name: &str) -> Place {
+        match self.assigned.get(name) {
+            Some(Some((line, column))) => Place::new(file, *line, *column),
+            _ => Place::whole_file(file),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -254,7 +281,16 @@ mod tests {
         let words = VariableChange::Set { name: "words".into(), array: true, text: b"-g".to_vec() };
         let changes = [words, set("level", b"3"), set("PASALL", b"no"), set("a_OPT", b"-g -v")];
         let (_, problems) = evaluated(&[("config", text, &changes)]);
-        assert_eq!(problems, ["config parameter-unknown"]);
+        assert_eq!(problems, ["config:5:1 parameter-unknown"]);
+    }
+
+    #[test]
+    fn the_only_place_that_assigns_a_variable_is_its_place() {
+        let text = "# a_OPT=-v\nif true; then\n  é=1 a_OPT=$(x)\nb_OPT=1\nelse b_OPT+=2\nfi\naa_OPT=1\n";
+        let changes = ["a_OPT", "b_OPT", "c_OPT"].map(|name| set(name, b"-g"));
+        let (configuration, _) = evaluated(&[("f", text, &changes)]);
+        let origin = |name| configuration.origin(name).unwrap().to_string();
+        assert_eq!(["a_OPT", "b_OPT", "c_OPT"].map(origin), ["f:3:7", "f", "f"]);
     }
 
     #[test]

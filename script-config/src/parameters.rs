@@ -106,6 +106,14 @@ pub enum ParameterCause {
     /// A word of `DEFAULT_START` that can't be a script (INIT-CFG-05).
     #[error("word of DEFAULT_START is skipped: {0}")]
     DefaultStart(NameError),
+    /// A word of `DEFAULT_START` that names no script.
+    #[error("DEFAULT_START names {script}, and there is no such script")]
+    DefaultStartUnknown {
+        /// The word.
+        script: ScriptName,
+        /// The script that was probably meant.
+        nearest: Option<String>,
+    },
     /// A variable that is no parameter and that nothing uses.
     #[error("{name} is no parameter, and nothing uses it")]
     Unknown {
@@ -254,6 +262,7 @@ impl ParameterCause {
             Self::NotBoolean { .. } => "parameter-not-boolean",
             Self::NotAbsolute { .. } => "parameter-not-absolute",
             Self::DefaultStart(_) => "parameter-default-start",
+            Self::DefaultStartUnknown { .. } => "parameter-default-start-unknown",
             Self::Unknown { .. } => "parameter-unknown",
             Self::Internal { .. } => "parameter-internal",
             Self::ConfigPathTooLate { .. } => "parameter-config-path-too-late",
@@ -276,6 +285,10 @@ impl ParameterCause {
                 format!("write a path that begins with /, such as {name}={}", default_of(name))
             }
             Self::DefaultStart(_) => "rename the script, or remove the word".into(),
+            Self::DefaultStartUnknown { nearest: Some(nearest), .. } => format!("did you mean {nearest}?"),
+            Self::DefaultStartUnknown { script, nearest: None } => {
+                format!("add {script}.stp, or remove the word")
+            }
             Self::Unknown { nearest: Some(nearest), .. } => format!("did you mean {nearest}?"),
             Self::Unknown { nearest: None, .. } => {
                 "remove it, or end its name in _OPT or _REQ if a script is meant".into()

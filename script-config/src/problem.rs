@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::assignments::SyntaxCause;
 use crate::evaluated::EvaluationCause;
+use crate::name::NameError;
 use crate::options::OptionCause;
 use crate::parameters::ParameterCause;
 use crate::place::Place;
@@ -74,18 +75,24 @@ pub enum Cause {
 #[non_exhaustive]
 pub enum FileCause {
     /// A regular file of `conf.d` without the suffix `.conf` (INIT-FILE-02).
-    #[error("{path} isn't read, because its name doesn't end in .conf")]
+    #[error("file isn't read, because its name doesn't end in .conf")]
     WithoutSuffix {
         /// The file, with its folder.
         path: String,
     },
     /// A file of `conf.d` whose name starts with a dot, which bash's `*` doesn't match.
-    #[error("{path} isn't read, because its name starts with a dot")]
+    #[error("file isn't read, because its name starts with a dot")]
     Hidden {
         /// The file, with its folder.
         path: String,
         /// The same without the leading dots.
         visible: String,
+    },
+    /// A file of the script directory whose name can't be a script's (INIT-CFG-05).
+    #[error("file is no script: {error}")]
+    NoScript {
+        /// Why not.
+        error: NameError,
     },
     /// The file isn't UTF-8.
     #[error("byte {byte:#04x} at offset {offset} isn't UTF-8")]
@@ -186,13 +193,14 @@ impl FileCause {
         match self {
             Self::WithoutSuffix { .. } => "conf-d-suffix",
             Self::Hidden { .. } => "conf-d-hidden",
+            Self::NoScript { .. } => "script-file-name",
             Self::NotUtf8 { .. } => "config-not-utf8",
         }
     }
 
     fn severity(&self) -> Severity {
         match self {
-            Self::WithoutSuffix { .. } | Self::Hidden { .. } => Severity::Warning,
+            Self::WithoutSuffix { .. } | Self::Hidden { .. } | Self::NoScript { .. } => Severity::Warning,
             Self::NotUtf8 { .. } => Severity::Error,
         }
     }
@@ -204,6 +212,8 @@ impl FileCause {
                 format!("mv {} {}", word(path), word(&format!("{path}.conf")))
             }
             Self::Hidden { path, visible } => format!("mv {} {}", word(path), word(visible)),
+            Self::NoScript { error: NameError::TooLong { .. } } => "shorten the file's name".to_owned(),
+            Self::NoScript { .. } => "rename it to letters, digits and _, no digit first".to_owned(),
             Self::NotUtf8 { .. } => "save the file as UTF-8".to_owned(),
         }
     }

@@ -1,6 +1,6 @@
 //! What the configuration says of one script (README 4.2, INIT-CFG-04).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use thiserror::Error;
@@ -104,6 +104,8 @@ pub(crate) fn script_variable(variable: &str) -> Option<(&str, &'static str)> {
 pub(crate) struct AllSettings {
     pub(crate) good: BTreeMap<ScriptName, ScriptSettings>,
     pub(crate) bad: BTreeMap<ScriptName, Vec<ConfigProblem>>,
+    /// What the latter require all the same.
+    pub(crate) requires_of_bad: BTreeMap<ScriptName, BTreeSet<ScriptName>>,
 }
 
 impl AllSettings {
@@ -130,7 +132,11 @@ impl AllSettings {
             }
             problems.extend(found);
         }
-        all.good.retain(|script, _| !all.bad.contains_key(script));
+        for script in all.bad.keys() {
+            if let Some(settings) = all.good.remove(script) {
+                all.requires_of_bad.insert(script.clone(), settings.requires.into_iter().collect());
+            }
+        }
         (all, problems)
     }
 }

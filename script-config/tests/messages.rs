@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use script_config::{
-    ConfigProblem, Configuration, EvaluatedFile, EvaluationCause, Place, ScriptName, SourceText,
+    ConfigProblem, Configuration, EvaluatedFile, EvaluationCause, FileCause, Place, ScriptName, SourceText,
     VariableChange, conf_d_warning,
 };
 
@@ -45,7 +45,7 @@ const VALUES: &str = "\
 PASSALL=true
 RECURSIVE=
 CACHE_PATH=cache
-DEFAULT_START='a bad-name'
+DEFAULT_START='a bad-name scrip'
 PASALL=no
 SETTING=1
 KRELEASE=6.1
@@ -213,5 +213,8 @@ fn each_message_about_files() {
         .map(|problem| problem.render())
         .collect();
     lines.push(SourceText::from_bytes("config", b"A=\xe9").unwrap_err().render());
+    let error = "net-drop".parse::<ScriptName>().unwrap_err();
+    let place = Place::whole_file("/etc/systemtap/script.d/net-drop.stp");
+    lines.push(ConfigProblem::new(Some(place), FileCause::NoScript { error }).render());
     insta::assert_snapshot!(lines.join("\n"));
 }

@@ -69,7 +69,7 @@ fn init_cfg_01_files_see_each_other_in_order_and_each_value_has_its_file() {
     assert_eq!(configuration.environment().text("a_OPT"), Some("-g -v"));
     assert_eq!(configuration.environment().text("b_OPT"), None);
     let origin = |name| configuration.origin(name).unwrap().to_string();
-    assert_eq!((origin("PASSALL"), origin("a_OPT")), ("10.conf".to_owned(), "20.conf".to_owned()));
+    assert_eq!((origin("PASSALL"), origin("a_OPT")), ("10.conf:2:1".to_owned(), "20.conf:1:1".to_owned()));
 }
 
 #[test]
@@ -101,9 +101,9 @@ fn what_bash_says_is_an_error_at_its_line() {
     insta::assert_snapshot!(problems.join("\n"), @r#"
     config: warning: the file prints "hello" [config-prints]
       hint: remove the command that prints, or send its output to /dev/null
-    config: error: array a_OPT isn't read [config-array]
+    config:3:1: error: array a_OPT isn't read [config-array]
       hint: write the words in one value: a_OPT="one two"
-    config: error: PASSALL is "maybe", which is neither yes nor no [parameter-not-boolean]
+    config:4:1: error: PASSALL is "maybe", which is neither yes nor no [parameter-not-boolean]
       hint: write one of y Y yes Yes YES 1 or one of n N no No NO 0
     "#);
 }

@@ -117,6 +117,7 @@ fn build_help_names_each_default() {
                                /lib/modules; may be given several times [default: /]
       -c, --config <CONFIG>    The initscript's global configuration file [default:
                                /etc/systemtap/config]
+          --eval-config        Have bash evaluate the configuration files, in a sandbox
           --key <NAME.key>     The private key to sign with [default: ~/.config/stap-bundle/default.key]
                                [env: STAP_BUNDLE_KEY=]
           --name <NAME>        The bundle's name [default: stap-scripts]

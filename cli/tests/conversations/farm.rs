@@ -192,7 +192,7 @@ fn problems_of_the_configuration_have_a_place_and_an_id() {
     assert_eq!(world.run("key generate").exit, Some(0));
     assert_snapshot!(world.run("build -r 6.12.1-test -c config"), @r#"
     $ stap-bundle build -r 6.12.1-test -c config
-    2> warning: $WORLD/work/conf.d/forgotten:1:1: $WORLD/work/conf.d/forgotten isn't read, because its name doesn't end in .conf [conf-d-suffix]
+    2> warning: $WORLD/work/conf.d/forgotten: file isn't read, because its name doesn't end in .conf [conf-d-suffix]
     2>   hint: mv $WORLD/work/conf.d/forgotten $WORLD/work/conf.d/forgotten.conf
     2> error: the configuration has 2 errors
     2>   because: config:3:1: PASSALL is "perhaps", which is neither yes nor no [parameter-not-boolean]
@@ -205,13 +205,13 @@ fn problems_of_the_configuration_have_a_place_and_an_id() {
     world.write("conf.d/program.conf", "latency_OPT=-L\nrm -rf /tmp/x\n");
     assert_snapshot!(world.run("build -r 6.12.1-test -c config"), @r#"
     $ stap-bundle build -r 6.12.1-test -c config
-    2> warning: $WORLD/work/conf.d/forgotten:1:1: $WORLD/work/conf.d/forgotten isn't read, because its name doesn't end in .conf [conf-d-suffix]
+    2> warning: $WORLD/work/conf.d/forgotten: file isn't read, because its name doesn't end in .conf [conf-d-suffix]
     2>   hint: mv $WORLD/work/conf.d/forgotten $WORLD/work/conf.d/forgotten.conf
     2> error: the configuration has 2 errors
     2>   because: $WORLD/work/conf.d/counter.conf:1:1: option -o needs a value [option-missing-value]
     2>   hint: write -o VALUE
     2>   because: $WORLD/work/conf.d/program.conf:2:1: command "rm" isn't run: configuration files are read, never executed [config-command]
-    2>   hint: write only NAME=value lines
+    2>   hint: write only NAME=value lines; or have the farm ask bash: --eval-config
     [exit 21]
     "#);
 }
@@ -243,9 +243,12 @@ fn config_check_shows_what_is_in_force_and_what_is_wrong() {
     ALLOW_CACHEONLY no default
     LOG_BOOT_ERR no default
 
-    SCRIPT COMPILE RUN REQUIRES
-    counter - -L -
-    latency - -L -b 4 counter
+    counter
+    run -L
+    latency
+    run -L -b 4
+    requires counter
+    from $WORLD/work/conf.d/latency.conf:1:1, $WORLD/work/conf.d/latency.conf:2:1
 
     order: counter latency
 
@@ -256,6 +259,139 @@ fn config_check_shows_what_is_in_force_and_what_is_wrong() {
     let said = world.run("config check -c config");
     assert_eq!(said.exit, Some(1), "{said}");
     assert!(said.stdout.contains("conf.d/counter.conf:1:1: error: option -o needs a value"), "{said}");
+}
+
+/// Section 4.3, 5.2 and 5.5 of the initscript's README, with the suffix that its section 3.2.2 asks for, and without.
+#[test]
+fn the_examples_of_the_readme_work_in_group1_conf_and_warn_in_group1() {
+    let world = TestWorld::new();
+    world.config("config", "PASSALL=yes\nRECURSIVE=no\n");
+    for script in ["script1", "script2", "script3"] {
+        world.write(&format!("scripts/{script}.stp"), "probe begin {}\n");
+    }
+    let group1 = "script1_OPT=\"-o /var/log/group1.log -DRELAYHOST=group1\"\n\
+                  script2_OPT=\"-DRELAYGUEST=group1\"\nscript2_REQ=script1\n\
+                  script3_OPT=\"-DRELAYGUEST=group1\"\nscript3_REQ=\"script1\"\n";
+    world.write("conf.d/group1", group1);
+    let said = world.run("config check -c config");
+    let (_, scripts) = said.stdout.split_once("\n\n").unwrap();
+    assert_snapshot!(scripts, @r"
+    script1
+      run       -L
+    script2
+      run       -L
+    script3
+      run       -L
+
+    order: script1 script2 script3
+
+    $WORLD/work/conf.d/group1: warning: file isn't read, because its name doesn't end in .conf [conf-d-suffix]
+      hint: mv $WORLD/work/conf.d/group1 $WORLD/work/conf.d/group1.conf
+
+    good: 3 scripts, 1 warning
+    ");
+    std::fs::rename(world.path("conf.d/group1"), world.path("conf.d/group1.conf")).unwrap();
+    let said = world.run("config check -c config");
+    let (_, scripts) = said.stdout.split_once("\n\n").unwrap();
+    assert_snapshot!(scripts, @r"
+    script1
+      compile   -D RELAYHOST=group1
+      run       -D -o /var/log/group1.log
+      from      $WORLD/work/conf.d/group1.conf:1:1
+    script2
+      compile   -D RELAYGUEST=group1
+      run       -L
+      requires  script1
+      from      $WORLD/work/conf.d/group1.conf:2:1, $WORLD/work/conf.d/group1.conf:3:1
+    script3
+      compile   -D RELAYGUEST=group1
+      run       -L
+      requires  script1
+      from      $WORLD/work/conf.d/group1.conf:4:1, $WORLD/work/conf.d/group1.conf:5:1
+
+    order: script1 script2 script3
+
+    good: 3 scripts, 0 problems
+    ");
+}
+
+#[test]
+fn config_check_tells_every_problem_at_once_and_what_can_start_all_the_same() {
+    let world = TestWorld::new();
+    world.config("config", "PASSALL=true\nDEFAULT_START='good nobody'\n");
+    for script in ["a", "b", "good", "lost", "wrong", "9x"] {
+        world.write(&format!("scripts/{script}.stp"), "probe begin {}\n");
+    }
+    world.write("conf.d/10.conf", "a_REQ=b\nb_REQ=a\nlost_REQ='wrong good'\n");
+    world.write("conf.d/20.conf", "wrong_OPT=-Z\nwrong_REQ=ghost\n");
+    world.write("conf.d/30.conf", "x_OPT=$(date)\n");
+    let said = world.run("config check -c config");
+    assert_eq!(said.exit, Some(1));
+    assert!(said.stdout.contains("default, because config:3:1 is wrong"), "{said}");
+    let (_, scripts) = said.stdout.split_once("\n\n").unwrap();
+    assert_snapshot!(scripts, @r#"
+    a
+      run       -L
+      requires  b
+      from      $WORLD/work/conf.d/10.conf:1:1
+    b
+      run       -L
+      requires  a
+      from      $WORLD/work/conf.d/10.conf:2:1
+    good
+      run       -L
+    lost
+      run       -L
+      requires  good wrong
+      from      $WORLD/work/conf.d/10.conf:3:1
+    wrong
+      its settings are wrong, see below
+      requires  ghost
+      from      $WORLD/work/conf.d/20.conf:1:1, $WORLD/work/conf.d/20.conf:2:1
+
+    order: good
+    can't start: a b lost wrong
+
+    config:3:1: error: PASSALL is "true", which is neither yes nor no [parameter-not-boolean]
+      hint: write one of y Y yes Yes YES 1 or one of n N no No NO 0
+    config:4:1: warning: DEFAULT_START names nobody, and there is no such script [parameter-default-start-unknown]
+      hint: add nobody.stp, or remove the word
+    $WORLD/work/conf.d/10.conf:1:1: error: requirements form a cycle: a -> b -> a [requirement-cycle]
+      hint: remove b from a_REQ
+    $WORLD/work/conf.d/20.conf:1:1: error: stap has no option -Z [option-unknown]
+      hint: see stap(1) for the options
+    $WORLD/work/conf.d/20.conf:2:1: error: wrong requires ghost, and there is no such script [requirement-missing]
+      hint: add ghost.stp, or remove ghost from wrong_REQ
+    $WORLD/work/conf.d/30.conf:1:7: error: command substitution $( isn't run: configuration files are read, never executed [config-command-substitution]
+      hint: write the text that it gives; or have the farm ask bash: --eval-config
+    $WORLD/work/scripts/9x.stp: warning: file is no script: script name "9x" starts with the digit '9', a letter or _ must come first [script-file-name]
+      hint: rename it to letters, digits and _, no digit first
+
+    not good: 5 scripts, 5 errors, 2 warnings
+    "#);
+}
+
+/// The world's PATH has no bubblewrap: without a sandbox nothing is evaluated, and nothing else is done instead.
+#[test]
+fn eval_config_without_a_sandbox_says_so() {
+    let world = TestWorld::new();
+    world.config("config", "PASSALL=$(echo no)\n");
+    assert_eq!(world.run("key generate").exit, Some(0));
+    assert_snapshot!(world.talk("
+        config check -c config --eval-config
+        build -r 6.12.1-test -c config --eval-config
+    "), @r"
+    $ stap-bundle config check -c config --eval-config
+    2> error: --eval-config: the sandbox needs bwrap: the Debian package bubblewrap would bring it
+    2>   because: program bwrap not found in PATH $WORLD/bin
+    2> hint: install it; the configuration is never evaluated without a sandbox
+    [exit 1]
+    $ stap-bundle build -r 6.12.1-test -c config --eval-config
+    2> error: --eval-config: the sandbox needs bwrap: the Debian package bubblewrap would bring it
+    2>   because: program bwrap not found in PATH $WORLD/bin
+    2> hint: install it; the configuration is never evaluated without a sandbox
+    [exit 21]
+    ");
 }
 
 #[test]

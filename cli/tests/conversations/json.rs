@@ -34,9 +34,12 @@ fn the_farm_side() {
     world.config("config", "");
     world.write("scripts/counter.stp", "probe begin {}\n");
     let config = world.json("config check -c config");
-    assert_eq!(fields(&config), "order parameters problems schema scripts skipped_files");
+    assert_eq!(
+        fields(&config),
+        "cannot_start evaluated order parameters problems schema scripts skipped_files"
+    );
     assert_eq!(fields(&config["parameters"][0]), "from name value");
-    let script = "arguments compile options_from requires requires_from run script";
+    let script = "arguments compile options_from requires requires_from run script usable";
     assert_eq!(fields(&config["scripts"][0]), script);
 
     let exported = world.json("export fleet.stapb --tar-gz -o packages --key farm.pub");

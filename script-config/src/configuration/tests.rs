@@ -140,6 +140,16 @@ fn settings_and_scripts_are_held_against_each_other() {
 }
 
 #[test]
+fn wrong_options_do_not_hide_a_missing_requirement_or_a_cycle() {
+    let text = "a_OPT=-Z\na_REQ=ghost\nb_OPT=-Z\nb_REQ=c\nc_REQ=b\nDEFAULT_START='a scrip'\n";
+    let (configuration, _) = load(&[("config", text)]);
+    let problems = configuration.check_scripts(&names("a b c script"));
+    let expected = ["parameter-default-start-unknown", "requirement-missing", "requirement-cycle"];
+    assert_eq!(ids(&problems), expected);
+    assert_eq!(problems[0].next_step(), "did you mean script?");
+}
+
+#[test]
 fn a_file_that_is_not_text_is_refused_with_its_place() {
     let error = SourceText::from_bytes("f", b"A=1\n# caf\xe9\n").unwrap_err();
     assert_eq!(error.id(), "config-not-utf8");

@@ -47,8 +47,8 @@ pub(super) fn read(
     let (known, passed_over) = script_directory::read(directory)?;
     let path_of = |name: &ScriptName| directory.join(format!("{name}.stp"));
     let files: BTreeMap<ScriptName, PathBuf> = if words.is_empty() {
-        for reason in passed_over {
-            ui.warning(reason);
+        for problem in &passed_over {
+            ui.warning(in_words(problem));
         }
         known.iter().map(|name| (name.clone(), path_of(name))).collect()
     } else {
