@@ -15,6 +15,9 @@ pub(crate) const DEFAULT_CONFIG: &str = "/etc/systemtap/config";
 /// Most bytes of a configuration file that are read; real ones have a few kilobytes.
 const MAX_CONFIG: u64 = 1 << 20;
 
+/// What files mean, and what is wrong with them.
+pub(crate) type Understood = (Configuration, Vec<ConfigProblem>);
+
 /// The effective configuration, what is wrong with it, and when its newest file changed.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -37,7 +40,7 @@ pub(crate) fn load(given: Option<&Path>) -> Result<Loaded, Failure> {
 /// global file alone.
 pub(crate) fn load_with(
     given: Option<&Path>,
-    understand: &mut dyn FnMut(&[SourceText]) -> Result<(Configuration, Vec<ConfigProblem>), Failure>,
+    understand: &mut dyn FnMut(&[SourceText]) -> Result<Understood, Failure>,
 ) -> Result<Loaded, Failure> {
     let path = given.unwrap_or(Path::new(DEFAULT_CONFIG));
     let mut reader = Reader::default();

@@ -88,9 +88,9 @@ impl Ui {
                 let failure = Failure::of(Exit::Storage, &error);
                 let text = format!("messages aren't kept in {} (LOG_FILE): {}", path.display(), failure.what);
                 if configuration.origin("LOG_FILE").is_some() {
-                    self.warning(text)
+                    self.warning(text);
                 } else {
-                    self.progress(text)
+                    self.progress(text);
                 }
             }
         }

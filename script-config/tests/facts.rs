@@ -1,6 +1,8 @@
 //! Every numbered fact about the original's configuration, options, dependencies and lists of scripts has a test named
 //! after it, and a line in `docs/compatibility.md` that says what we do.
 
+#![expect(clippy::unwrap_used, reason = "a test program fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
