@@ -399,6 +399,22 @@ mod tests {
     }
 
     #[test]
+    fn a_signed_name_that_no_script_can_have_is_refused() {
+        let text =
+            serde_json::to_string(&ScriptRecord { requires: vec!["b".parse().unwrap()], ..script("a") })
+                .unwrap();
+        assert!(serde_json::from_str::<ScriptRecord>(&text).is_ok());
+        for name in ["", "9x", "bad-name", "../a", &"x".repeat(56)] {
+            for field in ["\"a\"", "\"b\""] {
+                let spoilt = text.replacen(field, &format!("\"{name}\""), 1);
+                assert_ne!(spoilt, text);
+                let error = serde_json::from_str::<ScriptRecord>(&spoilt).unwrap_err().to_string();
+                assert!(error.starts_with("script name "), "{name}: {error}");
+            }
+        }
+    }
+
+    #[test]
     fn a_signed_run_list_could_load_any_module_as_root() {
         let with =
             |run: &[&str]| refusal(|script| script.run = run.iter().map(|&word| word.into()).collect());

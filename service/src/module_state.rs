@@ -130,4 +130,16 @@ mod tests {
             ModuleState::all_running(&host).unwrap().into_iter().map(String::from).collect();
         assert_eq!(running, ["old", "runs"]);
     }
+
+    #[test]
+    fn init_cfg_05_an_entry_that_no_script_can_be_called_is_passed_over() {
+        let long = "x".repeat(56);
+        let names = ["good", "9x", "bad-name", &long];
+        let modules = names.map(|name| format!("{name} 1000 0 - Live 0x0\n")).concat();
+        let paths: Vec<String> = names.iter().map(|name| format!("proc/systemtap/{name}/srvstat")).collect();
+        let files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), "running\n")).collect();
+        let (_dir, host) = world(&modules, &files);
+        let running = ModuleState::all_running(&host).unwrap();
+        assert_eq!(running.iter().map(ScriptName::as_str).collect::<Vec<_>>(), ["good"]);
+    }
 }

@@ -277,6 +277,23 @@ mod tests {
     }
 
     #[test]
+    fn init_cfg_05_a_record_that_no_script_can_have_is_passed_over() {
+        let (_dir, host) = host();
+        record("a").write(&host).unwrap();
+        let run = host.run_dir.join("run");
+        let text = fs::read_to_string(run.join("a.json")).unwrap();
+        for name in ["9x", "bad-name", &"x".repeat(56)] {
+            fs::write(run.join(format!("{name}.json")), text.replace("\"a\"", &format!("\"{name}\"")))
+                .unwrap();
+        }
+        fs::write(run.join("b.json"), text.replace("\"a\"", "\"../b\"")).unwrap();
+        let records = Records::read(&host).unwrap();
+        assert_eq!(records.all, [record("a")]);
+        assert_eq!(records.warnings.len(), 1, "{:?}", records.warnings);
+        assert!(records.warnings[0].contains("b.json"), "{:?}", records.warnings);
+    }
+
+    #[test]
     fn a_file_in_place_of_the_directory_is_a_warning() {
         let (_dir, host) = host();
         fs::create_dir_all(&host.run_dir).unwrap();

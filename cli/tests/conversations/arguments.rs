@@ -263,6 +263,24 @@ fn broken_arguments_are_usage_errors() {
 }
 
 #[test]
+fn init_cfg_05_names_on_the_command_line_are_checked() {
+    let world = TestWorld::new();
+    let long = "x".repeat(56);
+    for command in ["start", "stop", "status"] {
+        for (name, reason) in [
+            ("bad-name", "script name \"bad-name\" contains '-', only letters, digits and _ are allowed"),
+            ("9x", "script name \"9x\" starts with the digit '9', a letter or _ must come first"),
+            ("../x", "contains '.'"),
+            (long.as_str(), "has 56 characters, at most 55 fit a kernel module"),
+        ] {
+            let said = world.run(&format!("{command} good {name}"));
+            assert_eq!(said.exit, Some(2), "{said}");
+            assert!(said.stderr.contains(reason), "{said}");
+        }
+    }
+}
+
+#[test]
 fn no_arguments_at_all() {
     let said = TestWorld::new().run("");
     assert_eq!(said.exit, Some(2), "{said}");
