@@ -18,7 +18,7 @@ use crate::manifest::{Frame, FrameOf, Kernel, Manifest, ScriptRecord};
 use crate::names::ScriptName;
 
 /// Minor version of the format that this reader knows.
-const READER_MINOR: u32 = 0;
+const READER_MINOR: u64 = 0;
 
 /// What an extra may not be called: the fixed members, and the directory of the frames.
 const RESERVED_NAMES: [&str; 5] = [HEADER_NAME, SIGNATURES_NAME, ROOTS_NAME, MANIFEST_NAME, "kernels"];
@@ -35,14 +35,15 @@ macro_rules! must {
 /// that of the others may, under a new minor version or a critical entry.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Preface {
-    format: u32,
-    minimum_reader: u32,
+    /// Wider than this version's own fields, so that whatever a later one writes is told from nonsense.
+    format: u64,
+    minimum_reader: u64,
     critical: Vec<String>,
 }
 
 impl Preface {
     pub(crate) fn check(&self) -> Result<(), BundleError> {
-        if self.format != FORMAT {
+        if self.format != u64::from(FORMAT) {
             return Err(BundleError::Critical { what: format!("format {}", self.format) });
         }
         if self.minimum_reader > READER_MINOR {
@@ -58,7 +59,8 @@ impl Preface {
 /// Checks all of it.
 pub(crate) fn check(manifest: &Manifest) -> Result<(), BundleError> {
     let Manifest { format, minimum_reader, critical, .. } = manifest;
-    Preface { format: *format, minimum_reader: *minimum_reader, critical: critical.clone() }.check()?;
+    let (format, minimum_reader) = (u64::from(*format), u64::from(*minimum_reader));
+    Preface { format, minimum_reader, critical: critical.clone() }.check()?;
     check_roots(manifest)?;
     check_extras(manifest)?;
     must!(!manifest.toolchains.is_empty(), "no toolchain");

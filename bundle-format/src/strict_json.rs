@@ -34,17 +34,17 @@ pub enum JsonError {
 /// What `T` doesn't know is never built, so it costs no memory.
 pub(crate) fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, JsonError> {
     check(bytes)?;
-    let document: T = serde_json::from_slice(bytes).map_err(JsonError::Invalid)?;
+    let document: T = serde_json::from_slice(bytes).map_err(invalid)?;
     // serde also takes a list of values for an object.
-    let written = serde_json::to_value(&document).map_err(JsonError::Invalid)?;
+    let written = serde_json::to_value(&document).map_err(invalid)?;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let agrees = Written(&written).deserialize(&mut reader).map_err(JsonError::Invalid)?;
+    let agrees = Written(&written).deserialize(&mut reader).map_err(invalid)?;
     if agrees { Ok(document) } else { Err(JsonError::Spelling) }
 }
 
 /// Writes `document` compactly; the bytes are what gets signed. No reader would refuse them.
 pub(crate) fn write<T: Serialize>(document: &T) -> Result<Vec<u8>, JsonError> {
-    let bytes = serde_json::to_vec(document).map_err(JsonError::Invalid)?;
+    let bytes = serde_json::to_vec(document).map_err(invalid)?;
     check(&bytes)?;
     Ok(bytes)
 }
@@ -56,8 +56,22 @@ fn check(bytes: &[u8]) -> Result<(), JsonError> {
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let left = Cell::new(MAX_JSON_VALUES);
-    Strict { depth: 1, left: &left }.deserialize(&mut reader).map_err(JsonError::Invalid)?;
-    reader.end().map_err(JsonError::Invalid)
+    Strict { depth: 1, left: &left }.deserialize(&mut reader).map_err(invalid)?;
+    reader.end().map_err(invalid)
+}
+
+/// Most characters of a parser's message; it quotes the document, which may be long.
+const MAX_MESSAGE: usize = 300;
+
+/// The parser's error, in words that may reach a terminal: it quotes the document as it is.
+fn invalid(error: serde_json::Error) -> JsonError {
+    let said = error.to_string();
+    if said.len() <= MAX_MESSAGE && !said.chars().any(char::is_control) {
+        return JsonError::Invalid(error);
+    }
+    let shown: String = said.chars().take(MAX_MESSAGE).flat_map(char::escape_debug).collect();
+    let (line, column) = (error.line(), error.column());
+    JsonError::Invalid(serde_json::Error::custom(format_args!("{shown} … at line {line} column {column}")))
 }
 
 /// Passes over a value; keeps nothing of it but the keys of the objects that are open.
@@ -311,6 +325,27 @@ mod tests {
         assert!(!read(r#"{"list":[["x"]]}"#));
         assert!(!read(r#"{"list":[{"a":"x"},["x"]]}"#));
         assert!(!read(r#"{"list":[{"a":"x","b":{"c":1,"c":2}}]}"#));
+    }
+
+    #[test]
+    fn a_parsers_message_could_act_on_the_terminal_and_fill_it() {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Known {
+            kind: crate::container::BundleKind,
+            digest: crate::Digest,
+        }
+        let said = |text: &str| match parse::<Known>(text.as_bytes()) {
+            Err(JsonError::Invalid(error)) => error.to_string(),
+            other => panic!("{:?}", other.map(|_| ())),
+        };
+        let found = said(r#"{"kind":"\u001b[2J"}"#);
+        assert!(found.contains(r"`\u{1b}[2J`") && found.ends_with("at line 1 column 19"), "{found:?}");
+        let found = said(r#"{"kind":"full","digest":"\u001b[2J"}"#);
+        assert!(found.contains("is not a SHA-256 digest") && !found.contains('\u{1b}'), "{found:?}");
+        let long = "x".repeat(1 << 20);
+        for text in [format!(r#"{{"kind":"{long}"}}"#), format!(r#"{{"{long}":1,"{long}":2}}"#)] {
+            assert!(said(&text).len() < 2 * MAX_MESSAGE);
+        }
     }
 
     #[test]

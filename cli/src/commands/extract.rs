@@ -1,6 +1,6 @@
 //! `extract`: a bundle's modules as plain files, for looking or for tools of one's own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,23 +35,26 @@ impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
+        let names =
+            directory_names(bundle.manifest()).map_err(|failure| failure.about(self.file.display()))?;
         let storage = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.dir.display());
         if self.dir.exists() && !self.dir.is_dir() {
             let what = format!("{} is there and is no directory", self.dir.display());
             return Err(Failure::new(Exit::Conflict, what).hint("give another directory"));
         }
-        fs::create_dir_all(&self.dir).map_err(storage)?;
+        let made = MadeDirectories::make(&self.dir).map_err(storage)?;
         let staging = tempfile::Builder::new().prefix(".extract-").tempdir_in(&self.dir).map_err(storage)?;
         let mut written = Vec::new();
         let manifest = bundle.manifest().clone();
         bundle
             .read_content(&wanted, Extent::Wanted, &mut |kernel, set| {
-                let directory = directory_name(&manifest, kernel);
+                let directory = names.get(&kernel.id).cloned().unwrap_or_else(|| kernel.id.to_string());
                 written.push((directory.clone(), set.modules().count()));
                 write_set(&staging.path().join(directory), &manifest, kernel, set).map_err(Into::into)
             })
             .map_err(|error| Failure::from(error).about(self.file.display()))?;
         self.publish(staging.path())?;
+        made.keep();
         if ui.json {
             let kernels: Vec<_> = written
                 .iter()
@@ -114,10 +117,52 @@ pub(crate) fn opts_text(kernel: &Kernel, script: &ScriptRecord) -> String {
     )
 }
 
-/// The release, with the kernel's id behind it if the bundle has two of that release.
-fn directory_name(manifest: &Manifest, kernel: &Kernel) -> String {
-    let same = manifest.kernels.iter().filter(|other| other.release == kernel.release).count();
-    if same > 1 { format!("{}-{}", kernel.release, kernel.id.short()) } else { kernel.release.to_string() }
+/// For each kernel its release, with the kernel's id behind it if the bundle has two of that release. No two are
+/// the same where case is ignored: the modules of one kernel must not take the place of another's.
+fn directory_names(manifest: &Manifest) -> Result<BTreeMap<KernelId, String>, Failure> {
+    let mut releases: BTreeMap<&str, usize> = BTreeMap::new();
+    for kernel in &manifest.kernels {
+        *releases.entry(kernel.release.as_str()).or_default() += 1;
+    }
+    let mut taken = BTreeMap::new();
+    let mut names = BTreeMap::new();
+    for kernel in manifest.kernels_by_release() {
+        let release = &kernel.release;
+        let alone = releases.get(release.as_str()) == Some(&1);
+        let name = if alone { release.to_string() } else { format!("{release}-{}", kernel.id.short()) };
+        if let Some(other) = taken.insert(name.to_ascii_lowercase(), kernel.id) {
+            let what = format!("its kernels {other} and {} would have the same directory {name}", kernel.id);
+            return Err(Failure::new(Exit::Malformed, what));
+        }
+        names.insert(kernel.id, name);
+    }
+    Ok(names)
+}
+
+/// Directories that were made for the result, and go again unless there is one.
+struct MadeDirectories(Vec<PathBuf>);
+
+impl MadeDirectories {
+    /// Makes `directory` and those above it where they aren't there.
+    fn make(directory: &Path) -> io::Result<Self> {
+        let missing = |path: &&Path| !path.as_os_str().is_empty() && path.symlink_metadata().is_err();
+        let made = Self(directory.ancestors().take_while(missing).map(Path::to_owned).collect());
+        fs::create_dir_all(directory)?;
+        Ok(made)
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for MadeDirectories {
+    fn drop(&mut self) {
+        // Best effort, the innermost first; what somebody else has filled meanwhile stays.
+        for path in &self.0 {
+            let _ = fs::remove_dir(path);
+        }
+    }
 }
 
 fn write_set(
