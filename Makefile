@@ -17,12 +17,14 @@ LAB := tests/lab/lab.sh
 export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
 export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
 
-.PHONY: help packages farm host programs lab demo test check quick lab-tests bench-config man deny clean
+.PHONY: help packages farm host programs lab demo test test-long fuzz check quick tar-readers large-members lab-tests bench-config man deny clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make farm   the full program, target/release/stap-bundle'
 	@echo 'make host   the static host program without the build side'
+	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target'
+	@echo 'make fuzz   fuzz targets, FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)'
 	@echo 'make quick  unit tests and command-line conversations; no root, no lab'
 	@echo 'make man    manual pages, target/man'
 	@echo 'make bench-config  how long `config check` takes on a large configuration'
@@ -62,6 +64,26 @@ check: packages
 
 quick: packages
 	$(CARGO) test --workspace
+
+# Thousands of generated bundles against GNU tar, bsdtar and Python; each of them must be there.
+tar-readers: packages
+	STAP_BUNDLE_TAR_BUNDLES=3000 $(CARGO) test -p bundle-format --test tar_differential
+
+large-members: packages
+	$(CARGO) test --release -p bundle-format --test large_members -- --include-ignored
+
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
+
+# What is found new goes to fuzz/found, so that the corpus stays as its program makes it.
+fuzz: packages
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p "fuzz/found/$$target"; \
+		$(CARGO) +nightly fuzz run "$$target" "fuzz/found/$$target" "fuzz/corpus/$$target" -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
+	done
+
+test-long: large-members fuzz
 
 lab-tests: farm host lab
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-tests --test lab --test eval_config

@@ -162,3 +162,64 @@ fn the_recipe_refuses_a_strangers_bundle() {
     let scratch = Scratch::new("stranger");
     scratch.refused(&bundle(&STRANGER), "a bundle signed by a stranger");
 }
+
+#[test]
+fn the_recipe_refuses_what_a_farm_gone_mad_signs() {
+    use fixtures::forge::{Archive, Forge, Member, crafted_frame, set_of};
+    let scratch = Scratch::new("hostile");
+    assert_eq!(fixtures::forge::farm().to_bytes(), FARM, "the recipe has the key of these bundles");
+    let good = Forge::good();
+    let with_plain = |spoil: &dyn Fn(Archive) -> Archive| {
+        let mut forge = good.clone();
+        let first = forge.manifest.frames()[0].kernel.clone();
+        forge.set_plain(0, &spoil(set_of(&first)).bytes());
+        let second = forge.plains[1].clone();
+        forge.set_plain(1, &second);
+        forge.sealed().bytes()
+    };
+    let link = |flag: u8, target: &'static str| {
+        with_plain(&move |set| {
+            set.spoil("latency.ko", |_| Member::new("latency.ko", []).of_type(flag, target))
+        })
+    };
+    let typed = |flag: u8, target: &'static str| {
+        with_plain(&move |set| set.spoil("latency.ko", |member| member.of_type(flag, target)))
+    };
+    let named = |name: &'static str| {
+        with_plain(&move |set| set.insert_before("latency.ko", Member::new(name, b"x".to_vec())))
+    };
+    let mut bomb = good.clone();
+    bomb.record(1).reference = None;
+    bomb.record(1).plain_size = 1 << 20;
+    bomb.set_frame(1, crafted_frame(20, 1 << 20, 64));
+    let mut swapped = good.clone();
+    let one = swapped.plains[0].clone();
+    swapped.record(1).plain_sha256 = bundle_format::Digest::of(&one);
+    let text = |from: &str, to: &str| good.with_text(from, to).bytes();
+    for (bundle, what) in [
+        (named("../../evil.ko"), "a name that climbs"),
+        (named("/tmp/evil.ko"), "an absolute name"),
+        (named(".bashrc"), "another file than a module"),
+        (named("x\nSET.json"), "a name with a line break"),
+        (typed(b'5', ""), "a directory for a module"),
+        (bomb.sealed().bytes(), "a frame of other content than signed"),
+        (swapped.sealed().bytes(), "another plain tar than signed"),
+        (text("\"release\":\"6.12.1-test\"", "\"release\":\"../x\""), "a release that climbs"),
+        (
+            text("\"release\":\"6.12.1-test\"", "\"release\":\"6.12.1-test\\n0 - x\""),
+            "a release with a line break",
+        ),
+        (text("\"critical\":[]", "\"critical\":[\"moon\"]"), "what a newer reader must know"),
+        (text("{\"format\":1", "{\"format\":2"), "a newer format"),
+        (good.sealed().bytes()[..6000].to_vec(), "a bundle cut short"),
+        (link(b'2', "/etc/passwd"), "a symbolic link"),
+        (link(b'1', "counter.ko"), "a hard link"),
+        (link(b'6', ""), "a pipe"),
+        (
+            with_plain(&|set| set.spoil("latency.ko", |member| member.with(100, b"0006777\0"))),
+            "a mode that is not 0644",
+        ),
+    ] {
+        scratch.refused(&bundle, what);
+    }
+}

@@ -1,0 +1,77 @@
+//! Bundles that a farm gone mad, or a thief, would make: one test for each, named after its row of the attack table in
+//! `docs/design/threat-coverage.md`. Each is signed properly unless the signature is the attack. Asserted are the exit
+//! code, a part of the message that will stay, that nothing at all was written, and that memory was bounded.
+
+#![expect(clippy::unwrap_used, reason = "what the tests share may panic as they may")]
+
+mod containers;
+mod documents;
+mod frames;
+mod signatures;
+mod versions;
+mod world;
+
+/// Tests that assert one refusal each: `NAME: BUNDLE => EXIT, "message";`.
+macro_rules! refused {
+    ($($name:ident: $bundle:expr => $exit:literal, $message:expr;)+) => {
+        $(
+            #[test]
+            fn $name() {
+                crate::world::refused(&$bundle, $exit, $message);
+            }
+        )+
+    };
+}
+use refused;
+
+/// The page says which tests prove each row: they are there.
+#[test]
+fn the_rows_of_the_page_have_their_tests() {
+    const PAGE: &str = include_str!("../../../docs/design/threat-coverage.md");
+    const SOURCES: [&str; 9] = [
+        include_str!("containers.rs"),
+        include_str!("documents.rs"),
+        include_str!("frames.rs"),
+        include_str!("signatures.rs"),
+        include_str!("versions.rs"),
+        include_str!("../../../bundle-format/tests/every_byte.rs"),
+        include_str!("../../../bundle-format/tests/fuzz_bodies.rs"),
+        include_str!("../../../bundle-format/tests/tar_differential.rs"),
+        include_str!("../../../bundle-format/src/strict_json.rs"),
+    ];
+    let rows: Vec<&str> =
+        PAGE.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| row")).collect();
+    let ids: Vec<&str> = rows.iter().filter_map(|row| row.split(" | ").next()?.strip_prefix("| ")).collect();
+    let section = |letter: char, last: usize| (1..=last).map(move |number| format!("{letter}{number}"));
+    let all = section('A', 15).chain(section('B', 12)).chain(section('C', 8)).chain(section('D', 7));
+    assert!(all.eq(ids.iter().copied().map(str::to_owned)), "the rows are {ids:?}");
+    for row in rows {
+        let tests = row.split(" | ").nth(2).unwrap();
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        for name in &named {
+            let found = SOURCES.iter().any(|source| {
+                source.lines().any(|line| {
+                    let line = line.trim_start();
+                    line.strip_prefix("fn ").unwrap_or(line).starts_with(name)
+                })
+            });
+            assert!(found, "no test begins with {name}");
+        }
+        assert!(!named.is_empty() || tests.contains("not built yet") || tests.contains("no date"), "{row}");
+    }
+}
+
+/// A good bundle is taken by the same commands, or all the refusals would prove nothing.
+#[test]
+fn the_bundle_that_all_others_were_made_from_is_good() {
+    let world = world::World::new();
+    world.write("good.stapb", &fixtures::forge::Forge::good().sealed().bytes());
+    for line in [
+        "verify good.stapb --deep --key farm.pub",
+        "extract good.stapb out --key farm.pub",
+        "--root host install good.stapb",
+    ] {
+        let said = world.run(line);
+        assert_eq!(said.exit, Some(0), "{line}: {}", said.text);
+    }
+}

@@ -1,0 +1,168 @@
+//! Good bundles at the wrong time: older, twice, too late, for somebody else. Bundle `fleet` with serial 5 is installed.
+
+use fixtures::forge::{Forge, kernel};
+
+use crate::world::{World, not_installed, refused};
+
+fn fleet(serial: u64, change: impl FnOnce(&mut Forge)) -> Vec<u8> {
+    let mut forge = Forge::numbered("fleet", serial);
+    change(&mut forge);
+    forge.sealed().bytes()
+}
+
+#[test]
+fn c01_older_serial() {
+    not_installed(&fleet(4, |_| ()), 13, "older than serial 5");
+}
+
+#[test]
+fn c01_older_serial_with_a_newer_version_and_time() {
+    let bundle = fleet(4, |forge| {
+        forge.manifest.version = "99.0".parse().unwrap();
+        forge.manifest.created = 1_900_000_000;
+    });
+    not_installed(&bundle, 13, "older than serial 5");
+}
+
+#[test]
+fn c01_one_serial_with_two_contents() {
+    let bundle = fleet(5, |forge| forge.manifest.scripts[0].options = "-D FOO=2".to_owned());
+    not_installed(&bundle, 13, "has other content");
+}
+
+#[test]
+fn c02_a_refused_bundle_raises_no_floor() {
+    let world = World::new();
+    let sealed = Forge::numbered("fleet", 1_000_000).sealed();
+    let mut damaged = sealed.bytes();
+    damaged[sealed.content_at("kernels/0001-6.13.0-test.tar.zst") + 9] ^= 1;
+    world.write("damaged.stapb", &damaged);
+    world.refuses("--root host install damaged.stapb", 11, "is damaged");
+    world.write("next.stapb", &fleet(6, |_| ()));
+    let said = world.run("--root host install next.stapb");
+    assert_eq!(said.exit, Some(0), "{}", said.text);
+}
+
+#[test]
+fn c04_best_before_has_passed() {
+    // By the newest bundle that was installed: below --root there is no clock.
+    not_installed(
+        &fleet(9, |forge| forge.manifest.best_before = Some(1_600_000_000)),
+        13,
+        "was to be used before",
+    );
+}
+
+#[test]
+fn c05_best_before_of_1970() {
+    not_installed(
+        &fleet(9, |forge| forge.manifest.best_before = Some(0)),
+        13,
+        "was to be used before 1970-01-01",
+    );
+}
+
+#[test]
+fn c05_times_at_the_end_of_time_are_shown() {
+    let world = World::new();
+    let end = (1 << 63) - 1;
+    let bundle = fleet(9, |forge| {
+        forge.manifest.created = end;
+        forge.manifest.best_before = Some(end);
+    });
+    world.write("late.stapb", &bundle);
+    for line in ["verify late.stapb --key farm.pub", "inspect late.stapb --key farm.pub"] {
+        let said = world.run(line);
+        assert_eq!(said.exit, Some(0), "{}", said.text);
+        assert!(said.text.contains("9223372036854775807 s since 1970"), "{}", said.text);
+    }
+}
+
+#[test]
+fn c06_script_that_another_bundle_has() {
+    let bundle = Forge::numbered("other", 1).sealed().bytes();
+    not_installed(&bundle, 16, "is in the installed bundle fleet already");
+}
+
+#[test]
+fn c06_bundle_for_other_kernels() {
+    let bundle = Forge::of("fleet", 9, &["5.10.0-test"]).sealed().bytes();
+    not_installed(&bundle, 12, "bundle fleet is for 5.10.0-test");
+}
+
+#[test]
+fn c06_kernel_of_another_machine() {
+    let mut forge = Forge::of("fleet", 9, &["6.12.1-test"]);
+    let kernel = forge.kernel("6.12.1-test");
+    kernel.machine = "pdp11".parse().unwrap();
+    kernel.id = kernel.computed_id();
+    let id = kernel.id;
+    let plain = String::from_utf8_lossy(&forge.plains[0]).into_owned();
+    let old = plain.split_once("{\"kernel\":\"").unwrap().1[..64].to_owned();
+    let mut plain = forge.plains[0].clone();
+    let at = plain.windows(64).position(|window| window == old.as_bytes()).unwrap();
+    plain.splice(at..at + 64, id.to_string().into_bytes());
+    forge.set_plain(0, &plain);
+    not_installed(&forge.sealed().bytes(), 12, "pdp11");
+}
+
+#[test]
+fn a12_directories_of_two_kernels_that_are_one() {
+    // Two kernels of one release get a part of their id behind it; a third one may be called like that.
+    let mut forge = Forge::of("fleet", 9, &["6.12.1-test"]);
+    let first = forge.kernel("6.12.1-test").clone();
+    let twin = {
+        let mut twin = kernel("6.12.1-test");
+        twin.uname_v = Some("#2 SMP".to_owned());
+        twin.id = twin.computed_id();
+        twin
+    };
+    let named = kernel(&format!("6.12.1-test-{}", first.id.short()));
+    let three = [first, twin, named];
+    let plains: Vec<Vec<u8>> = three.iter().map(|kernel| fixtures::forge::set_of(kernel).bytes()).collect();
+    forge.manifest.kernels = three.to_vec();
+    forge.frames = vec![Vec::new(); 3];
+    forge.plains = vec![Vec::new(); 3];
+    for (index, kernel) in forge.manifest.kernels.iter_mut().enumerate() {
+        kernel.frames[0].index = index;
+        kernel.frames[0].reference = None;
+    }
+    for (index, plain) in plains.iter().enumerate() {
+        forge.set_plain(index, plain);
+    }
+    forge.manifest.kernels.sort_by_key(|kernel| kernel.id);
+    let world = World::new();
+    world.write("twins.stapb", &forge.sealed().bytes());
+    assert_eq!(world.run("verify twins.stapb --deep --key farm.pub").exit, Some(0));
+    world.refuses("extract twins.stapb out --key farm.pub", 11, "would have the same directory");
+}
+
+#[test]
+fn b01_no_key_no_bundle() {
+    let world = World::new();
+    world.write("good.stapb", &Forge::good().sealed().bytes());
+    std::fs::create_dir(world.path("empty")).unwrap();
+    world.refuses("verify good.stapb --root empty", 10, "no key");
+    world.refuses("verify good.stapb --key stranger.pub", 10, "none of them trusted here");
+    world.refuses("extract good.stapb out --key stranger.pub", 10, "none of them trusted here");
+}
+
+#[test]
+fn a12_an_unsigned_manifest_could_act_on_the_terminal() {
+    let world = World::new();
+    let evil = Forge::good().text().replacen("\"kind\":\"full\"", "\"kind\":\"\\u001b[2J\"", 1);
+    let archive =
+        Forge::good().container(evil.as_bytes(), fixtures::forge::signatures(1, &[([9; 32], [9; 64])]));
+    world.write("evil.stapb", &archive.bytes());
+    world.refuses("inspect evil.stapb --unverified", 11, "manifest.json can't be read");
+}
+
+#[test]
+fn d04_delta_that_this_version_cannot_judge() {
+    let mut forge = Forge::good();
+    forge.manifest.kind = bundle_format::BundleKind::Delta;
+    let archive = forge.sealed().spoil("stap-bundle", |_| {
+        fixtures::forge::Member::new("stap-bundle", fixtures::forge::first_member(1))
+    });
+    refused(&archive.bytes(), 30, "needs `delta`");
+}
