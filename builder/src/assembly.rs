@@ -145,7 +145,7 @@ fn module_draft(module: &ModuleArtifact) -> ModuleDraft {
 }
 
 /// `YYYY.MMDD.HHMM`, in UTC.
-fn version_of(created: u64) -> Result<BundleVersion, AssemblyError> {
+pub(crate) fn version_of(created: u64) -> Result<BundleVersion, AssemblyError> {
     let no_date = || AssemblyError::NoDate { created };
     let seconds = i64::try_from(created).map_err(|_| no_date())?;
     let time = jiff::Timestamp::from_second(seconds).map_err(|_| no_date())?;

@@ -73,6 +73,19 @@ impl ModuleInfo {
         release: &KernelRelease,
         machine: &Machine,
     ) -> Result<Self, ModuleError> {
+        let info = Self::read_of_any_machine(bytes, name, release)?;
+        if info.machine == *machine {
+            return Ok(info);
+        }
+        Err(ModuleError::OtherMachine { found: info.machine.to_string(), wanted: machine.clone() })
+    }
+
+    /// As [`ModuleInfo::read`], for any machine that this program has a name for.
+    pub(crate) fn read_of_any_machine(
+        bytes: &[u8],
+        name: &ScriptName,
+        release: &KernelRelease,
+    ) -> Result<Self, ModuleError> {
         let not_a_module = |reason: String| ModuleError::NotAModule { reason };
         let elf = ElfFile64::<Endianness>::parse(bytes).map_err(|error| not_a_module(error.to_string()))?;
         if elf.kind() != ObjectKind::Relocatable {
@@ -91,14 +104,13 @@ impl ModuleInfo {
             return Err(ModuleError::OtherRelease { found: vermagic, wanted: release.clone() });
         }
         let found = machine_of(&elf);
-        if found != machine.as_str() {
-            return Err(ModuleError::OtherMachine { found, wanted: machine.clone() });
-        }
+        let machine: Machine =
+            found.parse().map_err(|_| not_a_module(format!("no machine is known as {found}")))?;
         let build_id = elf.build_id().map_err(|error| not_a_module(error.to_string()))?;
         Ok(Self {
             name: name.clone(),
             vermagic,
-            machine: machine.clone(),
+            machine,
             srcversion: fields.get("srcversion"),
             build_id: build_id.map(hexadecimal),
             depends: fields.get("depends").map_or_else(Vec::new, |list| {

@@ -1,6 +1,6 @@
 //! From a request to jobs: everything is checked before anything is compiled, and all that is wrong is told at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -11,6 +11,7 @@ use child::Cancel;
 use crate::directories::BuildDirectories;
 use crate::job::{CompileJob, KeyParts};
 use crate::kernel_tree::{KernelTarget, KernelTreeError, build_link, read_facts, trees_of};
+use crate::packages::{Package, owner_of};
 use crate::plan_problem::{PlanError, PlanProblem};
 use crate::recipe::compile_command;
 use crate::sandbox::Sandbox;
@@ -77,6 +78,16 @@ impl Plan {
         plan.digest_inputs(&found, cancel).map_err(|problem| PlanError { problems: vec![problem] })?;
         plan.make_jobs();
         Ok(plan)
+    }
+
+    /// The package that each kernel's build tree came from, by release, as far as the sysroots' databases tell.
+    #[must_use]
+    pub fn header_packages(&self) -> BTreeMap<String, Package> {
+        let owner = |kernel: &Arc<KernelTarget>| {
+            let package = owner_of(self.sysroots.get(kernel.sysroot)?, &kernel.build_tree)?;
+            Some((kernel.release.to_string(), package))
+        };
+        self.kernels.iter().filter_map(owner).collect()
     }
 
     /// The scripts, by name.

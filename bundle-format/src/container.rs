@@ -11,6 +11,8 @@ use crate::names::KernelRelease;
 
 /// Name of the first member.
 pub const HEADER_NAME: &str = "stap-bundle";
+/// Name of a payload's first member.
+pub const PAYLOAD_NAME: &str = "stap-payload";
 /// Name of the second member.
 pub const SIGNATURES_NAME: &str = "signatures";
 /// Name of the third member.
@@ -19,6 +21,7 @@ pub const ROOTS_NAME: &str = "roots";
 pub const MANIFEST_NAME: &str = "manifest.json";
 
 const MAGIC: &[u8; 16] = b"stap-bundle\0\r\n\x1a\n";
+const PAYLOAD_MAGIC: &[u8; 16] = b"stap-payload\r\n\x1a\n";
 const ENTRY: usize = 32 + 64;
 /// Length of the `signatures` member: a count of four bytes and sixteen entries.
 pub const SIGNATURES_LEN: usize = 4 + MAX_SIGNATURES * ENTRY;
@@ -31,6 +34,15 @@ pub enum BundleKind {
     Full,
     /// References may be modules that are already installed on the host.
     Delta,
+}
+
+/// What a file of members is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ContainerKind {
+    /// Signed.
+    Bundle,
+    /// Not signed yet, and no reader's business.
+    Payload,
 }
 
 /// The version of the format this crate writes and the only major one it reads.
@@ -86,12 +98,22 @@ pub fn frame_name(index: usize, release: &KernelRelease) -> String {
 /// The content of the first member.
 #[must_use]
 pub fn header_block(kind: BundleKind) -> [u8; BLOCK] {
+    first_block(MAGIC, kind)
+}
+
+/// The content of a payload's first member.
+#[must_use]
+pub fn payload_block(kind: BundleKind) -> [u8; BLOCK] {
+    first_block(PAYLOAD_MAGIC, kind)
+}
+
+fn first_block(magic: &[u8; 16], kind: BundleKind) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     let kind: u32 = match kind {
         BundleKind::Full => 0,
         BundleKind::Delta => 1,
     };
-    let fields = [MAGIC.as_slice(), &FORMAT.to_be_bytes(), &kind.to_be_bytes()].concat();
+    let fields = [magic.as_slice(), &FORMAT.to_be_bytes(), &kind.to_be_bytes()].concat();
     for (to, from) in block.iter_mut().zip(fields) {
         *to = from;
     }
@@ -100,12 +122,21 @@ pub fn header_block(kind: BundleKind) -> [u8; BLOCK] {
 
 /// Reads the content of the first member.
 pub fn read_header_block(block: &[u8; BLOCK]) -> Result<BundleKind, ContainerError> {
-    let (magic, rest) = block.split_at(MAGIC.len());
-    if magic != MAGIC {
+    read_first_block(block, MAGIC)
+}
+
+/// Reads the content of a payload's first member.
+pub fn read_payload_block(block: &[u8; BLOCK]) -> Result<BundleKind, ContainerError> {
+    read_first_block(block, PAYLOAD_MAGIC)
+}
+
+fn read_first_block(block: &[u8; BLOCK], expected: &[u8; 16]) -> Result<BundleKind, ContainerError> {
+    let (magic, rest) = block.split_at(expected.len());
+    if magic != expected {
         return Err(ContainerError::NotABundle);
     }
     for kind in [BundleKind::Full, BundleKind::Delta] {
-        if *block == header_block(kind) {
+        if *block == first_block(expected, kind) {
             return Ok(kind);
         }
     }

@@ -14,6 +14,9 @@ pub enum ContainerError {
     /// The magic is missing.
     #[error("not a bundle: the file does not begin with a `stap-bundle` member")]
     NotABundle,
+    /// A bundle's content that nobody has signed.
+    #[error("an unsigned payload, not a bundle")]
+    Payload,
     /// Another major version.
     #[error("bundle format {found}, this program reads format 1: a newer stap-bundle is needed")]
     Format {
@@ -52,6 +55,23 @@ pub enum ContainerError {
         /// The name.
         path: String,
     },
+}
+
+/// A part of a bundle that has a signed digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The `roots` member.
+    Roots,
+    /// An extra.
+    Extra,
+    /// A frame, compressed.
+    Frame,
+    /// A frame's plain tar.
+    Plain,
+    /// A SET.json.
+    Set,
+    /// A module.
+    Module,
 }
 
 /// Why a bundle was refused, or couldn't be read or written.
@@ -156,12 +176,20 @@ pub enum BundleError {
     /// Content that isn't what the manifest says.
     #[error("{what} is damaged: expected SHA-256 {expected}, found {found}")]
     Digest {
-        /// Which part.
+        /// Which kind of part.
+        part: Part,
+        /// Which part, by name.
         what: String,
         /// Signed.
         expected: Digest,
         /// Computed.
         found: Digest,
+    },
+    /// A provenance that isn't about this bundle.
+    #[error("`provenance.intoto.json` is not about this bundle: {problem}")]
+    Provenance {
+        /// Where they differ.
+        problem: String,
     },
     /// A frame that zstd can't decode or that breaks the rules for frames.
     #[error("{frame} is not a valid frame: {problem}")]

@@ -6,27 +6,34 @@
 //! Life of a bundle: [`BundleDraft`] → [`UnsignedBundle`] → [`SignedBundle`] → bytes → [`RawBundle`] →
 //! [`VerifiedBundle`] → [`VerifiedSet`]. There is no other way through.
 
+mod check;
 mod container;
 mod digest;
 mod draft;
 mod error;
 mod frame;
+mod head;
 mod kernel_id;
 mod keys;
 pub mod limits;
 mod manifest;
 mod manifest_check;
 mod names;
+mod payload;
+mod problem;
+mod provenance;
 mod reader;
+mod repack;
 mod set;
 mod source;
 mod strict_json;
 mod writer;
 
+pub use check::{CheckReport, Depth, KernelState};
 pub use container::{BundleKind, SignatureEntry};
 pub use digest::{Digest, DigestError, FieldHasher, HashingWriter};
 pub use draft::{BundleDraft, KernelDraft, ModuleBytes, ModuleDraft};
-pub use error::{BundleError, ContainerError};
+pub use error::{BundleError, ContainerError, Part};
 pub use kernel_id::KernelId;
 pub use keys::{KeyError, KeyId, PublicKey, Role, TrustedKeys};
 pub use manifest::{
@@ -34,6 +41,11 @@ pub use manifest::{
 };
 pub use names::{
     BundleName, BundleVersion, GroupName, KernelRelease, Machine, NameError, ScriptName, ScriptNameError,
+};
+pub use payload::{Payload, SealedPayload};
+pub use problem::ProblemId;
+pub use provenance::{
+    PREDICATE_TYPE, PROVENANCE_NAME, SBOM_NAME, STATEMENT_TYPE, Subject, provenance_subjects,
 };
 pub use reader::{Extent, Present, RawBundle, Receive, UnverifiedManifest, VerifiedBundle};
 pub use set::{

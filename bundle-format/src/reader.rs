@@ -7,13 +7,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::check::digest_problem;
 use crate::container::{
-    BundleKind, HEADER_NAME, MANIFEST_NAME, ROOTS_NAME, SIGNATURES_LEN, SIGNATURES_NAME, SignatureEntry,
-    member_header, member_span, read_header_block, read_signatures_block,
+    BundleKind, ContainerKind, HEADER_NAME, MANIFEST_NAME, PAYLOAD_NAME, ROOTS_NAME, SIGNATURES_LEN,
+    SIGNATURES_NAME, SignatureEntry, member_header, member_span, read_header_block, read_payload_block,
+    read_signatures_block,
 };
 use crate::digest::Digest;
-use crate::error::{BundleError, ContainerError};
+use crate::error::{BundleError, ContainerError, Part};
 use crate::frame::decompress;
+use crate::head::Head;
 use crate::kernel_id::KernelId;
 use crate::keys::{KeyId, Role, TrustedKeys};
 use crate::limits::{BLOCK, END_MARK, MAX_MANIFEST, MAX_ROOTS};
@@ -41,16 +44,29 @@ pub struct UnverifiedManifest(pub Manifest);
 impl<S: Source> RawBundle<S> {
     /// Reads up to the manifest.
     pub fn read(source: S) -> Result<Self, BundleError> {
+        Self::read_as(source, &[ContainerKind::Bundle])
+    }
+
+    /// Reads up to the manifest of a file that is one of `kinds`.
+    pub(crate) fn read_as(source: S, kinds: &[ContainerKind]) -> Result<Self, BundleError> {
         let mut reader = MemberReader::new(source);
         // Anything that isn't a bundle fails here, in its first block, with words for that.
         let not_a_bundle = |error| match error {
             BundleError::Io { .. } => error,
             _ => BundleError::Container(ContainerError::NotABundle),
         };
-        reader.header(HEADER_NAME, BLOCK as u64).map_err(not_a_bundle)?;
-        let kind = read_header_block(&reader.block(HEADER_NAME)?)?;
-        let signatures = reader.member(SIGNATURES_NAME, SIGNATURES_LEN as u64)?;
-        let signatures = read_signatures_block(&signatures)?;
+        let first = reader.block(HEADER_NAME).map_err(not_a_bundle)?;
+        let (kind, signatures) = if first == member_header(HEADER_NAME, BLOCK as u64)? {
+            let kind = read_header_block(&reader.block(HEADER_NAME)?)?;
+            let signatures = reader.member(SIGNATURES_NAME, SIGNATURES_LEN as u64)?;
+            (kind, read_signatures_block(&signatures)?)
+        } else if first != member_header(PAYLOAD_NAME, BLOCK as u64)? {
+            return Err(ContainerError::NotABundle.into());
+        } else if kinds.contains(&ContainerKind::Payload) {
+            (read_payload_block(&reader.block(PAYLOAD_NAME)?)?, Vec::new())
+        } else {
+            return Err(ContainerError::Payload.into());
+        };
         let roots = reader.sized_member(ROOTS_NAME, MAX_ROOTS)?;
         let manifest = reader.sized_member(MANIFEST_NAME, MAX_MANIFEST)?;
         Ok(Self { kind, signatures, roots, manifest, reader })
@@ -101,7 +117,14 @@ impl<S: Source> RawBundle<S> {
         }
         let manifest = self.parse_manifest()?;
         let id = self.claimed_id();
-        Ok(VerifiedBundle { id, signers, manifest, reader: self.reader })
+        let (head, reader) = self.into_parts();
+        Ok(VerifiedBundle { id, signers, manifest, reader, head })
+    }
+
+    /// What was read, and the source behind it.
+    pub(crate) fn into_parts(self) -> (Head, MemberReader<S>) {
+        let Self { kind, signatures, roots, manifest, reader } = self;
+        (Head { kind, signatures, roots, manifest }, reader)
     }
 
     fn parse_manifest(&self) -> Result<Manifest, BundleError> {
@@ -113,7 +136,12 @@ impl<S: Source> RawBundle<S> {
         let found = Digest::of(&self.roots);
         if manifest.roots.sha256 != found || manifest.roots.size != self.roots.len() as u64 {
             let expected = manifest.roots.sha256;
-            return Err(BundleError::Digest { what: "`roots`".to_owned(), expected, found });
+            return Err(BundleError::Digest {
+                part: Part::Roots,
+                what: "`roots`".to_owned(),
+                expected,
+                found,
+            });
         }
         if manifest.kind != self.kind {
             let problem = format!("its kind is {:?}, the first member says {:?}", manifest.kind, self.kind);
@@ -157,8 +185,10 @@ pub type Receive<'r> =
 pub struct VerifiedBundle<S> {
     id: BundleId,
     signers: Vec<KeyId>,
-    manifest: Manifest,
-    reader: MemberReader<S>,
+    pub(crate) manifest: Manifest,
+    pub(crate) reader: MemberReader<S>,
+    /// As it was read, for those who write it again.
+    pub(crate) head: Head,
 }
 
 impl<S: Source> VerifiedBundle<S> {
@@ -204,13 +234,7 @@ impl<S: Source> VerifiedBundle<S> {
                 continue;
             }
             let found = self.reader.hash_body(&extra.name, extra.size)?;
-            if found != extra.sha256 {
-                return Err(BundleError::Digest {
-                    what: format!("`{}`", extra.name),
-                    expected: extra.sha256,
-                    found,
-                });
-            }
+            digest_problem(Part::Extra, &extra.name, &extra.sha256, found)?;
         }
         Ok(())
     }
@@ -218,14 +242,14 @@ impl<S: Source> VerifiedBundle<S> {
 
 /// What the SETs of one kernel hold together.
 #[derive(Default)]
-struct Found {
+pub(crate) struct Found {
     modules: BTreeMap<ScriptName, ModuleRecord>,
     uprobes: Option<FileRecord>,
 }
 
 impl Found {
     /// Takes in one more SET; the problem if something stands there a second time.
-    fn add(&mut self, set: &SetDocument) -> Result<(), String> {
+    pub(crate) fn add(&mut self, set: &SetDocument) -> Result<(), String> {
         for module in &set.modules {
             // Trailers are not part of what is compared later, and may be large.
             let record = ModuleRecord { trailers: Vec::new(), ..module.clone() };
@@ -241,7 +265,7 @@ impl Found {
     }
 
     /// Compares with what the manifest says of `kernel`; the problem if it isn't that.
-    fn check(&self, manifest: &Manifest, kernel: &Kernel) -> Result<(), String> {
+    pub(crate) fn check(&self, manifest: &Manifest, kernel: &Kernel) -> Result<(), String> {
         let scripts = manifest.scripts.iter().map(|script| &script.name);
         if !scripts.filter(|name| kernel.is_green(name)).eq(self.modules.keys()) {
             return Err("its modules are not the green cells of the manifest".to_owned());
@@ -360,13 +384,13 @@ impl<'a> Pass<'a> {
             if self.extent == Extent::Wanted {
                 return reader.skip(frame.size);
             }
-            return check_digest(name, &frame.sha256, reader.hash_body(name, frame.size)?);
+            return digest_problem(Part::Frame, name, &frame.sha256, reader.hash_body(name, frame.size)?);
         }
         let compressed = reader.body(name, frame.size)?;
-        check_digest(name, &frame.sha256, Digest::of(&compressed))?;
+        digest_problem(Part::Frame, name, &frame.sha256, Digest::of(&compressed))?;
         let reference = frame.reference.and_then(|reference| self.references.get(&reference));
         let plain = decompress(&compressed, reference.map(Vec::as_slice), frame.plain_size, name)?;
-        check_digest(name, &frame.plain_sha256, Digest::of(&plain))?;
+        digest_problem(Part::Plain, name, &frame.plain_sha256, Digest::of(&plain))?;
         self.deliver(of, &plain, receive)?;
         self.keep_as_reference(index, plain);
         Ok(())
@@ -420,11 +444,4 @@ impl<'a> Pass<'a> {
         }
         Ok(())
     }
-}
-
-fn check_digest(name: &str, expected: &Digest, found: Digest) -> Result<(), BundleError> {
-    if found == *expected {
-        return Ok(());
-    }
-    Err(BundleError::Digest { what: format!("`{name}`"), expected: *expected, found })
 }

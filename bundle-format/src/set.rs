@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{member_header, padding};
 use crate::digest::{Digest, FieldHasher};
-use crate::error::{BundleError, ContainerError};
+use crate::error::{BundleError, ContainerError, Part};
 use crate::kernel_id::KernelId;
 use crate::limits::{BLOCK, END_MARK, MAX_PLAIN_FRAME, MAX_TRAILER};
 use crate::manifest_check::is_text;
@@ -219,7 +219,12 @@ impl<'a> VerifiedSet<'a> {
 pub fn read_set(raw: &[u8], sha256: &Digest) -> Result<SetDocument, BundleError> {
     let found = Digest::of(raw);
     if found != *sha256 {
-        return Err(BundleError::Digest { what: SET_NAME.to_owned(), expected: *sha256, found });
+        return Err(BundleError::Digest {
+            part: Part::Set,
+            what: SET_NAME.to_owned(),
+            expected: *sha256,
+            found,
+        });
     }
     let document: SetDocument =
         strict_json::parse(raw).map_err(|source| BundleError::Json { document: SET_NAME, source })?;
@@ -288,7 +293,8 @@ impl<'a> PlainCursor<'a, '_> {
         if found == *sha256 {
             return Ok(body);
         }
-        Err(BundleError::Digest { what: format!("{name} in {}", self.frame), expected: *sha256, found })
+        let what = format!("{name} in {}", self.frame);
+        Err(BundleError::Digest { part: Part::Module, what, expected: *sha256, found })
     }
 }
 

@@ -101,6 +101,15 @@ impl<S: Source> MemberReader<S> {
         Self { source, offset: 0 }
     }
 
+    /// The same place of another source.
+    pub(crate) fn map<T>(self, change: impl FnOnce(S) -> T) -> MemberReader<T> {
+        MemberReader { source: change(self.source), offset: self.offset }
+    }
+
+    pub(crate) fn into_source(self) -> S {
+        self.source
+    }
+
     pub(crate) const fn offset(&self) -> u64 {
         self.offset
     }
@@ -187,7 +196,7 @@ impl<S: Source> MemberReader<S> {
         Ok(())
     }
 
-    fn padding(&mut self, member: &str, len: u64) -> Result<(), BundleError> {
+    pub(crate) fn padding(&mut self, member: &str, len: u64) -> Result<(), BundleError> {
         let mut block = [0; BLOCK];
         let pad = block.get_mut(..padding(len)).unwrap_or_default();
         self.exact(pad, member)?;

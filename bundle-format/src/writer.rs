@@ -7,16 +7,16 @@
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::container::{
-    BundleKind, FORMAT, HEADER_NAME, MANIFEST_NAME, ROOTS_NAME, SIGNATURES_NAME, SignatureEntry,
-    header_block, member_header, padding, signatures_block,
+    BundleKind, FORMAT, MANIFEST_NAME, SignatureEntry, member_header, padding, signatures_block,
 };
 use crate::digest::Digest;
 use crate::draft::{BundleDraft, KernelDraft, ModuleDraft};
-use crate::error::{BundleError, ContainerError, io_while};
+use crate::error::{BundleError, ContainerError, Part, io_while};
 use crate::frame::{LEVEL, TRIAL_LEVEL, compress, zstd_version};
+use crate::head::Head;
 use crate::keys::{KeyId, PublicKey, Role};
 use crate::limits::{END_MARK, MAX_FRAMES, MAX_MANIFEST, MAX_REFERENCE_AND_FRAME};
-use crate::manifest::{BundleId, Frame, Kernel, Manifest, RootsRecord};
+use crate::manifest::{BundleId, Extra, Frame, Kernel, Manifest, RootsRecord};
 use crate::manifest_check;
 use crate::names::{BundleVersion, ScriptName};
 use crate::set::{SetDocument, modules_digest, write_plain};
@@ -45,6 +45,8 @@ pub struct FramePacked {
 pub struct UnsignedBundle<S> {
     manifest: Manifest,
     raw: Vec<u8>,
+    /// The content of the extras, in the manifest's order.
+    extras: Vec<Vec<u8>>,
     /// The frames, one after another, without headers and padding.
     spool: S,
 }
@@ -53,8 +55,7 @@ pub struct UnsignedBundle<S> {
 #[derive(Debug)]
 pub struct SignedBundle<S> {
     bundle: UnsignedBundle<S>,
-    signatures: Vec<u8>,
-    signers: Vec<KeyId>,
+    signatures: Vec<SignatureEntry>,
 }
 
 impl BundleDraft {
@@ -82,7 +83,7 @@ impl BundleDraft {
         kernels.sort_by_key(|kernel| kernel.id);
         let manifest = self.manifest(kernels);
         manifest_check::check(&manifest)?;
-        Ok(UnsignedBundle { raw: write_manifest(&manifest)?, manifest, spool })
+        Ok(UnsignedBundle { raw: write_manifest(&manifest)?, extras: Vec::new(), manifest, spool })
     }
 
     /// Every script is either a module or a red cell of `kernel`, and nothing else is.
@@ -246,6 +247,7 @@ fn read_body(module: &ModuleDraft) -> Result<Vec<u8>, BundleError> {
         return Ok(bytes);
     }
     Err(BundleError::Digest {
+        part: Part::Module,
         what: format!("module {}", module.record.name),
         expected: module.record.sha256,
         found,
@@ -279,6 +281,21 @@ impl<S> UnsignedBundle<S> {
         Ok(self)
     }
 
+    /// The same content with these members between manifest and frames: name and content, in this order, in place of
+    /// those that were there. What they say of the frames they can say now: the frames stay as they are.
+    pub fn with_extras(mut self, extras: Vec<(String, Vec<u8>)>) -> Result<Self, BundleError> {
+        let record = |(name, content): &(String, Vec<u8>)| Extra {
+            name: name.clone(),
+            size: content.len() as u64,
+            sha256: Digest::of(content),
+        };
+        self.manifest.extras = extras.iter().map(record).collect();
+        manifest_check::check(&self.manifest)?;
+        self.raw = write_manifest(&self.manifest)?;
+        self.extras = extras.into_iter().map(|(_, content)| content).collect();
+        Ok(self)
+    }
+
     /// Adds signatures; each is checked here, so that a farm never hands out a bundle that no host takes.
     pub fn attach(self, signatures: &[(PublicKey, [u8; 64])]) -> Result<SignedBundle<S>, BundleError> {
         let message = self.message();
@@ -290,8 +307,35 @@ impl<S> UnsignedBundle<S> {
             .iter()
             .map(|(key, signature)| SignatureEntry { key: key.id(), signature: *signature })
             .collect();
-        let signers = entries.iter().map(|entry| entry.key).collect();
-        Ok(SignedBundle { signatures: signatures_block(&entries)?, signers, bundle: self })
+        // Order, count and repetition are checked here and not when the file is half written.
+        signatures_block(&entries)?;
+        Ok(SignedBundle { signatures: entries, bundle: self })
+    }
+}
+
+impl<S: Read + Seek> UnsignedBundle<S> {
+    /// Writes the payload, which is to be signed elsewhere and which no reader takes for a bundle; returns its length.
+    pub fn write_payload_to(&mut self, target: &mut dyn Write) -> Result<u64, BundleError> {
+        let mut out = MemberWriter::new(target);
+        self.head(Vec::new()).write_payload(&mut out)?;
+        self.write_content(&mut out)?;
+        Ok(out.written())
+    }
+
+    fn head(&self, signatures: Vec<SignatureEntry>) -> Head {
+        Head { kind: self.manifest.kind, signatures, roots: Vec::new(), manifest: self.raw.clone() }
+    }
+
+    /// Writes what stands behind the manifest.
+    fn write_content(&mut self, out: &mut MemberWriter<'_>) -> Result<(), BundleError> {
+        for (extra, content) in self.manifest.extras.iter().zip(&self.extras) {
+            out.member(&extra.name, content)?;
+        }
+        self.spool.seek(SeekFrom::Start(0)).map_err(io_while("reading the temporary file"))?;
+        for of in self.manifest.frames() {
+            out.copied_member(&of.member, of.frame.size, &mut self.spool)?;
+        }
+        out.bytes(&[0; END_MARK])
     }
 }
 
@@ -310,42 +354,47 @@ impl<S: Read + Seek> SignedBundle<S> {
 
     /// Whose signatures it carries.
     #[must_use]
-    pub fn signers(&self) -> &[KeyId] {
-        &self.signers
+    pub fn signers(&self) -> Vec<KeyId> {
+        self.signatures.iter().map(|entry| entry.key).collect()
     }
 
     /// Writes the file; returns its length in bytes.
     pub fn write_to(&mut self, target: &mut dyn Write) -> Result<u64, BundleError> {
-        let mut out = MemberWriter { target, written: 0 };
-        let manifest = &self.bundle.manifest;
-        out.member(HEADER_NAME, &header_block(manifest.kind))?;
-        out.member(SIGNATURES_NAME, &self.signatures)?;
-        out.member(ROOTS_NAME, &[])?;
-        out.member(MANIFEST_NAME, &self.bundle.raw)?;
-        let spool = &mut self.bundle.spool;
-        spool.seek(SeekFrom::Start(0)).map_err(io_while("reading the temporary file"))?;
-        for of in manifest.frames() {
-            out.copied_member(&of.member, of.frame.size, spool)?;
-        }
-        out.bytes(&[0; END_MARK])?;
-        Ok(out.written)
+        let mut out = MemberWriter::new(target);
+        self.bundle.head(self.signatures.clone()).write_bundle(&mut out)?;
+        self.bundle.write_content(&mut out)?;
+        Ok(out.written())
     }
 }
 
 /// Writes members to a file.
-struct MemberWriter<'t> {
+pub(crate) struct MemberWriter<'t> {
     target: &'t mut dyn Write,
     written: u64,
 }
 
-impl MemberWriter<'_> {
-    fn bytes(&mut self, bytes: &[u8]) -> Result<(), BundleError> {
+impl<'t> MemberWriter<'t> {
+    pub(crate) fn new(target: &'t mut dyn Write) -> Self {
+        Self { target, written: 0 }
+    }
+
+    /// Bytes so far.
+    pub(crate) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The zeros after a member of `len` bytes.
+    pub(crate) fn padding(&mut self, len: u64) -> Result<(), BundleError> {
+        self.bytes(&vec![0; padding(len)])
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), BundleError> {
         self.target.write_all(bytes).map_err(io_while("writing the bundle"))?;
         self.written += bytes.len() as u64;
         Ok(())
     }
 
-    fn member(&mut self, name: &str, content: &[u8]) -> Result<(), BundleError> {
+    pub(crate) fn member(&mut self, name: &str, content: &[u8]) -> Result<(), BundleError> {
         self.copied_member(name, content.len() as u64, &mut io::Cursor::new(content))
     }
 
@@ -358,6 +407,6 @@ impl MemberWriter<'_> {
             return Err(ContainerError::Path { path: format!("{name}: {copied} of {len} bytes") }.into());
         }
         self.written += len;
-        self.bytes(&vec![0; padding(len)])
+        self.padding(len)
     }
 }

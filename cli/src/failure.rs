@@ -74,6 +74,7 @@ pub(crate) fn bundle_exit(error: &BundleError) -> Exit {
         BundleError::NotTrusted { .. } | BundleError::Threshold { .. } | BundleError::BadSignature { .. } => {
             Exit::Trust
         }
+        BundleError::Container(ContainerError::Payload) => Exit::Trust,
         BundleError::AbsentFrame { .. } => Exit::Missing,
         BundleError::Critical { .. } | BundleError::Container(ContainerError::Format { .. }) => {
             Exit::NotBuilt
@@ -92,6 +93,11 @@ impl From<BundleError> for Failure {
             BundleError::Container(ContainerError::NotABundle) => {
                 failure.hint("a bundle is what `stap-bundle build` writes, by default NAME-VERSION.stapb")
             }
+            BundleError::Container(ContainerError::Payload) => failure.hint(
+                "sign it on the farm: stap-bundle sign FILE --key NAME.key -o BUNDLE",
+            ),
+            BundleError::AbsentFrame { .. } => failure
+                .hint("the file is a subset: bring the whole bundle, or name kernels that are in it: --kernel REL"),
             BundleError::BadSignature { .. }
             | BundleError::Digest { .. }
             | BundleError::Frame { .. }

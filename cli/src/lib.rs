@@ -13,6 +13,7 @@ mod global;
 mod host;
 #[cfg(feature = "farm")]
 mod message_log;
+mod new_file;
 mod script_directory;
 mod tables;
 mod trust_options;

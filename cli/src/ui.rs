@@ -40,7 +40,6 @@ pub(crate) enum Mark {
     Good,
     Bad,
     Attention,
-    #[cfg_attr(not(feature = "farm"), expect(dead_code, reason = "only `build` uses it"))]
     Strong,
     Faint,
 }

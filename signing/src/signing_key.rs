@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bundle_format::{BundleError, PublicKey, SignedBundle, UnsignedBundle};
+use bundle_format::{BundleError, Payload, PublicKey, SignedBundle, UnsignedBundle};
 use ed25519_dalek::Signer;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes, spki::der::pem::LineEnding};
 use zeroize::Zeroizing;
@@ -66,6 +66,12 @@ impl SigningKey {
     pub fn sign<S>(&self, bundle: UnsignedBundle<S>) -> Result<SignedBundle<S>, BundleError> {
         let signature = self.key.sign(&bundle.message()).to_bytes();
         bundle.attach(&[(self.public.clone(), signature)])
+    }
+
+    /// This key's signature of a checked payload, for [`Payload::attach`].
+    #[must_use]
+    pub fn sign_payload<S>(&self, payload: &Payload<S>) -> (PublicKey, [u8; 64]) {
+        (self.public.clone(), self.key.sign(&payload.message()).to_bytes())
     }
 }
 

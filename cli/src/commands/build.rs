@@ -13,10 +13,9 @@ use builder::{
     BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, Plan, PlanError,
     PlanProblem,
 };
-use bundle_format::{BundleName, BundleVersion, SignedBundle};
+use bundle_format::{BundleName, BundleVersion, UnsignedBundle};
 use child::Cancel;
 use serde_json::json;
-use signing::SigningKey;
 
 use crate::commands::key::signing_key;
 use crate::config_evaluation::EvaluationOption;
@@ -28,7 +27,7 @@ use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
 use issued::Issued;
-use output::Output;
+use output::{Output, Product};
 use reporter::Reporter;
 
 /// Compile scripts for kernel releases and write one signed bundle
@@ -36,6 +35,9 @@ use reporter::Reporter;
 /// Every script of the configuration (or those named) is compiled for every release with the real `stap`, in a
 /// sandbox without network; what was compiled before is taken from the cache. A script that doesn't compile for a
 /// kernel is a red cell: it is recorded in the bundle with the reason, and the exit code is 20.
+///
+/// The bundle carries a bill of materials (SPDX) and a provenance (in-toto, SLSA); `extract --extra` unpacks them. With
+/// --no-sign a payload is written, for a key that lives elsewhere: no reader takes it for a bundle before `sign`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  stap-bundle key generate\n  stap-bundle build -r \"$(uname -r)\" -o scripts.stapb"
@@ -55,6 +57,12 @@ pub(crate) struct Args {
     /// The private key to sign with [default: ~/.config/stap-bundle/default.key].
     #[arg(long, value_name = "NAME.key", env = "STAP_BUNDLE_KEY")]
     key: Option<PathBuf>,
+    /// Write a payload, to be signed elsewhere (`sign`); no key is used.
+    #[arg(long)]
+    no_sign: bool,
+    /// Leave bill of materials and provenance out.
+    #[arg(long)]
+    no_sbom: bool,
     /// The bundle's name.
     #[arg(long, default_value = "stap-scripts")]
     name: BundleName,
@@ -94,7 +102,7 @@ impl Args {
                 .hint("to compile in a root: --sysroot DIR"));
         }
         // The key comes first: to find out after an hour of compiling that there is none would be rude.
-        let key = if self.dry_run { None } else { Some(signing_key(self.key.as_deref())?) };
+        let key = if self.dry_run || self.no_sign { None } else { Some(signing_key(self.key.as_deref())?) };
         let cancel = Cancel::new();
         cancel_on_signals(&cancel)?;
         let loaded = self
@@ -116,7 +124,9 @@ impl Args {
         let options = self.options(loaded.modified)?;
         let script_path = &loaded.configuration.parameters().script_path;
         let plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error, script_path))?;
-        let Some(key) = key else { return Ok(table::show_plan(ui, &plan)) };
+        if self.dry_run {
+            return Ok(table::show_plan(ui, &plan));
+        }
         let output = Output::prepare(self.output.as_deref(), self.report.as_deref())?;
         ui.log_to(&loaded.configuration);
         ui.log(&format!("Exec: {}", command_line()));
@@ -124,23 +134,28 @@ impl Args {
         let report = builder::build(&plan, &options, &|event| reporter.event(event), &cancel);
         let report = report.map_err(|error| build_failure(&error))?;
         reporter.packing();
-        let signed = self.pack(&report, &key, &reporter, temporary.as_deref())?;
+        let begun = Instant::now();
+        let unsigned = self.pack(&plan, &report, &reporter, temporary.as_deref())?;
+        let (product, done) = match key {
+            Some(key) => (Product::Bundle(key.sign(unsigned).map_err(no_bundle)?), "packed and signed"),
+            None => (Product::Payload(unsigned), "packed"),
+        };
+        reporter.finished(done, begun.elapsed());
         drop(reporter);
-        self.finish(ui, &plan, &report, signed, output)
+        self.finish(ui, &plan, &report, product, output)
     }
 
-    /// Packs, numbers and signs.
+    /// Packs and numbers, and writes the documents.
     fn pack(
         &self,
+        plan: &Plan,
         report: &BuildReport,
-        key: &SigningKey,
         reporter: &Reporter<'_>,
         temporary: Option<&Path>,
-    ) -> Result<SignedBundle<std::fs::File>, Failure> {
+    ) -> Result<UnsignedBundle<std::fs::File>, Failure> {
         let spool = temporary
             .map_or_else(tempfile::tempfile, tempfile::tempfile_in)
             .map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
-        let begun = Instant::now();
         let mut unsigned =
             report.draft.pack(spool, &mut |packed| reporter.packed(&packed)).map_err(no_bundle)?;
         let issued_in = self.cache_directory()?.join("issued");
@@ -157,10 +172,13 @@ impl Args {
             };
             unsigned = unsigned.renumbered(serial, version).map_err(no_bundle)?;
         }
-        let signed = key.sign(unsigned).map_err(no_bundle)?;
+        if !self.no_sbom {
+            let documents = builder::documents(unsigned.manifest(), &plan.header_packages())
+                .map_err(|error| Failure::of(Exit::NoBundle, &error))?;
+            unsigned = unsigned.with_extras(documents).map_err(no_bundle)?;
+        }
         issued.remember(base, serial, content).map_err(failed)?;
-        reporter.signed(begun.elapsed());
-        Ok(signed)
+        Ok(unsigned)
     }
 
     fn options(&self, config_modified: u64) -> Result<BuildOptions, Failure> {
@@ -206,31 +224,37 @@ impl Args {
         ui: &mut Ui,
         plan: &Plan,
         report: &BuildReport,
-        mut signed: SignedBundle<std::fs::File>,
+        mut product: Product,
         output: Output,
     ) -> Result<Exit, Failure> {
-        let (path, size) = output.write(&mut signed)?;
+        let (path, size) = output.write(&mut product)?;
         let cells = table::cells(report);
         if let Some(report) = &self.report {
             table::write_report(report, &cells)?;
         }
         let exit = if report.red() == 0 { Exit::Done } else { Exit::RedCells };
-        let (id, key_id) =
-            (signed.id(), signed.signers().first().map(ToString::to_string).unwrap_or_default());
+        let id = product.id();
+        let signers: Vec<String> = product.signers().iter().map(ToString::to_string).collect();
         if ui.json {
             ui.document(&json!({
-                "bundle": path, "bytes": size, "bundle_id": id, "signed_by": key_id,
+                "bundle": path, "bytes": size, "bundle_id": id, "signed_by": signers.first(),
                 "green": report.green(), "red": report.red(), "cells": cells,
             }));
             return Ok(exit);
         }
         table::show(ui, plan, report);
-        let module_bytes: u64 = signed.manifest().frames().iter().map(|of| of.frame.plain_size).sum();
+        let module_bytes: u64 = product.manifest().frames().iter().map(|of| of.frame.plain_size).sum();
         let written = ui.mark(Mark::Strong, path.display());
         ui.line("");
         ui.line(format!("{written}: {} of {} modules", bytes(size), bytes(module_bytes)));
         ui.line(format!("  bundle id  {id}"));
-        ui.line(format!("  signed by  {key_id}"));
+        for signer in &signers {
+            ui.line(format!("  signed by  {signer}"));
+        }
+        if signers.is_empty() {
+            ui.line("  not signed: no host takes it before it is");
+            ui.progress(format!("Sign it: stap-bundle sign {} --key NAME.key", path.display()));
+        }
         if exit == Exit::RedCells {
             ui.progress(format!("{} recorded; exit code {}", count(report.red(), "red cell"), exit.code()));
         }
@@ -245,7 +269,7 @@ fn command_line() -> String {
 }
 
 /// `SOURCE_DATE_EPOCH`, if it is set; a value that isn't a number is an error, not a surprise in the bundle.
-fn source_date_epoch() -> Result<Option<u64>, Failure> {
+pub(crate) fn source_date_epoch() -> Result<Option<u64>, Failure> {
     let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
     let text = value.to_string_lossy();
     text.parse().map(Some).map_err(|_| {

@@ -1,11 +1,13 @@
 //! `extract`: a bundle's modules as plain files, for looking or for tools of one's own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bundle_format::{Extent, Kernel, KernelId, KernelRelease, Manifest, SET_NAME, ScriptRecord, VerifiedSet};
+use bundle_format::{
+    Extent, Kernel, KernelId, KernelRelease, Manifest, SET_NAME, ScriptRecord, TrustedKeys, VerifiedSet,
+};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -17,8 +19,13 @@ use crate::words::count;
 
 /// Unpack a bundle's modules into DIR/RELEASE/
 ///
-/// Nothing appears in DIR before everything was verified. Existing directories are not overwritten.
+/// Nothing appears in DIR before everything was verified. Existing files and directories are not overwritten. With
+/// --extra only that is unpacked: `sbom.spdx.json` is the bill of materials, `provenance.intoto.json` says how the
+/// modules were made.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  stap-bundle extract scripts.stapb out --key farm.pub --kernel 6.12.1-amd64\n  stap-bundle extract scripts.stapb out --key farm.pub --extra sbom.spdx.json"
+)]
 pub(crate) struct Args {
     /// The bundle.
     file: PathBuf,
@@ -27,16 +34,21 @@ pub(crate) struct Args {
     /// Only this kernel release; may be given several times.
     #[arg(long, value_name = "REL")]
     kernel: Vec<KernelRelease>,
+    /// Unpack this extra as DIR/NAME; may be given several times.
+    #[arg(long, value_name = "NAME", conflicts_with = "kernel")]
+    extra: Vec<String>,
     #[command(flatten)]
     trust: TrustOptions,
 }
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
+        let keys = self.trust.keys(global, ui)?;
+        let bundle = open_verified(&self.file, &keys)?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let names =
             directory_names(bundle.manifest()).map_err(|failure| failure.about(self.file.display()))?;
+        self.check_extras(bundle.manifest())?;
         let storage = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.dir.display());
         if self.dir.exists() && !self.dir.is_dir() {
             let what = format!("{} is there and is no directory", self.dir.display());
@@ -44,6 +56,11 @@ impl Args {
         }
         let made = MadeDirectories::make(&self.dir).map_err(storage)?;
         let staging = tempfile::Builder::new().prefix(".extract-").tempdir_in(&self.dir).map_err(storage)?;
+        if !self.extra.is_empty() {
+            let exit = self.extras(ui, &keys, staging.path())?;
+            made.keep();
+            return Ok(exit);
+        }
         let mut written = Vec::new();
         let manifest = bundle.manifest().clone();
         bundle
@@ -65,6 +82,40 @@ impl Args {
         }
         for (name, modules) in written {
             ui.line(format!("{}: {}", self.dir.join(name).display(), count(modules, "module")));
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Every extra that is asked for must be there, or nothing is unpacked.
+    fn check_extras(&self, manifest: &Manifest) -> Result<(), Failure> {
+        let there: Vec<&str> = manifest.extras.iter().map(|extra| extra.name.as_str()).collect();
+        let Some(absent) = self.extra.iter().find(|name| !there.contains(&name.as_str())) else {
+            return Ok(());
+        };
+        let shown: String = absent.chars().take(80).flat_map(char::escape_default).collect();
+        let what = format!("{}: there is no extra `{shown}` in it", self.file.display());
+        let held = if there.is_empty() { "no extras".to_owned() } else { there.join(", ") };
+        Err(Failure::new(Exit::Missing, what).hint(format!("it has {held}")))
+    }
+
+    fn extras(&self, ui: &mut Ui, keys: &TrustedKeys, staging: &Path) -> Result<Exit, Failure> {
+        let mut written = Vec::new();
+        for name in &self.extra {
+            let path = staging.join(name);
+            let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(path.display());
+            let mut file = File::create(&path).map_err(failed)?;
+            open_verified(&self.file, keys)?
+                .copy_extra(name, &mut file)
+                .map_err(|error| Failure::from(error).about(self.file.display()))?;
+            written.push(self.dir.join(name));
+        }
+        self.publish(staging)?;
+        if ui.json {
+            ui.document(&json!({ "directory": self.dir, "extras": written }));
+            return Ok(Exit::Done);
+        }
+        for path in written {
+            ui.line(path.display().to_string());
         }
         Ok(Exit::Done)
     }

@@ -107,6 +107,13 @@ impl Args {
         for toolchain in &manifest.toolchains {
             ui.line(format!("  toolchain   systemtap {}; {}", toolchain.stap, toolchain.compiler));
         }
+        if manifest.roots.size > 0 {
+            let roots = &manifest.roots;
+            ui.line(format!("  roots       {} to {} ({})", roots.first, roots.last, bytes(roots.size)));
+        }
+        for extra in &manifest.extras {
+            ui.line(format!("  extra       {} ({})", extra.name, bytes(extra.size)));
+        }
         show_kernels(ui, manifest);
         show_scripts(ui, manifest);
         show_red_cells(ui, manifest);

@@ -5,8 +5,11 @@ mod absent;
 mod build;
 mod completions;
 mod config;
+mod diff;
 mod export;
 mod extract;
+#[cfg(feature = "farm")]
+mod import;
 mod inspect;
 #[cfg(feature = "host")]
 mod install;
@@ -20,12 +23,15 @@ mod restart;
 mod rollback;
 #[cfg(feature = "host")]
 mod service;
+#[cfg(feature = "farm")]
+mod sign;
 #[cfg(feature = "host")]
 mod start;
 #[cfg(feature = "host")]
 mod status;
 #[cfg(feature = "host")]
 mod stop;
+mod subset;
 #[cfg(feature = "host")]
 mod trust;
 mod verify;
@@ -56,12 +62,30 @@ pub(crate) enum Command {
     /// Compile scripts and write a bundle (not in this build)
     #[command(hide = true)]
     Build(absent::Args),
+    #[cfg(feature = "farm")]
+    #[command(display_order = 2)]
+    Sign(sign::Args),
+    #[cfg(not(feature = "farm"))]
+    /// Sign a payload, or add a signature to a bundle (not in this build)
+    #[command(hide = true)]
+    Sign(absent::Args),
+    #[cfg(feature = "farm")]
+    #[command(display_order = 2)]
+    Import(import::Args),
+    #[cfg(not(feature = "farm"))]
+    /// Make a payload of stap-scripts-RELEASE.tar.gz packages (not in this build)
+    #[command(hide = true)]
+    Import(absent::Args),
     #[command(display_order = 3)]
     Inspect(inspect::Args),
     #[command(display_order = 4)]
     Verify(verify::Args),
+    #[command(display_order = 4)]
+    Diff(diff::Args),
     #[command(display_order = 5)]
     Extract(extract::Args),
+    #[command(display_order = 5)]
+    Subset(subset::Args),
     #[command(display_order = 6)]
     Export(export::Args),
     #[cfg(feature = "host")]
@@ -108,12 +132,22 @@ impl Command {
             Self::Key(args) => args.run(ui),
             #[cfg(feature = "farm")]
             Self::Build(args) => args.run(global, ui),
+            #[cfg(feature = "farm")]
+            Self::Sign(args) => args.run(ui),
+            #[cfg(feature = "farm")]
+            Self::Import(args) => args.run(ui),
+            #[cfg(not(feature = "farm"))]
+            Self::Sign(_) => Err(absent::no_farm("sign")),
+            #[cfg(not(feature = "farm"))]
+            Self::Import(_) => Err(absent::no_farm("import")),
             #[cfg(not(feature = "farm"))]
             Self::Key(_) => Err(absent::no_farm("key")),
             #[cfg(not(feature = "farm"))]
             Self::Build(_) => Err(absent::no_farm("build")),
             Self::Inspect(args) => args.run(global, ui),
             Self::Verify(args) => args.run(global, ui),
+            Self::Diff(args) => args.run(global, ui),
+            Self::Subset(args) => args.run(global, ui),
             Self::Extract(args) => args.run(global, ui),
             Self::Export(args) => args.run(global, ui),
             #[cfg(feature = "host")]

@@ -1,13 +1,14 @@
-//! `verify`: does a bundle hold what a trusted farm signed?
+//! `verify`: does a bundle hold what a trusted farm signed, and what of it is still good?
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use bundle_format::Extent;
+use bundle_format::{
+    BundleError, BundleId, CheckReport, Depth, Kernel, KernelId, KernelState, KeyId, Manifest,
+};
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, bundle_exit};
 use crate::global::Global;
 use crate::trust_options::{TrustOptions, open_verified};
 use crate::ui::{Mark, Ui};
@@ -15,9 +16,14 @@ use crate::words::{count, date};
 
 /// Verify signatures and every byte of a bundle
 ///
-/// Checks the signatures over the manifest, every header, and the digest of every frame. With --deep the frames
-/// are decoded too and each module is compared with its digest.
+/// Checks the signatures over the manifest, then every header and the digest of every member. With --deep the frames are
+/// decoded too and each module is compared with its digest. All problems are told, each with an identifier that section
+/// 17 of docs/bundle-spec.md explains, and then which kernels are still good: `subset` can save those. A file that lacks
+/// frames (a subset) has no problem: it says "present 3 of 300".
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 all is good; 10 not signed by a trusted key; 11 damaged or malformed; 14 can't be read.\n\nExamples:\n  stap-bundle verify scripts.stapb --key farm.pub\n  stap-bundle --json verify scripts.stapb --deep | jq '.problems[].id'"
+)]
 pub(crate) struct Args {
     /// The bundle.
     file: PathBuf,
@@ -33,34 +39,114 @@ impl Args {
         let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
         let manifest = bundle.manifest().clone();
         let (id, signers) = (bundle.id(), bundle.signers().to_vec());
-        let kernels = manifest.kernels.iter().map(|kernel| kernel.id);
-        let wanted: BTreeSet<_> = if self.deep { kernels.collect() } else { BTreeSet::new() };
-        let mut modules = 0;
-        let present = bundle
-            .read_content(&wanted, Extent::Everything, &mut |_, set| {
-                modules += set.modules().count();
-                Ok(())
-            })
-            .map_err(|error| Failure::from(error).about(self.file.display()))?;
+        let depth = if self.deep { Depth::Modules } else { Depth::Digests };
+        let report = bundle.check(depth).map_err(|error| Failure::from(error).about(self.file.display()))?;
         if ui.json {
-            let signers: Vec<String> = signers.iter().map(ToString::to_string).collect();
-            ui.document(&json!({
-                "file": self.file, "bundle_id": id, "name": manifest.name, "version": manifest.version,
-                "signed_by": signers, "frames_present": present.present, "frames": present.total,
-                "modules_checked": self.deep.then_some(modules),
-            }));
-            return Ok(Exit::Done);
+            ui.document(&self.document(&manifest, id, &signers, &report));
+        } else if report.problems.is_empty() {
+            self.show_good(ui, &manifest, id, &signers, &report);
+        } else {
+            self.show_damaged(ui, &manifest, &report);
         }
+        Ok(report.problems.first().map_or(Exit::Done, bundle_exit))
+    }
+
+    fn document(
+        &self,
+        manifest: &Manifest,
+        id: BundleId,
+        signers: &[KeyId],
+        report: &CheckReport,
+    ) -> serde_json::Value {
+        let signers: Vec<String> = signers.iter().map(ToString::to_string).collect();
+        let problems: Vec<_> = report
+            .problems
+            .iter()
+            .map(|problem| json!({ "id": problem.id().as_str(), "what": in_words(problem) }))
+            .collect();
+        let kernels: Vec<_> = report
+            .kernels
+            .iter()
+            .filter_map(|(id, state)| {
+                let kernel = kernel(manifest, id)?;
+                Some(json!({ "id": id, "release": kernel.release, "state": state }))
+            })
+            .collect();
+        json!({
+            "file": self.file, "good": report.problems.is_empty(), "bundle_id": id, "name": manifest.name,
+            "version": manifest.version, "signed_by": signers, "frames_present": report.present.present,
+            "frames": report.present.total, "modules_checked": self.deep.then_some(report.modules),
+            "problems": problems, "kernels": kernels,
+        })
+    }
+
+    fn show_good(
+        &self,
+        ui: &mut Ui,
+        manifest: &Manifest,
+        id: BundleId,
+        signers: &[KeyId],
+        report: &CheckReport,
+    ) {
         let good = ui.mark(Mark::Good, "verified");
         ui.line(format!("{good}: {} {} of {}", manifest.name, manifest.version, date(manifest.created)));
         ui.line(format!("  bundle id  {id}"));
         for signer in signers {
             ui.line(format!("  signed by  {signer}"));
         }
-        ui.line(format!("  frames     present {} of {}", present.present, present.total));
+        ui.line(format!("  frames     present {} of {}", report.present.present, report.present.total));
         if self.deep {
-            ui.line(format!("  modules    {} decoded and compared", count(modules, "module")));
+            ui.line(format!("  modules    {} decoded and compared", count(report.modules, "module")));
         }
-        Ok(Exit::Done)
     }
+
+    fn show_damaged(&self, ui: &mut Ui, manifest: &Manifest, report: &CheckReport) {
+        let heading = ui.mark(Mark::Bad, count(report.problems.len(), "problem"));
+        ui.line(format!(
+            "{}: {heading}; the signature of {} {} is good",
+            self.file.display(),
+            manifest.name,
+            manifest.version
+        ));
+        for problem in &report.problems {
+            ui.line(format!("  {}: {}", ui.mark(Mark::Bad, problem.id()), in_words(problem)));
+        }
+        ui.line(format!("  frames     present {} of {}", report.present.present, report.present.total));
+        let of = |state: KernelState| -> Vec<&Kernel> {
+            let kernels = report.kernels.iter().filter(|(_, found)| *found == state);
+            kernels.filter_map(|(id, _)| kernel(manifest, id)).collect()
+        };
+        for (state, words) in [
+            (KernelState::Damaged, "damaged    "),
+            (KernelState::Absent, "absent     "),
+            (KernelState::Good, "still good "),
+        ] {
+            let releases: Vec<&str> = of(state).iter().map(|kernel| kernel.release.as_str()).collect();
+            if !releases.is_empty() {
+                ui.line(format!("  {words}{}", releases.join(" ")));
+            }
+        }
+        ui.progress("Copy the bundle again from where it was built.");
+        // An extra is part of every subset, and a release that occurs twice is taken or left as one.
+        let extras_good = report.problems.iter().all(|problem| !problem.id().as_str().starts_with("extra"));
+        let good = of(KernelState::Good);
+        if extras_good && !good.is_empty() && !of(KernelState::Damaged).is_empty() {
+            let kernels: Vec<String> =
+                good.iter().map(|kernel| format!("--kernel {}", kernel.release)).collect();
+            ui.progress(format!(
+                "Or save what is good: stap-bundle subset {} {} -o FILE",
+                self.file.display(),
+                kernels.join(" ")
+            ));
+        }
+    }
+}
+
+fn kernel<'m>(manifest: &'m Manifest, id: &KernelId) -> Option<&'m Kernel> {
+    manifest.kernels.iter().find(|kernel| kernel.id == *id)
+}
+
+/// A problem with its causes on one line.
+fn in_words(problem: &BundleError) -> String {
+    Failure::of(Exit::Malformed, problem).one_line()
 }

@@ -19,9 +19,13 @@ fn help_lists_the_commands_and_the_exit_codes() {
     Commands:
       key          Make the farm's signing keys
       build        Compile scripts for kernel releases and write one signed bundle
+      import       Make a payload of stap-scripts-RELEASE.tar.gz packages of the initscript
+      sign         Sign a payload, or add a signature to a bundle
       inspect      Show what is in a bundle
+      diff         Show what changed between two bundles
       verify       Verify signatures and every byte of a bundle
       extract      Unpack a bundle's modules into DIR/RELEASE/
+      subset       Re-pack some kernels of a bundle, without a private key
       export       Write stap-scripts-RELEASE.tar.gz packages for hosts that run the initscript alone
       trust        Pin the keys of the farms that this host believes
       install      Verify a bundle and make it this host's current generation, in one step
@@ -120,6 +124,8 @@ fn build_help_names_each_default() {
           --eval-config        Have bash evaluate the configuration files, in a sandbox
           --key <NAME.key>     The private key to sign with [default: ~/.config/stap-bundle/default.key]
                                [env: STAP_BUNDLE_KEY=]
+          --no-sign            Write a payload, to be signed elsewhere (`sign`); no key is used
+          --no-sbom            Leave bill of materials and provenance out
           --name <NAME>        The bundle's name [default: stap-scripts]
           --version <VERSION>  The bundle's version [default: the time of the newest input, as
                                YYYY.MMDD.HHMM]

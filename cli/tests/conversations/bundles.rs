@@ -2,7 +2,9 @@
 
 use std::io::Cursor;
 
-use bundle_format::{BundleDraft, Digest, KernelDraft, ModuleDraft, RedCell, ScriptRecord, Toolchain};
+use bundle_format::{
+    BundleDraft, Digest, KernelDraft, ModuleDraft, RedCell, ScriptRecord, Toolchain, UnsignedBundle,
+};
 use fixtures::module::tiny_module;
 use signing::SigningKey;
 
@@ -16,6 +18,8 @@ pub(crate) struct Bundle {
     /// Cells that failed: script and release.
     pub(crate) red: Vec<(&'static str, &'static str)>,
     pub(crate) best_before: Option<u64>,
+    /// Whether it carries the extra `notes`.
+    pub(crate) extras: bool,
 }
 
 /// Two scripts for two kernels, one cell of which is red.
@@ -27,6 +31,7 @@ pub(crate) fn fleet(serial: u64) -> Bundle {
         kernels: vec!["6.12.1-test", "6.13.0-test"],
         red: vec![("latency", "6.13.0-test")],
         best_before: None,
+        extras: false,
     }
 }
 
@@ -38,6 +43,19 @@ pub(crate) fn vermagic(release: &str) -> String {
 impl Bundle {
     /// The whole file.
     pub(crate) fn signed(&self, key: &SigningKey) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        key.sign(self.unsigned()).unwrap().write_to(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// The file that `build --no-sign` would write.
+    pub(crate) fn payload(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.unsigned().write_payload_to(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn unsigned(&self) -> UnsignedBundle<Cursor<Vec<u8>>> {
         let draft = BundleDraft {
             name: self.name.parse().unwrap(),
             version: format!("1.{}", self.serial).parse().unwrap(),
@@ -53,9 +71,8 @@ impl Bundle {
             kernels: self.kernels.iter().map(|release| self.kernel(release)).collect(),
         };
         let unsigned = draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap();
-        let mut bytes = Vec::new();
-        key.sign(unsigned).unwrap().write_to(&mut bytes).unwrap();
-        bytes
+        let notes = vec![("notes".to_owned(), b"made for a test\n".to_vec())];
+        if self.extras { unsigned.with_extras(notes).unwrap() } else { unsigned }
     }
 
     fn script(&self, name: &str) -> ScriptRecord {

@@ -5,12 +5,15 @@
 
 mod arguments;
 mod bundles;
+mod comparing;
 mod dependencies;
 mod farm;
 mod host;
+mod importing;
 mod json;
 mod reading;
 mod running;
+mod signing_elsewhere;
 mod streams;
 mod trust;
 mod world;

@@ -185,20 +185,34 @@ fn verify_names_the_damage() {
     2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
     [exit 10]
     $ stap-bundle verify flipped-frame.stapb --key farm.pub
-    2> error: flipped-frame.stapb: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
-    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    flipped-frame.stapb: 1 problem; the signature of fleet 1.7 is good
+      frame-digest: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
+      frames     present 2 of 2
+      damaged    6.13.0-test
+      still good 6.12.1-test
+    2> Copy the bundle again from where it was built.
+    2> Or save what is good: stap-bundle subset flipped-frame.stapb --kernel 6.12.1-test -o FILE
     [exit 11]
     $ stap-bundle verify flipped-end.stapb --key farm.pub
-    2> error: flipped-end.stapb: at byte [OFFSET] stands no valid header of a frame, or the end mark
-    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    flipped-end.stapb: 1 problem; the signature of fleet 1.7 is good
+      member-header: at byte [OFFSET] stands no valid header of a frame, or the end mark
+      frames     present 2 of 2
+      still good 6.12.1-test 6.13.0-test
+    2> Copy the bundle again from where it was built.
     [exit 11]
     $ stap-bundle verify truncated.stapb --key farm.pub
-    2> error: truncated.stapb: the bundle ends at byte [OFFSET], inside a frame's header: the copy is incomplete
-    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    truncated.stapb: 1 problem; the signature of fleet 1.7 is good
+      truncated: the bundle ends at byte [OFFSET], inside a frame's header: the copy is incomplete
+      frames     present 2 of 2
+      still good 6.12.1-test 6.13.0-test
+    2> Copy the bundle again from where it was built.
     [exit 11]
     $ stap-bundle verify longer.stapb --key farm.pub
-    2> error: longer.stapb: bytes follow the end mark at byte [OFFSET]
-    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    longer.stapb: 1 problem; the signature of fleet 1.7 is good
+      trailing-bytes: bytes follow the end mark at byte [OFFSET]
+      frames     present 2 of 2
+      still good 6.12.1-test 6.13.0-test
+    2> Copy the bundle again from where it was built.
     [exit 11]
     $ stap-bundle verify notes.txt --key farm.pub
     2> error: notes.txt: not a bundle: the file does not begin with a `stap-bundle` member

@@ -98,7 +98,7 @@ refused! {
         .insert_before(FRAME, good().members[3].clone()).bytes() => 11, NO_FRAME;
     a05_signatures_twice: good()
         .insert_before("roots", good().members[1].clone()).bytes() => 11, "stands no valid header of `roots`";
-    a05_members_swapped: swapped() => 11, "error: bad.stapb: ";
+    a05_members_swapped: swapped() => 11, "bad.stapb: ";
     a06_byte_before: [b"x".as_slice(), &good().bytes()].concat() => 11, "not a bundle";
     a06_block_before: [[0; BLOCK].as_slice(), &good().bytes()].concat() => 11, "not a bundle";
     a06_bundle_within_a_tar: Archive::of(vec![Member::new("fleet.stapb", good().bytes())]).bytes()
@@ -148,7 +148,7 @@ refused! {
         => 11, "the copy is incomplete";
     d01_empty_file: Vec::new() => 11, "not a bundle";
     d06_lost_packet: { let mut bytes = good().bytes(); let at = good().content_at(FRAME);
-        bytes.drain(at + 100..at + 1500.min(bytes.len() - at)); bytes } => 11, "error:";
+        bytes.drain(at + 100..at + 1500.min(bytes.len() - at)); bytes } => 11, "bad.stapb: ";
     d07_zeros: vec![0; 1 << 20] => 11, "not a bundle";
     d07_zeros_for_a_frame: { let mut bytes = good().bytes(); let at = good().content_at(FRAME) - BLOCK;
         bytes.truncate(at); bytes.resize(8 << 20, 0); bytes } => 11, "bytes follow the end mark";

@@ -5,11 +5,57 @@ use std::io::{self, BufWriter};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use bundle_format::SignedBundle;
+use bundle_format::{BundleError, BundleId, KeyId, Manifest, SignedBundle, UnsignedBundle};
 use tempfile::NamedTempFile;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::new_file::parent_of;
+
+/// What a build makes.
+#[derive(Debug)]
+pub(super) enum Product {
+    Bundle(SignedBundle<File>),
+    /// To be signed elsewhere.
+    Payload(UnsignedBundle<File>),
+}
+
+impl Product {
+    pub(super) const fn manifest(&self) -> &Manifest {
+        match self {
+            Self::Bundle(bundle) => bundle.manifest(),
+            Self::Payload(payload) => payload.manifest(),
+        }
+    }
+
+    pub(super) fn id(&self) -> BundleId {
+        match self {
+            Self::Bundle(bundle) => bundle.id(),
+            Self::Payload(payload) => payload.id(),
+        }
+    }
+
+    pub(super) fn signers(&self) -> Vec<KeyId> {
+        match self {
+            Self::Bundle(bundle) => bundle.signers(),
+            Self::Payload(_) => Vec::new(),
+        }
+    }
+
+    const fn suffix(&self) -> &'static str {
+        match self {
+            Self::Bundle(_) => "stapb",
+            Self::Payload(_) => "payload",
+        }
+    }
+
+    fn write_to(&mut self, target: &mut dyn io::Write) -> Result<u64, BundleError> {
+        match self {
+            Self::Bundle(bundle) => bundle.write_to(target),
+            Self::Payload(payload) => payload.write_payload_to(target),
+        }
+    }
+}
 
 /// A file under a temporary name, beside the place where it will stand.
 #[derive(Debug)]
@@ -39,26 +85,19 @@ impl Output {
     }
 
     /// Writes the bundle and gives it its name; returns that and the length in bytes.
-    pub(super) fn write(mut self, signed: &mut SignedBundle<File>) -> Result<(PathBuf, u64), Failure> {
+    pub(super) fn write(mut self, product: &mut Product) -> Result<(PathBuf, u64), Failure> {
         let path = self.path.unwrap_or_else(|| {
-            let manifest = signed.manifest();
-            PathBuf::from(format!("{}-{}.stapb", manifest.name, manifest.version))
+            let manifest = product.manifest();
+            PathBuf::from(format!("{}-{}.{}", manifest.name, manifest.version, product.suffix()))
         });
         let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(path.display());
         let mut buffered = BufWriter::new(&mut self.file);
         let size =
-            signed.write_to(&mut buffered).map_err(|error| Failure::from(error).about(path.display()))?;
+            product.write_to(&mut buffered).map_err(|error| Failure::from(error).about(path.display()))?;
         buffered.into_inner().map_err(|error| failed(error.into_error()))?;
         self.file.as_file().set_permissions(PermissionsExt::from_mode(0o644)).map_err(failed)?;
         self.file.as_file().sync_all().map_err(failed)?;
         self.file.persist(&path).map_err(|error| failed(error.error))?;
         Ok((path, size))
-    }
-}
-
-fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
     }
 }

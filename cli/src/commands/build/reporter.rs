@@ -69,8 +69,9 @@ impl<'u> Reporter<'u> {
         });
     }
 
-    pub(super) fn signed(&self, elapsed: Duration) {
-        self.with(|state| state.say(&format!("packed and signed in {:.1} s", elapsed.as_secs_f64())));
+    /// `done` is what was done: packed, or packed and signed.
+    pub(super) fn finished(&self, done: &str, elapsed: Duration) {
+        self.with(|state| state.say(&format!("{done} in {:.1} s", elapsed.as_secs_f64())));
     }
 
     fn with(&self, act: impl FnOnce(&mut State<'u>)) {

@@ -1,0 +1,244 @@
+//! Packages → a draft: what the modules say of themselves, joined with options and requirements.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bundle_format::{
+    BundleDraft, Digest, GroupName, KernelDraft, Machine, ModuleDraft, ModuleRecord, RedCell, ScriptName,
+    ScriptRecord, Toolchain,
+};
+use script_config::{Configuration, ScriptOptions, ScriptUsers, Severity, SourceText};
+
+use super::UNKNOWN;
+use super::package::{ImportError, Package, PackageError, read};
+use crate::assembly::{BundleIdentity, version_of};
+use crate::module_info::ModuleInfo;
+
+/// What the kernel's own signing tool puts at the end of a module.
+const SIGNATURE_MARK: &[u8] = b"~Module signature appended~\n";
+/// Reason of the red cell of a script that a package lacks.
+const NOT_THERE: &str = "not in the imported package";
+
+/// What is to be imported.
+#[derive(Debug)]
+pub struct ImportRequest {
+    /// The archives, one a release.
+    pub packages: Vec<PathBuf>,
+    /// A directory with the scripts' sources, for their digests; without it they stay unknown.
+    pub sources: Option<PathBuf>,
+    /// What the bundle will be called.
+    pub identity: BundleIdentity,
+}
+
+/// A draft and what isn't known about it.
+#[derive(Debug)]
+pub struct Imported {
+    /// What is to be packed.
+    pub draft: BundleDraft,
+    /// What the user should know, in words.
+    pub notes: Vec<String>,
+}
+
+/// A package with its path.
+struct Read {
+    path: PathBuf,
+    package: Package,
+}
+
+/// Reads all packages and joins them.
+pub fn import(request: &ImportRequest) -> Result<Imported, ImportError> {
+    let mut packages = Vec::new();
+    for path in &request.packages {
+        packages.push(open(path)?);
+    }
+    packages.sort_by(|a, b| a.package.release.cmp(&b.package.release));
+    let same = |pair: &&[Read]| matches!(pair, [a, b] if a.package.release == b.package.release);
+    if let Some([first, second]) = packages.windows(2).find(same) {
+        let (first, second, release) =
+            (first.path.clone(), second.path.clone(), first.package.release.clone());
+        return Err(ImportError::ReleaseTwice { release, first, second });
+    }
+    let mut notes = Vec::new();
+    let scripts = scripts(&packages, request.sources.as_deref(), &mut notes)?;
+    let mut modified = request.identity.other_inputs_modified;
+    let mut kernels = Vec::new();
+    for read in packages {
+        modified = modified.max(read.package.modified);
+        kernels.push(kernel(read, &scripts)?);
+    }
+    let identity = &request.identity;
+    let created = identity.created.unwrap_or(modified);
+    let version = match &identity.version {
+        Some(version) => version.clone(),
+        None => version_of(created)?,
+    };
+    notes.push(
+        "not known, and so not in the bundle: uname -v, Module.symvers and configuration of the kernels, and what \
+         compiled the modules; a host can only compare release and machine"
+            .to_owned(),
+    );
+    let toolchain =
+        Toolchain { stap: UNKNOWN.to_owned(), compiler: UNKNOWN.to_owned(), digest: Digest::of(b"") };
+    let draft = BundleDraft {
+        name: identity.name.clone(),
+        version,
+        serial: identity.serial.unwrap_or(created),
+        created,
+        best_before: identity.best_before,
+        scripts: scripts.into_values().collect(),
+        toolchains: vec![toolchain],
+        kernels,
+    };
+    Ok(Imported { draft, notes })
+}
+
+fn open(path: &Path) -> Result<Read, ImportError> {
+    let failed = |source| ImportError::Package { path: path.to_owned(), source };
+    let file = File::open(path).map_err(|error| failed(PackageError::Read(error)))?;
+    Ok(Read { path: path.to_owned(), package: read(file).map_err(failed)? })
+}
+
+/// The records of all scripts. Packages that were made together say the same of a script; where two differ, one of them
+/// is older, and nobody can say which one its module was compiled with.
+fn scripts(
+    packages: &[Read],
+    sources: Option<&Path>,
+    notes: &mut Vec<String>,
+) -> Result<BTreeMap<ScriptName, ScriptRecord>, ImportError> {
+    let all: BTreeSet<ScriptName> =
+        packages.iter().flat_map(|read| read.package.modules.keys().cloned()).collect();
+    let mut records: BTreeMap<ScriptName, (ScriptRecord, &Path)> = BTreeMap::new();
+    for read in packages {
+        let configuration = configuration(read, &all)?;
+        for name in read.package.modules.keys() {
+            let record = record(read, &configuration, name, sources)?;
+            let first = records.entry(name.clone()).or_insert_with(|| (record.clone(), &read.path));
+            if first.0 != record {
+                let what = format!("options, requirements or users of script {name}");
+                let (first, second) = (first.1.to_owned(), read.path.clone());
+                return Err(ImportError::Disagree { what, first, second });
+            }
+        }
+    }
+    let unknown = Digest::of(b"");
+    let without: Vec<&str> = records
+        .values()
+        .filter(|(record, _)| record.source_sha256 == unknown)
+        .map(|(record, _)| record.name.as_str())
+        .collect();
+    if !without.is_empty() {
+        notes.push(format!("the source is not known of: {}", without.join(" ")));
+    }
+    Ok(records.into_iter().map(|(name, (record, _))| (name, record)).collect())
+}
+
+fn configuration(read: &Read, known: &BTreeSet<ScriptName>) -> Result<Configuration, ImportError> {
+    let refused = |problem: String| ImportError::Settings { path: read.path.clone(), problem };
+    let mut files = Vec::new();
+    for (name, text) in &read.package.configuration {
+        let file =
+            SourceText::from_bytes(name, text.as_bytes()).map_err(|problem| refused(problem.render()))?;
+        files.push(file);
+    }
+    let (configuration, mut problems) = Configuration::load(&files);
+    problems.extend(configuration.check_scripts(known));
+    match problems.iter().find(|problem| problem.severity() == Severity::Error) {
+        Some(problem) => Err(refused(problem.render())),
+        None => Ok(configuration),
+    }
+}
+
+fn record(
+    read: &Read,
+    configuration: &Configuration,
+    name: &ScriptName,
+    sources: Option<&Path>,
+) -> Result<ScriptRecord, ImportError> {
+    let refused = |problem: String| ImportError::Settings { path: read.path.clone(), problem };
+    let settings = configuration.settings_of(name).map_err(|problems| {
+        let texts: Vec<String> = problems.iter().map(script_config::ConfigProblem::render).collect();
+        refused(texts.join("; "))
+    })?;
+    // INIT-CACHE-03: the last line of `.opts` is what the module was compiled with.
+    let compiled = read.package.opts.get(name).and_then(|text| text.lines().last());
+    let mut options = settings.options.clone();
+    if let Some(line) = compiled {
+        if options.given().is_empty() && line != options.opts_line() {
+            let given = line.strip_suffix("--").unwrap_or(line).trim();
+            options = ScriptOptions::parse(given, None).map_err(|problems| {
+                let texts: Vec<String> = problems.iter().map(script_config::ConfigProblem::render).collect();
+                refused(format!("{name}.opts: {}", texts.join("; ")))
+            })?;
+        }
+        if line != options.opts_line() {
+            return Err(refused(format!(
+                "{name}.ko was compiled with `{}`, its configuration says `{}`: compile it again",
+                line.escape_default(),
+                options.opts_line()
+            )));
+        }
+    }
+    let mut requires = settings.requires.clone();
+    requires.sort();
+    requires.dedup();
+    let source_sha256 = match sources {
+        Some(directory) => source_digest(&directory.join(format!("{name}.stp")))
+            .map_err(|error| refused(format!("the source of {name}: {error}")))?,
+        None => Digest::of(b""),
+    };
+    Ok(ScriptRecord {
+        name: name.clone(),
+        source_sha256,
+        options: options.given().to_owned(),
+        compile: options.compile_args(),
+        arguments: options.script_args().to_vec(),
+        run: options.staprun_args(),
+        opts_line: options.opts_line(),
+        requires,
+        users: match settings.users {
+            ScriptUsers::Root => Vec::new(),
+            ScriptUsers::Stapusr => vec![GroupName::stapusr()],
+        },
+    })
+}
+
+fn source_digest(path: &Path) -> std::io::Result<Digest> {
+    fs::read(path).map(|bytes| Digest::of(&bytes))
+}
+
+fn kernel(read: Read, scripts: &BTreeMap<ScriptName, ScriptRecord>) -> Result<KernelDraft, ImportError> {
+    let Read { path, package } = read;
+    let failed = |source| ImportError::Package { path: path.clone(), source };
+    let release = package.release;
+    let mut modules = Vec::new();
+    let mut common: Option<(ScriptName, String, Machine)> = None;
+    for (name, bytes) in package.modules {
+        if bytes.ends_with(SIGNATURE_MARK) {
+            return Err(failed(PackageError::Signed { name }));
+        }
+        let info = ModuleInfo::read_of_any_machine(&bytes, &name, &release)
+            .map_err(|source| failed(PackageError::Module { name: name.clone(), source }))?;
+        let (first, vermagic, machine) =
+            common.get_or_insert_with(|| (name.clone(), info.vermagic.clone(), info.machine.clone()));
+        if (&*vermagic, &*machine) != (&info.vermagic, &info.machine) {
+            let problem = format!(
+                "modules {first} and {name} are for different kernels: {vermagic} and {}",
+                info.vermagic
+            );
+            return Err(ImportError::Settings { path, problem });
+        }
+        let record = ModuleRecord {
+            srcversion: info.srcversion,
+            build_id: info.build_id,
+            ..ModuleRecord::of_body(name, bytes.len() as u64, Digest::of(&bytes))
+        };
+        modules.push(ModuleDraft { record, bytes: Arc::new(bytes) });
+    }
+    let Some((_, vermagic, machine)) = common else { return Err(failed(PackageError::NoModule)) };
+    let there: BTreeSet<&ScriptName> = modules.iter().map(|module| &module.record.name).collect();
+    let missing = scripts.keys().filter(|name| !there.contains(name)).cloned();
+    let missing = missing.map(|script| RedCell { script, reason: NOT_THERE.to_owned() }).collect();
+    Ok(KernelDraft { vermagic: Some(vermagic), modules, red: missing, ..KernelDraft::of(release, machine) })
+}

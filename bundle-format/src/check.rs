@@ -1,0 +1,350 @@
+//! A report of all that is wrong with a bundle whose signature holds, and of what is still good in it.
+//!
+//! Reading for use stops at the first problem; this reader goes on behind each one. Where the file has the length that all
+//! frames give, every member's place is known. Else the place behind a spoiled header is guessed once: as if the next
+//! frame of the manifest stood there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::container::{member_header, member_span};
+use crate::digest::Digest;
+use crate::error::{BundleError, Part};
+use crate::frame::decompress;
+use crate::kernel_id::KernelId;
+use crate::limits::{BLOCK, END_MARK, MAX_MANIFEST};
+use crate::manifest::{FrameOf, Kernel, Manifest};
+use crate::provenance::{PROVENANCE_NAME, check_provenance};
+use crate::reader::{Found, Present, VerifiedBundle};
+use crate::set::VerifiedSet;
+use crate::source::{MemberReader, Source};
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Headers, padding and the digests of all members.
+    Digests,
+    /// Also decode all frames and compare every module.
+    Modules,
+}
+
+/// What can be had of a kernel from this file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelState {
+    /// All its frames and their references are good, as far as was looked.
+    Good,
+    /// A frame that it needs is not in the file, which is a subset.
+    Absent,
+    /// A frame that it needs is damaged, or behind damage that nothing can be found behind.
+    Damaged,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct CheckReport {
+    /// Frames in the file.
+    pub present: Present,
+    /// Modules that were decoded and compared.
+    pub modules: usize,
+    /// All problems, in the order of the file.
+    pub problems: Vec<BundleError>,
+    /// Each kernel of the manifest, in the natural order of the releases.
+    pub kernels: Vec<(KernelId, KernelState)>,
+}
+
+impl<S: Source> VerifiedBundle<S> {
+    /// Looks at every byte and collects all problems. Fails only where the source can't be read.
+    pub fn check(mut self, depth: Depth) -> Result<CheckReport, BundleError> {
+        check_content(&self.manifest, &mut self.reader, depth)
+    }
+}
+
+/// As [`VerifiedBundle::check`], for content of which only the manifest was read.
+pub(crate) fn check_content<S: Source>(
+    manifest: &Manifest,
+    reader: &mut MemberReader<S>,
+    depth: Depth,
+) -> Result<CheckReport, BundleError> {
+    let frames = manifest.frames();
+    let mut last_use = BTreeMap::new();
+    for of in &frames {
+        if let Some(reference) = of.frame.reference {
+            last_use.insert(reference, of.frame.index);
+        }
+    }
+    let mut check = Check { depth, last_use, ..Check::empty(manifest, &frames) };
+    match check.run(reader) {
+        Ok(()) | Err(Stop::Lost) => {}
+        Err(Stop::Failed(error)) => return Err(error),
+    }
+    Ok(check.report())
+}
+
+/// Why the pass ended before the end of the file.
+enum Stop {
+    /// Nothing behind this can be found; the problem is in the report.
+    Lost,
+    /// The source failed.
+    Failed(BundleError),
+}
+
+/// One pass.
+struct Check<'m> {
+    manifest: &'m Manifest,
+    frames: &'m [FrameOf<'m>],
+    depth: Depth,
+    last_use: BTreeMap<usize, usize>,
+    references: BTreeMap<usize, Vec<u8>>,
+    /// Frames whose place was reached; the others are absent if the pass came to the end mark.
+    seen: BTreeSet<usize>,
+    damaged: BTreeSet<usize>,
+    /// Whether the end mark was reached.
+    complete: bool,
+    modules: usize,
+    found: BTreeMap<KernelId, Found>,
+    damaged_kernels: BTreeSet<KernelId>,
+    problems: Vec<BundleError>,
+}
+
+impl<'m> Check<'m> {
+    fn empty(manifest: &'m Manifest, frames: &'m [FrameOf<'m>]) -> Self {
+        Self {
+            manifest,
+            frames,
+            depth: Depth::Digests,
+            last_use: BTreeMap::new(),
+            references: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            damaged: BTreeSet::new(),
+            complete: false,
+            modules: 0,
+            found: BTreeMap::new(),
+            damaged_kernels: BTreeSet::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Notes a problem after which the pass goes on, or says why it can't.
+    fn note(&mut self, error: BundleError) -> Result<(), Stop> {
+        let lost = matches!(error, BundleError::Truncated { .. });
+        if matches!(error, BundleError::Io { .. }) {
+            return Err(Stop::Failed(error));
+        }
+        self.problems.push(error);
+        if lost { Err(Stop::Lost) } else { Ok(()) }
+    }
+
+    fn noted(&mut self, result: Result<(), BundleError>) -> Result<bool, Stop> {
+        match result {
+            Ok(()) => Ok(true),
+            Err(error) => self.note(error).map(|()| false),
+        }
+    }
+
+    fn run<S: Source>(&mut self, reader: &mut MemberReader<S>) -> Result<(), Stop> {
+        self.extras(reader)?;
+        let spans = self.frames.iter().map(|of| member_span(of.frame.size));
+        let whole = spans.sum::<u64>() + END_MARK as u64;
+        let read = if reader.remaining().map_err(Stop::Failed)? == Some(whole) {
+            for index in 0..self.frames.len() {
+                let header = self.frames.get(index).map(|of| (of.member.clone(), of.frame.size));
+                let Some((member, size)) = header else { continue };
+                let good = reader.header(&member, size);
+                let good = self.noted(good)?;
+                self.frame(index, good, reader)?;
+            }
+            0
+        } else {
+            self.in_sequence(reader)?;
+            BLOCK
+        };
+        self.complete = true;
+        let end = reader.end(read);
+        self.noted(end).map(|_| ())
+    }
+
+    /// The frames of a subset or of a stream, up to the first block of the end mark.
+    fn in_sequence<S: Source>(&mut self, reader: &mut MemberReader<S>) -> Result<(), Stop> {
+        let mut next = 0;
+        let mut guessed = false;
+        loop {
+            let offset = reader.offset();
+            let block = match reader.block("a frame's header") {
+                Ok(block) => block,
+                Err(error) => return Err(self.note(error).err().unwrap_or(Stop::Lost)),
+            };
+            if block == [0; BLOCK] {
+                return Ok(());
+            }
+            let later = self.frames.iter().enumerate().skip(next);
+            let known = later.map(|(index, of)| (index, member_header(&of.member, of.frame.size)));
+            let known = known.filter_map(|(index, header)| Some((index, header.ok()?)));
+            if let Some((index, _)) = known.into_iter().find(|(_, header)| *header == block) {
+                self.frame(index, true, reader)?;
+                (next, guessed) = (index + 1, false);
+                continue;
+            }
+            let expected = self.frames.get(next).map(|of| format!("`{}`", of.member));
+            let hopeless = guessed || expected.is_none();
+            let expected = expected.unwrap_or_else(|| "the end mark".to_owned());
+            self.note(BundleError::Header { offset, expected })?;
+            if hopeless {
+                return Err(Stop::Lost);
+            }
+            self.frame(next, false, reader)?;
+            (next, guessed) = (next + 1, true);
+        }
+    }
+
+    fn extras<S: Source>(&mut self, reader: &mut MemberReader<S>) -> Result<(), Stop> {
+        let manifest = self.manifest;
+        for extra in &manifest.extras {
+            let header = reader.header(&extra.name, extra.size);
+            self.noted(header)?;
+            let looked_into = extra.name == PROVENANCE_NAME && extra.size <= MAX_MANIFEST;
+            let mut kept = Vec::new();
+            let keep = looked_into.then_some(&mut kept);
+            let found = self.content(reader, &extra.name, extra.size, keep)?;
+            let whole = digest_problem(Part::Extra, &extra.name, &extra.sha256, found);
+            let whole = self.noted(whole)?;
+            if extra.name == PROVENANCE_NAME && whole {
+                let about = if looked_into {
+                    check_provenance(&kept, manifest)
+                } else {
+                    let member = format!("`{PROVENANCE_NAME}`");
+                    Err(BundleError::OverLimit { member, len: extra.size, limit: MAX_MANIFEST })
+                };
+                self.noted(about)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a member's content and padding; gives the content's digest.
+    fn content<S: Source>(
+        &mut self,
+        reader: &mut MemberReader<S>,
+        name: &str,
+        len: u64,
+        keep: Option<&mut Vec<u8>>,
+    ) -> Result<Digest, Stop> {
+        let digest = match reader.content(name, len, keep) {
+            Ok(digest) => digest,
+            Err(error) => return Err(self.note(error).err().unwrap_or(Stop::Lost)),
+        };
+        let padding = reader.padding(name, len);
+        self.noted(padding)?;
+        Ok(digest)
+    }
+
+    fn frame<S: Source>(
+        &mut self,
+        index: usize,
+        good_header: bool,
+        reader: &mut MemberReader<S>,
+    ) -> Result<(), Stop> {
+        let Some(of) = self.frames.get(index) else { return Ok(()) };
+        // Damaged until all of it is found good.
+        self.seen.insert(index);
+        self.damaged.insert(index);
+        let mut compressed = Vec::new();
+        let keep = (self.depth == Depth::Modules).then_some(&mut compressed);
+        let found = self.content(reader, &of.member, of.frame.size, keep)?;
+        let whole = digest_problem(Part::Frame, &of.member, &of.frame.sha256, found);
+        if !self.noted(whole)? || !good_header {
+            return Ok(());
+        }
+        if let Some(reference) = of.frame.reference {
+            if !self.seen.contains(&reference) {
+                let problem = format!("frame {reference}, which it refers to, is absent");
+                return self.note(BundleError::Frame { frame: of.member.clone(), problem });
+            }
+            // Its own problem is in the report; this frame can't be decoded for want of it.
+            if self.damaged.contains(&reference) {
+                return Ok(());
+            }
+        }
+        if self.depth == Depth::Modules {
+            let decoded = self.decode(of, &compressed);
+            if !self.noted(decoded)? {
+                return Ok(());
+            }
+        }
+        self.damaged.remove(&index);
+        Ok(())
+    }
+
+    fn decode(&mut self, of: &FrameOf<'_>, compressed: &[u8]) -> Result<(), BundleError> {
+        let (frame, name) = (of.frame, of.member.as_str());
+        let reference = frame.reference.and_then(|reference| self.references.get(&reference));
+        let plain = decompress(compressed, reference.map(Vec::as_slice), frame.plain_size, name)?;
+        digest_problem(Part::Plain, name, &frame.plain_sha256, Digest::of(&plain))?;
+        let set = VerifiedSet::read(&plain, &frame.set_sha256, name)?;
+        let wrong = |problem: String| BundleError::Set { frame: name.to_owned(), problem };
+        if set.document().kernel != of.kernel.id {
+            return Err(wrong(format!("SET.json is for kernel {}", set.document().kernel)));
+        }
+        self.found.entry(of.kernel.id).or_default().add(set.document()).map_err(wrong)?;
+        self.modules += set.modules().count();
+        let index = frame.index;
+        self.references.retain(|reference, _| self.last_use.get(reference).is_some_and(|last| *last > index));
+        if self.last_use.contains_key(&index) {
+            self.references.insert(index, plain);
+        }
+        Ok(())
+    }
+
+    fn report(mut self) -> CheckReport {
+        let kernels = self.manifest.kernels_by_release();
+        if self.depth == Depth::Modules {
+            let nothing = Found::default();
+            for kernel in &kernels {
+                if self.state(kernel) != KernelState::Good {
+                    continue;
+                }
+                let found = self.found.get(&kernel.id).unwrap_or(&nothing);
+                if let Err(problem) = found.check(self.manifest, kernel) {
+                    self.damaged_kernels.insert(kernel.id);
+                    let frame = format!("kernel {}", kernel.release);
+                    self.problems.push(BundleError::Set { frame, problem });
+                }
+            }
+        }
+        let kernels = kernels.iter().map(|kernel| (kernel.id, self.state(kernel))).collect();
+        let present = Present { present: self.seen.len(), total: self.frames.len() };
+        CheckReport { present, modules: self.modules, problems: self.problems, kernels }
+    }
+
+    fn state(&self, kernel: &Kernel) -> KernelState {
+        let mut needed: BTreeSet<usize> = BTreeSet::new();
+        for frame in &kernel.frames {
+            let mut next = Some(frame.index);
+            while let Some(index) = next.filter(|index| needed.insert(*index)) {
+                next = self.frames.get(index).and_then(|of| of.frame.reference);
+            }
+        }
+        let absent = needed.iter().any(|index| !self.seen.contains(index));
+        let damaged = needed.iter().any(|index| self.damaged.contains(index));
+        if self.damaged_kernels.contains(&kernel.id) || damaged || (absent && !self.complete) {
+            KernelState::Damaged
+        } else if absent {
+            KernelState::Absent
+        } else {
+            KernelState::Good
+        }
+    }
+}
+
+/// An error unless the digests are the same; it says of which part of the file.
+pub(crate) fn digest_problem(
+    part: Part,
+    name: &str,
+    expected: &Digest,
+    found: Digest,
+) -> Result<(), BundleError> {
+    if found == *expected {
+        return Ok(());
+    }
+    let what = if part == Part::Plain { format!("the plain tar of `{name}`") } else { format!("`{name}`") };
+    Err(BundleError::Digest { part, what, expected: *expected, found })
+}

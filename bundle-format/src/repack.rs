@@ -1,0 +1,187 @@
+//! What can be taken out of a verified bundle as it stands: an extra, or a subset of the kernels, which needs no private
+//! key because the manifest stays the same (`docs/bundle-spec.md`, section 8.5).
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use crate::check::digest_problem;
+use crate::container::{member_header, member_span};
+use crate::error::{BundleError, Part, io_while};
+use crate::kernel_id::KernelId;
+use crate::limits::{BLOCK, END_MARK};
+use crate::manifest::FrameOf;
+use crate::reader::{Present, VerifiedBundle};
+use crate::source::{MemberReader, Source};
+use crate::writer::MemberWriter;
+
+impl<S: Source> VerifiedBundle<S> {
+    /// Writes the extra `name`; false if the bundle has none of that name. What was written is good only if this succeeds.
+    pub fn copy_extra(mut self, name: &str, target: &mut dyn Write) -> Result<bool, BundleError> {
+        for extra in &self.manifest.extras {
+            self.reader.header(&extra.name, extra.size)?;
+            if extra.name != name {
+                self.reader.skip(extra.size)?;
+                continue;
+            }
+            let found = self.reader.copy_content(name, extra.size, target)?;
+            digest_problem(Part::Extra, name, &extra.sha256, found)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Writes a bundle with the same signatures, roots, manifest and extras, and of the frames only those of `wanted` and
+    /// what they refer to, each byte for byte.
+    ///
+    /// Frames that aren't wanted may be damaged or absent: so this also saves what is good in a damaged file.
+    pub fn write_subset(
+        mut self,
+        wanted: &BTreeSet<KernelId>,
+        target: &mut dyn Write,
+    ) -> Result<Present, BundleError> {
+        let mut out = MemberWriter::new(target);
+        self.head.write_bundle(&mut out)?;
+        for extra in &self.manifest.extras {
+            self.reader.header(&extra.name, extra.size)?;
+            out.bytes(&member_header(&extra.name, extra.size)?)?;
+            let found = self.reader.copy_content(&extra.name, extra.size, &mut out)?;
+            digest_problem(Part::Extra, &extra.name, &extra.sha256, found)?;
+            self.reader.padding(&extra.name, extra.size)?;
+            out.padding(extra.size)?;
+        }
+        let frames = self.manifest.frames();
+        let needed = needed(&frames, wanted);
+        copy_frames(&mut self.reader, &frames, &needed, &mut out)?;
+        out.bytes(&[0; END_MARK])?;
+        Ok(Present { present: needed.len(), total: frames.len() })
+    }
+}
+
+/// The wanted kernels' frames and all that they refer to.
+fn needed(frames: &[FrameOf<'_>], wanted: &BTreeSet<KernelId>) -> BTreeSet<usize> {
+    let mut needed = BTreeSet::new();
+    for (index, of) in frames.iter().enumerate().rev() {
+        if wanted.contains(&of.kernel.id) || needed.contains(&index) {
+            needed.insert(index);
+            needed.extend(of.frame.reference);
+        }
+    }
+    needed
+}
+
+fn copy_frames<S: Source>(
+    reader: &mut MemberReader<S>,
+    frames: &[FrameOf<'_>],
+    needed: &BTreeSet<usize>,
+    out: &mut MemberWriter<'_>,
+) -> Result<(), BundleError> {
+    let whole = frames.iter().map(|of| member_span(of.frame.size)).sum::<u64>() + END_MARK as u64;
+    if reader.remaining()? == Some(whole) {
+        for (index, of) in frames.iter().enumerate() {
+            if needed.contains(&index) {
+                reader.header(&of.member, of.frame.size)?;
+                copy_frame(reader, of, out)?;
+            } else {
+                reader.skip(BLOCK as u64 + of.frame.size)?;
+            }
+        }
+        return reader.end(0);
+    }
+    let mut missing = needed.clone();
+    let mut next = 0;
+    loop {
+        let offset = reader.offset();
+        let block = reader.block("a frame's header")?;
+        if block == [0; BLOCK] {
+            break;
+        }
+        let (index, of) = frame_of_header(frames, next, &block, offset)?;
+        if missing.remove(&index) {
+            copy_frame(reader, of, out)?;
+        } else {
+            reader.skip(of.frame.size)?;
+        }
+        next = index + 1;
+    }
+    if let Some(of) = missing.first().and_then(|index| frames.get(*index)) {
+        let (release, kernel) = (of.kernel.release.clone(), of.kernel.id);
+        return Err(BundleError::AbsentFrame { release, kernel });
+    }
+    reader.end(BLOCK)
+}
+
+fn frame_of_header<'f, 'm>(
+    frames: &'f [FrameOf<'m>],
+    next: usize,
+    block: &[u8; BLOCK],
+    offset: u64,
+) -> Result<(usize, &'f FrameOf<'m>), BundleError> {
+    for (index, of) in frames.iter().enumerate().skip(next) {
+        if *block == member_header(&of.member, of.frame.size)? {
+            return Ok((index, of));
+        }
+    }
+    let expected =
+        frames.get(next).map_or_else(|| "the end mark".to_owned(), |of| format!("`{}`", of.member));
+    Err(BundleError::Header { offset, expected })
+}
+
+/// Copies a frame's content, the header having been read, and compares its digest.
+fn copy_frame<S: Source>(
+    reader: &mut MemberReader<S>,
+    of: &FrameOf<'_>,
+    out: &mut MemberWriter<'_>,
+) -> Result<(), BundleError> {
+    let (name, size) = (of.member.as_str(), of.frame.size);
+    out.bytes(&member_header(name, size)?)?;
+    let found = reader.copy_content(name, size, out)?;
+    digest_problem(Part::Frame, name, &of.frame.sha256, found)?;
+    reader.padding(name, size)?;
+    out.padding(size)
+}
+
+impl Write for MemberWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes(bytes).map_err(std::io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<S: Source> MemberReader<S> {
+    /// Copies a member's content, not its padding, and digests it.
+    pub(crate) fn copy_content(
+        &mut self,
+        name: &str,
+        len: u64,
+        target: &mut dyn Write,
+    ) -> Result<crate::digest::Digest, BundleError> {
+        let mut hash = crate::digest::HashingWriter::new(target);
+        let mut buffer = vec![0; 128 << 10];
+        let mut left = len;
+        while left > 0 {
+            let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let chunk = buffer.get_mut(..part).unwrap_or_default();
+            self.exact(chunk, name)?;
+            hash.write_all(chunk).map_err(io_while("writing"))?;
+            left -= part as u64;
+        }
+        Ok(hash.finish().1)
+    }
+
+    /// Reads a member's content, not its padding, and digests it; keeps it where that is asked for.
+    pub(crate) fn content(
+        &mut self,
+        name: &str,
+        len: u64,
+        keep: Option<&mut Vec<u8>>,
+    ) -> Result<crate::digest::Digest, BundleError> {
+        match keep {
+            Some(kept) => self.copy_content(name, len, kept),
+            None => self.copy_content(name, len, &mut std::io::sink()),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! `diff`: what changed between two bundles.
+
+mod compare;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use bundle_format::{Digest, Extent, KernelId, Manifest, ScriptName, TrustedKeys};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::trust_options::{TrustOptions, open_verified};
+use crate::ui::{Mark, Ui};
+use crate::words::{bytes, count};
+
+use compare::{Difference, KernelChange, Modules, ScriptChange, changed_kernels, compare};
+
+/// Show what changed between two bundles
+///
+/// Compares scripts (source, options, requirements, users), kernels, modules by digest, red cells, toolchains and sizes.
+/// Both bundles are verified with the same keys. Of kernels whose modules differ, the frames are decoded to name the
+/// modules; where a frame is absent (a subset), only that they differ is told. As diff(1), it ends with 0 if the content is
+/// the same, with 1 if it isn't, and with another code if a bundle can't be read or isn't trusted. Content is what the
+/// content digest covers: name, version and dates are shown, but aren't a difference.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 the same content; 1 different; 10 and above: a bundle was refused.\n\nExample:\n  stap-bundle diff old.stapb new.stapb --key farm.pub"
+)]
+pub(crate) struct Args {
+    /// The older bundle.
+    old: PathBuf,
+    /// The newer bundle.
+    new: PathBuf,
+    #[command(flatten)]
+    trust: TrustOptions,
+}
+
+impl Args {
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        let keys = self.trust.keys(global, ui)?;
+        let (old, new) = (manifest(&self.old, &keys)?, manifest(&self.new, &keys)?);
+        let changed = changed_kernels(&old, &new);
+        let modules = [modules(&self.old, &keys, &changed)?, modules(&self.new, &keys, &changed)?];
+        let difference = compare(&old, &new, &modules[0], &modules[1]);
+        let exit = if difference.same { Exit::Done } else { Exit::Failed };
+        if ui.json {
+            ui.document(&difference);
+        } else {
+            show(ui, &old, &new, &difference);
+        }
+        Ok(exit)
+    }
+}
+
+fn manifest(path: &Path, keys: &TrustedKeys) -> Result<Manifest, Failure> {
+    Ok(open_verified(path, keys)?.manifest().clone())
+}
+
+/// The digests of the modules of `wanted`; a kernel of which a frame is absent is left out.
+fn modules(path: &Path, keys: &TrustedKeys, wanted: &BTreeSet<KernelId>) -> Result<Modules, Failure> {
+    let mut found = Modules::new();
+    for kernel in wanted {
+        let mut modules: BTreeMap<ScriptName, Digest> = BTreeMap::new();
+        let one = BTreeSet::from([*kernel]);
+        let read = open_verified(path, keys)?.read_content(&one, Extent::Wanted, &mut |_, set| {
+            let records = set.document().modules.iter();
+            modules.extend(records.map(|record| (record.name.clone(), record.sha256)));
+            Ok(())
+        });
+        match read {
+            Ok(_) => found.insert(*kernel, modules),
+            Err(bundle_format::BundleError::AbsentFrame { .. }) => None,
+            Err(error) => return Err(Failure::from(error).about(path.display())),
+        };
+    }
+    Ok(found)
+}
+
+fn show(ui: &mut Ui, old: &Manifest, new: &Manifest, difference: &Difference) {
+    for (sign, manifest) in [("---", old), ("+++", new)] {
+        let Manifest { name, version, serial, .. } = manifest;
+        ui.line(format!("{sign} {name} {version}, serial {serial}"));
+    }
+    for script in &difference.scripts {
+        let line = match script {
+            ScriptChange::Added { name } => ui.mark(Mark::Good, format!("+ script {name}")),
+            ScriptChange::Removed { name } => ui.mark(Mark::Bad, format!("- script {name}")),
+            ScriptChange::Changed { name, what } => {
+                let what: Vec<&str> = what.iter().map(|field| field.field).collect();
+                format!("{} {}", ui.mark(Mark::Attention, format!("~ script {name}:")), what.join(", "))
+            }
+        };
+        ui.line(line);
+        if let ScriptChange::Changed { what, .. } = script {
+            for field in what.iter().filter(|field| field.old != field.new) {
+                ui.line(format!("    {} {:?} -> {:?}", field.field, field.old, field.new));
+            }
+        }
+    }
+    for kernel in &difference.kernels {
+        show_kernel(ui, kernel);
+    }
+    for (sign, mark, list) in
+        [("-", Mark::Bad, &difference.toolchains_removed), ("+", Mark::Good, &difference.toolchains_added)]
+    {
+        for toolchain in list {
+            ui.line(ui.mark(
+                mark,
+                format!("{sign} toolchain systemtap {}; {}", toolchain.stap, toolchain.compiler),
+            ));
+        }
+    }
+    let [before, after] = difference.frame_bytes;
+    if before != after {
+        ui.line(format!("  frames {} -> {}", bytes(before), bytes(after)));
+    }
+    if difference.same {
+        ui.progress("The content is the same.");
+    }
+}
+
+fn show_kernel(ui: &mut Ui, kernel: &KernelChange) {
+    match kernel {
+        KernelChange::Added { release, modules, .. } => {
+            let text = format!("+ kernel {release}: {}", count(*modules, "module"));
+            ui.line(ui.mark(Mark::Good, text));
+        }
+        KernelChange::Removed { release, modules, .. } => {
+            let text = format!("- kernel {release}: {}", count(*modules, "module"));
+            ui.line(ui.mark(Mark::Bad, text));
+        }
+        KernelChange::Changed { release, modules, red_added, red_removed, .. } => {
+            let heading = ui.mark(Mark::Attention, format!("~ kernel {release}:"));
+            let mut parts = Vec::new();
+            match modules {
+                Some(changes) => {
+                    for (word, names) in [
+                        ("added", &changes.added),
+                        ("removed", &changes.removed),
+                        ("changed", &changes.changed),
+                    ] {
+                        if !names.is_empty() {
+                            let names: Vec<&str> = names.iter().map(ScriptName::as_str).collect();
+                            parts.push(format!("{word} {}", names.join(" ")));
+                        }
+                    }
+                }
+                None => parts.push("modules differ; the frames that would tell are absent".to_owned()),
+            }
+            for cell in red_added {
+                parts.push(format!("red {}: {}", cell.script, cell.reason));
+            }
+            for cell in red_removed {
+                parts.push(format!("no longer red {}", cell.script));
+            }
+            ui.line(format!("{heading} {}", parts.join("; ")));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! `sign`: signatures for a payload or one more for a bundle, with keys that are here or elsewhere.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use bundle_format::{BundleError, ContainerError, KeyId, Payload, PublicKey};
+use serde_json::json;
+
+use crate::commands::key::signing_key;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::new_file::NewFile;
+use crate::trust_options::read_public_key;
+use crate::ui::{Mark, Ui};
+use crate::words::{bytes, count};
+
+/// Bytes of an Ed25519 signature.
+const SIGNATURE: usize = 64;
+
+/// Sign a payload, or add a signature to a bundle
+///
+/// A payload (`build --no-sign`, `import`) becomes a bundle; a bundle gets one more signature, and nothing else of it
+/// changes. Before that every byte is checked and every frame decoded: a damaged file is never signed. What it says is
+/// not: look at it with `inspect --unverified` after signing with a key that nobody trusts, or sign only what came from
+/// your own farm.
+///
+/// Where the private key lives elsewhere (a token, another machine), --payload-out writes the message to sign, any tool
+/// signs it with Ed25519, and --attach makes the bundle. A signature that doesn't fit is refused.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  stap-bundle sign scripts.payload --key farm.key -o scripts.stapb\n  stap-bundle sign scripts.stapb --key second.key\n  stap-bundle sign scripts.payload --payload-out message\n  openssl pkeyutl -sign -rawin -inkey farm.key -in message -out signature\n  stap-bundle sign scripts.payload --attach farm.pub:signature -o scripts.stapb"
+)]
+pub(crate) struct Args {
+    /// The payload, or the bundle.
+    file: PathBuf,
+    /// Sign with this private key; may be given several times [default: the key that `build` takes].
+    #[arg(long, value_name = "NAME.key")]
+    key: Vec<PathBuf>,
+    /// Add the signature in the file SIG (64 bytes), made with the private half of NAME.pub; may be given several times.
+    #[arg(long, value_name = "NAME.pub:SIG")]
+    attach: Vec<String>,
+    /// Write the message that is to be signed to FILE, and nothing else.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "attach", "output"])]
+    payload_out: Option<PathBuf>,
+    /// The bundle to write [default: NAME-VERSION.stapb for a payload; a bundle is replaced].
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Args {
+    pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
+        let payload = self.read()?;
+        if let Some(path) = &self.payload_out {
+            return self.write_message(ui, &payload, path);
+        }
+        let signatures = self.signatures(&payload)?;
+        let carried: Vec<KeyId> = payload.signers().collect();
+        let id = payload.id();
+        let default = format!("{}-{}.stapb", payload.manifest().name, payload.manifest().version);
+        let path = match &self.output {
+            Some(path) => path.clone(),
+            None if carried.is_empty() => default.into(),
+            None => self.file.clone(),
+        };
+        let mut sealed = payload.attach(&signatures).map_err(|error| self.not_attached(error))?;
+        let signers: Vec<String> = sealed.signers().map(|key| key.to_string()).collect();
+        let (path, size) = NewFile::beside(&path)?.write(|target| sealed.write_to(target))?;
+        if ui.json {
+            ui.document(&json!({ "bundle": path, "bytes": size, "bundle_id": id, "signed_by": signers }));
+            return Ok(Exit::Done);
+        }
+        let written = ui.mark(Mark::Strong, path.display());
+        ui.line(format!("{written}: {}, {}", bytes(size), count(signers.len(), "signature")));
+        ui.line(format!("  bundle id  {id}"));
+        for signer in signers {
+            ui.line(format!("  signed by  {signer}"));
+        }
+        if !carried.is_empty() {
+            let (noun, verb) = if carried.len() == 1 { ("signature", "is") } else { ("signatures", "are") };
+            let text =
+                format!("The {noun} that it had {verb} kept as found; `verify` checks with the public keys.");
+            ui.progress(text);
+        }
+        Ok(Exit::Done)
+    }
+
+    fn read(&self) -> Result<Payload<File>, Failure> {
+        let name = self.file.display();
+        let file = File::open(&self.file).map_err(|error| Failure::of(Exit::Storage, &error).about(&name))?;
+        if self.file.is_dir() {
+            return Err(Failure::new(Exit::Usage, format!("{name} is a directory, expected a payload")));
+        }
+        let rest = tempfile::tempfile()
+            .map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
+        Payload::read(file, rest).map_err(|error| Failure::from(error).about(format!("{name} is not signed")))
+    }
+
+    fn write_message(&self, ui: &mut Ui, payload: &Payload<File>, path: &Path) -> Result<Exit, Failure> {
+        let message = payload.message();
+        let id = payload.id();
+        let fill = |target: &mut dyn Write| {
+            target
+                .write_all(&message)
+                .map_err(|source| BundleError::Io { what: "writing the message", source })
+        };
+        let (path, ()) = NewFile::beside(path)?.write(fill)?;
+        if ui.json {
+            ui.document(&json!({ "message": path, "bytes": message.len(), "bundle_id": id }));
+            return Ok(Exit::Done);
+        }
+        ui.line(format!("{}: the message to sign, {}", path.display(), bytes(message.len() as u64)));
+        ui.line(format!("  bundle id  {id}"));
+        ui.progress(format!(
+            "Sign it: openssl pkeyutl -sign -rawin -inkey NAME.key -in {} -out SIG",
+            path.display()
+        ));
+        ui.progress(format!("Then: stap-bundle sign {} --attach NAME.pub:SIG", self.file.display()));
+        Ok(Exit::Done)
+    }
+
+    /// Those that were made elsewhere, then those by the keys that are here.
+    fn signatures(&self, payload: &Payload<File>) -> Result<Vec<(PublicKey, [u8; SIGNATURE])>, Failure> {
+        let mut signatures = Vec::new();
+        for pair in &self.attach {
+            signatures.push(read_signature(pair)?);
+        }
+        let mut keys: Vec<Option<&Path>> = self.key.iter().map(|path| Some(path.as_path())).collect();
+        let variable = std::env::var_os("STAP_BUNDLE_KEY").map(PathBuf::from);
+        if keys.is_empty() && self.attach.is_empty() {
+            keys.push(variable.as_deref());
+        }
+        for path in keys {
+            signatures.push(signing_key(path)?.sign_payload(payload));
+        }
+        Ok(signatures)
+    }
+
+    fn not_attached(&self, error: BundleError) -> Failure {
+        match error {
+            BundleError::BadSignature { key } => {
+                let what = format!("the signature does not fit this payload and key {key}");
+                Failure::new(Exit::Trust, what)
+                    .about(self.file.display())
+                    .hint("the message to sign: stap-bundle sign PAYLOAD --payload-out MESSAGE")
+            }
+            BundleError::Container(ContainerError::SignatureTwice { key }) => {
+                let what = format!("key {key} has signed already; one key counts once");
+                Failure::new(Exit::Conflict, what)
+                    .about(self.file.display())
+                    .hint("sign with another key; a second signature by this one would change nothing")
+            }
+            error => Failure::from(error).about(self.file.display()),
+        }
+    }
+}
+
+/// Reads `NAME.pub:SIG`.
+fn read_signature(pair: &str) -> Result<(PublicKey, [u8; SIGNATURE]), Failure> {
+    let Some((key, signature)) =
+        pair.split_once(':').filter(|(key, file)| !key.is_empty() && !file.is_empty())
+    else {
+        let what = format!("--attach {pair}: expected NAME.pub:SIG, a public key and a signature's file");
+        return Err(Failure::new(Exit::Usage, what));
+    };
+    let key = read_public_key(Path::new(key))?;
+    let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(signature);
+    let mut bytes = Vec::new();
+    let file = File::open(signature).map_err(failed)?;
+    file.take(SIGNATURE as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let found = bytes.len();
+    let bytes = bytes.try_into().map_err(|_| {
+        let found = if found > SIGNATURE { "more".to_owned() } else { count(found, "byte") };
+        let what =
+            format!("{signature}: expected the {SIGNATURE} bytes of an Ed25519 signature, found {found}");
+        Failure::new(Exit::Malformed, what)
+            .hint("sign with: openssl pkeyutl -sign -rawin -inkey NAME.key -in MESSAGE -out SIG")
+    })?;
+    Ok((key, bytes))
+}

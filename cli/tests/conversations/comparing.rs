@@ -1,0 +1,150 @@
+//! `diff`, `subset` and extras.
+
+use std::fs;
+
+use insta::assert_snapshot;
+
+use crate::bundles::{Bundle, fleet};
+use crate::world::TestWorld;
+
+#[test]
+fn diff_names_what_changed() {
+    let world = TestWorld::new();
+    world.bundle("old.stapb", &fleet(7));
+    world.bundle("again.stapb", &fleet(8));
+    world.bundle(
+        "new.stapb",
+        &Bundle {
+            scripts: vec!["counter", "reads"],
+            kernels: vec!["6.12.1-test", "6.14.0-test"],
+            red: vec![("counter", "6.12.1-test")],
+            ..fleet(9)
+        },
+    );
+    assert_snapshot!(world.talk("
+        diff old.stapb again.stapb --key farm.pub
+        diff old.stapb new.stapb --key farm.pub
+        diff old.stapb gone.stapb --key farm.pub
+        diff old.stapb new.stapb --key stranger.pub
+    "), @r#"
+    $ stap-bundle diff old.stapb again.stapb --key farm.pub
+    --- fleet 1.7, serial 7
+    +++ fleet 1.8, serial 8
+    2> The content is the same.
+    [exit 0]
+    $ stap-bundle diff old.stapb new.stapb --key farm.pub
+    --- fleet 1.7, serial 7
+    +++ fleet 1.9, serial 9
+    - script latency
+    + script reads
+    ~ kernel 6.12.1-test: added reads; removed counter latency; red counter: no such probe
+    - kernel 6.13.0-test: 1 module
+    + kernel 6.14.0-test: 2 modules
+      frames [SIZE] -> [SIZE]
+    [exit 1]
+    $ stap-bundle diff old.stapb gone.stapb --key farm.pub
+    2> error: gone.stapb: No such file or directory
+    [exit 14]
+    $ stap-bundle diff old.stapb new.stapb --key stranger.pub
+    2> error: old.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here
+    2>   because: only key [STRANGER-KEY-SHORT] is trusted here
+    2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
+    [exit 10]
+    "#);
+    let difference = world.json("diff old.stapb new.stapb --key farm.pub");
+    assert_eq!(difference["same"], false);
+    assert_eq!(difference["scripts"][0]["change"], "removed");
+    assert_eq!(difference["kernels"][0]["modules"]["added"][0], "reads");
+    // Of a subset without that kernel's frames nobody can name the modules.
+    assert_eq!(world.run("subset new.stapb --kernel 6.14.0-test --key farm.pub -o part.stapb").exit, Some(0));
+    let said = world.run("diff old.stapb part.stapb --key farm.pub");
+    assert_eq!(said.exit, Some(1), "{said}");
+}
+
+#[test]
+fn a_subset_is_verified_installed_and_refused_where_it_lacks_a_kernel() {
+    let world = TestWorld::new();
+    world.bundle("fleet.stapb", &fleet(7));
+    assert_snapshot!(world.talk("
+        subset fleet.stapb --kernel 6.12.1-test --key farm.pub -o part.stapb
+        verify part.stapb --key farm.pub --deep
+        subset part.stapb --kernel 6.13.0-test --key farm.pub -o none.stapb
+        subset fleet.stapb --kernel 5.10.0-test --key farm.pub -o none.stapb
+        subset fleet.stapb --key farm.pub -o none.stapb
+        subset fleet.stapb --kernel 6.12.1-test --key stranger.pub -o none.stapb
+        trust add --root host farm.pub
+        -q install --root host part.stapb
+        -q install --root host part.stapb --kernel 6.13.0-test
+    "), @r#"
+    $ stap-bundle subset fleet.stapb --kernel 6.12.1-test --key farm.pub -o part.stapb
+    part.stapb: [SIZE], frames present 1 of 2
+      bundle id  [SHA-256]
+    [exit 0]
+    $ stap-bundle verify part.stapb --key farm.pub --deep
+    verified: fleet 1.7 of [DATE]
+      bundle id  [SHA-256]
+      signed by  [FARM-KEY]
+      frames     present 1 of 2
+      modules    2 modules decoded and compared
+    [exit 0]
+    $ stap-bundle subset part.stapb --kernel 6.13.0-test --key farm.pub -o none.stapb
+    2> error: part.stapb: kernel 6.13.0-test ([SHA-256]) is in the manifest but not in this file
+    2> hint: the file is a subset: bring the whole bundle, or name kernels that are in it: --kernel REL
+    [exit 17]
+    $ stap-bundle subset fleet.stapb --kernel 5.10.0-test --key farm.pub -o none.stapb
+    2> error: fleet.stapb: there is no kernel 5.10.0-test in it
+    2> hint: it holds 6.12.1-test, 6.13.0-test
+    [exit 12]
+    $ stap-bundle subset fleet.stapb --key farm.pub -o none.stapb
+    2> error: the following required arguments were not provided:
+    2>   --kernel <REL>
+    2>
+    2> Usage: stap-bundle subset --kernel <REL> --output <FILE> --key <NAME.pub> <FILE>
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    $ stap-bundle subset fleet.stapb --kernel 6.12.1-test --key stranger.pub -o none.stapb
+    2> error: fleet.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here
+    2>   because: only key [STRANGER-KEY-SHORT] is trusted here
+    2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
+    [exit 10]
+    $ stap-bundle trust add --root host farm.pub
+    pinned: key [FARM-KEY]
+    2> Compare this id with the one that your farm published.
+    [exit 0]
+    $ stap-bundle -q install --root host part.stapb
+    installed: fleet 1.7 as generation 1
+      6.12.1-test: 2 modules
+    [exit 0]
+    $ stap-bundle -q install --root host part.stapb --kernel 6.13.0-test
+    2> error: part.stapb: kernel 6.13.0-test ([SHA-256]) is in the manifest but not in this file
+    2> hint: the file is a subset: bring the whole bundle, or name kernels that are in it: --kernel REL
+    [exit 17]
+    "#);
+    assert!(!world.path("none.stapb").exists());
+}
+
+#[test]
+fn an_extra_is_unpacked_if_it_is_there() {
+    let world = TestWorld::new();
+    world.bundle("fleet.stapb", &Bundle { extras: true, ..fleet(7) });
+    assert_snapshot!(world.talk("
+        extract fleet.stapb out --key farm.pub --extra notes
+        extract fleet.stapb out --key farm.pub --extra notes
+        extract fleet.stapb none --key farm.pub --extra ../notes
+    "), @r#"
+    $ stap-bundle extract fleet.stapb out --key farm.pub --extra notes
+    out/notes
+    [exit 0]
+    $ stap-bundle extract fleet.stapb out --key farm.pub --extra notes
+    2> error: out/notes exists already
+    2> hint: give another directory, or remove it first
+    [exit 16]
+    $ stap-bundle extract fleet.stapb none --key farm.pub --extra ../notes
+    2> error: fleet.stapb: there is no extra `../notes` in it
+    2> hint: it has notes
+    [exit 17]
+    "#);
+    assert_eq!(fs::read_to_string(world.path("out/notes")).unwrap(), "made for a test\n");
+    assert!(world.run("inspect fleet.stapb --key farm.pub").stdout.contains("extra       notes"));
+}

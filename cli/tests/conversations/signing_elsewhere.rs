@@ -1,0 +1,157 @@
+//! `sign`: payloads, keys that live elsewhere, and further signatures.
+
+use std::fs;
+use std::process::Command;
+
+use insta::assert_snapshot;
+
+use crate::bundles::fleet;
+use crate::world::TestWorld;
+
+/// A world with a payload and with the farm's and a second private key.
+fn world() -> TestWorld {
+    let world = TestWorld::new();
+    world.write("fleet.payload", fleet(7).payload());
+    for (name, key) in [("farm.key", &world.farm), ("stranger.key", &world.stranger)] {
+        world.write(name, key.to_pem().unwrap().as_bytes());
+        world.chmod(name, 0o600);
+    }
+    world
+}
+
+#[test]
+fn a_payload_is_signed_here_and_is_no_bundle_before() {
+    let world = world();
+    assert_snapshot!(world.talk("
+        verify fleet.payload --key farm.pub
+        sign fleet.payload --key farm.key
+        verify fleet-1.7.stapb --key farm.pub
+        sign fleet-1.7.stapb --key farm.key
+        sign fleet.payload --key farm.key --key farm.key -o twice.stapb
+    "), @r#"
+    $ stap-bundle verify fleet.payload --key farm.pub
+    2> error: fleet.payload: an unsigned payload, not a bundle
+    2> hint: sign it on the farm: stap-bundle sign FILE --key NAME.key -o BUNDLE
+    [exit 10]
+    $ stap-bundle sign fleet.payload --key farm.key
+    fleet-1.7.stapb: [SIZE], 1 signature
+      bundle id  [SHA-256]
+      signed by  [FARM-KEY]
+    [exit 0]
+    $ stap-bundle verify fleet-1.7.stapb --key farm.pub
+    verified: fleet 1.7 of [DATE]
+      bundle id  [SHA-256]
+      signed by  [FARM-KEY]
+      frames     present 2 of 2
+    [exit 0]
+    $ stap-bundle sign fleet-1.7.stapb --key farm.key
+    2> error: fleet-1.7.stapb: key [FARM-KEY] has signed already; one key counts once
+    2> hint: sign with another key; a second signature by this one would change nothing
+    [exit 16]
+    $ stap-bundle sign fleet.payload --key farm.key --key farm.key -o twice.stapb
+    2> error: fleet.payload: key [FARM-KEY] has signed already; one key counts once
+    2> hint: sign with another key; a second signature by this one would change nothing
+    [exit 16]
+    "#);
+    assert!(!world.path("twice.stapb").exists());
+    // The two ids stand in the order of their digits, which differs from run to run.
+    let said = world.run("sign fleet-1.7.stapb --key stranger.key");
+    assert!(said.exit == Some(0) && said.stdout.contains("2 signatures"), "{said}");
+    assert!(said.stderr.contains("The signature that it had is kept as found"), "{said}");
+    for key in ["farm.pub", "stranger.pub"] {
+        assert_eq!(world.run(&format!("verify fleet-1.7.stapb --key {key} --deep")).exit, Some(0), "{key}");
+    }
+    assert_eq!(
+        fs::read_dir(world.work())
+            .unwrap()
+            .filter(|entry| { entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".tmp") })
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn openssl_signs_what_payload_out_gives() {
+    let world = world();
+    let message = world.run("sign fleet.payload --payload-out message");
+    assert!(message.exit == Some(0) && message.stderr.contains("openssl pkeyutl -sign -rawin"), "{message}");
+    assert!(
+        fs::read(world.path("message"))
+            .unwrap()
+            .starts_with(b"DSSEv1 44 application/vnd.stap-bundle.manifest.v1+json ")
+    );
+    let signed = Command::new("openssl")
+        .args(["pkeyutl", "-sign", "-rawin", "-inkey", "farm.key", "-in", "message", "-out", "signature"])
+        .current_dir(world.work())
+        .output()
+        .unwrap();
+    assert!(signed.status.success(), "{}", String::from_utf8_lossy(&signed.stderr));
+    assert_snapshot!(world.talk("
+        sign fleet.payload --attach farm.pub:signature -o fleet.stapb
+        verify fleet.stapb --key farm.pub
+        sign fleet.payload --attach stranger.pub:signature -o wrong.stapb
+        sign fleet.payload --attach farm.pub:message -o wrong.stapb
+        sign fleet.payload --attach farm.pub -o wrong.stapb
+        sign fleet.payload --attach farm.pub:gone -o wrong.stapb
+    "), @r#"
+    $ stap-bundle sign fleet.payload --attach farm.pub:signature -o fleet.stapb
+    fleet.stapb: [SIZE], 1 signature
+      bundle id  [SHA-256]
+      signed by  [FARM-KEY]
+    [exit 0]
+    $ stap-bundle verify fleet.stapb --key farm.pub
+    verified: fleet 1.7 of [DATE]
+      bundle id  [SHA-256]
+      signed by  [FARM-KEY]
+      frames     present 2 of 2
+    [exit 0]
+    $ stap-bundle sign fleet.payload --attach stranger.pub:signature -o wrong.stapb
+    2> error: fleet.payload: the signature does not fit this payload and key [STRANGER-KEY]
+    2> hint: the message to sign: stap-bundle sign PAYLOAD --payload-out MESSAGE
+    [exit 10]
+    $ stap-bundle sign fleet.payload --attach farm.pub:message -o wrong.stapb
+    2> error: message: expected the 64 bytes of an Ed25519 signature, found more
+    2> hint: sign with: openssl pkeyutl -sign -rawin -inkey NAME.key -in MESSAGE -out SIG
+    [exit 11]
+    $ stap-bundle sign fleet.payload --attach farm.pub -o wrong.stapb
+    2> error: --attach farm.pub: expected NAME.pub:SIG, a public key and a signature's file
+    [exit 2]
+    $ stap-bundle sign fleet.payload --attach farm.pub:gone -o wrong.stapb
+    2> error: gone: No such file or directory
+    [exit 14]
+    "#);
+    assert!(!world.path("wrong.stapb").exists());
+    assert!(fs::read(world.path("fleet.stapb")).unwrap() == fleet(7).signed(&world.farm), "the same bytes");
+}
+
+#[test]
+fn a_damaged_payload_is_not_signed() {
+    let world = world();
+    let mut bytes = fleet(7).payload();
+    let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[last - 1] ^= 1;
+    world.write("damaged.payload", bytes);
+    assert_snapshot!(world.talk("
+        sign damaged.payload --key farm.key -o out.stapb
+        sign damaged.payload --payload-out message
+        sign farm.pub --key farm.key -o out.stapb
+        sign fleet.payload --key gone.key -o out.stapb
+    "), @r#"
+    $ stap-bundle sign damaged.payload --key farm.key -o out.stapb
+    2> error: damaged.payload is not signed: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
+    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    [exit 11]
+    $ stap-bundle sign damaged.payload --payload-out message
+    2> error: damaged.payload is not signed: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
+    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    [exit 11]
+    $ stap-bundle sign farm.pub --key farm.key -o out.stapb
+    2> error: farm.pub is not signed: not a bundle: the file does not begin with a `stap-bundle` member
+    2> hint: a bundle is what `stap-bundle build` writes, by default NAME-VERSION.stapb
+    [exit 11]
+    $ stap-bundle sign fleet.payload --key gone.key -o out.stapb
+    2> error: key file gone.key: No such file or directory
+    [exit 14]
+    "#);
+    assert!(!world.path("out.stapb").exists() && !world.path("message").exists());
+}
