@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bundle_format::{
     BundleDraft, BundleName, BundleVersion, KernelDraft, KernelRelease, ModuleDraft, ModuleRecord, NameError,
-    RedCell, Toolchain,
+    RedCell, RootChain, Toolchain,
 };
 
 use crate::artifact_cache::CachedModule;
@@ -28,6 +28,8 @@ pub struct BundleIdentity {
     pub other_inputs_modified: u64,
     /// When the bundle expires, seconds since 1970.
     pub best_before: Option<u64>,
+    /// The farm's roots that travel along.
+    pub roots: Option<RootChain>,
 }
 
 /// Why the cells don't make a bundle.
@@ -88,6 +90,7 @@ pub(crate) fn draft(
         serial: identity.serial.unwrap_or(created),
         created,
         best_before: identity.best_before,
+        roots: identity.roots.clone(),
         scripts: plan.scripts.iter().map(|script| script.record().clone()).collect(),
         toolchains,
         kernels,

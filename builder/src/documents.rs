@@ -362,6 +362,7 @@ mod tests {
                 digest: Digest::of(b"toolchain"),
             }],
             kernels: vec![kernel],
+            roots: None,
         };
         draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap().manifest().clone()
     }

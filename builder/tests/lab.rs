@@ -72,6 +72,7 @@ fn run(plan: &Plan, cancel: &Cancel) -> (Result<BuildReport, BuildError>, Vec<Bu
         created: None,
         other_inputs_modified: 0,
         best_before: None,
+        roots: None,
     };
     let events = Mutex::new(Vec::new());
     let result =

@@ -20,6 +20,9 @@ pub const ROOTS_NAME: &str = "roots";
 /// Name of the fourth member.
 pub const MANIFEST_NAME: &str = "manifest.json";
 
+/// How a part of a split bundle begins; the shape is reserved (specification, section 18).
+pub const PART_MAGIC: &[u8; 16] = b"stapb-part\0\0\r\n\x1a\n";
+
 const MAGIC: &[u8; 16] = b"stap-bundle\0\r\n\x1a\n";
 const PAYLOAD_MAGIC: &[u8; 16] = b"stap-payload\r\n\x1a\n";
 const ENTRY: usize = 32 + 64;

@@ -9,6 +9,7 @@ use crate::kernel_id::KernelId;
 use crate::limits::{BLOCK, END_MARK, MAX_PLAIN_FRAME};
 use crate::manifest::{RedCell, ScriptRecord, Toolchain};
 use crate::names::{BundleName, BundleVersion, KernelRelease, Machine, ScriptName};
+use crate::root::RootChain;
 use crate::set::ModuleRecord;
 
 /// Gives a module's bytes when they are needed, so that a bundle of many kernels isn't held in memory.
@@ -134,6 +135,8 @@ pub struct BundleDraft {
     pub created: u64,
     /// Seconds since 1970 after which an install is refused.
     pub best_before: Option<u64>,
+    /// The farm's roots, which also give the epoch; `None` for hosts that pin keys alone.
+    pub roots: Option<RootChain>,
     /// All scripts, in any order.
     pub scripts: Vec<ScriptRecord>,
     /// What compiled them.

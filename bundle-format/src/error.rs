@@ -5,7 +5,8 @@ use std::io;
 use crate::digest::Digest;
 use crate::kernel_id::KernelId;
 use crate::keys::KeyId;
-use crate::names::KernelRelease;
+use crate::names::{BundleName, BundleVersion, KernelRelease};
+use crate::root::{KeyStatus, RootError};
 use crate::strict_json::JsonError;
 
 /// The outer tar isn't as format 1 has it.
@@ -17,6 +18,11 @@ pub enum ContainerError {
     /// A bundle's content that nobody has signed.
     #[error("an unsigned payload, not a bundle")]
     Payload,
+    /// A part of a split bundle.
+    #[error(
+        "this is a part of a split bundle, which this program does not join: a newer stap-bundle is needed"
+    )]
+    Part,
     /// Another major version.
     #[error("bundle format {found}, this program reads format 1: a newer stap-bundle is needed")]
     Format {
@@ -144,6 +150,48 @@ pub enum BundleError {
         /// How many are needed.
         threshold: usize,
     },
+    /// Too few keys that still count.
+    #[error(
+        "key {} that signed is {status}, so {valid} of {threshold} signatures count", key.short()
+    )]
+    Withdrawn {
+        /// The first such key.
+        key: KeyId,
+        /// What became of it.
+        status: KeyStatus,
+        /// Valid signatures by keys that count.
+        valid: usize,
+        /// How many are needed.
+        threshold: usize,
+    },
+    /// The bundle itself was revoked.
+    #[error("bundle {name} {version} (serial {serial}) is revoked by root {root}")]
+    Revoked {
+        /// Its name.
+        name: BundleName,
+        /// Its version.
+        version: BundleVersion,
+        /// Its serial.
+        serial: u64,
+        /// Version of the root that says so.
+        root: u64,
+    },
+    /// Only a root raises the epoch.
+    #[error(
+        "the bundle is of epoch {epoch}, {} allows {allowed} at most",
+        root.map_or_else(|| "a pin".to_owned(), |root| format!("root {root}"))
+    )]
+    Epoch {
+        /// The bundle's.
+        epoch: u64,
+        /// The highest allowed.
+        allowed: u64,
+        /// The root that judged; `None` for a pin.
+        root: Option<u64>,
+    },
+    /// The bundle's roots aren't believed.
+    #[error("the bundle's roots are refused")]
+    Roots(#[source] RootError),
     /// A trusted key's signature doesn't fit the manifest.
     #[error(
         "the signature by trusted key {key} does not fit the manifest: the bundle was changed after signing"

@@ -1,10 +1,11 @@
 //! Public keys, signatures and the message that is signed (`docs/bundle-spec.md`, "Signatures").
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use ed25519_dalek::VerifyingKey;
 use ed25519_dalek::pkcs8::{DecodePublicKey, EncodePublicKey, spki::der::pem::LineEnding};
+use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
@@ -13,6 +14,10 @@ use crate::digest::Digest;
 pub enum Role {
     /// A bundle's manifest.
     Manifest,
+    /// A root document: which keys count, and what is revoked.
+    Root,
+    /// A result of a build farm; reserved, nothing of this version signs or believes one.
+    BuildResult,
 }
 
 impl Role {
@@ -21,6 +26,8 @@ impl Role {
     pub const fn payload_type(self) -> &'static str {
         match self {
             Self::Manifest => "application/vnd.stap-bundle.manifest.v1+json",
+            Self::Root => "application/vnd.stap-bundle.root.v1+json",
+            Self::BuildResult => "application/vnd.stap-bundle.result.v1+json",
         }
     }
 
@@ -70,8 +77,10 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// An Ed25519 public key that isn't of low order.
-#[derive(Clone, PartialEq, Eq)]
+/// An Ed25519 public key that isn't of low order. In JSON it is the 64 lower-case hexadecimal digits of
+/// its 32 bytes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PublicKey {
     key: VerifyingKey,
     id: KeyId,
@@ -92,6 +101,9 @@ pub enum KeyError {
     /// The point can't be encoded.
     #[error("the key can't be encoded as SPKI")]
     Encode,
+    /// Not the hexadecimal digits of a point.
+    #[error("`{0}` is not a public key: expected the 64 lower-case hexadecimal digits of its 32 bytes")]
+    NotHex(String),
 }
 
 impl PublicKey {
@@ -119,6 +131,12 @@ impl PublicKey {
         Ok(Self { key, id: KeyId(Digest::of(der.as_bytes())) })
     }
 
+    /// The key's 32 bytes, as RFC 8032 encodes them.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.key.as_bytes()
+    }
+
     /// The key as SPKI PEM with a final newline.
     pub fn to_pem(&self) -> Result<String, KeyError> {
         self.key.to_public_key_pem(LineEnding::LF).map_err(|_| KeyError::Encode)
@@ -144,42 +162,29 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// Keys of which `threshold` must have signed.
-#[derive(Debug, Clone)]
-pub struct TrustedKeys {
-    keys: BTreeMap<KeyId, PublicKey>,
-    threshold: usize,
+impl FromStr for PublicKey {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let wrong = || KeyError::NotHex(text.chars().take(80).collect());
+        // A key is spelled as a digest is: 32 bytes.
+        let bytes: Digest = text.parse().map_err(|_| wrong())?;
+        let key = VerifyingKey::from_bytes(bytes.as_bytes()).map_err(|_| wrong())?;
+        Self::from_verifying_key(key)
+    }
 }
 
-impl TrustedKeys {
-    /// Any one of `keys` is enough, as for a pin without a root.
-    #[must_use]
-    pub fn any_of(keys: impl IntoIterator<Item = PublicKey>) -> Self {
-        let keys = keys.into_iter().map(|key| (key.id(), key)).collect();
-        Self { keys, threshold: 1 }
-    }
+impl TryFrom<String> for PublicKey {
+    type Error = KeyError;
 
-    /// How many different keys must have signed.
-    #[must_use]
-    pub const fn threshold(&self) -> usize {
-        self.threshold
+    fn try_from(text: String) -> Result<Self, KeyError> {
+        text.parse()
     }
+}
 
-    /// The key with this id.
-    #[must_use]
-    pub fn get(&self, id: &KeyId) -> Option<&PublicKey> {
-        self.keys.get(id)
-    }
-
-    /// All keys, by id.
-    pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
-        self.keys.values()
-    }
-
-    /// Whether there is no key at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+impl From<PublicKey> for String {
+    fn from(key: PublicKey) -> Self {
+        Digest::from_bytes(*key.as_bytes()).to_string()
     }
 }
 
@@ -208,6 +213,23 @@ mod tests {
         identity[0] = 1;
         let key = VerifyingKey::from_bytes(&identity).unwrap();
         assert_eq!(PublicKey::from_verifying_key(key).unwrap_err(), KeyError::LowOrder);
+    }
+
+    #[test]
+    fn no_two_roles_sign_the_same_bytes() {
+        let all = [Role::Manifest, Role::Root, Role::BuildResult].map(|role| role.signed_message(b"{}"));
+        assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+        assert_eq!(all[1], b"DSSEv1 40 application/vnd.stap-bundle.root.v1+json 2 {}");
+    }
+
+    #[test]
+    fn a_key_reads_back_its_hexadecimal_digits_and_no_weak_one() {
+        let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+        let key = PublicKey::from_pem(pem).unwrap();
+        assert_eq!(String::from(key.clone()).parse(), Ok(key));
+        for bad in ["", "00", &"0g".repeat(32), &format!("01{}", "0".repeat(62))] {
+            assert!(bad.parse::<PublicKey>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod error;
 mod frame;
 mod head;
 mod kernel_id;
+mod key_set;
 mod keys;
 pub mod limits;
 mod manifest;
@@ -24,9 +25,11 @@ mod problem;
 mod provenance;
 mod reader;
 mod repack;
+mod root;
 mod set;
 mod source;
 mod strict_json;
+mod trust;
 mod writer;
 
 pub use check::{CheckReport, Depth, KernelState};
@@ -35,7 +38,7 @@ pub use digest::{Digest, DigestError, FieldHasher, HashingWriter};
 pub use draft::{BundleDraft, KernelDraft, ModuleBytes, ModuleDraft};
 pub use error::{BundleError, ContainerError, Part};
 pub use kernel_id::KernelId;
-pub use keys::{KeyError, KeyId, PublicKey, Role, TrustedKeys};
+pub use keys::{KeyError, KeyId, PublicKey, Role};
 pub use manifest::{
     BundleId, Extra, Frame, FrameOf, Kernel, Manifest, RedCell, RootsRecord, ScriptRecord, Toolchain,
 };
@@ -48,10 +51,15 @@ pub use provenance::{
     PREDICATE_TYPE, PROVENANCE_NAME, SBOM_NAME, STATEMENT_TYPE, Subject, provenance_subjects,
 };
 pub use reader::{Extent, Present, RawBundle, Receive, UnverifiedManifest, VerifiedBundle};
+pub use root::{
+    KeyStatus, Lacking, PendingRoot, RevokedSerials, Root, RootChain, RootDocument, RootError, RootKey,
+    RootName, RootsFile, Signatures,
+};
 pub use set::{
     FileRecord, ModuleRecord, SET_NAME, SetDocument, Trailer, VerifiedModule, VerifiedSet, modules_digest,
     read_set,
 };
 pub use source::{Source, Stream};
 pub use strict_json::JsonError;
+pub use trust::{Judge, TrustedKeys};
 pub use writer::{FramePacked, SignedBundle, UnsignedBundle};

@@ -6,8 +6,19 @@ pub const BLOCK: usize = 512;
 pub const END_MARK: usize = 2 * BLOCK;
 /// Most signatures in a bundle: enough for any k of n that people run, and a constant-size member.
 pub const MAX_SIGNATURES: usize = 16;
-/// Most bytes of the `roots` member: 1,024 root documents of 1 KiB each.
-pub const MAX_ROOTS: u64 = 1 << 20;
+/// Most bytes of the `roots` member: 1,024 roots of 4 KiB, 1,544 bytes of which are length and signatures.
+pub const MAX_ROOTS: u64 = 4 << 20;
+/// Most roots in one chain: one a week for nearly twenty years; bounds how many signatures a reader checks.
+pub const MAX_ROOT_COUNT: usize = 1024;
+/// Most bytes of one root document: all lists at their limits take less than 48 KiB.
+pub const MAX_ROOT: u64 = 64 << 10;
+/// Most keys of a root, with retired and revoked ones; as many as can sign may be active.
+pub const MAX_ROOT_KEYS: usize = 64;
+/// Largest threshold: the signatures that two neighbouring roots need fit into one signature block even
+/// if they share no key.
+pub const MAX_THRESHOLD: u64 = 8;
+/// Most entries in each of a root's two lists of revoked bundles.
+pub const MAX_REVOKED: usize = 128;
 /// Most bytes of `manifest.json`: 300 kernels x 50 scripts take less than 1 MiB.
 pub const MAX_MANIFEST: u64 = 4 << 20;
 /// Deepest value in a JSON document, the outer object being 1; the manifest itself needs six.

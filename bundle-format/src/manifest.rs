@@ -215,6 +215,10 @@ pub struct Frame {
     /// Frame whose plain tar is the dictionary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<usize>,
+    /// Digest of the plain tar of the frame that must be installed on the host; only in a delta, which this
+    /// version refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Digest>,
     /// Compressed bytes.
     pub size: u64,
     /// Digest of the compressed bytes.

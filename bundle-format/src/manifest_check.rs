@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use script_config::RunOptions;
 use serde::{Deserialize, Serialize};
 
-use crate::container::{FORMAT, HEADER_NAME, MANIFEST_NAME, ROOTS_NAME, SIGNATURES_NAME};
+use crate::container::{BundleKind, FORMAT, HEADER_NAME, MANIFEST_NAME, ROOTS_NAME, SIGNATURES_NAME};
 use crate::error::BundleError;
 use crate::limits::{
     MAX_EXTRAS, MAX_FRAMES, MAX_LIVE_REFERENCES, MAX_MEMBER, MAX_PLAIN_FRAME, MAX_REFERENCE_AND_FRAME,
@@ -245,7 +245,13 @@ fn check_frames(manifest: &Manifest) -> Result<(), BundleError> {
     must!(frames.len() <= MAX_FRAMES, "{} frames, limit {MAX_FRAMES}", frames.len());
     let mut depth: Vec<usize> = Vec::with_capacity(frames.len());
     for (position, of) in frames.iter().enumerate() {
-        let Frame { index, reference, size, plain_size, .. } = of.frame;
+        let Frame { index, reference, size, plain_size, base, .. } = of.frame;
+        // A delta is refused as a whole, after its signature; in a full bundle a base has no meaning.
+        must!(
+            base.is_none() || manifest.kind == BundleKind::Delta,
+            "frame {index} has a base, but the bundle is no delta"
+        );
+        must!(base.is_none() || reference.is_none(), "frame {index} has a base and a reference");
         must!(*index == position, "frame indexes are not 0 to {}", frames.len() - 1);
         must!(
             *plain_size > 0 && *plain_size <= MAX_PLAIN_FRAME,
@@ -253,7 +259,8 @@ fn check_frames(manifest: &Manifest) -> Result<(), BundleError> {
         );
         must!(*size > 0 && *size <= max_compressed(*plain_size), "frame {index} has {size} compressed bytes");
         depth.push(match reference {
-            None => 0,
+            // The base is a step too.
+            None => usize::from(base.is_some()),
             Some(reference) => {
                 let Some(target) = frames.get(*reference).filter(|_| reference < index) else {
                     must!(false, "frame {index} refers to frame {reference}, which is not an earlier one");
@@ -324,7 +331,6 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::BundleKind;
     use crate::digest::Digest;
     use crate::kernel_id::KernelId;
     use crate::limits::{MAX_JSON_VALUES, MAX_MANIFEST};

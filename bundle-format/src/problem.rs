@@ -45,6 +45,11 @@ problem_ids! {
     SignatureUntrusted = "signature-untrusted", "no signature by a trusted key";
     SignatureThreshold = "signature-threshold", "fewer trusted keys signed than are needed";
     SignatureInvalid = "signature-invalid", "a trusted key's signature does not fit the manifest";
+    Roots = "roots", "the roots prove no chain that is trusted here";
+    KeyWithdrawn = "key-withdrawn", "too few active keys signed, and one that did is retired or revoked";
+    Revoked = "revoked", "the newest root revokes this bundle";
+    Epoch = "epoch", "the bundle's epoch is higher than the judging root allows";
+    Part = "part", "one part of a split bundle";
     ReaderTooOld = "reader-too-old", "the bundle needs something that this reader does not know";
     Json = "json", "a document is not strict JSON, or lacks a field";
     Manifest = "manifest", "the manifest contradicts itself, a rule or the file";
@@ -89,6 +94,10 @@ impl BundleError {
             Self::NotTrusted { .. } => ProblemId::SignatureUntrusted,
             Self::Threshold { .. } => ProblemId::SignatureThreshold,
             Self::BadSignature { .. } => ProblemId::SignatureInvalid,
+            Self::Roots(_) => ProblemId::Roots,
+            Self::Withdrawn { .. } => ProblemId::KeyWithdrawn,
+            Self::Revoked { .. } => ProblemId::Revoked,
+            Self::Epoch { .. } => ProblemId::Epoch,
             Self::Json { .. } => ProblemId::Json,
             Self::Manifest { .. } => ProblemId::Manifest,
             Self::Critical { .. } => ProblemId::ReaderTooOld,
@@ -113,6 +122,7 @@ const fn container_id(error: &ContainerError) -> ProblemId {
     match error {
         ContainerError::NotABundle => ProblemId::NotABundle,
         ContainerError::Payload => ProblemId::Payload,
+        ContainerError::Part => ProblemId::Part,
         ContainerError::Format { .. } => ProblemId::FormatUnknown,
         ContainerError::HeaderBlock => ProblemId::HeaderBlock,
         ContainerError::SignatureCount { .. } | ContainerError::SignaturesBlock => ProblemId::SignaturesBlock,

@@ -9,23 +9,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::digest_problem;
 use crate::container::{
-    BundleKind, ContainerKind, HEADER_NAME, MANIFEST_NAME, PAYLOAD_NAME, ROOTS_NAME, SIGNATURES_LEN,
-    SIGNATURES_NAME, SignatureEntry, member_header, member_span, read_header_block, read_payload_block,
-    read_signatures_block,
+    BundleKind, ContainerKind, HEADER_NAME, MANIFEST_NAME, PART_MAGIC, PAYLOAD_NAME, ROOTS_NAME,
+    SIGNATURES_LEN, SIGNATURES_NAME, SignatureEntry, member_header, member_span, read_header_block,
+    read_payload_block, read_signatures_block,
 };
 use crate::digest::Digest;
 use crate::error::{BundleError, ContainerError, Part};
 use crate::frame::decompress;
 use crate::head::Head;
 use crate::kernel_id::KernelId;
-use crate::keys::{KeyId, Role, TrustedKeys};
+use crate::key_set::{BadVote, Votes};
+use crate::keys::{KeyId, Role};
 use crate::limits::{BLOCK, END_MARK, MAX_MANIFEST, MAX_ROOTS};
 use crate::manifest::{BundleId, FrameOf, Kernel, Manifest};
 use crate::manifest_check;
 use crate::names::ScriptName;
+use crate::root::Root;
 use crate::set::{FileRecord, ModuleRecord, SetDocument, UPROBES_NAME, VerifiedSet, modules_digest};
 use crate::source::{MemberReader, Source};
 use crate::strict_json;
+use crate::trust::{Judge, TrustedKeys};
 
 /// The first four members, unverified.
 #[derive(Debug)]
@@ -56,6 +59,9 @@ impl<S: Source> RawBundle<S> {
             _ => BundleError::Container(ContainerError::NotABundle),
         };
         let first = reader.block(HEADER_NAME).map_err(not_a_bundle)?;
+        if first.starts_with(PART_MAGIC) {
+            return Err(ContainerError::Part.into());
+        }
         let (kind, signatures) = if first == member_header(HEADER_NAME, BLOCK as u64)? {
             let kind = read_header_block(&reader.block(HEADER_NAME)?)?;
             let signatures = reader.member(SIGNATURES_NAME, SIGNATURES_LEN as u64)?;
@@ -90,35 +96,53 @@ impl<S: Source> RawBundle<S> {
         BundleId::of_manifest(&self.manifest)
     }
 
+    /// Bytes of the `roots` member; 0 without roots.
+    #[must_use]
+    pub fn roots_len(&self) -> usize {
+        self.roots.len()
+    }
+
     /// Parses the manifest without any proof of who wrote it.
     pub fn unverified_manifest(&self) -> Result<UnverifiedManifest, BundleError> {
         self.parse_manifest().map(UnverifiedManifest)
     }
 
+    /// Verifies the bundle's roots, if it has any, and says whose signatures count. The chain that it
+    /// gives is good whether or not the bundle is: a host stores it before it goes on.
+    pub fn judge(&self, trusted: &TrustedKeys) -> Result<Judge, BundleError> {
+        trusted.judge(&self.roots).map_err(BundleError::Roots)
+    }
+
+    /// Verifies the roots, then the signatures over the raw manifest, then reads it.
+    pub fn verify(self, trusted: &TrustedKeys) -> Result<VerifiedBundle<S>, BundleError> {
+        let judge = self.judge(trusted)?;
+        self.verify_by(judge)
+    }
+
     /// Checks the signatures over the raw manifest, then reads it.
     ///
-    /// Every signature by a trusted key must hold, also beyond the threshold; one by a key that isn't
-    /// trusted here is neither counted nor checked.
-    pub fn verify(self, trusted: &TrustedKeys) -> Result<VerifiedBundle<S>, BundleError> {
+    /// Every signature by a key that `judge` knows must hold, also beyond the threshold; one by another
+    /// key is neither counted nor checked.
+    pub fn verify_by(self, judge: Judge) -> Result<VerifiedBundle<S>, BundleError> {
         let message = Role::Manifest.signed_message(&self.manifest);
-        let mut signers = Vec::new();
-        for entry in &self.signatures {
-            let Some(key) = trusted.get(&entry.key) else { continue };
-            if !key.verifies(&message, &entry.signature) {
-                return Err(BundleError::BadSignature { key: entry.key });
-            }
-            signers.push(entry.key);
-        }
-        if signers.is_empty() {
-            return Err(BundleError::NotTrusted { signers: self.claimed_signers() });
-        }
-        if signers.len() < trusted.threshold() {
-            return Err(BundleError::Threshold { valid: signers.len(), threshold: trusted.threshold() });
+        let votes = judge.keys().votes(&message, &self.signatures);
+        let Votes { valid: signers, withdrawn } =
+            votes.map_err(|BadVote(key)| BundleError::BadSignature { key })?;
+        let threshold = judge.threshold();
+        if signers.len() < threshold {
+            return Err(match withdrawn {
+                Some((key, status)) => {
+                    BundleError::Withdrawn { key, status, valid: signers.len(), threshold }
+                }
+                None if signers.is_empty() => BundleError::NotTrusted { signers: self.claimed_signers() },
+                None => BundleError::Threshold { valid: signers.len(), threshold },
+            });
         }
         let manifest = self.parse_manifest()?;
+        check_by(&manifest, &judge)?;
         let id = self.claimed_id();
         let (head, reader) = self.into_parts();
-        Ok(VerifiedBundle { id, signers, manifest, reader, head })
+        Ok(VerifiedBundle { id, signers, manifest, judge, reader, head })
     }
 
     /// What was read, and the source behind it.
@@ -147,15 +171,33 @@ impl<S: Source> RawBundle<S> {
             let problem = format!("its kind is {:?}, the first member says {:?}", manifest.kind, self.kind);
             return Err(BundleError::Manifest { problem });
         }
-        // To pass over roots or a delta's bases would be to trust less than the farm asked for.
-        if !self.roots.is_empty() {
-            return Err(BundleError::Critical { what: "roots".to_owned() });
-        }
+        // Its frames may need what only a host has.
         if self.kind == BundleKind::Delta {
             return Err(BundleError::Critical { what: "delta".to_owned() });
         }
         Ok(manifest)
     }
+}
+
+/// What the manifest says of roots, epoch and itself must fit the roots.
+fn check_by(manifest: &Manifest, judge: &Judge) -> Result<(), BundleError> {
+    let (first, last) = judge.roots();
+    if (manifest.roots.first, manifest.roots.last) != (first, last) {
+        let stated = &manifest.roots;
+        let problem =
+            format!("it names roots {} to {}, the file has {first} to {last}", stated.first, stated.last);
+        return Err(BundleError::Manifest { problem });
+    }
+    if let Some(root) = judge.revoked_by(manifest) {
+        let (name, version) = (manifest.name.clone(), manifest.version.clone());
+        return Err(BundleError::Revoked { name, version, serial: manifest.serial, root });
+    }
+    if manifest.epoch > judge.epoch() {
+        let (epoch, allowed) = (manifest.epoch, judge.epoch());
+        let root = judge.root().map(Root::version);
+        return Err(BundleError::Epoch { epoch, allowed, root });
+    }
+    Ok(())
 }
 
 /// How much of a bundle's content to read.
@@ -186,6 +228,7 @@ pub struct VerifiedBundle<S> {
     id: BundleId,
     signers: Vec<KeyId>,
     pub(crate) manifest: Manifest,
+    judge: Judge,
     pub(crate) reader: MemberReader<S>,
     /// As it was read, for those who write it again.
     pub(crate) head: Head,
@@ -202,6 +245,12 @@ impl<S: Source> VerifiedBundle<S> {
     #[must_use]
     pub fn signers(&self) -> &[KeyId] {
         &self.signers
+    }
+
+    /// Whose keys and threshold decided.
+    #[must_use]
+    pub const fn judge(&self) -> &Judge {
+        &self.judge
     }
 
     /// The signed account.

@@ -19,6 +19,7 @@ use crate::limits::{END_MARK, MAX_FRAMES, MAX_MANIFEST, MAX_REFERENCE_AND_FRAME}
 use crate::manifest::{BundleId, Extra, Frame, Kernel, Manifest, RootsRecord};
 use crate::manifest_check;
 use crate::names::{BundleVersion, ScriptName};
+use crate::root::{Root, RootChain};
 use crate::set::{SetDocument, modules_digest, write_plain};
 use crate::strict_json;
 
@@ -45,6 +46,8 @@ pub struct FramePacked {
 pub struct UnsignedBundle<S> {
     manifest: Manifest,
     raw: Vec<u8>,
+    /// The `roots` member.
+    roots: Vec<u8>,
     /// The content of the extras, in the manifest's order.
     extras: Vec<Vec<u8>>,
     /// The frames, one after another, without headers and padding.
@@ -81,9 +84,13 @@ impl BundleDraft {
             kernels.push(packer.kernel(draft)?);
         }
         kernels.sort_by_key(|kernel| kernel.id);
-        let manifest = self.manifest(kernels);
+        let roots = match &self.roots {
+            Some(chain) => chain.to_bytes().map_err(BundleError::Roots)?,
+            None => Vec::new(),
+        };
+        let manifest = self.manifest(kernels, &roots);
         manifest_check::check(&manifest)?;
-        Ok(UnsignedBundle { raw: write_manifest(&manifest)?, extras: Vec::new(), manifest, spool })
+        Ok(UnsignedBundle { raw: write_manifest(&manifest)?, extras: Vec::new(), manifest, roots, spool })
     }
 
     /// Every script is either a module or a red cell of `kernel`, and nothing else is.
@@ -100,12 +107,26 @@ impl BundleDraft {
         Err(BundleError::Manifest { problem })
     }
 
-    fn manifest(&self, kernels: Vec<Kernel>) -> Manifest {
+    /// The `roots` record of this chain, and the epoch that it allows.
+    fn roots_record(&self, roots: &[u8]) -> (RootsRecord, u64) {
+        let version = |root: Option<&Root>| root.map_or(0, Root::version);
+        let chain = self.roots.as_ref();
+        let record = RootsRecord {
+            first: version(chain.and_then(|chain| chain.roots().first())),
+            last: version(chain.map(RootChain::newest)),
+            size: roots.len() as u64,
+            sha256: Digest::of(roots),
+        };
+        (record, chain.map_or(0, |chain| chain.newest().document().epoch))
+    }
+
+    fn manifest(&self, kernels: Vec<Kernel>, roots: &[u8]) -> Manifest {
         let mut scripts = self.scripts.clone();
         scripts.sort_by(|a, b| a.name.cmp(&b.name));
         for script in &mut scripts {
             script.requires.sort();
         }
+        let (roots, epoch) = self.roots_record(roots);
         let mut manifest = Manifest {
             format: FORMAT,
             minimum_reader: 0,
@@ -113,11 +134,11 @@ impl BundleDraft {
             name: self.name.clone(),
             version: self.version.clone(),
             serial: self.serial,
-            epoch: 0,
+            epoch,
             created: self.created,
             best_before: self.best_before,
             critical: Vec::new(),
-            roots: RootsRecord { first: 0, last: 0, size: 0, sha256: Digest::of(b"") },
+            roots,
             extras: Vec::new(),
             scripts,
             toolchains: self.toolchains.clone(),
@@ -181,6 +202,7 @@ impl<S: Write> Packer<'_, S> {
         let frame = Frame {
             index: self.done,
             reference: reference.map(|(index, _)| *index),
+            base: None,
             size: compressed.len() as u64,
             sha256: Digest::of(&compressed),
             plain_size: plain.len() as u64,
@@ -323,7 +345,7 @@ impl<S: Read + Seek> UnsignedBundle<S> {
     }
 
     fn head(&self, signatures: Vec<SignatureEntry>) -> Head {
-        Head { kind: self.manifest.kind, signatures, roots: Vec::new(), manifest: self.raw.clone() }
+        Head { kind: self.manifest.kind, signatures, roots: self.roots.clone(), manifest: self.raw.clone() }
     }
 
     /// Writes what stands behind the manifest.

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use bundle_format::ScriptRecord;
+use bundle_format::{RootDocument, RootsFile, ScriptRecord};
+use ed25519_dalek::Signer as _;
 use support::{body, code_block, draft, kernel, key_pair, module, script, signed};
 
 const FARM: [u8; 32] = [7; 32];
@@ -131,6 +132,29 @@ fn the_recipe_unpacks_every_module_of_every_kernel() {
         }
     }
     assert!(!scratch.0.join("out.unverified").exists());
+}
+
+#[test]
+fn the_recipe_trusts_the_given_key_and_passes_over_roots() {
+    let scratch = Scratch::new("roots");
+    let keys = [FARM, STRANGER].map(|seed| key_pair(&seed));
+    let document = RootDocument::first(
+        "golden".parse().unwrap(),
+        keys.iter().map(|(_, public)| public.clone()).collect(),
+        2,
+        1_700_000_000,
+    );
+    let mut file = RootsFile::create(document).unwrap();
+    let message = file.pending().unwrap().message();
+    for (secret, public) in &keys {
+        file.attach(public, secret.sign(&message).to_bytes()).unwrap();
+    }
+    let kernels = vec![kernel("6.12.9-9", vec![module("alpha", body(500, 1))])];
+    let mut bundle = draft(vec![script("alpha")], kernels);
+    bundle.roots = Some(file.complete().unwrap());
+    let ended = scratch.run(&signed(&bundle, &FARM));
+    assert!(ended.stdout.starts_with(b"verified: 1 frames"), "{ended:?}");
+    scratch.refused(&signed(&bundle, &STRANGER), "a bundle with roots that the given key did not sign");
 }
 
 #[test]

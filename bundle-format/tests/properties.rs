@@ -35,6 +35,7 @@ fn drafted(scripts: &BTreeSet<String>, cells: &Cells) -> BundleDraft {
         serial: 1,
         created: 1,
         best_before: None,
+        roots: None,
         scripts: scripts.iter().map(script).collect(),
         toolchains: vec![Toolchain {
             stap: "5".to_owned(),

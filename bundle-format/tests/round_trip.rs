@@ -59,6 +59,7 @@ fn draft() -> BundleDraft {
         serial: 1,
         created: 1,
         best_before: None,
+        roots: None,
         scripts: vec![script("gamma", &["beta"]), script("alpha", &[]), script("beta", &["alpha"])],
         toolchains: vec![Toolchain { stap: "5.6".into(), compiler: "gcc".into(), digest: Digest::of(b"t") }],
         kernels: vec![kernel("6.12.10", 1), kernel("6.12.9", 2), kernel("7.1.0", 3)],

@@ -164,6 +164,11 @@ fn each_limit_is_in_the_table_with_its_value() {
         ("END_MARK", limits::END_MARK as u64),
         ("MAX_SIGNATURES", limits::MAX_SIGNATURES as u64),
         ("MAX_ROOTS", limits::MAX_ROOTS),
+        ("MAX_ROOT_COUNT", limits::MAX_ROOT_COUNT as u64),
+        ("MAX_ROOT", limits::MAX_ROOT),
+        ("MAX_ROOT_KEYS", limits::MAX_ROOT_KEYS as u64),
+        ("MAX_THRESHOLD", limits::MAX_THRESHOLD),
+        ("MAX_REVOKED", limits::MAX_REVOKED as u64),
         ("MAX_MANIFEST", limits::MAX_MANIFEST),
         ("MAX_JSON_DEPTH", limits::MAX_JSON_DEPTH as u64),
         ("MAX_MEMBER", limits::MAX_MEMBER),
@@ -300,6 +305,68 @@ fn fields_are_those_of_the_tables_in_their_order() {
             let key = format!("\"{}\":", row[0]);
             rest = rest.split_once(&key).unwrap_or_else(|| panic!("{name}: {key} is out of order")).1;
         }
+    }
+}
+
+#[test]
+fn the_root_of_the_test_vector_is_read_and_signed_as_stated() {
+    let raw = code_block("vector: root").replace('\n', "");
+    let (secret, public) = key_pair(&test_key());
+    let message = Role::Root.signed_message(raw.as_bytes());
+    let template = code_block("signed root").trim_end().replace("LENGTH", &raw.len().to_string());
+    assert_eq!(message, template.replace("ROOT", &raw).as_bytes());
+    let signature = secret.sign(&message).to_bytes();
+    let stated = code_block("vector: root signature");
+    assert_eq!(from_hex(&stated), [public.id().as_bytes().as_slice(), &signature].concat());
+    let mut block = [&[0, 0, 0, 1], public.id().as_bytes().as_slice(), &signature].concat();
+    block.resize(1540, 0);
+    let len = u32::try_from(raw.len()).unwrap().to_be_bytes();
+    let member = [len.as_slice(), &block, raw.as_bytes()].concat();
+    let chain = trusted().accept_roots(&member).unwrap();
+    assert!(SPEC.contains(&format!("has {} bytes and the digest\n`{}`", member.len(), digest(&member))));
+    assert!(SPEC.contains(&format!(
+        "digest of the document, which `prev` of root 2 names, is\n`{}`",
+        digest(raw.as_bytes())
+    )));
+    assert_eq!(chain.to_bytes().unwrap(), member);
+    assert_eq!(chain.newest().document().write().unwrap(), raw.as_bytes());
+    let fields = table("root").iter().map(|row| row[0]).collect::<Vec<_>>();
+    let mut rest = raw.as_str();
+    for field in fields.iter().filter(|field| **field != "prev") {
+        rest = rest.split_once(&format!("\"{field}\":")).unwrap_or_else(|| panic!("{field}")).1;
+    }
+}
+
+#[test]
+fn a_part_of_a_split_bundle_is_recognised_by_the_stated_magic() {
+    let (_, after) = SPEC.split_once("### 16.2").unwrap();
+    let magic = after.split_once("magic: ").unwrap().1.split_once(" |").unwrap().0;
+    let mut part = from_hex(magic);
+    assert_eq!(part.len(), 16);
+    part.resize(2048, 0);
+    let error = RawBundle::read(Stream(part.as_slice())).unwrap_err();
+    assert!(error.to_string().contains("a part of a split bundle"), "{error}");
+}
+
+#[test]
+fn a_base_in_a_full_bundle_is_refused() {
+    let base = |manifest: &mut Manifest, index: usize| {
+        let kernel = manifest.kernels.iter_mut().find(|kernel| kernel.frames[0].index == index).unwrap();
+        kernel.frames[0].base = Some(Digest::of(b"base"));
+    };
+    assert!(refusal(|manifest| base(manifest, 0)).contains("has a base, but the bundle is no delta"));
+    let both = refusal(|manifest| {
+        manifest.kind = bundle_format::BundleKind::Delta;
+        base(manifest, 1);
+    });
+    assert!(both.contains("frame 1 has a base and a reference"), "{both}");
+}
+
+#[test]
+fn every_payload_type_is_stated_with_its_length() {
+    for role in [Role::Manifest, Role::Root, Role::BuildResult] {
+        let kind = role.payload_type();
+        assert!(SPEC.contains(&format!("| {} | `{kind}` |", kind.len())), "{kind}");
     }
 }
 

@@ -22,7 +22,11 @@ const FILES: &[(&str, &str)] = &[
     ("~/.cache/stap-bundle", "What the farm has compiled, so that nothing is compiled twice."),
     (
         "/etc/stap-bundle/trust/default",
-        "The keys that this host believes, one *.pub each. Only root may write there.",
+        "The keys that this host believes, one *.pub each, or a chain of roots in root.stapr. Only root may write there.",
+    ),
+    (
+        "/var/lib/stap-bundle/state/roots/default/chain.stapr",
+        "The chain of roots that this host has accepted; it rules over the keys above. Only root may write there.",
     ),
     (
         "/var/lib/stap-bundle",

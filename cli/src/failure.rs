@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use bundle_format::{BundleError, ContainerError};
+use bundle_format::{BundleError, ContainerError, RootError};
 
 use crate::exit::Exit;
 
@@ -71,16 +71,28 @@ fn without_number(text: &str) -> String {
 pub(crate) fn bundle_exit(error: &BundleError) -> Exit {
     match error {
         BundleError::Io { .. } => Exit::Storage,
-        BundleError::NotTrusted { .. } | BundleError::Threshold { .. } | BundleError::BadSignature { .. } => {
-            Exit::Trust
-        }
-        BundleError::Container(ContainerError::Payload) => Exit::Trust,
+        BundleError::NotTrusted { .. }
+        | BundleError::Threshold { .. }
+        | BundleError::BadSignature { .. }
+        | BundleError::Withdrawn { .. }
+        | BundleError::Revoked { .. }
+        | BundleError::Epoch { .. }
+        | BundleError::Container(ContainerError::Payload) => Exit::Trust,
+        BundleError::Roots(error) => root_exit(error),
         BundleError::AbsentFrame { .. } => Exit::Missing,
-        BundleError::Critical { .. } | BundleError::Container(ContainerError::Format { .. }) => {
-            Exit::NotBuilt
-        }
+        BundleError::Critical { .. }
+        | BundleError::Container(ContainerError::Format { .. } | ContainerError::Part) => Exit::NotBuilt,
         BundleError::Receiver(_) => Exit::Failed,
         _ => Exit::Malformed,
+    }
+}
+
+/// The exit code of an error about roots.
+pub(crate) fn root_exit(error: &RootError) -> Exit {
+    match error {
+        RootError::Critical { .. } => Exit::NotBuilt,
+        _ if error.is_malformed() => Exit::Malformed,
+        _ => Exit::Trust,
     }
 }
 
@@ -90,6 +102,17 @@ impl From<BundleError> for Failure {
         match &error {
             BundleError::NotTrusted { .. } => failure
                 .hint("compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub"),
+            BundleError::Threshold { .. } => {
+                failure.hint("the farm adds a signature with another of its keys")
+            }
+            BundleError::Withdrawn { .. } | BundleError::Revoked { .. } => {
+                failure.hint("bring a bundle that the farm made and signed after its newest root")
+            }
+            BundleError::Roots(RootError::Fork { .. }) => failure.hint(
+                "somebody signed two different roots under one number: ask your farm before anything else",
+            ),
+            BundleError::Roots(RootError::NoEntry) => failure
+                .hint("compare the keys' ids with what your farm published, then pin one: stap-bundle trust add NAME.pub"),
             BundleError::Container(ContainerError::NotABundle) => {
                 failure.hint("a bundle is what `stap-bundle build` writes, by default NAME-VERSION.stapb")
             }

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bundle_format::{KernelRelease, Machine};
 use child::{Cancel, ChildCommand, Limits};
 use installer::{
-    CompatError, CurrentGeneration, GenerationError, HostIdentity, HostRoot, LockError, ReconcileReport,
-    StorageError, TrustError, TrustStore,
+    CompatError, CurrentGeneration, Domain, GenerationError, HostIdentity, HostRoot, LockError,
+    ReconcileReport, StorageError, TrustError, TrustStore,
 };
 use script_config::{GlobalParameters, has_errors};
 
@@ -16,6 +16,7 @@ use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::trust_options::root_failure;
 use crate::ui::Ui;
 
 /// Opens the root that `--root` names, or the real one.
@@ -197,6 +198,16 @@ pub(crate) fn trust_failure(error: &TrustError) -> Failure {
         TrustError::Unprotected(_) | TrustError::UnprotectedPin { .. } => Failure::of(Exit::Trust, error).hint(
             "whoever can write there could pin a key: give it to root and take the others' right to write",
         ),
+        TrustError::UnprotectedChain(_) => Failure::of(Exit::Trust, error).hint(
+            "whoever can write there could change whom this host believes: give it to root and take the others' right to write",
+        ),
+        TrustError::Chain { .. } => Failure::of(Exit::Trust, error)
+            .hint("as long as it is damaged nothing is believed; remove the file and bring the farm's newest roots: stap-bundle trust update FILE"),
+        TrustError::Roots(source) => root_failure(source),
+        TrustError::ChainRules { .. } => Failure::of(Exit::Trust, error)
+            .hint("let the farm add the key with a new root, and bring that: stap-bundle trust update FILE")
+            .hint(format!("to believe another farm instead, remove {} first", Domain::default().chain_file())),
+        TrustError::Overtaken { .. } => Failure::of(Exit::Locked, error),
         _ => Failure::of(Exit::Trust, error),
     }
 }

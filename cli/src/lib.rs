@@ -3,6 +3,8 @@
 //! The libraries never print and never end the process; everything that a user sees comes from here.
 
 mod arguments;
+#[cfg(feature = "farm")]
+mod attached_signature;
 mod commands;
 mod config_evaluation;
 mod config_files;

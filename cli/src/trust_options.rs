@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use bundle_format::{BundleError, PublicKey, RawBundle, TrustedKeys, VerifiedBundle};
+use bundle_format::{
+    BundleError, PublicKey, RawBundle, RootChain, RootError, TrustedKeys, VerifiedBundle, limits,
+};
 use clap::Args;
 
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, root_exit};
 use crate::global::Global;
 use crate::ui::Ui;
 
@@ -18,10 +20,11 @@ const MAX_KEY_FILE: u64 = 16 << 10;
 /// Keys to verify with.
 #[derive(Debug, Args)]
 pub(crate) struct TrustOptions {
-    /// Believe this public key; may be given several times.
+    /// Believe this public key; may be given several times. A bundle with roots is judged by its newest root, to which
+    /// one of the keys must lead.
     #[arg(long, value_name = "NAME.pub")]
     pub(crate) key: Vec<PathBuf>,
-    /// Believe every `*.pub` in DIR.
+    /// Believe every `*.pub` in DIR, or the chain of roots in its `*.stapr`, beside which keys don't count.
     #[arg(long, value_name = "DIR", conflicts_with = "key")]
     pub(crate) trust: Option<PathBuf>,
 }
@@ -35,7 +38,12 @@ impl TrustOptions {
     /// The keys named, else this host's pins.
     pub(crate) fn keys(&self, global: &Global, ui: &mut Ui) -> Result<TrustedKeys, Failure> {
         let files = match &self.trust {
-            Some(directory) => key_files_of(directory)?,
+            Some(directory) => {
+                if let Some(file) = roots_of(directory)? {
+                    return Ok(TrustedKeys::by_chain(read_roots(&file)?));
+                }
+                files_of(directory, "pub")?
+            }
             None => self.key.clone(),
         };
         if files.is_empty() {
@@ -63,7 +71,64 @@ fn no_key() -> Failure {
         .hint("or pin it on this host: stap-bundle trust add NAME.pub")
 }
 
-fn key_files_of(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The one file of roots in `directory`, if there is one.
+fn roots_of(directory: &Path) -> Result<Option<PathBuf>, Failure> {
+    let files = files_in(directory, "stapr")?;
+    if files.len() > 1 {
+        let what = format!("{}: there are {} files *.stapr in it", directory.display(), files.len());
+        return Err(Failure::new(Exit::Trust, what).hint("leave one; a chain has one file"));
+    }
+    Ok(files.into_iter().next())
+}
+
+/// Reads a file of roots for which its user vouches.
+pub(crate) fn read_roots(path: &Path) -> Result<RootChain, Failure> {
+    let about = |failure: Failure| failure.about(path.display());
+    let bytes = read_roots_file(path)?;
+    RootChain::read_trusted(&bytes).map_err(|error| about(root_failure(&error)))
+}
+
+/// The bytes of a file of roots.
+pub(crate) fn read_roots_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limits::MAX_ROOTS + 1).read_to_end(&mut bytes))
+        .map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))?;
+    if bytes.starts_with(b"-----BEGIN") {
+        let what = format!("{} is a key, expected a file of roots", path.display());
+        return Err(Failure::new(Exit::Usage, what)
+            .hint("a file of roots is what `stap-bundle trust root create` writes"));
+    }
+    Ok(bytes)
+}
+
+/// Why roots aren't believed, with what to do next.
+pub(crate) fn root_failure(error: &RootError) -> Failure {
+    let failure = Failure::of(root_exit(error), error);
+    match error {
+        RootError::Incomplete { .. } | RootError::Threshold { .. } => {
+            failure.hint("`stap-bundle trust root show FILE` says which signatures are missing")
+        }
+        RootError::Fork { .. } => {
+            failure.hint("somebody signed two different roots under one number: ask your farm before anything else")
+        }
+        RootError::Order { .. } => failure.hint("bring the farm's whole file of roots"),
+        RootError::NoEntry => failure
+            .hint("compare the keys' ids with what your farm published, then pin one: stap-bundle trust add NAME.pub"),
+        _ => failure,
+    }
+}
+
+fn files_of(directory: &Path, suffix: &str) -> Result<Vec<PathBuf>, Failure> {
+    let files = files_in(directory, suffix)?;
+    if files.is_empty() {
+        let what = format!("{}: there is no *.{suffix} in it", directory.display());
+        return Err(Failure::new(Exit::Trust, what));
+    }
+    Ok(files)
+}
+
+fn files_in(directory: &Path, suffix: &str) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for entry in walkdir::WalkDir::new(directory).max_depth(1).sort_by_file_name() {
         let entry = entry.map_err(|error| {
@@ -73,12 +138,9 @@ fn key_files_of(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
                 None => Failure::of(Exit::Storage, &error),
             }
         })?;
-        if entry.path().extension().is_some_and(|suffix| suffix == "pub") {
+        if entry.path().extension().is_some_and(|found| found == suffix) {
             files.push(entry.into_path());
         }
-    }
-    if files.is_empty() {
-        return Err(Failure::new(Exit::Trust, format!("{}: there is no *.pub in it", directory.display())));
     }
     Ok(files)
 }
@@ -117,7 +179,7 @@ pub(crate) fn open_verified(path: &Path, keys: &TrustedKeys) -> Result<VerifiedB
 /// Why a bundle isn't believed; where the keys are the reason, those that are believed here are named too.
 pub(crate) fn not_verified(error: BundleError, keys: &TrustedKeys) -> Failure {
     let believed: Vec<String> = match &error {
-        BundleError::NotTrusted { .. } => keys.iter().map(|key| key.id().short()).collect(),
+        BundleError::NotTrusted { .. } => keys.keys().iter().map(|key| key.id().short()).collect(),
         _ => Vec::new(),
     };
     let mut failure = Failure::from(error);

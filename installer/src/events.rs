@@ -1,11 +1,20 @@
 //! What an install tells while it works. Words are the reporter's.
 
-use bundle_format::{BundleName, BundleVersion, KernelId, KernelRelease, KeyId};
+use bundle_format::{BundleName, BundleVersion, KernelId, KernelRelease, KeyId, RootName};
 
 /// A step of an install, in the order in which they come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InstallEvent {
+    /// The bundle's roots were accepted, whatever becomes of the bundle.
+    RootsAccepted {
+        /// The chain's name.
+        name: RootName,
+        /// The newest version before; 0 where there was no chain.
+        from: u64,
+        /// The newest version now.
+        to: u64,
+    },
     /// The manifest is signed by a trusted key.
     Verified {
         /// The bundle.

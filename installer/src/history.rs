@@ -4,7 +4,7 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
-use bundle_format::{BundleId, BundleName, BundleVersion};
+use bundle_format::{BundleId, BundleName, BundleVersion, RootName};
 use serde::{Deserialize, Serialize};
 
 use crate::lock::WriterLock;
@@ -42,6 +42,15 @@ pub enum HistoryEvent {
         serial: u64,
         /// The bundle's id.
         id: BundleId,
+    },
+    /// A chain of roots was accepted, or went on.
+    Roots {
+        /// The chain's name.
+        name: RootName,
+        /// The newest version before; 0 where there was none.
+        from: u64,
+        /// The newest version.
+        to: u64,
     },
     /// An older generation became current again.
     Rollback {

@@ -18,6 +18,7 @@ mod lock;
 pub mod paths;
 mod rollback;
 mod root;
+mod roots;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -40,5 +41,6 @@ pub use install::{
 pub use lock::{LockError, WriterLock};
 pub use rollback::{RollbackError, RollbackReport, rollback};
 pub use root::{HostRoot, Unprotected};
+pub use roots::{Domain, DomainError, RootRecord};
 pub use storage::StorageError;
-pub use trust::{PinChange, TrustError, TrustStore};
+pub use trust::{PinChange, RootsUpdate, TrustError, TrustStore};

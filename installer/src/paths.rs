@@ -19,6 +19,14 @@ pub(crate) const STAGING: &str = ".staging-";
 pub(crate) const RECORDS: &str = "/var/lib/stap-bundle/state";
 /// Name of the append-only history in [`RECORDS`].
 pub(crate) const HISTORY: &str = "history";
+/// Name of the directory of accepted chains of roots in [`RECORDS`], one directory a domain.
+pub(crate) const ROOTS: &str = "roots";
+/// Name of a domain's accepted chain.
+pub(crate) const CHAIN_FILE: &str = "chain.stapr";
+/// Name of a pinned root in the trust directory.
+pub(crate) const ROOT_PIN: &str = "root.stapr";
+/// Name of the record beside a bundle that says by which root it was accepted.
+pub(crate) const ROOT_RECORD: &str = "root.json";
 /// The administrator's own directory.
 pub(crate) const ADMINISTRATION: &str = "/etc/stap-bundle";
 /// What is true until the next boot.

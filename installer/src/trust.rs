@@ -1,29 +1,83 @@
-//! The administrator's pins: which keys this host believes.
+//! Whom this host believes: the administrator's pins, and the chain of roots that it has accepted.
 //!
-//! `/etc/stap-bundle/trust/default/<key id>.pub`, one SPKI PEM a file. There is one domain, `default`,
-//! which owns every bundle name. A pin counts only if nobody but root could have put it there: every
-//! directory on the way and the file belong to root and are writable by nobody else.
+//! A pin is `/etc/stap-bundle/trust/default/<key id>.pub`, one SPKI PEM a file, or a chain of roots in
+//! `root.stapr` there. There is one domain, `default`, which owns every bundle name. Once a chain was
+//! accepted (`roots.rs`), it rules: pins count only for what they had let in before. Pin and chain count
+//! only if nobody but root could have put them there: every directory on the way and the file belong to
+//! root and are writable by nobody else.
 
 use std::io::Read as _;
 
-use bundle_format::{KeyError, KeyId, PublicKey, TrustedKeys};
+use bundle_format::{KeyError, KeyId, PublicKey, RootChain, RootError, TrustedKeys, limits};
 
 use crate::directory::Directory;
+use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::lock::{LockError, WriterLock};
-use crate::paths::TRUST;
+use crate::paths::{ROOT_PIN, TRUST};
 use crate::root::{HostRoot, Unprotected, check_protected};
-use crate::storage::StorageError;
+use crate::roots::{Domain, RootRecord, advance, check_file, read_chain};
+use crate::storage::{StorageError, optional};
 
 /// Most bytes of a pin: a PEM of an Ed25519 key has 113.
 const MAX_PIN: u64 = 4096;
 /// How a pin's file name ends.
 const SUFFIX: &str = ".pub";
 
-/// The pins of this host.
+/// The pins of this host, and its accepted chain.
 #[derive(Debug)]
 pub struct TrustStore {
-    keys: Vec<PublicKey>,
+    trust: HostTrust,
+    has_chain: bool,
     problems: Vec<TrustError>,
+}
+
+/// Whom this host believes, to judge bundles by. A copy is cheap.
+#[derive(Debug, Clone)]
+pub(crate) struct HostTrust {
+    keys: Vec<PublicKey>,
+    /// The accepted chain, else a pinned one.
+    chain: Option<RootChain>,
+}
+
+impl HostTrust {
+    /// What judges a bundle that isn't installed.
+    pub(crate) fn for_new(&self) -> TrustedKeys {
+        match &self.chain {
+            Some(chain) => TrustedKeys::by_chain(chain.clone()),
+            None => TrustedKeys::any_of(self.keys.iter().cloned()),
+        }
+    }
+
+    /// What judges a bundle that was accepted by this root, or by pins: the same again, less what the
+    /// newest root revokes. So a planned rotation disables nothing.
+    pub(crate) fn for_installed(&self, record: Option<&RootRecord>) -> Result<TrustedKeys, TrustError> {
+        let keys = self.keys.iter().cloned();
+        match (&self.chain, record) {
+            (None, _) => Ok(TrustedKeys::any_of(keys)),
+            (Some(chain), None) => Ok(TrustedKeys::any_of_less(keys, chain.clone())),
+            (Some(chain), Some(RootRecord { version, sha256 })) => {
+                TrustedKeys::by_recorded_root(chain.clone(), *version, sha256)
+                    .ok_or(TrustError::NotInChain { version: *version })
+            }
+        }
+    }
+
+    /// Whether the newest root of both is the same.
+    pub(crate) fn has_same_newest(&self, chain: Option<&RootChain>) -> bool {
+        let newest = |chain: &RootChain| chain.newest().digest();
+        self.chain.as_ref().map(newest) == chain.map(newest)
+    }
+}
+
+/// What a file of roots changed.
+#[derive(Debug)]
+pub struct RootsUpdate {
+    /// The newest version before; 0 where there was no chain.
+    pub from: u64,
+    /// The accepted chain now, or as it would be after a dry run.
+    pub chain: RootChain,
+    /// Why the history wasn't written.
+    pub history: Option<StorageError>,
 }
 
 /// Why the pins can't be read or changed.
@@ -40,6 +94,39 @@ pub enum TrustError {
         /// Why.
         #[source]
         source: Unprotected,
+    },
+    /// Somebody other than root could change the accepted chain of roots.
+    #[error("the accepted chain of roots is not protected")]
+    UnprotectedChain(#[source] Unprotected),
+    /// The accepted chain is damaged, so nothing is believed.
+    #[error("{file}, the accepted chain of roots, can't be used")]
+    Chain {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: RootError,
+    },
+    /// Roots that were offered aren't believed.
+    #[error("the roots are refused")]
+    Roots(#[source] RootError),
+    /// A pin was to be added beside an accepted chain.
+    #[error("root {version} rules on this host, so a pin would count for nothing")]
+    ChainRules {
+        /// Version of the newest accepted root.
+        version: u64,
+    },
+    /// A bundle was accepted by a root that isn't in the accepted chain.
+    #[error("it was accepted by root {version}, which is not in the accepted chain")]
+    NotInChain {
+        /// The root's version.
+        version: u64,
+    },
+    /// Another writer accepted other roots at the same time.
+    #[error("root {version} was accepted at the same time; try again")]
+    Overtaken {
+        /// Its version.
+        version: u64,
     },
     /// A file that is no key.
     #[error("{file} in {TRUST} is no pin")]
@@ -107,13 +194,17 @@ impl TrustStore {
     /// Reads the pins. A host without a trust directory believes nobody. A file that can't be a pin is
     /// passed over and told by [`Self::problems`]: it is never believed, and the others go on.
     pub fn open(host: &HostRoot) -> Result<Self, TrustError> {
+        let chain = read_chain(host, &Domain::default())?;
+        let has_chain = chain.is_some();
         let directory = match host.open_protected(TRUST) {
             Ok(directory) => directory,
             Err(Unprotected::Storage(error)) if error.is_not_found() => {
-                return Ok(Self { keys: Vec::new(), problems: Vec::new() });
+                let trust = HostTrust { keys: Vec::new(), chain };
+                return Ok(Self { trust, has_chain, problems: Vec::new() });
             }
             Err(error) => return Err(TrustError::Unprotected(error)),
         };
+        let mut chain = chain;
         let (mut keys, mut problems) = (Vec::new(), Vec::new());
         for file in directory.entries()? {
             // Anything else, such as what an editor leaves, is no pin and says nothing.
@@ -124,7 +215,13 @@ impl TrustStore {
                 }
             }
         }
-        Ok(Self { keys, problems })
+        if chain.is_none() {
+            match read_root_pin(&directory) {
+                Ok(pinned) => chain = pinned,
+                Err(problem) => problems.push(problem),
+            }
+        }
+        Ok(Self { trust: HostTrust { keys, chain }, has_chain, problems })
     }
 
     /// Why files in the trust directory that are called like pins are passed over, by file name.
@@ -141,18 +238,104 @@ impl TrustStore {
     /// The pinned keys, by id.
     #[must_use]
     pub fn list(&self) -> &[PublicKey] {
-        &self.keys
+        &self.trust.keys
     }
 
-    /// The keys of which one must have signed a bundle.
+    /// The accepted chain of roots, or the pinned one where none was accepted yet.
+    #[must_use]
+    pub const fn chain(&self) -> Option<&RootChain> {
+        self.trust.chain.as_ref()
+    }
+
+    /// Whether a chain was accepted, so that pins no longer decide about new bundles.
+    #[must_use]
+    pub const fn has_accepted_chain(&self) -> bool {
+        self.has_chain
+    }
+
+    /// What judges a bundle that is to be installed.
     #[must_use]
     pub fn trusted_keys(&self) -> TrustedKeys {
-        TrustedKeys::any_of(self.keys.iter().cloned())
+        self.trust.for_new()
+    }
+
+    /// To judge bundles by, new and installed ones.
+    pub(crate) const fn host_trust(&self) -> &HostTrust {
+        &self.trust
+    }
+
+    /// Stores `chain`, with which a bundle's roots were verified, as the accepted one; the old newest
+    /// version if that is a change.
+    pub(crate) fn accept(
+        &mut self,
+        host: &HostRoot,
+        chain: &RootChain,
+        now: Option<u64>,
+    ) -> Result<Option<RootsUpdate>, TrustError> {
+        if self.has_chain && self.trust.has_same_newest(Some(chain)) {
+            return Ok(None);
+        }
+        let lock = WriterLock::acquire(host)?;
+        let from = advance(host, &lock, &Domain::default(), chain)?;
+        self.has_chain = true;
+        let Some(from) = from else {
+            self.trust.chain = read_chain(host, &Domain::default())?;
+            return Ok(None);
+        };
+        self.trust.chain = Some(chain.clone());
+        let (name, to) = (chain.newest().document().name.clone(), chain.newest().version());
+        let record = HistoryRecord { time: now, event: HistoryEvent::Roots { name, from, to } };
+        let history = append(host, &lock, &record).err();
+        Ok(Some(RootsUpdate { from, chain: chain.clone(), history }))
+    }
+
+    /// Takes a file of roots without a bundle: a revocation in haste. `None` if it holds nothing new. With
+    /// `dry_run` nothing is written.
+    pub fn update(
+        &mut self,
+        host: &HostRoot,
+        roots: &[u8],
+        now: Option<u64>,
+        dry_run: bool,
+    ) -> Result<Option<RootsUpdate>, TrustError> {
+        let chain = self.trusted_keys().accept_roots(roots).map_err(TrustError::Roots)?;
+        if !dry_run {
+            return self.accept(host, &chain, now);
+        }
+        if self.has_chain && self.trust.has_same_newest(Some(&chain)) {
+            return Ok(None);
+        }
+        let old = self.trust.chain.as_ref().filter(|_| self.has_chain);
+        let from = old.map_or(0, |old| old.newest().version());
+        Ok(Some(RootsUpdate { from, chain, history: None }))
+    }
+
+    /// Pins a chain of roots, for which the administrator vouches; on the disk when this returns.
+    pub fn add_root(&mut self, host: &HostRoot, roots: &[u8]) -> Result<PinChange, TrustError> {
+        self.refuse_beside_a_chain()?;
+        let chain = RootChain::read_trusted(roots).map_err(TrustError::Roots)?;
+        if self.trust.chain.as_ref() == Some(&chain) {
+            return Ok(PinChange::AlreadyThere);
+        }
+        let _lock = WriterLock::acquire(host)?;
+        host.ensure_dir(TRUST)?;
+        let directory = host.open_protected(TRUST).map_err(TrustError::Unprotected)?;
+        directory.replace_file(ROOT_PIN, roots)?;
+        self.trust.chain = Some(chain);
+        Ok(PinChange::Added)
+    }
+
+    fn refuse_beside_a_chain(&self) -> Result<(), TrustError> {
+        match self.trust.chain.as_ref().filter(|_| self.has_chain) {
+            Some(chain) => Err(TrustError::ChainRules { version: chain.newest().version() }),
+            None => Ok(()),
+        }
     }
 
     /// Pins a key, on the disk when this returns.
     pub fn add(&mut self, host: &HostRoot, key: PublicKey) -> Result<PinChange, TrustError> {
-        if self.keys.contains(&key) {
+        self.refuse_beside_a_chain()?;
+        if self.trust.keys.contains(&key) {
             return Ok(PinChange::AlreadyThere);
         }
         let _lock = WriterLock::acquire(host)?;
@@ -162,15 +345,15 @@ impl TrustStore {
         let pem = key.to_pem().map_err(|source| TrustError::Key { file: file.clone(), source })?;
         directory.replace_file(&file, pem.as_bytes())?;
         self.problems.retain(|problem| problem.file() != Some(&file));
-        self.keys.push(key);
-        self.keys.sort_by_key(PublicKey::id);
+        self.trust.keys.push(key);
+        self.trust.keys.sort_by_key(PublicKey::id);
         Ok(PinChange::Added)
     }
 
     /// Removes the one pin whose id begins with `prefix`, and returns its id.
     pub fn remove(&mut self, host: &HostRoot, prefix: &str) -> Result<KeyId, TrustError> {
         let begins = |key: &&PublicKey| !prefix.is_empty() && key.id().to_string().starts_with(prefix);
-        let found: Vec<KeyId> = self.keys.iter().filter(begins).map(PublicKey::id).collect();
+        let found: Vec<KeyId> = self.trust.keys.iter().filter(begins).map(PublicKey::id).collect();
         let prefix = prefix.to_owned();
         let id = match found.as_slice() {
             [] => return Err(TrustError::Unknown { prefix }),
@@ -181,9 +364,20 @@ impl TrustStore {
         let directory = host.open_protected(TRUST).map_err(TrustError::Unprotected)?;
         directory.unlink(&file_name(&id))?;
         directory.sync()?;
-        self.keys.retain(|key| key.id() != id);
+        self.trust.keys.retain(|key| key.id() != id);
         Ok(id)
     }
+}
+
+/// The pinned chain, if there is one.
+fn read_root_pin(directory: &Directory) -> Result<Option<RootChain>, TrustError> {
+    let Some(bytes) = optional(directory.read_file(ROOT_PIN, limits::MAX_ROOTS))? else { return Ok(None) };
+    let file = ROOT_PIN.to_owned();
+    if let Err(source) = check_file(directory, ROOT_PIN) {
+        return Err(TrustError::UnprotectedPin { file, source });
+    }
+    let file = format!("{TRUST}/{ROOT_PIN}");
+    RootChain::read_trusted(&bytes).map(Some).map_err(|source| TrustError::Chain { file, source })
 }
 
 fn file_name(id: &KeyId) -> String {

@@ -72,6 +72,7 @@ fn bundle(serial: u64, scripts: &[&str]) -> Vec<u8> {
         serial,
         created: 1_700_000_000 + serial,
         best_before: Some(1_700_000_100),
+        roots: None,
         scripts: scripts.iter().map(script).collect(),
         toolchains: vec![Toolchain { stap: "5.6".to_owned(), compiler: "gcc 15".to_owned(), digest }],
         kernels: vec![kernel],

@@ -5,7 +5,9 @@
 //! must stay verifiable with ordinary tools.
 
 mod key_files;
+mod several;
 mod signing_key;
 
 pub use key_files::{KeyFileError, KeyPairFiles, read_private_key, write_key_pair};
+pub use several::{sign_root, sign_with_all};
 pub use signing_key::{SigningKey, SigningKeyError};

@@ -62,9 +62,14 @@ impl SigningKey {
         &self.public
     }
 
+    /// This key's signature over `message`.
+    pub(crate) fn signature(&self, message: &[u8]) -> [u8; 64] {
+        self.key.sign(message).to_bytes()
+    }
+
     /// Signs a bundle with this one key.
     pub fn sign<S>(&self, bundle: UnsignedBundle<S>) -> Result<SignedBundle<S>, BundleError> {
-        let signature = self.key.sign(&bundle.message()).to_bytes();
+        let signature = self.signature(&bundle.message());
         bundle.attach(&[(self.public.clone(), signature)])
     }
 

@@ -77,6 +77,7 @@ fn run(
         created: None,
         other_inputs_modified: 0,
         best_before: None,
+        roots: None,
     };
     let options = BuildOptions { workers: 2, ..BuildOptions::new(identity) };
     let events = Mutex::new(Vec::new());

@@ -90,6 +90,7 @@ pub fn import(request: &ImportRequest) -> Result<Imported, ImportError> {
         scripts: scripts.into_values().collect(),
         toolchains: vec![toolchain],
         kernels,
+        roots: identity.roots.clone(),
     };
     Ok(Imported { draft, notes })
 }

@@ -228,6 +228,7 @@ fn identity() -> BundleIdentity {
         created: None,
         other_inputs_modified: 0,
         best_before: None,
+        roots: None,
     }
 }
 

@@ -74,6 +74,7 @@ pub fn draft(scripts: Vec<ScriptRecord>, kernels: Vec<KernelDraft>) -> BundleDra
         serial: 1_735_689_600,
         created: 1_735_689_600,
         best_before: Some(1_767_225_600),
+        roots: None,
         scripts,
         toolchains: vec![toolchain],
         kernels,

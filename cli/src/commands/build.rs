@@ -3,6 +3,7 @@
 mod issued;
 mod output;
 mod reporter;
+pub(super) mod roots;
 mod scripts;
 mod table;
 
@@ -13,11 +14,11 @@ use builder::{
     BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, Plan, PlanError,
     PlanProblem,
 };
-use bundle_format::{BundleName, BundleVersion, UnsignedBundle};
+use bundle_format::{BundleName, BundleVersion, RootChain, UnsignedBundle};
 use child::Cancel;
 use serde_json::json;
 
-use crate::commands::key::signing_key;
+use crate::commands::key::signing_keys;
 use crate::config_evaluation::EvaluationOption;
 use crate::config_files;
 use crate::exit::Exit;
@@ -54,24 +55,27 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
     #[command(flatten)]
     evaluation: EvaluationOption,
-    /// The private key to sign with [default: ~/.config/stap-bundle/default.key].
+    /// The private key to sign with; may be given several times [default: ~/.config/stap-bundle/default.key].
     #[arg(long, value_name = "NAME.key", env = "STAP_BUNDLE_KEY")]
-    key: Option<PathBuf>,
+    key: Vec<PathBuf>,
+    /// Send this chain of roots along, by which hosts judge who must sign (see `trust root`).
+    #[arg(long, value_name = "FILE.stapr")]
+    roots: Option<PathBuf>,
     /// Write a payload, to be signed elsewhere (`sign`); no key is used.
     #[arg(long)]
     no_sign: bool,
     /// Leave bill of materials and provenance out.
-    #[arg(long)]
+    #[arg(hide_short_help = true, long)]
     no_sbom: bool,
     /// The bundle's name.
     #[arg(long, default_value = "stap-scripts")]
     name: BundleName,
     /// The bundle's version [default: the time of the newest input, as YYYY.MMDD.HHMM].
-    #[arg(long)]
+    #[arg(hide_short_help = true, long)]
     version: Option<BundleVersion>,
     /// Orders the bundles of a name: hosts refuse a lower one [default: the time of the newest input, or the next free
     /// number if other content has that already].
-    #[arg(long, value_name = "N")]
+    #[arg(hide_short_help = true, long, value_name = "N")]
     serial: Option<u64>,
     /// The file to write [default: NAME-VERSION.stapb].
     #[arg(short, long, value_name = "FILE")]
@@ -80,7 +84,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Time limit of one compile, in seconds.
-    #[arg(long, value_name = "SEC", default_value_t = builder::DEFAULT_TIME_LIMIT.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(hide_short_help = true, long, value_name = "SEC", default_value_t = builder::DEFAULT_TIME_LIMIT.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
     time_limit: u64,
     /// Where results are kept, so that nothing is compiled twice [default: ~/.cache/stap-bundle].
     #[arg(long, value_name = "DIR")]
@@ -102,7 +106,8 @@ impl Args {
                 .hint("to compile in a root: --sysroot DIR"));
         }
         // The key comes first: to find out after an hour of compiling that there is none would be rude.
-        let key = if self.dry_run || self.no_sign { None } else { Some(signing_key(self.key.as_deref())?) };
+        let keys = if self.dry_run || self.no_sign { Vec::new() } else { signing_keys(&self.key)? };
+        let roots = self.roots.as_deref().map(|path| roots::read(path, &keys, ui)).transpose()?;
         let cancel = Cancel::new();
         cancel_on_signals(&cancel)?;
         let loaded = self
@@ -121,7 +126,7 @@ impl Args {
             scripts: found,
             directories: self.directories(temporary.as_deref())?,
         };
-        let options = self.options(loaded.modified)?;
+        let options = self.options(loaded.modified, roots)?;
         let script_path = &loaded.configuration.parameters().script_path;
         let plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error, script_path))?;
         if self.dry_run {
@@ -136,9 +141,11 @@ impl Args {
         reporter.packing();
         let begun = Instant::now();
         let unsigned = self.pack(&plan, &report, &reporter, temporary.as_deref())?;
-        let (product, done) = match key {
-            Some(key) => (Product::Bundle(key.sign(unsigned).map_err(no_bundle)?), "packed and signed"),
-            None => (Product::Payload(unsigned), "packed"),
+        let (product, done) = if keys.is_empty() {
+            (Product::Payload(unsigned), "packed")
+        } else {
+            let signed = signing::sign_with_all(&keys, unsigned).map_err(no_bundle)?;
+            (Product::Bundle(signed), "packed and signed")
         };
         reporter.finished(done, begun.elapsed());
         drop(reporter);
@@ -181,7 +188,7 @@ impl Args {
         Ok(unsigned)
     }
 
-    fn options(&self, config_modified: u64) -> Result<BuildOptions, Failure> {
+    fn options(&self, config_modified: u64, roots: Option<RootChain>) -> Result<BuildOptions, Failure> {
         let mut options = BuildOptions::new(BundleIdentity {
             name: self.name.clone(),
             version: self.version.clone(),
@@ -189,6 +196,7 @@ impl Args {
             created: source_date_epoch()?,
             other_inputs_modified: config_modified,
             best_before: None,
+            roots,
         });
         if let Some(jobs) = self.jobs {
             options.workers = usize::from(jobs);
@@ -237,7 +245,7 @@ impl Args {
         let signers: Vec<String> = product.signers().iter().map(ToString::to_string).collect();
         if ui.json {
             ui.document(&json!({
-                "bundle": path, "bytes": size, "bundle_id": id, "signed_by": signers.first(),
+                "bundle": path, "bytes": size, "bundle_id": id, "signed_by": signers,
                 "green": report.green(), "red": report.red(), "cells": cells,
             }));
             return Ok(exit);

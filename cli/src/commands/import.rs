@@ -6,7 +6,7 @@ use builder::{BundleIdentity, ImportError, ImportRequest};
 use bundle_format::{BundleName, BundleVersion};
 use serde_json::json;
 
-use crate::commands::build::source_date_epoch;
+use crate::commands::build::{roots, source_date_epoch};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::new_file::NewFile;
@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// A directory with the sources, NAME.stp: their digests are recorded.
     #[arg(long, value_name = "DIR")]
     scripts: Option<PathBuf>,
+    /// Send this chain of roots along, by which hosts judge who must sign (see `trust root`).
+    #[arg(long, value_name = "FILE.stapr")]
+    roots: Option<PathBuf>,
     /// The payload to write [default: NAME-VERSION.payload].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -50,6 +53,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
+        let roots = self.roots.as_deref().map(|path| roots::read(path, &[], ui)).transpose()?;
         let request = ImportRequest {
             packages: self.file,
             sources: self.scripts,
@@ -60,6 +64,7 @@ impl Args {
                 created: source_date_epoch()?,
                 other_inputs_modified: 0,
                 best_before: None,
+                roots,
             },
         };
         let imported = builder::import(&request).map_err(|error| import_failure(&error))?;

@@ -88,6 +88,10 @@ fn tell(ui: &mut Ui, event: InstallEvent) {
             let ids: Vec<String> = signers.iter().map(bundle_format::KeyId::short).collect();
             ui.progress(format!("{name} {version} is signed by trusted key {}", ids.join(", ")));
         }
+        InstallEvent::RootsAccepted { name, from, to } => {
+            let after = if from == 0 { String::new() } else { format!(", after root {from}") };
+            ui.progress(format!("root {to} of chain {name} is accepted on this host{after}"));
+        }
         InstallEvent::LeftOverRemoved { name } => {
             ui.progress(format!("removed {name}, which a killed run had left"));
         }

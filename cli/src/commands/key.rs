@@ -65,6 +65,21 @@ pub(crate) fn default_name() -> Result<PathBuf, Failure> {
     })
 }
 
+/// The keys to sign with: those given, each once, else the one of [`signing_key`].
+pub(crate) fn signing_keys(given: &[PathBuf]) -> Result<Vec<SigningKey>, Failure> {
+    if given.is_empty() {
+        return Ok(vec![signing_key(None)?]);
+    }
+    let mut keys: Vec<SigningKey> = Vec::new();
+    for path in given {
+        let key = signing_key(Some(path))?;
+        if !keys.iter().any(|known| known.public() == key.public()) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}
+
 /// The key that `build` signs with: `--key`, else `$STAP_BUNDLE_KEY` (which clap puts there too), else the default.
 pub(crate) fn signing_key(given: Option<&Path>) -> Result<SigningKey, Failure> {
     let path = match given {

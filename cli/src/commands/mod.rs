@@ -32,7 +32,7 @@ mod status;
 #[cfg(feature = "host")]
 mod stop;
 mod subset;
-#[cfg(feature = "host")]
+#[cfg(any(feature = "farm", feature = "host"))]
 mod trust;
 mod verify;
 
@@ -88,7 +88,7 @@ pub(crate) enum Command {
     Subset(subset::Args),
     #[command(display_order = 6)]
     Export(export::Args),
-    #[cfg(feature = "host")]
+    #[cfg(any(feature = "farm", feature = "host"))]
     #[command(subcommand, display_order = 6)]
     Trust(trust::Args),
     #[cfg(feature = "host")]
@@ -150,7 +150,7 @@ impl Command {
             Self::Subset(args) => args.run(global, ui),
             Self::Extract(args) => args.run(global, ui),
             Self::Export(args) => args.run(global, ui),
-            #[cfg(feature = "host")]
+            #[cfg(any(feature = "farm", feature = "host"))]
             Self::Trust(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Install(args) => args.run(global, ui),

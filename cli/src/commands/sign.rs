@@ -1,22 +1,19 @@
 //! `sign`: signatures for a payload or one more for a bundle, with keys that are here or elsewhere.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{BundleError, ContainerError, KeyId, Payload, PublicKey};
 use serde_json::json;
 
+use crate::attached_signature::{SIGNATURE, read_signature};
 use crate::commands::key::signing_key;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::new_file::NewFile;
-use crate::trust_options::read_public_key;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
-
-/// Bytes of an Ed25519 signature.
-const SIGNATURE: usize = 64;
 
 /// Sign a payload, or add a signature to a bundle
 ///
@@ -153,28 +150,4 @@ impl Args {
             error => Failure::from(error).about(self.file.display()),
         }
     }
-}
-
-/// Reads `NAME.pub:SIG`.
-fn read_signature(pair: &str) -> Result<(PublicKey, [u8; SIGNATURE]), Failure> {
-    let Some((key, signature)) =
-        pair.split_once(':').filter(|(key, file)| !key.is_empty() && !file.is_empty())
-    else {
-        let what = format!("--attach {pair}: expected NAME.pub:SIG, a public key and a signature's file");
-        return Err(Failure::new(Exit::Usage, what));
-    };
-    let key = read_public_key(Path::new(key))?;
-    let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(signature);
-    let mut bytes = Vec::new();
-    let file = File::open(signature).map_err(failed)?;
-    file.take(SIGNATURE as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let found = bytes.len();
-    let bytes = bytes.try_into().map_err(|_| {
-        let found = if found > SIGNATURE { "more".to_owned() } else { count(found, "byte") };
-        let what =
-            format!("{signature}: expected the {SIGNATURE} bytes of an Ed25519 signature, found {found}");
-        Failure::new(Exit::Malformed, what)
-            .hint("sign with: openssl pkeyutl -sign -rawin -inkey NAME.key -in MESSAGE -out SIG")
-    })?;
-    Ok((key, bytes))
 }

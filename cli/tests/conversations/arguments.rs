@@ -27,7 +27,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       extract      Unpack a bundle's modules into DIR/RELEASE/
       subset       Re-pack some kernels of a bundle, without a private key
       export       Write stap-scripts-RELEASE.tar.gz packages for hosts that run the initscript alone
-      trust        Pin the keys of the farms that this host believes
+      trust        Say which farms this host believes, by keys or by chains of roots
       install      Verify a bundle and make it this host's current generation, in one step
       list         List the generations on this host and what is in them
       start        Start scripts from the current generation
@@ -116,30 +116,25 @@ fn build_help_names_each_default() {
                    directory
 
     Options:
-      -r, --release <REL>      A kernel release to compile for; may be given several times
-          --sysroot <DIR>      A root directory with `stap`, a compiler and build trees in its
-                               /lib/modules; may be given several times [default: /]
-      -c, --config <CONFIG>    The initscript's global configuration file [default:
-                               /etc/systemtap/config]
-          --eval-config        Have bash evaluate the configuration files, in a sandbox
-          --key <NAME.key>     The private key to sign with [default: ~/.config/stap-bundle/default.key]
-                               [env: STAP_BUNDLE_KEY=]
-          --no-sign            Write a payload, to be signed elsewhere (`sign`); no key is used
-          --no-sbom            Leave bill of materials and provenance out
-          --name <NAME>        The bundle's name [default: stap-scripts]
-          --version <VERSION>  The bundle's version [default: the time of the newest input, as
-                               YYYY.MMDD.HHMM]
-          --serial <N>         Orders the bundles of a name: hosts refuse a lower one [default: the time
-                               of the newest input, or the next free number if other content has that
-                               already]
-      -o, --output <FILE>      The file to write [default: NAME-VERSION.stapb]
-      -j, --jobs <N>           How many compiles run side by side [default: one per core]
-          --time-limit <SEC>   Time limit of one compile, in seconds [default: 300]
-          --cache <DIR>        Where results are kept, so that nothing is compiled twice [default:
-                               ~/.cache/stap-bundle]
-          --dry-run            Show what would be compiled, and stop
-          --report <FILE>      Also write the table of all cells as JSON to FILE
-      -h, --help               Print help (see more with '--help')
+      -r, --release <REL>       A kernel release to compile for; may be given several times
+          --sysroot <DIR>       A root directory with `stap`, a compiler and build trees in its
+                                /lib/modules; may be given several times [default: /]
+      -c, --config <CONFIG>     The initscript's global configuration file [default:
+                                /etc/systemtap/config]
+          --eval-config         Have bash evaluate the configuration files, in a sandbox
+          --key <NAME.key>      The private key to sign with; may be given several times [default:
+                                ~/.config/stap-bundle/default.key] [env: STAP_BUNDLE_KEY=]
+          --roots <FILE.stapr>  Send this chain of roots along, by which hosts judge who must sign (see
+                                `trust root`)
+          --no-sign             Write a payload, to be signed elsewhere (`sign`); no key is used
+          --name <NAME>         The bundle's name [default: stap-scripts]
+      -o, --output <FILE>       The file to write [default: NAME-VERSION.stapb]
+      -j, --jobs <N>            How many compiles run side by side [default: one per core]
+          --cache <DIR>         Where results are kept, so that nothing is compiled twice [default:
+                                ~/.cache/stap-bundle]
+          --dry-run             Show what would be compiled, and stop
+          --report <FILE>       Also write the table of all cells as JSON to FILE
+      -h, --help                Print help (see more with '--help')
 
     Global options:
           --root <DIR>    Take every path of the host relative to DIR; nothing outside it is touched

@@ -3,7 +3,8 @@
 use std::io::Cursor;
 
 use bundle_format::{
-    BundleDraft, Digest, KernelDraft, ModuleDraft, RedCell, ScriptRecord, Toolchain, UnsignedBundle,
+    BundleDraft, Digest, KernelDraft, ModuleDraft, RedCell, RootChain, ScriptRecord, Toolchain,
+    UnsignedBundle,
 };
 use fixtures::module::tiny_module;
 use signing::SigningKey;
@@ -20,6 +21,7 @@ pub(crate) struct Bundle {
     pub(crate) best_before: Option<u64>,
     /// Whether it carries the extra `notes`.
     pub(crate) extras: bool,
+    pub(crate) roots: Option<RootChain>,
 }
 
 /// Two scripts for two kernels, one cell of which is red.
@@ -32,6 +34,7 @@ pub(crate) fn fleet(serial: u64) -> Bundle {
         red: vec![("latency", "6.13.0-test")],
         best_before: None,
         extras: false,
+        roots: None,
     }
 }
 
@@ -43,8 +46,16 @@ pub(crate) fn vermagic(release: &str) -> String {
 impl Bundle {
     /// The whole file.
     pub(crate) fn signed(&self, key: &SigningKey) -> Vec<u8> {
+        self.signed_by(&[key])
+    }
+
+    /// The whole file, signed by several keys.
+    pub(crate) fn signed_by(&self, keys: &[&SigningKey]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        key.sign(self.unsigned()).unwrap().write_to(&mut bytes).unwrap();
+        // A private key isn't copied; it is read again.
+        let keys: Vec<_> =
+            keys.iter().map(|key| SigningKey::from_pem(&key.to_pem().unwrap()).unwrap()).collect();
+        signing::sign_with_all(&keys, self.unsigned()).unwrap().write_to(&mut bytes).unwrap();
         bytes
     }
 
@@ -62,6 +73,7 @@ impl Bundle {
             serial: self.serial,
             created: 1_700_000_000 + self.serial,
             best_before: self.best_before,
+            roots: self.roots.clone(),
             scripts: self.scripts.iter().map(|name| self.script(name)).collect(),
             toolchains: vec![Toolchain {
                 stap: "5.6".to_owned(),

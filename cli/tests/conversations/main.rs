@@ -12,6 +12,7 @@ mod host;
 mod importing;
 mod json;
 mod reading;
+mod roots;
 mod running;
 mod signing_elsewhere;
 mod streams;

@@ -73,9 +73,9 @@ fn what_is_no_public_key_is_not_pinned() {
     [exit 14]
     $ stap-bundle trust add --root host
     2> error: the following required arguments were not provided:
-    2>   <NAME.pub>
+    2>   <NAME.pub|FILE.stapr>
     2>
-    2> Usage: stap-bundle trust add --root <DIR> <NAME.pub>
+    2> Usage: stap-bundle trust add --root <DIR> <NAME.pub|FILE.stapr>
     2>
     2> For more information, try '--help'.
     [exit 2]

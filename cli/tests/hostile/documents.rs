@@ -144,8 +144,8 @@ refused! {
     a09_extras_one_over: extras(65) => 11, "65 extras, limit 64";
     a09_text_one_byte_over: reason(&"x".repeat(4097)) => 11, "is not printable";
     a09_argument_one_byte_over: options(&"x".repeat(4097)) => 11, "is too long";
-    a09_roots_over_the_limit: with("\"roots\":{\"first\":0,\"last\":0,\"size\":0", "\"roots\":{\"first\":1,\"last\":1,\"size\":1048577")
-        => 11, "limit 1048576";
+    a09_roots_over_the_limit: with("\"roots\":{\"first\":0,\"last\":0,\"size\":0", "\"roots\":{\"first\":1,\"last\":1,\"size\":4194305")
+        => 11, "limit 4194304";
     a10_extra_of_8_gib: typed(|forge| {
         forge.add_extra("sources.tar.zst", b"x");
         forge.manifest.extras[0].size = 1 << 33;

@@ -1,7 +1,8 @@
 //! Who signed what.
 
 use fixtures::forge::{
-    Archive, Forge, Member, PAYLOAD_TYPE, farm, key_id, secret, sign, signatures, signed_message, stranger,
+    Archive, Forge, Member, PAYLOAD_TYPE, farm, key_id, public, secret, sign, signatures, signed_message,
+    stranger,
 };
 
 use crate::refused;
@@ -45,6 +46,27 @@ const fn with(first: u8, last: u8) -> [u8; 32] {
     bytes[0] = first;
     bytes[31] = last;
     bytes
+}
+
+/// A root that lists the farm's key, of seed 7, and the stranger's, of seed 8, signed by these.
+fn root(threshold: u64, seeds: &[u8]) -> Vec<u8> {
+    let listed = [farm(), stranger()].iter().map(public).collect();
+    let document = bundle_format::RootDocument::first("fleet".parse().unwrap(), listed, threshold, 1);
+    let raw = document.write().unwrap();
+    let message = bundle_format::Role::Root.signed_message(&raw);
+    let entries: Vec<_> =
+        seeds.iter().map(|seed| secret(*seed)).map(|key| (key_id(&key), sign(&key, &message))).collect();
+    let count = u32::try_from(seeds.len()).unwrap();
+    let length = u32::try_from(raw.len()).unwrap().to_be_bytes();
+    [length.as_slice(), &signatures(count, &entries), &raw].concat()
+}
+
+/// A bundle that the farm signed, with these roots.
+fn with_roots(roots: &[u8]) -> Vec<u8> {
+    let mut forge = Forge::good();
+    let (size, sha256) = (roots.len() as u64, bundle_format::Digest::of(roots));
+    forge.manifest.roots = bundle_format::RootsRecord { first: 1, last: 1, size, sha256 };
+    forge.sealed().spoil("roots", |_| Member::new("roots", roots.to_vec())).bytes()
 }
 
 fn text() -> String {
@@ -191,12 +213,14 @@ refused! {
     b09_good_signature_beside_a_bad_one_by_the_same_farm: { let mut entries = several(2);
         for entry in &mut entries { if entry.0 == key_id(&farm()) { entry.1[0] ^= 1; } }
         signed_with(2, &entries) } => 10, CHANGED;
-    b10_roots_that_this_version_cannot_judge: { let mut forge = Forge::good();
+    b10_roots_that_are_no_sequence: { let mut forge = Forge::good();
         forge.manifest.roots = bundle_format::RootsRecord { first: 1, last: 1, size: 4,
             sha256: bundle_format::Digest::of(b"root") };
-        forge.sealed().spoil("roots", |_| Member::new("roots", b"root".to_vec())).bytes() } => 30, "needs `roots`";
+        forge.sealed().spoil("roots", |_| Member::new("roots", b"root".to_vec())).bytes() } => 11, "roots are refused";
     b10_roots_that_the_manifest_does_not_name: Forge::good().sealed()
-        .spoil("roots", |_| Member::new("roots", b"root".to_vec())).bytes() => 11, "`roots` is damaged";
+        .spoil("roots", |_| Member::new("roots", b"root".to_vec())).bytes() => 11, "roots are refused";
+    b10_a_root_that_its_own_keys_did_not_sign: with_roots(&root(2, &[7])) => 10, "2 are needed";
+    b10_a_root_that_no_pinned_key_signed: with_roots(&root(1, &[8])) => 10, "none of the roots";
 }
 
 #[test]

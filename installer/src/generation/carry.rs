@@ -11,7 +11,7 @@ use crate::generation::current::{MAX_SET, RefusedBundle, set_file_name};
 use crate::generation::index::{IndexedBundle, IndexedKernel};
 use crate::generation::module::module_file_name;
 use crate::generation::staged::{Staging, UPROBES_DIRECTORY, UPROBES_FILE, indexed_kernel};
-use crate::paths::{BUNDLE_FILE, BUNDLES, KERNELS, SETS};
+use crate::paths::{BUNDLE_FILE, BUNDLES, KERNELS, ROOT_RECORD, SETS};
 use crate::storage::{StorageError, optional};
 
 /// The kernels of the bundle `name` that are unpacked in `generation`, wholly or in part.
@@ -96,6 +96,9 @@ impl Staging<'_> {
         let sets = here.create_dir(SETS)?;
         let there = optional(old.open_dir(BUNDLES).and_then(|bundles| bundles.open_dir(name.as_str())))?;
         carry.file(there.as_ref(), &here, BUNDLE_FILE)?;
+        if has(there.as_ref(), ROOT_RECORD)? {
+            carry.file(there.as_ref(), &here, ROOT_RECORD)?;
+        }
         let old_sets = inside(there.as_ref(), SETS)?;
         let old_kernels = optional(old.open_dir(KERNELS))?;
         let kernels = unpacked_kernels(old, name.as_str(), manifest)?;
@@ -120,6 +123,7 @@ impl Staging<'_> {
         let Ok(there) = there else { return Ok(()) };
         // What can't be linked is as lost as it was.
         let _ = here.link_or_copy(&there, BUNDLE_FILE);
+        let _ = here.link_or_copy(&there, ROOT_RECORD);
         let Ok(old_sets) = there.open_dir(SETS) else { return Ok(()) };
         for name in old_sets.entries().unwrap_or_default() {
             let _ = sets.link_or_copy(&old_sets, &name);

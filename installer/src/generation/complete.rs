@@ -22,7 +22,7 @@ impl CurrentGeneration {
 
     fn check(&self, bundle: &InstalledBundle, look: Look) -> Result<(), String> {
         if look == Look::Digests {
-            self.check_kept(bundle).map_err(|error| with_sources(&error))?;
+            bundle.check_kept().map_err(|error| with_sources(&error))?;
         }
         for kernel in &bundle.manifest.kernels {
             let set = read_sets(bundle, kernel).map_err(|refusal| with_sources(&refusal))?;

@@ -10,10 +10,11 @@ use bundle_format::{
 
 use crate::directory::Directory;
 use crate::generation::layout::current_number;
-use crate::paths::{BUNDLE_FILE, BUNDLES, GENERATIONS, KERNELS, SETS, STATE};
+use crate::paths::{BUNDLE_FILE, BUNDLES, GENERATIONS, KERNELS, ROOT_RECORD, SETS, STATE};
 use crate::root::HostRoot;
+use crate::roots::{RootRecord, recorded_root};
 use crate::storage::{StorageError, optional};
-use crate::trust::{TrustError, TrustStore};
+use crate::trust::{HostTrust, TrustError, TrustStore};
 
 /// How often a reader follows a link that moves before it gives up; each try meets a whole install.
 const TRIES: usize = 100;
@@ -58,6 +59,10 @@ pub struct InstalledBundle {
     pub signers: Vec<KeyId>,
     /// The signed account.
     pub manifest: Manifest,
+    /// The root by which it was accepted; `None` where a pin was enough.
+    pub root: Option<RootRecord>,
+    /// What judged it just now.
+    trusted: TrustedKeys,
     directory: Directory,
 }
 
@@ -88,7 +93,6 @@ pub struct CurrentGeneration {
     kernels: Option<Directory>,
     bundles: Vec<InstalledBundle>,
     refused: Vec<RefusedBundle>,
-    trusted: TrustedKeys,
     has_bundles: bool,
     /// Also held for its shared lock.
     directory: Directory,
@@ -96,37 +100,37 @@ pub struct CurrentGeneration {
 
 impl CurrentGeneration {
     /// Opens the current generation; `None` if nothing is installed. Every bundle's signatures are
-    /// checked anew against the pins of this moment.
+    /// checked anew against the pins and roots of this moment.
     pub fn open(host: &HostRoot) -> Result<Option<Self>, GenerationError> {
         let Some(state) = optional(host.open_dir(STATE))? else { return Ok(None) };
-        let trusted = TrustStore::open(host)?.trusted_keys();
+        let trust = TrustStore::open(host)?;
         let Some((number, directory)) = open_current(&state)? else { return Ok(None) };
-        Self::read(number, directory, trusted).map(Some)
+        Self::read(number, directory, trust.host_trust()).map(Some)
     }
 
     /// Opens generation `number`, whether it is current or not.
     pub(crate) fn open_number(host: &HostRoot, number: u64) -> Result<Self, GenerationError> {
-        let trusted = TrustStore::open(host)?.trusted_keys();
-        Self::open_in(&host.open_dir(STATE)?.open_dir(GENERATIONS)?, number, trusted)
+        let trust = TrustStore::open(host)?;
+        Self::open_in(&host.open_dir(STATE)?.open_dir(GENERATIONS)?, number, trust.host_trust())
     }
 
-    /// Opens generation `number` of `generations` and judges its bundles by `trusted`.
+    /// Opens generation `number` of `generations` and judges its bundles by `trust`.
     pub(crate) fn open_in(
         generations: &Directory,
         number: u64,
-        trusted: TrustedKeys,
+        trust: &HostTrust,
     ) -> Result<Self, GenerationError> {
         let directory = generations.open_dir(&number.to_string())?;
         directory.lock_shared()?;
-        Self::read(number, directory, trusted)
+        Self::read(number, directory, trust)
     }
 
-    fn read(number: u64, directory: Directory, trusted: TrustedKeys) -> Result<Self, GenerationError> {
+    fn read(number: u64, directory: Directory, trust: &HostTrust) -> Result<Self, GenerationError> {
         let (mut bundles, mut refused) = (Vec::new(), Vec::new());
         let all = optional(directory.open_dir(BUNDLES))?;
         if let Some(all) = &all {
             for name in all.entries()? {
-                match read_bundle(all, &name, &trusted) {
+                match read_bundle(all, &name, trust) {
                     Ok(bundle) => bundles.push(bundle),
                     Err(reason) => refused.push(refuse(all, name, &reason)),
                 }
@@ -134,7 +138,7 @@ impl CurrentGeneration {
         }
         let kernels = optional(directory.open_dir(KERNELS))?;
         let has_bundles = all.is_some();
-        Ok(Self { number, kernels, bundles, refused, trusted, has_bundles, directory })
+        Ok(Self { number, kernels, bundles, refused, has_bundles, directory })
     }
 
     /// Its number.
@@ -165,13 +169,6 @@ impl CurrentGeneration {
         &self.directory
     }
 
-    /// Reads the kept file of a bundle from its first byte to its last.
-    pub(crate) fn check_kept(&self, bundle: &InstalledBundle) -> Result<(), BundleError> {
-        let file = bundle.kept().map_err(|error| BundleError::Receiver(Box::new(error)))?;
-        let verified = RawBundle::read(file)?.verify(&self.trusted)?;
-        verified.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(())).map(|_| ())
-    }
-
     /// The directory of modules; absent if no kernel was unpacked.
     pub(crate) const fn kernels(&self) -> Option<&Directory> {
         self.kernels.as_ref()
@@ -179,6 +176,18 @@ impl CurrentGeneration {
 }
 
 impl InstalledBundle {
+    /// Reads the kept file from its first byte to its last.
+    pub(crate) fn check_kept(&self) -> Result<(), BundleError> {
+        let file = self.kept().map_err(|error| BundleError::Receiver(Box::new(error)))?;
+        let verified = RawBundle::read(file)?.verify(&self.trusted)?;
+        verified.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(())).map(|_| ())
+    }
+
+    /// What judges this bundle if it comes once more: not the newest root, but the one that accepted it.
+    pub(crate) const fn trusted(&self) -> &TrustedKeys {
+        &self.trusted
+    }
+
     /// The bundle as it arrived: a source for installing more of its kernels.
     pub fn kept(&self) -> Result<File, StorageError> {
         self.directory.open_file(BUNDLE_FILE)
@@ -232,13 +241,17 @@ enum BundleRefusal {
     Storage(#[from] StorageError),
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     #[error("the kept bundle is `{found}`")]
     Name { found: BundleName },
 }
 
-fn read_bundle(all: &Directory, name: &str, trusted: &TrustedKeys) -> Result<InstalledBundle, BundleRefusal> {
+fn read_bundle(all: &Directory, name: &str, trust: &HostTrust) -> Result<InstalledBundle, BundleRefusal> {
     let directory = all.open_dir(name)?;
-    let verified = RawBundle::read(directory.open_file(BUNDLE_FILE)?)?.verify(trusted)?;
+    let root = recorded_root(&directory, ROOT_RECORD)?;
+    let trusted = trust.for_installed(root.as_ref())?;
+    let verified = RawBundle::read(directory.open_file(BUNDLE_FILE)?)?.verify(&trusted)?;
     let manifest = verified.manifest().clone();
     if manifest.name.as_str() != name {
         return Err(BundleRefusal::Name { found: manifest.name });
@@ -252,6 +265,8 @@ fn read_bundle(all: &Directory, name: &str, trusted: &TrustedKeys) -> Result<Ins
         best_before: manifest.best_before,
         signers: verified.signers().to_vec(),
         manifest,
+        root,
+        trusted,
         directory,
     })
 }

@@ -34,7 +34,8 @@ use crate::generation::layout::{
 };
 use crate::generation::module::module_file_name;
 use crate::lock::WriterLock;
-use crate::paths::{BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, NEXT, SETS, STAGING};
+use crate::paths::{BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, NEXT, ROOT_RECORD, SETS, STAGING};
+use crate::roots::RootRecord;
 use crate::storage::StorageError;
 
 /// Directory of the shared `uprobes.ko` in a kernel's directory; a script may be called `uprobes`.
@@ -92,6 +93,16 @@ impl<'l> Staging<'l> {
         let directory = self.bundles.create_dir(name.as_str())?;
         directory.create_dir(SETS)?;
         directory.create_file(BUNDLE_FILE)
+    }
+
+    /// Records by which root a bundle was accepted.
+    pub(crate) fn record_root(&self, name: &BundleName, record: &RootRecord) -> Result<(), StorageError> {
+        let directory = self.bundles.open_dir(name.as_str())?;
+        let wrong = |error: serde_json::Error| {
+            StorageError::new("write", directory.path().join(ROOT_RECORD), std::io::Error::from(error))
+        };
+        let raw = serde_json::to_vec(record).map_err(wrong)?;
+        directory.write_new(ROOT_RECORD, &raw)
     }
 
     /// Writes the modules of one verified frame and its SET.json; `entry` counts them.

@@ -6,13 +6,14 @@
 //! is asked, so the floor is never above what was installed. The bundle that is installed now is exempt
 //! from every check here.
 
-use bundle_format::{BundleName, Digest, Manifest, TrustedKeys};
+use bundle_format::{BundleName, Digest, Manifest};
 
 use crate::generation::{CurrentGeneration, generation_numbers, with_sources};
 use crate::install::error::InstallError;
 use crate::install::report::InstallWarning;
 use crate::lock::WriterLock;
 use crate::storage::StorageError;
+use crate::trust::HostTrust;
 
 /// How far ahead of the clock a bundle's time may be, in seconds, before it is worth a word: 48 hours.
 const FUTURE: u64 = 48 * 3600;
@@ -45,11 +46,11 @@ struct RefusedThere {
 }
 
 impl Past {
-    /// Reads the kept bundles of every generation and judges them by `trusted`.
-    pub(super) fn read(lock: &WriterLock, trusted: &TrustedKeys) -> Result<Self, StorageError> {
+    /// Reads the kept bundles of every generation and judges them by `trust`.
+    pub(super) fn read(lock: &WriterLock, trust: &HostTrust) -> Result<Self, StorageError> {
         let mut past = Self::default();
         for number in generation_numbers(lock.generations())? {
-            match CurrentGeneration::open_in(lock.generations(), number, trusted.clone()) {
+            match CurrentGeneration::open_in(lock.generations(), number, trust) {
                 Ok(generation) => past.add(&generation),
                 Err(error) => past.unreadable(number, with_sources(&error)),
             }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use bundle_format::{
-    BundleError, BundleId, BundleName, Extent, Kernel, KernelId, Manifest, ScriptName, TrustedKeys,
-    VerifiedBundle, VerifiedSet,
+    BundleError, BundleId, BundleName, Extent, Kernel, KernelId, Manifest, ScriptName, VerifiedBundle,
+    VerifiedSet,
 };
 
 use crate::compat::configuration_text;
@@ -24,13 +24,17 @@ use crate::install::tee::{Kept, Tee};
 use crate::lock::WriterLock;
 use crate::paths::{BUNDLE_FILE, BUNDLES};
 use crate::root::HostRoot;
+use crate::roots::RootRecord;
 use crate::storage::StorageError;
+use crate::trust::HostTrust;
 
 /// One proven bundle on its way.
 pub(super) struct Installation<'i> {
     pub(super) host: &'i HostRoot,
     pub(super) lock: &'i WriterLock,
-    pub(super) trusted: &'i TrustedKeys,
+    pub(super) trust: &'i HostTrust,
+    /// By which root the bundle was accepted.
+    pub(super) record: Option<RootRecord>,
     pub(super) manifest: &'i Manifest,
     pub(super) id: BundleId,
     pub(super) options: &'i InstallOptions,
@@ -53,7 +57,7 @@ impl Installation<'_> {
     ) -> Result<Placed, InstallError> {
         remove_left_overs(self.lock, events)?;
         check_kernel_ids(self.manifest)?;
-        let mut past = Past::read(self.lock, self.trusted)?;
+        let mut past = Past::read(self.lock, self.trust)?;
         let mut warnings = std::mem::take(&mut self.chosen.warnings);
         warnings.append(&mut past.warnings);
         let current = CurrentGeneration::open(self.host)?;
@@ -204,6 +208,9 @@ impl Stage<'_, '_> {
         let entries = RefCell::new(entries);
         let path = format!("{BUNDLES}/{}/{BUNDLE_FILE}", manifest.name);
         kept.move_to(staging.keep_bundle(&manifest.name)?, path.into())?;
+        if let Some(record) = &self.installation.record {
+            staging.record_root(&manifest.name, record)?;
+        }
         let mut receive = |kernel: &Kernel, set: &VerifiedSet<'_>| {
             if let Some(entry) = entries.borrow_mut().get_mut(&kernel.id) {
                 staging.add_set(&manifest.name, entry, set)?;

@@ -6,4 +6,5 @@ mod faults;
 mod install;
 mod kept;
 mod reader;
+mod roots;
 mod world;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
 use bundle_format::{
-    BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, RedCell, ScriptRecord, Toolchain,
+    BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, RedCell, RootChain, ScriptRecord, Toolchain,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 
@@ -111,6 +111,8 @@ pub(super) struct Bundle {
     pub(super) red: Vec<(&'static str, &'static str)>,
     pub(super) salt: &'static str,
     pub(super) key: SigningKey,
+    pub(super) more_keys: Vec<SigningKey>,
+    pub(super) roots: Option<RootChain>,
 }
 
 /// Two scripts for three kernels, one of which the test host runs.
@@ -126,6 +128,8 @@ pub(super) fn bundle(serial: u64) -> Bundle {
         red: Vec::new(),
         salt: "",
         key: farm(),
+        more_keys: Vec::new(),
+        roots: None,
     }
 }
 
@@ -186,14 +190,17 @@ impl Bundle {
             serial: self.serial,
             created: self.created,
             best_before: self.best_before,
+            roots: self.roots.clone(),
             scripts: self.scripts.iter().map(|name| self.script(name)).collect(),
             toolchains: vec![toolchain],
             kernels: self.kernels.iter().map(|(release, version)| self.kernel(release, *version)).collect(),
         };
         let unsigned = draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap();
-        let signature = self.key.sign(&unsigned.message()).to_bytes();
+        let message = unsigned.message();
+        let keys = [&self.key].into_iter().chain(&self.more_keys);
+        let signatures: Vec<_> = keys.map(|key| (public(key), key.sign(&message).to_bytes())).collect();
         let mut bytes = Vec::new();
-        unsigned.attach(&[(public(&self.key), signature)]).unwrap().write_to(&mut bytes).unwrap();
+        unsigned.attach(&signatures).unwrap().write_to(&mut bytes).unwrap();
         bytes
     }
 }

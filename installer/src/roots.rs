@@ -1,0 +1,156 @@
+//! The accepted chain of roots of a domain: `state/roots/<domain>/chain.stapr`, which is what a bundle's
+//! `roots` member is.
+//!
+//! It is written as a step of its own, by writing a new file and renaming it over the old one, before the
+//! bundle that brought it is looked at: so a revocation holds even if that bundle is refused. What a power
+//! cut leaves is the old chain or the new one, and perhaps `.chain.stapr.new`, which the next write removes.
+//! It lies beneath /var/lib and not beneath /etc, where configuration management would bring old roots back.
+
+use std::str::FromStr;
+
+use bundle_format::{Digest, RootChain, limits};
+use serde::{Deserialize, Serialize};
+
+use crate::directory::Directory;
+use crate::lock::WriterLock;
+use crate::paths::{CHAIN_FILE, RECORDS, ROOTS};
+use crate::root::{HostRoot, Unprotected, check_protected};
+use crate::storage::{StorageError, optional};
+use crate::trust::TrustError;
+
+/// The name of a domain: whom it trusts, and one day which bundle names it owns. This version has one,
+/// `default`, which owns all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain(String);
+
+impl Default for Domain {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+/// Text that can't name a domain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{found}` names no domain: expected 1 to 32 of a-z, 0-9, `_` and `-`, the first no sign")]
+pub struct DomainError {
+    found: String,
+}
+
+impl FromStr for Domain {
+    type Err = DomainError;
+
+    fn from_str(text: &str) -> Result<Self, DomainError> {
+        let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let good = (1..=32).contains(&text.len())
+            && text.bytes().next().is_some_and(word)
+            && text.bytes().all(|b| word(b) || b == b'_' || b == b'-');
+        if good {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(DomainError { found: text.chars().take(40).flat_map(char::escape_default).collect() })
+    }
+}
+
+impl Domain {
+    /// The directory of its accepted chain.
+    pub(crate) fn chain_directory(&self) -> String {
+        format!("{RECORDS}/{ROOTS}/{}", self.0)
+    }
+
+    /// The file of its accepted chain, as a message names it.
+    #[must_use]
+    pub fn chain_file(&self) -> String {
+        format!("{}/{CHAIN_FILE}", self.chain_directory())
+    }
+}
+
+/// By which root a bundle was accepted; kept beside it in its generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootRecord {
+    /// The root's version.
+    pub version: u64,
+    /// Digest of its raw document.
+    pub sha256: Digest,
+}
+
+impl RootRecord {
+    /// The newest root of `chain`.
+    pub(crate) fn of_newest(chain: &RootChain) -> Self {
+        let newest = chain.newest();
+        Self { version: newest.version(), sha256: newest.digest() }
+    }
+}
+
+/// Reads the accepted chain, each root proven anew by the one before it; `None` if there is none.
+pub(crate) fn read_chain(host: &HostRoot, domain: &Domain) -> Result<Option<RootChain>, TrustError> {
+    let path = domain.chain_directory();
+    // A host without a chain may have its state anywhere; only what is believed must be protected.
+    if optional(host.open_dir(&path))?.is_none() {
+        return Ok(None);
+    }
+    let directory = host.open_protected(&path).map_err(TrustError::UnprotectedChain)?;
+    read_in(&directory, domain)
+}
+
+fn read_in(directory: &Directory, domain: &Domain) -> Result<Option<RootChain>, TrustError> {
+    let Some(file) = optional(directory.open_file(CHAIN_FILE))? else { return Ok(None) };
+    check_protected(&directory.path().join(CHAIN_FILE), &file).map_err(TrustError::UnprotectedChain)?;
+    let bytes = directory.read_file(CHAIN_FILE, limits::MAX_ROOTS)?;
+    let damaged = |source| TrustError::Chain { file: domain.chain_file(), source };
+    RootChain::read_trusted(&bytes).map(Some).map_err(damaged)
+}
+
+/// Makes `chain` the accepted one, on the disk when this returns; `None` if an equal or newer one was
+/// accepted before, else the version that was the newest until now, 0 if there was none.
+pub(crate) fn advance(
+    host: &HostRoot,
+    _lock: &WriterLock,
+    domain: &Domain,
+    chain: &RootChain,
+) -> Result<Option<u64>, TrustError> {
+    let old = read_chain(host, domain)?;
+    let from = match &old {
+        None => 0,
+        Some(old) if chain.with_digest(&old.newest().digest()).is_some() => old.newest().version(),
+        // Another writer went further meanwhile, along the same way.
+        Some(old) if old.with_digest(&chain.newest().digest()).is_some() => return Ok(None),
+        Some(old) => return Err(TrustError::Overtaken { version: old.newest().version() }),
+    };
+    if from == chain.newest().version() {
+        return Ok(None);
+    }
+    let bytes = chain.to_bytes().map_err(TrustError::Roots)?;
+    let path = domain.chain_directory();
+    host.ensure_dir(&path)?;
+    let directory = host.open_protected(&path).map_err(TrustError::UnprotectedChain)?;
+    directory.replace_file(CHAIN_FILE, &bytes)?;
+    Ok(Some(from))
+}
+
+/// Checks that nobody but root can change what is believed because it lies in `directory`.
+pub(crate) fn check_file(directory: &Directory, name: &str) -> Result<(), Unprotected> {
+    let file = directory.open_file(name).map_err(Unprotected::Storage)?;
+    check_protected(&directory.path().join(name), &file)
+}
+
+/// The root by which the bundle of this directory was accepted; `None` if pins decided.
+pub(crate) fn recorded_root(bundle: &Directory, name: &str) -> Result<Option<RootRecord>, StorageError> {
+    let Some(raw) = optional(bundle.read_file(name, 4096))? else { return Ok(None) };
+    serde_json::from_slice(&raw).map(Some).map_err(|error| {
+        StorageError::new("understand", bundle.path().join(name), std::io::Error::from(error))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_s_name_is_one_plain_component() {
+        assert!("team-1_x".parse::<Domain>().is_ok());
+        assert_eq!("default".parse(), Ok(Domain::default()));
+        for bad in ["", ".", "..", "a/b", "-a", "A", &"a".repeat(33), "a b"] {
+            assert!(bad.parse::<Domain>().is_err(), "{bad}");
+        }
+    }
+}
