@@ -339,7 +339,7 @@ fn the_root_of_the_test_vector_is_read_and_signed_as_stated() {
 
 #[test]
 fn a_part_of_a_split_bundle_is_recognised_by_the_stated_magic() {
-    let (_, after) = SPEC.split_once("### 16.2").unwrap();
+    let (_, after) = SPEC.split_once("### 18.2").unwrap();
     let magic = after.split_once("magic: ").unwrap().1.split_once(" |").unwrap().0;
     let mut part = from_hex(magic);
     assert_eq!(part.len(), 16);
