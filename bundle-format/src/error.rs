@@ -263,6 +263,12 @@ pub enum BundleError {
         /// Id.
         kernel: KernelId,
     },
+    /// The older bundle, of which frames were to be copied, is not valid.
+    #[error("no frames can be copied from the older bundle")]
+    OldBundle(#[source] Box<BundleError>),
+    /// The caller asked to stop.
+    #[error("packing was stopped")]
+    Cancelled,
     /// The receiver of verified content refused to go on.
     #[error("{0}")]
     Receiver(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -20,6 +20,7 @@ pub mod limits;
 mod manifest;
 mod manifest_check;
 mod names;
+mod packing;
 mod payload;
 mod problem;
 mod provenance;
@@ -45,6 +46,7 @@ pub use manifest::{
 pub use names::{
     BundleName, BundleVersion, GroupName, KernelRelease, Machine, NameError, ScriptName, ScriptNameError,
 };
+pub use packing::{FramePacked, Packing};
 pub use payload::{Payload, SealedPayload};
 pub use problem::ProblemId;
 pub use provenance::{
@@ -62,4 +64,4 @@ pub use set::{
 pub use source::{Source, Stream};
 pub use strict_json::JsonError;
 pub use trust::{Judge, TrustedKeys};
-pub use writer::{FramePacked, SignedBundle, UnsignedBundle};
+pub use writer::{SignedBundle, UnsignedBundle};

@@ -71,6 +71,7 @@ problem_ids! {
     KernelAbsent = "kernel-absent", "a kernel that was asked for is not in this file";
     Io = "io", "the file can't be read or written";
     Receiver = "receiver", "what was read could not be kept";
+    Cancelled = "cancelled", "the work was stopped";
 }
 
 impl std::fmt::Display for ProblemId {
@@ -114,6 +115,8 @@ impl BundleError {
             Self::Set { .. } => ProblemId::Set,
             Self::AbsentFrame { .. } => ProblemId::KernelAbsent,
             Self::Receiver(_) => ProblemId::Receiver,
+            Self::OldBundle(error) => error.id(),
+            Self::Cancelled => ProblemId::Cancelled,
         }
     }
 }

@@ -259,6 +259,11 @@ impl<S: Source> VerifiedBundle<S> {
         &self.manifest
     }
 
+    /// The account, and what reads on behind the manifest.
+    pub(crate) fn into_parts(self) -> (Manifest, MemberReader<S>) {
+        (self.manifest, self.reader)
+    }
+
     /// Reads the frames; `receive` gets the content of each frame of a wanted kernel. A wanted kernel
     /// whose frames are absent is an error.
     pub fn read_content(

@@ -123,13 +123,19 @@ fn layout(set_len: u64, set: &SetDocument) -> Vec<(String, u64)> {
     files
 }
 
+/// Writes SET.json.
+pub(crate) fn write_set(set: &SetDocument) -> Result<Vec<u8>, BundleError> {
+    strict_json::write(set).map_err(|source| BundleError::Json { document: SET_NAME, source })
+}
+
 /// Writes the canonical tar of `set` and its modules' bytes, given in the order of `set`; also returns
 /// the digest of SET.json.
 pub(crate) fn write_plain(set: &SetDocument, bodies: &[Vec<u8>]) -> Result<(Vec<u8>, Digest), BundleError> {
     check_modules(set)?;
-    let json = strict_json::write(set).map_err(|source| BundleError::Json { document: SET_NAME, source })?;
-    let mut plain = Vec::new();
+    let json = write_set(set)?;
     let files = layout(json.len() as u64, set);
+    let span = |len: u64| BLOCK + usize::try_from(len).unwrap_or_default() + padding(len);
+    let mut plain = Vec::with_capacity(files.iter().map(|(_, len)| span(*len)).sum::<usize>() + END_MARK);
     for ((name, len), body) in files.iter().zip(std::iter::once(&json).chain(bodies)) {
         plain.extend_from_slice(&member_header(name, *len)?);
         plain.extend_from_slice(body);

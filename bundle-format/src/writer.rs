@@ -1,8 +1,7 @@
 //! From a draft to a signed bundle. You can't write what you didn't sign: [`BundleDraft::pack`] gives
 //! an [`UnsignedBundle`], which only [`UnsignedBundle::attach`] turns into a [`SignedBundle`].
 //!
-//! Deterministic: the same draft gives the same bytes. Frames are made in the natural order of the
-//! releases, which puts neighbours side by side; each is tried against at most four earlier frames.
+//! Deterministic: the same draft gives the same bytes ([`Packing`]).
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -10,36 +9,19 @@ use crate::container::{
     BundleKind, FORMAT, MANIFEST_NAME, SignatureEntry, member_header, padding, signatures_block,
 };
 use crate::digest::Digest;
-use crate::draft::{BundleDraft, KernelDraft, ModuleDraft};
-use crate::error::{BundleError, ContainerError, Part, io_while};
-use crate::frame::{LEVEL, TRIAL_LEVEL, compress, zstd_version};
+use crate::draft::{BundleDraft, KernelDraft};
+use crate::error::{BundleError, ContainerError, io_while};
+use crate::frame::zstd_version;
 use crate::head::Head;
 use crate::keys::{KeyId, PublicKey, Role};
-use crate::limits::{END_MARK, MAX_FRAMES, MAX_MANIFEST, MAX_REFERENCE_AND_FRAME};
+use crate::limits::{END_MARK, MAX_MANIFEST};
 use crate::manifest::{BundleId, Extra, Frame, Kernel, Manifest, RootsRecord};
 use crate::manifest_check;
 use crate::names::{BundleVersion, ScriptName};
+use crate::packing::{FramePacked, Packing, pack_frames};
 use crate::root::{Root, RootChain};
-use crate::set::{SetDocument, modules_digest, write_plain};
+use crate::set::modules_digest;
 use crate::strict_json;
-
-/// How many earlier frames are tried as a reference for the next one.
-const CANDIDATES: usize = 4;
-
-/// What packing has done so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FramePacked {
-    /// Frames made.
-    pub done: usize,
-    /// Frames in all.
-    pub total: usize,
-    /// Bytes of the plain tar.
-    pub plain: u64,
-    /// Bytes of the frame.
-    pub compressed: u64,
-    /// The frame it refers to.
-    pub reference: Option<usize>,
-}
 
 /// A manifest and its frames, complete but for signatures; no reader takes it for a bundle.
 #[derive(Debug)]
@@ -62,27 +44,32 @@ pub struct SignedBundle<S> {
 }
 
 impl BundleDraft {
-    /// Makes the frames and the manifest. Frames go to `spool`, an empty file or buffer.
+    /// Makes the frames and the manifest as [`Packing::default`] has it. Frames go to `spool`, an empty file or
+    /// buffer.
     pub fn pack<S: Read + Write + Seek>(
         &self,
+        spool: S,
+        progress: &mut dyn FnMut(FramePacked),
+    ) -> Result<UnsignedBundle<S>, BundleError> {
+        self.pack_with(Packing::default(), spool, progress)
+    }
+
+    /// Makes the frames and the manifest. Frames go to `spool`, an empty file or buffer; `progress` is told of each
+    /// in its order. After an error there is no bundle, and what the spool holds is of no use.
+    pub fn pack_with<S: Read + Write + Seek>(
+        &self,
+        packing: Packing<'_>,
         mut spool: S,
         progress: &mut dyn FnMut(FramePacked),
     ) -> Result<UnsignedBundle<S>, BundleError> {
         let mut order: Vec<&KernelDraft> = self.kernels.iter().collect();
         order.sort_by(|a, b| a.release.cmp(&b.release).then(a.id().cmp(&b.id())));
-        let total = order.iter().map(|kernel| kernel.frames().len()).sum();
-        if total > MAX_FRAMES {
-            let problem = format!("{total} frames, limit {MAX_FRAMES}");
-            return Err(BundleError::Manifest { problem });
-        }
         for kernel in &order {
             self.check_cells(kernel)?;
         }
-        let mut packer = Packer { spool: &mut spool, roots: Vec::new(), done: 0, total, progress };
-        let mut kernels = Vec::with_capacity(order.len());
-        for draft in order {
-            kernels.push(packer.kernel(draft)?);
-        }
+        let frames = pack_frames(&order, packing, &mut spool, progress)?;
+        let mut kernels: Vec<Kernel> =
+            order.into_iter().zip(frames).map(|(draft, frames)| kernel_record(draft, frames)).collect();
         kernels.sort_by_key(|kernel| kernel.id);
         let roots = match &self.roots {
             Some(chain) => chain.to_bytes().map_err(BundleError::Roots)?,
@@ -151,103 +138,22 @@ impl BundleDraft {
     }
 }
 
-/// Makes frames one after another.
-struct Packer<'p, S> {
-    spool: &'p mut S,
-    /// Frames without a reference, the newest last: the candidates. A frame that refers to one of them
-    /// differs from it by a few kilobytes and would make no better reference.
-    roots: Vec<(usize, Vec<u8>)>,
-    done: usize,
-    total: usize,
-    progress: &'p mut dyn FnMut(FramePacked),
-}
-
-impl<S: Write> Packer<'_, S> {
-    fn kernel(&mut self, draft: &KernelDraft) -> Result<Kernel, BundleError> {
-        let id = draft.id();
-        let mut red = draft.red.clone();
-        red.sort_by(|a, b| a.script.cmp(&b.script));
-        let frames = draft
-            .frames()
-            .into_iter()
-            .map(|modules| {
-                let records = modules.iter().map(|module| module.record.clone()).collect();
-                let set = SetDocument { kernel: id, modules: records, uprobes: None };
-                let bodies = modules.into_iter().map(read_body).collect::<Result<Vec<_>, _>>()?;
-                self.frame(&set, &bodies)
-            })
-            .collect::<Result<Vec<_>, BundleError>>()?;
-        Ok(Kernel {
-            id,
-            release: draft.release.clone(),
-            machine: draft.machine.clone(),
-            uname_v: draft.uname_v.clone(),
-            symvers_sha256: draft.symvers_sha256,
-            config_sha256: draft.config_sha256,
-            compiler: draft.compiler.clone(),
-            vermagic: draft.vermagic.clone(),
-            toolchain: draft.toolchain,
-            frames,
-            red,
-            modules_sha256: modules_digest(draft.modules.iter().map(|module| &module.record), None),
-        })
-    }
-
-    fn frame(&mut self, set: &SetDocument, bodies: &[Vec<u8>]) -> Result<Frame, BundleError> {
-        let (plain, set_sha256) = write_plain(set, bodies)?;
-        let chosen = self.choose_reference(&plain)?;
-        let reference = chosen.and_then(|position| self.roots.get(position));
-        let compressed = compress(&plain, reference.map(|(_, plain)| plain.as_slice()), LEVEL)
-            .map_err(io_while("compressing a frame"))?;
-        let frame = Frame {
-            index: self.done,
-            reference: reference.map(|(index, _)| *index),
-            base: None,
-            size: compressed.len() as u64,
-            sha256: Digest::of(&compressed),
-            plain_size: plain.len() as u64,
-            plain_sha256: Digest::of(&plain),
-            set_sha256,
-        };
-        self.spool.write_all(&compressed).map_err(io_while("writing a frame to the temporary file"))?;
-        if frame.reference.is_none() {
-            self.roots.push((frame.index, plain));
-            if self.roots.len() > CANDIDATES {
-                self.roots.remove(0);
-            }
-        }
-        self.done += 1;
-        (self.progress)(FramePacked {
-            done: self.done,
-            total: self.total,
-            plain: frame.plain_size,
-            compressed: frame.size,
-            reference: frame.reference,
-        });
-        Ok(frame)
-    }
-
-    /// The candidate that makes `plain` smallest, by a cheap trial; none if no candidate helps.
-    fn choose_reference(&self, plain: &[u8]) -> Result<Option<usize>, BundleError> {
-        let trial = |reference: Option<&[u8]>| {
-            compress(plain, reference, TRIAL_LEVEL)
-                .map(|bytes| bytes.len())
-                .map_err(io_while("compressing a frame"))
-        };
-        if self.roots.is_empty() {
-            return Ok(None);
-        }
-        let mut best = (trial(None)?, None);
-        for (position, (_, candidate)) in self.roots.iter().enumerate().rev() {
-            if (plain.len() + candidate.len()) as u64 > MAX_REFERENCE_AND_FRAME {
-                continue;
-            }
-            let size = trial(Some(candidate))?;
-            if size < best.0 {
-                best = (size, Some(position));
-            }
-        }
-        Ok(best.1)
+fn kernel_record(draft: &KernelDraft, frames: Vec<Frame>) -> Kernel {
+    let mut red = draft.red.clone();
+    red.sort_by(|a, b| a.script.cmp(&b.script));
+    Kernel {
+        id: draft.id(),
+        release: draft.release.clone(),
+        machine: draft.machine.clone(),
+        uname_v: draft.uname_v.clone(),
+        symvers_sha256: draft.symvers_sha256,
+        config_sha256: draft.config_sha256,
+        compiler: draft.compiler.clone(),
+        vermagic: draft.vermagic.clone(),
+        toolchain: draft.toolchain,
+        frames,
+        red,
+        modules_sha256: modules_digest(draft.modules.iter().map(|module| &module.record), None),
     }
 }
 
@@ -260,20 +166,6 @@ fn write_manifest(manifest: &Manifest) -> Result<Vec<u8>, BundleError> {
         return Err(BundleError::OverLimit { member, len: raw.len() as u64, limit: MAX_MANIFEST });
     }
     Ok(raw)
-}
-
-fn read_body(module: &ModuleDraft) -> Result<Vec<u8>, BundleError> {
-    let bytes = module.bytes.read().map_err(io_while("reading a compiled module"))?;
-    let found = Digest::of(&bytes);
-    if found == module.record.sha256 && bytes.len() as u64 == module.record.size {
-        return Ok(bytes);
-    }
-    Err(BundleError::Digest {
-        part: Part::Module,
-        what: format!("module {}", module.record.name),
-        expected: module.record.sha256,
-        found,
-    })
 }
 
 impl<S> UnsignedBundle<S> {

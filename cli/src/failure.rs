@@ -79,10 +79,11 @@ pub(crate) fn bundle_exit(error: &BundleError) -> Exit {
         | BundleError::Epoch { .. }
         | BundleError::Container(ContainerError::Payload) => Exit::Trust,
         BundleError::Roots(error) => root_exit(error),
+        BundleError::OldBundle(error) => bundle_exit(error),
         BundleError::AbsentFrame { .. } => Exit::Missing,
         BundleError::Critical { .. }
         | BundleError::Container(ContainerError::Format { .. } | ContainerError::Part) => Exit::NotBuilt,
-        BundleError::Receiver(_) => Exit::Failed,
+        BundleError::Receiver(_) | BundleError::Cancelled => Exit::Failed,
         _ => Exit::Malformed,
     }
 }

@@ -37,21 +37,25 @@ impl TrustOptions {
 
     /// The keys named, else this host's pins.
     pub(crate) fn keys(&self, global: &Global, ui: &mut Ui) -> Result<TrustedKeys, Failure> {
-        let files = match &self.trust {
-            Some(directory) => {
-                if let Some(file) = roots_of(directory)? {
-                    return Ok(TrustedKeys::by_chain(read_roots(&file)?));
-                }
-                files_of(directory, "pub")?
-            }
-            None => self.key.clone(),
-        };
-        if files.is_empty() {
-            return host_keys(global, ui);
+        match &self.trust {
+            Some(directory) => keys_of_directory(directory),
+            None if self.key.is_empty() => host_keys(global, ui),
+            None => any_of(&self.key),
         }
-        let keys = files.iter().map(|path| read_public_key(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(TrustedKeys::any_of(keys))
     }
+}
+
+/// What a directory of `--trust` holds: a chain of roots, else keys, each believed alone.
+pub(crate) fn keys_of_directory(directory: &Path) -> Result<TrustedKeys, Failure> {
+    match roots_of(directory)? {
+        Some(file) => Ok(TrustedKeys::by_chain(read_roots(&file)?)),
+        None => any_of(&files_of(directory, "pub")?),
+    }
+}
+
+fn any_of(files: &[PathBuf]) -> Result<TrustedKeys, Failure> {
+    let keys = files.iter().map(|path| read_public_key(path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(TrustedKeys::any_of(keys))
 }
 
 #[cfg(feature = "host")]

@@ -3,10 +3,13 @@
 mod issued;
 mod output;
 mod reporter;
+mod reuse;
 pub(super) mod roots;
 mod scripts;
 mod table;
 
+use std::fs::File;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,7 +17,9 @@ use builder::{
     BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, Plan, PlanError,
     PlanProblem,
 };
-use bundle_format::{BundleName, BundleVersion, RootChain, UnsignedBundle};
+use bundle_format::{
+    BundleError, BundleName, BundleVersion, Packing, RootChain, UnsignedBundle, VerifiedBundle,
+};
 use child::Cancel;
 use serde_json::json;
 
@@ -80,7 +85,14 @@ pub(crate) struct Args {
     /// The file to write [default: NAME-VERSION.stapb].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// How many compiles run side by side [default: one per core].
+    /// Copy unchanged frames from an older bundle instead of packing them anew. It is an input: with another one,
+    /// or none, the same modules may give another file, with the same content.
+    #[arg(long, value_name = "OLD.stapb")]
+    reuse: Option<PathBuf>,
+    /// Believe every `*.pub` in DIR for the bundle of --reuse [default: the public half of --key].
+    #[arg(long, value_name = "DIR", requires = "reuse")]
+    trust: Option<PathBuf>,
+    /// How many compiles run side by side, and how many threads pack [default: one per core].
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Time limit of one compile, in seconds.
@@ -126,6 +138,11 @@ impl Args {
             scripts: found,
             directories: self.directories(temporary.as_deref())?,
         };
+        // What was wrong with it would otherwise show after an hour of compiling, too.
+        let old = match &self.reuse {
+            Some(path) if !self.dry_run => Some(reuse::open(path, self.trust.as_deref(), &keys)?),
+            _ => None,
+        };
         let options = self.options(loaded.modified, roots)?;
         let script_path = &loaded.configuration.parameters().script_path;
         let plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error, script_path))?;
@@ -140,16 +157,17 @@ impl Args {
         let report = report.map_err(|error| build_failure(&error))?;
         reporter.packing();
         let begun = Instant::now();
-        let unsigned = self.pack(&plan, &report, &reporter, temporary.as_deref())?;
+        let unsigned = self.pack(&plan, &report, old, &reporter, &cancel, temporary.as_deref())?;
         let (product, done) = if keys.is_empty() {
             (Product::Payload(unsigned), "packed")
         } else {
             let signed = signing::sign_with_all(&keys, unsigned).map_err(no_bundle)?;
             (Product::Bundle(signed), "packed and signed")
         };
-        reporter.finished(done, begun.elapsed());
+        reporter.finished(done, begun.elapsed(), self.reuse.as_deref());
+        let copied = reporter.copied();
         drop(reporter);
-        self.finish(ui, &plan, &report, product, output)
+        self.finish(ui, &plan, &report, (product, copied), output)
     }
 
     /// Packs and numbers, and writes the documents.
@@ -157,14 +175,26 @@ impl Args {
         &self,
         plan: &Plan,
         report: &BuildReport,
+        old: Option<VerifiedBundle<File>>,
         reporter: &Reporter<'_>,
+        cancel: &Cancel,
         temporary: Option<&Path>,
-    ) -> Result<UnsignedBundle<std::fs::File>, Failure> {
+    ) -> Result<UnsignedBundle<File>, Failure> {
         let spool = temporary
             .map_or_else(tempfile::tempfile, tempfile::tempfile_in)
             .map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
-        let mut unsigned =
-            report.draft.pack(spool, &mut |packed| reporter.packed(&packed)).map_err(no_bundle)?;
+        let stopped = || cancel.is_cancelled();
+        let mut packing = Packing::default().cancelled(&stopped);
+        if let Some(jobs) = self.jobs.and_then(NonZeroU16::new) {
+            packing = packing.threads(jobs.into());
+        }
+        if let Some(old) = old {
+            packing = packing.reuse(old);
+        }
+        let mut unsigned = report
+            .draft
+            .pack_with(packing, spool, &mut |packed| reporter.packed(&packed))
+            .map_err(|error| self.not_packed(error))?;
         let issued_in = self.cache_directory()?.join("issued");
         let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(issued_in.display());
         let issued = Issued::open(&issued_in, &self.name).map_err(failed)?;
@@ -186,6 +216,17 @@ impl Args {
         }
         issued.remember(base, serial, content).map_err(failed)?;
         Ok(unsigned)
+    }
+
+    fn not_packed(&self, error: BundleError) -> Failure {
+        match (error, &self.reuse) {
+            (BundleError::Cancelled, _) => Failure::new(Exit::NoBundle, "packing was stopped")
+                .hint("run the same command again; finished cells are not compiled again"),
+            (BundleError::OldBundle(error), Some(path)) => Failure::from(*error)
+                .about(path.display())
+                .hint("or build without --reuse: every frame is then packed anew"),
+            (error, _) => no_bundle(error),
+        }
     }
 
     fn options(&self, config_modified: u64, roots: Option<RootChain>) -> Result<BuildOptions, Failure> {
@@ -232,7 +273,7 @@ impl Args {
         ui: &mut Ui,
         plan: &Plan,
         report: &BuildReport,
-        mut product: Product,
+        (mut product, copied): (Product, usize),
         output: Output,
     ) -> Result<Exit, Failure> {
         let (path, size) = output.write(&mut product)?;
@@ -246,6 +287,7 @@ impl Args {
         if ui.json {
             ui.document(&json!({
                 "bundle": path, "bytes": size, "bundle_id": id, "signed_by": signers,
+                "frames": product.manifest().frames().len(), "frames_copied": copied,
                 "green": report.green(), "red": report.red(), "cells": cells,
             }));
             return Ok(exit);
@@ -302,7 +344,7 @@ fn cancel_on_signals(cancel: &Cancel) -> Result<(), Failure> {
     Ok(())
 }
 
-fn no_bundle(error: bundle_format::BundleError) -> Failure {
+fn no_bundle(error: BundleError) -> Failure {
     let mut failure = Failure::from(error);
     failure.exit = Exit::NoBundle;
     failure.about("the bundle can't be made")

@@ -1,6 +1,7 @@
 //! A build's events as words: drawn in place on a terminal, lines in a pipe, JSON lines with `--json`.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ struct State<'u> {
     /// Cells that came from the cache are told as one line.
     quiet_cells: usize,
     running: Vec<String>,
+    /// Frames of the bundle, and how many of them were copied from an older one.
+    frames: usize,
+    copied: usize,
 }
 
 impl<'u> Reporter<'u> {
@@ -37,8 +41,8 @@ impl<'u> Reporter<'u> {
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         });
-        let state =
-            State { ui: RefCell::new(ui), bar, done: 0, cells: 0, quiet_cells: 0, running: Vec::new() };
+        let (done, cells, quiet_cells, running, frames, copied) = Default::default();
+        let state = State { ui: RefCell::new(ui), bar, done, cells, quiet_cells, running, frames, copied };
         Self { state: Mutex::new(state) }
     }
 
@@ -55,23 +59,40 @@ impl<'u> Reporter<'u> {
     }
 
     pub(super) fn packed(&self, packed: &FramePacked) {
-        let FramePacked { done, total, plain, compressed, reference } = packed;
+        let FramePacked { done, total, plain, compressed, reference, copied } = packed;
         let how = match reference {
             Some(reference) => format!("refers to frame {}", reference + 1),
             None => "stands alone".to_owned(),
         };
+        let verb = if *copied { "copied" } else { "packed" };
         self.with(|state| {
+            state.frames = *total;
+            state.copied += usize::from(*copied);
             state.say(&format!(
-                "packed frame {done} of {total}: {} -> {}, {how}",
+                "{verb} frame {done} of {total}: {} -> {}, {how}",
                 bytes(*plain),
                 bytes(*compressed)
             ));
         });
     }
 
-    /// `done` is what was done: packed, or packed and signed.
-    pub(super) fn finished(&self, done: &str, elapsed: Duration) {
-        self.with(|state| state.say(&format!("{done} in {:.1} s", elapsed.as_secs_f64())));
+    /// `done` is what was done: packed, or packed and signed. `reused` is the older bundle of which frames were to be
+    /// copied.
+    pub(super) fn finished(&self, done: &str, elapsed: Duration, reused: Option<&Path>) {
+        self.with(|state| {
+            if let Some(old) = reused {
+                let frames = count(state.frames, "frame");
+                state.say(&format!("copied {} of {frames} from {}", state.copied, old.display()));
+            }
+            state.say(&format!("{done} in {:.1} s", elapsed.as_secs_f64()));
+        });
+    }
+
+    /// How many frames were copied from the older bundle.
+    pub(super) fn copied(&self) -> usize {
+        let mut copied = 0;
+        self.with(|state| copied = state.copied);
+        copied
     }
 
     fn with(&self, act: impl FnOnce(&mut State<'u>)) {

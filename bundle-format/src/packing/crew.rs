@@ -1,0 +1,104 @@
+//! The threads that compress.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::digest::Digest;
+use crate::error::{BundleError, io_while};
+use crate::frame::{Encoding, compress};
+
+/// A frame to compress.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) index: usize,
+    pub(super) plain: Arc<Vec<u8>>,
+    pub(super) reference: Option<Arc<Vec<u8>>>,
+    pub(super) encoding: Encoding,
+}
+
+/// A frame, compressed.
+#[derive(Debug)]
+pub(super) struct Compressed {
+    pub(super) bytes: Vec<u8>,
+    pub(super) sha256: Digest,
+    pub(super) plain_sha256: Digest,
+}
+
+/// The way to the threads and back.
+#[derive(Debug)]
+pub(super) struct Crew {
+    jobs: Sender<Job>,
+    results: Receiver<(usize, io::Result<Compressed>)>,
+}
+
+impl Crew {
+    /// Gives a job to the next free thread.
+    pub(super) fn give(&self, job: Job) -> Result<(), BundleError> {
+        self.jobs.send(job).map_err(|_| gone())
+    }
+
+    /// The next result, of whichever frame; `None` after a short wait.
+    pub(super) fn next_result(&self) -> Result<Option<(usize, io::Result<Compressed>)>, BundleError> {
+        match self.results.recv_timeout(Duration::from_millis(100)) {
+            Ok(result) => Ok(Some(result)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(gone()),
+        }
+    }
+}
+
+fn gone() -> BundleError {
+    io_while("compressing a frame")(io::Error::other("the thread that did it has ended"))
+}
+
+/// Runs `lead` beside that many threads. When it returns, they stop in the middle of what they do.
+pub(super) fn with_crew<T>(
+    threads: usize,
+    lead: impl FnOnce(&Crew) -> Result<T, BundleError>,
+) -> Result<T, BundleError> {
+    let stop = AtomicBool::new(false);
+    let (jobs, queue) = mpsc::channel();
+    let queue = Mutex::new(queue);
+    let (done, results) = mpsc::channel();
+    thread::scope(|scope| {
+        let mut failed = None;
+        for _ in 0..threads {
+            let (queue, stop, done) = (&queue, &stop, done.clone());
+            let begun = thread::Builder::new()
+                .name("compress".to_owned())
+                .spawn_scoped(scope, move || work(queue, &done, stop));
+            failed = begun.err().or(failed);
+        }
+        drop(done);
+        let crew = Crew { jobs, results };
+        let result = match failed {
+            Some(error) => Err(io_while("starting a thread to compress frames")(error)),
+            None => lead(&crew),
+        };
+        stop.store(true, Ordering::Relaxed);
+        drop(crew);
+        result
+    })
+}
+
+/// Does jobs until there are no more.
+fn work(queue: &Mutex<Receiver<Job>>, done: &Sender<(usize, io::Result<Compressed>)>, stop: &AtomicBool) {
+    let stopped = || stop.load(Ordering::Relaxed);
+    while !stopped() {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { index, plain, reference, encoding }) = next else { return };
+        let reference = reference.as_ref().map(|plain| plain.as_slice());
+        let result = compress(&plain, reference, encoding, &stopped).map(|bytes| Compressed {
+            sha256: Digest::of(&bytes),
+            plain_sha256: Digest::of(&plain),
+            bytes,
+        });
+        if done.send((index, result)).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The older bundle of `--reuse`.
+
+use std::fs::File;
+use std::path::Path;
+
+use bundle_format::{TrustedKeys, VerifiedBundle};
+use signing::SigningKey;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::trust_options::{keys_of_directory, open_verified};
+
+/// Opens it. Who signs a bundle vouches for every frame in it, so the older one must be signed by one of the same
+/// keys, or by what `trust` holds.
+pub(super) fn open(
+    path: &Path,
+    trust: Option<&Path>,
+    keys: &[SigningKey],
+) -> Result<VerifiedBundle<File>, Failure> {
+    let trusted = match trust {
+        Some(directory) => keys_of_directory(directory)?,
+        None if keys.is_empty() => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "--reuse with --no-sign: there is no key to verify the older bundle with",
+            )
+            .hint("believe the keys in a directory: --trust DIR"));
+        }
+        None => TrustedKeys::any_of(keys.iter().map(|key| key.public().clone())),
+    };
+    open_verified(path, &trusted).map_err(|failure| {
+        failure.hint("--trust DIR believes the keys in DIR for the bundle of --reuse; without it only those of --key are")
+    })
+}
