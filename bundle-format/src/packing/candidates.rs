@@ -64,7 +64,7 @@ impl Candidates {
     pub(super) fn choose(&self, plain: &[u8]) -> io::Result<Choice> {
         self.choose_by(plain.len(), &|reference| {
             let reference = reference.map(|kept| kept.plain.as_slice());
-            compress(plain, reference, Encoding::Trial, &|| false).map(|bytes| bytes.len())
+            compress(plain, reference, Encoding::Trial).map(|bytes| bytes.len())
         })
     }
 
@@ -84,7 +84,7 @@ impl Candidates {
         let alone = trial(None)?;
         // What saves less than a quarter is another family: its first frame stands alone, so that the others need
         // two frames and not three. Only where few share the cost of that frame, less is enough.
-        let least = if self.few && root.hub.is_none() { alone / 50 } else { alone / 4 };
+        let least = if self.few && root.hub.is_none() { alone / 100 } else { alone / 4 };
         let (mut chosen, mut size) = (None, alone);
         if by_root + least.max(1) <= alone {
             (chosen, size) = (Some(&root.kept), by_root);
@@ -229,11 +229,11 @@ mod tests {
             take(&mut candidates, 0, &[]);
             candidates
         };
-        assert_eq!(take(&mut few(), 1, &[(Some(0), 98_001), (None, 100_000)]), None);
+        assert_eq!(take(&mut few(), 1, &[(Some(0), 99_001), (None, 100_000)]), None);
         let mut candidates = few();
-        assert_eq!(take(&mut candidates, 1, &[(Some(0), 98_000), (None, 100_000)]), Some(0));
+        assert_eq!(take(&mut candidates, 1, &[(Some(0), 99_000), (None, 100_000)]), Some(0));
         // The second family is the hub of the first; a third one would take its place, so it stands alone.
-        assert_eq!(take(&mut candidates, 2, &[(Some(0), 98_000), (Some(1), 97_000), (None, 100_000)]), None);
+        assert_eq!(take(&mut candidates, 2, &[(Some(0), 99_000), (Some(1), 97_000), (None, 100_000)]), None);
         assert_eq!([0, 1, 2].map(|index| candidates.holds(index)), [true; 3]);
     }
 

@@ -55,7 +55,7 @@ fn gone() -> BundleError {
     io_while("compressing a frame")(io::Error::other("the thread that did it has ended"))
 }
 
-/// Runs `lead` beside that many threads. When it returns, they stop in the middle of what they do.
+/// Runs `lead` beside that many threads. When it returns, they begin nothing more.
 pub(super) fn with_crew<T>(
     threads: usize,
     lead: impl FnOnce(&Crew) -> Result<T, BundleError>,
@@ -87,12 +87,11 @@ pub(super) fn with_crew<T>(
 
 /// Does jobs until there are no more.
 fn work(queue: &Mutex<Receiver<Job>>, done: &Sender<(usize, io::Result<Compressed>)>, stop: &AtomicBool) {
-    let stopped = || stop.load(Ordering::Relaxed);
-    while !stopped() {
+    while !stop.load(Ordering::Relaxed) {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { index, plain, reference, encoding }) = next else { return };
         let reference = reference.as_ref().map(|plain| plain.as_slice());
-        let result = compress(&plain, reference, encoding, &stopped).map(|bytes| Compressed {
+        let result = compress(&plain, reference, encoding).map(|bytes| Compressed {
             sha256: Digest::of(&bytes),
             plain_sha256: Digest::of(&plain),
             bytes,
