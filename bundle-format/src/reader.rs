@@ -153,9 +153,15 @@ impl<S: Source> RawBundle<S> {
 
     fn parse_manifest(&self) -> Result<Manifest, BundleError> {
         let unreadable = |source| BundleError::Json { document: MANIFEST_NAME, source };
-        // First, because what it forbids to read may have another shape.
-        strict_json::parse::<manifest_check::Preface>(&self.manifest).map_err(unreadable)?.check()?;
-        let manifest: Manifest = strict_json::parse(&self.manifest).map_err(unreadable)?;
+        let checked = strict_json::Checked::new(&self.manifest).map_err(unreadable)?;
+        let manifest: Manifest = match checked.read() {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                // First, because what it forbids to read may have another shape.
+                checked.read::<manifest_check::Preface>().map_err(unreadable)?.check()?;
+                return Err(unreadable(error));
+            }
+        };
         manifest_check::check(&manifest)?;
         let found = Digest::of(&self.roots);
         if manifest.roots.sha256 != found || manifest.roots.size != self.roots.len() as u64 {

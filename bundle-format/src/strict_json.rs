@@ -4,6 +4,7 @@
 //! key at any depth, depth and number of values limited, integers from 0 to 2^63-1 without sign, fraction or exponent, no
 //! null. A known field has one spelling: an object never stands as a list of its values.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
@@ -29,17 +30,34 @@ pub enum JsonError {
 }
 
 /// Reads `bytes` as one strict JSON object of type `T`.
-///
-/// The same bytes are read three times: to check the rules, as `T`, and against what `T` would write.
-/// What `T` doesn't know is never built, so it costs no memory.
 pub(crate) fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, JsonError> {
-    check(bytes)?;
-    let document: T = serde_json::from_slice(bytes).map_err(invalid)?;
-    // serde also takes a list of values for an object.
-    let written = serde_json::to_value(&document).map_err(invalid)?;
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let agrees = Written(&written).deserialize(&mut reader).map_err(invalid)?;
-    if agrees { Ok(document) } else { Err(JsonError::Spelling) }
+    Checked::new(bytes)?.read()
+}
+
+/// Bytes that keep the rules which need no knowledge of the fields.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checked<'b>(&'b [u8]);
+
+impl<'b> Checked<'b> {
+    /// Checks the rules.
+    pub(crate) fn new(bytes: &'b [u8]) -> Result<Self, JsonError> {
+        check(bytes).map(|()| Self(bytes))
+    }
+
+    /// Reads the bytes as `T`, and compares them with what `T` would write: serde also takes a list of values for an
+    /// object. What `T` doesn't know is never built, so it costs no memory.
+    pub(crate) fn read<T: DeserializeOwned + Serialize>(self) -> Result<T, JsonError> {
+        let document: T = serde_json::from_slice(self.0).map_err(invalid)?;
+        // Mostly nothing is unknown and the writer was one as this: then the bytes themselves are equal, which is
+        // cheaper to see than that all values are.
+        if serde_json::to_vec(&document).is_ok_and(|written| written == self.0) {
+            return Ok(document);
+        }
+        let written = serde_json::to_value(&document).map_err(invalid)?;
+        let mut reader = serde_json::Deserializer::from_slice(self.0);
+        let agrees = Written(&written).deserialize(&mut reader).map_err(invalid)?;
+        if agrees { Ok(document) } else { Err(JsonError::Spelling) }
+    }
 }
 
 /// Writes `document` compactly; the bytes are what gets signed. No reader would refuse them.
@@ -131,15 +149,65 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        let mut keys: HashSet<String> = HashSet::new();
-        while let Some(key) = object.next_key::<String>()? {
+        let mut keys = Keys::default();
+        while let Some(key) = object.next_key_seed(Key)? {
             object.next_value_seed(self.deeper())?;
-            if keys.contains(&key) {
+            if keys.holds(&key) {
                 return Err(A::Error::custom(format_args!("key `{}` stands twice", key.escape_debug())));
             }
-            keys.insert(key);
+            keys.add(key);
         }
         Ok(())
+    }
+}
+
+/// The keys of an object. Most objects have few, and then to compare is faster than to hash.
+#[derive(Default)]
+struct Keys<'de> {
+    few: Vec<Cow<'de, str>>,
+    others: HashSet<Cow<'de, str>>,
+}
+
+impl<'de> Keys<'de> {
+    const FEW: usize = 24;
+
+    fn holds(&self, key: &Cow<'de, str>) -> bool {
+        self.few.contains(key) || self.others.contains(key)
+    }
+
+    fn add(&mut self, key: Cow<'de, str>) {
+        if self.few.len() < Self::FEW {
+            self.few.push(key);
+        } else {
+            self.others.insert(key);
+        }
+    }
+}
+
+/// A key, copied only if it has escapes.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(key))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(key.to_owned()))
     }
 }
 
@@ -220,9 +288,13 @@ mod tests {
 
     #[test]
     fn what_two_parsers_could_read_differently_is_refused() {
+        let many: String = (0..2 * Keys::FEW).map(|index| format!("\"k{index}\":1,")).collect();
+        let twice_after_many = format!("{{{many}\"k{}\":2}}", 2 * Keys::FEW - 1);
+        assert!(!refused(&format!("{{{many}\"last\":2}}")));
         for text in [
             r#"{"a":1,"a":2}"#,
             r#"{"x":{"a":1,"\u0061":2}}"#,
+            &twice_after_many,
             r#"{"a":1.0}"#,
             r#"{"a":1e3}"#,
             r#"{"a":-1}"#,
