@@ -171,8 +171,8 @@ struct Keys<'de> {
 impl<'de> Keys<'de> {
     const FEW: usize = 24;
 
-    fn holds(&self, key: &Cow<'de, str>) -> bool {
-        self.few.contains(key) || self.others.contains(key)
+    fn holds(&self, key: &str) -> bool {
+        self.few.iter().any(|held| held == key) || self.others.contains(key)
     }
 
     fn add(&mut self, key: Cow<'de, str>) {
@@ -288,7 +288,8 @@ mod tests {
 
     #[test]
     fn what_two_parsers_could_read_differently_is_refused() {
-        let many: String = (0..2 * Keys::FEW).map(|index| format!("\"k{index}\":1,")).collect();
+        let many: Vec<String> = (0..2 * Keys::FEW).map(|index| format!("\"k{index}\":1,")).collect();
+        let many = many.concat();
         let twice_after_many = format!("{{{many}\"k{}\":2}}", 2 * Keys::FEW - 1);
         assert!(!refused(&format!("{{{many}\"last\":2}}")));
         for text in [

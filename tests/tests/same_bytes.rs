@@ -14,7 +14,7 @@ use end_to_end::scratch::Farm;
 /// A user that owns nothing on any machine, and isn't the one that root's jobs run as.
 const OTHER_USER: &str = "54321";
 
-fn run(command: ChildCommand) -> String {
+fn run(command: &ChildCommand) -> String {
     let shown = command.display();
     let finished = command.run(&Limits::within(Duration::from_secs(900)), &Cancel::new()).unwrap();
     let said = format!("{}{}", finished.stdout.text(), finished.stderr.text());
@@ -23,7 +23,7 @@ fn run(command: ChildCommand) -> String {
 }
 
 fn cp(from: &Path, to: &Path) {
-    run(ChildCommand::new("cp").arg("-rp").arg(from).arg(to).env_from_here("PATH"));
+    run(&ChildCommand::new("cp").arg("-rp").arg(from).arg(to).env_from_here("PATH"));
 }
 
 /// Compiles one script for one kernel, from empty caches, in `directory`, as `user` (root without one), in `time_zone`.
@@ -41,12 +41,12 @@ fn build(lab: &Lab, key: &Path, directory: &Path, user: Option<&str>, time_zone:
     .unwrap();
     // The newest input's time is in the manifest.
     let config = directory.join("config");
-    run(ChildCommand::new("touch").args(["-d", "2026-01-02T03:04:05Z"]).arg(&config).env_from_here("PATH"));
+    run(&ChildCommand::new("touch").args(["-d", "2026-01-02T03:04:05Z"]).arg(&config).env_from_here("PATH"));
     let release = &lab.bootable("stable").unwrap().release;
     let root = lab.root();
     let mut command = ChildCommand::new("setpriv");
     if let Some(user) = user {
-        run(ChildCommand::new("chown").args(["-R", user]).arg(directory).env_from_here("PATH"));
+        run(&ChildCommand::new("chown").args(["-R", user]).arg(directory).env_from_here("PATH"));
         command = command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
     }
     let command = command
@@ -71,7 +71,7 @@ fn build(lab: &Lab, key: &Path, directory: &Path, user: Option<&str>, time_zone:
         .env("HOME", directory)
         .env("TZ", time_zone)
         .env_from_here("PATH");
-    let said = run(command);
+    let said = run(&command);
     assert!(said.contains("compiled"), "{said}");
     directory.join("out.stapb")
 }

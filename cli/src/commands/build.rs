@@ -85,14 +85,18 @@ pub(crate) struct Args {
     /// The file to write [default: NAME-VERSION.stapb].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Copy unchanged frames from an older bundle instead of packing them anew. It is an input: with another one,
-    /// or none, the same modules may give another file, with the same content.
+    /// Copy unchanged frames from this older bundle
+    ///
+    /// Packing takes as long as what is new. The older bundle is an input: with another one, or none, the same
+    /// modules may give another file, with the same content.
     #[arg(long, value_name = "OLD.stapb")]
     reuse: Option<PathBuf>,
-    /// Believe every `*.pub` in DIR for the bundle of --reuse [default: the public half of --key].
+    /// Who may have signed it: every `*.pub` in DIR [default: --key].
     #[arg(long, value_name = "DIR", requires = "reuse")]
     trust: Option<PathBuf>,
-    /// How many compiles run side by side, and how many threads pack [default: one per core].
+    /// How many compiles run side by side [default: one per core]
+    ///
+    /// Packing uses as many threads; their number doesn't change its bytes.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Time limit of one compile, in seconds.

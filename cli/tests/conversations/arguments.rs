@@ -129,6 +129,8 @@ fn build_help_names_each_default() {
           --no-sign             Write a payload, to be signed elsewhere (`sign`); no key is used
           --name <NAME>         The bundle's name [default: stap-scripts]
       -o, --output <FILE>       The file to write [default: NAME-VERSION.stapb]
+          --reuse <OLD.stapb>   Copy unchanged frames from this older bundle
+          --trust <DIR>         Who may have signed it: every `*.pub` in DIR [default: --key]
       -j, --jobs <N>            How many compiles run side by side [default: one per core]
           --cache <DIR>         Where results are kept, so that nothing is compiled twice [default:
                                 ~/.cache/stap-bundle]

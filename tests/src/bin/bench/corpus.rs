@@ -65,16 +65,17 @@ impl Corpus {
             conf.display()
         );
         fs::write(directory.join("config"), config)?;
-        let releases: String =
-            lab.releases().iter().map(|release| format!(" -r {}", release.release)).collect();
+        let releases: Vec<String> =
+            lab.releases().iter().map(|release| format!("-r {}", release.release)).collect();
         let root = lab.root();
         shell(
             &directory,
             &format!(
-                "code=0; SOURCE_DATE_EPOCH=1 '{}' build{releases} --sysroot '{}' -c config --key bench.key \
+                "code=0; SOURCE_DATE_EPOCH=1 '{}' build {} --sysroot '{}' -c config --key bench.key \
                  --cache cache --time-limit 1800 -o corpus.stapb >build.log 2>&1 || code=$?; \
                  [ $code = 0 ] || [ $code = 20 ] || {{ cat build.log >&2; exit $code; }}",
                 farm.display(),
+                releases.join(" "),
                 root.display()
             ),
         )?;

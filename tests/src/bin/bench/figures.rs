@@ -94,10 +94,7 @@ impl<'c> Figures<'c> {
         let release = grown::release(self.corpus, ONE)?;
         let program = self.program.clone();
         let extract = |of: &str, to: &str| {
-            format!(
-                "{} extract grown-{of}.stapb {to} --kernel {release} --key bench.pub >extract.log",
-                program
-            )
+            format!("{program} extract grown-{of}.stapb {to} --kernel {release} --key bench.pub >extract.log")
         };
         let script = |of: &str| {
             format!("rm -rf one; mkdir one; for i in $(seq {AT_ONCE}); do {}; done", extract(of, "one/$i"))
@@ -134,7 +131,7 @@ impl<'c> Figures<'c> {
         }
         let program = self.program.clone();
         let verify =
-            |file: &str, deep: &str| format!("{} verify {file} {deep} --key bench.pub >verify.log", program);
+            |file: &str, deep: &str| format!("{program} verify {file} {deep} --key bench.pub >verify.log");
         let scripts = [
             "openssl dgst -sha256 noise.stapb >openssl.log".to_owned(),
             verify("noise.stapb", ""),

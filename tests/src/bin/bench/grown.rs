@@ -119,7 +119,7 @@ fn grow(kernel: &Kernel, modules: &[ModuleDraft], scripts: &[String], number: us
         let mut record = ModuleRecord { trailers: Vec::new(), ..module.record.clone() };
         if let Some(id) = module.record.build_id.as_deref().and_then(from_hexadecimal) {
             let other: Vec<u8> = id.iter().map(|_| numbers.byte()).collect();
-            record.build_id = Some(other.iter().map(|byte| format!("{byte:02x}")).collect());
+            record.build_id = Some(hexadecimal(&other));
             replaced.push((id, other));
         }
         let bytes = Arc::new(Grown { body: Arc::clone(&module.bytes), replaced, seed });
@@ -127,6 +127,11 @@ fn grow(kernel: &Kernel, modules: &[ModuleDraft], scripts: &[String], number: us
         grown.modules.push(ModuleDraft { record, bytes });
     }
     Ok(grown)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
