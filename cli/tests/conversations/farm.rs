@@ -168,37 +168,38 @@ fn the_bundle_of_reuse_is_verified_before_anything_is_compiled() {
     world.write("scripts/counter.stp", "probe begin {}\n");
     world.bundle("old.stapb", &fleet(1));
     world.write("trusted/readme", "");
-    assert_eq!(world.run("key generate").exit, Some(0));
+    world.write("stranger.key", world.stranger.to_pem().unwrap().as_bytes());
+    world.chmod("stranger.key", 0o600);
     assert_snapshot!(world.talk("
-        build -r 6.12.1-test -c config --reuse old.stapb
-        build -r 6.12.1-test -c config --reuse old.stapb --trust trusted
-        build -r 6.12.1-test -c config --reuse absent.stapb
-        build -r 6.12.1-test -c config --reuse config
-        build -r 6.12.1-test -c config --trust trusted
+        build -r 6.12.1-test -c config --key stranger.key --reuse old.stapb
+        build -r 6.12.1-test -c config --key stranger.key --reuse old.stapb --trust trusted
+        build -r 6.12.1-test -c config --key stranger.key --reuse absent.stapb
+        build -r 6.12.1-test -c config --key stranger.key --reuse config
+        build -r 6.12.1-test -c config --key stranger.key --trust trusted
     "), @r#"
-    $ stap-bundle build -r 6.12.1-test -c config --reuse old.stapb
+    $ stap-bundle build -r 6.12.1-test -c config --key stranger.key --reuse old.stapb
     2> error: old.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here
-    2>   because: only key 6b24f7b576a5131c is trusted here
+    2>   because: only key [STRANGER-KEY-SHORT] is trusted here
     2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
     2> hint: --trust DIR believes the keys in DIR for the bundle of --reuse; without it only those of --key are
     [exit 10]
-    $ stap-bundle build -r 6.12.1-test -c config --reuse old.stapb --trust trusted
+    $ stap-bundle build -r 6.12.1-test -c config --key stranger.key --reuse old.stapb --trust trusted
     2> error: trusted: there is no *.pub in it
     [exit 10]
-    $ stap-bundle build -r 6.12.1-test -c config --reuse absent.stapb
+    $ stap-bundle build -r 6.12.1-test -c config --key stranger.key --reuse absent.stapb
     2> error: absent.stapb: No such file or directory
     2> hint: --trust DIR believes the keys in DIR for the bundle of --reuse; without it only those of --key are
     [exit 14]
-    $ stap-bundle build -r 6.12.1-test -c config --reuse config
+    $ stap-bundle build -r 6.12.1-test -c config --key stranger.key --reuse config
     2> error: config: not a bundle: the file does not begin with a `stap-bundle` member
     2> hint: a bundle is what `stap-bundle build` writes, by default NAME-VERSION.stapb
     2> hint: --trust DIR believes the keys in DIR for the bundle of --reuse; without it only those of --key are
     [exit 11]
-    $ stap-bundle build -r 6.12.1-test -c config --trust trusted
+    $ stap-bundle build -r 6.12.1-test -c config --key stranger.key --trust trusted
     2> error: the following required arguments were not provided:
     2>   --reuse <OLD.stapb>
     2>
-    2> Usage: stap-bundle build --release <REL> --reuse <OLD.stapb> --config <CONFIG> --trust <DIR> [SCRIPT]...
+    2> Usage: stap-bundle build --release <REL> --reuse <OLD.stapb> --config <CONFIG> --key <NAME.key> --trust <DIR> [SCRIPT]...
     2>
     2> For more information, try '--help'.
     [exit 2]

@@ -164,6 +164,7 @@ impl Corpus {
             scripts: Vec::new(),
             toolchains: self.manifest.toolchains.clone(),
             kernels: Vec::new(),
+            roots: None,
         }
     }
 }
