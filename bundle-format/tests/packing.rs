@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bundle_format::{
     BundleDraft, BundleError, Digest, Extent, FramePacked, KernelDraft, KernelId, ModuleBytes, ModuleDraft,
-    Packing, RawBundle, TrustedKeys, UnsignedBundle, VerifiedBundle, limits,
+    Packing, RawBundle, Source, TrustedKeys, UnsignedBundle, VerifiedBundle, limits,
 };
 use ed25519_dalek::Signer;
 use support::{draft, kernel, key_pair, script};
@@ -146,6 +146,50 @@ fn each_family_has_one_frame_that_stands_alone() {
     let references: Vec<_> = unsigned.manifest().frames().iter().map(|of| of.frame.reference).collect();
     // Natural order: 5.0.0 to 5.0.3, then 6.0.0 to 6.0.3.
     assert_eq!(references, [None, Some(0), Some(0), Some(0), None, Some(4), Some(4), Some(4)]);
+}
+
+/// Counts the bytes that are read from it, and not those that are passed over.
+struct Counting<'b> {
+    bytes: Cursor<&'b [u8]>,
+    read: &'b Cell<u64>,
+}
+
+impl Source for Counting<'_> {
+    fn read_full(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.bytes.read_full(buffer)?;
+        self.read.set(self.read.get() + read as u64);
+        Ok(read)
+    }
+
+    fn skip(&mut self, len: u64) -> io::Result<()> {
+        self.bytes.skip(len)
+    }
+
+    fn remaining(&mut self) -> io::Result<Option<u64>> {
+        self.bytes.remaining()
+    }
+}
+
+#[test]
+fn one_kernel_of_many_needs_the_manifest_and_two_frames() {
+    let bytes = signed(pack(&fleet(&interleaved(30)).0, threads(2)).unwrap().0);
+    let read = Cell::new(0);
+    let trusted = TrustedKeys::any_of([key_pair(&KEY).1]);
+    let raw = RawBundle::read(Counting { bytes: Cursor::new(&bytes), read: &read }).unwrap();
+    let bundle = raw.verify(&trusted).unwrap();
+    let before = read.get();
+    let frames =
+        bundle.manifest().frames().iter().map(|of| (of.kernel.id, of.frame.clone())).collect::<Vec<_>>();
+    for (id, frame) in [&frames[0], &frames[29], &frames[59]] {
+        read.set(0);
+        let raw = RawBundle::read(Counting { bytes: Cursor::new(&bytes), read: &read }).unwrap();
+        let wanted = BTreeSet::from([*id]);
+        raw.verify(&trusted).unwrap().read_content(&wanted, Extent::Wanted, &mut |_, _| Ok(())).unwrap();
+        let needed = [Some(frame.index), frame.reference].into_iter().flatten();
+        let needed: u64 = needed.map(|index| 512 + frames[index].1.size.next_multiple_of(512)).sum();
+        // And the end mark.
+        assert_eq!(read.get(), before + needed + 1024, "frame {}", frame.index);
+    }
 }
 
 #[test]

@@ -180,20 +180,18 @@ fn the_bundle_of_reuse_is_verified_before_anything_is_compiled() {
     $ stap-bundle build -r 6.12.1-test -c config --key stranger.key --reuse old.stapb
     2> error: old.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here
     2>   because: only key [STRANGER-KEY-SHORT] is trusted here
-    2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
-    2> hint: --trust DIR believes the keys in DIR for the bundle of --reuse; without it only those of --key are
+    2> hint: put the public keys that may have signed it into a directory: --trust DIR
+    2> hint: or build without --reuse: every frame is then packed anew
     [exit 10]
     $ stap-bundle build -r 6.12.1-test -c config --key stranger.key --reuse old.stapb --trust trusted
     2> error: trusted: there is no *.pub in it
     [exit 10]
     $ stap-bundle build -r 6.12.1-test -c config --key stranger.key --reuse absent.stapb
     2> error: absent.stapb: No such file or directory
-    2> hint: --trust DIR believes the keys in DIR for the bundle of --reuse; without it only those of --key are
     [exit 14]
     $ stap-bundle build -r 6.12.1-test -c config --key stranger.key --reuse config
     2> error: config: not a bundle: the file does not begin with a `stap-bundle` member
     2> hint: a bundle is what `stap-bundle build` writes, by default NAME-VERSION.stapb
-    2> hint: --trust DIR believes the keys in DIR for the bundle of --reuse; without it only those of --key are
     [exit 11]
     $ stap-bundle build -r 6.12.1-test -c config --key stranger.key --trust trusted
     2> error: the following required arguments were not provided:
