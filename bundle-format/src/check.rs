@@ -5,13 +5,13 @@
 //! frame of the manifest stood there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 
-use crate::container::{member_header, member_span};
 use crate::digest::Digest;
 use crate::error::{BundleError, Part};
-use crate::frame::decompress;
+use crate::frames::{References, frame_of_header, span_of_all};
 use crate::kernel_id::KernelId;
-use crate::limits::{BLOCK, END_MARK, MAX_MANIFEST};
+use crate::limits::{BLOCK, MAX_MANIFEST};
 use crate::manifest::{FrameOf, Kernel, Manifest};
 use crate::provenance::{PROVENANCE_NAME, check_provenance};
 use crate::reader::{Found, Present, VerifiedBundle};
@@ -66,13 +66,8 @@ pub(crate) fn check_content<S: Source>(
     depth: Depth,
 ) -> Result<CheckReport, BundleError> {
     let frames = manifest.frames();
-    let mut last_use = BTreeMap::new();
-    for of in &frames {
-        if let Some(reference) = of.frame.reference {
-            last_use.insert(reference, of.frame.index);
-        }
-    }
-    let mut check = Check { depth, last_use, ..Check::empty(manifest, &frames) };
+    let references = References::of(frames.iter().map(|of| of.frame));
+    let mut check = Check { depth, references, ..Check::empty(manifest, &frames) };
     match check.run(reader) {
         Ok(()) | Err(Stop::Lost) => {}
         Err(Stop::Failed(error)) => return Err(error),
@@ -93,8 +88,7 @@ struct Check<'m> {
     manifest: &'m Manifest,
     frames: &'m [FrameOf<'m>],
     depth: Depth,
-    last_use: BTreeMap<usize, usize>,
-    references: BTreeMap<usize, Vec<u8>>,
+    references: References,
     /// Frames whose place was reached; the others are absent if the pass came to the end mark.
     seen: BTreeSet<usize>,
     damaged: BTreeSet<usize>,
@@ -112,8 +106,7 @@ impl<'m> Check<'m> {
             manifest,
             frames,
             depth: Depth::Digests,
-            last_use: BTreeMap::new(),
-            references: BTreeMap::new(),
+            references: References::default(),
             seen: BTreeSet::new(),
             damaged: BTreeSet::new(),
             complete: false,
@@ -143,9 +136,7 @@ impl<'m> Check<'m> {
 
     fn run<S: Source>(&mut self, reader: &mut MemberReader<S>) -> Result<(), Stop> {
         self.extras(reader)?;
-        let spans = self.frames.iter().map(|of| member_span(of.frame.size));
-        let whole = spans.sum::<u64>() + END_MARK as u64;
-        let read = if reader.remaining().map_err(Stop::Failed)? == Some(whole) {
+        let read = if reader.remaining().map_err(Stop::Failed)? == Some(span_of_all(self.frames)) {
             for index in 0..self.frames.len() {
                 let header = self.frames.get(index).map(|of| (of.member.clone(), of.frame.size));
                 let Some((member, size)) = header else { continue };
@@ -176,18 +167,15 @@ impl<'m> Check<'m> {
             if block == [0; BLOCK] {
                 return Ok(());
             }
-            let later = self.frames.iter().enumerate().skip(next);
-            let known = later.map(|(index, of)| (index, member_header(&of.member, of.frame.size)));
-            let known = known.filter_map(|(index, header)| Some((index, header.ok()?)));
-            if let Some((index, _)) = known.into_iter().find(|(_, header)| *header == block) {
-                self.frame(index, true, reader)?;
-                (next, guessed) = (index + 1, false);
-                continue;
+            match frame_of_header(self.frames, next, &block, offset) {
+                Ok(index) => {
+                    self.frame(index, true, reader)?;
+                    (next, guessed) = (index + 1, false);
+                    continue;
+                }
+                Err(error) => self.note(error)?,
             }
-            let expected = self.frames.get(next).map(|of| format!("`{}`", of.member));
-            let hopeless = guessed || expected.is_none();
-            let expected = expected.unwrap_or_else(|| "the end mark".to_owned());
-            self.note(BundleError::Header { offset, expected })?;
+            let hopeless = guessed || next >= self.frames.len();
             if hopeless {
                 return Err(Stop::Lost);
             }
@@ -203,7 +191,7 @@ impl<'m> Check<'m> {
             self.noted(header)?;
             let looked_into = extra.name == PROVENANCE_NAME && extra.size <= MAX_MANIFEST;
             let mut kept = Vec::new();
-            let keep = looked_into.then_some(&mut kept);
+            let keep = looked_into.then_some(&mut kept as &mut dyn Write);
             let found = self.content(reader, &extra.name, extra.size, keep)?;
             let whole = digest_problem(Part::Extra, &extra.name, &extra.sha256, found);
             let whole = self.noted(whole)?;
@@ -226,9 +214,9 @@ impl<'m> Check<'m> {
         reader: &mut MemberReader<S>,
         name: &str,
         len: u64,
-        keep: Option<&mut Vec<u8>>,
+        keep: Option<&mut dyn Write>,
     ) -> Result<Digest, Stop> {
-        let digest = match reader.content(name, len, keep) {
+        let digest = match reader.copy_content(name, len, keep.unwrap_or(&mut io::sink())) {
             Ok(digest) => digest,
             Err(error) => return Err(self.note(error).err().unwrap_or(Stop::Lost)),
         };
@@ -248,7 +236,7 @@ impl<'m> Check<'m> {
         self.seen.insert(index);
         self.damaged.insert(index);
         let mut compressed = Vec::new();
-        let keep = (self.depth == Depth::Modules).then_some(&mut compressed);
+        let keep = (self.depth == Depth::Modules).then_some(&mut compressed as &mut dyn Write);
         let found = self.content(reader, &of.member, of.frame.size, keep)?;
         let whole = digest_problem(Part::Frame, &of.member, &of.frame.sha256, found);
         if !self.noted(whole)? || !good_header {
@@ -275,22 +263,15 @@ impl<'m> Check<'m> {
     }
 
     fn decode(&mut self, of: &FrameOf<'_>, compressed: &[u8]) -> Result<(), BundleError> {
-        let (frame, name) = (of.frame, of.member.as_str());
-        let reference = frame.reference.and_then(|reference| self.references.get(&reference));
-        let plain = decompress(compressed, reference.map(Vec::as_slice), frame.plain_size, name)?;
-        digest_problem(Part::Plain, name, &frame.plain_sha256, Digest::of(&plain))?;
-        let set = VerifiedSet::read(&plain, &frame.set_sha256, name)?;
+        let name = of.member.as_str();
+        let plain = self.references.decode(of, compressed)?;
+        let set = VerifiedSet::read(&plain, &of.frame.set_sha256, name)?;
         let wrong = |problem: String| BundleError::Set { frame: name.to_owned(), problem };
         if set.document().kernel != of.kernel.id {
             return Err(wrong(format!("SET.json is for kernel {}", set.document().kernel)));
         }
         self.found.entry(of.kernel.id).or_default().add(set.document()).map_err(wrong)?;
         self.modules += set.modules().count();
-        let index = frame.index;
-        self.references.retain(|reference, _| self.last_use.get(reference).is_some_and(|last| *last > index));
-        if self.last_use.contains_key(&index) {
-            self.references.insert(index, plain);
-        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod digest;
 mod draft;
 mod error;
 mod frame;
+mod frames;
 mod head;
 mod kernel_id;
 mod key_set;

@@ -10,17 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::check::digest_problem;
 use crate::container::{
     BundleKind, ContainerKind, HEADER_NAME, MANIFEST_NAME, PART_MAGIC, PAYLOAD_NAME, ROOTS_NAME,
-    SIGNATURES_LEN, SIGNATURES_NAME, SignatureEntry, member_header, member_span, read_header_block,
-    read_payload_block, read_signatures_block,
+    SIGNATURES_LEN, SIGNATURES_NAME, SignatureEntry, member_header, read_header_block, read_payload_block,
+    read_signatures_block,
 };
 use crate::digest::Digest;
 use crate::error::{BundleError, ContainerError, Part};
-use crate::frame::decompress;
+use crate::frames::{References, frame_of_header, needed_by, span_of_all};
 use crate::head::Head;
 use crate::kernel_id::KernelId;
 use crate::key_set::{BadVote, Votes};
 use crate::keys::{KeyId, Role};
-use crate::limits::{BLOCK, END_MARK, MAX_MANIFEST, MAX_ROOTS};
+use crate::limits::{BLOCK, MAX_MANIFEST, MAX_ROOTS};
 use crate::manifest::{BundleId, FrameOf, Kernel, Manifest};
 use crate::manifest_check;
 use crate::names::ScriptName;
@@ -348,10 +348,7 @@ struct Pass<'a> {
     extent: Extent,
     /// Wanted frames and what they refer to.
     needed: BTreeSet<usize>,
-    /// Last frame that refers to this one.
-    last_use: BTreeMap<usize, usize>,
-    /// Plain tars that later frames refer to.
-    references: BTreeMap<usize, Vec<u8>>,
+    references: References,
     present: BTreeSet<usize>,
     /// What the SETs of each wanted kernel hold.
     found: BTreeMap<KernelId, Found>,
@@ -359,19 +356,10 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     fn new(frames: &'a [FrameOf<'a>], wanted: &'a BTreeSet<KernelId>, extent: Extent) -> Self {
-        let mut needed = BTreeSet::new();
-        let mut last_use = BTreeMap::new();
-        for (index, of) in frames.iter().enumerate().rev() {
-            if wanted.contains(&of.kernel.id) || needed.contains(&index) {
-                needed.insert(index);
-                if let Some(reference) = of.frame.reference {
-                    needed.insert(reference);
-                    last_use.entry(reference).or_insert(index);
-                }
-            }
-        }
-        let (references, present, found) = Default::default();
-        Self { frames, wanted, extent, needed, last_use, references, present, found }
+        let needed = needed_by(frames, |of| wanted.contains(&of.kernel.id));
+        let decoded = frames.iter().map(|of| of.frame).filter(|frame| needed.contains(&frame.index));
+        let references = References::of(decoded);
+        Self { frames, wanted, extent, needed, references, present: BTreeSet::new(), found: BTreeMap::new() }
     }
 
     fn run<S: Source>(
@@ -379,9 +367,7 @@ impl<'a> Pass<'a> {
         reader: &mut MemberReader<S>,
         receive: &mut Receive<'_>,
     ) -> Result<(), BundleError> {
-        let whole: u64 =
-            self.frames.iter().map(|of| member_span(of.frame.size)).sum::<u64>() + END_MARK as u64;
-        if self.extent == Extent::Wanted && reader.remaining()? == Some(whole) {
+        if self.extent == Extent::Wanted && reader.remaining()? == Some(span_of_all(self.frames)) {
             return self.run_direct(reader, receive);
         }
         let mut next = 0;
@@ -391,7 +377,7 @@ impl<'a> Pass<'a> {
             if block == [0; BLOCK] {
                 return reader.end(BLOCK);
             }
-            let index = self.frame_of_header(&block, next, offset)?;
+            let index = frame_of_header(self.frames, next, &block, offset)?;
             self.frame(index, reader, receive)?;
             next = index + 1;
         }
@@ -415,18 +401,6 @@ impl<'a> Pass<'a> {
         reader.end(0)
     }
 
-    /// Which frame a header belongs to: the next one, or a later one if some are absent.
-    fn frame_of_header(&self, block: &[u8; BLOCK], next: usize, offset: u64) -> Result<usize, BundleError> {
-        for (index, of) in self.frames.iter().enumerate().skip(next) {
-            if *block == member_header(&of.member, of.frame.size)? {
-                return Ok(index);
-            }
-        }
-        let expected =
-            self.frames.get(next).map_or_else(|| "the end mark".to_owned(), |of| format!("`{}`", of.member));
-        Err(BundleError::Header { offset, expected })
-    }
-
     fn frame<S: Source>(
         &mut self,
         index: usize,
@@ -448,12 +422,8 @@ impl<'a> Pass<'a> {
         }
         let compressed = reader.body(name, frame.size)?;
         digest_problem(Part::Frame, name, &frame.sha256, Digest::of(&compressed))?;
-        let reference = frame.reference.and_then(|reference| self.references.get(&reference));
-        let plain = decompress(&compressed, reference.map(Vec::as_slice), frame.plain_size, name)?;
-        digest_problem(Part::Plain, name, &frame.plain_sha256, Digest::of(&plain))?;
-        self.deliver(of, &plain, receive)?;
-        self.keep_as_reference(index, plain);
-        Ok(())
+        let plain = self.references.decode(of, &compressed)?;
+        self.deliver(of, &plain, receive)
     }
 
     fn deliver(
@@ -472,13 +442,6 @@ impl<'a> Pass<'a> {
         }
         self.found.entry(of.kernel.id).or_default().add(set.document()).map_err(wrong)?;
         receive(of.kernel, &set).map_err(BundleError::Receiver)
-    }
-
-    fn keep_as_reference(&mut self, index: usize, plain: Vec<u8>) {
-        self.references.retain(|reference, _| self.last_use.get(reference).is_some_and(|last| *last > index));
-        if self.last_use.contains_key(&index) {
-            self.references.insert(index, plain);
-        }
     }
 
     /// Each wanted kernel's modules are exactly its green cells.

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use crate::check::digest_problem;
-use crate::container::{member_header, member_span};
-use crate::error::{BundleError, Part, io_while};
+use crate::container::member_header;
+use crate::error::{BundleError, Part};
+use crate::frames::{frame_of_header, needed_by, span_of_all};
 use crate::kernel_id::KernelId;
 use crate::limits::{BLOCK, END_MARK};
 use crate::manifest::FrameOf;
@@ -50,23 +51,11 @@ impl<S: Source> VerifiedBundle<S> {
             out.padding(extra.size)?;
         }
         let frames = self.manifest.frames();
-        let needed = needed(&frames, wanted);
+        let needed = needed_by(&frames, |of| wanted.contains(&of.kernel.id));
         copy_frames(&mut self.reader, &frames, &needed, &mut out)?;
         out.bytes(&[0; END_MARK])?;
         Ok(Present { present: needed.len(), total: frames.len() })
     }
-}
-
-/// The wanted kernels' frames and all that they refer to.
-fn needed(frames: &[FrameOf<'_>], wanted: &BTreeSet<KernelId>) -> BTreeSet<usize> {
-    let mut needed = BTreeSet::new();
-    for (index, of) in frames.iter().enumerate().rev() {
-        if wanted.contains(&of.kernel.id) || needed.contains(&index) {
-            needed.insert(index);
-            needed.extend(of.frame.reference);
-        }
-    }
-    needed
 }
 
 fn copy_frames<S: Source>(
@@ -75,8 +64,7 @@ fn copy_frames<S: Source>(
     needed: &BTreeSet<usize>,
     out: &mut MemberWriter<'_>,
 ) -> Result<(), BundleError> {
-    let whole = frames.iter().map(|of| member_span(of.frame.size)).sum::<u64>() + END_MARK as u64;
-    if reader.remaining()? == Some(whole) {
+    if reader.remaining()? == Some(span_of_all(frames)) {
         for (index, of) in frames.iter().enumerate() {
             if needed.contains(&index) {
                 reader.header(&of.member, of.frame.size)?;
@@ -95,7 +83,8 @@ fn copy_frames<S: Source>(
         if block == [0; BLOCK] {
             break;
         }
-        let (index, of) = frame_of_header(frames, next, &block, offset)?;
+        let index = frame_of_header(frames, next, &block, offset)?;
+        let Some(of) = frames.get(index) else { break };
         if missing.remove(&index) {
             copy_frame(reader, of, out)?;
         } else {
@@ -108,22 +97,6 @@ fn copy_frames<S: Source>(
         return Err(BundleError::AbsentFrame { release, kernel });
     }
     reader.end(BLOCK)
-}
-
-fn frame_of_header<'f, 'm>(
-    frames: &'f [FrameOf<'m>],
-    next: usize,
-    block: &[u8; BLOCK],
-    offset: u64,
-) -> Result<(usize, &'f FrameOf<'m>), BundleError> {
-    for (index, of) in frames.iter().enumerate().skip(next) {
-        if *block == member_header(&of.member, of.frame.size)? {
-            return Ok((index, of));
-        }
-    }
-    let expected =
-        frames.get(next).map_or_else(|| "the end mark".to_owned(), |of| format!("`{}`", of.member));
-    Err(BundleError::Header { offset, expected })
 }
 
 /// Copies a frame's content, the header having been read, and compares its digest.
@@ -148,40 +121,5 @@ impl Write for MemberWriter<'_> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-impl<S: Source> MemberReader<S> {
-    /// Copies a member's content, not its padding, and digests it.
-    pub(crate) fn copy_content(
-        &mut self,
-        name: &str,
-        len: u64,
-        target: &mut dyn Write,
-    ) -> Result<crate::digest::Digest, BundleError> {
-        let mut hash = crate::digest::HashingWriter::new(target);
-        let mut buffer = vec![0; 128 << 10];
-        let mut left = len;
-        while left > 0 {
-            let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let chunk = buffer.get_mut(..part).unwrap_or_default();
-            self.exact(chunk, name)?;
-            hash.write_all(chunk).map_err(io_while("writing"))?;
-            left -= part as u64;
-        }
-        Ok(hash.finish().1)
-    }
-
-    /// Reads a member's content, not its padding, and digests it; keeps it where that is asked for.
-    pub(crate) fn content(
-        &mut self,
-        name: &str,
-        len: u64,
-        keep: Option<&mut Vec<u8>>,
-    ) -> Result<crate::digest::Digest, BundleError> {
-        match keep {
-            Some(kept) => self.copy_content(name, len, kept),
-            None => self.copy_content(name, len, &mut std::io::sink()),
-        }
     }
 }

@@ -1,10 +1,10 @@
 //! Where a bundle's bytes come from: a file that can be skipped in, or a pipe that can't.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::container::{member_header, padding, size_field};
-use crate::digest::Digest;
+use crate::digest::{Digest, HashingWriter};
 use crate::error::{BundleError, io_while};
 use crate::limits::{BLOCK, END_MARK};
 
@@ -172,20 +172,31 @@ impl<S: Source> MemberReader<S> {
         Ok(body)
     }
 
-    /// A member's content and padding, hashed but not kept.
-    pub(crate) fn hash_body(&mut self, name: &str, len: u64) -> Result<Digest, BundleError> {
-        let mut hash = crate::digest::HashingWriter::new(io::sink());
+    /// Copies a member's content, not its padding, and digests it.
+    pub(crate) fn copy_content(
+        &mut self,
+        name: &str,
+        len: u64,
+        target: &mut dyn Write,
+    ) -> Result<Digest, BundleError> {
+        let mut hash = HashingWriter::new(target);
         let mut buffer = vec![0; 128 << 10];
         let mut left = len;
         while left > 0 {
             let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let chunk = buffer.get_mut(..part).unwrap_or_default();
             self.exact(chunk, name)?;
-            io::Write::write_all(&mut hash, chunk).map_err(io_while("hashing the bundle"))?;
+            hash.write_all(chunk).map_err(io_while("writing"))?;
             left -= part as u64;
         }
-        self.padding(name, len)?;
         Ok(hash.finish().1)
+    }
+
+    /// A member's content and padding, hashed but not kept.
+    pub(crate) fn hash_body(&mut self, name: &str, len: u64) -> Result<Digest, BundleError> {
+        let digest = self.copy_content(name, len, &mut io::sink())?;
+        self.padding(name, len)?;
+        Ok(digest)
     }
 
     /// Passes over a member's content and padding.
