@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bundle_format::{Digest, GroupName, ScriptName, ScriptRecord};
-use script_config::ScriptOptions;
+use bundle_format::{Digest, ScriptName, ScriptRecord};
+use script_config::{ScriptOptions, ScriptUsers};
 
 /// A script with its digest fixed and its options parsed.
 #[derive(Debug, Clone)]
@@ -17,32 +17,18 @@ pub struct ScriptSource {
 impl ScriptSource {
     /// Takes the text as it was read from the file, which was last modified at `modified` (seconds since 1970).
     ///
-    /// `requires` are the scripts that must run first, `users` the groups that may start it besides root.
+    /// `requires` are the scripts that must run first, `users` who may start it besides root.
     #[must_use]
     pub fn new(
         name: ScriptName,
         text: impl Into<Arc<[u8]>>,
         modified: u64,
         options: &ScriptOptions,
-        mut requires: Vec<ScriptName>,
-        mut users: Vec<GroupName>,
+        requires: Vec<ScriptName>,
+        users: ScriptUsers,
     ) -> Self {
         let text = text.into();
-        requires.sort();
-        requires.dedup();
-        users.sort();
-        users.dedup();
-        let record = ScriptRecord {
-            name,
-            source_sha256: Digest::of(&text),
-            options: options.given().to_owned(),
-            compile: options.compile_args(),
-            arguments: options.script_args().to_vec(),
-            run: options.staprun_args(),
-            opts_line: options.opts_line(),
-            requires,
-            users,
-        };
+        let record = ScriptRecord::of_settings(name, Digest::of(&text), options, requires, users);
         Self { record, text, modified, separator: options.arguments_need_separator() }
     }
 

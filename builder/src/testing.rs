@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bundle_format::Digest;
-use script_config::ScriptOptions;
+use script_config::{ScriptOptions, ScriptUsers};
 
 use crate::job::{CompileJob, KeyParts};
 use crate::kernel_tree::KernelTarget;
@@ -94,7 +94,14 @@ pub(crate) fn fake_module(name: &str, release: &str, srcversion: &str) -> Vec<u8
 /// A script without options.
 pub(crate) fn fake_script(name: &str) -> ScriptSource {
     let text = format!("probe begin {{ println(\"{name}\") }}\n").into_bytes();
-    ScriptSource::new(name.parse().unwrap(), text, 1_000, &ScriptOptions::default(), Vec::new(), Vec::new())
+    ScriptSource::new(
+        name.parse().unwrap(),
+        text,
+        1_000,
+        &ScriptOptions::default(),
+        Vec::new(),
+        ScriptUsers::Root,
+    )
 }
 
 /// A job for a kernel of which only the release is real.

@@ -14,7 +14,7 @@ use builder::{
     JobOutcome, Plan, ScriptSource, build,
 };
 use child::Cancel;
-use script_config::ScriptOptions;
+use script_config::{ScriptOptions, ScriptUsers};
 
 const GREEN: &str = "global ticks\nprobe timer.s(1) { ticks++; printf(\"%d\\n\", ticks) }\n";
 const RED: &str = "probe kernel.no_such_probe { exit() }\n";
@@ -50,7 +50,7 @@ fn script(name: &str, text: &str, options: &str) -> ScriptSource {
         1_000,
         &options,
         Vec::new(),
-        Vec::new(),
+        ScriptUsers::Root,
     )
 }
 

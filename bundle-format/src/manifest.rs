@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use script_config::{ScriptOptions, ScriptUsers};
 use serde::{Deserialize, Serialize};
 
 use crate::container::{BundleKind, FORMAT, frame_name};
@@ -125,6 +126,34 @@ pub struct ScriptRecord {
 }
 
 impl ScriptRecord {
+    /// A script as its configuration has it; `requires` in any order. The digest is that of its text.
+    #[must_use]
+    pub fn of_settings(
+        name: ScriptName,
+        source_sha256: Digest,
+        options: &ScriptOptions,
+        mut requires: Vec<ScriptName>,
+        users: ScriptUsers,
+    ) -> Self {
+        requires.sort();
+        requires.dedup();
+        let users = match users {
+            ScriptUsers::Root => Vec::new(),
+            ScriptUsers::Stapusr => vec![GroupName::stapusr()],
+        };
+        Self {
+            name,
+            source_sha256,
+            options: options.given().to_owned(),
+            compile: options.compile_args(),
+            arguments: options.script_args().to_vec(),
+            run: options.staprun_args(),
+            opts_line: options.opts_line(),
+            requires,
+            users,
+        }
+    }
+
     /// A script without options and requirements, run as a flight recorder in memory.
     #[must_use]
     pub fn plain(name: ScriptName, source_sha256: Digest) -> Self {

@@ -339,17 +339,7 @@ mod tests {
     use crate::strict_json;
 
     fn script(name: &str) -> ScriptRecord {
-        ScriptRecord {
-            name: name.parse().unwrap(),
-            source_sha256: Digest::of(b""),
-            options: String::new(),
-            compile: Vec::new(),
-            arguments: Vec::new(),
-            run: vec!["-L".to_owned()],
-            opts_line: "--".to_owned(),
-            requires: Vec::new(),
-            users: Vec::new(),
-        }
+        ScriptRecord::plain(name.parse().unwrap(), Digest::of(b""))
     }
 
     /// A kernel without a module.

@@ -3,11 +3,12 @@
 //! `stap_bundle.enable=0` makes a start of all scripts start nothing; `stap_bundle.skip=NAME,NAME` leaves these out, and
 //! what requires them. Both are about starts without names, as at boot: who names a script means it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use script_config::ScriptName;
 
-use crate::Host;
+use crate::offer::Offer;
+use crate::{Host, Refusal};
 
 /// The switches of this boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +26,24 @@ impl BootSwitches {
     pub(crate) fn read(host: &Host) -> Self {
         let text = std::fs::read_to_string(host.proc_dir.join("cmdline")).unwrap_or_default();
         Self::parse(&text)
+    }
+
+    /// What a start of all these scripts does without, each with the reason: all, or some and what requires them.
+    pub(crate) fn refusals(&self, offers: &BTreeMap<ScriptName, Offer>) -> BTreeMap<ScriptName, Refusal> {
+        if self.disabled {
+            return offers.keys().map(|name| (name.clone(), Refusal::DisabledForThisBoot)).collect();
+        }
+        let mut because: BTreeMap<ScriptName, ScriptName> =
+            self.skipped.iter().map(|name| (name.clone(), name.clone())).collect();
+        loop {
+            let next = offers.values().find_map(|offer| {
+                let cause = offer.requires.iter().find_map(|required| because.get(required))?;
+                (!because.contains_key(&offer.name)).then(|| (offer.name.clone(), cause.clone()))
+            });
+            let Some((name, cause)) = next else { break };
+            because.insert(name, cause);
+        }
+        because.into_iter().map(|(name, cause)| (name, Refusal::SkippedForThisBoot(cause))).collect()
     }
 
     fn parse(cmdline: &str) -> Self {

@@ -41,6 +41,8 @@ pub struct StartPlan {
     pub(crate) left_out: Vec<(ScriptName, Refusal)>,
     pub(crate) refused_bundles: Vec<RefusedBundle>,
     pub(crate) on_failure: OnFailure,
+    /// What on the kernel's command line isn't understood.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// One place in the order.
@@ -117,7 +119,11 @@ impl StartPlan {
             source.offers().into_iter().map(|offer| (offer.name.clone(), offer)).collect();
         let switches =
             if choice.named.is_empty() { BootSwitches::read(host) } else { BootSwitches::default() };
-        switch_off(&mut offers, &switches);
+        for (name, refusal) in switches.refusals(&offers) {
+            if let Some(offer) = offers.get_mut(&name) {
+                offer.cell = Err(refusal);
+            }
+        }
         let counts = |offer: &&Offer| absence(offer).is_none();
         let known = offers.values().filter(counts).map(|offer| offer.name.clone()).collect();
         let mut chosen = select_to_start(choice.named, &known, choice.parameters, choice.with_requirements);
@@ -144,37 +150,13 @@ impl StartPlan {
         let left_out =
             left_out.filter_map(|offer| Some((offer.name.clone(), absence(&offer)?.clone()))).collect();
         let on_failure = if choice.parameters.pass_all { OnFailure::EndThere } else { OnFailure::LeaveOut };
-        let mut plan = Self { entries, left_out, refused_bundles: Vec::new(), on_failure };
+        let mut plan =
+            Self { entries, left_out, refused_bundles: Vec::new(), on_failure, warnings: switches.problems };
         let looks_at_all = choice.named.is_empty() && !switches.disabled;
         if looks_at_all || plan.refused().next().is_some() {
             plan.refused_bundles = source.refused_bundles();
         }
         Ok(plan)
-    }
-}
-
-/// Takes away what this boot is to do without: all, or some and what requires them.
-fn switch_off(offers: &mut BTreeMap<ScriptName, Offer>, switches: &BootSwitches) {
-    if switches.disabled {
-        for offer in offers.values_mut() {
-            offer.cell = Err(Refusal::DisabledForThisBoot);
-        }
-        return;
-    }
-    let mut because: BTreeMap<ScriptName, ScriptName> =
-        switches.skipped.iter().map(|name| (name.clone(), name.clone())).collect();
-    loop {
-        let next = offers.values().find_map(|offer| {
-            let cause = offer.requires.iter().find_map(|required| because.get(required))?;
-            (!because.contains_key(&offer.name)).then(|| (offer.name.clone(), cause.clone()))
-        });
-        let Some((name, cause)) = next else { break };
-        because.insert(name, cause);
-    }
-    for (name, cause) in because {
-        if let Some(offer) = offers.get_mut(&name) {
-            offer.cell = Err(Refusal::SkippedForThisBoot(cause));
-        }
     }
 }
 

@@ -132,6 +132,9 @@ impl Start<'_> {
         let left_out =
             left_out.map(|(script, why)| LeftOutScript { script, reason: Reason::from(&why) }).collect();
         let refused_bundles = std::mem::take(&mut plan.refused_bundles);
+        for warning in &plan.warnings {
+            log::line(self.host, warning);
+        }
         for refused in &refused_bundles {
             log::line(self.host, &refused.reason.text);
         }

@@ -133,7 +133,7 @@ impl StatusReport {
             listed.extend(ModuleState::all_running(host)?);
         }
         let modules = LoadedModules::read(host)?;
-        let look = Look { host, modules, switches };
+        let look = Look { host, modules, switched_off: switches.refusals(&offers) };
         let mut scripts = Vec::with_capacity(listed.len());
         for name in listed {
             scripts.push(look.script(&name, offers.get(&name), records.get(&name))?);
@@ -152,7 +152,8 @@ impl StatusReport {
 struct Look<'h> {
     host: &'h Host,
     modules: LoadedModules,
-    switches: BootSwitches,
+    /// What a start of all scripts does without in this boot.
+    switched_off: BTreeMap<ScriptName, Refusal>,
 }
 
 impl Look<'_> {
@@ -215,12 +216,7 @@ impl Look<'_> {
         if let Some(last) = last_try::read(self.host, name)? {
             return Ok(Some(last.reason));
         }
-        let refusal = match (self.switches.disabled, self.switches.skipped.get(name)) {
-            (true, _) => Refusal::DisabledForThisBoot,
-            (false, Some(name)) => Refusal::SkippedForThisBoot(name.clone()),
-            (false, None) => return Ok(None),
-        };
-        Ok(Some(Reason::from(&refusal)))
+        Ok(self.switched_off.get(name).map(Reason::from))
     }
 }
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bundle_format::{
-    BundleDraft, Digest, GroupName, KernelDraft, Machine, ModuleDraft, ModuleRecord, RedCell, ScriptName,
-    ScriptRecord, Toolchain,
+    BundleDraft, Digest, KernelDraft, Machine, ModuleDraft, ModuleRecord, RedCell, ScriptName, ScriptRecord,
+    Toolchain,
 };
-use script_config::{Configuration, ScriptOptions, ScriptUsers, Severity, SourceText};
+use script_config::{Configuration, ScriptOptions, Severity, SourceText};
 
 use super::UNKNOWN;
 use super::package::{ImportError, Package, PackageError, read};
@@ -181,28 +181,13 @@ fn record(
             )));
         }
     }
-    let mut requires = settings.requires.clone();
-    requires.sort();
-    requires.dedup();
     let source_sha256 = match sources {
         Some(directory) => source_digest(&directory.join(format!("{name}.stp")))
             .map_err(|error| refused(format!("the source of {name}: {error}")))?,
         None => Digest::of(b""),
     };
-    Ok(ScriptRecord {
-        name: name.clone(),
-        source_sha256,
-        options: options.given().to_owned(),
-        compile: options.compile_args(),
-        arguments: options.script_args().to_vec(),
-        run: options.staprun_args(),
-        opts_line: options.opts_line(),
-        requires,
-        users: match settings.users {
-            ScriptUsers::Root => Vec::new(),
-            ScriptUsers::Stapusr => vec![GroupName::stapusr()],
-        },
-    })
+    let requires = settings.requires.clone();
+    Ok(ScriptRecord::of_settings(name.clone(), source_sha256, &options, requires, settings.users))
 }
 
 fn source_digest(path: &Path) -> std::io::Result<Digest> {

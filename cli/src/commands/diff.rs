@@ -3,9 +3,10 @@
 mod compare;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use bundle_format::{Digest, Extent, KernelId, Manifest, ScriptName, TrustedKeys};
+use bundle_format::{BundleError, Extent, Kernel, KernelId, Manifest, ScriptName, VerifiedBundle};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -39,9 +40,11 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let keys = self.trust.keys(global, ui)?;
-        let (old, new) = (manifest(&self.old, &keys)?, manifest(&self.new, &keys)?);
+        let bundles = [open_verified(&self.old, &keys)?, open_verified(&self.new, &keys)?];
+        let [old, new] = bundles.each_ref().map(|bundle| bundle.manifest().clone());
         let changed = changed_kernels(&old, &new);
-        let modules = [modules(&self.old, &keys, &changed)?, modules(&self.new, &keys, &changed)?];
+        let [before, after] = bundles;
+        let modules = [modules(&self.old, before, &changed)?, modules(&self.new, after, &changed)?];
         let difference = compare(&old, &new, &modules[0], &modules[1]);
         let exit = if difference.same { Exit::Done } else { Exit::Failed };
         if ui.json {
@@ -53,27 +56,31 @@ impl Args {
     }
 }
 
-fn manifest(path: &Path, keys: &TrustedKeys) -> Result<Manifest, Failure> {
-    Ok(open_verified(path, keys)?.manifest().clone())
-}
-
-/// The digests of the modules of `wanted`; a kernel of which a frame is absent is left out.
-fn modules(path: &Path, keys: &TrustedKeys, wanted: &BTreeSet<KernelId>) -> Result<Modules, Failure> {
-    let mut found = Modules::new();
-    for kernel in wanted {
-        let mut modules: BTreeMap<ScriptName, Digest> = BTreeMap::new();
-        let one = BTreeSet::from([*kernel]);
-        let read = open_verified(path, keys)?.read_content(&one, Extent::Wanted, &mut |_, set| {
-            let records = set.document().modules.iter();
-            modules.extend(records.map(|record| (record.name.clone(), record.sha256)));
-            Ok(())
-        });
-        match read {
-            Ok(_) => found.insert(*kernel, modules),
-            Err(bundle_format::BundleError::AbsentFrame { .. }) => None,
-            Err(error) => return Err(Failure::from(error).about(path.display())),
-        };
+/// The digests of the modules of `wanted`, in one pass; a kernel of which a frame is absent is left out.
+fn modules(
+    path: &Path,
+    bundle: VerifiedBundle<File>,
+    wanted: &BTreeSet<KernelId>,
+) -> Result<Modules, Failure> {
+    let green: BTreeMap<KernelId, usize> = {
+        let manifest = bundle.manifest();
+        let greens = |kernel: &Kernel| manifest.scripts.len() - kernel.red.len();
+        manifest.kernels.iter().map(|kernel| (kernel.id, greens(kernel))).collect()
+    };
+    let there: BTreeSet<KernelId> = wanted.iter().copied().filter(|id| green.contains_key(id)).collect();
+    let mut found: Modules = there.iter().map(|id| (*id, BTreeMap::new())).collect();
+    let read = bundle.read_content(&there, Extent::Wanted, &mut |kernel, set| {
+        let records = set.document().modules.iter();
+        let modules = found.entry(kernel.id).or_default();
+        modules.extend(records.map(|record| (record.name.clone(), record.sha256)));
+        Ok(())
+    });
+    match read {
+        // What is there was given out all the same.
+        Ok(_) | Err(BundleError::AbsentFrame { .. }) => {}
+        Err(error) => return Err(Failure::from(error).about(path.display())),
     }
+    found.retain(|id, modules| green.get(id) == Some(&modules.len()));
     Ok(found)
 }
 

@@ -69,12 +69,13 @@ impl Args {
         };
         let imported = builder::import(&request).map_err(|error| import_failure(&error))?;
         let draft = &imported.draft;
-        let path = self.output.unwrap_or_else(|| format!("{}-{}.payload", draft.name, draft.version).into());
+        let path: PathBuf =
+            self.output.unwrap_or_else(|| format!("{}-{}.payload", draft.name, draft.version).into());
         let output = NewFile::beside(&path)?;
         let spool = tempfile::tempfile()
             .map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
         let mut unsigned = draft.pack(spool, &mut |_| {})?;
-        let (path, size) = output.write(|target| unsigned.write_payload_to(target))?;
+        let size = output.replace(&path, |target| unsigned.write_payload_to(target))?;
         let modules: usize = draft.kernels.iter().map(|kernel| kernel.modules.len()).sum();
         if ui.json {
             ui.document(&json!({

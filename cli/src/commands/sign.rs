@@ -62,7 +62,7 @@ impl Args {
         };
         let mut sealed = payload.attach(&signatures).map_err(|error| self.not_attached(error))?;
         let signers: Vec<String> = sealed.signers().map(|key| key.to_string()).collect();
-        let (path, size) = NewFile::beside(&path)?.write(|target| sealed.write_to(target))?;
+        let size = NewFile::beside(&path)?.replace(&path, |target| sealed.write_to(target))?;
         if ui.json {
             ui.document(&json!({ "bundle": path, "bytes": size, "bundle_id": id, "signed_by": signers }));
             return Ok(Exit::Done);
@@ -101,7 +101,7 @@ impl Args {
                 .write_all(&message)
                 .map_err(|source| BundleError::Io { what: "writing the message", source })
         };
-        let (path, ()) = NewFile::beside(path)?.write(fill)?;
+        NewFile::beside(path)?.replace(path, fill)?;
         if ui.json {
             ui.document(&json!({ "message": path, "bytes": message.len(), "bundle_id": id }));
             return Ok(Exit::Done);

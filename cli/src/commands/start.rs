@@ -18,6 +18,9 @@ use crate::words::count;
 ///
 /// Every module is verified first: signatures, manifest, digest, kernel. Then scripts are loaded side by side, each
 /// after those that it requires. Without names: `DEFAULT_START` of the configuration, or all.
+///
+/// A machine that a script keeps from coming up: boot it with `stap_bundle.enable=0` on the kernel's command line, and a
+/// start without names starts nothing; or with `stap_bundle.skip=NAME,NAME`, and it leaves these scripts out.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Also start what the named scripts require.

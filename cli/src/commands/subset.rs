@@ -41,9 +41,9 @@ impl Args {
         let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let id = bundle.id();
-        let output = NewFile::beside(&self.output)?;
-        let (path, present) = output
-            .write(|target| bundle.write_subset(&wanted, target))
+        let path = &self.output;
+        let present = NewFile::beside(path)?
+            .replace(path, |target| bundle.write_subset(&wanted, target))
             .map_err(|failure| about_source(failure, &self.file, &self.output))?;
         let size = path.metadata().map_err(|error| Failure::of(Exit::Storage, &error))?.len();
         if ui.json {

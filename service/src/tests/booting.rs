@@ -46,8 +46,19 @@ fn skip_leaves_out_the_script_and_what_requires_it() {
         left_out.iter().map(|left| format!("{}: {}", left.script, left.reason)).collect();
     let text = "the kernel was booted with stap_bundle.skip=b";
     assert_eq!(texts, [format!("b: {text}"), format!("c: {text}")]);
-    assert_eq!(reason(&world, "b"), "skipped-for-this-boot");
+    for script in ["b", "c"] {
+        assert_eq!(reason(&world, script), "skipped-for-this-boot", "{script}");
+    }
     world.parameters.default_start = vec![name("b"), name("d")];
     assert_eq!(world.start(""), "d runs already, exit 0");
     assert_eq!(world.start("-R c"), "a runs already, b started, c started, exit 0");
+}
+
+#[test]
+fn a_word_that_was_mistyped_is_in_the_log() {
+    let world = World::new().scripts("a");
+    boot_with(&world, "stap_bundle.sikp=a");
+    assert_eq!(world.start(""), "a started, exit 0");
+    let log = std::fs::read_to_string(&world.host.log_file).unwrap();
+    assert!(log.contains("stap_bundle.sikp=a"), "{log}");
 }

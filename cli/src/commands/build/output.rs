@@ -1,16 +1,14 @@
 //! The file that a build writes: its place is tried before anything is compiled, and it is whole or not there.
 
 use std::fs::File;
-use std::io::{self, BufWriter};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{BundleError, BundleId, KeyId, Manifest, SignedBundle, UnsignedBundle};
-use tempfile::NamedTempFile;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::new_file::parent_of;
+use crate::new_file::{NewFile, parent_of};
 
 /// What a build makes.
 #[derive(Debug)]
@@ -57,12 +55,12 @@ impl Product {
     }
 }
 
-/// A file under a temporary name, beside the place where it will stand.
+/// The place where the product will stand.
 #[derive(Debug)]
 pub(super) struct Output {
     /// As given; else named after the bundle, in the current directory.
     path: Option<PathBuf>,
-    file: NamedTempFile,
+    file: NewFile,
 }
 
 impl Output {
@@ -74,30 +72,17 @@ impl Output {
                 Failure::new(Exit::Storage, what).hint("make it first, or name another place with --report")
             );
         }
-        let directory = path.map_or(Path::new("."), parent_of);
-        let file = NamedTempFile::new_in(directory).map_err(|error| {
-            let kind = error.kind();
-            Failure::of(Exit::Storage, &io::Error::from(kind))
-                .about(format!("can't write into {}", directory.display()))
-                .hint("name another place with -o FILE")
-        })?;
+        let file = NewFile::beside(path.unwrap_or(Path::new("NAME-VERSION.stapb")))?;
         Ok(Self { path: path.map(Path::to_owned), file })
     }
 
-    /// Writes the bundle and gives it its name; returns that and the length in bytes.
-    pub(super) fn write(mut self, product: &mut Product) -> Result<(PathBuf, u64), Failure> {
+    /// Writes the product and gives it its name; returns that and the length in bytes.
+    pub(super) fn write(self, product: &mut Product) -> Result<(PathBuf, u64), Failure> {
         let path = self.path.unwrap_or_else(|| {
             let manifest = product.manifest();
             PathBuf::from(format!("{}-{}.{}", manifest.name, manifest.version, product.suffix()))
         });
-        let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(path.display());
-        let mut buffered = BufWriter::new(&mut self.file);
-        let size =
-            product.write_to(&mut buffered).map_err(|error| Failure::from(error).about(path.display()))?;
-        buffered.into_inner().map_err(|error| failed(error.into_error()))?;
-        self.file.as_file().set_permissions(PermissionsExt::from_mode(0o644)).map_err(failed)?;
-        self.file.as_file().sync_all().map_err(failed)?;
-        self.file.persist(&path).map_err(|error| failed(error.error))?;
+        let size = self.file.replace(&path, |target| product.write_to(target))?;
         Ok((path, size))
     }
 }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use builder::ScriptSource;
-use bundle_format::GroupName;
-use script_config::{ConfigProblem, Configuration, ScriptName, ScriptUsers, Severity, has_errors};
+use script_config::{ConfigProblem, Configuration, ScriptName, Severity, has_errors};
 
 use crate::config_files::in_words;
 use crate::exit::Exit;
@@ -144,9 +143,5 @@ fn read_one(
             ui.progress(note.render());
         }
     }
-    let users = match settings.users {
-        ScriptUsers::Root => Vec::new(),
-        ScriptUsers::Stapusr => vec![GroupName::stapusr()],
-    };
-    Ok(ScriptSource::new(name, text, modified, &settings.options, settings.requires.clone(), users))
+    Ok(ScriptSource::new(name, text, modified, &settings.options, settings.requires.clone(), settings.users))
 }

@@ -1,8 +1,7 @@
 //! `trust root`: the farm's chains of roots. Each change makes or alters the next root in the file; it counts when
 //! enough keys have signed it.
 
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,13 +11,13 @@ use bundle_format::{
 };
 use clap::Subcommand;
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use crate::attached_signature::read_signature;
 use crate::commands::key::signing_keys;
 use crate::commands::trust::display;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::new_file::NewFile;
 use crate::trust_options::{read_public_key, read_roots_file, root_failure};
 use crate::ui::{Mark, Ui};
 use crate::words::count;
@@ -172,29 +171,19 @@ fn read(path: &Path) -> Result<RootsFile, Failure> {
 
 /// Writes the file whole or not at all.
 fn write(path: &Path, roots: &RootsFile, is_new: bool) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(path.display());
     let bytes = roots.to_bytes().map_err(|error| root_failure(&error).about(path.display()))?;
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = NamedTempFile::new_in(directory).map_err(failed)?;
-    file.write_all(&bytes).map_err(failed)?;
-    file.as_file().set_permissions(PermissionsExt::from_mode(0o644)).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    if is_new {
-        let exists = |error: &tempfile::PersistError| error.error.kind() == std::io::ErrorKind::AlreadyExists;
-        file.persist_noclobber(path).map_err(|error| {
-            if exists(&error) {
-                let what = format!("{} exists already; a chain is never overwritten", path.display());
-                return Failure::new(Exit::Conflict, what).hint("give another name with -o FILE.stapr");
-            }
-            failed(error.error)
-        })?;
-    } else {
-        file.persist(path).map_err(|error| failed(error.error))?;
+    let file = NewFile::beside(path)?;
+    if !is_new {
+        return file.replace(path, |target| put(target, &bytes));
     }
-    std::fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
+    file.create(path, |target| put(target, &bytes))?.ok_or_else(|| {
+        let what = format!("{} exists already; a chain is never overwritten", path.display());
+        Failure::new(Exit::Conflict, what).hint("give another name with -o FILE.stapr")
+    })
+}
+
+fn put(target: &mut dyn Write, bytes: &[u8]) -> Result<(), Failure> {
+    target.write_all(bytes).map_err(|error| Failure::of(Exit::Storage, &error))
 }
 
 fn read_keys(paths: &[PathBuf]) -> Result<Vec<PublicKey>, Failure> {
@@ -335,9 +324,8 @@ impl Sign {
             return Err(Failure::new(Exit::Usage, what));
         };
         if let Some(out) = &self.payload_out {
-            let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(out.display());
             let message = pending.message();
-            std::fs::write(out, &message).map_err(failed)?;
+            NewFile::beside(out)?.replace(out, |target| put(target, &message))?;
             if ui.json {
                 ui.document(
                     &json!({ "payload": out, "bytes": message.len(), "sha256": Digest::of(&message) }),
