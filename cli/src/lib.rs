@@ -16,7 +16,11 @@ mod host;
 #[cfg(feature = "farm")]
 mod message_log;
 mod new_file;
+#[cfg(feature = "host")]
+mod question;
 mod script_directory;
+#[cfg(feature = "host")]
+mod systemtap;
 mod tables;
 mod trust_options;
 mod ui;
@@ -31,6 +35,10 @@ pub use exit::Exit;
 /// Reads the command line, carries it out, and says how it ended.
 #[must_use]
 pub fn run() -> ExitCode {
+    #[cfg(feature = "host")]
+    if let Some(words) = as_systemtap(&mut std::env::args_os()) {
+        return systemtap::run(&words);
+    }
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
@@ -45,6 +53,15 @@ pub fn run() -> ExitCode {
         Err(failure) => ui.failure(&failure),
     };
     ui.lost_output().map_or(exit, |failure| ui.failure(&failure)).into()
+}
+
+/// The words behind the program's name, if that is the initscript's: a link of that name leads here.
+#[cfg(feature = "host")]
+fn as_systemtap(arguments: &mut dyn Iterator<Item = std::ffi::OsString>) -> Option<Vec<String>> {
+    let called = std::path::PathBuf::from(arguments.next()?);
+    let name = called.file_name()?.to_str()?;
+    let is_one = systemtap::NAMES.contains(&name);
+    is_one.then(|| arguments.map(|word| word.to_string_lossy().into_owned()).collect())
 }
 
 /// The whole command line, from which manual pages and completions are made too.

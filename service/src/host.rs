@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use child::Cancel;
 use script_config::GlobalParameters;
 
-use crate::ServiceError;
 use crate::error::PathContext;
+use crate::{ServiceError, log};
 
 /// The machine as the service sees it.
 #[derive(Debug, Clone)]
@@ -28,6 +28,10 @@ pub struct Host {
     pub stat_dir: PathBuf,
     /// The initscript's `LOG_FILE`: `/var/log/systemtap.log` (INIT-FILE-06).
     pub log_file: PathBuf,
+    /// The initscript's `CACHE_PATH`, with one directory for each kernel release: `/var/cache/systemtap` (INIT-FILE-04).
+    pub cache_dir: PathBuf,
+    /// Where the system's log listens: `/dev/log`, a datagram socket of syslogd or journald.
+    pub syslog: PathBuf,
     /// A given `staprun`; otherwise `/usr/bin/staprun`, then the one along PATH.
     pub staprun: Option<PathBuf>,
     /// Further variables for `staprun`, which otherwise gets `PATH` and `LC_ALL=C` only.
@@ -81,6 +85,8 @@ impl Host {
             run_dir: root.join("run/stap-bundle"),
             stat_dir: root.join("var/run/systemtap"),
             log_file: root.join("var/log/systemtap.log"),
+            cache_dir: root.join("var/cache/systemtap"),
+            syslog: root.join("dev/log"),
             staprun: None,
             staprun_environment: Vec::new(),
             patience: Patience::default(),
@@ -89,13 +95,14 @@ impl Host {
         }
     }
 
-    /// The same with the host's own `STAT_PATH` and `LOG_FILE`, which are taken relative to `root` too.
+    /// The same with the host's own `STAT_PATH`, `LOG_FILE` and `CACHE_PATH`, which are taken relative to `root` too.
     #[must_use]
     pub fn configured(root: &Path, parameters: &GlobalParameters) -> Self {
         let beneath = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
         Self {
             stat_dir: beneath(&parameters.stat_path),
             log_file: beneath(&parameters.log_file),
+            cache_dir: beneath(&parameters.cache_path),
             ..Self::beneath(root)
         }
     }
@@ -111,6 +118,16 @@ impl Host {
         let path = self.proc_dir.join("sys/kernel/random/boot_id");
         let text = std::fs::read_to_string(&path).context("read", &path)?;
         Ok(text.trim().to_owned())
+    }
+
+    /// Writes a line to `LOG_FILE` (INIT-LOG-01), for what the program itself has to say there.
+    pub fn log(&self, text: &str) {
+        log::line(self, text);
+    }
+
+    /// As [`Host::log`], and tells the system's log too: errors and warnings (README 3.5, INIT-LOG-02).
+    pub fn log_loudly(&self, text: &str) {
+        log::loudly(self, text);
     }
 
     /// Whether the kernel is locked down, which forbids modules that it can't verify.
@@ -139,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn init_file_05_and_06_the_configuration_moves_status_files_and_log() {
+    fn init_file_05_the_configuration_moves_status_files_and_log() {
         let mut parameters = GlobalParameters::default();
         let host = Host::configured(Path::new("/x"), &parameters);
         assert_eq!((host.stat_dir, host.log_file), {

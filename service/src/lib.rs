@@ -21,6 +21,7 @@
 
 mod atomic_file;
 mod boot_switches;
+mod cleanup;
 mod confirm;
 mod error;
 mod event;
@@ -52,6 +53,7 @@ mod unload;
 #[cfg(test)]
 mod tests;
 
+pub use cleanup::{CleanupChoice, CleanupPlan, CleanupReport, KeptReason, KeptScript};
 pub use error::ServiceError;
 pub use event::{EventSink, ServiceEvent};
 pub use host::{Host, Patience};

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_others_can_write_to_is_refused() {
+    fn init_perm_01_a_directory_that_others_can_write_to_is_refused() {
         let (_dir, host) = host();
         fs::create_dir_all(host.run_dir.join("load")).unwrap();
         fs::set_permissions(&host.run_dir, fs::Permissions::from_mode(0o755)).unwrap();

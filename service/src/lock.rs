@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_waits_and_then_says_so() {
+    fn init_lock_01_the_second_waits_and_then_says_so() {
         let dir = tempfile::tempdir().unwrap();
         let mut host = Host::beneath(dir.path());
         host.patience.lock = Duration::from_millis(80);

@@ -1,9 +1,11 @@
 //! `LOG_FILE`, in the initscript's own line format: `Mon dd HH:MM:SS: text`, local time (INIT-LOG-01).
 //!
-//! A log that can't be written never stops a start.
+//! Errors and warnings go to the system's log too, as README 3.5 has it: one datagram to `/dev/log`, where syslogd or
+//! journald listens. At boot neither may be there yet. A log that can't be written never stops a start.
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::net::UnixDatagram;
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -20,11 +22,32 @@ pub(crate) fn line(host: &Host, text: &str) {
     let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
 }
 
+/// What the system's log calls us, as the original's `logger` lines were found.
+const TAG: &str = "systemtap";
+
+/// Facility daemon (3), severity warning (4), as RFC 3164 writes them.
+const DAEMON_WARNING: u8 = (3 << 3) | 4;
+
+/// Appends one line, and sends it to the system's log. Nobody listening, or one who doesn't read, is not waited for.
+pub(crate) fn loudly(host: &Host, text: &str) {
+    line(host, text);
+    let Ok(socket) = UnixDatagram::unbound() else { return };
+    if socket.set_nonblocking(true).is_ok() {
+        let message = format!("<{DAEMON_WARNING}>{TAG}: {}", one_line(text));
+        let _ = socket.send_to(message.as_bytes(), &host.syslog);
+    }
+}
+
+/// Ends of lines and control characters become blanks.
+fn one_line(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.trim_end().to_owned()
+}
+
 fn format_line(seconds: u64, zone: &TimeZone, text: &str) -> String {
     let seconds = i64::try_from(seconds).unwrap_or(0);
     let time = Timestamp::from_second(seconds).unwrap_or_default().to_zoned(zone.clone());
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("{}: {}\n", time.strftime("%b %d %H:%M:%S"), text.trim_end())
+    format!("{}: {}\n", time.strftime("%b %d %H:%M:%S"), one_line(text))
 }
 
 #[cfg(test)]
@@ -35,5 +58,20 @@ mod tests {
     fn init_log_01_a_line_has_month_day_time_and_text() {
         let line = format_line(1_700_000_000, &TimeZone::UTC, "net_drop: started\nJan 01 00:00:00: forged");
         assert_eq!(line, "Nov 14 22:13:20: net_drop: started Jan 01 00:00:00: forged\n");
+    }
+
+    #[test]
+    fn init_log_02_what_is_said_loudly_reaches_the_log_of_the_system() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::beneath(dir.path());
+        loudly(&host, "Error: nobody listens yet");
+        std::fs::create_dir_all(dir.path().join("dev")).unwrap();
+        let listener = UnixDatagram::bind(&host.syslog).unwrap();
+        loudly(&host, "Error: net_drop\nforged");
+        let mut bytes = [0; 200];
+        let len = listener.recv(&mut bytes).unwrap();
+        assert_eq!(std::str::from_utf8(&bytes[..len]).unwrap(), "<28>systemtap: Error: net_drop forged");
+        let log = std::fs::read_to_string(&host.log_file).unwrap();
+        assert_eq!(log.lines().count(), 2, "{log}");
     }
 }

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn init_pre_02_only_the_state_file_proves_a_running_script() {
+    fn run_05_and_init_pre_02_only_the_state_file_proves_a_running_script() {
         let line = |name: &str| format!("{name} 1000 0 - Live 0x0\n");
         let modules = ["runs", "old", "ended", "fresh", "ext4"].map(line).concat();
         let (_dir, host) = world(

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use installer::{CurrentGeneration, HostIdentity};
 use script_config::ScriptName;
 
+use crate::cleanup::{self, CleanupChoice, CleanupPlan, CleanupReport};
 use crate::event::EventSink;
 use crate::generation::{Generation, Nothing};
 use crate::load::Loader;
@@ -131,6 +132,22 @@ impl<'a> Service<'a> {
         let named = started_again(choice.named, &stopped);
         let started = self.start_locked(&StartChoice { named: &named, ..*choice }, at_once, events)?;
         Ok(RestartReport { schema: 1, stop: Some(stopped), start: Some(started) })
+    }
+
+    /// Finds out which files of the initscript's cache a cleanup would remove; changes nothing.
+    pub fn plan_cleanup(&self, choice: &CleanupChoice<'_>) -> Result<CleanupPlan, ServiceError> {
+        CleanupPlan::make(self.host, self.source.as_ref(), self.identity, choice)
+    }
+
+    /// Removes the files of a plan, as far as a second look under the lock still finds them free to go.
+    pub fn cleanup(
+        &self,
+        choice: &CleanupChoice<'_>,
+        agreed: &CleanupPlan,
+    ) -> Result<CleanupReport, ServiceError> {
+        let _lock = self.lock()?;
+        let plan = self.plan_cleanup(choice)?;
+        cleanup::carry_out(self.host, plan, agreed)
     }
 
     /// Looks at the named scripts, or at all that are offered or run. Takes no lock and changes nothing.

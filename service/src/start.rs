@@ -300,7 +300,7 @@ impl Start<'_> {
                 StartOutcome::Refused { reason }
                 | StartOutcome::Failed { reason }
                 | StartOutcome::StoppedAgain { reason } => {
-                    log::line(self.host, &format!("{script}: not started: {reason}"));
+                    log::loudly(self.host, &format!("Error: {script}: not started: {reason}"));
                     last_try::write(self.host, &script, reason)
                 }
             };

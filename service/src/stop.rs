@@ -155,7 +155,7 @@ fn stop_one(host: &Host, staprun: &Staprun<'_>, script: &ScriptName, events: &Ev
         }
         Err(failure) => {
             let text = failure.to_string();
-            log::line(host, &format!("{script}: not stopped: {text}"));
+            log::loudly(host, &format!("Error: {script}: not stopped: {text}"));
             events(ServiceEvent::StopFailed(script.clone(), text.clone()));
             StopOutcome::Failed { text }
         }

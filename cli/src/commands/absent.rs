@@ -7,7 +7,6 @@ use crate::failure::Failure;
 const LATER: &[(&str, &str)] = &[
     ("attach", "show the data of a running in-memory recorder"),
     ("cache", "look after the farm's artifact cache"),
-    ("cleanup", "remove compiled scripts from the host's cache"),
     ("compile", "compile scripts on this host"),
     ("fsck", "check the current generation's files"),
     ("gc", "remove old generations"),

@@ -3,6 +3,8 @@
 mod absent;
 #[cfg(feature = "farm")]
 mod build;
+#[cfg(feature = "host")]
+mod cleanup;
 mod completions;
 mod config;
 mod diff;
@@ -22,7 +24,7 @@ mod restart;
 #[cfg(feature = "host")]
 mod rollback;
 #[cfg(feature = "host")]
-mod service;
+pub(crate) mod service;
 #[cfg(feature = "farm")]
 mod sign;
 #[cfg(feature = "host")]
@@ -113,6 +115,9 @@ pub(crate) enum Command {
     #[command(display_order = 12, visible_alias = "condrestart")]
     TryRestart(restart::TryArgs),
     #[cfg(feature = "host")]
+    #[command(display_order = 12)]
+    Cleanup(cleanup::Args),
+    #[cfg(feature = "host")]
     #[command(display_order = 13)]
     Rollback(rollback::Args),
     #[command(subcommand, display_order = 14)]
@@ -166,6 +171,8 @@ impl Command {
             Self::Restart(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::TryRestart(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Cleanup(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Rollback(args) => args.run(global, ui),
             Self::Config(args) => args.run(global, ui),

@@ -26,11 +26,11 @@ pub(crate) struct Selection {
 /// A host with its current generation and its configuration.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    host: Host,
-    identity: HostIdentity,
-    current: Option<CurrentGeneration>,
-    parameters: GlobalParameters,
-    named: BTreeSet<ScriptName>,
+    pub(crate) host: Host,
+    pub(crate) identity: HostIdentity,
+    pub(crate) current: Option<CurrentGeneration>,
+    pub(crate) parameters: GlobalParameters,
+    pub(crate) named: BTreeSet<ScriptName>,
     /// Whether the configuration and the installed generation could be read whole.
     pub(crate) all_is_good: bool,
 }
@@ -79,6 +79,11 @@ impl Opened {
     /// Which scripts it is about.
     pub(crate) fn choice(&self, with_requirements: bool) -> StartChoice<'_> {
         StartChoice { named: &self.named, with_requirements, parameters: &self.parameters }
+    }
+
+    /// The machine.
+    pub(crate) const fn host(&self) -> &Host {
+        &self.host
     }
 
     /// The scripts named.

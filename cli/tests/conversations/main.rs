@@ -16,5 +16,6 @@ mod roots;
 mod running;
 mod signing_elsewhere;
 mod streams;
+mod systemtap;
 mod trust;
 mod world;

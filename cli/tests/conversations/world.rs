@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::bundles::Bundle;
 
 /// The program under test.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_stap-bundle");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_stap-bundle");
 
 /// One test's world. Commands run in `work`; `work/host` is a host for `--root host`, on which one kernel is
 /// installed.

@@ -29,7 +29,7 @@ fn init_stat_02_the_exit_code_is_0_if_one_runs_else_that_of_the_last() {
 }
 
 #[test]
-fn a_running_script_tells_since_when_and_from_where() {
+fn init_stat_03_a_running_script_without_offer_is_listed_with_its_requirements() {
     let mut world = World::new().scripts("a b:a");
     world.start("");
     world.uninstall();

@@ -10,7 +10,7 @@ use super::world::{NOW, RELEASE, VERMAGIC, World, name};
 use crate::{Phase, Refusal, RunRecord, ServiceError, StartChoice};
 
 #[test]
-fn a_chain_starts_in_order() {
+fn init_start_03_a_chain_starts_in_order() {
     let world = World::new().scripts("c:b b:a a");
     assert_eq!(world.start(""), "a started, b started, c started, exit 0");
     let loads = world.loads();
@@ -19,7 +19,7 @@ fn a_chain_starts_in_order() {
 }
 
 #[test]
-fn independent_scripts_start_at_the_same_time() {
+fn init_start_04_independent_scripts_start_at_the_same_time() {
     let world = World::new().scripts("a b c");
     for script in ["a", "b", "c"] {
         world.behave(script, "load slow 300");
@@ -51,17 +51,24 @@ fn init_dep_02_a_cycle_starts_nothing() {
 }
 
 #[test]
-fn staprun_is_given_the_verified_bytes_in_a_private_place() {
+fn init_start_14_staprun_is_given_the_verified_bytes_in_a_private_place() {
     let world = World::new().scripts("a");
     world.start("");
     let call = &world.loads()["a"];
     assert_eq!(call.args[0], "-L");
     assert_eq!(call.module_sha256, Some(Digest::of(world.bytes("a")).to_string()));
     assert_eq!(call.directory, world.host.run_dir.join("load/a"));
+    assert_eq!(fs::read_dir(world.host.run_dir.join("load")).unwrap().count(), 0);
+}
+
+#[test]
+fn priv_03_staprun_is_given_no_variable_of_the_caller() {
+    let world = World::new().scripts("a");
+    world.start("");
+    let call = &world.loads()["a"];
     let mut variables: Vec<&str> = call.environment.keys().map(String::as_str).collect();
     variables.retain(|variable| *variable != "TZ");
     assert_eq!(variables, ["FAKE_STAPRUN_DIR", "LC_ALL", "PATH"]);
-    assert_eq!(fs::read_dir(world.host.run_dir.join("load")).unwrap().count(), 0);
 }
 
 #[test]
@@ -78,7 +85,7 @@ fn a_start_leaves_a_record_a_status_file_and_a_log() {
 }
 
 #[test]
-fn a_running_script_is_left_alone() {
+fn init_start_10_a_running_script_is_left_alone() {
     let world = World::new().scripts("a b:a");
     world.start("a");
     assert_eq!(world.start(""), "a runs already, b started, exit 0");
@@ -109,7 +116,7 @@ fn passall_no_leaves_out_only_what_requires_the_failed_one() {
 }
 
 #[test]
-fn passall_yes_stops_again_what_comes_after_the_failed_one() {
+fn init_start_05_passall_yes_stops_again_what_comes_after_the_failed_one() {
     let world = World::new().scripts("a b c");
     world.behave("b", "load fail no");
     world.behave("a", "load slow 100");
@@ -259,7 +266,7 @@ fn nothing_to_start_is_no_failure() {
 }
 
 #[test]
-fn a_foreign_module_of_that_name_is_never_touched() {
+fn init_run_01_a_foreign_module_of_that_name_is_never_touched() {
     let world = World::new().scripts("a");
     world.fake.insert_module("a", false).unwrap();
     assert_eq!(world.start(""), "a refused (foreign-module), exit 1");
@@ -269,7 +276,7 @@ fn a_foreign_module_of_that_name_is_never_touched() {
 }
 
 #[test]
-fn a_staprun_that_fails_after_loading_leaves_nothing() {
+fn init_start_16_a_staprun_that_fails_after_loading_leaves_nothing() {
     let world = World::new().scripts("a");
     world.behave("a", "load fail-loaded ERROR: couldn't exec stapio");
     assert_eq!(world.start(""), "a failed (staprun-failed), exit 1");

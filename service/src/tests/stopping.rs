@@ -38,7 +38,7 @@ fn all_stop_in_reverse_order() {
 }
 
 #[test]
-fn a_needed_script_is_not_stopped_alone() {
+fn init_stop_02_a_needed_script_is_not_stopped_alone() {
     let world = World::new().scripts("a b:a c:b");
     world.start("");
     let error = world.try_stop("a").unwrap_err();
@@ -49,7 +49,7 @@ fn a_needed_script_is_not_stopped_alone() {
 }
 
 #[test]
-fn a_script_that_does_not_run_is_no_failure() {
+fn init_stop_03_a_script_that_does_not_run_is_no_failure() {
     let world = World::new().scripts("a");
     fs::create_dir_all(&world.host.stat_dir).unwrap();
     fs::write(world.host.stat_dir.join("a"), "0\n").unwrap();
@@ -58,7 +58,7 @@ fn a_script_that_does_not_run_is_no_failure() {
 }
 
 #[test]
-fn a_file_recorder_is_ended_by_its_stapio() {
+fn run_07_a_file_recorder_is_ended_by_its_stapio() {
     let mut world = World::new();
     let output = world.file_script("a");
     assert_eq!(world.start(""), "a started, exit 0");
@@ -85,7 +85,7 @@ fn init_stop_05_a_dead_stapio_does_not_keep_a_module_loaded() {
 }
 
 #[test]
-fn a_recorder_that_dies_at_once_is_a_failure() {
+fn init_start_18_a_recorder_that_dies_at_once_is_a_failure() {
     let mut world = World::new();
     world.file_script("a");
     world.behave("a", "load dead-stapio");
@@ -156,7 +156,7 @@ fn init_pre_02_a_module_loaded_by_hand_is_adopted_and_stopped() {
 }
 
 #[test]
-fn a_module_that_is_not_ours_is_never_removed() {
+fn init_stop_04_a_module_that_is_not_ours_is_never_removed() {
     let world = World::new();
     world.fake.insert_module("hand", true).unwrap();
     for script in ["ext4", "hand"] {
@@ -191,7 +191,7 @@ fn a_removal_that_only_claims_to_work_is_seen() {
 }
 
 #[test]
-fn a_stapio_that_does_not_end_is_named() {
+fn init_stop_06_a_stapio_that_does_not_end_is_named() {
     let mut world = World::new();
     world.file_script("a");
     world.behave("a", "load stubborn-stapio");

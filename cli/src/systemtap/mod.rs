@@ -1,0 +1,107 @@
+//! Called as `systemtap`: the initscript's own command line, messages and exit codes, so that scripts and people who
+//! know `service systemtap start foo` go on as before.
+//!
+//! Only what is said and how it ends differs from `stap-bundle`; what is done is the same. Facts named INIT-… are in
+//! `docs/compatibility.md`.
+
+mod act;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+
+use crate::commands::service::{Damage, Selection};
+use crate::failure::Failure;
+use crate::global::{Global, When};
+use crate::ui::Ui;
+
+use parse::{Request, Word};
+
+/// Names under which the program takes the initscript's command line. The second is that of the systemd era.
+pub(crate) const NAMES: [&str; 2] = ["systemtap", "systemtap-service"];
+
+/// A usage or parse error (INIT-EXIT-01).
+const USAGE: u8 = 3;
+
+const USAGE_TEXT: &str = "\
+Usage: systemtap {start|stop|restart|status|compile|onboot|cleanup|condrestart|try-restart|reload|force-reload} [option]
+Options:
+	-c configfile	: specify config file
+	-r kernelrelease: specify kernel release version (compile and cleanup only)
+	-R		: recursively dependency checking
+	-y		: answer yes for all questions.
+	script(s)	: specify systemtap scripts";
+
+/// Where messages go and answers come from.
+pub(crate) struct Console<'c> {
+    pub(crate) out: &'c mut dyn Write,
+    pub(crate) err: &'c mut dyn Write,
+    pub(crate) input: &'c mut dyn BufRead,
+}
+
+impl Console<'_> {
+    /// A line on standard output; where nobody reads it, nobody can be told.
+    fn line(&mut self, text: &str) {
+        let _ = writeln!(self.out, "{text}");
+    }
+
+    /// The beginning of a line.
+    fn begin(&mut self, text: &str) {
+        let _ = write!(self.out, "{text}").and_then(|()| self.out.flush());
+    }
+
+    /// A line on standard error.
+    fn error(&mut self, text: &str) {
+        let _ = writeln!(self.err, "{text}");
+    }
+}
+
+/// Carries out the words behind the program's name.
+pub(crate) fn run(words: &[String]) -> ExitCode {
+    let (mut out, mut err, mut input) = (io::stdout().lock(), io::stderr(), io::stdin().lock());
+    let mut console = Console { out: &mut out, err: &mut err, input: &mut input };
+    let request = match parse::parse(words) {
+        Ok(request) => request,
+        Err(problem) => return usage(&mut console, &problem).into(),
+    };
+    if request.word == Word::Onboot {
+        console.error(
+            "Error: onboot (put scripts into the initramfs) is not in this version yet; nothing was done",
+        );
+        return crate::Exit::NotBuilt.into();
+    }
+    carry_out(&request, &mut console).into()
+}
+
+/// Usage on standard output (INIT-CLI-02), what is wrong on standard error.
+fn usage(console: &mut Console<'_>, problem: &str) -> u8 {
+    console.error(&format!("Error: {problem}"));
+    console.line(USAGE_TEXT);
+    USAGE
+}
+
+fn carry_out(request: &Request, console: &mut Console<'_>) -> u8 {
+    let global = Global { root: None, json: false, quiet: false, verbose: false, color: When::Never };
+    let damage = match request.word {
+        Word::Stop | Word::Status => Damage::Warns,
+        _ => Damage::Ends,
+    };
+    let selection =
+        Selection { config: request.config.clone(), script: request.named.iter().cloned().collect() };
+    match selection.open(&global, damage, &mut Ui::new(&global)) {
+        Ok(opened) => act::act(request, &opened, console),
+        Err(failure) => {
+            tell_failure(console, &failure);
+            1
+        }
+    }
+}
+
+fn tell_failure(console: &mut Console<'_>, failure: &Failure) {
+    console.error(&format!("Error: {}", failure.one_line()));
+    for hint in &failure.hints {
+        console.error(&format!("  {hint}"));
+    }
+}
