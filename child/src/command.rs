@@ -5,7 +5,12 @@ use std::fmt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use rustix::process::Signal;
+
+use crate::course::TERM_GRACE;
+use crate::stream::Pieces;
 use crate::{Cancel, ChildError, Finished, Limits, Program, Stream, run};
 
 /// A command line with everything that the child will be given.
@@ -22,6 +27,8 @@ pub struct ChildCommand {
     environment: Vec<(OsString, OsString)>,
     input: Option<Vec<u8>>,
     combined: bool,
+    asked_with: Signal,
+    grace: Duration,
 }
 
 impl ChildCommand {
@@ -37,6 +44,8 @@ impl ChildCommand {
             environment: Vec::new(),
             input: None,
             combined: false,
+            asked_with: Signal::TERM,
+            grace: TERM_GRACE,
         }
     }
 
@@ -104,6 +113,15 @@ impl ChildCommand {
         self
     }
 
+    /// When it is cancelled or over its time, asks it to end by QUIT and not by TERM, and gives it `grace` before it is
+    /// killed: for programs to which TERM means more than their own end.
+    #[must_use]
+    pub fn asked_with_quit(mut self, grace: Duration) -> Self {
+        self.asked_with = Signal::QUIT;
+        self.grace = grace;
+        self
+    }
+
     /// The command line, quoted for a shell.
     #[must_use]
     pub fn display(&self) -> String {
@@ -116,7 +134,7 @@ impl ChildCommand {
 
     /// Runs the child to its end and keeps what it wrote.
     pub fn run(&self, limits: &Limits, cancel: &Cancel) -> Result<Finished, ChildError> {
-        run::run(self, limits, cancel, &mut |_, _| ())
+        run::run(self, limits, cancel, Pieces::Lines, &mut |_, _| ())
     }
 
     /// As [`ChildCommand::run`]; besides, hands each line (without its end) to `on_line` as soon as it is complete.
@@ -126,7 +144,21 @@ impl ChildCommand {
         cancel: &Cancel,
         mut on_line: impl FnMut(Stream, &[u8]),
     ) -> Result<Finished, ChildError> {
-        run::run(self, limits, cancel, &mut on_line)
+        run::run(self, limits, cancel, Pieces::Lines, &mut on_line)
+    }
+
+    /// As [`ChildCommand::run_streaming`], but hands on what it writes as it comes, byte for byte and not by lines.
+    pub fn run_raw(
+        &self,
+        limits: &Limits,
+        cancel: &Cancel,
+        mut on_bytes: impl FnMut(Stream, &[u8]),
+    ) -> Result<Finished, ChildError> {
+        run::run(self, limits, cancel, Pieces::Bytes, &mut on_bytes)
+    }
+
+    pub(crate) fn asked(&self) -> (Signal, Duration) {
+        (self.asked_with, self.grace)
     }
 
     pub(crate) fn input_bytes(&self) -> Option<&[u8]> {

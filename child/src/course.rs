@@ -15,7 +15,7 @@ pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum Course {
     /// Nothing; it has time until then.
     Free { until: Option<Instant> },
-    /// Its group got TERM, and gets KILL then.
+    /// Its group got TERM or what stands for it, and gets KILL then.
     Asked { reason: Ended, kill_at: Instant },
     /// Its group got KILL, and we wait until then.
     Killed { reason: Ended, give_up_at: Instant },
@@ -25,7 +25,7 @@ pub(crate) enum Course {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Wait,
-    Term,
+    Ask,
     Kill,
     GiveUp,
 }
@@ -48,12 +48,19 @@ impl Course {
         }
     }
 
-    /// Goes on to `now`; `limit` is the time limit to be named if that is the reason.
-    pub(crate) fn step(&mut self, now: Instant, cancelled: bool, limit: Option<Duration>) -> Step {
+    /// Goes on to `now`; `limit` is the time limit to be named if that is the reason, `grace` the time between asking and
+    /// killing.
+    pub(crate) fn step(
+        &mut self,
+        now: Instant,
+        cancelled: bool,
+        limit: Option<Duration>,
+        grace: Duration,
+    ) -> Step {
         match *self {
-            Self::Free { .. } if cancelled => self.ask(Ended::Cancelled, now),
+            Self::Free { .. } if cancelled => self.ask(Ended::Cancelled, now, grace),
             Self::Free { until: Some(until) } if now >= until => {
-                self.ask(Ended::TimedOut(limit.unwrap_or_default()), now)
+                self.ask(Ended::TimedOut(limit.unwrap_or_default()), now, grace)
             }
             Self::Asked { reason, kill_at } if now >= kill_at => {
                 *self = Self::Killed { reason, give_up_at: now + KILL_PATIENCE };
@@ -64,9 +71,9 @@ impl Course {
         }
     }
 
-    fn ask(&mut self, reason: Ended, now: Instant) -> Step {
-        *self = Self::Asked { reason, kill_at: now + TERM_GRACE };
-        Step::Term
+    fn ask(&mut self, reason: Ended, now: Instant, grace: Duration) -> Step {
+        *self = Self::Asked { reason, kill_at: now + grace };
+        Step::Ask
     }
 }
 
@@ -79,21 +86,21 @@ mod tests {
         let start = Instant::now();
         let limit = Some(Duration::from_secs(5));
         let mut course = Course::Free { until: Some(start + Duration::from_secs(5)) };
-        assert_eq!(course.step(start, false, limit), Step::Wait);
+        assert_eq!(course.step(start, false, limit, TERM_GRACE), Step::Wait);
         let at_limit = start + Duration::from_secs(5);
-        assert_eq!(course.step(at_limit, false, limit), Step::Term);
-        assert_eq!(course.step(at_limit, true, limit), Step::Wait);
-        assert_eq!(course.step(at_limit + TERM_GRACE, true, limit), Step::Kill);
+        assert_eq!(course.step(at_limit, false, limit, TERM_GRACE), Step::Ask);
+        assert_eq!(course.step(at_limit, true, limit, TERM_GRACE), Step::Wait);
+        assert_eq!(course.step(at_limit + TERM_GRACE, true, limit, TERM_GRACE), Step::Kill);
         assert_eq!(course.reason(), Some(Ended::TimedOut(Duration::from_secs(5))));
-        assert_eq!(course.step(at_limit + TERM_GRACE + KILL_PATIENCE, true, limit), Step::GiveUp);
+        assert_eq!(course.step(at_limit + TERM_GRACE + KILL_PATIENCE, true, limit, TERM_GRACE), Step::GiveUp);
     }
 
     #[test]
     fn without_a_limit_only_a_cancellation_ends_it() {
         let start = Instant::now();
         let mut course = Course::Free { until: None };
-        assert_eq!((course.next(), course.step(start, false, None)), (None, Step::Wait));
-        assert_eq!(course.step(start, true, None), Step::Term);
+        assert_eq!((course.next(), course.step(start, false, None, TERM_GRACE)), (None, Step::Wait));
+        assert_eq!(course.step(start, true, None, TERM_GRACE), Step::Ask);
         assert_eq!((course.reason(), course.next()), (Some(Ended::Cancelled), Some(start + TERM_GRACE)));
     }
 }

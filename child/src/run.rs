@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, t
 use crate::cancel::Waker;
 use crate::course::{Course, KILL_PATIENCE, Step};
 use crate::cpu::cpu_time_of_zombie;
-use crate::stream::{Pipe, Sink};
+use crate::stream::{Pieces, Pipe, Sink};
 use crate::{Cancel, Captured, ChildCommand, ChildError, Ended, Finished, Limits, Stream};
 
 /// Once standard output is closed, a standard error that others keep open is given up after this much silence.
@@ -29,6 +29,7 @@ pub(crate) fn run(
     command: &ChildCommand,
     limits: &Limits,
     cancel: &Cancel,
+    pieces: Pieces,
     on_line: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Finished, ChildError> {
     if cancel.is_cancelled() {
@@ -41,7 +42,7 @@ pub(crate) fn run(
             left_open: false,
         });
     }
-    let mut running = Running::start(command, limits)?;
+    let mut running = Running::start(command, limits, pieces)?;
     let follow = |source: io::Error| ChildError::Follow { command: command.display(), source };
     let waker = cancel.waker().map_err(|errno| follow(errno.into()))?;
     let stopped = running.follow(command, limits, cancel, &waker, on_line)?;
@@ -70,7 +71,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(command: &ChildCommand, limits: &Limits) -> Result<Self, ChildError> {
+    fn start(command: &ChildCommand, limits: &Limits, pieces: Pieces) -> Result<Self, ChildError> {
         let spawn_error = |source: io::Error| ChildError::Spawn { command: command.display(), source };
         if let Some(path) = command.directory().filter(|path| !path.is_dir()) {
             return Err(ChildError::NoWorkingDirectory { path: path.to_owned(), command: command.display() });
@@ -88,8 +89,8 @@ impl Running {
         };
         let input =
             child.stdin.take().map(|pipe| Sink::new(pipe.into(), command.input_bytes().unwrap_or_default()));
-        let stdout = Pipe::new(stdout, Stream::Stdout, limits.output_cap);
-        let stderr = stderr.map(|pipe| Pipe::new(pipe, Stream::Stderr, limits.output_cap));
+        let stdout = Pipe::new(stdout, Stream::Stdout, limits.output_cap, pieces);
+        let stderr = stderr.map(|pipe| Pipe::new(pipe, Stream::Stderr, limits.output_cap, pieces));
         let running = Self { child, pid, pidfd, started, input, stdout, stderr, reaped: false };
         running.make_nonblocking().map_err(|errno| spawn_error(errno.into()))?;
         Ok(running)
@@ -114,11 +115,12 @@ impl Running {
         waker: &Waker,
         on_line: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<Option<Ended>, ChildError> {
+        let (asked_with, grace) = command.asked();
         let mut course = Course::Free { until: limits.time.map(|limit| self.started + limit) };
         loop {
-            match course.step(Instant::now(), cancel.is_cancelled(), limits.time) {
+            match course.step(Instant::now(), cancel.is_cancelled(), limits.time, grace) {
                 Step::Wait => {}
-                Step::Term => self.signal_group(Signal::TERM),
+                Step::Ask => self.signal_group(asked_with),
                 Step::Kill => self.signal_group(Signal::KILL),
                 Step::GiveUp => {
                     self.reaped = true; // Waiting in `drop` would be for ever.

@@ -19,12 +19,22 @@ pub(crate) struct Pipe {
     stream: Stream,
     captured: Captured,
     received: u64,
+    pieces: Pieces,
     line: Vec<u8>,
 }
 
+/// How output is handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pieces {
+    /// Line by line, without ends.
+    Lines,
+    /// As it comes.
+    Bytes,
+}
+
 impl Pipe {
-    pub(crate) fn new(file: OwnedFd, stream: Stream, cap: usize) -> Self {
-        Self { file: Some(file), stream, captured: Captured::new(cap), received: 0, line: Vec::new() }
+    pub(crate) fn new(file: OwnedFd, stream: Stream, cap: usize, pieces: Pieces) -> Self {
+        Self { file: Some(file), stream, captured: Captured::new(cap), received: 0, pieces, line: Vec::new() }
     }
 
     /// The file, as long as someone may write to it.
@@ -57,6 +67,9 @@ impl Pipe {
     fn accept(&mut self, bytes: &[u8], on_line: &mut dyn FnMut(Stream, &[u8])) {
         self.received += bytes.len() as u64;
         self.captured.push(bytes);
+        if self.pieces == Pieces::Bytes {
+            return on_line(self.stream, bytes);
+        }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
             if self.line.last() == Some(&b'\n') {

@@ -19,6 +19,8 @@ mod new_file;
 #[cfg(feature = "host")]
 mod question;
 mod script_directory;
+#[cfg(any(feature = "farm", feature = "host"))]
+mod signals;
 #[cfg(feature = "host")]
 mod systemtap;
 mod tables;

@@ -20,6 +20,7 @@
 //! Numbers such as INIT-START-17 or RUN-06 name facts about the initscript and `staprun`; see `docs/compatibility.md`.
 
 mod atomic_file;
+mod attach;
 mod boot_switches;
 mod cleanup;
 mod confirm;
@@ -53,6 +54,7 @@ mod unload;
 #[cfg(test)]
 mod tests;
 
+pub use attach::{AttachEnd, AttachError, AttachOutput};
 pub use cleanup::{CleanupChoice, CleanupPlan, CleanupReport, KeptReason, KeptScript};
 pub use error::ServiceError;
 pub use event::{EventSink, ServiceEvent};

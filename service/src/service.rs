@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use installer::{CurrentGeneration, HostIdentity};
 use script_config::ScriptName;
 
+use crate::attach::{AttachEnd, AttachError, AttachOutput, attach};
 use crate::cleanup::{self, CleanupChoice, CleanupPlan, CleanupReport};
 use crate::event::EventSink;
 use crate::generation::{Generation, Nothing};
@@ -132,6 +133,15 @@ impl<'a> Service<'a> {
         let named = started_again(choice.named, &stopped);
         let started = self.start_locked(&StartChoice { named: &named, ..*choice }, at_once, events)?;
         Ok(RestartReport { schema: 1, stop: Some(stopped), start: Some(started) })
+    }
+
+    /// Shows the data of a running script's recorder in memory until the host's token is set or the script ends.
+    pub fn attach(
+        &self,
+        script: &ScriptName,
+        on_output: &mut dyn FnMut(AttachOutput<'_>),
+    ) -> Result<AttachEnd, AttachError> {
+        attach(self.host, script, on_output)
     }
 
     /// Finds out which files of the initscript's cache a cleanup would remove; changes nothing.

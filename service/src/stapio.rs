@@ -61,6 +61,19 @@ impl Stapio {
             .find_map(|pid| Self::of_script(host, pid, name))
     }
 
+    /// The processes that are attached to the script's recorder, to show its data (`-A`).
+    pub(crate) fn readers(host: &Host, name: &ScriptName) -> Vec<Self> {
+        let Ok(entries) = fs::read_dir(&host.process_dir) else { return Vec::new() };
+        let reader = |pid: u32| {
+            let found = Self::open(host, pid)?;
+            let words = command_line(&host.process_dir.join(pid.to_string()));
+            let attached =
+                words.iter().any(|word| word == "-A") && words.iter().any(|word| word == name.as_str());
+            attached.then_some(found)
+        };
+        entries.filter_map(|entry| reader(entry.ok()?.file_name().to_str()?.parse().ok()?)).collect()
+    }
+
     /// Opens first, judges then: what is read after the pidfd is open belongs to that process as long as it lives.
     fn open(host: &Host, pid: u32) -> Option<Self> {
         let pidfd = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
@@ -74,6 +87,11 @@ impl Stapio {
     pub(crate) fn ask_to_end(&self) {
         // The only possible failure is that it has ended meanwhile.
         let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
+    }
+
+    /// Asks a reader to let go of the module, which goes on running (RUN-06).
+    pub(crate) fn ask_to_detach(&self) {
+        let _ = pidfd_send_signal(&self.pidfd, Signal::QUIT);
     }
 
     /// Waits until it has ended; returns whether it did within `limit`.
@@ -94,11 +112,16 @@ impl Stapio {
 
 /// Whether the command line in `dir` is that of a daemon (`-D`) for the module of `name`.
 fn is_daemon_of(dir: &Path, name: &ScriptName) -> bool {
-    let Ok(bytes) = fs::read(dir.join("cmdline")) else { return false };
-    let words: Vec<_> = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+    let words = command_line(dir);
     let file = format!("{name}.ko");
     words.iter().any(|word| word == "-D")
         && words.iter().any(|word| word.rsplit('/').next() == Some(file.as_str()) || *word == name.as_str())
+}
+
+/// The words of the command line in `dir`; none for a process that has ended.
+fn command_line(dir: &Path) -> Vec<String> {
+    let bytes = fs::read(dir.join("cmdline")).unwrap_or_default();
+    bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
 /// Name, state and start time. The name is in brackets and may itself hold blanks and brackets.

@@ -7,8 +7,9 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
-use child::{Cancel, ChildCommand, Ended, Finished, Limits, Program};
+use child::{Cancel, ChildCommand, Ended, Finished, Limits, Program, Stream};
 use script_config::ScriptName;
 
 use crate::load_dir::PrivateCopy;
@@ -22,6 +23,9 @@ const OUTPUT_CAP: usize = 16 << 10;
 
 /// What the service passes on in PATH: staprun itself looks for nothing along it, but its `-c` commands do.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How long a reader may take to let go of a module; it writes what it has read first.
+const DETACH_GRACE: Duration = Duration::from_secs(10);
 
 /// The program, once found.
 #[derive(Debug)]
@@ -87,10 +91,29 @@ impl<'h> Staprun<'h> {
         self.run(command, &Cancel::new())
     }
 
-    fn run(&self, command: ChildCommand, cancel: &Cancel) -> Result<StaprunEnd, ServiceError> {
+    /// Attaches to a recorder in memory and hands on what it writes until the host's token is set. Then it is asked by QUIT:
+    /// INT and TERM would end the script (RUN-06). Killed, it would let go of the module too.
+    pub(crate) fn attach(
+        &self,
+        name: &ScriptName,
+        on_data: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<StaprunEnd, ServiceError> {
+        let command = ChildCommand::of(&self.program).args(["-A", name.as_str()]).current_dir(Path::new("/"));
+        let command = self.with_environment(command).asked_with_quit(DETACH_GRACE);
+        let limits = Limits { output_cap: OUTPUT_CAP, ..Limits::default() };
+        let Finished { status, stdout, stderr, .. } =
+            command.run_raw(&limits, &self.host.cancel, |stream, bytes| on_data(stream, bytes))?;
+        Ok(StaprunEnd { ended: status, stdout: stdout.text(), stderr: stderr.text() })
+    }
+
+    fn with_environment(&self, command: ChildCommand) -> ChildCommand {
         let command = command.env("PATH", PATH).env("LC_ALL", "C").env_from_here("TZ");
         let further = &self.host.staprun_environment;
-        let command = further.iter().fold(command, |command, (name, value)| command.env(name, value));
+        further.iter().fold(command, |command, (name, value)| command.env(name, value))
+    }
+
+    fn run(&self, command: ChildCommand, cancel: &Cancel) -> Result<StaprunEnd, ServiceError> {
+        let command = self.with_environment(command);
         let limits = Limits { output_cap: OUTPUT_CAP, ..Limits::within(self.host.patience.staprun) };
         let Finished { status, stdout, stderr, .. } = command.run(&limits, cancel)?;
         Ok(StaprunEnd { ended: status, stdout: stdout.text(), stderr: stderr.text() })

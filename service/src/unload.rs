@@ -73,6 +73,7 @@ pub(crate) fn unload(staprun: &Staprun<'_>, host: &Host, name: &ScriptName) -> R
             return Err(StopFailure::NotOurs);
         }
         end_stapio(host, name, record.as_ref())?;
+        detach_readers(host, name);
         remove_module(staprun, host, name)?;
     }
     forget(host, name);
@@ -115,6 +116,18 @@ fn end_stapio(host: &Host, name: &ScriptName, record: Option<&RunRecord>) -> Res
         return Ok(());
     }
     Err(StopFailure::StapioStays { pid: stapio.id.pid, seconds: limit.as_secs() })
+}
+
+/// Whoever looks at the recorder's data has to let go first: a module with a reader can't be removed (RUN-09). One that
+/// doesn't is told by the removal's failure.
+fn detach_readers(host: &Host, name: &ScriptName) {
+    let readers = Stapio::readers(host, name);
+    for reader in &readers {
+        reader.ask_to_detach();
+    }
+    for reader in &readers {
+        reader.wait(host.patience.unload / 2);
+    }
 }
 
 /// `staprun -d`, unless the ending `stapio` has removed the module itself, and a look whether it is gone.

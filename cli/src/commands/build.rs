@@ -125,7 +125,7 @@ impl Args {
         let keys = if self.dry_run || self.no_sign { Vec::new() } else { signing_keys(&self.key)? };
         let roots = self.roots.as_deref().map(|path| roots::read(path, &keys, ui)).transpose()?;
         let cancel = Cancel::new();
-        cancel_on_signals(&cancel)?;
+        crate::signals::cancel_on_signals(&cancel)?;
         let loaded = self
             .evaluation
             .load(self.config.as_deref())
@@ -329,23 +329,6 @@ pub(crate) fn source_date_epoch() -> Result<Option<u64>, Failure> {
     text.parse().map(Some).map_err(|_| {
         Failure::new(Exit::Usage, format!("SOURCE_DATE_EPOCH is `{text}`, expected seconds since 1970"))
     })
-}
-
-/// The first Ctrl-C stops the jobs and keeps what is done; a second one ends the program at once.
-fn cancel_on_signals(cancel: &Cancel) -> Result<(), Failure> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let failed = |error: std::io::Error| Failure::of(Exit::Failed, &error).about("can't watch for Ctrl-C");
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
-    let cancel = cancel.clone();
-    std::thread::spawn(move || {
-        for (position, signal) in signals.forever().enumerate() {
-            cancel.cancel();
-            if position > 0 {
-                let _ = signal_hook::low_level::emulate_default_handler(signal);
-            }
-        }
-    });
-    Ok(())
 }
 
 fn no_bundle(error: BundleError) -> Failure {

@@ -1,6 +1,8 @@
 //! The subcommands: one file each, `Args` is what may be typed and `run` is what happens.
 
 mod absent;
+#[cfg(feature = "host")]
+mod attach;
 #[cfg(feature = "farm")]
 mod build;
 #[cfg(feature = "host")]
@@ -115,6 +117,9 @@ pub(crate) enum Command {
     #[command(display_order = 12, visible_alias = "condrestart")]
     TryRestart(restart::TryArgs),
     #[cfg(feature = "host")]
+    #[command(display_order = 11)]
+    Attach(attach::Args),
+    #[cfg(feature = "host")]
     #[command(display_order = 12)]
     Cleanup(cleanup::Args),
     #[cfg(feature = "host")]
@@ -171,6 +176,8 @@ impl Command {
             Self::Restart(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::TryRestart(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Attach(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Cleanup(args) => args.run(global, ui),
             #[cfg(feature = "host")]

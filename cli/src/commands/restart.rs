@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::host;
+use crate::signals::cancel_on_signals;
 use crate::ui::Ui;
 
 /// Stop scripts and start them again
@@ -56,6 +57,7 @@ impl Args {
         host::refuse_root(global, command)?;
         // A start has nothing to go by without the generation: better not to stop what runs.
         let opened = self.selection.open(global, Damage::Ends, ui)?;
+        cancel_on_signals(&opened.host().cancel)?;
         let shared = Mutex::new(&mut *ui);
         let report = opened.service().restart(&opened.choice(self.recursive), when, None, &|event| {
             if let (Some(text), Ok(mut ui)) = (sentence(&event), shared.lock()) {

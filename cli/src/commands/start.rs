@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::host;
+use crate::signals::cancel_on_signals;
 use crate::ui::{Mark, Ui};
 use crate::words::count;
 
@@ -43,6 +44,7 @@ impl Args {
             show_plan(ui, &plan);
             return Ok(Exit::Done);
         }
+        cancel_on_signals(&opened.host().cancel)?;
         let shared = Mutex::new(&mut *ui);
         let report = opened.service().start(&choice, None, &|event| {
             if let (Some(text), Ok(mut ui)) = (sentence(&event), shared.lock()) {

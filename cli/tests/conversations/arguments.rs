@@ -32,6 +32,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       list         List the generations on this host and what is in them
       start        Start scripts from the current generation
       status       Show which scripts run, from which bundle and for which kernel
+      attach       Show the data of a running script, without ending it
       stop         Stop scripts, those that require others first
       cleanup      Remove compiled scripts from the initscript's cache
       restart      Stop scripts and start them again [aliases: reload, force-reload]
@@ -178,7 +179,7 @@ fn words_that_are_no_command() {
     assert_snapshot!(TestWorld::new().talk("
         isntall fleet.stapb
         gc
-        attach counter
+        onboot counter
     "), @r#"
     $ stap-bundle isntall fleet.stapb
     2> error: `isntall` is no command
@@ -188,8 +189,8 @@ fn words_that_are_no_command() {
     2> error: `gc` (remove old generations) is not in this version yet
     2> hint: nothing was done; `stap-bundle --help` lists what is there
     [exit 30]
-    $ stap-bundle attach counter
-    2> error: `attach` (show the data of a running in-memory recorder) is not in this version yet
+    $ stap-bundle onboot counter
+    2> error: `onboot` (put scripts into the initramfs) is not in this version yet
     2> hint: nothing was done; `stap-bundle --help` lists what is there
     [exit 30]
     "#);

@@ -1,0 +1,34 @@
+//! Ctrl-C, and TERM.
+
+use child::Cancel;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// The first Ctrl-C asks what runs to end, and what is done is kept; a second one ends the program at once.
+pub(crate) fn cancel_on_signals(cancel: &Cancel) -> Result<(), Failure> {
+    watch(&[SIGINT, SIGTERM], cancel)
+}
+
+/// As [`cancel_on_signals`], also for a terminal that is closed, and for Ctrl-\.
+#[cfg(feature = "host")]
+pub(crate) fn cancel_on_any_end(cancel: &Cancel) -> Result<(), Failure> {
+    watch(&[SIGINT, SIGTERM, SIGHUP, SIGQUIT], cancel)
+}
+
+fn watch(signals: &[i32], cancel: &Cancel) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::of(Exit::Failed, &error).about("can't watch for Ctrl-C");
+    let mut signals = Signals::new(signals).map_err(failed)?;
+    let cancel = cancel.clone();
+    std::thread::spawn(move || {
+        for (position, signal) in signals.forever().enumerate() {
+            cancel.cancel();
+            if position > 0 {
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+        }
+    });
+    Ok(())
+}
