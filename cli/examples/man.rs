@@ -32,6 +32,11 @@ const FILES: &[(&str, &str)] = &[
         "/var/lib/stap-bundle",
         "What is installed: the generations, current, which links to one of them, the lock and the history.",
     ),
+    (
+        "/etc/stap-bundle/policy.toml",
+        "What this host takes of what it believes: names, keys, ages, quota. Only root may write there.",
+    ),
+    ("/var/lib/stap-bundle/inbox", "Where install looks without a file."),
     ("/run/stap-bundle", "What is remembered of the scripts that run, until the next boot."),
     (
         "/var/cache/systemtap",

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bundle_format::{KernelRelease, Machine};
 use child::{Cancel, ChildCommand, Limits};
 use installer::{
-    CompatError, CurrentGeneration, Domain, GenerationError, HostIdentity, HostRoot, LockError,
-    ReconcileReport, StorageError, TrustError, TrustStore,
+    CompatError, CurrentGeneration, Domain, FloorsError, GenerationError, HostIdentity, HostRoot, LockError,
+    PolicyError, ReconcileReport, StorageError, TrustError, TrustStore,
 };
 use script_config::{GlobalParameters, has_errors};
 
@@ -18,6 +18,21 @@ use crate::failure::Failure;
 use crate::global::Global;
 use crate::trust_options::root_failure;
 use crate::ui::Ui;
+
+/// What every command takes that changes something on a host.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LockOptions {
+    /// Wait so many seconds while another stap-bundle is writing.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
+}
+
+impl LockOptions {
+    /// How long to wait for another writer.
+    pub(crate) const fn wait(&self) -> Duration {
+        Duration::from_secs(self.wait)
+    }
+}
 
 /// Opens the root that `--root` names, or the real one.
 pub(crate) fn open_root(global: &Global) -> Result<HostRoot, Failure> {
@@ -99,6 +114,17 @@ pub(crate) fn now(global: &Global) -> Option<u64> {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
+/// Whether something keeps the clock right: systemd-timesyncd leaves this file after each contact with a server.
+pub(crate) fn clock_is_synchronised(global: &Global) -> bool {
+    global.root.is_none() && Path::new("/run/systemd/timesync/synchronized").exists()
+}
+
+/// The id of this boot; `None` under `--root` and where the kernel doesn't tell.
+pub(crate) fn boot_id(global: &Global) -> Option<String> {
+    let told = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    global.root.is_none().then(told).flatten().map(|id| id.trim().to_owned())
+}
+
 /// The initscript's parameters on this host, and whether all of its configuration could be read.
 pub(crate) fn parameters(
     global: &Global,
@@ -139,10 +165,13 @@ pub(crate) fn refuse_root(global: &Global, command: &str) -> Result<(), Failure>
 pub(crate) fn tell_compat(ui: &mut Ui, compat: &Result<ReconcileReport, CompatError>) -> Exit {
     match compat {
         Ok(report) => {
+            for (from, to) in &report.adopted {
+                ui.progress(format!("{} was foreign and is now {}", from.display(), to.display()));
+            }
             for foreign in &report.foreign {
                 ui.warning(format!(
-                    "{} is a foreign {}: it is left alone and never used by `start`; move it away and install again \
-                     to have the bundle's there",
+                    "{} is a foreign {}: it is left alone and never used by `start`; move it away, or install with \
+                     --adopt, to have the bundle's there",
                     foreign.path.display(),
                     foreign.what
                 ));
@@ -170,7 +199,7 @@ pub(crate) fn compat_json(compat: &Result<ReconcileReport, CompatError>) -> serd
                 .map(|foreign| serde_json::json!({ "path": foreign.path, "what": foreign.what }))
                 .collect();
             serde_json::json!({
-                "written": report.written, "removed": report.removed, "foreign": foreign, "warnings": report.warnings,
+                "written": report.written, "removed": report.removed, "adopted": report.adopted, "foreign": foreign, "warnings": report.warnings,
             })
         }
         Err(error) => serde_json::json!({ "error": Failure::of(Exit::Storage, error).one_line() }),
@@ -183,8 +212,27 @@ pub(crate) fn storage_failure(error: &StorageError) -> Failure {
 
 pub(crate) fn lock_failure(error: &LockError) -> Failure {
     match error {
-        LockError::Locked => Failure::of(Exit::Locked, error).hint("wait until it has ended, and try again"),
+        LockError::Locked => Failure::of(Exit::Locked, error)
+            .hint("wait until it has ended, and try again; most commands take --wait SECONDS"),
         LockError::Storage(error) => storage_failure(error),
+    }
+}
+
+pub(crate) fn policy_failure(error: &PolicyError) -> Failure {
+    match error {
+        PolicyError::Storage(error) => storage_failure(error),
+        PolicyError::Malformed { .. } => Failure::of(Exit::Malformed, error)
+            .hint("half a policy would be none, so nothing is installed before it is mended"),
+        PolicyError::Unprotected(_) => Failure::of(Exit::Trust, error)
+            .hint("whoever can write there could allow anything: give it to root and take the others' right to write"),
+    }
+}
+
+pub(crate) fn floors_failure(error: &FloorsError) -> Failure {
+    match error {
+        FloorsError::Storage(error) => storage_failure(error),
+        FloorsError::Unprotected(_) => Failure::of(Exit::Trust, error)
+            .hint("whoever can write there could bring back old bundles: give it to root and take the others' right to write"),
     }
 }
 

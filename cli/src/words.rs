@@ -28,6 +28,25 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// A size as people type it: bytes, or with K, M, G or T behind, in powers of 1024.
+#[cfg_attr(not(feature = "host"), expect(dead_code, reason = "only hosts are asked for sizes"))]
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let upper = text.to_ascii_uppercase();
+    let short = upper.strip_suffix("IB").or_else(|| upper.strip_suffix('B')).unwrap_or(&upper);
+    let (digits, shift) = match short.as_bytes().last() {
+        Some(b'K') => (short.strip_suffix('K'), 10),
+        Some(b'M') => (short.strip_suffix('M'), 20),
+        Some(b'G') => (short.strip_suffix('G'), 30),
+        Some(b'T') => (short.strip_suffix('T'), 40),
+        _ => (Some(short), 0),
+    };
+    let number = digits.and_then(|digits| digits.parse::<u64>().ok());
+    let size = number.and_then(|number| number.checked_mul(1 << shift)).filter(|size| *size > 0);
+    size.ok_or_else(|| {
+        "expected a number of bytes, or one with K, M, G or T behind it, such as 700M".to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +59,15 @@ mod tests {
         assert_eq!(bytes(1 << 20), "1.0 MiB");
         assert_eq!(bytes(5 << 30), "5.0 GiB");
         assert!(bytes(u64::MAX).ends_with("TiB"));
+    }
+
+    #[test]
+    fn a_typed_size_has_a_unit_of_1024() {
+        for (text, size) in
+            [("7", 7), ("1k", 1024), ("700M", 700 << 20), ("2GiB", 2 << 30), ("3 T", 0), ("", 0), ("0", 0)]
+        {
+            assert_eq!(parse_size(text).ok(), (size > 0).then_some(size), "{text}");
+        }
     }
 
     #[test]

@@ -145,6 +145,32 @@ impl Directory {
         self.sync()
     }
 
+    /// Makes a file without a name, for reading and writing; it goes when it is closed.
+    pub(crate) fn nameless_file(&self) -> Result<File, StorageError> {
+        use rustix::io::Errno;
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR) {
+            Ok(fd) => return Ok(File::from(fd)),
+            // Not every file system can; then it has a name for a moment.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
+            Err(errno) => return Err(self.error("create a temporary file in", "", errno)),
+        }
+        let name = format!(".stap-bundle-{}.tmp", rustix::process::getpid());
+        self.unlink_if_there(&name)?;
+        let fd = self.open("create", &name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, 0o600)?;
+        self.unlink(&name)?;
+        Ok(File::from(fd))
+    }
+
+    /// Bytes that are free on its file system for whoever asks; `None` where that isn't told.
+    pub(crate) fn free_bytes(&self) -> Result<Option<u64>, StorageError> {
+        let found = rustix::fs::fstatvfs(&self.fd)
+            .map_err(|errno| self.error("ask for the free space of", "", errno))?;
+        let root = rustix::process::geteuid().is_root();
+        let blocks = if root { found.f_bfree } else { found.f_bavail };
+        Ok((found.f_blocks > 0).then(|| blocks.saturating_mul(found.f_frsize)))
+    }
+
     /// Opens a file for appending, and makes it if it isn't there.
     pub(crate) fn open_append(&self, name: &str) -> Result<File, StorageError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::NONBLOCK;
@@ -263,6 +289,15 @@ impl Directory {
             }
         }
         self.sync()
+    }
+
+    /// Takes an exclusive lock on the directory itself if nobody has one; returns whether it did.
+    pub(crate) fn try_lock_exclusive(&self) -> Result<bool, StorageError> {
+        match rustix::fs::flock(self.fd.as_fd(), rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(self.error("lock", "", errno)),
+        }
     }
 
     /// Takes a shared lock on the directory itself, waiting for it. It ends with the descriptor.

@@ -3,6 +3,7 @@
 //! It is for people; nothing is decided by it. A line that a power cut left half is passed over.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::PathBuf;
 
 use bundle_format::{BundleId, BundleName, BundleVersion, RootName};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,38 @@ pub enum HistoryEvent {
         serial: u64,
         /// The bundle's id.
         id: BundleId,
+        /// Whether it was below the floor of its name, and asked for all the same.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        downgrade: bool,
+    },
+    /// A bundle was removed.
+    Uninstall {
+        /// The generation before.
+        from: u64,
+        /// The one without it.
+        to: u64,
+        /// The bundle's name.
+        name: BundleName,
+    },
+    /// Old generations were removed.
+    Collect {
+        /// Their numbers, ascending.
+        removed: Vec<u64>,
+    },
+    /// A generation is kept until it is unpinned.
+    Pin {
+        /// Its number.
+        generation: u64,
+    },
+    /// A generation may be collected again.
+    Unpin {
+        /// Its number.
+        generation: u64,
+    },
+    /// Foreign files were moved aside.
+    Adopt {
+        /// Where they were, and where they are.
+        moved: Vec<(PathBuf, PathBuf)>,
     },
     /// A chain of roots was accepted, or went on.
     Roots {

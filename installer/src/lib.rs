@@ -4,18 +4,22 @@
 //! makes it part of a new generation, which becomes current in one step. [`CurrentGeneration`] is the
 //! reader's side: whatever it gives has been proven from the kept bundle's signatures down to the bytes.
 //!
-//! This crate runs no process, asks no `uname` and reads no clock: facts about the host come in as a
+//! This crate runs no process, asks no `uname` and takes no time from a clock: facts about the host come in as a
 //! [`HostIdentity`], paths are resolved beneath a [`HostRoot`].
 
+mod collect;
 mod compat;
 mod directory;
 mod events;
+mod floors;
 mod generation;
 mod history;
 mod identity;
 mod install;
 mod lock;
 pub mod paths;
+mod pins;
+pub mod policy;
 mod rollback;
 mod root;
 mod roots;
@@ -23,11 +27,14 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod uninstall;
 mod words;
 
+pub use collect::{CollectError, CollectOptions, CollectReport, Collected, Spared, SparedBecause, collect};
 pub use compat::{CompatError, ForeignFile, ReconcileReport, reconcile};
 pub use directory::Directory;
 pub use events::{Events, InstallEvent};
+pub use floors::FloorsError;
 pub use generation::{
     BundleSummary, CurrentGeneration, GenerationError, GenerationSummary, InstalledBundle, ModuleHandle,
     Offer, OfferState, Refusal, RefusedBundle, VerifiedModuleBytes, list_generations,
@@ -35,12 +42,15 @@ pub use generation::{
 pub use history::{HistoryEvent, HistoryRecord, history};
 pub use identity::{HostIdentity, Mismatch};
 pub use install::{
-    DoesNotFit, InstallError, InstallOptions, InstallOutcome, InstallReport, InstallWarning, KernelChoice,
-    KernelInstalled, install,
+    DoesNotFit, InboxChoice, InstallError, InstallOptions, InstallOutcome, InstallReport, InstallWarning,
+    KernelChoice, KernelInstalled, PassedOver, install, newest_in_inbox,
 };
 pub use lock::{LockError, WriterLock};
+pub use pins::{PinError, pin, pinned, unpin};
+pub use policy::{Policy, PolicyError, PolicyRefusal};
 pub use rollback::{RollbackError, RollbackReport, rollback};
 pub use root::{HostRoot, Unprotected};
 pub use roots::{Domain, DomainError, RootRecord};
 pub use storage::StorageError;
 pub use trust::{PinChange, RootsUpdate, TrustError, TrustStore};
+pub use uninstall::{UninstallError, UninstallReport, uninstall};

@@ -3,6 +3,7 @@
 //! The kernel drops it when its holder ends, however that ends. Readers never take it.
 
 use std::fs::{File, TryLockError};
+use std::time::{Duration, Instant};
 
 use crate::directory::Directory;
 use crate::paths::{GENERATIONS, LOCK, STATE};
@@ -22,6 +23,8 @@ pub enum LockError {
 
 /// How often the lock is tried again because its file was removed between opening and locking.
 const TRIES: usize = 1000;
+/// How often a waiting writer looks whether the lock is free: flock(2) can't wait for a given time.
+const POLL: Duration = Duration::from_millis(50);
 
 /// The right to write, until it is dropped.
 ///
@@ -36,6 +39,19 @@ pub struct WriterLock {
 }
 
 impl WriterLock {
+    /// Takes the lock, and waits for its holder so long at most. Makes the state directory if need be.
+    pub fn wait(host: &HostRoot, patience: Duration) -> Result<Self, LockError> {
+        let begun = Instant::now();
+        loop {
+            match Self::acquire(host) {
+                Err(LockError::Locked) if begun.elapsed() < patience => {
+                    std::thread::sleep(POLL.min(patience.saturating_sub(begun.elapsed())));
+                }
+                other => return other,
+            }
+        }
+    }
+
     /// Takes the lock, or fails at once if somebody has it. Makes the state directory if need be.
     pub fn acquire(host: &HostRoot) -> Result<Self, LockError> {
         let (parent, name) = STATE.rsplit_once('/').unwrap_or(("/", STATE));

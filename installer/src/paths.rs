@@ -17,6 +17,14 @@ pub(crate) const BACK: &str = ".back";
 pub(crate) const STAGING: &str = ".staging-";
 /// Directory of the floors and the history.
 pub(crate) const RECORDS: &str = "/var/lib/stap-bundle/state";
+/// Names of the two copies of the floors in [`RECORDS`].
+pub(crate) const FLOORS: [&str; 2] = ["floors", "floors.copy"];
+/// Name of the directory of pinned generations in [`RECORDS`]: an empty file for each, called by its number.
+pub(crate) const PINS: &str = "pins";
+/// What a generation is called in [`GENERATIONS`] while `gc` removes it, before its number.
+pub(crate) const TOMBSTONE: &str = ".gone-";
+/// Name of the administrator's policy in [`ADMINISTRATION`].
+pub(crate) const POLICY: &str = "policy.toml";
 /// Name of the append-only history in [`RECORDS`].
 pub(crate) const HISTORY: &str = "history";
 /// Name of the directory of accepted chains of roots in [`RECORDS`], one directory a domain.

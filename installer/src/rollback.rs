@@ -3,7 +3,9 @@
 //! One link is renamed; nothing is unpacked. The older generation is judged by the keys that are
 //! trusted now: one whose bundle isn't believed any more is refused.
 
-use crate::compat::{CompatError, ReconcileReport, reconcile_locked};
+use std::time::Duration;
+
+use crate::compat::{CompatError, Foreign, ReconcileReport, reconcile_locked};
 use crate::generation::{
     CurrentGeneration, GenerationError, Look, SwitchError, current_number, generation_numbers, prepare_link,
     remove_left_overs, switch_to,
@@ -95,14 +97,16 @@ pub enum RollbackError {
 }
 
 /// Makes generation `target` current, or without one the newest that is older than the current one.
-/// `now` is in seconds since 1970, for the history.
+/// `now` is in seconds since 1970, for the history; `wait` is for
+/// another writer.
 pub fn rollback(
     host: &HostRoot,
     identity: &HostIdentity,
     target: Option<u64>,
     now: Option<u64>,
+    wait: Duration,
 ) -> Result<RollbackReport, RollbackError> {
-    let lock = WriterLock::acquire(host)?;
+    let lock = WriterLock::wait(host, wait)?;
     remove_left_overs(&lock, &mut |_| {})?;
     let current = current_number(lock.state())?.ok_or(RollbackError::NothingInstalled)?;
     let numbers = generation_numbers(lock.generations())?;
@@ -119,7 +123,12 @@ pub fn rollback(
     switch_to(lock.state(), BACK, to)?;
     let record = HistoryRecord { time: now, event: HistoryEvent::Rollback { from: current, to } };
     let history = append(host, &lock, &record).err();
-    Ok(RollbackReport { from: current, to, compat: reconcile_locked(host, identity, &lock), history })
+    Ok(RollbackReport {
+        from: current,
+        to,
+        compat: reconcile_locked(host, identity, &lock, Foreign::Leave),
+        history,
+    })
 }
 
 /// Every bundle believed, every signed module there with its length. Its bytes are hashed at start.

@@ -7,6 +7,7 @@
 //! root and are writable by nobody else.
 
 use std::io::Read as _;
+use std::time::Duration;
 
 use bundle_format::{KeyError, KeyId, PublicKey, RootChain, RootError, TrustedKeys, limits};
 
@@ -271,11 +272,12 @@ impl TrustStore {
         host: &HostRoot,
         chain: &RootChain,
         now: Option<u64>,
+        wait: Duration,
     ) -> Result<Option<RootsUpdate>, TrustError> {
         if self.has_chain && self.trust.has_same_newest(Some(chain)) {
             return Ok(None);
         }
-        let lock = WriterLock::acquire(host)?;
+        let lock = WriterLock::wait(host, wait)?;
         let from = advance(host, &lock, &Domain::default(), chain)?;
         self.has_chain = true;
         let Some(from) = from else {
@@ -300,7 +302,7 @@ impl TrustStore {
     ) -> Result<Option<RootsUpdate>, TrustError> {
         let chain = self.trusted_keys().accept_roots(roots).map_err(TrustError::Roots)?;
         if !dry_run {
-            return self.accept(host, &chain, now);
+            return self.accept(host, &chain, now, Duration::ZERO);
         }
         if self.has_chain && self.trust.has_same_newest(Some(&chain)) {
             return Ok(None);

@@ -113,7 +113,7 @@ impl World {
     }
 
     fn install(&self, bundle: &[u8]) {
-        let options = InstallOptions { kernels: KernelChoice::All, now: None };
+        let options = InstallOptions { kernels: KernelChoice::All, ..InstallOptions::default() };
         install(&self.root, &self.identity, Cursor::new(bundle), &options, &mut |_| {}).unwrap();
     }
 

@@ -1,6 +1,8 @@
 //! `list`: the generations on this host.
 
-use installer::{BundleSummary, GenerationSummary, list_generations};
+use std::collections::BTreeSet;
+
+use installer::{BundleSummary, GenerationSummary, list_generations, pinned};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -18,10 +20,11 @@ pub(crate) struct Args {}
 impl Args {
     #[expect(clippy::unused_self, reason = "all commands are called alike")]
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let list =
-            list_generations(&host::open_root(global)?).map_err(|error| host::storage_failure(&error))?;
+        let root = host::open_root(global)?;
+        let list = list_generations(&root).map_err(|error| host::storage_failure(&error))?;
+        let pinned = pinned(&root).map_err(|error| host::storage_failure(&error))?;
         if ui.json {
-            let generations: Vec<_> = list.iter().map(as_json).collect();
+            let generations: Vec<_> = list.iter().map(|generation| as_json(generation, &pinned)).collect();
             ui.document(&json!({ "generations": generations }));
             return Ok(Exit::Done);
         }
@@ -31,7 +34,12 @@ impl Args {
         }
         let mut table = tables::plain(["GENERATION", "MADE", "BUNDLE", "SCRIPTS", "KERNELS"]);
         for generation in &list {
-            let mark = if generation.current { " (current)" } else { "" };
+            let mark = match (generation.current, pinned.contains(&generation.number)) {
+                (true, true) => " (current, pinned)",
+                (true, false) => " (current)",
+                (false, true) => " (pinned)",
+                (false, false) => "",
+            };
             let number = format!("{}{mark}", generation.number);
             let made = generation.made.map_or_else(|| "-".to_owned(), date);
             if let Some(problem) = &generation.problem {
@@ -58,7 +66,7 @@ fn releases(bundle: &BundleSummary) -> String {
     releases.join(", ")
 }
 
-fn as_json(generation: &GenerationSummary) -> serde_json::Value {
+fn as_json(generation: &GenerationSummary, pinned: &BTreeSet<u64>) -> serde_json::Value {
     let bundles: Vec<_> = generation
         .bundles
         .iter()
@@ -71,6 +79,6 @@ fn as_json(generation: &GenerationSummary) -> serde_json::Value {
         .collect();
     json!({
         "number": generation.number, "current": generation.current, "made": generation.made, "bundles": bundles,
-        "problem": generation.problem,
+        "problem": generation.problem, "pinned": pinned.contains(&generation.number),
     })
 }

@@ -12,6 +12,10 @@ mod config;
 mod diff;
 mod export;
 mod extract;
+#[cfg(feature = "host")]
+mod gc;
+#[cfg(feature = "host")]
+mod history;
 #[cfg(feature = "farm")]
 mod import;
 mod inspect;
@@ -21,6 +25,8 @@ mod install;
 mod key;
 #[cfg(feature = "host")]
 mod list;
+#[cfg(feature = "host")]
+mod pin;
 #[cfg(feature = "host")]
 mod restart;
 #[cfg(feature = "host")]
@@ -38,6 +44,8 @@ mod stop;
 mod subset;
 #[cfg(any(feature = "farm", feature = "host"))]
 mod trust;
+#[cfg(feature = "host")]
+mod uninstall;
 mod verify;
 
 #[cfg(not(feature = "farm"))]
@@ -125,6 +133,18 @@ pub(crate) enum Command {
     #[cfg(feature = "host")]
     #[command(display_order = 13)]
     Rollback(rollback::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 13)]
+    Uninstall(uninstall::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 13)]
+    History(history::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 13)]
+    Gc(gc::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 13)]
+    Pin(pin::Args),
     #[command(subcommand, display_order = 14)]
     Config(config::Args),
     #[command(display_order = 15)]
@@ -182,6 +202,14 @@ impl Command {
             Self::Cleanup(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Rollback(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Uninstall(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::History(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Gc(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Pin(args) => args.run(global, ui),
             Self::Config(args) => args.run(global, ui),
             Self::Completions(args) => Ok(args.run(ui)),
             Self::Other(words) => Err(absent::unknown(&words)),

@@ -16,14 +16,17 @@ use crate::ui::{Mark, Ui};
 pub(crate) struct Args {
     /// Which generation [default: the newest before the current one].
     generation: Option<u64>,
+    #[command(flatten)]
+    lock: host::LockOptions,
 }
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let root = host::open_root(global)?;
         let identity = host::identity(global, &root)?;
-        let report = installer::rollback(&root, &identity, self.generation, host::now(global))
-            .map_err(|error| rollback_failure(&error))?;
+        let report =
+            installer::rollback(&root, &identity, self.generation, host::now(global), self.lock.wait())
+                .map_err(|error| rollback_failure(&error))?;
         if let Some(error) = &report.history {
             ui.warning(format!("the history was not written: {error}"));
         }

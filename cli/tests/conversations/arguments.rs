@@ -37,7 +37,11 @@ fn help_lists_the_commands_and_the_exit_codes() {
       cleanup      Remove compiled scripts from the initscript's cache
       restart      Stop scripts and start them again [aliases: reload, force-reload]
       try-restart  Restart if something runs [alias: condrestart]
+      gc           Remove old generations from this host
+      history      Show what was installed, removed and gone back to, the oldest first
+      pin          Keep a generation: `gc` never removes it
       rollback     Make an earlier generation current again
+      uninstall    Remove a bundle from this host
       config       Look at the initscript's configuration
       completions  Write a completion script for a shell to standard output
       help         Print this message or the help of the given subcommand(s)
@@ -178,15 +182,15 @@ fn every_command_explains_itself() {
 fn words_that_are_no_command() {
     assert_snapshot!(TestWorld::new().talk("
         isntall fleet.stapb
-        gc
+        join fleet
         onboot counter
     "), @r#"
     $ stap-bundle isntall fleet.stapb
     2> error: `isntall` is no command
     2> hint: `stap-bundle --help` lists the commands
     [exit 2]
-    $ stap-bundle gc
-    2> error: `gc` (remove old generations) is not in this version yet
+    $ stap-bundle join fleet
+    2> error: `join` (join the parts of a split bundle) is not in this version yet
     2> hint: nothing was done; `stap-bundle --help` lists what is there
     [exit 30]
     $ stap-bundle onboot counter

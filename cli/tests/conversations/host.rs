@@ -55,6 +55,7 @@ fn a_bundle_is_installed_once_and_never_an_older_one() {
     2> fleet 1.1 is signed by trusted key [FARM-KEY-SHORT]
     2> error: fleet-1.stapb: bundle fleet 1.1 has serial 1 of epoch 0, older than serial 2 of epoch 0 in generation 2
     2> hint: to go back to what was installed before: stap-bundle rollback
+    2> hint: to install it all the same, this once: --allow-downgrade
     [exit 13]
     $ stap-bundle list --root host
      GENERATION   MADE  BUNDLE     SCRIPTS  KERNELS
@@ -179,9 +180,9 @@ fn a_refused_bundle_changes_nothing() {
     2> hint: leave the script out of one of the two bundles
     [exit 16]
     $ stap-bundle install --root host
-    2> error: no bundle is given, and this version doesn't look into inbox/ yet
+    2> error: no bundle is given, and there is none in /var/lib/stap-bundle/inbox
     2> hint: give the file: stap-bundle install FILE
-    [exit 30]
+    [exit 2]
     $ stap-bundle install --root nowhere fleet-2.stapb
     2> error: can't open root directory nowhere
     2>   because: No such file or directory
@@ -246,7 +247,7 @@ fn a_foreign_file_in_the_cache_is_left_alone() {
     2> staging generation 1 with 1 kernel
     2>   6.12.1-test: 2 modules, [SIZE]
     2> switching from nothing to generation 1
-    2> warning: /var/cache/systemtap/6.12.1-test/counter.ko is a foreign file: it is left alone and never used by `start`; move it away and install again to have the bundle's there
+    2> warning: /var/cache/systemtap/6.12.1-test/counter.ko is a foreign file: it is left alone and never used by `start`; move it away, or install with --adopt, to have the bundle's there
     [exit 16]
     "#);
     let kept = fs::read(world.path("host/var/cache/systemtap/6.12.1-test/counter.ko")).unwrap();
@@ -266,11 +267,11 @@ fn a_second_writer_waits_its_turn() {
     $ stap-bundle install --root host fleet-2.stapb
     2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
     2> error: fleet-2.stapb: another stap-bundle is writing: /var/lib/stap-bundle/lock is locked
-    2> hint: wait until it has ended, and try again
+    2> hint: wait until it has ended, and try again; most commands take --wait SECONDS
     [exit 15]
     $ stap-bundle rollback --root host
     2> error: another stap-bundle is writing: /var/lib/stap-bundle/lock is locked
-    2> hint: wait until it has ended, and try again
+    2> hint: wait until it has ended, and try again; most commands take --wait SECONDS
     [exit 15]
     "#);
 }
@@ -368,6 +369,170 @@ fn quiet_says_results_and_errors_only() {
     [exit 14]
     $ stap-bundle -q trust list --root host
     [FARM-KEY]
+    [exit 0]
+    "#);
+}
+
+#[test]
+fn generations_are_pinned_collected_and_told_by_the_history() {
+    let world = world();
+    world.bundle("fleet-3.stapb", &fleet(3));
+    for serial in 1..=3 {
+        assert_eq!(world.run(&format!("install --root host fleet-{serial}.stapb")).exit, Some(0));
+    }
+    assert_snapshot!(world.talk("
+        gc --root host
+        pin --root host 1
+        pin --root host 9
+        gc --root host --keep 1 --dry-run
+        pin --root host 1 --remove
+        gc --root host --keep 1
+        list --root host
+        uninstall --root host fleet --dry-run
+        uninstall --root host fleet
+        uninstall --root host fleet
+        install --root host fleet-2.stapb --dry-run
+        install --root host fleet-2.stapb --allow-downgrade
+        history --root host -n 5
+    "), @r#"
+    $ stap-bundle gc --root host
+    nothing to remove
+    [exit 0]
+    $ stap-bundle pin --root host 1
+    pinned: generation 1
+    [exit 0]
+    $ stap-bundle pin --root host 9
+    2> error: there is no generation 9; there are 1, 2, 3
+    2> hint: `stap-bundle list` shows the generations
+    [exit 1]
+    $ stap-bundle gc --root host --keep 1 --dry-run
+    nothing to remove
+    2> generation 1 stays: it is pinned
+    2> generation 2 stays: a rollback would go to it
+    [exit 0]
+    $ stap-bundle pin --root host 1 --remove
+    unpinned: generation 1
+    [exit 0]
+    $ stap-bundle gc --root host --keep 1
+    removed: generation 1, [SIZE]
+      1 generation, [SIZE] in all
+    2> generation 2 stays: a rollback would go to it
+    [exit 0]
+    $ stap-bundle list --root host
+     GENERATION   MADE  BUNDLE     SCRIPTS  KERNELS
+     2            -     fleet 1.2  2        6.12.1-test
+     3 (current)  -     fleet 1.3  2        6.12.1-test
+    [exit 0]
+    $ stap-bundle uninstall --root host fleet --dry-run
+    would uninstall: fleet 1.3, with 2 scripts
+    [exit 0]
+    $ stap-bundle uninstall --root host fleet
+    uninstalled: fleet, with generation 4
+    2> switching from generation 3 to generation 4
+    [exit 0]
+    $ stap-bundle uninstall --root host fleet
+    2> error: bundle fleet is not installed; nothing is
+    2> hint: `stap-bundle list` shows what is installed
+    [exit 1]
+    $ stap-bundle install --root host fleet-2.stapb --dry-run
+    2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
+    2> error: fleet-2.stapb: bundle fleet 1.2 has serial 2 of epoch 0, older than serial 3 of epoch 0 in generation 3
+    2> hint: to go back to what was installed before: stap-bundle rollback
+    2> hint: to install it all the same, this once: --allow-downgrade
+    [exit 13]
+    $ stap-bundle install --root host fleet-2.stapb --allow-downgrade
+    installed: fleet 1.2 as generation 5
+      6.12.1-test: 2 modules
+    2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
+    2> staging generation 5 with 1 kernel
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2> switching from generation 4 to generation 5
+    2> warning: serial 2 of epoch 0 is older than serial 3 of epoch 0: a downgrade, as asked for
+    [exit 0]
+    $ stap-bundle history --root host -n 5
+    at an unknown time  pinned generation 1
+    at an unknown time  unpinned generation 1
+    at an unknown time  removed generation 1
+    at an unknown time  uninstalled fleet with generation 4, after 3
+    at an unknown time  installed fleet 1.2 as generation 5, after 4 (a downgrade, as asked for)
+    [exit 0]
+    "#);
+}
+
+#[test]
+fn a_policy_is_named_where_it_refuses_and_where_it_is_wrong() {
+    let world = world();
+    world.write("host/etc/stap-bundle/policy.toml", "[install]\nbundles = [\"net-*\"]\n");
+    let refused = world.run("install --root host fleet-1.stapb");
+    world.write("host/etc/stap-bundle/policy.toml", "[generations]\nkep = 2\n");
+    assert_snapshot!(format!("{refused}{}", world.talk("
+        install --root host fleet-1.stapb
+        gc --root host
+    ")), @r#"
+    $ stap-bundle install --root host fleet-1.stapb
+    2> fleet 1.1 is signed by trusted key [FARM-KEY-SHORT]
+    2> error: fleet-1.stapb: the policy allows bundles called `net-*`, not `fleet`
+    2> hint: /etc/stap-bundle/policy.toml says what this host takes
+    [exit 10]
+    $ stap-bundle install --root host fleet-1.stapb
+    2> error: fleet-1.stapb: /etc/stap-bundle/policy.toml:2:1: unknown field `kep`, expected `keep` or `quota-mib`
+    2> hint: half a policy would be none, so nothing is installed before it is mended
+    [exit 11]
+    $ stap-bundle gc --root host
+    2> error: /etc/stap-bundle/policy.toml:2:1: unknown field `kep`, expected `keep` or `quota-mib`
+    2> hint: half a policy would be none, so nothing is installed before it is mended
+    [exit 11]
+    "#);
+}
+
+#[test]
+fn a_damaged_bundle_can_be_taken_in_part_and_foreign_files_moved() {
+    let world = world();
+    let mut damaged = fleet(3).signed(&world.farm);
+    let last = damaged.iter().rposition(|byte| *byte != 0).unwrap();
+    damaged[last - 1] ^= 1;
+    world.write("damaged.stapb", damaged);
+    world.write("host/var/cache/systemtap/6.12.1-test/counter.ko", "mine");
+    assert_snapshot!(world.talk("
+        install --root host damaged.stapb --all-kernels --partial --adopt
+        install --root host damaged.stapb --kernel 6.13.0-test --partial
+    "), @r#"
+    $ stap-bundle install --root host damaged.stapb --all-kernels --partial --adopt
+    installed: fleet 1.3 as generation 1
+      6.12.1-test: 2 modules
+    2> fleet 1.3 is signed by trusted key [FARM-KEY-SHORT]
+    2> staging generation 1 with 1 kernel
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2> switching from nothing to generation 1
+    2> warning: kernel 6.13.0-test is damaged in this file and was left out
+    2> /var/cache/systemtap/6.12.1-test/counter.ko was foreign and is now /var/cache/systemtap/6.12.1-test/counter.ko.before-stap-bundle
+    [exit 0]
+    $ stap-bundle install --root host damaged.stapb --kernel 6.13.0-test --partial
+    2> fleet 1.3 is signed by trusted key [FARM-KEY-SHORT]
+    2> error: damaged.stapb: no chosen kernel is whole in this file: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
+    2> hint: copy the bundle again from where it was built; nothing of it can be saved for this host
+    [exit 17]
+    "#);
+}
+
+#[test]
+fn the_inbox_is_looked_into_where_no_file_is_given() {
+    let world = world();
+    let inbox = "host/var/lib/stap-bundle/inbox";
+    world.write(&format!("{inbox}/one.stapb"), fleet(1).signed(&world.farm));
+    world.write(&format!("{inbox}/two.stapb"), fleet(2).signed(&world.farm));
+    world.write(&format!("{inbox}/three.stapb"), fleet(3).signed(&world.stranger));
+    assert_snapshot!(world.run("install --root host"), @r#"
+    $ stap-bundle install --root host
+    installed: fleet 1.2 as generation 1
+      6.12.1-test: 2 modules
+    2> /var/lib/stap-bundle/inbox/one.stapb is passed over: another file there was made later
+    2> /var/lib/stap-bundle/inbox/three.stapb is passed over: signed by key [STRANGER-KEY-SHORT], none of them trusted here
+    2> installing /var/lib/stap-bundle/inbox/two.stapb
+    2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
+    2> staging generation 1 with 1 kernel
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2> switching from nothing to generation 1
     [exit 0]
     "#);
 }

@@ -66,7 +66,7 @@ fn the_host_side() {
     let installed = world.json("install --root host fleet.stapb");
     assert_eq!(
         fields(&installed),
-        "bundle_id changed generation initscript kernels name serial version warnings"
+        "bundle_id changed dry_run generation initscript kernels name serial version warnings"
     );
     assert_eq!(fields(&installed["kernels"][0]), "modules red release");
     assert_eq!(installed["changed"], true);
@@ -74,7 +74,7 @@ fn the_host_side() {
     assert_eq!(world.json("install --root host fleet-2.stapb")["generation"], 2);
 
     let list = world.json("list --root host");
-    assert_eq!(fields(&list["generations"][0]), "bundles current made number problem");
+    assert_eq!(fields(&list["generations"][0]), "bundles current made number pinned problem");
     assert_eq!(fields(&list["generations"][0]["bundles"][0]), "bundle_id kernels name scripts version");
 
     let status = world.json("status --root host");
@@ -97,5 +97,5 @@ fn a_failure_is_a_document_too() {
     assert_eq!(fields(&document["error"]), "because code hints what");
     assert_eq!((said.exit, &document["error"]["code"]), (Some(14), &14.into()));
     assert!(said.stderr.is_empty(), "{said}");
-    assert_eq!(world.json("gc")["error"]["code"], 30);
+    assert_eq!(world.json("onboot")["error"]["code"], 30);
 }

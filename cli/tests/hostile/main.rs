@@ -28,7 +28,7 @@ use refused;
 #[test]
 fn the_rows_of_the_page_have_their_tests() {
     const PAGE: &str = include_str!("../../../docs/design/threat-coverage.md");
-    const SOURCES: [&str; 11] = [
+    const SOURCES: [&str; 13] = [
         include_str!("containers.rs"),
         include_str!("documents.rs"),
         include_str!("frames.rs"),
@@ -39,6 +39,8 @@ fn the_rows_of_the_page_have_their_tests() {
         include_str!("../../../bundle-format/tests/tar_differential.rs"),
         include_str!("../../../bundle-format/src/strict_json.rs"),
         include_str!("../../../bundle-format/tests/roots.rs"),
+        include_str!("../../../installer/src/tests/choices.rs"),
+        include_str!("../../../installer/src/tests/floors.rs"),
         include_str!("../../../installer/src/tests/roots.rs"),
     ];
     let rows: Vec<&str> =

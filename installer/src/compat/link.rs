@@ -4,10 +4,14 @@ use std::path::{Component, Path};
 
 use rustix::fs::FileType;
 
-use crate::compat::report::{ForeignFile, ReconcileReport};
+use crate::compat::report::{Foreign, ForeignFile, Work};
 use crate::directory::Directory;
 use crate::paths::{CURRENT, STATE};
 use crate::storage::StorageError;
+
+/// What is put behind the name of a foreign file that is moved aside: neither the initscript nor our start
+/// looks at such a name.
+const ASIDE: &str = ".before-stap-bundle";
 
 /// The relative text of a link in directory `from` to `inside` the current generation. `from` is where
 /// the directory really is, without links on the way.
@@ -39,7 +43,7 @@ pub(super) fn put_link(
     directory: &Directory,
     name: &str,
     text: &str,
-    report: &mut ReconcileReport,
+    work: &mut Work,
 ) -> Result<bool, StorageError> {
     let path = directory.path().join(name);
     let what = match directory.kind(name)? {
@@ -53,15 +57,41 @@ pub(super) fn put_link(
         }
         Some(other) => Some(kind_word(other).to_owned()),
     };
-    if let Some(what) = what {
-        report.foreign.push(ForeignFile { path, what });
+    if let Some(what) = what
+        && !move_aside(directory, name, what, work)?
+    {
         return Ok(false);
     }
     let temporary = format!(".{name}.new");
     directory.unlink_if_there(&temporary)?;
     directory.symlink(text, &temporary)?;
     directory.rename(&temporary, name)?;
-    report.written.push(path);
+    work.report.written.push(path);
+    Ok(true)
+}
+
+/// Moves a foreign file aside if that was asked for, and returns whether its name is free now. What is
+/// no file and no link is left in any case.
+pub(super) fn move_aside(
+    directory: &Directory,
+    name: &str,
+    what: String,
+    work: &mut Work,
+) -> Result<bool, StorageError> {
+    let path = directory.path().join(name);
+    let movable = matches!(directory.kind(name)?, Some(FileType::RegularFile | FileType::Symlink));
+    if work.foreign == Foreign::Leave || !movable {
+        work.report.foreign.push(ForeignFile { path, what });
+        return Ok(false);
+    }
+    let mut aside = format!("{name}{ASIDE}");
+    let mut number = 1_u32;
+    while directory.kind(&aside)?.is_some() {
+        number += 1;
+        aside = format!("{name}{ASIDE}.{number}");
+    }
+    directory.rename(name, &aside)?;
+    work.report.adopted.push((path, directory.path().join(aside)));
     Ok(true)
 }
 

@@ -15,10 +15,13 @@ mod configuration;
 mod link;
 mod opts;
 mod places;
+mod preview;
 mod report;
 mod wanted;
 
 pub(crate) use configuration::configuration_text;
+pub(crate) use preview::preview;
+pub(crate) use report::Foreign;
 pub use report::{CompatError, ForeignFile, ReconcileReport};
 
 use std::collections::BTreeMap;
@@ -27,14 +30,16 @@ use std::path::Path;
 use bundle_format::{KernelRelease, ScriptName};
 use rustix::fs::FileType;
 
-use crate::compat::link::{has_our_link, kind_word, link_text, put_link};
+use crate::compat::link::{has_our_link, kind_word, link_text, move_aside, put_link};
 use crate::compat::places::Places;
+use crate::compat::report::Work;
 use crate::compat::wanted::{CacheEntry, Wanted, wanted};
 use crate::directory::Directory;
 use crate::generation::{CurrentGeneration, module_file_name};
 use crate::identity::HostIdentity;
 use crate::lock::WriterLock;
 use crate::paths::{CONFIGURATION, CONFIGURATION_LINK, KERNELS};
+use crate::policy::Policy;
 use crate::root::HostRoot;
 use crate::storage::{StorageError, optional};
 
@@ -44,7 +49,7 @@ const MAX_OPTS: u64 = 64 << 10;
 /// Brings cache links, `.opts` and the conf.d link in line with the current generation.
 pub fn reconcile(host: &HostRoot, identity: &HostIdentity) -> Result<ReconcileReport, CompatError> {
     let lock = WriterLock::acquire(host)?;
-    reconcile_locked(host, identity, &lock)
+    reconcile_locked(host, identity, &lock, Foreign::Leave)
 }
 
 /// The same for one who has the lock.
@@ -52,39 +57,42 @@ pub(crate) fn reconcile_locked(
     host: &HostRoot,
     identity: &HostIdentity,
     _lock: &WriterLock,
+    foreign: Foreign,
 ) -> Result<ReconcileReport, CompatError> {
-    let mut report = ReconcileReport::default();
-    let places = Places::read(host, &mut report)?;
+    let mut work = Work { foreign, ..Work::default() };
+    let cache_only = cache_only(host, &Policy::read(host)?)?;
+    let places = Places::read(host, &mut work.report)?;
     let generation = CurrentGeneration::open(host)?;
     let wanted = match &generation {
-        Some(generation) => wanted(generation, identity, &mut report.warnings),
+        Some(generation) => wanted(generation, identity, &mut work.report.warnings),
         None => Wanted::new(),
     };
     let believed = generation.as_ref().filter(|generation| !generation.bundles().is_empty());
     if let Some(generation) = believed {
-        write_configuration(generation, &mut report)?;
+        write_configuration(generation, cache_only, &mut work.report)?;
     }
-    configuration_link(host, &places.configuration, believed.is_some(), &mut report)?;
+    configuration_link(host, &places.configuration, believed.is_some(), &mut work)?;
     if !wanted.is_empty() {
         let cache = host.ensure_dir(&places.cache)?;
         for (release, scripts) in &wanted {
-            fill(host, &cache, release, scripts, &mut report)?;
+            fill(host, &cache, release, scripts, &mut work)?;
         }
     }
     if let Some(cache) = optional(host.open_dir(&places.cache))? {
-        clear(&cache, &wanted, &mut report)?;
+        clear(&cache, &wanted, &mut work.report)?;
     }
-    Ok(report)
+    Ok(work.report)
 }
 
 /// Writes the current generation's `stap-bundle.conf` anew if it isn't what its believed bundles say.
 /// It is the one file of a generation that is ever replaced, for the initscript takes it as it is.
 fn write_configuration(
     generation: &CurrentGeneration,
+    cache_only: bool,
     report: &mut ReconcileReport,
 ) -> Result<(), StorageError> {
     let directory = generation.directory();
-    let text = configuration_text(generation.bundles().iter().map(|bundle| &bundle.manifest));
+    let text = configuration_text(generation.bundles().iter().map(|bundle| &bundle.manifest), cache_only);
     let found = directory.read_file(CONFIGURATION, text.len() as u64);
     if found.is_ok_and(|found| found == text.as_bytes()) {
         return Ok(());
@@ -94,22 +102,31 @@ fn write_configuration(
     Ok(())
 }
 
+/// Whether the initscript is to compile nothing: as the policy says, by default where it has no `stap`.
+pub(crate) fn cache_only(host: &HostRoot, policy: &Policy) -> Result<bool, StorageError> {
+    if let Some(decided) = policy.initscript.cache_only {
+        return Ok(decided);
+    }
+    let programs = optional(host.open_dir("/usr/bin"))?;
+    Ok(programs.is_none_or(|programs| programs.kind("stap").is_ok_and(|kind| kind.is_none())))
+}
+
 fn configuration_link(
     host: &HostRoot,
     path: &Path,
     installed: bool,
-    report: &mut ReconcileReport,
+    work: &mut Work,
 ) -> Result<(), StorageError> {
     if installed {
         let directory = host.ensure_dir(path)?;
         let text = link_text(&host.real_path(&directory), CONFIGURATION);
-        put_link(&directory, CONFIGURATION_LINK, &text, report)?;
+        put_link(&directory, CONFIGURATION_LINK, &text, work)?;
         return directory.sync();
     }
     let Some(directory) = optional(host.open_dir(path))? else { return Ok(()) };
     if has_our_link(&directory, CONFIGURATION_LINK)? {
         directory.unlink(CONFIGURATION_LINK)?;
-        report.removed.push(directory.path().join(CONFIGURATION_LINK));
+        work.report.removed.push(directory.path().join(CONFIGURATION_LINK));
         directory.sync()?;
     }
     Ok(())
@@ -122,24 +139,29 @@ fn fill(
     cache: &Directory,
     release: &KernelRelease,
     scripts: &BTreeMap<ScriptName, CacheEntry>,
-    report: &mut ReconcileReport,
+    work: &mut Work,
 ) -> Result<(), StorageError> {
     if let Some(kind) = cache.kind(release.as_str())?.filter(|kind| *kind != FileType::Directory) {
         let path = cache.path().join(release.as_str());
-        report.foreign.push(ForeignFile { path, what: kind_word(kind).to_owned() });
+        work.report.foreign.push(ForeignFile { path, what: kind_word(kind).to_owned() });
         return Ok(());
     }
     let directory = cache.ensure_dir(release.as_str())?;
     let here = host.real_path(&directory);
     for (script, entry) in scripts {
-        if let Some(foreign) = foreign_opts(&directory, script, &entry.opts)? {
-            report.foreign.push(foreign);
+        let module = module_file_name(script);
+        if let Some(what) = foreign_opts(&directory, script, &entry.opts)?
+            && !move_aside(&directory, &opts_file_name(script), what, work)?
+        {
             continue;
         }
-        let module = module_file_name(script);
+        let was_ours = has_our_link(&directory, &module)?;
         let text = link_text(&here, &format!("{KERNELS}/{}/{module}", entry.kernel.short()));
-        if put_link(&directory, &module, &text, report)? {
-            put_opts(&directory, script, &entry.opts, report)?;
+        if put_link(&directory, &module, &text, work)? {
+            if !was_ours {
+                opts_of_another(&directory, script, work)?;
+            }
+            put_opts(&directory, script, &entry.opts, work)?;
         }
     }
     directory.sync()
@@ -151,7 +173,7 @@ fn foreign_opts(
     directory: &Directory,
     script: &ScriptName,
     text: &str,
-) -> Result<Option<ForeignFile>, StorageError> {
+) -> Result<Option<String>, StorageError> {
     let name = opts_file_name(script);
     let Some(kind) = directory.kind(&name)? else { return Ok(None) };
     let has_module = directory.kind(&module_file_name(script))?.is_some();
@@ -159,7 +181,21 @@ fn foreign_opts(
     if has_module || (kind == FileType::RegularFile && is_equal()) {
         return Ok(None);
     }
-    Ok(Some(ForeignFile { path: directory.path().join(&name), what: kind_word(kind).to_owned() }))
+    Ok(Some(kind_word(kind).to_owned()))
+}
+
+/// The options of a foreign module that was moved aside go the same way.
+fn opts_of_another(directory: &Directory, script: &ScriptName, work: &mut Work) -> Result<(), StorageError> {
+    let name = opts_file_name(script);
+    let moved = work
+        .report
+        .adopted
+        .last()
+        .is_some_and(|(from, _)| *from == directory.path().join(module_file_name(script)));
+    if moved && directory.kind(&name)? == Some(FileType::RegularFile) {
+        move_aside(directory, &name, "file".to_owned(), work)?;
+    }
+    Ok(())
 }
 
 /// Writes the `.opts` file beside our link.
@@ -167,7 +203,7 @@ fn put_opts(
     directory: &Directory,
     script: &ScriptName,
     text: &str,
-    report: &mut ReconcileReport,
+    work: &mut Work,
 ) -> Result<(), StorageError> {
     let name = opts_file_name(script);
     let path = directory.path().join(&name);
@@ -180,12 +216,12 @@ fn put_opts(
             }
         }
         Some(other) => {
-            report.foreign.push(ForeignFile { path, what: kind_word(other).to_owned() });
+            work.report.foreign.push(ForeignFile { path, what: kind_word(other).to_owned() });
             return Ok(());
         }
     }
     directory.replace_file(&name, text.as_bytes())?;
-    report.written.push(path);
+    work.report.written.push(path);
     Ok(())
 }
 

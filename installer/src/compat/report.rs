@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::generation::GenerationError;
 use crate::lock::LockError;
+use crate::policy::PolicyError;
 use crate::storage::StorageError;
 
 /// What reconciling changed, and what it left alone.
@@ -13,10 +14,29 @@ pub struct ReconcileReport {
     pub written: Vec<PathBuf>,
     /// Our links and files that went away.
     pub removed: Vec<PathBuf>,
+    /// Foreign files that were moved aside, as asked: where they were, and where they are.
+    pub adopted: Vec<(PathBuf, PathBuf)>,
     /// Things of others where ours should be; they were not touched.
     pub foreign: Vec<ForeignFile>,
     /// Things that the user should know.
     pub warnings: Vec<String>,
+}
+
+/// What to do with foreign files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Foreign {
+    /// They are reported and stay.
+    #[default]
+    Leave,
+    /// They are moved aside, beside where they were.
+    Adopt,
+}
+
+/// A reconciliation on its way.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) report: ReconcileReport,
+    pub(super) foreign: Foreign,
 }
 
 /// Somebody else's file where ours should be.
@@ -35,6 +55,9 @@ pub enum CompatError {
     /// Another writer.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The policy can't be read.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The current generation can't be read.
     #[error(transparent)]
     Generation(#[from] GenerationError),

@@ -29,7 +29,7 @@ pub(crate) fn generation_numbers(generations: &Directory) -> Result<Vec<u64>, St
 }
 
 /// A number as we write it: no sign, no leading zero.
-fn parse_number(text: &str) -> Option<u64> {
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }

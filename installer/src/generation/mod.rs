@@ -9,6 +9,7 @@ mod list;
 mod module;
 mod offers;
 mod staged;
+mod usage;
 
 pub use current::{CurrentGeneration, GenerationError, InstalledBundle, RefusedBundle};
 pub use list::{BundleSummary, GenerationSummary, list_generations};
@@ -19,7 +20,10 @@ pub(crate) use carry::{intact_kernels, unpacked_kernels};
 pub(crate) use complete::Look;
 pub(crate) use current::with_sources;
 pub(crate) use index::{IndexedBundle, IndexedKernel};
-pub(crate) use layout::{SwitchError, current_number, generation_numbers, prepare_link, switch_to};
+pub(crate) use layout::{
+    SwitchError, current_number, generation_numbers, parse_number, prepare_link, switch_to,
+};
 pub(crate) use module::{module_file_name, read_sets};
 pub(crate) use offers::running_kernel;
 pub(crate) use staged::{Staging, indexed_kernel, next_number, remove_left_overs};
+pub(crate) use usage::{disk_usage, freed_by, tree_usage};

@@ -7,12 +7,14 @@
 //! |---|---|---|---|
 //! | 1 | `generations/.staging-n/` is made and filled | `m` current, a left-over | removes `.staging-n` |
 //! | 2 | every file and directory in it is fsynced | the same | the same |
+//! | 2a | before the very first switch: both copies of the floors, empty | the same | the same |
 //! | 3 | `.next -> generations/n` is made, the state directory fsynced | `m` current, `.next` names nothing | removes both |
 //! | 4 | `.staging-n` is renamed to `n`, `generations/` fsynced | `m` current, `n` complete but never current | removes `n`, then `.next` |
 //! | 5 | `.next` is renamed over `current`: **the switch** | `m` or `n` current, each complete | nothing, or as after 4 |
 //! | 6 | the state directory is fsynced | `n` current | nothing |
-//! | 7 | the history gets its line | `n` current, perhaps half a line | begins a new line |
-//! | 8 | cache links, `.opts` and the conf.d link follow | `n` current; links lead through `current`, so none is mixed | reconciles |
+//! | 7 | both copies of the floors are brought up (`floors.rs`) | `n` current, which holds the floor itself | brings them up |
+//! | 8 | the history gets its line | `n` current, perhaps half a line | begins a new line |
+//! | 9 | cache links, `.opts` and the conf.d link follow | `n` current; links lead through `current`, so none is mixed | reconciles |
 //!
 //! `.next` is there exactly while the generation that it names has never been current. So a generation
 //! that was never switched to is recognised, removed, and raises no floor. A rollback goes to a
@@ -34,7 +36,9 @@ use crate::generation::layout::{
 };
 use crate::generation::module::module_file_name;
 use crate::lock::WriterLock;
-use crate::paths::{BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, NEXT, ROOT_RECORD, SETS, STAGING};
+use crate::paths::{
+    BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, NEXT, ROOT_RECORD, SETS, STAGING, TOMBSTONE,
+};
 use crate::roots::RootRecord;
 use crate::storage::StorageError;
 
@@ -192,7 +196,7 @@ pub(crate) fn remove_left_overs(lock: &WriterLock, events: &mut Events<'_>) -> R
     }
     state.unlink_if_there(BACK)?;
     for name in generations.entries()? {
-        if name.starts_with(STAGING) {
+        if name.starts_with(STAGING) || name.starts_with(TOMBSTONE) {
             generations.remove_tree(&name)?;
             events(InstallEvent::LeftOverRemoved { name });
         }

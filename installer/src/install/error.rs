@@ -3,9 +3,11 @@
 
 use bundle_format::{BundleError, BundleName, BundleVersion, KernelId, KernelRelease, ScriptName};
 
+use crate::floors::FloorsError;
 use crate::generation::{GenerationError, SwitchError};
 use crate::identity::Mismatch;
 use crate::lock::LockError;
+use crate::policy::{PolicyError, PolicyRefusal};
 use crate::storage::StorageError;
 use crate::trust::TrustError;
 
@@ -28,7 +30,7 @@ pub enum InstallError {
     /// A newer bundle of this name is, or was, installed.
     #[error(
         "bundle {name} {version} has serial {serial} of epoch {epoch}, older than serial {floor} of epoch \
-         {floor_epoch} in generation {generation}"
+         {floor_epoch} {}", place(*generation)
     )]
     Older {
         /// The bundle's name.
@@ -43,18 +45,35 @@ pub enum InstallError {
         floor_epoch: u64,
         /// The serial that was installed.
         floor: u64,
-        /// Where.
-        generation: u64,
+        /// Where; `None` if no generation has it any more.
+        generation: Option<u64>,
+    },
+    /// The serial is too far above the newest bundle's: perhaps to lock out every later one.
+    #[error(
+        "bundle {name} {version} has serial {serial}, {} above serial {floor} that was installed before: the policy \
+         allows {allowed}", serial.saturating_sub(*floor)
+    )]
+    TooFar {
+        /// The bundle's name.
+        name: BundleName,
+        /// Its version.
+        version: BundleVersion,
+        /// Its serial.
+        serial: u64,
+        /// The serial that was installed.
+        floor: u64,
+        /// The largest step that the policy allows.
+        allowed: u64,
     },
     /// Two different bundles with one name and serial: the farm, or somebody with its key, equivocates.
-    #[error("bundle {name} serial {serial} has other content than the one in generation {generation}")]
+    #[error("bundle {name} serial {serial} has other content than the one {}", place(*generation))]
     Equivocation {
         /// The bundle's name.
         name: BundleName,
         /// Their serial.
         serial: u64,
-        /// Where the other one is.
-        generation: u64,
+        /// Where the other one is; `None` if no generation has it any more.
+        generation: Option<u64>,
     },
     /// Best-before has passed.
     #[error("bundle {name} {version} was to be used before {best_before}, it is {now} (seconds since 1970)")]
@@ -67,6 +86,56 @@ pub enum InstallError {
         best_before: u64,
         /// The later of the clock and the newest installed bundle's time.
         now: u64,
+    },
+    /// Made later than a clock says that is known to be right.
+    #[error("bundle {name} {version} was made at {created}, it is {now} (seconds since 1970)")]
+    FromTheFuture {
+        /// The bundle's name.
+        name: BundleName,
+        /// Its version.
+        version: BundleVersion,
+        /// As signed.
+        created: u64,
+        /// The clock.
+        now: u64,
+    },
+    /// The administrator doesn't allow it.
+    #[error(transparent)]
+    Refused(#[from] PolicyRefusal),
+    /// The policy can't be read.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The floors can't be read.
+    #[error(transparent)]
+    Floors(FloorsError),
+    /// Of all chosen kernels, none is whole in this file.
+    #[error("no chosen kernel is whole in this file: {}", problems.join("; "))]
+    NothingWhole {
+        /// What is wrong with it, the first few problems.
+        problems: Vec<String>,
+    },
+    /// There isn't enough space.
+    #[error("it needs {needed} bytes, {free} are free")]
+    NoSpace {
+        /// Bytes that the new generation takes at least.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+        /// What failed; `None` where that was seen before anything was written.
+        #[source]
+        source: Option<StorageError>,
+    },
+    /// The policy's quota would be passed.
+    #[error(
+        "it needs {needed} bytes, the generations on disk take {used}, and the policy allows {quota} in all"
+    )]
+    Quota {
+        /// Bytes that the new generation takes at least.
+        needed: u64,
+        /// Bytes of all generations.
+        used: u64,
+        /// The quota in bytes.
+        quota: u64,
     },
     /// Another installed bundle has a script of the same name.
     #[error("script {script} of bundle {offered} is in the installed bundle {installed} already")]
@@ -160,6 +229,14 @@ impl DoesNotFit {
     }
 }
 
+/// Where a floor comes from.
+fn place(generation: Option<u64>) -> String {
+    generation.map_or_else(
+        || "that was installed here before".to_owned(),
+        |generation| format!("in generation {generation}"),
+    )
+}
+
 /// Most releases that a message names.
 const MAX_LISTED: usize = 8;
 
@@ -171,6 +248,15 @@ fn list<'r>(releases: impl IntoIterator<Item = &'r KernelRelease>) -> String {
         (0, _) => "no kernel".to_owned(),
         (_, 0) => shown,
         (_, more) => format!("{shown} and {more} more"),
+    }
+}
+
+impl From<FloorsError> for InstallError {
+    fn from(error: FloorsError) -> Self {
+        match error {
+            FloorsError::Storage(error) => Self::Storage(error),
+            other @ FloorsError::Unprotected(_) => Self::Floors(other),
+        }
     }
 }
 

@@ -4,88 +4,99 @@
 //! taken, what a killed run left is removed, the bundle is checked against what was installed before,
 //! and everything goes to a staging directory while it is read. Only a stream that held to its last
 //! byte is made current. The order of writes is in `generation/staged.rs`.
+//!
+//! A source that may stall is read to its end into a file without a name before the lock is taken
+//! (`spool.rs`); so is one of which only what is whole is wanted.
 
 mod choice;
 mod error;
+mod inbox;
+mod installation;
 mod options;
 mod order;
 mod report;
+mod space;
+mod spool;
 mod stage;
 mod tee;
 
 pub(crate) use choice::installed_releases;
 pub use error::{DoesNotFit, InstallError};
+pub use inbox::{InboxChoice, PassedOver, newest_in_inbox};
 pub use options::{InstallOptions, KernelChoice};
+pub(crate) use order::Past;
 pub use report::{InstallOutcome, InstallReport, InstallWarning, KernelInstalled};
+pub(crate) use stage::carry_others;
 
 use std::io::Read;
 
-use bundle_format::{RawBundle, RootChain, Source, VerifiedBundle};
+use bundle_format::{Judge, RawBundle, Root, RootChain, Source, VerifiedBundle};
 
-use crate::compat::reconcile_locked;
+use crate::compat::{CompatError, Foreign, ReconcileReport, preview, reconcile_locked};
+use crate::directory::Directory;
 use crate::events::{Events, InstallEvent};
+use crate::floors::FloorState;
 use crate::generation::{CurrentGeneration, InstalledBundle, remove_left_overs};
 use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::identity::HostIdentity;
 use crate::install::choice::choose;
-use crate::install::stage::Installation;
+use crate::install::installation::{Installation, Placed};
 use crate::install::tee::{Kept, Tee};
 use crate::lock::WriterLock;
+use crate::paths::{GENERATIONS, STATE};
+use crate::policy::Policy;
 use crate::root::HostRoot;
 use crate::roots::RootRecord;
+use crate::storage::optional;
 use crate::trust::{TrustError, TrustStore};
 
 /// Installs the bundle that `source` gives, from its first byte to its last.
 pub fn install<R: Read>(
     host: &HostRoot,
     identity: &HostIdentity,
-    source: R,
+    mut source: R,
     options: &InstallOptions,
     events: &mut Events<'_>,
 ) -> Result<InstallReport, InstallError> {
     let kept = Kept::in_memory();
-    let raw = RawBundle::read(Tee::new(source, kept.clone()))?;
-    let (bundle, record) = believed(host, raw, options.now, events)?;
+    let raw = RawBundle::read(Tee::new(&mut source, kept.clone()))?;
+    let policy = Policy::read(host)?;
+    let (bundle, record) = believed(host, raw, options, events)?;
     let manifest = bundle.manifest().clone();
     let (id, signers) = (bundle.id(), bundle.signers().to_vec());
     let (name, version) = (manifest.name.clone(), manifest.version.clone());
     events(InstallEvent::Verified { name, version, signers: signers.clone() });
+    policy.check(&manifest, &signers)?;
     let installed = installed_releases(host)?;
-    let chosen = choose(&manifest, identity, &installed, &options.kernels)?;
-
-    let lock = WriterLock::acquire(host)?;
-    // What was accepted or revoked while the manifest came in must count too.
-    let store = TrustStore::open(host)?;
-    let newest = bundle.judge().chain().map(RootChain::newest);
-    if let Some(now) = store.chain().map(RootChain::newest)
-        && newest.is_none_or(|newest| newest.digest() != now.digest())
-    {
-        return Err(TrustError::Overtaken { version: now.version() }.into());
-    }
-    let trust = store.host_trust();
-    let installation =
-        Installation { host, lock: &lock, trust, record, manifest: &manifest, id, options, chosen };
-    let placed = installation.run(bundle, &kept, events);
-    let mut placed = match placed {
-        Ok(placed) => placed,
-        Err(error) => {
-            // Best effort: the next writer does it too.
-            let _ = remove_left_overs(&lock, events);
-            return Err(error);
-        }
+    let mut chosen = choose(&manifest, identity, &installed, &options.kernels)?;
+    let judge = bundle.judge().clone();
+    let placing = |chosen| Placing {
+        host,
+        identity,
+        options,
+        judge: &judge,
+        installation: Installation {
+            host,
+            record,
+            manifest: &manifest,
+            id,
+            options,
+            policy: &policy,
+            chosen,
+        },
     };
-    if let InstallOutcome::Installed { from, generation } = placed.outcome {
-        let (name, version) = (manifest.name.clone(), manifest.version.clone());
-        let event =
-            HistoryEvent::Install { from, to: generation, name, version, serial: manifest.serial, id };
-        if let Err(error) = append(host, &lock, &HistoryRecord { time: options.now, event }) {
-            placed
-                .warnings
-                .push(InstallWarning::History { problem: crate::generation::with_sources(&error) });
+    let (placed, compat) = if options.may_stall || options.partial {
+        drop(bundle);
+        let mut file = spool::fill(host, &kept.taken(), &mut source, &manifest)?;
+        if options.partial {
+            file = spool::whole_part(host, file, &judge, &mut chosen)?;
         }
-    }
-    events(InstallEvent::Reconciling);
-    let compat = reconcile_locked(host, identity, &lock);
+        let kept = Kept::in_memory();
+        let bundle = RawBundle::read(Tee::new(file, kept.clone()))?.verify_by(judge.clone())?;
+        placing(chosen).run(bundle, &kept, events)?
+    } else {
+        placing(chosen).run(bundle, &kept, events)?
+    };
     Ok(InstallReport {
         outcome: placed.outcome,
         name: manifest.name,
@@ -99,13 +110,110 @@ pub fn install<R: Read>(
     })
 }
 
+/// A proven bundle, and what is needed to give it its place.
+struct Placing<'p> {
+    host: &'p HostRoot,
+    identity: &'p HostIdentity,
+    options: &'p InstallOptions,
+    judge: &'p Judge,
+    installation: Installation<'p>,
+}
+
+type Reconciled = Result<ReconcileReport, CompatError>;
+
+impl Placing<'_> {
+    fn run<R: Read>(
+        self,
+        bundle: VerifiedBundle<Tee<R>>,
+        kept: &Kept,
+        events: &mut Events<'_>,
+    ) -> Result<(Placed, Reconciled), InstallError> {
+        if self.options.dry_run {
+            self.try_out(bundle, kept, events)
+        } else {
+            self.place(bundle, kept, events)
+        }
+    }
+
+    fn place<R: Read>(
+        self,
+        bundle: VerifiedBundle<Tee<R>>,
+        kept: &Kept,
+        events: &mut Events<'_>,
+    ) -> Result<(Placed, Reconciled), InstallError> {
+        let Self { host, identity, options, judge, installation } = self;
+        let lock = WriterLock::wait(host, options.wait)?;
+        let trust = trust_of_now(host, judge)?;
+        let manifest = installation.manifest;
+        let mut placed = match installation.run(&lock, &trust, bundle, kept, events) {
+            Ok(placed) => placed,
+            Err(error) => {
+                // Best effort: the next writer does it too.
+                let _ = remove_left_overs(&lock, events);
+                return Err(error);
+            }
+        };
+        if let Some(event) = placed.history(manifest) {
+            placed.remember(append(host, &lock, &HistoryRecord { time: options.now, event }));
+        }
+        events(InstallEvent::Reconciling);
+        let foreign = if options.adopt { Foreign::Adopt } else { Foreign::Leave };
+        let compat = reconcile_locked(host, identity, &lock, foreign);
+        let moved = compat.iter().flat_map(|report| report.adopted.clone()).collect::<Vec<_>>();
+        if !moved.is_empty() {
+            let event = HistoryEvent::Adopt { moved };
+            placed.remember(append(host, &lock, &HistoryRecord { time: options.now, event }));
+        }
+        Ok((placed, compat))
+    }
+
+    /// The same without a lock and without a write.
+    fn try_out<R: Read>(
+        self,
+        bundle: VerifiedBundle<Tee<R>>,
+        kept: &Kept,
+        events: &mut Events<'_>,
+    ) -> Result<(Placed, Reconciled), InstallError> {
+        let Self { host, identity, judge, installation, .. } = self;
+        let trust = trust_of_now(host, judge)?;
+        let manifest = installation.manifest;
+        let placed = installation.try_out(&trust, bundle, kept, events)?;
+        let ids = placed.kernels.iter().map(|kernel| kernel.id).collect();
+        Ok((placed, preview(host, identity, manifest, &ids)))
+    }
+}
+
+/// This host's trust under the lock: what was accepted or revoked while the manifest came in must count too.
+fn trust_of_now(host: &HostRoot, judge: &Judge) -> Result<TrustStore, InstallError> {
+    let store = TrustStore::open(host)?;
+    let newest = judge.chain().map(RootChain::newest);
+    let other = |now: &&Root| newest.is_none_or(|newest| newest.digest() != now.digest());
+    // A dry run has not stored what the bundle's own roots add.
+    let is_newer = |now: &&Root| newest.is_none_or(|newest| newest.version() <= now.version());
+    match store.chain().map(RootChain::newest).filter(other).filter(is_newer) {
+        Some(now) => Err(TrustError::Overtaken { version: now.version() }.into()),
+        None => Ok(store),
+    }
+}
+
+/// The state's directory of generations and what is current, as they are before a first install too.
+fn generations_of(host: &HostRoot) -> Result<Option<Directory>, InstallError> {
+    let Some(state) = optional(host.open_dir(STATE))? else { return Ok(None) };
+    Ok(optional(state.open_dir(GENERATIONS))?)
+}
+
+/// Reads the floors and what is kept on disk.
+fn past(host: &HostRoot, generations: Option<&Directory>, trust: &TrustStore) -> Result<Past, InstallError> {
+    Ok(Past::read(FloorState::read(host)?, generations, trust.host_trust())?)
+}
+
 /// Judges the bundle by this host's trust. What its roots add to the accepted chain is stored first, and
 /// stays whatever becomes of the bundle. A bundle that is installed now is judged as it was then, so that
 /// more of its kernels can be unpacked after a rotation.
 fn believed<S: Source>(
     host: &HostRoot,
     raw: RawBundle<S>,
-    now: Option<u64>,
+    options: &InstallOptions,
     events: &mut Events<'_>,
 ) -> Result<(VerifiedBundle<S>, Option<RootRecord>), InstallError> {
     let mut store = TrustStore::open(host)?;
@@ -121,7 +229,9 @@ fn believed<S: Source>(
         .as_ref()
         .and_then(|current| current.bundles().iter().find(|bundle| bundle.id == raw.claimed_id()));
     let judge = raw.judge(same.map_or(&trusted, InstalledBundle::trusted))?;
-    if let Some(update) = judge.chain().map(|chain| store.accept(host, chain, now)).transpose()?.flatten() {
+    let accepted = judge.chain().filter(|_| !options.dry_run);
+    let accepted = accepted.map(|chain| store.accept(host, chain, options.now, options.wait)).transpose()?;
+    if let Some(update) = accepted.flatten() {
         let newest = update.chain.newest();
         let name = newest.document().name.clone();
         events(InstallEvent::RootsAccepted { name, from: update.from, to: newest.version() });

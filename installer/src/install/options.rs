@@ -1,5 +1,7 @@
 //! What the user of an install decides.
 
+use std::time::Duration;
+
 use bundle_format::KernelRelease;
 
 /// Which of a bundle's kernels are unpacked.
@@ -16,9 +18,24 @@ pub enum KernelChoice {
 
 /// How to install.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line or a fact")]
 pub struct InstallOptions {
     /// Which kernels to unpack.
     pub kernels: KernelChoice,
     /// Seconds since 1970; `None` where no clock can be believed.
     pub now: Option<u64>,
+    /// Whether something keeps that clock right, so that a bundle from the future is none of its mistakes.
+    pub clock_is_synchronised: bool,
+    /// Take a bundle below the floor of its name, this once.
+    pub allow_downgrade: bool,
+    /// Leave out kernels whose frames are damaged or absent, instead of refusing the bundle.
+    pub partial: bool,
+    /// Move foreign files aside where links of ours should be.
+    pub adopt: bool,
+    /// Write nothing, and tell what would happen.
+    pub dry_run: bool,
+    /// The source may stall, as a pipe does: it is read to its end before the lock is taken.
+    pub may_stall: bool,
+    /// How long to wait for another writer.
+    pub wait: Duration,
 }

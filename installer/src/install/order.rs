@@ -1,29 +1,30 @@
 //! Nothing older by accident: what was installed decides what may be installed.
 //!
-//! The floor of a bundle name is the highest (epoch, serial) that any generation on disk has for it, in
-//! a kept bundle whose signatures hold now. Nothing unsigned sets a floor: a forged serial could
-//! otherwise lock out every later bundle. A generation that never became current is removed before this
-//! is asked, so the floor is never above what was installed. The bundle that is installed now is exempt
-//! from every check here.
+//! The floor of a bundle name is the highest (epoch, serial) that was ever current here: the state's two
+//! copies remember it (`floors.rs`), and so does every generation on disk in a kept bundle whose
+//! signatures hold now. Nothing unsigned sets a floor: a forged serial could otherwise lock out every
+//! later bundle. A generation that never became current is removed before this is asked, so the floor is
+//! never above what was installed. The bundle that is installed now is exempt from every check here.
 
 use bundle_format::{BundleName, Digest, Manifest};
 
+use crate::directory::Directory;
+use crate::floors::{Floor, FloorState};
 use crate::generation::{CurrentGeneration, generation_numbers, with_sources};
 use crate::install::error::InstallError;
+use crate::install::options::InstallOptions;
 use crate::install::report::InstallWarning;
-use crate::lock::WriterLock;
+use crate::policy::Policy;
 use crate::storage::StorageError;
 use crate::trust::HostTrust;
 
-/// How far ahead of the clock a bundle's time may be, in seconds, before it is worth a word: 48 hours.
-const FUTURE: u64 = 48 * 3600;
-
-/// What the kept bundles of the generations on disk say.
-#[derive(Debug, Default)]
-pub(super) struct Past {
+/// What the state and the kept bundles of the generations on disk say.
+#[derive(Debug)]
+pub(crate) struct Past {
+    pub(crate) floors: FloorState,
     kept: Vec<KeptBundle>,
     refused: Vec<RefusedThere>,
-    pub(super) warnings: Vec<InstallWarning>,
+    pub(crate) warnings: Vec<InstallWarning>,
 }
 
 /// A kept bundle whose signatures hold.
@@ -34,7 +35,6 @@ struct KeptBundle {
     epoch: u64,
     serial: u64,
     content: Digest,
-    created: u64,
 }
 
 /// A kept bundle that isn't believed.
@@ -47,10 +47,19 @@ struct RefusedThere {
 
 impl Past {
     /// Reads the kept bundles of every generation and judges them by `trust`.
-    pub(super) fn read(lock: &WriterLock, trust: &HostTrust) -> Result<Self, StorageError> {
-        let mut past = Self::default();
-        for number in generation_numbers(lock.generations())? {
-            match CurrentGeneration::open_in(lock.generations(), number, trust) {
+    pub(crate) fn read(
+        floors: FloorState,
+        generations: Option<&Directory>,
+        trust: &HostTrust,
+    ) -> Result<Self, StorageError> {
+        let mut past = Self { floors, kept: Vec::new(), refused: Vec::new(), warnings: Vec::new() };
+        let Some(generations) = generations else { return Ok(past) };
+        let numbers = generation_numbers(generations)?;
+        if !numbers.is_empty() {
+            past.warnings.extend(past.floors.problems().into_iter().map(InstallWarning::FloorsMended));
+        }
+        for number in numbers {
+            match CurrentGeneration::open_in(generations, number, trust) {
                 Ok(generation) => past.add(&generation),
                 Err(error) => past.unreadable(number, with_sources(&error)),
             }
@@ -63,14 +72,16 @@ impl Past {
         if !found.has_bundles() {
             self.unreadable(generation, "its directory of bundles is missing".to_owned());
         }
-        self.kept.extend(found.bundles().iter().map(|bundle| KeptBundle {
-            generation,
-            name: bundle.name.clone(),
-            epoch: bundle.manifest.epoch,
-            serial: bundle.serial,
-            content: bundle.manifest.content,
-            created: bundle.created,
-        }));
+        for bundle in found.bundles() {
+            self.floors.raise(&bundle.name, &Floor::of(&bundle.manifest), bundle.created);
+            self.kept.push(KeptBundle {
+                generation,
+                name: bundle.name.clone(),
+                epoch: bundle.manifest.epoch,
+                serial: bundle.serial,
+                content: bundle.manifest.content,
+            });
+        }
         self.refused.extend(found.refused_bundles().iter().map(|refused| RefusedThere {
             generation,
             name: refused.name.clone(),
@@ -93,45 +104,98 @@ impl Past {
         })
     }
 
-    /// Refuses a bundle below the floor of its name, and a second one of the same serial.
-    pub(super) fn check_floor(&self, manifest: &Manifest) -> Result<(), InstallError> {
-        let order = (manifest.epoch, manifest.serial);
-        for other in self.kept.iter().filter(|kept| kept.name == manifest.name) {
-            let floor = (other.epoch, other.serial);
-            let generation = other.generation;
-            if order < floor {
-                return Err(InstallError::Older {
-                    name: manifest.name.clone(),
-                    version: manifest.version.clone(),
-                    epoch: manifest.epoch,
-                    serial: manifest.serial,
-                    floor_epoch: other.epoch,
-                    floor: other.serial,
-                    generation,
-                });
+    /// Refuses a bundle below the floor of its name, unless that is asked for; a second one of the same
+    /// serial; and one too far above.
+    pub(super) fn check_floor(
+        &self,
+        manifest: &Manifest,
+        options: &InstallOptions,
+        policy: &Policy,
+    ) -> Result<Option<InstallWarning>, InstallError> {
+        let ours = Floor::of(manifest);
+        self.check_twins(manifest, &ours)?;
+        let Some(floor) = self.floors.floor(&manifest.name) else { return Ok(None) };
+        if ours.order() < floor.order() {
+            if options.allow_downgrade {
+                return Ok(Some(InstallWarning::Downgrade {
+                    epoch: ours.epoch,
+                    serial: ours.serial,
+                    floor_epoch: floor.epoch,
+                    floor: floor.serial,
+                }));
             }
-            if order == floor && other.content != manifest.content {
-                let (name, serial) = (manifest.name.clone(), manifest.serial);
-                return Err(InstallError::Equivocation { name, serial, generation });
-            }
+            return Err(InstallError::Older {
+                name: manifest.name.clone(),
+                version: manifest.version.clone(),
+                epoch: ours.epoch,
+                serial: ours.serial,
+                floor_epoch: floor.epoch,
+                floor: floor.serial,
+                generation: self.generation_of(&manifest.name, floor),
+            });
         }
-        Ok(())
+        let allowed = policy.install.max_serial_jump.filter(|_| ours.epoch == floor.epoch);
+        if let Some(allowed) = allowed.filter(|allowed| ours.serial.saturating_sub(floor.serial) > *allowed) {
+            return Err(InstallError::TooFar {
+                name: manifest.name.clone(),
+                version: manifest.version.clone(),
+                serial: ours.serial,
+                floor: floor.serial,
+                allowed,
+            });
+        }
+        Ok(None)
     }
 
-    /// Refuses a bundle whose best-before has passed, by the clock or by the newest bundle seen here.
+    fn check_twins(&self, manifest: &Manifest, ours: &Floor) -> Result<(), InstallError> {
+        let kept = self.kept.iter().filter(|kept| kept.name == manifest.name);
+        let twin = kept
+            .filter(|kept| (kept.epoch, kept.serial) == ours.order() && kept.content != ours.content)
+            .map(|kept| kept.generation)
+            .next();
+        let floor = self.floors.floor(&manifest.name);
+        let remembered =
+            floor.is_some_and(|floor| floor.order() == ours.order() && floor.content != ours.content);
+        if twin.is_none() && !remembered {
+            return Ok(());
+        }
+        let (name, serial) = (manifest.name.clone(), manifest.serial);
+        Err(InstallError::Equivocation { name, serial, generation: twin })
+    }
+
+    fn generation_of(&self, name: &BundleName, floor: &Floor) -> Option<u64> {
+        let has = |kept: &&KeptBundle| kept.name == *name && (kept.epoch, kept.serial) == floor.order();
+        self.kept.iter().find(has).map(|kept| kept.generation)
+    }
+
+    /// Refuses a bundle whose best-before has passed, by the clock or by the newest bundle seen here, and
+    /// one from the future of a clock that is right.
     pub(super) fn check_time(
         &self,
         manifest: &Manifest,
-        clock: Option<u64>,
-    ) -> Result<Option<InstallWarning>, InstallError> {
-        let newest = self.kept.iter().map(|kept| kept.created).max();
-        let now = clock.max(newest).unwrap_or(0);
-        if let Some(best_before) = manifest.best_before.filter(|limit| *limit < now) {
-            let (name, version) = (manifest.name.clone(), manifest.version.clone());
-            return Err(InstallError::Expired { name, version, best_before, now });
+        options: &InstallOptions,
+        policy: &Policy,
+    ) -> Result<Vec<InstallWarning>, InstallError> {
+        let clock = options.now;
+        let now = clock.max(self.floors.newest_created()).unwrap_or(0);
+        let (name, version) = (manifest.name.clone(), manifest.version.clone());
+        let mut warnings = Vec::new();
+        if let Some(best_before) = manifest.best_before {
+            if best_before.saturating_add(policy.time.grace_seconds()) < now {
+                return Err(InstallError::Expired { name, version, best_before, now });
+            }
+            if best_before < now.saturating_add(policy.time.warn_seconds()) {
+                warnings.push(InstallWarning::BestBefore { best_before, now });
+            }
         }
         let created = manifest.created;
-        let ahead = clock.filter(|now| created > now.saturating_add(FUTURE));
-        Ok(ahead.map(|now| InstallWarning::FromTheFuture { created, now }))
+        let is_ahead = |now: &u64| created > now.saturating_add(policy.time.future_seconds());
+        if let Some(now) = clock.filter(is_ahead) {
+            if options.clock_is_synchronised {
+                return Err(InstallError::FromTheFuture { name, version, created, now });
+            }
+            warnings.push(InstallWarning::FromTheFuture { created, now });
+        }
+        Ok(warnings)
     }
 }

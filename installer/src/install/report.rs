@@ -38,6 +38,13 @@ pub enum InstallOutcome {
         /// The new one.
         generation: u64,
     },
+    /// A dry run: nothing was written.
+    WouldInstall {
+        /// The current generation.
+        from: Option<u64>,
+        /// The number that the new one would get.
+        generation: u64,
+    },
     /// The bundle and all chosen kernels were there; nothing was written.
     AlreadyInstalled {
         /// The current generation.
@@ -86,6 +93,45 @@ pub enum InstallWarning {
         created: u64,
         /// The clock.
         now: u64,
+    },
+    /// Its best-before comes near, or has passed within the policy's grace.
+    #[error("the bundle is to be used before {best_before}, it is {now} (seconds since 1970)")]
+    BestBefore {
+        /// As signed.
+        best_before: u64,
+        /// The later of the clock and the newest installed bundle's time.
+        now: u64,
+    },
+    /// It is below the floor of its name and was asked for all the same.
+    #[error(
+        "serial {serial} of epoch {epoch} is older than serial {floor} of epoch {floor_epoch}: a downgrade, as asked for"
+    )]
+    Downgrade {
+        /// Its epoch.
+        epoch: u64,
+        /// Its serial.
+        serial: u64,
+        /// The epoch that was installed.
+        floor_epoch: u64,
+        /// The serial that was installed.
+        floor: u64,
+    },
+    /// A copy of the floors, or both, had to be made again.
+    #[error("{0}")]
+    FloorsMended(String),
+    /// The floors couldn't be written; the generation itself holds them meanwhile.
+    #[error("the floors were not written: {problem}")]
+    FloorsNotWritten {
+        /// Why.
+        problem: String,
+    },
+    /// A chosen kernel isn't whole in the file and was left out, as `partial` asks.
+    #[error("kernel {release} is {what} in this file and was left out")]
+    LeftOut {
+        /// Its release.
+        release: KernelRelease,
+        /// `damaged` or `absent`.
+        what: &'static str,
     },
     /// Another installed bundle isn't believed any more; it was carried over as it is.
     #[error("bundle {name}, installed before, is refused: {reason}")]

@@ -46,6 +46,14 @@ impl Kept {
         Ok(())
     }
 
+    /// What was kept in memory so far; nothing more is kept.
+    pub(super) fn taken(&self) -> Vec<u8> {
+        match std::mem::replace(&mut self.0.borrow_mut().place, Place::Nowhere) {
+            Place::Memory(bytes) => bytes,
+            Place::File { .. } | Place::Nowhere => Vec::new(),
+        }
+    }
+
     /// Forgets what was kept and keeps nothing more.
     pub(super) fn forget(&self) {
         self.0.borrow_mut().place = Place::Nowhere;

@@ -123,7 +123,7 @@ fn links_of_what_went_away_are_removed_and_nothing_else() {
     assert!(world.path(&format!("{CACHE}/local.ko")).is_file());
     assert!(world.path(&format!("{CACHE}/x.ko")).is_symlink());
     assert!(cache_is_valid(&world, "counter", None));
-    rollback(&world.host, &world.identity, None, None).unwrap();
+    rollback(&world.host, &world.identity, None, None, std::time::Duration::ZERO).unwrap();
     assert!(cache_is_valid(&world, "latency", None));
 }
 
@@ -244,7 +244,7 @@ fn a_cache_or_configuration_inside_our_own_directories_is_refused() {
 fn a_line_end_in_what_the_host_says_never_comes_into_an_opts_file() {
     let mut world = World::new();
     world.identity.node = "node1\n-D EVIL --".to_owned();
-    world.options = InstallOptions { kernels: KernelChoice::All, now: None };
+    world.options = InstallOptions { kernels: KernelChoice::All, ..InstallOptions::default() };
     let report = world.install(&bundle(1).bytes()).unwrap().compat.unwrap();
     assert!(report.warnings.iter().any(|warning| warning.contains("the host's name")), "{report:?}");
     assert!(!world.path("var/cache/systemtap").exists());

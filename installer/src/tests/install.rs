@@ -61,7 +61,7 @@ fn more_kernels_of_an_installed_bundle_join_those_that_are_there() {
     let bytes = bundle(1).bytes();
     world.install(&bytes).unwrap();
     let named = KernelChoice::Named(vec!["6.13.0".parse().unwrap()]);
-    let world = World { options: InstallOptions { kernels: named, now: None }, ..world };
+    let world = World { options: InstallOptions { kernels: named, ..InstallOptions::default() }, ..world };
     let report = world.install(&bytes).unwrap();
     assert_eq!(report.outcome, InstallOutcome::Installed { from: Some(1), generation: 2 });
     assert_eq!(report.kernels.len(), 3);
@@ -85,8 +85,8 @@ fn a_downgrade_is_refused_also_after_a_rollback() {
     world.install(&bundle(1).bytes()).unwrap();
     world.install(&bundle(3).bytes()).unwrap();
     let older = world.install(&bundle(2).bytes()).unwrap_err();
-    assert!(matches!(older, InstallError::Older { serial: 2, floor: 3, generation: 2, .. }), "{older}");
-    rollback(&world.host, &world.identity, None, None).unwrap();
+    assert!(matches!(older, InstallError::Older { serial: 2, floor: 3, generation: Some(2), .. }), "{older}");
+    rollback(&world.host, &world.identity, None, None, std::time::Duration::ZERO).unwrap();
     world.install(&bundle(2).bytes()).unwrap_err();
     let exempt = world.install(&bundle(1).bytes()).unwrap();
     assert_eq!(exempt.outcome, InstallOutcome::AlreadyInstalled { generation: 1 });
@@ -99,7 +99,7 @@ fn two_bundles_of_one_serial_are_an_equivocation() {
     let before = world.tree();
     let other = Bundle { salt: "other", ..bundle(1) };
     let error = world.install(&other.bytes()).unwrap_err();
-    assert!(matches!(error, InstallError::Equivocation { serial: 1, generation: 1, .. }), "{error}");
+    assert!(matches!(error, InstallError::Equivocation { serial: 1, generation: Some(1), .. }), "{error}");
     assert_eq!(world.tree(), before);
 }
 
@@ -183,7 +183,7 @@ fn a_running_kernel_that_is_not_covered_is_a_warning_where_another_is() {
 fn a_named_release_that_the_bundle_lacks_is_refused() {
     let world = World::new();
     let named = KernelChoice::Named(vec!["6.12.1".parse().unwrap(), "9.9.9".parse().unwrap()]);
-    let world = World { options: InstallOptions { kernels: named, now: None }, ..world };
+    let world = World { options: InstallOptions { kernels: named, ..InstallOptions::default() }, ..world };
     let error = world.install(&bundle(1).bytes()).unwrap_err().to_string();
     assert_eq!(error, "bundle fleet is for 6.12.1, 6.12.2, 6.13.0; asked for is 9.9.9");
 }
@@ -233,21 +233,21 @@ fn a_second_writer_is_turned_away() {
 fn rollback_goes_back_and_forth_and_is_written_down() {
     let world = World::new();
     assert!(matches!(
-        rollback(&world.host, &world.identity, None, None).unwrap_err(),
+        rollback(&world.host, &world.identity, None, None, std::time::Duration::ZERO).unwrap_err(),
         RollbackError::NothingInstalled
     ));
     world.install(&bundle(1).bytes()).unwrap();
     world.install(&bundle(2).bytes()).unwrap();
-    let back = rollback(&world.host, &world.identity, None, Some(5)).unwrap();
+    let back = rollback(&world.host, &world.identity, None, Some(5), std::time::Duration::ZERO).unwrap();
     assert_eq!((back.from, back.to), (2, 1));
     assert_eq!(world.current().bundles()[0].serial, 1);
-    let forth = rollback(&world.host, &world.identity, Some(2), Some(6)).unwrap();
+    let forth = rollback(&world.host, &world.identity, Some(2), Some(6), std::time::Duration::ZERO).unwrap();
     assert_eq!((forth.from, forth.to), (1, 2));
     let events = history(&world.host).unwrap();
     assert_eq!(events.len(), 4);
     assert_eq!(events[3].event, HistoryEvent::Rollback { from: 1, to: 2 });
     fs::remove_file(world.path("var/lib/stap-bundle/generations/1/bundles/fleet/bundle.stapb")).unwrap();
-    let error = rollback(&world.host, &world.identity, None, None).unwrap_err();
+    let error = rollback(&world.host, &world.identity, None, None, std::time::Duration::ZERO).unwrap_err();
     assert!(matches!(error, RollbackError::Refused { generation: 1, .. }), "{error}");
     assert_eq!(world.current().number(), 2);
 }

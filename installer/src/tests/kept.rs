@@ -91,7 +91,10 @@ fn a_spoiled_index_lowers_no_floor() {
         world.install(&bundle(3).bytes()).unwrap();
         spoil_index(&world, text);
         let error = world.install(&bundle(2).bytes()).unwrap_err();
-        assert!(matches!(error, InstallError::Older { floor: 3, generation: 1, .. }), "{text}: {error}");
+        assert!(
+            matches!(error, InstallError::Older { floor: 3, generation: Some(1), .. }),
+            "{text}: {error}"
+        );
         let twin = Bundle { salt: "other", ..bundle(3) };
         let error = world.install(&twin.bytes()).unwrap_err();
         assert!(matches!(error, InstallError::Equivocation { serial: 3, .. }), "{text}: {error}");
@@ -110,17 +113,24 @@ fn an_index_of_an_older_generation_exempts_nothing_from_the_floor() {
 }
 
 #[test]
-fn a_serial_that_nothing_proves_sets_no_floor_but_is_told() {
+fn a_serial_that_neither_state_nor_keys_prove_sets_no_floor_but_is_told() {
     let world = World::new();
     set_pin(&world, true);
     world.install(&Bundle { key: stranger(), ..bundle(9) }.bytes()).unwrap();
     set_pin(&world, false);
+    // What was current here is remembered, whoever signed it.
+    assert!(matches!(world.install(&bundle(2).bytes()).unwrap_err(), InstallError::Older { floor: 9, .. }));
+    for copy in ["floors", "floors.copy"] {
+        fs::remove_file(world.path(&format!("var/lib/stap-bundle/state/{copy}"))).unwrap();
+    }
     let report = world.install(&bundle(2).bytes()).unwrap();
-    let [InstallWarning::NoFloor { generations, .. }] = report.warnings.as_slice() else {
+    let [InstallWarning::FloorsMended(_), InstallWarning::NoFloor { generations, .. }] =
+        report.warnings.as_slice()
+    else {
         panic!("{:?}", report.warnings)
     };
     assert_eq!(*generations, [1]);
-    let said = report.warnings[0].to_string();
+    let said = report.warnings[1].to_string();
     assert!(said.starts_with("bundle fleet of generation 1 is not believed now"), "{said}");
 }
 
@@ -235,7 +245,7 @@ fn a_generation_without_its_bundles_is_told_and_never_gone_back_to() {
     world.install(&bundle(1).bytes()).unwrap();
     world.install(&bundle(2).bytes()).unwrap();
     fs::remove_dir_all(world.path(&format!("{GENERATIONS}/1/bundles"))).unwrap();
-    let error = rollback(&world.host, &world.identity, None, None).unwrap_err();
+    let error = rollback(&world.host, &world.identity, None, None, std::time::Duration::ZERO).unwrap_err();
     assert!(matches!(error, RollbackError::Incomplete { generation: 1, .. }), "{error}");
     let report = world.install(&bundle(3).bytes()).unwrap();
     assert!(
@@ -250,7 +260,8 @@ fn a_rollback_to_a_generation_that_is_not_there_names_those_that_are() {
     let world = World::new();
     world.install(&bundle(1).bytes()).unwrap();
     world.install(&bundle(2).bytes()).unwrap();
-    let error = rollback(&world.host, &world.identity, Some(99), None).unwrap_err();
+    let error =
+        rollback(&world.host, &world.identity, Some(99), None, std::time::Duration::ZERO).unwrap_err();
     assert_eq!(error.to_string(), "there is no generation 99; there are 1, 2");
 }
 

@@ -1,8 +1,11 @@
 //! Tests of whole installs: each begins with an empty host in a temporary directory and bundles that
 //! are made in memory, signed with a test key.
 
+mod choices;
+mod collect;
 mod compat;
 mod faults;
+mod floors;
 mod install;
 mod kept;
 mod reader;

@@ -132,7 +132,7 @@ fn a_planned_rotation_does_not_disable_an_installed_fleet() {
     let error = world.install(&with(&two, farm(), 2).bytes()).unwrap_err();
     assert!(matches!(error, InstallError::Bundle(BundleError::Withdrawn { .. })), "{error}");
     world.install(&with(&two, stranger(), 2).bytes()).unwrap();
-    rollback(&world.host, &world.identity, None, None).unwrap();
+    rollback(&world.host, &world.identity, None, None, std::time::Duration::ZERO).unwrap();
     // More kernels of what is installed can still be unpacked.
     let report = world.install_all(&old);
     assert_eq!((report.serial, report.kernels.len()), (1, 3));

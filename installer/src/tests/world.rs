@@ -56,7 +56,7 @@ impl World {
     }
 
     pub(super) fn install_all(&self, bundle: &[u8]) -> InstallReport {
-        let options = InstallOptions { kernels: KernelChoice::All, now: None };
+        let options = InstallOptions { kernels: KernelChoice::All, ..InstallOptions::default() };
         install(&self.host, &self.identity, bundle, &options, &mut |_| {}).unwrap()
     }
 

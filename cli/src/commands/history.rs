@@ -1,0 +1,70 @@
+//! `history`: what was changed on this host, and when.
+
+use installer::{HistoryEvent, HistoryRecord, history};
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::host;
+use crate::ui::Ui;
+use crate::words::date;
+
+/// Show what was installed, removed and gone back to, the oldest first
+///
+/// One line an event, only ever appended to /var/lib/stap-bundle/state/history. It is for people: nothing is decided by it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Show the newest N events only.
+    #[arg(short = 'n', long, value_name = "N")]
+    last: Option<usize>,
+}
+
+impl Args {
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        let all = history(&host::open_root(global)?).map_err(|error| host::storage_failure(&error))?;
+        let hidden = self.last.map_or(0, |last| all.len().saturating_sub(last));
+        let shown = all.get(hidden..).unwrap_or_default();
+        if ui.json {
+            ui.document(&json!({ "events": shown }));
+            return Ok(Exit::Done);
+        }
+        if shown.is_empty() {
+            ui.progress("nothing has happened here yet");
+        }
+        for record in shown {
+            ui.line(line(record));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn line(record: &HistoryRecord) -> String {
+    let time = record.time.map_or_else(|| "at an unknown time".to_owned(), date);
+    format!("{time}  {}", words(&record.event))
+}
+
+fn words(event: &HistoryEvent) -> String {
+    match event {
+        HistoryEvent::Install { from, to, name, version, downgrade, .. } => {
+            let after = from.map_or_else(String::new, |from| format!(", after {from}"));
+            let word = if *downgrade { " (a downgrade, as asked for)" } else { "" };
+            format!("installed {name} {version} as generation {to}{after}{word}")
+        }
+        HistoryEvent::Uninstall { from, to, name } => {
+            format!("uninstalled {name} with generation {to}, after {from}")
+        }
+        HistoryEvent::Rollback { from, to } => format!("rolled back from generation {from} to {to}"),
+        HistoryEvent::Collect { removed } => {
+            let numbers: Vec<String> = removed.iter().map(u64::to_string).collect();
+            format!("removed generation {}", numbers.join(", "))
+        }
+        HistoryEvent::Pin { generation } => format!("pinned generation {generation}"),
+        HistoryEvent::Unpin { generation } => format!("unpinned generation {generation}"),
+        HistoryEvent::Adopt { moved } => {
+            let paths: Vec<String> = moved.iter().map(|(from, _)| from.display().to_string()).collect();
+            format!("moved aside {}", paths.join(", "))
+        }
+        HistoryEvent::Roots { name, from, to } => format!("accepted root {to} of chain {name}, after {from}"),
+    }
+}

@@ -1,0 +1,110 @@
+//! Why an install fails, as a user sees it.
+
+use installer::{HostRoot, InstallError, TrustStore};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::host;
+use crate::trust_options::not_verified;
+use crate::words::{bytes, date};
+
+pub(crate) fn install_failure(error: InstallError, root: &HostRoot) -> Failure {
+    let exit = match error {
+        InstallError::Bundle(error) => {
+            return match TrustStore::open(root) {
+                Ok(trust) => not_verified(error, &trust.trusted_keys()),
+                Err(_) => Failure::from(error),
+            };
+        }
+        InstallError::Trust(error) => return host::trust_failure(&error),
+        InstallError::Lock(error) => return host::lock_failure(&error),
+        InstallError::Generation(error) => return host::generation_failure(&error),
+        InstallError::Storage(error) => return host::storage_failure(&error),
+        InstallError::NoTrust => {
+            return Failure::of(Exit::Trust, &error)
+                .hint("pin your farm's key: stap-bundle trust add NAME.pub");
+        }
+        InstallError::DoesNotFit(error) => {
+            let wanted: Vec<String> = [error.named.as_slice(), error.running.as_slice(), &error.installed]
+                .into_iter()
+                .find(|releases| !releases.is_empty())
+                .map_or_else(Vec::new, |releases| {
+                    releases.iter().map(|release| format!("-r {release}")).collect()
+                });
+            let failure = Failure::of(Exit::DoesNotFit, &error);
+            return failure.hint(if wanted.is_empty() {
+                "to unpack it all the same: --all-kernels".to_owned()
+            } else {
+                format!("on the farm: stap-bundle build {} …", wanted.join(" "))
+            });
+        }
+        InstallError::Expired { name, version, best_before, now } => {
+            let (limit, now) = (date(best_before), date(now));
+            let what = format!("bundle {name} {version} was to be used before {limit}, it is {now}");
+            return Failure::new(Exit::Stale, what)
+                .hint("bring a newer bundle, or correct this host's clock");
+        }
+        InstallError::FromTheFuture { name, version, created, now } => {
+            let what = format!("bundle {name} {version} was made at {}, it is {}", date(created), date(now));
+            return Failure::new(Exit::Stale, what).hint(
+                "this host's clock is kept right, so the farm's was wrong: let it build the bundle again",
+            );
+        }
+        InstallError::NoSpace { needed, free, source } => {
+            let what = format!("there is no space: it needs {}, {} free", sized(needed), sized_are(free));
+            let mut failure = Failure::new(Exit::Storage, what);
+            failure.because.extend(source.map(|source| host::storage_failure(&source).one_line()));
+            return failure.hint("what old generations take is free after `stap-bundle gc`");
+        }
+        InstallError::Quota { needed, used, quota } => {
+            let what = format!(
+                "it needs {}, the generations on disk take {}, and the policy allows {} in all",
+                sized(needed),
+                sized(used),
+                sized(quota)
+            );
+            return Failure::new(Exit::Storage, what)
+                .hint("remove old generations (stap-bundle gc), or raise `quota-mib` in policy.toml");
+        }
+        InstallError::Policy(error) => return host::policy_failure(&error),
+        InstallError::Floors(error) => return host::floors_failure(&error),
+        InstallError::Refused(_) => Exit::Trust,
+        InstallError::NothingWhole { .. } => Exit::Missing,
+        InstallError::Older { .. } | InstallError::Equivocation { .. } | InstallError::TooFar { .. } => {
+            Exit::Stale
+        }
+        InstallError::Conflict { .. } => Exit::Conflict,
+        InstallError::NotConfirmed { .. } => Exit::Storage,
+        _ => Exit::Malformed,
+    };
+    let failure = Failure::of(exit, &error);
+    match &error {
+        InstallError::Older { .. } => {
+            failure
+                .hint("to go back to what was installed before: stap-bundle rollback")
+                .hint("to install it all the same, this once: --allow-downgrade")
+        }
+        InstallError::TooFar { .. } => failure.hint(
+            "if your farm means it: raise `max-serial-jump` in policy.toml for this install, or let a new root raise the epoch",
+        ),
+        InstallError::Refused(_) => failure.hint("/etc/stap-bundle/policy.toml says what this host takes"),
+        InstallError::NothingWhole { .. } => {
+            failure.hint("copy the bundle again from where it was built; nothing of it can be saved for this host")
+        }
+        InstallError::Equivocation { .. } => failure.hint(
+            "somebody signed two different bundles under one number: ask your farm before anything else",
+        ),
+        InstallError::Conflict { .. } => failure.hint("leave the script out of one of the two bundles"),
+        _ => failure,
+    }
+}
+
+/// Bytes with a unit, and exactly: a message about space is compared with what `df` says.
+fn sized(count: u64) -> String {
+    format!("{} ({count} bytes)", bytes(count))
+}
+
+fn sized_are(count: u64) -> String {
+    let verb = if count == 1 { "is" } else { "are" };
+    format!("{} {verb}", sized(count))
+}

@@ -1,0 +1,95 @@
+//! What an install says while it works and when it is done.
+
+use installer::{InstallEvent, InstallOutcome, InstallReport, InstallWarning};
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::host;
+use crate::ui::{Mark, Ui};
+use crate::words::{bytes, count, date};
+
+pub(crate) fn tell(ui: &mut Ui, event: InstallEvent) {
+    match event {
+        InstallEvent::Verified { name, version, signers } => {
+            let ids: Vec<String> = signers.iter().map(bundle_format::KeyId::short).collect();
+            ui.progress(format!("{name} {version} is signed by trusted key {}", ids.join(", ")));
+        }
+        InstallEvent::RootsAccepted { name, from, to } => {
+            let after = if from == 0 { String::new() } else { format!(", after root {from}") };
+            ui.progress(format!("root {to} of chain {name} is accepted on this host{after}"));
+        }
+        InstallEvent::LeftOverRemoved { name } => {
+            ui.progress(format!("removed {name}, which a killed run had left"));
+        }
+        InstallEvent::Staging { generation, kernels } => {
+            ui.progress(format!("staging generation {generation} with {}", count(kernels, "kernel")));
+        }
+        InstallEvent::KernelStaged { release, modules, bytes: size, .. } => {
+            ui.progress(format!("  {release}: {}, {}", count(modules, "module"), bytes(size)));
+        }
+        InstallEvent::CarriedOver { name } => ui.progress(format!("  bundle {name} is carried over")),
+        InstallEvent::Switching { from, to } => {
+            let from = from.map_or_else(|| "nothing".to_owned(), |from| format!("generation {from}"));
+            ui.progress(format!("switching from {from} to generation {to}"));
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
+    let warnings: Vec<String> = report.warnings.iter().map(warning).collect();
+    for warning in &warnings {
+        ui.warning(warning);
+    }
+    let exit = host::tell_compat(ui, &report.compat);
+    let (generation, word) = match report.outcome {
+        InstallOutcome::Installed { generation, .. } => (generation, "installed"),
+        InstallOutcome::WouldInstall { generation, .. } => (generation, "would install"),
+        InstallOutcome::AlreadyInstalled { generation } => (generation, "already installed"),
+    };
+    let changed = matches!(report.outcome, InstallOutcome::Installed { .. });
+    let dry_run = matches!(report.outcome, InstallOutcome::WouldInstall { .. });
+    if ui.json {
+        let kernels: Vec<_> = report
+            .kernels
+            .iter()
+            .map(|kernel| json!({ "release": kernel.release, "modules": kernel.modules, "red": kernel.red }))
+            .collect();
+        ui.document(&json!({
+            "generation": generation, "changed": changed, "dry_run": dry_run, "name": report.name, "version": report.version,
+            "serial": report.serial, "bundle_id": report.id, "kernels": kernels, "warnings": warnings,
+            "initscript": host::compat_json(&report.compat),
+        }));
+        return exit;
+    }
+    let word = ui.mark(Mark::Good, word);
+    ui.line(format!("{word}: {} {} as generation {generation}", report.name, report.version));
+    for kernel in &report.kernels {
+        let red = if kernel.red.is_empty() {
+            String::new()
+        } else {
+            format!(", {}", count(kernel.red.len(), "red cell"))
+        };
+        ui.line(format!("  {}: {}{red}", kernel.release, count(kernel.modules, "module")));
+    }
+    if dry_run {
+        for path in report.compat.iter().flat_map(|compat| &compat.written) {
+            ui.line(format!("  would make {}", path.display()));
+        }
+        ui.line("  nothing was written");
+    }
+    exit
+}
+
+/// A warning in words; times as people read them.
+fn warning(warning: &InstallWarning) -> String {
+    match warning {
+        InstallWarning::FromTheFuture { created, now } => {
+            format!("the bundle was made at {}, this host's clock says {}", date(*created), date(*now))
+        }
+        InstallWarning::BestBefore { best_before, now } => {
+            format!("the bundle is to be used before {}, it is {}", date(*best_before), date(*now))
+        }
+        other => other.to_string(),
+    }
+}

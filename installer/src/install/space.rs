@@ -1,0 +1,59 @@
+//! Whether there is room, before anything is written and after a write has failed.
+
+use std::collections::BTreeSet;
+
+use bundle_format::{KernelId, Manifest, limits};
+
+use crate::directory::Directory;
+use crate::generation::disk_usage;
+use crate::install::error::InstallError;
+use crate::policy::Policy;
+use crate::storage::StorageError;
+
+/// Bytes that the new generation takes at least: the kept bundle and the chosen kernels' modules. Tails of
+/// blocks, directories and indexes come on top.
+pub(super) fn needed(manifest: &Manifest, chosen: &BTreeSet<KernelId>) -> u64 {
+    let wanted = manifest.kernels.iter().filter(|kernel| chosen.contains(&kernel.id));
+    let modules: u64 = wanted.flat_map(|kernel| &kernel.frames).map(|frame| frame.plain_size).sum();
+    content_len(manifest).saturating_add(modules)
+}
+
+/// Bytes from behind the manifest to the end of a file that has all frames.
+pub(super) fn content_len(manifest: &Manifest) -> u64 {
+    let frames = manifest.kernels.iter().flat_map(|kernel| &kernel.frames).map(|frame| frame.size);
+    let extras = manifest.extras.iter().map(|extra| extra.size);
+    let block = limits::BLOCK as u64;
+    let span = |size: u64| block.saturating_add(size.div_ceil(block).saturating_mul(block));
+    frames.chain(extras).map(span).fold(limits::END_MARK as u64, u64::saturating_add)
+}
+
+/// Refuses before anything is written what would fail for lack of space, or pass the quota.
+pub(super) fn check(
+    state: &Directory,
+    generations: &Directory,
+    policy: &Policy,
+    needed: u64,
+) -> Result<(), InstallError> {
+    if let Some(free) = state.free_bytes()?.filter(|free| *free < needed) {
+        return Err(InstallError::NoSpace { needed, free, source: None });
+    }
+    let Some(quota) = policy.generations.quota() else { return Ok(()) };
+    let used = disk_usage(generations)?;
+    if used.saturating_add(needed) > quota {
+        return Err(InstallError::Quota { needed, used, quota });
+    }
+    Ok(())
+}
+
+/// Says of a failed write that space was the cause, with the numbers.
+pub(super) fn explained(error: InstallError, state: &Directory, needed: u64) -> InstallError {
+    match error {
+        InstallError::Storage(source) if source.is_no_space() => with_numbers(source, state, needed),
+        other => other,
+    }
+}
+
+fn with_numbers(source: StorageError, state: &Directory, needed: u64) -> InstallError {
+    let free = state.free_bytes().ok().flatten().unwrap_or(0);
+    InstallError::NoSpace { needed, free, source: Some(source) }
+}

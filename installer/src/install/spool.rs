@@ -1,0 +1,112 @@
+//! A copy of a source that may stall, or that is to be looked at twice, in a file without a name.
+//!
+//! So the lock isn't held while a pipe stalls, and nothing of a refused bundle stays whatever happens: the
+//! file is gone with the program. What is read from it later is what was checked, for nobody else can open
+//! it.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+
+use bundle_format::{BundleError, CheckReport, Depth, Judge, KernelState, Manifest, RawBundle};
+
+use crate::directory::Directory;
+use crate::install::choice::Chosen;
+use crate::install::error::InstallError;
+use crate::install::report::InstallWarning;
+use crate::install::space::content_len;
+use crate::paths::STATE;
+use crate::root::HostRoot;
+use crate::storage::{StorageError, optional};
+
+/// Most problems of a damaged file that a refusal names.
+const MAX_PROBLEMS: usize = 4;
+
+/// Copies what was read of a source and all that follows; not more than one byte beyond what the manifest
+/// gives, so a stream that never ends does.
+pub(super) fn fill(
+    host: &HostRoot,
+    head: &[u8],
+    rest: &mut impl Read,
+    manifest: &Manifest,
+) -> Result<File, InstallError> {
+    let place = place(host)?;
+    let wrong =
+        |error: io::Error| StorageError::new("write", place.path().join("(a copy of the source)"), error);
+    let mut file = place.nameless_file()?;
+    file.write_all(head).map_err(wrong)?;
+    let mut rest = rest.take(content_len(manifest).saturating_add(1));
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = match rest.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                return Err(BundleError::Io { what: "the bundle can't be read", source: error }.into());
+            }
+        };
+        file.write_all(buffer.get(..read).unwrap_or_default()).map_err(wrong)?;
+    }
+    file.seek(SeekFrom::Start(0)).map_err(wrong)?;
+    Ok(file)
+}
+
+/// Where the copy lies: in the state directory, or where that will be.
+fn place(host: &HostRoot) -> Result<Directory, StorageError> {
+    if let Some(state) = optional(host.open_dir(STATE))? {
+        return Ok(state);
+    }
+    let (parent, _) = STATE.rsplit_once('/').unwrap_or(("/", STATE));
+    host.ensure_dir(parent)
+}
+
+/// Leaves out of `chosen` what isn't whole in `file`, with a word each; where something is damaged, gives a
+/// file that is whole again with all that is good.
+pub(super) fn whole_part(
+    host: &HostRoot,
+    mut file: File,
+    judge: &Judge,
+    chosen: &mut Chosen,
+) -> Result<File, InstallError> {
+    let place = place(host)?;
+    let wrong =
+        |error: io::Error| StorageError::new("read", place.path().join("(a copy of the source)"), error);
+    let again = |file: &File| {
+        let mut copy = file.try_clone().map_err(wrong)?;
+        copy.seek(SeekFrom::Start(0)).map_err(wrong)?;
+        Ok::<_, InstallError>(RawBundle::read(copy)?.verify_by(judge.clone())?)
+    };
+    let bundle = again(&file)?;
+    let manifest = bundle.manifest().clone();
+    let report = bundle.check(Depth::Modules)?;
+    leave_out(&manifest, &report, chosen)?;
+    if report.problems.is_empty() {
+        file.seek(SeekFrom::Start(0)).map_err(wrong)?;
+        return Ok(file);
+    }
+    let is_good = |(id, state): &(_, KernelState)| (*state == KernelState::Good).then_some(*id);
+    let good = report.kernels.iter().filter_map(is_good).collect();
+    let mut whole = place.nameless_file()?;
+    again(&file)?.write_subset(&good, &mut whole)?;
+    whole.seek(SeekFrom::Start(0)).map_err(wrong)?;
+    Ok(whole)
+}
+
+fn leave_out(manifest: &Manifest, report: &CheckReport, chosen: &mut Chosen) -> Result<(), InstallError> {
+    for (id, state) in &report.kernels {
+        let what = match state {
+            KernelState::Good => continue,
+            KernelState::Absent => "absent",
+            KernelState::Damaged => "damaged",
+        };
+        let release = manifest.kernels.iter().find(|kernel| kernel.id == *id).map(|kernel| &kernel.release);
+        if let Some(release) = release.filter(|_| chosen.kernels.remove(id)) {
+            chosen.warnings.push(InstallWarning::LeftOut { release: release.clone(), what });
+        }
+    }
+    if chosen.kernels.is_empty() {
+        let problems = report.problems.iter().take(MAX_PROBLEMS).map(ToString::to_string).collect();
+        return Err(InstallError::NothingWhole { problems });
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! Pinned generations: `gc` never takes them.
+//!
+//! A pin is an empty file in `state/pins/`, called by the generation's number. One whose generation is gone
+//! says nothing; numbers are never given twice.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::generation::{current_number, generation_numbers, parse_number};
+use crate::history::{HistoryEvent, HistoryRecord, append};
+use crate::lock::{LockError, WriterLock};
+use crate::paths::{PINS, RECORDS};
+use crate::root::HostRoot;
+use crate::storage::{StorageError, optional};
+
+/// Why a generation isn't pinned, or still is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PinError {
+    /// Nothing is installed.
+    #[error("nothing is installed")]
+    NothingInstalled,
+    /// There is no such generation.
+    #[error("there is no generation {generation}; {}", crate::words::there_are(there))]
+    NotThere {
+        /// The number.
+        generation: u64,
+        /// Those that there are, ascending.
+        there: Vec<u64>,
+    },
+    /// It wasn't pinned.
+    #[error("generation {generation} is not pinned")]
+    NotPinned {
+        /// The number.
+        generation: u64,
+    },
+    /// Another writer.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A file operation.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// The numbers of the pinned generations.
+pub fn pinned(host: &HostRoot) -> Result<BTreeSet<u64>, StorageError> {
+    let Some(records) = optional(host.open_dir(RECORDS))? else { return Ok(BTreeSet::new()) };
+    let Some(pins) = optional(records.open_dir(PINS))? else { return Ok(BTreeSet::new()) };
+    Ok(pins.entries()?.iter().filter_map(|name| parse_number(name)).collect())
+}
+
+/// Pins a generation, without a number the current one; its number, and whether it wasn't pinned before.
+pub fn pin(
+    host: &HostRoot,
+    generation: Option<u64>,
+    now: Option<u64>,
+    wait: Duration,
+) -> Result<(u64, bool), PinError> {
+    let lock = WriterLock::wait(host, wait)?;
+    let generation = match generation {
+        Some(generation) => generation,
+        None => current_number(lock.state())?.ok_or(PinError::NothingInstalled)?,
+    };
+    let there = generation_numbers(lock.generations())?;
+    if !there.contains(&generation) {
+        return Err(PinError::NotThere { generation, there });
+    }
+    if pinned(host)?.contains(&generation) {
+        return Ok((generation, false));
+    }
+    let pins = host.ensure_dir(RECORDS)?.ensure_dir(PINS)?;
+    pins.write_new(&generation.to_string(), b"")?;
+    pins.sync()?;
+    append(host, &lock, &HistoryRecord { time: now, event: HistoryEvent::Pin { generation } })?;
+    Ok((generation, true))
+}
+
+/// Takes a pin away.
+pub fn unpin(host: &HostRoot, generation: u64, now: Option<u64>, wait: Duration) -> Result<(), PinError> {
+    let lock = WriterLock::wait(host, wait)?;
+    if !pinned(host)?.contains(&generation) {
+        return Err(PinError::NotPinned { generation });
+    }
+    let pins = host.open_dir(RECORDS)?.open_dir(PINS)?;
+    pins.unlink(&generation.to_string())?;
+    pins.sync()?;
+    append(host, &lock, &HistoryRecord { time: now, event: HistoryEvent::Unpin { generation } })?;
+    Ok(())
+}
