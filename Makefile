@@ -17,7 +17,7 @@ LAB := tests/lab/lab.sh
 export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
 export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
 
-.PHONY: help packages farm host programs lab demo test test-long fuzz check quick tar-readers large-members lab-tests bench bench-config man deny clean
+.PHONY: help packages farm host programs lab demo test test-long fuzz check quick tar-readers large-members lab-tests bench bench-config man install deny clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -28,6 +28,7 @@ help:
 	@echo 'make quick  unit tests and command-line conversations; no root, no lab'
 	@echo 'make bench  sizes, times and memory on real modules, against targets; the first run compiles for half an hour'
 	@echo 'make man    manual pages, target/man'
+	@echo 'make install DESTDIR=DIR  program, units, init script, manual pages and the rest: packaging/README.md'
 	@echo 'make bench-config  how long `config check` takes on a large configuration'
 	@echo 'make deny   licences, advisories and bans of all dependencies (needs cargo-deny)'
 
@@ -101,6 +102,12 @@ bench-config: farm
 
 man:
 	$(CARGO) run --quiet -p stap-bundle --example man -- target/man
+
+# Beneath DESTDIR: packaging/README.md says what goes where. PROGRAM=PATH takes another program.
+PROGRAM ?= $(STAP_BUNDLE_HOST)
+install: man
+	@test -x "$(PROGRAM)" || $(MAKE) --no-print-directory host
+	DESTDIR="$(DESTDIR)" packaging/install.sh "$(PROGRAM)" target/man
 
 deny:
 	$(CARGO) deny check

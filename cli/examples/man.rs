@@ -37,6 +37,10 @@ const FILES: &[(&str, &str)] = &[
         "What this host takes of what it believes: names, keys, ages, quota. Only root may write there.",
     ),
     ("/var/lib/stap-bundle/inbox", "Where install looks without a file."),
+    (
+        "/var/lib/stap-bundle/state/boot-guard.json",
+        "What the boot guard remembers of the last boots; boot-guard shows and resets it.",
+    ),
     ("/run/stap-bundle", "What is remembered of the scripts that run, until the next boot."),
     (
         "/var/cache/systemtap",

@@ -26,6 +26,15 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 /// Replaces `path` by a file with these bytes, mode 0644, in one step. Not synced: what is in /run ends with the boot.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
+    put(path, bytes, false)
+}
+
+/// As [`replace`], and on the disk when this returns.
+pub(crate) fn replace_for_good(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
+    put(path, bytes, true)
+}
+
+fn put(path: &Path, bytes: &[u8], synced: bool) -> Result<(), ServiceError> {
     let dir = path.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(dir).context("create", dir)?;
     // A leading dot, so that nobody takes it for a record or a status file if we are killed here.
@@ -35,7 +44,13 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
         .tempfile_in(dir)
         .context("write to", dir)?;
     file.write_all(bytes).context("write", path)?;
+    if synced {
+        file.as_file().sync_all().context("write", path)?;
+    }
     file.persist(path).map_err(|error| error.error).context("write", path)?;
+    if synced {
+        File::open(dir).and_then(|dir| dir.sync_all()).context("write to", dir)?;
+    }
     Ok(())
 }
 

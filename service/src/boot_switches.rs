@@ -33,17 +33,8 @@ impl BootSwitches {
         if self.disabled {
             return offers.keys().map(|name| (name.clone(), Refusal::DisabledForThisBoot)).collect();
         }
-        let mut because: BTreeMap<ScriptName, ScriptName> =
-            self.skipped.iter().map(|name| (name.clone(), name.clone())).collect();
-        loop {
-            let next = offers.values().find_map(|offer| {
-                let cause = offer.requires.iter().find_map(|required| because.get(required))?;
-                (!because.contains_key(&offer.name)).then(|| (offer.name.clone(), cause.clone()))
-            });
-            let Some((name, cause)) = next else { break };
-            because.insert(name, cause);
-        }
-        because.into_iter().map(|(name, cause)| (name, Refusal::SkippedForThisBoot(cause))).collect()
+        let left_out = with_dependants(&self.skipped, offers).into_iter();
+        left_out.map(|(name, cause)| (name, Refusal::SkippedForThisBoot(cause))).collect()
     }
 
     fn parse(cmdline: &str) -> Self {
@@ -77,6 +68,23 @@ impl BootSwitches {
                 }
             }
         }
+    }
+}
+
+/// These scripts and all that require them, directly or not; each with the one of them that is the cause.
+pub(crate) fn with_dependants(
+    scripts: &BTreeSet<ScriptName>,
+    offers: &BTreeMap<ScriptName, Offer>,
+) -> BTreeMap<ScriptName, ScriptName> {
+    let mut because: BTreeMap<ScriptName, ScriptName> =
+        scripts.iter().map(|name| (name.clone(), name.clone())).collect();
+    loop {
+        let next = offers.values().find_map(|offer| {
+            let cause = offer.requires.iter().find_map(|required| because.get(required))?;
+            (!because.contains_key(&offer.name)).then(|| (offer.name.clone(), cause.clone()))
+        });
+        let Some((name, cause)) = next else { return because };
+        because.insert(name, cause);
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Host {
     pub sys_dir: PathBuf,
     /// What the service remembers until the next boot: `/run/stap-bundle`.
     pub run_dir: PathBuf,
+    /// What is remembered from boot to boot: `/var/lib/stap-bundle/state`.
+    pub state_dir: PathBuf,
     /// The initscript's `STAT_PATH`: `/var/run/systemtap` (INIT-FILE-05).
     pub stat_dir: PathBuf,
     /// The initscript's `LOG_FILE`: `/var/log/systemtap.log` (INIT-FILE-06).
@@ -83,6 +85,7 @@ impl Host {
             process_dir: PathBuf::from("/proc"),
             sys_dir: root.join("sys"),
             run_dir: root.join("run/stap-bundle"),
+            state_dir: root.join("var/lib/stap-bundle/state"),
             stat_dir: root.join("var/run/systemtap"),
             log_file: root.join("var/log/systemtap.log"),
             cache_dir: root.join("var/cache/systemtap"),

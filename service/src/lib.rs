@@ -21,6 +21,7 @@
 
 mod atomic_file;
 mod attach;
+mod boot_guard;
 mod boot_switches;
 mod cleanup;
 mod confirm;
@@ -55,6 +56,7 @@ mod unload;
 mod tests;
 
 pub use attach::{AttachEnd, AttachError, AttachOutput};
+pub use boot_guard::{BootGuard, GuardRecord, GuardStage};
 pub use cleanup::{CleanupChoice, CleanupPlan, CleanupReport, KeptReason, KeptScript};
 pub use error::ServiceError;
 pub use event::{EventSink, ServiceEvent};
@@ -69,7 +71,7 @@ pub use run_record::{Phase, RecorderMode, RunRecord};
 pub use service::Service;
 pub use stapio::ProcessId;
 pub use staprun::StaprunRefusal;
-pub use start::{LeftOutScript, StartOutcome, StartReport, StartedScript};
+pub use start::{LeftOutScript, StartOptions, StartOutcome, StartReport, StartedScript};
 pub use status::{BundleStatus, ScriptState, ScriptStatus, StatusReport};
 pub use stop::{StopOutcome, StopReport, StoppedScript};
 pub use unload::StopFailure;

@@ -10,6 +10,7 @@ use std::path::Path;
 use bundle_format::KernelRelease;
 use script_config::{DependencyGraph, GlobalParameters, ScriptName, select_to_start};
 
+use crate::boot_guard::GuardRecord;
 use crate::boot_switches::BootSwitches;
 use crate::kernel_modules::LoadedModules;
 use crate::module_check::ModuleInfo;
@@ -114,12 +115,15 @@ impl StartPlan {
         source: &dyn Source,
         release: &KernelRelease,
         choice: &StartChoice<'_>,
+        guard: Option<&GuardRecord>,
     ) -> Result<Self, ServiceError> {
         let mut offers: BTreeMap<ScriptName, Offer> =
             source.offers().into_iter().map(|offer| (offer.name.clone(), offer)).collect();
         let switches =
             if choice.named.is_empty() { BootSwitches::read(host) } else { BootSwitches::default() };
-        for (name, refusal) in switches.refusals(&offers) {
+        let guard = guard.filter(|_| choice.named.is_empty());
+        let by_guard = guard.map(|guard| guard.refusals(&offers)).unwrap_or_default();
+        for (name, refusal) in by_guard.into_iter().chain(switches.refusals(&offers)) {
             if let Some(offer) = offers.get_mut(&name) {
                 offer.cell = Err(refusal);
             }
@@ -161,7 +165,9 @@ impl StartPlan {
 }
 
 fn is_switched_off(offer: &Offer) -> bool {
-    matches!(offer.cell, Err(Refusal::DisabledForThisBoot | Refusal::SkippedForThisBoot(_)))
+    use Refusal::{BootGuard, BootGuardNothing, DisabledForThisBoot, SkippedForThisBoot};
+    let refusal = offer.cell.as_ref().err();
+    matches!(refusal, Some(DisabledForThisBoot | SkippedForThisBoot(_) | BootGuard(_) | BootGuardNothing))
 }
 
 /// Why a start of all passes over the script; `None` if it doesn't.

@@ -112,6 +112,12 @@ pub enum Refusal {
     /// The kernel's command line leaves it out in this boot.
     #[error("the kernel was booted with stap_bundle.skip={0}")]
     SkippedForThisBoot(ScriptName),
+    /// The machine went down while it was loaded at boot.
+    #[error("the machine went down while {0} was started at boot")]
+    BootGuard(ScriptName),
+    /// The machine went down again and again after starts at boot.
+    #[error("the machine went down again and again after starts at boot")]
+    BootGuardNothing,
     /// The place for its data won't do.
     #[error("its output {} {problem}", output.display())]
     Output {
@@ -141,6 +147,12 @@ pub enum StartFailure {
     /// The start was interrupted.
     #[error("the start was interrupted")]
     Interrupted,
+    /// The time that the whole start may take is over.
+    #[error("the whole start was to end within {seconds} s")]
+    OutOfTime {
+        /// The budget in seconds.
+        seconds: u64,
+    },
     /// `staprun` ended well, but the script never said that it runs (RUN-06).
     #[error("its module was loaded, but its probes weren't registered within {seconds} s")]
     InitFailed {
@@ -196,6 +208,8 @@ impl Refusal {
             Self::AfterFailure(_) => "after-failure",
             Self::DisabledForThisBoot => "disabled-for-this-boot",
             Self::SkippedForThisBoot(_) => "skipped-for-this-boot",
+            Self::BootGuard(_) => "boot-guard",
+            Self::BootGuardNothing => "boot-guard-nothing",
             Self::Output { .. } => "output",
         }
     }
@@ -212,6 +226,8 @@ impl Refusal {
                 | Self::NotUnpacked { .. }
                 | Self::DisabledForThisBoot
                 | Self::SkippedForThisBoot(_)
+                | Self::BootGuard(_)
+                | Self::BootGuardNothing
         )
     }
 
@@ -242,6 +258,9 @@ impl Refusal {
             Self::DisabledForThisBoot | Self::SkippedForThisBoot(_) => {
                 "start it by name, or boot without that word"
             }
+            Self::BootGuard(_) | Self::BootGuardNothing => {
+                "install a newer bundle, or start it by name; stap-bundle boot-guard reset has the next boot try again"
+            }
             Self::Output { .. } => "give -o an absolute path in a directory that exists",
         }
     }
@@ -263,6 +282,7 @@ impl StartFailure {
             },
             Self::TimedOut { .. } => "timed-out",
             Self::Interrupted => "interrupted",
+            Self::OutOfTime { .. } => "out-of-time",
             Self::InitFailed { .. } => "init-failed",
             Self::EndedAtOnce => "ended-at-once",
             Self::RecorderDied => "recorder-died",
@@ -280,6 +300,7 @@ impl StartFailure {
                 "see dmesg; the machine may be overloaded, or the script's begin probe too slow"
             }
             Self::Interrupted => "start it again",
+            Self::OutOfTime { .. } => "start it again, with a longer --timeout",
             Self::InitFailed { .. } | Self::EndedAtOnce => {
                 "see dmesg, and try the script by hand with staprun"
             }

@@ -1,12 +1,13 @@
 //! The commands: plan, start, stop, status.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 
+use bundle_format::KernelRelease;
 use installer::{CurrentGeneration, HostIdentity};
 use script_config::ScriptName;
 
 use crate::attach::{AttachEnd, AttachError, AttachOutput, attach};
+use crate::boot_guard::{BootGuard, GuardRecord};
 use crate::cleanup::{self, CleanupChoice, CleanupPlan, CleanupReport};
 use crate::event::EventSink;
 use crate::generation::{Generation, Nothing};
@@ -17,10 +18,11 @@ use crate::offer::Source;
 use crate::plan::{StartChoice, StartPlan};
 use crate::restart::{RestartChoice, RestartReport, started_again};
 use crate::staprun::Staprun;
-use crate::start::{Start, StartReport};
+use crate::start::{Budget, Start, StartOptions, StartReport};
 use crate::status::StatusReport;
 use crate::stop::{StopReport, stop};
-use crate::{Host, ModuleState, ServiceError, status_file};
+use crate::unload::error_chain;
+use crate::{Host, ModuleState, ServiceError, log, status_file};
 
 /// The service on one host, with the generation that was current when it was made.
 pub struct Service<'a> {
@@ -61,18 +63,40 @@ impl<'a> Service<'a> {
     /// Finds out what a start would do: verifies every module, changes nothing.
     pub fn plan(&self, choice: &StartChoice<'_>) -> Result<StartPlan, ServiceError> {
         let release = self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
-        StartPlan::make(self.host, self.source.as_ref(), release, choice)
+        let guard = GuardRecord::read(self.host);
+        let guard = guard.filter(|guard| guard.bundles == self.bundle_ids());
+        self.plan_with(release, choice, guard.as_ref())
     }
 
-    /// Starts scripts, at most `at_once` at a time; by default as many as there are processors, up to 8.
+    fn plan_with(
+        &self,
+        release: &KernelRelease,
+        choice: &StartChoice<'_>,
+        guard: Option<&GuardRecord>,
+    ) -> Result<StartPlan, ServiceError> {
+        StartPlan::make(self.host, self.source.as_ref(), release, choice, guard)
+    }
+
+    /// Begins a start at boot: judges by the guard's record how the last boot went. To be asked of the current
+    /// generation, whichever is started then.
+    pub fn boot_guard(&self) -> Result<BootGuard<'a>, ServiceError> {
+        BootGuard::begin(self.host, &self.bundle_ids())
+    }
+
+    /// The ids of all bundles that offer anything.
+    fn bundle_ids(&self) -> BTreeSet<String> {
+        self.source.offers().into_iter().map(|offer| offer.bundle.id).collect()
+    }
+
+    /// Starts scripts.
     pub fn start(
         &self,
         choice: &StartChoice<'_>,
-        at_once: Option<NonZeroUsize>,
+        options: &StartOptions<'_>,
         events: &EventSink<'_>,
     ) -> Result<StartReport, ServiceError> {
         let _lock = self.lock()?;
-        self.start_locked(choice, at_once, events)
+        self.start_locked(choice, options, events)
     }
 
     /// One start or stop at a time; whatever runs without a status file gets one first (INIT-PRE-02).
@@ -85,10 +109,14 @@ impl<'a> Service<'a> {
     fn start_locked(
         &self,
         choice: &StartChoice<'_>,
-        at_once: Option<NonZeroUsize>,
+        options: &StartOptions<'_>,
         events: &EventSink<'_>,
     ) -> Result<StartReport, ServiceError> {
-        let plan = self.plan(choice)?;
+        let release = self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
+        let plan = match options.guard {
+            Some(guard) => self.plan_with(release, choice, Some(&guard.record()))?,
+            None => self.plan(choice)?,
+        };
         let loader = Loader {
             host: self.host,
             staprun: Staprun::find(self.host)?,
@@ -102,15 +130,27 @@ impl<'a> Service<'a> {
             kernel: self.identity.release.as_ref().map(ToString::to_string).unwrap_or_default(),
             boot_id: self.host.boot_id()?,
             generation: self.current.map(CurrentGeneration::number),
+            guard: options.guard,
+            budget: Budget::new(options.budget),
         };
-        Ok(start.run(plan, at_once))
+        Ok(start.run(plan, options.at_once))
     }
 
     /// Stops scripts: the named ones, or all that run.
     pub fn stop(&self, choice: &StartChoice<'_>, events: &EventSink<'_>) -> Result<StopReport, ServiceError> {
         self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
         let _lock = self.lock()?;
-        stop(self.host, self.source.as_ref(), choice, events)
+        let report = stop(self.host, self.source.as_ref(), choice, events)?;
+        // An orderly stop of everything: this boot didn't go down.
+        if choice.named.is_empty()
+            && let Err(error) = GuardRecord::settle(self.host)
+        {
+            log::loudly(
+                self.host,
+                &format!("Warning: the boot guard isn't settled: {}", error_chain(&error)),
+            );
+        }
+        Ok(report)
     }
 
     /// Stops scripts and starts them again, as one act: no other start or stop comes between.
@@ -121,7 +161,7 @@ impl<'a> Service<'a> {
         &self,
         choice: &StartChoice<'_>,
         when: RestartChoice,
-        at_once: Option<NonZeroUsize>,
+        options: &StartOptions<'_>,
         events: &EventSink<'_>,
     ) -> Result<RestartReport, ServiceError> {
         self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
@@ -131,7 +171,7 @@ impl<'a> Service<'a> {
         }
         let stopped = stop(self.host, self.source.as_ref(), choice, events)?;
         let named = started_again(choice.named, &stopped);
-        let started = self.start_locked(&StartChoice { named: &named, ..*choice }, at_once, events)?;
+        let started = self.start_locked(&StartChoice { named: &named, ..*choice }, options, events)?;
         Ok(RestartReport { schema: 1, stop: Some(stopped), start: Some(started) })
     }
 

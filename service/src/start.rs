@@ -1,12 +1,14 @@
 //! Carrying out a plan: several loads at once, each script only after what it requires really runs.
 
 use std::num::NonZeroUsize;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use script_config::ScriptName;
 use serde::Serialize;
 
+use crate::boot_guard::BootGuard;
 use crate::event::{EventSink, ServiceEvent};
 use crate::load::Loader;
 use crate::offer::{RefusedBundle, Source};
@@ -36,6 +38,8 @@ pub struct StartReport {
     /// Installed bundles that aren't believed. Scripts of theirs are in `scripts` as far as they can be told. Empty if
     /// scripts were named and none of them was refused.
     pub refused_bundles: Vec<RefusedBundle>,
+    /// What on the kernel's command line isn't understood, and what the boot guard has to say.
+    pub warnings: Vec<String>,
 }
 
 /// One script of a start.
@@ -111,6 +115,51 @@ pub(crate) struct Start<'a> {
     pub(crate) kernel: String,
     pub(crate) boot_id: String,
     pub(crate) generation: Option<u64>,
+    pub(crate) guard: Option<&'a BootGuard<'a>>,
+    pub(crate) budget: Budget,
+}
+
+/// How a start goes about its scripts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StartOptions<'g> {
+    /// At most as many at a time; by default as many as there are processors, up to 8.
+    pub at_once: Option<NonZeroUsize>,
+    /// Time that the whole start may take (`--timeout`). What isn't loaded by then isn't started.
+    pub budget: Option<Duration>,
+    /// The guard of a start at boot.
+    pub guard: Option<&'g BootGuard<'g>>,
+}
+
+/// The time that a start may take.
+#[derive(Debug, Default)]
+pub(crate) struct Budget {
+    pub(crate) limit: Option<Duration>,
+    is_over: AtomicBool,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: Option<Duration>) -> Self {
+        Self { limit, is_over: AtomicBool::new(false) }
+    }
+
+    /// Cancels what runs when the time is over, unless `done` is told before.
+    fn watch(&self, host: &Host, done: &mpsc::Receiver<()>) {
+        let Some(limit) = self.limit else { return };
+        if done.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+            self.is_over.store(true, Ordering::SeqCst);
+            host.cancel.cancel();
+        }
+    }
+
+    /// What an interrupted load has failed of.
+    fn reason(&self, failure: StartFailure) -> StartFailure {
+        match (self.limit, &failure) {
+            (Some(limit), StartFailure::Interrupted) if self.is_over.load(Ordering::SeqCst) => {
+                StartFailure::OutOfTime { seconds: limit.as_secs() }
+            }
+            _ => failure,
+        }
+    }
 }
 
 /// What the loading threads share.
@@ -131,27 +180,46 @@ impl Start<'_> {
         let left_out = std::mem::take(&mut plan.left_out).into_iter();
         let left_out =
             left_out.map(|(script, why)| LeftOutScript { script, reason: Reason::from(&why) }).collect();
+        let about_to_load: Vec<ScriptName> = plan.ready().cloned().collect();
         let refused_bundles = std::mem::take(&mut plan.refused_bundles);
-        for warning in &plan.warnings {
+        let mut warnings = std::mem::take(&mut plan.warnings);
+        for warning in &warnings {
             log::line(self.host, warning);
         }
+        warnings.extend(self.guard.map(BootGuard::warnings).unwrap_or_default());
         for refused in &refused_bundles {
             log::line(self.host, &refused.reason.text);
         }
         let names: Vec<ScriptName> = plan.entries.iter().map(|entry| entry.name.clone()).collect();
         let shared = Mutex::new(self.prepare(plan));
         let changed = Condvar::new();
-        let threads = at_once.map_or_else(default_at_once, NonZeroUsize::get).min(ready.max(1));
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| self.work(&names, &shared, &changed));
+        let at_once = match self.guard {
+            Some(guard) if guard.is_one_by_one() => Some(NonZeroUsize::MIN),
+            Some(guard) => {
+                guard.under_way(about_to_load.into_iter());
+                at_once
             }
+            None => at_once,
+        };
+        let threads = at_once.map_or_else(default_at_once, NonZeroUsize::get).min(ready.max(1));
+        let (done, is_done) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || self.budget.watch(self.host, &is_done));
+            std::thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| self.work(&names, &shared, &changed));
+                }
+            });
+            drop(done);
         });
+        if let Some(guard) = self.guard {
+            guard.under_way(std::iter::empty());
+        }
         let mut shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.stop_overrun(&names, &mut shared);
         let scripts = self.settle(&names, shared);
         let generation = self.generation;
-        StartReport { schema: 1, pass_all, generation, scripts, left_out, refused_bundles }
+        StartReport { schema: 1, pass_all, generation, scripts, left_out, refused_bundles, warnings }
     }
 
     fn prepare(&self, plan: StartPlan) -> Shared {
@@ -204,6 +272,9 @@ impl Start<'_> {
 
     fn load(&self, name: &ScriptName, script: ReadyScript) -> Result<RunRecord, StartFailure> {
         (self.events)(ServiceEvent::Loading(name.clone()));
+        if let Some(guard) = self.guard.filter(|guard| guard.is_one_by_one()) {
+            guard.under_way(std::iter::once(name.clone()));
+        }
         let begun = Instant::now();
         let ReadyScript { offer, sha256, held } = script;
         let bytes = match held {
@@ -244,7 +315,7 @@ impl Start<'_> {
             }
             Err(failure) => {
                 shared.queue.failed(place);
-                let reason = Reason::from(&failure);
+                let reason = Reason::from(&self.budget.reason(failure));
                 if let Some(name) = names.get(place) {
                     (self.events)(ServiceEvent::Failed(name.clone(), reason.clone()));
                 }

@@ -6,6 +6,7 @@ use installer::{CurrentGeneration, HostIdentity};
 use script_config::ScriptName;
 use serde::Serialize;
 
+use crate::boot_guard::GuardRecord;
 use crate::boot_switches::BootSwitches;
 use crate::kernel_modules::LoadedModules;
 use crate::offer::{Offer, Source};
@@ -125,6 +126,11 @@ impl StatusReport {
             warnings.push(format!("{}: only scripts named are started", Refusal::DisabledForThisBoot));
         }
         warnings.extend(switches.problems.iter().cloned());
+        let ids: BTreeSet<String> = offers.values().map(|offer| offer.bundle.id.clone()).collect();
+        let guard = GuardRecord::read(host).filter(|guard| guard.bundles == ids);
+        warnings.extend(guard.as_ref().and_then(GuardRecord::warning));
+        let mut switched_off = guard.map(|guard| guard.refusals(&offers)).unwrap_or_default();
+        switched_off.extend(switches.refusals(&offers));
         let records: BTreeMap<ScriptName, RunRecord> =
             all.into_iter().map(|record| (record.script.clone(), record)).collect();
         let mut listed = named.clone();
@@ -133,7 +139,7 @@ impl StatusReport {
             listed.extend(ModuleState::all_running(host)?);
         }
         let modules = LoadedModules::read(host)?;
-        let look = Look { host, modules, switched_off: switches.refusals(&offers) };
+        let look = Look { host, modules, switched_off };
         let mut scripts = Vec::with_capacity(listed.len());
         for name in listed {
             scripts.push(look.script(&name, offers.get(&name), records.get(&name))?);

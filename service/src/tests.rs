@@ -3,6 +3,7 @@
 mod attaching;
 mod booting;
 mod cleaning;
+mod guarding;
 mod looking;
 mod restarting;
 mod starting;

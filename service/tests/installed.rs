@@ -18,7 +18,9 @@ use installer::{
     CurrentGeneration, HostIdentity, HostRoot, InstallOptions, KernelChoice, TrustStore, install,
 };
 use script_config::GlobalParameters;
-use service::{Host, ScriptState, Service, StartChoice, StartOutcome, StartReport, StatusReport};
+use service::{
+    Host, ScriptState, Service, StartChoice, StartOptions, StartOutcome, StartReport, StatusReport,
+};
 
 const RELEASE: &str = "6.12.107+deb13-amd64";
 const VERMAGIC: &str = "6.12.107+deb13-amd64 SMP preempt mod_unload modversions ";
@@ -125,7 +127,7 @@ impl World {
     fn start(&self) -> StartReport {
         let choice =
             StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &self.parameters };
-        self.with_service(|service| service.start(&choice, None, &|_| ())).unwrap()
+        self.with_service(|service| service.start(&choice, &StartOptions::default(), &|_| ())).unwrap()
     }
 
     fn stop(&self) -> u8 {
@@ -304,4 +306,25 @@ fn what_runs_is_told_and_stopped_after_an_upgrade() {
     let record = latency.record.as_ref().unwrap();
     assert_eq!((record.version.as_str(), record.generation, status.generation), ("1.1", 1, Some(2)));
     assert_eq!((world.stop(), world.loaded().len()), (0, 0));
+}
+
+#[test]
+fn the_generation_before_the_current_one_can_be_started_for_one_boot() {
+    let world = World::new();
+    world.install(&bundle(1, &["counter", "latency"]));
+    world.install(&bundle(2, &["counter"]));
+    let current = CurrentGeneration::open(&world.root).unwrap().unwrap();
+    let previous = CurrentGeneration::open_before(&world.root, current.number()).unwrap().unwrap();
+    assert_eq!((current.number(), previous.number()), (2, 1));
+    assert!(CurrentGeneration::open_before(&world.root, 1).unwrap().is_none());
+    let choice =
+        StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &world.parameters };
+    let service = Service::new(&world.host, &world.identity, Some(&previous));
+    let report = service.start(&choice, &StartOptions::default(), &|_| ()).unwrap();
+    assert_eq!((report.generation, world.loaded().len()), (Some(1), 2));
+    assert_eq!(CurrentGeneration::open(&world.root).unwrap().unwrap().number(), 2);
+    // A bundle that isn't believed any more is no way out.
+    let mut store = TrustStore::open(&world.root).unwrap();
+    store.remove(&world.root, &public().id().short()).unwrap();
+    assert!(CurrentGeneration::open_before(&world.root, 2).unwrap().is_none());
 }

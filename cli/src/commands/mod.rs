@@ -3,6 +3,8 @@
 mod absent;
 #[cfg(feature = "host")]
 mod attach;
+#[cfg(feature = "host")]
+mod boot_guard;
 #[cfg(feature = "farm")]
 mod build;
 #[cfg(feature = "host")]
@@ -129,6 +131,9 @@ pub(crate) enum Command {
     Attach(attach::Args),
     #[cfg(feature = "host")]
     #[command(display_order = 12)]
+    BootGuard(boot_guard::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 12)]
     Cleanup(cleanup::Args),
     #[cfg(feature = "host")]
     #[command(display_order = 13)]
@@ -198,6 +203,8 @@ impl Command {
             Self::TryRestart(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Attach(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::BootGuard(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Cleanup(args) => args.run(global, ui),
             #[cfg(feature = "host")]

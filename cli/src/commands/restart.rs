@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use service::RestartChoice;
+use service::{RestartChoice, StartOptions};
 
 use crate::commands::service::{Damage, Selection, sentence, service_failure};
 use crate::commands::{start, stop};
@@ -59,11 +59,16 @@ impl Args {
         let opened = self.selection.open(global, Damage::Ends, ui)?;
         cancel_on_signals(&opened.host().cancel)?;
         let shared = Mutex::new(&mut *ui);
-        let report = opened.service().restart(&opened.choice(self.recursive), when, None, &|event| {
-            if let (Some(text), Ok(mut ui)) = (sentence(&event), shared.lock()) {
-                ui.progress(text);
-            }
-        });
+        let report = opened.service().restart(
+            &opened.choice(self.recursive),
+            when,
+            &StartOptions::default(),
+            &|event| {
+                if let (Some(text), Ok(mut ui)) = (sentence(&event), shared.lock()) {
+                    ui.progress(text);
+                }
+            },
+        );
         let report = report.map_err(|error| service_failure(&error))?;
         if ui.json {
             ui.document(&report);

@@ -1,12 +1,17 @@
 //! `start`: cache-only, in the order of the requirements.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
+use installer::CurrentGeneration;
 use script_config::ScriptName;
 use serde_json::json;
-use service::{Reason, Refusal, RefusedBundle, StartOutcome, StartPlan, StartReport};
+use service::{
+    GuardStage, Reason, Refusal, RefusedBundle, Service, StartChoice, StartOptions, StartOutcome, StartPlan,
+    StartReport,
+};
 
-use crate::commands::service::{Damage, Selection, explain, sentence, service_failure};
+use crate::commands::service::{Damage, Opened, Selection, explain, sentence, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -30,6 +35,12 @@ pub(crate) struct Args {
     /// Verify everything and show what would be started, and stop.
     #[arg(long)]
     dry_run: bool,
+    /// This is the start at boot: guarded, so that a script that brings the machine down is left out by the next boots.
+    #[arg(long, conflicts_with_all = ["script", "dry_run"])]
+    boot: bool,
+    /// Time that the whole start may take, in seconds; what isn't loaded by then isn't started.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
     #[command(flatten)]
     selection: Selection,
 }
@@ -45,19 +56,56 @@ impl Args {
             return Ok(Exit::Done);
         }
         cancel_on_signals(&opened.host().cancel)?;
-        let shared = Mutex::new(&mut *ui);
-        let report = opened.service().start(&choice, None, &|event| {
-            if let (Some(text), Ok(mut ui)) = (sentence(&event), shared.lock()) {
-                ui.progress(text);
-            }
-        });
-        let report = report.map_err(|error| service_failure(&error))?;
+        let budget = self.timeout.map(Duration::from_secs);
+        let report = if self.boot {
+            start_at_boot(&opened, global, budget, ui)?
+        } else {
+            carry_out(&opened.service(), &choice, &StartOptions { budget, ..StartOptions::default() }, ui)?
+        };
         show(ui, &report);
         Ok(match report.exit_code() {
             0 if opened.all_is_good => Exit::Done,
             _ => Exit::Failed,
         })
     }
+}
+
+fn carry_out(
+    service: &Service<'_>,
+    choice: &StartChoice<'_>,
+    options: &StartOptions<'_>,
+    ui: &mut Ui,
+) -> Result<StartReport, Failure> {
+    let shared = Mutex::new(ui);
+    let report = service.start(choice, options, &|event| {
+        if let (Some(text), Ok(mut ui)) = (sentence(&event), shared.lock()) {
+            ui.progress(text);
+        }
+    });
+    report.map_err(|error| service_failure(&error))
+}
+
+/// Under the boot guard; at its third try the previous generation, for this boot only.
+fn start_at_boot(
+    opened: &Opened,
+    global: &Global,
+    budget: Option<Duration>,
+    ui: &mut Ui,
+) -> Result<StartReport, Failure> {
+    let current = opened.service();
+    let guard = current.boot_guard().map_err(|error| service_failure(&error))?;
+    let options = StartOptions { budget, guard: Some(&guard), ..StartOptions::default() };
+    let choice = opened.choice(false);
+    if guard.stage() != GuardStage::Previous {
+        return carry_out(&current, &choice, &options, ui);
+    }
+    let number = opened.current.as_ref().map_or(0, CurrentGeneration::number);
+    let previous = CurrentGeneration::open_before(&host::open_root(global)?, number);
+    let previous = previous.map_err(|error| host::generation_failure(&error))?;
+    if previous.is_none() {
+        ui.warning("there is no older generation to fall back to, so nothing is started");
+    }
+    carry_out(&Service::new(&opened.host, &opened.identity, previous.as_ref()), &choice, &options, ui)
 }
 
 fn show_plan(ui: &mut Ui, plan: &StartPlan) {
@@ -93,6 +141,9 @@ fn show_refused_bundles(ui: &mut Ui, bundles: &[RefusedBundle]) {
 pub(super) fn show(ui: &mut Ui, report: &StartReport) {
     if ui.json {
         return ui.document(report);
+    }
+    for warning in &report.warnings {
+        ui.warning(warning);
     }
     let mut running = 0;
     for script in &report.scripts {

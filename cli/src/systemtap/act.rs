@@ -1,8 +1,8 @@
 //! The commands, with the initscript's messages and exit codes.
 
 use service::{
-    CleanupChoice, RestartChoice, ScriptState, ServiceError, StartOutcome, StartReport, StopOutcome,
-    StopReport,
+    CleanupChoice, RestartChoice, ScriptState, ServiceError, StartOptions, StartOutcome, StartReport,
+    StopOutcome, StopReport,
 };
 
 use crate::commands::service::{Opened, service_failure};
@@ -72,7 +72,7 @@ impl Act<'_, '_> {
     fn start(&mut self) -> u8 {
         self.begin("Starting");
         let choice = self.opened.choice(self.request.recursive);
-        match self.opened.service().start(&choice, None, &|_| ()) {
+        match self.opened.service().start(&choice, &StartOptions::default(), &|_| ()) {
             Err(error) => self.failed(&error, "startup"),
             Ok(report) => self.started(&report),
         }
@@ -143,7 +143,7 @@ impl Act<'_, '_> {
 
     fn restart(&mut self, when: RestartChoice) -> u8 {
         let choice = self.opened.choice(self.request.recursive);
-        let report = match self.opened.service().restart(&choice, when, None, &|_| ()) {
+        let report = match self.opened.service().restart(&choice, when, &StartOptions::default(), &|_| ()) {
             Ok(report) => report,
             Err(error) => {
                 self.begin("Restarting");

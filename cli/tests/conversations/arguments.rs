@@ -34,6 +34,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       status       Show which scripts run, from which bundle and for which kernel
       attach       Show the data of a running script, without ending it
       stop         Stop scripts, those that require others first
+      boot-guard   Show or forget what the boot guard knows
       cleanup      Remove compiled scripts from the initscript's cache
       restart      Stop scripts and start them again [aliases: reload, force-reload]
       try-restart  Restart if something runs [alias: condrestart]

@@ -8,7 +8,7 @@ use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
 use insta::assert_snapshot;
 use installer::{CurrentGeneration, HostIdentity, HostRoot};
 use script_config::GlobalParameters;
-use service::{Host, Service, StartChoice};
+use service::{Host, Service, StartChoice, StartOptions};
 
 use crate::bundles::fleet;
 use crate::world::TestWorld;
@@ -29,7 +29,9 @@ fn start(world: &TestWorld) {
     };
     let current = CurrentGeneration::open(&HostRoot::open(&directory).unwrap()).unwrap();
     let choice = StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &parameters };
-    Service::new(&host, &identity, current.as_ref()).start(&choice, None, &|_| ()).unwrap();
+    Service::new(&host, &identity, current.as_ref())
+        .start(&choice, &StartOptions::default(), &|_| ())
+        .unwrap();
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bundle_format::{
 };
 
 use crate::directory::Directory;
-use crate::generation::layout::current_number;
+use crate::generation::layout::{current_number, generation_numbers};
 use crate::paths::{BUNDLE_FILE, BUNDLES, GENERATIONS, KERNELS, ROOT_RECORD, SETS, STATE};
 use crate::root::HostRoot;
 use crate::roots::{RootRecord, recorded_root};
@@ -106,6 +106,18 @@ impl CurrentGeneration {
         let trust = TrustStore::open(host)?;
         let Some((number, directory)) = open_current(&state)? else { return Ok(None) };
         Self::read(number, directory, trust.host_trust()).map(Some)
+    }
+
+    /// Opens the newest generation older than `number` that can be read and whose bundles are all believed; `None` if there
+    /// is none. `current` stays as it is. For the boot guard.
+    pub fn open_before(host: &HostRoot, number: u64) -> Result<Option<Self>, GenerationError> {
+        let Some(state) = optional(host.open_dir(STATE))? else { return Ok(None) };
+        let Some(generations) = optional(state.open_dir(GENERATIONS))? else { return Ok(None) };
+        let trust = TrustStore::open(host)?;
+        let numbers = generation_numbers(&generations)?;
+        let older = numbers.into_iter().rev().filter(|older| *older < number);
+        let read = |number| Self::open_in(&generations, number, trust.host_trust()).ok();
+        Ok(older.filter_map(read).find(|found| found.refused.is_empty() && !found.bundles.is_empty()))
     }
 
     /// Opens generation `number`, whether it is current or not.

@@ -1,13 +1,13 @@
 //! Restarts: one act, the same scripts afterwards.
 
 use super::world::{World, names};
-use crate::{RestartChoice, RestartReport, ServiceError, StartChoice};
+use crate::{RestartChoice, RestartReport, ServiceError, StartChoice, StartOptions};
 
 fn try_restart(world: &World, words: &str, when: RestartChoice) -> Result<RestartReport, ServiceError> {
     let with_requirements = words.contains("-R");
     let named = names(&words.replace("-R", ""));
     let choice = StartChoice { named: &named, with_requirements, parameters: &world.parameters };
-    world.with_service(|service| service.restart(&choice, when, 2.try_into().ok(), &|_| ()))
+    world.with_service(|service| service.restart(&choice, when, &StartOptions::default(), &|_| ()))
 }
 
 fn restart(world: &World, words: &str) -> RestartReport {

@@ -14,8 +14,8 @@ use script_config::{GlobalParameters, ScriptName};
 
 use crate::offer::{Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
 use crate::{
-    Host, Patience, Reason, Refusal, Service, ServiceError, ServiceEvent, StartChoice, StartOutcome,
-    StartReport, StatusReport, StopOutcome, StopReport,
+    GuardStage, Host, Patience, Reason, Refusal, Service, ServiceError, ServiceEvent, StartChoice,
+    StartOptions, StartOutcome, StartReport, StatusReport, StopOutcome, StopReport,
 };
 
 pub(super) const RELEASE: &str = "6.12.107+deb13-amd64";
@@ -29,6 +29,7 @@ pub(super) struct World {
     pub(super) fake: FakeHost,
     pub(super) host: Host,
     pub(super) parameters: GlobalParameters,
+    pub(super) budget: Option<Duration>,
     pub(super) events: Mutex<Vec<ServiceEvent>>,
     memory: Memory,
 }
@@ -85,7 +86,15 @@ impl World {
             lock: Duration::from_secs(5),
         };
         let parameters = GlobalParameters::default();
-        Self { dir, fake, host, parameters, events: Mutex::default(), memory: Memory::default() }
+        Self {
+            dir,
+            fake,
+            host,
+            parameters,
+            budget: None,
+            events: Mutex::default(),
+            memory: Memory::default(),
+        }
     }
 
     /// Adds scripts: `name:requirement,requirement`, separated by blanks.
@@ -172,12 +181,28 @@ impl World {
         act(&Service::with_source(&self.host, &identity, Box::new(self.memory.clone())))
     }
 
+    /// A start at boot, as `start --boot` has it.
+    pub(super) fn boot(&self) -> (GuardStage, StartReport) {
+        let choice =
+            StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &self.parameters };
+        self.with_service(|service| {
+            let guard = service.boot_guard().unwrap();
+            let options = StartOptions { guard: Some(&guard), ..StartOptions::default() };
+            let sink = |event| self.events.lock().unwrap().push(event);
+            (guard.stage(), service.start(&choice, &options, &sink).unwrap())
+        })
+    }
+
     /// Words with `-R` among them are the command line.
     pub(super) fn try_start(&self, words: &str) -> Result<StartReport, ServiceError> {
         let (named, with_requirements) = command_line(words);
         let choice = StartChoice { named: &named, with_requirements, parameters: &self.parameters };
         let sink = |event| self.events.lock().unwrap().push(event);
-        self.with_service(|service| service.start(&choice, 4.try_into().ok(), &sink))
+        self.with_service(|service| service.start(&choice, &self.options(), &sink))
+    }
+
+    fn options(&self) -> StartOptions<'_> {
+        StartOptions { at_once: 4.try_into().ok(), budget: self.budget, guard: None }
     }
 
     /// Starts, and tells what became of each script in one line.
