@@ -107,6 +107,25 @@ impl ArtifactCache {
         }
     }
 
+    /// As [`ArtifactCache::find`], but of the module only the length is looked at: for plans that are shown.
+    pub(crate) fn glance(&self, key: CacheKey) -> Option<JobOutcome> {
+        let entry = self.entry(key);
+        let record: Record = serde_json::from_slice(&fs::read(entry.join("record.json")).ok()?).ok()?;
+        if record.format != RECORD_FORMAT || record.key != key {
+            return None;
+        }
+        match record.result {
+            RecordedResult::Compiled { sha256, len, info } => {
+                let path = entry.join("module.ko");
+                let there = fs::metadata(&path).is_ok_and(|metadata| metadata.len() == len);
+                there.then_some(JobOutcome::Cached(ModuleArtifact { digest: sha256, len, info, path }))
+            }
+            RecordedResult::Failed { reason } => {
+                Some(JobOutcome::Failed { reason, log: entry.join("log.txt"), cached: true })
+            }
+        }
+    }
+
     /// Puts a result in its place, instead of a damaged one that may be there.
     pub(crate) fn store(
         &self,

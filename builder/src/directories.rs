@@ -5,7 +5,9 @@
 //! state/
 //!   lock                 held by the build that runs
 //!   index/               digests of trees, versions of toolchains
-//!   warm/<key>/          a SYSTEMTAP_DIR per warm-up key (`warm_up`)
+//!   warm/<key>/          a SYSTEMTAP_DIR per warm-up key (`warm_cache`)
+//!   durations.json       how long things took (`durations`)
+//!   journal              what the build that runs, or was killed, has finished (`journal`)
 //!   work/<random>/       one per running job; swept when a build begins
 //!   logs/                logs of jobs whose results aren't kept
 //! TEMP_PATH/stap-bundle-<digest>/
@@ -98,6 +100,14 @@ impl BuildDirectories {
 
     pub(crate) fn warm(&self) -> PathBuf {
         self.state.join("warm")
+    }
+
+    pub(crate) fn durations(&self) -> PathBuf {
+        self.state.join("durations.json")
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.state.join("journal")
     }
 
     pub(crate) fn logs(&self) -> PathBuf {

@@ -1,12 +1,12 @@
 //! What a build tells while it runs. The builder never prints: whoever starts it turns events into words.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bundle_format::KernelRelease;
 
 use crate::job::Cell;
-use crate::report::CellReport;
+use crate::report::{CellReport, WarmUpReport};
+use crate::warm_up::WarmUpPart;
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -27,21 +27,26 @@ pub enum BuildEvent {
         /// Compiles that run side by side.
         workers: usize,
     },
-    /// A kernel hasn't been compiled for before: the job that comes next brings its caches about.
+    /// A leader has started: it makes a part of stap's caches for a kernel, once.
     WarmUpStarted {
         /// The kernel.
         release: KernelRelease,
-        /// The tracepoint scan is part of it.
-        scan: bool,
+        /// Which part.
+        part: WarmUpPart,
     },
-    /// The leader has ended.
+    /// A leader has ended.
     WarmUpFinished {
+        /// The kernel, the part, and what it took.
+        report: WarmUpReport,
+        /// Why the part isn't complete, if it isn't.
+        incomplete: Option<String>,
+    },
+    /// Something is wrong with a kernel, whatever the script; told once.
+    KernelDiagnosed {
         /// The kernel.
         release: KernelRelease,
-        /// All that the leader needed is complete now; if not, the next job of the kernel leads.
-        complete: bool,
-        /// How long the leader took.
-        wall: Duration,
+        /// What is wrong and what to do, in a sentence.
+        sentence: String,
     },
     /// A compile has started.
     JobStarted {

@@ -1,4 +1,4 @@
-//! Running one compile: the seam at which a stap-server or a batch system comes in beside the local sandbox.
+//! Running one compile or one leader: the seam at which a stap-server or a batch system comes in beside the local sandbox.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use child::{Cancel, ChildError, Ended, Limits};
+use child::{Cancel, ChildError, Ended, Finished, Limits};
 
-use crate::cpu_times::{self, measured};
-use crate::directories::BuildDirectories;
+use crate::directories::{BuildDirectories, JobDirectory};
 use crate::job::CompileJob;
+use crate::job_shell::{self, JobLimits, in_shell};
+use crate::kernel_tree::KernelTarget;
+use crate::leader::{Led, Ran, lead};
 use crate::recipe::{module_path, script_path};
-use crate::sandbox::{STAP_DIRECTORY, Sandbox, SandboxError, is_sandbox_failure};
+use crate::reserve::shortage;
+use crate::sandbox::{Inside, STAP_DIRECTORY, Sandbox, SandboxError, is_sandbox_failure};
 use crate::sysroot::Sysroot;
-use crate::warm_up::WarmUps;
+use crate::warm_cache::WarmUps;
+use crate::warm_up::{WarmUpFlags, WarmUpKey, WarmUpPart};
 
 /// Longest log that is kept of a compile, in bytes; beyond it head and tail are.
 const LOG_CAP: usize = 256 * 1024;
@@ -37,6 +41,25 @@ pub struct Compilation {
     /// From start to end.
     pub wall: Duration,
     /// CPU time, as far as it is known.
+    pub cpu: Option<Duration>,
+}
+
+/// A part of stap's caches that is to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct LeaderTask {
+    pub key: WarmUpKey,
+    pub part: WarmUpPart,
+    pub flags: WarmUpFlags,
+    pub kernel: Arc<KernelTarget>,
+    /// Threads that stap may use.
+    pub threads: usize,
+}
+
+/// What came of a leader, and what it cost.
+#[derive(Debug, Clone)]
+pub(crate) struct Leading {
+    pub led: Led,
+    pub wall: Duration,
     pub cpu: Option<Duration>,
 }
 
@@ -65,17 +88,23 @@ pub enum ExecutorError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Stap's own caches can't be looked at.
+    #[error("stap's cache for a kernel can't be used")]
+    WarmUp(#[from] io::Error),
 }
 
 /// Compiles jobs; shared by all workers.
-pub trait Executor: Sync {
-    /// Compiles one job within `limit`; returns early when `cancel` is set.
+pub(crate) trait Executor: Sync {
+    /// Compiles one job within `limits`; returns early when `cancel` is set.
     fn compile(
         &self,
         job: &CompileJob,
-        limit: Duration,
+        limits: &JobLimits,
         cancel: &Cancel,
     ) -> Result<Compilation, ExecutorError>;
+
+    /// Makes a part of stap's caches; each of its commands has `limits`.
+    fn lead(&self, task: &LeaderTask, limits: &JobLimits, cancel: &Cancel) -> Result<Leading, ExecutorError>;
 }
 
 /// Compiles in the sandbox, on this machine.
@@ -91,30 +120,70 @@ impl Executor for LocalExecutor<'_> {
     fn compile(
         &self,
         job: &CompileJob,
-        limit: Duration,
+        limits: &JobLimits,
         cancel: &Cancel,
     ) -> Result<Compilation, ExecutorError> {
         let work = self.directories.new_work(self.sandbox)?;
         lay_out(work.path(), job)?;
-        let stap_directory = self.warm_ups.path(job.warm_up_key);
-        let sysroot = &self.sysroots[job.kernel.sysroot];
-        let command = self
-            .sandbox
-            .command(sysroot, &work, Some(&stap_directory), &measured(&job.parts.argv))
-            .combined_output();
-        let limits = Limits { time: Some(limit), output_cap: LOG_CAP, ..Limits::default() };
-        let finished = command.run(&limits, cancel)?;
-        let log = finished.stdout.text();
-        if matches!(finished.status, Ended::Code(code) if code != 0) && is_sandbox_failure(&log) {
-            return Err(ExecutorError::SandboxRefused {
-                message: log.lines().next().unwrap_or_default().to_owned(),
-            });
-        }
+        let finished =
+            self.run(&work, &job.kernel, job.warm_up_key, 1, (&job.parts.argv, limits, LOG_CAP), cancel)?;
         let path = work.path().join(module_path(job.script.name()));
         let module = read_module(&path).map_err(|source| ExecutorError::Work { path, source })?;
         let uprobes = fs::symlink_metadata(work.path().join("uprobes/uprobes.ko")).is_ok();
-        let (wall, cpu) = (finished.wall, cpu_times::read(work.path()));
-        Ok(Compilation { ended: finished.status, log, module, uprobes, wall, cpu })
+        let (wall, cpu) = (finished.wall, job_shell::read(work.path()));
+        Ok(Compilation { ended: finished.status, log: finished.stdout.text(), module, uprobes, wall, cpu })
+    }
+
+    fn lead(&self, task: &LeaderTask, limits: &JobLimits, cancel: &Cancel) -> Result<Leading, ExecutorError> {
+        let cache = self.warm_ups.path(task.key).join("cache");
+        let (mut wall, mut cpu) = (Duration::ZERO, Some(Duration::ZERO));
+        let mut run = |argv: &[String]| -> Result<Ran, ExecutorError> {
+            let work = self.directories.new_work(self.sandbox)?;
+            let stap_directory = work.path().join(STAP_DIRECTORY);
+            fs::create_dir(&stap_directory)
+                .map_err(|source| ExecutorError::Work { path: stap_directory, source })?;
+            let what = (argv, limits, child::DEFAULT_OUTPUT_CAP);
+            let finished = self.run(&work, &task.kernel, task.key, task.threads, what, cancel)?;
+            let took = job_shell::read(work.path());
+            wall += finished.wall;
+            cpu = cpu.zip(took).map(|(sum, took)| sum + took);
+            Ok(Ran { ended: finished.status, output: finished.stdout.text() })
+        };
+        let kernel = task.kernel.named_for_stap();
+        let led = lead(task.part, &kernel, &task.flags, &cache, &mut run, &|| shortage(&cache))?;
+        Ok(Leading { led, wall, cpu })
+    }
+}
+
+impl LocalExecutor<'_> {
+    /// Runs a command line of stap, within limits, keeping so many bytes of what it writes.
+    fn run(
+        &self,
+        work: &JobDirectory,
+        kernel: &KernelTarget,
+        key: WarmUpKey,
+        threads: usize,
+        (argv, limits, output_cap): (&[String], &JobLimits, usize),
+        cancel: &Cancel,
+    ) -> Result<Finished, ExecutorError> {
+        let stap_directory = self.warm_ups.path(key);
+        let inside = Inside {
+            stap_directory: Some(&stap_directory),
+            shown: &kernel.shown,
+            memory: Some(limits.memory),
+            threads,
+            ..Inside::new(&self.sysroots[kernel.sysroot], work)
+        };
+        let command = self.sandbox.command(&inside, &in_shell(argv, limits)).combined_output();
+        let time = Limits { time: Some(limits.time), output_cap, ..Limits::default() };
+        let finished = command.run(&time, cancel)?;
+        let output = finished.stdout.text();
+        if matches!(finished.status, Ended::Code(code) if code != 0) && is_sandbox_failure(&output) {
+            return Err(ExecutorError::SandboxRefused {
+                message: output.lines().next().unwrap_or_default().to_owned(),
+            });
+        }
+        Ok(finished)
     }
 }
 

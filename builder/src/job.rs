@@ -13,7 +13,7 @@ use crate::module_info::ModuleInfo;
 use crate::recipe::RECIPE_VERSION;
 use crate::sandbox::ENVIRONMENT;
 use crate::script::ScriptSource;
-use crate::warm_up::{WarmUp, WarmUpKey};
+use crate::warm_up::{WarmUp, WarmUpFlags, WarmUpKey};
 
 /// Digest of everything that may change a module's bytes: the name of a result in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,6 +105,8 @@ pub struct CompileJob {
     pub key: CacheKey,
     /// With which jobs it shares stap's own caches.
     pub warm_up_key: WarmUpKey,
+    /// The options that divide those caches.
+    pub warm_up_flags: WarmUpFlags,
     /// Which of those caches it uses.
     pub needs: WarmUp,
 }

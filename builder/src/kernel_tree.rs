@@ -25,14 +25,30 @@ pub struct KernelTarget {
     pub config: Option<Digest>,
     /// What compiled the kernel, if the tree tells.
     pub kernel_compiler: Option<String>,
+    /// What will compile its modules: what the compiler that kbuild calls says of its version.
+    pub compiler: Option<String>,
+    /// It was given by the path of its tree.
+    pub by_path: bool,
     /// Index of the sysroot in the plan.
     pub sysroot: usize,
     /// The build tree as seen inside the sysroot: absolute, without links.
     pub build_tree: PathBuf,
     /// Digest over every file of the build tree and of the trees it refers to.
     pub tree_digest: Digest,
+    /// Directories of this machine that the sysroot lacks and compiles for this kernel need.
+    pub shown: Vec<PathBuf>,
+    /// Digest of the sizes and times by which stap names what it caches (hash.cxx), besides what the digests cover.
+    pub stamp: Digest,
     /// Modification time of `Module.symvers`, seconds since 1970; 0 if there is none.
     pub modified: u64,
+}
+
+impl KernelTarget {
+    /// What `stap -r` is given.
+    #[must_use]
+    pub fn named_for_stap(&self) -> String {
+        if self.by_path { self.build_tree.display().to_string() } else { self.release.to_string() }
+    }
 }
 
 /// Why a directory isn't the build tree that was looked for.
@@ -78,6 +94,14 @@ pub(crate) struct TreeFacts {
     pub machine: Machine,
     pub uname_v: Option<String>,
     pub kernel_compiler: Option<String>,
+}
+
+/// The release that the tree at `tree` is for, or why that can't be told.
+pub(crate) fn release_of(sysroot: &Sysroot, tree: &Path) -> Result<KernelRelease, String> {
+    let utsrelease = tree.join("include/generated/utsrelease.h");
+    let text = sysroot.read(&utsrelease).map_err(|error| format!("{}: {error}", utsrelease.display()))?;
+    let found = defined(&text, "UTS_RELEASE").unwrap_or_default();
+    found.parse().map_err(|error: bundle_format::NameError| format!("{}: {error}", utsrelease.display()))
 }
 
 /// Reads the facts of the tree at `tree` (inside the root) and checks that it's the tree of `release`.

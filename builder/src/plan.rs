@@ -1,6 +1,6 @@
 //! From a request to jobs: everything is checked before anything is compiled, and all that is wrong is told at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -8,9 +8,11 @@ use std::time::UNIX_EPOCH;
 use bundle_format::{Digest, KernelRelease, Toolchain};
 use child::Cancel;
 
+use crate::compiler::{compiler_of, difference, version_line};
 use crate::directories::BuildDirectories;
 use crate::job::{CompileJob, KeyParts};
-use crate::kernel_tree::{KernelTarget, KernelTreeError, build_link, read_facts, trees_of};
+use crate::kernel_search::{FoundTree, find_trees};
+use crate::kernel_tree::{KernelTarget, KernelTreeError, read_facts, trees_of};
 use crate::packages::{Package, owner_of};
 use crate::plan_problem::{PlanError, PlanProblem};
 use crate::recipe::compile_command;
@@ -18,8 +20,10 @@ use crate::sandbox::Sandbox;
 use crate::script::ScriptSource;
 use crate::sysroot::Sysroot;
 use crate::toolchain;
+use crate::tracepoints::TracepointAliases;
 use crate::tree_digest::TreeDigests;
-use crate::warm_up::{WarmUp, WarmUpKey};
+use crate::warm_stamp::stamp;
+use crate::warm_up::{WarmUp, WarmUpFlags, WarmUpKey};
 
 /// Options of `stap` that name a directory of the farm; it would have to be mounted and be part of the key.
 const DIRECTORY_OPTIONS: [&str; 3] = ["-I", "-R", "--sysroot"];
@@ -27,14 +31,36 @@ const DIRECTORY_OPTIONS: [&str; 3] = ["-I", "-R", "--sysroot"];
 /// What is to be built.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
-    /// Kernel releases, as given with `-r`.
+    /// Kernel releases, or paths of build trees, as given with `-r`.
     pub releases: Vec<String>,
+    /// Every kernel of which a sysroot has a build tree, too.
+    pub all_kernels: bool,
+    /// Which sysroot compiles for a release, where several could.
+    pub pins: Vec<(String, PathBuf)>,
+    /// Kernels without a build tree are left out, and the plan says why: for plans that are only shown.
+    pub leave_out: bool,
     /// Roots with `stap` and build trees; `/` if there are none.
     pub sysroots: Vec<PathBuf>,
     /// The scripts.
     pub scripts: Vec<ScriptSource>,
     /// Where results and state are kept.
     pub directories: BuildDirectories,
+}
+
+impl BuildRequest {
+    /// A request for nothing yet.
+    #[must_use]
+    pub fn new(directories: BuildDirectories) -> Self {
+        Self {
+            releases: Vec::new(),
+            all_kernels: false,
+            pins: Vec::new(),
+            leave_out: false,
+            sysroots: Vec::new(),
+            scripts: Vec::new(),
+            directories,
+        }
+    }
 }
 
 /// A request found good: every build tree found, every input of the modules' bytes digested.
@@ -45,7 +71,13 @@ pub struct Plan {
     pub(crate) sysroots: Vec<Arc<Sysroot>>,
     /// One for each sysroot that has a kernel of the plan, by the sysroot's index.
     pub(crate) toolchains: Vec<Option<Toolchain>>,
+    /// The probe aliases that lead to tracepoints, likewise.
+    pub(crate) aliases: Vec<TracepointAliases>,
     pub(crate) jobs: Vec<CompileJob>,
+    /// Kernels that were left out, and why.
+    pub(crate) blocked: Vec<(KernelRelease, String)>,
+    /// What the user should know although it keeps nothing from being built.
+    pub(crate) warnings: Vec<String>,
     pub(crate) sandbox: Sandbox,
     pub(crate) directories: BuildDirectories,
 }
@@ -55,10 +87,23 @@ impl Plan {
     /// only for a toolchain that it hasn't seen before.
     pub fn make(request: &BuildRequest, cancel: &Cancel) -> Result<Self, PlanError> {
         let mut problems = Vec::new();
-        let releases = parse_releases(&request.releases, &mut problems);
+        let mut kernel_problems = Vec::new();
+        let places = open_sysroots(&request.sysroots, &mut kernel_problems);
+        let found = find_trees(request, &places, &mut kernel_problems);
+        // In the order in which they are typed: kernels, scripts, roots.
+        let (of_roots, of_kernels): (Vec<_>, Vec<_>) =
+            kernel_problems.into_iter().partition(|problem| matches!(problem, PlanProblem::Sysroot(_)));
+        let (missing, of_kernels): (Vec<_>, Vec<_>) = of_kernels.into_iter().partition(|problem| {
+            matches!(problem, PlanProblem::NoBuildTree { .. } | PlanProblem::TwoBuildTrees { .. })
+        });
+        problems.extend(of_kernels);
         let scripts = check_scripts(&request.scripts, &mut problems);
-        let sysroots = open_sysroots(&request.sysroots, &mut problems);
-        let found = find_trees(&sysroots, &releases, &mut problems);
+        problems.extend(of_roots);
+        let sysroots = places;
+        let blocked = blocked_by(&missing, request.leave_out && problems.is_empty());
+        if blocked.is_empty() {
+            problems.extend(missing);
+        }
         let sandbox = Sandbox::find()
             .and_then(|sandbox| request.directories.prepare(&sandbox).map(|()| sandbox))
             .map_err(|problem| problems.push(problem.into()))
@@ -70,8 +115,11 @@ impl Plan {
             scripts,
             kernels: Vec::new(),
             toolchains: sysroots.iter().map(|_| None).collect(),
+            aliases: sysroots.iter().map(|_| TracepointAliases::default()).collect(),
             sysroots,
             jobs: Vec::new(),
+            blocked,
+            warnings: Vec::new(),
             sandbox,
             directories: request.directories.clone(),
         };
@@ -112,6 +160,11 @@ impl Plan {
         &self.sysroots[kernel.sysroot]
     }
 
+    /// What the user should know although it keeps nothing from being built.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(String::as_str)
+    }
+
     /// What compiles for a kernel.
     #[must_use]
     pub fn toolchain_of(&self, kernel: &KernelTarget) -> Option<&Toolchain> {
@@ -127,16 +180,48 @@ impl Plan {
             if self.toolchains[tree.sysroot].is_none() {
                 let examined =
                     toolchain::examine(sysroot, &self.sandbox, &digests, &self.directories, cancel)?;
+                let path = index.join(format!("tracepoints-{}.json", examined.digest));
+                self.aliases[tree.sysroot] =
+                    TracepointAliases::of_sysroot(sysroot, &path).map_err(state_error)?;
                 self.toolchains[tree.sysroot] = Some(examined);
             }
-            let target = examine_tree(sysroot, tree, &digests).map_err(|source| PlanProblem::Tree {
+            let mut target = examine_tree(sysroot, tree, &digests).map_err(|source| PlanProblem::Tree {
                 release: tree.release.clone(),
                 sysroot: sysroot.path().to_owned(),
                 source,
             })?;
+            target.compiler = self.compiler_for(tree, &target, cancel)?;
             self.kernels.push(Arc::new(target));
         }
         Ok(())
+    }
+
+    /// What kbuild will call for a kernel; a warning if another one built the kernel.
+    fn compiler_for(
+        &mut self,
+        found: &FoundTree,
+        target: &KernelTarget,
+        cancel: &Cancel,
+    ) -> Result<Option<String>, PlanProblem> {
+        let Some(toolchain) = self.toolchains[found.sysroot].as_ref() else { return Ok(None) };
+        let sysroot = &self.sysroots[found.sysroot];
+        let program = compiler_of(found.outside.as_ref().unwrap_or(sysroot), &found.tree);
+        let (sandbox, directories) = (&self.sandbox, &self.directories);
+        let line = version_line(sysroot, &program, sandbox, directories, toolchain.digest, cancel)?;
+        let release = &found.release;
+        match (&line, &target.kernel_compiler) {
+            (None, _) => self.warnings.push(format!(
+                "kernel {release}: its build tree calls {program}, which {} hasn't got: the Debian package {program} would \
+                 bring it",
+                sysroot.path().display()
+            )),
+            (Some(used), Some(built)) => {
+                let difference = difference(built, used);
+                self.warnings.extend(difference.map(|difference| format!("kernel {release}: {difference}")));
+            }
+            (Some(_), None) => {}
+        }
+        Ok(line)
     }
 
     fn make_jobs(&mut self) {
@@ -145,47 +230,29 @@ impl Plan {
             let sysroot = &self.sysroots[kernel.sysroot];
             for script in &self.scripts {
                 let options = script.compile_options();
-                let argv =
-                    compile_command(script.name(), &kernel.release, &options, &script.record().arguments);
+                let argv = compile_command(
+                    script.name(),
+                    &kernel.named_for_stap(),
+                    &options,
+                    &script.record().arguments,
+                );
                 let parts = KeyParts::new(argv, script.record().source_sha256, toolchain.digest, kernel);
                 let (tree, digest) = (&kernel.build_tree, kernel.tree_digest);
+                let flags = WarmUpFlags::among(&options);
+                let text = format!("{}\n{}", String::from_utf8_lossy(script.text()), options.join("\n"));
+                let scanned = self.aliases[kernel.sysroot].are_used_by(&text);
                 self.jobs.push(CompileJob {
                     script: Arc::clone(script),
                     kernel: Arc::clone(kernel),
                     key: parts.key(),
                     parts,
-                    warm_up_key: WarmUpKey::new(sysroot, toolchain.digest, tree, digest, &options),
-                    needs: WarmUp::needed_by(script.text()),
+                    warm_up_key: WarmUpKey::new(sysroot, toolchain.digest, tree, digest, &flags),
+                    warm_up_flags: flags,
+                    needs: WarmUp { configured: true, scanned },
                 });
             }
         }
     }
-}
-
-/// Where the build tree of a release was found.
-struct FoundTree {
-    release: KernelRelease,
-    sysroot: usize,
-    /// As seen inside the sysroot, without links.
-    tree: PathBuf,
-}
-
-fn parse_releases(given: &[String], problems: &mut Vec<PlanProblem>) -> BTreeSet<KernelRelease> {
-    if given.is_empty() {
-        problems.push(PlanProblem::NoReleases);
-    }
-    let mut releases = BTreeSet::new();
-    for text in given {
-        if text.contains('/') {
-            problems.push(PlanProblem::PathAsRelease { given: text.clone() });
-            continue;
-        }
-        match text.parse() {
-            Ok(release) => _ = releases.insert(release),
-            Err(error) => problems.push(PlanProblem::NotARelease(error)),
-        }
-    }
-    releases
 }
 
 fn check_scripts(given: &[ScriptSource], problems: &mut Vec<PlanProblem>) -> Vec<Arc<ScriptSource>> {
@@ -228,37 +295,15 @@ fn open_sysroots(given: &[PathBuf], problems: &mut Vec<PlanProblem>) -> Vec<Arc<
     sysroots
 }
 
-fn find_trees(
-    sysroots: &[Arc<Sysroot>],
-    releases: &BTreeSet<KernelRelease>,
-    problems: &mut Vec<PlanProblem>,
-) -> Vec<FoundTree> {
-    let mut trees = Vec::new();
-    for release in releases {
-        let link = build_link(release);
-        let found: Vec<(usize, PathBuf)> = sysroots
-            .iter()
-            .enumerate()
-            .filter_map(|(index, sysroot)| Some((index, sysroot.resolve(&link).ok()?)))
-            .collect();
-        match &found[..] {
-            // That no sysroot could be opened was told already.
-            [] if sysroots.is_empty() => {}
-            [] => problems.push(PlanProblem::NoBuildTree {
-                release: release.clone(),
-                looked_at: sysroots.iter().map(|sysroot| below(sysroot.path(), &link)).collect(),
-            }),
-            [(sysroot, tree)] => {
-                trees.push(FoundTree { release: release.clone(), sysroot: *sysroot, tree: tree.clone() });
-            }
-            [(first, _), (second, _), ..] => problems.push(PlanProblem::TwoBuildTrees {
-                release: release.clone(),
-                first: sysroots[*first].path().to_owned(),
-                second: sysroots[*second].path().to_owned(),
-            }),
+/// Which kernels are left out, and why, if that is wanted.
+fn blocked_by(missing: &[PlanProblem], wanted: bool) -> Vec<(KernelRelease, String)> {
+    let why = |problem: &PlanProblem| match problem {
+        PlanProblem::NoBuildTree { release, .. } | PlanProblem::TwoBuildTrees { release, .. } => {
+            Some((release.clone(), problem.to_string()))
         }
-    }
-    trees
+        _ => None,
+    };
+    missing.iter().filter(|_| wanted).filter_map(why).collect()
 }
 
 fn examine_tree(
@@ -266,6 +311,8 @@ fn examine_tree(
     found: &FoundTree,
     digests: &TreeDigests,
 ) -> Result<KernelTarget, KernelTreeError> {
+    let compiling = sysroot;
+    let sysroot = found.outside.as_deref().unwrap_or(compiling);
     let facts = read_facts(sysroot, &found.tree, &found.release)?;
     let read_error = |path: &Path, source| KernelTreeError::Read { path: path.to_owned(), source };
     let symvers = found.tree.join("Module.symvers");
@@ -283,8 +330,9 @@ fn examine_tree(
         Err(_) => None,
     };
     let mut hash = bundle_format::FieldHasher::new().field("stap-bundle build tree 1");
-    for tree in trees_of(sysroot, &found.tree, &found.release) {
-        let digest = digests.of_tree(sysroot, &tree).map_err(|source| read_error(&tree, source))?;
+    let trees = trees_of(sysroot, &found.tree, &found.release);
+    for tree in &trees {
+        let digest = digests.of_tree(sysroot, tree).map_err(|source| read_error(tree, source))?;
         hash = hash.field(tree.as_os_str().as_encoded_bytes()).field(digest.as_bytes());
     }
     Ok(KernelTarget {
@@ -297,12 +345,12 @@ fn examine_tree(
         sysroot: found.sysroot,
         build_tree: found.tree.clone(),
         tree_digest: hash.finish(),
+        compiler: None,
+        by_path: found.by_path,
+        shown: if found.outside.is_some() { trees.into_iter().collect() } else { Vec::new() },
+        stamp: stamp(compiling, sysroot, &found.tree),
         modified,
     })
-}
-
-fn below(root: &Path, inside: &Path) -> PathBuf {
-    root.join(inside.strip_prefix("/").unwrap_or(inside))
 }
 
 #[cfg(test)]
@@ -316,7 +364,7 @@ mod tests {
             releases: releases.iter().map(|release| (*release).to_owned()).collect(),
             sysroots: sysroots.iter().map(|path| (*path).to_owned()).collect(),
             scripts: vec![fake_script("counter")],
-            directories: BuildDirectories::beneath(directory.path()),
+            ..BuildRequest::new(BuildDirectories::beneath(directory.path()))
         };
         let error = Plan::make(&request, &Cancel::new()).unwrap_err();
         error.problems.iter().map(ToString::to_string).collect()
@@ -351,8 +399,11 @@ mod tests {
         let (one, two) = (fake_sysroot(&["1.0"]), fake_sysroot(&["1.0"]));
         let (first, second) = (one.path().canonicalize().unwrap(), two.path().canonicalize().unwrap());
         let text = problems(&["1.0"], &[&first, &second]);
-        let expected =
-            format!("1.0 has a build tree in two sysroots, {} and {}", first.display(), second.display());
+        let expected = format!(
+            "1.0 has a build tree in two sysroots, {} and {}; `--pin 1.0=DIR` decides",
+            first.display(),
+            second.display()
+        );
         assert!(text.contains(&expected), "{text:?}");
         assert!(!problems(&["2.0"], &[&first, &first]).join("").contains("two sysroots"));
     }

@@ -18,13 +18,47 @@ pub enum PlanProblem {
     /// There is nothing to compile.
     #[error("no script is given")]
     NoScripts,
-    /// A path instead of a release.
-    #[error(
-        "`-r {given}`: a path to a build tree isn't supported yet, only a release in a sysroot's /lib/modules"
-    )]
-    PathAsRelease {
+    /// A path that isn't that of a build tree.
+    #[error("`-r {given}` isn't a kernel's build tree: {reason}")]
+    PathNotATree {
         /// As given.
         given: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A path outside of all sysroots, of which there are several.
+    #[error(
+        "`-r {given}`, kernel {release}: several sysroots could compile for it; `--pin {release}=DIR` says which does"
+    )]
+    PathNeedsPin {
+        /// As given.
+        given: String,
+        /// What the tree says.
+        release: KernelRelease,
+    },
+    /// A pin to a directory that isn't one of the sysroots.
+    #[error("--pin {release}={directory}: {directory} isn't one of the sysroots (--sysroot)")]
+    PinToNoSysroot {
+        /// The release as given.
+        release: String,
+        /// The directory as given.
+        directory: PathBuf,
+    },
+    /// One release, two trees.
+    #[error("kernel {release} was asked for twice, with the build trees {first} and {second}")]
+    GivenTwice {
+        /// The release.
+        release: KernelRelease,
+        /// One tree.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// All kernels were asked for, and there are none.
+    #[error("no build tree of any kernel: there is none in {}", looked_at.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" or "))]
+    NoBuildTrees {
+        /// The directories looked at.
+        looked_at: Vec<PathBuf>,
     },
     /// Not a release.
     #[error(transparent)]
@@ -44,7 +78,9 @@ pub enum PlanProblem {
         looked_at: Vec<PathBuf>,
     },
     /// Two sysroots have a build tree of a release.
-    #[error("{release} has a build tree in two sysroots, {first} and {second}")]
+    #[error(
+        "{release} has a build tree in two sysroots, {first} and {second}; `--pin {release}=DIR` decides"
+    )]
     TwoBuildTrees {
         /// The release.
         release: KernelRelease,

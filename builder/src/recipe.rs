@@ -12,7 +12,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bundle_format::{KernelRelease, ScriptName};
+use bundle_format::ScriptName;
 
 /// Raised whenever the command, the environment or the layout of the work directory changes.
 pub const RECIPE_VERSION: u32 = 1;
@@ -30,16 +30,16 @@ pub(crate) fn module_path(name: &ScriptName) -> PathBuf {
     PathBuf::from(format!("{name}.ko"))
 }
 
-/// The argument vector of `stap`.
+/// The argument vector of `stap`. `kernel` is a release or the path of a build tree.
 #[must_use]
 pub fn compile_command(
     name: &ScriptName,
-    release: &KernelRelease,
+    kernel: &str,
     options: &[String],
     arguments: &[String],
 ) -> Vec<String> {
     let mut argv: Vec<String> =
-        ["stap", "-E", SERVICE_PROBE, "-m", name.as_str(), "-p4", "-r", release.as_str(), "--save-uprobes"]
+        ["stap", "-E", SERVICE_PROBE, "-m", name.as_str(), "-p4", "-r", kernel, "--save-uprobes"]
             .map(str::to_owned)
             .to_vec();
     argv.extend_from_slice(options);
@@ -56,7 +56,7 @@ mod tests {
     fn the_command_is_the_agreed_one() {
         let argv = compile_command(
             &"schedtimes".parse().unwrap(),
-            &"6.12.1".parse().unwrap(),
+            "6.12.1",
             &["-g".to_owned()],
             &["arg".to_owned()],
         );

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use bundle_format::BundleDraft;
+use bundle_format::{BundleDraft, KernelRelease};
 
 use crate::job::{Cell, JobOutcome};
+use crate::warm_up::WarmUpPart;
 
 /// A cell of the table.
 #[derive(Debug, Clone)]
@@ -19,11 +20,28 @@ pub struct CellReport {
     pub cpu: Option<Duration>,
 }
 
+/// A leader that ran in this build.
+#[derive(Debug, Clone)]
+pub struct WarmUpReport {
+    /// The kernel.
+    pub release: KernelRelease,
+    /// What it made.
+    pub part: WarmUpPart,
+    /// How long it took.
+    pub wall: Duration,
+    /// CPU time.
+    pub cpu: Option<Duration>,
+}
+
 /// A build that has come to its end.
 #[derive(Debug)]
 pub struct BuildReport {
     /// All cells: kernel by kernel in natural order, and for each kernel script by script.
     pub cells: Vec<CellReport>,
+    /// The leaders of this build, in the order in which they ended.
+    pub warm_ups: Vec<WarmUpReport>,
+    /// What is wrong with kernels, in sentences.
+    pub diagnoses: Vec<(KernelRelease, String)>,
     /// What is to be packed and signed.
     pub draft: BundleDraft,
     /// From the first look at the cache to the last compile.
@@ -45,7 +63,19 @@ impl BuildReport {
 
     /// CPU time of all compiles of this build, as far as it is known.
     #[must_use]
-    pub fn cpu(&self) -> Duration {
+    pub fn compile_cpu(&self) -> Duration {
         self.cells.iter().filter_map(|cell| cell.cpu).sum()
+    }
+
+    /// CPU time of all leaders of this build, as far as it is known.
+    #[must_use]
+    pub fn warm_up_cpu(&self) -> Duration {
+        self.warm_ups.iter().filter_map(|warm_up| warm_up.cpu).sum()
+    }
+
+    /// CPU time of all that ran in this build, as far as it is known.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        self.compile_cpu() + self.warm_up_cpu()
     }
 }

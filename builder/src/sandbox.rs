@@ -26,6 +26,8 @@ pub(crate) const STAP_DIRECTORY: &str = "stapdir";
 
 /// The environment inside. Part of every cache key: fixed locale, time zone, HOME and paths, and one thread, without
 /// which systemtap 5.6 and later number probes in the order in which threads happen to run.
+///
+/// (A leader may have more threads: what it makes is the same in other bytes.)
 pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
     ("PATH", "/usr/bin:/bin"),
     ("HOME", "/mnt"),
@@ -34,6 +36,31 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
     ("LC_ALL", "C.UTF-8"),
     ("TZ", "UTC"),
 ];
+
+/// The variable of [`ENVIRONMENT`] that leaders change.
+const THREADS: &str = "STAP_NTHREADS";
+
+/// What a process inside finds, besides its own `/proc`, `/dev` and `/tmp`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inside<'a> {
+    pub sysroot: &'a Sysroot,
+    pub work: &'a JobDirectory,
+    /// The `SYSTEMTAP_DIR`.
+    pub stap_directory: Option<&'a Path>,
+    /// Directories of this machine, to be seen at the same paths.
+    pub shown: &'a [PathBuf],
+    /// Largest size of a `/tmp` in memory, in bytes.
+    pub memory: Option<u64>,
+    /// Threads that stap may use; 1 for everything whose bytes count.
+    pub threads: usize,
+}
+
+impl<'a> Inside<'a> {
+    /// A sysroot and a work directory, and nothing else.
+    pub(crate) fn new(sysroot: &'a Sysroot, work: &'a JobDirectory) -> Self {
+        Self { sysroot, work, stap_directory: None, shown: &[], memory: None, threads: 1 }
+    }
+}
 
 /// The programs that make the sandbox.
 #[derive(Debug, Clone)]
@@ -169,35 +196,75 @@ impl Sandbox {
         }
     }
 
-    /// The command that runs `argv` in `sysroot`, with `work` at `/mnt` and, if given, `stap_directory` as `SYSTEMTAP_DIR`.
-    pub(crate) fn command(
-        &self,
-        sysroot: &Sysroot,
-        work: &JobDirectory,
-        stap_directory: Option<&Path>,
-        argv: &[String],
-    ) -> ChildCommand {
+    /// The command that runs `argv` in a sysroot, with the work directory at `/mnt`.
+    pub(crate) fn command(&self, inside: &Inside<'_>, argv: &[String]) -> ChildCommand {
+        let Inside { sysroot, work, stap_directory, shown, memory, threads } = *inside;
         let work_mount = format!("/{WORK_MOUNT}");
-        let mut command = self
-            .outer_command()
-            .arg("--ro-bind")
-            .arg(sysroot.path())
-            .args(["/", "--proc", "/proc", "--dev", "/dev"]);
-        command = match work.temporary() {
-            None => command.args(["--tmpfs", "/tmp"]),
-            Some(directory) => command.arg("--bind").arg(directory).arg("/tmp"),
+        let mut command =
+            mounted(self.outer_command(), sysroot.path(), shown).args(["--proc", "/proc", "--dev", "/dev"]);
+        command = match (work.temporary(), memory) {
+            (Some(directory), _) => command.arg("--bind").arg(directory).arg("/tmp"),
+            (None, Some(bytes)) => command.args(["--size", &bytes.to_string(), "--tmpfs", "/tmp"]),
+            (None, None) => command.args(["--tmpfs", "/tmp"]),
         };
         command = command.arg("--bind").arg(work.path()).arg(&work_mount);
         if let Some(directory) = stap_directory {
             command = command.arg("--bind").arg(directory).arg(format!("{work_mount}/{STAP_DIRECTORY}"));
         }
         command = command.args(["--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]);
+        let threads = threads.to_string();
         for (name, value) in ENVIRONMENT {
-            command = command.args(["--setenv", name, value]);
+            command = command.args(["--setenv", name, if name == THREADS { &threads } else { value }]);
         }
         command.args(["--chdir", &work_mount]).args(argv)
     }
 }
+
+/// Mounts `root` read-only, and in it the directories `shown`, which it may not have.
+///
+/// Nothing can be mounted where the root has no directory, so the way to each of them is laid out anew: what stands beside
+/// it is mounted piece by piece.
+fn mounted(command: ChildCommand, root: &Path, shown: &[PathBuf]) -> ChildCommand {
+    let shown: Vec<&Path> = shown
+        .iter()
+        .filter_map(|path| path.strip_prefix("/").ok())
+        .filter(|path| !root.join(path).is_dir())
+        .collect();
+    if shown.is_empty() {
+        return command.arg("--ro-bind").arg(root).arg("/");
+    }
+    let mut command = beside(command, root, Path::new(""), &shown);
+    for path in shown {
+        let whole = Path::new("/").join(path);
+        command = command.arg("--ro-bind").arg(&whole).arg(&whole);
+    }
+    command
+}
+
+/// Mounts what is in `directory` of the root, and goes down where a shown directory lies below.
+fn beside(mut command: ChildCommand, root: &Path, directory: &Path, shown: &[&Path]) -> ChildCommand {
+    let mut names: Vec<PathBuf> = fs::read_dir(root.join(directory))
+        .map(|entries| entries.flatten().map(|entry| directory.join(entry.file_name())).collect())
+        .unwrap_or_default();
+    names.sort();
+    for inside in names {
+        let (host, target) = (root.join(&inside), Path::new("/").join(&inside));
+        let link = fs::read_link(&host).ok();
+        if let Some(link) = link {
+            command = command.arg("--symlink").arg(link).arg(target);
+        } else if shown.iter().any(|path| path.starts_with(&inside)) {
+            command = beside(command.arg("--dir").arg(target), root, &inside, shown);
+        } else if !MADE_ANEW.iter().any(|name| inside == Path::new(name)) {
+            command = command.arg("--ro-bind").arg(host).arg(target);
+        } else {
+            command = command.arg("--dir").arg(target);
+        }
+    }
+    command
+}
+
+/// Directories of a root over which others are mounted.
+const MADE_ANEW: [&str; 4] = ["proc", "dev", "tmp", WORK_MOUNT];
 
 /// Whether this output is the sandbox's own complaint and not that of the program inside.
 pub(crate) fn is_sandbox_failure(output: &str) -> bool {
@@ -233,7 +300,8 @@ mod tests {
         let argv = ["stap".to_owned(), "-p4".to_owned()];
         let line = |directories: &BuildDirectories| {
             let work = directories.new_work(&Sandbox::without_user_change()).unwrap();
-            let line = sandbox.command(&sysroot, &work, Some(Path::new("/warm")), &argv).display();
+            let inside = Inside { stap_directory: Some(Path::new("/warm")), ..Inside::new(&sysroot, &work) };
+            let line = sandbox.command(&inside, &argv).display();
             line.replace(work.path().to_str().unwrap(), "/w")
                 .replace(work.temporary().unwrap_or(Path::new("/none")).to_str().unwrap(), "/t")
         };
@@ -250,6 +318,23 @@ mod tests {
         let elsewhere = directories.with_temporary(&base.path().join("temp"));
         elsewhere.prepare(&Sandbox::without_user_change()).unwrap();
         assert_eq!(line(&elsewhere), expected("--bind /t /tmp"));
+    }
+
+    #[test]
+    fn a_directory_that_the_root_lacks_is_shown_at_its_own_path() {
+        let root = fake_sysroot(&[]);
+        let base = root.path().display().to_string();
+        fs::create_dir_all(root.path().join("srv/other")).unwrap();
+        let line = |shown: &str| {
+            let command = mounted(ChildCommand::new("bwrap"), root.path(), &[PathBuf::from(shown)]);
+            command.display().replace(&base, "ROOT")
+        };
+        assert_eq!(line("/usr/share"), "bwrap --ro-bind ROOT /");
+        assert_eq!(
+            line("/srv/tree/x"),
+            "bwrap --symlink usr/lib /lib --dir /mnt --dir /srv --ro-bind ROOT/srv/other /srv/other \
+             --ro-bind ROOT/usr /usr --ro-bind /srv/tree/x /srv/tree/x"
+        );
     }
 
     #[test]
@@ -291,7 +376,7 @@ mod tests {
             "id -u; echo own > own; echo after > precious; echo x > /usr/x; cat /proc/net/dev | wc -l";
         let argv = ["/bin/sh", "-c", script].map(str::to_owned);
         let sysroot = Sysroot::open(Path::new("/")).unwrap();
-        let command = sandbox.command(&sysroot, &work, None, &argv).combined_output();
+        let command = sandbox.command(&Inside::new(&sysroot, &work), &argv).combined_output();
         let output = command.run(&Limits::default(), &Cancel::new()).unwrap().stdout.text();
         assert_eq!(fs::read_to_string(&precious).unwrap(), "before", "{output}");
         assert_eq!(fs::read_to_string(work.path().join("own")).unwrap(), "own\n", "{output}");

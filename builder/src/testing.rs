@@ -12,8 +12,7 @@ use crate::job::{CompileJob, KeyParts};
 use crate::kernel_tree::KernelTarget;
 use crate::recipe::compile_command;
 use crate::script::ScriptSource;
-use crate::sysroot::Sysroot;
-use crate::warm_up::{WarmUp, WarmUpKey};
+use crate::warm_up::{WarmUp, WarmUpFlags, WarmUpKey};
 
 /// A directory that looks like a sysroot with build trees of these releases: links as Debian makes them, no programs.
 pub(crate) fn fake_sysroot(releases: &[&str]) -> tempfile::TempDir {
@@ -117,16 +116,22 @@ pub(crate) fn fake_job(script: &str, release: &str) -> CompileJob {
         sysroot: 0,
         build_tree: Path::new("/usr/src/tree").to_owned(),
         tree_digest: Digest::of(release.as_bytes()),
+        compiler: None,
+        by_path: false,
+        shown: Vec::new(),
+        stamp: Digest::of(b"stamp"),
         modified: 2_000,
     });
-    let argv = compile_command(script.name(), &kernel.release, &[], &[]);
+    let argv = compile_command(script.name(), kernel.release.as_str(), &[], &[]);
     let parts = KeyParts::new(argv, script.record().source_sha256, Digest::of(b"toolchain"), &kernel);
-    let root = fake_sysroot(&[]);
-    let sysroot = Sysroot::open(root.path()).unwrap();
-    let warm_up_key =
-        WarmUpKey::new(&sysroot, Digest::of(b"toolchain"), &kernel.build_tree, kernel.tree_digest, &[]);
+    let flags = WarmUpFlags::default();
+    let warm_up_key = WarmUpKey::of_test(release);
     CompileJob {
-        needs: WarmUp::needed_by(script.text()),
+        needs: WarmUp {
+            configured: true,
+            scanned: script.text().windows(12).any(|word| word == b"kernel.trace"),
+        },
+        warm_up_flags: flags,
         key: parts.key(),
         script,
         kernel,

@@ -8,7 +8,7 @@ use bundle_format::{Digest, FieldHasher, Toolchain};
 use child::{Cancel, ChildError, Limits};
 
 use crate::directories::BuildDirectories;
-use crate::sandbox::{Sandbox, SandboxError};
+use crate::sandbox::{Inside, Sandbox, SandboxError};
 use crate::sysroot::Sysroot;
 use crate::tree_digest::TreeDigests;
 
@@ -31,7 +31,7 @@ const PROGRAMS: [&str; 12] =
 const LIBRARIES: [&str; 2] = ["usr/lib64", "usr/lib"];
 
 /// Asking for a version takes a moment; a program that hangs isn't waited for.
-const VERSION_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const VERSION_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why a sysroot's toolchain can't be known.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,7 @@ pub(crate) fn examine(
     let work = directories.new_work(sandbox)?;
     let ask = |program: &str| -> Result<String, ToolchainError> {
         let argv = [program.to_owned(), "--version".to_owned()];
-        let command = sandbox.command(sysroot, &work, None, &argv).combined_output();
+        let command = sandbox.command(&Inside::new(sysroot, &work), &argv).combined_output();
         let finished = command.run(&Limits::within(VERSION_LIMIT), cancel)?;
         let output = finished.stdout.text();
         if !finished.status.success() {

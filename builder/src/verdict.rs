@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
+use bundle_format::Toolchain;
 use child::Ended;
 
+use crate::diagnosis::diagnosed_reason;
 use crate::executor::Compilation;
 use crate::job::CompileJob;
 use crate::module_info::ModuleInfo;
 use crate::red_reason::{may_pass_next_time, red_reason};
+use crate::warm_cache::Diagnosis;
 
 /// Exit codes from here on mean "killed by a signal" where a shell or the sandbox passes them on.
 pub(crate) const SIGNAL_CODES: i32 = 128;
+
+/// What stap says of a probe point that isn't there.
+const NO_MATCH: &str = "no match";
 
 /// Green, or why not, and whether that will last.
 pub(crate) enum Verdict<'a> {
@@ -23,7 +29,14 @@ pub(crate) enum Verdict<'a> {
 }
 
 /// Judges a compile that wasn't cancelled.
-pub(crate) fn verdict<'a>(job: &CompileJob, compilation: &'a Compilation) -> Verdict<'a> {
+///
+/// Where `diagnoses` of the kernel explain a failure, they are its reason: stap only says "no match".
+pub(crate) fn verdict<'a>(
+    job: &CompileJob,
+    compilation: &'a Compilation,
+    diagnoses: &[Diagnosis],
+    toolchain: Option<&Toolchain>,
+) -> Verdict<'a> {
     match compilation.ended {
         Ended::TimedOut(limit) => return Verdict::TimedOut(limit),
         Ended::Signal(_) | Ended::Cancelled => return Verdict::RedForNow(compilation.ended.to_string()),
@@ -34,7 +47,15 @@ pub(crate) fn verdict<'a>(job: &CompileJob, compilation: &'a Compilation) -> Ver
         Ended::Code(_) if may_pass_next_time(&compilation.log) => {
             return Verdict::RedForNow(red_reason(&compilation.log));
         }
-        Ended::Code(_) => return Verdict::Red(red_reason(&compilation.log)),
+        Ended::Code(_) => {
+            let no_tracepoints = diagnoses.iter().find(|found| **found == Diagnosis::NoTracepoints);
+            return Verdict::Red(match no_tracepoints {
+                Some(found) if job.needs.scanned && compilation.log.contains(NO_MATCH) => {
+                    diagnosed_reason(found, toolchain)
+                }
+                _ => red_reason(&compilation.log),
+            });
+        }
     }
     let Some(bytes) = &compilation.module else {
         return Verdict::Red("stap ended well but made no module".to_owned());

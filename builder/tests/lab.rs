@@ -59,7 +59,7 @@ fn plan(lab: &Lab, cache: &Path, scripts: Vec<ScriptSource>) -> Plan {
         releases: vec![lab.release.clone()],
         sysroots: vec![lab.root.clone()],
         scripts,
-        directories: BuildDirectories::beneath(cache),
+        ..BuildRequest::new(BuildDirectories::beneath(cache))
     };
     Plan::make(&request, &Cancel::new()).unwrap()
 }

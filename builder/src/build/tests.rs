@@ -1,31 +1,51 @@
 //! The engine with a stand-in for the executor.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use child::Ended;
 
 use super::*;
 use crate::assembly::BundleIdentity;
 use crate::directories::BuildDirectories;
+use crate::executor::{Compilation, LeaderTask, Leading};
+use crate::leader::Led;
 use crate::sandbox::Sandbox;
 use crate::sysroot::Sysroot;
 use crate::testing::{fake_job, fake_module, fake_sysroot};
+use crate::tracepoints::TracepointAliases;
+use crate::warm_cache::Diagnosis;
+use crate::warm_up::WarmUpPart;
 
 /// Answers by the script's name.
 struct StandIn {
     answer: fn(&CompileJob) -> Result<Compilation, ExecutorError>,
     runs: AtomicUsize,
+    led: fn(&LeaderTask) -> Led,
+    leaders: Mutex<Vec<(String, WarmUpPart)>>,
 }
 
 impl StandIn {
     fn new(answer: fn(&CompileJob) -> Result<Compilation, ExecutorError>) -> Self {
-        Self { answer, runs: AtomicUsize::new(0) }
+        Self { answer, runs: AtomicUsize::new(0), led: |_| Led::Complete(None), leaders: Mutex::default() }
+    }
+
+    fn leaders(&self) -> Vec<(String, WarmUpPart)> {
+        let mut leaders = self.leaders.lock().unwrap().clone();
+        leaders.sort();
+        leaders
     }
 }
 
 impl Executor for StandIn {
-    fn compile(&self, job: &CompileJob, _: Duration, _: &Cancel) -> Result<Compilation, ExecutorError> {
+    fn compile(&self, job: &CompileJob, _: &JobLimits, _: &Cancel) -> Result<Compilation, ExecutorError> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         (self.answer)(job)
+    }
+
+    fn lead(&self, task: &LeaderTask, _: &JobLimits, _: &Cancel) -> Result<Leading, ExecutorError> {
+        self.leaders.lock().unwrap().push((task.kernel.release.to_string(), task.part));
+        Ok(Leading { led: (self.led)(task), wall: Duration::from_secs(9), cpu: Some(Duration::from_secs(5)) })
     }
 }
 
@@ -59,7 +79,10 @@ fn plan(directory: &std::path::Path) -> Plan {
         kernels: jobs.iter().step_by(3).map(|job| Arc::clone(&job.kernel)).collect(),
         sysroots: vec![Arc::new(Sysroot::open(root.path()).unwrap())],
         toolchains: vec![Some(toolchain)],
+        aliases: vec![TracepointAliases::default()],
         jobs,
+        blocked: Vec::new(),
+        warnings: Vec::new(),
         sandbox,
         directories,
     }
@@ -70,6 +93,15 @@ fn run(
     executor: &StandIn,
     cancel: &Cancel,
 ) -> (Result<BuildReport, BuildError>, Vec<BuildEvent>) {
+    run_with(plan, executor, cancel, |_| ())
+}
+
+fn run_with(
+    plan: &Plan,
+    executor: &StandIn,
+    cancel: &Cancel,
+    change: impl FnOnce(&mut BuildOptions),
+) -> (Result<BuildReport, BuildError>, Vec<BuildEvent>) {
     let identity = BundleIdentity {
         name: "test".parse().unwrap(),
         version: None,
@@ -79,7 +111,8 @@ fn run(
         best_before: None,
         roots: None,
     };
-    let options = BuildOptions { workers: 2, ..BuildOptions::new(identity) };
+    let mut options = BuildOptions { workers: 2, ..BuildOptions::new(identity) };
+    change(&mut options);
     let events = Mutex::new(Vec::new());
     let warm_ups = WarmUps::new(plan.directories.warm());
     let result =
@@ -95,7 +128,7 @@ fn the_second_build_compiles_nothing_and_gives_the_same_draft() {
     let (first, events) = run(&plan, &executor, &Cancel::new());
     let first = first.unwrap();
     assert_eq!((executor.runs.load(Ordering::SeqCst), first.green(), first.red()), (6, 6, 0));
-    assert_eq!(first.cpu(), Duration::from_secs(12));
+    assert_eq!((first.compile_cpu(), first.cpu()), (Duration::from_secs(12), Duration::from_secs(22)));
     assert!(matches!(events[0], BuildEvent::Begun { cells: 6, cached: 0, jobs: 6, workers: 2 }));
     assert_eq!(events.iter().filter(|event| matches!(event, BuildEvent::CellDone(_))).count(), 6);
 
@@ -194,15 +227,120 @@ fn a_sandbox_that_does_not_work_ends_the_build() {
 }
 
 #[test]
-fn a_leader_that_was_killed_leaves_nothing_to_trust() {
+fn each_part_is_made_once_for_a_kernel_and_not_by_the_next_build() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut plan = plan(directory.path());
+    for job in &mut plan.jobs[..2] {
+        job.needs.scanned = true;
+    }
+    let executor = StandIn::new(|job| Ok(compiled(job)));
+    run(&plan, &executor, &Cancel::new()).0.unwrap();
+    let configuration = |release: &str| (release.to_owned(), WarmUpPart::Configuration);
+    let expected = [configuration("1.0"), ("1.0".to_owned(), WarmUpPart::Scan), configuration("2.0")];
+    assert_eq!(executor.leaders(), expected);
+    // Other scripts on the same kernels: nothing is made again.
+    std::fs::remove_dir_all(plan.directories.artifacts()).unwrap();
+    let (report, _) = run(&plan, &executor, &Cancel::new());
+    assert_eq!((executor.leaders().len(), report.unwrap().warm_ups.len()), (3, 0));
+}
+
+#[test]
+fn a_part_that_does_not_come_about_makes_its_jobs_red_for_now() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut plan = plan(directory.path());
+    plan.jobs[0].needs.scanned = true;
+    let mut executor = StandIn::new(|job| Ok(compiled(job)));
+    executor.led = |task| match task.part {
+        WarmUpPart::Scan => Led::Incomplete("only 3 MiB of memory are available".to_owned()),
+        WarmUpPart::Configuration => Led::Complete(None),
+    };
+    let (report, events) = run(&plan, &executor, &Cancel::new());
+    let report = report.unwrap();
+    assert_eq!((report.green(), executor.runs.load(Ordering::SeqCst)), (5, 5));
+    assert_eq!(
+        report.cells[0].outcome.red_reason().unwrap(),
+        "stap's caches for this kernel: only 3 MiB of memory are available"
+    );
+    let failed =
+        |event: &&BuildEvent| matches!(event, BuildEvent::WarmUpFinished { incomplete: Some(_), .. });
+    assert_eq!(events.iter().filter(failed).count(), 2);
+    executor.led = |_| Led::Complete(None);
+    assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().green(), 6);
+}
+
+#[test]
+fn what_is_wrong_with_a_kernel_is_told_once_and_not_tried_by_each_script() {
     let directory = tempfile::tempdir().unwrap();
     let plan = plan(directory.path());
-    let warm_up = WarmUps::new(plan.directories.warm()).path(plan.jobs[0].warm_up_key);
-    let rest = warm_up.join("cache/stapconf_rest.h");
-    // The executor can't be told where; the directory is known beforehand.
-    WarmUps::new(plan.directories.warm()).prepare(plan.jobs[0].warm_up_key, &plan.sandbox).unwrap();
-    let executor = StandIn::new(|_| Ok(ended(Ended::Signal(9), "", None)));
-    std::fs::write(&rest, "").unwrap();
+    let mut executor = StandIn::new(|job| Ok(compiled(job)));
+    executor.led = |task| {
+        let reason = "x.c:1: error: y".to_owned();
+        Led::Complete(
+            (task.kernel.release.as_str() == "1.0").then_some(Diagnosis::NothingCompiles { reason }),
+        )
+    };
+    for _ in 0..2 {
+        let (report, events) = run(&plan, &executor, &Cancel::new());
+        let report = report.unwrap();
+        assert_eq!((report.green(), report.diagnoses.len(), executor.runs.load(Ordering::SeqCst)), (3, 1, 3));
+        let told = |event: &&BuildEvent| matches!(event, BuildEvent::KernelDiagnosed { .. });
+        assert_eq!(events.iter().filter(told).count(), 1);
+        let reason = report.cells[0].outcome.red_reason().unwrap();
+        assert_eq!(reason, "systemtap 5.6 compiles nothing for this kernel: x.c:1: error: y");
+    }
+    assert_eq!(executor.leaders().len(), 2);
+}
+
+#[test]
+fn a_failure_for_lack_of_tracepoints_names_the_systemtap() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut plan = plan(directory.path());
+    for job in &mut plan.jobs {
+        job.needs.scanned = job.script.name().as_str() != "c";
+    }
+    let mut executor = StandIn::new(|job| {
+        let other = if job.script.name().as_str() == "b" { "parse error: expected x" } else { "no match" };
+        Ok(ended(Ended::Code(1), &format!("semantic error: {other}\n"), None))
+    });
+    executor.led = |task| Led::Complete((task.part == WarmUpPart::Scan).then_some(Diagnosis::NoTracepoints));
+    let (report, _) = run(&plan, &executor, &Cancel::new());
+    let report = report.unwrap();
+    let reasons: Vec<_> = report.cells[..3].iter().map(|cell| cell.outcome.red_reason().unwrap()).collect();
+    let none = "systemtap 5.6 finds no tracepoint of this kernel";
+    assert_eq!(reasons, [none, "semantic error: parse error: expected x", "semantic error: no match"]);
+}
+
+#[test]
+fn a_killed_build_goes_on_with_what_the_cache_does_not_keep() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let cancel = Cancel::new();
+    let executor = StandIn::new(|job| {
+        Ok(match job.script.name().as_str() {
+            "a" => ended(Ended::TimedOut(Duration::from_secs(300)), "", None),
+            _ => ended(Ended::Cancelled, "", None),
+        })
+    });
+    assert!(matches!(run(&plan, &executor, &cancel).0, Err(BuildError::Cancelled { done: 2, .. })));
+    let executor = StandIn::new(|job| Ok(compiled(job)));
+    let report = run(&plan, &executor, &cancel).0.unwrap();
+    assert_eq!((executor.runs.load(Ordering::SeqCst), report.green(), report.red()), (4, 4, 2));
+    // That build has come to its end, so the next one tries them again.
+    assert_eq!(run(&plan, &executor, &cancel).0.unwrap().green(), 6);
+}
+
+#[test]
+fn failures_are_tried_again_when_that_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let executor = StandIn::new(|job| {
+        Ok(match job.script.name().as_str() {
+            "a" => ended(Ended::Code(1), "semantic error: no match\n", None),
+            _ => compiled(job),
+        })
+    });
     run(&plan, &executor, &Cancel::new()).0.unwrap();
-    assert!(warm_up.is_dir() && !rest.exists());
+    let again = StandIn::new(|job| Ok(compiled(job)));
+    let (report, _) = run_with(&plan, &again, &Cancel::new(), |options| options.retry_failed = true);
+    assert_eq!((again.runs.load(Ordering::SeqCst), report.unwrap().green()), (2, 6));
 }

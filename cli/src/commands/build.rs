@@ -1,6 +1,8 @@
 //! `build`: scripts × kernels → one signed bundle.
 
+mod dry_run;
 mod issued;
+mod kernels;
 mod output;
 mod reporter;
 mod reuse;
@@ -14,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use builder::{
-    BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, Plan, PlanError,
-    PlanProblem,
+    BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, JobLimits, Plan,
+    PlanError, PlanProblem,
 };
 use bundle_format::{
     BundleError, BundleName, BundleVersion, Packing, RootChain, UnsignedBundle, VerifiedBundle,
@@ -33,6 +35,7 @@ use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
 use issued::Issued;
+use kernels::KernelOptions;
 use output::{Output, Product};
 use reporter::Reporter;
 
@@ -46,15 +49,18 @@ use reporter::Reporter;
 /// --no-sign a payload is written, for a key that lives elsewhere: no reader takes it for a bundle before `sign`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  stap-bundle key generate\n  stap-bundle build -r \"$(uname -r)\" -o scripts.stapb"
+    after_help = "Example:\n  stap-bundle key generate\n  stap-bundle build -r \"$(uname -r)\" -o scripts.stapb\n  stap-bundle build --kernels fleet.txt --dry-run"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
-    /// A kernel release to compile for; may be given several times.
-    #[arg(short, long = "release", value_name = "REL", required = true)]
-    release: Vec<String>,
+    #[command(flatten)]
+    kernels: KernelOptions,
     /// A root directory with `stap`, a compiler and build trees in its /lib/modules; may be given several times.
     #[arg(long, value_name = "DIR", default_value = "/")]
     sysroot: Vec<PathBuf>,
+    /// The sysroot that compiles for a release, where several could; may be given several times.
+    #[arg(hide_short_help = true, long, value_name = "REL=DIR", value_parser = kernels::pin)]
+    pin: Vec<(String, PathBuf)>,
     /// The initscript's global configuration file.
     #[arg(short, long, value_name = "CONFIG", help = format!("The initscript's global configuration file [default: {}]", config_files::DEFAULT_CONFIG))]
     config: Option<PathBuf>,
@@ -92,7 +98,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OLD.stapb")]
     reuse: Option<PathBuf>,
     /// Who may have signed it: every `*.pub` in DIR [default: --key].
-    #[arg(long, value_name = "DIR", requires = "reuse")]
+    #[arg(hide_short_help = true, long, value_name = "DIR", requires = "reuse")]
     trust: Option<PathBuf>,
     /// How many compiles run side by side [default: one per core]
     ///
@@ -100,12 +106,21 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Time limit of one compile, in seconds.
-    #[arg(hide_short_help = true, long, value_name = "SEC", default_value_t = builder::DEFAULT_TIME_LIMIT.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(hide_short_help = true, long, value_name = "SEC", default_value_t = JobLimits::default().time.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
     time_limit: u64,
+    /// Memory limit of each process of a compile, in MiB.
+    #[arg(hide_short_help = true, long, value_name = "MIB", default_value_t = JobLimits::default().memory >> 20, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    memory_limit: u64,
+    /// Limit of the size of each file that a compile writes, in MiB.
+    #[arg(hide_short_help = true, long, value_name = "MIB", default_value_t = JobLimits::default().file >> 20, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    file_limit: u64,
+    /// Compile again what failed before; without it, a red cell is taken from the cache like a green one.
+    #[arg(hide_short_help = true, long)]
+    retry_failed: bool,
     /// Where results are kept, so that nothing is compiled twice [default: ~/.cache/stap-bundle].
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Show what would be compiled, and stop.
+    /// Show what would happen to each cell, and how long it would take.
     #[arg(long)]
     dry_run: bool,
     /// Also write the table of all cells as JSON to FILE.
@@ -137,10 +152,13 @@ impl Args {
         let temporary = config_files::chosen_temp_path(&loaded.configuration);
         let found = scripts::read(&loaded.configuration, &self.script, ui)?;
         let request = BuildRequest {
-            releases: self.release.clone(),
+            releases: self.kernels.releases()?,
+            all_kernels: self.kernels.all(),
+            pins: self.pin.clone(),
+            leave_out: self.dry_run,
             sysroots: self.sysroot.clone(),
             scripts: found,
-            directories: self.directories(temporary.as_deref())?,
+            ..BuildRequest::new(self.directories(temporary.as_deref())?)
         };
         // What was wrong with it would otherwise show after an hour of compiling, too.
         let old = match &self.reuse {
@@ -151,7 +169,10 @@ impl Args {
         let script_path = &loaded.configuration.parameters().script_path;
         let plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error, script_path))?;
         if self.dry_run {
-            return Ok(table::show_plan(ui, &plan));
+            return Ok(dry_run::show(ui, &plan, options.workers, self.retry_failed));
+        }
+        for warning in plan.warnings() {
+            ui.warning(warning);
         }
         let output = Output::prepare(self.output.as_deref(), self.report.as_deref())?;
         ui.log_to(&loaded.configuration);
@@ -246,7 +267,12 @@ impl Args {
         if let Some(jobs) = self.jobs {
             options.workers = usize::from(jobs);
         }
-        options.time_limit = Duration::from_secs(self.time_limit);
+        options.limits = JobLimits {
+            time: Duration::from_secs(self.time_limit),
+            memory: self.memory_limit << 20,
+            file: self.file_limit << 20,
+        };
+        options.retry_failed = self.retry_failed;
         Ok(options)
     }
 
@@ -282,8 +308,8 @@ impl Args {
     ) -> Result<Exit, Failure> {
         let (path, size) = output.write(&mut product)?;
         let cells = table::cells(report);
-        if let Some(report) = &self.report {
-            table::write_report(report, &cells)?;
+        if let Some(path) = &self.report {
+            table::write_report(path, &table::as_json(plan, report, &cells))?;
         }
         let exit = if report.red() == 0 { Exit::Done } else { Exit::RedCells };
         let id = product.id();

@@ -71,7 +71,7 @@ pub(crate) enum Command {
     Key(absent::Args),
     #[cfg(feature = "farm")]
     #[command(display_order = 2)]
-    Build(build::Args),
+    Build(Box<build::Args>),
     #[cfg(not(feature = "farm"))]
     /// Compile scripts and write a bundle (not in this build)
     #[command(hide = true)]

@@ -117,14 +117,17 @@ fn build_help_names_each_default() {
     $ stap-bundle build -h
     Compile scripts for kernel releases and write one signed bundle
 
-    Usage: stap-bundle build [OPTIONS] --release <REL> [SCRIPT]...
+    Usage: stap-bundle build [OPTIONS] <--release <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
 
     Arguments:
       [SCRIPT]...  Scripts by name, or paths of `.stp` files; without any, every script of the script
                    directory
 
     Options:
-      -r, --release <REL>       A kernel release to compile for; may be given several times
+      -r, --release <REL>       A kernel release, or the path of a build tree; may be given several
+                                times
+          --kernels <FILE>      A list of kernels: releases, or what `uname -a` says, one a line
+          --all-kernels         Compile for every kernel of which a sysroot has a build tree
           --sysroot <DIR>       A root directory with `stap`, a compiler and build trees in its
                                 /lib/modules; may be given several times [default: /]
       -c, --config <CONFIG>     The initscript's global configuration file [default:
@@ -138,11 +141,10 @@ fn build_help_names_each_default() {
           --name <NAME>         The bundle's name [default: stap-scripts]
       -o, --output <FILE>       The file to write [default: NAME-VERSION.stapb]
           --reuse <OLD.stapb>   Copy unchanged frames from this older bundle
-          --trust <DIR>         Who may have signed it: every `*.pub` in DIR [default: --key]
       -j, --jobs <N>            How many compiles run side by side [default: one per core]
           --cache <DIR>         Where results are kept, so that nothing is compiled twice [default:
                                 ~/.cache/stap-bundle]
-          --dry-run             Show what would be compiled, and stop
+          --dry-run             Show what would happen to each cell, and how long it would take
           --report <FILE>       Also write the table of all cells as JSON to FILE
       -h, --help                Print help (see more with '--help')
 
@@ -156,6 +158,7 @@ fn build_help_names_each_default() {
     Example:
       stap-bundle key generate
       stap-bundle build -r "$(uname -r)" -o scripts.stapb
+      stap-bundle build --kernels fleet.txt --dry-run
     [exit 0]
     "#);
 }
@@ -215,9 +218,9 @@ fn broken_arguments_are_usage_errors() {
     "), @r#"
     $ stap-bundle build
     2> error: the following required arguments were not provided:
-    2>   --release <REL>
+    2>   <--release <REL>|--kernels <FILE>|--all-kernels>
     2>
-    2> Usage: stap-bundle build --release <REL> [SCRIPT]...
+    2> Usage: stap-bundle build <--release <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
     2>
     2> For more information, try '--help'.
     [exit 2]

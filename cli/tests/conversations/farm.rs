@@ -127,7 +127,7 @@ fn all_that_keeps_a_build_from_running_is_told_at_once() {
     [exit 21]
     $ stap-bundle build -r ../../etc --sysroot root -c empty.conf
     2> error: 5 problems keep this from being built
-    2>   because: `-r ../../etc`: a path to a build tree isn't supported yet, only a release in a sysroot's /lib/modules
+    2>   because: `-r ../../etc` isn't a kernel's build tree: No such file or directory
     2>   because: no script is given
     2>   because: sysroot $WORLD/work/root has no /usr/bin/stap: the package systemtap would bring it
     2>   because: sysroot $WORLD/work/root has no directory /mnt, where the work directory of a job is mounted
@@ -197,7 +197,7 @@ fn the_bundle_of_reuse_is_verified_before_anything_is_compiled() {
     2> error: the following required arguments were not provided:
     2>   --reuse <OLD.stapb>
     2>
-    2> Usage: stap-bundle build --release <REL> --reuse <OLD.stapb> --config <CONFIG> --key <NAME.key> --trust <DIR> [SCRIPT]...
+    2> Usage: stap-bundle build --reuse <OLD.stapb> --config <CONFIG> --key <NAME.key> --trust <DIR> <--release <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
     2>
     2> For more information, try '--help'.
     [exit 2]

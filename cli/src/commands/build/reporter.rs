@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use builder::{BuildEvent, CellReport};
+use builder::{BuildEvent, CellReport, WarmUpReport};
 use bundle_format::FramePacked;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -111,6 +111,14 @@ impl State<'_> {
         }
     }
 
+    /// Something the user should know; the bar is drawn again below it.
+    fn warn(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.ui.borrow_mut().warning(text)),
+            None => self.ui.borrow_mut().warning(text),
+        }
+    }
+
     /// What `stap` and the compiler said goes to the log whole: the console has the reason and the file's name.
     fn log_compile(&self, report: &CellReport) {
         let Some(path) = report.outcome.log() else { return };
@@ -139,15 +147,19 @@ impl State<'_> {
                     bar.set_length(cells as u64);
                 }
             }
-            BuildEvent::WarmUpStarted { release, scan } => {
-                let what =
-                    if scan { "configuration tests and tracepoint scan" } else { "configuration tests" };
-                self.say(&format!("warming up {release}: {what}, once"));
+            BuildEvent::WarmUpStarted { release, part } => {
+                self.say(&format!("warming up {release}: {part}, once"));
+                self.running.push(format!("{part} of {release}"));
             }
-            BuildEvent::WarmUpFinished { release, complete, wall } => {
-                let how = if complete { "warm" } else { "not warm yet, the next job goes on" };
-                self.say(&format!("{release} is {how} after {:.1} s", wall.as_secs_f64()));
+            BuildEvent::WarmUpFinished { report, incomplete } => {
+                let WarmUpReport { release, part, wall, .. } = report;
+                let name = format!("{part} of {release}");
+                self.running.retain(|running| *running != name);
+                let how =
+                    incomplete.map_or_else(|| "complete".to_owned(), |why| format!("not complete ({why})"));
+                self.say(&format!("{name}: {how} after {:.1} s", wall.as_secs_f64()));
             }
+            BuildEvent::KernelDiagnosed { sentence, .. } => self.warn(&sentence),
             BuildEvent::JobStarted { cell } => self.running.push(cell.to_string()),
             BuildEvent::CellDone(report) => self.cell_done(&report),
         }

@@ -1,6 +1,7 @@
 //! The table scripts × kernels, for people and as JSON.
 
 use std::path::Path;
+use std::time::Duration;
 
 use builder::{BuildReport, CellReport, JobOutcome, Plan};
 use serde_json::{Value, json};
@@ -23,16 +24,45 @@ pub(super) fn cells(report: &BuildReport) -> Vec<Value> {
                 "bytes": module.map(|module| module.len),
                 "sha256": module.map(|module| module.digest),
                 "reason": cell.outcome.red_reason(), "log": cell.outcome.log(),
-                "wall_ms": u64::try_from(cell.wall.as_millis()).unwrap_or(u64::MAX),
-                "cpu_ms": cell.cpu.and_then(|cpu| u64::try_from(cpu.as_millis()).ok()),
+                "wall_ms": milliseconds(cell.wall),
+                "cpu_ms": cell.cpu.map(milliseconds),
             })
         })
         .collect()
 }
 
-/// Writes the cells to a file.
-pub(super) fn write_report(path: &Path, cells: &[Value]) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(&json!({ "cells": cells })).unwrap_or_default();
+/// The whole report as JSON: the cells, what was made of stap's caches, the kernels, and what all of it cost.
+pub(super) fn as_json(plan: &Plan, report: &BuildReport, cells: &[Value]) -> Value {
+    let warm_ups: Vec<Value> = report
+        .warm_ups
+        .iter()
+        .map(|done| {
+            json!({
+                "kernel": done.release, "part": done.part.to_string(),
+                "wall_ms": milliseconds(done.wall), "cpu_ms": done.cpu.map(milliseconds),
+            })
+        })
+        .collect();
+    let diagnoses: Vec<Value> = report
+        .diagnoses
+        .iter()
+        .map(|(release, sentence)| json!({ "kernel": release, "sentence": sentence }))
+        .collect();
+    json!({
+        "cells": cells, "warm_ups": warm_ups, "diagnoses": diagnoses,
+        "kernels": super::dry_run::kernels(plan), "warnings": plan.warnings().collect::<Vec<_>>(),
+        "green": report.green(), "red": report.red(), "wall_ms": milliseconds(report.wall),
+        "compile_cpu_ms": milliseconds(report.compile_cpu()), "warm_up_cpu_ms": milliseconds(report.warm_up_cpu()),
+    })
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Writes the report to a file.
+pub(super) fn write_report(path: &Path, report: &Value) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(report).unwrap_or_default();
     std::fs::write(path, text + "\n")
         .map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))
 }
@@ -79,28 +109,4 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
             ui.line(format!("    log: {}", log.display()));
         }
     }
-}
-
-/// What a build would do.
-pub(super) fn show_plan(ui: &mut Ui, plan: &Plan) -> Exit {
-    let jobs: Vec<Value> = plan
-        .jobs()
-        .iter()
-        .map(|job| json!({ "script": job.script.name(), "kernel": job.kernel.release, "key": job.key.to_string() }))
-        .collect();
-    if ui.json {
-        ui.document(&json!({ "cells": jobs }));
-        return Exit::Done;
-    }
-    for kernel in plan.kernels() {
-        let root = plan.sysroot_of(kernel).path().display();
-        let toolchain = plan
-            .toolchain_of(kernel)
-            .map_or_else(String::new, |toolchain| format!("systemtap {}", toolchain.stap));
-        ui.line(format!("{}  {}  in {root}  {toolchain}", kernel.release, kernel.machine));
-    }
-    let scripts: Vec<String> = plan.scripts().map(|script| script.name().to_string()).collect();
-    ui.line(format!("{}: {}", count(scripts.len(), "script"), scripts.join(" ")));
-    ui.line(count(jobs.len(), "cell"));
-    Exit::Done
 }

@@ -1,0 +1,68 @@
+//! What is wrong with a kernel as its sysroot sees it, in words.
+
+use bundle_format::{KernelRelease, Toolchain};
+
+use crate::warm_cache::Diagnosis;
+
+/// What is wrong and what to do, in a sentence; told once for each kernel.
+pub(crate) fn sentence(
+    diagnosis: &Diagnosis,
+    toolchain: Option<&Toolchain>,
+    release: &KernelRelease,
+) -> String {
+    let systemtap = systemtap(toolchain);
+    match diagnosis {
+        Diagnosis::NoTracepoints => format!(
+            "{systemtap} finds no tracepoint of kernel {release}, so no script that needs one compiles for it: build it \
+             with a newer systemtap (another --sysroot)"
+        ),
+        Diagnosis::NothingCompiles { reason } => format!(
+            "{systemtap} compiles nothing for kernel {release}, not even an empty script ({reason}): build it with a \
+             newer systemtap (another --sysroot)"
+        ),
+    }
+}
+
+/// The same as the reason of a red cell, which names the kernel already.
+pub(crate) fn diagnosed_reason(diagnosis: &Diagnosis, toolchain: Option<&Toolchain>) -> String {
+    let systemtap = systemtap(toolchain);
+    match diagnosis {
+        Diagnosis::NoTracepoints => format!("{systemtap} finds no tracepoint of this kernel"),
+        Diagnosis::NothingCompiles { reason } => {
+            format!("{systemtap} compiles nothing for this kernel: {reason}")
+        }
+    }
+}
+
+/// Name and plain version: what stands behind a slash or a comma is of no use to a reader.
+fn systemtap(toolchain: Option<&Toolchain>) -> String {
+    let version = toolchain.and_then(|toolchain| toolchain.stap.split(['/', ',', ' ']).next());
+    version.map_or_else(|| "systemtap".to_owned(), |version| format!("systemtap {version}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use bundle_format::Digest;
+
+    use super::*;
+
+    #[test]
+    fn a_sentence_names_the_version_and_what_to_do() {
+        let toolchain = Toolchain {
+            stap: "5.1/0.191, Debian version 5.1-5".to_owned(),
+            compiler: "gcc".to_owned(),
+            digest: Digest::of(b""),
+        };
+        let release = "6.12.1".parse().unwrap();
+        assert_eq!(
+            sentence(&Diagnosis::NoTracepoints, Some(&toolchain), &release),
+            "systemtap 5.1 finds no tracepoint of kernel 6.12.1, so no script that needs one compiles for it: build it with \
+             a newer systemtap (another --sysroot)"
+        );
+        let nothing = Diagnosis::NothingCompiles { reason: "x.c:1: error: y".to_owned() };
+        assert_eq!(
+            diagnosed_reason(&nothing, None),
+            "systemtap compiles nothing for this kernel: x.c:1: error: y"
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! What a build would do, and how long it would take, as far as that is known beforehand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bundle_format::KernelRelease;
+
+use crate::artifact_cache::ArtifactCache;
+use crate::diagnosis::diagnosed_reason;
+use crate::durations::Durations;
+use crate::job::{Cell, JobOutcome};
+use crate::plan::Plan;
+use crate::warm_cache::{Diagnosis, WarmUps};
+use crate::warm_up::{WarmUp, WarmUpKey, WarmUpPart};
+
+/// What would happen to a cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CellPreview {
+    /// Its module is in the cache.
+    Cached,
+    /// It failed before, of the same inputs, for this reason, and won't be compiled again.
+    CachedRed(String),
+    /// It would be compiled, which takes about so much CPU time.
+    Compile(Duration),
+    /// It can't be compiled, and why.
+    Blocked(String),
+}
+
+/// What a build would do.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// All cells in the plan's order, then those of kernels without a build tree.
+    pub cells: Vec<(Cell, CellPreview)>,
+    /// What would have to be made of stap's own caches, and the CPU time that takes.
+    pub warm_ups: Vec<(KernelRelease, WarmUpPart, Duration)>,
+    /// About how long it would take.
+    pub wall: Duration,
+}
+
+impl Preview {
+    /// CPU time of all that would run.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        let compiles = self.cells.iter().map(|(_, state)| match state {
+            CellPreview::Compile(expected) => *expected,
+            _ => Duration::ZERO,
+        });
+        compiles.sum::<Duration>() + self.warm_ups.iter().map(|(_, _, expected)| *expected).sum::<Duration>()
+    }
+
+    /// Whether a cell can't be compiled.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.cells.iter().any(|(_, state)| matches!(state, CellPreview::Blocked(_)))
+    }
+}
+
+impl Plan {
+    /// Asks the cache about every cell, and what is known of durations. Compiles nothing and changes nothing.
+    #[must_use]
+    pub fn preview(&self, workers: usize, retry_failed: bool) -> Preview {
+        let cache = ArtifactCache::new(self.directories.artifacts().to_owned());
+        let durations = Durations::open(self.directories.durations());
+        let warm_ups = WarmUps::new(self.directories.warm());
+        let mut known: BTreeMap<WarmUpKey, (WarmUp, Vec<Diagnosis>)> = BTreeMap::new();
+        let mut wanted: BTreeSet<(WarmUpKey, WarmUpPart)> = BTreeSet::new();
+        let mut missing = Vec::new();
+        let mut cells = Vec::new();
+        for job in &self.jobs {
+            let state = match cache.glance(job.key) {
+                Some(JobOutcome::Failed { reason, .. }) if !retry_failed => CellPreview::CachedRed(reason),
+                Some(outcome) if outcome.module().is_some() => CellPreview::Cached,
+                _ => {
+                    let (warm, diagnoses) = known.entry(job.warm_up_key).or_insert_with(|| {
+                        let noted = warm_ups.noted(job.warm_up_key, job.kernel.stamp);
+                        (noted.complete, noted.diagnoses)
+                    });
+                    for part in WarmUpPart::ALL {
+                        let open = job.needs.has(part) && !warm.has(part);
+                        if open && wanted.insert((job.warm_up_key, part)) {
+                            missing.push((job.kernel.release.clone(), part, durations.of_part(part)));
+                        }
+                    }
+                    match diagnoses.iter().find(|found| matches!(found, Diagnosis::NothingCompiles { .. })) {
+                        Some(nothing) if !retry_failed => {
+                            CellPreview::Blocked(diagnosed_reason(nothing, self.toolchain_of(&job.kernel)))
+                        }
+                        _ => CellPreview::Compile(durations.of_cell(&job.cell())),
+                    }
+                }
+            };
+            cells.push((job.cell(), state));
+        }
+        for (release, why) in &self.blocked {
+            cells.extend(self.scripts.iter().map(|script| {
+                let cell = Cell { script: script.name().clone(), release: release.clone() };
+                (cell, CellPreview::Blocked(why.clone()))
+            }));
+        }
+        let mut preview = Preview { cells, warm_ups: missing, wall: Duration::ZERO };
+        preview.wall = wall_of(&preview, workers);
+        preview
+    }
+}
+
+/// As long as the work takes on `workers` cores, but not shorter than the longest way through one kernel.
+fn wall_of(preview: &Preview, workers: usize) -> Duration {
+    let share = u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
+    let longest_compile = preview.cells.iter().filter_map(|(_, state)| match state {
+        CellPreview::Compile(expected) => Some(*expected),
+        _ => None,
+    });
+    let longest = longest_compile.max().unwrap_or_default()
+        + preview.warm_ups.iter().map(|(_, _, expected)| *expected).max().unwrap_or_default();
+    longest.max(preview.cpu() / share)
+}

@@ -1,0 +1,156 @@
+//! What a build would do, cell by cell, with an estimate of the time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use builder::{CellPreview, Plan, Preview};
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+use crate::ui::{Mark, Ui};
+use crate::words::count;
+
+/// Shows the plan; ends with 21 if a cell is blocked, because no bundle would be written.
+pub(super) fn show(ui: &mut Ui, plan: &Plan, workers: usize, retry_failed: bool) -> Exit {
+    let preview = plan.preview(workers, retry_failed);
+    let exit = if preview.is_blocked() { Exit::NoBundle } else { Exit::Done };
+    if ui.json {
+        ui.document(&as_json(plan, &preview));
+        return exit;
+    }
+    for warning in plan.warnings() {
+        ui.warning(warning);
+    }
+    let mut cells: BTreeMap<&str, Vec<(&str, &CellPreview)>> = BTreeMap::new();
+    for (cell, state) in &preview.cells {
+        cells.entry(cell.release.as_str()).or_default().push((cell.script.as_str(), state));
+    }
+    for kernel in plan.kernels() {
+        let root = plan.sysroot_of(kernel).path().display();
+        let toolchain = plan
+            .toolchain_of(kernel)
+            .map_or_else(String::new, |toolchain| format!("systemtap {}", toolchain.stap));
+        let release = kernel.release.as_str();
+        ui.line(format!("{}  {}  in {root}  {toolchain}", ui.mark(Mark::Strong, release), kernel.machine));
+        show_cells(ui, &cells.remove(release).unwrap_or_default());
+        for (_, part, expected) in preview.warm_ups.iter().filter(|(of, ..)| *of == kernel.release) {
+            ui.line(format!("  first      {part}, {}", seconds(*expected)));
+        }
+    }
+    for (release, cells) in cells {
+        ui.line(ui.mark(Mark::Strong, release));
+        show_cells(ui, &cells);
+    }
+    ui.line(summary(&preview, workers));
+    exit
+}
+
+fn show_cells(ui: &mut Ui, cells: &[(&str, &CellPreview)]) {
+    let names = |wanted: &dyn Fn(&CellPreview) -> Option<String>| -> Vec<String> {
+        cells.iter().filter_map(|(script, state)| Some(format!("{script}{}", wanted(state)?))).collect()
+    };
+    let cached = names(&|state| (*state == CellPreview::Cached).then(String::new));
+    let compiled = names(&|state| match state {
+        CellPreview::Compile(expected) => Some(format!(" ({})", seconds(*expected))),
+        _ => None,
+    });
+    for (word, mark, names) in [("cached", Mark::Good, cached), ("compile", Mark::Attention, compiled)] {
+        if !names.is_empty() {
+            ui.line(format!("  {}{}", ui.mark(mark, format_args!("{word:<11}")), names.join(", ")));
+        }
+    }
+    // What all scripts of a kernel are blocked by is said once.
+    let mut reasons: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (script, state) in cells {
+        match state {
+            CellPreview::CachedRed(reason) => reasons.entry(("red", reason)).or_default().push(script),
+            CellPreview::Blocked(reason) => reasons.entry(("blocked", reason)).or_default().push(script),
+            _ => {}
+        }
+    }
+    for ((word, reason), scripts) in reasons {
+        let word = ui.mark(Mark::Bad, format_args!("{word:<11}"));
+        ui.line(format!("  {word}{}: {reason}", scripts.join(", ")));
+    }
+}
+
+fn summary(preview: &Preview, workers: usize) -> String {
+    let of = |wanted: &dyn Fn(&CellPreview) -> bool| {
+        preview.cells.iter().filter(|(_, state)| wanted(state)).count()
+    };
+    let cells = format!(
+        "{}: {} cached, {} to compile, {} red, {} blocked",
+        count(preview.cells.len(), "cell"),
+        of(&|state| *state == CellPreview::Cached),
+        of(&|state| matches!(state, CellPreview::Compile(_))),
+        of(&|state| matches!(state, CellPreview::CachedRed(_))),
+        of(&|state| matches!(state, CellPreview::Blocked(_))),
+    );
+    if preview.cpu() == Duration::ZERO {
+        return cells;
+    }
+    format!(
+        "{cells}; about {} with {}, {} of CPU time",
+        seconds(preview.wall),
+        count(workers, "worker"),
+        seconds(preview.cpu())
+    )
+}
+
+/// Estimates need no tenths.
+fn seconds(duration: Duration) -> String {
+    let seconds = (duration + Duration::from_millis(500)).as_secs();
+    if seconds < 120 { format!("{seconds} s") } else { format!("{} min", (seconds + 30) / 60) }
+}
+
+fn as_json(plan: &Plan, preview: &Preview) -> Value {
+    let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut keys: BTreeMap<(&str, &str), String> = BTreeMap::new();
+    for job in plan.jobs() {
+        keys.insert((job.script.name().as_str(), job.kernel.release.as_str()), job.key.to_string());
+    }
+    let cells: Vec<Value> = preview
+        .cells
+        .iter()
+        .map(|(cell, state)| {
+            let (word, expected, reason) = match state {
+                CellPreview::Cached => ("cached", None, None),
+                CellPreview::CachedRed(reason) => ("red", None, Some(reason)),
+                CellPreview::Compile(expected) => ("compile", Some(milliseconds(*expected)), None),
+                CellPreview::Blocked(reason) => ("blocked", None, Some(reason)),
+            };
+            let key = keys.get(&(cell.script.as_str(), cell.release.as_str()));
+            json!({
+                "script": cell.script, "kernel": cell.release, "state": word, "key": key,
+                "expected_cpu_ms": expected, "reason": reason,
+            })
+        })
+        .collect();
+    let warm_ups: Vec<Value> = preview
+        .warm_ups
+        .iter()
+        .map(|(release, part, expected)| {
+            json!({ "kernel": release, "part": part.to_string(), "expected_cpu_ms": milliseconds(*expected) })
+        })
+        .collect();
+    json!({
+        "cells": cells, "warm_ups": warm_ups, "kernels": kernels(plan),
+        "warnings": plan.warnings().collect::<Vec<_>>(),
+        "expected_cpu_ms": milliseconds(preview.cpu()), "expected_wall_ms": milliseconds(preview.wall),
+    })
+}
+
+/// What is known of the kernels, as JSON values.
+pub(super) fn kernels(plan: &Plan) -> Vec<Value> {
+    plan.kernels()
+        .map(|kernel| {
+            json!({
+                "release": kernel.release, "machine": kernel.machine, "uname_v": kernel.uname_v,
+                "sysroot": plan.sysroot_of(kernel).path(), "build_tree": kernel.build_tree,
+                "symvers_sha256": kernel.symvers, "config_sha256": kernel.config,
+                "kernel_compiler": kernel.kernel_compiler, "compiler": kernel.compiler,
+                "systemtap": plan.toolchain_of(kernel).map(|toolchain| &toolchain.stap),
+            })
+        })
+        .collect()
+}
