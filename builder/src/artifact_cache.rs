@@ -20,6 +20,7 @@ use std::time::Duration;
 use bundle_format::{Digest, ModuleBytes};
 use serde::{Deserialize, Serialize};
 
+use crate::cache_care::note_use;
 use crate::job::{CacheKey, JobOutcome, KeyParts, ModuleArtifact};
 use crate::module_info::ModuleInfo;
 
@@ -86,12 +87,24 @@ impl ArtifactCache {
         self.directory.join(name.get(..2).unwrap_or_default()).join(name)
     }
 
+    /// The directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The result for a key, its module verified; `None` if there's none, or none that is whole.
     #[must_use]
     pub fn find(&self, key: CacheKey) -> Option<JobOutcome> {
         let entry = self.entry(key);
+        let found = self.whole(&entry)?;
+        note_use(&entry.join("record.json"));
+        Some(found)
+    }
+
+    /// The result in the directory of an entry, its module verified.
+    pub(crate) fn whole(&self, entry: &Path) -> Option<JobOutcome> {
         let record: Record = serde_json::from_slice(&fs::read(entry.join("record.json")).ok()?).ok()?;
-        if record.format != RECORD_FORMAT || record.key != key {
+        if record.format != RECORD_FORMAT || self.entry(record.key) != entry {
             return None;
         }
         match record.result {

@@ -19,6 +19,7 @@ use crate::job_shell::JobLimits;
 use crate::journal::Journal;
 use crate::plan::Plan;
 use crate::report::{BuildReport, CellReport};
+use crate::reproducible;
 use crate::sandbox::SandboxError;
 use crate::warm_cache::WarmUps;
 
@@ -33,6 +34,8 @@ pub struct BuildOptions {
     pub limits: JobLimits,
     /// Compile again what failed before, of the same inputs.
     pub retry_failed: bool,
+    /// Compile each green cell once more, and compare.
+    pub check_reproducible: bool,
     /// What the bundle will be called.
     pub identity: BundleIdentity,
 }
@@ -42,7 +45,13 @@ impl BuildOptions {
     #[must_use]
     pub fn new(identity: BundleIdentity) -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { workers, limits: JobLimits::default(), retry_failed: false, identity }
+        Self {
+            workers,
+            limits: JobLimits::default(),
+            retry_failed: false,
+            check_reproducible: false,
+            identity,
+        }
     }
 }
 
@@ -142,8 +151,13 @@ pub(crate) fn build_with(
         return Err(BuildError::Cancelled { done: results.len(), cells });
     }
     let draft = assembly::draft(plan, &results, &options.identity)?;
+    let reproducibility = if options.check_reproducible {
+        Some(reproducible::check(plan, executor, options, &results, events, cancel)?)
+    } else {
+        None
+    };
     journal.close().map_err(state_error)?;
-    Ok(BuildReport { cells: results, warm_ups, diagnoses, draft, wall: begun.elapsed() })
+    Ok(BuildReport { reproducibility, cells: results, warm_ups, diagnoses, draft, wall: begun.elapsed() })
 }
 
 fn from_cache(

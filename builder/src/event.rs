@@ -53,6 +53,13 @@ pub enum BuildEvent {
         /// Which.
         cell: Cell,
     },
+    /// A green cell was compiled once more (`check_reproducible`).
+    CellChecked {
+        /// Which.
+        cell: Cell,
+        /// In what the second module differs, if it does.
+        difference: Option<String>,
+    },
     /// A cell is done: compiled, found in the cache, or red.
     CellDone(Box<CellReport>),
 }

@@ -18,6 +18,7 @@ use crate::recipe::{module_path, script_path};
 use crate::reserve::shortage;
 use crate::sandbox::{Inside, STAP_DIRECTORY, Sandbox, SandboxError, is_sandbox_failure};
 use crate::sysroot::Sysroot;
+use crate::tapset;
 use crate::warm_cache::WarmUps;
 use crate::warm_up::{WarmUpFlags, WarmUpKey, WarmUpPart};
 
@@ -194,6 +195,9 @@ fn lay_out(work: &Path, job: &CompileJob) -> Result<(), ExecutorError> {
         fs::create_dir_all(work.join(STAP_DIRECTORY))?;
         if let Some(parent) = script.parent() {
             fs::create_dir_all(parent)?;
+        }
+        for (number, tapset) in job.script.tapsets().iter().enumerate() {
+            tapset.write(&work.join(tapset::place(number)))?;
         }
         fs::write(&script, job.script.text())
     };

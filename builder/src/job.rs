@@ -37,6 +37,9 @@ pub struct KeyParts {
     pub environment: Vec<String>,
     /// Digest of the script's text.
     pub script: Digest,
+    /// Digests of the tapset directories that its options name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tapsets: Vec<Digest>,
     /// Digest of the toolchain.
     pub toolchain: Digest,
     /// Where the build tree is inside the sysroot: paths of headers are in the module.
@@ -55,10 +58,17 @@ impl KeyParts {
             argv,
             environment,
             script,
+            tapsets: Vec::new(),
             toolchain,
             build_tree: kernel.build_tree.clone(),
             tree: kernel.tree_digest,
         }
+    }
+
+    /// The same, with tapset directories.
+    #[must_use]
+    pub fn with_tapsets(self, tapsets: Vec<Digest>) -> Self {
+        Self { tapsets, ..self }
     }
 
     /// The key.
@@ -73,6 +83,11 @@ impl KeyParts {
             .field(self.toolchain.as_bytes())
             .field(self.build_tree.as_os_str().as_encoded_bytes())
             .field(self.tree.as_bytes());
+        let hash = match &self.tapsets[..] {
+            // As it was before there were any.
+            [] => hash,
+            tapsets => hash.list(tapsets.iter().map(Digest::as_bytes)),
+        };
         CacheKey(hash.finish())
     }
 }
@@ -192,5 +207,24 @@ impl JobOutcome {
             Self::Failed { log, .. } | Self::TimedOut { log, .. } => Some(log),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fake_job;
+
+    #[test]
+    fn each_tapset_directory_is_part_of_the_key() {
+        let parts = fake_job("a", "1.0").parts;
+        let key = |tapsets: &[&[u8]]| {
+            let tapsets = tapsets.iter().map(|text| Digest::of(text)).collect();
+            parts.clone().with_tapsets(tapsets).key()
+        };
+        assert_eq!(key(&[]), parts.key());
+        let keys = [key(&[]), key(&[b"one"]), key(&[b"two"]), key(&[b"one", b"two"]), key(&[b"two", b"one"])];
+        let different: std::collections::BTreeSet<CacheKey> = keys.into_iter().collect();
+        assert_eq!(different.len(), keys.len());
     }
 }

@@ -19,6 +19,7 @@ use crate::recipe::compile_command;
 use crate::sandbox::Sandbox;
 use crate::script::ScriptSource;
 use crate::sysroot::Sysroot;
+use crate::tapset::{self, Tapset};
 use crate::toolchain;
 use crate::tracepoints::TracepointAliases;
 use crate::tree_digest::TreeDigests;
@@ -26,7 +27,7 @@ use crate::warm_stamp::stamp;
 use crate::warm_up::{WarmUp, WarmUpFlags, WarmUpKey};
 
 /// Options of `stap` that name a directory of the farm; it would have to be mounted and be part of the key.
-const DIRECTORY_OPTIONS: [&str; 3] = ["-I", "-R", "--sysroot"];
+const DIRECTORY_OPTIONS: [&str; 2] = ["-R", "--sysroot"];
 
 /// What is to be built.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub struct BuildRequest {
     pub pins: Vec<(String, PathBuf)>,
     /// Kernels without a build tree are left out, and the plan says why: for plans that are only shown.
     pub leave_out: bool,
+    /// Read all files of sysroots and build trees, whatever is remembered of them.
+    pub verify_inputs: bool,
     /// Roots with `stap` and build trees; `/` if there are none.
     pub sysroots: Vec<PathBuf>,
     /// The scripts.
@@ -56,6 +59,7 @@ impl BuildRequest {
             all_kernels: false,
             pins: Vec::new(),
             leave_out: false,
+            verify_inputs: false,
             sysroots: Vec::new(),
             scripts: Vec::new(),
             directories,
@@ -123,7 +127,8 @@ impl Plan {
             sandbox,
             directories: request.directories.clone(),
         };
-        plan.digest_inputs(&found, cancel).map_err(|problem| PlanError { problems: vec![problem] })?;
+        plan.digest_inputs(&found, request.verify_inputs, cancel)
+            .map_err(|problem| PlanError { problems: vec![problem] })?;
         plan.make_jobs();
         Ok(plan)
     }
@@ -171,10 +176,10 @@ impl Plan {
         self.toolchains[kernel.sysroot].as_ref()
     }
 
-    fn digest_inputs(&mut self, found: &[FoundTree], cancel: &Cancel) -> Result<(), PlanProblem> {
+    fn digest_inputs(&mut self, found: &[FoundTree], anew: bool, cancel: &Cancel) -> Result<(), PlanProblem> {
         let index = self.directories.index();
         let state_error = |source| PlanProblem::State { path: index.clone(), source };
-        let digests = TreeDigests::open(index.clone()).map_err(state_error)?;
+        let digests = TreeDigests::open(index.clone()).map_err(state_error)?.anew(anew);
         for tree in found {
             let sysroot = &self.sysroots[tree.sysroot];
             if self.toolchains[tree.sysroot].is_none() {
@@ -236,11 +241,11 @@ impl Plan {
                     &options,
                     &script.record().arguments,
                 );
-                let parts = KeyParts::new(argv, script.record().source_sha256, toolchain.digest, kernel);
+                let parts = KeyParts::new(argv, script.record().source_sha256, toolchain.digest, kernel)
+                    .with_tapsets(script.tapsets().iter().map(|tapset| tapset.digest).collect());
                 let (tree, digest) = (&kernel.build_tree, kernel.tree_digest);
                 let flags = WarmUpFlags::among(&options);
-                let text = format!("{}\n{}", String::from_utf8_lossy(script.text()), options.join("\n"));
-                let scanned = self.aliases[kernel.sysroot].are_used_by(&text);
+                let scanned = self.aliases[kernel.sysroot].are_used_by(&script.all_text());
                 self.jobs.push(CompileJob {
                     script: Arc::clone(script),
                     kernel: Arc::clone(kernel),
@@ -259,7 +264,8 @@ fn check_scripts(given: &[ScriptSource], problems: &mut Vec<PlanProblem>) -> Vec
     if given.is_empty() {
         problems.push(PlanProblem::NoScripts);
     }
-    let mut scripts: Vec<Arc<ScriptSource>> = given.iter().cloned().map(Arc::new).collect();
+    let mut scripts: Vec<Arc<ScriptSource>> =
+        given.iter().map(|script| Arc::new(with_tapsets(script, problems))).collect();
     scripts.sort_by(|a, b| a.name().cmp(b.name()));
     for pair in scripts.windows(2) {
         if pair[0].name() == pair[1].name() {
@@ -275,6 +281,29 @@ fn check_scripts(given: &[ScriptSource], problems: &mut Vec<PlanProblem>) -> Vec
         );
     }
     scripts
+}
+
+/// Reads the tapset directories that a script's options name.
+fn with_tapsets(script: &ScriptSource, problems: &mut Vec<PlanProblem>) -> ScriptSource {
+    let mut tapsets = Vec::new();
+    for directory in tapset::named_in(&script.record().compile) {
+        let path = Path::new(directory);
+        let read = if path.is_absolute() {
+            Tapset::read(path)
+        } else {
+            let what = "a tapset directory is given by its whole path";
+            Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, what))
+        };
+        match read {
+            Ok(tapset) => tapsets.push(tapset),
+            Err(source) => problems.push(PlanProblem::TapsetDirectory {
+                script: script.name().clone(),
+                directory: path.to_owned(),
+                source,
+            }),
+        }
+    }
+    script.clone().with_tapsets(tapsets)
 }
 
 fn open_sysroots(given: &[PathBuf], problems: &mut Vec<PlanProblem>) -> Vec<Arc<Sysroot>> {

@@ -116,6 +116,16 @@ pub enum PlanProblem {
         /// The name.
         name: ScriptName,
     },
+    /// A directory of tapsets can't be read.
+    #[error("script {script}: the tapset directory {directory} (-I) can't be read")]
+    TapsetDirectory {
+        /// The script.
+        script: ScriptName,
+        /// The directory as given.
+        directory: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// A compile option that isn't there yet.
     #[error(
         "script {script}: the compile option {option} names a directory of this machine, which isn't supported yet"

@@ -2,16 +2,27 @@
 //!
 //! The line goes into the signed manifest, so it may hold no time, process id or temporary name.
 
+use crate::known_failures::meaning;
+
 /// Longest reason, in bytes; a reason is a hint, the log has the rest.
 const LONGEST: usize = 300;
 
 /// Beginnings of the lines by which stap (parse and semantic errors), the compiler and make name an error.
 const MARKS: [&str; 5] = ["parse error:", "semantic error:", "error:", "fatal error:", "ERROR:"];
 
-/// Picks the first error that `log` names and normalises it. stap first says what it was doing ("while resolving probe
-/// point") and then, in an error of its own, what was wrong; between them stands the source. All three make the reason.
+/// Why the compile with this log failed: what a known failure means and what to do, then what stap said.
 #[must_use]
 pub fn red_reason(log: &str) -> String {
+    let said = first_error(log);
+    match meaning(log) {
+        Some(meaning) => shortened(&format!("{meaning}; {said}")),
+        None => said,
+    }
+}
+
+/// Picks the first error that `log` names and normalises it. stap first says what it was doing ("while resolving probe
+/// point") and then, in an error of its own, what was wrong; between them stands the source. All three make the reason.
+fn first_error(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let is_error = |line: &&str| MARKS.iter().any(|mark| names_error(line, mark));
     let Some(first) = lines.iter().position(is_error) else {
@@ -36,13 +47,14 @@ fn names_error(line: &str, mark: &str) -> bool {
 
 fn normalised(line: &str) -> String {
     let words: Vec<String> = line.split_ascii_whitespace().map(normalised_word).collect();
-    let text: String = words
-        .join(" ")
-        .chars()
-        .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
-        .take(LONGEST)
-        .collect();
-    text.trim_end().to_owned()
+    let text: String =
+        words.join(" ").chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    shortened(&text)
+}
+
+/// At most [`LONGEST`] bytes of a text in ASCII.
+fn shortened(text: &str) -> String {
+    text.chars().take(LONGEST).collect::<String>().trim_end().to_owned()
 }
 
 /// Drops what changes from run to run: stap's directory below /tmp, the place of the work directory.
@@ -81,8 +93,9 @@ mod tests {
                    semantic error: no match\nPass 2: analysis failed.  [man error::pass2]\n";
         assert_eq!(
             red_reason(log),
-            "semantic error: no match; while resolving probe point: identifier 'kernel' at script/src/a.stp:1:7; \
-             probe kernel.trace(\"x\") {"
+            "this kernel has no such tracepoint: make the probe optional (`?`), or leave the script out for it; semantic \
+             error: no match; while resolving probe point: identifier 'kernel' at script/src/a.stp:1:7; probe \
+             kernel.trace(\"x\") {"
         );
         assert_eq!(red_reason("a\nparse error: unexpected x\nerror: y\n"), "parse error: unexpected x");
     }

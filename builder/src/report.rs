@@ -5,6 +5,7 @@ use std::time::Duration;
 use bundle_format::{BundleDraft, KernelRelease};
 
 use crate::job::{Cell, JobOutcome};
+use crate::reproducible::Reproducibility;
 use crate::warm_up::WarmUpPart;
 
 /// A cell of the table.
@@ -42,6 +43,8 @@ pub struct BuildReport {
     pub warm_ups: Vec<WarmUpReport>,
     /// What is wrong with kernels, in sentences.
     pub diagnoses: Vec<(KernelRelease, String)>,
+    /// What compiling everything twice has shown, if that was wanted.
+    pub reproducibility: Option<Reproducibility>,
     /// What is to be packed and signed.
     pub draft: BundleDraft,
     /// From the first look at the cache to the last compile.

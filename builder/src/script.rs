@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bundle_format::{Digest, ScriptName, ScriptRecord};
 use script_config::{ScriptOptions, ScriptUsers};
 
+use crate::tapset::{Tapset, relocated};
+
 /// A script with its digest fixed and its options parsed.
 #[derive(Debug, Clone)]
 pub struct ScriptSource {
@@ -12,6 +14,7 @@ pub struct ScriptSource {
     text: Arc<[u8]>,
     modified: u64,
     separator: bool,
+    tapsets: Vec<Tapset>,
 }
 
 impl ScriptSource {
@@ -29,7 +32,7 @@ impl ScriptSource {
     ) -> Self {
         let text = text.into();
         let record = ScriptRecord::of_settings(name, Digest::of(&text), options, requires, users);
-        Self { record, text, modified, separator: options.arguments_need_separator() }
+        Self { record, text, modified, separator: options.arguments_need_separator(), tapsets: Vec::new() }
     }
 
     /// The script's name, and its module's.
@@ -56,9 +59,27 @@ impl ScriptSource {
         self.modified
     }
 
-    /// The options for `stap`, with `--` at the end where an argument of the script would be taken for an option.
+    /// The same, with the tapset directories that its options name.
+    pub(crate) fn with_tapsets(self, tapsets: Vec<Tapset>) -> Self {
+        let modified = tapsets.iter().map(|tapset| tapset.modified).fold(self.modified, u64::max);
+        Self { modified, tapsets, ..self }
+    }
+
+    /// The tapset directories that its options name, in order.
+    pub(crate) fn tapsets(&self) -> &[Tapset] {
+        &self.tapsets
+    }
+
+    /// Its text and that of its tapsets and options: all in which it may name a probe point.
+    pub(crate) fn all_text(&self) -> String {
+        let own = String::from_utf8_lossy(&self.text).into_owned();
+        let tapsets: String = self.tapsets.iter().map(Tapset::text).collect();
+        format!("{own}\n{}\n{tapsets}", self.record.compile.join("\n"))
+    }
+
+    /// The options for `stap`, with the places of copies for directories, and with `--` at the end where an argument of the script would be taken for an option.
     pub(crate) fn compile_options(&self) -> Vec<String> {
-        let mut options = self.record.compile.clone();
+        let mut options = relocated(&self.record.compile);
         if self.separator {
             options.push("--".to_owned());
         }

@@ -29,6 +29,8 @@ pub(crate) struct TreeDigests {
     directory: PathBuf,
     /// Trees looked at in this run; Debian's flavours share their "-common" tree.
     seen: Mutex<HashMap<PathBuf, Digest>>,
+    /// What was remembered by other runs doesn't count.
+    anew: bool,
 }
 
 /// A file, directory or link below a tree.
@@ -43,7 +45,12 @@ impl TreeDigests {
     /// Remembers in `directory`, which is made if it's missing.
     pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&directory)?;
-        Ok(Self { directory, seen: Mutex::default() })
+        Ok(Self { directory, seen: Mutex::default(), anew: false })
+    }
+
+    /// If `anew`, every file is read, whatever is remembered; what is found is remembered instead.
+    pub(crate) fn anew(self, anew: bool) -> Self {
+        Self { anew, ..self }
     }
 
     /// The content digest of the tree (or the file) at `inside`.
@@ -62,7 +69,7 @@ impl TreeDigests {
             entries.extend(entries_below(sysroot, file)?);
         }
         let by_stat = stat_digest(&entries);
-        let digest = if let Some(digest) = self.recall(by_stat) {
+        let digest = if let Some(digest) = self.recall(by_stat).filter(|_| !self.anew) {
             digest
         } else {
             let digest = content_digest(&entries)?;

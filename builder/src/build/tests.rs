@@ -344,3 +344,118 @@ fn failures_are_tried_again_when_that_is_asked_for() {
     let (report, _) = run_with(&plan, &again, &Cancel::new(), |options| options.retry_failed = true);
     assert_eq!((again.runs.load(Ordering::SeqCst), report.unwrap().green()), (2, 6));
 }
+
+#[test]
+fn a_module_that_comes_out_differently_is_an_exception() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let executor = StandIn::new(|job| {
+        let script = job.script.name().as_str();
+        // Another srcversion at each call, of the same length.
+        let version = if script == "b" { 100 + CALLS.fetch_add(1, Ordering::SeqCst) } else { 0 };
+        let module = fake_module(script, job.kernel.release.as_str(), &version.to_string());
+        Ok(ended(Ended::Code(0), "", Some(module)))
+    });
+    let (report, events) =
+        run_with(&plan, &executor, &Cancel::new(), |options| options.check_reproducible = true);
+    let found = report.unwrap().reproducibility.unwrap();
+    assert_eq!((found.equal, found.exceptions.len(), executor.runs.load(Ordering::SeqCst)), (4, 2, 12));
+    assert!(found.exceptions[0].1.starts_with("from byte "), "{found:?}");
+    assert_eq!(events.iter().filter(|event| matches!(event, BuildEvent::CellChecked { .. })).count(), 6);
+}
+
+/// Set for the process that is to be killed: the directory to build in, and after how many microseconds.
+const KILLED_IN: &str = "STAP_BUNDLE_TEST_KILLED_IN";
+const KILLED_AFTER: &str = "STAP_BUNDLE_TEST_KILLED_AFTER";
+
+/// Sixty jobs, some of which time out, which is only in the journal.
+fn long_plan(directory: &std::path::Path) -> Plan {
+    let mut plan = plan(directory);
+    let scripts: Vec<String> = (0..30).map(|number| format!("s{number}")).collect();
+    plan.jobs = ["1.0", "2.0"]
+        .iter()
+        .flat_map(|release| scripts.iter().map(|script| fake_job(script, release)))
+        .collect();
+    plan.scripts = plan.jobs[..30].iter().map(|job| Arc::clone(&job.script)).collect();
+    plan.kernels = plan.jobs.iter().step_by(30).map(|job| Arc::clone(&job.kernel)).collect();
+    plan
+}
+
+/// Writes down that it runs, takes a while, and every seventh script times out.
+fn long_executor() -> StandIn {
+    StandIn::new(|job| {
+        if let Some(directory) = std::env::var_os(KILLED_IN) {
+            let path = std::path::Path::new(&directory).join("runs");
+            let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+            std::io::Write::write_all(&mut file, format!("{}\n", job.cell()).as_bytes()).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(4));
+        let number: u32 = job.script.name().as_str()[1..].parse().unwrap();
+        Ok(if number % 7 == 3 {
+            ended(Ended::TimedOut(Duration::from_secs(3)), "slow", None)
+        } else {
+            compiled(job)
+        })
+    })
+}
+
+/// Not a test by itself: the process that [`a_build_killed_ten_times_goes_on_and_gives_the_same`] kills.
+#[test]
+fn the_build_that_is_killed() {
+    let (Some(directory), Ok(after)) = (std::env::var_os(KILLED_IN), std::env::var(KILLED_AFTER)) else {
+        return;
+    };
+    let after = Duration::from_micros(after.parse().unwrap());
+    std::thread::spawn(move || {
+        std::thread::sleep(after);
+        let own = rustix::process::getpid();
+        rustix::process::kill_process(own, rustix::process::Signal::KILL).unwrap();
+    });
+    let plan = long_plan(std::path::Path::new(&directory));
+    run(&plan, &long_executor(), &Cancel::new()).0.unwrap();
+    // It came to its end before it was killed; it's to be killed all the same.
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[test]
+fn a_build_killed_ten_times_goes_on_and_gives_the_same() {
+    let whole = tempfile::tempdir().unwrap();
+    let undisturbed = run(&long_plan(whole.path()), &long_executor(), &Cancel::new()).0.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    let mut finished: Vec<String> = Vec::new();
+    let mut moment: u64 = 0x5eed ^ u64::from(std::process::id());
+    for _ in 0..10 {
+        moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let after = 3_000 + (moment >> 33) % 60_000;
+        let command = child::ChildCommand::new(std::env::current_exe().unwrap())
+            .args(["--exact", "build::tests::the_build_that_is_killed", "--nocapture"])
+            .env(KILLED_IN, directory.path())
+            .env(KILLED_AFTER, after.to_string());
+        std::fs::write(&runs, "").unwrap();
+        let killed = command.run(&child::Limits::default(), &Cancel::new()).unwrap();
+        assert_eq!(killed.status, Ended::Signal(9), "{}", killed.stderr.text());
+        let again = std::fs::read_to_string(&runs).unwrap();
+        assert!(
+            !again.lines().any(|cell| finished.iter().any(|done| done == cell)),
+            "{again} after {finished:?}"
+        );
+        let plan = long_plan(directory.path());
+        let cache = ArtifactCache::new(plan.directories.artifacts().to_owned());
+        let Ok(journal) =
+            Journal::open(&plan.directories.journal(), digest_of(&plan.jobs, &JobLimits::default()))
+        else {
+            continue;
+        };
+        let done = |job: &&CompileJob| from_cache(job, &cache, &journal, false).is_some();
+        finished = plan.jobs.iter().filter(done).map(|job| job.cell().to_string()).collect();
+    }
+    let executor = long_executor();
+    let report = run(&long_plan(directory.path()), &executor, &Cancel::new()).0.unwrap();
+    assert_eq!(executor.runs.load(Ordering::SeqCst), 60 - finished.len());
+    let draft = |report: &BuildReport, directory: &std::path::Path| {
+        format!("{:?}", report.draft).replace(directory.to_str().unwrap(), "CACHE")
+    };
+    assert_eq!(draft(&report, directory.path()), draft(&undisturbed, whole.path()));
+}

@@ -4,6 +4,8 @@ mod dry_run;
 mod issued;
 mod kernels;
 mod output;
+mod page;
+mod red_log;
 mod reporter;
 mod reuse;
 pub(super) mod roots;
@@ -37,6 +39,7 @@ use crate::words::{bytes, count};
 use issued::Issued;
 use kernels::KernelOptions;
 use output::{Output, Product};
+use page::Facts;
 use reporter::Reporter;
 
 /// Compile scripts for kernel releases and write one signed bundle
@@ -117,13 +120,19 @@ pub(crate) struct Args {
     /// Compile again what failed before; without it, a red cell is taken from the cache like a green one.
     #[arg(hide_short_help = true, long)]
     retry_failed: bool,
+    /// Compile each module twice and compare; ends with 21 if one comes out differently.
+    #[arg(hide_short_help = true, long)]
+    check_reproducible: bool,
+    /// Read every file of sysroots and build trees again, although size and times haven't changed.
+    #[arg(hide_short_help = true, long)]
+    verify_cache: bool,
     /// Where results are kept, so that nothing is compiled twice [default: ~/.cache/stap-bundle].
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
     /// Show what would happen to each cell, and how long it would take.
     #[arg(long)]
     dry_run: bool,
-    /// Also write the table of all cells as JSON to FILE.
+    /// Also write a report: a page if FILE ends in `.html`, else JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Scripts by name, or paths of `.stp` files; without any, every script of the script directory.
@@ -156,6 +165,7 @@ impl Args {
             all_kernels: self.kernels.all(),
             pins: self.pin.clone(),
             leave_out: self.dry_run,
+            verify_inputs: self.verify_cache,
             sysroots: self.sysroot.clone(),
             scripts: found,
             ..BuildRequest::new(self.directories(temporary.as_deref())?)
@@ -180,6 +190,9 @@ impl Args {
         let reporter = Reporter::new(ui);
         let report = builder::build(&plan, &options, &|event| reporter.event(event), &cancel);
         let report = report.map_err(|error| build_failure(&error))?;
+        if let Some(found) = &report.reproducibility {
+            reporter.checked(found)?;
+        }
         reporter.packing();
         let begun = Instant::now();
         let unsigned = self.pack(&plan, &report, old, &reporter, &cancel, temporary.as_deref())?;
@@ -220,7 +233,7 @@ impl Args {
             .draft
             .pack_with(packing, spool, &mut |packed| reporter.packed(&packed))
             .map_err(|error| self.not_packed(error))?;
-        let issued_in = self.cache_directory()?.join("issued");
+        let issued_in = cache_directory(self.cache.as_deref())?.join("issued");
         let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(issued_in.display());
         let issued = Issued::open(&issued_in, &self.name).map_err(failed)?;
         let (base, content) = (report.draft.serial, unsigned.manifest().content);
@@ -273,28 +286,15 @@ impl Args {
             file: self.file_limit << 20,
         };
         options.retry_failed = self.retry_failed;
+        options.check_reproducible = self.check_reproducible;
         Ok(options)
     }
 
     fn directories(&self, temporary: Option<&Path>) -> Result<BuildDirectories, Failure> {
-        let directories = BuildDirectories::beneath(&self.cache_directory()?);
+        let directories = BuildDirectories::beneath(&cache_directory(self.cache.as_deref())?);
         Ok(match temporary {
             Some(temporary) => directories.with_temporary(temporary),
             None => directories,
-        })
-    }
-
-    fn cache_directory(&self) -> Result<PathBuf, Failure> {
-        if let Some(cache) = &self.cache {
-            return std::path::absolute(cache)
-                .map_err(|error| Failure::of(Exit::Usage, &error).about(cache.display()));
-        }
-        let absolute =
-            |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let user = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-        user.map(|user| BuildDirectories::default_cache(&user)).ok_or_else(|| {
-            Failure::new(Exit::Usage, "neither XDG_CACHE_HOME nor HOME is set")
-                .hint("name the cache: --cache DIR")
         })
     }
 
@@ -308,11 +308,18 @@ impl Args {
     ) -> Result<Exit, Failure> {
         let (path, size) = output.write(&mut product)?;
         let cells = table::cells(report);
-        if let Some(path) = &self.report {
-            table::write_report(path, &table::as_json(plan, report, &cells))?;
+        let id = product.id();
+        if let Some(to) = &self.report {
+            let text = if to.extension().is_some_and(|suffix| suffix == "html") {
+                let bundle = path.file_name().unwrap_or_default().to_string_lossy();
+                page::page(plan, report, &Facts { bundle: &bundle, id: &id.to_string(), size })
+            } else {
+                table::as_json(plan, report, &cells)
+            };
+            std::fs::write(to, text)
+                .map_err(|error| Failure::of(Exit::Storage, &error).about(to.display()))?;
         }
         let exit = if report.red() == 0 { Exit::Done } else { Exit::RedCells };
-        let id = product.id();
         let signers: Vec<String> = product.signers().iter().map(ToString::to_string).collect();
         if ui.json {
             ui.document(&json!({
@@ -340,6 +347,20 @@ impl Args {
         }
         Ok(exit)
     }
+}
+
+/// The cache directory: as given, else below the user's own.
+pub(super) fn cache_directory(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(cache) = given {
+        return std::path::absolute(cache)
+            .map_err(|error| Failure::of(Exit::Usage, &error).about(cache.display()));
+    }
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let user = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    user.map(|user| BuildDirectories::default_cache(&user)).ok_or_else(|| {
+        Failure::new(Exit::Usage, "neither XDG_CACHE_HOME nor HOME is set")
+            .hint("name the cache: --cache DIR")
+    })
 }
 
 /// What was typed, as a shell would need it.

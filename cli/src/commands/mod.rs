@@ -7,6 +7,8 @@ mod attach;
 mod boot_guard;
 #[cfg(feature = "farm")]
 mod build;
+#[cfg(feature = "farm")]
+mod cache;
 #[cfg(feature = "host")]
 mod cleanup;
 mod completions;
@@ -76,6 +78,13 @@ pub(crate) enum Command {
     /// Compile scripts and write a bundle (not in this build)
     #[command(hide = true)]
     Build(absent::Args),
+    #[cfg(feature = "farm")]
+    #[command(subcommand, display_order = 2)]
+    Cache(cache::Args),
+    #[cfg(not(feature = "farm"))]
+    /// Look after the results that builds keep (not in this build)
+    #[command(hide = true)]
+    Cache(absent::Args),
     #[cfg(feature = "farm")]
     #[command(display_order = 2)]
     Sign(sign::Args),
@@ -168,6 +177,8 @@ impl Command {
             #[cfg(feature = "farm")]
             Self::Build(args) => args.run(global, ui),
             #[cfg(feature = "farm")]
+            Self::Cache(args) => args.run(ui),
+            #[cfg(feature = "farm")]
             Self::Sign(args) => args.run(ui),
             #[cfg(feature = "farm")]
             Self::Import(args) => args.run(ui),
@@ -179,6 +190,8 @@ impl Command {
             Self::Key(_) => Err(absent::no_farm("key")),
             #[cfg(not(feature = "farm"))]
             Self::Build(_) => Err(absent::no_farm("build")),
+            #[cfg(not(feature = "farm"))]
+            Self::Cache(_) => Err(absent::no_farm("cache")),
             Self::Inspect(args) => args.run(global, ui),
             Self::Verify(args) => args.run(global, ui),
             Self::Diff(args) => args.run(global, ui),

@@ -19,6 +19,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
     Commands:
       key          Make the farm's signing keys
       build        Compile scripts for kernel releases and write one signed bundle
+      cache        Look after the results that builds keep
       import       Make a payload of stap-scripts-RELEASE.tar.gz packages of the initscript
       sign         Sign a payload, or add a signature to a bundle
       inspect      Show what is in a bundle
@@ -145,7 +146,7 @@ fn build_help_names_each_default() {
           --cache <DIR>         Where results are kept, so that nothing is compiled twice [default:
                                 ~/.cache/stap-bundle]
           --dry-run             Show what would happen to each cell, and how long it would take
-          --report <FILE>       Also write the table of all cells as JSON to FILE
+          --report <FILE>       Also write a report: a page if FILE ends in `.html`, else JSON
       -h, --help                Print help (see more with '--help')
 
     Global options:

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use builder::{BuildEvent, CellReport, WarmUpReport};
+use builder::{BuildEvent, CellReport, Reproducibility, WarmUpReport};
 use bundle_format::FramePacked;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::table;
+use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::ui::Ui;
 use crate::words::{bytes, count};
 
@@ -88,6 +90,25 @@ impl<'u> Reporter<'u> {
         });
     }
 
+    /// What the second compiles have shown; a module that differs is a failure.
+    pub(super) fn checked(&self, found: &Reproducibility) -> Result<(), Failure> {
+        let modules = count(found.equal + found.exceptions.len(), "module");
+        self.with(|state| state.say(&format!("compiled twice: {} of {modules} are the same", found.equal)));
+        if found.exceptions.is_empty() {
+            return Ok(());
+        }
+        let mut failure = Failure::new(
+            Exit::NoBundle,
+            format!(
+                "{} came out differently, so no bundle is written",
+                count(found.exceptions.len(), "module")
+            ),
+        );
+        failure.because =
+            found.exceptions.iter().map(|(cell, difference)| format!("{cell}: {difference}")).collect();
+        Err(failure.hint("systemtap before 5.6 numbers probes as its threads run: build with -j 1 on one processor (taskset)"))
+    }
+
     /// How many frames were copied from the older bundle.
     pub(super) fn copied(&self) -> usize {
         let mut copied = 0;
@@ -162,6 +183,10 @@ impl State<'_> {
             BuildEvent::KernelDiagnosed { sentence, .. } => self.warn(&sentence),
             BuildEvent::JobStarted { cell } => self.running.push(cell.to_string()),
             BuildEvent::CellDone(report) => self.cell_done(&report),
+            BuildEvent::CellChecked { cell, difference } => match difference {
+                None => self.say(&format!("{cell}: the same again")),
+                Some(difference) => self.warn(&format!("{cell}: not the same again, {difference}")),
+            },
         }
         if let Some(bar) = &self.bar {
             bar.set_message(self.running.join(", "));

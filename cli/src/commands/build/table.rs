@@ -1,13 +1,11 @@
 //! The table scripts × kernels, for people and as JSON.
 
-use std::path::Path;
 use std::time::Duration;
 
 use builder::{BuildReport, CellReport, JobOutcome, Plan};
 use serde_json::{Value, json};
 
-use crate::exit::Exit;
-use crate::failure::Failure;
+use super::red_log::RedLog;
 use crate::tables;
 use crate::ui::{Mark, Ui};
 use crate::words::count;
@@ -19,11 +17,13 @@ pub(super) fn cells(report: &BuildReport) -> Vec<Value> {
         .iter()
         .map(|cell| {
             let module = cell.outcome.module();
+            let red = cell.outcome.log().map(|path| RedLog::read(path));
             json!({
                 "script": cell.cell.script, "kernel": cell.cell.release, "outcome": word(&cell.outcome),
                 "bytes": module.map(|module| module.len),
                 "sha256": module.map(|module| module.digest),
                 "reason": cell.outcome.red_reason(), "log": cell.outcome.log(),
+                "pass": red.as_ref().and_then(|log| log.pass), "last_lines": red.map(|log| log.tail),
                 "wall_ms": milliseconds(cell.wall),
                 "cpu_ms": cell.cpu.map(milliseconds),
             })
@@ -32,7 +32,7 @@ pub(super) fn cells(report: &BuildReport) -> Vec<Value> {
 }
 
 /// The whole report as JSON: the cells, what was made of stap's caches, the kernels, and what all of it cost.
-pub(super) fn as_json(plan: &Plan, report: &BuildReport, cells: &[Value]) -> Value {
+pub(super) fn as_json(plan: &Plan, report: &BuildReport, cells: &[Value]) -> String {
     let warm_ups: Vec<Value> = report
         .warm_ups
         .iter()
@@ -48,23 +48,24 @@ pub(super) fn as_json(plan: &Plan, report: &BuildReport, cells: &[Value]) -> Val
         .iter()
         .map(|(release, sentence)| json!({ "kernel": release, "sentence": sentence }))
         .collect();
-    json!({
+    let reproducibility = report.reproducibility.as_ref().map(|found| {
+        let exception = |(cell, found): &(builder::Cell, String)| {
+            json!({ "script": cell.script, "kernel": cell.release, "difference": found })
+        };
+        json!({ "equal": found.equal, "exceptions": found.exceptions.iter().map(exception).collect::<Vec<_>>() })
+    });
+    let whole = json!({
+        "reproducibility": reproducibility,
         "cells": cells, "warm_ups": warm_ups, "diagnoses": diagnoses,
         "kernels": super::dry_run::kernels(plan), "warnings": plan.warnings().collect::<Vec<_>>(),
         "green": report.green(), "red": report.red(), "wall_ms": milliseconds(report.wall),
         "compile_cpu_ms": milliseconds(report.compile_cpu()), "warm_up_cpu_ms": milliseconds(report.warm_up_cpu()),
-    })
+    });
+    serde_json::to_string_pretty(&whole).unwrap_or_default() + "\n"
 }
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Writes the report to a file.
-pub(super) fn write_report(path: &Path, report: &Value) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(report).unwrap_or_default();
-    std::fs::write(path, text + "\n")
-        .map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))
 }
 
 /// One word for an outcome.

@@ -1,0 +1,188 @@
+//! Looking after the artifact cache: reading it all, and removing what nobody has asked for in a long time.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::artifact_cache::ArtifactCache;
+
+/// An entry's time of last use is written down again when it's older than this: not at every build.
+const USE_GRAIN: Duration = Duration::from_secs(24 * 3600);
+
+/// What a look through the cache has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CacheContents {
+    /// Whole entries with a module.
+    pub modules: usize,
+    /// Whole entries of failed compiles.
+    pub failures: usize,
+    /// Bytes of all files of whole entries.
+    pub bytes: u64,
+    /// Entries that aren't whole. They count as not there, and a build replaces them.
+    pub damaged: Vec<PathBuf>,
+}
+
+/// What was removed, or would be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Entries.
+    pub entries: usize,
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// Entries that stay.
+    pub kept: usize,
+}
+
+impl ArtifactCache {
+    /// Reads every entry and compares its module with its record.
+    pub fn verify(&self) -> io::Result<CacheContents> {
+        let mut contents = CacheContents::default();
+        for entry in self.entries()? {
+            match self.whole(&entry) {
+                Some(outcome) => {
+                    contents.bytes += size_of(&entry)?;
+                    if outcome.module().is_some() { contents.modules += 1 } else { contents.failures += 1 }
+                }
+                None => contents.damaged.push(entry),
+            }
+        }
+        Ok(contents)
+    }
+
+    /// Removes the entries that no build has used for `keep`, counted back from `now`; only counts them if `dry`.
+    pub fn collect(&self, keep: Duration, now: SystemTime, dry: bool) -> io::Result<Collected> {
+        let mut collected = Collected::default();
+        for entry in self.entries()? {
+            let used = fs::metadata(entry.join("record.json")).and_then(|metadata| metadata.modified());
+            // An entry without a record is of no use to anyone.
+            let old = used.map_or(true, |used| now.duration_since(used).is_ok_and(|age| age > keep));
+            if !old {
+                collected.kept += 1;
+                continue;
+            }
+            collected.entries += 1;
+            collected.bytes += size_of(&entry)?;
+            if !dry {
+                fs::remove_dir_all(&entry)?;
+            }
+        }
+        Ok(collected)
+    }
+
+    /// The entries' directories, in order.
+    fn entries(&self) -> io::Result<Vec<PathBuf>> {
+        let mut entries = Vec::new();
+        let shelves = match fs::read_dir(self.directory()) {
+            Ok(shelves) => shelves,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(entries),
+            Err(error) => return Err(error),
+        };
+        for place in shelves {
+            let place = place?;
+            // `tmp` has what is in the making.
+            if place.file_name().len() == 2 && place.file_type()?.is_dir() {
+                for entry in fs::read_dir(place.path())? {
+                    entries.push(entry?.path());
+                }
+            }
+        }
+        entries.sort();
+        Ok(entries)
+    }
+}
+
+fn size_of(entry: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for file in fs::read_dir(entry)? {
+        bytes += file?.metadata()?.len();
+    }
+    Ok(bytes)
+}
+
+/// Writes down that an entry was used. That it can't be (a cache that is shared read-only) is no failure.
+pub(crate) fn note_use(record: &Path) {
+    let now = SystemTime::now();
+    let used = fs::metadata(record).and_then(|metadata| metadata.modified());
+    if used.is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > USE_GRAIN))
+        && let Ok(file) = File::options().append(true).open(record)
+    {
+        let _ = file.set_modified(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact_cache::{Cost, Keep};
+    use crate::module_info::ModuleInfo;
+    use crate::testing::{fake_job, fake_module};
+
+    fn cache_with(scripts: &[&str]) -> (tempfile::TempDir, ArtifactCache) {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = ArtifactCache::new(directory.path().to_owned());
+        for script in scripts {
+            let job = fake_job(script, "1.0");
+            let bytes = fake_module(script, "1.0", "x");
+            let info = ModuleInfo::read(&bytes, job.script.name(), &job.kernel.release, &job.kernel.machine)
+                .unwrap();
+            cache
+                .store(job.key, &job.parts, Keep::Module { bytes: &bytes, info }, "log", Cost::default())
+                .unwrap();
+        }
+        (directory, cache)
+    }
+
+    fn age(cache: &ArtifactCache, script: &str, days: u64) -> PathBuf {
+        let module = cache.find(fake_job(script, "1.0").key).unwrap().module().unwrap().path.clone();
+        let record = module.with_file_name("record.json");
+        let then = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+        File::options().append(true).open(&record).unwrap().set_modified(then).unwrap();
+        record
+    }
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    #[test]
+    fn damage_is_found_by_reading_everything() {
+        let (_directory, cache) = cache_with(&["a", "b"]);
+        let module = cache.find(fake_job("a", "1.0").key).unwrap().module().unwrap().path.clone();
+        assert_eq!(cache.verify().unwrap().modules, 2);
+        let mut bytes = fs::read(&module).unwrap();
+        bytes[70] ^= 1;
+        fs::write(&module, bytes).unwrap();
+        let contents = cache.verify().unwrap();
+        assert_eq!((contents.modules, contents.damaged), (1, vec![module.parent().unwrap().to_owned()]));
+    }
+
+    #[test]
+    fn what_nobody_used_is_removed() {
+        let (_directory, cache) = cache_with(&["a", "b", "c"]);
+        age(&cache, "a", 40);
+        age(&cache, "b", 20);
+        let collect = |dry| cache.collect(30 * DAY, SystemTime::now(), dry).unwrap();
+        for dry in [true, false] {
+            let collected = collect(dry);
+            assert_eq!((collected.entries, collected.kept), (1, 2));
+        }
+        assert!(
+            cache.find(fake_job("a", "1.0").key).is_none() && cache.find(fake_job("b", "1.0").key).is_some()
+        );
+        assert_eq!(collect(false).entries, 0);
+    }
+
+    #[test]
+    fn a_build_that_uses_an_entry_keeps_it() {
+        let (_directory, cache) = cache_with(&["a"]);
+        let record = age(&cache, "a", 40);
+        note_use(&record);
+        assert_eq!(cache.collect(30 * DAY, SystemTime::now(), false).unwrap().kept, 1);
+    }
+
+    #[test]
+    fn a_cache_that_is_not_there_is_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = ArtifactCache::new(directory.path().join("none"));
+        assert_eq!(cache.verify().unwrap(), CacheContents::default());
+    }
+}

@@ -1,0 +1,102 @@
+//! `cache`: looking after what builds keep.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use builder::{ArtifactCache, BuildDirectories};
+use serde_json::json;
+
+use super::build::cache_directory;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::Ui;
+use crate::words::{bytes, count};
+
+/// Look after the results that builds keep
+///
+/// They are plain files below `artifacts` of the cache directory, addressed by what went into them: farms may share them
+/// with rsync, and whatever is damaged counts as not there.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Args {
+    /// Read every result and compare it with its record; ends with 1 if one is damaged
+    ///
+    /// The next build makes damaged ones again.
+    Verify {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Remove results that no build has used for a while
+    Gc {
+        #[command(flatten)]
+        place: Place,
+        /// Keep what was used within so many days.
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        keep: u32,
+        /// Only say what would be removed.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Where the cache is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Place {
+    /// The cache directory, as for `build` [default: ~/.cache/stap-bundle].
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+impl Place {
+    fn open(&self) -> Result<(PathBuf, ArtifactCache), Failure> {
+        let directories = BuildDirectories::beneath(&cache_directory(self.cache.as_deref())?);
+        let path = directories.artifacts().to_owned();
+        Ok((path.clone(), ArtifactCache::new(path)))
+    }
+}
+
+impl Args {
+    pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
+        match self {
+            Self::Verify { place } => verify(&place, ui),
+            Self::Gc { place, keep, dry_run } => collect(&place, keep, dry_run, ui),
+        }
+    }
+}
+
+fn verify(place: &Place, ui: &mut Ui) -> Result<Exit, Failure> {
+    let (path, cache) = place.open()?;
+    let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(path.display());
+    let contents = cache.verify().map_err(failed)?;
+    let exit = if contents.damaged.is_empty() { Exit::Done } else { Exit::Failed };
+    if ui.json {
+        ui.document(&json!({
+            "cache": path, "modules": contents.modules, "failures": contents.failures, "bytes": contents.bytes,
+            "damaged": contents.damaged,
+        }));
+        return Ok(exit);
+    }
+    for damaged in &contents.damaged {
+        ui.warning(format!("{} is damaged; the next build that needs it makes it again", damaged.display()));
+    }
+    let (modules, failures) = (count(contents.modules, "module"), count(contents.failures, "failed compile"));
+    ui.line(format!("{modules} and {failures} are whole, {}: {}", bytes(contents.bytes), path.display()));
+    Ok(exit)
+}
+
+fn collect(place: &Place, keep: u32, dry_run: bool, ui: &mut Ui) -> Result<Exit, Failure> {
+    let (path, cache) = place.open()?;
+    let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(path.display());
+    let age = Duration::from_secs(u64::from(keep) * 24 * 3600);
+    let collected = cache.collect(age, SystemTime::now(), dry_run).map_err(failed)?;
+    if ui.json {
+        ui.document(&json!({
+            "cache": path, "removed": collected.entries, "bytes": collected.bytes, "kept": collected.kept,
+            "dry_run": dry_run,
+        }));
+        return Ok(Exit::Done);
+    }
+    let verb = if dry_run { "would be removed" } else { "removed" };
+    let (entries, kept) = (count(collected.entries, "result"), count(collected.kept, "result"));
+    ui.line(format!("{entries} {verb}, {}; {kept} kept: {}", bytes(collected.bytes), path.display()));
+    Ok(Exit::Done)
+}

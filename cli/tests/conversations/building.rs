@@ -1,0 +1,92 @@
+//! Lists of kernels for `build`, and `cache`, as far as no compiler is needed.
+
+use insta::assert_snapshot;
+
+use crate::world::TestWorld;
+
+#[test]
+fn a_list_of_kernels_tells_every_line_that_it_can_not_use() {
+    let world = TestWorld::new();
+    world.config("empty.conf", "");
+    world.write("fleet.txt", "# web\n6.12.1-test\nweb7 6.12.1-test\nLinux web8 a/b #1 SMP x86_64\n");
+    world.write("none.txt", "# nothing yet\n");
+    assert_snapshot!(world.talk("
+        build --kernels fleet.txt -c empty.conf --dry-run
+        build --kernels none.txt -c empty.conf --dry-run
+        build --kernels absent.txt -c empty.conf --dry-run
+        build -r 1.0 --pin 1.0 -c empty.conf --dry-run
+    "), @r#"
+    $ stap-bundle build --kernels fleet.txt -c empty.conf --dry-run
+    2> error: fleet.txt: 2 lines can't be used
+    2>   because: line 3: `web7 6.12.1-test` is neither a kernel release nor the output of `uname -r` or `uname -a`
+    2>   because: line 4: `Linux web8 a/b #1 SMP [MACHINE]` is neither a kernel release nor the output of `uname -r` or `uname -a`
+    [exit 2]
+    $ stap-bundle build --kernels none.txt -c empty.conf --dry-run
+    2> error: the list of kernels is empty
+    2> hint: each line is a release, or the output of `uname -r` or `uname -a`
+    [exit 2]
+    $ stap-bundle build --kernels absent.txt -c empty.conf --dry-run
+    2> error: absent.txt: No such file or directory
+    [exit 21]
+    $ stap-bundle build -r 1.0 --pin 1.0 -c empty.conf --dry-run
+    2> error: invalid value '1.0' for '--pin <REL=DIR>': expected REL=DIR: a kernel release and one of the sysroots
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    "#);
+}
+
+#[test]
+fn lines_of_uname_are_taken_for_kernels() {
+    let world = TestWorld::new();
+    world.config("empty.conf", "");
+    world.write("fleet.txt", "Linux web8 6.12.7-test #1 SMP Debian x86_64 GNU/Linux\n6.12.8-test # db\n");
+    let said = world.run("build --kernels fleet.txt -r 6.12.9-test --sysroot host -c empty.conf --dry-run");
+    for release in ["6.12.7-test", "6.12.8-test", "6.12.9-test"] {
+        assert!(said.stderr.contains(&format!("no build tree of {release}:")), "{said}");
+    }
+    assert_eq!(said.exit, Some(21));
+    let said = world.run("build --all-kernels --sysroot host -c empty.conf --dry-run");
+    assert!(said.stderr.contains("no build tree of any kernel: there is none in"), "{said}");
+}
+
+#[test]
+fn a_cache_is_verified_and_collected() {
+    let world = TestWorld::new();
+    world.write("c/artifacts/ab/ab12/record.json", "{");
+    assert_snapshot!(world.talk("
+        cache verify --cache empty
+        cache verify --cache c
+        cache gc --cache c
+        cache gc --cache c --keep 30
+        --json cache gc --cache c --keep 30 --dry-run
+    "), @r#"
+    $ stap-bundle cache verify --cache empty
+    0 modules and 0 failed compiles are whole, [SIZE]: $WORLD/work/empty/artifacts
+    [exit 0]
+    $ stap-bundle cache verify --cache c
+    0 modules and 0 failed compiles are whole, [SIZE]: $WORLD/work/c/artifacts
+    2> warning: $WORLD/work/c/artifacts/ab/ab12 is damaged; the next build that needs it makes it again
+    [exit 1]
+    $ stap-bundle cache gc --cache c
+    2> error: the following required arguments were not provided:
+    2>   --keep <DAYS>
+    2>
+    2> Usage: stap-bundle cache gc --keep <DAYS> --cache <DIR>
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    $ stap-bundle cache gc --cache c --keep 30
+    0 results removed, [SIZE]; 1 result kept: $WORLD/work/c/artifacts
+    [exit 0]
+    $ stap-bundle --json cache gc --cache c --keep 30 --dry-run
+    {
+      "bytes": 0,
+      "cache": "$WORLD/work/c/artifacts",
+      "dry_run": true,
+      "kept": 1,
+      "removed": 0
+    }
+    [exit 0]
+    "#);
+}
