@@ -24,6 +24,8 @@ pub struct Host {
     pub sys_dir: PathBuf,
     /// What the service remembers until the next boot: `/run/stap-bundle`.
     pub run_dir: PathBuf,
+    /// Where kernels have their modules: `/lib/modules`.
+    pub modules_dir: PathBuf,
     /// What is remembered from boot to boot: `/var/lib/stap-bundle/state`.
     pub state_dir: PathBuf,
     /// The initscript's `STAT_PATH`: `/var/run/systemtap` (INIT-FILE-05).
@@ -85,6 +87,7 @@ impl Host {
             process_dir: PathBuf::from("/proc"),
             sys_dir: root.join("sys"),
             run_dir: root.join("run/stap-bundle"),
+            modules_dir: root.join("lib/modules"),
             state_dir: root.join("var/lib/stap-bundle/state"),
             stat_dir: root.join("var/run/systemtap"),
             log_file: root.join("var/log/systemtap.log"),
@@ -132,31 +135,11 @@ impl Host {
     pub fn log_loudly(&self, text: &str) {
         log::loudly(self, text);
     }
-
-    /// Whether the kernel is locked down, which forbids modules that it can't verify.
-    #[must_use]
-    pub fn is_locked_down(&self) -> bool {
-        let text = std::fs::read_to_string(self.sys_dir.join("kernel/security/lockdown"));
-        text.is_ok_and(|text| text.contains("[integrity]") || text.contains("[confidentiality]"))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lockdown_is_the_word_in_brackets() {
-        let dir = tempfile::tempdir().unwrap();
-        let host = Host::beneath(dir.path());
-        assert!(!host.is_locked_down());
-        std::fs::create_dir_all(dir.path().join("sys/kernel/security")).unwrap();
-        let file = dir.path().join("sys/kernel/security/lockdown");
-        std::fs::write(&file, "[none] integrity confidentiality\n").unwrap();
-        assert!(!host.is_locked_down());
-        std::fs::write(&file, "none [integrity] confidentiality\n").unwrap();
-        assert!(host.is_locked_down());
-    }
 
     #[test]
     fn init_file_05_the_configuration_moves_status_files_and_log() {

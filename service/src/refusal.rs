@@ -273,7 +273,9 @@ impl StartFailure {
         match self {
             Self::Staprun(refusal) | Self::NotStarted(refusal) => match refusal {
                 StaprunRefusal::Lockdown => "lockdown",
+                StaprunRefusal::SecureBoot => "secure-boot",
                 StaprunRefusal::SignatureEnforced => "signature-enforced",
+                StaprunRefusal::ModulesDisabled => "modules-disabled",
                 StaprunRefusal::NotPermitted => "not-permitted",
                 StaprunRefusal::UnknownSymbol => "unknown-symbol",
                 StaprunRefusal::InvalidFormat => "invalid-format",

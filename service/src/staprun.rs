@@ -13,6 +13,7 @@ use child::{Cancel, ChildCommand, Ended, Finished, Limits, Program, Stream};
 use script_config::ScriptName;
 
 use crate::load_dir::PrivateCopy;
+use crate::module_rules::ModuleRules;
 use crate::{Host, ServiceError};
 
 /// Where packages put it.
@@ -50,8 +51,12 @@ pub(crate) struct StaprunEnd {
 pub enum StaprunRefusal {
     /// The kernel is locked down, and can't verify the module's signature (EPERM).
     Lockdown,
-    /// `module.sig_enforce` or Secure Boot: no key of the kernel fits (EKEYREJECTED).
+    /// Secure Boot: no key of the kernel or the firmware fits (EKEYREJECTED).
+    SecureBoot,
+    /// `module.sig_enforce`: no key of the kernel fits (EKEYREJECTED).
     SignatureEnforced,
+    /// `kernel.modules_disabled`: no module at all (EPERM).
+    ModulesDisabled,
     /// The process may not load modules at all (EPERM without lockdown): a container, or `modules_disabled`.
     NotPermitted,
     /// The module needs a symbol that this kernel doesn't have, or not in that version (ENOENT).
@@ -139,8 +144,10 @@ impl StaprunRefusal {
     /// Judges the words of a `staprun` that failed.
     pub(crate) fn of(host: &Host, stderr: &str) -> Self {
         if stderr.contains("Key was rejected") || stderr.contains("Required key not available") {
-            Self::SignatureEnforced
-        } else if stderr.contains("Operation not permitted") && host.is_locked_down() {
+            if ModuleRules::read(host).secure_boot { Self::SecureBoot } else { Self::SignatureEnforced }
+        } else if stderr.contains("Operation not permitted") && ModuleRules::read(host).modules_disabled {
+            Self::ModulesDisabled
+        } else if stderr.contains("Operation not permitted") && ModuleRules::read(host).lockdown.is_some() {
             Self::Lockdown
         } else if stderr.contains("Operation not permitted") {
             Self::NotPermitted
@@ -159,12 +166,19 @@ impl StaprunRefusal {
     #[must_use]
     pub const fn advice(&self) -> &'static str {
         match self {
-            Self::Lockdown | Self::SignatureEnforced => {
+            Self::SecureBoot => {
                 "sign the modules with a key that this kernel trusts, or enrol the farm's certificate (mokutil --import)"
             }
-            Self::NotPermitted => {
-                "run it as root on the host itself; see also /proc/sys/kernel/modules_disabled"
+            Self::Lockdown => {
+                "sign the modules with a key that this kernel trusts, or boot it without lockdown="
             }
+            Self::SignatureEnforced => {
+                "sign the modules with a key that this kernel trusts, or boot it without module.sig_enforce"
+            }
+            Self::ModulesDisabled => {
+                "nothing but another boot takes that back; start before whatever sets kernel.modules_disabled"
+            }
+            Self::NotPermitted => "run it as root on the host itself, outside of containers",
             Self::UnknownSymbol | Self::InvalidFormat => {
                 "build the bundle again against the headers of exactly this kernel"
             }
@@ -178,8 +192,14 @@ impl fmt::Display for StaprunRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lockdown => f.write_str("kernel lockdown forbids modules that it can't verify"),
-            Self::SignatureEnforced => {
-                f.write_str("the kernel enforces module signatures and has no key for this one")
+            Self::SecureBoot => f.write_str(
+                "under Secure Boot the kernel takes signed modules only, and has no key for this one",
+            ),
+            Self::SignatureEnforced => f.write_str(
+                "the kernel enforces module signatures (module.sig_enforce) and has no key for this one",
+            ),
+            Self::ModulesDisabled => {
+                f.write_str("kernel.modules_disabled is set: no more modules in this boot")
             }
             Self::NotPermitted => f.write_str("this process isn't permitted to load modules"),
             Self::UnknownSymbol => f.write_str("the module needs a symbol that this kernel doesn't have"),
@@ -218,10 +238,18 @@ mod tests {
             of("Cannot allocate memory"),
             StaprunRefusal::Other("ERROR: Couldn't insert module 'a.ko': Cannot allocate memory".into())
         );
+        let variable = dir.path().join("sys/firmware/efi/efivars");
+        std::fs::create_dir_all(&variable).unwrap();
+        std::fs::write(variable.join("SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"), [6, 0, 0, 0, 1])
+            .unwrap();
+        assert_eq!(of("Key was rejected by service"), StaprunRefusal::SecureBoot);
         std::fs::create_dir_all(dir.path().join("sys/kernel/security")).unwrap();
         std::fs::write(dir.path().join("sys/kernel/security/lockdown"), "none [integrity] confidentiality")
             .unwrap();
         assert_eq!(of("Operation not permitted"), StaprunRefusal::Lockdown);
+        std::fs::create_dir_all(dir.path().join("proc/sys/kernel")).unwrap();
+        std::fs::write(dir.path().join("proc/sys/kernel/modules_disabled"), "1\n").unwrap();
+        assert_eq!(of("Operation not permitted"), StaprunRefusal::ModulesDisabled);
     }
 
     #[test]

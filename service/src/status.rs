@@ -1,6 +1,7 @@
 //! What runs, since when and from which bundle; and why the rest doesn't.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use installer::{CurrentGeneration, HostIdentity};
 use script_config::ScriptName;
@@ -11,10 +12,13 @@ use crate::boot_switches::BootSwitches;
 use crate::kernel_modules::LoadedModules;
 use crate::offer::{Offer, Source};
 use crate::refusal::{Reason, Refusal};
-use crate::run_record::{Records, RunRecord};
+use crate::run_record::{RecorderMode, Records, RunRecord};
 use crate::stapio::Stapio;
 use crate::unload::is_ours;
-use crate::{Host, ModuleState, ServiceError, last_try, status_file};
+use crate::{
+    Host, KernelCoverage, ModuleRules, ModuleState, ServiceError, Taint, coverage, kernel_memory, last_try,
+    status_file,
+};
 
 /// The whole service at one moment. Fields are only added within a schema version.
 #[derive(Debug, Serialize)]
@@ -29,6 +33,12 @@ pub struct StatusReport {
     pub bundles: Vec<BundleStatus>,
     /// Scripts, by name.
     pub scripts: Vec<ScriptStatus>,
+    /// Installed kernels, and which bundles have modules for them; empty where nothing is installed.
+    pub kernels: Vec<KernelCoverage>,
+    /// What this kernel demands of modules.
+    pub module_rules: ModuleRules,
+    /// The kernel's taint; absent if there is none.
+    pub taint: Option<Taint>,
     /// What is damaged on the host and was passed over, such as a record that can't be read.
     pub warnings: Vec<String>,
 }
@@ -69,6 +79,10 @@ pub struct ScriptStatus {
     pub pid: Option<u32>,
     /// Bytes of the module's code and data in the kernel; its relay buffers come on top.
     pub module_bytes: Option<u64>,
+    /// Bytes of kernel memory that a loaded module holds with its buffers, about.
+    pub kernel_memory_bytes: Option<u64>,
+    /// Something to know that isn't wrong: that the next start empties the output, so far.
+    pub note: Option<String>,
     /// The bundle that offers it now.
     pub offered_by: Option<String>,
 }
@@ -150,6 +164,11 @@ impl StatusReport {
             generation: current.map(CurrentGeneration::number),
             bundles: current.map(|current| bundles(current, host.now())).unwrap_or_default(),
             scripts,
+            kernels: current
+                .map(|current| coverage::of_installed_kernels(host, identity, current))
+                .unwrap_or_default(),
+            module_rules: ModuleRules::read(host),
+            taint: Taint::read(host),
             warnings,
         })
     }
@@ -187,6 +206,9 @@ impl Look<'_> {
             (_, Some(offer)) => offer.requires.clone(),
             (record, None) => record.map(|record| record.requires.clone()).unwrap_or_default(),
         };
+        let module_bytes = self.modules.get(name.as_str()).map(|module| module.size);
+        let run = offer.map(|offer| offer.run.as_slice()).unwrap_or_default();
+        let is_ours = is_ours(module, record);
         Ok(ScriptStatus {
             script: name.clone(),
             state,
@@ -197,7 +219,11 @@ impl Look<'_> {
             requires,
             record: record.filter(|_| module != ModuleState::Absent).cloned(),
             pid: alive.map(|stapio| stapio.id.pid),
-            module_bytes: self.modules.get(name.as_str()).map(|module| module.size),
+            module_bytes,
+            kernel_memory_bytes: module_bytes
+                .filter(|_| is_ours)
+                .map(|bytes| kernel_memory::about(self.host, bytes, run)),
+            note: emptied_by_start(run),
             offered_by: offer.map(|offer| offer.bundle.name.clone()),
         })
     }
@@ -224,6 +250,25 @@ impl Look<'_> {
         }
         Ok(self.switched_off.get(name).map(Reason::from))
     }
+}
+
+/// A recorder's file is emptied by each start (INIT-OPT-07), unless its name is made of the time or there is nothing in it.
+fn emptied_by_start(run: &[String]) -> Option<String> {
+    let RecorderMode::File { output, .. } = RecorderMode::of_arguments(run) else { return None };
+    let rotates = run.iter().any(|word| word == "-S");
+    let mut file = output.into_os_string();
+    if rotates {
+        file.push(".0");
+    }
+    let file = PathBuf::from(file);
+    let has_pattern = file.to_string_lossy().contains('%');
+    let holds = std::fs::metadata(&file).is_ok_and(|found| found.is_file() && found.len() > 0);
+    (holds && !has_pattern).then(|| {
+        format!(
+            "the next start empties {}: keep a copy, or put a time into -o, such as %F-%T",
+            file.display()
+        )
+    })
 }
 
 fn bundles(current: &CurrentGeneration, now: u64) -> Vec<BundleStatus> {

@@ -328,3 +328,23 @@ fn the_generation_before_the_current_one_can_be_started_for_one_boot() {
     store.remove(&world.root, &public().id().short()).unwrap();
     assert!(CurrentGeneration::open_before(&world.root, 2).unwrap().is_none());
 }
+
+#[test]
+fn an_installed_kernel_that_no_bundle_has_modules_for_is_told() {
+    let world = World::new();
+    for release in [RELEASE, "6.18.1-next"] {
+        fs::create_dir_all(world.dir.path().join("lib/modules").join(release).join("kernel")).unwrap();
+    }
+    // Headers alone are no kernel.
+    fs::create_dir_all(world.dir.path().join("lib/modules/6.19-headers/build")).unwrap();
+    assert!(world.status().kernels.is_empty());
+    world.install(&bundle(1, &["counter"]));
+    let kernels = world.status().kernels;
+    let told: Vec<(&str, bool, usize, usize)> = kernels
+        .iter()
+        .map(|kernel| {
+            (kernel.release.as_str(), kernel.running, kernel.covered_by.len(), kernel.lacking.len())
+        })
+        .collect();
+    assert_eq!(told, [(RELEASE, true, 1, 0), ("6.18.1-next", false, 0, 1)]);
+}

@@ -2,7 +2,7 @@
 
 mod metrics;
 
-use service::{Reason, RecorderMode, ScriptState, ScriptStatus, StatusReport};
+use service::{KernelCoverage, Reason, RecorderMode, ScriptState, ScriptStatus, StatusReport};
 
 use crate::commands::service::{Damage, Selection, explain, service_failure};
 use crate::exit::Exit;
@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::global::Global;
 use crate::tables;
 use crate::ui::{Mark, Ui};
-use crate::words::{bytes, date};
+use crate::words::{bytes, count, date};
 
 /// Show which scripts run, from which bundle and for which kernel
 ///
@@ -57,7 +57,11 @@ fn show(ui: &mut Ui, report: &StatusReport) {
     let generation = report
         .generation
         .map_or_else(|| "nothing is installed".to_owned(), |number| format!("generation {number}"));
-    ui.line(format!("{kernel}, {generation}"));
+    let taint = report.taint.as_ref().map(|taint| format!(", tainted {}", taint.letters)).unwrap_or_default();
+    ui.line(format!("{kernel}, {generation}{taint}"));
+    if let Some(rules) = report.module_rules.in_words() {
+        ui.line(rules);
+    }
     for bundle in &report.bundles {
         let version = bundle.version.as_deref().unwrap_or("-");
         ui.line(format!("bundle {} {version}", bundle.name));
@@ -69,6 +73,9 @@ fn show(ui: &mut Ui, report: &StatusReport) {
             let word = ui.mark(Mark::Attention, "expired");
             ui.line(format!("  {word}: best before {}", date(best_before)));
         }
+    }
+    for kernel in report.kernels.iter().filter(|kernel| !kernel.lacking.is_empty()) {
+        show_lacking(ui, kernel);
     }
     if report.scripts.is_empty() {
         ui.line("no scripts");
@@ -90,13 +97,30 @@ fn show(ui: &mut Ui, report: &StatusReport) {
             (Some(reason), None) => causes.push((reason, vec![name])),
             (None, None) => {}
         }
-        if let Some(warning) = &script.warning {
-            ui.line(format!("{}: {warning}", ui.mark(Mark::Attention, name)));
+        for told in script.warning.iter().chain(&script.note) {
+            ui.line(format!("{}: {told}", ui.mark(Mark::Attention, name)));
         }
     }
     for (reason, names) in causes {
         ui.line(format!("{}: {}", ui.mark(Mark::Bad, names.join(", ")), explain(reason)));
     }
+    let held: Vec<u64> = report.scripts.iter().filter_map(|script| script.kernel_memory_bytes).collect();
+    if !held.is_empty() {
+        let sum = bytes(held.iter().sum());
+        ui.line(format!(
+            "kernel memory: about {sum} in {}, recorders' buffers included",
+            count(held.len(), "module")
+        ));
+    }
+}
+
+/// A kernel that can be booted, and bundles whose scripts won't run then.
+fn show_lacking(ui: &mut Ui, kernel: &KernelCoverage) {
+    let word = ui.mark(Mark::Attention, "not covered");
+    let which = if kernel.running { "runs" } else { "is installed" };
+    let bundles = kernel.lacking.join(", ");
+    ui.line(format!("kernel {} {which} and is {word} by {bundles}", kernel.release));
+    ui.line(format!("    on the farm: stap-bundle build -r {} …", kernel.release));
 }
 
 /// How the states are coloured.

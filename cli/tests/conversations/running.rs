@@ -68,6 +68,7 @@ fn status_tells_what_is_installed_and_what_runs() {
      SCRIPT   STATE    KERNEL       BUNDLE     SINCE                    MODULE     DATA    REQUIRES
      counter  running  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  -
      latency  running  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  counter
+    kernel memory: about [SIZE] in 2 modules, recorders' buffers included
     [exit 0]
     "#);
     let metrics = world.run("status --root host --metrics");
@@ -83,6 +84,9 @@ fn status_tells_what_is_installed_and_what_runs() {
     # HELP stap_bundle_bundle_trusted Whether an installed bundle is believed.
     # TYPE stap_bundle_bundle_trusted gauge
     stap_bundle_bundle_trusted{bundle="fleet",version="1.1",id="[SHA-256]"} 1
+    # HELP stap_bundle_kernel_covered Whether all installed bundles have modules for an installed kernel.
+    # TYPE stap_bundle_kernel_covered gauge
+    stap_bundle_kernel_covered{release="6.12.1-test",running="0"} 1
     # HELP stap_bundle_script_running Whether a script runs.
     # TYPE stap_bundle_script_running gauge
     stap_bundle_script_running{script="counter",bundle="fleet"} 1
@@ -97,6 +101,10 @@ fn status_tells_what_is_installed_and_what_runs() {
     # TYPE stap_bundle_script_module_bytes gauge
     stap_bundle_script_module_bytes{script="counter"} [BYTES]
     stap_bundle_script_module_bytes{script="latency"} [BYTES]
+    # HELP stap_bundle_script_kernel_memory_bytes Kernel memory of a loaded module with its buffers, about.
+    # TYPE stap_bundle_script_kernel_memory_bytes gauge
+    stap_bundle_script_kernel_memory_bytes{script="counter"} 12734464
+    stap_bundle_script_kernel_memory_bytes{script="latency"} 12734464
     # HELP stap_bundle_script_warning Whether something is wrong with a script although it runs.
     # TYPE stap_bundle_script_warning gauge
     stap_bundle_script_warning{script="counter"} 0

@@ -59,7 +59,7 @@ fn a_stopped_script_tells_why() {
         [None, Some("red-on-farm"), Some("signature-enforced"), Some("foreign-module"), Some("not-offered")]
     );
     let reason = report.scripts[2].reason.as_ref().unwrap();
-    assert!(reason.advice.contains("mokutil"), "{reason:?}");
+    assert!(reason.advice.contains("module.sig_enforce"), "{reason:?}");
     world.behave("c", "load ok");
     world.start("c");
     world.stop("c");
@@ -75,4 +75,26 @@ fn the_report_is_json_with_a_schema() {
     assert_eq!(json["scripts"][0]["state"], "running");
     assert_eq!(json["scripts"][0]["record"]["recorder"]["mode"], "memory");
     assert_eq!(json["scripts"][0]["record"]["phase"], "running");
+}
+
+#[test]
+fn the_report_tells_kernel_memory_taint_and_what_a_start_would_empty() {
+    let mut world = World::new().scripts("a");
+    let output = world.file_script("b");
+    fs::create_dir_all(world.host.proc_dir.join("sys/kernel")).unwrap();
+    fs::write(world.host.proc_dir.join("sys/kernel/tainted"), "4096\n").unwrap();
+    let report = world.status("");
+    assert_eq!(report.taint.unwrap().letters, "O");
+    assert!(
+        report.scripts.iter().all(|script| script.kernel_memory_bytes.is_none() && script.note.is_none())
+    );
+    fs::write(&output, "yesterday's trace").unwrap();
+    world.start("a");
+    let report = world.status("");
+    assert_eq!(report.scripts[0].kernel_memory_bytes, Some(151_552 + (24 << 20)));
+    let note = report.scripts[1].note.as_ref().unwrap();
+    assert!(note.starts_with(&format!("the next start empties {}", output.display())), "{note}");
+    // A time in the name: each start has a file of its own.
+    world.script("c", &[], &["-D", "-o", &format!("{}-%F", output.display())]);
+    assert_eq!(world.status("c").scripts[0].note, None);
 }

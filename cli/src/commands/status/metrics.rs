@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use service::{BundleStatus, ScriptState, ScriptStatus, StatusReport};
+use service::{BundleStatus, KernelCoverage, ScriptState, ScriptStatus, StatusReport};
 
 /// The whole report.
 pub(super) fn text(report: &StatusReport) -> String {
@@ -14,6 +14,7 @@ pub(super) fn text(report: &StatusReport) -> String {
     page.metric("stap_bundle_warnings", "Damaged files that status has passed over.");
     page.sample("stap_bundle_warnings", &[], report.warnings.len());
     bundles(&mut page, &report.bundles);
+    kernels(&mut page, &report.kernels);
     scripts(&mut page, &report.scripts);
     page.0
 }
@@ -36,6 +37,19 @@ fn bundles(page: &mut Page, bundles: &[BundleStatus]) {
     page.metric(name, "When an installed bundle should have been replaced.");
     for (bundle, best_before) in dated() {
         page.sample(name, &[("bundle", &bundle.name)], best_before);
+    }
+}
+
+fn kernels(page: &mut Page, kernels: &[KernelCoverage]) {
+    if kernels.is_empty() {
+        return;
+    }
+    let name = "stap_bundle_kernel_covered";
+    page.metric(name, "Whether all installed bundles have modules for an installed kernel.");
+    for kernel in kernels {
+        let running = if kernel.running { "1" } else { "0" };
+        let labels = [("release", kernel.release.as_str()), ("running", running)];
+        page.sample(name, &labels, u8::from(kernel.lacking.is_empty()));
     }
 }
 
@@ -72,6 +86,13 @@ fn scripts(page: &mut Page, scripts: &[ScriptStatus]) {
     page.metric(name, "Code and data of a loaded module, without its relay buffers.");
     for script in scripts {
         if let Some(bytes) = script.module_bytes {
+            page.sample(name, &[("script", script.script.as_str())], bytes);
+        }
+    }
+    let name = "stap_bundle_script_kernel_memory_bytes";
+    page.metric(name, "Kernel memory of a loaded module with its buffers, about.");
+    for script in scripts {
+        if let Some(bytes) = script.kernel_memory_bytes {
             page.sample(name, &[("script", script.script.as_str())], bytes);
         }
     }
