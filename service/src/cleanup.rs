@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::error::{PathContext, if_found};
 use crate::kernel_modules::LoadedModules;
+use crate::local::LocalModule;
 use crate::offer::Source;
 use crate::{Host, ServiceError, log};
 
@@ -113,8 +114,12 @@ impl CleanupPlan {
         let directory = host.cache_dir.join(choice.release.as_str());
         let mut found = ScriptFiles::read(&directory)?;
         let exists = found.exists;
-        let owners: BTreeMap<ScriptName, String> =
-            source.offers().into_iter().map(|offer| (offer.name, offer.bundle.name)).collect();
+        let owners: BTreeMap<ScriptName, String> = source
+            .offers()
+            .into_iter()
+            .filter(|offer| !offer.bundle.is_local())
+            .map(|offer| (offer.name, offer.bundle.name))
+            .collect();
         // A module runs from a copy, but the next start of the original would take it from here. What another kernel's
         // directory holds can't run now; where no kernel is known, whatever is loaded is left alone.
         let runs_here = identity.release.as_ref().is_none_or(|release| release == choice.release);
@@ -150,6 +155,7 @@ impl CleanupPlan {
 /// Removes what the plan and the plan that was agreed to have in common. The lock must be held.
 pub(crate) fn carry_out(
     host: &Host,
+    release: &KernelRelease,
     plan: CleanupPlan,
     agreed: &CleanupPlan,
 ) -> Result<CleanupReport, ServiceError> {
@@ -158,6 +164,10 @@ pub(crate) fn carry_out(
     for file in &files {
         if_found(fs::remove_file(file)).context("remove", file)?;
         log::line(host, &format!("cleanup: removed {}", file.display()));
+        let script = file.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        if let (Some(script), Some("ko")) = (script, file.extension().and_then(|suffix| suffix.to_str())) {
+            LocalModule::forget(host, release, &script)?;
+        }
     }
     // The directory that held uprobes.ko, if it is empty now; whatever else is in there stays.
     let _ = fs::remove_dir(directory.join("uprobes"));

@@ -54,6 +54,14 @@ pub enum ServiceError {
     /// Scripts that others still need aren't stopped.
     #[error(transparent)]
     StopRefused(#[from] StopRefused),
+    /// A script of a bundle isn't compiled on the host.
+    #[error("{script} is owned by bundle {bundle}")]
+    OwnedByBundle {
+        /// The script.
+        script: script_config::ScriptName,
+        /// The bundle's name.
+        bundle: String,
+    },
     /// Under `--root` no kernel runs, so there is nothing to start or stop.
     #[error("no kernel runs on this host, so nothing can be started")]
     NoKernel,

@@ -28,6 +28,8 @@ pub struct Host {
     pub modules_dir: PathBuf,
     /// What is remembered from boot to boot: `/var/lib/stap-bundle/state`.
     pub state_dir: PathBuf,
+    /// Records of modules that were compiled on this host: `/var/lib/stap-bundle/local`.
+    pub local_dir: PathBuf,
     /// The initscript's `STAT_PATH`: `/var/run/systemtap` (INIT-FILE-05).
     pub stat_dir: PathBuf,
     /// The initscript's `LOG_FILE`: `/var/log/systemtap.log` (INIT-FILE-06).
@@ -89,6 +91,7 @@ impl Host {
             run_dir: root.join("run/stap-bundle"),
             modules_dir: root.join("lib/modules"),
             state_dir: root.join("var/lib/stap-bundle/state"),
+            local_dir: root.join("var/lib/stap-bundle/local"),
             stat_dir: root.join("var/run/systemtap"),
             log_file: root.join("var/log/systemtap.log"),
             cache_dir: root.join("var/cache/systemtap"),

@@ -50,7 +50,18 @@ pub(crate) struct OfferedBy {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) id: String,
+    /// The generation, or [`OfferedBy::NO_GENERATION`].
     pub(crate) generation: u64,
+}
+
+impl OfferedBy {
+    /// The generation of what was compiled on this host; generations count from 1.
+    pub(crate) const NO_GENERATION: u64 = 0;
+
+    /// Whether it was compiled on this host, and no bundle has it.
+    pub(crate) const fn is_local(&self) -> bool {
+        self.generation == Self::NO_GENERATION
+    }
 }
 
 /// A module's bytes, and the digest that the signed manifest accounts for.

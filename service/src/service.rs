@@ -13,6 +13,7 @@ use crate::event::EventSink;
 use crate::generation::{Generation, Nothing};
 use crate::load::Loader;
 use crate::load_dir::LoadDir;
+use crate::local::{LocalModule, WithLocal};
 use crate::lock::ServiceLock;
 use crate::offer::Source;
 use crate::plan::{StartChoice, StartPlan};
@@ -47,6 +48,7 @@ impl<'a> Service<'a> {
             Some(current) => Box::new(Generation::new(current, identity)),
             None => Box::new(Nothing),
         };
+        let source = Box::new(WithLocal::new(host, identity, source));
         Self { host, identity, current, source }
     }
 
@@ -57,6 +59,7 @@ impl<'a> Service<'a> {
         identity: &'a HostIdentity,
         source: Box<dyn Source + 'a>,
     ) -> Self {
+        let source = Box::new(WithLocal::new(host, identity, source));
         Self { host, identity, current: None, source }
     }
 
@@ -175,6 +178,33 @@ impl<'a> Service<'a> {
         Ok(RestartReport { schema: 1, stop: Some(stopped), start: Some(started) })
     }
 
+    /// Keeps a module that was compiled on this host, with `uname_a` as the first line of its `.opts`. From now on it is
+    /// trusted by its record. A script that an installed bundle offers is refused.
+    pub fn store_local(
+        &self,
+        record: &LocalModule,
+        module: &[u8],
+        uname_a: &str,
+    ) -> Result<(), ServiceError> {
+        if let Some(bundle) = self.owner(&record.script) {
+            return Err(ServiceError::OwnedByBundle { script: record.script.clone(), bundle });
+        }
+        let _lock = self.lock()?;
+        record.store(self.host, module, uname_a)?;
+        log::line(self.host, &format!("{}: compiled for {}", record.script, record.release));
+        Ok(())
+    }
+
+    /// The installed bundle that offers a script.
+    #[must_use]
+    pub fn owner(&self, script: &ScriptName) -> Option<String> {
+        let offers = self.source.offers().into_iter();
+        offers
+            .filter(|offer| !offer.bundle.is_local())
+            .find(|offer| offer.name == *script)
+            .map(|offer| offer.bundle.name)
+    }
+
     /// Shows the data of a running script's recorder in memory until the host's token is set or the script ends.
     pub fn attach(
         &self,
@@ -197,7 +227,7 @@ impl<'a> Service<'a> {
     ) -> Result<CleanupReport, ServiceError> {
         let _lock = self.lock()?;
         let plan = self.plan_cleanup(choice)?;
-        cleanup::carry_out(self.host, plan, agreed)
+        cleanup::carry_out(self.host, choice.release, plan, agreed)
     }
 
     /// Looks at the named scripts, or at all that are offered or run. Takes no lock and changes nothing.

@@ -3,6 +3,7 @@
 mod attaching;
 mod booting;
 mod cleaning;
+mod compiling;
 mod graph;
 mod guarding;
 mod looking;

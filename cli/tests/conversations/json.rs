@@ -78,10 +78,14 @@ fn the_host_side() {
     assert_eq!(fields(&list["generations"][0]["bundles"][0]), "bundle_id kernels name scripts version");
 
     let status = world.json("status --root host");
-    assert_eq!(fields(&status), "bundles generation kernel kernels module_rules schema scripts taint warnings");
+    assert_eq!(
+        fields(&status),
+        "bundles generation kernel kernels module_rules schema scripts taint warnings"
+    );
     assert_eq!(status["schema"], 1);
     assert_eq!(fields(&status["bundles"][0]), "best_before expired id name refused version");
-    let script = "kernel_memory_bytes module_bytes note offered_by pid reason record requires script state warning";
+    let script =
+        "kernel_memory_bytes module_bytes note offered_by pid reason record requires script state warning";
     assert_eq!(fields(&status["scripts"][0]), script);
 
     assert_eq!(fields(&world.json("rollback --root host")), "from initscript to");

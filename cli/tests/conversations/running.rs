@@ -71,6 +71,53 @@ fn status_tells_what_is_installed_and_what_runs() {
     kernel memory: about [SIZE] in 2 modules, recorders' buffers included
     [exit 0]
     "#);
+    fake.remove_module("latency").unwrap();
+    assert_snapshot!(world.run("status --root host latency"), @r#"
+    $ stap-bundle status --root host latency
+    no kernel runs here, generation 1
+    bundle fleet 1.1
+
+     SCRIPT   STATE  KERNEL  BUNDLE  SINCE  MODULE  DATA  REQUIRES
+     latency  dead   -       fleet   -      -       -     counter
+    latency: no kernel runs here for which bundle fleet could have a module
+        ask on the host itself, without --root
+    [exit 1]
+    "#);
+    fake.remove_module("counter").unwrap();
+    fake.insert_module("counter", false).unwrap();
+    assert_snapshot!(world.talk("
+        status --root host counter
+        status --root host nobody
+    "), @r#"
+    $ stap-bundle status --root host counter
+    no kernel runs here, generation 1
+    bundle fleet 1.1
+
+     SCRIPT   STATE    KERNEL       BUNDLE     SINCE                    MODULE     DATA    REQUIRES
+     counter  foreign  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  -
+    counter: a kernel module of that name is loaded, and isn't one of systemtap's
+        rename the script, or unload that module by hand
+    [exit 4]
+    $ stap-bundle status --root host nobody
+    no kernel runs here, generation 1
+    bundle fleet 1.1
+
+     SCRIPT  STATE    KERNEL  BUNDLE  SINCE  MODULE  DATA  REQUIRES
+     nobody  stopped  -       -       -      -       -     -
+    nobody: no installed bundle offers it
+        stap-bundle list shows what is offered; install a bundle that has it
+    [exit 3]
+    "#);
+}
+
+#[test]
+fn status_writes_gauges() {
+    let world = TestWorld::new();
+    FakeHost::create(&world.path("host")).unwrap();
+    world.bundle("fleet.stapb", &fleet(1));
+    assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
+    assert_eq!(world.run("install --root host fleet.stapb").exit, Some(0));
+    start(&world);
     let metrics = world.run("status --root host --metrics");
     assert_eq!(metrics.exit, Some(0));
     assert_snapshot!(metrics, @r#"
@@ -110,43 +157,6 @@ fn status_tells_what_is_installed_and_what_runs() {
     stap_bundle_script_warning{script="counter"} 0
     stap_bundle_script_warning{script="latency"} 0
     [exit 0]
-    "#);
-    fake.remove_module("latency").unwrap();
-    assert_snapshot!(world.run("status --root host latency"), @r#"
-    $ stap-bundle status --root host latency
-    no kernel runs here, generation 1
-    bundle fleet 1.1
-
-     SCRIPT   STATE  KERNEL  BUNDLE  SINCE  MODULE  DATA  REQUIRES
-     latency  dead   -       fleet   -      -       -     counter
-    latency: no kernel runs here for which bundle fleet could have a module
-        ask on the host itself, without --root
-    [exit 1]
-    "#);
-    fake.remove_module("counter").unwrap();
-    fake.insert_module("counter", false).unwrap();
-    assert_snapshot!(world.talk("
-        status --root host counter
-        status --root host nobody
-    "), @r#"
-    $ stap-bundle status --root host counter
-    no kernel runs here, generation 1
-    bundle fleet 1.1
-
-     SCRIPT   STATE    KERNEL       BUNDLE     SINCE                    MODULE     DATA    REQUIRES
-     counter  foreign  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  -
-    counter: a kernel module of that name is loaded, and isn't one of systemtap's
-        rename the script, or unload that module by hand
-    [exit 4]
-    $ stap-bundle status --root host nobody
-    no kernel runs here, generation 1
-    bundle fleet 1.1
-
-     SCRIPT  STATE    KERNEL  BUNDLE  SINCE  MODULE  DATA  REQUIRES
-     nobody  stopped  -       -       -      -       -     -
-    nobody: no installed bundle offers it
-        stap-bundle list shows what is offered; install a bundle that has it
-    [exit 3]
     "#);
 }
 
