@@ -13,6 +13,8 @@ mod failure;
 mod global;
 #[cfg(feature = "host")]
 mod host;
+#[cfg(all(feature = "farm", feature = "host"))]
+mod local_compile;
 #[cfg(feature = "farm")]
 mod message_log;
 mod new_file;

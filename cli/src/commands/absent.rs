@@ -5,7 +5,6 @@ use crate::failure::Failure;
 
 /// What the two carried-on systems and the plan have, and this version doesn't.
 const LATER: &[(&str, &str)] = &[
-    ("compile", "compile scripts on this host"),
     ("fsck", "check the current generation's files"),
     ("join", "join the parts of a split bundle"),
     ("merge", "merge the parts of a build"),

@@ -9,7 +9,7 @@ mod red_log;
 mod reporter;
 mod reuse;
 pub(super) mod roots;
-mod scripts;
+pub(super) mod scripts;
 mod table;
 
 use std::fs::File;
@@ -384,7 +384,7 @@ fn no_bundle(error: BundleError) -> Failure {
     failure.about("the bundle can't be made")
 }
 
-fn plan_failure(error: &PlanError, script_path: &Path) -> Failure {
+pub(crate) fn plan_failure(error: &PlanError, script_path: &Path) -> Failure {
     let mut problems = error.problems.iter();
     let Some(first) = problems.next() else { return Failure::new(Exit::NoBundle, "nothing can be built") };
     let mut failure = Failure::of(Exit::NoBundle, first);
@@ -410,7 +410,7 @@ fn plan_failure(error: &PlanError, script_path: &Path) -> Failure {
     failure
 }
 
-fn build_failure(error: &BuildError) -> Failure {
+pub(crate) fn build_failure(error: &BuildError) -> Failure {
     let failure = Failure::of(Exit::NoBundle, error);
     match error {
         BuildError::Cancelled { .. } => {

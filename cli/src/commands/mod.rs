@@ -6,11 +6,13 @@ mod attach;
 #[cfg(feature = "host")]
 mod boot_guard;
 #[cfg(feature = "farm")]
-mod build;
+pub(crate) mod build;
 #[cfg(feature = "farm")]
 mod cache;
 #[cfg(feature = "host")]
 mod cleanup;
+#[cfg(feature = "host")]
+mod compile;
 mod completions;
 mod config;
 mod diff;
@@ -54,6 +56,8 @@ mod verify;
 
 #[cfg(not(feature = "farm"))]
 pub(crate) use absent::no_farm;
+#[cfg(all(feature = "farm", feature = "host"))]
+pub(crate) use build::scripts::read as scripts_of;
 use clap::Subcommand;
 
 use crate::exit::Exit;
@@ -143,6 +147,9 @@ pub(crate) enum Command {
     BootGuard(boot_guard::Args),
     #[cfg(feature = "host")]
     #[command(display_order = 12)]
+    Compile(compile::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 12)]
     Cleanup(cleanup::Args),
     #[cfg(feature = "host")]
     #[command(display_order = 13)]
@@ -218,6 +225,8 @@ impl Command {
             Self::Attach(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::BootGuard(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Compile(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Cleanup(args) => args.run(global, ui),
             #[cfg(feature = "host")]

@@ -58,6 +58,7 @@ impl Args {
         // A start has nothing to go by without the generation: better not to stop what runs.
         let opened = self.selection.open(global, Damage::Ends, ui)?;
         cancel_on_signals(&opened.host().cancel)?;
+        let compiled = opened.autocompile(ui);
         let shared = Mutex::new(&mut *ui);
         let report = opened.service().restart(
             &opened.choice(self.recursive),
@@ -79,7 +80,7 @@ impl Args {
             ui.line("nothing runs, so nothing was restarted");
         }
         Ok(match report.exit_code() {
-            0 if opened.all_is_good => Exit::Done,
+            0 if opened.all_is_good && (compiled || !opened.parameters.pass_all) => Exit::Done,
             _ => Exit::Failed,
         })
     }

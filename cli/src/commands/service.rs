@@ -31,6 +31,9 @@ pub(crate) struct Opened {
     pub(crate) current: Option<CurrentGeneration>,
     pub(crate) parameters: GlobalParameters,
     pub(crate) named: BTreeSet<ScriptName>,
+    /// The global configuration file that was given.
+    #[cfg_attr(not(feature = "farm"), expect(dead_code, reason = "only a compile reads it again"))]
+    pub(crate) config: Option<PathBuf>,
     /// Whether the configuration and the installed generation could be read whole.
     pub(crate) all_is_good: bool,
 }
@@ -65,12 +68,27 @@ impl Selection {
             current,
             parameters,
             named: self.script.iter().cloned().collect(),
+            config: self.config.clone(),
             all_is_good,
         })
     }
 }
 
 impl Opened {
+    /// With AUTOCOMPILE, compiles what is to be started and has no good module (README 2.2.1). Returns whether all of that went
+    /// well; a start goes on with what there is.
+    #[cfg(feature = "farm")]
+    pub(crate) fn autocompile(&self, ui: &mut Ui) -> bool {
+        crate::local_compile::before_start(self, ui)
+    }
+
+    /// A host program compiles nothing.
+    #[cfg(not(feature = "farm"))]
+    #[expect(clippy::unused_self, reason = "the same call as in the full program")]
+    pub(crate) fn autocompile(&self, _ui: &mut Ui) -> bool {
+        true
+    }
+
     /// The service.
     pub(crate) fn service(&self) -> Service<'_> {
         Service::new(&self.host, &self.identity, self.current.as_ref())

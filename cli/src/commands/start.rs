@@ -56,6 +56,7 @@ impl Args {
             return Ok(Exit::Done);
         }
         cancel_on_signals(&opened.host().cancel)?;
+        let compiled = opened.autocompile(ui);
         let budget = self.timeout.map(Duration::from_secs);
         let report = if self.boot {
             start_at_boot(&opened, global, budget, ui)?
@@ -64,7 +65,7 @@ impl Args {
         };
         show(ui, &report);
         Ok(match report.exit_code() {
-            0 if opened.all_is_good => Exit::Done,
+            0 if opened.all_is_good && (compiled || !opened.parameters.pass_all) => Exit::Done,
             _ => Exit::Failed,
         })
     }

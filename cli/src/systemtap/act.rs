@@ -9,21 +9,24 @@ use crate::commands::service::{Opened, service_failure};
 use crate::question::ask;
 use crate::systemtap::parse::{Request, Word};
 use crate::systemtap::{Console, tell_failure};
+use crate::ui::Ui;
 
 /// Dependencies can't be put in order (INIT-EXIT-01).
 const ORDER: u8 = 6;
 
 /// Carries out a request on a host; returns the exit code.
-pub(super) fn act(request: &Request, opened: &Opened, console: &mut Console<'_>) -> u8 {
+pub(super) fn act(request: &Request, opened: &Opened, console: &mut Console<'_>, ui: &mut Ui) -> u8 {
     let mut act = Act { request, opened, console };
     match request.word {
-        Word::Start => act.start(),
+        Word::Start => act.start(ui),
         Word::Stop => act.stop(),
-        Word::Restart => act.restart(RestartChoice::Always),
-        Word::TryRestart => act.restart(RestartChoice::IfRunning),
+        Word::Restart => act.restart(RestartChoice::Always, ui),
+        Word::TryRestart => act.restart(RestartChoice::IfRunning, ui),
         Word::Status => act.status(),
         Word::Cleanup => act.cleanup(),
-        Word::Compile | Word::Onboot => act.later(),
+        Word::Compile => act.compile(ui),
+        // Told before a host is looked at.
+        Word::Onboot => crate::Exit::NotBuilt.code(),
     }
 }
 
@@ -69,13 +72,19 @@ impl Act<'_, '_> {
         if matches!(error, ServiceError::Dependency(_)) { ORDER } else { 1 }
     }
 
-    fn start(&mut self) -> u8 {
+    fn start(&mut self, ui: &mut Ui) -> u8 {
+        let compiled = self.opened.autocompile(ui);
         self.begin("Starting");
         let choice = self.opened.choice(self.request.recursive);
         match self.opened.service().start(&choice, &StartOptions::default(), &|_| ()) {
             Err(error) => self.failed(&error, "startup"),
-            Ok(report) => self.started(&report),
+            Ok(report) => self.started(&report).max(self.of_compile(compiled)),
         }
+    }
+
+    /// What a failed compile means for the exit code.
+    fn of_compile(&self, compiled: bool) -> u8 {
+        u8::from(!compiled && self.opened.parameters.pass_all)
     }
 
     fn started(&mut self, report: &StartReport) -> u8 {
@@ -141,7 +150,9 @@ impl Act<'_, '_> {
         exit
     }
 
-    fn restart(&mut self, when: RestartChoice) -> u8 {
+    fn restart(&mut self, when: RestartChoice, ui: &mut Ui) -> u8 {
+        // What isn't running is no concern of a conditional restart.
+        let compiled = when == RestartChoice::IfRunning || self.opened.autocompile(ui);
         let choice = self.opened.choice(self.request.recursive);
         let report = match self.opened.service().restart(&choice, when, &StartOptions::default(), &|_| ()) {
             Ok(report) => report,
@@ -157,7 +168,7 @@ impl Act<'_, '_> {
             self.begin("Starting");
             self.started(started);
         }
-        report.exit_code()
+        report.exit_code().max(self.of_compile(compiled))
     }
 
     /// INIT-STAT-01 and -02: nothing but the lines.
@@ -226,10 +237,61 @@ impl Act<'_, '_> {
         }
     }
 
-    fn later(&mut self) -> u8 {
-        self.console.error(
-            "Error: compile (compile scripts on this host) is not in this version yet; nothing was done",
-        );
+    /// README 2.2.5: asks before modules that are there are replaced; a no is no failure (INIT-COMP-01).
+    #[cfg(feature = "farm")]
+    fn compile(&mut self, ui: &mut Ui) -> u8 {
+        match self.compiled(ui) {
+            Ok(exit) => exit,
+            Err(failure) => {
+                self.begin("Compiling");
+                self.end(Verdict::Failure, "compile");
+                tell_failure(self.console, &failure);
+                1
+            }
+        }
+    }
+
+    #[cfg(feature = "farm")]
+    fn compiled(&mut self, ui: &mut Ui) -> Result<u8, crate::failure::Failure> {
+        use crate::local_compile::{CACHE, LocalCompile};
+
+        let compile = LocalCompile {
+            opened: self.opened,
+            config: self.opened.config.as_deref(),
+            release: self.opened.release(self.request.release.clone())?,
+            sysroots: Vec::new(),
+            cache: CACHE.into(),
+        };
+        let scripts = compile.scripts(ui)?;
+        let existing: Vec<String> =
+            compile.existing(&scripts).iter().map(|path| path.display().to_string()).collect();
+        if !existing.is_empty() && !self.request.yes {
+            self.console.line(&format!("Following caches will be overwritten: {}", existing.join(" ")));
+            if !ask("Do you want to overwrite them?", self.console.out, self.console.input) {
+                self.console.line("");
+                return Ok(0);
+            }
+        }
+        self.begin("Compiling");
+        let done = compile.run(scripts, ui)?;
+        let pass_all = self.opened.parameters.pass_all;
+        let verdict = match (done.failed.is_empty(), pass_all) {
+            (true, _) => Verdict::Success,
+            (false, false) => Verdict::Warning,
+            (false, true) => Verdict::Failure,
+        };
+        self.end(verdict, "compile");
+        for (script, reason) in &done.failed {
+            self.opened.host().log_loudly(&format!("Error: {script}: not compiled: {reason}"));
+            self.console.error(&format!("Error: {script}: not compiled: {reason}"));
+        }
+        Ok(u8::from(!done.failed.is_empty() && pass_all))
+    }
+
+    /// A host program compiles nothing.
+    #[cfg(not(feature = "farm"))]
+    fn compile(&mut self, _ui: &mut Ui) -> u8 {
+        tell_failure(self.console, &crate::commands::no_farm("compile"));
         crate::Exit::NotBuilt.code()
     }
 }

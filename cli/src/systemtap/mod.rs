@@ -90,8 +90,9 @@ fn carry_out(request: &Request, console: &mut Console<'_>) -> u8 {
     };
     let selection =
         Selection { config: request.config.clone(), script: request.named.iter().cloned().collect() };
-    match selection.open(&global, damage, &mut Ui::new(&global)) {
-        Ok(opened) => act::act(request, &opened, console),
+    let mut ui = Ui::new(&global);
+    match selection.open(&global, damage, &mut ui) {
+        Ok(opened) => act::act(request, &opened, console, &mut ui),
         Err(failure) => {
             tell_failure(console, &failure);
             1

@@ -10,8 +10,10 @@ use script_config::GlobalParameters;
 use service::Host;
 
 use crate::commands::service::Opened;
+use crate::global::{Global, When};
 use crate::systemtap::parse::parse;
 use crate::systemtap::{Console, act, usage};
+use crate::ui::Ui;
 
 const RELEASE: &str = "6.12.1-test";
 
@@ -56,11 +58,16 @@ impl World {
             Err(problem) => usage(&mut console, &problem),
             Ok(request) => {
                 let opened = Opened::for_test(self.host(), identity(), request.named.clone());
-                act::act(&request, &opened, &mut console)
+                act::act(&request, &opened, &mut console, &mut quiet())
             }
         };
         Said { exit, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
     }
+}
+
+/// Tests compile nothing: their parameters switch AUTOCOMPILE off.
+fn quiet() -> Ui {
+    Ui::new(&Global { root: None, json: false, quiet: true, verbose: false, color: When::Never })
 }
 
 fn identity() -> HostIdentity {
@@ -79,8 +86,9 @@ impl Opened {
             host,
             identity,
             current: None,
-            parameters: GlobalParameters::default(),
+            parameters: GlobalParameters { auto_compile: false, ..GlobalParameters::default() },
             named,
+            config: None,
             all_is_good: true,
         }
     }

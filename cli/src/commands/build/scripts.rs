@@ -37,7 +37,7 @@ pub(super) fn report_problems(ui: &mut Ui, problems: &[ConfigProblem]) -> Result
 }
 
 /// Reads the scripts that `words` name, or all of the script directory.
-pub(super) fn read(
+pub(crate) fn read(
     configuration: &Configuration,
     words: &[String],
     ui: &mut Ui,

@@ -1,0 +1,239 @@
+//! Compiling scripts on the host itself: `compile` (README 2.2.5), and what a start compiles with AUTOCOMPILE (2.2.1).
+//!
+//! The builder compiles as on a farm; what comes out isn't packed or signed, but kept in the initscript's cache with a record
+//! that says it was made here. Scripts of installed bundles are never compiled here.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use builder::{BuildDirectories, BuildOptions, BuildRequest, BundleIdentity, Plan, ScriptSource};
+use bundle_format::{Digest, KernelRelease};
+use child::Program;
+use script_config::{Configuration, ScriptName};
+use serde::Serialize;
+use service::LocalModule;
+
+use crate::commands::service::{Opened, service_failure};
+use crate::commands::{build, scripts_of};
+use crate::config_files;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::script_directory;
+use crate::ui::Ui;
+use crate::words::count;
+
+/// With AUTOCOMPILE and a `stap`, compiles what is to be started and isn't there or isn't current. What fails is told, and is
+/// for the start to refuse; returns whether nothing did.
+pub(crate) fn before_start(opened: &Opened, ui: &mut Ui) -> bool {
+    let Some(release) = opened.identity.release.clone() else { return true };
+    if !opened.parameters.auto_compile || Program::find("stap").is_err() {
+        return true;
+    }
+    let compile = LocalCompile {
+        opened,
+        config: opened.config.as_deref(),
+        release,
+        sysroots: Vec::new(),
+        cache: PathBuf::from(CACHE),
+    };
+    let done = compile.to_be_started(ui).and_then(|scripts| compile.run(compile.outdated(scripts), ui));
+    match done {
+        Ok(done) => {
+            for (script, reason) in &done.failed {
+                ui.warning(format!("{script}: not compiled: {reason}"));
+                opened.host().log_loudly(&format!("Error: {script}: not compiled: {reason}"));
+            }
+            done.failed.is_empty()
+        }
+        Err(failure) => {
+            ui.warning(format!("nothing is compiled: {}", failure.one_line()));
+            opened.host().log_loudly(&format!("Error: nothing is compiled: {}", failure.one_line()));
+            false
+        }
+    }
+}
+
+/// Where results of compiles are kept, so that nothing is compiled twice.
+pub(crate) const CACHE: &str = "/var/cache/stap-bundle";
+
+/// What is to be compiled, and how.
+pub(crate) struct LocalCompile<'a> {
+    pub(crate) opened: &'a Opened,
+    pub(crate) config: Option<&'a Path>,
+    pub(crate) release: KernelRelease,
+    pub(crate) sysroots: Vec<PathBuf>,
+    pub(crate) cache: PathBuf,
+}
+
+/// What was compiled.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Compiled {
+    /// Version of this document; 1.
+    pub(crate) schema: u32,
+    /// The kernel's release.
+    pub(crate) kernel: String,
+    /// Scripts with a module now.
+    pub(crate) modules: Vec<ScriptName>,
+    /// Scripts without, each with the reason.
+    pub(crate) failed: Vec<(ScriptName, String)>,
+    /// Scripts that were left to their bundles.
+    pub(crate) of_bundles: Vec<ScriptName>,
+}
+
+impl LocalCompile<'_> {
+    /// The scripts to be compiled: those named, else all of the script directory that no bundle offers. A script of a bundle
+    /// that is named is refused.
+    pub(crate) fn scripts(&self, ui: &mut Ui) -> Result<Vec<ScriptSource>, Failure> {
+        let configuration = self.configuration()?;
+        let service = self.opened.service();
+        for script in self.opened.named() {
+            if let Some(bundle) = service.owner(script) {
+                return Err(Failure::new(Exit::Conflict, format!("{script} is owned by bundle {bundle}"))
+                    .hint("its modules come with the bundle; scripts of bundles aren't compiled on a host"));
+            }
+        }
+        let (known, _) = script_directory::read(&configuration.parameters().script_path)?;
+        let wanted = if self.opened.named().is_empty() { &known } else { self.opened.named() };
+        let free: BTreeSet<&ScriptName> =
+            wanted.iter().filter(|name| service.owner(name).is_none()).collect();
+        if free.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words: Vec<String> = free.iter().map(ToString::to_string).collect();
+        let found = scripts_of(&configuration, &words, ui);
+        // What they require is compiled only if it was meant too (INIT-COMP-02).
+        let mut found = found.map_err(|failure| Failure { exit: Exit::Failed, ..failure })?;
+        found.retain(|script| free.contains(script.name()));
+        Ok(found)
+    }
+
+    /// What a start is about and the script directory has: named, `DEFAULT_START` or all, with what they require; without
+    /// scripts of bundles.
+    fn to_be_started(&self, ui: &mut Ui) -> Result<Vec<ScriptSource>, Failure> {
+        let configuration = self.configuration()?;
+        let parameters = configuration.parameters();
+        let (known, _) = script_directory::read(&parameters.script_path)?;
+        let chosen = script_config::select_to_start(self.opened.named(), &known, parameters, false);
+        let service = self.opened.service();
+        let free = |name: &&ScriptName| known.contains(*name) && service.owner(name).is_none();
+        let words: Vec<String> = chosen.scripts.iter().filter(free).map(ToString::to_string).collect();
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut found = scripts_of(&configuration, &words, ui)?;
+        found.retain(|script| service.owner(script.name()).is_none());
+        Ok(found)
+    }
+
+    /// Scripts whose module here isn't good any more, or isn't there: the conditions of README 2.2.1, by digest instead of
+    /// time.
+    pub(crate) fn outdated(&self, scripts: Vec<ScriptSource>) -> Vec<ScriptSource> {
+        let host = self.opened.host();
+        let is_good = |script: &ScriptSource| {
+            let Some(record) = LocalModule::read(host, &self.release, script.name()) else { return false };
+            let of_record = script.record();
+            let same_kernel = record.uname_v.is_none() || record.uname_v == self.opened.identity.version;
+            let settings = record.opts_line == of_record.opts_line && record.run == of_record.run;
+            record.source_sha256 == of_record.source_sha256
+                && settings
+                && record.requires == of_record.requires
+                && same_kernel
+                && LocalModule::module_path(host, &self.release, script.name()).is_file()
+        };
+        scripts.into_iter().filter(|script| !is_good(script)).collect()
+    }
+
+    /// Modules that are there already, and would be replaced.
+    pub(crate) fn existing(&self, scripts: &[ScriptSource]) -> Vec<PathBuf> {
+        let path = |script: &ScriptSource| {
+            LocalModule::module_path(self.opened.host(), &self.release, script.name())
+        };
+        scripts.iter().map(path).filter(|path| path.exists()).collect()
+    }
+
+    /// Compiles and keeps what came out.
+    pub(crate) fn run(&self, scripts: Vec<ScriptSource>, ui: &mut Ui) -> Result<Compiled, Failure> {
+        let mut done = Compiled { schema: 1, kernel: self.release.to_string(), ..Compiled::default() };
+        if scripts.is_empty() {
+            return Ok(done);
+        }
+        let cancel = self.opened.host().cancel.clone();
+        let configuration = self.configuration()?;
+        let records: Vec<_> = scripts.iter().map(|script| script.record().clone()).collect();
+        let directories = BuildDirectories::beneath(&self.cache);
+        let directories = match config_files::chosen_temp_path(&configuration) {
+            Some(temporary) => directories.with_temporary(&temporary),
+            None => directories,
+        };
+        let request = BuildRequest {
+            releases: vec![self.release.to_string()],
+            sysroots: self.sysroots.clone(),
+            scripts,
+            ..BuildRequest::new(directories)
+        };
+        let script_path = configuration.parameters().script_path.clone();
+        let failed = |failure: Failure| Failure { exit: Exit::Failed, ..failure };
+        let plan = Plan::make(&request, &cancel)
+            .map_err(|error| failed(build::plan_failure(&error, &script_path)))?;
+        for warning in plan.warnings() {
+            ui.warning(warning);
+        }
+        ui.progress(format!("compiling {} for {}", count(records.len(), "script"), self.release));
+        let name = "local".parse().map_err(|error| Failure::of(Exit::Failed, &error))?;
+        let options = BuildOptions {
+            retry_failed: true,
+            ..BuildOptions::new(BundleIdentity {
+                name,
+                version: None,
+                serial: None,
+                created: None,
+                other_inputs_modified: 0,
+                best_before: None,
+                roots: None,
+            })
+        };
+        let report = builder::build(&plan, &options, &|_| (), &cancel)
+            .map_err(|error| failed(build::build_failure(&error)))?;
+        for kernel in &report.draft.kernels {
+            done.failed.extend(kernel.red.iter().map(|red| (red.script.clone(), red.reason.clone())));
+            for module in &kernel.modules {
+                let script = records.iter().find(|record| record.name == module.record.name);
+                let Some(script) = script else { continue };
+                let bytes = module.bytes.read().map_err(|error| Failure::of(Exit::Storage, &error))?;
+                let runs = self.opened.identity.release.as_ref() == Some(&self.release);
+                let here = self.opened.identity.version.clone().filter(|_| runs);
+                let record = LocalModule {
+                    schema: LocalModule::SCHEMA,
+                    script: script.name.clone(),
+                    release: self.release.clone(),
+                    uname_v: here.or_else(|| kernel.uname_v.clone()),
+                    sha256: Digest::of(&bytes),
+                    source_sha256: script.source_sha256,
+                    opts_line: script.opts_line.clone(),
+                    run: script.run.clone(),
+                    requires: script.requires.clone(),
+                    compiled: self.opened.host().now(),
+                };
+                let kept = self.opened.service().store_local(&record, &bytes, &self.uname_a(&record));
+                kept.map_err(|error| service_failure(&error))?;
+                done.modules.push(record.script);
+            }
+        }
+        Ok(done)
+    }
+
+    /// The first line of `.opts`: for another kernel than the running one, what `uname -a` will print there, as far as that
+    /// can be known (INIT-CACHE-06: the original writes the running one's).
+    fn uname_a(&self, record: &LocalModule) -> String {
+        let identity = &self.opened.identity;
+        let runs = identity.release.as_ref() == Some(&record.release);
+        identity.uname_a.clone().filter(|_| runs).unwrap_or_else(|| {
+            let version = record.uname_v.as_deref().unwrap_or_default();
+            format!("Linux {} {} {version} {} GNU/Linux", identity.node, record.release, identity.machine)
+        })
+    }
+
+    fn configuration(&self) -> Result<Configuration, Failure> {
+        Ok(config_files::load(self.config)?.configuration)
+    }
+}
