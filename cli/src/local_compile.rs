@@ -237,3 +237,65 @@ impl LocalCompile<'_> {
         Ok(config_files::load(self.config)?.configuration)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use script_config::{ScriptOptions, ScriptUsers};
+    use service::Host;
+
+    use super::*;
+    use crate::systemtap::tests::{RELEASE, identity};
+
+    fn script(text: &str, options: &str) -> ScriptSource {
+        let options = ScriptOptions::parse(options, None).unwrap();
+        let name = "a".parse().unwrap();
+        ScriptSource::new(name, text.as_bytes(), 0, &options, Vec::new(), ScriptUsers::default())
+    }
+
+    #[test]
+    fn init_cache_02_a_module_is_good_as_long_as_nothing_that_it_was_made_of_has_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir_all(directory.path().join("proc/sys/kernel/random")).unwrap();
+        fs::write(directory.path().join("proc/modules"), "").unwrap();
+        let mut identity = identity();
+        identity.version = Some("#1 SMP".into());
+        let opened = Opened::for_test(Host::beneath(directory.path()), identity, BTreeSet::new());
+        let release: KernelRelease = RELEASE.parse().unwrap();
+        let compile = LocalCompile {
+            opened: &opened,
+            config: None,
+            release: release.clone(),
+            sysroots: Vec::new(),
+            cache: directory.path().join("cache"),
+        };
+        let source = script("probe begin {}", "-g");
+        let outdated = |script: &ScriptSource| compile.outdated(vec![script.clone()]).len();
+        assert_eq!(outdated(&source), 1);
+        let mut record = LocalModule {
+            schema: LocalModule::SCHEMA,
+            script: source.name().clone(),
+            release: release.clone(),
+            uname_v: Some("#1 SMP".into()),
+            sha256: Digest::of(b"module"),
+            source_sha256: source.record().source_sha256,
+            opts_line: source.record().opts_line.clone(),
+            run: source.record().run.clone(),
+            requires: Vec::new(),
+            compiled: 0,
+        };
+        let store = |record: &LocalModule| opened.service().store_local(record, b"module", "Linux").unwrap();
+        store(&record);
+        assert_eq!(outdated(&source), 0);
+        assert_eq!(outdated(&script("probe end {}", "-g")), 1, "another text");
+        assert_eq!(outdated(&script("probe begin {}", "-g -v")), 1, "another option for the compile");
+        assert_eq!(outdated(&script("probe begin {}", "-g -s 4")), 1, "another option for the start");
+        assert_eq!(compile.existing(std::slice::from_ref(&source)).len(), 1);
+        fs::remove_file(LocalModule::module_path(opened.host(), &release, source.name())).unwrap();
+        assert_eq!(outdated(&source), 1, "no module");
+        record.uname_v = Some("#2 SMP".into());
+        store(&record);
+        assert_eq!(outdated(&source), 1, "another build of the kernel");
+    }
+}

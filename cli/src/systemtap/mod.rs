@@ -7,7 +7,7 @@
 mod act;
 mod parse;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;

@@ -15,7 +15,7 @@ use crate::systemtap::parse::parse;
 use crate::systemtap::{Console, act, usage};
 use crate::ui::Ui;
 
-const RELEASE: &str = "6.12.1-test";
+pub(crate) const RELEASE: &str = "6.12.1-test";
 
 struct World {
     dir: tempfile::TempDir,
@@ -70,7 +70,7 @@ fn quiet() -> Ui {
     Ui::new(&Global { root: None, json: false, quiet: true, verbose: false, color: When::Never })
 }
 
-fn identity() -> HostIdentity {
+pub(crate) fn identity() -> HostIdentity {
     HostIdentity {
         release: Some(RELEASE.parse().unwrap()),
         machine: std::env::consts::ARCH.parse().unwrap(),
@@ -81,7 +81,11 @@ fn identity() -> HostIdentity {
 }
 
 impl Opened {
-    fn for_test(host: Host, identity: HostIdentity, named: BTreeSet<script_config::ScriptName>) -> Self {
+    pub(crate) fn for_test(
+        host: Host,
+        identity: HostIdentity,
+        named: BTreeSet<script_config::ScriptName>,
+    ) -> Self {
         Self {
             host,
             identity,

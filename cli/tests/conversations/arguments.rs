@@ -37,6 +37,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       stop         Stop scripts, those that require others first
       boot-guard   Show or forget what the boot guard knows
       cleanup      Remove compiled scripts from the initscript's cache
+      compile      Compile scripts on this host, for this host
       restart      Stop scripts and start them again [aliases: reload, force-reload]
       try-restart  Restart if something runs [alias: condrestart]
       gc           Remove old generations from this host

@@ -46,3 +46,14 @@ fn init_cli_07_a_configuration_that_is_not_there_is_named() {
     assert_eq!((exit, out.as_str()), (Some(1), ""));
     assert!(err.starts_with("Error: there is no configuration file nowhere\n"), "{err}");
 }
+
+#[test]
+fn a_script_that_is_not_there_is_not_compiled() {
+    let world = TestWorld::new();
+    world.config("config", "");
+    world.write("scripts/counter.stp", "probe begin {}");
+    let (exit, out, err) = systemtap(&world, "systemtap", "compile -c config -r 6.1.0-none countre");
+    assert_eq!((exit, out.as_str()), (Some(1), "Compiling systemtap ... FAILED\n"));
+    assert!(err.starts_with("Error: there is no script countre in "), "{err}");
+    assert!(err.contains("did you mean counter?"), "{err}");
+}
