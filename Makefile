@@ -17,7 +17,7 @@ LAB := tests/lab/lab.sh
 export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
 export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
 
-.PHONY: help packages farm host programs lab demo test test-long fuzz check quick tar-readers large-members lab-tests bench bench-config man install deny clean
+.PHONY: help packages farm host programs lab demo test test-long fuzz check quick tar-readers large-members lab-tests bench bench-config man install deny clean crash every-error
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -72,6 +72,15 @@ check: packages
 quick: packages
 	$(CARGO) test --workspace
 
+# The installer is killed at each of its system calls, and each fourth one is made to fail in five ways.
+crash: packages
+	STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test -p stap-bundle --test conversations crash::e1
+	STAP_BUNDLE_EVERY_CALL=4 $(CARGO) test -p stap-bundle --test conversations crash::e2
+
+# Each one.
+every-error: packages
+	STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test -p stap-bundle --test conversations crash::e2
+
 # Thousands of generated bundles against GNU tar, bsdtar and Python; each of them must be there.
 tar-readers: packages
 	STAP_BUNDLE_TAR_BUNDLES=3000 $(CARGO) test -p bundle-format --test tar_differential
@@ -90,7 +99,7 @@ fuzz: packages
 			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
 	done
 
-test-long: large-members fuzz
+test-long: large-members every-error fuzz
 
 lab-tests: farm host lab
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-tests --test lab --test eval_config

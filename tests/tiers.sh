@@ -16,6 +16,7 @@ tier() {
 tier 'packages' make --no-print-directory packages
 tier 'format and lints' make --no-print-directory check
 tier 'unit tests and command line' make --no-print-directory quick
+tier 'kills at every system call' make --no-print-directory crash
 tier 'three tar readers' make --no-print-directory tar-readers
 tier 'programs' make --no-print-directory farm host
 tier 'lab' make --no-print-directory lab

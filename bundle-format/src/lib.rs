@@ -22,6 +22,7 @@ mod manifest;
 mod manifest_check;
 mod names;
 mod packing;
+mod part;
 mod payload;
 mod problem;
 mod provenance;
@@ -35,7 +36,7 @@ mod trust;
 mod writer;
 
 pub use check::{CheckReport, Depth, KernelState};
-pub use container::{BundleKind, SignatureEntry};
+pub use container::{BundleKind, PART_MAGIC, SignatureEntry};
 pub use digest::{Digest, DigestError, FieldHasher, HashingWriter};
 pub use draft::{BundleDraft, KernelDraft, ModuleBytes, ModuleDraft};
 pub use error::{BundleError, ContainerError, Part};
@@ -48,6 +49,7 @@ pub use names::{
     BundleName, BundleVersion, GroupName, KernelRelease, Machine, NameError, ScriptName, ScriptNameError,
 };
 pub use packing::{FramePacked, Packing};
+pub use part::{MAX_PARTS, PART_HEADER, PartError, PartHeader, Parts};
 pub use payload::{Payload, SealedPayload};
 pub use problem::ProblemId;
 pub use provenance::{

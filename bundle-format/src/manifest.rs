@@ -25,6 +25,18 @@ impl BundleId {
         Self(Digest::of(raw))
     }
 
+    /// The id with these 32 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Digest::from_bytes(bytes))
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
     /// The first 16 hexadecimal digits, for people.
     #[must_use]
     pub fn short(&self) -> String {

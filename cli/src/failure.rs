@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use bundle_format::{BundleError, ContainerError, RootError};
+use bundle_format::{BundleError, ContainerError, PartError, RootError};
 
 use crate::exit::Exit;
 
@@ -70,7 +70,7 @@ fn without_number(text: &str) -> String {
 /// The exit code of a bundle error.
 pub(crate) fn bundle_exit(error: &BundleError) -> Exit {
     match error {
-        BundleError::Io { .. } => Exit::Storage,
+        BundleError::Io { source, .. } => io_exit(source),
         BundleError::NotTrusted { .. }
         | BundleError::Threshold { .. }
         | BundleError::BadSignature { .. }
@@ -80,11 +80,28 @@ pub(crate) fn bundle_exit(error: &BundleError) -> Exit {
         | BundleError::Container(ContainerError::Payload) => Exit::Trust,
         BundleError::Roots(error) => root_exit(error),
         BundleError::OldBundle(error) => bundle_exit(error),
-        BundleError::AbsentFrame { .. } => Exit::Missing,
-        BundleError::Critical { .. }
-        | BundleError::Container(ContainerError::Format { .. } | ContainerError::Part) => Exit::NotBuilt,
+        BundleError::AbsentFrame { .. } | BundleError::Container(ContainerError::Part) => Exit::Missing,
+        BundleError::Critical { .. } | BundleError::Container(ContainerError::Format { .. }) => {
+            Exit::NotBuilt
+        }
         BundleError::Receiver(_) | BundleError::Cancelled => Exit::Failed,
         _ => Exit::Malformed,
+    }
+}
+
+/// The exit code of a source that can't be read: a part of a split bundle may be what is wrong.
+fn io_exit(error: &std::io::Error) -> Exit {
+    let part = error.get_ref().and_then(|inner| inner.downcast_ref::<PartError>());
+    part.map_or(Exit::Storage, part_exit)
+}
+
+/// The exit code of an error about parts.
+const fn part_exit(error: &PartError) -> Exit {
+    match error {
+        PartError::Io { .. } => Exit::Storage,
+        PartError::Missing { .. } => Exit::Missing,
+        PartError::NotAPart { .. } | PartError::Damaged { .. } => Exit::Malformed,
+        _ => Exit::Conflict,
     }
 }
 
@@ -94,6 +111,18 @@ pub(crate) fn root_exit(error: &RootError) -> Exit {
         RootError::Critical { .. } => Exit::NotBuilt,
         _ if error.is_malformed() => Exit::Malformed,
         _ => Exit::Trust,
+    }
+}
+
+impl From<PartError> for Failure {
+    fn from(error: PartError) -> Self {
+        let failure = Self::of(part_exit(&error), &error);
+        match &error {
+            PartError::Missing { .. } => failure.hint("give all parts of the bundle, in any order"),
+            PartError::Damaged { .. } => failure.hint("copy that part again"),
+            PartError::NotAPart { .. } => failure.hint("parts are what `stap-bundle split` writes"),
+            _ => failure,
+        }
     }
 }
 
@@ -120,6 +149,9 @@ impl From<BundleError> for Failure {
             BundleError::Container(ContainerError::Payload) => failure.hint(
                 "sign it on the farm: stap-bundle sign FILE --key NAME.key -o BUNDLE",
             ),
+            BundleError::Container(ContainerError::Part) => {
+                failure.hint("join the parts first: stap-bundle join PART… -o FILE")
+            }
             BundleError::AbsentFrame { .. } => failure
                 .hint("the file is a subset: bring the whole bundle, or name kernels that are in it: --kernel REL"),
             BundleError::BadSignature { .. }

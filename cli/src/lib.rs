@@ -23,6 +23,7 @@ mod question;
 mod script_directory;
 #[cfg(any(feature = "farm", feature = "host"))]
 mod signals;
+mod split_parts;
 #[cfg(feature = "host")]
 mod systemtap;
 mod tables;

@@ -29,7 +29,6 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 }
 
 /// A size as people type it: bytes, or with K, M, G or T behind, in powers of 1024.
-#[cfg_attr(not(feature = "host"), expect(dead_code, reason = "only hosts are asked for sizes"))]
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let upper = text.to_ascii_uppercase();
     let short = upper.strip_suffix("IB").or_else(|| upper.strip_suffix('B')).unwrap_or(&upper);

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
+use rustix::io::retry_on_intr;
 
 use crate::storage::{StorageError, optional};
 
@@ -54,7 +55,7 @@ impl Directory {
             return Err(self.error(action, name, io::ErrorKind::InvalidInput));
         }
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode))
+        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
             .map_err(|errno| self.error(action, name, errno))
     }
 
@@ -66,10 +67,10 @@ impl Directory {
 
     /// Makes a directory that isn't there yet, with mode 0755 whatever the umask.
     pub(crate) fn create_dir(&self, name: &str) -> Result<Self, StorageError> {
-        rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(DIRECTORY_MODE))
+        retry_on_intr(|| rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(DIRECTORY_MODE)))
             .map_err(|errno| self.error("make directory", name, errno))?;
         let made = self.open_dir(name)?;
-        rustix::fs::fchmod(&made.fd, Mode::from_raw_mode(DIRECTORY_MODE))
+        retry_on_intr(|| rustix::fs::fchmod(&made.fd, Mode::from_raw_mode(DIRECTORY_MODE)))
             .map_err(|errno| self.error("set the mode of", name, errno))?;
         Ok(made)
     }
@@ -94,7 +95,8 @@ impl Directory {
     pub fn open_file(&self, name: &str) -> Result<File, StorageError> {
         // Without NONBLOCK a pipe of this name would make us wait for its other end.
         let fd = self.open("open", name, OFlags::RDONLY | OFlags::NONBLOCK, 0)?;
-        let stat = rustix::fs::fstat(&fd).map_err(|errno| self.error("look at", name, errno))?;
+        let stat =
+            retry_on_intr(|| rustix::fs::fstat(&fd)).map_err(|errno| self.error("look at", name, errno))?;
         if file_type(&stat) == FileType::RegularFile {
             return Ok(File::from(fd));
         }
@@ -118,7 +120,7 @@ impl Directory {
     /// Makes a file that isn't there yet, with mode 0644 whatever the umask.
     pub(crate) fn create_file(&self, name: &str) -> Result<File, StorageError> {
         let fd = self.open("create", name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, FILE_MODE)?;
-        rustix::fs::fchmod(&fd, Mode::from_raw_mode(FILE_MODE))
+        retry_on_intr(|| rustix::fs::fchmod(&fd, Mode::from_raw_mode(FILE_MODE)))
             .map_err(|errno| self.error("set the mode of", name, errno))?;
         Ok(File::from(fd))
     }
@@ -179,12 +181,13 @@ impl Directory {
 
     /// Makes a symbolic link.
     pub(crate) fn symlink(&self, target: &str, name: &str) -> Result<(), StorageError> {
-        rustix::fs::symlinkat(target, &self.fd, name).map_err(|errno| self.error("make link", name, errno))
+        retry_on_intr(|| rustix::fs::symlinkat(target, &self.fd, name))
+            .map_err(|errno| self.error("make link", name, errno))
     }
 
     /// Where a symbolic link points.
     pub fn read_link(&self, name: &str) -> Result<String, StorageError> {
-        let target = rustix::fs::readlinkat(&self.fd, name, Vec::new())
+        let target = retry_on_intr(|| rustix::fs::readlinkat(&self.fd, name, Vec::new()))
             .map_err(|errno| self.error("read link", name, errno))?;
         let invalid = |_| self.error("read link", name, io::ErrorKind::InvalidData);
         target.into_string().map_err(invalid)
@@ -192,14 +195,15 @@ impl Directory {
 
     /// Renames within this directory, over what is there.
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
-        rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(|errno| self.error("rename to", to, errno))
+        retry_on_intr(|| rustix::fs::renameat(&self.fd, from, &self.fd, to))
+            .map_err(|errno| self.error("rename to", to, errno))
     }
 
     /// Gives a file of another directory a name here too. Where the file system has no hard links, or
     /// no more for this file, its bytes are copied.
     pub(crate) fn link_or_copy(&self, from: &Self, name: &str) -> Result<(), StorageError> {
         use rustix::io::Errno;
-        match rustix::fs::linkat(&from.fd, name, &self.fd, name, AtFlags::empty()) {
+        match retry_on_intr(|| rustix::fs::linkat(&from.fd, name, &self.fd, name, AtFlags::empty())) {
             Ok(()) => Ok(()),
             Err(Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP | Errno::XDEV) => {
                 let mut source = from.open_file(name)?;
@@ -213,7 +217,7 @@ impl Directory {
 
     /// Removes a file or link.
     pub(crate) fn unlink(&self, name: &str) -> Result<(), StorageError> {
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
+        retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()))
             .map_err(|errno| self.error("remove", name, errno))
     }
 
@@ -224,7 +228,7 @@ impl Directory {
 
     /// Removes an empty directory.
     pub(crate) fn remove_dir(&self, name: &str) -> Result<(), StorageError> {
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+        retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
             .map_err(|errno| self.error("remove directory", name, errno))
     }
 
@@ -246,7 +250,7 @@ impl Directory {
     pub fn entries(&self) -> Result<Vec<String>, StorageError> {
         let wrong = |errno: rustix::io::Errno| self.error("list", "", errno);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(wrong)?;
+        let fd = retry_on_intr(|| rustix::fs::openat(&self.fd, ".", flags, Mode::empty())).map_err(wrong)?;
         let mut buffer = Vec::with_capacity(8192);
         let mut raw = RawDir::new(fd, buffer.spare_capacity_mut());
         let mut names = Vec::new();
@@ -262,7 +266,7 @@ impl Directory {
 
     /// What stands at `name` itself, not behind a link; `None` if nothing does.
     pub(crate) fn stat(&self, name: &str) -> Result<Option<Stat>, StorageError> {
-        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        let stat = retry_on_intr(|| rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW));
         optional(stat.map_err(|errno| self.error("look at", name, errno)))
     }
 
@@ -273,7 +277,7 @@ impl Directory {
 
     /// Waits until the names in this directory are on the disk.
     pub(crate) fn sync(&self) -> Result<(), StorageError> {
-        rustix::fs::fsync(&self.fd).map_err(|errno| self.error("write to disk", "", errno))
+        retry_on_intr(|| rustix::fs::fsync(&self.fd)).map_err(|errno| self.error("write to disk", "", errno))
     }
 
     /// Waits until all files and directories in this one are on the disk.
@@ -283,7 +287,8 @@ impl Directory {
                 Some(FileType::Directory) => self.open_dir(&name)?.sync_tree()?,
                 Some(FileType::RegularFile) => {
                     let file = self.open_file(&name)?;
-                    file.sync_all().map_err(|error| self.error("write to disk", &name, error))?;
+                    retry_on_intr(|| rustix::fs::fsync(&file))
+                        .map_err(|errno| self.error("write to disk", &name, errno))?;
                 }
                 _ => {}
             }
@@ -302,7 +307,7 @@ impl Directory {
 
     /// Takes a shared lock on the directory itself, waiting for it. It ends with the descriptor.
     pub(crate) fn lock_shared(&self) -> Result<(), StorageError> {
-        rustix::fs::flock(self.fd.as_fd(), rustix::fs::FlockOperation::LockShared)
+        retry_on_intr(|| rustix::fs::flock(self.fd.as_fd(), rustix::fs::FlockOperation::LockShared))
             .map_err(|errno| self.error("lock", "", errno))
     }
 }

@@ -132,7 +132,7 @@ impl FloorState {
         if optional(host.open_dir(RECORDS))?.is_none() {
             return Ok(nothing());
         }
-        let records = host.open_protected(RECORDS).map_err(FloorsError::Unprotected)?;
+        let records = host.open_protected(RECORDS).map_err(|error| error.or(FloorsError::Unprotected))?;
         let [first, second] = FLOORS;
         let copies = [read_copy(&records, first)?, read_copy(&records, second)?];
         let mut merged = Floors::default();
@@ -202,7 +202,7 @@ impl FloorState {
 
     fn put(&mut self, host: &HostRoot, _lock: &WriterLock, floors: &Floors) -> Result<(), FloorsError> {
         host.ensure_dir(RECORDS)?;
-        let records = host.open_protected(RECORDS).map_err(FloorsError::Unprotected)?;
+        let records = host.open_protected(RECORDS).map_err(|error| error.or(FloorsError::Unprotected))?;
         let wrong =
             |error: serde_json::Error| StorageError::new("write", RECORDS, std::io::Error::from(error));
         let bytes = floors.to_bytes().map_err(wrong)?;
@@ -222,7 +222,7 @@ fn read_copy(records: &Directory, name: &str) -> Result<Copy, FloorsError> {
         return Ok(Copy::Damaged("it is no regular file".to_owned()));
     }
     let file = records.open_file(name)?;
-    check_protected(&records.path().join(name), &file).map_err(FloorsError::Unprotected)?;
+    check_protected(&records.path().join(name), &file).map_err(|error| error.or(FloorsError::Unprotected))?;
     let bytes = match records.read_file(name, MAX_FLOORS) {
         Ok(bytes) => bytes,
         // A worn-out block takes one copy along, not the host's power to install.

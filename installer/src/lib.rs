@@ -12,6 +12,7 @@ mod compat;
 mod directory;
 mod events;
 mod floors;
+mod fsck;
 mod generation;
 mod history;
 mod identity;
@@ -35,6 +36,7 @@ pub use compat::{CompatError, ForeignFile, ReconcileReport, reconcile};
 pub use directory::Directory;
 pub use events::{Events, InstallEvent};
 pub use floors::FloorsError;
+pub use fsck::{FsckProblem, FsckReport, Mending, RepairError, fsck, repair_from, repair_from_kept};
 pub use generation::{
     BundleSummary, CurrentGeneration, GenerationError, GenerationSummary, InstalledBundle, ModuleHandle,
     Offer, OfferState, Refusal, RefusedBundle, VerifiedModuleBytes, list_generations,

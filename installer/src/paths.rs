@@ -19,6 +19,8 @@ pub(crate) const STAGING: &str = ".staging-";
 pub(crate) const RECORDS: &str = "/var/lib/stap-bundle/state";
 /// Names of the two copies of the floors in [`RECORDS`].
 pub(crate) const FLOORS: [&str; 2] = ["floors", "floors.copy"];
+/// Name of the record of our files in /lib/modules/REL/systemtap, in [`RECORDS`].
+pub(crate) const USER_MODULES: &str = "user-modules";
 /// Name of the directory of pinned generations in [`RECORDS`]: an empty file for each, called by its number.
 pub(crate) const PINS: &str = "pins";
 /// What a generation is called in [`GENERATIONS`] while `gc` removes it, before its number.

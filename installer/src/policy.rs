@@ -220,10 +220,11 @@ impl Policy {
         if directory.kind(POLICY)?.is_none() {
             return Ok(Self::default());
         }
-        let directory = host.open_protected(ADMINISTRATION).map_err(PolicyError::Unprotected)?;
+        let directory =
+            host.open_protected(ADMINISTRATION).map_err(|error| error.or(PolicyError::Unprotected))?;
         let file = directory.open_file(POLICY)?;
         let path = directory.path().join(POLICY);
-        check_protected(&path, &file).map_err(PolicyError::Unprotected)?;
+        check_protected(&path, &file).map_err(|error| error.or(PolicyError::Unprotected))?;
         let mut bytes = Vec::new();
         let wrong = |error| StorageError::new("read", path, error);
         file.take(MAX_POLICY + 1).read_to_end(&mut bytes).map_err(wrong)?;

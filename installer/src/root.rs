@@ -46,6 +46,17 @@ pub enum Unprotected {
     Storage(#[from] StorageError),
 }
 
+impl Unprotected {
+    /// A check that failed for another reason than what it looks for, such as a worn-out disk, is that
+    /// error; a link on the way, or anything that others could change, is `otherwise`.
+    pub(crate) fn or<E: From<StorageError>>(self, otherwise: impl FnOnce(Self) -> E) -> E {
+        match self {
+            Self::Storage(error) if !error.is_link_on_the_way() => error.into(),
+            other => otherwise(other),
+        }
+    }
+}
+
 impl HostRoot {
     /// Opens the root of the host; `/` for the real one.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StorageError> {
@@ -73,7 +84,7 @@ impl HostRoot {
         let mut last = Errno::AGAIN;
         for _ in 0..TRIES {
             match rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | resolve) {
-                Err(Errno::AGAIN) => last = Errno::AGAIN,
+                Err(again @ (Errno::AGAIN | Errno::INTR)) => last = again,
                 other => return other,
             }
         }

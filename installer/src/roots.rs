@@ -88,13 +88,14 @@ pub(crate) fn read_chain(host: &HostRoot, domain: &Domain) -> Result<Option<Root
     if optional(host.open_dir(&path))?.is_none() {
         return Ok(None);
     }
-    let directory = host.open_protected(&path).map_err(TrustError::UnprotectedChain)?;
+    let directory = host.open_protected(&path).map_err(|error| error.or(TrustError::UnprotectedChain))?;
     read_in(&directory, domain)
 }
 
 fn read_in(directory: &Directory, domain: &Domain) -> Result<Option<RootChain>, TrustError> {
     let Some(file) = optional(directory.open_file(CHAIN_FILE))? else { return Ok(None) };
-    check_protected(&directory.path().join(CHAIN_FILE), &file).map_err(TrustError::UnprotectedChain)?;
+    check_protected(&directory.path().join(CHAIN_FILE), &file)
+        .map_err(|error| error.or(TrustError::UnprotectedChain))?;
     let bytes = directory.read_file(CHAIN_FILE, limits::MAX_ROOTS)?;
     let damaged = |source| TrustError::Chain { file: domain.chain_file(), source };
     RootChain::read_trusted(&bytes).map(Some).map_err(damaged)
@@ -122,7 +123,7 @@ pub(crate) fn advance(
     let bytes = chain.to_bytes().map_err(TrustError::Roots)?;
     let path = domain.chain_directory();
     host.ensure_dir(&path)?;
-    let directory = host.open_protected(&path).map_err(TrustError::UnprotectedChain)?;
+    let directory = host.open_protected(&path).map_err(|error| error.or(TrustError::UnprotectedChain))?;
     directory.replace_file(CHAIN_FILE, &bytes)?;
     Ok(Some(from))
 }

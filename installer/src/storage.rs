@@ -36,6 +36,11 @@ impl StorageError {
         self.kind() == io::ErrorKind::NotFound
     }
 
+    /// Whether a symbolic link stood where none may be.
+    pub(crate) fn is_link_on_the_way(&self) -> bool {
+        self.source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+    }
+
     /// Whether the cause is a lack of space, by the device or by a quota.
     #[must_use]
     pub fn is_no_space(&self) -> bool {

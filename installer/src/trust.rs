@@ -203,7 +203,7 @@ impl TrustStore {
                 let trust = HostTrust { keys: Vec::new(), chain };
                 return Ok(Self { trust, has_chain, problems: Vec::new() });
             }
-            Err(error) => return Err(TrustError::Unprotected(error)),
+            Err(error) => return Err(error.or(TrustError::Unprotected)),
         };
         let mut chain = chain;
         let (mut keys, mut problems) = (Vec::new(), Vec::new());
@@ -321,7 +321,7 @@ impl TrustStore {
         }
         let _lock = WriterLock::acquire(host)?;
         host.ensure_dir(TRUST)?;
-        let directory = host.open_protected(TRUST).map_err(TrustError::Unprotected)?;
+        let directory = host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))?;
         directory.replace_file(ROOT_PIN, roots)?;
         self.trust.chain = Some(chain);
         Ok(PinChange::Added)
@@ -342,7 +342,7 @@ impl TrustStore {
         }
         let _lock = WriterLock::acquire(host)?;
         host.ensure_dir(TRUST)?;
-        let directory = host.open_protected(TRUST).map_err(TrustError::Unprotected)?;
+        let directory = host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))?;
         let file = file_name(&key.id());
         let pem = key.to_pem().map_err(|source| TrustError::Key { file: file.clone(), source })?;
         directory.replace_file(&file, pem.as_bytes())?;
@@ -363,7 +363,7 @@ impl TrustStore {
             several => return Err(TrustError::Ambiguous { prefix, count: several.len() }),
         };
         let _lock = WriterLock::acquire(host)?;
-        let directory = host.open_protected(TRUST).map_err(TrustError::Unprotected)?;
+        let directory = host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))?;
         directory.unlink(&file_name(&id))?;
         directory.sync()?;
         self.trust.keys.retain(|key| key.id() != id);
@@ -376,7 +376,7 @@ fn read_root_pin(directory: &Directory) -> Result<Option<RootChain>, TrustError>
     let Some(bytes) = optional(directory.read_file(ROOT_PIN, limits::MAX_ROOTS))? else { return Ok(None) };
     let file = ROOT_PIN.to_owned();
     if let Err(source) = check_file(directory, ROOT_PIN) {
-        return Err(TrustError::UnprotectedPin { file, source });
+        return Err(source.or(|source| TrustError::UnprotectedPin { file, source }));
     }
     let file = format!("{TRUST}/{ROOT_PIN}");
     RootChain::read_trusted(&bytes).map(Some).map_err(|source| TrustError::Chain { file, source })
@@ -390,7 +390,7 @@ fn read_pin(directory: &Directory, file: String) -> Result<PublicKey, TrustError
     let opened = directory.open_file(&file)?;
     let path = directory.path().join(&file);
     if let Err(source) = check_protected(&path, &opened) {
-        return Err(TrustError::UnprotectedPin { file, source });
+        return Err(source.or(|source| TrustError::UnprotectedPin { file, source }));
     }
     let mut bytes = Vec::new();
     opened.take(MAX_PIN).read_to_end(&mut bytes).map_err(|error| StorageError::new("read", path, error))?;

@@ -5,12 +5,9 @@ use crate::failure::Failure;
 
 /// What the two carried-on systems and the plan have, and this version doesn't.
 const LATER: &[(&str, &str)] = &[
-    ("fsck", "check the current generation's files"),
-    ("join", "join the parts of a split bundle"),
     ("merge", "merge the parts of a build"),
     ("onboot", "put scripts into the initramfs"),
     ("server", "control compile servers"),
-    ("split", "split a bundle for small media"),
 ];
 
 /// Whatever follows the name of an absent command.

@@ -7,13 +7,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use bundle_format::KernelRelease;
+use bundle_format::{KernelRelease, PART_MAGIC};
 use installer::{HostIdentity, HostRoot, InstallOptions, KernelChoice, newest_in_inbox};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::host;
+use crate::split_parts::open_parts;
 use crate::ui::Ui;
 
 pub(crate) use failure::install_failure;
@@ -29,8 +30,9 @@ pub(crate) use shown::tell;
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
-    /// The bundle; `-` reads it from standard input [default: the newest fitting one in /var/lib/stap-bundle/inbox].
-    file: Option<PathBuf>,
+    /// The bundle, or all parts of a split one; `-` reads it from standard input [default: the newest fitting one in
+    /// /var/lib/stap-bundle/inbox].
+    file: Vec<PathBuf>,
     /// Unpack this kernel release; may be given several times.
     #[arg(long, value_name = "REL")]
     kernel: Vec<KernelRelease>,
@@ -64,7 +66,7 @@ struct Found {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let found = self.file.as_deref().map(open).transpose()?;
+        let found = open_all(&self.file)?;
         let root = host::open_root(global)?;
         let identity = host::identity(global, &root)?;
         let kernels = match (self.all_kernels, self.kernel) {
@@ -119,6 +121,31 @@ fn from_inbox(
     };
     ui.progress(format!("installing {}", path.display()));
     Ok(Found { name: path.display().to_string(), source: Box::new(file), may_stall: false })
+}
+
+/// Opens the one file, or all parts of a split bundle; `None` if none is named.
+fn open_all(files: &[PathBuf]) -> Result<Option<Found>, Failure> {
+    let [one] = files else {
+        return if files.is_empty() { Ok(None) } else { join_parts(files).map(Some) };
+    };
+    let found = open(one)?;
+    if !found.may_stall && is_part(one) {
+        return join_parts(files).map(Some);
+    }
+    Ok(Some(found))
+}
+
+/// Whether the file begins as a part does; one that can't be read is told about later.
+fn is_part(file: &Path) -> bool {
+    let mut magic = [0; PART_MAGIC.len()];
+    File::open(file).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *PART_MAGIC
+}
+
+fn join_parts(files: &[PathBuf]) -> Result<Found, Failure> {
+    let parts = open_parts(files)?;
+    let name = format!("{} parts", parts.count());
+    // On small media the parts come one after the other, so reading may take long.
+    Ok(Found { name, source: Box::new(parts), may_stall: true })
 }
 
 fn open(file: &Path) -> Result<Found, Failure> {

@@ -19,6 +19,8 @@ mod diff;
 mod export;
 mod extract;
 #[cfg(feature = "host")]
+mod fsck;
+#[cfg(feature = "host")]
 mod gc;
 #[cfg(feature = "host")]
 mod history;
@@ -27,6 +29,7 @@ mod import;
 mod inspect;
 #[cfg(feature = "host")]
 mod install;
+mod join;
 #[cfg(feature = "farm")]
 mod key;
 #[cfg(feature = "host")]
@@ -41,6 +44,7 @@ mod rollback;
 pub(crate) mod service;
 #[cfg(feature = "farm")]
 mod sign;
+mod split;
 #[cfg(feature = "host")]
 mod start;
 #[cfg(feature = "host")]
@@ -113,6 +117,10 @@ pub(crate) enum Command {
     Extract(extract::Args),
     #[command(display_order = 5)]
     Subset(subset::Args),
+    #[command(display_order = 5)]
+    Split(split::Args),
+    #[command(display_order = 5)]
+    Join(join::Args),
     #[command(display_order = 6)]
     Export(export::Args),
     #[cfg(any(feature = "farm", feature = "host"))]
@@ -162,6 +170,9 @@ pub(crate) enum Command {
     History(history::Args),
     #[cfg(feature = "host")]
     #[command(display_order = 13)]
+    Fsck(fsck::Args),
+    #[cfg(feature = "host")]
+    #[command(display_order = 13)]
     Gc(gc::Args),
     #[cfg(feature = "host")]
     #[command(display_order = 13)]
@@ -203,6 +214,8 @@ impl Command {
             Self::Verify(args) => args.run(global, ui),
             Self::Diff(args) => args.run(global, ui),
             Self::Subset(args) => args.run(global, ui),
+            Self::Split(args) => args.run(ui),
+            Self::Join(args) => args.run(ui),
             Self::Extract(args) => args.run(global, ui),
             Self::Export(args) => args.run(global, ui),
             #[cfg(any(feature = "farm", feature = "host"))]
@@ -235,6 +248,8 @@ impl Command {
             Self::Uninstall(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::History(args) => args.run(global, ui),
+            #[cfg(feature = "host")]
+            Self::Fsck(args) => args.run(global, ui),
             #[cfg(feature = "host")]
             Self::Gc(args) => args.run(global, ui),
             #[cfg(feature = "host")]

@@ -26,6 +26,8 @@ fn help_lists_the_commands_and_the_exit_codes() {
       diff         Show what changed between two bundles
       verify       Verify signatures and every byte of a bundle
       extract      Unpack a bundle's modules into DIR/RELEASE/
+      join         Join the parts of a split bundle
+      split        Split a bundle into parts for small media
       subset       Re-pack some kernels of a bundle, without a private key
       export       Write stap-scripts-RELEASE.tar.gz packages for hosts that run the initscript alone
       trust        Say which farms this host believes, by keys or by chains of roots
@@ -40,6 +42,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       compile      Compile scripts on this host, for this host
       restart      Stop scripts and start them again [aliases: reload, force-reload]
       try-restart  Restart if something runs [alias: condrestart]
+      fsck         Compare every file of the current generation with what was signed
       gc           Remove old generations from this host
       history      Show what was installed, removed and gone back to, the oldest first
       pin          Keep a generation: `gc` never removes it
@@ -188,17 +191,12 @@ fn every_command_explains_itself() {
 fn words_that_are_no_command() {
     assert_snapshot!(TestWorld::new().talk("
         isntall fleet.stapb
-        join fleet
         onboot counter
     "), @r#"
     $ stap-bundle isntall fleet.stapb
     2> error: `isntall` is no command
     2> hint: `stap-bundle --help` lists the commands
     [exit 2]
-    $ stap-bundle join fleet
-    2> error: `join` (join the parts of a split bundle) is not in this version yet
-    2> hint: nothing was done; `stap-bundle --help` lists what is there
-    [exit 30]
     $ stap-bundle onboot counter
     2> error: `onboot` (put scripts into the initramfs) is not in this version yet
     2> hint: nothing was done; `stap-bundle --help` lists what is there
@@ -234,7 +232,7 @@ fn broken_arguments_are_usage_errors() {
     $ stap-bundle install --all-kernels --kernel 6.12.1-test fleet.stapb
     2> error: the argument '--all-kernels' cannot be used with '--kernel <REL>'
     2>
-    2> Usage: stap-bundle install --all-kernels <FILE>
+    2> Usage: stap-bundle install --all-kernels <FILE>...
     2>
     2> For more information, try '--help'.
     [exit 2]

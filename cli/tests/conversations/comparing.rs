@@ -148,3 +148,45 @@ fn an_extra_is_unpacked_if_it_is_there() {
     assert_eq!(fs::read_to_string(world.path("out/notes")).unwrap(), "made for a test\n");
     assert!(world.run("inspect fleet.stapb --key farm.pub").stdout.contains("extra       notes"));
 }
+
+#[test]
+fn d3_a_split_bundle_is_joined_or_installed_from_its_parts() {
+    let world = TestWorld::new();
+    world.bundle(
+        "fleet.stapb",
+        &Bundle { scripts: vec!["a", "b", "c", "d", "e", "f"], red: Vec::new(), ..fleet(1) },
+    );
+    let said = world.run("split fleet.stapb --size 8K -o parts");
+    assert_eq!(said.exit, Some(0), "{said}");
+    let mut parts: Vec<String> = fs::read_dir(world.path("parts"))
+        .unwrap()
+        .map(|part| part.unwrap().path().display().to_string())
+        .collect();
+    parts.sort();
+    assert!(parts.len() > 1, "{parts:?}");
+    assert!(parts.iter().all(|part| fs::metadata(part).unwrap().len() <= 8192));
+    parts.reverse();
+    let all = parts.join(" ");
+    assert_eq!(world.run(&format!("join {all} -o joined.stapb")).exit, Some(0));
+    assert!(fs::read(world.path("joined.stapb")).unwrap() == fs::read(world.path("fleet.stapb")).unwrap());
+    assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
+    let installed = world.run(&format!("install --root host {all}"));
+    assert_eq!(installed.exit, Some(0), "{installed}");
+    let said = world.run(&format!("install --root host {}", parts[0]));
+    assert_eq!(said.exit, Some(17), "{said}");
+    let mut bytes = fs::read(&parts[1]).unwrap();
+    bytes[600] ^= 1;
+    fs::write(&parts[1], bytes).unwrap();
+    world.bundle("fleet-2.stapb", &fleet(2));
+    fs::write(world.path("host/etc/hostname"), "host\n").unwrap();
+    let before = world.tree();
+    for line in [format!("join {all} -o again.stapb"), format!("install --root host {all}")] {
+        let said = world.run(&line);
+        assert!(said.exit == Some(11) && said.stderr.contains("is damaged: expected SHA-256"), "{said}");
+    }
+    let said = world.run("verify parts/fleet.stapb.01 --key farm.pub");
+    assert!(said.exit == Some(17) && said.stderr.contains("stap-bundle join"), "{said}");
+    assert_eq!(world.run("split farm.pub --size 8K").exit, Some(11));
+    assert_eq!(world.run("split fleet.stapb --size 100").exit, Some(2));
+    assert_eq!(world.tree(), before);
+}

@@ -536,3 +536,41 @@ fn the_inbox_is_looked_into_where_no_file_is_given() {
     [exit 0]
     "#);
 }
+
+#[test]
+fn fsck_names_what_is_damaged_and_mends_it() {
+    let world = world();
+    assert_eq!(world.run("install --root host fleet-1.stapb").exit, Some(0));
+    let good = world.run("fsck --root host");
+    let kernels = world.path("host/var/lib/stap-bundle/current/kernels");
+    let kernel = fs::read_dir(kernels).unwrap().next().unwrap().unwrap().path();
+    fs::write(kernel.join("counter.ko"), "not a module").unwrap();
+    let damaged = world.run("fsck --root host");
+    assert!(
+        damaged.exit == Some(11) && damaged.stdout.contains("mend it: stap-bundle fsck --repair"),
+        "{damaged}"
+    );
+    assert!(
+        damaged.stdout.contains("counter.ko (bundle fleet): counter.ko has 12 bytes, signed are"),
+        "{damaged}"
+    );
+    assert_snapshot!(format!("{good}{}", world.talk("
+        fsck --root host --repair fleet-2.stapb
+        fsck --root host --repair fleet-1.stapb --quiet
+        fsck --root host
+    ")), @r#"
+    $ stap-bundle fsck --root host
+    good: generation 1, 3 files compared, [SIZE]
+    [exit 0]
+    $ stap-bundle fsck --root host --repair fleet-2.stapb
+    2> kernels/2994bf7ec0cac4b1/counter.ko (bundle fleet): counter.ko has 12 bytes, signed are 360
+    2> error: bundle [SHA-256] is not installed, so nothing can be mended from it; installed: fleet 1.1 ([SHA-256])
+    [exit 17]
+    $ stap-bundle fsck --root host --repair fleet-1.stapb --quiet
+    mended: generation 2, 3 files compared, [SIZE]
+    [exit 0]
+    $ stap-bundle fsck --root host
+    good: generation 2, 3 files compared, [SIZE]
+    [exit 0]
+    "#);
+}

@@ -7,6 +7,7 @@ mod arguments;
 mod building;
 mod bundles;
 mod comparing;
+mod crash;
 mod dependencies;
 mod farm;
 mod host;

@@ -28,7 +28,7 @@ use refused;
 #[test]
 fn the_rows_of_the_page_have_their_tests() {
     const PAGE: &str = include_str!("../../../docs/design/threat-coverage.md");
-    const SOURCES: [&str; 13] = [
+    const SOURCES: [&str; 14] = [
         include_str!("containers.rs"),
         include_str!("documents.rs"),
         include_str!("frames.rs"),
@@ -37,6 +37,7 @@ fn the_rows_of_the_page_have_their_tests() {
         include_str!("../../../bundle-format/tests/every_byte.rs"),
         include_str!("../../../bundle-format/tests/fuzz_bodies.rs"),
         include_str!("../../../bundle-format/tests/tar_differential.rs"),
+        include_str!("../../../bundle-format/src/part.rs"),
         include_str!("../../../bundle-format/src/strict_json.rs"),
         include_str!("../../../bundle-format/tests/roots.rs"),
         include_str!("../../../installer/src/tests/choices.rs"),

@@ -2,6 +2,7 @@
 //!
 //! - `<CACHE_PATH>/REL/NAME.ko`: a relative link through `current`, so the switch moves all at once;
 //! - `<CACHE_PATH>/REL/NAME.opts`: a real file, for its first line is this host's (`opts.rs`);
+//! - `/lib/modules/REL/systemtap/NAME.ko`: a real file, for scripts that members of stapusr may load (`users.rs`);
 //! - `<CONFIG_PATH>/zz-stap-bundle.conf`: a relative link to the generation's `stap-bundle.conf`.
 //!
 //! Only bundles that are believed now count: after a pin went away their links and options go too, and
@@ -17,6 +18,8 @@ mod opts;
 mod places;
 mod preview;
 mod report;
+mod scripts;
+mod users;
 mod wanted;
 
 pub(crate) use configuration::configuration_text;
@@ -33,6 +36,8 @@ use rustix::fs::FileType;
 use crate::compat::link::{has_our_link, kind_word, link_text, move_aside, put_link};
 use crate::compat::places::Places;
 use crate::compat::report::Work;
+use crate::compat::scripts::settle_times;
+use crate::compat::users::reconcile_users;
 use crate::compat::wanted::{CacheEntry, Wanted, wanted};
 use crate::directory::Directory;
 use crate::generation::{CurrentGeneration, module_file_name};
@@ -81,6 +86,10 @@ pub(crate) fn reconcile_locked(
     if let Some(cache) = optional(host.open_dir(&places.cache))? {
         clear(&cache, &wanted, &mut work.report)?;
     }
+    if let Some(generation) = &generation {
+        settle_times(host, &places, generation, &wanted, &mut work.report)?;
+    }
+    reconcile_users(host, generation.as_ref(), &wanted, &mut work)?;
     Ok(work.report)
 }
 

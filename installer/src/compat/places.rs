@@ -15,11 +15,13 @@ const MAX_CONFIGURATION: u64 = 1 << 20;
 /// Directories in which everything is ours.
 const OURS: [&str; 3] = [STATE, ADMINISTRATION, RUN];
 
-/// `CACHE_PATH` and `CONFIG_PATH`.
+/// `CACHE_PATH`, `CONFIG_PATH` and where the scripts are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Places {
     pub(super) cache: PathBuf,
     pub(super) configuration: PathBuf,
+    /// `SCRIPT_PATH`, as it is configured.
+    pub(super) scripts: PathBuf,
 }
 
 impl Places {
@@ -46,6 +48,7 @@ impl Places {
         Ok(Self {
             cache: usable(host, "CACHE_PATH", &parameters.cache_path)?,
             configuration: usable(host, "CONFIG_PATH", &directory)?,
+            scripts: plain("SCRIPT_PATH", &parameters.script_path)?,
         })
     }
 }

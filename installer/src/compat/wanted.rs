@@ -2,17 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use bundle_format::{Kernel, KernelId, KernelRelease, ScriptName};
+use bundle_format::{BundleName, Digest, Kernel, KernelId, KernelRelease, ScriptName};
 
 use crate::compat::opts::{identity_problem, opts_text, uname_line};
-use crate::generation::{CurrentGeneration, InstalledBundle, read_sets, running_kernel, with_sources};
+use crate::generation::{
+    CurrentGeneration, InstalledBundle, ModuleHandle, read_sets, running_kernel, with_sources,
+};
 use crate::identity::HostIdentity;
 
 /// What one script's files in the cache should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct CacheEntry {
     pub(super) kernel: KernelId,
     pub(super) opts: String,
+    /// The bundle that offers it.
+    pub(super) bundle: BundleName,
+    /// Digest of the script that it was made from.
+    pub(super) source: Digest,
+    /// Whether members of stapusr may load it.
+    pub(super) for_users: bool,
+    /// The way to its bytes.
+    pub(super) module: ModuleHandle,
 }
 
 /// The scripts of each release.
@@ -59,7 +69,15 @@ fn add(
     let scripts = wanted.entry(kernel.release.clone()).or_default();
     for module in sets.modules() {
         let Some(record) = bundle.manifest.script(&module.name) else { continue };
-        let entry = CacheEntry { kernel: kernel.id, opts: opts_text(&uname, &record.opts_line) };
+        let Ok(handle) = sets.handle(kernel, &module.name) else { continue };
+        let entry = CacheEntry {
+            kernel: kernel.id,
+            opts: opts_text(&uname, &record.opts_line),
+            bundle: bundle.name.clone(),
+            source: record.source_sha256,
+            for_users: !record.users.is_empty(),
+            module: handle,
+        };
         scripts.insert(module.name.clone(), entry);
     }
 }

@@ -25,5 +25,7 @@ pub(crate) use layout::{
 };
 pub(crate) use module::{module_file_name, read_sets};
 pub(crate) use offers::running_kernel;
-pub(crate) use staged::{Staging, indexed_kernel, next_number, remove_left_overs};
+pub(crate) use staged::{
+    Staging, UPROBES_DIRECTORY, UPROBES_FILE, indexed_kernel, next_number, remove_left_overs,
+};
 pub(crate) use usage::{disk_usage, freed_by, tree_usage};

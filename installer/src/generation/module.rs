@@ -1,8 +1,8 @@
 //! From a signed account to the bytes of one module: signatures → manifest → SET.json → bytes.
 
 use bundle_format::{
-    BundleName, Digest, Kernel, KernelId, KernelRelease, Machine, ModuleRecord, ScriptName, SetDocument,
-    read_set,
+    BundleName, Digest, FileRecord, Kernel, KernelId, KernelRelease, Machine, ModuleRecord, ScriptName,
+    SetDocument, read_set,
 };
 
 use crate::generation::current::{CurrentGeneration, InstalledBundle, set_digest, with_sources};
@@ -152,6 +152,11 @@ impl ReadSet {
     /// The modules that it accounts for.
     pub(crate) fn modules(&self) -> impl Iterator<Item = &ModuleRecord> {
         self.0.iter().flat_map(|document| &document.modules)
+    }
+
+    /// The shared module for user-space probes, if one of the modules needs it.
+    pub(crate) fn uprobes(&self) -> Option<&FileRecord> {
+        self.0.iter().find_map(|document| document.uprobes.as_ref())
     }
 
     /// The way to the module of `script`; `kernel` is the one whose set this is.

@@ -43,9 +43,9 @@ use crate::roots::RootRecord;
 use crate::storage::StorageError;
 
 /// Directory of the shared `uprobes.ko` in a kernel's directory; a script may be called `uprobes`.
-pub(super) const UPROBES_DIRECTORY: &str = "uprobes";
+pub(crate) const UPROBES_DIRECTORY: &str = "uprobes";
 /// The shared module for user-space probes.
-pub(super) const UPROBES_FILE: &str = "uprobes.ko";
+pub(crate) const UPROBES_FILE: &str = "uprobes.ko";
 
 /// A generation that is being written; removed again unless it is sealed.
 #[derive(Debug)]

@@ -53,6 +53,10 @@ pub(super) fn choose(
     };
     let kernels = match choice {
         KernelChoice::All => manifest.kernels.iter().map(|kernel| kernel.id).collect(),
+        KernelChoice::These(these) => {
+            let has = |kernel: &&Kernel| these.contains(&kernel.id);
+            manifest.kernels.iter().filter(has).map(|kernel| kernel.id).collect()
+        }
         KernelChoice::Named(named) => {
             let chosen = of_release(named);
             let has = |release: &&KernelRelease| {

@@ -1,8 +1,9 @@
 //! What the user of an install decides.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bundle_format::KernelRelease;
+use bundle_format::{KernelId, KernelRelease};
 
 /// Which of a bundle's kernels are unpacked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,6 +13,8 @@ pub enum KernelChoice {
     Installed,
     /// Those of these releases.
     Named(Vec<KernelRelease>),
+    /// These, for any machine.
+    These(BTreeSet<KernelId>),
     /// All, for any machine.
     All,
 }

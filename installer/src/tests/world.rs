@@ -110,6 +110,8 @@ pub(super) struct Bundle {
     /// Cells that failed: script and release.
     pub(super) red: Vec<(&'static str, &'static str)>,
     pub(super) salt: &'static str,
+    /// The group that may load all scripts, if one may.
+    pub(super) users: Option<&'static str>,
     pub(super) key: SigningKey,
     pub(super) more_keys: Vec<SigningKey>,
     pub(super) roots: Option<RootChain>,
@@ -127,6 +129,7 @@ pub(super) fn bundle(serial: u64) -> Bundle {
         machine: "x86_64",
         red: Vec::new(),
         salt: "",
+        users: None,
         key: farm(),
         more_keys: Vec::new(),
         roots: None,
@@ -149,7 +152,7 @@ impl Bundle {
             run: ["-L", "-b", "4"].map(str::to_owned).to_vec(),
             opts_line: "-D FOO=1 --".to_owned(),
             requires: if name == first { Vec::new() } else { vec![first.parse().unwrap()] },
-            users: Vec::new(),
+            users: self.users.iter().map(|group| group.parse().unwrap()).collect(),
         }
     }
 

@@ -1,0 +1,57 @@
+//! `join`: the parts of a split bundle become the bundle again.
+
+use std::io;
+use std::path::PathBuf;
+
+use bundle_format::{BundleError, RawBundle, Stream};
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::new_file::NewFile;
+use crate::split_parts::{open_parts, told};
+use crate::ui::{Mark, Ui};
+use crate::words::{bytes, count};
+
+/// Join the parts of a split bundle
+///
+/// In any order. A part that is missing, given twice, of another bundle or damaged is named, and nothing is written. The
+/// joined file is verified like any other: `verify`, `install`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// All parts.
+    #[arg(required = true)]
+    part: Vec<PathBuf>,
+    /// The bundle to write.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+impl Args {
+    pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
+        let parts = open_parts(&self.part)?;
+        let (claimed, count_of_parts) = (parts.claimed_id(), parts.count());
+        // The first bytes must be those of that bundle, or the parts were mislabelled.
+        let id = RawBundle::read(Stream(parts)).map_err(told)?.claimed_id();
+        if Some(id) != claimed {
+            let what =
+                format!("the parts say that they are of another bundle than {}, which they hold", id.short());
+            return Err(Failure::new(Exit::Malformed, what));
+        }
+        let mut parts = open_parts(&self.part)?;
+        let path = &self.output;
+        let size = NewFile::beside(path)?.replace(path, |target| {
+            let failed =
+                |error: io::Error| told(BundleError::Io { what: "the parts can't be joined", source: error });
+            io::copy(&mut parts, target).map_err(failed)
+        })?;
+        if ui.json {
+            ui.document(&json!({ "bundle": path, "bundle_id": id, "bytes": size, "parts": count_of_parts }));
+            return Ok(Exit::Done);
+        }
+        let written = ui.mark(Mark::Strong, path.display());
+        ui.line(format!("{written}: {} of {}", bytes(size), count(count_of_parts, "part")));
+        ui.line(format!("  bundle id  {id}"));
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,339 @@
+//! The real program, killed or failed at its system calls one after the other, by strace's fault injection.
+//!
+//! A plain `cargo test` takes every so-many-th call; `STAP_BUNDLE_EVERY_CALL=1` takes each, as `make test`
+//! does for the kills and `make test-long` for the errors. After each: what is current is the old generation or the new one, whole; no floor is
+//! above it; and the next install succeeds and leaves nothing over.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use installer::{CurrentGeneration, HostRoot, fsck};
+
+use crate::bundles::{Bundle, fleet};
+use crate::world::TestWorld;
+
+/// How many calls a plain run passes over.
+const STRIDE: usize = 37;
+/// Each is tried at every call; the last three at every third, for they take the same ways as the first.
+const ERRORS: [(&str, usize); 5] = [("ENOSPC", 1), ("EIO", 1), ("EINTR", 3), ("EDQUOT", 3), ("EROFS", 3)];
+/// Calls that the kernel never lets fail, or that ask for memory: no disk is behind them.
+const NO_DISK: [&str; 15] = [
+    "brk",
+    "clock_gettime",
+    "clock_nanosleep",
+    "futex",
+    "getegid",
+    "geteuid",
+    "getpid",
+    "getrandom",
+    "getuid",
+    "mmap",
+    "mprotect",
+    "mremap",
+    "munmap",
+    "rt_sigaction",
+    "sigaltstack",
+];
+/// Threads that try points: a point waits for the disk most of the time.
+const CREW: usize = 4;
+
+/// What is done to a host, and what may be current afterwards.
+struct Job {
+    name: &'static str,
+    /// The command, behind `--root host`.
+    line: &'static str,
+    /// Bundles installed before, in order.
+    before: &'static [&'static str],
+    /// Serials of the bundle that may be current, the old one first; 0 for nothing.
+    serials: [u64; 2],
+    /// The highest serial that was ever current when the old one is.
+    floor_before: u64,
+}
+
+const JOBS: [Job; 5] = [
+    Job { name: "install", line: "install fleet-1.stapb", before: &[], serials: [0, 1], floor_before: 0 },
+    Job { name: "upgrade", line: "install fleet-2.stapb", before: &["1"], serials: [1, 2], floor_before: 1 },
+    Job { name: "rollback", line: "rollback 1", before: &["1", "2"], serials: [2, 1], floor_before: 2 },
+    Job { name: "gc", line: "gc --keep 1", before: &["1", "2", "3"], serials: [3, 3], floor_before: 3 },
+    Job { name: "uninstall", line: "uninstall fleet", before: &["1"], serials: [1, 0], floor_before: 1 },
+];
+
+/// One system call of a run: its name, and the how manyth of that name.
+#[derive(Debug, Clone)]
+struct Point {
+    call: String,
+    count: usize,
+}
+
+/// A world with the bundles, in which jobs find their templates.
+struct Hosts {
+    world: TestWorld,
+}
+
+impl Hosts {
+    fn new() -> Self {
+        let world = TestWorld::new();
+        for serial in [1, 2, 3, 9] {
+            world.bundle(&format!("fleet-{serial}.stapb"), &fleet(serial));
+        }
+        assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
+        Self { world }
+    }
+
+    /// The host on which the job begins.
+    fn template(&self, job: &Job) -> PathBuf {
+        let template = self.world.path(&format!("template-{}", job.name));
+        copy(&self.world.path("host"), &template);
+        for serial in job.before {
+            let line = format!("--root template-{} install fleet-{serial}.stapb", job.name);
+            assert_eq!(self.world.run(&line).exit, Some(0));
+        }
+        template
+    }
+
+    /// The command of a job on a host, under strace.
+    fn traced(&self, host: &str, line: &str, strace: &[String]) -> Command {
+        let program = self.world.command("");
+        let mut command = Command::new("strace");
+        command.arg("-f").arg("-qq").args(strace).arg("--").arg(program.get_program());
+        command.args(["--quiet", "--root", host]).args(line.split_whitespace());
+        command.current_dir(self.world.work()).stdin(Stdio::null());
+        command
+    }
+
+    /// All calls of the job from its first look at bundle or host on. What comes before is the loader's.
+    fn points(&self, job: &Job) -> Vec<Point> {
+        let host = format!("traced-{}", job.name);
+        copy(&self.template(job), &self.world.path(&host));
+        let log = self.world.path(&format!("{}.strace", job.name));
+        let output = self
+            .traced(&host, job.line, &["-o".to_owned(), log.display().to_string()])
+            .output()
+            .unwrap_or_else(|error| panic!("strace, which tests/packages.sh installs: {error}"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let mut points = Vec::new();
+        let mut begun = false;
+        for line in fs::read_to_string(log).unwrap().lines() {
+            let text = line.split_once(' ').unwrap().1.trim_start();
+            let Some((call, rest)) = text.split_once('(') else { continue };
+            let count = counts.entry(call.to_owned()).or_default();
+            *count += 1;
+            begun |= call == "openat" && (rest.contains(".stapb\"") || rest.contains(&host));
+            // A signal handler's return is no call that could fail.
+            if begun && call.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && call != "exit_group" {
+                points.push(Point { call: call.to_owned(), count: *count });
+            }
+        }
+        assert!(points.len() > 50, "{}: {} calls", job.name, points.len());
+        points
+    }
+
+    /// Does the job with `injected` at `point`; the exit code, `None` for a killed one.
+    fn try_at(&self, job: &Job, point: &Point, injected: &str, host: &str) -> (Option<i32>, String) {
+        let path = self.world.path(host);
+        copy(&self.world.path(&format!("template-{}", job.name)), &path);
+        let Point { call, count } = point;
+        let strace = [
+            "-o".to_owned(),
+            "/dev/null".to_owned(),
+            "-e".to_owned(),
+            format!("trace={call}"),
+            "-e".to_owned(),
+            format!("inject={call}:{injected}:when={count}"),
+        ];
+        let output = self.traced(host, job.line, &strace).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// What must hold whatever was done to the job.
+    fn check(&self, job: &Job, host: &str, what: &str) {
+        let path = self.world.path(host);
+        let serial = current_serial(&path, what);
+        assert!(job.serials.contains(&serial), "{what}: serial {serial} is current");
+        let most = if serial == job.serials[1] { job.floor_before.max(serial) } else { job.floor_before };
+        for floor in floors(&path) {
+            assert!(floor <= most, "{what}: the floor is {floor}, installed was {most} at most");
+        }
+        let next = self.world.run(&format!("--quiet --root {host} install fleet-9.stapb"));
+        assert_eq!(next.exit, Some(0), "{what}: {next}");
+        assert_eq!(current_serial(&path, what), 9, "{what}");
+        let state = path.join("var/lib/stap-bundle");
+        for directory in [state.clone(), state.join("generations"), state.join("state")] {
+            for entry in fs::read_dir(directory).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                assert!(!name.starts_with('.'), "{what}: {name} is left over");
+            }
+        }
+        fs::remove_dir_all(&path).unwrap();
+    }
+}
+
+/// Copies a tree with its links, hard ones too.
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg("--").arg(from).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+/// The serial that is current; 0 if nothing is. It must be whole.
+fn current_serial(path: &Path, what: &str) -> u64 {
+    let host = HostRoot::open(path).unwrap();
+    let current = CurrentGeneration::open(&host).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let Some(current) = current else { return 0 };
+    assert!(current.refused_bundles().is_empty(), "{what}: {:?}", current.refused_bundles());
+    let report = fsck(&host, None).unwrap().unwrap();
+    assert!(report.problems.is_empty(), "{what}: {:?}", report.problems);
+    current.bundles().first().map_or(0, |bundle| bundle.serial)
+}
+
+/// The serials in both copies of the floors.
+fn floors(path: &Path) -> Vec<u64> {
+    let read = |copy: &&str| {
+        let text = fs::read_to_string(path.join("var/lib/stap-bundle/state").join(copy)).ok()?;
+        let (_, json) = text.split_once('\n').unwrap();
+        let floors: serde_json::Value = serde_json::from_str(json).unwrap();
+        floors["floors"]["fleet"]["serial"].as_u64()
+    };
+    ["floors", "floors.copy"].iter().filter_map(read).collect()
+}
+
+fn stride() -> usize {
+    std::env::var("STAP_BUNDLE_EVERY_CALL").map_or(STRIDE, |every| every.parse().unwrap())
+}
+
+/// Runs `try_one` for every so-many-th point, several at once; how many were tried.
+fn for_each(points: &[Point], every: usize, try_one: &(dyn Fn(&Point, usize) + Sync)) -> usize {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..CREW {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(point) = points.get(number * every) else { break };
+                    try_one(point, number);
+                }
+            });
+        }
+    });
+    points.len().div_ceil(every)
+}
+
+#[test]
+fn e1_a_kill_at_any_system_call_leaves_the_old_generation_or_the_new_one() {
+    let hosts = Hosts::new();
+    let mut tried = 0;
+    for job in &JOBS {
+        let points = hosts.points(job);
+        tried += for_each(&points, stride(), &|point, number| {
+            let host = format!("killed-{}-{number}", job.name);
+            let (code, stderr) = hosts.try_at(job, point, "signal=KILL", &host);
+            let what = format!("{} killed at {point:?}", job.name);
+            assert_eq!(code, None, "{what}: {stderr}");
+            hosts.check(job, &host, &what);
+        });
+    }
+    assert!(tried > 50, "{tried} points");
+}
+
+#[test]
+fn e2_an_error_of_any_system_call_loses_nothing_and_has_an_exit_code() {
+    let hosts = Hosts::new();
+    let wrong = Mutex::new(Vec::new());
+    for job in &JOBS {
+        let mut points = hosts.points(job);
+        points.retain(|point| !NO_DISK.contains(&point.call.as_str()));
+        for (error, rarer) in ERRORS {
+            for_each(&points, stride() * rarer, &|point, number| {
+                let host = format!("{error}-{}-{number}", job.name);
+                let (code, stderr) = hosts.try_at(job, point, &format!("error={error}"), &host);
+                let what = format!("{}: {error} at {point:?}, exit {code:?}: {stderr}", job.name);
+                assert!(!stderr.contains("panicked"), "{what}");
+                let code = code.unwrap_or_else(|| panic!("{what}"));
+                if !is_right(code, &stderr) {
+                    wrong.lock().unwrap().push(what.clone());
+                }
+                hosts.check(job, &host, &what);
+            });
+        }
+    }
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} wrong exit codes:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Success, if the call didn't matter; else that of storage. What can't be read can't be believed or called
+/// whole either, so 10 and 11 are right too where the message says which error it was.
+fn is_right(code: i32, stderr: &str) -> bool {
+    const SAID: [&str; 5] = [
+        "No space left on device",
+        "Input/output error",
+        "Interrupted system call",
+        "Disk quota exceeded",
+        "Read-only file system",
+    ];
+    match code {
+        0 | 14 => true,
+        10 | 11 => SAID.iter().any(|said| stderr.contains(said)),
+        _ => false,
+    }
+}
+
+#[test]
+fn e3_of_fifty_installers_at_once_each_has_its_turn() {
+    let world = TestWorld::new();
+    assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
+    world.bundle("fleet.stapb", &fleet(1));
+    let other = Bundle { name: "storage", scripts: vec!["blocks"], red: Vec::new(), ..fleet(1) };
+    world.bundle("storage.stapb", &other);
+    let children: Vec<_> = (0..50)
+        .map(|number| {
+            let file = if number % 2 == 0 { "fleet" } else { "storage" };
+            let line = format!("--quiet --root host install --wait 3600 {file}.stapb");
+            world.command(&line).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let host = HostRoot::open(world.path("host")).unwrap();
+    let current = CurrentGeneration::open(&host).unwrap().unwrap();
+    let names: Vec<&str> = current.bundles().iter().map(|bundle| bundle.name.as_str()).collect();
+    // Two generations: all later installs found their bundle there.
+    assert_eq!((names, current.number()), (vec!["fleet", "storage"], 2));
+    assert!(fsck(&host, None).unwrap().unwrap().problems.is_empty());
+}
+
+#[test]
+fn g1_no_command_of_a_host_needs_a_socket() {
+    let hosts = Hosts::new();
+    let lines = [
+        "install fleet-1.stapb",
+        "install --dry-run fleet-2.stapb",
+        "install fleet-2.stapb",
+        "list",
+        "history",
+        "rollback",
+        "fsck",
+        "pin 1",
+        "gc --keep 1",
+        "uninstall fleet",
+        "trust list",
+        "verify fleet-1.stapb --key farm.pub",
+    ];
+    for line in lines {
+        let denied = [
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=socket,socketpair",
+            "-e",
+            "inject=socket,socketpair:error=EACCES",
+        ];
+        let output = hosts.traced("host", line, &denied.map(str::to_owned)).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

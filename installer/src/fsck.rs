@@ -1,0 +1,335 @@
+//! `fsck`: every file of a generation against what was signed, and mending what isn't that.
+//!
+//! A generation is never changed, so mending makes a new one: the same bundle is installed once more, from
+//! a given file or from the kept one where that is still whole. Generations share files by hard links, so
+//! an older one may have the same damage; the new one has none of its files.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+
+use bundle_format::{Digest, Kernel, KernelId, RawBundle};
+
+use crate::directory::Directory;
+use crate::events::Events;
+use crate::generation::{
+    CurrentGeneration, GenerationError, InstalledBundle, UPROBES_DIRECTORY, UPROBES_FILE, module_file_name,
+    read_sets, with_sources,
+};
+use crate::identity::HostIdentity;
+use crate::install::{InstallError, InstallOptions, InstallReport, KernelChoice, install};
+use crate::paths::{BUNDLE_FILE, BUNDLES, KERNELS, SETS};
+use crate::root::HostRoot;
+use crate::storage::{StorageError, optional};
+
+/// What was found.
+#[derive(Debug)]
+pub struct FsckReport {
+    /// The generation.
+    pub generation: u64,
+    /// Files that were read and compared.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What is wrong, bundle by bundle.
+    pub problems: Vec<FsckProblem>,
+}
+
+/// Something that isn't as it was signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FsckProblem {
+    /// The bundle; `None` for what no bundle accounts for.
+    pub bundle: Option<String>,
+    /// The path in the generation.
+    pub path: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// How it can be mended.
+    pub mending: Mending,
+}
+
+/// How a problem can be mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mending {
+    /// From the bundle that is kept in the generation.
+    FromKept,
+    /// From the bundle's file, which must be brought.
+    FromFile,
+    /// By believing its signature again, or by uninstalling it.
+    ByTrust,
+    /// It is in nobody's way: any new generation is without it.
+    NotNeeded,
+}
+
+/// Why mending failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// The given bundle isn't installed.
+    #[error("bundle {id} is not installed, so nothing can be mended from it; installed: {}", there.join(", "))]
+    OtherBundle {
+        /// The id of the given file.
+        id: String,
+        /// Names and ids of what is installed.
+        there: Vec<String>,
+    },
+    /// The current generation.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    /// Installing it once more.
+    #[error(transparent)]
+    Install(#[from] Box<InstallError>),
+}
+
+/// Compares every file of the current generation, or of `number`, with what was signed; `None` if nothing
+/// is installed. Nothing is written.
+pub fn fsck(host: &HostRoot, number: Option<u64>) -> Result<Option<FsckReport>, GenerationError> {
+    let generation = match number {
+        Some(number) => CurrentGeneration::open_number(host, number)?,
+        None => match CurrentGeneration::open(host)? {
+            Some(current) => current,
+            None => return Ok(None),
+        },
+    };
+    let (known, unsure) = (BTreeSet::new(), BTreeSet::new());
+    let mut check =
+        Check { generation: &generation, report: FsckReport::of(generation.number()), known, unsure };
+    check.run()?;
+    Ok(Some(check.report))
+}
+
+impl FsckReport {
+    const fn of(generation: u64) -> Self {
+        Self { generation, files: 0, bytes: 0, problems: Vec::new() }
+    }
+}
+
+/// One pass over a generation.
+struct Check<'g> {
+    generation: &'g CurrentGeneration,
+    report: FsckReport,
+    /// Files that a bundle accounts for, as directory and name in `kernels/`.
+    known: BTreeSet<(String, String)>,
+    /// Kernels of which the account is damaged, so that nobody can say what is known there.
+    unsure: BTreeSet<String>,
+}
+
+impl Check<'_> {
+    fn run(&mut self) -> Result<(), StorageError> {
+        if !self.generation.has_bundles() {
+            self.problem(None, BUNDLES.to_owned(), "it is missing".to_owned(), Mending::FromFile);
+        }
+        for refused in self.generation.refused_bundles() {
+            let path = format!("{BUNDLES}/{}", refused.name);
+            let mending = if refused.claimed().is_some() { Mending::ByTrust } else { Mending::FromFile };
+            self.problem(Some(&refused.name), path, refused.reason.clone(), mending);
+        }
+        for bundle in self.generation.bundles() {
+            self.bundle(bundle);
+        }
+        if self.generation.refused_bundles().is_empty() {
+            self.strays()?;
+        }
+        Ok(())
+    }
+
+    fn bundle(&mut self, bundle: &InstalledBundle) {
+        let name = bundle.name.to_string();
+        let kept = bundle.check_kept().err().map(|error| with_sources(&error));
+        let mending = if kept.is_none() { Mending::FromKept } else { Mending::FromFile };
+        self.read(
+            bundle.kept().ok().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len()),
+        );
+        if let Some(what) = kept {
+            self.problem(Some(&name), format!("{BUNDLES}/{name}/{BUNDLE_FILE}"), what, mending);
+        }
+        for kernel in &bundle.manifest.kernels {
+            match read_sets(bundle, kernel) {
+                Err(refusal) => {
+                    let path = format!("{BUNDLES}/{name}/{SETS}/{}.json", kernel.id.short());
+                    self.problem(Some(&name), path, with_sources(&refusal), mending);
+                    self.unsure.insert(kernel.id.short());
+                }
+                Ok(None) => {}
+                Ok(Some(set)) => {
+                    for module in set.modules() {
+                        let file = module_file_name(&module.name);
+                        self.module(&name, kernel, &file, mending, &|generation| {
+                            let handle = set.handle(kernel, &module.name)?;
+                            generation.read_module(&handle).map(|read| read.bytes().len() as u64)
+                        });
+                    }
+                    if let Some(record) = set.uprobes() {
+                        self.uprobes(&name, kernel, record.size, &record.sha256, mending);
+                    }
+                }
+            }
+        }
+    }
+
+    fn module(
+        &mut self,
+        bundle: &str,
+        kernel: &Kernel,
+        file: &str,
+        mending: Mending,
+        read: &dyn Fn(&CurrentGeneration) -> Result<u64, crate::Refusal>,
+    ) {
+        self.known.insert((kernel.id.short(), file.to_owned()));
+        match read(self.generation) {
+            Ok(bytes) => self.read(bytes),
+            Err(refusal) => {
+                let path = format!("{KERNELS}/{}/{file}", kernel.id.short());
+                self.problem(Some(bundle), path, with_sources(&refusal), mending);
+            }
+        }
+    }
+
+    /// The shared module for user-space probes.
+    fn uprobes(&mut self, bundle: &str, kernel: &Kernel, size: u64, expected: &Digest, mending: Mending) {
+        let short = kernel.id.short();
+        self.known.insert((short.clone(), UPROBES_DIRECTORY.to_owned()));
+        let path = format!("{KERNELS}/{short}/{UPROBES_DIRECTORY}/{UPROBES_FILE}");
+        let bytes =
+            self.generation.kernels().ok_or_else(|| "the generation has no modules".to_owned()).and_then(
+                |kernels| {
+                    let directory =
+                        kernels.open_dir(&short).and_then(|kernel| kernel.open_dir(UPROBES_DIRECTORY));
+                    directory
+                        .and_then(|directory| directory.read_file(UPROBES_FILE, size))
+                        .map_err(|error| with_sources(&error))
+                },
+            );
+        match bytes {
+            Ok(bytes) if Digest::of(&bytes) == *expected => self.read(size),
+            Ok(bytes) => {
+                let what = format!("it has SHA-256 {}, signed is {expected}", Digest::of(&bytes));
+                self.problem(Some(bundle), path, what, mending);
+            }
+            Err(what) => self.problem(Some(bundle), path, what, mending),
+        }
+    }
+
+    /// What lies among the modules and no bundle accounts for.
+    fn strays(&mut self) -> Result<(), StorageError> {
+        let Some(kernels) = self.generation.kernels() else { return Ok(()) };
+        for kernel in kernels.entries()? {
+            if self.unsure.contains(&kernel) {
+                continue;
+            }
+            let Some(directory) = optional_directory(kernels, &kernel)? else {
+                self.stray(&kernel);
+                continue;
+            };
+            for name in directory.entries()? {
+                if !self.known.contains(&(kernel.clone(), name.clone())) {
+                    self.stray(&format!("{kernel}/{name}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stray(&mut self, path: &str) {
+        let what = "no bundle accounts for it; `start` never loads it".to_owned();
+        self.problem(None, format!("{KERNELS}/{path}"), what, Mending::NotNeeded);
+    }
+
+    fn problem(&mut self, bundle: Option<&str>, path: String, what: String, mending: Mending) {
+        let bundle = bundle.map(str::to_owned);
+        self.report.problems.push(FsckProblem { bundle, path, what, mending });
+    }
+
+    fn read(&mut self, bytes: u64) {
+        self.report.files += 1;
+        self.report.bytes += bytes;
+    }
+}
+
+fn optional_directory(parent: &Directory, name: &str) -> Result<Option<Directory>, StorageError> {
+    match parent.kind(name)? {
+        Some(rustix::fs::FileType::Directory) => optional(parent.open_dir(name)),
+        _ => Ok(None),
+    }
+}
+
+/// Mends an installed bundle from its file: installs it once more with the kernels that it has here.
+pub fn repair_from<R: Read>(
+    host: &HostRoot,
+    identity: &HostIdentity,
+    source: R,
+    options: &InstallOptions,
+    events: &mut Events<'_>,
+) -> Result<InstallReport, RepairError> {
+    let mut source = Remembering { source, read: Vec::new() };
+    let id = RawBundle::read(bundle_format::Stream(&mut source))
+        .map_err(|error| Box::new(InstallError::from(error)))?
+        .claimed_id();
+    let Remembering { source, read } = source;
+    let current = CurrentGeneration::open(host)?;
+    let Some(kernels) = current.as_ref().and_then(|current| kernels_of(current, &id.to_string())) else {
+        let bundles = current.iter().flat_map(CurrentGeneration::bundles);
+        let there =
+            bundles.map(|bundle| format!("{} {} ({})", bundle.name, bundle.version, bundle.id)).collect();
+        return Err(RepairError::OtherBundle { id: id.to_string(), there });
+    };
+    drop(current);
+    let options = InstallOptions { kernels: KernelChoice::These(kernels), ..options.clone() };
+    Ok(install(host, identity, std::io::Cursor::new(read).chain(source), &options, events)
+        .map_err(Box::new)?)
+}
+
+/// Mends what the kept bundles can mend; the reports, bundle by bundle.
+pub fn repair_from_kept(
+    host: &HostRoot,
+    identity: &HostIdentity,
+    report: &FsckReport,
+    options: &InstallOptions,
+    events: &mut Events<'_>,
+) -> Result<Vec<InstallReport>, RepairError> {
+    let mendable = report.problems.iter().filter(|problem| problem.mending == Mending::FromKept);
+    let names: BTreeSet<&String> = mendable.filter_map(|problem| problem.bundle.as_ref()).collect();
+    let mut reports = Vec::new();
+    for name in names {
+        let Some(current) = CurrentGeneration::open(host)? else { break };
+        let bundle = current.bundles().iter().find(|bundle| bundle.name.as_str() == name);
+        let Some(kept) = bundle.map(InstalledBundle::kept) else { continue };
+        let kept: File = kept.map_err(GenerationError::from)?;
+        drop(current);
+        reports.push(repair_from(host, identity, kept, options, events)?);
+    }
+    Ok(reports)
+}
+
+/// The kernels of the bundle that are, or should be, unpacked. Of one that can't be read all that has a
+/// directory.
+fn kernels_of(current: &CurrentGeneration, id: &str) -> Option<BTreeSet<KernelId>> {
+    let believed = current.bundles().iter().find(|bundle| bundle.id.to_string() == id);
+    let unpacked = |name: &str, manifest: &bundle_format::Manifest| {
+        let found = crate::generation::unpacked_kernels(current.directory(), name, manifest).ok()?;
+        Some(found.into_iter().map(|kernel| kernel.id).collect())
+    };
+    if let Some(bundle) = believed {
+        return unpacked(bundle.name.as_str(), &bundle.manifest);
+    }
+    let refused = current.refused_bundles().iter().find_map(|refused| {
+        let (claimed, manifest) = refused.claimed()?;
+        (claimed.to_string() == id).then_some((refused, manifest))
+    });
+    let (refused, manifest) = refused?;
+    unpacked(&refused.name, manifest)
+}
+
+/// A source of which the first part is read twice.
+struct Remembering<R> {
+    source: R,
+    read: Vec<u8>,
+}
+
+impl<R: Read> Read for Remembering<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.read.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
