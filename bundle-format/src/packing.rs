@@ -118,6 +118,11 @@ fn parts<'d>(kernels: &[&'d KernelDraft]) -> Vec<Part<'d>> {
     parts.into_iter().map(|(_, part)| part).collect()
 }
 
+/// Digests of the SET.json of all frames of `kernels`, in the order in which they would be made.
+pub(crate) fn sets_of(kernels: &[&KernelDraft]) -> Result<Vec<Digest>, BundleError> {
+    parts(kernels).iter().map(|part| Ok(Digest::of(&write_set(&part.set)?))).collect()
+}
+
 /// Makes the frames of all `kernels` and writes them to `spool`, one after another; returns the frames of each
 /// kernel.
 pub(crate) fn pack_frames(

@@ -18,7 +18,7 @@ use crate::limits::{END_MARK, MAX_MANIFEST};
 use crate::manifest::{BundleId, Extra, Frame, Kernel, Manifest, RootsRecord};
 use crate::manifest_check;
 use crate::names::{BundleVersion, ScriptName};
-use crate::packing::{FramePacked, Packing, pack_frames};
+use crate::packing::{FramePacked, Packing, pack_frames, sets_of};
 use crate::root::{Root, RootChain};
 use crate::set::modules_digest;
 use crate::strict_json;
@@ -62,8 +62,7 @@ impl BundleDraft {
         mut spool: S,
         progress: &mut dyn FnMut(FramePacked),
     ) -> Result<UnsignedBundle<S>, BundleError> {
-        let mut order: Vec<&KernelDraft> = self.kernels.iter().collect();
-        order.sort_by(|a, b| a.release.cmp(&b.release).then(a.id().cmp(&b.id())));
+        let order = self.kernels_in_order();
         for kernel in &order {
             self.check_cells(kernel)?;
         }
@@ -78,6 +77,19 @@ impl BundleDraft {
         let manifest = self.manifest(kernels, &roots);
         manifest_check::check(&manifest)?;
         Ok(UnsignedBundle { raw: write_manifest(&manifest)?, extras: Vec::new(), manifest, roots, spool })
+    }
+
+    /// Whether packing this would make exactly the frames of `manifest`, in the same order: then none needs to be packed.
+    pub fn has_frames_of(&self, manifest: &Manifest) -> Result<bool, BundleError> {
+        let wanted = sets_of(&self.kernels_in_order())?;
+        let there: Vec<Digest> = manifest.frames().iter().map(|of| of.frame.set_sha256).collect();
+        Ok(wanted == there)
+    }
+
+    fn kernels_in_order(&self) -> Vec<&KernelDraft> {
+        let mut order: Vec<&KernelDraft> = self.kernels.iter().collect();
+        order.sort_by(|a, b| a.release.cmp(&b.release).then(a.id().cmp(&b.id())));
+        order
     }
 
     /// Every script is either a module or a red cell of `kernel`, and nothing else is.

@@ -154,6 +154,17 @@ impl Ui {
         }
     }
 
+    /// A line for a program that follows; it was asked for, so `--quiet` and `--json` don't hold it back.
+    #[cfg(feature = "farm")]
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        reason = "what reaches a stream goes through here"
+    )]
+    pub(crate) fn event_line(&mut self, text: &str) {
+        put(&mut io::stderr().lock(), text);
+    }
+
     /// Something that the user should know although it isn't a failure.
     pub(crate) fn warning(&mut self, text: impl AsRef<str>) {
         self.log(&format!("warning: {}", text.as_ref()));

@@ -2,6 +2,8 @@
 
 mod dry_run;
 mod issued;
+mod json_lines;
+mod kept;
 mod kernels;
 mod output;
 mod page;
@@ -135,8 +137,24 @@ pub(crate) struct Args {
     /// Also write a report: a page if FILE ends in `.html`, else JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Write no bundle unless so many percent of all cells have a module.
+    #[arg(hide_short_help = true, long, value_name = "PCT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    min_coverage: Option<u8>,
+    /// Tell what happens as lines for people, or as JSON lines on standard error.
+    #[arg(hide_short_help = true, long, value_name = "FORM", value_enum, default_value_t)]
+    progress: Progress,
     /// Scripts by name, or paths of `.stp` files; without any, every script of the script directory.
     script: Vec<String>,
+}
+
+/// In which form a build tells what happens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Progress {
+    /// A bar on a terminal, else lines.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 impl Args {
@@ -187,14 +205,17 @@ impl Args {
         let output = Output::prepare(self.output.as_deref(), self.report.as_deref())?;
         ui.log_to(&loaded.configuration);
         ui.log(&format!("Exec: {}", command_line()));
-        let reporter = Reporter::new(ui);
+        let reporter = Reporter::new(ui, self.progress == Progress::Json);
         let report = builder::build(&plan, &options, &|event| reporter.event(event), &cancel);
         let report = report.map_err(|error| build_failure(&error))?;
+        self.check_coverage(&report)?;
         if let Some(found) = &report.reproducibility {
             reporter.checked(found)?;
         }
         reporter.packing();
         let begun = Instant::now();
+        let cache = cache_directory(self.cache.as_deref())?;
+        let old = old.or_else(|| kept::find(&cache, &self.name, &report.draft, &keys));
         let unsigned = self.pack(&plan, &report, old, &reporter, &cancel, temporary.as_deref())?;
         let (product, done) = if keys.is_empty() {
             (Product::Payload(unsigned), "packed")
@@ -256,6 +277,21 @@ impl Args {
         Ok(unsigned)
     }
 
+    /// Refuses a bundle with too many red cells.
+    fn check_coverage(&self, report: &BuildReport) -> Result<(), Failure> {
+        let (green, cells) = (report.green(), report.cells.len());
+        let enough = |percent: u8| green * 100 >= cells * usize::from(percent);
+        let Some(wanted) = self.min_coverage.filter(|percent| !enough(*percent)) else { return Ok(()) };
+        let what = format!(
+            "{green} of {} have a module, less than {wanted} %: no bundle is written",
+            count(cells, "cell")
+        );
+        let mut failure = Failure::new(Exit::NoBundle, what);
+        let red = report.cells.iter().filter_map(|cell| Some((&cell.cell, cell.outcome.red_reason()?)));
+        failure.because = red.map(|(cell, reason)| format!("{cell}: {reason}")).collect();
+        Err(failure)
+    }
+
     fn not_packed(&self, error: BundleError) -> Failure {
         match (error, &self.reuse) {
             (BundleError::Cancelled, _) => Failure::new(Exit::NoBundle, "packing was stopped")
@@ -307,6 +343,12 @@ impl Args {
         output: Output,
     ) -> Result<Exit, Failure> {
         let (path, size) = output.write(&mut product)?;
+        if self.reuse.is_none() && matches!(product, Product::Bundle(_)) {
+            let kept = kept::keep(&cache_directory(self.cache.as_deref())?, &self.name, &path);
+            if let Err(error) = kept {
+                ui.warning(format!("the bundle can't be kept for the next build: {error}"));
+            }
+        }
         let cells = table::cells(report);
         let id = product.id();
         if let Some(to) = &self.report {

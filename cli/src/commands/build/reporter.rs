@@ -9,7 +9,7 @@ use builder::{BuildEvent, CellReport, Reproducibility, WarmUpReport};
 use bundle_format::FramePacked;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::table;
+use super::{json_lines, table};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -23,6 +23,7 @@ pub(super) struct Reporter<'u> {
 struct State<'u> {
     ui: RefCell<&'u mut Ui>,
     bar: Option<ProgressBar>,
+    json_lines: bool,
     done: usize,
     cells: usize,
     /// Cells that came from the cache are told as one line.
@@ -34,8 +35,9 @@ struct State<'u> {
 }
 
 impl<'u> Reporter<'u> {
-    pub(super) fn new(ui: &'u mut Ui) -> Self {
-        let bar = ui.draws().then(|| {
+    /// With `json_lines`, events are written as JSON and nothing is drawn.
+    pub(super) fn new(ui: &'u mut Ui, json_lines: bool) -> Self {
+        let bar = (ui.draws() && !json_lines).then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len}  {elapsed}  {wide_msg}") {
                 bar.set_style(style);
@@ -44,7 +46,17 @@ impl<'u> Reporter<'u> {
             bar
         });
         let (done, cells, quiet_cells, running, frames, copied) = Default::default();
-        let state = State { ui: RefCell::new(ui), bar, done, cells, quiet_cells, running, frames, copied };
+        let state = State {
+            ui: RefCell::new(ui),
+            bar,
+            json_lines,
+            done,
+            cells,
+            quiet_cells,
+            running,
+            frames,
+            copied,
+        };
         Self { state: Mutex::new(state) }
     }
 
@@ -123,6 +135,9 @@ impl<'u> Reporter<'u> {
 
 impl State<'_> {
     fn say(&self, text: &str) {
+        if self.json_lines {
+            return self.ui.borrow_mut().log(text);
+        }
         match &self.bar {
             Some(bar) => {
                 self.ui.borrow_mut().log(text);
@@ -134,6 +149,9 @@ impl State<'_> {
 
     /// Something the user should know; the bar is drawn again below it.
     fn warn(&self, text: &str) {
+        if self.json_lines {
+            return self.ui.borrow_mut().log(text);
+        }
         match &self.bar {
             Some(bar) => bar.suspend(|| self.ui.borrow_mut().warning(text)),
             None => self.ui.borrow_mut().warning(text),
@@ -151,6 +169,9 @@ impl State<'_> {
     }
 
     fn event(&mut self, event: BuildEvent) {
+        if self.json_lines {
+            self.ui.borrow_mut().event_line(&json_lines::line(&event));
+        }
         match event {
             BuildEvent::WaitingForLock { lock } => {
                 self.say(&format!("waiting for another build, which holds {}", lock.display()));

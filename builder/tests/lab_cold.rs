@@ -1,0 +1,109 @@
+//! What a cold build costs with the real `stap`: each kernel is warmed up once, and then each script compiled as on a warm one.
+//! Ten minutes of a core or more, so not among the tests of every day. `STAP_BUNDLE_LAB` is the lab's path.
+
+#![cfg(feature = "lab-long")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use builder::{
+    BuildDirectories, BuildEvent, BuildOptions, BuildReport, BuildRequest, BundleIdentity, JobLimits, Plan,
+    ScriptSource, build,
+};
+use child::Cancel;
+use script_config::{ScriptOptions, ScriptUsers};
+
+/// Scripts of the fixtures; nine of them use tracepoints.
+const SCRIPTS: [&str; 12] = [
+    "block_io_count",
+    "block_io_latency",
+    "context_switches",
+    "heartbeat",
+    "kernel_metrics",
+    "lock_contention",
+    "page_faults",
+    "process_log",
+    "runq_latency",
+    "softirq_latency",
+    "syscall_count",
+    "timer_load",
+];
+
+/// The most that a cold build may cost against warm-ups and warm compiles, each counted once.
+const MOST: f64 = 1.1;
+
+fn script(name: &str) -> ScriptSource {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../fixtures/scripts/{name}.stp"));
+    let text = fs::read(&path).expect("a fixture script");
+    let options = ScriptOptions::default();
+    ScriptSource::new(name.parse().unwrap(), text, 1_000, &options, Vec::new(), ScriptUsers::Root)
+}
+
+fn plan(lab: &Path, releases: &[String], cache: &Path) -> Plan {
+    let request = BuildRequest {
+        releases: releases.to_vec(),
+        sysroots: vec![lab.join("root")],
+        scripts: SCRIPTS.map(script).to_vec(),
+        ..BuildRequest::new(BuildDirectories::beneath(cache))
+    };
+    Plan::make(&request, &Cancel::new()).unwrap()
+}
+
+fn run(plan: &Plan) -> (BuildReport, Vec<BuildEvent>) {
+    let identity = BundleIdentity {
+        name: "lab".parse().unwrap(),
+        version: None,
+        serial: None,
+        created: None,
+        other_inputs_modified: 0,
+        best_before: None,
+        roots: None,
+    };
+    let mut options = BuildOptions::new(identity);
+    options.limits = JobLimits { time: Duration::from_secs(1_200), ..JobLimits::default() };
+    let events = Mutex::new(Vec::new());
+    let report = build(plan, &options, &|event| events.lock().unwrap().push(event), &Cancel::new()).unwrap();
+    (report, events.into_inner().unwrap())
+}
+
+#[test]
+fn lab_a_cold_build_pays_for_each_warm_up_once() {
+    let lab = PathBuf::from(std::env::var_os("STAP_BUNDLE_LAB").expect("STAP_BUNDLE_LAB isn't set"));
+    let facts: serde_json::Value = serde_json::from_slice(&fs::read(lab.join("lab.json")).unwrap()).unwrap();
+    // One of each family: the first and the last.
+    let all = facts["releases"].as_array().unwrap();
+    let release = |at: usize| all[at]["release"].as_str().unwrap().to_owned();
+    let releases = [release(0), release(all.len() - 1)];
+    let cache = tempfile::tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o755)).unwrap();
+
+    let (cold, events) = run(&plan(&lab, &releases, cache.path()));
+    assert_eq!((cold.green(), cold.red()), (SCRIPTS.len() * releases.len(), 0), "{:#?}", cold.cells);
+    let mut started: BTreeMap<String, usize> = BTreeMap::new();
+    for event in &events {
+        if let BuildEvent::WarmUpStarted { release, part } = event {
+            *started.entry(format!("{part} of {release}")).or_default() += 1;
+        }
+    }
+    assert!(started.len() == 4 && started.values().all(|count| *count == 1), "{started:?}");
+
+    fs::remove_dir_all(cache.path().join("artifacts")).unwrap();
+    let (warm, _) = run(&plan(&lab, &releases, cache.path()));
+    assert!(warm.warm_ups.is_empty(), "{:?}", warm.warm_ups);
+    assert_eq!(format!("{:?}", warm.draft), format!("{:?}", cold.draft));
+
+    let once = cold.warm_up_cpu() + warm.compile_cpu();
+    let ratio = cold.cpu().as_secs_f64() / once.as_secs_f64();
+    println!(
+        "cold: {:.0} s of CPU time, of it {:.0} s for warm-ups; warm compiles: {:.0} s; ratio {ratio:.3}",
+        cold.cpu().as_secs_f64(),
+        cold.warm_up_cpu().as_secs_f64(),
+        warm.compile_cpu().as_secs_f64()
+    );
+    assert!(ratio <= MOST, "{ratio}");
+}

@@ -1,0 +1,64 @@
+//! A build's events as JSON lines, for programs that follow it: `--progress json`.
+//!
+//! Each line on standard error is an object with `"v": 1` and `"event"`. The number rises when a reader of the old lines would
+//! misread a new one; new events and fields don't change it, so readers pass over what they don't know.
+
+use builder::BuildEvent;
+use serde_json::{Value, json};
+
+use super::table::word;
+
+/// The number of this format.
+const VERSION: u32 = 1;
+
+/// The line for an event.
+pub(super) fn line(event: &BuildEvent) -> String {
+    let mut value = fields(event);
+    if let Some(object) = value.as_object_mut() {
+        object.insert("v".to_owned(), VERSION.into());
+    }
+    value.to_string()
+}
+
+fn fields(event: &BuildEvent) -> Value {
+    let milliseconds =
+        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    match event {
+        BuildEvent::WaitingForLock { lock } => json!({ "event": "waiting-for-lock", "lock": lock }),
+        BuildEvent::Begun { cells, cached, jobs, workers } => {
+            json!({ "event": "begun", "cells": cells, "cached": cached, "jobs": jobs, "workers": workers })
+        }
+        BuildEvent::WarmUpStarted { release, part } => {
+            json!({ "event": "warm-up-started", "kernel": release, "part": part.to_string() })
+        }
+        BuildEvent::WarmUpFinished { report, incomplete } => json!({
+            "event": "warm-up-finished", "kernel": report.release, "part": report.part.to_string(),
+            "wall_ms": milliseconds(report.wall), "cpu_ms": report.cpu.map(milliseconds), "incomplete": incomplete,
+        }),
+        BuildEvent::KernelDiagnosed { release, sentence } => {
+            json!({ "event": "kernel-diagnosed", "kernel": release, "sentence": sentence })
+        }
+        BuildEvent::JobStarted { cell } => {
+            json!({ "event": "job-started", "script": cell.script, "kernel": cell.release })
+        }
+        BuildEvent::CellChecked { cell, difference } => json!({
+            "event": "cell-checked", "script": cell.script, "kernel": cell.release, "difference": difference,
+        }),
+        BuildEvent::CellDone(report) => json!({
+            "event": "cell-done", "script": report.cell.script, "kernel": report.cell.release,
+            "outcome": word(&report.outcome), "reason": report.outcome.red_reason(),
+            "wall_ms": milliseconds(report.wall), "cpu_ms": report.cpu.map(milliseconds),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_is_one_object_with_its_version() {
+        let event = BuildEvent::Begun { cells: 6, cached: 2, jobs: 4, workers: 2 };
+        assert_eq!(line(&event), r#"{"cached":2,"cells":6,"event":"begun","jobs":4,"v":1,"workers":2}"#);
+    }
+}
