@@ -58,6 +58,10 @@ pub(crate) fn verdict<'a>(
         }
     }
     let Some(bytes) = &compilation.module else {
+        // Seen: a full disk at the last copy, and exit code 0.
+        if may_pass_next_time(&compilation.log) {
+            return Verdict::RedForNow(red_reason(&compilation.log));
+        }
         return Verdict::Red("stap ended well but made no module".to_owned());
     };
     if compilation.uprobes {

@@ -459,3 +459,15 @@ fn a_build_killed_ten_times_goes_on_and_gives_the_same() {
     };
     assert_eq!(draft(&report, directory.path()), draft(&undisturbed, whole.path()));
 }
+
+/// A module that didn't fit on the disk at the last copy was taken for a lasting failure: stap ends with 0 then.
+#[test]
+fn a_module_lost_to_a_full_disk_is_compiled_by_the_next_build() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let executor =
+        StandIn::new(|_| Ok(ended(Ended::Code(0), "Copy failed: No space left on device.\n", None)));
+    assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().red(), 6);
+    let executor = StandIn::new(|job| Ok(compiled(job)));
+    assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().green(), 6);
+}
