@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::check::digest_problem;
 use crate::container::{
     BundleKind, ContainerKind, HEADER_NAME, MANIFEST_NAME, PART_MAGIC, PAYLOAD_NAME, ROOTS_NAME,
-    SIGNATURES_LEN, SIGNATURES_NAME, SignatureEntry, member_header, read_header_block, read_payload_block,
-    read_signatures_block,
+    SIGNATURES_LEN, SIGNATURES_NAME, SignatureEntry, member_header, member_span, read_header_block,
+    read_payload_block, read_signatures_block,
 };
 use crate::digest::Digest;
 use crate::error::{BundleError, ContainerError, Part};
@@ -153,12 +153,12 @@ impl<S: Source> RawBundle<S> {
 
     fn parse_manifest(&self) -> Result<Manifest, BundleError> {
         let unreadable = |source| BundleError::Json { document: MANIFEST_NAME, source };
-        let checked = strict_json::Checked::new(&self.manifest).map_err(unreadable)?;
-        let manifest: Manifest = match checked.read() {
+        let text = strict_json::Text::new(&self.manifest).map_err(unreadable)?;
+        let manifest: Manifest = match text.read() {
             Ok(manifest) => manifest,
             Err(error) => {
                 // First, because what it forbids to read may have another shape.
-                checked.read::<manifest_check::Preface>().map_err(unreadable)?.check()?;
+                text.read::<manifest_check::Preface>().map_err(unreadable)?.check()?;
                 return Err(unreadable(error));
             }
         };
@@ -389,15 +389,18 @@ impl<'a> Pass<'a> {
         reader: &mut MemberReader<S>,
         receive: &mut Receive<'_>,
     ) -> Result<(), BundleError> {
+        let mut passed = 0;
         for (index, of) in self.frames.iter().enumerate() {
             if self.needed.contains(&index) {
+                reader.skip(std::mem::take(&mut passed))?;
                 reader.header(&of.member, of.frame.size)?;
                 self.frame(index, reader, receive)?;
             } else {
                 self.present.insert(index);
-                reader.skip(BLOCK as u64 + of.frame.size)?;
+                passed += member_span(of.frame.size);
             }
         }
+        reader.skip(passed)?;
         reader.end(0)
     }
 

@@ -8,9 +8,11 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
+use std::io::{self, Write};
 
 use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::ser::{CompactFormatter, Formatter};
 use serde_json::{Map, Value};
 
 use crate::limits::{MAX_JSON_DEPTH, MAX_JSON_VALUES};
@@ -31,48 +33,157 @@ pub enum JsonError {
 
 /// Reads `bytes` as one strict JSON object of type `T`.
 pub(crate) fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, JsonError> {
-    Checked::new(bytes)?.read()
+    Text::new(bytes)?.read()
 }
 
-/// Bytes that keep the rules which need no knowledge of the fields.
+/// Text that may be a document.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Checked<'b>(&'b [u8]);
+pub(crate) struct Text<'b>(&'b str);
 
-impl<'b> Checked<'b> {
-    /// Checks the rules.
+impl<'b> Text<'b> {
+    /// Checks that it is text: once as a whole, as `serde_json` would do it for each string anew.
     pub(crate) fn new(bytes: &'b [u8]) -> Result<Self, JsonError> {
-        check(bytes).map(|()| Self(bytes))
+        let text = str::from_utf8(bytes).map_err(|error| {
+            let at = error.valid_up_to();
+            JsonError::Invalid(serde_json::Error::custom(format_args!("byte {at} is not UTF-8")))
+        })?;
+        Ok(Self(text))
     }
 
-    /// Reads the bytes as `T`, and compares them with what `T` would write: serde also takes a list of values for an
+    /// Reads the text as `T`, and compares it with what `T` would write: serde also takes a list of values for an
     /// object. What `T` doesn't know is never built, so it costs no memory.
     pub(crate) fn read<T: DeserializeOwned + Serialize>(self) -> Result<T, JsonError> {
-        let document: T = serde_json::from_slice(self.0).map_err(invalid)?;
-        // Mostly nothing is unknown and the writer was one as this: then the bytes themselves are equal, which is
-        // cheaper to see than that all values are.
-        if serde_json::to_vec(&document).is_ok_and(|written| written == self.0) {
+        if let Some(document) = self.as_written() {
             return Ok(document);
         }
+        check(self.0)?;
+        let document: T = serde_json::from_str(self.0).map_err(invalid)?;
         let written = serde_json::to_value(&document).map_err(invalid)?;
-        let mut reader = serde_json::Deserializer::from_slice(self.0);
+        let mut reader = serde_json::Deserializer::from_str(self.0);
         let agrees = Written(&written).deserialize(&mut reader).map_err(invalid)?;
         if agrees { Ok(document) } else { Err(JsonError::Spelling) }
+    }
+
+    /// The document, if it is exactly what this crate writes for it. That is the rule, and it costs half of what the
+    /// checks do: where nothing but keys, strings, booleans and small integers is written, compactly and each key
+    /// once, no rule can be broken in the text.
+    fn as_written<T: DeserializeOwned + Serialize>(self) -> Option<T> {
+        if self.most_values() > MAX_JSON_VALUES || !self.0.starts_with('{') {
+            return None;
+        }
+        let document = serde_json::from_str(self.0).ok()?;
+        let mut rest = Expected(self.0.as_bytes());
+        let mut writer = serde_json::Serializer::with_formatter(&mut rest, StrictCompact { open: 0 });
+        T::serialize(&document, &mut writer).ok()?;
+        rest.0.is_empty().then_some(document)
+    }
+
+    /// No more values than this are in it: each but the first has a comma, a colon or a bracket before it. In small
+    /// chunks, whose counts fit a byte: so the compiler looks at many bytes at once.
+    fn most_values(self) -> usize {
+        let begins = |byte: &u8| u8::from(*byte == b',') + u8::from(*byte == b':') + u8::from(*byte == b'[');
+        let chunks = self.0.as_bytes().chunks(128);
+        1 + chunks.map(|chunk| usize::from(chunk.iter().map(begins).sum::<u8>())).sum::<usize>()
+    }
+}
+
+/// Takes exactly these bytes, and ends with an error at the first other one: nothing is kept to compare.
+struct Expected<'b>(&'b [u8]);
+
+impl Write for Expected<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes as `serde_json` does without white space, but nothing that [`check`] would refuse.
+struct StrictCompact {
+    open: usize,
+}
+
+impl StrictCompact {
+    fn begin<W: Write + ?Sized>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.open += 1;
+        // There may be a value in it, one level deeper.
+        if self.open >= MAX_JSON_DEPTH {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        writer.write_all(bracket)
+    }
+
+    fn end<W: Write + ?Sized>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.open = self.open.saturating_sub(1);
+        writer.write_all(bracket)
+    }
+}
+
+macro_rules! refused {
+    ($($write:ident($($value:ty)?)),*) => {$(
+        fn $write<W: Write + ?Sized>(&mut self, _: &mut W $(, _: $value)?) -> io::Result<()> {
+            Err(io::ErrorKind::InvalidData.into())
+        }
+    )*};
+}
+
+impl Formatter for StrictCompact {
+    refused!(
+        write_null(),
+        write_i8(i8),
+        write_i16(i16),
+        write_i32(i32),
+        write_i64(i64),
+        write_i128(i128),
+        write_u128(u128),
+        write_f32(f32),
+        write_f64(f64),
+        write_number_str(&str),
+        write_raw_fragment(&str)
+    );
+
+    fn write_u64<W: Write + ?Sized>(&mut self, writer: &mut W, value: u64) -> io::Result<()> {
+        let value = i64::try_from(value).map_err(|_| io::ErrorKind::InvalidData)?;
+        CompactFormatter.write_i64(writer, value)
+    }
+
+    fn begin_array<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.begin(writer, b"[")
+    }
+
+    fn end_array<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.end(writer, b"]")
+    }
+
+    fn begin_object<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.begin(writer, b"{")
+    }
+
+    fn end_object<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.end(writer, b"}")
     }
 }
 
 /// Writes `document` compactly; the bytes are what gets signed. No reader would refuse them.
 pub(crate) fn write<T: Serialize>(document: &T) -> Result<Vec<u8>, JsonError> {
-    let bytes = serde_json::to_vec(document).map_err(invalid)?;
-    check(&bytes)?;
-    Ok(bytes)
+    let text = serde_json::to_string(document).map_err(invalid)?;
+    check(&text)?;
+    Ok(text.into_bytes())
 }
 
 /// Checks the rules that `serde_json` itself doesn't have, in fields that nobody knows too.
-fn check(bytes: &[u8]) -> Result<(), JsonError> {
-    if bytes.first() != Some(&b'{') || bytes.last() != Some(&b'}') {
+fn check(text: &str) -> Result<(), JsonError> {
+    if !text.starts_with('{') || !text.ends_with('}') {
         return Err(JsonError::NotOneObject);
     }
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let mut reader = serde_json::Deserializer::from_str(text);
     let left = Cell::new(MAX_JSON_VALUES);
     Strict { depth: 1, left: &left }.deserialize(&mut reader).map_err(invalid)?;
     reader.end().map_err(invalid)
@@ -357,6 +468,31 @@ mod tests {
             r#"{"inner":{"b":[2],"a":1},"kind":"full","maybe":null}"#,
         ] {
             assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_as_it_was_read_still_keeps_all_rules() {
+        #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        struct Loose {
+            a: Value,
+        }
+        let deep = |n: usize| format!("{{\"a\":{}1{}}}", "[".repeat(n), "]".repeat(n));
+        let list = |n: usize| format!("{{\"a\":[{}1]}}", "1,".repeat(n));
+        for good in ["{\"a\":9223372036854775807}", &deep(MAX_JSON_DEPTH - 2), &list(MAX_JSON_VALUES - 3)] {
+            assert!(parse::<Loose>(good.as_bytes()).is_ok(), "{}", good.len());
+        }
+        for bad in [
+            "{\"a\":null}",
+            "{\"a\":-1}",
+            "{\"a\":1.5}",
+            "{\"a\":9223372036854775808}",
+            &deep(MAX_JSON_DEPTH - 1),
+            &list(MAX_JSON_VALUES - 2),
+        ] {
+            let read: Loose = serde_json::from_str(bad).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), *bad);
+            assert!(parse::<Loose>(bad.as_bytes()).is_err(), "{}", bad.len());
         }
     }
 

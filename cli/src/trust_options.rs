@@ -116,6 +116,9 @@ pub(crate) fn root_failure(error: &RootError) -> Failure {
         RootError::Fork { .. } => {
             failure.hint("somebody signed two different roots under one number: ask your farm before anything else")
         }
+        RootError::Layout { offset: 0, .. } => {
+            failure.hint("a file of roots is what `stap-bundle trust root create` writes")
+        }
         RootError::Order { .. } => failure.hint("bring the farm's whole file of roots"),
         RootError::NoEntry => failure
             .hint("compare the keys' ids with what your farm published, then pin one: stap-bundle trust add NAME.pub"),

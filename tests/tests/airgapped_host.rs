@@ -319,3 +319,22 @@ fn a_rebuild_compiles_nothing_and_gives_the_same_bundle() {
             == fs::read(bundles.farm.path("again.stapb")).unwrap()
     );
 }
+
+/// What didn't change is copied from the older bundle, and is the same that would have been compressed.
+#[test]
+fn a_build_with_reuse_copies_every_frame_of_an_unchanged_matrix() {
+    let bundles = bundles();
+    let releases = [bundles.lab.bootable("stable").unwrap(), bundles.lab.bootable("testing").unwrap()];
+    let mut arguments =
+        bundles.farm.build_arguments(&bundles.lab, &releases, "farm.key", "copied.stapb", &[]).unwrap();
+    arguments.extend(["--json", "--reuse", "good.stapb"].map(str::to_owned));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let finished =
+        programs::run_expecting(&programs::farm().unwrap(), bundles.farm.directory(), &arguments, &[20])
+            .unwrap();
+    let report: Value = serde_json::from_slice(&finished.stdout.bytes()).unwrap();
+    assert!(report["frames"].as_u64().unwrap() >= 2, "{report}");
+    assert_eq!(report["frames_copied"], report["frames"], "{report}");
+    let read = |name: &str| fs::read(bundles.farm.path(name)).unwrap();
+    assert!(read("good.stapb") == read("copied.stapb"));
+}

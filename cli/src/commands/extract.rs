@@ -62,12 +62,12 @@ impl Args {
             return Ok(exit);
         }
         let mut written = Vec::new();
-        let manifest = bundle.manifest().clone();
+        let scripts = bundle.manifest().scripts.clone();
         bundle
             .read_content(&wanted, Extent::Wanted, &mut |kernel, set| {
                 let directory = names.get(&kernel.id).cloned().unwrap_or_else(|| kernel.id.to_string());
                 written.push((directory.clone(), set.modules().count()));
-                write_set(&staging.path().join(directory), &manifest, kernel, set).map_err(Into::into)
+                write_set(&staging.path().join(directory), &scripts, kernel, set).map_err(Into::into)
             })
             .map_err(|error| Failure::from(error).about(self.file.display()))?;
         self.publish(staging.path())?;
@@ -218,7 +218,7 @@ impl Drop for MadeDirectories {
 
 fn write_set(
     directory: &Path,
-    manifest: &Manifest,
+    scripts: &[ScriptRecord],
     kernel: &Kernel,
     set: &VerifiedSet<'_>,
 ) -> io::Result<()> {
@@ -227,7 +227,7 @@ fn write_set(
     for module in set.modules() {
         let name = &module.record.name;
         fs::write(directory.join(format!("{name}.ko")), module.bytes)?;
-        if let Some(script) = manifest.script(name) {
+        if let Some(script) = scripts.iter().find(|script| script.name == *name) {
             fs::write(directory.join(format!("{name}.opts")), opts_text(kernel, script))?;
         }
     }
