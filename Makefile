@@ -24,7 +24,7 @@ help:
 	@echo 'make farm   the full program, target/release/stap-bundle'
 	@echo 'make host   the static host program without the build side'
 	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build'
-	@echo 'make fuzz   fuzz targets, FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)'
+	@echo 'make fuzz   fuzz targets, FUZZ_SECONDS each (needs nightly Rust; brings cargo-fuzz if it is not there)'
 	@echo 'make quick  unit tests and command-line conversations; no root, no lab'
 	@echo 'make bench  sizes, times and memory on real modules, against targets; the first run compiles for half an hour'
 	@echo 'make man    manual pages, target/man'
@@ -89,11 +89,14 @@ large-members: packages
 	$(CARGO) test --release -p bundle-format --test large_members -- --include-ignored
 
 FUZZ_SECONDS ?= 600
+FUZZ_TOOLS := $(TARGET_DIR)/tools
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 
 # What is found new goes to fuzz/found, so that the corpus stays as its program makes it.
 fuzz: packages
-	@for target in $(FUZZ_TARGETS); do \
+	@command -v cargo-fuzz >/dev/null || test -x "$(FUZZ_TOOLS)/bin/cargo-fuzz" || \
+		$(CARGO) install cargo-fuzz --locked --root "$(FUZZ_TOOLS)"
+	@export PATH="$(FUZZ_TOOLS)/bin:$$PATH"; for target in $(FUZZ_TARGETS); do \
 		mkdir -p "fuzz/found/$$target"; \
 		$(CARGO) +nightly fuzz run "$$target" "fuzz/found/$$target" "fuzz/corpus/$$target" -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \

@@ -68,7 +68,7 @@ pub use directories::BuildDirectories;
 pub use documents::{DocumentError, documents};
 pub use event::BuildEvent;
 pub use executor::ExecutorError;
-pub use import::{ImportError, ImportRequest, Imported, PackageError, UNKNOWN, import};
+pub use import::{ImportError, ImportRequest, Imported, PackageError, ScriptsPackage, UNKNOWN, import};
 pub use job::{CacheKey, Cell, CompileJob, JobOutcome, KeyParts, ModuleArtifact};
 pub use job_shell::JobLimits;
 pub use kernel_list::{KernelListError, kernels_in};

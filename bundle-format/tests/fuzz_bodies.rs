@@ -5,41 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fixtures::fuzz::{TARGETS, seeds};
+use fixtures::fuzz::{IMPORT, Mutations, TARGETS, seeds};
 
 /// Mutations of each file of the corpus.
 const MUTATIONS: u32 = 400;
-
-/// Numbers from a fixed seed.
-struct Random(u64);
-
-impl Random {
-    /// A number below `end`, which isn't 0.
-    fn below(&mut self, end: usize) -> usize {
-        // xorshift64*
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        usize::try_from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap() % end
-    }
-
-    fn mutated(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut bytes = bytes.to_vec();
-        for _ in 0..=self.below(4) {
-            let at = self.below(bytes.len() + 1);
-            let end = (at + 1 + self.below(64)).min(bytes.len());
-            match self.below(6) {
-                0 => bytes.truncate(at),
-                1 => bytes.splice(at..at, [u8::try_from(self.below(256)).unwrap()]).for_each(drop),
-                2 => drop(bytes.drain(at.min(end)..end)),
-                3 => bytes.extend_from_within(at.min(end)..end),
-                4 => bytes.splice(at..at, *b"0").for_each(drop),
-                _ => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << self.below(8)),
-            }
-        }
-        bytes
-    }
-}
 
 fn corpus(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target)
@@ -48,7 +17,7 @@ fn corpus(target: &str) -> PathBuf {
 #[test]
 fn no_target_finds_anything_near_its_corpus() {
     for (target, body) in TARGETS {
-        let mut random = Random(0x5eed_0001);
+        let mut mutations = Mutations::default();
         let mut files: Vec<PathBuf> =
             fs::read_dir(corpus(target)).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
@@ -56,7 +25,7 @@ fn no_target_finds_anything_near_its_corpus() {
         for file in files {
             let bytes = fs::read(&file).unwrap();
             body(&bytes);
-            (0..MUTATIONS).for_each(|_| body(&random.mutated(&bytes)));
+            (0..MUTATIONS).for_each(|_| body(&mutations.of(&bytes)));
         }
     }
 }
@@ -84,5 +53,7 @@ fn each_target_has_its_file() {
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     files.sort();
-    assert_eq!(files, TARGETS.map(|(name, _)| name));
+    let mut targets: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).chain([IMPORT]).collect();
+    targets.sort_unstable();
+    assert_eq!(files, targets);
 }

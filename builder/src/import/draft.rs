@@ -12,7 +12,8 @@ use bundle_format::{
 use script_config::{Configuration, ScriptOptions, Severity, SourceText};
 
 use super::UNKNOWN;
-use super::package::{ImportError, Package, PackageError, read};
+use super::error::{ImportError, PackageError};
+use super::package::ScriptsPackage;
 use crate::assembly::{BundleIdentity, version_of};
 use crate::module_info::ModuleInfo;
 
@@ -44,7 +45,7 @@ pub struct Imported {
 /// A package with its path.
 struct Read {
     path: PathBuf,
-    package: Package,
+    package: ScriptsPackage,
 }
 
 /// Reads all packages and joins them.
@@ -98,7 +99,7 @@ pub fn import(request: &ImportRequest) -> Result<Imported, ImportError> {
 fn open(path: &Path) -> Result<Read, ImportError> {
     let failed = |source| ImportError::Package { path: path.to_owned(), source };
     let file = File::open(path).map_err(|error| failed(PackageError::Read(error)))?;
-    Ok(Read { path: path.to_owned(), package: read(file).map_err(failed)? })
+    Ok(Read { path: path.to_owned(), package: ScriptsPackage::read(file).map_err(failed)? })
 }
 
 /// The records of all scripts. Packages that were made together say the same of a script; where two differ, one of them

@@ -5,14 +5,12 @@
 //! them, and no file of such a package needs one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::io::{self, Read};
 
 use bundle_format::{KernelRelease, ScriptName, limits};
-use flate2::bufread::GzDecoder;
 
-use crate::assembly::AssemblyError;
-use crate::module_info::ModuleError;
+use super::bounded::{Plain, unreadable};
+use super::error::PackageError;
 
 /// Most members: a module and its options for as many scripts as a bundle holds, directories and configuration files.
 const MAX_MEMBERS: usize = 2 * limits::MAX_SCRIPTS + 1000;
@@ -22,159 +20,15 @@ const MAX_MODULE: u64 = limits::MAX_PLAIN_FRAME - (1 << 16);
 const MAX_OPTS: u64 = 64 << 10;
 /// Most bytes of a configuration file.
 const MAX_CONFIGURATION: u64 = 1 << 20;
-/// Most plain bytes of a package; all of it is in memory.
-const MAX_TOTAL: u64 = 1 << 30;
-/// Most plain bytes for each compressed one: modules give 4 to 8, zeros 1000.
-const MAX_RATIO: u64 = 100;
-/// Plain bytes that no ratio is asked of: padding of a small archive.
-const RATIO_FREE: u64 = 1 << 20;
 /// Longest name of a configuration file.
 const MAX_CONF_NAME: usize = 64;
 /// Where the initscript keeps its cache and configuration; GNU tar takes the leading `/` away.
 const CACHE: &str = "var/cache/systemtap/";
 const CONF_D: &str = "etc/systemtap/conf.d/";
 
-/// Why packages don't make a bundle.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// One of them can't be taken.
-    #[error("{path}")]
-    Package {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: PackageError,
-    },
-    /// Two packages have one release.
-    #[error("{first} and {second} are both for {release}")]
-    ReleaseTwice {
-        /// The release.
-        release: KernelRelease,
-        /// One package.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
-    /// Two packages disagree about a script.
-    #[error("{first} and {second} disagree about {what}")]
-    Disagree {
-        /// About what.
-        what: String,
-        /// One package.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
-    /// The settings of a script can't be used.
-    #[error("{path}: {problem}")]
-    Settings {
-        /// The package.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// The version or the date.
-    #[error(transparent)]
-    Assembly(#[from] AssemblyError),
-}
-
-/// Why an archive isn't a package of compiled scripts.
-#[derive(Debug, thiserror::Error)]
-pub enum PackageError {
-    /// It can't be read, or isn't gzip or tar.
-    #[error("it can't be read as tar.gz")]
-    Read(#[source] io::Error),
-    /// More of something than is allowed.
-    #[error("{what} has {found} {unit}, at most {limit} are allowed")]
-    OverLimit {
-        /// Of what.
-        what: String,
-        /// How much.
-        found: u64,
-        /// Of which unit.
-        unit: &'static str,
-        /// The limit.
-        limit: u64,
-    },
-    /// It grows too much.
-    #[error("it unpacks to more than {MAX_RATIO} times its size, as no package of modules does")]
-    Bomb,
-    /// A name that has no place in a package.
-    #[error(
-        "`{name}` has no place in it: expected REL/NAME.ko, REL/NAME.opts and one configuration file, or the same below var/cache/systemtap/ and etc/systemtap/conf.d/"
-    )]
-    Name {
-        /// The name, escaped.
-        name: String,
-    },
-    /// A member that is neither a file nor a directory.
-    #[error(
-        "`{name}` is a {kind}; only plain files and directories are taken (pack with tar --format=ustar --hard-dereference)"
-    )]
-    Kind {
-        /// The name, escaped.
-        name: String,
-        /// What it is.
-        kind: String,
-    },
-    /// One name, two members.
-    #[error("`{name}` stands in it twice")]
-    Twice {
-        /// The name, escaped.
-        name: String,
-    },
-    /// Modules for two kernels.
-    #[error("it is for {first} and for {second}; make a package for each release")]
-    TwoReleases {
-        /// One.
-        first: KernelRelease,
-        /// The other.
-        second: KernelRelease,
-    },
-    /// No module at all.
-    #[error("there is no REL/NAME.ko in it")]
-    NoModule,
-    /// Options for no module.
-    #[error("it has {name}.opts but no {name}.ko")]
-    OptionsAlone {
-        /// The script.
-        name: ScriptName,
-    },
-    /// A file that must be text.
-    #[error("`{name}` is not UTF-8 text")]
-    NotText {
-        /// The name, escaped.
-        name: String,
-    },
-    /// Bytes behind the archive.
-    #[error("bytes follow the end of the archive")]
-    TrailingBytes,
-    /// A module that a kernel before 3.5 needs and that bundles of this version don't carry.
-    #[error("it has uprobes/uprobes.ko, for kernels before 3.5, which this version doesn't put into bundles")]
-    Uprobes,
-    /// A module with a kernel signature at its end.
-    #[error(
-        "module {name} carries a kernel signature, which this version doesn't put into bundles: take it off (strip --strip-debug does)"
-    )]
-    Signed {
-        /// The script.
-        name: ScriptName,
-    },
-    /// A module that isn't what its place says.
-    #[error("module {name}")]
-    Module {
-        /// The script.
-        name: ScriptName,
-        /// Why.
-        #[source]
-        source: ModuleError,
-    },
-}
-
-/// What a package holds.
+/// What a package holds. Nobody vouches for it.
 #[derive(Debug)]
-pub(super) struct Package {
+pub struct ScriptsPackage {
     pub(super) release: KernelRelease,
     pub(super) modules: BTreeMap<ScriptName, Vec<u8>>,
     /// The text of each `.opts` file.
@@ -193,98 +47,20 @@ enum Place {
     Configuration(String),
 }
 
-/// Reads a package to its last byte.
-pub(super) fn read(source: impl Read) -> Result<Package, PackageError> {
-    let compressed = Counted { source: BufReader::new(source), consumed: 0 };
-    let mut archive = tar::Archive::new(Plain { decoder: GzDecoder::new(compressed), plain: 0 });
-    let mut contents = Contents::default();
-    for (position, member) in archive.entries().map_err(unreadable)?.raw(true).enumerate() {
-        if position >= MAX_MEMBERS {
-            return Err(over("the archive", position as u64 + 1, "members", MAX_MEMBERS as u64));
+impl ScriptsPackage {
+    /// Reads a `.tar.gz` to its last byte, behind limits of members, bytes and growth.
+    pub fn read(source: impl Read) -> Result<Self, PackageError> {
+        let mut archive = tar::Archive::new(Plain::new(source));
+        let mut contents = Contents::default();
+        for (position, member) in archive.entries().map_err(unreadable)?.raw(true).enumerate() {
+            if position >= MAX_MEMBERS {
+                let (found, limit) = (position as u64 + 1, MAX_MEMBERS as u64);
+                return Err(PackageError::over("the archive", found, "members", limit));
+            }
+            contents.member(member.map_err(unreadable)?)?;
         }
-        contents.member(member.map_err(unreadable)?)?;
-    }
-    // GNU tar fills up its last record with zeros.
-    let mut rest = archive.into_inner();
-    let mut buffer = [0; 4096];
-    loop {
-        let read = rest.read(&mut buffer).map_err(unreadable)?;
-        if read == 0 {
-            break;
-        }
-        if buffer.iter().take(read).any(|byte| *byte != 0) {
-            return Err(PackageError::TrailingBytes);
-        }
-    }
-    if !rest.decoder.get_mut().fill_buf().map_err(unreadable)?.is_empty() {
-        return Err(PackageError::TrailingBytes);
-    }
-    contents.finish()
-}
-
-fn over(what: &str, found: u64, unit: &'static str, limit: u64) -> PackageError {
-    PackageError::OverLimit { what: what.to_owned(), found, unit, limit }
-}
-
-/// What the limits below say travels through the tar reader as an I/O error.
-fn unreadable(error: io::Error) -> PackageError {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Growth>()) {
-        Some(Growth::Bomb) => PackageError::Bomb,
-        Some(Growth::Total(found)) => over("the archive", *found, "bytes", MAX_TOTAL),
-        None => PackageError::Read(error),
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Growth {
-    #[error("it grows too much")]
-    Bomb,
-    #[error("{0} bytes")]
-    Total(u64),
-}
-
-/// The plain bytes of the archive, counted against its compressed ones.
-struct Plain<R> {
-    decoder: GzDecoder<R>,
-    plain: u64,
-}
-
-impl<R: BufRead> Read for Plain<Counted<R>> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.decoder.read(buffer)?;
-        self.plain += read as u64;
-        if self.plain > MAX_TOTAL {
-            return Err(io::Error::other(Growth::Total(self.plain)));
-        }
-        if self.plain > RATIO_FREE + MAX_RATIO * self.decoder.get_ref().consumed {
-            return Err(io::Error::other(Growth::Bomb));
-        }
-        Ok(read)
-    }
-}
-
-/// A source that knows how much of it was used.
-struct Counted<R> {
-    source: R,
-    consumed: u64,
-}
-
-impl<R: BufRead> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(buffer)?;
-        self.consumed += read as u64;
-        Ok(read)
-    }
-}
-
-impl<R: BufRead> BufRead for Counted<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.source.fill_buf()
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.consumed += amount as u64;
-        self.source.consume(amount);
+        archive.into_inner().finish()?;
+        contents.finish()
     }
 }
 
@@ -319,7 +95,7 @@ impl Contents {
         self.modified = self.modified.max(member.header().mtime().unwrap_or(0));
         match place {
             Place::Directory if member.size() == 0 => Ok(()),
-            Place::Directory => Err(over(&shown, member.size(), "bytes", 0)),
+            Place::Directory => Err(PackageError::over(&shown, member.size(), "bytes", 0)),
             Place::Module(release, script) => {
                 self.is_for(release)?;
                 let bytes = content(&mut member, &shown, MAX_MODULE)?;
@@ -352,13 +128,13 @@ impl Contents {
         }
     }
 
-    fn finish(self) -> Result<Package, PackageError> {
+    fn finish(self) -> Result<ScriptsPackage, PackageError> {
         let Self { release, modules, opts, configuration, modified, .. } = self;
         let release = release.filter(|_| !modules.is_empty()).ok_or(PackageError::NoModule)?;
         if let Some(name) = opts.keys().find(|name| !modules.contains_key(*name)) {
             return Err(PackageError::OptionsAlone { name: name.clone() });
         }
-        Ok(Package { release, modules, opts, configuration, modified })
+        Ok(ScriptsPackage { release, modules, opts, configuration, modified })
     }
 }
 
@@ -366,7 +142,7 @@ impl Contents {
 fn content<R: Read>(member: &mut tar::Entry<'_, R>, name: &str, limit: u64) -> Result<Vec<u8>, PackageError> {
     let size = member.size();
     if size > limit {
-        return Err(over(&format!("`{name}`"), size, "bytes", limit));
+        return Err(PackageError::over(&format!("`{name}`"), size, "bytes", limit));
     }
     let mut bytes = Vec::new();
     member.take(size).read_to_end(&mut bytes).map_err(unreadable)?;

@@ -8,7 +8,8 @@ use flate2::write::GzEncoder;
 use tar::EntryType;
 
 use super::draft::{ImportRequest, Imported, import};
-use super::package::{Package, PackageError, read};
+use super::error::PackageError;
+use super::package::ScriptsPackage;
 use crate::assembly::BundleIdentity;
 use crate::testing::fake_module;
 
@@ -72,7 +73,7 @@ fn unpacked() -> Archive {
 }
 
 fn read_text(bytes: &[u8]) -> String {
-    match read(bytes) {
+    match ScriptsPackage::read(bytes) {
         Ok(_) => "accepted".to_owned(),
         Err(error) => {
             let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
@@ -90,9 +91,13 @@ fn both_layouts_of_the_readme_are_read() {
         .file("var/cache/systemtap/6.12.1-test/disk.ko", module("disk"))
         .file("etc/systemtap/conf.d/fleet.conf", "net_REQ=disk\n");
     let dotted = Archive::new().directory("./").file("./6.12.1-test/disk.ko", module("disk"));
-    let facts = |package: Package| (package.release, package.modules, package.opts, package.configuration);
-    assert_eq!(facts(read(&*unpacked().gz()).unwrap()), facts(read(&*packed.gz()).unwrap()));
-    assert_eq!(read(&*dotted.gz()).unwrap().modules.len(), 1);
+    let facts =
+        |package: ScriptsPackage| (package.release, package.modules, package.opts, package.configuration);
+    assert_eq!(
+        facts(ScriptsPackage::read(&*unpacked().gz()).unwrap()),
+        facts(ScriptsPackage::read(&*packed.gz()).unwrap())
+    );
+    assert_eq!(ScriptsPackage::read(&*dotted.gz()).unwrap().modules.len(), 1);
 }
 
 #[test]
@@ -201,7 +206,7 @@ fn bytes_behind_the_archive_are_refused() {
         assert_ne!(read_text(&good[..cut]), "accepted", "cut at {cut}");
     }
     assert!(read_text(b"no gzip at all").contains("can't be read"));
-    assert!(matches!(read(&*unpacked().plain()), Err(PackageError::Read(_))));
+    assert!(matches!(ScriptsPackage::read(&*unpacked().plain()), Err(PackageError::Read(_))));
 }
 
 #[test]
@@ -322,4 +327,21 @@ fn what_does_not_fit_together_is_refused() {
         .gz();
     let said = refused(&[("a", unpacked().gz()), ("b", second)]);
     assert_eq!(said, "a and b disagree about options, requirements or users of script net");
+}
+
+#[test]
+fn a_name_in_the_tar_readers_message_could_act_on_the_terminal() {
+    let mut tar = unpacked().file("6.12.1-test/\u{1b}[2J.ko", b"x").plain();
+    let at = tar.windows(4).position(|window| window == b"\x1b[2J").unwrap();
+    // Its size is no number, and its checksum is right.
+    let header = &mut tar[at - 12..at - 12 + 512];
+    header[124..136].fill(b'z');
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let said = match ScriptsPackage::read(&*gz(&tar)) {
+        Err(PackageError::Read(error)) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(said.contains(r"\u{1b}[2J") && !said.contains('\u{1b}'), "{said:?}");
 }

@@ -1,0 +1,155 @@
+//! Why packages can't be imported.
+
+use std::io;
+use std::path::PathBuf;
+
+use bundle_format::{KernelRelease, ScriptName};
+
+use super::bounded::MAX_RATIO;
+use crate::assembly::AssemblyError;
+use crate::module_info::ModuleError;
+
+/// Why packages don't make a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// One of them can't be taken.
+    #[error("{path}")]
+    Package {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: PackageError,
+    },
+    /// Two packages have one release.
+    #[error("{first} and {second} are both for {release}")]
+    ReleaseTwice {
+        /// The release.
+        release: KernelRelease,
+        /// One package.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// Two packages disagree about a script.
+    #[error("{first} and {second} disagree about {what}")]
+    Disagree {
+        /// About what.
+        what: String,
+        /// One package.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// The settings of a script can't be used.
+    #[error("{path}: {problem}")]
+    Settings {
+        /// The package.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The version or the date.
+    #[error(transparent)]
+    Assembly(#[from] AssemblyError),
+}
+
+/// Why an archive isn't a package of compiled scripts.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// It can't be read, or isn't gzip or tar.
+    #[error("it can't be read as tar.gz")]
+    Read(#[source] io::Error),
+    /// More of something than is allowed.
+    #[error("{what} has {found} {unit}, at most {limit} are allowed")]
+    OverLimit {
+        /// Of what.
+        what: String,
+        /// How much.
+        found: u64,
+        /// Of which unit.
+        unit: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// It grows too much.
+    #[error("it unpacks to more than {MAX_RATIO} times its size, as no package of modules does")]
+    Bomb,
+    /// A name that has no place in a package.
+    #[error(
+        "`{name}` has no place in it: expected REL/NAME.ko, REL/NAME.opts and one configuration file, or the same below var/cache/systemtap/ and etc/systemtap/conf.d/"
+    )]
+    Name {
+        /// The name, escaped.
+        name: String,
+    },
+    /// A member that is neither a file nor a directory.
+    #[error(
+        "`{name}` is a {kind}; only plain files and directories are taken (pack with tar --format=ustar --hard-dereference)"
+    )]
+    Kind {
+        /// The name, escaped.
+        name: String,
+        /// What it is.
+        kind: String,
+    },
+    /// One name, two members.
+    #[error("`{name}` stands in it twice")]
+    Twice {
+        /// The name, escaped.
+        name: String,
+    },
+    /// Modules for two kernels.
+    #[error("it is for {first} and for {second}; make a package for each release")]
+    TwoReleases {
+        /// One.
+        first: KernelRelease,
+        /// The other.
+        second: KernelRelease,
+    },
+    /// No module at all.
+    #[error("there is no REL/NAME.ko in it")]
+    NoModule,
+    /// Options for no module.
+    #[error("it has {name}.opts but no {name}.ko")]
+    OptionsAlone {
+        /// The script.
+        name: ScriptName,
+    },
+    /// A file that must be text.
+    #[error("`{name}` is not UTF-8 text")]
+    NotText {
+        /// The name, escaped.
+        name: String,
+    },
+    /// Bytes behind the archive.
+    #[error("bytes follow the end of the archive")]
+    TrailingBytes,
+    /// A module that a kernel before 3.5 needs and that bundles of this version don't carry.
+    #[error("it has uprobes/uprobes.ko, for kernels before 3.5, which this version doesn't put into bundles")]
+    Uprobes,
+    /// A module with a kernel signature at its end.
+    #[error(
+        "module {name} carries a kernel signature, which this version doesn't put into bundles: take it off (strip --strip-debug does)"
+    )]
+    Signed {
+        /// The script.
+        name: ScriptName,
+    },
+    /// A module that isn't what its place says.
+    #[error("module {name}")]
+    Module {
+        /// The script.
+        name: ScriptName,
+        /// Why.
+        #[source]
+        source: ModuleError,
+    },
+}
+
+impl PackageError {
+    /// More of something than is allowed.
+    pub(super) fn over(what: &str, found: u64, unit: &'static str, limit: u64) -> Self {
+        Self::OverLimit { what: what.to_owned(), found, unit, limit }
+    }
+}
