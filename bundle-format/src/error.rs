@@ -143,7 +143,7 @@ pub enum BundleError {
         signers: Vec<KeyId>,
     },
     /// Fewer trusted keys than the threshold.
-    #[error("{valid} trusted keys signed, {threshold} are needed")]
+    #[error("signatures by trusted keys: {valid}, needed: {threshold}")]
     Threshold {
         /// Valid signatures by different trusted keys.
         valid: usize,

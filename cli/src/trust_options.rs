@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{
-    BundleError, PublicKey, RawBundle, RootChain, RootError, TrustedKeys, VerifiedBundle, limits,
+    BundleError, Judge, PublicKey, RawBundle, Root, RootChain, RootError, TrustedKeys, VerifiedBundle, limits,
 };
 use clap::Args;
 
@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, root_exit};
 use crate::global::Global;
 use crate::ui::Ui;
+use crate::words::count;
 
 /// A key file is less than 200 bytes; a larger one is something else.
 const MAX_KEY_FILE: u64 = 16 << 10;
@@ -195,4 +196,20 @@ pub(crate) fn not_verified(error: BundleError, keys: &TrustedKeys) -> Failure {
         failure.because.push(format!("only {noun} {} {verb} trusted here", believed.join(", ")));
     }
     failure
+}
+
+/// By whose keys a bundle was judged, for the `judged by` line; nothing where single keys were given or pinned.
+pub(crate) fn judged_by(judge: &Judge) -> Option<String> {
+    let root = judge.root()?;
+    let (name, version, threshold) = (&root.document().name, root.version(), judge.threshold());
+    Some(format!("root {version} of {name}, which asks for {}", count(threshold, "signature")))
+}
+
+/// The same as JSON.
+pub(crate) fn judged_by_document(judge: &Judge) -> serde_json::Value {
+    let root = judge.root();
+    serde_json::json!({
+        "root": root.map(Root::version), "root_name": root.map(|root| root.document().name.to_string()),
+        "threshold": judge.threshold(),
+    })
 }

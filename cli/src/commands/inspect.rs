@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bundle_format::{BundleId, Kernel, KeyId, Manifest};
+use bundle_format::{BundleId, Judge, Kernel, KeyId, Manifest};
 use comfy_table::CellAlignment;
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::tables;
-use crate::trust_options::{TrustOptions, not_verified, open_raw};
+use crate::trust_options::{TrustOptions, judged_by, judged_by_document, not_verified, open_raw};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count, date};
 
@@ -37,7 +37,7 @@ impl Args {
         if self.unverified {
             let id = raw.claimed_id();
             let manifest = raw.unverified_manifest().map_err(about)?.0;
-            return self.show(ui, &manifest, id, &claimed, false);
+            return self.show(ui, &manifest, id, &claimed, None);
         }
         // Keys that were named must fit; this host's pins are used if they do.
         let keys = match self.trust.keys(global, ui) {
@@ -46,7 +46,9 @@ impl Args {
             Err(_) => return self.show_sizes(ui, &claimed, raw.manifest_len()),
         };
         match raw.verify(&keys) {
-            Ok(bundle) => self.show(ui, bundle.manifest(), bundle.id(), bundle.signers(), true),
+            Ok(bundle) => {
+                self.show(ui, bundle.manifest(), bundle.id(), bundle.signers(), Some(bundle.judge()))
+            }
             Err(error) => Err(not_verified(error, &keys).about(self.file.display())),
         }
     }
@@ -77,18 +79,19 @@ impl Args {
         manifest: &Manifest,
         id: BundleId,
         signers: &[KeyId],
-        verified: bool,
+        judge: Option<&Judge>,
     ) -> Result<Exit, Failure> {
         let size = file_size(&self.file)?;
         let signers: Vec<String> = signers.iter().map(ToString::to_string).collect();
         if ui.json {
             ui.document(&json!({
-                "file": self.file, "verified": verified, "bytes": size, "bundle_id": id, "signers": signers,
+                "file": self.file, "verified": judge.is_some(), "bytes": size, "bundle_id": id, "signers": signers,
+                "judged_by": judge.map(judged_by_document),
                 "manifest": manifest,
             }));
             return Ok(Exit::Done);
         }
-        let (mark, by) = if verified {
+        let (mark, by) = if judge.is_some() {
             (ui.mark(Mark::Good, "manifest verified"), "signed by")
         } else {
             (ui.mark(Mark::Attention, "NOT VERIFIED"), "claims a signer")
@@ -97,6 +100,9 @@ impl Args {
         ui.line(format!("  bundle id   {id}"));
         for signer in signers {
             ui.line(format!("  {by}   {signer}"));
+        }
+        if let Some(root) = judge.and_then(judged_by) {
+            ui.line(format!("  judged by   {root}"));
         }
         ui.line(format!("  created     {}   serial {}", date(manifest.created), manifest.serial));
         if let Some(best_before) = manifest.best_before {

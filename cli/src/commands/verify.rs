@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use bundle_format::{
-    BundleError, BundleId, CheckReport, Depth, Kernel, KernelId, KernelState, KeyId, Manifest,
+    BundleError, BundleId, CheckReport, Depth, Judge, Kernel, KernelId, KernelState, KeyId, Manifest,
 };
 use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, bundle_exit};
 use crate::global::Global;
-use crate::trust_options::{TrustOptions, open_verified};
+use crate::trust_options::{TrustOptions, judged_by, judged_by_document, open_verified};
 use crate::ui::{Mark, Ui};
 use crate::words::{count, date};
 
@@ -34,31 +34,32 @@ pub(crate) struct Args {
     trust: TrustOptions,
 }
 
+/// Which bundle it is, and who says so.
+struct Who {
+    id: BundleId,
+    signers: Vec<KeyId>,
+    judge: Judge,
+}
+
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
         let manifest = bundle.manifest().clone();
-        let (id, signers) = (bundle.id(), bundle.signers().to_vec());
+        let who = Who { id: bundle.id(), signers: bundle.signers().to_vec(), judge: bundle.judge().clone() };
         let depth = if self.deep { Depth::Modules } else { Depth::Digests };
         let report = bundle.check(depth).map_err(|error| Failure::from(error).about(self.file.display()))?;
         if ui.json {
-            ui.document(&self.document(&manifest, id, &signers, &report));
+            ui.document(&self.document(&manifest, &who, &report));
         } else if report.problems.is_empty() {
-            self.show_good(ui, &manifest, id, &signers, &report);
+            self.show_good(ui, &manifest, &who, &report);
         } else {
             self.show_damaged(ui, &manifest, &report);
         }
         Ok(report.problems.first().map_or(Exit::Done, bundle_exit))
     }
 
-    fn document(
-        &self,
-        manifest: &Manifest,
-        id: BundleId,
-        signers: &[KeyId],
-        report: &CheckReport,
-    ) -> serde_json::Value {
-        let signers: Vec<String> = signers.iter().map(ToString::to_string).collect();
+    fn document(&self, manifest: &Manifest, who: &Who, report: &CheckReport) -> serde_json::Value {
+        let signers: Vec<String> = who.signers.iter().map(ToString::to_string).collect();
         let problems: Vec<_> = report
             .problems
             .iter()
@@ -73,26 +74,23 @@ impl Args {
             })
             .collect();
         json!({
-            "file": self.file, "good": report.problems.is_empty(), "bundle_id": id, "name": manifest.name,
-            "version": manifest.version, "signed_by": signers, "frames_present": report.present.present,
+            "file": self.file, "good": report.problems.is_empty(), "bundle_id": who.id, "name": manifest.name,
+            "version": manifest.version, "signed_by": signers, "judged_by": judged_by_document(&who.judge),
+            "frames_present": report.present.present,
             "frames": report.present.total, "modules_checked": self.deep.then_some(report.modules),
             "problems": problems, "kernels": kernels,
         })
     }
 
-    fn show_good(
-        &self,
-        ui: &mut Ui,
-        manifest: &Manifest,
-        id: BundleId,
-        signers: &[KeyId],
-        report: &CheckReport,
-    ) {
+    fn show_good(&self, ui: &mut Ui, manifest: &Manifest, who: &Who, report: &CheckReport) {
         let good = ui.mark(Mark::Good, "verified");
         ui.line(format!("{good}: {} {} of {}", manifest.name, manifest.version, date(manifest.created)));
-        ui.line(format!("  bundle id  {id}"));
-        for signer in signers {
+        ui.line(format!("  bundle id  {}", who.id));
+        for signer in &who.signers {
             ui.line(format!("  signed by  {signer}"));
+        }
+        if let Some(root) = judged_by(&who.judge) {
+            ui.line(format!("  judged by  {root}"));
         }
         ui.line(format!("  frames     present {} of {}", report.present.present, report.present.total));
         if self.deep {

@@ -22,13 +22,12 @@ fn the_farm_side() {
     let sizes = world.json("inspect --root host fleet.stapb");
     assert_eq!(fields(&sizes), "bytes claimed_signers file manifest_bytes verified");
     let shown = world.json("inspect fleet.stapb --key farm.pub");
-    assert_eq!(fields(&shown), "bundle_id bytes file manifest signers verified");
+    assert_eq!(fields(&shown), "bundle_id bytes file judged_by manifest signers verified");
     assert_eq!((&shown["verified"], &shown["manifest"]["serial"]), (&true.into(), &1.into()));
     assert_eq!(world.json("inspect fleet.stapb --unverified")["verified"], false);
 
     let verified = world.json("verify fleet.stapb --key farm.pub --deep");
-    let expected =
-        "bundle_id file frames frames_present good kernels modules_checked name problems signed_by version";
+    let expected = "bundle_id file frames frames_present good judged_by kernels modules_checked name problems signed_by version";
     assert_eq!(fields(&verified), expected);
     assert_eq!((&verified["modules_checked"], &verified["bundle_id"]), (&3.into(), &shown["bundle_id"]));
 

@@ -184,12 +184,12 @@ fn a_bundle_with_roots_is_installed_by_two_keys_and_not_by_one() {
         trust add --root host stranger.pub
     "), @r#"
     $ stap-bundle verify alone.stapb --key farm.pub
-    2> error: alone.stapb: 1 trusted keys signed, 2 are needed
+    2> error: alone.stapb: signatures by trusted keys: 1, needed: 2
     2> hint: the farm adds a signature with another of its keys
     [exit 10]
     $ stap-bundle install --root host --all-kernels alone.stapb
     2> root 1 of chain fleet is accepted on this host
-    2> error: alone.stapb: 1 trusted keys signed, 2 are needed
+    2> error: alone.stapb: signatures by trusted keys: 1, needed: 2
     2> hint: the farm adds a signature with another of its keys
     [exit 10]
     $ stap-bundle install --root host --all-kernels fleet-1.stapb
@@ -334,10 +334,15 @@ fn verify_extract_and_export_follow_roots_from_a_key_or_a_directory() {
         ok(&world, &format!("{line} fleet.stapb"));
     }
     // Without roots a key is enough by itself, but not for who asks for a threshold.
+    let judged = "judged by  root 1 of fleet, which asks for 2 signatures";
+    let said = world.run("verify --key farm.pub fleet.stapb").to_string();
+    assert!(said.contains(judged), "{said}");
+    let said = world.run("inspect --key farm.pub fleet.stapb").to_string();
+    assert!(said.contains("judged by   root 1 of fleet"), "{said}");
     ok(&world, "verify --key farm.pub plain.stapb");
     assert_snapshot!(world.run("verify --trust trust plain.stapb"), @r#"
     $ stap-bundle verify --trust trust plain.stapb
-    2> error: plain.stapb: 1 trusted keys signed, 2 are needed
+    2> error: plain.stapb: signatures by trusted keys: 1, needed: 2
     2> hint: the farm adds a signature with another of its keys
     [exit 10]
     "#);

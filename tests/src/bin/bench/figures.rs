@@ -124,6 +124,35 @@ impl<'c> Figures<'c> {
         self.run("rm -rf one")
     }
 
+    /// What a host does: one kernel out of 30 and 300 into the cache, against an archive of that kernel alone.
+    pub(crate) fn installing(&mut self) -> Result<()> {
+        let release = grown::release(self.corpus, ONE)?;
+        let program = self.program.clone();
+        self.run(&format!(
+            "rm -rf host one; mkdir host; {program} --root host trust add bench.pub; \
+             {program} extract grown-8.stapb one --key bench.pub; tar -C one -czf one.tar.gz ."
+        ))?;
+        let install = |of: &str| {
+            format!(
+                "rm -rf host.new; cp -a host host.new; \
+                 {program} --root host.new install grown-{of}.stapb --kernel {release} >install.log"
+            )
+        };
+        let unpack =
+            "rm -rf host.new; cp -a host host.new; tar -xzf one.tar.gz -C host.new; sync -f host.new";
+        let scripts = [install("30"), install("300"), unpack.to_owned()];
+        let [thirty, many, tar] =
+            fastest(self.corpus.directory(), TIMES, scripts.each_ref().map(String::as_str))?;
+        self.push("install one kernel of 30", self.len("grown-30.stapb")?, thirty);
+        self.push("install one kernel of 300", self.len("grown-300.stapb")?, many);
+        self.push("tar xzf and sync of its modules alone", self.len("one.tar.gz")?, tar);
+        self.at_most("install: one kernel of 300 against one of 30", many.wall / thirty.wall, 1.1);
+        self.at_most("install: one kernel of 300 against tar xzf and sync", many.wall / tar.wall, 3.0);
+        let manifest = self.manifest("grown-300.stapb")?;
+        self.memory("peak memory of install, one of 300", many, &manifest);
+        self.run("rm -rf host host.new one one.tar.gz")
+    }
+
     /// Signature and digests, against a program that only hashes.
     pub(crate) fn verifying(&mut self) -> Result<()> {
         if !self.corpus.directory().join("noise.stapb").exists() {

@@ -34,6 +34,7 @@ fn main() -> Result<ExitCode> {
     figures.sizes()?;
     figures.packing()?;
     figures.one_of_many()?;
+    figures.installing()?;
     figures.verifying()?;
     let mut out = io::stdout().lock();
     let met = figures.print(&mut out)?;
