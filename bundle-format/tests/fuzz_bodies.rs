@@ -1,7 +1,5 @@
 //! The bodies of the fuzz targets over the corpus in `fuzz/corpus`, and over mutations of it from a fixed seed.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
