@@ -36,6 +36,8 @@ pub struct Host {
     pub log_file: PathBuf,
     /// The initscript's `CACHE_PATH`, with one directory for each kernel release: `/var/cache/systemtap` (INIT-FILE-04).
     pub cache_dir: PathBuf,
+    /// Where scripts are, if they are on this host: `SCRIPT_PATH`.
+    pub script_dir: PathBuf,
     /// Where the system's log listens: `/dev/log`, a datagram socket of syslogd or journald.
     pub syslog: PathBuf,
     /// A given `staprun`; otherwise `/usr/bin/staprun`, then the one along PATH.
@@ -95,6 +97,7 @@ impl Host {
             stat_dir: root.join("var/run/systemtap"),
             log_file: root.join("var/log/systemtap.log"),
             cache_dir: root.join("var/cache/systemtap"),
+            script_dir: root.join("etc/systemtap/script.d"),
             syslog: root.join("dev/log"),
             staprun: None,
             staprun_environment: Vec::new(),
@@ -104,7 +107,7 @@ impl Host {
         }
     }
 
-    /// The same with the host's own `STAT_PATH`, `LOG_FILE` and `CACHE_PATH`, which are taken relative to `root` too.
+    /// The same with the host's own `STAT_PATH`, `LOG_FILE`, `CACHE_PATH` and `SCRIPT_PATH`, which are taken relative to `root` too.
     #[must_use]
     pub fn configured(root: &Path, parameters: &GlobalParameters) -> Self {
         let beneath = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
@@ -112,6 +115,7 @@ impl Host {
             stat_dir: beneath(&parameters.stat_path),
             log_file: beneath(&parameters.log_file),
             cache_dir: beneath(&parameters.cache_path),
+            script_dir: beneath(&parameters.script_path),
             ..Self::beneath(root)
         }
     }

@@ -25,6 +25,9 @@ use crate::{Host, Refusal, ServiceError, atomic_file};
 /// The version of the records that this program writes.
 const SCHEMA: u32 = 1;
 
+/// Directories above the records that must be protected too: `/var/lib/stap-bundle` up to `/var`.
+const PROTECTED_ABOVE: usize = 3;
+
 /// What `status` and records call the bundle of such a module.
 const LOCAL: &str = "local";
 
@@ -89,8 +92,9 @@ impl LocalModule {
     #[must_use]
     pub fn read(host: &Host, release: &KernelRelease, script: &ScriptName) -> Option<Self> {
         let path = Self::path(host, release, script);
-        let protected = [host.local_dir.as_path(), path.parent()?, path.as_path()];
-        if !protected.into_iter().all(only_we_write) {
+        let above = host.local_dir.ancestors().skip(1).take(PROTECTED_ABOVE);
+        let own = [host.local_dir.as_path(), path.parent()?, path.as_path()];
+        if !own.into_iter().all(only_we_write) || !above.into_iter().all(is_protected) {
             return None;
         }
         let record: Self = serde_json::from_slice(&atomic_file::read(&path).ok()??).ok()?;
@@ -136,6 +140,12 @@ impl LocalModule {
     }
 }
 
+/// Whether nobody but root and us can put another directory in the place of one that is in this one.
+fn is_protected(directory: &Path) -> bool {
+    let owners = [0, rustix::process::geteuid().as_raw()];
+    fs::metadata(directory).is_ok_and(|found| owners.contains(&found.uid()) && found.mode() & 0o022 == 0)
+}
+
 /// Whether a file or directory is ours, and nobody else may write to it.
 fn only_we_write(path: &Path) -> bool {
     let user = rustix::process::geteuid().as_raw();
@@ -160,6 +170,15 @@ impl<'s> WithLocal<'s> {
         Self { host, identity, bundles, local }
     }
 
+    /// A script that is on this host must still be the one that was compiled; one that is not was brought as a module.
+    fn fresh(&self, record: &LocalModule) -> Result<(), Refusal> {
+        let script = self.host.script_dir.join(format!("{}.stp", record.script));
+        match fs::read(&script) {
+            Ok(text) if Digest::of(&text) != record.source_sha256 => Err(Refusal::Stale { script }),
+            _ => Ok(()),
+        }
+    }
+
     fn offer(&self, record: &LocalModule) -> Offer {
         let built = record.uname_v.as_ref().filter(|built| self.identity.version.as_ref() != Some(built));
         let cell = match built {
@@ -169,7 +188,7 @@ impl<'s> WithLocal<'s> {
                 built: built.clone(),
                 running: self.identity.version.clone().unwrap_or_default(),
             }),
-            None => Ok(()),
+            None => self.fresh(record),
         };
         Offer {
             name: record.script.clone(),

@@ -88,6 +88,12 @@ pub enum Refusal {
         /// What differs.
         detail: String,
     },
+    /// It was compiled here from another text than the script has now.
+    #[error("{} has changed since it was compiled here", script.display())]
+    Stale {
+        /// The script's file.
+        script: PathBuf,
+    },
     /// What was signed isn't what the manifest says.
     #[error("its module is not what the manifest says: {0}")]
     WrongModule(ModuleMismatch),
@@ -200,6 +206,7 @@ impl Refusal {
             Self::Revoked { .. } => "revoked",
             Self::Missing { .. } => "missing",
             Self::Tampered { .. } => "tampered",
+            Self::Stale { .. } => "stale",
             Self::WrongModule(_) => "wrong-module",
             Self::ForeignModule => "foreign-module",
             Self::LeftLoaded => "left-loaded",
@@ -248,8 +255,9 @@ impl Refusal {
             Self::OfferedTwice { .. } => "install a version of one of the bundles without it",
             Self::Revoked { .. } => "install a newer bundle",
             Self::Missing { .. } | Self::Tampered { .. } => {
-                "install the bundle again, and find out who changed it"
+                "find out who changed it; install the bundle again, or compile the script again"
             }
+            Self::Stale { .. } => "compile it again: stap-bundle compile",
             Self::WrongModule(_) => "build the bundle again; the farm put another module in its place",
             Self::ForeignModule => "rename the script, or unload that module by hand",
             Self::LeftLoaded => "stop the script first; if that is refused, see who has loaded it",

@@ -67,6 +67,29 @@ fn a_record_that_others_can_write_to_does_not_count() {
 }
 
 #[test]
+fn records_in_a_directory_that_others_could_replace_do_not_count() {
+    let world = World::new();
+    store(&world, "a", "").unwrap();
+    let above = world.host.local_dir.parent().unwrap();
+    fs::set_permissions(above, fs::Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(world.start("a"), "a refused (not-offered), exit 1");
+}
+
+#[test]
+fn a_script_that_changed_after_its_compile_was_started_from_the_old_module() {
+    let world = World::new();
+    store(&world, "a", "").unwrap();
+    fs::create_dir_all(&world.host.script_dir).unwrap();
+    fs::write(world.host.script_dir.join("a.stp"), "probe begin {}").unwrap();
+    assert_eq!(world.start("a"), "a started, exit 0");
+    let world = World::new();
+    store(&world, "a", "").unwrap();
+    fs::create_dir_all(&world.host.script_dir).unwrap();
+    fs::write(world.host.script_dir.join("a.stp"), "probe end {}").unwrap();
+    assert_eq!(world.start("a"), "a refused (stale), exit 1");
+}
+
+#[test]
 fn another_build_of_the_kernel_does_not_get_it() {
     let world = World::new();
     store(&world, "a", "").unwrap();
