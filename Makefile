@@ -23,8 +23,9 @@ help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make farm   the full program, target/release/stap-bundle'
 	@echo 'make host   the static host program without the build side'
-	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build'
+	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, an error at every system call'
 	@echo 'make fuzz   fuzz targets, FUZZ_SECONDS each (needs nightly Rust; brings cargo-fuzz if it is not there)'
+	@echo 'make crash  the installer killed at every system call, and failed at every fourth'
 	@echo 'make quick  unit tests and command-line conversations; no root, no lab'
 	@echo 'make bench  sizes, times and memory on real modules, against targets; the first run compiles for half an hour'
 	@echo 'make man    manual pages, target/man'

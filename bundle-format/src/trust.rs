@@ -33,6 +33,8 @@ pub struct Judge {
     version: u64,
     /// First and last version of the bundle's roots; 0 and 0 without roots.
     roots: (u64, u64),
+    /// A chain that was accepted here by another way: what its newest root revokes is revoked.
+    less: Option<RootChain>,
 }
 
 impl TrustedKeys {
@@ -99,6 +101,7 @@ impl TrustedKeys {
                 chain: less.clone(),
                 version: 0,
                 roots: (0, 0),
+                less: None,
             },
             Basis::Chain { chain, judge } => by_root(chain.clone(), *judge, (0, 0)),
         }
@@ -118,7 +121,9 @@ impl TrustedKeys {
             Basis::Pins { keys, less } => {
                 let pins = KeySet::any_of(keys.iter().cloned()).without(|id| is_revoked(less.as_ref(), id));
                 let accepted = RootChain::enter(raw, &pins)?;
-                Ok(by_root(accepted.chain, None, (accepted.first, accepted.last)))
+                let judge = by_root(accepted.chain, None, (accepted.first, accepted.last));
+                let keys = judge.keys.without(|id| is_revoked(less.as_ref(), id));
+                Ok(Judge { keys, less: less.clone(), ..judge })
             }
         }
     }
@@ -138,7 +143,7 @@ fn by_root(chain: RootChain, judge: Option<u64>, roots: (u64, u64)) -> Judge {
     let root = judge.and_then(|version| chain.get(version)).unwrap_or_else(|| chain.newest());
     let (epoch, version) = (root.document().epoch, root.version());
     let keys = root.keys().without(|id| is_revoked(Some(&chain), id));
-    Judge { keys, epoch, version, chain: Some(chain), roots }
+    Judge { keys, epoch, version, chain: Some(chain), roots, less: None }
 }
 
 impl Judge {
@@ -172,9 +177,10 @@ impl Judge {
         self.roots
     }
 
-    /// The version of the newest root, if it revokes the bundle of `manifest`.
+    /// The version of a newest root that revokes the bundle of `manifest`.
     pub(crate) fn revoked_by(&self, manifest: &Manifest) -> Option<u64> {
-        let newest = self.chain.as_ref()?.newest();
-        newest.document().revokes(manifest).then(|| newest.version())
+        let chains = self.chain.iter().chain(&self.less);
+        let mut revoking = chains.map(RootChain::newest).filter(|root| root.document().revokes(manifest));
+        revoking.next().map(Root::version)
     }
 }

@@ -271,6 +271,8 @@ fn b9_a_revoked_key_counts_no_more_for_what_is_installed_either() {
     assert_eq!(judged(&by_old_root(), &without_a).unwrap(), 1);
     // What pins alone had let in is cut off as well.
     let pins = TrustedKeys::any_of_less([public(A), public(B)], both);
+    // The record of its root was lost, so pins judge a bundle that has roots.
+    assert!(matches!(judged(&pins, &with_a).unwrap_err(), BundleError::Withdrawn { .. }));
     assert!(matches!(judged(&pins, &plain(&[A])).unwrap_err(), BundleError::Withdrawn { .. }));
     assert_eq!(judged(&pins, &plain(&[B])).unwrap(), 0);
 }
@@ -288,7 +290,8 @@ fn b9_a_revoked_bundle_is_refused_by_serial_and_by_content() {
         let two = after(&one, |root| change(root));
         let chain = chain(&[entry(&one, &[A]), entry(&two, &[A])].concat());
         let recorded = TrustedKeys::by_recorded_root(chain.clone(), 1, &old.newest().digest()).unwrap();
-        [TrustedKeys::by_chain(chain), recorded].map(|trusted| judged(&trusted, &bytes))
+        let lost = TrustedKeys::any_of_less([public(A)], chain.clone());
+        [TrustedKeys::by_chain(chain), recorded, lost].map(|trusted| judged(&trusted, &bytes))
     };
     for hit in [(serial, serial), (0, serial), (serial, limits_max())] {
         for result in by(&|root| root.revoked_serials = vec![range("golden", 0, hit.0, hit.1)]) {

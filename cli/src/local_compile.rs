@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use builder::{BuildDirectories, BuildOptions, BuildRequest, BundleIdentity, Plan, ScriptSource};
 use bundle_format::{Digest, KernelRelease};
-use child::Program;
 use script_config::{Configuration, ScriptName};
 use serde::Serialize;
 use service::LocalModule;
@@ -26,7 +25,7 @@ use crate::words::count;
 /// for the start to refuse; returns whether nothing did.
 pub(crate) fn before_start(opened: &Opened, ui: &mut Ui) -> bool {
     let Some(release) = opened.identity.release.clone() else { return true };
-    if !opened.parameters.auto_compile || Program::find("stap").is_err() {
+    if !opened.compiles() {
         return true;
     }
     let compile = LocalCompile {
@@ -53,8 +52,9 @@ pub(crate) fn before_start(opened: &Opened, ui: &mut Ui) -> bool {
     }
 }
 
-/// Where results of compiles are kept, so that nothing is compiled twice.
-pub(crate) const CACHE: &str = "/var/cache/stap-bundle";
+/// Where results of compiles are kept, so that nothing is compiled twice. Not the cache of a farm, which may come from
+/// elsewhere: what is in this one counts as compiled on this host.
+pub(crate) const CACHE: &str = "/var/cache/stap-bundle-local";
 
 /// What is to be compiled, and how.
 pub(crate) struct LocalCompile<'a> {
@@ -138,7 +138,7 @@ impl LocalCompile<'_> {
                 && settings
                 && record.requires == of_record.requires
                 && same_kernel
-                && LocalModule::module_path(host, &self.release, script.name()).is_file()
+                && record.read_module(host).is_ok()
         };
         scripts.into_iter().filter(|script| !is_good(script)).collect()
     }
@@ -157,6 +157,7 @@ impl LocalCompile<'_> {
         if scripts.is_empty() {
             return Ok(done);
         }
+        self.check_cache()?;
         let cancel = self.opened.host().cancel.clone();
         let configuration = self.configuration()?;
         let records: Vec<_> = scripts.iter().map(|script| script.record().clone()).collect();
@@ -194,19 +195,29 @@ impl LocalCompile<'_> {
         };
         let report = builder::build(&plan, &options, &|_| (), &cancel)
             .map_err(|error| failed(build::build_failure(&error)))?;
+        let runs = self.opened.identity.release.as_ref() == Some(&self.release);
+        let here = self.opened.identity.version.as_ref().filter(|_| runs);
         for kernel in &report.draft.kernels {
+            if let (Some(tree), Some(here)) = (&kernel.uname_v, here)
+                && tree != here
+            {
+                let what = format!(
+                    "the headers are those of build {tree} of {}, this host runs {here}",
+                    self.release
+                );
+                return Err(Failure::new(Exit::Failed, what)
+                    .hint("boot the kernel that the headers belong to, or install the headers of this one"));
+            }
             done.failed.extend(kernel.red.iter().map(|red| (red.script.clone(), red.reason.clone())));
             for module in &kernel.modules {
                 let script = records.iter().find(|record| record.name == module.record.name);
                 let Some(script) = script else { continue };
                 let bytes = module.bytes.read().map_err(|error| Failure::of(Exit::Storage, &error))?;
-                let runs = self.opened.identity.release.as_ref() == Some(&self.release);
-                let here = self.opened.identity.version.clone().filter(|_| runs);
                 let record = LocalModule {
                     schema: LocalModule::SCHEMA,
                     script: script.name.clone(),
                     release: self.release.clone(),
-                    uname_v: here.or_else(|| kernel.uname_v.clone()),
+                    uname_v: kernel.uname_v.as_ref().or(here).cloned(),
                     sha256: Digest::of(&bytes),
                     source_sha256: script.source_sha256,
                     opts_line: script.opts_line.clone(),
@@ -220,6 +231,21 @@ impl LocalCompile<'_> {
             }
         }
         Ok(done)
+    }
+
+    /// Nobody but root may have put anything there: modules from it are trusted as compiled here.
+    fn check_cache(&self) -> Result<(), Failure> {
+        let about =
+            |error: &dyn std::error::Error| Failure::of(Exit::Storage, error).about(self.cache.display());
+        std::fs::create_dir_all(&self.cache).map_err(|error| about(&error))?;
+        let path = self.cache.canonicalize().map_err(|error| about(&error))?;
+        let root = installer::HostRoot::open("/").map_err(|error| about(&error))?;
+        match root.open_protected(path.strip_prefix("/").unwrap_or(&path)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Failure::of(Exit::Trust, &error)
+                .about(format_args!("cache {}", self.cache.display()))
+                .hint("what is compiled here is trusted, so only root may write to its cache; give another with --cache")),
+        }
     }
 
     /// The first line of `.opts`: for another kernel than the running one, what `uname -a` will print there, as far as that

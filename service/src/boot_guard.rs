@@ -119,6 +119,10 @@ impl GuardRecord {
             settled: false,
         };
         let Some(mut record) = last.filter(|last| last.bundles == *bundles) else { return fresh() };
+        // A restart of the service in a boot that has gone well: nobody would settle it once more.
+        if record.boot_id == boot_id && record.settled {
+            return record;
+        }
         if record.boot_id != boot_id && !record.settled {
             record.went_down();
         }
@@ -291,6 +295,15 @@ mod tests {
         let settled = GuardRecord { settled: true, ..first };
         let next = down(settled, "2", "x y");
         assert_eq!((next.stage, next.settled), (GuardStage::SideBySide, false));
+    }
+
+    #[test]
+    fn a_restart_in_a_settled_boot_left_the_guard_unsettled_until_the_power_failed() {
+        let first = GuardRecord::next(None, "1", &ids("b"));
+        let settled = GuardRecord { settled: true, ..first };
+        let again = GuardRecord::next(Some(settled), "1", &ids("b"));
+        assert!(again.settled);
+        assert_eq!(GuardRecord::next(Some(again), "2", &ids("b")).stage, GuardStage::SideBySide);
     }
 
     #[test]

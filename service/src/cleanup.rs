@@ -165,7 +165,11 @@ pub(crate) fn carry_out(
         if_found(fs::remove_file(file)).context("remove", file)?;
         log::line(host, &format!("cleanup: removed {}", file.display()));
         let script = file.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
-        if let (Some(script), Some("ko")) = (script, file.extension().and_then(|suffix| suffix.to_str())) {
+        // The shared uprobes.ko lies deeper, and is no script's.
+        let is_script = file.parent() == Some(directory.as_path());
+        if let (true, Some(script), Some("ko")) =
+            (is_script, script, file.extension().and_then(|suffix| suffix.to_str()))
+        {
             LocalModule::forget(host, release, &script)?;
         }
     }

@@ -31,6 +31,7 @@ impl<'g> Generation<'g> {
                 bundle.manifest.kernels.iter().find(|kernel| Some(kernel.id) == offered.kernel)
             });
             let cell = match offered.state {
+                OfferState::Ready(handle) if handle.record().needs_uprobes => Err(Refusal::NeedsUprobes),
                 OfferState::Ready(handle) => {
                     handles.insert(offered.script.clone(), handle);
                     Ok(())

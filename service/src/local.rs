@@ -78,8 +78,7 @@ impl LocalModule {
     pub(crate) fn store(&self, host: &Host, module: &[u8], uname_a: &str) -> Result<(), ServiceError> {
         let path = Self::module_path(host, &self.release, &self.script);
         let record = Self::path(host, &self.release, &self.script);
-        // Whatever stood there is another module from here on.
-        atomic_file::remove(&record)?;
+        // Cut here, the old record stands beside the new module: neither counts, and the next start compiles again.
         atomic_file::replace_for_good(&path, module)?;
         let opts = format!("{uname_a}\n{}\n", self.opts_line);
         atomic_file::replace_for_good(&path.with_extension("opts"), opts.as_bytes())?;
@@ -123,9 +122,12 @@ impl LocalModule {
     }
 
     /// The module's bytes, if they are those of the record.
-    pub(crate) fn read_module(&self, host: &Host) -> Result<Vec<u8>, Refusal> {
+    ///
+    /// # Errors
+    /// Why they aren't.
+    pub fn read_module(&self, host: &Host) -> Result<Vec<u8>, Refusal> {
         let path = Self::module_path(host, &self.release, &self.script);
-        let missing = |why: String| Refusal::Missing { detail: format!("{}: {why}", path.display()) };
+        let missing = |why: String| Refusal::LocalOutdated { detail: format!("{}: {why}", path.display()) };
         let is_file = fs::symlink_metadata(&path).map_err(|error| missing(error.to_string()))?.is_file();
         if !is_file {
             return Err(missing("it is no plain file".into()));
@@ -136,7 +138,7 @@ impl LocalModule {
             return Ok(bytes);
         }
         let detail = format!("{}: expected SHA-256 {}, found {found}", path.display(), self.sha256);
-        Err(Refusal::Tampered { detail })
+        Err(Refusal::LocalOutdated { detail })
     }
 }
 
@@ -174,7 +176,9 @@ impl<'s> WithLocal<'s> {
     fn fresh(&self, record: &LocalModule) -> Result<(), Refusal> {
         let script = self.host.script_dir.join(format!("{}.stp", record.script));
         match fs::read(&script) {
-            Ok(text) if Digest::of(&text) != record.source_sha256 => Err(Refusal::Stale { script }),
+            Ok(text) if Digest::of(&text) != record.source_sha256 => {
+                Err(Refusal::LocalOutdated { detail: format!("{} has changed since", script.display()) })
+            }
             _ => Ok(()),
         }
     }
@@ -182,11 +186,12 @@ impl<'s> WithLocal<'s> {
     fn offer(&self, record: &LocalModule) -> Offer {
         let built = record.uname_v.as_ref().filter(|built| self.identity.version.as_ref() != Some(built));
         let cell = match built {
-            Some(built) => Err(Refusal::AnotherBuild {
-                bundle: LOCAL.into(),
-                release: record.release.to_string(),
-                built: built.clone(),
-                running: self.identity.version.clone().unwrap_or_default(),
+            Some(built) => Err(Refusal::LocalOutdated {
+                detail: format!(
+                    "it is for the build {built} of kernel {}, this host runs {}",
+                    record.release,
+                    self.identity.version.as_deref().unwrap_or("another")
+                ),
             }),
             None => self.fresh(record),
         };

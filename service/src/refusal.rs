@@ -88,12 +88,15 @@ pub enum Refusal {
         /// What differs.
         detail: String,
     },
-    /// It was compiled here from another text than the script has now.
-    #[error("{} has changed since it was compiled here", script.display())]
-    Stale {
-        /// The script's file.
-        script: PathBuf,
+    /// What was compiled on this host isn't what its record says, or is for another kernel or text.
+    #[error("what was compiled on this host can't be used: {detail}")]
+    LocalOutdated {
+        /// What doesn't fit.
+        detail: String,
     },
+    /// It needs the shared module for user-space probes, which this version doesn't load.
+    #[error("it needs uprobes.ko, as on kernels before 3.5")]
+    NeedsUprobes,
     /// What was signed isn't what the manifest says.
     #[error("its module is not what the manifest says: {0}")]
     WrongModule(ModuleMismatch),
@@ -206,7 +209,8 @@ impl Refusal {
             Self::Revoked { .. } => "revoked",
             Self::Missing { .. } => "missing",
             Self::Tampered { .. } => "tampered",
-            Self::Stale { .. } => "stale",
+            Self::LocalOutdated { .. } => "local-outdated",
+            Self::NeedsUprobes => "needs-uprobes",
             Self::WrongModule(_) => "wrong-module",
             Self::ForeignModule => "foreign-module",
             Self::LeftLoaded => "left-loaded",
@@ -255,9 +259,10 @@ impl Refusal {
             Self::OfferedTwice { .. } => "install a version of one of the bundles without it",
             Self::Revoked { .. } => "install a newer bundle",
             Self::Missing { .. } | Self::Tampered { .. } => {
-                "find out who changed it; install the bundle again, or compile the script again"
+                "stap-bundle fsck says what was changed, and fsck --repair mends it; find out who changed it"
             }
-            Self::Stale { .. } => "compile it again: stap-bundle compile",
+            Self::LocalOutdated { .. } => "compile it again: stap-bundle compile",
+            Self::NeedsUprobes => "a newer stap-bundle is needed",
             Self::WrongModule(_) => "build the bundle again; the farm put another module in its place",
             Self::ForeignModule => "rename the script, or unload that module by hand",
             Self::LeftLoaded => "stop the script first; if that is refused, see who has loaded it",

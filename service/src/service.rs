@@ -7,7 +7,8 @@ use installer::{CurrentGeneration, HostIdentity};
 use script_config::ScriptName;
 
 use crate::attach::{AttachEnd, AttachError, AttachOutput, attach};
-use crate::boot_guard::{BootGuard, GuardRecord};
+use crate::boot_guard::{BootGuard, GuardRecord, GuardStage};
+use crate::boot_switches::BootSwitches;
 use crate::cleanup::{self, CleanupChoice, CleanupPlan, CleanupReport};
 use crate::event::EventSink;
 use crate::generation::{Generation, Nothing};
@@ -88,7 +89,17 @@ impl<'a> Service<'a> {
 
     /// The ids of all bundles that offer anything.
     fn bundle_ids(&self) -> BTreeSet<String> {
-        self.source.offers().into_iter().map(|offer| offer.bundle.id).collect()
+        // What was compiled here changes with every compile; a culprit must not come back by it.
+        let bundles = self.source.offers().into_iter().map(|offer| offer.bundle);
+        bundles.filter(|bundle| !bundle.is_local()).map(|bundle| bundle.id).collect()
+    }
+
+    /// Whether the kernel's command line or the boot guard has this boot start nothing, so that nothing need be compiled.
+    #[must_use]
+    pub fn boots_without_scripts(&self) -> bool {
+        let guard = GuardRecord::read(self.host).filter(|guard| guard.bundles == self.bundle_ids());
+        let nothing = guard.is_some_and(|guard| guard.stage == GuardStage::Nothing);
+        nothing || BootSwitches::read(self.host).disabled
     }
 
     /// Starts scripts.

@@ -3,7 +3,7 @@
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// What the two carried-on systems and the plan have, and this version doesn't.
+/// What the two carried-on systems have, or a later version will, and this one doesn't.
 const LATER: &[(&str, &str)] = &[
     ("merge", "merge the parts of a build"),
     ("onboot", "put scripts into the initramfs"),

@@ -14,7 +14,7 @@ use crate::ui::Ui;
 ///
 /// A start at boot (`start --boot`) notes what it loads. If the machine goes down before the boot has settled, the next boots
 /// load one script after the other, leave out the one that was being loaded when the machine went down, then fall back to the
-/// previous generation, and then start nothing. Other bundles begin anew.
+/// previous generation, and then start nothing. After other bundles are installed it begins anew.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

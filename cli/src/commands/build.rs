@@ -54,7 +54,7 @@ use reporter::Reporter;
 /// --no-sign a payload is written, for a key that lives elsewhere: no reader takes it for a bundle before `sign`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  stap-bundle key generate\n  stap-bundle build -r \"$(uname -r)\" -o scripts.stapb\n  stap-bundle build --kernels fleet.txt --dry-run"
+    after_help = "Examples:\n  stap-bundle key generate\n  stap-bundle build -r \"$(uname -r)\" -o scripts.stapb\n  stap-bundle build --kernels fleet.txt --dry-run"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {

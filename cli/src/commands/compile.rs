@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[arg(hide_short_help = true, long, value_name = "DIR")]
     sysroot: Vec<PathBuf>,
     /// Where results are kept, so that nothing is compiled twice.
-    #[arg(hide_short_help = true, long, value_name = "DIR", default_value = "/var/cache/stap-bundle")]
+    #[arg(hide_short_help = true, long, value_name = "DIR", default_value = "/var/cache/stap-bundle-local")]
     cache: PathBuf,
     #[command(flatten)]
     selection: Selection,

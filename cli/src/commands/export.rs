@@ -1,17 +1,17 @@
 //! `export`: packages for hosts that have the initscript and not this program (section 5.8 of its README).
 
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use bundle_format::{Extent, Kernel, KernelRelease, Manifest, ScriptName, VerifiedSet};
+use bundle_format::{Extent, Kernel, KernelId, KernelRelease, Manifest, ScriptName, VerifiedSet};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use script_config::write_assignment;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::commands::extract::{opts_text, select_kernels};
+use crate::commands::extract::{MadeDirectories, opts_text, select_kernels};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -22,7 +22,7 @@ use crate::words::bytes;
 /// Write stap-scripts-RELEASE.tar.gz packages for hosts that run the initscript alone
 ///
 /// Each package holds RELEASE/NAME.ko, RELEASE/NAME.opts and NAME.conf with the scripts' options and requirements, as
-/// section 5.8.2 of the initscript's README unpacks them. Such a package carries no signature: a host that installs it
+/// section 5.8.2 of the initscript's README unpacks them. A package of that name that is there is replaced. Such a package carries no signature: a host that installs it
 /// checks nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -46,12 +46,15 @@ impl Args {
         let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let manifest = bundle.manifest().clone();
-        fs::create_dir_all(&self.output).map_err(|error| {
+        refuse_twins(&self.file, &manifest, &wanted)?;
+        let made = MadeDirectories::make(&self.output).map_err(|error| {
             Failure::of(Exit::Storage, &error).about(format_args!("directory {}", self.output.display()))
         })?;
+        let mut needs_uprobes = false;
         let mut packages: Vec<(PathBuf, Package)> = Vec::new();
         bundle
             .read_content(&wanted, Extent::Wanted, &mut |kernel, set| {
+                needs_uprobes |= set.uprobes().is_some();
                 let path = self.output.join(format!("stap-scripts-{}.tar.gz", kernel.release));
                 if packages.iter().all(|(known, _)| *known != path) {
                     packages.push((path.clone(), Package::new(&self.output, &manifest, kernel)?));
@@ -62,6 +65,11 @@ impl Args {
                 Ok(())
             })
             .map_err(|error| Failure::from(error).about(self.file.display()))?;
+        if needs_uprobes {
+            let what = format!("{}: it has uprobes.ko, for kernels before 3.5", self.file.display());
+            return Err(Failure::new(Exit::NotBuilt, what)
+                .hint("this version doesn't put that into packages; `extract` unpacks it"));
+        }
         let mut written = Vec::new();
         for (path, package) in packages {
             let size = package.finish(&path)?;
@@ -70,6 +78,7 @@ impl Args {
                 ui.line(format!("{}: {}", path.display(), bytes(size)));
             }
         }
+        made.keep();
         if ui.json {
             ui.document(&json!({ "packages": written }));
         } else {
@@ -77,6 +86,21 @@ impl Args {
         }
         Ok(Exit::Done)
     }
+}
+
+/// A package is called after its release, so two kernels of one release would mix in it.
+fn refuse_twins(file: &Path, manifest: &Manifest, wanted: &BTreeSet<KernelId>) -> Result<(), Failure> {
+    let mut seen: BTreeMap<&KernelRelease, KernelId> = BTreeMap::new();
+    for kernel in manifest.kernels.iter().filter(|kernel| wanted.contains(&kernel.id)) {
+        if let Some(other) = seen.insert(&kernel.release, kernel.id) {
+            let (release, other, id) = (&kernel.release, other.short(), kernel.id.short());
+            let what = format!("{}: it has two kernels {release}, {other} and {id}", file.display());
+            return Err(Failure::new(Exit::Conflict, what).hint(
+                "a package is for one kernel; `extract` gives each its own directory, and --kernel leaves releases out",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A package under way, under a temporary name.

@@ -191,18 +191,18 @@ fn directory_names(manifest: &Manifest) -> Result<BTreeMap<KernelId, String>, Fa
 }
 
 /// Directories that were made for the result, and go again unless there is one.
-struct MadeDirectories(Vec<PathBuf>);
+pub(crate) struct MadeDirectories(Vec<PathBuf>);
 
 impl MadeDirectories {
     /// Makes `directory` and those above it where they aren't there.
-    fn make(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn make(directory: &Path) -> io::Result<Self> {
         let missing = |path: &&Path| !path.as_os_str().is_empty() && path.symlink_metadata().is_err();
         let made = Self(directory.ancestors().take_while(missing).map(Path::to_owned).collect());
         fs::create_dir_all(directory)?;
         Ok(made)
     }
 
-    fn keep(mut self) {
+    pub(crate) fn keep(mut self) {
         self.0.clear();
     }
 }
@@ -230,6 +230,10 @@ fn write_set(
         if let Some(script) = scripts.iter().find(|script| script.name == *name) {
             fs::write(directory.join(format!("{name}.opts")), opts_text(kernel, script))?;
         }
+    }
+    if let Some(uprobes) = set.uprobes() {
+        fs::create_dir_all(directory.join("uprobes"))?;
+        fs::write(directory.join("uprobes/uprobes.ko"), uprobes)?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::words::{bytes, count};
 /// installed last of each bundle stays remembered.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How many generations to keep, the newest [default: as policy.toml says, else 3].
+    /// How many generations to keep, the newest [default: as policy.toml says, else 3; with --size alone, 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
     /// Remove the oldest only until all generations take no more than this, such as 500M [default: no limit].

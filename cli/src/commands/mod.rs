@@ -155,6 +155,7 @@ pub(crate) enum Command {
     BootGuard(boot_guard::Args),
     #[cfg(feature = "host")]
     #[command(display_order = 12)]
+    #[cfg_attr(not(feature = "farm"), command(hide = true))]
     Compile(compile::Args),
     #[cfg(feature = "host")]
     #[command(display_order = 12)]

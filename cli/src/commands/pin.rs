@@ -14,7 +14,7 @@ use crate::ui::{Mark, Ui};
 pub(crate) struct Args {
     /// Which generation [default: the current one].
     generation: Option<u64>,
-    /// Take the pin away again.
+    /// Take the pin of GENERATION away again.
     #[arg(long, requires = "generation")]
     remove: bool,
     #[command(flatten)]

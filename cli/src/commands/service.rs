@@ -82,6 +82,19 @@ impl Opened {
         crate::local_compile::before_start(self, ui)
     }
 
+    /// Whether AUTOCOMPILE holds here: there is a `stap`, and this program has the build side.
+    #[cfg(feature = "farm")]
+    pub(crate) fn compiles(&self) -> bool {
+        self.parameters.auto_compile && child::Program::find("stap").is_ok()
+    }
+
+    /// A host program compiles nothing.
+    #[cfg(not(feature = "farm"))]
+    #[expect(clippy::unused_self, reason = "the same call as in the full program")]
+    pub(crate) fn compiles(&self) -> bool {
+        false
+    }
+
     /// A host program compiles nothing.
     #[cfg(not(feature = "farm"))]
     #[expect(clippy::unused_self, reason = "the same call as in the full program")]

@@ -56,12 +56,13 @@ impl Args {
             return Ok(Exit::Done);
         }
         cancel_on_signals(&opened.host().cancel)?;
-        let compiled = opened.autocompile(ui);
         let budget = self.timeout.map(Duration::from_secs);
-        let report = if self.boot {
-            start_at_boot(&opened, global, budget, ui)?
+        let (report, compiled) = if self.boot {
+            boot(&opened, global, budget, ui)?
         } else {
-            carry_out(&opened.service(), &choice, &StartOptions { budget, ..StartOptions::default() }, ui)?
+            let compiled = opened.autocompile(ui);
+            let options = StartOptions { budget, ..StartOptions::default() };
+            (carry_out(&opened.service(), &choice, &options, ui)?, compiled)
         };
         show(ui, &report);
         Ok(match report.exit_code() {
@@ -84,6 +85,22 @@ fn carry_out(
         }
     });
     report.map_err(|error| service_failure(&error))
+}
+
+/// What is there first, under the guard; then what this host compiles for itself, if it does. However long that takes, and
+/// whatever becomes of it, what the bundles bring runs. Returns whether all compiles went well, too.
+fn boot(
+    opened: &Opened,
+    global: &Global,
+    budget: Option<Duration>,
+    ui: &mut Ui,
+) -> Result<(StartReport, bool), Failure> {
+    let report = start_at_boot(opened, global, budget, ui)?;
+    if !opened.compiles() || opened.service().boots_without_scripts() {
+        return Ok((report, true));
+    }
+    let compiled = opened.autocompile(ui);
+    Ok((start_at_boot(opened, global, budget, ui)?, compiled))
 }
 
 /// Under the boot guard; at its third try the previous generation, for this boot only.

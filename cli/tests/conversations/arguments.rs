@@ -86,11 +86,11 @@ fn help_lists_the_commands_and_the_exit_codes() {
        0  done
        1  failed
        2  wrong usage
-       3  status: no script runs
+       3  status: no script runs; attach: it doesn't run
        4  status: a module of a script's name is loaded but isn't ours
        6  the scripts' requirements can't be put in order
       10  refused: signature, trust or revocation
-      11  refused: malformed or over a limit
+      11  malformed, damaged or over a limit
       12  refused: doesn't fit this host
       13  refused: older than what is installed, expired, or two bundles with one serial
       14  no space, or an I/O error
@@ -160,7 +160,7 @@ fn build_help_names_each_default() {
       -v, --verbose       Say more
           --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
 
-    Example:
+    Examples:
       stap-bundle key generate
       stap-bundle build -r "$(uname -r)" -o scripts.stapb
       stap-bundle build --kernels fleet.txt --dry-run

@@ -138,6 +138,29 @@ fn a12_directories_of_two_kernels_that_are_one() {
 }
 
 #[test]
+fn two_kernels_of_one_release_were_exported_into_one_package() {
+    let mut forge = Forge::of("fleet", 9, &["6.12.1-test", "6.12.2-test"]);
+    let mut twin = kernel("6.12.1-test");
+    twin.uname_v = Some("#2 SMP".to_owned());
+    twin.id = twin.computed_id();
+    twin.frames[0].index = 1;
+    let first = forge.kernel("6.12.1-test").clone();
+    forge.manifest.kernels = vec![first, twin];
+    let plains: Vec<Vec<u8>> =
+        forge.manifest.kernels.iter().map(|kernel| fixtures::forge::set_of(kernel).bytes()).collect();
+    for (index, plain) in plains.iter().enumerate() {
+        forge.manifest.kernels[index].frames[0].index = index;
+        forge.manifest.kernels[index].frames[0].reference = None;
+        forge.set_plain(index, plain);
+    }
+    forge.manifest.kernels.sort_by_key(|kernel| kernel.id);
+    let world = World::new();
+    world.write("twins.stapb", &forge.sealed().bytes());
+    assert_eq!(world.run("verify twins.stapb --deep --key farm.pub").exit, Some(0));
+    world.refuses("export --tar-gz twins.stapb -o out --key farm.pub", 16, "two kernels 6.12.1-test");
+}
+
+#[test]
 fn b01_no_key_no_bundle() {
     let world = World::new();
     world.write("good.stapb", &Forge::good().sealed().bytes());

@@ -122,12 +122,13 @@ impl Said {
     }
 }
 
-/// Asserts that nobody takes `bundle`: neither `verify`, nor `extract`, nor `install`.
+/// Asserts that nobody takes `bundle`: neither `verify`, nor `extract`, nor `export`, nor `install`.
 pub(crate) fn refused(bundle: &[u8], exit: i32, message: &str) {
     let world = World::new();
     world.write("bad.stapb", bundle);
     world.refuses("verify bad.stapb --deep --key farm.pub", exit, message);
     world.refuses("extract bad.stapb out --key farm.pub", exit, message);
+    world.refuses("export --tar-gz bad.stapb -o out/deeper --key farm.pub", exit, message);
     world.refuses("--root host install bad.stapb --all-kernels", exit, message);
 }
 

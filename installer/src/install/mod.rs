@@ -30,7 +30,7 @@ pub(crate) use stage::carry_others;
 
 use std::io::Read;
 
-use bundle_format::{Judge, RawBundle, Root, RootChain, Source, VerifiedBundle};
+use bundle_format::{BundleError, Judge, KeyId, RawBundle, Root, RootChain, Source, VerifiedBundle};
 
 use crate::compat::{CompatError, Foreign, ReconcileReport, preview, reconcile_locked};
 use crate::directory::Directory;
@@ -143,7 +143,7 @@ impl Placing<'_> {
     ) -> Result<(Placed, Reconciled), InstallError> {
         let Self { host, identity, options, judge, installation } = self;
         let lock = WriterLock::wait(host, options.wait)?;
-        let trust = trust_of_now(host, judge)?;
+        let trust = trust_of_now(host, judge, bundle.signers())?;
         let manifest = installation.manifest;
         let mut placed = match installation.run(&lock, &trust, bundle, kept, events) {
             Ok(placed) => placed,
@@ -175,7 +175,7 @@ impl Placing<'_> {
         events: &mut Events<'_>,
     ) -> Result<(Placed, Reconciled), InstallError> {
         let Self { host, identity, judge, installation, .. } = self;
-        let trust = trust_of_now(host, judge)?;
+        let trust = trust_of_now(host, judge, bundle.signers())?;
         let manifest = installation.manifest;
         let placed = installation.try_out(&trust, bundle, kept, events)?;
         let ids = placed.kernels.iter().map(|kernel| kernel.id).collect();
@@ -184,8 +184,18 @@ impl Placing<'_> {
 }
 
 /// This host's trust under the lock: what was accepted or revoked while the manifest came in must count too.
-fn trust_of_now(host: &HostRoot, judge: &Judge) -> Result<TrustStore, InstallError> {
+fn trust_of_now(host: &HostRoot, judge: &Judge, signers: &[KeyId]) -> Result<TrustStore, InstallError> {
     let store = TrustStore::open(host)?;
+    if judge.root().is_none() {
+        let keys = store.trusted_keys().keys();
+        let counted = signers.iter().filter(|id| keys.iter().any(|key| key.id() == **id)).count();
+        if counted < judge.threshold() {
+            // A pin that can't be read now is another matter than one that was taken back.
+            let problem = store.into_problems().into_iter().next();
+            let taken_back = || BundleError::NotTrusted { signers: signers.to_vec() }.into();
+            return Err(problem.map_or_else(taken_back, InstallError::Trust));
+        }
+    }
     let newest = judge.chain().map(RootChain::newest);
     let other = |now: &&Root| newest.is_none_or(|newest| newest.digest() != now.digest());
     // A dry run has not stored what the bundle's own roots add.

@@ -51,8 +51,8 @@ fn what_was_changed_or_has_no_record_is_never_loaded() {
     fs::write(module(&world, "a"), tiny_module("a", "another")).unwrap();
     fs::remove_file(module(&world, "b")).unwrap();
     fs::remove_file(world.host.local_dir.join(RELEASE).join("c.json")).unwrap();
-    assert_eq!(world.start("a"), "a refused (tampered), exit 1");
-    assert_eq!(world.start("b"), "b refused (missing), exit 1");
+    assert_eq!(world.start("a"), "a refused (local-outdated), exit 1");
+    assert_eq!(world.start("b"), "b refused (local-outdated), exit 1");
     assert_eq!(world.start("c"), "c refused (not-offered), exit 1");
     assert_eq!(world.loaded(), "");
 }
@@ -86,7 +86,7 @@ fn a_script_that_changed_after_its_compile_was_started_from_the_old_module() {
     store(&world, "a", "").unwrap();
     fs::create_dir_all(&world.host.script_dir).unwrap();
     fs::write(world.host.script_dir.join("a.stp"), "probe end {}").unwrap();
-    assert_eq!(world.start("a"), "a refused (stale), exit 1");
+    assert_eq!(world.start("a"), "a refused (local-outdated), exit 1");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn another_build_of_the_kernel_does_not_get_it() {
     let path = world.host.local_dir.join(RELEASE).join("a.json");
     let text = fs::read_to_string(&path).unwrap().replace("#1 SMP", "#2 SMP");
     fs::write(&path, text).unwrap();
-    assert_eq!(world.start("a"), "a refused (another-kernel-build), exit 1");
+    assert_eq!(world.start("a"), "a refused (local-outdated), exit 1");
 }
 
 #[test]
