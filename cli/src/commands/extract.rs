@@ -177,7 +177,7 @@ fn directory_names(manifest: &Manifest) -> Result<BTreeMap<KernelId, String>, Fa
     }
     let mut taken = BTreeMap::new();
     let mut names = BTreeMap::new();
-    for kernel in manifest.kernels_by_release() {
+    for kernel in &manifest.kernels {
         let release = &kernel.release;
         let alone = releases.get(release.as_str()) == Some(&1);
         let name = if alone { release.to_string() } else { format!("{release}-{}", kernel.id.short()) };
