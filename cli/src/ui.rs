@@ -1,5 +1,6 @@
 //! What reaches the terminal or the pipe: results on standard output, everything else on standard error.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -169,7 +170,7 @@ impl Ui {
     pub(crate) fn warning(&mut self, text: impl AsRef<str>) {
         self.log(&format!("warning: {}", text.as_ref()));
         let word = styled(self.err_color, Mark::Attention, "warning");
-        put(&mut io::stderr().lock(), &format!("{word}: {}", text.as_ref()));
+        put(&mut io::stderr().lock(), &format!("{word}: {}", harmless(text.as_ref())));
     }
 
     /// What failed, why, and what to do next.
@@ -185,13 +186,13 @@ impl Ui {
         }
         let mut err = io::stderr().lock();
         let word = styled(self.err_color, Mark::Bad, "error");
-        put(&mut err, &format!("{word}: {}", failure.what));
+        put(&mut err, &format!("{word}: {}", harmless(&failure.what)));
         for because in &failure.because {
-            put(&mut err, &format!("  because: {because}"));
+            put(&mut err, &format!("  because: {}", harmless(because)));
         }
         for hint in &failure.hints {
             let word = styled(self.err_color, Mark::Good, "hint");
-            put(&mut err, &format!("{word}: {hint}"));
+            put(&mut err, &format!("{word}: {}", harmless(hint)));
         }
         failure.exit
     }
@@ -200,6 +201,16 @@ impl Ui {
 fn styled(color: bool, mark: Mark, word: impl std::fmt::Display) -> String {
     let style = mark.style();
     if color { format!("{style}{word}{style:#}") } else { word.to_string() }
+}
+
+/// Text of others, such as a file's name, must not act on the terminal.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let shown = text.chars().map(|c| if acts(c) { c.escape_default().to_string() } else { c.to_string() });
+    Cow::Owned(shown.collect())
 }
 
 /// Writes a line to standard error; where that fails too, nobody can be told.

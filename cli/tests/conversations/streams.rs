@@ -51,3 +51,13 @@ fn colours_are_for_terminals_and_for_who_asks() {
     world.set("NO_COLOR", "1");
     assert!(coloured(world.run(&format!("--color always {line}"))));
 }
+
+#[test]
+fn a_files_name_could_act_on_the_terminal() {
+    let world = TestWorld::new();
+    let mut command = world.command("verify --key farm.pub");
+    let output = command.arg("\u{1b}[2J.stapb").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(14), "{said:?}");
+    assert!(said.contains(r"\u{1b}[2J.stapb") && !said.contains('\u{1b}'), "{said:?}");
+}
