@@ -8,46 +8,44 @@ use std::path::{Path, PathBuf};
 
 use builder::{BuildDirectories, BuildOptions, BuildRequest, BundleIdentity, Plan, ScriptSource};
 use bundle_format::{Digest, KernelRelease};
+use child::Program;
+use installer::HostRoot;
 use script_config::{Configuration, ScriptName};
 use serde::Serialize;
 use service::LocalModule;
 
-use crate::commands::service::{Opened, service_failure};
+use crate::commands::service::{Autocompiled, Opened, service_failure};
 use crate::commands::{build, scripts_of};
 use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::host;
 use crate::script_directory;
 use crate::ui::Ui;
 use crate::words::count;
 
 /// With AUTOCOMPILE and a `stap`, compiles what is to be started and isn't there or isn't current. What fails is told, and is
-/// for the start to refuse; returns whether nothing did.
-pub(crate) fn before_start(opened: &Opened, ui: &mut Ui) -> bool {
-    let Some(release) = opened.identity.release.clone() else { return true };
-    if !opened.compiles() {
-        return true;
-    }
-    let compile = LocalCompile {
-        opened,
-        config: opened.config.as_deref(),
-        release,
-        sysroots: Vec::new(),
-        cache: PathBuf::from(CACHE),
-    };
-    let done = compile.to_be_started(ui).and_then(|scripts| compile.run(compile.outdated(scripts), ui));
+/// for the start to refuse.
+pub(crate) fn before_start(opened: &Opened, ui: &mut Ui) -> Autocompiled {
+    let release = opened.identity.release.clone();
+    let is_wanted = opened.parameters.auto_compile && Program::find("stap").is_ok();
+    let Some(release) = release.filter(|_| is_wanted) else { return Autocompiled::NOTHING };
+    let done = LocalCompile::new(opened, release, Vec::new(), PathBuf::from(CACHE)).and_then(|compile| {
+        let scripts = compile.to_be_started(ui)?;
+        compile.run(compile.outdated(scripts), ui)
+    });
     match done {
         Ok(done) => {
             for (script, reason) in &done.failed {
                 ui.warning(format!("{script}: not compiled: {reason}"));
                 opened.host().log_loudly(&format!("Error: {script}: not compiled: {reason}"));
             }
-            done.failed.is_empty()
+            Autocompiled { all_well: done.failed.is_empty(), modules: done.modules.len() }
         }
         Err(failure) => {
             ui.warning(format!("nothing is compiled: {}", failure.one_line()));
             opened.host().log_loudly(&format!("Error: nothing is compiled: {}", failure.one_line()));
-            false
+            Autocompiled { all_well: false, modules: 0 }
         }
     }
 }
@@ -58,11 +56,11 @@ pub(crate) const CACHE: &str = "/var/cache/stap-bundle-local";
 
 /// What is to be compiled, and how.
 pub(crate) struct LocalCompile<'a> {
-    pub(crate) opened: &'a Opened,
-    pub(crate) config: Option<&'a Path>,
-    pub(crate) release: KernelRelease,
-    pub(crate) sysroots: Vec<PathBuf>,
-    pub(crate) cache: PathBuf,
+    opened: &'a Opened,
+    configuration: Configuration,
+    release: KernelRelease,
+    sysroots: Vec<PathBuf>,
+    cache: PathBuf,
 }
 
 /// What was compiled.
@@ -76,15 +74,24 @@ pub(crate) struct Compiled {
     pub(crate) modules: Vec<ScriptName>,
     /// Scripts without, each with the reason.
     pub(crate) failed: Vec<(ScriptName, String)>,
-    /// Scripts that were left to their bundles.
-    pub(crate) of_bundles: Vec<ScriptName>,
 }
 
-impl LocalCompile<'_> {
+impl<'a> LocalCompile<'a> {
+    /// Reads the configuration that `opened` was read from, whole.
+    pub(crate) fn new(
+        opened: &'a Opened,
+        release: KernelRelease,
+        sysroots: Vec<PathBuf>,
+        cache: PathBuf,
+    ) -> Result<Self, Failure> {
+        let configuration = config_files::load(opened.config.as_deref())?.configuration;
+        Ok(Self { opened, configuration, release, sysroots, cache })
+    }
+
     /// The scripts to be compiled: those named, else all of the script directory that no bundle offers. A script of a bundle
     /// that is named is refused.
     pub(crate) fn scripts(&self, ui: &mut Ui) -> Result<Vec<ScriptSource>, Failure> {
-        let configuration = self.configuration()?;
+        let configuration = &self.configuration;
         let service = self.opened.service();
         for script in self.opened.named() {
             if let Some(bundle) = service.owner(script) {
@@ -100,7 +107,7 @@ impl LocalCompile<'_> {
             return Ok(Vec::new());
         }
         let words: Vec<String> = free.iter().map(ToString::to_string).collect();
-        let found = scripts_of(&configuration, &words, ui);
+        let found = scripts_of(configuration, &words, ui);
         // What they require is compiled only if it was meant too (INIT-COMP-02).
         let mut found = found.map_err(|failure| Failure { exit: Exit::Failed, ..failure })?;
         found.retain(|script| free.contains(script.name()));
@@ -110,8 +117,7 @@ impl LocalCompile<'_> {
     /// What a start is about and the script directory has: named, `DEFAULT_START` or all, with what they require; without
     /// scripts of bundles.
     fn to_be_started(&self, ui: &mut Ui) -> Result<Vec<ScriptSource>, Failure> {
-        let configuration = self.configuration()?;
-        let parameters = configuration.parameters();
+        let parameters = self.configuration.parameters();
         let (known, _) = script_directory::read(&parameters.script_path)?;
         let chosen = script_config::select_to_start(self.opened.named(), &known, parameters, false);
         let service = self.opened.service();
@@ -120,7 +126,7 @@ impl LocalCompile<'_> {
         if words.is_empty() {
             return Ok(Vec::new());
         }
-        let mut found = scripts_of(&configuration, &words, ui)?;
+        let mut found = scripts_of(&self.configuration, &words, ui)?;
         found.retain(|script| service.owner(script.name()).is_none());
         Ok(found)
     }
@@ -157,12 +163,11 @@ impl LocalCompile<'_> {
         if scripts.is_empty() {
             return Ok(done);
         }
-        self.check_cache()?;
+        check_cache(&HostRoot::open("/").map_err(|error| host::storage_failure(&error))?, &self.cache)?;
         let cancel = self.opened.host().cancel.clone();
-        let configuration = self.configuration()?;
         let records: Vec<_> = scripts.iter().map(|script| script.record().clone()).collect();
         let directories = BuildDirectories::beneath(&self.cache);
-        let directories = match config_files::chosen_temp_path(&configuration) {
+        let directories = match config_files::chosen_temp_path(&self.configuration) {
             Some(temporary) => directories.with_temporary(&temporary),
             None => directories,
         };
@@ -172,7 +177,7 @@ impl LocalCompile<'_> {
             scripts,
             ..BuildRequest::new(directories)
         };
-        let script_path = configuration.parameters().script_path.clone();
+        let script_path = self.configuration.parameters().script_path.clone();
         let failed = |failure: Failure| Failure { exit: Exit::Failed, ..failure };
         let plan = Plan::make(&request, &cancel)
             .map_err(|error| failed(build::plan_failure(&error, &script_path)))?;
@@ -233,21 +238,6 @@ impl LocalCompile<'_> {
         Ok(done)
     }
 
-    /// Nobody but root may have put anything there: modules from it are trusted as compiled here.
-    fn check_cache(&self) -> Result<(), Failure> {
-        let about =
-            |error: &dyn std::error::Error| Failure::of(Exit::Storage, error).about(self.cache.display());
-        std::fs::create_dir_all(&self.cache).map_err(|error| about(&error))?;
-        let path = self.cache.canonicalize().map_err(|error| about(&error))?;
-        let root = installer::HostRoot::open("/").map_err(|error| about(&error))?;
-        match root.open_protected(path.strip_prefix("/").unwrap_or(&path)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Failure::of(Exit::Trust, &error)
-                .about(format_args!("cache {}", self.cache.display()))
-                .hint("what is compiled here is trusted, so only root may write to its cache; give another with --cache")),
-        }
-    }
-
     /// The first line of `.opts`: for another kernel than the running one, what `uname -a` will print there, as far as that
     /// can be known (INIT-CACHE-06: the original writes the running one's).
     fn uname_a(&self, record: &LocalModule) -> String {
@@ -258,15 +248,26 @@ impl LocalCompile<'_> {
             format!("Linux {} {} {version} {} GNU/Linux", identity.node, record.release, identity.machine)
         })
     }
+}
 
-    fn configuration(&self) -> Result<Configuration, Failure> {
-        Ok(config_files::load(self.config)?.configuration)
-    }
+/// Makes the cache where it isn't there. Nobody but root may have put anything into it: modules from it are trusted as
+/// compiled here.
+fn check_cache(root: &HostRoot, cache: &Path) -> Result<(), Failure> {
+    let about = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(cache.display());
+    std::fs::create_dir_all(cache).map_err(about)?;
+    let path = cache.canonicalize().map_err(about)?;
+    let beneath = path.strip_prefix(root.path()).map_or(path.clone(), |beneath| Path::new("/").join(beneath));
+    root.open_protected(beneath).map(drop).map_err(|error| {
+        Failure::of(Exit::Trust, &error)
+            .about(format_args!("cache {}", cache.display()))
+            .hint("what is compiled here is trusted, so only root may write to its cache; give another with --cache")
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use script_config::{ScriptOptions, ScriptUsers};
     use service::Host;
@@ -291,7 +292,7 @@ mod tests {
         let release: KernelRelease = RELEASE.parse().unwrap();
         let compile = LocalCompile {
             opened: &opened,
-            config: None,
+            configuration: Configuration::default(),
             release: release.clone(),
             sysroots: Vec::new(),
             cache: directory.path().join("cache"),
@@ -323,5 +324,21 @@ mod tests {
         record.uname_v = Some("#2 SMP".into());
         store(&record);
         assert_eq!(outdated(&source), 1, "another build of the kernel");
+    }
+
+    #[test]
+    fn a_cache_that_others_can_write_to_is_not_trusted() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = HostRoot::open(directory.path().canonicalize().unwrap()).unwrap();
+        let cache = directory.path().join("var/cache/here");
+        check_cache(&root, &cache).unwrap();
+        assert!(cache.is_dir());
+        for open in [&cache, cache.parent().unwrap()] {
+            fs::set_permissions(open, fs::Permissions::from_mode(0o777)).unwrap();
+            let failure = check_cache(&root, &cache).unwrap_err();
+            assert_eq!(failure.exit, Exit::Trust, "{}", failure.one_line());
+            fs::set_permissions(open, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        check_cache(&root, &cache).unwrap();
     }
 }

@@ -348,3 +348,18 @@ fn an_installed_kernel_that_no_bundle_has_modules_for_is_told() {
         .collect();
     assert_eq!(told, [(RELEASE, true, 1, 0), ("6.18.1-next", false, 0, 1)]);
 }
+
+#[test]
+fn a_script_that_needs_uprobes_was_started_without_it() {
+    let mut world = World::new();
+    let mut forge = fixtures::forge::Forge::of("old", 1, &[RELEASE]);
+    let plain = fixtures::forge::set_with_uprobes(forge.kernel(RELEASE), b"uprobes");
+    forge.set_plain(0, &plain);
+    world.identity.machine = std::env::consts::ARCH.parse().unwrap();
+    world.install(&forge.sealed().bytes());
+    let report = world.start();
+    let ids: Vec<String> =
+        report.scripts.iter().map(|entry| reason(&report, entry.script.as_str())).collect();
+    assert!(ids.contains(&"needs-uprobes".to_owned()), "{ids:?}");
+    assert_eq!(world.loaded(), Vec::<String>::new());
+}

@@ -50,6 +50,13 @@ impl Place {
     fn open(&self) -> Result<(PathBuf, ArtifactCache), Failure> {
         let directories = BuildDirectories::beneath(&cache_directory(self.cache.as_deref())?);
         let path = directories.artifacts().to_owned();
+        if !path.is_dir() {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("there is no cache: {} is no directory", path.display()),
+            )
+            .hint("--cache names the directory that was given to `build`"));
+        }
         Ok((path.clone(), ArtifactCache::new(path)))
     }
 }

@@ -54,9 +54,7 @@ impl Args {
         let opened = self.selection.open(global, Damage::Ends, ui)?;
         crate::signals::cancel_on_signals(&opened.host().cancel)?;
         let release = opened.release(self.release.clone())?;
-        let config = self.selection.config.as_deref();
-        let (sysroots, cache) = (self.sysroot.clone(), self.cache.clone());
-        let compile = LocalCompile { opened: &opened, config, release, sysroots, cache };
+        let compile = LocalCompile::new(&opened, release, self.sysroot.clone(), self.cache.clone())?;
         let scripts = compile.scripts(ui)?;
         let existing = compile.existing(&scripts);
         if !existing.is_empty() && !self.yes {

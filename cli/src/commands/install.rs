@@ -153,7 +153,10 @@ fn open(file: &Path) -> Result<Found, Failure> {
         return Ok(Found { name: "standard input".into(), source: Box::new(io::stdin()), may_stall: true });
     }
     let file_failure = |error: io::Error| Failure::of(Exit::Storage, &error).about(file.display());
-    let opened = File::open(file).map_err(file_failure)?;
+    let opened = File::open(file).map_err(|error| {
+        file_failure(error)
+            .hint("`-` reads from a pipe; without a file the newest fitting bundle of the inbox is taken")
+    })?;
     let metadata = opened.metadata().map_err(file_failure)?;
     if metadata.is_dir() {
         let what = format!("{} is a directory, expected a bundle", file.display());

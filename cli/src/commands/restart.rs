@@ -58,7 +58,8 @@ impl Args {
         // A start has nothing to go by without the generation: better not to stop what runs.
         let opened = self.selection.open(global, Damage::Ends, ui)?;
         cancel_on_signals(&opened.host().cancel)?;
-        let compiled = opened.autocompile(ui);
+        // What isn't running is no concern of a conditional restart.
+        let compiled = when == RestartChoice::IfRunning || opened.autocompile(ui).all_well;
         let shared = Mutex::new(&mut *ui);
         let report = opened.service().restart(
             &opened.choice(self.recursive),

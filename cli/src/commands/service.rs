@@ -38,6 +38,20 @@ pub(crate) struct Opened {
     pub(crate) all_is_good: bool,
 }
 
+/// What AUTOCOMPILE did before a start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Autocompiled {
+    /// Whether no compile failed.
+    pub(crate) all_well: bool,
+    /// Modules that there are now and weren't before.
+    pub(crate) modules: usize,
+}
+
+impl Autocompiled {
+    /// Nothing was to be done.
+    pub(crate) const NOTHING: Self = Self { all_well: true, modules: 0 };
+}
+
 /// What a command does about a generation that can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Damage {
@@ -75,31 +89,18 @@ impl Selection {
 }
 
 impl Opened {
-    /// With AUTOCOMPILE, compiles what is to be started and has no good module (README 2.2.1). Returns whether all of that went
-    /// well; a start goes on with what there is.
+    /// With AUTOCOMPILE, compiles what is to be started and has no good module (README 2.2.1); a start goes on with what
+    /// there is.
     #[cfg(feature = "farm")]
-    pub(crate) fn autocompile(&self, ui: &mut Ui) -> bool {
+    pub(crate) fn autocompile(&self, ui: &mut Ui) -> Autocompiled {
         crate::local_compile::before_start(self, ui)
     }
 
-    /// Whether AUTOCOMPILE holds here: there is a `stap`, and this program has the build side.
-    #[cfg(feature = "farm")]
-    pub(crate) fn compiles(&self) -> bool {
-        self.parameters.auto_compile && child::Program::find("stap").is_ok()
-    }
-
     /// A host program compiles nothing.
     #[cfg(not(feature = "farm"))]
     #[expect(clippy::unused_self, reason = "the same call as in the full program")]
-    pub(crate) fn compiles(&self) -> bool {
-        false
-    }
-
-    /// A host program compiles nothing.
-    #[cfg(not(feature = "farm"))]
-    #[expect(clippy::unused_self, reason = "the same call as in the full program")]
-    pub(crate) fn autocompile(&self, _ui: &mut Ui) -> bool {
-        true
+    pub(crate) fn autocompile(&self, _ui: &mut Ui) -> Autocompiled {
+        Autocompiled::NOTHING
     }
 
     /// The service.

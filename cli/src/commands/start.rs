@@ -1,7 +1,7 @@
 //! `start`: cache-only, in the order of the requirements.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use installer::CurrentGeneration;
 use script_config::ScriptName;
@@ -60,7 +60,7 @@ impl Args {
         let (report, compiled) = if self.boot {
             boot(&opened, global, budget, ui)?
         } else {
-            let compiled = opened.autocompile(ui);
+            let compiled = opened.autocompile(ui).all_well;
             let options = StartOptions { budget, ..StartOptions::default() };
             (carry_out(&opened.service(), &choice, &options, ui)?, compiled)
         };
@@ -88,19 +88,25 @@ fn carry_out(
 }
 
 /// What is there first, under the guard; then what this host compiles for itself, if it does. However long that takes, and
-/// whatever becomes of it, what the bundles bring runs. Returns whether all compiles went well, too.
+/// whatever becomes of it, what the bundles bring runs. The budget is for loading, both times together. Returns whether all
+/// compiles went well, too.
 fn boot(
     opened: &Opened,
     global: &Global,
     budget: Option<Duration>,
     ui: &mut Ui,
 ) -> Result<(StartReport, bool), Failure> {
+    let begun = Instant::now();
     let report = start_at_boot(opened, global, budget, ui)?;
-    if !opened.compiles() || opened.service().boots_without_scripts() {
+    if opened.service().boots_without_scripts() {
         return Ok((report, true));
     }
+    let left = budget.map(|budget| budget.saturating_sub(begun.elapsed()));
     let compiled = opened.autocompile(ui);
-    Ok((start_at_boot(opened, global, budget, ui)?, compiled))
+    if compiled.modules == 0 {
+        return Ok((report, compiled.all_well));
+    }
+    Ok((start_at_boot(opened, global, left, ui)?, compiled.all_well))
 }
 
 /// Under the boot guard; at its third try the previous generation, for this boot only.

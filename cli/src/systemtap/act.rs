@@ -73,7 +73,7 @@ impl Act<'_, '_> {
     }
 
     fn start(&mut self, ui: &mut Ui) -> u8 {
-        let compiled = self.opened.autocompile(ui);
+        let compiled = self.opened.autocompile(ui).all_well;
         self.begin("Starting");
         let choice = self.opened.choice(self.request.recursive);
         match self.opened.service().start(&choice, &StartOptions::default(), &|_| ()) {
@@ -152,7 +152,7 @@ impl Act<'_, '_> {
 
     fn restart(&mut self, when: RestartChoice, ui: &mut Ui) -> u8 {
         // What isn't running is no concern of a conditional restart.
-        let compiled = when == RestartChoice::IfRunning || self.opened.autocompile(ui);
+        let compiled = when == RestartChoice::IfRunning || self.opened.autocompile(ui).all_well;
         let choice = self.opened.choice(self.request.recursive);
         let report = match self.opened.service().restart(&choice, when, &StartOptions::default(), &|_| ()) {
             Ok(report) => report,
@@ -255,13 +255,8 @@ impl Act<'_, '_> {
     fn compiled(&mut self, ui: &mut Ui) -> Result<u8, crate::failure::Failure> {
         use crate::local_compile::{CACHE, LocalCompile};
 
-        let compile = LocalCompile {
-            opened: self.opened,
-            config: self.opened.config.as_deref(),
-            release: self.opened.release(self.request.release.clone())?,
-            sysroots: Vec::new(),
-            cache: CACHE.into(),
-        };
+        let release = self.opened.release(self.request.release.clone())?;
+        let compile = LocalCompile::new(self.opened, release, Vec::new(), CACHE.into())?;
         let scripts = compile.scripts(ui)?;
         let existing: Vec<String> =
             compile.existing(&scripts).iter().map(|path| path.display().to_string()).collect();

@@ -62,8 +62,9 @@ fn a_cache_is_verified_and_collected() {
         --json cache gc --cache c --keep 30 --dry-run
     "), @r#"
     $ stap-bundle cache verify --cache empty
-    0 modules and 0 failed compiles are whole, [SIZE]: $WORLD/work/empty/artifacts
-    [exit 0]
+    2> error: there is no cache: $WORLD/work/empty/artifacts is no directory
+    2> hint: --cache names the directory that was given to `build`
+    [exit 2]
     $ stap-bundle cache verify --cache c
     0 modules and 0 failed compiles are whole, [SIZE]: $WORLD/work/c/artifacts
     2> warning: $WORLD/work/c/artifacts/ab/ab12 is damaged; the next build that needs it makes it again

@@ -165,6 +165,7 @@ fn a_refused_bundle_changes_nothing() {
     [exit 11]
     $ stap-bundle install --root host absent.stapb
     2> error: absent.stapb: No such file or directory
+    2> hint: `-` reads from a pipe; without a file the newest fitting bundle of the inbox is taken
     [exit 14]
     $ stap-bundle install --root host host
     2> error: host is a directory, expected a bundle
@@ -366,6 +367,7 @@ fn quiet_says_results_and_errors_only() {
     [exit 0]
     $ stap-bundle -q install --root host absent.stapb
     2> error: absent.stapb: No such file or directory
+    2> hint: `-` reads from a pipe; without a file the newest fitting bundle of the inbox is taken
     [exit 14]
     $ stap-bundle -q trust list --root host
     [FARM-KEY]

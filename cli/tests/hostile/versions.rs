@@ -160,6 +160,20 @@ fn two_kernels_of_one_release_were_exported_into_one_package() {
     world.refuses("export --tar-gz twins.stapb -o out --key farm.pub", 16, "two kernels 6.12.1-test");
 }
 
+/// Verified, unpacked and installed; no package can have it (specification, section 18.4).
+#[test]
+fn uprobes_was_left_out_of_packages_without_a_word() {
+    let mut forge = Forge::of("fleet", 9, &["6.12.1-test"]);
+    let plain = fixtures::forge::set_with_uprobes(forge.kernel("6.12.1-test"), b"uprobes");
+    forge.set_plain(0, &plain);
+    let world = World::new();
+    world.write("old.stapb", &forge.sealed().bytes());
+    assert_eq!(world.run("verify old.stapb --deep --key farm.pub").exit, Some(0));
+    world.refuses("export --tar-gz old.stapb -o packages --key farm.pub", 30, "it has uprobes.ko");
+    assert_eq!(world.run("extract old.stapb out --key farm.pub").exit, Some(0));
+    assert_eq!(std::fs::read(world.path("out/6.12.1-test/uprobes/uprobes.ko")).unwrap(), b"uprobes");
+}
+
 #[test]
 fn b01_no_key_no_bundle() {
     let world = World::new();

@@ -198,3 +198,22 @@ fn the_newest_fitting_bundle_of_the_inbox_is_taken() {
     install(&world.host, &world.identity, file, &world.options, &mut |_| {}).unwrap();
     assert_eq!(world.current().bundles()[0].serial, 2);
 }
+
+#[test]
+fn a_pin_that_was_taken_back_while_the_manifest_came_in_counted_still() {
+    let world = World::new();
+    let bytes = bundle(1).bytes();
+    let take_back = &mut |event: crate::InstallEvent| {
+        if let crate::InstallEvent::Verified { signers, .. } = event {
+            let mut store = crate::TrustStore::open(&world.host).unwrap();
+            store.remove(&world.host, &signers[0].to_string()).unwrap();
+        }
+    };
+    let result = install(&world.host, &world.identity, bytes.as_slice(), &world.options, take_back);
+    let error = result.unwrap_err();
+    assert!(
+        matches!(error, InstallError::Bundle(bundle_format::BundleError::NotTrusted { .. })),
+        "{error:?}"
+    );
+    assert!(crate::CurrentGeneration::open(&world.host).unwrap().is_none());
+}

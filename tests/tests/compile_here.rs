@@ -1,0 +1,47 @@
+//! `compile` on a host that has `stap`, for itself: the real compiler, and what it leaves.
+#![cfg(feature = "lab")]
+
+use std::fs;
+use std::time::Duration;
+
+use child::{Cancel, ChildCommand, Limits};
+use end_to_end::lab::{Lab, repository};
+use end_to_end::programs;
+use end_to_end::scratch::Farm;
+
+/// Runs in a mount namespace whose /var/lib is empty: records are kept there, and this machine must not get any.
+#[test]
+fn a_script_is_compiled_here_and_recorded() {
+    let lab = Lab::open().unwrap();
+    let release = lab.bootable("stable").unwrap().release.clone();
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir_all(at("scripts")).unwrap();
+    fs::create_dir_all(at("conf.d")).unwrap();
+    fs::copy(repository().join("fixtures/scripts/heartbeat.stp"), at("scripts/heartbeat.stp")).unwrap();
+    let own = directory.path().display();
+    let config = format!(
+        "SCRIPT_PATH={own}/scripts\nCONFIG_PATH={own}/conf.d\nCACHE_PATH={own}/cache\nLOG_FILE={own}/log\n"
+    );
+    fs::write(at("config"), config).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o mode=0755 tmpfs /var/lib && '{}' compile -c '{own}/config' --sysroot '{}' -r '{release}' \
+         --cache '{}' -y heartbeat && cat /var/lib/stap-bundle/local/'{release}'/heartbeat.json",
+        programs::farm().unwrap().display(),
+        lab.root().display(),
+        Farm::cache(&lab).unwrap().display(),
+    );
+    let finished = ChildCommand::new("unshare")
+        .args(["-m", "bash", "-euc", &script])
+        .env_from_here("PATH")
+        .env_from_here("HOME")
+        .run(&Limits::within(Duration::from_secs(900)), &Cancel::new())
+        .unwrap();
+    let said = format!("{}{}", finished.stdout.text(), finished.stderr.text());
+    assert!(finished.status.success(), "{said}");
+    let text = finished.stdout.text();
+    let record: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((record["script"].as_str(), record["release"].as_str()), (Some("heartbeat"), Some(&*release)));
+    let module = fs::read(at("cache").join(&release).join("heartbeat.ko")).unwrap();
+    assert_eq!(record["sha256"], bundle_format::Digest::of(&module).to_string());
+}
