@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use bundle_format::Digest;
 use serde::{Deserialize, Serialize};
@@ -70,11 +71,14 @@ pub(crate) struct Warm {
 #[derive(Debug)]
 pub(crate) struct WarmUps {
     directory: PathBuf,
+    /// Held while a note is read, added to and written: the two parts of a key may come about at the same moment. Other
+    /// builds are kept away by the lock of the directory.
+    notes: Mutex<()>,
 }
 
 impl WarmUps {
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory }
+        Self { directory, notes: Mutex::default() }
     }
 
     /// The `SYSTEMTAP_DIR` of a key.
@@ -136,6 +140,7 @@ impl WarmUps {
         diagnosis: Option<Diagnosis>,
     ) -> io::Result<()> {
         let inventory = inventory(&self.path(key).join("cache"), part)?;
+        let _held = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut note = self.note(key).filter(|note| note.is_current(stamp)).unwrap_or_default();
         note.format = NOTE_FORMAT;
         note.stamp = Some(stamp);
@@ -339,5 +344,26 @@ mod tests {
         assert_eq!(world.warm_ups.noted(key, stamp).diagnoses, [Diagnosis::NoTracepoints]);
         world.accept(WarmUpPart::Scan);
         assert_eq!(world.warm_ups.noted(key, stamp).diagnoses, []);
+    }
+
+    /// Each was read before the other was written, and the second build made a part again.
+    #[test]
+    fn two_parts_that_come_about_at_once_are_both_noted() {
+        let world = world();
+        for _ in 0..200 {
+            world.warm_ups.forget(world.key).unwrap();
+            let together = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                for part in WarmUpPart::ALL {
+                    let (world, together) = (&world, &together);
+                    scope.spawn(move || {
+                        together.wait();
+                        world.warm_ups.accept(world.key, world.stamp, part, None).unwrap();
+                    });
+                }
+            });
+            let noted = world.warm_ups.noted(world.key, world.stamp).complete;
+            assert_eq!(noted, WarmUp { configured: true, scanned: true });
+        }
     }
 }
