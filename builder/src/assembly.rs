@@ -32,6 +32,22 @@ pub struct BundleIdentity {
     pub roots: Option<RootChain>,
 }
 
+impl BundleIdentity {
+    /// A bundle of this name; all else as it comes about by default.
+    #[must_use]
+    pub const fn called(name: BundleName) -> Self {
+        Self {
+            name,
+            version: None,
+            serial: None,
+            created: None,
+            other_inputs_modified: 0,
+            best_before: None,
+            roots: None,
+        }
+    }
+}
+
 /// Why the cells don't make a bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum AssemblyError {

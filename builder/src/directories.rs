@@ -64,7 +64,15 @@ impl JobDirectory {
 
 /// The right to use the state directory, as long as it lives.
 #[derive(Debug)]
-pub(crate) struct StateLock(#[expect(dead_code, reason = "held, not read: closing it unlocks")] File);
+pub(crate) struct StateLock(File);
+
+impl Drop for StateLock {
+    fn drop(&mut self) {
+        // Closing is not enough at once: a child that another thread is just starting has the descriptor until it runs its
+        // program. Where this fails, closing does it a moment later.
+        let _ = self.0.unlock();
+    }
+}
 
 impl BuildDirectories {
     /// The directories below `cache`, such as `~/.cache/stap-bundle`.

@@ -3,20 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use bundle_format::{
-    Digest, FieldHasher, Kernel, Manifest, PREDICATE_TYPE, PROVENANCE_NAME, SBOM_NAME, STATEMENT_TYPE,
-    Subject, provenance_subjects,
-};
-use serde::Serialize;
+use bundle_format::{Manifest, PROVENANCE_NAME, SBOM_NAME};
 
 use crate::packages::Package;
 
-/// How the modules were made, as SLSA names kinds of builds.
-const BUILD_TYPE: &str = "urn:stap-bundle:build:1";
-/// Who made them, as far as no farm is named: the program.
-const BUILDER: &str = "urn:stap-bundle:builder";
-/// What SPDX writes where nothing is asserted.
-const NO_ASSERTION: &str = "NOASSERTION";
+mod provenance;
+mod sbom;
+
+/// Of this program, which both name as their maker.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Why the documents can't be made.
@@ -48,298 +42,24 @@ pub fn documents(
         document.map(|bytes| (name.to_owned(), bytes)).map_err(|source| DocumentError::Write { name, source })
     };
     Ok(vec![
-        write(SBOM_NAME, serde_json::to_vec(&sbom(manifest, headers)?))?,
-        write(PROVENANCE_NAME, serde_json::to_vec(&provenance(manifest)))?,
+        write(SBOM_NAME, serde_json::to_vec(&sbom::of(manifest, headers)?))?,
+        write(PROVENANCE_NAME, serde_json::to_vec(&provenance::of(manifest, headers)))?,
     ])
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Sbom {
-    spdx_version: &'static str,
-    data_license: &'static str,
-    #[serde(rename = "SPDXID")]
-    id: &'static str,
-    name: String,
-    document_namespace: String,
-    creation_info: CreationInfo,
-    packages: Vec<SpdxPackage>,
-    relationships: Vec<Relationship>,
-}
-
-#[derive(Debug, Serialize)]
-struct CreationInfo {
-    created: String,
-    creators: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SpdxPackage {
-    name: String,
-    #[serde(rename = "SPDXID")]
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version_info: Option<String>,
-    download_location: &'static str,
-    files_analyzed: bool,
-    license_concluded: &'static str,
-    license_declared: &'static str,
-    copyright_text: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    checksums: Vec<Checksum>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    comment: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Checksum {
-    algorithm: &'static str,
-    checksum_value: String,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Relationship {
-    spdx_element_id: String,
-    related_spdx_element: String,
-    #[serde(rename = "relationshipType")]
-    kind: &'static str,
-}
-
-impl SpdxPackage {
-    fn new(id: String, name: String, version: Option<String>) -> Self {
-        Self {
-            name,
-            id,
-            version_info: version,
-            download_location: NO_ASSERTION,
-            files_analyzed: false,
-            license_concluded: NO_ASSERTION,
-            license_declared: NO_ASSERTION,
-            copyright_text: NO_ASSERTION,
-            checksums: Vec::new(),
-            comment: None,
-        }
-    }
-
-    fn digest(mut self, digest: Digest) -> Self {
-        self.checksums.push(Checksum { algorithm: "SHA256", checksum_value: digest.to_string() });
-        self
-    }
-
-    fn comment(mut self, comment: String) -> Self {
-        self.comment = Some(comment);
-        self
-    }
-}
-
-const DOCUMENT: &str = "SPDXRef-DOCUMENT";
-const BUNDLE: &str = "SPDXRef-Bundle";
-
-fn sbom(manifest: &Manifest, headers: &BTreeMap<String, Package>) -> Result<Sbom, DocumentError> {
-    let mut packages = vec![SpdxPackage::new(
-        BUNDLE.to_owned(),
-        manifest.name.to_string(),
-        Some(manifest.version.to_string()),
-    )];
-    let mut relationships = vec![relation(DOCUMENT, "DESCRIBES", BUNDLE)];
-    // Identifiers know no `_`, so scripts are numbered.
-    for (number, script) in manifest.scripts.iter().enumerate() {
-        let id = format!("SPDXRef-Script-{number}");
-        relationships.push(relation(BUNDLE, "GENERATED_FROM", &id));
-        packages
-            .push(SpdxPackage::new(id, format!("{}.stp", script.name), None).digest(script.source_sha256));
-    }
-    for (number, toolchain) in manifest.toolchains.iter().enumerate() {
-        let tools =
-            [("Systemtap", "systemtap", &toolchain.stap), ("Compiler", "compiler", &toolchain.compiler)];
-        for (part, name, version) in tools {
-            let id = format!("SPDXRef-{part}-{number}");
-            relationships.push(relation(&id, "BUILD_TOOL_OF", BUNDLE));
-            let package = SpdxPackage::new(id, name.to_owned(), Some(version.clone()));
-            packages.push(package.comment(format!("digest of the toolchain: {}", toolchain.digest)));
-        }
-    }
-    for (number, kernel) in manifest.kernels_by_release().into_iter().enumerate() {
-        let id = format!("SPDXRef-Headers-{number}");
-        relationships.push(relation(&id, "BUILD_DEPENDENCY_OF", BUNDLE));
-        packages.push(headers_package(id, kernel, headers.get(kernel.release.as_str())));
-    }
-    Ok(Sbom {
-        spdx_version: "SPDX-2.3",
-        data_license: "CC0-1.0",
-        id: DOCUMENT,
-        name: format!("{}-{}", manifest.name, manifest.version),
-        document_namespace: namespace(manifest),
-        creation_info: CreationInfo {
-            created: timestamp(manifest.created)?,
-            creators: vec![format!("Tool: stap-bundle-{VERSION}")],
-        },
-        packages,
-        relationships,
-    })
-}
-
-fn headers_package(id: String, kernel: &Kernel, package: Option<&Package>) -> SpdxPackage {
-    let release = &kernel.release;
-    let comment = format!("build tree of kernel {release}, id {}", kernel.id);
-    let spdx = match package {
-        Some(package) => SpdxPackage::new(id, package.name.clone(), Some(package.version.clone())),
-        None => SpdxPackage::new(id, format!("kernel headers of {release}"), None),
-    };
-    spdx.comment(comment)
-}
-
-fn relation(from: &str, kind: &'static str, to: &str) -> Relationship {
-    Relationship { spdx_element_id: from.to_owned(), related_spdx_element: to.to_owned(), kind }
-}
-
-/// A UUID of version 8 (RFC 9562: ours to define), made of what makes this bundle another one.
-fn namespace(manifest: &Manifest) -> String {
-    let hash = FieldHasher::new()
-        .field("stap-bundle sbom 1")
-        .field(manifest.name.to_string())
-        .field(manifest.epoch.to_be_bytes())
-        .field(manifest.serial.to_be_bytes())
-        .field(manifest.content.as_bytes())
-        .finish()
-        .to_string();
-    let mut text = String::from("urn:uuid:");
-    for (position, digit) in hash.chars().take(32).enumerate() {
-        if matches!(position, 8 | 12 | 16 | 20) {
-            text.push('-');
-        }
-        text.push(match position {
-            12 | 16 => '8', // version 8, variant 10
-            _ => digit,
-        });
-    }
-    text
-}
-
-fn timestamp(created: u64) -> Result<String, DocumentError> {
-    let no_date = || DocumentError::NoDate { created };
-    let seconds = i64::try_from(created).map_err(|_| no_date())?;
-    let time = jiff::Timestamp::from_second(seconds).map_err(|_| no_date())?;
-    Ok(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
-}
-
-#[derive(Debug, Serialize)]
-struct Statement {
-    #[serde(rename = "_type")]
-    kind: &'static str,
-    subject: Vec<Subject>,
-    #[serde(rename = "predicateType")]
-    predicate_type: &'static str,
-    predicate: Predicate,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Predicate {
-    build_definition: BuildDefinition,
-    run_details: RunDetails,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct BuildDefinition {
-    build_type: &'static str,
-    external_parameters: ExternalParameters,
-    resolved_dependencies: Vec<Resource>,
-}
-
-#[derive(Debug, Serialize)]
-struct ExternalParameters {
-    name: String,
-    version: String,
-    serial: u64,
-    epoch: u64,
-    created: u64,
-    scripts: Vec<String>,
-    kernels: Vec<String>,
-}
-
-/// A resource descriptor of in-toto.
-#[derive(Debug, Serialize)]
-struct Resource {
-    name: String,
-    digest: BTreeMap<&'static str, String>,
-}
-
-#[derive(Debug, Serialize)]
-struct RunDetails {
-    builder: Builder,
-}
-
-#[derive(Debug, Serialize)]
-struct Builder {
-    id: &'static str,
-    version: BTreeMap<&'static str, String>,
-}
-
-fn provenance(manifest: &Manifest) -> Statement {
-    let resource = |name: String, digest: Digest| Resource {
-        name,
-        digest: BTreeMap::from([("sha256", digest.to_string())]),
-    };
-    let scripts = manifest.scripts.iter();
-    let mut dependencies: Vec<Resource> =
-        scripts.map(|script| resource(format!("{}.stp", script.name), script.source_sha256)).collect();
-    for toolchain in &manifest.toolchains {
-        dependencies.push(resource(
-            format!("systemtap {}; {}", toolchain.stap, toolchain.compiler),
-            toolchain.digest,
-        ));
-    }
-    for kernel in manifest.kernels_by_release() {
-        let facts = [("Module.symvers", kernel.symvers_sha256), ("auto.conf", kernel.config_sha256)];
-        for (file, digest) in facts {
-            dependencies
-                .extend(digest.map(|digest| resource(format!("{file} of {}", kernel.release), digest)));
-        }
-    }
-    Statement {
-        kind: STATEMENT_TYPE,
-        subject: provenance_subjects(manifest),
-        predicate_type: PREDICATE_TYPE,
-        predicate: Predicate {
-            build_definition: BuildDefinition {
-                build_type: BUILD_TYPE,
-                external_parameters: ExternalParameters {
-                    name: manifest.name.to_string(),
-                    version: manifest.version.to_string(),
-                    serial: manifest.serial,
-                    epoch: manifest.epoch,
-                    created: manifest.created,
-                    scripts: manifest.scripts.iter().map(|script| script.name.to_string()).collect(),
-                    kernels: manifest
-                        .kernels_by_release()
-                        .iter()
-                        .map(|kernel| kernel.release.to_string())
-                        .collect(),
-                },
-                resolved_dependencies: dependencies,
-            },
-            run_details: RunDetails {
-                builder: Builder {
-                    id: BUILDER,
-                    version: BTreeMap::from([("stap-bundle", VERSION.to_owned())]),
-                },
-            },
-        },
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::io::Cursor;
 
-    use bundle_format::{BundleDraft, KernelDraft, ModuleDraft, RedCell, ScriptRecord, Toolchain};
+    use bundle_format::{
+        BundleDraft, Digest, KernelDraft, ModuleDraft, PREDICATE_TYPE, RedCell, STATEMENT_TYPE, ScriptRecord,
+        Toolchain,
+    };
     use serde_json::Value;
 
+    use super::provenance::BUILD_TYPE;
+    use super::sbom::DOCUMENT;
     use super::*;
 
     fn manifest() -> Manifest {
@@ -349,13 +69,17 @@ mod tests {
         kernel.modules = vec![ModuleDraft::of_bytes("disk_io".parse().unwrap(), vec![1; 3000])];
         kernel.red = vec![RedCell { script: "net_rx".parse().unwrap(), reason: "no probe".to_owned() }];
         let script = |name: &str| ScriptRecord::plain(name.parse().unwrap(), Digest::of(name.as_bytes()));
+        let mut with_options = script("disk_io");
+        with_options.options = "-g \"two words\"".to_owned();
+        with_options.compile = vec!["-g".to_owned()];
+        with_options.arguments = vec!["two words".to_owned()];
         let draft = BundleDraft {
             name: "fleet".parse().unwrap(),
             version: "1.0".parse().unwrap(),
             serial: 7,
             created: 1_735_689_600,
             best_before: None,
-            scripts: vec![script("disk_io"), script("net_rx")],
+            scripts: vec![with_options, script("net_rx")],
             toolchains: vec![Toolchain {
                 stap: "5.6".to_owned(),
                 compiler: "gcc 15".to_owned(),
@@ -367,11 +91,29 @@ mod tests {
         draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap().manifest().clone()
     }
 
-    fn both() -> (Value, Value) {
+    fn headers() -> BTreeMap<String, Package> {
         let package =
-            Package { name: "linux-headers-6.12.1-test".to_owned(), version: "6.12.1-1".to_owned() };
-        let headers = BTreeMap::from([("6.12.1-test".to_owned(), package)]);
-        let documents = documents(&manifest(), &headers).unwrap();
+            Package { name: "linux-headers-6.12.1-test".to_owned(), version: "6.12.1-1+b1".to_owned() };
+        BTreeMap::from([("6.12.1-test".to_owned(), package)])
+    }
+
+    fn version(version: &str) -> Manifest {
+        Manifest { version: version.parse().unwrap(), ..manifest() }
+    }
+
+    fn toolchain(of: &[u8]) -> Manifest {
+        let mut manifest = manifest();
+        manifest.toolchains[0].digest = Digest::of(of);
+        manifest
+    }
+
+    fn namespace(manifest: &Manifest, headers: &BTreeMap<String, Package>) -> String {
+        let sbom: Value = serde_json::from_slice(&documents(manifest, headers).unwrap()[0].1).unwrap();
+        sbom["documentNamespace"].as_str().unwrap().to_owned()
+    }
+
+    fn both() -> (Value, Value) {
+        let documents = documents(&manifest(), &headers()).unwrap();
         let names: Vec<&str> = documents.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, [SBOM_NAME, PROVENANCE_NAME]);
         let parse = |at: usize| serde_json::from_slice(&documents[at].1).unwrap();
@@ -434,7 +176,16 @@ mod tests {
         let definition = &provenance["predicate"]["buildDefinition"];
         assert_eq!(definition["buildType"], BUILD_TYPE);
         assert_eq!(definition["externalParameters"]["kernels"][0], "6.12.1-test");
-        assert_eq!(definition["resolvedDependencies"].as_array().unwrap().len(), 4);
+        assert_eq!(definition["externalParameters"]["scripts"][0]["options"], "-g \"two words\"");
+        assert_eq!(definition["externalParameters"]["scripts"][0]["compile"][0], "-g");
+        let dependencies = definition["resolvedDependencies"].as_array().unwrap();
+        let names: Vec<&str> = dependencies.iter().map(|found| found["name"].as_str().unwrap()).collect();
+        let headers = "linux-headers-6.12.1-test of 6.12.1-test";
+        let of_kernel = "Module.symvers of 6.12.1-test";
+        assert_eq!(names, ["disk_io.stp", "net_rx.stp", "systemtap 5.6; gcc 15", of_kernel, headers]);
+        assert_eq!(dependencies[4]["uri"], "pkg:deb/linux-headers-6.12.1-test@6.12.1-1%2Bb1");
+        // in-toto: a resource descriptor has one of these at least.
+        assert!(dependencies.iter().all(|found| found["uri"].is_string() || found["digest"].is_object()));
         assert!(provenance["predicate"]["runDetails"]["builder"]["id"].as_str().unwrap().contains(':'));
     }
 
@@ -444,7 +195,15 @@ mod tests {
         assert_eq!(again(), again());
         let mut other = manifest();
         other.serial += 1;
-        assert_ne!(documents(&other, &BTreeMap::new()).unwrap()[0], again()[0]);
+        let other = documents(&other, &BTreeMap::new()).unwrap();
+        assert_ne!(other[1], again()[1]);
+        let namespaces = [
+            namespace(&manifest(), &BTreeMap::new()),
+            namespace(&manifest(), &headers()),
+            namespace(&version("2.0"), &BTreeMap::new()),
+            namespace(&toolchain(b"other"), &BTreeMap::new()),
+        ];
+        assert_eq!(namespaces.iter().collect::<BTreeSet<_>>().len(), namespaces.len());
         let hidden = ["HOME", "USER", "LOGNAME", "HOSTNAME", "PWD"].map(std::env::var);
         let text: Vec<String> =
             again().iter().map(|(_, bytes)| String::from_utf8(bytes.clone()).unwrap()).collect();

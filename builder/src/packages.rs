@@ -16,6 +16,23 @@ pub struct Package {
     pub version: String,
 }
 
+impl Package {
+    /// Its package URL (purl). Of a `dpkg` database nothing more is known than that it is one: whose repository the package
+    /// came from isn't in it, so no namespace is claimed.
+    pub(crate) fn url(&self) -> String {
+        let encoded = |text: &str| -> String {
+            let encode = |byte: u8| match byte {
+                byte if byte.is_ascii_alphanumeric() || b".-_~".contains(&byte) => {
+                    char::from(byte).to_string()
+                }
+                byte => format!("%{byte:02X}"),
+            };
+            text.bytes().map(encode).collect()
+        };
+        format!("pkg:deb/{}@{}", encoded(&self.name), encoded(&self.version))
+    }
+}
+
 const INFO: &str = "/var/lib/dpkg/info";
 const STATUS: &str = "/var/lib/dpkg/status";
 

@@ -65,15 +65,7 @@ fn plan(lab: &Lab, cache: &Path, scripts: Vec<ScriptSource>) -> Plan {
 }
 
 fn run(plan: &Plan, cancel: &Cancel) -> (Result<BuildReport, BuildError>, Vec<BuildEvent>) {
-    let identity = BundleIdentity {
-        name: "lab".parse().unwrap(),
-        version: None,
-        serial: None,
-        created: None,
-        other_inputs_modified: 0,
-        best_before: None,
-        roots: None,
-    };
+    let identity = BundleIdentity::called("lab".parse().unwrap());
     let events = Mutex::new(Vec::new());
     let result =
         build(plan, &BuildOptions::new(identity), &|event| events.lock().unwrap().push(event), cancel);

@@ -52,15 +52,7 @@ fn plan(lab: &Path, releases: &[String], cache: &Path) -> Plan {
 }
 
 fn run(plan: &Plan) -> (BuildReport, Vec<BuildEvent>) {
-    let identity = BundleIdentity {
-        name: "lab".parse().unwrap(),
-        version: None,
-        serial: None,
-        created: None,
-        other_inputs_modified: 0,
-        best_before: None,
-        roots: None,
-    };
+    let identity = BundleIdentity::called("lab".parse().unwrap());
     let mut options = BuildOptions::new(identity);
     options.limits = JobLimits { time: Duration::from_secs(1_200), ..JobLimits::default() };
     let events = Mutex::new(Vec::new());

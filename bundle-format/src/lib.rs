@@ -49,7 +49,7 @@ pub use names::{
     BundleName, BundleVersion, GroupName, KernelRelease, Machine, NameError, ScriptName, ScriptNameError,
 };
 pub use packing::{FramePacked, Packing};
-pub use part::{MAX_PARTS, PART_HEADER, PartError, PartHeader, Parts};
+pub use part::{PART_HEADER, PartError, PartHeader, Parts};
 pub use payload::{Payload, SealedPayload};
 pub use problem::ProblemId;
 pub use provenance::{

@@ -12,12 +12,14 @@ pub const MAX_ROOTS: u64 = 4 << 20;
 pub const MAX_ROOT_COUNT: usize = 1024;
 /// Most bytes of one root document: all lists at their limits take less than 48 KiB.
 pub const MAX_ROOT: u64 = 64 << 10;
-/// Most keys of a root, with retired and revoked ones; as many as can sign may be active.
+/// Most keys of a root, with retired and revoked ones; as many as can sign may be active, and
+/// three times as many have gone.
 pub const MAX_ROOT_KEYS: usize = 64;
 /// Largest threshold: the signatures that two neighbouring roots need fit into one signature block even
 /// if they share no key.
 pub const MAX_THRESHOLD: u64 = 8;
-/// Most entries in each of a root's two lists of revoked bundles.
+/// Most entries in each of a root's two lists of revoked bundles: a range takes many serials, and both full still fit
+/// [`MAX_ROOT`].
 pub const MAX_REVOKED: usize = 128;
 /// Most bytes of `manifest.json`: 300 kernels x 50 scripts take less than 1 MiB.
 pub const MAX_MANIFEST: u64 = 4 << 20;
@@ -45,12 +47,14 @@ pub const MAX_FRAMES: usize = 10_000;
 pub const MAX_REFERENCE_DEPTH: usize = 2;
 /// Most scripts of a bundle; a limit on memory, far above use.
 pub const MAX_SCRIPTS: usize = 10_000;
-/// Most extras of a bundle.
+/// Most extras of a bundle: three have a name; bounds what is passed on the way to the first frame.
 pub const MAX_EXTRAS: usize = 64;
-/// Most bytes of free text fields (reasons, version strings, options) of a manifest.
+/// Most bytes of free text fields (reasons, version strings, options) of a manifest: more than a screen of text.
 pub const MAX_TEXT: usize = 4096;
 /// Most bytes of a detached kernel signature: PKCS#7 with a chain of certificates stays far below.
 pub const MAX_TRAILER: usize = 1 << 16;
+/// Most parts of a split bundle: 90 GB on floppy disks of 1.4 MB; bounds what `join` lists.
+pub const MAX_PARTS: u32 = 65_536;
 /// Bytes of zstd's own framing that an incompressible frame may add: the bound that zstd documents
 /// (`ZSTD_COMPRESSBOUND`) is `len + len / 256 + 64` beyond 128 KiB; below it, a little more.
 #[must_use]

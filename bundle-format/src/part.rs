@@ -7,11 +7,9 @@ use std::io::{self, Read};
 
 use crate::container::PART_MAGIC;
 use crate::digest::{Digest, HashingWriter};
-use crate::limits::BLOCK;
+use crate::limits::{BLOCK, MAX_PARTS};
 use crate::manifest::BundleId;
 
-/// Most parts of a bundle: enough for the largest one on floppy disks of 1.4 MB.
-pub const MAX_PARTS: u32 = 65_536;
 /// Bytes of a part's header.
 pub const PART_HEADER: u64 = BLOCK as u64;
 

@@ -10,25 +10,29 @@ use crate::error::{BundleError, Part};
 use crate::frames::{frame_of_header, needed_by, span_of_all};
 use crate::kernel_id::KernelId;
 use crate::limits::{BLOCK, END_MARK};
-use crate::manifest::FrameOf;
+use crate::manifest::{Extra, FrameOf};
 use crate::reader::{Present, VerifiedBundle};
 use crate::source::{MemberReader, Source};
 use crate::writer::MemberWriter;
 
 impl<S: Source> VerifiedBundle<S> {
-    /// Writes the extra `name`; false if the bundle has none of that name. What was written is good only if this succeeds.
-    pub fn copy_extra(mut self, name: &str, target: &mut dyn Write) -> Result<bool, BundleError> {
+    /// Writes the extras for which `target` gives a place, in one pass. What was written is good only if this succeeds.
+    pub fn copy_extras<W: Write>(
+        mut self,
+        target: &mut dyn FnMut(&Extra) -> std::io::Result<Option<W>>,
+    ) -> Result<(), BundleError> {
         for extra in &self.manifest.extras {
             self.reader.header(&extra.name, extra.size)?;
-            if extra.name != name {
+            let place = target(extra).map_err(|error| BundleError::Receiver(Box::new(error)))?;
+            let Some(mut place) = place else {
                 self.reader.skip(extra.size)?;
                 continue;
-            }
-            let found = self.reader.copy_content(name, extra.size, target)?;
-            digest_problem(Part::Extra, name, &extra.sha256, found)?;
-            return Ok(true);
+            };
+            let found = self.reader.copy_content(&extra.name, extra.size, &mut place)?;
+            digest_problem(Part::Extra, &extra.name, &extra.sha256, found)?;
+            self.reader.padding(&extra.name, extra.size)?;
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Writes a bundle with the same signatures, roots, manifest and extras, and of the frames only those of `wanted` and

@@ -45,8 +45,12 @@ impl Source for File {
     }
 
     fn skip(&mut self, len: u64) -> io::Result<()> {
-        let len = i64::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        self.seek(SeekFrom::Current(len)).map(|_| ())
+        let distance = i64::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        match self.seek(SeekFrom::Current(distance)) {
+            // A pipe, `/dev/stdin` for one: what is passed over must be read.
+            Err(error) if error.kind() == io::ErrorKind::NotSeekable => Stream(self).skip(len),
+            sought => sought.map(|_| ()),
+        }
     }
 
     fn remaining(&mut self) -> io::Result<Option<u64>> {

@@ -5,6 +5,7 @@
 mod arguments;
 #[cfg(feature = "farm")]
 mod attached_signature;
+mod bundle_path;
 mod commands;
 mod config_evaluation;
 mod config_files;

@@ -186,18 +186,7 @@ impl<'a> LocalCompile<'a> {
         }
         ui.progress(format!("compiling {} for {}", count(records.len(), "script"), self.release));
         let name = "local".parse().map_err(|error| Failure::of(Exit::Failed, &error))?;
-        let options = BuildOptions {
-            retry_failed: true,
-            ..BuildOptions::new(BundleIdentity {
-                name,
-                version: None,
-                serial: None,
-                created: None,
-                other_inputs_modified: 0,
-                best_before: None,
-                roots: None,
-            })
-        };
+        let options = BuildOptions { retry_failed: true, ..BuildOptions::new(BundleIdentity::called(name)) };
         let report = builder::build(&plan, &options, &|_| (), &cancel)
             .map_err(|error| failed(build::build_failure(&error)))?;
         let runs = self.opened.identity.release.as_ref() == Some(&self.release);

@@ -22,6 +22,12 @@ impl NewFile {
             let what = format!("{} is a directory, expected the name of a file", path.display());
             return Err(Failure::new(Exit::Usage, what).hint("name the file: -o FILE"));
         }
+        if !directory.exists() {
+            let what = format!("{}: the directory {} isn't there", path.display(), directory.display());
+            return Err(Failure::new(Exit::Storage, what)
+                .hint(format!("make it: mkdir -p {}", directory.display()))
+                .hint("or name another place with -o FILE"));
+        }
         let file = NamedTempFile::new_in(directory).map_err(|error| {
             Failure::of(Exit::Storage, &io::Error::from(error.kind()))
                 .about(format!("can't write into {}", directory.display()))

@@ -9,6 +9,7 @@ use bundle_format::{
 };
 use clap::Args;
 
+use crate::bundle_path::BundlePath;
 use crate::exit::Exit;
 use crate::failure::{Failure, root_exit};
 use crate::global::Global;
@@ -169,18 +170,13 @@ pub(crate) fn read_public_key(path: &Path) -> Result<PublicKey, Failure> {
     PublicKey::from_pem(&pem).map_err(|error| Failure::of(Exit::Malformed, &error).about(&name))
 }
 
-/// Opens a bundle file up to its manifest.
-pub(crate) fn open_raw(path: &Path) -> Result<RawBundle<File>, Failure> {
-    let name = path.display();
-    let file = File::open(path).map_err(|error| Failure::of(Exit::Storage, &error).about(&name))?;
-    if path.is_dir() {
-        return Err(Failure::new(Exit::Usage, format!("{name} is a directory, expected a bundle")));
-    }
-    RawBundle::read(file).map_err(|error| Failure::from(error).about(&name))
+/// Opens a bundle up to its manifest.
+pub(crate) fn open_raw(path: &BundlePath) -> Result<RawBundle<File>, Failure> {
+    RawBundle::read(path.open()?).map_err(|error| Failure::from(error).about(path.display()))
 }
 
-/// Opens a bundle file and verifies who signed it.
-pub(crate) fn open_verified(path: &Path, keys: &TrustedKeys) -> Result<VerifiedBundle<File>, Failure> {
+/// Opens a bundle and verifies who signed it.
+pub(crate) fn open_verified(path: &BundlePath, keys: &TrustedKeys) -> Result<VerifiedBundle<File>, Failure> {
     open_raw(path)?.verify(keys).map_err(|error| not_verified(error, keys).about(path.display()))
 }
 

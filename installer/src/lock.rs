@@ -35,7 +35,7 @@ pub struct WriterLock {
     parent: Directory,
     state: Directory,
     generations: Directory,
-    _file: File,
+    file: File,
 }
 
 impl WriterLock {
@@ -70,7 +70,7 @@ impl WriterLock {
             // A lock on a file that is no longer at its name locks nobody out.
             if is_at(&file, &state)? {
                 let generations = state.ensure_dir(GENERATIONS)?;
-                return Ok(Self { parent, state, generations, _file: file });
+                return Ok(Self { parent, state, generations, file });
             }
         }
         Err(LockError::Locked)
@@ -96,6 +96,9 @@ impl Drop for WriterLock {
                 let _ = self.parent.remove_dir(name);
             }
         }
+        // Closing is not enough at once: a child that another thread is just starting has the descriptor until it runs its
+        // program. Where this fails, closing does it a moment later.
+        let _ = self.file.unlock();
     }
 }
 

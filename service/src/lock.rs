@@ -16,7 +16,15 @@ const STEP: Duration = Duration::from_millis(50);
 
 /// The lock, held as long as the value lives.
 #[derive(Debug)]
-pub(crate) struct ServiceLock(#[expect(dead_code, reason = "held for its end of life only")] File);
+pub(crate) struct ServiceLock(File);
+
+impl Drop for ServiceLock {
+    fn drop(&mut self) {
+        // Closing is not enough at once: a child that another thread is just starting has the descriptor until it runs its
+        // program. Where this fails, closing does it a moment later.
+        let _ = self.0.unlock();
+    }
+}
 
 impl ServiceLock {
     /// Takes the lock, waiting for another holder as long as the host's patience says.
@@ -52,5 +60,18 @@ mod tests {
         assert!(matches!(ServiceLock::take(&host), Err(ServiceError::Locked { .. })));
         drop(held);
         ServiceLock::take(&host).unwrap();
+    }
+
+    /// A child that is being started has all descriptors until it runs its program, and so held the lock too.
+    #[test]
+    fn a_second_descriptor_of_the_lock_kept_it_after_its_holder_had_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut host = Host::beneath(dir.path());
+        host.patience.lock = Duration::ZERO;
+        let held = ServiceLock::take(&host).unwrap();
+        let of_a_child = held.0.try_clone().unwrap();
+        drop(held);
+        ServiceLock::take(&host).unwrap();
+        drop(of_a_child);
     }
 }

@@ -102,15 +102,7 @@ fn run_with(
     cancel: &Cancel,
     change: impl FnOnce(&mut BuildOptions),
 ) -> (Result<BuildReport, BuildError>, Vec<BuildEvent>) {
-    let identity = BundleIdentity {
-        name: "test".parse().unwrap(),
-        version: None,
-        serial: None,
-        created: None,
-        other_inputs_modified: 0,
-        best_before: None,
-        roots: None,
-    };
+    let identity = BundleIdentity::called("test".parse().unwrap());
     let mut options = BuildOptions { workers: 2, ..BuildOptions::new(identity) };
     change(&mut options);
     let events = Mutex::new(Vec::new());

@@ -226,15 +226,7 @@ fn no_spoiled_archive_panics() {
 }
 
 fn identity() -> BundleIdentity {
-    BundleIdentity {
-        name: "old".parse().unwrap(),
-        version: None,
-        serial: None,
-        created: None,
-        other_inputs_modified: 0,
-        best_before: None,
-        roots: None,
-    }
+    BundleIdentity::called("old".parse().unwrap())
 }
 
 fn import_all(packages: &[(&str, Vec<u8>)], sources: Option<&Path>) -> Result<Imported, String> {

@@ -4,10 +4,10 @@ mod compare;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::path::{Path, PathBuf};
 
 use bundle_format::{BundleError, Extent, Kernel, KernelId, Manifest, ScriptName, VerifiedBundle};
 
+use crate::bundle_path::BundlePath;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -29,16 +29,20 @@ use compare::{Difference, KernelChange, Modules, ScriptChange, changed_kernels, 
     after_help = "Exit codes: 0 the same content; 1 different; 10 and above: a bundle was refused.\n\nExample:\n  stap-bundle diff old.stapb new.stapb --key farm.pub"
 )]
 pub(crate) struct Args {
-    /// The older bundle.
-    old: PathBuf,
+    /// The older bundle; `-` reads one of the two from standard input.
+    old: BundlePath,
     /// The newer bundle.
-    new: PathBuf,
+    new: BundlePath,
     #[command(flatten)]
     trust: TrustOptions,
 }
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        if self.old.is_input() && self.new.is_input() {
+            return Err(Failure::new(Exit::Usage, "standard input can't be both bundles")
+                .hint("give one of them as a file"));
+        }
         let keys = self.trust.keys(global, ui)?;
         let bundles = [open_verified(&self.old, &keys)?, open_verified(&self.new, &keys)?];
         let [old, new] = bundles.each_ref().map(|bundle| bundle.manifest().clone());
@@ -58,7 +62,7 @@ impl Args {
 
 /// The digests of the modules of `wanted`, in one pass; a kernel of which a frame is absent is left out.
 fn modules(
-    path: &Path,
+    path: &BundlePath,
     bundle: VerifiedBundle<File>,
     wanted: &BTreeSet<KernelId>,
 ) -> Result<Modules, Failure> {

@@ -11,6 +11,7 @@ use script_config::write_assignment;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
+use crate::bundle_path::BundlePath;
 use crate::commands::extract::{MadeDirectories, opts_text, select_kernels};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -26,8 +27,8 @@ use crate::words::bytes;
 /// checks nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The bundle.
-    file: PathBuf,
+    /// The bundle; `-` reads it from standard input.
+    file: BundlePath,
     /// Write gzip-compressed tar packages, the only kind there is.
     #[arg(long, required = true)]
     tar_gz: bool,
@@ -89,7 +90,7 @@ impl Args {
 }
 
 /// A package is called after its release, so two kernels of one release would mix in it.
-fn refuse_twins(file: &Path, manifest: &Manifest, wanted: &BTreeSet<KernelId>) -> Result<(), Failure> {
+fn refuse_twins(file: &BundlePath, manifest: &Manifest, wanted: &BTreeSet<KernelId>) -> Result<(), Failure> {
     let mut seen: BTreeMap<&KernelRelease, KernelId> = BTreeMap::new();
     for kernel in manifest.kernels.iter().filter(|kernel| wanted.contains(&kernel.id)) {
         if let Some(other) = seen.insert(&kernel.release, kernel.id) {

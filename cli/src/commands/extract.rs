@@ -6,10 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{
-    Extent, Kernel, KernelId, KernelRelease, Manifest, SET_NAME, ScriptRecord, TrustedKeys, VerifiedSet,
+    Extent, Extra, Kernel, KernelId, KernelRelease, Manifest, SET_NAME, ScriptRecord, VerifiedBundle,
+    VerifiedSet,
 };
 use serde_json::json;
 
+use crate::bundle_path::BundlePath;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -27,8 +29,8 @@ use crate::words::count;
     after_help = "Examples:\n  stap-bundle extract scripts.stapb out --key farm.pub --kernel 6.12.1-amd64\n  stap-bundle extract scripts.stapb out --key farm.pub --extra sbom.spdx.json"
 )]
 pub(crate) struct Args {
-    /// The bundle.
-    file: PathBuf,
+    /// The bundle; `-` reads it from standard input.
+    file: BundlePath,
     /// Where to; made if it isn't there.
     dir: PathBuf,
     /// Only this kernel release; may be given several times.
@@ -43,8 +45,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let keys = self.trust.keys(global, ui)?;
-        let bundle = open_verified(&self.file, &keys)?;
+        let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let names =
             directory_names(bundle.manifest()).map_err(|failure| failure.about(self.file.display()))?;
@@ -57,7 +58,7 @@ impl Args {
         let made = MadeDirectories::make(&self.dir).map_err(storage)?;
         let staging = tempfile::Builder::new().prefix(".extract-").tempdir_in(&self.dir).map_err(storage)?;
         if !self.extra.is_empty() {
-            let exit = self.extras(ui, &keys, staging.path())?;
+            let exit = self.extras(ui, bundle, staging.path())?;
             made.keep();
             return Ok(exit);
         }
@@ -98,18 +99,15 @@ impl Args {
         Err(Failure::new(Exit::Missing, what).hint(format!("it has {held}")))
     }
 
-    fn extras(&self, ui: &mut Ui, keys: &TrustedKeys, staging: &Path) -> Result<Exit, Failure> {
-        let mut written = Vec::new();
-        for name in &self.extra {
-            let path = staging.join(name);
-            let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(path.display());
-            let mut file = File::create(&path).map_err(failed)?;
-            open_verified(&self.file, keys)?
-                .copy_extra(name, &mut file)
-                .map_err(|error| Failure::from(error).about(self.file.display()))?;
-            written.push(self.dir.join(name));
-        }
+    fn extras(&self, ui: &mut Ui, bundle: VerifiedBundle<File>, staging: &Path) -> Result<Exit, Failure> {
+        let wanted = |extra: &Extra| self.extra.contains(&extra.name);
+        bundle
+            .copy_extras(&mut |extra| {
+                wanted(extra).then(|| File::create(staging.join(&extra.name))).transpose()
+            })
+            .map_err(|error| Failure::from(error).about(self.file.display()))?;
         self.publish(staging)?;
+        let written: Vec<PathBuf> = self.extra.iter().map(|name| self.dir.join(name)).collect();
         if ui.json {
             ui.document(&json!({ "directory": self.dir, "extras": written }));
             return Ok(Exit::Done);
@@ -142,7 +140,7 @@ impl Args {
 
 /// The kernels of the releases named, or all.
 pub(crate) fn select_kernels(
-    file: &Path,
+    file: &BundlePath,
     manifest: &Manifest,
     named: &[KernelRelease],
 ) -> Result<BTreeSet<KernelId>, Failure> {

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use bundle_format::{BundleId, Digest, HashingWriter, MAX_PARTS, PART_HEADER, PartHeader, RawBundle};
+use bundle_format::limits::MAX_PARTS;
+use bundle_format::{BundleId, Digest, HashingWriter, PART_HEADER, PartHeader, RawBundle};
 use serde_json::json;
 
 use crate::exit::Exit;

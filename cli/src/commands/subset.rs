@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bundle_format::KernelRelease;
 use serde_json::json;
 
+use crate::bundle_path::BundlePath;
 use crate::commands::extract::select_kernels;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -24,8 +25,8 @@ use crate::words::bytes;
     after_help = "Examples:\n  stap-bundle subset all.stapb --kernel 6.12.1-amd64 --key farm.pub -o web.stapb\n  stap-bundle verify all.stapb       # after a bad copy: says which kernels are still good"
 )]
 pub(crate) struct Args {
-    /// The bundle.
-    file: PathBuf,
+    /// The bundle; `-` reads it from standard input.
+    file: BundlePath,
     /// A kernel release to take; may be given several times.
     #[arg(long, value_name = "REL", required = true)]
     kernel: Vec<KernelRelease>,
@@ -66,7 +67,7 @@ impl Args {
 }
 
 /// What is wrong is wrong with the source, unless writing failed.
-fn about_source(mut failure: Failure, source: &Path, output: &Path) -> Failure {
+fn about_source(mut failure: Failure, source: &BundlePath, output: &Path) -> Failure {
     if failure.exit != Exit::Storage {
         let written = format!("{}: ", output.display());
         if let Some(what) = failure.what.strip_prefix(&written) {

@@ -1,12 +1,11 @@
 //! `verify`: does a bundle hold what a trusted farm signed, and what of it is still good?
 
-use std::path::PathBuf;
-
 use bundle_format::{
     BundleError, BundleId, CheckReport, Depth, Judge, Kernel, KernelId, KernelState, KeyId, Manifest,
 };
 use serde_json::json;
 
+use crate::bundle_path::BundlePath;
 use crate::exit::Exit;
 use crate::failure::{Failure, bundle_exit};
 use crate::global::Global;
@@ -25,8 +24,8 @@ use crate::words::{count, date};
     after_help = "Exit codes: 0 all is good; 10 not signed by a trusted key; 11 damaged or malformed; 14 can't be read.\n\nExamples:\n  stap-bundle verify scripts.stapb --key farm.pub\n  stap-bundle --json verify scripts.stapb --deep | jq '.problems[].id'"
 )]
 pub(crate) struct Args {
-    /// The bundle.
-    file: PathBuf,
+    /// The bundle; `-` reads it from standard input.
+    file: BundlePath,
     /// Decode all frames and check every module.
     #[arg(long)]
     deep: bool,

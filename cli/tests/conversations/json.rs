@@ -22,7 +22,10 @@ fn the_farm_side() {
     let sizes = world.json("inspect --root host fleet.stapb");
     assert_eq!(fields(&sizes), "bytes claimed_signers file manifest_bytes verified");
     let shown = world.json("inspect fleet.stapb --key farm.pub");
-    assert_eq!(fields(&shown), "bundle_id bytes file judged_by manifest signers verified");
+    assert_eq!(
+        fields(&shown),
+        "bundle_id bytes file frames frames_present frames_problem judged_by manifest signers verified"
+    );
     assert_eq!((&shown["verified"], &shown["manifest"]["serial"]), (&true.into(), &1.into()));
     assert_eq!(world.json("inspect fleet.stapb --unverified")["verified"], false);
 

@@ -13,6 +13,7 @@ mod farm;
 mod host;
 mod importing;
 mod json;
+mod media;
 mod reading;
 mod roots;
 mod running;

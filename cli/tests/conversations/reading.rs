@@ -39,18 +39,21 @@ fn inspect_shows_more_the_more_is_proven() {
     $ stap-bundle inspect --root host fleet.stapb --unverified
     NOT VERIFIED: fleet 1.7
       bundle id   [SHA-256]
+      content     [SHA-256]
       claims a signer   [FARM-KEY]
-      created     [DATE]   serial 7
+      created     [DATE]   epoch 0   serial 7
       size [SIZE] ( [SIZE] of modules)
+      frames      2
       toolchain   systemtap 5.6; gcc 15
+      packed by   zstd 1.5.7
 
      KERNEL       MACHINE  MODULES  RED  FRAME    PLAIN  REFERS TO
      6.12.1-test  [MACHINE]         2    0 [SIZE] [SIZE]  -
      6.13.0-test  [MACHINE]         1    1 [SIZE] [SIZE]  6.12.1-test
 
-     SCRIPT   REQUIRES  OPTIONS
-     counter  -         -D FOO=1 -s 4
-     latency  counter   -D FOO=1 -s 4
+     SCRIPT   REQUIRES  USERS  OPTIONS
+     counter  -         -      -D FOO=1 -s 4
+     latency  counter   -      -D FOO=1 -s 4
 
     1 red cell:
       latency on 6.13.0-test: no such probe
@@ -58,18 +61,21 @@ fn inspect_shows_more_the_more_is_proven() {
     $ stap-bundle inspect --root host fleet.stapb --key farm.pub
     manifest verified: fleet 1.7
       bundle id   [SHA-256]
+      content     [SHA-256]
       signed by   [FARM-KEY]
-      created     [DATE]   serial 7
+      created     [DATE]   epoch 0   serial 7
       size [SIZE] ( [SIZE] of modules)
+      frames      present 2 of 2
       toolchain   systemtap 5.6; gcc 15
+      packed by   zstd 1.5.7
 
      KERNEL       MACHINE  MODULES  RED  FRAME    PLAIN  REFERS TO
      6.12.1-test  [MACHINE]         2    0 [SIZE] [SIZE]  -
      6.13.0-test  [MACHINE]         1    1 [SIZE] [SIZE]  6.12.1-test
 
-     SCRIPT   REQUIRES  OPTIONS
-     counter  -         -D FOO=1 -s 4
-     latency  counter   -D FOO=1 -s 4
+     SCRIPT   REQUIRES  USERS  OPTIONS
+     counter  -         -      -D FOO=1 -s 4
+     latency  counter   -      -D FOO=1 -s 4
 
     1 red cell:
       latency on 6.13.0-test: no such probe

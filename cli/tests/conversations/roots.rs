@@ -354,3 +354,113 @@ fn verify_extract_and_export_follow_roots_from_a_key_or_a_directory() {
     [exit 10]
     "#);
 }
+
+#[test]
+fn keys_epochs_and_revocations_are_added_to_a_chain() {
+    let world = farm_world();
+    ok(
+        &world,
+        "
+        trust root create --key farm.pub --name fleet -o roots.stapr
+        trust root sign roots.stapr --key farm.key
+    ",
+    );
+    assert_snapshot!(world.talk("
+        trust root add-key roots.stapr --key stranger.pub
+        trust root add-key roots.stapr --key stranger.pub
+        trust root raise-epoch roots.stapr
+        trust root revoke roots.stapr
+        trust root revoke roots.stapr --bundle fleet --serials 1..7
+        trust root revoke roots.stapr --bundle fleet --serials nonsense
+        trust root revoke roots.stapr --content 12
+        trust root show roots.stapr
+    "), @r#"
+    $ stap-bundle trust root add-key roots.stapr --key stranger.pub
+    roots.stapr: root 2 of chain fleet, lacks signatures
+      threshold  1 of 2 active keys must sign
+      epoch      0
+      created    [DATE]
+
+     KEY                                                               STATUS  SIGNED
+     [FARM-KEY]  active  -
+     [STRANGER-KEY]  active  -
+    lacks 1 of 1 signature by the keys of root 1: [FARM-KEY-SHORT]
+    lacks 1 of 1 signature by the keys of root 2: [FARM-KEY-SHORT], [STRANGER-KEY-SHORT]
+    [exit 0]
+    $ stap-bundle trust root add-key roots.stapr --key stranger.pub
+    2> error: key [STRANGER-KEY] is active already
+    [exit 2]
+    $ stap-bundle trust root raise-epoch roots.stapr
+    roots.stapr: root 2 of chain fleet, lacks signatures
+      threshold  1 of 2 active keys must sign
+      epoch      1
+      created    [DATE]
+
+     KEY                                                               STATUS  SIGNED
+     [FARM-KEY]  active  -
+     [STRANGER-KEY]  active  -
+    lacks 1 of 1 signature by the keys of root 1: [FARM-KEY-SHORT]
+    lacks 1 of 1 signature by the keys of root 2: [FARM-KEY-SHORT], [STRANGER-KEY-SHORT]
+    [exit 0]
+    $ stap-bundle trust root revoke roots.stapr
+    2> error: the following required arguments were not provided:
+    2>   <--key-id <KEY-ID>|--bundle <NAME>|--content <SHA256>>
+    2>
+    2> Usage: stap-bundle trust root revoke <--key-id <KEY-ID>|--bundle <NAME>|--content <SHA256>> <FILE>
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    $ stap-bundle trust root revoke roots.stapr --bundle fleet --serials 1..7
+    roots.stapr: root 2 of chain fleet, lacks signatures
+      threshold  1 of 2 active keys must sign
+      epoch      1
+      created    [DATE]
+      revoked    bundles fleet of epoch 0, serials 1 to 7
+
+     KEY                                                               STATUS  SIGNED
+     [FARM-KEY]  active  -
+     [STRANGER-KEY]  active  -
+    lacks 1 of 1 signature by the keys of root 1: [FARM-KEY-SHORT]
+    lacks 1 of 1 signature by the keys of root 2: [FARM-KEY-SHORT], [STRANGER-KEY-SHORT]
+    [exit 0]
+    $ stap-bundle trust root revoke roots.stapr --bundle fleet --serials nonsense
+    2> error: invalid value 'nonsense' for '--serials <N|FIRST..LAST>': expected N or FIRST..LAST, the first not above the last
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    $ stap-bundle trust root revoke roots.stapr --content 12
+    2> error: invalid value '12' for '--content <SHA256>': `12` is not a SHA-256 digest: expected 64 lower-case hexadecimal digits
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    $ stap-bundle trust root show roots.stapr
+    roots.stapr: root 2 of chain fleet, lacks signatures
+      threshold  1 of 2 active keys must sign
+      epoch      1
+      created    [DATE]
+      revoked    bundles fleet of epoch 0, serials 1 to 7
+
+     KEY                                                               STATUS  SIGNED
+     [FARM-KEY]  active  -
+     [STRANGER-KEY]  active  -
+    lacks 1 of 1 signature by the keys of root 1: [FARM-KEY-SHORT]
+    lacks 1 of 1 signature by the keys of root 2: [FARM-KEY-SHORT], [STRANGER-KEY-SHORT]
+    [exit 0]
+    "#);
+    let id = world.stranger.public().id();
+    assert_snapshot!(world.run(&format!("trust root revoke roots.stapr --key-id {id}")), @r#"
+    $ stap-bundle trust root revoke roots.stapr --key-id [STRANGER-KEY]
+    roots.stapr: root 2 of chain fleet, lacks signatures
+      threshold  1 of 1 active keys must sign
+      epoch      1
+      created    [DATE]
+      revoked    bundles fleet of epoch 0, serials 1 to 7
+
+     KEY                                                               STATUS   SIGNED
+     [FARM-KEY]  active   -
+     [STRANGER-KEY]  revoked  -
+    lacks 1 of 1 signature by the keys of root 1: [FARM-KEY-SHORT]
+    lacks 1 of 1 signature by the keys of root 2: [FARM-KEY-SHORT]
+    [exit 0]
+    "#);
+}

@@ -28,12 +28,13 @@ use refused;
 #[test]
 fn the_rows_of_the_page_have_their_tests() {
     const PAGE: &str = include_str!("../../../docs/design/threat-coverage.md");
-    const SOURCES: [&str; 14] = [
+    const SOURCES: [&str; 15] = [
         include_str!("containers.rs"),
         include_str!("documents.rs"),
         include_str!("frames.rs"),
         include_str!("signatures.rs"),
         include_str!("versions.rs"),
+        include_str!("../conversations/media.rs"),
         include_str!("../../../bundle-format/tests/every_byte.rs"),
         include_str!("../../../bundle-format/tests/fuzz_bodies.rs"),
         include_str!("../../../bundle-format/tests/tar_differential.rs"),

@@ -6,7 +6,7 @@ use fixtures::forge::{
 };
 
 use crate::refused;
-use crate::world::World;
+use crate::world::{World, base64};
 
 /// The order of the group of Ed25519, little-endian (RFC 8032, section 5.1).
 const ORDER: [u8; 32] = [
@@ -67,6 +67,42 @@ fn with_roots(roots: &[u8]) -> Vec<u8> {
     let (size, sha256) = (roots.len() as u64, bundle_format::Digest::of(roots));
     forge.manifest.roots = bundle_format::RootsRecord { first: 1, last: 1, size, sha256 };
     forge.sealed().spoil("roots", |_| Member::new("roots", roots.to_vec())).bytes()
+}
+
+/// A second root behind the first, which `change` makes of it; both keys signed it.
+fn and_then(first: &[u8], change: impl FnOnce(&mut bundle_format::RootDocument)) -> Vec<u8> {
+    let mut file = bundle_format::RootsFile::read(first).unwrap();
+    let mut document = file.next().unwrap();
+    change(&mut document);
+    file.change(document).unwrap();
+    for key in [farm(), stranger()] {
+        if let Some(message) = file.pending().map(bundle_format::PendingRoot::message) {
+            // A key that this root withdraws is not asked for, if the other one is enough.
+            let _ = file.attach(&public(&key), sign(&key, &message));
+        }
+    }
+    file.complete().unwrap().to_bytes().unwrap()
+}
+
+/// A bundle of this serial with two roots.
+fn with_two_roots(serial: u64, change: impl FnOnce(&mut bundle_format::RootDocument)) -> Vec<u8> {
+    let roots = and_then(&root(1, &[7, 8]), change);
+    let mut forge = Forge::numbered("fleet", serial);
+    let (size, sha256) = (roots.len() as u64, bundle_format::Digest::of(&roots));
+    forge.manifest.roots = bundle_format::RootsRecord { first: 1, last: 2, size, sha256 };
+    forge.sealed().spoil("roots", |_| Member::new("roots", roots)).bytes()
+}
+
+fn farm_revoked(document: &mut bundle_format::RootDocument) {
+    let farm = public(&farm());
+    for key in document.keys.iter_mut().filter(|key| key.public == farm) {
+        key.status = bundle_format::KeyStatus::Revoked;
+    }
+}
+
+fn serials_revoked(document: &mut bundle_format::RootDocument) {
+    let name = "fleet".parse().unwrap();
+    document.revoked_serials.push(bundle_format::RevokedSerials { name, epoch: 0, first: 1, last: 7 });
 }
 
 fn text() -> String {
@@ -223,6 +259,46 @@ refused! {
     b10_a_root_that_no_pinned_key_signed: with_roots(&root(1, &[8])) => 10, "none of the roots";
 }
 
+/// The host keeps the news and nothing else (specification, section 5.4).
+#[test]
+fn b09_a_bundle_whose_own_roots_revoke_it_or_its_key() {
+    for (bundle, message) in [
+        (with_two_roots(7, farm_revoked), "revoked"),
+        (with_two_roots(7, serials_revoked), "is revoked by root 2"),
+    ] {
+        let world = World::new();
+        world.write("bad.stapb", &bundle);
+        world.refuses("verify bad.stapb --deep --key farm.pub", 10, message);
+        world.refuses("extract bad.stapb out --key farm.pub", 10, message);
+        world.refuses("export --tar-gz bad.stapb -o out --key farm.pub", 10, message);
+        let said = world.run("--root host install bad.stapb --all-kernels");
+        assert!(said.exit == Some(10) && said.text.contains(message), "{}", said.text);
+        // Known by now: the second time nothing is written at all.
+        world.refuses("--root host install bad.stapb --all-kernels", 10, message);
+        let said = world.run("--root host list");
+        assert!(said.text.contains("fleet 1.5"), "{}", said.text);
+    }
+}
+
+/// What a thief signed with the key, and what was installed before, once a bundle has brought the news.
+#[test]
+fn b09_a_host_that_has_the_news_takes_nothing_by_the_stolen_key() {
+    let world = World::new();
+    let mut news = Forge::numbered("fleet", 9);
+    let roots = and_then(&root(1, &[7, 8]), farm_revoked);
+    let (size, sha256) = (roots.len() as u64, bundle_format::Digest::of(&roots));
+    news.manifest.roots = bundle_format::RootsRecord { first: 1, last: 2, size, sha256 };
+    let message = signed_message(PAYLOAD_TYPE, news.text().as_bytes());
+    let by_stranger = signatures(1, &[(key_id(&stranger()), sign(&stranger(), &message))]);
+    let news = news.container(news.text().as_bytes(), by_stranger);
+    world.write("news.stapb", &news.spoil("roots", |_| Member::new("roots", roots)).bytes());
+    let said = world.run("--root host install news.stapb");
+    assert_eq!(said.exit, Some(0), "{}", said.text);
+    world.write("stolen.stapb", &Forge::numbered("fleet", 10).sealed().bytes());
+    world.refuses("--root host install stolen.stapb", 10, "revoked");
+    world.refuses("--root host rollback", 10, "revoked");
+}
+
 #[test]
 fn b07_a_key_of_small_order_is_never_pinned() {
     for point in SMALL_ORDER {
@@ -249,18 +325,4 @@ fn b06_a_second_spelling_of_a_key_is_never_pinned() {
 fn pem(point: &[u8; 32]) -> String {
     let der = [b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00".as_slice(), point].concat();
     format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", base64(&der))
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let group =
-            chunk.iter().chain(&[0, 0]).take(3).fold(0_usize, |group, byte| group << 8 | usize::from(*byte));
-        for digit in 0..4 {
-            let shown = digit <= chunk.len();
-            text.push(if shown { char::from(DIGITS[group >> (18 - 6 * digit) & 63]) } else { '=' });
-        }
-    }
-    text
 }

@@ -203,3 +203,27 @@ fn d04_delta_that_this_version_cannot_judge() {
     });
     refused(&archive.bytes(), 30, "needs `delta`");
 }
+
+#[test]
+fn c03_a_serial_that_jumps_too_far_for_the_policy() {
+    let world = World::new();
+    std::fs::create_dir_all(world.path("host/etc/stap-bundle")).unwrap();
+    world.write("host/etc/stap-bundle/policy.toml", b"[install]\nmax-serial-jump = 10\n");
+    world.write("far.stapb", &fleet(1 << 62, |_| ()));
+    world.refuses("--root host install far.stapb", 13, "max-serial-jump");
+    world.write("near.stapb", &fleet(15, |_| ()));
+    assert_eq!(world.run("--root host install near.stapb").exit, Some(0));
+}
+
+#[test]
+fn c07_the_floor_of_a_host_that_lost_its_record() {
+    let world = World::new();
+    for copy in ["floors", "floors.copy"] {
+        std::fs::remove_file(world.path("host/var/lib/stap-bundle/state").join(copy)).unwrap();
+    }
+    world.write("old.stapb", &fleet(4, |_| ()));
+    world.refuses("--root host install old.stapb", 13, "older than serial 5");
+    world.write("new.stapb", &fleet(6, |_| ()));
+    let said = world.run("--root host install new.stapb");
+    assert!(said.exit == Some(0) && said.text.contains("both copies"), "{}", said.text);
+}

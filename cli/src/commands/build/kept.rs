@@ -31,7 +31,7 @@ pub(super) fn find(
         return None;
     }
     let trusted = TrustedKeys::any_of(keys.iter().map(|key| key.public().clone()));
-    let kept = open_verified(&path, &trusted).ok()?;
+    let kept = open_verified(&path.into(), &trusted).ok()?;
     draft.has_frames_of(kept.manifest()).ok()?.then_some(kept)
 }
 

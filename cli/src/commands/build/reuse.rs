@@ -28,7 +28,7 @@ pub(super) fn open(
         }
         None => TrustedKeys::any_of(keys.iter().map(|key| key.public().clone())),
     };
-    open_verified(path, &trusted).map_err(|failure| match failure.exit {
+    open_verified(&path.to_owned().into(), &trusted).map_err(|failure| match failure.exit {
         Exit::Trust => Failure { hints: Vec::new(), ..failure }
             .hint("put the public keys that may have signed it into a directory: --trust DIR")
             .hint("or build without --reuse: every frame is then packed anew"),

@@ -89,7 +89,8 @@ pub(crate) enum Args {
 
 /// What to revoke.
 #[derive(Debug, clap::Args)]
-#[group(id = "revoked", required = true, multiple = true, args = ["key_id", "bundle", "content"])]
+#[command(group(clap::ArgGroup::new("revoked").args(["key_id", "bundle", "content"]).required(true).multiple(true)))]
+#[group(skip)]
 pub(crate) struct Revoke {
     /// The file of roots.
     file: PathBuf,
@@ -105,7 +106,7 @@ pub(crate) struct Revoke {
     /// The epoch of those serials.
     #[arg(long, value_name = "N", default_value_t = 0, requires = "bundle")]
     epoch: u64,
-    /// Bundles with this content digest, which `inspect --json` shows; may be given several times.
+    /// Bundles with this content digest, which `inspect` shows; may be given several times.
     #[arg(long, value_name = "SHA256")]
     content: Vec<Digest>,
 }

@@ -1,0 +1,102 @@
+//! Media that give other bytes the second time, files that are replaced while they are read, and pipes.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::bundles::fleet;
+use crate::world::TestWorld;
+
+/// The calls of a command, one a line, with the paths of descriptors.
+fn calls(world: &TestWorld, line: &str) -> Vec<String> {
+    let log = world.path("calls.strace");
+    let program = world.command("");
+    let output = Command::new("strace")
+        .args([
+            "-f",
+            "-qq",
+            "-y",
+            "-e",
+            "trace=openat,read,pread64,lseek,mmap,copy_file_range,sendfile,splice",
+            "-o",
+        ])
+        .arg(&log)
+        .arg("--")
+        .arg(program.get_program())
+        .args(line.split_whitespace())
+        .current_dir(world.work())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("strace, which tests/packages.sh installs: {error}"));
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Where one read or one seek of the bundle's descriptor ends; `None` for a call that isn't known to go forward.
+fn place_after(call: &str, place: u64) -> Option<u64> {
+    let result: u64 = call.rsplit_once("= ")?.1.split_whitespace().next()?.parse().ok()?;
+    match call.split_whitespace().nth(1)?.split('(').next()? {
+        "read" => Some(place + result),
+        "lseek" => (result >= place).then_some(result),
+        _ => None,
+    }
+}
+
+/// What is read once can't be another the second time: neither by a stick that counts reads, nor by a file renamed over the
+/// name.
+#[test]
+fn d04_d05_a_bundle_is_opened_once_and_no_byte_is_read_twice() {
+    let world = TestWorld::new();
+    world.bundle("fleet.stapb", &fleet(1));
+    assert_eq!(world.run("--root host trust add farm.pub").exit, Some(0));
+    for line in [
+        "verify fleet.stapb --deep --key farm.pub",
+        "inspect fleet.stapb --key farm.pub",
+        "extract fleet.stapb out --key farm.pub",
+        "--root host install fleet.stapb --all-kernels",
+    ] {
+        let of_bundle: Vec<String> = calls(&world, line)
+            .into_iter()
+            .filter(|call| call.contains("/fleet.stapb>") && !call.contains("stap-bundle/generations"))
+            .collect();
+        // `install` looks first whether the file is a part of one: 16 bytes, which decide nothing else.
+        let (looked_at, of_bundle): (Vec<String>, Vec<String>) =
+            of_bundle.into_iter().partition(|call| call.ends_with(", 16) = 16"));
+        assert_eq!(looked_at.len(), usize::from(line.contains("install")), "{line}");
+        let opened = of_bundle.iter().filter(|call| call.contains("openat(")).count();
+        assert_eq!(opened, 1 + looked_at.len(), "{line}: {of_bundle:#?}");
+        let mut place = 0;
+        for call in of_bundle.iter().filter(|call| !call.contains("openat(")) {
+            let next = place_after(call, place);
+            place = next.unwrap_or_else(|| panic!("{line}: at {place}, `{call}` goes back"));
+        }
+        assert!(place > 0, "{line}: nothing was read");
+    }
+}
+
+#[test]
+fn what_reads_a_bundle_reads_it_from_a_pipe_too() {
+    let world = TestWorld::new();
+    world.bundle("fleet.stapb", &fleet(1));
+    let bytes = fs::read(world.path("fleet.stapb")).unwrap();
+    for line in [
+        "verify - --deep --key farm.pub",
+        "inspect - --key farm.pub",
+        "inspect -",
+        "extract - out --key farm.pub --kernel 6.12.1-test",
+        "export --tar-gz - -o packages --key farm.pub",
+        "subset - --key farm.pub --kernel 6.12.1-test -o subset.stapb",
+        "diff - fleet.stapb --key farm.pub",
+    ] {
+        let said = world.run_with_input(line, &bytes);
+        assert_eq!(said.exit, Some(0), "{said}");
+    }
+}
+
+#[test]
+fn a_cut_pipe_is_named() {
+    let world = TestWorld::new();
+    world.bundle("fleet.stapb", &fleet(1));
+    let bytes = fs::read(world.path("fleet.stapb")).unwrap();
+    let said = world.run_with_input("verify - --key farm.pub", &bytes[..bytes.len() - 100]);
+    assert!(said.exit == Some(11) && said.stdout.starts_with("standard input: 1 problem"), "{said}");
+}
