@@ -20,6 +20,7 @@ use std::time::Duration;
 use bundle_format::{Digest, ModuleBytes};
 use serde::{Deserialize, Serialize};
 
+use crate::artifact_index::{ArtifactIndex, FileStamp, IndexedModule};
 use crate::cache_care::note_use;
 use crate::job::{CacheKey, JobOutcome, KeyParts, ModuleArtifact};
 use crate::module_info::ModuleInfo;
@@ -98,6 +99,24 @@ impl ArtifactCache {
         let entry = self.entry(key);
         let found = self.whole(&entry)?;
         note_use(&entry.join("record.json"));
+        Some(found)
+    }
+
+    /// As [`ArtifactCache::find`]; a module whose file is the one that `index` knows isn't read again.
+    pub(crate) fn find_by(&self, key: CacheKey, index: &mut ArtifactIndex) -> Option<JobOutcome> {
+        let entry = self.entry(key);
+        let path = entry.join("module.ko");
+        let stamp = FileStamp::of(&path);
+        if let Some(module) = stamp.and_then(|stamp| index.find(key, stamp)) {
+            note_use(&entry.join("record.json"));
+            let IndexedModule { digest, len, info } = module;
+            return Some(JobOutcome::Cached(ModuleArtifact { digest, len, info, path }));
+        }
+        let found = self.find(key)?;
+        if let (Some(module), Some(stamp)) = (found.module(), stamp) {
+            let ModuleArtifact { digest, len, info, .. } = module.clone();
+            index.add(key, stamp, IndexedModule { digest, len, info });
+        }
         Some(found)
     }
 

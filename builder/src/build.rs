@@ -10,7 +10,9 @@ use bundle_format::{Digest, FieldHasher};
 use child::Cancel;
 
 use crate::artifact_cache::ArtifactCache;
+use crate::artifact_index::ArtifactIndex;
 use crate::assembly::{self, AssemblyError, BundleIdentity};
+use crate::cell_policy::{CellPolicy, Wanted};
 use crate::durations::Durations;
 use crate::event::BuildEvent;
 use crate::executor::{Executor, ExecutorError, LocalExecutor};
@@ -36,6 +38,10 @@ pub struct BuildOptions {
     pub retry_failed: bool,
     /// Compile each green cell once more, and compare.
     pub check_reproducible: bool,
+    /// Read and compare every module in the cache, although its file hasn't changed.
+    pub verify_cache: bool,
+    /// Which cells aren't compiled.
+    pub policy: CellPolicy,
     /// What the bundle will be called.
     pub identity: BundleIdentity,
 }
@@ -50,6 +56,8 @@ impl BuildOptions {
             limits: JobLimits::default(),
             retry_failed: false,
             check_reproducible: false,
+            verify_cache: false,
+            policy: CellPolicy::default(),
             identity,
         }
     }
@@ -131,8 +139,13 @@ pub(crate) fn build_with(
     let cache = ArtifactCache::new(plan.directories.artifacts().to_owned());
     let build = digest_of(&plan.jobs, &options.limits);
     let journal = Journal::open(&plan.directories.journal(), build).map_err(state_error)?;
-    let found = |job: &CompileJob| from_cache(job, &cache, &journal, options.retry_failed);
+    let mut index = ArtifactIndex::open(&plan.directories.artifact_index(), options.verify_cache);
+    let found = |job: &CompileJob| {
+        left_out(job, &options.policy)
+            .or_else(|| from_cache(job, &cache, &mut index, &journal, options.retry_failed))
+    };
     let mut results: Vec<Option<CellReport>> = plan.jobs.iter().map(found).collect();
+    index.save().map_err(state_error)?;
     let open: Vec<usize> = (0..cells).filter(|index| results[*index].is_none()).collect();
     let workers = options.workers.clamp(1, open.len().max(1));
     events(BuildEvent::Begun { cells, cached: cells - open.len(), jobs: open.len(), workers });
@@ -160,14 +173,22 @@ pub(crate) fn build_with(
     Ok(BuildReport { reproducibility, cells: results, warm_ups, diagnoses, draft, wall: begun.elapsed() })
 }
 
+/// A cell that isn't to be compiled.
+fn left_out(job: &CompileJob, policy: &CellPolicy) -> Option<CellReport> {
+    let Wanted::Skip(pattern) = policy.of(job.script.name(), &job.kernel.release) else { return None };
+    let outcome = JobOutcome::Skipped { why: format!("the farm left it out: --skip {pattern}") };
+    Some(CellReport { cell: job.cell(), outcome, wall: Duration::ZERO, cpu: None })
+}
+
 fn from_cache(
     job: &CompileJob,
     cache: &ArtifactCache,
+    index: &mut ArtifactIndex,
     journal: &Journal,
     retry_failed: bool,
 ) -> Option<CellReport> {
     let lasting = |outcome: &JobOutcome| !retry_failed || outcome.module().is_some();
-    let outcome = cache.find(job.key).filter(lasting).or_else(|| journal.find(job.key))?;
+    let outcome = cache.find_by(job.key, index).filter(lasting).or_else(|| journal.find(job.key))?;
     Some(CellReport { cell: job.cell(), outcome, wall: Duration::ZERO, cpu: None })
 }
 

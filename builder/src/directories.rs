@@ -106,6 +106,11 @@ impl BuildDirectories {
         self.state.join("index")
     }
 
+    /// What is known of the artifacts' files.
+    pub(crate) fn artifact_index(&self) -> PathBuf {
+        self.state.join("artifacts.json")
+    }
+
     pub(crate) fn warm(&self) -> PathBuf {
         self.state.join("warm")
     }

@@ -14,9 +14,11 @@
 //! - Nothing signed depends on a clock, a host name, a user or a path of the farm.
 
 mod artifact_cache;
+mod artifact_index;
 mod assembly;
 mod build;
 mod cache_care;
+mod cell_policy;
 mod compiler;
 mod config_evaluation;
 mod diagnosis;
@@ -58,11 +60,13 @@ mod verdict;
 mod warm_cache;
 mod warm_stamp;
 mod warm_up;
+mod wildcard;
 
 pub use artifact_cache::ArtifactCache;
 pub use assembly::{AssemblyError, BundleIdentity};
 pub use build::{BuildError, BuildOptions, build};
 pub use cache_care::{CacheContents, Collected};
+pub use cell_policy::{CellPattern, CellPolicy, Wanted};
 pub use config_evaluation::{ConfigEvaluation, EVALUATION_LIMIT, EvaluationError};
 pub use directories::BuildDirectories;
 pub use documents::{DocumentError, documents};

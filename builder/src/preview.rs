@@ -6,6 +6,7 @@ use std::time::Duration;
 use bundle_format::KernelRelease;
 
 use crate::artifact_cache::ArtifactCache;
+use crate::cell_policy::{CellPolicy, Wanted};
 use crate::diagnosis::diagnosed_reason;
 use crate::durations::Durations;
 use crate::job::{Cell, JobOutcome};
@@ -24,6 +25,8 @@ pub enum CellPreview {
     Compile(Duration),
     /// It can't be compiled, and why.
     Blocked(String),
+    /// It isn't to be compiled; the pattern that says so.
+    LeftOut(String),
 }
 
 /// What a build would do.
@@ -58,7 +61,7 @@ impl Preview {
 impl Plan {
     /// Asks the cache about every cell, and what is known of durations. Compiles nothing and changes nothing.
     #[must_use]
-    pub fn preview(&self, workers: usize, retry_failed: bool) -> Preview {
+    pub fn preview(&self, workers: usize, retry_failed: bool, policy: &CellPolicy) -> Preview {
         let cache = ArtifactCache::new(self.directories.artifacts().to_owned());
         let durations = Durations::open(self.directories.durations());
         let warm_ups = WarmUps::new(self.directories.warm());
@@ -67,6 +70,10 @@ impl Plan {
         let mut missing = Vec::new();
         let mut cells = Vec::new();
         for job in &self.jobs {
+            if let Wanted::Skip(pattern) = policy.of(job.script.name(), &job.kernel.release) {
+                cells.push((job.cell(), CellPreview::LeftOut(pattern.to_string())));
+                continue;
+            }
             let state = match cache.glance(job.key) {
                 Some(JobOutcome::Failed { reason, .. }) if !retry_failed => CellPreview::CachedRed(reason),
                 Some(outcome) if outcome.module().is_some() => CellPreview::Cached,

@@ -70,6 +70,8 @@ impl Farm {
         arguments.extend(["--key".to_owned(), key.to_owned()]);
         arguments.extend(["--cache".to_owned(), text(Self::cache(lab)?)]);
         arguments.extend(["-o".to_owned(), output.to_owned()]);
+        // One script of the fixtures compiles for one family of kernels only.
+        arguments.extend(["--best-effort".to_owned(), "*".to_owned()]);
         arguments.extend(scripts.iter().map(|script| (*script).to_owned()));
         Ok(arguments)
     }

@@ -320,6 +320,42 @@ fn a_rebuild_compiles_nothing_and_gives_the_same_bundle() {
     );
 }
 
+/// What no option allows to be red keeps the bundle from being written, and the report is written all the same.
+#[test]
+fn a_required_cell_that_is_red_is_no_bundle() {
+    let bundles = bundles();
+    let releases = [bundles.lab.bootable("stable").unwrap(), bundles.lab.bootable("testing").unwrap()];
+    let build = |more: &[&str], code: i32| {
+        let mut arguments =
+            bundles.farm.build_arguments(&bundles.lab, &releases, "farm.key", "strict.stapb", &[]).unwrap();
+        let allowed = arguments.iter().position(|argument| argument == "--best-effort").unwrap();
+        arguments.drain(allowed..allowed + 2);
+        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        programs::run_expecting(&programs::farm().unwrap(), bundles.farm.directory(), &arguments, &[code])
+            .unwrap()
+    };
+    let said = build(&["--report", "strict.json"], 21).stderr.text();
+    assert!(said.contains("no bundle is written") && said.contains("--best-effort '"), "{said}");
+    assert!(!bundles.farm.path("strict.stapb").exists());
+    let report: Value = serde_json::from_slice(&fs::read(bundles.farm.path("strict.json")).unwrap()).unwrap();
+    let red = report["cells"].as_array().unwrap().iter().filter(|cell| cell["outcome"] == "red");
+    let skipped: Vec<String> = red
+        .map(|cell| format!("{}@{}", cell["script"].as_str().unwrap(), cell["kernel"].as_str().unwrap()))
+        .collect();
+    // With these cells left out, all that was wanted is there.
+    let mut options = Vec::new();
+    for cell in &skipped {
+        options.extend(["--skip", cell.as_str()]);
+    }
+    let said = build(&options, 0).stdout.text();
+    assert!(said.contains("skipped"), "{said}");
+    // A pattern that no cell has is most often a mistake.
+    options.extend(["--skip", "heartbaet"]);
+    let said = build(&options, 0).stderr.text();
+    assert!(said.contains("--skip heartbaet: there is no such cell"), "{said}");
+}
+
 /// What didn't change is copied from the older bundle, and is the same that would have been compressed.
 #[test]
 fn a_build_with_reuse_copies_every_frame_of_an_unchanged_matrix() {

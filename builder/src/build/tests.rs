@@ -121,13 +121,15 @@ fn the_second_build_compiles_nothing_and_gives_the_same_draft() {
     let first = first.unwrap();
     assert_eq!((executor.runs.load(Ordering::SeqCst), first.green(), first.red()), (6, 6, 0));
     assert_eq!((first.compile_cpu(), first.cpu()), (Duration::from_secs(12), Duration::from_secs(22)));
-    assert!(matches!(events[0], BuildEvent::Begun { cells: 6, cached: 0, jobs: 6, workers: 2 }));
+    let begun =
+        |event: &BuildEvent| matches!(event, BuildEvent::Begun { cells: 6, cached: 0, jobs: 6, workers: 2 });
+    assert!(events.iter().any(begun));
     assert_eq!(events.iter().filter(|event| matches!(event, BuildEvent::CellDone(_))).count(), 6);
 
     let (second, events) = run(&plan, &executor, &Cancel::new());
     let second = second.unwrap();
     assert_eq!(executor.runs.load(Ordering::SeqCst), 6);
-    assert!(matches!(events[0], BuildEvent::Begun { cached: 6, jobs: 0, .. }));
+    assert!(events.iter().any(|event| matches!(event, BuildEvent::Begun { cached: 6, jobs: 0, .. })));
     assert_eq!(format!("{:?}", first.draft), format!("{:?}", second.draft));
     let draft = first.draft;
     assert_eq!((draft.created, draft.serial, draft.version.as_str()), (2_000, 2_000, "1970.0101.0033"));
@@ -440,7 +442,8 @@ fn a_build_killed_ten_times_goes_on_and_gives_the_same() {
         else {
             continue;
         };
-        let done = |job: &&CompileJob| from_cache(job, &cache, &journal, false).is_some();
+        let mut index = ArtifactIndex::open(&plan.directories.artifact_index(), false);
+        let done = |job: &&CompileJob| from_cache(job, &cache, &mut index, &journal, false).is_some();
         finished = plan.jobs.iter().filter(done).map(|job| job.cell().to_string()).collect();
     }
     let executor = long_executor();
@@ -462,4 +465,69 @@ fn a_module_lost_to_a_full_disk_is_compiled_by_the_next_build() {
     assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().red(), 6);
     let executor = StandIn::new(|job| Ok(compiled(job)));
     assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().green(), 6);
+}
+
+#[test]
+fn what_the_policy_leaves_out_is_not_compiled() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let executor = StandIn::new(|job| Ok(compiled(job)));
+    let skip = vec!["b".parse().unwrap(), "@2.0".parse().unwrap()];
+    let leave_out =
+        |options: &mut BuildOptions| options.policy = CellPolicy { skip, ..CellPolicy::default() };
+    let report = run_with(&plan, &executor, &Cancel::new(), leave_out).0.unwrap();
+    assert_eq!((executor.runs.load(Ordering::SeqCst), report.green(), report.red()), (2, 2, 4));
+    assert_eq!(report.cells[1].outcome.red_reason().unwrap(), "the farm left it out: --skip b");
+    assert_eq!(report.draft.kernels[1].red.len(), 3);
+    // A kernel of which nothing is wanted needs no warm-up.
+    assert!(executor.leaders().iter().all(|(release, _)| release == "1.0"));
+}
+
+/// Names the directory in which [`the_build_that_is_counted`] builds.
+const COUNTED_IN: &str = "STAP_BUNDLE_TEST_COUNTED_IN";
+
+/// Twenty scripts, thirty kernels.
+fn wide_plan(directory: &std::path::Path) -> Plan {
+    let mut plan = plan(directory);
+    plan.jobs = (0..600).map(|n| fake_job(&format!("s{}", n % 20), &format!("{}.0", n / 20))).collect();
+    plan.scripts = plan.jobs[..20].iter().map(|job| Arc::clone(&job.script)).collect();
+    plan.kernels = plan.jobs.iter().step_by(20).map(|job| Arc::clone(&job.kernel)).collect();
+    plan
+}
+
+/// Not a test by itself: the process whose calls [`an_unchanged_build_opens_no_module`] counts.
+#[test]
+fn the_build_that_is_counted() {
+    let Some(directory) = std::env::var_os(COUNTED_IN) else { return };
+    let plan = wide_plan(std::path::Path::new(&directory));
+    let executor = StandIn::new(|job| Ok(compiled(job)));
+    assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().green(), 600);
+}
+
+#[test]
+fn an_unchanged_build_opens_no_module() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("calls");
+    let files = |name: &str| {
+        let status = std::process::Command::new("strace")
+            .args(["-f", "-qq", "-e", "trace=openat", "-o"])
+            .arg(&log)
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "build::tests::the_build_that_is_counted"])
+            .env(COUNTED_IN, directory.path())
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap_or_else(|error| panic!("strace, which tests/packages.sh installs: {error}"));
+        assert!(status.success());
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.lines().filter(|line| line.contains(name) && !line.contains("ENOENT")).count()
+    };
+    assert!(files("/module.ko") >= 600, "the first build writes them");
+    // A file that was just written could change again without another stamp.
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(files("/module.ko"), 600, "the second reads each once, and remembers what it found");
+    assert_eq!(files("/module.ko"), 0);
+    assert_eq!(files("/record.json"), 0);
+    // The index, the lock, the journal, the durations, and what the test itself opens.
+    assert!(files(directory.path().to_str().unwrap()) < 60);
 }

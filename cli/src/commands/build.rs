@@ -7,6 +7,7 @@ mod kept;
 mod kernels;
 mod output;
 mod page;
+mod policy;
 mod red_log;
 mod reporter;
 mod reuse;
@@ -42,13 +43,15 @@ use issued::Issued;
 use kernels::KernelOptions;
 use output::{Output, Product};
 use page::Facts;
+use policy::PolicyOptions;
 use reporter::Reporter;
 
 /// Compile scripts for kernel releases and write one signed bundle
 ///
 /// Every script of the configuration (or those named) is compiled for every release with the real `stap`, in a
 /// sandbox without network; what was compiled before is taken from the cache. A script that doesn't compile for a
-/// kernel is a red cell: it is recorded in the bundle with the reason, and the exit code is 20.
+/// kernel is a red cell. No bundle is written then, unless --best-effort allows it: such a cell is recorded in the bundle
+/// with the reason, and the exit code is 20.
 ///
 /// The bundle carries a bill of materials (SPDX) and a provenance (in-toto, SLSA); `extract --extra` unpacks them. With
 /// --no-sign a payload is written, for a key that lives elsewhere: no reader takes it for a bundle before `sign`.
@@ -125,7 +128,7 @@ pub(crate) struct Args {
     /// Compile each module twice and compare; ends with 21 if one comes out differently.
     #[arg(hide_short_help = true, long)]
     check_reproducible: bool,
-    /// Read every file of sysroots and build trees again, although size and times haven't changed.
+    /// Read every file of sysroots, build trees and cache again, although size and times haven't changed.
     #[arg(hide_short_help = true, long)]
     verify_cache: bool,
     /// Where results are kept, so that nothing is compiled twice [default: ~/.cache/stap-bundle].
@@ -137,9 +140,8 @@ pub(crate) struct Args {
     /// Also write a report: a page if FILE ends in `.html`, else JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Write no bundle unless so many percent of all cells have a module.
-    #[arg(hide_short_help = true, long, value_name = "PCT", value_parser = clap::value_parser!(u8).range(0..=100))]
-    min_coverage: Option<u8>,
+    #[command(flatten)]
+    policy: PolicyOptions,
     /// Tell what happens as lines for people, or as JSON lines on standard error.
     #[arg(hide_short_help = true, long, value_name = "FORM", value_enum, default_value_t)]
     progress: Progress,
@@ -197,18 +199,24 @@ impl Args {
         let script_path = &loaded.configuration.parameters().script_path;
         let plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error, script_path))?;
         if self.dry_run {
-            return Ok(dry_run::show(ui, &plan, options.workers, self.retry_failed));
+            return Ok(dry_run::show(ui, &plan, &options));
         }
         for warning in plan.warnings() {
             ui.warning(warning);
         }
+        self.policy.warn_of_idle(&plan, ui);
         let output = Output::prepare(self.output.as_deref(), self.report.as_deref())?;
         ui.log_to(&loaded.configuration);
         ui.log(&format!("Exec: {}", command_line()));
         let reporter = Reporter::new(ui, self.progress == Progress::Json);
         let report = builder::build(&plan, &options, &|event| reporter.event(event), &cancel);
         let report = report.map_err(|error| build_failure(&error))?;
-        self.check_coverage(&report)?;
+        if let Err(failure) = self.policy.check(&report) {
+            // What is missing is told by the failure; the table shows the rest.
+            drop(reporter);
+            self.write_report(&plan, &report, None)?;
+            return Err(failure);
+        }
         if let Some(found) = &report.reproducibility {
             reporter.checked(found)?;
         }
@@ -277,21 +285,6 @@ impl Args {
         Ok(unsigned)
     }
 
-    /// Refuses a bundle with too many red cells.
-    fn check_coverage(&self, report: &BuildReport) -> Result<(), Failure> {
-        let (green, cells) = (report.green(), report.cells.len());
-        let enough = |percent: u8| green * 100 >= cells * usize::from(percent);
-        let Some(wanted) = self.min_coverage.filter(|percent| !enough(*percent)) else { return Ok(()) };
-        let what = format!(
-            "{green} of {} have a module, less than {wanted} %: no bundle is written",
-            count(cells, "cell")
-        );
-        let mut failure = Failure::new(Exit::NoBundle, what);
-        let red = report.cells.iter().filter_map(|cell| Some((&cell.cell, cell.outcome.red_reason()?)));
-        failure.because = red.map(|(cell, reason)| format!("{cell}: {reason}")).collect();
-        Err(failure)
-    }
-
     fn not_packed(&self, error: BundleError) -> Failure {
         match (error, &self.reuse) {
             (BundleError::Cancelled, _) => Failure::new(Exit::NoBundle, "packing was stopped")
@@ -323,6 +316,8 @@ impl Args {
         };
         options.retry_failed = self.retry_failed;
         options.check_reproducible = self.check_reproducible;
+        options.verify_cache = self.verify_cache;
+        options.policy = self.policy.policy();
         Ok(options)
     }
 
@@ -332,6 +327,22 @@ impl Args {
             Some(temporary) => directories.with_temporary(temporary),
             None => directories,
         })
+    }
+
+    /// Writes the report, if one is wanted; `bundle` is what the bundle is, if there is one.
+    fn write_report(
+        &self,
+        plan: &Plan,
+        report: &BuildReport,
+        bundle: Option<&Facts<'_>>,
+    ) -> Result<(), Failure> {
+        let Some(to) = &self.report else { return Ok(()) };
+        let text = if to.extension().is_some_and(|suffix| suffix == "html") {
+            page::page(plan, report, bundle)
+        } else {
+            table::as_json(plan, report, &table::cells(report))
+        };
+        std::fs::write(to, text).map_err(|error| Failure::of(Exit::Storage, &error).about(to.display()))
     }
 
     fn finish(
@@ -351,17 +362,9 @@ impl Args {
         }
         let cells = table::cells(report);
         let id = product.id();
-        if let Some(to) = &self.report {
-            let text = if to.extension().is_some_and(|suffix| suffix == "html") {
-                let bundle = path.file_name().unwrap_or_default().to_string_lossy();
-                page::page(plan, report, &Facts { bundle: &bundle, id: &id.to_string(), size })
-            } else {
-                table::as_json(plan, report, &cells)
-            };
-            std::fs::write(to, text)
-                .map_err(|error| Failure::of(Exit::Storage, &error).about(to.display()))?;
-        }
-        let exit = if report.red() == 0 { Exit::Done } else { Exit::RedCells };
+        let bundle = path.file_name().unwrap_or_default().to_string_lossy();
+        self.write_report(plan, report, Some(&Facts { bundle: &bundle, id: &id.to_string(), size }))?;
+        let exit = self.policy.exit(report);
         let signers: Vec<String> = product.signers().iter().map(ToString::to_string).collect();
         if ui.json {
             ui.document(&json!({

@@ -129,29 +129,33 @@ fn build_help_names_each_default() {
                    directory
 
     Options:
-      -r, --release <REL>       A kernel release, or the path of a build tree; may be given several
-                                times
-          --kernels <FILE>      A list of kernels: releases, or what `uname -a` says, one a line
-          --all-kernels         Compile for every kernel of which a sysroot has a build tree
-          --sysroot <DIR>       A root directory with `stap`, a compiler and build trees in its
-                                /lib/modules; may be given several times [default: /]
-      -c, --config <CONFIG>     The initscript's global configuration file [default:
-                                /etc/systemtap/config]
-          --eval-config         Have bash evaluate the configuration files, in a sandbox
-          --key <NAME.key>      The private key to sign with; may be given several times [default:
-                                ~/.config/stap-bundle/default.key] [env: STAP_BUNDLE_KEY=]
-          --roots <FILE.stapr>  Send this chain of roots along, by which hosts judge who must sign (see
-                                `trust root`)
-          --no-sign             Write a payload, to be signed elsewhere (`sign`); no key is used
-          --name <NAME>         The bundle's name [default: stap-scripts]
-      -o, --output <FILE>       The file to write [default: NAME-VERSION.stapb]
-          --reuse <OLD.stapb>   Copy unchanged frames from this older bundle
-      -j, --jobs <N>            How many compiles run side by side [default: one per core]
-          --cache <DIR>         Where results are kept, so that nothing is compiled twice [default:
-                                ~/.cache/stap-bundle]
-          --dry-run             Show what would happen to each cell, and how long it would take
-          --report <FILE>       Also write a report: a page if FILE ends in `.html`, else JSON
-      -h, --help                Print help (see more with '--help')
+      -r, --release <REL>        A kernel release, or the path of a build tree; may be given several
+                                 times
+          --kernels <FILE>       A list of kernels: releases, or what `uname -a` says, one a line
+          --all-kernels          Compile for every kernel of which a sysroot has a build tree
+          --sysroot <DIR>        A root directory with `stap`, a compiler and build trees in its
+                                 /lib/modules; may be given several times [default: /]
+      -c, --config <CONFIG>      The initscript's global configuration file [default:
+                                 /etc/systemtap/config]
+          --eval-config          Have bash evaluate the configuration files, in a sandbox
+          --key <NAME.key>       The private key to sign with; may be given several times [default:
+                                 ~/.config/stap-bundle/default.key] [env: STAP_BUNDLE_KEY=]
+          --roots <FILE.stapr>   Send this chain of roots along, by which hosts judge who must sign (see
+                                 `trust root`)
+          --no-sign              Write a payload, to be signed elsewhere (`sign`); no key is used
+          --name <NAME>          The bundle's name [default: stap-scripts]
+      -o, --output <FILE>        The file to write [default: NAME-VERSION.stapb]
+          --reuse <OLD.stapb>    Copy unchanged frames from this older bundle
+      -j, --jobs <N>             How many compiles run side by side [default: one per core]
+          --cache <DIR>          Where results are kept, so that nothing is compiled twice [default:
+                                 ~/.cache/stap-bundle]
+          --dry-run              Show what would happen to each cell, and how long it would take
+          --report <FILE>        Also write a report: a page if FILE ends in `.html`, else JSON
+          --best-effort <CELLS>  Cells that may be red: SCRIPT, SCRIPT@REL or @REL, with `*` for
+                                 anything; may be given several times
+          --skip <CELLS>         Cells that aren't compiled; the bundle says so; may be given several
+                                 times
+      -h, --help                 Print help (see more with '--help')
 
     Global options:
           --root <DIR>    Take every path of the host relative to DIR; nothing outside it is touched

@@ -48,7 +48,9 @@ fn main() -> Result<()> {
     command(&farm_program, &farm, &["key", "generate", "--out", "farm"], &[0])?;
 
     heading("2. Compile all scripts for two kernel releases, and sign one bundle")?;
-    note("A red cell is a script that can't compile for a kernel. It is recorded, and the exit code is 20.")?;
+    note(
+        "A red cell is a script that can't compile for a kernel. --best-effort allows it: it is recorded, and the exit code is 20.",
+    )?;
     let mut arguments = farm.build_arguments(&lab, &releases, "farm.key", "demo.stapb", &[])?;
     arguments.extend(["--report".to_owned(), "report.json".to_owned()]);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

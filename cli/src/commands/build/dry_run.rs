@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use builder::{CellPreview, Plan, Preview};
+use builder::{BuildOptions, CellPreview, Plan, Preview};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
@@ -11,8 +11,9 @@ use crate::ui::{Mark, Ui};
 use crate::words::count;
 
 /// Shows the plan; ends with 21 if a cell is blocked, because no bundle would be written.
-pub(super) fn show(ui: &mut Ui, plan: &Plan, workers: usize, retry_failed: bool) -> Exit {
-    let preview = plan.preview(workers, retry_failed);
+pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions) -> Exit {
+    let workers = options.workers;
+    let preview = plan.preview(workers, options.retry_failed, &options.policy);
     let exit = if preview.is_blocked() { Exit::NoBundle } else { Exit::Done };
     if ui.json {
         ui.document(&as_json(plan, &preview));
@@ -65,6 +66,7 @@ fn show_cells(ui: &mut Ui, cells: &[(&str, &CellPreview)]) {
         match state {
             CellPreview::CachedRed(reason) => reasons.entry(("red", reason)).or_default().push(script),
             CellPreview::Blocked(reason) => reasons.entry(("blocked", reason)).or_default().push(script),
+            CellPreview::LeftOut(pattern) => reasons.entry(("left out", pattern)).or_default().push(script),
             _ => {}
         }
     }
@@ -86,6 +88,8 @@ fn summary(preview: &Preview, workers: usize) -> String {
         of(&|state| matches!(state, CellPreview::CachedRed(_))),
         of(&|state| matches!(state, CellPreview::Blocked(_))),
     );
+    let left_out = of(&|state| matches!(state, CellPreview::LeftOut(_)));
+    let cells = if left_out == 0 { cells } else { format!("{cells}, {left_out} left out") };
     if preview.cpu() == Duration::ZERO {
         return cells;
     }
@@ -118,6 +122,7 @@ fn as_json(plan: &Plan, preview: &Preview) -> Value {
                 CellPreview::CachedRed(reason) => ("red", None, Some(reason)),
                 CellPreview::Compile(expected) => ("compile", Some(milliseconds(*expected)), None),
                 CellPreview::Blocked(reason) => ("blocked", None, Some(reason)),
+                CellPreview::LeftOut(pattern) => ("left-out", None, Some(pattern)),
             };
             let key = keys.get(&(cell.script.as_str(), cell.release.as_str()));
             json!({

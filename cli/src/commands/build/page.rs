@@ -35,26 +35,26 @@ pub(super) struct Facts<'f> {
     pub(super) size: u64,
 }
 
-/// The whole page.
-pub(super) fn page(plan: &Plan, report: &BuildReport, facts: &Facts<'_>) -> String {
+/// The whole page; without `facts` no bundle was written.
+pub(super) fn page(plan: &Plan, report: &BuildReport, facts: Option<&Facts<'_>>) -> String {
     let mut page = Page(String::new());
     page.put(format_args!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>{0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n",
-        text(facts.bundle)
+        text(facts.map_or("no bundle", |facts| facts.bundle))
     ));
     let seconds = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
     page.put(format_args!(
-        "<p class=\"facts\">{}: {} green, {} red · {} · compiling {}, warming up {} of CPU time, {} in all · bundle id \
-         <code>{}</code></p>\n",
+        "<p class=\"facts\">{}: {} green, {} red · compiling {}, warming up {} of CPU time, {} in all{}</p>\n",
         count(report.cells.len(), "cell"),
         report.green(),
         report.red(),
-        bytes(facts.size),
         seconds(report.compile_cpu()),
         seconds(report.warm_up_cpu()),
         seconds(report.wall),
-        text(facts.id)
+        facts.map_or_else(String::new, |facts| {
+            format!(" · {} · bundle id <code>{}</code>", bytes(facts.size), text(facts.id))
+        })
     ));
     let told = report.diagnoses.iter().map(|(_, sentence)| sentence.as_str()).chain(plan.warnings());
     for sentence in told {

@@ -1,0 +1,218 @@
+//! What was found in the artifacts' files, so that a build in which nothing has changed opens none of them.
+//!
+//! One file, `artifacts.json` in the state directory: for each key the module's digest, length and account of itself, and the
+//! stamp of the file in which they were found. A file of another stamp is read and compared again. The index belongs to one
+//! machine; a cache that is shared by rsync or over a network has as many as it has users. It is worth nothing by itself: it
+//! can be removed at any time.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bundle_format::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::job::CacheKey;
+use crate::module_info::ModuleInfo;
+
+/// Layout of the file; one of another number counts as empty.
+const FORMAT: u32 = 1;
+
+/// A file that changed less than so many seconds ago could change again without another stamp: file systems' clocks tick
+/// slowly.
+const TOO_FRESH: i64 = 2;
+
+/// Most modules that the file remembers; those that no build of late has used go first.
+const MOST: usize = 200_000;
+
+/// A file as it was when it was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileStamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// What was found in a module's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IndexedModule {
+    pub digest: Digest,
+    pub len: u64,
+    pub info: ModuleInfo,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Known {
+    stamp: FileStamp,
+    module: IndexedModule,
+    /// Builds since it was used.
+    #[serde(default)]
+    unused: u32,
+}
+
+/// The file's content.
+#[derive(Debug, Serialize, Deserialize)]
+struct Document {
+    format: u32,
+    modules: Vec<(CacheKey, Known)>,
+}
+
+/// The index of one cache, while a build runs.
+#[derive(Debug)]
+pub(crate) struct ArtifactIndex {
+    file: PathBuf,
+    known: BTreeMap<CacheKey, Known>,
+    /// Whether every module is to be read, whatever is known.
+    anew: bool,
+    grown: bool,
+}
+
+impl FileStamp {
+    /// Of a plain file; `None` if there is none.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    fn is_fresh(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        self.modified.0.max(self.changed.0) > now.saturating_sub(TOO_FRESH)
+    }
+}
+
+impl ArtifactIndex {
+    /// Reads the index; one that isn't there or can't be read is empty. If `anew`, nothing of it is believed.
+    pub(crate) fn open(file: &Path, anew: bool) -> Self {
+        let document: Option<Document> =
+            fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let modules = document.filter(|document| document.format == FORMAT).map(|document| document.modules);
+        let known = modules
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, known)| (key, Known { unused: known.unused.saturating_add(1), ..known }));
+        Self { file: file.to_owned(), known: known.collect(), anew, grown: false }
+    }
+
+    /// What was found in the file of this stamp.
+    pub(crate) fn find(&mut self, key: CacheKey, stamp: FileStamp) -> Option<IndexedModule> {
+        let known = self.known.get_mut(&key).filter(|known| known.stamp == stamp && !self.anew)?;
+        known.unused = 0;
+        Some(known.module.clone())
+    }
+
+    /// Remembers what was found in the file, which had this stamp before it was read.
+    pub(crate) fn add(&mut self, key: CacheKey, stamp: FileStamp, module: IndexedModule) {
+        if !stamp.is_fresh() {
+            self.known.insert(key, Known { stamp, module, unused: 0 });
+            self.grown = true;
+        }
+    }
+
+    /// Writes what was found new.
+    pub(crate) fn save(self) -> io::Result<()> {
+        if !self.grown {
+            return Ok(());
+        }
+        let mut modules: Vec<(CacheKey, Known)> = self.known.into_iter().collect();
+        if modules.len() > MOST {
+            modules.sort_by_key(|(_, known)| known.unused);
+            modules.truncate(MOST);
+        }
+        let directory = self.file.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        let mut buffered = BufWriter::new(&mut file);
+        serde_json::to_writer(&mut buffered, &Document { format: FORMAT, modules })?;
+        buffered.flush()?;
+        drop(buffered);
+        file.persist(&self.file)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{fake_job, fake_module};
+
+    struct World {
+        directory: tempfile::TempDir,
+        key: CacheKey,
+        module: IndexedModule,
+    }
+
+    fn world() -> World {
+        let directory = tempfile::tempdir().unwrap();
+        let job = fake_job("counter", "6.12.1-test");
+        let bytes = fake_module("counter", "6.12.1-test", "x");
+        fs::write(directory.path().join("module.ko"), &bytes).unwrap();
+        let info =
+            ModuleInfo::read(&bytes, job.script.name(), &job.kernel.release, &job.kernel.machine).unwrap();
+        let module = IndexedModule { digest: Digest::of(&bytes), len: bytes.len() as u64, info };
+        World { directory, key: job.key, module }
+    }
+
+    impl World {
+        fn path(&self) -> PathBuf {
+            self.directory.path().join("module.ko")
+        }
+
+        fn index(&self, anew: bool) -> ArtifactIndex {
+            ArtifactIndex::open(&self.directory.path().join("artifacts.json"), anew)
+        }
+
+        /// The file's stamp as it would be some time after it was written.
+        fn stamp(&self) -> FileStamp {
+            let stamp = FileStamp::of(&self.path()).unwrap();
+            FileStamp { modified: (1000, 0), changed: (1000, 0), ..stamp }
+        }
+    }
+
+    #[test]
+    fn what_was_found_is_found_again_until_the_file_is_another_one() {
+        let world = world();
+        let mut index = world.index(false);
+        index.add(world.key, world.stamp(), world.module.clone());
+        index.save().unwrap();
+        assert_eq!(world.index(false).find(world.key, world.stamp()), Some(world.module.clone()));
+        assert_eq!(world.index(true).find(world.key, world.stamp()), None);
+        let others = [
+            FileStamp { size: 1, ..world.stamp() },
+            FileStamp { inode: 1, ..world.stamp() },
+            FileStamp { changed: (1000, 1), ..world.stamp() },
+        ];
+        for other in others {
+            assert_eq!(world.index(false).find(world.key, other), None);
+        }
+    }
+
+    #[test]
+    fn a_fresh_file_is_not_remembered() {
+        let world = world();
+        let mut index = world.index(false);
+        index.add(world.key, FileStamp::of(&world.path()).unwrap(), world.module.clone());
+        assert!(!index.grown);
+    }
+
+    #[test]
+    fn an_index_that_can_not_be_read_is_empty() {
+        let world = world();
+        for text in ["", "{", "{\"format\":9,\"modules\":[]}"] {
+            fs::write(world.directory.path().join("artifacts.json"), text).unwrap();
+            assert!(world.index(false).known.is_empty());
+        }
+        assert_eq!(FileStamp::of(world.directory.path()), None);
+    }
+}

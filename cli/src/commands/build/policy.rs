@@ -1,0 +1,99 @@
+//! Which cells must be green, may be red, or aren't compiled; and whether a bundle is written at all.
+
+use builder::{BuildReport, Cell, CellPattern, CellPolicy, CellReport, Plan, Wanted};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::Ui;
+use crate::words::count;
+
+/// Policy of the cells.
+#[derive(Debug, clap::Args)]
+pub(super) struct PolicyOptions {
+    /// Cells that may be red: SCRIPT, SCRIPT@REL or @REL, with `*` for anything; may be given several times
+    ///
+    /// Every other cell is required: if it is red, no bundle is written. A red cell of the bundle is in its signed manifest,
+    /// so a host can say why it has no module; the exit code is 20.
+    #[arg(long, value_name = "CELLS")]
+    best_effort: Vec<CellPattern>,
+    /// Cells that must be green all the same; may be given several times.
+    #[arg(hide_short_help = true, long, value_name = "CELLS")]
+    required: Vec<CellPattern>,
+    /// Cells that aren't compiled; the bundle says so; may be given several times.
+    #[arg(long, value_name = "CELLS")]
+    skip: Vec<CellPattern>,
+    /// Write no bundle unless so many percent of all cells have a module.
+    #[arg(hide_short_help = true, long, value_name = "PCT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    min_coverage: Option<u8>,
+}
+
+impl PolicyOptions {
+    /// As the builder takes it.
+    pub(super) fn policy(&self) -> CellPolicy {
+        CellPolicy {
+            required: self.required.clone(),
+            best_effort: self.best_effort.clone(),
+            skip: self.skip.clone(),
+        }
+    }
+
+    /// Warns of patterns that no cell has: most often a name was mistyped.
+    pub(super) fn warn_of_idle(&self, plan: &Plan, ui: &mut Ui) {
+        let options =
+            [("--best-effort", &self.best_effort), ("--required", &self.required), ("--skip", &self.skip)];
+        for (option, patterns) in options {
+            for pattern in patterns {
+                if !plan.jobs().iter().any(|job| pattern.matches(job.script.name(), &job.kernel.release)) {
+                    ui.warning(format!("{option} {pattern}: there is no such cell"));
+                }
+            }
+        }
+    }
+
+    /// Refuses a bundle that lacks what is required.
+    pub(super) fn check(&self, report: &BuildReport) -> Result<(), Failure> {
+        let policy = self.policy();
+        let red = |cell: &&CellReport| cell.outcome.module().is_none();
+        let required = |cell: &&CellReport| wanted(&policy, &cell.cell) == Wanted::Required;
+        let missing: Vec<&CellReport> = report.cells.iter().filter(red).filter(required).collect();
+        if !missing.is_empty() {
+            let (noun, verb) =
+                if missing.len() == 1 { ("required cell", "has") } else { ("required cells", "have") };
+            let what = format!("{} {noun} {verb} no module: no bundle is written", missing.len());
+            let names =
+                missing.iter().take(1).map(|cell| format!("{}@{}", cell.cell.script, cell.cell.release));
+            let hint = names
+                .map(|name| format!("let a cell be red: --best-effort '{name}', or all: --best-effort '*'"));
+            let mut failure = Failure::new(Exit::NoBundle, what);
+            failure.because = missing.iter().map(|cell| because(cell)).collect();
+            failure.hints = hint.collect();
+            return Err(failure);
+        }
+        let (green, cells) = (report.green(), report.cells.len());
+        let enough = |percent: u8| green * 100 >= cells * usize::from(percent);
+        let Some(least) = self.min_coverage.filter(|percent| !enough(*percent)) else { return Ok(()) };
+        let what = format!(
+            "{green} of {} have a module, less than {least} %: no bundle is written",
+            count(cells, "cell")
+        );
+        let mut failure = Failure::new(Exit::NoBundle, what);
+        failure.because = report.cells.iter().filter(red).map(because).collect();
+        Err(failure)
+    }
+
+    /// 20 if a cell is red that was to be compiled, else 0.
+    pub(super) fn exit(&self, report: &BuildReport) -> Exit {
+        let policy = self.policy();
+        let skipped = |cell: &Cell| matches!(wanted(&policy, cell), Wanted::Skip(_));
+        let red = |cell: &CellReport| cell.outcome.module().is_none() && !skipped(&cell.cell);
+        if report.cells.iter().any(red) { Exit::RedCells } else { Exit::Done }
+    }
+}
+
+fn wanted<'p>(policy: &'p CellPolicy, cell: &Cell) -> Wanted<'p> {
+    policy.of(&cell.script, &cell.release)
+}
+
+fn because(cell: &CellReport) -> String {
+    format!("{}: {}", cell.cell, cell.outcome.red_reason().unwrap_or_default())
+}
