@@ -50,6 +50,8 @@ pub struct CheckReport {
     pub problems: Vec<BundleError>,
     /// Each kernel of the manifest, in the natural order of the releases.
     pub kernels: Vec<(KernelId, KernelState)>,
+    /// The frames that are in the file, by index, and whether their bytes are those that were signed.
+    pub frames: BTreeMap<usize, bool>,
 }
 
 impl<S: Source> VerifiedBundle<S> {
@@ -92,6 +94,8 @@ struct Check<'m> {
     /// Frames whose place was reached; the others are absent if the pass came to the end mark.
     seen: BTreeSet<usize>,
     damaged: BTreeSet<usize>,
+    /// Frames whose own bytes are good, whatever they refer to.
+    whole: BTreeSet<usize>,
     /// Whether the end mark was reached.
     complete: bool,
     modules: usize,
@@ -109,6 +113,7 @@ impl<'m> Check<'m> {
             references: References::default(),
             seen: BTreeSet::new(),
             damaged: BTreeSet::new(),
+            whole: BTreeSet::new(),
             complete: false,
             modules: 0,
             found: BTreeMap::new(),
@@ -242,6 +247,7 @@ impl<'m> Check<'m> {
         if !self.noted(whole)? || !good_header {
             return Ok(());
         }
+        self.whole.insert(index);
         if let Some(reference) = of.frame.reference {
             if !self.seen.contains(&reference) {
                 let problem = format!("frame {reference}, which it refers to, is absent");
@@ -293,7 +299,8 @@ impl<'m> Check<'m> {
         }
         let kernels = kernels.iter().map(|kernel| (kernel.id, self.state(kernel))).collect();
         let present = Present { present: self.seen.len(), total: self.frames.len() };
-        CheckReport { present, modules: self.modules, problems: self.problems, kernels }
+        let frames = self.seen.iter().map(|index| (*index, self.whole.contains(index))).collect();
+        CheckReport { present, modules: self.modules, problems: self.problems, kernels, frames }
     }
 
     fn state(&self, kernel: &Kernel) -> KernelState {

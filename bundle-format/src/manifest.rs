@@ -3,6 +3,7 @@
 //! These are the shapes on the wire. Unknown fields are ignored unless `critical` names them. What
 //! must hold between the fields is checked in [`crate::manifest_check`], once, before anything uses them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use script_config::{ScriptOptions, ScriptUsers};
@@ -324,6 +325,12 @@ impl Manifest {
         let mut kernels: Vec<&Kernel> = self.kernels.iter().collect();
         kernels.sort_by(|a, b| a.release.cmp(&b.release).then(a.id.cmp(&b.id)));
         kernels
+    }
+
+    /// The kernels all of whose frames are among `frames`.
+    pub(crate) fn kernels_of(&self, frames: &BTreeSet<usize>) -> BTreeSet<KernelId> {
+        let is_there = |kernel: &&Kernel| kernel.frames.iter().all(|frame| frames.contains(&frame.index));
+        self.kernels.iter().filter(is_there).map(|kernel| kernel.id).collect()
     }
 
     /// What the bundle is about: scripts, options and modules, whatever file carries them. Equal for a

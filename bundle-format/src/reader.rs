@@ -265,6 +265,12 @@ impl<S: Source> VerifiedBundle<S> {
         &self.manifest
     }
 
+    /// The source, read up to the end of the manifest.
+    #[must_use]
+    pub fn into_source(self) -> S {
+        self.reader.into_source()
+    }
+
     /// The account, and what reads on behind the manifest.
     pub(crate) fn into_parts(self) -> (Manifest, MemberReader<S>) {
         (self.manifest, self.reader)
@@ -273,17 +279,28 @@ impl<S: Source> VerifiedBundle<S> {
     /// Reads the frames; `receive` gets the content of each frame of a wanted kernel. A wanted kernel
     /// whose frames are absent is an error.
     pub fn read_content(
-        mut self,
+        self,
         wanted: &BTreeSet<KernelId>,
         extent: Extent,
         receive: &mut Receive<'_>,
     ) -> Result<Present, BundleError> {
+        self.read_content_and_kernels(wanted, extent, receive).map(|(present, _)| present)
+    }
+
+    /// The same; also gives the kernels of which all frames are in the file.
+    pub fn read_content_and_kernels(
+        mut self,
+        wanted: &BTreeSet<KernelId>,
+        extent: Extent,
+        receive: &mut Receive<'_>,
+    ) -> Result<(Present, BTreeSet<KernelId>), BundleError> {
         self.read_extras(extent)?;
         let frames = self.manifest.frames();
         let mut pass = Pass::new(&frames, wanted, extent);
         pass.run(&mut self.reader, receive)?;
         pass.check_complete(&self.manifest)?;
-        Ok(Present { present: pass.present.len(), total: frames.len() })
+        let kernels = self.manifest.kernels_of(&pass.present);
+        Ok((Present { present: pass.present.len(), total: frames.len() }, kernels))
     }
 
     fn read_extras(&mut self, extent: Extent) -> Result<(), BundleError> {

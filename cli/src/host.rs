@@ -264,6 +264,9 @@ pub(crate) fn generation_failure(error: &GenerationError) -> Failure {
     match error {
         GenerationError::Trust(error) => trust_failure(error),
         GenerationError::Storage(error) => storage_failure(error),
+        GenerationError::Unprotected(_) => Failure::of(Exit::Trust, error).hint(
+            "whoever can write there could bring back an older generation: give it to root and take the others' right to write",
+        ),
         _ => Failure::of(Exit::Failed, error),
     }
 }

@@ -49,7 +49,6 @@ impl NewFile {
     }
 
     /// As [`Self::replace`], but `None` and nothing changed if there is a file of that name.
-    #[cfg(feature = "farm")]
     pub(crate) fn create<T, E>(
         self,
         path: &Path,

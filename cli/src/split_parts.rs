@@ -1,31 +1,62 @@
 //! The parts of a split bundle on the command line.
 
+use std::cell::RefCell;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use bundle_format::{BundleError, PartError, Parts};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 
+/// A part's file, of which at most one is open at a time: there may be more parts than a process may have
+/// files. What is found when it is opened again is judged by the part's own digest.
+#[derive(Debug)]
+pub(crate) struct PartFile {
+    path: PathBuf,
+    position: u64,
+    open: Rc<RefCell<Option<(PathBuf, File)>>>,
+}
+
+impl Read for PartFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut open = self.open.borrow_mut();
+        let (_, file) = match open.take() {
+            Some((path, file)) if path == self.path => open.insert((path, file)),
+            _ => {
+                let mut file = File::open(&self.path)?;
+                file.seek(SeekFrom::Start(self.position))?;
+                open.insert((self.path.clone(), file))
+            }
+        };
+        let read = file.read(buffer)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
 /// Opens all parts of one bundle. They are read once to their ends before anything is done with them, so that a
 /// damaged one is named as such and not by what it spoils.
-pub(crate) fn open_parts(files: &[PathBuf]) -> Result<Parts<File>, Failure> {
+pub(crate) fn open_parts(files: &[PathBuf]) -> Result<Parts<PartFile>, Failure> {
     let mut whole = open(files)?;
     io::copy(&mut whole, &mut io::sink())
         .map_err(|error| told(BundleError::Io { what: "the parts can't be read", source: error }))?;
     open(files)
 }
 
-fn open(files: &[PathBuf]) -> Result<Parts<File>, Failure> {
-    let mut sources = Vec::new();
+fn open(files: &[PathBuf]) -> Result<Parts<PartFile>, Failure> {
+    let shared = Rc::new(RefCell::new(None));
+    let part = |path: &PathBuf| {
+        let file = PartFile { path: path.clone(), position: 0, open: Rc::clone(&shared) };
+        (path.display().to_string(), file)
+    };
     for path in files {
-        let opened =
-            File::open(path).map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))?;
-        sources.push((path.display().to_string(), opened));
+        // A name that can't be opened is told as such, before any other part is read.
+        File::open(path).map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))?;
     }
-    Ok(Parts::open(sources)?)
+    Ok(Parts::open(files.iter().map(part))?)
 }
 
 /// An error of a part says by itself which one it is.

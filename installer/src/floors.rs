@@ -1,7 +1,9 @@
 //! Floors: what keeps an older bundle from being installed by accident or by design.
 //!
 //! For each bundle name the highest (epoch, serial) that was ever current here, with its content; for each
-//! domain the newest `created` of an accepted bundle, which is the one clock that can't be turned back.
+//! domain the newest `created` of an accepted bundle, which is the one clock that can't be turned back. It is
+//! what its signer claims, so a wrong one would keep out what follows: how far it may go ahead is bounded
+//! (`install/order.rs`), and bundles of a higher epoch, which only a root can allow, begin it anew.
 //! They lie in two copies in `state/`, each with its own digest, so that losing or spoiling one loses
 //! nothing. What counts is the higher of both and of the kept bundles of all generations.
 //!
@@ -50,11 +52,15 @@ impl Floor {
 
 /// One copy's content.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names of what is on the disk")]
 pub(crate) struct Floors {
     /// By bundle name.
     floors: BTreeMap<BundleName, Floor>,
     /// Newest `created`, by domain, in seconds since 1970.
     times: BTreeMap<String, u64>,
+    /// The highest epoch, by domain: that of the bundles whose `created` count. Absent is 0.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    time_epochs: BTreeMap<String, u64>,
 }
 
 /// Why the floors can't be used.
@@ -92,17 +98,29 @@ impl Floors {
         }
     }
 
-    fn raise_time(&mut self, domain: &str, created: u64) {
-        let old = self.times.entry(domain.to_owned()).or_default();
-        *old = created.max(*old);
+    /// The newest `created` among those of the highest epoch.
+    fn time(&self, domain: &str) -> Option<(u64, u64)> {
+        let created = *self.times.get(domain)?;
+        Some((self.time_epochs.get(domain).copied().unwrap_or(0), created))
+    }
+
+    fn raise_time(&mut self, domain: &str, epoch: u64, created: u64) {
+        if self.time(domain).is_none_or(|old| old < (epoch, created)) {
+            self.times.insert(domain.to_owned(), created);
+            if epoch > 0 {
+                self.time_epochs.insert(domain.to_owned(), epoch);
+            }
+        }
     }
 
     fn merge(&mut self, other: &Self) {
         for (name, floor) in &other.floors {
             self.raise(name, floor);
         }
-        for (domain, created) in &other.times {
-            self.raise_time(domain, *created);
+        for domain in other.times.keys() {
+            if let Some((epoch, created)) = other.time(domain) {
+                self.raise_time(domain, epoch, created);
+            }
         }
     }
 
@@ -132,7 +150,8 @@ impl FloorState {
         if optional(host.open_dir(RECORDS))?.is_none() {
             return Ok(nothing());
         }
-        let records = host.open_protected(RECORDS).map_err(|error| error.or(FloorsError::Unprotected))?;
+        let records =
+            host.open_protected_through_links(RECORDS).map_err(|error| error.or(FloorsError::Unprotected))?;
         let [first, second] = FLOORS;
         let copies = [read_copy(&records, first)?, read_copy(&records, second)?];
         let mut merged = Floors::default();
@@ -170,15 +189,16 @@ impl FloorState {
         self.merged.floors.get(name)
     }
 
-    /// The newest `created` of an accepted bundle.
-    pub(crate) fn newest_created(&self) -> Option<u64> {
-        self.merged.times.get(DOMAIN).copied()
+    /// The newest `created` of an accepted bundle, for judging one of `epoch`: `None` if that is above all
+    /// that were accepted.
+    pub(crate) fn newest_created(&self, epoch: u64) -> Option<u64> {
+        self.merged.time(DOMAIN).filter(|(highest, _)| epoch <= *highest).map(|(_, created)| created)
     }
 
     /// A bundle is, or was, current.
     pub(crate) fn raise(&mut self, name: &BundleName, floor: &Floor, created: u64) {
         self.merged.raise(name, floor);
-        self.merged.raise_time(DOMAIN, created);
+        self.merged.raise_time(DOMAIN, floor.epoch, created);
     }
 
     /// Makes both copies where neither is there: before anything is current, so that missing ones are
@@ -202,7 +222,8 @@ impl FloorState {
 
     fn put(&mut self, host: &HostRoot, _lock: &WriterLock, floors: &Floors) -> Result<(), FloorsError> {
         host.ensure_dir(RECORDS)?;
-        let records = host.open_protected(RECORDS).map_err(|error| error.or(FloorsError::Unprotected))?;
+        let records =
+            host.open_protected_through_links(RECORDS).map_err(|error| error.or(FloorsError::Unprotected))?;
         let wrong =
             |error: serde_json::Error| StorageError::new("write", RECORDS, std::io::Error::from(error));
         let bytes = floors.to_bytes().map_err(wrong)?;
@@ -240,7 +261,7 @@ mod tests {
         let mut floors = Floors::default();
         let floor = Floor { epoch: 1, serial: 7, content: Digest::of(b"x") };
         floors.raise(&"fleet".parse().unwrap(), &floor);
-        floors.raise_time(DOMAIN, 5);
+        floors.raise_time(DOMAIN, 0, 5);
         let bytes = floors.to_bytes().unwrap();
         assert_eq!(Floors::from_bytes(&bytes).unwrap(), floors);
         for at in 0..bytes.len() {
@@ -249,6 +270,22 @@ mod tests {
             assert!(Floors::from_bytes(&spoiled).is_err(), "{at}");
             assert!(Floors::from_bytes(&bytes[..at]).is_err(), "{at}");
         }
+    }
+
+    #[test]
+    fn a_higher_epoch_begins_the_time_anew_and_a_lower_one_says_nothing() {
+        let mut floors = Floors::default();
+        let steps = [(0, 50, (0, 50)), (0, 40, (0, 50)), (2, 7, (2, 7)), (1, 99, (2, 7)), (2, 8, (2, 8))];
+        for (epoch, created, expected) in steps {
+            floors.raise_time(DOMAIN, epoch, created);
+            assert_eq!(floors.time(DOMAIN), Some(expected));
+        }
+        // Whatever the order of the copies.
+        let mut other = Floors::default();
+        other.raise_time(DOMAIN, 1, 500);
+        other.merge(&floors);
+        assert_eq!(other.time(DOMAIN), Some((2, 8)));
+        assert_eq!(Floors::from_bytes(&other.to_bytes().unwrap()).unwrap(), other);
     }
 
     #[test]

@@ -127,10 +127,33 @@ impl Check<'_> {
         for bundle in self.generation.bundles() {
             self.bundle(bundle);
         }
+        self.documents();
         if self.generation.refused_bundles().is_empty() {
             self.strays()?;
         }
         Ok(())
+    }
+
+    /// What no signature covers, but follows from what is signed. Any new generation has it right.
+    fn documents(&mut self) {
+        let spoiled = |name: &str| {
+            let of = |problem: &FsckProblem| problem.bundle.as_deref() == Some(name);
+            self.report.problems.iter().any(|problem| of(problem) && problem.mending != Mending::FromKept)
+        };
+        let names = self.generation.bundles().iter().map(|bundle| bundle.name.to_string());
+        let (spoiled, whole): (Vec<_>, Vec<_>) = names.partition(|name| spoiled(name));
+        let found = self.generation.document_problems();
+        self.report.files +=
+            2 + self.generation.bundles().iter().filter(|bundle| bundle.root.is_some()).count();
+        for problem in found {
+            let bundle = problem.bundle.or_else(|| whole.first().or(spoiled.first()).cloned());
+            let mending = match &bundle {
+                Some(name) if whole.contains(name) => Mending::FromKept,
+                Some(_) => Mending::FromFile,
+                None => Mending::NotNeeded,
+            };
+            self.problem(bundle.as_deref(), problem.path, problem.what, mending);
+        }
     }
 
     fn bundle(&mut self, bundle: &InstalledBundle) {

@@ -39,7 +39,7 @@ pub use floors::FloorsError;
 pub use fsck::{FsckProblem, FsckReport, Mending, RepairError, fsck, repair_from, repair_from_kept};
 pub use generation::{
     BundleSummary, CurrentGeneration, GenerationError, GenerationSummary, InstalledBundle, ModuleHandle,
-    Offer, OfferState, Refusal, RefusedBundle, VerifiedModuleBytes, list_generations,
+    Offer, OfferState, Refusal, RefusalKind, RefusedBundle, VerifiedModuleBytes, list_generations,
 };
 pub use history::{HistoryEvent, HistoryRecord, history};
 pub use identity::{HostIdentity, Mismatch};
@@ -48,7 +48,7 @@ pub use install::{
     KernelChoice, KernelInstalled, PassedOver, install, newest_in_inbox,
 };
 pub use lock::{LockError, WriterLock};
-pub use pins::{PinError, pin, pinned, unpin};
+pub use pins::{PinError, PinReport, pin, pinned, unpin};
 pub use policy::{Policy, PolicyError, PolicyRefusal};
 pub use rollback::{RollbackError, RollbackReport, rollback};
 pub use root::{HostRoot, Unprotected};

@@ -42,6 +42,17 @@ pub enum PinError {
     Storage(#[from] StorageError),
 }
 
+/// What became of a pin.
+#[derive(Debug)]
+pub struct PinReport {
+    /// The generation.
+    pub generation: u64,
+    /// Whether anything was changed.
+    pub changed: bool,
+    /// Why the history wasn't written.
+    pub history: Option<StorageError>,
+}
+
 /// The numbers of the pinned generations.
 pub fn pinned(host: &HostRoot) -> Result<BTreeSet<u64>, StorageError> {
     let Some(records) = optional(host.open_dir(RECORDS))? else { return Ok(BTreeSet::new()) };
@@ -49,13 +60,13 @@ pub fn pinned(host: &HostRoot) -> Result<BTreeSet<u64>, StorageError> {
     Ok(pins.entries()?.iter().filter_map(|name| parse_number(name)).collect())
 }
 
-/// Pins a generation, without a number the current one; its number, and whether it wasn't pinned before.
+/// Pins a generation, without a number the current one.
 pub fn pin(
     host: &HostRoot,
     generation: Option<u64>,
     now: Option<u64>,
     wait: Duration,
-) -> Result<(u64, bool), PinError> {
+) -> Result<PinReport, PinError> {
     let lock = WriterLock::wait(host, wait)?;
     let generation = match generation {
         Some(generation) => generation,
@@ -66,17 +77,23 @@ pub fn pin(
         return Err(PinError::NotThere { generation, there });
     }
     if pinned(host)?.contains(&generation) {
-        return Ok((generation, false));
+        return Ok(PinReport { generation, changed: false, history: None });
     }
     let pins = host.ensure_dir(RECORDS)?.ensure_dir(PINS)?;
     pins.write_new(&generation.to_string(), b"")?;
     pins.sync()?;
-    append(host, &lock, &HistoryRecord { time: now, event: HistoryEvent::Pin { generation } })?;
-    Ok((generation, true))
+    // The pin is on the disk: a history that can't be written is no reason to call it failed.
+    let history = append(host, &lock, &HistoryRecord { time: now, event: HistoryEvent::Pin { generation } });
+    Ok(PinReport { generation, changed: true, history: history.err() })
 }
 
 /// Takes a pin away.
-pub fn unpin(host: &HostRoot, generation: u64, now: Option<u64>, wait: Duration) -> Result<(), PinError> {
+pub fn unpin(
+    host: &HostRoot,
+    generation: u64,
+    now: Option<u64>,
+    wait: Duration,
+) -> Result<PinReport, PinError> {
     let lock = WriterLock::wait(host, wait)?;
     if !pinned(host)?.contains(&generation) {
         return Err(PinError::NotPinned { generation });
@@ -84,6 +101,7 @@ pub fn unpin(host: &HostRoot, generation: u64, now: Option<u64>, wait: Duration)
     let pins = host.open_dir(RECORDS)?.open_dir(PINS)?;
     pins.unlink(&generation.to_string())?;
     pins.sync()?;
-    append(host, &lock, &HistoryRecord { time: now, event: HistoryEvent::Unpin { generation } })?;
-    Ok(())
+    let history =
+        append(host, &lock, &HistoryRecord { time: now, event: HistoryEvent::Unpin { generation } });
+    Ok(PinReport { generation, changed: true, history: history.err() })
 }

@@ -58,6 +58,9 @@ pub struct TimePolicy {
     pub grace_days: u64,
     /// How many hours ahead of a synchronised clock a bundle may have been made.
     pub future_hours: u64,
+    /// How many days a bundle may have been made after the latest time that is known here, where no clock is
+    /// synchronised.
+    pub ahead_days: u64,
 }
 
 /// `[generations]`: what is kept.
@@ -81,7 +84,7 @@ pub struct InitscriptPolicy {
 
 impl Default for TimePolicy {
     fn default() -> Self {
-        Self { warn_days: 14, grace_days: 0, future_hours: 48 }
+        Self { warn_days: 14, grace_days: 0, future_hours: 48, ahead_days: 730 }
     }
 }
 
@@ -98,6 +101,10 @@ impl TimePolicy {
 
     pub(crate) const fn grace_seconds(self) -> u64 {
         self.grace_days.saturating_mul(DAY)
+    }
+
+    pub(crate) const fn ahead_seconds(self) -> u64 {
+        self.ahead_days.saturating_mul(DAY)
     }
 
     pub(crate) const fn future_seconds(self) -> u64 {

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use crate::compat::{CompatError, Foreign, ReconcileReport, reconcile_locked};
 use crate::generation::{
-    CurrentGeneration, GenerationError, Look, SwitchError, current_number, generation_numbers, prepare_link,
-    remove_left_overs, switch_to,
+    CurrentGeneration, GenerationError, Look, Problem, RefusalKind, SwitchError, current_number,
+    generation_numbers, prepare_link, remove_left_overs, switch_to,
 };
 use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::identity::HostIdentity;
 use crate::lock::{LockError, WriterLock};
 use crate::paths::BACK;
+use crate::policy::{Policy, PolicyError, PolicyRefusal};
 use crate::root::HostRoot;
 use crate::storage::StorageError;
 
@@ -77,6 +78,28 @@ pub enum RollbackError {
         /// Why.
         reason: String,
     },
+    /// The administrator doesn't allow a bundle of the target.
+    #[error("bundle {bundle} of generation {generation} is not allowed")]
+    Policy {
+        /// The target.
+        generation: u64,
+        /// The bundle.
+        bundle: String,
+        /// What the policy has against it.
+        #[source]
+        source: PolicyRefusal,
+    },
+    /// The policy can't be read.
+    #[error(transparent)]
+    NoPolicy(#[from] PolicyError),
+    /// The system can't read a file of the target: the disk, and not what was signed, is the matter.
+    #[error("generation {generation} can't be read: {problem}")]
+    Unreadable {
+        /// The target.
+        generation: u64,
+        /// What was being done and why it failed.
+        problem: String,
+    },
     /// A file of the target is missing or has another length.
     #[error("generation {generation} is not complete: {problem}")]
     Incomplete {
@@ -118,7 +141,10 @@ pub fn rollback(
     if !numbers.contains(&to) {
         return Err(RollbackError::NotThere { generation: to, there: numbers });
     }
-    check_complete(&CurrentGeneration::open_number(host, to)?)?;
+    let target = CurrentGeneration::open_number(host, to)?;
+    check_complete(&target)?;
+    check_policy(&Policy::read(host)?, &target)?;
+    drop(target);
     prepare_link(lock.state(), BACK, to)?;
     switch_to(lock.state(), BACK, to)?;
     let record = HistoryRecord { time: now, event: HistoryEvent::Rollback { from: current, to } };
@@ -139,12 +165,37 @@ fn check_complete(generation: &CurrentGeneration) -> Result<(), RollbackError> {
         return Err(RollbackError::Incomplete { generation: number, problem });
     }
     if let Some(bundle) = generation.refused_bundles().first() {
-        let (bundle, reason) = (bundle.name.clone(), bundle.reason.clone());
+        let (bundle, reason, kind) = (bundle.name.clone(), bundle.reason.clone(), bundle.kind);
+        if kind != RefusalKind::NotBelieved {
+            let problem = format!("bundle {bundle}: {reason}");
+            return Err(match kind {
+                RefusalKind::Unreadable => RollbackError::Unreadable { generation: number, problem },
+                _ => RollbackError::Incomplete { generation: number, problem },
+            });
+        }
         return Err(RollbackError::Refused { generation: number, bundle, reason });
     }
     let problem =
         generation.bundles().iter().find_map(|bundle| generation.first_problem(bundle, Look::Lengths));
-    problem.map_or(Ok(()), |problem| Err(RollbackError::Incomplete { generation: number, problem }))
+    match problem {
+        None => Ok(()),
+        Some(Problem { what: problem, unreadable: true }) => {
+            Err(RollbackError::Unreadable { generation: number, problem })
+        }
+        Some(Problem { what: problem, .. }) => Err(RollbackError::Incomplete { generation: number, problem }),
+    }
+}
+
+/// The policy of this moment must allow what becomes current, however it became so first.
+fn check_policy(policy: &Policy, target: &CurrentGeneration) -> Result<(), RollbackError> {
+    for bundle in target.bundles() {
+        policy.check(&bundle.manifest, &bundle.signers).map_err(|source| RollbackError::Policy {
+            generation: target.number(),
+            bundle: bundle.name.to_string(),
+            source,
+        })?;
+    }
+    Ok(())
 }
 
 impl From<SwitchError> for RollbackError {

@@ -15,6 +15,9 @@ use crate::storage::{StorageError, optional};
 /// How often a resolution is tried again that met a rename elsewhere on its way (openat2(2), EAGAIN).
 const TRIES: usize = 64;
 
+/// How many links a path may lead through, as the kernel has it (`path_resolution(7)`).
+const MAX_LINKS: usize = 40;
+
 /// The open root of the host.
 #[derive(Debug)]
 pub struct HostRoot {
@@ -151,6 +154,50 @@ impl HostRoot {
         }
     }
 
+    /// The same where links may stand on the way, as when /var/lib leads to another disk: each directory that is
+    /// passed is checked, also those that hold a link, and those that a link's target leads through.
+    pub(crate) fn open_protected_through_links(
+        &self,
+        path: impl AsRef<Path>,
+    ) -> Result<Directory, Unprotected> {
+        let path = path.as_ref();
+        let root = Directory::new(self.resolve_root()?, PathBuf::from("/"));
+        check_protected(root.path(), root.fd())?;
+        let mut way = vec![root];
+        let mut ahead = components(path);
+        let mut links = 0;
+        while let Some(name) = ahead.pop() {
+            let Some(here) = way.last() else { break };
+            match name.as_str() {
+                "/" => way.truncate(1),
+                // Above the root is the root.
+                ".." if way.len() > 1 => drop(way.pop()),
+                ".." => {}
+                name if here.kind(name)? == Some(rustix::fs::FileType::Symlink) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(StorageError::new("open directory", path, Errno::LOOP).into());
+                    }
+                    ahead.append(&mut components(Path::new(&here.read_link(name)?)));
+                }
+                name => {
+                    let next = here.open_dir(name)?;
+                    check_protected(next.path(), next.fd())?;
+                    way.push(next);
+                }
+            }
+        }
+        match way.pop() {
+            Some(found) => Ok(found),
+            None => Ok(self.open_dir(path)?),
+        }
+    }
+
+    fn resolve_root(&self) -> Result<OwnedFd, StorageError> {
+        let root = self.resolve(Path::new("/"), OFlags::RDONLY | OFlags::DIRECTORY, ResolveFlags::empty());
+        root.map_err(|errno| StorageError::new("open directory", "/", errno))
+    }
+
     /// Where an open directory really is, counted from the root: links on the way are resolved. Falls
     /// back to the path by which it was opened where /proc isn't mounted.
     pub(crate) fn real_path(&self, directory: &Directory) -> PathBuf {
@@ -165,6 +212,16 @@ impl HostRoot {
         });
         real.unwrap_or_else(|_| directory.path().to_owned())
     }
+}
+
+/// The components of a path, the last one first; `/` for the root.
+fn components(path: &Path) -> Vec<String> {
+    use std::path::Component;
+    let name = |component: Component<'_>| match component {
+        Component::CurDir => None,
+        other => Some(other.as_os_str().to_string_lossy().into_owned()),
+    };
+    path.components().rev().filter_map(name).collect()
 }
 
 /// Whether only root, or the user who runs this program, can change what `fd` is open on.

@@ -83,13 +83,13 @@ impl RootRecord {
 
 /// Reads the accepted chain, each root proven anew by the one before it; `None` if there is none.
 pub(crate) fn read_chain(host: &HostRoot, domain: &Domain) -> Result<Option<RootChain>, TrustError> {
-    let path = domain.chain_directory();
-    // A host without a chain may have its state anywhere; only what is believed must be protected.
-    if optional(host.open_dir(&path))?.is_none() {
-        return Ok(None);
+    // Whoever could write on the way could also take the chain away, and with it what it revokes. So the way is
+    // checked as far as it goes, whether there is a chain or not.
+    match host.open_protected_through_links(domain.chain_directory()) {
+        Ok(directory) => read_in(&directory, domain),
+        Err(Unprotected::Storage(error)) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.or(TrustError::UnprotectedChain)),
     }
-    let directory = host.open_protected(&path).map_err(|error| error.or(TrustError::UnprotectedChain))?;
-    read_in(&directory, domain)
 }
 
 fn read_in(directory: &Directory, domain: &Domain) -> Result<Option<RootChain>, TrustError> {
@@ -123,7 +123,8 @@ pub(crate) fn advance(
     let bytes = chain.to_bytes().map_err(TrustError::Roots)?;
     let path = domain.chain_directory();
     host.ensure_dir(&path)?;
-    let directory = host.open_protected(&path).map_err(|error| error.or(TrustError::UnprotectedChain))?;
+    let directory =
+        host.open_protected_through_links(&path).map_err(|error| error.or(TrustError::UnprotectedChain))?;
     directory.replace_file(CHAIN_FILE, &bytes)?;
     Ok(Some(from))
 }

@@ -41,6 +41,14 @@ impl StorageError {
         self.source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
     }
 
+    /// Whether the system failed, and not what stands there: a name that is missing, or another kind of thing under
+    /// it, is a damage of what was installed and no failure of the disk.
+    pub(crate) fn is_device(&self) -> bool {
+        use io::ErrorKind::{InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound, Other};
+        let damage = [InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound, Other];
+        self.source.raw_os_error().is_some() && !damage.contains(&self.kind()) && !self.is_link_on_the_way()
+    }
+
     /// Whether the cause is a lack of space, by the device or by a quota.
     #[must_use]
     pub fn is_no_space(&self) -> bool {

@@ -1,6 +1,6 @@
 //! `pin`: a generation that `gc` must leave.
 
-use installer::{PinError, pin, unpin};
+use installer::{PinError, PinReport, pin, unpin};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -25,8 +25,9 @@ impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let root = host::open_root(global)?;
         if let Some(generation) = self.generation.filter(|_| self.remove) {
-            unpin(&root, generation, host::now(global), self.lock.wait())
+            let report = unpin(&root, generation, host::now(global), self.lock.wait())
                 .map_err(|error| pin_failure(&error))?;
+            tell_history(ui, &report);
             if ui.json {
                 ui.document(&json!({ "generation": generation, "pinned": false, "changed": true }));
             } else {
@@ -35,8 +36,10 @@ impl Args {
             }
             return Ok(Exit::Done);
         }
-        let (generation, changed) = pin(&root, self.generation, host::now(global), self.lock.wait())
+        let report = pin(&root, self.generation, host::now(global), self.lock.wait())
             .map_err(|error| pin_failure(&error))?;
+        tell_history(ui, &report);
+        let PinReport { generation, changed, .. } = report;
         if ui.json {
             ui.document(&json!({ "generation": generation, "pinned": true, "changed": changed }));
         } else {
@@ -44,6 +47,12 @@ impl Args {
             ui.line(format!("{word}: generation {generation}"));
         }
         Ok(Exit::Done)
+    }
+}
+
+fn tell_history(ui: &mut Ui, report: &PinReport) {
+    if let Some(error) = &report.history {
+        ui.warning(format!("the history was not written: {}", host::storage_failure(error).one_line()));
     }
 }
 

@@ -28,7 +28,7 @@ impl Args {
             installer::rollback(&root, &identity, self.generation, host::now(global), self.lock.wait())
                 .map_err(|error| rollback_failure(&error))?;
         if let Some(error) = &report.history {
-            ui.warning(format!("the history was not written: {error}"));
+            ui.warning(format!("the history was not written: {}", host::storage_failure(error).one_line()));
         }
         let exit = host::tell_compat(ui, &report.compat);
         if ui.json {
@@ -49,6 +49,11 @@ fn rollback_failure(error: &RollbackError) -> Failure {
         RollbackError::Storage(error) => host::storage_failure(error),
         RollbackError::NotConfirmed { .. } => Failure::of(Exit::Storage, error),
         RollbackError::Refused { .. } => Failure::of(Exit::Trust, error),
+        RollbackError::Policy { .. } => Failure::of(Exit::Trust, error)
+            .hint("/etc/stap-bundle/policy.toml says what this host takes"),
+        RollbackError::NoPolicy(error) => host::policy_failure(error),
+        RollbackError::Unreadable { .. } => Failure::of(Exit::Storage, error)
+            .hint("look at the system's log for what is wrong with the disk; `stap-bundle list` shows the generations"),
         RollbackError::Incomplete { .. } => Failure::of(Exit::Malformed, error),
         RollbackError::NothingInstalled => {
             Failure::of(Exit::Failed, error).hint("install a bundle first: stap-bundle install FILE")

@@ -21,7 +21,7 @@ const MIN_SIZE: u64 = 4096;
 ///
 /// Each part says of which bundle it is, which part of how many, and has its own digest, so that `join` and `install`
 /// name a part that is missing or damaged. They take the parts in any order. Parts prove nothing by themselves: the
-/// joined bundle is verified like any other.
+/// joined bundle is verified like any other. A file that is there already is never written over.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  stap-bundle split scripts.stapb --size 700M -o parts\n  stap-bundle install parts/scripts.stapb.*"
@@ -55,6 +55,7 @@ impl Args {
         let raw = RawBundle::read(file.try_clone().map_err(about)?)
             .map_err(|error| Failure::from(error).about(self.file.display()))?;
         let pieces = self.pieces(&mut file, raw.claimed_id(), len)?;
+        refuse_existing(&pieces)?;
         for (at, piece) in pieces.iter().enumerate() {
             if let Err(failure) = write_piece(&mut file, piece, &self.file) {
                 // Half a set of parts helps nobody.
@@ -109,7 +110,7 @@ impl Args {
 
 fn write_piece(file: &mut File, piece: &Piece, source: &Path) -> Result<(), Failure> {
     let Piece { path, header } = piece;
-    let found = NewFile::beside(path)?.replace(path, |target| {
+    let found = NewFile::beside(path)?.create(path, |target| {
         let failed = |error: io::Error| Failure::of(Exit::Storage, &error);
         target.write_all(&header.to_bytes()).map_err(failed)?;
         file.seek(SeekFrom::Start(header.offset)).map_err(failed)?;
@@ -117,11 +118,24 @@ fn write_piece(file: &mut File, piece: &Piece, source: &Path) -> Result<(), Fail
         io::copy(&mut Read::by_ref(file).take(header.length), &mut hash).map_err(failed)?;
         Ok::<_, Failure>(hash.finish().1)
     })?;
+    // It came about since we looked.
+    let found = found.ok_or_else(|| exists(path))?;
     if found == header.sha256 {
         return Ok(());
     }
     let _ = fs::remove_file(path);
     Err(changed(source))
+}
+
+/// Parts of an earlier `split` may be all that is left of a bundle, and mixed with ours they are none.
+fn refuse_existing(pieces: &[Piece]) -> Result<(), Failure> {
+    let there = pieces.iter().find(|piece| piece.path.symlink_metadata().is_ok());
+    there.map_or(Ok(()), |piece| Err(exists(&piece.path)))
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::new(Exit::Conflict, format!("{} exists already", path.display()))
+        .hint("nothing was written; move the old parts away, or name another directory with -o DIR")
 }
 
 fn changed(source: &Path) -> Failure {

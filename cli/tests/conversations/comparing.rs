@@ -190,3 +190,45 @@ fn d3_a_split_bundle_is_joined_or_installed_from_its_parts() {
     assert_eq!(world.run("split fleet.stapb --size 100").exit, Some(2));
     assert_eq!(world.tree(), before);
 }
+
+/// Parts of an earlier bundle were written over, one by one.
+#[test]
+fn split_writes_over_no_part_that_is_there() {
+    let world = TestWorld::new();
+    world.bundle("fleet.stapb", &fleet(1));
+    assert_eq!(world.run("split fleet.stapb --size 8K -o parts").exit, Some(0));
+    fs::remove_file(world.path("parts/fleet.stapb.01")).unwrap();
+    world.write("parts/fleet.stapb.02", "an older one");
+    let before = world.tree();
+    let said = world.run("split fleet.stapb --size 8K -o parts");
+    assert!(said.exit == Some(16) && said.stderr.contains("parts/fleet.stapb.02 exists already"), "{said}");
+    assert!(world.tree() == before);
+}
+
+/// All parts were open at once, and of many a process may have too few files.
+#[test]
+fn join_and_install_take_more_parts_than_a_process_may_have_open() {
+    let world = TestWorld::new();
+    let scripts = (0..500).map(|number| &*format!("script_{number}").leak()).collect();
+    world.bundle("fleet.stapb", &Bundle { scripts, red: Vec::new(), ..fleet(1) });
+    assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
+    assert_eq!(world.run("split fleet.stapb --size 4K -o parts").exit, Some(0));
+    let mut parts: Vec<String> = fs::read_dir(world.path("parts"))
+        .unwrap()
+        .map(|part| format!("parts/{}", part.unwrap().file_name().into_string().unwrap()))
+        .collect();
+    // Not in order: each is opened again when its turn comes.
+    parts.sort_by_key(|part| part.chars().rev().collect::<String>());
+    let all = parts.join(" ");
+    for line in [format!("join {all} -o joined.stapb"), format!("install --root host {all}")] {
+        let program = world.command(&line);
+        let mut limited = std::process::Command::new("sh");
+        let words = std::iter::once(program.get_program()).chain(program.get_args());
+        // What an install has open at once, but for the parts; measured, and a few more.
+        limited.args(["-c", "ulimit -n 32 && exec \"$@\"", "sh"]).args(words).current_dir(world.work());
+        let output = limited.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(parts.len() > 32, "{parts:?}");
+    assert!(fs::read(world.path("joined.stapb")).unwrap() == fs::read(world.path("fleet.stapb")).unwrap());
+}

@@ -528,7 +528,7 @@ fn the_inbox_is_looked_into_where_no_file_is_given() {
     $ stap-bundle install --root host
     installed: fleet 1.2 as generation 1
       6.12.1-test: 2 modules
-    2> /var/lib/stap-bundle/inbox/one.stapb is passed over: another file there was made later
+    2> /var/lib/stap-bundle/inbox/one.stapb is passed over: another file there is newer
     2> /var/lib/stap-bundle/inbox/three.stapb is passed over: signed by key [STRANGER-KEY-SHORT], none of them trusted here
     2> installing /var/lib/stap-bundle/inbox/two.stapb
     2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
@@ -562,17 +562,17 @@ fn fsck_names_what_is_damaged_and_mends_it() {
         fsck --root host
     ")), @r#"
     $ stap-bundle fsck --root host
-    good: generation 1, 3 files compared, [SIZE]
+    good: generation 1, 5 files compared, [SIZE]
     [exit 0]
     $ stap-bundle fsck --root host --repair fleet-2.stapb
     2> kernels/2994bf7ec0cac4b1/counter.ko (bundle fleet): counter.ko has 12 bytes, signed are 360
     2> error: bundle [SHA-256] is not installed, so nothing can be mended from it; installed: fleet 1.1 ([SHA-256])
     [exit 17]
     $ stap-bundle fsck --root host --repair fleet-1.stapb --quiet
-    mended: generation 2, 3 files compared, [SIZE]
+    mended: generation 2, 5 files compared, [SIZE]
     [exit 0]
     $ stap-bundle fsck --root host
-    good: generation 2, 3 files compared, [SIZE]
+    good: generation 2, 5 files compared, [SIZE]
     [exit 0]
     "#);
 }

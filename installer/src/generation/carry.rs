@@ -114,6 +114,30 @@ impl Staging<'_> {
         Ok(carry.missing)
     }
 
+    /// Gives the files of one kernel of the bundle `name`, whose own directory is there already, a name in this
+    /// generation too.
+    pub(crate) fn carry_kernel(
+        &self,
+        old: &Directory,
+        name: &BundleName,
+        kernel: &IndexedKernel,
+    ) -> Result<(), StorageError> {
+        let mut carry = Carry { missing: Vec::new() };
+        let sets = self.bundles.open_dir(name.as_str())?.open_dir(SETS)?;
+        let old_sets = sets_of(old, name.as_str())?;
+        for position in 0..kernel.sets {
+            carry.file(old_sets.as_ref(), &sets, &set_file_name(&kernel.id, position))?;
+        }
+        let old_kernels = optional(old.open_dir(KERNELS))?;
+        let from = inside(old_kernels.as_ref(), &kernel.id.short())?;
+        carry.modules(from.as_ref(), &self.kernels.ensure_dir(&kernel.id.short())?, kernel)?;
+        match carry.missing.into_iter().next() {
+            None => Ok(()),
+            // It was there and whole a moment ago.
+            Some(path) => Err(StorageError::new("link", path, std::io::ErrorKind::NotFound)),
+        }
+    }
+
     /// The same for a bundle of which nothing can be understood: its directory stays, with those of its
     /// files that can be had.
     pub(crate) fn carry_wreck(&self, old: &Directory, refused: &RefusedBundle) -> Result<(), StorageError> {

@@ -1,9 +1,11 @@
 //! Whether what is unpacked of a bundle is all there.
 
+use bundle_format::{BundleError, Kernel};
 use rustix::fs::FileType;
 
 use crate::generation::current::{CurrentGeneration, InstalledBundle, with_sources};
-use crate::generation::module::{module_file_name, read_sets};
+use crate::generation::module::{Refusal, module_file_name, read_sets};
+use crate::storage::StorageError;
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,36 +16,82 @@ pub(crate) enum Look {
     Digests,
 }
 
+/// What is wrong with an unpacked bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// In words.
+    pub(crate) what: String,
+    /// Whether the system couldn't read it, so that nobody can say what is there.
+    pub(crate) unreadable: bool,
+}
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        Self { what: with_sources(&error), unreadable: error.is_device() }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let unreadable = matches!(
+            refusal,
+            Refusal::Storage { unreadable: true, .. } | Refusal::Set { unreadable: true, .. }
+        );
+        Self { what: with_sources(&refusal), unreadable }
+    }
+}
+
+impl From<BundleError> for Problem {
+    fn from(error: BundleError) -> Self {
+        Self { what: with_sources(&error), unreadable: matches!(error, BundleError::Io { .. }) }
+    }
+}
+
+impl Problem {
+    fn damage(what: impl Into<String>) -> Self {
+        Self { what: what.into(), unreadable: false }
+    }
+}
+
 impl CurrentGeneration {
     /// What is wrong first with the unpacked kernels of `bundle`; `None` if nothing is.
-    pub(crate) fn first_problem(&self, bundle: &InstalledBundle, look: Look) -> Option<String> {
+    pub(crate) fn first_problem(&self, bundle: &InstalledBundle, look: Look) -> Option<Problem> {
         self.check(bundle, look).err()
     }
 
-    fn check(&self, bundle: &InstalledBundle, look: Look) -> Result<(), String> {
+    fn check(&self, bundle: &InstalledBundle, look: Look) -> Result<(), Problem> {
         if look == Look::Digests {
-            bundle.check_kept().map_err(|error| with_sources(&error))?;
+            bundle.check_kept()?;
         }
-        for kernel in &bundle.manifest.kernels {
-            let set = read_sets(bundle, kernel).map_err(|refusal| with_sources(&refusal))?;
-            let Some(set) = set else { continue };
-            let kernels = self.kernels().ok_or_else(|| "it has no modules".to_owned())?;
-            let directory = kernels.open_dir(&kernel.id.short()).map_err(|error| with_sources(&error))?;
-            for module in set.modules() {
-                let name = module_file_name(&module.name);
-                let found = directory.stat(&name).map_err(|error| with_sources(&error))?;
-                let whole = found.is_some_and(|stat| {
-                    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                        && u64::try_from(stat.st_size) == Ok(module.size)
-                });
-                if !whole {
-                    return Err(format!("{name} of {} is missing or has another length", kernel.release));
-                }
-                if look == Look::Digests {
-                    let handle =
-                        set.handle(kernel, &module.name).map_err(|refusal| with_sources(&refusal))?;
-                    self.read_module(&handle).map_err(|refusal| with_sources(&refusal))?;
-                }
+        bundle.manifest.kernels.iter().try_for_each(|kernel| self.check_kernel(bundle, kernel, look))
+    }
+
+    /// What is wrong first with what is unpacked of one kernel.
+    pub(crate) fn kernel_problem(
+        &self,
+        bundle: &InstalledBundle,
+        kernel: &Kernel,
+        look: Look,
+    ) -> Option<Problem> {
+        self.check_kernel(bundle, kernel, look).err()
+    }
+
+    fn check_kernel(&self, bundle: &InstalledBundle, kernel: &Kernel, look: Look) -> Result<(), Problem> {
+        let Some(set) = read_sets(bundle, kernel)? else { return Ok(()) };
+        let kernels = self.kernels().ok_or_else(|| Problem::damage("it has no modules"))?;
+        let directory = kernels.open_dir(&kernel.id.short())?;
+        for module in set.modules() {
+            let name = module_file_name(&module.name);
+            let whole = directory.stat(&name)?.is_some_and(|stat| {
+                FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                    && u64::try_from(stat.st_size) == Ok(module.size)
+            });
+            if !whole {
+                let what = format!("{name} of {} is missing or has another length", kernel.release);
+                return Err(Problem::damage(what));
+            }
+            if look == Look::Digests {
+                self.read_module(&set.handle(kernel, &module.name)?)?;
             }
         }
         Ok(())

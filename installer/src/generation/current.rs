@@ -11,7 +11,7 @@ use bundle_format::{
 use crate::directory::Directory;
 use crate::generation::layout::{current_number, generation_numbers};
 use crate::paths::{BUNDLE_FILE, BUNDLES, GENERATIONS, KERNELS, ROOT_RECORD, SETS, STATE};
-use crate::root::HostRoot;
+use crate::root::{HostRoot, Unprotected, check_protected};
 use crate::roots::{RootRecord, recorded_root};
 use crate::storage::{StorageError, optional};
 use crate::trust::{HostTrust, TrustError, TrustStore};
@@ -26,6 +26,9 @@ pub enum GenerationError {
     /// The pins.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// Somebody other than root could change what is installed, or which generation is current.
+    #[error("what is installed is not protected")]
+    Unprotected(#[source] Unprotected),
     /// A file operation.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -73,9 +76,22 @@ pub struct RefusedBundle {
     pub name: String,
     /// Why.
     pub reason: String,
+    /// Whether its signature, its files or the disk is the matter.
+    pub kind: RefusalKind,
     /// The scripts that it claims to have, for messages only: nothing proves them.
     pub claimed_scripts: Vec<ScriptName>,
     claimed: Option<Box<(BundleId, Manifest)>>,
+}
+
+/// What is the matter with a bundle that isn't believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// Nothing proves it, or what proved it was taken back.
+    NotBelieved,
+    /// A file of it is missing, or isn't what it must be.
+    Damaged,
+    /// The system can't read a file of it.
+    Unreadable,
 }
 
 impl RefusedBundle {
@@ -102,7 +118,7 @@ impl CurrentGeneration {
     /// Opens the current generation; `None` if nothing is installed. Every bundle's signatures are
     /// checked anew against the pins and roots of this moment.
     pub fn open(host: &HostRoot) -> Result<Option<Self>, GenerationError> {
-        let Some(state) = optional(host.open_dir(STATE))? else { return Ok(None) };
+        let Some(state) = open_state(host)? else { return Ok(None) };
         let trust = TrustStore::open(host)?;
         let Some((number, directory)) = open_current(&state)? else { return Ok(None) };
         Self::read(number, directory, trust.host_trust()).map(Some)
@@ -111,8 +127,9 @@ impl CurrentGeneration {
     /// Opens the newest generation older than `number` that can be read and whose bundles are all believed; `None` if there
     /// is none. `current` stays as it is. For the boot guard.
     pub fn open_before(host: &HostRoot, number: u64) -> Result<Option<Self>, GenerationError> {
-        let Some(state) = optional(host.open_dir(STATE))? else { return Ok(None) };
+        let Some(state) = open_state(host)? else { return Ok(None) };
         let Some(generations) = optional(state.open_dir(GENERATIONS))? else { return Ok(None) };
+        protected(&generations)?;
         let trust = TrustStore::open(host)?;
         let numbers = generation_numbers(&generations)?;
         let older = numbers.into_iter().rev().filter(|older| *older < number);
@@ -123,7 +140,10 @@ impl CurrentGeneration {
     /// Opens generation `number`, whether it is current or not.
     pub(crate) fn open_number(host: &HostRoot, number: u64) -> Result<Self, GenerationError> {
         let trust = TrustStore::open(host)?;
-        Self::open_in(&host.open_dir(STATE)?.open_dir(GENERATIONS)?, number, trust.host_trust())
+        let absent = || StorageError::new("open directory", STATE, std::io::ErrorKind::NotFound);
+        let generations = open_state(host)?.ok_or_else(absent)?.open_dir(GENERATIONS)?;
+        protected(&generations)?;
+        Self::open_in(&generations, number, trust.host_trust())
     }
 
     /// Opens generation `number` of `generations` and judges its bundles by `trust`.
@@ -138,6 +158,7 @@ impl CurrentGeneration {
     }
 
     fn read(number: u64, directory: Directory, trust: &HostTrust) -> Result<Self, GenerationError> {
+        protected(&directory)?;
         let (mut bundles, mut refused) = (Vec::new(), Vec::new());
         let all = optional(directory.open_dir(BUNDLES))?;
         if let Some(all) = &all {
@@ -149,6 +170,9 @@ impl CurrentGeneration {
             }
         }
         let kernels = optional(directory.open_dir(KERNELS))?;
+        for inner in all.iter().chain(&kernels) {
+            protected(inner)?;
+        }
         let has_bundles = all.is_some();
         Ok(Self { number, kernels, bundles, refused, has_bundles, directory })
     }
@@ -227,10 +251,25 @@ pub(crate) fn set_file_name(kernel: &KernelId, position: usize) -> String {
     }
 }
 
+/// The state directory, if there is one; refused if anybody but root could change it or a directory on the way.
+fn open_state(host: &HostRoot) -> Result<Option<Directory>, GenerationError> {
+    match host.open_protected_through_links(STATE) {
+        Ok(state) => Ok(Some(state)),
+        Err(Unprotected::Storage(error)) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.or(GenerationError::Unprotected)),
+    }
+}
+
+fn protected(directory: &Directory) -> Result<(), GenerationError> {
+    check_protected(directory.path(), directory.fd()).map_err(|error| error.or(GenerationError::Unprotected))
+}
+
 fn open_current(state: &Directory) -> Result<Option<(u64, Directory)>, GenerationError> {
     for _ in 0..TRIES {
         let Some(number) = current_number(state)? else { return Ok(None) };
-        let opened = optional(state.open_dir(GENERATIONS)?.open_dir(&number.to_string()))?;
+        let generations = state.open_dir(GENERATIONS)?;
+        protected(&generations)?;
+        let opened = optional(generations.open_dir(&number.to_string()))?;
         if let Some(directory) = &opened {
             directory.lock_shared()?;
         }
@@ -257,6 +296,26 @@ enum BundleRefusal {
     Trust(#[from] TrustError),
     #[error("the kept bundle is `{found}`")]
     Name { found: BundleName },
+}
+
+impl BundleRefusal {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::Storage(error) if error.is_device() => RefusalKind::Unreadable,
+            Self::Bundle(BundleError::Io { .. }) => RefusalKind::Unreadable,
+            Self::Trust(TrustError::Storage(error)) if error.is_device() => RefusalKind::Unreadable,
+            Self::Storage(_)
+            | Self::Name { .. }
+            | Self::Bundle(
+                BundleError::Container(_)
+                | BundleError::Truncated { .. }
+                | BundleError::Header { .. }
+                | BundleError::Padding { .. }
+                | BundleError::OverLimit { .. },
+            ) => RefusalKind::Damaged,
+            Self::Bundle(_) | Self::Trust(_) => RefusalKind::NotBelieved,
+        }
+    }
 }
 
 fn read_bundle(all: &Directory, name: &str, trust: &HostTrust) -> Result<InstalledBundle, BundleRefusal> {
@@ -292,7 +351,7 @@ fn refuse(all: &Directory, name: String, reason: &BundleRefusal) -> RefusedBundl
     let claimed = claimed();
     let scripts = claimed.iter().flat_map(|claimed| &claimed.1.scripts);
     let claimed_scripts = scripts.map(|script| script.name.clone()).collect();
-    RefusedBundle { name, reason: with_sources(reason), claimed_scripts, claimed }
+    RefusedBundle { name, reason: with_sources(reason), kind: reason.kind(), claimed_scripts, claimed }
 }
 
 /// An error and its causes as one fragment.

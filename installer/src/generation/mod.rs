@@ -3,6 +3,7 @@
 mod carry;
 mod complete;
 mod current;
+mod documents;
 mod index;
 mod layout;
 mod list;
@@ -11,13 +12,13 @@ mod offers;
 mod staged;
 mod usage;
 
-pub use current::{CurrentGeneration, GenerationError, InstalledBundle, RefusedBundle};
+pub use current::{CurrentGeneration, GenerationError, InstalledBundle, RefusalKind, RefusedBundle};
 pub use list::{BundleSummary, GenerationSummary, list_generations};
 pub use module::{ModuleHandle, Refusal, VerifiedModuleBytes};
 pub use offers::{Offer, OfferState};
 
 pub(crate) use carry::{intact_kernels, unpacked_kernels};
-pub(crate) use complete::Look;
+pub(crate) use complete::{Look, Problem};
 pub(crate) use current::with_sources;
 pub(crate) use index::{IndexedBundle, IndexedKernel};
 pub(crate) use layout::{

@@ -30,6 +30,8 @@ pub enum Refusal {
         kernel: String,
         /// What is wrong.
         problem: String,
+        /// Whether the system couldn't read it.
+        unreadable: bool,
     },
     /// No SET.json of the kernel names the module.
     #[error("the account of kernel {kernel} does not name {script}")]
@@ -70,6 +72,8 @@ pub enum Refusal {
     Storage {
         /// What was being done and why it failed.
         problem: String,
+        /// Whether the system couldn't read it, though it may be there.
+        unreadable: bool,
     },
 }
 
@@ -179,10 +183,16 @@ impl ReadSet {
 /// Reads a kernel's unpacked SET.json documents, each by its digest in the signed manifest; `None` if
 /// the kernel wasn't unpacked.
 pub(crate) fn read_sets(bundle: &InstalledBundle, kernel: &Kernel) -> Result<Option<ReadSet>, Refusal> {
-    let wrong = |problem: String| Refusal::Set { kernel: kernel.id.short(), problem };
+    let short = || kernel.id.short();
+    let wrong = |problem: String| Refusal::Set { kernel: short(), problem, unreadable: false };
+    let unread = |error: StorageError| Refusal::Set {
+        kernel: short(),
+        problem: with_sources(&error),
+        unreadable: error.is_device(),
+    };
     let mut documents = Vec::new();
     for position in 0..kernel.frames.len() {
-        let raw = bundle.raw_set(&kernel.id, position).map_err(|error| wrong(with_sources(&error)))?;
+        let raw = bundle.raw_set(&kernel.id, position).map_err(unread)?;
         let Some(raw) = raw else {
             if position == 0 {
                 return Ok(None);
@@ -222,7 +232,8 @@ impl CurrentGeneration {
 
     fn read_unproven(&self, handle: &ModuleHandle) -> Result<Vec<u8>, Refusal> {
         use std::io::Read as _;
-        let missing = || Refusal::Storage { problem: "the generation has no modules".to_owned() };
+        let missing =
+            || Refusal::Storage { problem: "the generation has no modules".to_owned(), unreadable: false };
         let directory = self.kernels().ok_or_else(missing)?.open_dir(&handle.kernel.short());
         let directory = directory.map_err(|error| Refusal::from(&error))?;
         let name = module_file_name(&handle.script);

@@ -119,6 +119,6 @@ fn refuse_twins(offers: &mut [Offer]) {
 
 impl From<&crate::storage::StorageError> for Refusal {
     fn from(error: &crate::storage::StorageError) -> Self {
-        Self::Storage { problem: with_sources(error) }
+        Self::Storage { problem: with_sources(error), unreadable: error.is_device() }
     }
 }

@@ -99,6 +99,23 @@ pub enum InstallError {
         /// The clock.
         now: u64,
     },
+    /// Made so long after all that is known of the time here that it would keep out what follows.
+    #[error(
+        "bundle {name} {version} was made at {created}, more than {allowed} seconds after {now}, the latest time known here \
+         (seconds since 1970)"
+    )]
+    TooFarAhead {
+        /// The bundle's name.
+        name: BundleName,
+        /// Its version.
+        version: BundleVersion,
+        /// As signed.
+        created: u64,
+        /// The later of the clock, which nothing keeps right, and the newest installed bundle's time.
+        now: u64,
+        /// How far ahead the policy lets one be.
+        allowed: u64,
+    },
     /// The administrator doesn't allow it.
     #[error(transparent)]
     Refused(#[from] PolicyRefusal),

@@ -37,7 +37,7 @@ pub struct PassedOver {
     pub reason: String,
 }
 
-/// Looks for the bundle in the inbox that was made last among those that are believed and have a kernel for
+/// Looks for the bundle in the inbox with the highest (epoch, serial), which is what orders bundles, among those that are believed and have a kernel for
 /// this host. The install itself reads and judges it anew, so a file that is changed meanwhile gains nothing.
 pub fn newest_in_inbox(
     host: &HostRoot,
@@ -58,7 +58,7 @@ pub fn newest_in_inbox(
             let manifest = bundle.manifest();
             policy.check(manifest, bundle.signers())?;
             choose(manifest, identity, &installed, &options.kernels)?;
-            Ok((manifest.created, manifest.epoch, manifest.serial))
+            Ok((manifest.epoch, manifest.serial, manifest.created))
         };
         let path = Path::new(INBOX).join(name);
         match look() {
@@ -70,7 +70,7 @@ pub fn newest_in_inbox(
     let chosen = fitting.pop().map(|(_, path, file)| (path, file));
     let older = fitting
         .into_iter()
-        .map(|(_, path, _)| PassedOver { path, reason: "another file there was made later".to_owned() });
+        .map(|(_, path, _)| PassedOver { path, reason: "another file there is newer".to_owned() });
     passed_over.extend(older);
     passed_over.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(InboxChoice { chosen, passed_over })

@@ -18,6 +18,7 @@ use crate::generation::{
 use crate::history::HistoryEvent;
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
+use crate::install::kept_frames::{Available, KeptFrames};
 use crate::install::options::InstallOptions;
 use crate::install::order::Past;
 use crate::install::report::{InstallOutcome, InstallWarning, KernelInstalled};
@@ -43,6 +44,7 @@ pub(super) struct Installation<'i> {
     pub(super) options: &'i InstallOptions,
     pub(super) policy: &'i Policy,
     pub(super) chosen: Chosen,
+    pub(super) available: Available,
 }
 
 /// What is current afterwards.
@@ -82,6 +84,8 @@ struct Examined {
     warnings: Vec<InstallWarning>,
     /// What is unpacked, if the bundle and all chosen kernels are there and whole.
     there: Option<Vec<IndexedKernel>>,
+    /// Unpacked kernels of this bundle that the new file can't give: their files get a place in the new generation.
+    carried: Vec<IndexedKernel>,
 }
 
 impl Installation<'_> {
@@ -95,7 +99,7 @@ impl Installation<'_> {
     ) -> Result<Placed, InstallError> {
         remove_left_overs(lock, events)?;
         let current = CurrentGeneration::open(self.host)?;
-        let Examined { mut past, mut warnings, there } =
+        let Examined { mut past, mut warnings, there, carried } =
             self.examine(Some(lock.generations()), trust, current.as_ref())?;
         if let Some((current, kernels)) = current.as_ref().zip(there) {
             read_unchanged(bundle, kept)?;
@@ -105,7 +109,7 @@ impl Installation<'_> {
         }
         let needed = needed(self.manifest, &self.chosen.kernels);
         space::check(lock.state(), lock.generations(), self.policy, needed)?;
-        let stage = Stage { installation: &self, lock, current: current.as_ref() };
+        let stage = Stage { installation: &self, lock, current: current.as_ref(), carried };
         let staged = stage.run(bundle, kept, &mut past, &mut warnings, events);
         let (generation, kernels) = staged.map_err(|error| space::explained(error, lock.state(), needed))?;
         past.floors.raise(&self.manifest.name, &Floor::of(self.manifest), self.manifest.created);
@@ -124,7 +128,8 @@ impl Installation<'_> {
     ) -> Result<Placed, InstallError> {
         let current = CurrentGeneration::open(self.host)?;
         let generations = generations_of(self.host)?;
-        let Examined { warnings, there, .. } = self.examine(generations.as_ref(), trust, current.as_ref())?;
+        let Examined { mut warnings, there, carried, .. } =
+            self.examine(generations.as_ref(), trust, current.as_ref())?;
         let from = current.as_ref().map(CurrentGeneration::number);
         if let Some((current, kernels)) = current.as_ref().zip(there) {
             read_unchanged(bundle, kept)?;
@@ -145,7 +150,10 @@ impl Installation<'_> {
             events(kernel_staged(kernel, set));
             Ok(())
         };
-        bundle.read_content(&self.chosen.kernels, Extent::Everything, &mut receive)?;
+        let (_, in_file) =
+            bundle.read_content_and_kernels(&self.chosen.kernels, Extent::Everything, &mut receive)?;
+        warnings.extend(self.replaced(current.as_ref(), &in_file));
+        entries.extend(carried);
         let newest =
             generations.as_ref().map(generation_numbers).transpose()?.and_then(|all| all.last().copied());
         let generation = newest.max(from).unwrap_or(0).saturating_add(1);
@@ -161,15 +169,23 @@ impl Installation<'_> {
     ) -> Result<Examined, InstallError> {
         check_kernel_ids(self.manifest)?;
         let mut past = past(self.host, generations, trust)?;
+        let mut carried = Vec::new();
         let mut warnings = std::mem::take(&mut self.chosen.warnings);
         warnings.append(&mut past.warnings);
         if let Some((current, same)) = current.and_then(|current| self.same(current)) {
             let kernels = self.kernels_there(current, same)?;
-            self.chosen.kernels.extend(kernels.iter().map(|kernel| kernel.id));
-            let all_there = kernels.len() == self.chosen.kernels.len();
-            if all_there && current.first_problem(same, Look::Digests).is_none() {
-                return Ok(Examined { past, warnings, there: Some(kernels) });
+            let (given, other): (Vec<_>, Vec<_>) =
+                kernels.iter().cloned().partition(|kernel| self.available.has(&kernel.id));
+            self.chosen.kernels.extend(given.iter().map(|kernel| kernel.id));
+            let all_there = self.chosen.kernels.iter().all(|id| kernels.iter().any(|there| there.id == *id));
+            let is_good = || {
+                current.first_problem(same, Look::Digests).is_none() && current.document_problems().is_empty()
+            };
+            if all_there && !self.available.is_more && is_good() {
+                return Ok(Examined { past, warnings, there: Some(kernels), carried });
             }
+            carried = whole_of(current, same, other, &mut warnings);
+            warnings.extend(self.no_longer_kept(&self.available.lost));
         } else {
             warnings.extend(past.without_floor(&self.manifest.name));
             warnings.extend(past.check_floor(self.manifest, self.options, self.policy)?);
@@ -177,9 +193,9 @@ impl Installation<'_> {
         }
         if let Some(current) = current {
             self.check_conflicts(current)?;
-            self.choose_again(current)?;
+            warnings.extend(self.choose_again(current)?);
         }
-        Ok(Examined { past, warnings, there: None })
+        Ok(Examined { past, warnings, there: None, carried })
     }
 
     fn placed(
@@ -213,11 +229,50 @@ impl Installation<'_> {
     }
 
     /// Where a damaged copy of this bundle is mended, the kernels that it had come back too.
-    fn choose_again(&mut self, current: &CurrentGeneration) -> Result<(), StorageError> {
-        if is_refused(current, &self.manifest.name) {
-            self.chosen.kernels.extend(intact_kernels(current.directory(), self.manifest)?);
+    fn choose_again(&mut self, current: &CurrentGeneration) -> Result<Vec<InstallWarning>, StorageError> {
+        if !is_refused(current, &self.manifest.name) {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let intact = intact_kernels(current.directory(), self.manifest)?;
+        let (given, other): (Vec<_>, Vec<_>) = intact.into_iter().partition(|id| self.available.has(id));
+        self.chosen.kernels.extend(given);
+        Ok(self.no_longer_kept(&other.into_iter().collect()).into_iter().collect())
+    }
+
+    /// A word on kernels that the kept file had and the new one doesn't have.
+    fn no_longer_kept(&self, kernels: &BTreeSet<KernelId>) -> Option<InstallWarning> {
+        let of_release = self.manifest.kernels_by_release().into_iter();
+        let releases: Vec<_> = of_release
+            .filter(|kernel| kernels.contains(&kernel.id))
+            .map(|kernel| kernel.release.clone())
+            .collect();
+        (!releases.is_empty()).then_some(InstallWarning::NoLongerKept { releases })
+    }
+
+    /// The same for a bundle that takes the place of another one of its name: what that had kept, this one has by
+    /// its account, and the new file hasn't.
+    pub(super) fn replaced(
+        &self,
+        current: Option<&CurrentGeneration>,
+        in_file: &BTreeSet<KernelId>,
+    ) -> Option<InstallWarning> {
+        let absent = self.manifest.kernels.iter().filter(|kernel| !in_file.contains(&kernel.id));
+        let absent: Vec<&Kernel> = absent.collect();
+        if absent.is_empty() {
+            return None;
+        }
+        let is_old = |bundle: &&InstalledBundle| bundle.name == self.manifest.name && bundle.id != self.id;
+        let old = current?.bundles().iter().find(is_old)?;
+        let kept = KeptFrames::of(old)?;
+        let kept: BTreeSet<_> = old
+            .manifest
+            .kernels
+            .iter()
+            .filter(|kernel| kept.kernels().contains(&kernel.id))
+            .map(|kernel| &kernel.release)
+            .collect();
+        let lost = absent.into_iter().filter(|kernel| kept.contains(&kernel.release));
+        self.no_longer_kept(&lost.map(|kernel| kernel.id).collect())
     }
 
     /// Refuses a script that another bundle has, or claims to have, and to go on beside a bundle of
@@ -262,8 +317,30 @@ impl Installation<'_> {
     }
 }
 
+/// Of unpacked kernels that the new file can't give, those that are whole where they are; a word on the others.
+fn whole_of(
+    current: &CurrentGeneration,
+    same: &InstalledBundle,
+    there: Vec<IndexedKernel>,
+    warnings: &mut Vec<InstallWarning>,
+) -> Vec<IndexedKernel> {
+    let is_whole = |entry: &IndexedKernel| {
+        let kernel = same.manifest.kernels.iter().find(|kernel| kernel.id == entry.id);
+        let has_set = same.raw_set(&entry.id, 0).is_ok_and(|set| set.is_some());
+        kernel.is_some_and(|kernel| has_set && current.kernel_problem(same, kernel, Look::Digests).is_none())
+    };
+    let (whole, damaged): (Vec<_>, Vec<_>) = there.into_iter().partition(is_whole);
+    let what = "damaged here and not whole";
+    warnings
+        .extend(damaged.into_iter().map(|kernel| InstallWarning::LeftOut { release: kernel.release, what }));
+    whole
+}
+
 /// Reads a bundle of which nothing is to be written: a damaged copy must not be called installed.
-fn read_unchanged<R: Read>(bundle: VerifiedBundle<Tee<R>>, kept: &Kept) -> Result<(), InstallError> {
+pub(super) fn read_unchanged<R: Read>(
+    bundle: VerifiedBundle<Tee<R>>,
+    kept: &Kept,
+) -> Result<(), InstallError> {
     kept.forget();
     bundle.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(()))?;
     Ok(())

@@ -12,6 +12,7 @@ mod choice;
 mod error;
 mod inbox;
 mod installation;
+mod kept_frames;
 mod options;
 mod order;
 mod report;
@@ -28,9 +29,13 @@ pub(crate) use order::Past;
 pub use report::{InstallOutcome, InstallReport, InstallWarning, KernelInstalled};
 pub(crate) use stage::carry_others;
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::Read;
 
-use bundle_format::{BundleError, Judge, KeyId, RawBundle, Root, RootChain, Source, VerifiedBundle};
+use bundle_format::{
+    BundleError, Judge, KernelState, KeyId, Manifest, RawBundle, Root, RootChain, Source, VerifiedBundle,
+};
 
 use crate::compat::{CompatError, Foreign, ReconcileReport, preview, reconcile_locked};
 use crate::directory::Directory;
@@ -39,8 +44,9 @@ use crate::floors::FloorState;
 use crate::generation::{CurrentGeneration, InstalledBundle, remove_left_overs};
 use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::identity::HostIdentity;
-use crate::install::choice::choose;
+use crate::install::choice::{Chosen, choose};
 use crate::install::installation::{Installation, Placed};
+use crate::install::kept_frames::{Available, KeptFrames};
 use crate::install::tee::{Kept, Tee};
 use crate::lock::WriterLock;
 use crate::paths::{GENERATIONS, STATE};
@@ -61,7 +67,7 @@ pub fn install<R: Read>(
     let kept = Kept::in_memory();
     let raw = RawBundle::read(Tee::new(&mut source, kept.clone()))?;
     let policy = Policy::read(host)?;
-    let (bundle, record) = believed(host, raw, options, events)?;
+    let Believed { bundle, record, again } = believed(host, raw, options, events)?;
     let manifest = bundle.manifest().clone();
     let (id, signers) = (bundle.id(), bundle.signers().to_vec());
     let (name, version) = (manifest.name.clone(), manifest.version.clone());
@@ -70,7 +76,7 @@ pub fn install<R: Read>(
     let installed = installed_releases(host)?;
     let mut chosen = choose(&manifest, identity, &installed, &options.kernels)?;
     let judge = bundle.judge().clone();
-    let placing = |chosen| Placing {
+    let placing = |chosen, available| Placing {
         host,
         identity,
         options,
@@ -83,19 +89,17 @@ pub fn install<R: Read>(
             options,
             policy: &policy,
             chosen,
+            available,
         },
     };
-    let (placed, compat) = if options.may_stall || options.partial {
-        drop(bundle);
-        let mut file = spool::fill(host, &kept.taken(), &mut source, &manifest)?;
-        if options.partial {
-            file = spool::whole_part(host, file, &judge, &mut chosen)?;
+    let incoming = Incoming { host, manifest: &manifest, judge: &judge, options };
+    let (placed, compat) = match incoming.file(bundle, &kept, again.as_ref(), &mut chosen)? {
+        Err(bundle) => placing(chosen, Available::default()).run(bundle, &kept, events)?,
+        Ok((file, available)) => {
+            let kept = Kept::in_memory();
+            let bundle = RawBundle::read(Tee::new(file, kept.clone()))?.verify_by(judge.clone())?;
+            placing(chosen, available).run(bundle, &kept, events)?
         }
-        let kept = Kept::in_memory();
-        let bundle = RawBundle::read(Tee::new(file, kept.clone()))?.verify_by(judge.clone())?;
-        placing(chosen).run(bundle, &kept, events)?
-    } else {
-        placing(chosen).run(bundle, &kept, events)?
     };
     Ok(InstallReport {
         outcome: placed.outcome,
@@ -108,6 +112,57 @@ pub fn install<R: Read>(
         warnings: placed.warnings,
         compat,
     })
+}
+
+/// A proven bundle on its way in.
+struct Incoming<'i> {
+    host: &'i HostRoot,
+    manifest: &'i Manifest,
+    judge: &'i Judge,
+    options: &'i InstallOptions,
+}
+
+impl Incoming<'_> {
+    /// A file to install from, where the source itself can't be taken as it comes: because it may stall, because
+    /// only a part of it is wanted, or because what is kept of the same bundle has to be joined with it. Else the
+    /// bundle as it was.
+    #[expect(clippy::type_complexity, reason = "one of two ways to go on")]
+    fn file<'s, R: Read>(
+        &self,
+        bundle: VerifiedBundle<Tee<&'s mut R>>,
+        kept: &Kept,
+        again: Option<&KeptFrames>,
+        chosen: &mut Chosen,
+    ) -> Result<Result<(File, Available), VerifiedBundle<Tee<&'s mut R>>>, InstallError> {
+        let Self { host, manifest, judge, options } = *self;
+        if let Some(again) = again.filter(|again| again.is_whole()) {
+            // Nothing can be added to it; only a damaged file must not be called installed.
+            if !options.partial {
+                installation::read_unchanged(bundle, kept)?;
+            }
+            return Ok(Ok((again.file()?, Available::default())));
+        }
+        if !options.may_stall && !options.partial && again.is_none() {
+            return Ok(Err(bundle));
+        }
+        let source = bundle.into_source().into_inner();
+        let mut file = spool::fill(host, &kept.taken(), source, manifest)?;
+        let mut available = Available::default();
+        if let Some(again) = again {
+            let (joined, found, report) = again.added_to(host, &file, judge, options.partial)?;
+            if options.partial {
+                let had = found.kernels.clone().unwrap_or_default();
+                spool::leave_out(manifest, &report, &had, chosen)?;
+            }
+            (file, available) = (joined, found);
+        } else if options.partial {
+            let (whole, report) = spool::whole_part(host, file, judge)?;
+            spool::leave_out(manifest, &report, &BTreeSet::new(), chosen)?;
+            available.kernels = Some(kept_frames::of_state(&report, KernelState::Good));
+            file = whole;
+        }
+        Ok(Ok((file, available)))
+    }
 }
 
 /// A proven bundle, and what is needed to give it its place.
@@ -217,6 +272,15 @@ fn past(host: &HostRoot, generations: Option<&Directory>, trust: &TrustStore) ->
     Ok(Past::read(FloorState::read(host)?, generations, trust.host_trust())?)
 }
 
+/// A bundle that is believed.
+struct Believed<S> {
+    bundle: VerifiedBundle<S>,
+    /// By which root it was accepted.
+    record: Option<RootRecord>,
+    /// What is kept of the same bundle, if it is installed now.
+    again: Option<KeptFrames>,
+}
+
 /// Judges the bundle by this host's trust. What its roots add to the accepted chain is stored first, and
 /// stays whatever becomes of the bundle. A bundle that is installed now is judged as it was then, so that
 /// more of its kernels can be unpacked after a rotation.
@@ -225,7 +289,7 @@ fn believed<S: Source>(
     raw: RawBundle<S>,
     options: &InstallOptions,
     events: &mut Events<'_>,
-) -> Result<(VerifiedBundle<S>, Option<RootRecord>), InstallError> {
+) -> Result<Believed<S>, InstallError> {
     let mut store = TrustStore::open(host)?;
     let trusted = store.trusted_keys();
     if trusted.is_empty() {
@@ -238,7 +302,9 @@ fn believed<S: Source>(
     let same = current
         .as_ref()
         .and_then(|current| current.bundles().iter().find(|bundle| bundle.id == raw.claimed_id()));
-    let judge = raw.judge(same.map_or(&trusted, InstalledBundle::trusted))?;
+    // One whose record of that is gone is judged as if it came for the first time.
+    let recorded = same.filter(|same| same.root_problem().is_none());
+    let judge = raw.judge(recorded.map_or(&trusted, InstalledBundle::trusted))?;
     let accepted = judge.chain().filter(|_| !options.dry_run);
     let accepted = accepted.map(|chain| store.accept(host, chain, options.now, options.wait)).transpose()?;
     if let Some(update) = accepted.flatten() {
@@ -246,9 +312,10 @@ fn believed<S: Source>(
         let name = newest.document().name.clone();
         events(InstallEvent::RootsAccepted { name, from: update.from, to: newest.version() });
     }
-    let record = match same {
+    let record = match recorded {
         Some(same) => same.root.clone(),
         None => judge.chain().map(RootRecord::of_newest),
     };
-    Ok((raw.verify_by(judge)?, record))
+    let again = same.and_then(KeptFrames::of);
+    Ok(Believed { bundle: raw.verify_by(judge)?, record, again })
 }

@@ -18,6 +18,9 @@ use crate::policy::Policy;
 use crate::storage::StorageError;
 use crate::trust::HostTrust;
 
+/// The beginning of 2025: no bundle is older, so a clock before it is dead and says nothing about the time.
+const DAWN: u64 = 1_735_689_600;
+
 /// What the state and the kept bundles of the generations on disk say.
 #[derive(Debug)]
 pub(crate) struct Past {
@@ -170,6 +173,11 @@ impl Past {
 
     /// Refuses a bundle whose best-before has passed, by the clock or by the newest bundle seen here, and
     /// one from the future of a clock that is right.
+    ///
+    /// Where no clock is known to be right, `created` is a claim that would become this host's time, and keep
+    /// out every later bundle whose best-before is nearer: so it may not go further ahead of what is known here
+    /// than the policy allows. The first bundle of all is believed where the clock is dead, for that says less
+    /// than its signer.
     pub(super) fn check_time(
         &self,
         manifest: &Manifest,
@@ -177,7 +185,8 @@ impl Past {
         policy: &Policy,
     ) -> Result<Vec<InstallWarning>, InstallError> {
         let clock = options.now;
-        let now = clock.max(self.floors.newest_created()).unwrap_or(0);
+        let floor = self.floors.newest_created(manifest.epoch);
+        let now = clock.max(floor).unwrap_or(0);
         let (name, version) = (manifest.name.clone(), manifest.version.clone());
         let mut warnings = Vec::new();
         if let Some(best_before) = manifest.best_before {
@@ -195,6 +204,11 @@ impl Past {
                 return Err(InstallError::FromTheFuture { name, version, created, now });
             }
             warnings.push(InstallWarning::FromTheFuture { created, now });
+        }
+        let allowed = policy.time.ahead_seconds();
+        let is_known = floor.is_some() || clock.is_some_and(|clock| clock >= DAWN);
+        if is_known && !options.clock_is_synchronised && created > now.saturating_add(allowed) {
+            return Err(InstallError::TooFarAhead { name, version, created, now, allowed });
         }
         Ok(warnings)
     }

@@ -133,6 +133,16 @@ pub enum InstallWarning {
         /// `damaged` or `absent`.
         what: &'static str,
     },
+    /// Kernels that were kept here for later, and aren't any more.
+    #[error(
+        "{} no longer kept here, for this file lacks what the one before it had: bring the whole bundle before one of \
+         them is booted",
+        kernels_are(releases)
+    )]
+    NoLongerKept {
+        /// Their releases.
+        releases: Vec<KernelRelease>,
+    },
     /// Another installed bundle isn't believed any more; it was carried over as it is.
     #[error("bundle {name}, installed before, is refused: {reason}")]
     OtherRefused {
@@ -184,4 +194,10 @@ pub enum InstallWarning {
         /// Why.
         problem: String,
     },
+}
+
+fn kernels_are(releases: &[KernelRelease]) -> String {
+    let names: Vec<String> = releases.iter().map(ToString::to_string).collect();
+    let (noun, verb) = if names.len() == 1 { ("kernel", "is") } else { ("kernels", "are") };
+    format!("{noun} {} {verb}", names.join(", "))
 }

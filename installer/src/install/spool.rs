@@ -4,10 +4,11 @@
 //! file is gone with the program. What is read from it later is what was checked, for nobody else can open
 //! it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 
-use bundle_format::{BundleError, CheckReport, Depth, Judge, KernelState, Manifest, RawBundle};
+use bundle_format::{BundleError, CheckReport, Depth, Judge, KernelId, KernelState, Manifest, RawBundle};
 
 use crate::directory::Directory;
 use crate::install::choice::Chosen;
@@ -52,7 +53,7 @@ pub(super) fn fill(
 }
 
 /// Where the copy lies: in the state directory, or where that will be.
-fn place(host: &HostRoot) -> Result<Directory, StorageError> {
+pub(super) fn place(host: &HostRoot) -> Result<Directory, StorageError> {
     if let Some(state) = optional(host.open_dir(STATE))? {
         return Ok(state);
     }
@@ -60,14 +61,12 @@ fn place(host: &HostRoot) -> Result<Directory, StorageError> {
     host.ensure_dir(parent)
 }
 
-/// Leaves out of `chosen` what isn't whole in `file`, with a word each; where something is damaged, gives a
-/// file that is whole again with all that is good.
+/// What is whole in `file`; where something is damaged, a file that is whole again with all that is good.
 pub(super) fn whole_part(
     host: &HostRoot,
     mut file: File,
     judge: &Judge,
-    chosen: &mut Chosen,
-) -> Result<File, InstallError> {
+) -> Result<(File, CheckReport), InstallError> {
     let place = place(host)?;
     let wrong =
         |error: io::Error| StorageError::new("read", place.path().join("(a copy of the source)"), error);
@@ -77,23 +76,27 @@ pub(super) fn whole_part(
         Ok::<_, InstallError>(RawBundle::read(copy)?.verify_by(judge.clone())?)
     };
     let bundle = again(&file)?;
-    let manifest = bundle.manifest().clone();
     let report = bundle.check(Depth::Modules)?;
-    leave_out(&manifest, &report, chosen)?;
     if report.problems.is_empty() {
         file.seek(SeekFrom::Start(0)).map_err(wrong)?;
-        return Ok(file);
+        return Ok((file, report));
     }
     let is_good = |(id, state): &(_, KernelState)| (*state == KernelState::Good).then_some(*id);
     let good = report.kernels.iter().filter_map(is_good).collect();
     let mut whole = place.nameless_file()?;
     again(&file)?.write_subset(&good, &mut whole)?;
     whole.seek(SeekFrom::Start(0)).map_err(wrong)?;
-    Ok(whole)
+    Ok((whole, report))
 }
 
-fn leave_out(manifest: &Manifest, report: &CheckReport, chosen: &mut Chosen) -> Result<(), InstallError> {
-    for (id, state) in &report.kernels {
+/// Leaves out of `chosen` what isn't whole in the file, with a word each, but for what can be `had` elsewhere.
+pub(super) fn leave_out(
+    manifest: &Manifest,
+    report: &CheckReport,
+    had: &BTreeSet<KernelId>,
+    chosen: &mut Chosen,
+) -> Result<(), InstallError> {
+    for (id, state) in report.kernels.iter().filter(|(id, _)| !had.contains(id)) {
         let what = match state {
             KernelState::Good => continue,
             KernelState::Absent => "absent",

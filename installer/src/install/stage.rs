@@ -1,7 +1,7 @@
 //! Staging: from a stream to a generation that is complete, on the disk and current.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use bundle_format::{BundleError, BundleName, Extent, Kernel, KernelId, VerifiedBundle, VerifiedSet};
@@ -25,6 +25,8 @@ pub(super) struct Stage<'s, 'i> {
     pub(super) installation: &'s Installation<'i>,
     pub(super) lock: &'s WriterLock,
     pub(super) current: Option<&'s CurrentGeneration>,
+    /// Kernels of this bundle that are unpacked now and that the source can't give.
+    pub(super) carried: Vec<IndexedKernel>,
 }
 
 impl Stage<'_, '_> {
@@ -41,7 +43,14 @@ impl Stage<'_, '_> {
         let number = next_number(self.lock)?;
         events(InstallEvent::Staging { generation: number, kernels: self.installation.chosen.kernels.len() });
         let mut staging = Staging::begin(self.lock, number, options.now)?;
-        let kernels = self.unpack(bundle, kept, &staging, events)?;
+        let (mut kernels, in_file) = self.unpack(bundle, kept, &staging, events)?;
+        warnings.extend(self.installation.replaced(self.current, &in_file));
+        if let Some(current) = self.current {
+            for kernel in &self.carried {
+                staging.carry_kernel(current.directory(), &manifest.name, kernel)?;
+            }
+            kernels.extend(self.carried.iter().cloned());
+        }
         let mut entry = IndexedBundle::new(self.installation.id, manifest);
         entry.kernels.clone_from(&kernels);
         staging.add_to_index(entry);
@@ -67,7 +76,7 @@ impl Stage<'_, '_> {
         kept: &Kept,
         staging: &Staging<'_>,
         events: &mut Events<'_>,
-    ) -> Result<Vec<IndexedKernel>, InstallError> {
+    ) -> Result<(Vec<IndexedKernel>, BTreeSet<KernelId>), InstallError> {
         let Installation { manifest, ref chosen, .. } = *self.installation;
         let wanted = manifest.kernels.iter().filter(|kernel| chosen.kernels.contains(&kernel.id));
         let entries: BTreeMap<KernelId, IndexedKernel> =
@@ -85,9 +94,9 @@ impl Stage<'_, '_> {
             events(kernel_staged(kernel, set));
             Ok(())
         };
-        let read = bundle.read_content(&chosen.kernels, Extent::Everything, &mut receive);
-        read.map_err(|error| cause(error, kept))?;
-        Ok(entries.into_inner().into_values().collect())
+        let read = bundle.read_content_and_kernels(&chosen.kernels, Extent::Everything, &mut receive);
+        let (_, in_file) = read.map_err(|error| cause(error, kept))?;
+        Ok((entries.into_inner().into_values().collect(), in_file))
     }
 }
 

@@ -87,6 +87,13 @@ pub(super) struct Tee<R> {
     kept: Kept,
 }
 
+impl<R> Tee<R> {
+    /// What is left of the source.
+    pub(super) fn into_inner(self) -> R {
+        self.source.0
+    }
+}
+
 impl<R: Read> Tee<R> {
     pub(super) fn new(source: R, kept: Kept) -> Self {
         Self { source: Stream(source), kept }

@@ -77,6 +77,156 @@ fn d2_what_is_good_of_a_damaged_bundle_can_be_installed() {
     assert!(whole.warnings.is_empty(), "{:?}", whole.warnings);
 }
 
+/// The file that has some kernels of a bundle only.
+fn subset(bundle: &Bundle, releases: &[&str]) -> Vec<u8> {
+    let keys = bundle_format::TrustedKeys::any_of([super::world::public(&bundle.key)]);
+    let verified =
+        bundle_format::RawBundle::read(std::io::Cursor::new(bundle.bytes())).unwrap().verify(&keys).unwrap();
+    let of_release = |kernel: &&bundle_format::Kernel| releases.contains(&kernel.release.as_str());
+    let wanted = verified.manifest().kernels.iter().filter(of_release).map(|kernel| kernel.id).collect();
+    let mut bytes = Vec::new();
+    verified.write_subset(&wanted, &mut bytes).unwrap();
+    bytes
+}
+
+fn named(world: World, releases: &[&str], partial: bool) -> World {
+    let releases = releases.iter().map(|release| release.parse().unwrap()).collect();
+    let options = InstallOptions {
+        kernels: crate::KernelChoice::Named(releases),
+        partial,
+        ..InstallOptions::default()
+    };
+    World { options, ..world }
+}
+
+/// The releases that the kept file of the current generation has, and those that are unpacked.
+fn kept_and_unpacked(world: &World) -> (Vec<String>, Vec<String>) {
+    let current = world.current();
+    let bundle = &current.bundles()[0];
+    assert!(current.first_problem(bundle, crate::generation::Look::Digests).is_none());
+    assert!(current.document_problems().is_empty());
+    let keys = bundle_format::TrustedKeys::any_of([super::world::public(&super::world::farm())]);
+    let report = bundle_format::RawBundle::read(bundle.kept().unwrap())
+        .unwrap()
+        .verify(&keys)
+        .unwrap()
+        .check(bundle_format::Depth::Modules)
+        .unwrap();
+    let release = |id| {
+        let kernel = bundle.manifest.kernels.iter().find(|kernel| kernel.id == id).unwrap();
+        kernel.release.to_string()
+    };
+    let good = report.kernels.iter().filter(|(_, state)| *state == bundle_format::KernelState::Good);
+    let unpacked =
+        crate::generation::unpacked_kernels(current.directory(), "fleet", &bundle.manifest).unwrap();
+    let mut kept: Vec<String> = good.map(|(id, _)| release(*id)).collect();
+    let mut unpacked: Vec<String> = unpacked.into_iter().map(|kernel| release(kernel.id)).collect();
+    kept.sort();
+    unpacked.sort();
+    (kept, unpacked)
+}
+
+fn owned(releases: &[&str]) -> Vec<String> {
+    releases.iter().map(|release| (*release).to_owned()).collect()
+}
+
+const ALL: [&str; 3] = ["6.12.1", "6.12.2", "6.13.0"];
+
+/// A subset that came later took the place of the whole bundle.
+#[test]
+fn a_subset_of_what_is_kept_whole_takes_nothing_away() {
+    let world = named(World::new(), &["6.12.1"], false);
+    world.install(&bundle(1).bytes()).unwrap();
+    let world = named(world, &["6.12.2"], false);
+    let report = world.install(&subset(&bundle(1), &["6.12.2"])).unwrap();
+    assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+    assert_eq!(kept_and_unpacked(&world), (owned(&ALL), owned(&ALL[..2])));
+    // Even of a kernel that the new file lacks, the kept one has it.
+    let world = named(world, &["6.13.0"], false);
+    world.install(&subset(&bundle(1), &["6.12.2"])).unwrap();
+    assert_eq!(kept_and_unpacked(&world), (owned(&ALL), owned(&ALL)));
+    let before = world.tree();
+    world.install(&subset(&bundle(1), &["6.12.1"])).unwrap();
+    assert_eq!(world.tree(), before);
+    // A damaged file is refused all the same.
+    let mut damaged = bundle(1).bytes();
+    damage(&mut damaged, "6.12.2");
+    world.install(&damaged).unwrap_err();
+}
+
+#[test]
+fn two_subsets_are_kept_as_one_file_and_a_whole_one_completes_it() {
+    for may_stall in [false, true] {
+        let mut world = named(World::new(), &["6.12.1"], false);
+        world.options.may_stall = may_stall;
+        world.install(&subset(&bundle(1), &["6.12.1"])).unwrap();
+        let mut world = named(world, &["6.13.0"], false);
+        world.options.may_stall = may_stall;
+        world.install(&subset(&bundle(1), &["6.13.0"])).unwrap();
+        let two = owned(&["6.12.1", "6.13.0"]);
+        assert_eq!(kept_and_unpacked(&world), (two.clone(), two.clone()));
+        let mut world = named(world, &["6.12.2"], false);
+        let error = world.install(&subset(&bundle(1), &["6.12.1"])).unwrap_err();
+        assert!(
+            matches!(&error, InstallError::Bundle(bundle_format::BundleError::AbsentFrame { .. })),
+            "{error}"
+        );
+        assert_eq!(kept_and_unpacked(&world), (two.clone(), two.clone()));
+        // Nothing more is to be unpacked, but it is to be kept.
+        world.options.kernels = crate::KernelChoice::Named(vec!["6.12.1".parse().unwrap()]);
+        world.install(&bundle(1).bytes()).unwrap();
+        assert_eq!(kept_and_unpacked(&world), (owned(&ALL), two));
+    }
+}
+
+/// `--partial` asked for the kernels that were unpacked before in a file where they are damaged.
+#[test]
+fn d2_a_kernel_is_added_beside_one_that_is_damaged_in_the_new_file() {
+    let world = named(World::new(), &["6.12.1"], false);
+    world.install(&subset(&bundle(1), &["6.12.1"])).unwrap();
+    let mut bytes = bundle(1).bytes();
+    damage(&mut bytes, "6.12.1");
+    let world = named(world, &["6.12.2"], true);
+    let report = world.install(&bytes).unwrap();
+    assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+    assert_eq!(kept_and_unpacked(&world).1, owned(&ALL[..2]));
+}
+
+/// The kept frame of a kernel rotted; its modules are whole where they are.
+#[test]
+fn d2_what_is_unpacked_stays_though_neither_file_has_it_and_that_is_said() {
+    let world = named(World::new(), &["6.12.2"], false);
+    world.install(&subset(&bundle(1), &["6.12.2"])).unwrap();
+    let kept = world.path("var/lib/stap-bundle/current/bundles/fleet/bundle.stapb");
+    let mut bytes = fs::read(&kept).unwrap();
+    damage(&mut bytes, "6.12.2");
+    fs::write(&kept, bytes).unwrap();
+    let world = named(world, &["6.13.0"], true);
+    let report = world.install(&subset(&bundle(1), &["6.13.0"])).unwrap();
+    let [InstallWarning::NoLongerKept { releases }] = report.warnings.as_slice() else {
+        panic!("{:?}", report.warnings)
+    };
+    assert_eq!(releases.iter().map(ToString::to_string).collect::<Vec<_>>(), ["6.12.2"]);
+    // The frame of 6.12.1 is what the others refer to.
+    assert_eq!(kept_and_unpacked(&world), (owned(&["6.12.1", "6.13.0"]), owned(&["6.12.2", "6.13.0"])));
+}
+
+#[test]
+fn an_upgrade_by_a_subset_says_which_kernels_are_no_longer_kept() {
+    for (dry_run, partial) in [(true, false), (false, false), (true, true), (false, true)] {
+        let world = named(World::new(), &["6.12.1"], false);
+        world.install(&bundle(1).bytes()).unwrap();
+        let mut world = named(world, &["6.12.1"], partial);
+        world.options.dry_run = dry_run;
+        let report = world.install(&subset(&bundle(2), &["6.12.1", "6.13.0"])).unwrap();
+        let [InstallWarning::NoLongerKept { releases }] = report.warnings.as_slice() else {
+            panic!("{:?}", report.warnings)
+        };
+        assert_eq!(releases.iter().map(ToString::to_string).collect::<Vec<_>>(), ["6.12.2"]);
+        assert!(report.warnings[0].to_string().starts_with("kernel 6.12.2 is no longer kept here"));
+    }
+}
+
 #[test]
 fn d2_a_file_with_nothing_whole_for_this_host_is_refused_without_a_trace() {
     let mut bytes = bundle(1).bytes();
@@ -197,6 +347,20 @@ fn the_newest_fitting_bundle_of_the_inbox_is_taken() {
     assert_eq!(passed, ["b.stapb", "c.stapb", "d.stapb", "e.stapb"]);
     install(&world.host, &world.identity, file, &world.options, &mut |_| {}).unwrap();
     assert_eq!(world.current().bundles()[0].serial, 2);
+}
+
+#[test]
+fn the_inbox_goes_by_serial_as_the_floors_do_and_not_by_the_date() {
+    let world = World::new();
+    let inbox = world.path("var/lib/stap-bundle/inbox");
+    fs::create_dir_all(&inbox).unwrap();
+    let put = |name: &str, bundle: Bundle| fs::write(inbox.join(name), bundle.bytes()).unwrap();
+    // An older one was made again later, as with another script.
+    put("newer.stapb", Bundle { created: 1_700_000_000, ..bundle(7) });
+    put("older.stapb", Bundle { created: 1_700_900_000, ..bundle(6) });
+    let found = newest_in_inbox(&world.host, &world.identity, &world.options).unwrap();
+    assert!(found.chosen.unwrap().0.ends_with("newer.stapb"));
+    assert_eq!(found.passed_over[0].reason, "another file there is newer");
 }
 
 #[test]

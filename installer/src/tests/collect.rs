@@ -61,8 +61,10 @@ fn the_oldest_go_and_the_floor_stays() {
 fn current_previous_pinned_running_and_open_generations_stay() {
     let world = world(7);
     rollback(&world.host, &world.identity, Some(5), None, Duration::ZERO).unwrap();
-    assert_eq!(pin(&world.host, Some(1), None, Duration::ZERO).unwrap(), (1, true));
-    assert_eq!(pin(&world.host, Some(1), None, Duration::ZERO).unwrap(), (1, false));
+    for changed in [true, false] {
+        let report = pin(&world.host, Some(1), None, Duration::ZERO).unwrap();
+        assert_eq!((report.generation, report.changed, report.history.is_none()), (1, changed, true));
+    }
     runs(&world, 2, "this-boot");
     let generations = crate::WriterLock::acquire(&world.host).unwrap();
     let reader = generations.generations().open_dir("3").unwrap();
@@ -157,4 +159,46 @@ fn an_uninstalled_bundle_goes_with_its_links_and_the_others_stay() {
     assert!(link.exists());
     let error = rollback(&world.host, &world.identity, Some(9), None, Duration::ZERO).unwrap_err();
     assert!(matches!(error, RollbackError::NotThere { .. }));
+}
+
+#[test]
+fn a_pin_is_not_called_failed_for_a_history_that_cannot_be_written() {
+    let world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    let history = world.path("var/lib/stap-bundle/state/history");
+    std::fs::remove_file(&history).unwrap();
+    std::fs::create_dir(&history).unwrap();
+    let report = pin(&world.host, None, None, Duration::ZERO).unwrap();
+    assert!(report.changed && report.history.is_some());
+    assert!(crate::pinned(&world.host).unwrap().contains(&1));
+    let report = unpin(&world.host, 1, None, Duration::ZERO).unwrap();
+    assert!(report.changed && report.history.is_some());
+    assert!(crate::pinned(&world.host).unwrap().is_empty());
+}
+
+#[test]
+fn a_rollback_asks_the_policy_of_today() {
+    let world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    world.install(&bundle(2).bytes()).unwrap();
+    std::fs::write(world.path("etc/stap-bundle/policy.toml"), "[install]\nbundles = [\"other\"]\n").unwrap();
+    let error = rollback(&world.host, &world.identity, None, None, Duration::ZERO).unwrap_err();
+    assert!(matches!(error, RollbackError::Policy { generation: 1, .. }), "{error}");
+    assert_eq!(world.current().number(), 2);
+    std::fs::write(world.path("etc/stap-bundle/policy.toml"), "[policy]\n").unwrap();
+    let error = rollback(&world.host, &world.identity, None, None, Duration::ZERO).unwrap_err();
+    assert!(matches!(error, RollbackError::NoPolicy(_)), "{error}");
+    std::fs::remove_file(world.path("etc/stap-bundle/policy.toml")).unwrap();
+    assert_eq!(rollback(&world.host, &world.identity, None, None, Duration::ZERO).unwrap().to, 1);
+}
+
+#[test]
+fn a_rollback_tells_a_missing_file_from_one_that_is_not_believed() {
+    let kept = "var/lib/stap-bundle/generations/1/bundles/fleet/bundle.stapb";
+    let world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    world.install(&bundle(2).bytes()).unwrap();
+    std::fs::remove_file(world.path(kept)).unwrap();
+    let error = rollback(&world.host, &world.identity, None, None, Duration::ZERO).unwrap_err();
+    assert!(matches!(error, RollbackError::Incomplete { generation: 1, .. }), "{error}");
 }

@@ -206,6 +206,36 @@ fn c5_a_bundle_from_the_future_is_refused_by_a_right_clock_only() {
     }
 }
 
+/// A bundle made in 2100 by a farm with a wrong clock would make every later one look expired.
+#[test]
+fn c5_a_bundle_from_a_far_future_does_not_poison_the_time_of_a_host_without_a_right_clock() {
+    const NOW: u64 = 1_800_000_000;
+    let far = |name, serial| Bundle { name, created: 4_102_444_800, ..bundle(serial) };
+    let at = |now| World { options: InstallOptions { now, ..InstallOptions::default() }, ..World::new() };
+    // A clock that lives, though nothing keeps it right; and one that is dead, on a host that knows of a bundle.
+    let alive = at(Some(NOW));
+    let (dead, none) = (at(Some(100)), at(None));
+    for world in [&dead, &none] {
+        world.install(&Bundle { created: NOW, ..bundle(1) }.bytes()).unwrap();
+    }
+    for world in [&alive, &dead, &none] {
+        let before = world.tree();
+        let error = world.install(&far("fleet", 2).bytes()).unwrap_err();
+        assert!(
+            matches!(error, InstallError::TooFarAhead { created: 4_102_444_800, now: NOW, .. }),
+            "{error}"
+        );
+        assert_eq!(world.tree(), before);
+        let best_before = Some(NOW + 60 * DAY);
+        let later = Bundle { created: NOW + DAY, best_before, ..bundle(3) };
+        assert!(!matches!(world.install(&later.bytes()), Err(InstallError::Expired { .. })));
+        policy(world, "[time]\nahead-days = 40000\n");
+        world.install(&far("fleet", 4).bytes()).unwrap();
+    }
+    // Where nothing is known of the time, the first bundle says it.
+    at(Some(100)).install(&far("fleet", 1).bytes()).unwrap();
+}
+
 #[test]
 fn a_policy_narrows_names_scripts_and_keys() {
     let other = "0".repeat(64);

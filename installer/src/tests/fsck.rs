@@ -34,7 +34,7 @@ fn a_whole_generation_is_good_and_every_file_was_read() {
     let before = world.tree();
     let report = fsck(&world.host, None).unwrap().unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
-    assert_eq!((report.generation, report.files), (1, 7));
+    assert_eq!((report.generation, report.files), (1, 9));
     assert_eq!(world.tree(), before);
     assert!(fsck(&World::new().host, None).unwrap().is_none());
 }
@@ -105,4 +105,32 @@ fn what_is_not_believed_is_told_as_such() {
     let world = world();
     TrustStore::open(&world.host).unwrap().remove(&world.host, &public(&farm()).id().short()).unwrap();
     assert_eq!(problems(&world), [("bundles/fleet".to_owned(), Mending::ByTrust)]);
+}
+
+#[test]
+fn what_no_signature_covers_is_compared_with_what_is_signed() {
+    let index = "generation.json";
+    let edits: [(&str, Option<(&str, &str)>); 7] = [
+        ("stap-bundle.conf", Some(("counter", "kounter"))),
+        ("stap-bundle.conf", None),
+        (index, None),
+        (index, Some(("\"serial\": 1", "\"serial\": 2"))),
+        (index, Some(("\"number\": 1", "\"number\": 7"))),
+        (index, Some(("\"name\": \"fleet\"", "\"name\": \"float\""))),
+        (index, Some(("\"latency\"\n          ]", "\"latency\", \"more\"\n          ]"))),
+    ];
+    for (document, edit) in edits {
+        let world = world();
+        let path = world.path(&format!("{CURRENT}/{document}"));
+        let text = fs::read_to_string(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        if let Some((from, to)) = edit {
+            assert!(text.contains(from), "{from} in {text}");
+            fs::write(&path, text.replace(from, to)).unwrap();
+        }
+        assert_eq!(problems(&world), [(document.to_owned(), Mending::FromKept)], "{edit:?}");
+        let report = fsck(&world.host, None).unwrap().unwrap();
+        repair_from_kept(&world.host, &world.identity, &report, &world.options, &mut |_| {}).unwrap();
+        assert_eq!(problems(&world), [], "{edit:?}");
+    }
 }

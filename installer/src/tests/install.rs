@@ -248,7 +248,7 @@ fn rollback_goes_back_and_forth_and_is_written_down() {
     assert_eq!(events[3].event, HistoryEvent::Rollback { from: 1, to: 2 });
     fs::remove_file(world.path("var/lib/stap-bundle/generations/1/bundles/fleet/bundle.stapb")).unwrap();
     let error = rollback(&world.host, &world.identity, None, None, std::time::Duration::ZERO).unwrap_err();
-    assert!(matches!(error, RollbackError::Refused { generation: 1, .. }), "{error}");
+    assert!(matches!(error, RollbackError::Incomplete { generation: 1, .. }), "{error}");
     assert_eq!(world.current().number(), 2);
 }
 

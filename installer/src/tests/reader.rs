@@ -1,9 +1,13 @@
 //! What the reader's side believes, and what it refuses.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::world::{Bundle, RUNNING_V, World, bundle, farm, public};
-use crate::{CurrentGeneration, ModuleHandle, Offer, OfferState, Refusal, TrustStore};
+use crate::{
+    CurrentGeneration, GenerationError, ModuleHandle, Offer, OfferState, Refusal, TrustError, TrustStore,
+    Unprotected,
+};
 
 fn offer(world: &World, script: &str) -> Offer {
     world.current().offers(&world.identity).into_iter().find(|offer| offer.script.as_str() == script).unwrap()
@@ -147,6 +151,73 @@ fn a_key_that_is_no_longer_trusted_takes_its_bundles_along() {
     assert!(current.bundles().is_empty());
     assert!(current.offers(&world.identity).is_empty());
     assert_eq!(current.refused_bundles()[0].claimed_scripts.len(), 2);
+}
+
+/// The directories from the root down to what is installed, below `host`.
+const WAY: [&str; 8] = [
+    "",
+    "var",
+    "var/lib",
+    "var/lib/stap-bundle",
+    "var/lib/stap-bundle/generations",
+    "var/lib/stap-bundle/generations/1",
+    "var/lib/stap-bundle/generations/1/bundles",
+    "var/lib/stap-bundle/generations/1/kernels",
+];
+
+#[test]
+fn what_others_can_write_is_not_read_as_installed() {
+    for part in WAY {
+        let world = World::new();
+        world.install(&bundle(1).bytes()).unwrap();
+        fs::set_permissions(world.path(part), fs::Permissions::from_mode(0o777)).unwrap();
+        let error = CurrentGeneration::open(&world.host).unwrap_err();
+        let named = match &error {
+            GenerationError::Unprotected(Unprotected::Writable { path, mode: 0o777 })
+            | GenerationError::Trust(
+                TrustError::Unprotected(Unprotected::Writable { path, .. })
+                | TrustError::UnprotectedChain(Unprotected::Writable { path, .. }),
+            ) => path.clone(),
+            other => panic!("{part}: {other:?}"),
+        };
+        assert_eq!(named.to_str().unwrap().trim_start_matches('/'), part);
+        assert!(CurrentGeneration::open_number(&world.host, 1).is_err(), "{part}");
+        fs::set_permissions(world.path(part), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[test]
+fn a_link_on_the_way_to_the_state_is_good_if_nobody_else_can_move_it_or_what_it_leads_through() {
+    let world = World::new();
+    let lib = world.path("var/lib");
+    fs::create_dir_all(world.path("data/disk/lib")).unwrap();
+    fs::create_dir_all(world.path("links")).unwrap();
+    fs::remove_dir_all(&lib).unwrap();
+    std::os::unix::fs::symlink("/links/lib", &lib).unwrap();
+    std::os::unix::fs::symlink("../data/disk/lib", world.path("links/lib")).unwrap();
+    world.install(&bundle(1).bytes()).unwrap();
+    assert_eq!(world.current().bundles().len(), 1);
+    assert!(world.path("data/disk/lib/stap-bundle/current").is_symlink());
+    for part in ["var", "links", "data", "data/disk", "data/disk/lib/stap-bundle"] {
+        fs::set_permissions(world.path(part), fs::Permissions::from_mode(0o775)).unwrap();
+        assert!(CurrentGeneration::open(&world.host).is_err(), "{part}");
+        fs::set_permissions(world.path(part), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    assert!(CurrentGeneration::open(&world.host).is_ok());
+    // A circle has an end.
+    fs::remove_file(world.path("links/lib")).unwrap();
+    std::os::unix::fs::symlink("/var/lib", world.path("links/lib")).unwrap();
+    assert!(CurrentGeneration::open(&world.host).is_err());
+}
+
+/// Who can take the chain away brings back what it revoked.
+#[test]
+fn a_chain_that_is_absent_where_others_can_write_is_no_absent_chain() {
+    let world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    let records = world.path("var/lib/stap-bundle/state");
+    fs::set_permissions(records, fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(matches!(TrustStore::open(&world.host), Err(TrustError::UnprotectedChain(_))));
 }
 
 #[test]

@@ -305,3 +305,26 @@ fn a_bundle_whose_root_left_the_chain_is_refused_with_the_reason() {
     let reason = world.current().refused_bundles()[0].reason.clone();
     assert!(reason.contains("accepted by root 1, which is not in the accepted chain"), "{reason}");
 }
+
+#[test]
+fn fsck_tells_of_a_record_of_roots_that_is_gone_or_older_than_what_the_bundle_brought() {
+    let record = "var/lib/stap-bundle/current/bundles/fleet/root.json";
+    let two = after(&first(1), |_| {});
+    let world = World::new();
+    world.install(&with(&two, farm(), 1).bytes()).unwrap();
+    assert!(crate::fsck(&world.host, None).unwrap().unwrap().problems.is_empty());
+    let older = serde_json::json!({ "version": 1, "sha256": first(1).newest().digest() }).to_string();
+    for (text, word) in [(None, "it is missing"), (Some(older), "it names root 1")] {
+        fs::remove_file(world.path(record)).unwrap();
+        if let Some(text) = text {
+            fs::write(world.path(record), text).unwrap();
+        }
+        let report = crate::fsck(&world.host, None).unwrap().unwrap();
+        let [problem] = report.problems.as_slice() else { panic!("{:?}", report.problems) };
+        assert!(problem.path.ends_with("root.json") && problem.what.starts_with(word), "{problem:?}");
+        let mended =
+            crate::repair_from_kept(&world.host, &world.identity, &report, &world.options, &mut |_| {});
+        mended.unwrap();
+        assert!(crate::fsck(&world.host, None).unwrap().unwrap().problems.is_empty(), "{word}");
+    }
+}

@@ -50,6 +50,17 @@ pub(crate) fn install_failure(error: InstallError, root: &HostRoot) -> Failure {
                 "this host's clock is kept right, so the farm's was wrong: let it build the bundle again",
             );
         }
+        InstallError::TooFarAhead { name, version, created, now, allowed } => {
+            let what = format!(
+                "bundle {name} {version} was made at {}, more than {} days after {}, the latest time known here",
+                date(created),
+                allowed / 86_400,
+                date(now)
+            );
+            return Failure::new(Exit::Stale, what)
+                .hint("if that date is right, set this host's clock (date -s), or raise `ahead-days` in policy.toml, and install again")
+                .hint("if it is wrong, bring a bundle that the farm made with a right clock: this one would make later ones look expired");
+        }
         InstallError::NoSpace { needed, free, source } => {
             let what = format!("there is no space: it needs {}, {} free", sized(needed), sized_are(free));
             let mut failure = Failure::new(Exit::Storage, what);
