@@ -17,13 +17,13 @@ LAB := tests/lab/lab.sh
 export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
 export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
 
-.PHONY: help packages farm host programs lab demo test test-long fuzz check quick tar-readers large-members lab-tests lab-cold bench bench-config man install deny clean crash every-error
+.PHONY: help packages farm host programs lab demo test test-long fuzz check quick tar-readers large-members lab-tests lab-cold bench bench-config man install deny clean crash every-error examples
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make farm   the full program, target/release/stap-bundle'
 	@echo 'make host   the static host program without the build side'
-	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, an error at every system call'
+	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, 200 examples, an error at every system call'
 	@echo 'make fuzz   fuzz targets, FUZZ_SECONDS each (needs nightly Rust; brings cargo-fuzz if it is not there)'
 	@echo 'make crash  the installer killed at every system call, and failed at every fourth'
 	@echo 'make quick  unit tests and command-line conversations; no root, no lab'
@@ -67,7 +67,7 @@ bench: packages
 
 check: packages
 	$(CARGO) fmt --all -- --check
-	$(CARGO) clippy --workspace --all-targets --features end-to-end/lab,builder/lab-tests,builder/lab-long -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features end-to-end/lab,end-to-end/lab-long,builder/lab-tests,builder/lab-long -- -D warnings
 	$(CARGO) clippy -p stap-bundle --no-default-features --features host -- -D warnings
 
 quick: packages
@@ -103,7 +103,11 @@ fuzz: packages
 			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
 	done
 
-test-long: large-members every-error fuzz lab-cold
+test-long: large-members every-error fuzz lab-cold examples
+
+# The examples that SystemTap publishes, against the list of those that are known to compile.
+examples: farm lab
+	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test examples -- --nocapture
 
 # What a cold build costs: ten minutes of a core or more.
 lab-cold: lab

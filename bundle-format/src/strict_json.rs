@@ -4,18 +4,16 @@
 //! key at any depth, depth and number of values limited, integers from 0 to 2^63-1 without sign, fraction or exponent, no
 //! null. A known field has one spelling: an object never stands as a list of its values.
 
-use std::borrow::Cow;
+mod rules;
+mod spelling;
+
 use std::cell::Cell;
-use std::collections::HashSet;
-use std::fmt;
-use std::io::{self, Write};
 
+use crate::limits::MAX_JSON_VALUES;
+use rules::Strict;
 use serde::Serialize;
-use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::ser::{CompactFormatter, Formatter};
-use serde_json::{Map, Value};
-
-use crate::limits::{MAX_JSON_DEPTH, MAX_JSON_VALUES};
+use serde::de::{DeserializeOwned, DeserializeSeed as _, Error as _};
+use spelling::{Expected, StrictCompact, Written};
 
 /// Why a document was refused.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +71,7 @@ impl<'b> Text<'b> {
         }
         let document = serde_json::from_str(self.0).ok()?;
         let mut rest = Expected(self.0.as_bytes());
-        let mut writer = serde_json::Serializer::with_formatter(&mut rest, StrictCompact { open: 0 });
+        let mut writer = serde_json::Serializer::with_formatter(&mut rest, StrictCompact::default());
         T::serialize(&document, &mut writer).ok()?;
         rest.0.is_empty().then_some(document)
     }
@@ -84,90 +82,6 @@ impl<'b> Text<'b> {
         let begins = |byte: &u8| u8::from(*byte == b',') + u8::from(*byte == b':') + u8::from(*byte == b'[');
         let chunks = self.0.as_bytes().chunks(128);
         1 + chunks.map(|chunk| usize::from(chunk.iter().map(begins).sum::<u8>())).sum::<usize>()
-    }
-}
-
-/// Takes exactly these bytes, and ends with an error at the first other one: nothing is kept to compare.
-struct Expected<'b>(&'b [u8]);
-
-impl Write for Expected<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes).map(|()| bytes.len())
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0 = self.0.strip_prefix(bytes).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Writes as `serde_json` does without white space, but nothing that [`check`] would refuse.
-struct StrictCompact {
-    open: usize,
-}
-
-impl StrictCompact {
-    fn begin<W: Write + ?Sized>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
-        self.open += 1;
-        // There may be a value in it, one level deeper.
-        if self.open >= MAX_JSON_DEPTH {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        writer.write_all(bracket)
-    }
-
-    fn end<W: Write + ?Sized>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
-        self.open = self.open.saturating_sub(1);
-        writer.write_all(bracket)
-    }
-}
-
-macro_rules! refused {
-    ($($write:ident($($value:ty)?)),*) => {$(
-        fn $write<W: Write + ?Sized>(&mut self, _: &mut W $(, _: $value)?) -> io::Result<()> {
-            Err(io::ErrorKind::InvalidData.into())
-        }
-    )*};
-}
-
-impl Formatter for StrictCompact {
-    refused!(
-        write_null(),
-        write_i8(i8),
-        write_i16(i16),
-        write_i32(i32),
-        write_i64(i64),
-        write_i128(i128),
-        write_u128(u128),
-        write_f32(f32),
-        write_f64(f64),
-        write_number_str(&str),
-        write_raw_fragment(&str)
-    );
-
-    fn write_u64<W: Write + ?Sized>(&mut self, writer: &mut W, value: u64) -> io::Result<()> {
-        let value = i64::try_from(value).map_err(|_| io::ErrorKind::InvalidData)?;
-        CompactFormatter.write_i64(writer, value)
-    }
-
-    fn begin_array<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.begin(writer, b"[")
-    }
-
-    fn end_array<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.end(writer, b"]")
-    }
-
-    fn begin_object<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.begin(writer, b"{")
-    }
-
-    fn end_object<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.end(writer, b"}")
     }
 }
 
@@ -185,7 +99,7 @@ fn check(text: &str) -> Result<(), JsonError> {
     }
     let mut reader = serde_json::Deserializer::from_str(text);
     let left = Cell::new(MAX_JSON_VALUES);
-    Strict { depth: 1, left: &left }.deserialize(&mut reader).map_err(invalid)?;
+    Strict::document(&left).deserialize(&mut reader).map_err(invalid)?;
     reader.end().map_err(invalid)
 }
 
@@ -203,190 +117,13 @@ fn invalid(error: serde_json::Error) -> JsonError {
     JsonError::Invalid(serde_json::Error::custom(format_args!("{shown} … at line {line} column {column}")))
 }
 
-/// Passes over a value; keeps nothing of it but the keys of the objects that are open.
-struct Strict<'c> {
-    depth: usize,
-    /// How many values may still follow.
-    left: &'c Cell<usize>,
-}
-
-impl Strict<'_> {
-    const fn deeper(&self) -> Self {
-        Self { depth: self.depth + 1, left: self.left }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
-        // Here, and not where a list or object begins, so that an empty one counts as any value does.
-        if self.depth > MAX_JSON_DEPTH {
-            return Err(D::Error::custom(format_args!("nested deeper than {MAX_JSON_DEPTH}")));
-        }
-        let Some(left) = self.left.get().checked_sub(1) else {
-            return Err(D::Error::custom(format_args!("more than {MAX_JSON_VALUES} values")));
-        };
-        self.left.set(left);
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string, a boolean, an integer from 0 to 2^63-1, a list or an object")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
-        if i64::try_from(value).is_err() {
-            return Err(E::custom(format_args!("integer {value} is larger than 2^63-1")));
-        }
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(self.deeper())?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        let mut keys = Keys::default();
-        while let Some(key) = object.next_key_seed(Key)? {
-            object.next_value_seed(self.deeper())?;
-            if keys.holds(&key) {
-                return Err(A::Error::custom(format_args!("key `{}` stands twice", key.escape_debug())));
-            }
-            keys.add(key);
-        }
-        Ok(())
-    }
-}
-
-/// The keys of an object. Most objects have few, and then to compare is faster than to hash.
-#[derive(Default)]
-struct Keys<'de> {
-    few: Vec<Cow<'de, str>>,
-    others: HashSet<Cow<'de, str>>,
-}
-
-impl<'de> Keys<'de> {
-    const FEW: usize = 24;
-
-    fn holds(&self, key: &str) -> bool {
-        self.few.iter().any(|held| held == key) || self.others.contains(key)
-    }
-
-    fn add(&mut self, key: Cow<'de, str>) {
-        if self.few.len() < Self::FEW {
-            self.few.push(key);
-        } else {
-            self.others.insert(key);
-        }
-    }
-}
-
-/// A key, copied only if it has escapes.
-struct Key;
-
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
-        reader.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Key {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(key))
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(key.to_owned()))
-    }
-}
-
-/// Tells whether what is read says all that this value says, in the same shape; it may have unknown
-/// fields too. The document has passed [`check`].
-struct Written<'w>(&'w Value);
-
-impl<'de> DeserializeSeed<'de> for Written<'_> {
-    type Value = bool;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<bool, D::Error> {
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Written<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value of strict JSON")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<bool, E> {
-        Ok(self.0.as_bool() == Some(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<bool, E> {
-        Ok(self.0.as_u64() == Some(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<bool, E> {
-        Ok(self.0.as_str() == Some(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
-        let Value::Array(written) = self.0 else {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            return Ok(false);
-        };
-        let mut agrees = true;
-        for value in written {
-            agrees &= list.next_element_seed(Written(value))?.unwrap_or(false);
-        }
-        while list.next_element::<IgnoredAny>()?.is_some() {
-            agrees = false;
-        }
-        Ok(agrees)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
-        let nothing = Map::new();
-        let written = self.0.as_object();
-        let (mut agrees, mut missing) = (written.is_some(), written.map_or(0, Map::len));
-        while let Some(key) = object.next_key::<String>()? {
-            if let Some(value) = written.unwrap_or(&nothing).get(&key) {
-                agrees &= object.next_value_seed(Written(value))?;
-                missing -= 1;
-            } else {
-                object.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(agrees && missing == 0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, Value};
+
+    use super::rules::Keys;
     use super::*;
+    use crate::limits::MAX_JSON_DEPTH;
 
     fn refused(text: &str) -> bool {
         parse::<Map<String, Value>>(text.as_bytes()).is_err()

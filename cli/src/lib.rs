@@ -11,6 +11,8 @@ mod config_evaluation;
 mod config_files;
 mod exit;
 mod failure;
+#[cfg(feature = "farm")]
+mod farm_roots;
 mod global;
 #[cfg(feature = "host")]
 mod host;
@@ -24,6 +26,8 @@ mod question;
 mod script_directory;
 #[cfg(any(feature = "farm", feature = "host"))]
 mod signals;
+#[cfg(feature = "farm")]
+mod source_date;
 mod split_parts;
 #[cfg(feature = "host")]
 mod systemtap;

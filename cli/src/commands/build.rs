@@ -11,7 +11,6 @@ mod policy;
 mod red_log;
 mod reporter;
 mod reuse;
-pub(super) mod roots;
 pub(super) mod scripts;
 mod table;
 
@@ -35,7 +34,9 @@ use crate::config_evaluation::EvaluationOption;
 use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::farm_roots;
 use crate::global::Global;
+use crate::source_date::source_date_epoch;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
@@ -167,7 +168,7 @@ impl Args {
         }
         // The key comes first: to find out after an hour of compiling that there is none would be rude.
         let keys = if self.dry_run || self.no_sign { Vec::new() } else { signing_keys(&self.key)? };
-        let roots = self.roots.as_deref().map(|path| roots::read(path, &keys, ui)).transpose()?;
+        let roots = self.roots.as_deref().map(|path| farm_roots::read(path, &keys, ui)).transpose()?;
         let cancel = Cancel::new();
         crate::signals::cancel_on_signals(&cancel)?;
         let loaded = self
@@ -412,15 +413,6 @@ pub(super) fn cache_directory(given: Option<&Path>) -> Result<PathBuf, Failure> 
 fn command_line() -> String {
     let words = std::env::args_os().map(|word| script_config::quote_word(&word.to_string_lossy()));
     words.collect::<Vec<_>>().join(" ")
-}
-
-/// `SOURCE_DATE_EPOCH`, if it is set; a value that isn't a number is an error, not a surprise in the bundle.
-pub(crate) fn source_date_epoch() -> Result<Option<u64>, Failure> {
-    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
-    let text = value.to_string_lossy();
-    text.parse().map(Some).map_err(|_| {
-        Failure::new(Exit::Usage, format!("SOURCE_DATE_EPOCH is `{text}`, expected seconds since 1970"))
-    })
 }
 
 fn no_bundle(error: BundleError) -> Failure {

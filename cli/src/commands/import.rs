@@ -6,10 +6,11 @@ use builder::{BundleIdentity, ImportError, ImportRequest};
 use bundle_format::{BundleName, BundleVersion};
 use serde_json::json;
 
-use crate::commands::build::{roots, source_date_epoch};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::farm_roots;
 use crate::new_file::NewFile;
+use crate::source_date::source_date_epoch;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
@@ -53,7 +54,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
-        let roots = self.roots.as_deref().map(|path| roots::read(path, &[], ui)).transpose()?;
+        let roots = self.roots.as_deref().map(|path| farm_roots::read(path, &[], ui)).transpose()?;
         let request = ImportRequest {
             packages: self.file,
             sources: self.scripts,

@@ -193,7 +193,7 @@ fn read_keys(paths: &[PathBuf]) -> Result<Vec<PublicKey>, Failure> {
 
 /// When a root is made: `SOURCE_DATE_EPOCH`, else the clock; a root is a decision and has no input with a time.
 fn now() -> Result<u64, Failure> {
-    if let Some(time) = crate::commands::build::source_date_epoch()? {
+    if let Some(time) = crate::source_date::source_date_epoch()? {
         return Ok(time);
     }
     Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
