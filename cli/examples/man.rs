@@ -46,6 +46,12 @@ const FILES: &[(&str, &str)] = &[
         "/var/cache/systemtap",
         "The initscript's cache; links to the current generation's modules are kept here.",
     ),
+    (
+        "/etc/sysconfig/stap-server",
+        "Global configuration of compile servers: CONFIG_PATH, STAT_PATH, LOG_FILE, STAP_USER.",
+    ),
+    ("/etc/stap-server/conf.d", "Configured compile servers, one *.conf each."),
+    ("/var/run/stap-server", "Status files of compile servers, PID.stat."),
     ("/etc/systemtap/config", "The initscript's global configuration; CONFIG_PATH in it names conf.d."),
 ];
 
@@ -58,6 +64,8 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ),
     ("XDG_CONFIG_HOME", "Where stap-bundle/default.key is; ~/.config if it isn't set."),
     ("XDG_CACHE_HOME", "Where build keeps its cache; ~/.cache if it isn't set."),
+    ("STAP_USER", "The user of compile servers that root starts, where no file names one."),
+    ("STAP_BUNDLE_SERVERD_DIR", "Where stap-serverd is, if not where packages put it."),
     ("NO_COLOR", "If it is set and not empty, nothing is coloured unless --color says so."),
 ];
 

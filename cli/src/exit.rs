@@ -48,7 +48,7 @@ impl Exit {
         (Self::Done, "done"),
         (Self::Failed, "failed"),
         (Self::Usage, "wrong usage"),
-        (Self::NotRunning, "status: no script runs; attach: it doesn't run"),
+        (Self::NotRunning, "status: no script runs; attach: it doesn't run; server status: no server runs"),
         (Self::Foreign, "status: a module of a script's name is loaded but isn't ours"),
         (Self::Order, "the scripts' requirements can't be put in order"),
         (Self::Trust, "refused: signature, trust or revocation"),

@@ -21,7 +21,7 @@ mod local_compile;
 #[cfg(feature = "farm")]
 mod message_log;
 mod new_file;
-#[cfg(feature = "host")]
+#[cfg(any(feature = "farm", feature = "host"))]
 mod question;
 mod script_directory;
 #[cfg(any(feature = "farm", feature = "host"))]
@@ -29,6 +29,8 @@ mod signals;
 #[cfg(feature = "farm")]
 mod source_date;
 mod split_parts;
+#[cfg(feature = "farm")]
+mod stap_server;
 #[cfg(feature = "host")]
 mod systemtap;
 mod tables;
@@ -48,6 +50,10 @@ pub fn run() -> ExitCode {
     #[cfg(feature = "host")]
     if let Some(words) = as_systemtap(&mut std::env::args_os()) {
         return systemtap::run(&words);
+    }
+    #[cfg(feature = "farm")]
+    if called_as(stap_server::NAME) {
+        return stap_server::run();
     }
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
@@ -72,6 +78,13 @@ fn as_systemtap(arguments: &mut dyn Iterator<Item = std::ffi::OsString>) -> Opti
     let name = called.file_name()?.to_str()?;
     let is_one = systemtap::NAMES.contains(&name);
     is_one.then(|| arguments.map(|word| word.to_string_lossy().into_owned()).collect())
+}
+
+/// Whether the program was called by this name.
+#[cfg(feature = "farm")]
+fn called_as(name: &str) -> bool {
+    let called = std::env::args_os().next().map(std::path::PathBuf::from);
+    called.is_some_and(|called| called.file_name().is_some_and(|called| called == name))
 }
 
 /// The whole command line, from which manual pages and completions are made too.

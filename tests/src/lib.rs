@@ -4,4 +4,5 @@
 pub mod lab;
 pub mod programs;
 pub mod scratch;
+pub mod server_root;
 pub mod vm;

@@ -1,4 +1,4 @@
-//! Every numbered fact about the two original systems that this version deals with has a line in `docs/compatibility.md` that
+//! Every numbered fact about the original systems that this version deals with has a line in `docs/compatibility.md` that
 //! says what we do; and where that line says "test", a test named after the fact is there.
 
 #![expect(clippy::unwrap_used, reason = "a test program fails by panicking")]
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The facts, by kind, with the first and the last number of each run of numbers.
-const FACTS: [(&str, &[(u32, u32)]); 22] = [
+const FACTS: [(&str, &[(u32, u32)]); 43] = [
     ("INIT-CFG", &[(1, 6)]),
     ("INIT-OPT", &[(1, 9)]),
     ("INIT-DEP", &[(1, 6)]),
@@ -30,13 +30,35 @@ const FACTS: [(&str, &[(u32, u32)]); 22] = [
     ("INIT-BOOT", &[(1, 2)]),
     ("RUN", &[(1, 13)]),
     ("PRIV", &[(1, 3)]),
+    ("SRV-CLI", &[(1, 7)]),
+    ("SRV-SPEC", &[(1, 5)]),
+    ("SRV-NICK", &[(1, 5)]),
+    ("SRV-CFG", &[(1, 5)]),
+    ("SRV-STAT", &[(1, 3)]),
+    ("SRV-START", &[(1, 2)]),
+    ("SRV-STOP", &[(1, 1)]),
+    ("SRV-RESTART", &[(1, 1)]),
+    ("SRV-STATUS", &[(1, 1)]),
+    ("SRV-SD", &[(1, 1)]),
+    ("SRVD-OPT", &[(1, 2)]),
+    ("SRVD-SEC", &[(1, 2)]),
+    ("SRVD-NET", &[(1, 2)]),
+    ("SRVD-CERT", &[(1, 3)]),
+    ("SRVD-AVAHI", &[(1, 1)]),
+    ("SRVD-LOG", &[(1, 1)]),
+    ("SRVD-LIMIT", &[(1, 1)]),
+    ("CLIENT", &[(1, 9)]),
+    ("TRUST", &[(1, 3)]),
+    ("PROTO", &[(4, 4), (6, 6)]),
+    ("SIGN", &[(1, 5)]),
 ];
 
 /// Kinds of which each fact has a test, whatever the table says: what configuration and options mean.
 const ALL_TESTED: [&str; 4] = ["INIT-CFG", "INIT-OPT", "INIT-DEP", "INIT-LIST"];
 
 /// Where tests of these are.
-const CRATES: [&str; 6] = ["script-config", "builder", "installer", "service", "cli", "child"];
+const CRATES: [&str; 7] =
+    ["script-config", "builder", "installer", "service", "compile-server", "cli", "child"];
 
 fn texts(folder: &Path, of_tests: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -56,7 +78,7 @@ fn tested(texts: &str) -> BTreeSet<String> {
     let names = functions.filter(|(before, _)| !before.contains('{')).map(|(_, name)| name);
     let fact = |name: &str| {
         let words: Vec<&str> = name.split('_').collect();
-        let len = if words.first() == Some(&"init") { 3 } else { 2 };
+        let len = if matches!(words.first(), Some(&("init" | "srv" | "srvd"))) { 3 } else { 2 };
         (words.len() > len).then(|| words[..len].join("-").to_uppercase())
     };
     names.filter_map(fact).collect()

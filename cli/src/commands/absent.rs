@@ -4,11 +4,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// What the two carried-on systems have, or a later version will, and this one doesn't.
-const LATER: &[(&str, &str)] = &[
-    ("merge", "merge the parts of a build"),
-    ("onboot", "put scripts into the initramfs"),
-    ("server", "control compile servers"),
-];
+const LATER: &[(&str, &str)] =
+    &[("merge", "merge the parts of a build"), ("onboot", "put scripts into the initramfs")];
 
 /// Whatever follows the name of an absent command.
 #[cfg(not(feature = "farm"))]

@@ -40,6 +40,8 @@ mod pin;
 mod restart;
 #[cfg(feature = "host")]
 mod rollback;
+#[cfg(feature = "farm")]
+pub(crate) mod server;
 #[cfg(feature = "host")]
 pub(crate) mod service;
 #[cfg(feature = "farm")]
@@ -107,6 +109,13 @@ pub(crate) enum Command {
     /// Make a payload of stap-scripts-RELEASE.tar.gz packages (not in this build)
     #[command(hide = true)]
     Import(absent::Args),
+    #[cfg(feature = "farm")]
+    #[command(subcommand, display_order = 2)]
+    Server(server::Args),
+    #[cfg(not(feature = "farm"))]
+    /// Control compile servers (not in this build)
+    #[command(hide = true)]
+    Server(absent::Args),
     #[command(display_order = 3)]
     Inspect(inspect::Args),
     #[command(display_order = 4)]
@@ -201,6 +210,10 @@ impl Command {
             Self::Sign(args) => args.run(ui),
             #[cfg(feature = "farm")]
             Self::Import(args) => args.run(ui),
+            #[cfg(feature = "farm")]
+            Self::Server(args) => args.run(global, ui),
+            #[cfg(not(feature = "farm"))]
+            Self::Server(_) => Err(absent::no_farm("server")),
             #[cfg(not(feature = "farm"))]
             Self::Sign(_) => Err(absent::no_farm("sign")),
             #[cfg(not(feature = "farm"))]

@@ -21,6 +21,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       build        Compile scripts for kernel releases and write one signed bundle
       cache        Look after the results that builds keep
       import       Make a payload of stap-scripts-RELEASE.tar.gz packages of the initscript
+      server       Start, stop and show systemtap's compile servers
       sign         Sign a payload, or add a signature to a bundle
       inspect      Show what is in a bundle
       diff         Show what changed between two bundles
@@ -86,7 +87,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
        0  done
        1  failed
        2  wrong usage
-       3  status: no script runs; attach: it doesn't run
+       3  status: no script runs; attach: it doesn't run; server status: no server runs
        4  status: a module of a script's name is loaded but isn't ours
        6  the scripts' requirements can't be put in order
       10  refused: signature, trust or revocation
@@ -129,33 +130,29 @@ fn build_help_names_each_default() {
                    directory
 
     Options:
-      -r, --release <REL>        A kernel release, or the path of a build tree; may be given several
-                                 times
-          --kernels <FILE>       A list of kernels: releases, or what `uname -a` says, one a line
-          --all-kernels          Compile for every kernel of which a sysroot has a build tree
-          --sysroot <DIR>        A root directory with `stap`, a compiler and build trees in its
-                                 /lib/modules; may be given several times [default: /]
-      -c, --config <CONFIG>      The initscript's global configuration file [default:
-                                 /etc/systemtap/config]
-          --eval-config          Have bash evaluate the configuration files, in a sandbox
-          --key <NAME.key>       The private key to sign with; may be given several times [default:
-                                 ~/.config/stap-bundle/default.key] [env: STAP_BUNDLE_KEY=]
-          --roots <FILE.stapr>   Send this chain of roots along, by which hosts judge who must sign (see
-                                 `trust root`)
-          --no-sign              Write a payload, to be signed elsewhere (`sign`); no key is used
-          --name <NAME>          The bundle's name [default: stap-scripts]
-      -o, --output <FILE>        The file to write [default: NAME-VERSION.stapb]
-          --reuse <OLD.stapb>    Copy unchanged frames from this older bundle
-      -j, --jobs <N>             How many compiles run side by side [default: one per core]
-          --cache <DIR>          Where results are kept, so that nothing is compiled twice [default:
-                                 ~/.cache/stap-bundle]
-          --dry-run              Show what would happen to each cell, and how long it would take
-          --report <FILE>        Also write a report: a page if FILE ends in `.html`, else JSON
-          --best-effort <CELLS>  Cells that may be red: SCRIPT, SCRIPT@REL or @REL, with `*` for
-                                 anything; may be given several times
-          --skip <CELLS>         Cells that aren't compiled; the bundle says so; may be given several
-                                 times
-      -h, --help                 Print help (see more with '--help')
+      -r, --release <REL>       A kernel release, or the path of a build tree; may be given several
+                                times
+          --kernels <FILE>      A list of kernels: releases, or what `uname -a` says, one a line
+          --all-kernels         Compile for every kernel of which a sysroot has a build tree
+          --sysroot <DIR>       A root directory with `stap`, a compiler and build trees in its
+                                /lib/modules; may be given several times [default: /]
+      -c, --config <CONFIG>     The initscript's global configuration file [default:
+                                /etc/systemtap/config]
+          --eval-config         Have bash evaluate the configuration files, in a sandbox
+          --key <NAME.key>      The private key to sign with; may be given several times [default:
+                                ~/.config/stap-bundle/default.key] [env: STAP_BUNDLE_KEY=]
+          --roots <FILE.stapr>  Send this chain of roots along, by which hosts judge who must sign (see
+                                `trust root`)
+          --no-sign             Write a payload, to be signed elsewhere (`sign`); no key is used
+          --name <NAME>         The bundle's name [default: stap-scripts]
+      -o, --output <FILE>       The file to write [default: NAME-VERSION.stapb]
+          --reuse <OLD.stapb>   Copy unchanged frames from this older bundle
+      -j, --jobs <N>            How many compiles run side by side [default: one per core]
+          --cache <DIR>         Where results are kept, so that nothing is compiled twice [default:
+                                ~/.cache/stap-bundle]
+          --dry-run             Show what would happen to each cell, and how long it would take
+          --report <FILE>       Also write a report: a page if FILE ends in `.html`, else JSON
+      -h, --help                Print help (see more with '--help')
 
     Global options:
           --root <DIR>    Take every path of the host relative to DIR; nothing outside it is touched

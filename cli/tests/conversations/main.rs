@@ -18,6 +18,7 @@ mod reading;
 mod roots;
 mod running;
 mod signing_elsewhere;
+mod stap_server;
 mod streams;
 mod systemtap;
 mod trust;

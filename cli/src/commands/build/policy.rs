@@ -14,13 +14,13 @@ pub(super) struct PolicyOptions {
     ///
     /// Every other cell is required: if it is red, no bundle is written. A red cell of the bundle is in its signed manifest,
     /// so a host can say why it has no module; the exit code is 20.
-    #[arg(long, value_name = "CELLS")]
+    #[arg(hide_short_help = true, long, value_name = "CELLS")]
     best_effort: Vec<CellPattern>,
     /// Cells that must be green all the same; may be given several times.
     #[arg(hide_short_help = true, long, value_name = "CELLS")]
     required: Vec<CellPattern>,
     /// Cells that aren't compiled; the bundle says so; may be given several times.
-    #[arg(long, value_name = "CELLS")]
+    #[arg(hide_short_help = true, long, value_name = "CELLS")]
     skip: Vec<CellPattern>,
     /// Write no bundle unless so many percent of all cells have a module.
     #[arg(hide_short_help = true, long, value_name = "PCT", value_parser = clap::value_parser!(u8).range(0..=100))]

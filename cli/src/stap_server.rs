@@ -1,0 +1,36 @@
+//! Called as `stap-server`: the command line and exit codes of systemtap's own program (facts SRV-CLI-… in
+//! `docs/compatibility.md`). It is `stap-bundle server` by another name.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::server;
+use crate::global::{Global, When};
+use crate::ui::Ui;
+
+/// The name under which the program takes that command line.
+pub(crate) const NAME: &str = "stap-server";
+
+/// Start, stop and show systemtap's compile servers.
+#[derive(Debug, Parser)]
+#[command(name = NAME, disable_help_subcommand = true, disable_version_flag = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    action: server::Args,
+}
+
+/// Carries out the words behind the program's name.
+pub(crate) fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return crate::usage(&error),
+    };
+    let global = Global { root: None, json: false, quiet: false, verbose: false, color: When::Auto };
+    let mut ui = Ui::new(&global);
+    let exit = match arguments.action.run(&global, &mut ui) {
+        Ok(exit) => exit,
+        Err(failure) => ui.failure(&failure),
+    };
+    ui.lost_output().map_or(exit, |failure| ui.failure(&failure)).into()
+}

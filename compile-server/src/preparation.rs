@@ -1,0 +1,218 @@
+//! What must be there before a server starts: its temporary directory, resource limits, log and certificate.
+//!
+//! Everything in the user's home is done as that user, by a shell: root never follows a link that somebody else could have
+//! laid.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use child::{Cancel, ChildCommand, Limits};
+
+use crate::account::Account;
+use crate::certificate::Certificate;
+use crate::error::ServerError;
+use crate::launch::Programs;
+use crate::settings::Settings;
+
+/// A certificate that ends within so many days is made anew before a start.
+pub const RENEW_DAYS: u64 = 30;
+
+/// What a request may use: the limits of systemtap's own packages for its service user (SRVD-LIMIT-01). Those of 30 processes
+/// per core only where the user does nothing else.
+const LIMITS: &str = "--rlimit-as=4294967296 --rlimit-cpu=60 --rlimit-stack=1024000 --rlimit-fsize=51200000";
+
+/// No certificate is larger.
+const CERTIFICATE_SIZE: u64 = 1 << 20;
+
+/// Making an RSA key may take long on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Directory for temporary files, log, and the `stap` that holds the limits. `$1` tmp, `$2` stap, `$3` its text, `$4` rc, `$5` log.
+const PREPARE: &str = r#"set -eu
+umask 077
+mkdir -p "$1"
+test -w "$1"
+if ! grep -qs -e '--rlimit-' "$4"; then
+    mkdir -p "${2%/*}"
+    printf '%s' "$3" >"$2.$$"
+    chmod 700 "$2.$$"
+    mv "$2.$$" "$2"
+    echo limited
+fi
+umask 022
+# stap-gen-cert makes what is missing writable for everybody.
+mkdir -p "${2%/*}/ssl"
+: >>"$5""#;
+
+/// A new database; only its user may write there. `$1` database, `$2` stap-gen-cert.
+const MAKE: &str = r#"set -eu
+umask 022
+mkdir -p "${1%/*}"
+"$2" "$1"
+chmod go-w "$1""#;
+
+/// Puts an old database aside, keeps its machine owner keys. `$1` database, `$2` stap-gen-cert.
+const RENEW: &str = r#"set -eu
+umask 022
+old="$1.$(date -u +%Y%m%dT%H%M%S).$$"
+mv "$1" "$old"
+"$2" "$1" || { rm -rf "$1"; mv "$old" "$1"; exit 1; }
+chmod go-w "$1"
+if [ -d "$old/moks" ]; then mv "$old/moks" "$1/moks"; fi"#;
+
+/// What a start goes on with.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) temporary: PathBuf,
+    /// The program that holds the limits, unless the user's own rc file does.
+    pub(crate) stap: Option<PathBuf>,
+    pub(crate) certificate: Certificate,
+    /// The certificate was made now: clients must be told to trust it.
+    pub(crate) new_certificate: bool,
+}
+
+/// Prepares a server's surroundings.
+pub(crate) fn prepare(
+    settings: &Settings,
+    user: &Account,
+    programs: &Programs,
+) -> Result<Prepared, ServerError> {
+    make_log_directory(Path::new(&settings.log), user)?;
+    let own = systemtap_directory(user);
+    let temporary = temporary_directory(user);
+    let stap = own.join("server-stap");
+    let words = [
+        temporary.as_path(),
+        &stap,
+        Path::new(&limited_stap(programs, user)),
+        &own.join("rc"),
+        Path::new(&settings.log),
+    ]
+    .map(|path| path.as_os_str().to_owned());
+    let prepare = as_user(user, "sh").args(["-c", PREPARE, "sh"]).args(words);
+    let said = run(&prepare, "prepare the server's directories and its log", user)?;
+    let database = database(settings, user);
+    let (certificate, new_certificate) = certificate(&database, user, programs)?;
+    let stap = said.contains("limited").then_some(stap);
+    Ok(Prepared { temporary, stap, certificate, new_certificate })
+}
+
+/// `$SYSTEMTAP_DIR` counts for our own servers; `~/.systemtap` is every other user's.
+pub(crate) fn systemtap_directory(user: &Account) -> PathBuf {
+    let own = std::env::var_os("SYSTEMTAP_DIR").map(PathBuf::from);
+    let own = own.filter(|directory| user.is_own() && directory.is_absolute());
+    own.unwrap_or_else(|| user.home.join(".systemtap"))
+}
+
+/// The directory of a server's certificate.
+pub(crate) fn database(settings: &Settings, user: &Account) -> PathBuf {
+    settings.ssl.as_ref().map_or_else(|| systemtap_directory(user).join("ssl/server"), PathBuf::from)
+}
+
+/// `$TMPDIR`, which may lie where quotas are in force; else a directory of the server's own, never `/tmp`.
+fn temporary_directory(user: &Account) -> PathBuf {
+    let chosen = std::env::var_os("TMPDIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    chosen.unwrap_or_else(|| systemtap_directory(user).join("server-tmp"))
+}
+
+/// The original makes the directory as whoever called; the daemon must be able to write there.
+fn make_log_directory(log: &Path, user: &Account) -> Result<(), ServerError> {
+    let Some(directory) = log.parent().filter(|directory| !directory.exists()) else { return Ok(()) };
+    let failed = |source| ServerError::Storage { doing: "make", path: directory.to_owned(), source };
+    fs::create_dir_all(directory).map_err(failed)?;
+    if !user.is_own() {
+        std::os::unix::fs::lchown(directory, Some(user.uid), Some(user.gid)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The text of the program that the daemon starts for each request.
+fn limited_stap(programs: &Programs, user: &Account) -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let processes = if user.is_own() { String::new() } else { format!(" --rlimit-nproc={}", 30 * cores) };
+    format!(
+        "#!/bin/sh\n# Made at each start of a compile server by stap-bundle: what one request may use.\n\
+         # Limits of your own: --rlimit-… in the file rc beside this one; then this program isn't used.\n\
+         exec {} {LIMITS}{processes} \"$@\"\n",
+        programs.stap()
+    )
+}
+
+/// The certificate in force, made before the start if there is none, and renewed before it ends.
+fn certificate(
+    database: &Path,
+    user: &Account,
+    programs: &Programs,
+) -> Result<(Certificate, bool), ServerError> {
+    let now = SystemTime::now();
+    let file = database.join("stap.cert");
+    let found = read_certificate(&file)?;
+    if let Some(certificate) = found.filter(|certificate| certificate.is_good(now, RENEW_DAYS)) {
+        return Ok((certificate, false));
+    }
+    let generator = programs.certificate_generator()?;
+    let step = if database.exists() {
+        let renew = as_user(user, "sh").args(["-c", RENEW, "sh"]).arg(database).arg(generator);
+        run(&renew, "renew the server's certificate", user)
+    } else {
+        let make = as_user(user, "sh").args(["-c", MAKE, "sh"]).arg(database).arg(generator);
+        run(&make, "make the server's certificate", user)
+    };
+    step?;
+    let missing = || ServerError::Preparation {
+        step: "make the server's certificate",
+        user: user.name.clone(),
+        said: format!("there is no {}", file.display()),
+    };
+    Ok((read_certificate(&file)?.ok_or_else(missing)?, true))
+}
+
+/// Reads a server's certificate; `None` if there is none.
+pub(crate) fn read_certificate(path: &Path) -> Result<Option<Certificate>, ServerError> {
+    let failed = |source| ServerError::Storage { doing: "read", path: path.to_owned(), source };
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(source)),
+    };
+    let mut bytes = Vec::new();
+    file.take(CERTIFICATE_SIZE).read_to_end(&mut bytes).map_err(failed)?;
+    let certificate = Certificate::read(&bytes);
+    certificate.map(Some).map_err(|source| ServerError::Certificate { path: path.to_owned(), source })
+}
+
+/// A command that runs as the server's user, with nothing of our environment but what names places.
+pub(crate) fn as_user(user: &Account, program: &str) -> ChildCommand {
+    let command = if user.is_own() {
+        ChildCommand::new(program).env_from_here("PATH").env_from_here("SYSTEMTAP_DIR")
+    } else {
+        // No right of root's survives, and none can come back through a setuid program.
+        ChildCommand::new("setpriv")
+            .arg(format!("--reuid={}", user.uid))
+            .arg(format!("--regid={}", user.gid))
+            .args(["--init-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"])
+            .arg(program)
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+    };
+    command
+        .env("HOME", &user.home)
+        .env("USER", &user.name)
+        .env("LOGNAME", &user.name)
+        .env("LC_ALL", "C.UTF-8")
+        // Modules are then the same, whoever compiles them.
+        .env("STAP_NTHREADS", "1")
+        .current_dir("/")
+}
+
+fn run(command: &ChildCommand, step: &'static str, user: &Account) -> Result<String, ServerError> {
+    let finished = command.run(&Limits::within(PATIENCE), &Cancel::new())?;
+    let said = finished.stdout.text();
+    if finished.status.success() {
+        return Ok(said);
+    }
+    let said = format!("{}{said}", finished.stderr.text());
+    let said = if said.trim().is_empty() { finished.status.to_string() } else { said.trim().to_owned() };
+    Err(ServerError::Preparation { step, user: user.name.clone(), said })
+}

@@ -1,0 +1,247 @@
+//! `stap-bundle server` and `stap-server` with systemtap's own daemon and client, both from the server root, in a network
+//! namespace of the test.
+#![cfg(feature = "lab")]
+
+use end_to_end::server_root::run;
+
+/// The service's user with a cache that other tests have warmed, and `part`, which runs a command and tells its exit code.
+const BEGIN: &str = r#"
+part() { echo "== $1"; shift; "$@" </dev/null 2>&1; echo "exit $?"; }
+groupadd --system stap-server
+useradd --system --uid 64155 -g stap-server -d /var/lib/stap-server -m -s /usr/sbin/nologin stap-server
+install -d -o stap-server -g stap-server -m 700 /var/lib/stap-server/.systemtap
+ln -s /var/cache/stap-compiled /var/lib/stap-server/.systemtap/cache
+REL=$(ls /lib/modules | grep cloud | head -n 1)
+pid() { sed -n 's/.*running as PID //p' | tail -n 1; }
+"#;
+
+/// Each example of the manual page that starts, shows or stops servers, as written (NICKNAME, ARCH, BUILDDIR and PID filled in).
+#[test]
+fn the_manual_pages_examples_run_as_written() {
+    let script = r"
+part start stap-server start
+part installed stap-server start -i
+part status stap-server status
+part nickname stap-server start -n native -r $REL
+part like stap-server start -n native -a i386
+part builddir stap-server start -a x86_64 -r /lib/modules/$REL/build
+part nobuilddir stap-server start -r /lib/modules
+PID=$(stap-server status | pid)
+part stop-pid stap-server stop -p $PID
+part stop-pid-again stap-server stop -p $PID
+part stop-unknown stap-server stop -n nobody
+part status-unknown stap-server status -n nobody
+part again stap-server start -n native
+part stop stap-server stop
+part stop-nothing stap-server stop
+part condrestart stap-server condrestart
+part try-restart stap-server try-restart
+mkdir -p /etc/stap-server/conf.d
+printf 'ARCH=\nUSER=\nRELEASE=\nNICKNAME=native\n' >/etc/stap-server/conf.d/native.conf
+part configured stap-server start
+part named stap-server status -n native
+printf 'ARCH=i386\nRELEASE=%s\nPORT=5001\nLOG=/tmp/other/log\n' $REL >/etc/stap-server/conf.d/other.conf
+part force-reload stap-server force-reload
+part by-port stap-server status --port 5001
+part restart stap-server restart
+part stop-by-release stap-server stop -r $REL
+part left stap-server status
+echo ' BAD=1' >/etc/stap-server/conf.d/z.conf
+part bad-file stap-server force-reload
+part reload stap-server reload
+part nonsense stap-server frobnicate
+";
+    let said = run(&format!("{BEGIN}{script}")).unwrap();
+    let part = |name: &str| said.part(name).unwrap().to_owned();
+    for (name, exit) in [
+        ("start", 0),
+        ("installed", 0),
+        ("status", 0),
+        ("nickname", 0),
+        ("like", 0),
+        ("builddir", 0),
+        ("nobuilddir", 1),
+        ("stop-pid", 0),
+        ("stop-pid-again", 1),
+        ("stop-unknown", 1),
+        ("status-unknown", 3),
+        ("again", 0),
+        ("stop", 0),
+        ("stop-nothing", 0),
+        ("condrestart", 0),
+        ("try-restart", 0),
+        ("configured", 0),
+        ("named", 0),
+        ("force-reload", 0),
+        ("by-port", 0),
+        ("restart", 0),
+        ("stop-by-release", 0),
+        ("left", 0),
+        ("bad-file", 1),
+        ("reload", 3),
+        ("nonsense", 2),
+    ] {
+        let text = part(name);
+        assert!(text.contains(&format!("exit {exit}")), "{name}: {text}");
+    }
+    assert!(part("start").contains("started stap-server -a \"") && part("start").contains(", port "));
+    let status = part("status");
+    assert_eq!(status.matches(" running as PID ").count(), 2, "{status}");
+    assert_eq!(status.matches("  listens on port ").count(), 2, "{status}");
+    assert!(status.contains("not advertised: no avahi") && status.contains("-u \"stap-server\""), "{status}");
+    // Like another server, but with a name and a port of its own.
+    assert!(part("like").contains("-a \"i386\"") && !part("like").contains("-n \"native\""));
+    assert!(part("again").contains("runs already"));
+    assert_eq!(part("stop").matches("stopped stap-server").count(), 4);
+    assert!(part("named").contains("-n \"native\""), "{}", part("named"));
+    assert!(part("by-port").contains("listens on port 5001"), "{}", part("by-port"));
+    let left = part("left");
+    assert!(left.contains("-n \"native\"") && !left.contains("5001"), "{left}");
+    assert!(part("bad-file").contains("z.conf:1: "), "{}", part("bad-file"));
+}
+
+/// What the original gets wrong: facts SRV-START-02, SRV-STAT-03 and SRVD-SEC-01.
+#[test]
+fn srv_start_02_a_server_counts_only_while_it_serves() {
+    let script = r#"
+stap-server start --port 5001 >/dev/null
+part busy stap-server start -n second -D X=1 --port 5001
+part root stap-server start -u root
+part nobody stap-server start -u no-such-user
+PID=$(stap-server status | pid)
+echo "== environ"; tr '\0' '\n' </proc/$PID/environ
+echo "== user"; grep -E '^(Uid|Gid|NoNewPrivs|CapBnd)' /proc/$PID/status
+echo "== limits"; cat /var/lib/stap-server/.systemtap/server-stap
+kill -9 $PID
+until ! [ -d /proc/$PID/fd ] || ! ls /proc/$PID/fd >/dev/null 2>&1 || grep -q '^State:.Z' /proc/$PID/status; do sleep 0.1; done
+part dead stap-server status
+part none stap-server status
+# A process of another program that has the number of a server by now.
+sleep 1000 & OTHER=$!
+printf 'ARCH=x86_64\nUSER=stap-server\nNICKNAME=%s\nLOG=/l\n# stap-bundle: start=1 port=5001\n' $OTHER >/var/run/stap-server/$OTHER.stat
+part stop-other stap-server stop
+echo "== other"; kill -0 $OTHER && echo it lives
+printf '#!/bin/sh\nexit 0\n' >/tmp/stap-serverd; chmod 755 /tmp/stap-serverd
+part dies env STAP_BUNDLE_SERVERD_DIR=/tmp stap-server start -n fragile
+part absent env STAP_BUNDLE_SERVERD_DIR=/nowhere stap-server start
+useradd -m ann
+part ordinary su ann -c 'stap-server start'
+printf 'STAT_PATH=~ann/s\nLOG_FILE=~/s/log\n' >/home/ann/c
+part own su ann -c 'stap-server start -c ~/c && stap-server status -c ~/c && stap-server stop -c ~/c'
+part as-other su ann -c 'stap-server start -c ~/c -u stap-server'
+part missing-file stap-server status -c /nowhere
+"#;
+    let said = run(&format!("{BEGIN}{script}")).unwrap();
+    let part = |name: &str| said.part(name).unwrap().to_owned();
+    let busy = part("busy");
+    assert!(busy.contains("ended before it served") && busy.contains("exit 1"), "{busy}");
+    assert!(busy.contains("address is in use"), "the end of its log: {busy}");
+    assert!(part("root").contains("never runs as root") && part("root").contains("exit 1"));
+    assert!(part("nobody").contains("there is no user no-such-user"));
+    let user = part("user");
+    assert!(user.contains("Uid:\t64155\t64155\t64155\t64155") && user.contains("NoNewPrivs:\t1"), "{user}");
+    assert!(user.contains("CapBnd:\t0000000000000000"), "{user}");
+    assert!(part("limits").contains("--rlimit-cpu=60"));
+    assert!(
+        part("dead").contains("is no longer running") && part("dead").contains("exit 1"),
+        "{}",
+        part("dead")
+    );
+    assert!(part("none").contains("exit 3"), "{}", part("none"));
+    assert!(part("stop-other").contains("had ended already") && part("other").contains("it lives"));
+    assert!(
+        part("dies").contains("ended before it served") && part("dies").contains("exit 1"),
+        "{}",
+        part("dies")
+    );
+    assert!(part("absent").contains("there is no stap-serverd in /nowhere"));
+    assert!(part("ordinary").contains("exit 1") && part("ordinary").contains("STAT_PATH=~/stap-server"));
+    let own = part("own");
+    assert!(
+        own.contains("-u \"ann\"") && own.contains("stopped stap-server") && own.contains("exit 0"),
+        "{own}"
+    );
+    assert!(part("as-other").contains("only root can start a server as stap-server"));
+    assert!(part("missing-file").contains("there is no configuration file /nowhere"));
+}
+
+/// Section 6 of the initscript's README by today's names: hello through a server as root, for an ordinary user, and for stapusr.
+#[test]
+fn section_6_of_the_readme_hello_through_a_server() {
+    let script = r#"
+useradd -m ann
+useradd -m -G stapusr uwe
+mkdir -m 777 /tmp/w; cd /tmp/w
+printf 'probe begin { printf ("Hello\\n"); exit (); }' >hello.stp
+mkdir -p /run/dbus; dbus-daemon --system --fork
+avahi-daemon -D
+part start stap-server start -r $REL --port 5001
+F=$(stap-bundle server status --json | sed -n 's/.*"sha256": "\(.*\)".*/\1/p' | head -n 1)
+part status stap-server status
+part untrusted stap --use-server=127.0.0.1:5001 -p4 -r $REL -m hello -e 'probe begin { exit () }'
+part silent stap-bundle server trust 127.0.0.1:5001
+part other stap-bundle server trust 127.0.0.1:5001 --fingerprint 00:11
+part absent stap-bundle server trust 127.0.0.1:5002 --fingerprint $F
+part still-untrusted stap --use-server=127.0.0.1:5001 -p4 -r $REL -m hello -e 'probe begin { exit () }'
+part trust stap-bundle server trust 127.0.0.1:5001 --fingerprint $F
+part signer stap-bundle server trust --signer /var/lib/stap-server/.systemtap/ssl/server/stap.cert --fingerprint $F
+part signer-not-root su uwe -c "stap-bundle server trust --signer 127.0.0.1:5001 --fingerprint $F"
+echo "== modes"; stat -c '%a %U %n' /etc/systemtap/staprun /etc/systemtap/ssl/client /var/lib/stap-server/.systemtap/ssl/server
+# The client gives avahi half a second; on a busy machine that may be too short.
+found() { for n in $(seq 30); do "$@" && return; done; }
+part as-root found stap hello.stp -m hello --use-server -p4 -r $REL
+echo "== module"; modinfo -F vermagic hello.ko; modinfo -F name hello.ko
+part ann-trusts su ann -c "stap-bundle server trust 127.0.0.1:5001 --fingerprint $F"
+part uwe-trusts su uwe -c "stap-bundle server trust 127.0.0.1:5001 --fingerprint $F"
+part ann su ann -c "stap hello.stp -m hello_ann --use-server=127.0.0.1:5001 -p4 -r $REL"
+part ann-loads su ann -c "staprun hello_ann.ko"
+part ann-unprivileged su ann -c "stap hello.stp --privilege=stapusr --use-server=127.0.0.1:5001 -p4 -r $REL"
+echo "== signed"; ls stap_*.ko.sgn
+part uwe su uwe -c "stap hello.stp --use-server=127.0.0.1:5001 -r $REL"
+part guru su uwe -c "stap -g hello.stp --privilege=stapusr -r $REL"
+part not-served stap hello.stp -m x --use-server=127.0.0.1:5001 -p4 -r 1.2.3-none
+echo "== log"; cat /var/log/stap-server/log
+part stop stap-server stop
+"#;
+    let said = run(&format!("{BEGIN}{script}")).unwrap();
+    let part = |name: &str| said.part(name).unwrap().to_owned();
+    let ok = |name: &str| assert!(part(name).contains("exit 0"), "{name}: {}", part(name));
+    let failed = |name: &str, text: &str| {
+        let said = part(name);
+        assert!(!said.contains("exit 0") && said.contains(text), "{name}: {said}");
+    };
+    for name in [
+        "start",
+        "trust",
+        "signer",
+        "as-root",
+        "ann-trusts",
+        "uwe-trusts",
+        "ann",
+        "ann-unprivileged",
+        "uwe",
+        "stop",
+    ] {
+        ok(name);
+    }
+    assert!(part("status").contains("advertised by avahi"), "{}", part("status"));
+    failed("untrusted", "Unable to connect to a server");
+    failed("silent", "nothing was trusted");
+    failed("other", "has another fingerprint");
+    failed("absent", "Connection refused");
+    failed("still-untrusted", "Unable to connect to a server");
+    failed("signer-not-root", "only root can trust");
+    assert!(part("silent").contains("  SHA-256 ") && part("silent").contains("exit 1"));
+    assert!(part("other").contains("exit 10"));
+    for line in part("modes").lines().filter(|line| line.contains('/')) {
+        assert!(line.starts_with("755 "), "{line}");
+    }
+    assert!(part("module").contains("cloud") && part("module").contains("hello"), "{}", part("module"));
+    // An ordinary user gets a module, and may not even start staprun.
+    failed("ann-loads", "Permission denied");
+    assert!(part("signed").contains(".ko.sgn"), "{}", part("signed"));
+    assert!(part("uwe").contains("stap_"), "{}", part("uwe"));
+    failed("guru", "can't specify -g and --privilege=stapusr");
+    failed("not-served", "server/rc");
+    assert!(part("log").contains("1.2.3-none is not supported by this server"), "{}", part("log"));
+}
