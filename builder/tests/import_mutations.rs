@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use builder::{BundleIdentity, ImportRequest, PackageError, ScriptsPackage};
-use fixtures::fuzz::{IMPORT, Mutations, import, packed, seeds};
+use fixtures::fuzz::{IMPORT, Mutations, assert_packable, import, packed, seeds};
 
 /// Mutations of each file of the corpus.
 const MUTATIONS: u32 = 400;
@@ -21,8 +21,11 @@ fn import_finds_nothing_near_its_corpus() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(IMPORT);
     let directory = tempfile::tempdir().unwrap();
     let package = directory.path().join("package.tar.gz");
-    let taken =
-        |bytes: &[u8]| import(bytes, &package, &|path| Ok(builder::import(&request(path.into()))?.draft));
+    let taken = |bytes: &[u8]| {
+        let drafts = import(bytes, &package, &|path| Ok(builder::import(&request(path.into()))?.draft));
+        drafts.iter().for_each(assert_packable);
+        drafts.len()
+    };
     let mut mutations = Mutations::default();
     for (name, seed) in seeds(IMPORT) {
         let told = "write it: cargo run -p fixtures --example fuzz-corpus -- fuzz/corpus";
