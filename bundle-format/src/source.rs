@@ -13,7 +13,7 @@ pub trait Source {
     /// Fills `buffer` or ends early at the end of the bytes; returns how many were read.
     fn read_full(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Passes over `len` bytes.
+    /// Passes over `len` bytes, which are there if the source tells what remains.
     fn skip(&mut self, len: u64) -> io::Result<()>;
 
     /// Bytes from here to the end, where that can be known without reading.
@@ -46,11 +46,7 @@ impl Source for File {
 
     fn skip(&mut self, len: u64) -> io::Result<()> {
         let distance = i64::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        match self.seek(SeekFrom::Current(distance)) {
-            // A pipe, `/dev/stdin` for one: what is passed over must be read.
-            Err(error) if error.kind() == io::ErrorKind::NotSeekable => Stream(self).skip(len),
-            sought => sought.map(|_| ()),
-        }
+        self.seek(SeekFrom::Current(distance)).map(|_| ())
     }
 
     fn remaining(&mut self) -> io::Result<Option<u64>> {
@@ -92,6 +88,9 @@ fn read_full(reader: &mut impl Read, mut buffer: &mut [u8]) -> io::Result<usize>
     }
     Ok(total)
 }
+
+/// What ended too early, where nobody looks at the member.
+const PASSED_OVER: &str = "a member that is passed over";
 
 /// Reads members from a source, comparing every header and all padding.
 #[derive(Debug)]
@@ -206,8 +205,27 @@ impl<S: Source> MemberReader<S> {
     /// Passes over a member's content and padding.
     pub(crate) fn skip(&mut self, len: u64) -> Result<(), BundleError> {
         let span = len + padding(len) as u64;
-        self.source.skip(span).map_err(io_while("reading the bundle"))?;
+        match self.remaining()? {
+            // A file lets itself be positioned behind its end, and then the end would be told at the wrong place.
+            Some(left) if left < span => {
+                let offset = self.offset + left;
+                return Err(BundleError::Truncated { offset, inside: PASSED_OVER.to_owned() });
+            }
+            Some(_) => self.source.skip(span).map_err(io_while("reading the bundle"))?,
+            None => return self.read_over(span),
+        }
         self.offset += span;
+        Ok(())
+    }
+
+    /// Passes over bytes of a source whose end isn't known.
+    fn read_over(&mut self, mut span: u64) -> Result<(), BundleError> {
+        let mut buffer = vec![0; 128 << 10];
+        while span > 0 {
+            let part = usize::try_from(span).unwrap_or(usize::MAX).min(buffer.len());
+            self.exact(buffer.get_mut(..part).unwrap_or_default(), PASSED_OVER)?;
+            span -= part as u64;
+        }
         Ok(())
     }
 
