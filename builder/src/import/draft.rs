@@ -22,6 +22,9 @@ const SIGNATURE_MARK: &[u8] = b"~Module signature appended~\n";
 /// Reason of the red cell of a script that a package lacks.
 const NOT_THERE: &str = "not in the imported package";
 
+/// Most characters of others' text in a message.
+const MAX_SHOWN: usize = 200;
+
 /// What is to be imported.
 #[derive(Debug)]
 pub struct ImportRequest {
@@ -177,8 +180,8 @@ fn record(
         if line != options.opts_line() {
             return Err(refused(format!(
                 "{name}.ko was compiled with `{}`, its configuration says `{}`: compile it again",
-                line.escape_default(),
-                options.opts_line()
+                shown(line),
+                shown(&options.opts_line())
             )));
         }
     }
@@ -189,6 +192,11 @@ fn record(
     };
     let requires = settings.requires.clone();
     Ok(ScriptRecord::of_settings(name.clone(), source_sha256, &options, requires, settings.users))
+}
+
+/// Others' text in a message: it must not act on a terminal, nor fill it.
+fn shown(text: &str) -> String {
+    text.chars().take(MAX_SHOWN).flat_map(char::escape_default).collect()
 }
 
 fn source_digest(path: &Path) -> std::io::Result<Digest> {

@@ -308,6 +308,13 @@ fn what_does_not_fit_together_is_refused() {
         .file("6.12.1-test/net.opts", "x\n-D FOO=1 --\n")
         .file("fleet.conf", "net_OPT='-DBAR=1'\n");
     assert!(refused(&[("a", stale.gz())]).contains("compile it again"));
+    // What the configuration says was shown as it stood, and all of it.
+    let acting = Archive::new()
+        .file("6.12.1-test/net.ko", module("net"))
+        .file("6.12.1-test/net.opts", "x\n-D FOO=1 --\n")
+        .file("fleet.conf", format!("net_OPT='-DBAR=\u{1b}[2J{}'\n", "x".repeat(5000)));
+    let said = refused(&[("a", acting.gz())]);
+    assert!(said.len() < 2000 && !said.contains('\u{1b}'), "{said:?}");
     let command = unpacked().file("more.conf", "rm -rf /\n");
     assert!(refused(&[("a", command.gz())]).contains("isn't run"));
     let missing =
