@@ -162,12 +162,20 @@ impl ConfigProblem {
         }
     }
 
-    /// Returns the problem in two lines: `file:line:column: error: message` and `hint: next step`.
+    /// Returns the problem in two lines: `file:line:column: error: message` and `hint: next step`. It quotes the files, which
+    /// may come from outside: control characters in them are escaped.
     #[must_use]
     pub fn render(&self) -> String {
         let place = self.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
-        format!("{place}{}: {} [{}]\n  hint: {}", self.severity(), self.cause, self.id(), self.next_step())
+        let said = format!("{place}{}: {} [{}]", self.severity(), self.cause, self.id());
+        format!("{}\n  hint: {}", harmless(&said), harmless(&self.next_step()))
     }
+}
+
+/// Text in which nothing acts on a terminal.
+fn harmless(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
 }
 
 impl Serialize for ConfigProblem {

@@ -218,3 +218,14 @@ fn each_message_about_files() {
     lines.push(ConfigProblem::new(Some(place), FileCause::NoScript { error }).render());
     insta::assert_snapshot!(lines.join("\n"));
 }
+
+/// A package of somebody else's may hold such a line.
+#[test]
+fn what_a_file_says_could_act_on_the_terminal() {
+    let problems = script_config::ScriptOptions::parse("--\u{1b}[2J\u{7}x", None).unwrap_err();
+    for problem in problems {
+        let said = problem.render();
+        assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "{said:?}");
+        assert!(said.contains("\\u{1b}[2J"), "{said}");
+    }
+}
