@@ -191,19 +191,38 @@ impl ArtifactCache {
         let record = Record { format: RECORD_FORMAT, key, result, parts: parts.clone(), wall_ms, cpu_ms };
         fs::write(making.path().join("record.json"), serde_json::to_vec_pretty(&record)?)?;
         fs::write(making.path().join("log.txt"), log)?;
-        put_in_place(making, &entry)?;
-        Ok(outcome)
+        let ours = put_in_place(making, &entry, || self.whole(&entry).is_some())?;
+        // Two compiles of the same inputs may differ all the same: what counts is what is there.
+        Ok(if ours { outcome } else { self.whole(&entry).unwrap_or(outcome) })
     }
 }
 
-fn put_in_place(making: tempfile::TempDir, entry: &Path) -> io::Result<()> {
+/// Puts an entry in its place, instead of what is there. Another builder may do the same at the same time: then its result
+/// stays, if it is whole, and `false` is returned.
+fn put_in_place(making: tempfile::TempDir, entry: &Path, is_whole: impl Fn() -> bool) -> io::Result<bool> {
     if let Some(parent) = entry.parent() {
         fs::create_dir_all(parent)?;
     }
-    if entry.exists() {
-        fs::remove_dir_all(entry)?;
+    let taken = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty)
+    };
+    loop {
+        match fs::remove_dir_all(entry) {
+            // Somebody was faster, with removing or with putting another one there.
+            Err(error) if error.kind() != io::ErrorKind::NotFound && !taken(&error) => return Err(error),
+            _ => {}
+        }
+        match fs::rename(making.path(), entry) {
+            Ok(()) => {
+                // There is nothing left to remove under the old name.
+                let _ = making.keep();
+                return Ok(true);
+            }
+            Err(error) if !taken(&error) => return Err(error),
+            Err(_) if is_whole() => return Ok(false),
+            Err(_) => {}
+        }
     }
-    fs::rename(making.keep(), entry)
 }
 
 #[cfg(test)]
@@ -253,6 +272,19 @@ mod tests {
         };
         assert_eq!(reason, "semantic error: no match");
         assert_eq!(fs::read_to_string(log).unwrap(), "the log");
+    }
+
+    #[test]
+    fn several_builders_may_keep_the_same_result_at_once() {
+        let (directory, cache) = cache();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..25).for_each(|_| drop(store_module(&cache))));
+            }
+        });
+        let job = fake_job("counter", "6.12.1-test");
+        assert!(cache.find(job.key).is_some_and(|outcome| outcome.module().is_some()));
+        assert_eq!(fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
     }
 
     #[test]

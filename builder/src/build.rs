@@ -27,6 +27,15 @@ use crate::warm_cache::WarmUps;
 
 use run::{Run, RunResults};
 
+/// What is done about cells that have no result yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenCells {
+    /// They are compiled.
+    Compile,
+    /// Nothing is compiled: [`BuildError::Uncompiled`] names them.
+    Refuse,
+}
+
 /// How a plan is to be run.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {
@@ -42,6 +51,8 @@ pub struct BuildOptions {
     pub verify_cache: bool,
     /// Which cells aren't compiled.
     pub policy: CellPolicy,
+    /// What is done about cells that have no result yet.
+    pub open_cells: OpenCells,
     /// What the bundle will be called.
     pub identity: BundleIdentity,
 }
@@ -56,6 +67,7 @@ impl BuildOptions {
             limits: JobLimits::default(),
             retry_failed: false,
             check_reproducible: false,
+            open_cells: OpenCells::Compile,
             verify_cache: false,
             policy: CellPolicy::default(),
             identity,
@@ -73,6 +85,12 @@ pub enum BuildError {
         done: usize,
         /// All cells.
         cells: usize,
+    },
+    /// Nothing was to be compiled, and these cells have no result.
+    #[error("{} of the build's cells have no result", jobs.len())]
+    Uncompiled {
+        /// Their jobs, in the plan's order.
+        jobs: Vec<CompileJob>,
     },
     /// The work directories can't be used.
     #[error(transparent)]
@@ -147,6 +165,10 @@ pub(crate) fn build_with(
     let mut results: Vec<Option<CellReport>> = plan.jobs.iter().map(found).collect();
     index.save().map_err(state_error)?;
     let open: Vec<usize> = (0..cells).filter(|index| results[*index].is_none()).collect();
+    if options.open_cells == OpenCells::Refuse && !open.is_empty() {
+        let jobs = open.iter().map(|index| plan.jobs[*index].clone()).collect();
+        return Err(BuildError::Uncompiled { jobs });
+    }
     let workers = options.workers.clamp(1, open.len().max(1));
     events(BuildEvent::Begun { cells, cached: cells - open.len(), jobs: open.len(), workers });
     for cell in results.iter().flatten() {

@@ -81,6 +81,12 @@ impl BuildDirectories {
         Self { artifacts: cache.join("artifacts"), state: cache.join("build"), temporary: None }
     }
 
+    /// The same, but results are in `directory`, which several builders may use at once.
+    #[must_use]
+    pub fn with_artifacts(self, directory: &Path) -> Self {
+        Self { artifacts: directory.to_owned(), ..self }
+    }
+
     /// The same, but what jobs need for a while is beneath `directory`: the initscript's `TEMP_PATH`.
     #[must_use]
     pub fn with_temporary(self, directory: &Path) -> Self {

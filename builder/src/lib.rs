@@ -49,6 +49,7 @@ mod reserve;
 mod sandbox;
 mod schedule;
 mod script;
+mod shard;
 mod sysroot;
 mod tapset;
 #[cfg(test)]
@@ -64,7 +65,7 @@ mod wildcard;
 
 pub use artifact_cache::ArtifactCache;
 pub use assembly::{AssemblyError, BundleIdentity};
-pub use build::{BuildError, BuildOptions, build};
+pub use build::{BuildError, BuildOptions, OpenCells, build};
 pub use cache_care::{CacheContents, Collected};
 pub use cell_policy::{CellPattern, CellPolicy, Wanted};
 pub use config_evaluation::{ConfigEvaluation, EVALUATION_LIMIT, EvaluationError};
@@ -87,6 +88,7 @@ pub use report::{BuildReport, CellReport, WarmUpReport};
 pub use reproducible::Reproducibility;
 pub use sandbox::{Sandbox, SandboxError, UNPRIVILEGED_ID};
 pub use script::ScriptSource;
+pub use shard::{Shard, ShardError};
 pub use sysroot::{Sysroot, SysrootError};
 pub use toolchain::ToolchainError;
 pub use warm_cache::Diagnosis;

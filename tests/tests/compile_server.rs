@@ -2,6 +2,7 @@
 //! namespace of the test.
 #![cfg(feature = "lab")]
 
+use child::{Cancel, ChildCommand, Limits};
 use end_to_end::server_root::run;
 
 /// The service's user with a cache that other tests have warmed, and `part`, which runs a command and tells its exit code.
@@ -244,4 +245,20 @@ part stop stap-server stop
     failed("guru", "can't specify -g and --privilege=stapusr");
     failed("not-served", "server/rc");
     assert!(part("log").contains("1.2.3-none is not supported by this server"), "{}", part("log"));
+}
+
+#[test]
+fn systemd_reads_the_unit_of_compile_servers_without_complaint() {
+    let unit = end_to_end::lab::repository().join("packaging/farm/stap-server.service");
+    let unit = std::fs::read_to_string(unit).unwrap();
+    assert_eq!(unit.matches("=/usr/bin/stap-bundle server ").count(), 2);
+    let folder = tempfile::tempdir().unwrap();
+    // systemd-analyze wants the program to exist on this machine, where nothing is installed.
+    let path = folder.path().join("stap-server.service");
+    std::fs::write(&path, unit.replace("=/usr/bin/stap-bundle ", "=/bin/true ")).unwrap();
+    let command = ChildCommand::new("systemd-analyze").args(["verify", "--man=no", "--recursive-errors=no"]);
+    let command = command.arg(&path).env_from_here("PATH");
+    let finished = command.run(&Limits::default(), &Cancel::new()).unwrap();
+    let said = format!("{}{}", finished.stdout.text(), finished.stderr.text());
+    assert!(finished.status.success() && !said.contains("stap-server"), "{said}");
 }

@@ -137,6 +137,47 @@ fn the_second_build_compiles_nothing_and_gives_the_same_draft() {
     assert_eq!(draft.kernels[0].modules[0].bytes.read().unwrap(), fake_module("a", "1.0", "x"));
 }
 
+/// As three machines with one directory of results and a cache of their own each.
+#[test]
+fn parts_of_a_build_give_the_whole_without_a_compile() {
+    let directory = tempfile::tempdir().unwrap();
+    let artifacts = directory.path().join("shared");
+    let machine = |name: &str| {
+        let mut plan = plan(&directory.path().join(name));
+        plan.directories = plan.directories.with_artifacts(&artifacts);
+        plan
+    };
+    let refuse = |options: &mut BuildOptions| options.open_cells = OpenCells::Refuse;
+    let executor = StandIn::new(|job| Ok(compiled(job)));
+    let first = machine("first").only("1/2".parse().unwrap());
+    let report = run(&first, &executor, &Cancel::new()).0.unwrap();
+    assert_eq!((report.cells.len(), executor.runs.load(Ordering::SeqCst)), (3, 3));
+    assert!(report.cells.iter().all(|cell| cell.cell.release.as_str() == "1.0"));
+
+    // The second part is missing: it is named by its jobs, and nothing is compiled.
+    let whole = machine("third");
+    let (result, _) = run_with(&whole, &executor, &Cancel::new(), refuse);
+    let Err(BuildError::Uncompiled { jobs }) = result else { panic!("{result:?}") };
+    let shards: Vec<String> = jobs.iter().map(|job| whole.shard_of(job, 2).unwrap().to_string()).collect();
+    assert_eq!((shards, executor.runs.load(Ordering::SeqCst)), (vec!["2/2".to_owned(); 3], 3));
+
+    // More parts than kernels: one has nothing to do.
+    let nothing = run(&machine("second").only("3/3".parse().unwrap()), &executor, &Cancel::new()).0.unwrap();
+    assert_eq!(nothing.cells.len(), 0);
+    run(&machine("second").only("2/2".parse().unwrap()), &executor, &Cancel::new()).0.unwrap();
+    assert_eq!(executor.runs.load(Ordering::SeqCst), 6);
+
+    let merged = run_with(&whole, &executor, &Cancel::new(), refuse).0.unwrap();
+    let alone = run(&plan(&directory.path().join("alone")), &executor, &Cancel::new()).0.unwrap();
+    // Only the alone one has compiled anything.
+    assert_eq!(executor.runs.load(Ordering::SeqCst), 12);
+    let bytes = |report: &BuildReport| -> Vec<Vec<u8>> {
+        let modules = report.draft.kernels.iter().flat_map(|kernel| &kernel.modules);
+        modules.map(|module| module.bytes.read().unwrap()).collect()
+    };
+    assert_eq!(bytes(&merged), bytes(&alone));
+}
+
 #[test]
 fn a_failure_is_remembered_but_a_lack_of_space_and_a_timeout_are_not() {
     let directory = tempfile::tempdir().unwrap();

@@ -4,8 +4,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// What the two carried-on systems have, or a later version will, and this one doesn't.
-const LATER: &[(&str, &str)] =
-    &[("merge", "merge the parts of a build"), ("onboot", "put scripts into the initramfs")];
+const LATER: &[(&str, &str)] = &[("onboot", "put scripts into the initramfs")];
 
 /// Whatever follows the name of an absent command.
 #[cfg(not(feature = "farm"))]

@@ -12,6 +12,7 @@ mod red_log;
 mod reporter;
 mod reuse;
 pub(super) mod scripts;
+mod shards;
 mod table;
 
 use std::fs::File;
@@ -20,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use builder::{
-    BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, JobLimits, Plan,
-    PlanError, PlanProblem,
+    BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, JobLimits,
+    OpenCells, Plan, PlanError, PlanProblem, Shard,
 };
 use bundle_format::{
     BundleError, BundleName, BundleVersion, Packing, RootChain, UnsignedBundle, VerifiedBundle,
@@ -135,6 +136,12 @@ pub(crate) struct Args {
     /// Where results are kept, so that nothing is compiled twice [default: ~/.cache/stap-bundle].
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Where results are, apart from the rest of the cache; several builders may share it at once [default: in --cache].
+    #[arg(hide_short_help = true, long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+    /// Compile one part of N and write no bundle; `merge` packs and signs what all parts have compiled.
+    #[arg(hide_short_help = true, long, value_name = "I/N", conflicts_with_all = ["output", "reuse", "dry_run"])]
+    shard: Option<Shard>,
     /// Show what would happen to each cell, and how long it would take.
     #[arg(long)]
     dry_run: bool,
@@ -162,12 +169,26 @@ enum Progress {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        self.carry_out(None, global, ui)
+    }
+
+    /// Packs and signs what the parts of a build have compiled, and compiles nothing.
+    pub(super) fn merge(self, shards: u32, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        if self.shard.is_some() || self.dry_run || self.check_reproducible {
+            let what = "`merge` compiles nothing: it takes no --shard, --dry-run or --check-reproducible";
+            return Err(Failure::new(Exit::Usage, what));
+        }
+        self.carry_out(Some(shards), global, ui)
+    }
+
+    fn carry_out(self, merged: Option<u32>, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         if global.root.is_some() {
             return Err(Failure::new(Exit::Usage, "`build` takes no --root")
                 .hint("to compile in a root: --sysroot DIR"));
         }
         // The key comes first: to find out after an hour of compiling that there is none would be rude.
-        let keys = if self.dry_run || self.no_sign { Vec::new() } else { signing_keys(&self.key)? };
+        let unsigned = self.dry_run || self.no_sign || self.shard.is_some();
+        let keys = if unsigned { Vec::new() } else { signing_keys(&self.key)? };
         let roots = self.roots.as_deref().map(|path| farm_roots::read(path, &keys, ui)).transpose()?;
         let cancel = Cancel::new();
         crate::signals::cancel_on_signals(&cancel)?;
@@ -196,9 +217,12 @@ impl Args {
             Some(path) if !self.dry_run => Some(reuse::open(path, self.trust.as_deref(), &keys)?),
             _ => None,
         };
-        let options = self.options(loaded.modified, roots)?;
+        let options = self.options(loaded.modified, roots, merged)?;
         let script_path = &loaded.configuration.parameters().script_path;
-        let plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error, script_path))?;
+        let mut plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error, script_path))?;
+        if let Some(shard) = self.shard {
+            plan = plan.only(shard);
+        }
         if self.dry_run {
             return Ok(dry_run::show(ui, &plan, &options));
         }
@@ -211,7 +235,15 @@ impl Args {
         ui.log(&format!("Exec: {}", command_line()));
         let reporter = Reporter::new(ui, self.progress == Progress::Json);
         let report = builder::build(&plan, &options, &|event| reporter.event(event), &cancel);
-        let report = report.map_err(|error| build_failure(&error))?;
+        let report = report.map_err(|error| match (&error, merged) {
+            (BuildError::Uncompiled { jobs }, Some(of)) => shards::uncompiled(&plan, jobs, of),
+            _ => build_failure(&error),
+        })?;
+        if let Some(shard) = self.shard {
+            drop(reporter);
+            self.write_report(&plan, &report, None)?;
+            return Ok(shards::finished(ui, shard, &report));
+        }
         if let Err(failure) = self.policy.check(&report) {
             // What is missing is told by the failure; the table shows the rest.
             drop(reporter);
@@ -297,7 +329,12 @@ impl Args {
         }
     }
 
-    fn options(&self, config_modified: u64, roots: Option<RootChain>) -> Result<BuildOptions, Failure> {
+    fn options(
+        &self,
+        config_modified: u64,
+        roots: Option<RootChain>,
+        merged: Option<u32>,
+    ) -> Result<BuildOptions, Failure> {
         let mut options = BuildOptions::new(BundleIdentity {
             name: self.name.clone(),
             version: self.version.clone(),
@@ -307,6 +344,9 @@ impl Args {
             best_before: None,
             roots,
         });
+        if merged.is_some() {
+            options.open_cells = OpenCells::Refuse;
+        }
         if let Some(jobs) = self.jobs {
             options.workers = usize::from(jobs);
         }
@@ -324,6 +364,10 @@ impl Args {
 
     fn directories(&self, temporary: Option<&Path>) -> Result<BuildDirectories, Failure> {
         let directories = BuildDirectories::beneath(&cache_directory(self.cache.as_deref())?);
+        let directories = match &self.artifacts {
+            Some(artifacts) => directories.with_artifacts(&absolute(artifacts)?),
+            None => directories,
+        };
         Ok(match temporary {
             Some(temporary) => directories.with_temporary(temporary),
             None => directories,
@@ -396,13 +440,16 @@ impl Args {
 }
 
 /// The cache directory: as given, else below the user's own.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::of(Exit::Usage, &error).about(path.display()))
+}
+
 pub(super) fn cache_directory(given: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(cache) = given {
-        return std::path::absolute(cache)
-            .map_err(|error| Failure::of(Exit::Usage, &error).about(cache.display()));
+        return absolute(cache);
     }
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let user = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let user = from("XDG_CACHE_HOME").or_else(|| from("HOME").map(|home| home.join(".cache")));
     user.map(|user| BuildDirectories::default_cache(&user)).ok_or_else(|| {
         Failure::new(Exit::Usage, "neither XDG_CACHE_HOME nor HOME is set")
             .hint("name the cache: --cache DIR")

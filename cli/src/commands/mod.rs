@@ -34,6 +34,8 @@ mod join;
 mod key;
 #[cfg(feature = "host")]
 mod list;
+#[cfg(feature = "farm")]
+mod merge;
 #[cfg(feature = "host")]
 mod pin;
 #[cfg(feature = "host")]
@@ -88,6 +90,13 @@ pub(crate) enum Command {
     /// Compile scripts and write a bundle (not in this build)
     #[command(hide = true)]
     Build(absent::Args),
+    #[cfg(feature = "farm")]
+    #[command(display_order = 2)]
+    Merge(Box<merge::Args>),
+    #[cfg(not(feature = "farm"))]
+    /// Pack what the parts of a build have compiled (not in this build)
+    #[command(hide = true)]
+    Merge(absent::Args),
     #[cfg(feature = "farm")]
     #[command(subcommand, display_order = 2)]
     Cache(cache::Args),
@@ -204,6 +213,10 @@ impl Command {
             Self::Key(args) => args.run(ui),
             #[cfg(feature = "farm")]
             Self::Build(args) => args.run(global, ui),
+            #[cfg(feature = "farm")]
+            Self::Merge(args) => args.run(global, ui),
+            #[cfg(not(feature = "farm"))]
+            Self::Merge(_) => Err(absent::no_farm("merge")),
             #[cfg(feature = "farm")]
             Self::Cache(args) => args.run(ui),
             #[cfg(feature = "farm")]

@@ -21,6 +21,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       build        Compile scripts for kernel releases and write one signed bundle
       cache        Look after the results that builds keep
       import       Make a payload of stap-scripts-RELEASE.tar.gz packages of the initscript
+      merge        Pack and sign what the parts of a build have compiled (`build --shard`)
       server       Start, stop and show systemtap's compile servers
       sign         Sign a payload, or add a signature to a bundle
       inspect      Show what is in a bundle

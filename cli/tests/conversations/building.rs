@@ -91,3 +91,38 @@ fn a_cache_is_verified_and_collected() {
     [exit 0]
     "#);
 }
+
+#[test]
+fn parts_of_a_build_are_written_i_of_n_and_merge_compiles_nothing() {
+    let world = TestWorld::new();
+    assert_snapshot!(world.talk("
+        build -r 6.1 --shard 5/4
+        build -r 6.1 --shard 1/4 -o x.stapb
+        merge -r 6.1
+        merge --shards 2 -r 6.1 --shard 1/2
+    "), @r#"
+    $ stap-bundle build -r 6.1 --shard 5/4
+    2> error: invalid value '5/4' for '--shard <I/N>': not I/N with I from 1 to N, such as 1/4
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    $ stap-bundle build -r 6.1 --shard 1/4 -o x.stapb
+    2> error: the argument '--shard <I/N>' cannot be used with '--output <FILE>'
+    2>
+    2> Usage: stap-bundle build --shard <I/N> <--release <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    $ stap-bundle merge -r 6.1
+    2> error: the following required arguments were not provided:
+    2>   --shards <N>
+    2>
+    2> Usage: stap-bundle merge --shards <N> <--release <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    $ stap-bundle merge --shards 2 -r 6.1 --shard 1/2
+    2> error: `merge` compiles nothing: it takes no --shard, --dry-run or --check-reproducible
+    [exit 2]
+    "#);
+}
