@@ -22,7 +22,7 @@ thead th { vertical-align: bottom } tbody th { position: sticky; left: 0; backgr
 td small { color: var(--faint) } .compiled { color: var(--good) } .cached { color: var(--faint) }
 td.bad { background: var(--red) } td.bad a { color: var(--bad); font-weight: 600 }
 details { border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0; padding: .4rem .8rem }
-details:target { border-color: var(--bad) } summary { cursor: pointer } summary b { color: var(--bad) }
+details:has(:target) { border-color: var(--bad) } details div { scroll-margin-top: 4rem } summary { cursor: pointer } summary b { color: var(--bad) }
 pre { overflow-x: auto; background: #8881; padding: .6rem; border-radius: 4px; font-size: 13px }
 .warning { border-left: 4px solid #bf8700; padding: .2rem .8rem; margin: .4rem 0 }
 ";
@@ -117,7 +117,8 @@ impl Page {
         for (number, cell) in red() {
             let reason = cell.outcome.red_reason().unwrap_or_default();
             self.put(format_args!(
-                "<details id=\"cell-{number}\"><summary><b>{}</b> for {}: {}</summary>\n",
+                // A browser opens what a link leads into, but not what it leads to.
+                "<details><summary><b>{}</b> for {}: {}</summary><div id=\"cell-{number}\">\n",
                 text(cell.cell.script.as_str()),
                 text(cell.cell.release.as_str()),
                 text(&reason)
@@ -131,7 +132,7 @@ impl Page {
                     text(&log.tail.join("\n"))
                 ));
             }
-            self.put(format_args!("</details>\n"));
+            self.put(format_args!("</div></details>\n"));
         }
     }
 
