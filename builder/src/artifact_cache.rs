@@ -199,7 +199,11 @@ impl ArtifactCache {
 
 /// Puts an entry in its place, instead of what is there. Another builder may do the same at the same time: then its result
 /// stays, if it is whole, and `false` is returned.
-fn put_in_place(making: tempfile::TempDir, entry: &Path, is_whole: impl Fn() -> bool) -> io::Result<bool> {
+pub(crate) fn put_in_place(
+    making: tempfile::TempDir,
+    entry: &Path,
+    is_whole: impl Fn() -> bool,
+) -> io::Result<bool> {
     if let Some(parent) = entry.parent() {
         fs::create_dir_all(parent)?;
     }

@@ -71,7 +71,7 @@ impl ArtifactCache {
     }
 
     /// The entries' directories, in order.
-    fn entries(&self) -> io::Result<Vec<PathBuf>> {
+    pub(crate) fn entries(&self) -> io::Result<Vec<PathBuf>> {
         let mut entries = Vec::new();
         let shelves = match fs::read_dir(self.directory()) {
             Ok(shelves) => shelves,
@@ -92,7 +92,7 @@ impl ArtifactCache {
     }
 }
 
-fn size_of(entry: &Path) -> io::Result<u64> {
+pub(crate) fn size_of(entry: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for file in fs::read_dir(entry)? {
         bytes += file?.metadata()?.len();

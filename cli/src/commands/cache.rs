@@ -1,6 +1,6 @@
 //! `cache`: looking after what builds keep.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use builder::{ArtifactCache, BuildDirectories};
@@ -24,6 +24,26 @@ pub(crate) enum Args {
     Verify {
         #[command(flatten)]
         place: Place,
+    },
+    /// Copy the results that DIR lacks to it, such as a directory that several farms share
+    ///
+    /// DIR is laid out as `artifacts` of a cache; `build --artifacts DIR` uses it as it is. Nothing in it is replaced but damage.
+    Push {
+        #[command(flatten)]
+        place: Place,
+        /// The directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Copy the results that this cache lacks from DIR
+    ///
+    /// What is damaged in DIR isn't copied, and ends the command with 1.
+    Pull {
+        #[command(flatten)]
+        place: Place,
+        /// The directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
     },
     /// Remove results that no build has used for a while
     Gc {
@@ -65,6 +85,11 @@ impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
         match self {
             Self::Verify { place } => verify(&place, ui),
+            Self::Push { place, directory } => {
+                let (path, cache) = place.open()?;
+                share((&path, &cache), (&directory, &ArtifactCache::new(directory.clone())), ui)
+            }
+            Self::Pull { place, directory } => pull(&place, &directory, ui),
             Self::Gc { place, keep, dry_run } => collect(&place, keep, dry_run, ui),
         }
     }
@@ -87,6 +112,37 @@ fn verify(place: &Place, ui: &mut Ui) -> Result<Exit, Failure> {
     }
     let (modules, failures) = (count(contents.modules, "module"), count(contents.failures, "failed compile"));
     ui.line(format!("{modules} and {failures} are whole, {}: {}", bytes(contents.bytes), path.display()));
+    Ok(exit)
+}
+
+fn pull(place: &Place, from: &Path, ui: &mut Ui) -> Result<Exit, Failure> {
+    if !from.is_dir() {
+        return Err(Failure::new(Exit::Usage, format!("{} is no directory", from.display()))
+            .hint("it is what `cache push DIR` wrote to, or what `build --artifacts DIR` uses"));
+    }
+    let directories = BuildDirectories::beneath(&cache_directory(place.cache.as_deref())?);
+    let to = directories.artifacts().to_owned();
+    share((from, &ArtifactCache::new(from.to_owned())), (&to, &ArtifactCache::new(to.clone())), ui)
+}
+
+fn share(from: (&Path, &ArtifactCache), to: (&Path, &ArtifactCache), ui: &mut Ui) -> Result<Exit, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::of(Exit::Storage, &error).about(format!("{} to {}", from.0.display(), to.0.display()))
+    };
+    let shared = from.1.copy_to(to.1).map_err(failed)?;
+    let exit = if shared.damaged.is_empty() { Exit::Done } else { Exit::Failed };
+    if ui.json {
+        ui.document(&json!({
+            "from": from.0, "to": to.0, "copied": shared.entries, "bytes": shared.bytes, "there": shared.there,
+            "damaged": shared.damaged,
+        }));
+        return Ok(exit);
+    }
+    for damaged in &shared.damaged {
+        ui.warning(format!("{} is damaged and wasn't copied", damaged.display()));
+    }
+    let (copied, there) = (count(shared.entries, "result"), shared.there);
+    ui.line(format!("{copied} copied, {}; {there} were there: {}", bytes(shared.bytes), to.0.display()));
     Ok(exit)
 }
 

@@ -126,3 +126,48 @@ fn parts_of_a_build_are_written_i_of_n_and_merge_compiles_nothing() {
     [exit 2]
     "#);
 }
+
+#[test]
+fn results_are_pushed_to_a_directory_and_pulled_from_it() {
+    let world = TestWorld::new();
+    assert_snapshot!(world.talk("
+        cache push shared --cache c
+        cache pull nowhere --cache c
+    "), @r#"
+    $ stap-bundle cache push shared --cache c
+    2> error: there is no cache: $WORLD/work/c/artifacts is no directory
+    2> hint: --cache names the directory that was given to `build`
+    [exit 2]
+    $ stap-bundle cache pull nowhere --cache c
+    2> error: nowhere is no directory
+    2> hint: it is what `cache push DIR` wrote to, or what `build --artifacts DIR` uses
+    [exit 2]
+    "#);
+    std::fs::create_dir_all(world.path("c/artifacts/ab/abcd")).unwrap();
+    assert_snapshot!(world.talk("
+        cache push shared --cache c
+        cache pull c/artifacts --cache d
+        --json cache pull c/artifacts --cache d
+    "), @r#"
+    $ stap-bundle cache push shared --cache c
+    0 results copied, [SIZE]; 0 were there: shared
+    2> warning: $WORLD/work/c/artifacts/ab/abcd is damaged and wasn't copied
+    [exit 1]
+    $ stap-bundle cache pull c/artifacts --cache d
+    0 results copied, [SIZE]; 0 were there: $WORLD/work/d/artifacts
+    2> warning: c/artifacts/ab/abcd is damaged and wasn't copied
+    [exit 1]
+    $ stap-bundle --json cache pull c/artifacts --cache d
+    {
+      "bytes": 0,
+      "copied": 0,
+      "damaged": [
+        "c/artifacts/ab/abcd"
+      ],
+      "from": "c/artifacts",
+      "there": 0,
+      "to": "$WORLD/work/d/artifacts"
+    }
+    [exit 1]
+    "#);
+}
