@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
+use crate::bases::{Bases, NoBases, base_of};
 use crate::digest::Digest;
 use crate::error::{BundleError, Part};
 use crate::frames::{References, frame_of_header, span_of_all};
@@ -46,6 +47,8 @@ pub struct CheckReport {
     pub present: Present,
     /// Modules that were decoded and compared.
     pub modules: usize,
+    /// Frames of a delta that were not decoded, for want of what they refer to.
+    pub undecoded: usize,
     /// All problems, in the order of the file.
     pub problems: Vec<BundleError>,
     /// Each kernel of the manifest, in the natural order of the releases.
@@ -55,9 +58,15 @@ pub struct CheckReport {
 }
 
 impl<S: Source> VerifiedBundle<S> {
-    /// Looks at every byte and collects all problems. Fails only where the source can't be read.
-    pub fn check(mut self, depth: Depth) -> Result<CheckReport, BundleError> {
-        check_content(&self.manifest, &mut self.reader, depth)
+    /// Looks at every byte and collects all problems. Fails only where the source can't be read. Frames of a delta are
+    /// not decoded.
+    pub fn check(self, depth: Depth) -> Result<CheckReport, BundleError> {
+        self.check_with(depth, &mut NoBases)
+    }
+
+    /// The same; frames of a delta are decoded as far as `bases` has what they refer to.
+    pub fn check_with(mut self, depth: Depth, bases: &mut dyn Bases) -> Result<CheckReport, BundleError> {
+        check_content(&self.manifest, &mut self.reader, depth, bases)
     }
 }
 
@@ -66,10 +75,11 @@ pub(crate) fn check_content<S: Source>(
     manifest: &Manifest,
     reader: &mut MemberReader<S>,
     depth: Depth,
+    bases: &mut dyn Bases,
 ) -> Result<CheckReport, BundleError> {
     let frames = manifest.frames();
     let references = References::of(frames.iter().map(|of| of.frame));
-    let mut check = Check { depth, references, ..Check::empty(manifest, &frames) };
+    let mut check = Check { depth, references, ..Check::empty(manifest, &frames, bases) };
     match check.run(reader) {
         Ok(()) | Err(Stop::Lost) => {}
         Err(Stop::Failed(error)) => return Err(error),
@@ -90,6 +100,9 @@ struct Check<'m> {
     manifest: &'m Manifest,
     frames: &'m [FrameOf<'m>],
     depth: Depth,
+    bases: &'m mut dyn Bases,
+    /// Frames whose base, or that of what they refer to, can't be had.
+    undecoded: BTreeSet<usize>,
     references: References,
     /// Frames whose place was reached; the others are absent if the pass came to the end mark.
     seen: BTreeSet<usize>,
@@ -105,8 +118,10 @@ struct Check<'m> {
 }
 
 impl<'m> Check<'m> {
-    fn empty(manifest: &'m Manifest, frames: &'m [FrameOf<'m>]) -> Self {
+    fn empty(manifest: &'m Manifest, frames: &'m [FrameOf<'m>], bases: &'m mut dyn Bases) -> Self {
         Self {
+            bases,
+            undecoded: BTreeSet::new(),
             manifest,
             frames,
             depth: Depth::Digests,
@@ -258,9 +273,13 @@ impl<'m> Check<'m> {
                 return Ok(());
             }
         }
-        if self.depth == Depth::Modules {
+        if of.frame.reference.is_some_and(|reference| self.undecoded.contains(&reference)) {
+            self.undecoded.insert(index);
+        } else if self.depth == Depth::Modules {
             let decoded = self.decode(of, &compressed);
-            if !self.noted(decoded)? {
+            if matches!(decoded, Err(BundleError::BaseAbsent { .. })) {
+                self.undecoded.insert(index);
+            } else if !self.noted(decoded)? {
                 return Ok(());
             }
         }
@@ -270,7 +289,8 @@ impl<'m> Check<'m> {
 
     fn decode(&mut self, of: &FrameOf<'_>, compressed: &[u8]) -> Result<(), BundleError> {
         let name = of.member.as_str();
-        let plain = self.references.decode(of, compressed)?;
+        let (bases, from) = (&mut *self.bases, self.manifest.from.as_ref());
+        let plain = self.references.decode(of, compressed, &mut |base| base_of(bases, from, of, base))?;
         let set = VerifiedSet::read(&plain, &of.frame.set_sha256, name)?;
         let wrong = |problem: String| BundleError::Set { frame: name.to_owned(), problem };
         if set.document().kernel != of.kernel.id {
@@ -286,7 +306,8 @@ impl<'m> Check<'m> {
         if self.depth == Depth::Modules {
             let nothing = Found::default();
             for kernel in &kernels {
-                if self.state(kernel) != KernelState::Good {
+                let is_undecoded = kernel.frames.iter().any(|frame| self.undecoded.contains(&frame.index));
+                if is_undecoded || self.state(kernel) != KernelState::Good {
                     continue;
                 }
                 let found = self.found.get(&kernel.id).unwrap_or(&nothing);
@@ -300,7 +321,8 @@ impl<'m> Check<'m> {
         let kernels = kernels.iter().map(|kernel| (kernel.id, self.state(kernel))).collect();
         let present = Present { present: self.seen.len(), total: self.frames.len() };
         let frames = self.seen.iter().map(|index| (*index, self.whole.contains(index))).collect();
-        CheckReport { present, modules: self.modules, problems: self.problems, kernels, frames }
+        let (modules, undecoded) = (self.modules, self.undecoded.len());
+        CheckReport { present, modules, undecoded, problems: self.problems, kernels, frames }
     }
 
     fn state(&self, kernel: &Kernel) -> KernelState {

@@ -5,6 +5,7 @@ use std::io;
 use crate::digest::Digest;
 use crate::kernel_id::KernelId;
 use crate::keys::KeyId;
+use crate::manifest::BaseBundle;
 use crate::names::{BundleName, BundleVersion, KernelRelease};
 use crate::root::{KeyStatus, RootError};
 use crate::strict_json::JsonError;
@@ -262,6 +263,25 @@ pub enum BundleError {
         release: KernelRelease,
         /// Id.
         kernel: KernelId,
+    },
+    /// What a frame of a delta refers to can't be had here.
+    #[error(
+        "kernel {release} needs {base}, a frame{}, which is not here",
+        from.as_ref().map_or_else(String::new, |from| format!(" of version {}", from.version))
+    )]
+    BaseAbsent {
+        /// Release of the frame's kernel.
+        release: KernelRelease,
+        /// Digest of the plain tar that is needed.
+        base: Digest,
+        /// The bundle that has it.
+        from: Option<Box<BaseBundle>>,
+    },
+    /// A delta was to be made from something that is no full bundle with all its frames.
+    #[error("a delta can't be made from it: {problem}")]
+    NoBase {
+        /// Why.
+        problem: String,
     },
     /// The older bundle, of which frames were to be copied, is not valid.
     #[error("no frames can be copied from the older bundle")]

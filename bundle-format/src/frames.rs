@@ -46,6 +46,9 @@ pub(crate) fn frame_of_header(
     Err(BundleError::Header { offset, expected })
 }
 
+/// Gives the plain tar of a base by its digest.
+pub(crate) type GiveBase<'g> = dyn FnMut(&Digest) -> Result<Arc<Vec<u8>>, BundleError> + 'g;
+
 /// The plain tars that later frames refer to, each until its last use.
 #[derive(Debug, Default)]
 pub(crate) struct References {
@@ -66,10 +69,15 @@ impl References {
         &mut self,
         of: &FrameOf<'_>,
         compressed: &[u8],
+        base: &mut GiveBase<'_>,
     ) -> Result<Arc<Vec<u8>>, BundleError> {
         let (frame, name) = (of.frame, of.member.as_str());
-        let reference = frame.reference.and_then(|reference| self.plain.get(&reference));
-        let plain = decompress(compressed, reference.map(|plain| plain.as_slice()), frame.plain_size, name)?;
+        let reference = match &frame.base {
+            Some(digest) => Some(base(digest)?),
+            None => frame.reference.and_then(|reference| self.plain.get(&reference)).cloned(),
+        };
+        let reference = reference.as_ref().map(|plain| plain.as_slice());
+        let plain = decompress(compressed, reference, frame.plain_size, name)?;
         digest_problem(Part::Plain, name, &frame.plain_sha256, Digest::of(&plain))?;
         let plain = Arc::new(plain);
         self.plain

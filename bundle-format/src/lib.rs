@@ -6,6 +6,7 @@
 //! Life of a bundle: [`BundleDraft`] → [`UnsignedBundle`] → [`SignedBundle`] → bytes → [`RawBundle`] →
 //! [`VerifiedBundle`] → [`VerifiedSet`]. There is no other way through.
 
+mod bases;
 mod check;
 mod container;
 mod digest;
@@ -35,6 +36,7 @@ mod strict_json;
 mod trust;
 mod writer;
 
+pub use bases::{BaseFile, Bases, NoBases, plain_tar};
 pub use check::{CheckReport, Depth, KernelState};
 pub use container::{BundleKind, PART_MAGIC, SignatureEntry};
 pub use digest::{Digest, DigestError, FieldHasher, HashingWriter};
@@ -43,7 +45,8 @@ pub use error::{BundleError, ContainerError, Part};
 pub use kernel_id::KernelId;
 pub use keys::{KeyError, KeyId, PublicKey, Role};
 pub use manifest::{
-    BundleId, Extra, Frame, FrameOf, Kernel, Manifest, RedCell, RootsRecord, ScriptRecord, Toolchain,
+    BaseBundle, BundleId, Extra, Frame, FrameOf, Kernel, Manifest, RedCell, RootsRecord, ScriptRecord,
+    Toolchain,
 };
 pub use names::{
     BundleName, BundleVersion, GroupName, KernelRelease, Machine, NameError, ScriptName, ScriptNameError,

@@ -75,6 +75,9 @@ pub struct Manifest {
     pub best_before: Option<u64>,
     /// What a reader must understand; an unknown entry is refused.
     pub critical: Vec<String>,
+    /// The full bundle that has the bases; exactly in a delta.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<BaseBundle>,
     /// The `roots` member.
     pub roots: RootsRecord,
     /// Members between the manifest and the frames, in their order.
@@ -89,6 +92,17 @@ pub struct Manifest {
     pub kernels: Vec<Kernel>,
     /// [`Manifest::content_digest`].
     pub content: Digest,
+}
+
+/// The full bundle that a delta was made from. For messages, and to find its file: what a base is, its digest says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseBundle {
+    /// Its id.
+    pub id: BundleId,
+    /// Its version for people.
+    pub version: BundleVersion,
+    /// Its serial.
+    pub serial: u64,
 }
 
 /// The `roots` member: which root documents travel along.
@@ -257,8 +271,7 @@ pub struct Frame {
     /// Frame whose plain tar is the dictionary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<usize>,
-    /// Digest of the plain tar of the frame that must be installed on the host; only in a delta, which this
-    /// version refuses.
+    /// Digest of the plain tar of the frame that must be installed on the host; only in a delta.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Digest>,
     /// Compressed bytes.

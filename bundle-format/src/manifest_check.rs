@@ -241,12 +241,16 @@ fn check_cells(manifest: &Manifest, kernel: &Kernel) -> Result<(), BundleError> 
 }
 
 fn check_frames(manifest: &Manifest) -> Result<(), BundleError> {
+    must!(
+        manifest.from.is_some() == (manifest.kind == BundleKind::Delta),
+        "a delta names the bundle that it was made from, and nothing else does"
+    );
     let frames = manifest.frames();
     must!(frames.len() <= MAX_FRAMES, "{} frames, limit {MAX_FRAMES}", frames.len());
     let mut depth: Vec<usize> = Vec::with_capacity(frames.len());
     for (position, of) in frames.iter().enumerate() {
         let Frame { index, reference, size, plain_size, base, .. } = of.frame;
-        // A delta is refused as a whole, after its signature; in a full bundle a base has no meaning.
+        // In a full bundle a base has no meaning.
         must!(
             base.is_none() || manifest.kind == BundleKind::Delta,
             "frame {index} has a base, but the bundle is no delta"
@@ -378,6 +382,7 @@ mod tests {
             created: 1,
             best_before: None,
             critical: Vec::new(),
+            from: None,
             roots: RootsRecord { first: 0, last: 0, size: 0, sha256: Digest::of(b"") },
             extras: Vec::new(),
             scripts,

@@ -12,13 +12,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread;
 
+use crate::bases::BaseFile;
 use crate::digest::Digest;
 use crate::draft::{KernelDraft, ModuleDraft};
 use crate::error::{self, BundleError, io_while};
 use crate::limits::MAX_FRAMES;
-use crate::manifest::Frame;
+use crate::manifest::{BaseBundle, Frame};
 use crate::reader::VerifiedBundle;
 use crate::set::{SetDocument, write_plain, write_set};
 use crate::source::Source;
@@ -49,15 +51,17 @@ pub struct FramePacked {
 pub struct Packing<'p> {
     threads: NonZeroUsize,
     old: Option<Box<dyn OldFrames + 'p>>,
+    base: Option<BaseFile>,
     cancelled: &'p dyn Fn() -> bool,
 }
 
 impl fmt::Debug for Packing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reuse = self.old.is_some();
+        let (reuse, delta) = (self.old.is_some(), self.base.is_some());
         f.debug_struct("Packing")
             .field("threads", &self.threads)
             .field("reuse", &reuse)
+            .field("delta", &delta)
             .finish_non_exhaustive()
     }
 }
@@ -65,7 +69,7 @@ impl fmt::Debug for Packing<'_> {
 impl Default for Packing<'_> {
     fn default() -> Self {
         let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { threads, old: None, cancelled: &|| false }
+        Self { threads, old: None, base: None, cancelled: &|| false }
     }
 }
 
@@ -86,6 +90,18 @@ impl<'p> Packing<'p> {
         self
     }
 
+    /// Make a delta: let frames refer to those of `base`, which the hosts have.
+    #[must_use]
+    pub fn delta_from(mut self, base: BaseFile) -> Self {
+        self.base = Some(base);
+        self
+    }
+
+    /// The bundle that a delta is made from.
+    pub(crate) fn base_bundle(&self) -> Option<BaseBundle> {
+        self.base.as_ref().map(BaseFile::bundle)
+    }
+
     /// Stop with [`BundleError::Cancelled`] soon after `cancelled` says so.
     #[must_use]
     pub const fn cancelled(mut self, cancelled: &'p dyn Fn() -> bool) -> Self {
@@ -98,6 +114,8 @@ impl<'p> Packing<'p> {
 struct Part<'d> {
     /// Position of its kernel among those given to [`pack_frames`].
     kernel: usize,
+    /// Position among the frames of its kernel.
+    number: usize,
     modules: Vec<&'d ModuleDraft>,
     set: SetDocument,
 }
@@ -111,7 +129,7 @@ fn parts<'d>(kernels: &[&'d KernelDraft]) -> Vec<Part<'d>> {
         for (number, modules) in draft.frames().into_iter().enumerate() {
             let records = modules.iter().map(|module| module.record.clone()).collect();
             let set = SetDocument { kernel: id, modules: records, uprobes: None };
-            parts.push((number, Part { kernel, modules, set }));
+            parts.push((number, Part { kernel, number, modules, set }));
         }
     }
     parts.sort_by_key(|(number, part)| (*number, part.kernel));
@@ -137,7 +155,7 @@ pub(crate) fn pack_frames(
         let problem = format!("{total} frames, limit {MAX_FRAMES}");
         return Err(BundleError::Manifest { problem });
     }
-    let Packing { threads, old, cancelled } = packing;
+    let Packing { threads, old, mut base, cancelled } = packing;
     let mut spooled = Spooled { spool, progress, total, frames: vec![Vec::new(); kernels.len()], done: 0 };
     let mut candidates = Candidates::new(total);
     if let Some(old) = old {
@@ -148,8 +166,11 @@ pub(crate) fn pack_frames(
         let mut pipeline = Pipeline::new(crew, &mut spooled, 2 * workers, cancelled);
         for part in &parts {
             pipeline.make_room()?;
-            match plain_of(part) {
-                Ok((plain, set)) => pipeline.take(part.kernel, plain, set, &mut candidates)?,
+            let made = plain_of(part).and_then(|made| Ok((made, base_for(part, base.as_mut())?)));
+            match made {
+                Ok(((plain, set), base)) => {
+                    pipeline.take(part.kernel, plain, set, base, &mut candidates)?;
+                }
                 // An error of an earlier frame comes first, however the threads stand.
                 Err(error) => return Err(pipeline.finish().err().unwrap_or(error)),
             }
@@ -161,6 +182,13 @@ pub(crate) fn pack_frames(
         frames.sort_by_key(|frame| frame.index);
     }
     Ok(frames)
+}
+
+/// The frame of the same kernel at the same position.
+fn base_for(part: &Part<'_>, base: Option<&mut BaseFile>) -> Result<Option<Arc<Vec<u8>>>, BundleError> {
+    let Some(base) = base else { return Ok(None) };
+    let Some(index) = base.index_for(&part.set.kernel, part.number) else { return Ok(None) };
+    base.plain_of(index)
 }
 
 /// Reads a part's modules and writes its plain tar; also returns the digest of its SET.json.

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+use crate::bases::NoBases;
 use crate::check::{Depth, check_content};
 use crate::container::{ContainerKind, SignatureEntry};
 use crate::error::{BundleError, ContainerError, io_while};
@@ -40,7 +41,11 @@ impl<S: Write> Payload<S> {
         let manifest = raw.unverified_manifest()?.0;
         let (head, reader) = raw.into_parts();
         let mut reader = reader.map(|source| Copying { source, copy: rest, copied: 0 });
-        let report = check_content(&manifest, &mut reader, Depth::Modules)?;
+        let report = check_content(&manifest, &mut reader, Depth::Modules, &mut NoBases)?;
+        if report.undecoded > 0 {
+            let problem = "a delta can't be looked into without it, and nothing unseen is signed: sign where it is built".to_owned();
+            return Err(BundleError::NoBase { problem });
+        }
         if let Some(problem) = report.problems.into_iter().next() {
             return Err(problem);
         }

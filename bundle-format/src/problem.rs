@@ -69,6 +69,7 @@ problem_ids! {
     Set = "set", "a frame's files are not those of its `SET.json`, or not the manifest's";
     ModuleDigest = "module-digest", "a module's bytes are not those of its record";
     KernelAbsent = "kernel-absent", "a kernel that was asked for is not in this file";
+    BaseAbsent = "base-absent", "a frame of a delta refers to one of another bundle that is not here";
     Io = "io", "the file can't be read or written";
     Receiver = "receiver", "what was read could not be kept";
     Cancelled = "cancelled", "the work was stopped";
@@ -114,6 +115,7 @@ impl BundleError {
             Self::Frame { .. } => ProblemId::FrameDecode,
             Self::Set { .. } => ProblemId::Set,
             Self::AbsentFrame { .. } => ProblemId::KernelAbsent,
+            Self::BaseAbsent { .. } | Self::NoBase { .. } => ProblemId::BaseAbsent,
             Self::Receiver(_) => ProblemId::Receiver,
             Self::OldBundle(error) => error.id(),
             Self::Cancelled => ProblemId::Cancelled,

@@ -6,7 +6,9 @@
 //! nothing to anyone before [`VerifiedBundle::read_content`] has returned.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use crate::bases::{Bases, NoBases, base_of};
 use crate::check::digest_problem;
 use crate::container::{
     BundleKind, ContainerKind, HEADER_NAME, MANIFEST_NAME, PART_MAGIC, PAYLOAD_NAME, ROOTS_NAME,
@@ -21,7 +23,7 @@ use crate::kernel_id::KernelId;
 use crate::key_set::{BadVote, Votes};
 use crate::keys::{KeyId, Role};
 use crate::limits::{BLOCK, MAX_MANIFEST, MAX_ROOTS};
-use crate::manifest::{BundleId, FrameOf, Kernel, Manifest};
+use crate::manifest::{BaseBundle, BundleId, FrameOf, Kernel, Manifest};
 use crate::manifest_check;
 use crate::names::ScriptName;
 use crate::root::Root;
@@ -177,10 +179,6 @@ impl<S: Source> RawBundle<S> {
             let problem = format!("its kind is {:?}, the first member says {:?}", manifest.kind, self.kind);
             return Err(BundleError::Manifest { problem });
         }
-        // Its frames may need what only a host has.
-        if self.kind == BundleKind::Delta {
-            return Err(BundleError::Critical { what: "delta".to_owned() });
-        }
         Ok(manifest)
     }
 }
@@ -284,20 +282,22 @@ impl<S: Source> VerifiedBundle<S> {
         extent: Extent,
         receive: &mut Receive<'_>,
     ) -> Result<Present, BundleError> {
-        self.read_content_and_kernels(wanted, extent, receive).map(|(present, _)| present)
+        self.read_content_with(wanted, extent, &mut NoBases, receive).map(|(present, _)| present)
     }
 
-    /// The same; also gives the kernels of which all frames are in the file.
-    pub fn read_content_and_kernels(
+    /// The same for a delta too: `bases` gives what its frames need. Also gives the kernels of which all frames are in
+    /// the file.
+    pub fn read_content_with(
         mut self,
         wanted: &BTreeSet<KernelId>,
         extent: Extent,
+        bases: &mut dyn Bases,
         receive: &mut Receive<'_>,
     ) -> Result<(Present, BTreeSet<KernelId>), BundleError> {
         self.read_extras(extent)?;
         let frames = self.manifest.frames();
         let mut pass = Pass::new(&frames, wanted, extent);
-        pass.run(&mut self.reader, receive)?;
+        pass.run(&mut self.reader, &mut Content { bases, receive, from: self.manifest.from.as_ref() })?;
         pass.check_complete(&self.manifest)?;
         let kernels = self.manifest.kernels_of(&pass.present);
         Ok((Present { present: pass.present.len(), total: frames.len() }, kernels))
@@ -358,6 +358,19 @@ impl Found {
     }
 }
 
+/// Where what is read goes to, and where bases come from.
+struct Content<'c, 'r> {
+    bases: &'c mut dyn Bases,
+    receive: &'c mut Receive<'r>,
+    from: Option<&'c BaseBundle>,
+}
+
+impl Content<'_, '_> {
+    fn base(&mut self, of: &FrameOf<'_>, base: &Digest) -> Result<Arc<Vec<u8>>, BundleError> {
+        base_of(self.bases, self.from, of, base)
+    }
+}
+
 /// One pass over the frames.
 struct Pass<'a> {
     frames: &'a [FrameOf<'a>],
@@ -382,10 +395,10 @@ impl<'a> Pass<'a> {
     fn run<S: Source>(
         &mut self,
         reader: &mut MemberReader<S>,
-        receive: &mut Receive<'_>,
+        content: &mut Content<'_, '_>,
     ) -> Result<(), BundleError> {
         if self.extent == Extent::Wanted && reader.remaining()? == Some(span_of_all(self.frames)) {
-            return self.run_direct(reader, receive);
+            return self.run_direct(reader, content);
         }
         let mut next = 0;
         loop {
@@ -395,7 +408,7 @@ impl<'a> Pass<'a> {
                 return reader.end(BLOCK);
             }
             let index = frame_of_header(self.frames, next, &block, offset)?;
-            self.frame(index, reader, receive)?;
+            self.frame(index, reader, content)?;
             next = index + 1;
         }
     }
@@ -404,14 +417,14 @@ impl<'a> Pass<'a> {
     fn run_direct<S: Source>(
         &mut self,
         reader: &mut MemberReader<S>,
-        receive: &mut Receive<'_>,
+        content: &mut Content<'_, '_>,
     ) -> Result<(), BundleError> {
         let mut passed = 0;
         for (index, of) in self.frames.iter().enumerate() {
             if self.needed.contains(&index) {
                 reader.skip(std::mem::take(&mut passed))?;
                 reader.header(&of.member, of.frame.size)?;
-                self.frame(index, reader, receive)?;
+                self.frame(index, reader, content)?;
             } else {
                 self.present.insert(index);
                 passed += member_span(of.frame.size);
@@ -425,7 +438,7 @@ impl<'a> Pass<'a> {
         &mut self,
         index: usize,
         reader: &mut MemberReader<S>,
-        receive: &mut Receive<'_>,
+        content: &mut Content<'_, '_>,
     ) -> Result<(), BundleError> {
         let Some(of) = self.frames.get(index) else { return Ok(()) };
         let (frame, name) = (of.frame, of.member.as_str());
@@ -442,8 +455,8 @@ impl<'a> Pass<'a> {
         }
         let compressed = reader.body(name, frame.size)?;
         digest_problem(Part::Frame, name, &frame.sha256, Digest::of(&compressed))?;
-        let plain = self.references.decode(of, &compressed)?;
-        self.deliver(of, &plain, receive)
+        let plain = self.references.decode(of, &compressed, &mut |base| content.base(of, base))?;
+        self.deliver(of, &plain, content.receive)
     }
 
     fn deliver(

@@ -113,6 +113,14 @@ impl<S: Source> MemberReader<S> {
         self.source
     }
 
+    pub(crate) const fn source_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    pub(crate) const fn set_offset(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
     pub(crate) const fn offset(&self) -> u64 {
         self.offset
     }

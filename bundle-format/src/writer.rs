@@ -15,7 +15,7 @@ use crate::frame::zstd_version;
 use crate::head::Head;
 use crate::keys::{KeyId, PublicKey, Role};
 use crate::limits::{END_MARK, MAX_MANIFEST};
-use crate::manifest::{BundleId, Extra, Frame, Kernel, Manifest, RootsRecord};
+use crate::manifest::{BaseBundle, BundleId, Extra, Frame, Kernel, Manifest, RootsRecord};
 use crate::manifest_check;
 use crate::names::{BundleVersion, ScriptName};
 use crate::packing::{FramePacked, Packing, pack_frames, sets_of};
@@ -66,6 +66,7 @@ impl BundleDraft {
         for kernel in &order {
             self.check_cells(kernel)?;
         }
+        let from = packing.base_bundle();
         let frames = pack_frames(&order, packing, &mut spool, progress)?;
         let mut kernels: Vec<Kernel> =
             order.into_iter().zip(frames).map(|(draft, frames)| kernel_record(draft, frames)).collect();
@@ -74,7 +75,7 @@ impl BundleDraft {
             Some(chain) => chain.to_bytes().map_err(BundleError::Roots)?,
             None => Vec::new(),
         };
-        let manifest = self.manifest(kernels, &roots);
+        let manifest = self.manifest(kernels, &roots, from);
         manifest_check::check(&manifest)?;
         Ok(UnsignedBundle { raw: write_manifest(&manifest)?, extras: Vec::new(), manifest, roots, spool })
     }
@@ -119,7 +120,7 @@ impl BundleDraft {
         (record, chain.map_or(0, |chain| chain.newest().document().epoch))
     }
 
-    fn manifest(&self, kernels: Vec<Kernel>, roots: &[u8]) -> Manifest {
+    fn manifest(&self, kernels: Vec<Kernel>, roots: &[u8], from: Option<BaseBundle>) -> Manifest {
         let mut scripts = self.scripts.clone();
         scripts.sort_by(|a, b| a.name.cmp(&b.name));
         for script in &mut scripts {
@@ -129,7 +130,7 @@ impl BundleDraft {
         let mut manifest = Manifest {
             format: FORMAT,
             minimum_reader: 0,
-            kind: BundleKind::Full,
+            kind: if from.is_some() { BundleKind::Delta } else { BundleKind::Full },
             name: self.name.clone(),
             version: self.version.clone(),
             serial: self.serial,
@@ -137,6 +138,7 @@ impl BundleDraft {
             created: self.created,
             best_before: self.best_before,
             critical: Vec::new(),
+            from,
             roots,
             extras: Vec::new(),
             scripts,

@@ -358,6 +358,8 @@ fn a_base_in_a_full_bundle_is_refused() {
     assert!(refusal(|manifest| base(manifest, 0)).contains("has a base, but the bundle is no delta"));
     let both = refusal(|manifest| {
         manifest.kind = bundle_format::BundleKind::Delta;
+        let (id, version) = (bundle_format::BundleId::of_manifest(b"x"), "1".parse().unwrap());
+        manifest.from = Some(bundle_format::BaseBundle { id, version, serial: 1 });
         base(manifest, 1);
     });
     assert!(both.contains("frame 1 has a base and a reference"), "{both}");

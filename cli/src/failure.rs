@@ -80,7 +80,10 @@ pub(crate) fn bundle_exit(error: &BundleError) -> Exit {
         | BundleError::Container(ContainerError::Payload) => Exit::Trust,
         BundleError::Roots(error) => root_exit(error),
         BundleError::OldBundle(error) => bundle_exit(error),
-        BundleError::AbsentFrame { .. } | BundleError::Container(ContainerError::Part) => Exit::Missing,
+        BundleError::AbsentFrame { .. }
+        | BundleError::BaseAbsent { .. }
+        | BundleError::NoBase { .. }
+        | BundleError::Container(ContainerError::Part) => Exit::Missing,
         BundleError::Critical { .. } | BundleError::Container(ContainerError::Format { .. }) => {
             Exit::NotBuilt
         }
@@ -152,6 +155,10 @@ impl From<BundleError> for Failure {
             BundleError::Container(ContainerError::Part) => {
                 failure.hint("join the parts first: stap-bundle join PART… -o FILE")
             }
+            BundleError::BaseAbsent { from: Some(from), .. } => failure.hint(format!(
+                "this is a delta of version {} (bundle id {}): bring the full bundle of the new version, or have that one first",
+                from.version, from.id
+            )),
             BundleError::AbsentFrame { .. } => failure
                 .hint("the file is a subset: bring the whole bundle, or name kernels that are in it: --kernel REL"),
             BundleError::BadSignature { .. }

@@ -5,7 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{
-    BundleError, Judge, PublicKey, RawBundle, Root, RootChain, RootError, TrustedKeys, VerifiedBundle, limits,
+    BaseFile, Bases, BundleError, Judge, NoBases, PublicKey, RawBundle, Root, RootChain, RootError,
+    TrustedKeys, VerifiedBundle, limits,
 };
 use clap::Args;
 
@@ -178,6 +179,13 @@ pub(crate) fn open_raw(path: &BundlePath) -> Result<RawBundle<File>, Failure> {
 /// Opens a bundle and verifies who signed it.
 pub(crate) fn open_verified(path: &BundlePath, keys: &TrustedKeys) -> Result<VerifiedBundle<File>, Failure> {
     open_raw(path)?.verify(keys).map_err(|error| not_verified(error, keys).about(path.display()))
+}
+
+/// What a delta refers to, from the file that is given; nothing without one, and a full bundle needs none.
+pub(crate) fn open_base(path: Option<&Path>, keys: &TrustedKeys) -> Result<Box<dyn Bases>, Failure> {
+    let Some(path) = path else { return Ok(Box::new(NoBases)) };
+    let base = BaseFile::open(open_verified(&path.to_owned().into(), keys)?);
+    Ok(Box::new(base.map_err(|error| Failure::from(error).about(path.display()))?))
 }
 
 /// Why a bundle isn't believed; where the keys are the reason, those that are believed here are named too.

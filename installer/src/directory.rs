@@ -202,16 +202,21 @@ impl Directory {
     /// Gives a file of another directory a name here too. Where the file system has no hard links, or
     /// no more for this file, its bytes are copied.
     pub(crate) fn link_or_copy(&self, from: &Self, name: &str) -> Result<(), StorageError> {
+        self.link_or_copy_as(from, name, name)
+    }
+
+    /// The same under another name.
+    pub(crate) fn link_or_copy_as(&self, from: &Self, old: &str, name: &str) -> Result<(), StorageError> {
         use rustix::io::Errno;
-        match retry_on_intr(|| rustix::fs::linkat(&from.fd, name, &self.fd, name, AtFlags::empty())) {
+        match retry_on_intr(|| rustix::fs::linkat(&from.fd, old, &self.fd, name, AtFlags::empty())) {
             Ok(()) => Ok(()),
             Err(Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP | Errno::XDEV) => {
-                let mut source = from.open_file(name)?;
+                let mut source = from.open_file(old)?;
                 let mut copy = self.create_file(name)?;
                 io::copy(&mut source, &mut copy).map_err(|error| self.error("copy", name, error))?;
                 Ok(())
             }
-            Err(errno) => Err(from.error("link", name, errno)),
+            Err(errno) => Err(from.error("link", old, errno)),
         }
     }
 

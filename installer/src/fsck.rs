@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 
-use bundle_format::{Digest, Kernel, KernelId, RawBundle};
+use bundle_format::{Digest, Extent, Kernel, KernelId, RawBundle};
 
 use crate::directory::Directory;
 use crate::events::Events;
@@ -18,7 +18,7 @@ use crate::generation::{
 };
 use crate::identity::HostIdentity;
 use crate::install::{InstallError, InstallOptions, InstallReport, KernelChoice, install};
-use crate::paths::{BUNDLE_FILE, BUNDLES, KERNELS, SETS};
+use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS};
 use crate::root::HostRoot;
 use crate::storage::{StorageError, optional};
 
@@ -57,6 +57,8 @@ pub enum Mending {
     FromFile,
     /// By believing its signature again, or by uninstalling it.
     ByTrust,
+    /// By installing the full bundle of the same or a later version.
+    ByFullBundle,
     /// It is in nobody's way: any new generation is without it.
     NotNeeded,
 }
@@ -166,6 +168,7 @@ impl Check<'_> {
         if let Some(what) = kept {
             self.problem(Some(&name), format!("{BUNDLES}/{name}/{BUNDLE_FILE}"), what, mending);
         }
+        self.base(bundle, &name);
         for kernel in &bundle.manifest.kernels {
             match read_sets(bundle, kernel) {
                 Err(refusal) => {
@@ -188,6 +191,25 @@ impl Check<'_> {
                 }
             }
         }
+    }
+
+    /// The full bundle that a delta was made from.
+    fn base(&mut self, bundle: &InstalledBundle, name: &str) {
+        let Some(from) = &bundle.manifest.from else { return };
+        let Ok(file) = bundle.kept_base() else { return };
+        self.read(file.metadata().map_or(0, |metadata| metadata.len()));
+        let check = || -> Result<bool, bundle_format::BundleError> {
+            let verified = RawBundle::read(file)?.verify(bundle.trusted())?;
+            let is_it = verified.id() == from.id;
+            verified.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(()))?;
+            Ok(is_it)
+        };
+        let what = match check() {
+            Ok(true) => return,
+            Ok(false) => format!("it is not bundle {}, from which the delta was made", from.id.short()),
+            Err(error) => with_sources(&error),
+        };
+        self.problem(Some(name), format!("{BUNDLES}/{name}/{BASE_FILE}"), what, Mending::ByFullBundle);
     }
 
     fn module(

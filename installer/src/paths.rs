@@ -58,6 +58,8 @@ pub(crate) const KERNELS: &str = "kernels";
 pub(crate) const SETS: &str = "sets";
 /// Name of a bundle's file in its directory.
 pub(crate) const BUNDLE_FILE: &str = "bundle.stapb";
+/// Name of the full bundle that a delta was made from, beside the delta's own file.
+pub(crate) const BASE_FILE: &str = "base.stapb";
 /// Name of the options and requirements for the initscript in a generation.
 pub(crate) const CONFIGURATION: &str = "stap-bundle.conf";
 /// Name of the link to [`CONFIGURATION`] in the initscript's `CONFIG_PATH`; sorts last there.

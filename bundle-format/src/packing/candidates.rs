@@ -30,6 +30,8 @@ struct Root {
     kept: Kept,
     /// The newest frame that refers to it and yet has much of its own: the centre of a family within the family.
     hub: Option<Kept>,
+    /// Whether it has a base, which is a step too: then what refers to it is the end of the chain.
+    has_base: bool,
 }
 
 /// What a frame is to refer to.
@@ -37,13 +39,16 @@ struct Root {
 pub(super) struct Choice {
     pub(super) reference: Option<Kept>,
     pub(super) encoding: Encoding,
+    /// Whether it is to refer to its base instead.
+    pub(super) by_base: bool,
     /// Whether a frame that refers to a root may itself be worth referring to.
     has_much_of_its_own: bool,
 }
 
 impl Choice {
     /// No reference.
-    const ALONE: Self = Self { reference: None, encoding: Encoding::Whole, has_much_of_its_own: true };
+    const ALONE: Self =
+        Self { reference: None, encoding: Encoding::Whole, by_base: false, has_much_of_its_own: true };
 }
 
 /// The frames that a later one can refer to, the one used last first.
@@ -68,13 +73,33 @@ impl Candidates {
         })
     }
 
+    /// The same for a frame of a delta that has a base: that is taken where it makes a near copy, or no more bytes than
+    /// what would be chosen without it.
+    pub(super) fn choose_beside(&self, plain: &[u8], base: &[u8]) -> io::Result<Choice> {
+        let size =
+            |reference: Option<&[u8]>| compress(plain, reference, Encoding::Trial).map(|bytes| bytes.len());
+        if (plain.len() + base.len()) as u64 > MAX_REFERENCE_AND_FRAME {
+            return self.choose(plain);
+        }
+        let by_base = size(Some(base))?;
+        let near = is_near_copy(by_base, plain.len());
+        if !near {
+            let other = self.choose(plain)?;
+            if size(other.reference.as_ref().map(|kept| kept.plain.as_slice()))? < by_base {
+                return Ok(other);
+            }
+        }
+        let encoding = if near { Encoding::NearCopy } else { Encoding::Whole };
+        Ok(Choice { reference: None, encoding, by_base: true, has_much_of_its_own: false })
+    }
+
     fn choose_by(&self, len: usize, trial: &Trial<'_>) -> io::Result<Choice> {
         let mut best: Option<(usize, &Root)> = None;
         for root in self.roots.iter().filter(|root| fits(len, &root.kept)) {
             let size = trial(Some(&root.kept))?;
             if is_near_copy(size, len) {
                 let (reference, encoding) = (Some(root.kept.clone()), Encoding::NearCopy);
-                return Ok(Choice { reference, encoding, has_much_of_its_own: false });
+                return Ok(Choice { reference, encoding, by_base: false, has_much_of_its_own: false });
             }
             if best.is_none_or(|(smallest, _)| size < smallest) {
                 best = Some((size, root));
@@ -100,6 +125,7 @@ impl Candidates {
         Ok(Choice {
             reference: chosen.cloned(),
             encoding: if near { Encoding::NearCopy } else { Encoding::Whole },
+            by_base: false,
             has_much_of_its_own: 20 * size >= alone,
         })
     }
@@ -107,7 +133,7 @@ impl Candidates {
     /// Takes in the frame for which `choice` was made.
     pub(super) fn made(&mut self, index: usize, plain: Arc<Vec<u8>>, choice: &Choice) {
         let reference = choice.reference.as_ref().map(|kept| kept.index);
-        self.take(Kept { index, plain }, reference, choice.has_much_of_its_own);
+        self.take(Kept { index, plain }, reference, choice.has_much_of_its_own, choice.by_base);
     }
 
     /// Takes in a frame that was copied from an older bundle, where later ones refer to it or not.
@@ -118,7 +144,7 @@ impl Candidates {
         reference: Option<usize>,
         was_reference: bool,
     ) {
-        self.take(Kept { index, plain }, reference, was_reference);
+        self.take(Kept { index, plain }, reference, was_reference, false);
     }
 
     /// Whether frame `index` can still be referred to.
@@ -126,17 +152,17 @@ impl Candidates {
         self.roots.iter().any(|root| root.indexes().any(|kept| kept == index))
     }
 
-    fn take(&mut self, frame: Kept, reference: Option<usize>, may_be_hub: bool) {
+    fn take(&mut self, frame: Kept, reference: Option<usize>, may_be_hub: bool, has_base: bool) {
         let used =
             |root: &Root| reference.is_some_and(|reference| root.indexes().any(|kept| kept == reference));
         match self.roots.iter().position(used) {
             None => {
-                self.roots.insert(0, Root { kept: frame, hub: None });
+                self.roots.insert(0, Root { kept: frame, hub: None, has_base });
                 self.roots.truncate(ROOTS);
             }
             Some(position) => {
                 let mut root = self.roots.remove(position);
-                if may_be_hub && reference == Some(root.kept.index) {
+                if may_be_hub && !root.has_base && reference == Some(root.kept.index) {
                     root.hub = Some(frame);
                 }
                 self.roots.insert(0, root);
@@ -174,7 +200,7 @@ fn fits(len: usize, kept: &Kept) -> bool {
     (len + kept.plain.len()) as u64 <= MAX_REFERENCE_AND_FRAME
 }
 
-const fn is_near_copy(size: usize, len: usize) -> bool {
+pub(super) const fn is_near_copy(size: usize, len: usize) -> bool {
     NEAR_COPY * size <= len
 }
 

@@ -16,6 +16,7 @@ use super::crew::{Compressed, Crew, Job};
 struct OnItsWay {
     kernel: usize,
     reference: Option<usize>,
+    base: Option<Digest>,
     plain_size: u64,
     set_sha256: Digest,
     result: Option<io::Result<Compressed>>,
@@ -53,16 +54,24 @@ impl<'p, 's> Pipeline<'p, 's> {
         kernel: usize,
         plain: Vec<u8>,
         set_sha256: Digest,
+        base: Option<Arc<Vec<u8>>>,
         candidates: &mut Candidates,
     ) -> Result<(), BundleError> {
         let (index, plain) = (self.next, Arc::new(plain));
-        let choice = candidates.choose(&plain).map_err(io_while("compressing a frame"))?;
+        let choice = match &base {
+            Some(base) => candidates.choose_beside(&plain, base),
+            None => candidates.choose(&plain),
+        };
+        let choice = choice.map_err(io_while("compressing a frame"))?;
+        let base = base.filter(|_| choice.by_base);
         candidates.made(index, Arc::clone(&plain), &choice);
         let reference = choice.reference.as_ref().map(|kept| kept.index);
         let plain_size = plain.len() as u64;
-        self.frames.insert(index, OnItsWay { kernel, reference, plain_size, set_sha256, result: None });
+        let named = base.as_ref().map(|base| Digest::of(base));
+        let frame = OnItsWay { kernel, reference, base: named, plain_size, set_sha256, result: None };
+        self.frames.insert(index, frame);
         self.next += 1;
-        let reference = choice.reference.map(|kept| kept.plain);
+        let reference = base.or_else(|| choice.reference.map(|kept| kept.plain));
         self.crew.give(Job { index, plain, reference, encoding: choice.encoding })
     }
 
@@ -95,7 +104,7 @@ impl<'p, 's> Pipeline<'p, 's> {
             let Some(result) = frame.result else { return Ok(()) };
             let compressed = result.map_err(io_while("compressing a frame"))?;
             let record = Frame {
-                base: None,
+                base: frame.base,
                 index,
                 reference: frame.reference,
                 size: compressed.bytes.len() as u64,

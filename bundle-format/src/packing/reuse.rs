@@ -34,7 +34,11 @@ pub(super) fn plan(old: &Manifest, is_wanted: impl Fn(&Digest) -> bool) -> Plan 
     for of in old.frames() {
         let Frame { index, reference, set_sha256, .. } = of.frame;
         plan.references.extend(reference);
-        if is_wanted(set_sha256) && reference.is_none_or(|reference| plan.wanted.contains(&reference)) {
+        let has_base = of.frame.base.is_some();
+        if !has_base
+            && is_wanted(set_sha256)
+            && reference.is_none_or(|reference| plan.wanted.contains(&reference))
+        {
             plan.wanted.insert(*index);
         }
     }
@@ -68,6 +72,11 @@ impl<S: Source> OldFrames for VerifiedBundle<S> {
     }
 }
 
+/// Frames with a base are not planned.
+fn no_base() -> BundleError {
+    BundleError::NoBase { problem: "it is a delta itself".to_owned() }
+}
+
 fn copy<S: Source>(
     manifest: &Manifest,
     reader: &mut MemberReader<S>,
@@ -97,7 +106,7 @@ fn copy<S: Source>(
         }
         let compressed = reader.body(&of.member, of.frame.size)?;
         digest_problem(Part::Frame, &of.member, &of.frame.sha256, Digest::of(&compressed))?;
-        let plain = references.decode(of, &compressed)?;
+        let plain = references.decode(of, &compressed, &mut |_| Err(no_base()))?;
         VerifiedSet::read(&plain, &of.frame.set_sha256, &of.member)?;
         take(of.frame, &compressed, plain)?;
     }

@@ -25,7 +25,7 @@ use builder::{
     OpenCells, Plan, PlanError, PlanProblem, Shard,
 };
 use bundle_format::{
-    BundleError, BundleName, BundleVersion, Packing, RootChain, UnsignedBundle, VerifiedBundle,
+    BaseFile, BundleError, BundleName, BundleVersion, Packing, RootChain, UnsignedBundle, VerifiedBundle,
 };
 use child::Cancel;
 use serde_json::json;
@@ -107,8 +107,14 @@ pub(crate) struct Args {
     /// modules may give another file, with the same content.
     #[arg(long, value_name = "OLD.stapb")]
     reuse: Option<PathBuf>,
-    /// Who may have signed it: every `*.pub` in DIR [default: --key].
-    #[arg(hide_short_help = true, long, value_name = "DIR", requires = "reuse")]
+    /// Make a delta of this older bundle, for hosts that have it
+    ///
+    /// Its frames refer to what is installed there, so it is small where little changed. It must be a full bundle of the
+    /// same name; hosts that don't have it need the full new one, which a build without this option writes.
+    #[arg(hide_short_help = true, long, value_name = "OLD.stapb", conflicts_with = "reuse")]
+    delta_from: Option<PathBuf>,
+    /// Who may have signed the older bundle: every `*.pub` in DIR [default: --key].
+    #[arg(hide_short_help = true, long, value_name = "DIR")]
     trust: Option<PathBuf>,
     /// How many compiles run side by side [default: one per core]
     ///
@@ -155,6 +161,14 @@ pub(crate) struct Args {
     progress: Progress,
     /// Scripts by name, or paths of `.stp` files; without any, every script of the script directory.
     script: Vec<String>,
+}
+
+/// An older bundle, and what it is for.
+enum Older {
+    /// Its unchanged frames are copied.
+    Reuse(Box<VerifiedBundle<File>>),
+    /// A delta refers to its frames.
+    Base(Box<BaseFile>),
 }
 
 /// In which form a build tells what happens.
@@ -217,6 +231,12 @@ impl Args {
             Some(path) if !self.dry_run => Some(reuse::open(path, self.trust.as_deref(), &keys)?),
             _ => None,
         };
+        let base = match &self.delta_from {
+            Some(path) if !self.dry_run => {
+                Some(reuse::open_base(path, self.trust.as_deref(), &keys, &self.name)?)
+            }
+            _ => None,
+        };
         let options = self.options(loaded.modified, roots, merged)?;
         let script_path = &loaded.configuration.parameters().script_path;
         let mut plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error, script_path))?;
@@ -256,7 +276,12 @@ impl Args {
         reporter.packing();
         let begun = Instant::now();
         let cache = cache_directory(self.cache.as_deref())?;
-        let old = old.or_else(|| kept::find(&cache, &self.name, &report.draft, &keys));
+        let old = match base {
+            Some(base) => Some(Older::Base(Box::new(base))),
+            None => old
+                .or_else(|| kept::find(&cache, &self.name, &report.draft, &keys))
+                .map(|old| Older::Reuse(Box::new(old))),
+        };
         let unsigned = self.pack(&plan, &report, old, &reporter, &cancel, temporary.as_deref())?;
         let (product, done) = if keys.is_empty() {
             (Product::Payload(unsigned), "packed")
@@ -275,7 +300,7 @@ impl Args {
         &self,
         plan: &Plan,
         report: &BuildReport,
-        old: Option<VerifiedBundle<File>>,
+        old: Option<Older>,
         reporter: &Reporter<'_>,
         cancel: &Cancel,
         temporary: Option<&Path>,
@@ -288,9 +313,11 @@ impl Args {
         if let Some(jobs) = self.jobs.and_then(NonZeroU16::new) {
             packing = packing.threads(jobs.into());
         }
-        if let Some(old) = old {
-            packing = packing.reuse(old);
-        }
+        packing = match old {
+            Some(Older::Reuse(old)) => packing.reuse(*old),
+            Some(Older::Base(base)) => packing.delta_from(*base),
+            None => packing,
+        };
         let mut unsigned = report
             .draft
             .pack_with(packing, spool, &mut |packed| reporter.packed(&packed))
@@ -399,7 +426,7 @@ impl Args {
         output: Output,
     ) -> Result<Exit, Failure> {
         let (path, size) = output.write(&mut product)?;
-        if self.reuse.is_none() && matches!(product, Product::Bundle(_)) {
+        if self.reuse.is_none() && self.delta_from.is_none() && matches!(product, Product::Bundle(_)) {
             let kept = kept::keep(&cache_directory(self.cache.as_deref())?, &self.name, &path);
             if let Err(error) = kept {
                 ui.warning(format!("the bundle can't be kept for the next build: {error}"));

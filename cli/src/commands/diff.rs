@@ -5,13 +5,15 @@ mod compare;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
-use bundle_format::{BundleError, Extent, Kernel, KernelId, Manifest, ScriptName, VerifiedBundle};
+use bundle_format::{
+    Bases, BundleError, Extent, Kernel, KernelId, Manifest, NoBases, ScriptName, VerifiedBundle,
+};
 
 use crate::bundle_path::BundlePath;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::trust_options::{TrustOptions, open_verified};
+use crate::trust_options::{TrustOptions, open_base, open_verified};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
@@ -48,7 +50,13 @@ impl Args {
         let [old, new] = bundles.each_ref().map(|bundle| bundle.manifest().clone());
         let changed = changed_kernels(&old, &new);
         let [before, after] = bundles;
-        let modules = [modules(&self.old, before, &changed)?, modules(&self.new, after, &changed)?];
+        // A delta is often compared with what it was made from.
+        let older = (!self.old.is_input()).then_some(&*self.old);
+        let mut bases = open_base(older, &keys)?;
+        let modules = [
+            modules(&self.old, before, &changed, &mut NoBases)?,
+            modules(&self.new, after, &changed, bases.as_mut())?,
+        ];
         let difference = compare(&old, &new, &modules[0], &modules[1]);
         let exit = if difference.same { Exit::Done } else { Exit::Failed };
         if ui.json {
@@ -65,6 +73,7 @@ fn modules(
     path: &BundlePath,
     bundle: VerifiedBundle<File>,
     wanted: &BTreeSet<KernelId>,
+    bases: &mut dyn Bases,
 ) -> Result<Modules, Failure> {
     let green: BTreeMap<KernelId, usize> = {
         let manifest = bundle.manifest();
@@ -73,7 +82,7 @@ fn modules(
     };
     let there: BTreeSet<KernelId> = wanted.iter().copied().filter(|id| green.contains_key(id)).collect();
     let mut found: Modules = there.iter().map(|id| (*id, BTreeMap::new())).collect();
-    let read = bundle.read_content(&there, Extent::Wanted, &mut |kernel, set| {
+    let read = bundle.read_content_with(&there, Extent::Wanted, bases, &mut |kernel, set| {
         let records = set.document().modules.iter();
         let modules = found.entry(kernel.id).or_default();
         modules.extend(records.map(|record| (record.name.clone(), record.sha256)));
@@ -81,7 +90,7 @@ fn modules(
     });
     match read {
         // What is there was given out all the same.
-        Ok(_) | Err(BundleError::AbsentFrame { .. }) => {}
+        Ok(_) | Err(BundleError::AbsentFrame { .. } | BundleError::BaseAbsent { .. }) => {}
         Err(error) => return Err(Failure::from(error).about(path.display())),
     }
     found.retain(|id, modules| green.get(id) == Some(&modules.len()));

@@ -15,7 +15,7 @@ use crate::bundle_path::BundlePath;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::trust_options::{TrustOptions, open_verified};
+use crate::trust_options::{TrustOptions, open_base, open_verified};
 use crate::ui::Ui;
 use crate::words::count;
 
@@ -39,13 +39,18 @@ pub(crate) struct Args {
     /// Unpack this extra as DIR/NAME; may be given several times.
     #[arg(long, value_name = "NAME", conflicts_with = "kernel")]
     extra: Vec<String>,
+    /// The full bundle that this delta was made from.
+    #[arg(long, value_name = "FILE")]
+    base: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustOptions,
 }
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
+        let keys = self.trust.keys(global, ui)?;
+        let bundle = open_verified(&self.file, &keys)?;
+        let mut bases = open_base(self.base.as_deref(), &keys)?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let names =
             directory_names(bundle.manifest()).map_err(|failure| failure.about(self.file.display()))?;
@@ -65,7 +70,7 @@ impl Args {
         let mut written = Vec::new();
         let scripts = bundle.manifest().scripts.clone();
         bundle
-            .read_content(&wanted, Extent::Wanted, &mut |kernel, set| {
+            .read_content_with(&wanted, Extent::Wanted, bases.as_mut(), &mut |kernel, set| {
                 let directory = names.get(&kernel.id).cloned().unwrap_or_else(|| kernel.id.to_string());
                 written.push((directory.clone(), set.modules().count()));
                 write_set(&staging.path().join(directory), &scripts, kernel, set).map_err(Into::into)

@@ -101,6 +101,9 @@ const fn mending(mending: Mending) -> &'static str {
         Mending::FromKept => "mend it: stap-bundle fsck --repair",
         Mending::FromFile => "mend it from the bundle's file: stap-bundle fsck --repair FILE",
         Mending::ByTrust => "it isn't believed: bring a bundle that is, or stap-bundle uninstall NAME",
+        Mending::ByFullBundle => {
+            "kernels that come later need it: bring the full bundle of this version, or a later one"
+        }
         Mending::NotNeeded => "it is in nobody's way; the next install leaves it behind",
     }
 }

@@ -153,6 +153,9 @@ impl Seen<'_> {
         if let Some(root) = self.judge.and_then(judged_by) {
             ui.line(format!("  judged by   {root}"));
         }
+        if let Some(from) = &manifest.from {
+            ui.line(format!("  delta of    version {} (bundle id {})", from.version, from.id));
+        }
         ui.line(format!(
             "  created     {}   epoch {}   serial {}",
             date(manifest.created),
@@ -203,6 +206,7 @@ fn show_kernels(ui: &mut Ui, manifest: &Manifest) {
             .iter()
             .filter_map(|frame| releases.get(frame.reference?).map(String::as_str))
             .filter(|release| *release != name(kernel))
+            .chain(kernel.frames.iter().any(|frame| frame.base.is_some()).then_some("its base"))
             .collect();
         table.add_row([
             name(kernel),

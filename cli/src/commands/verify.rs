@@ -9,7 +9,7 @@ use crate::bundle_path::BundlePath;
 use crate::exit::Exit;
 use crate::failure::{Failure, bundle_exit};
 use crate::global::Global;
-use crate::trust_options::{TrustOptions, judged_by, judged_by_document, open_verified};
+use crate::trust_options::{TrustOptions, judged_by, judged_by_document, open_base, open_verified};
 use crate::ui::{Mark, Ui};
 use crate::words::{count, date};
 
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Decode all frames and check every module.
     #[arg(long)]
     deep: bool,
+    /// The full bundle that this delta was made from, so that --deep can look into all of it.
+    #[arg(long, value_name = "FILE", requires = "deep")]
+    base: Option<std::path::PathBuf>,
     #[command(flatten)]
     trust: TrustOptions,
 }
@@ -42,11 +45,15 @@ struct Who {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
+        let keys = self.trust.keys(global, ui)?;
+        let bundle = open_verified(&self.file, &keys)?;
+        let mut bases = open_base(self.base.as_deref(), &keys)?;
         let manifest = bundle.manifest().clone();
         let who = Who { id: bundle.id(), signers: bundle.signers().to_vec(), judge: bundle.judge().clone() };
         let depth = if self.deep { Depth::Modules } else { Depth::Digests };
-        let report = bundle.check(depth).map_err(|error| Failure::from(error).about(self.file.display()))?;
+        let report = bundle
+            .check_with(depth, bases.as_mut())
+            .map_err(|error| Failure::from(error).about(self.file.display()))?;
         if ui.json {
             ui.document(&self.document(&manifest, &who, &report));
         } else if report.problems.is_empty() {
@@ -76,7 +83,8 @@ impl Args {
             "file": self.file, "good": report.problems.is_empty(), "bundle_id": who.id, "name": manifest.name,
             "version": manifest.version, "signed_by": signers, "judged_by": judged_by_document(&who.judge),
             "frames_present": report.present.present,
-            "frames": report.present.total, "modules_checked": self.deep.then_some(report.modules),
+            "frames": report.present.total, "frames_undecoded": report.undecoded,
+            "delta_of": manifest.from, "modules_checked": self.deep.then_some(report.modules),
             "problems": problems, "kernels": kernels,
         })
     }
@@ -94,6 +102,16 @@ impl Args {
         ui.line(format!("  frames     present {} of {}", report.present.present, report.present.total));
         if self.deep {
             ui.line(format!("  modules    {} decoded and compared", count(report.modules, "module")));
+        }
+        if let Some(from) = &manifest.from {
+            ui.line(format!("  delta of   version {} (bundle id {})", from.version, from.id));
+        }
+        if report.undecoded > 0 {
+            let frames = count(report.undecoded, "frame");
+            ui.line(format!(
+                "  not looked into: {frames} that need{} that bundle: --base FILE",
+                if report.undecoded == 1 { "s" } else { "" }
+            ));
         }
     }
 

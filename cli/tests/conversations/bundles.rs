@@ -66,7 +66,24 @@ impl Bundle {
         bytes
     }
 
+    /// A delta of the bundle in the file `old`.
+    pub(crate) fn delta_from(&self, old: &std::path::Path, key: &SigningKey) -> Vec<u8> {
+        let keys = bundle_format::TrustedKeys::any_of([key.public().clone()]);
+        let file = std::fs::File::open(old).unwrap();
+        let verified = bundle_format::RawBundle::read(file).unwrap().verify(&keys).unwrap();
+        let base = bundle_format::BaseFile::open(verified).unwrap();
+        let unsigned = self.packed(bundle_format::Packing::default().delta_from(base));
+        let key = SigningKey::from_pem(&key.to_pem().unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        signing::sign_with_all(&[key], unsigned).unwrap().write_to(&mut bytes).unwrap();
+        bytes
+    }
+
     fn unsigned(&self) -> UnsignedBundle<Cursor<Vec<u8>>> {
+        self.packed(bundle_format::Packing::default())
+    }
+
+    fn packed(&self, packing: bundle_format::Packing<'_>) -> UnsignedBundle<Cursor<Vec<u8>>> {
         let draft = BundleDraft {
             name: self.name.parse().unwrap(),
             version: format!("1.{}", self.serial).parse().unwrap(),
@@ -82,7 +99,7 @@ impl Bundle {
             }],
             kernels: self.kernels.iter().map(|release| self.kernel(release)).collect(),
         };
-        let unsigned = draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap();
+        let unsigned = draft.pack_with(packing, Cursor::new(Vec::new()), &mut |_| {}).unwrap();
         let notes = vec![("notes".to_owned(), b"made for a test\n".to_vec())];
         if self.extras { unsigned.with_extras(notes).unwrap() } else { unsigned }
     }

@@ -8,6 +8,7 @@ mod building;
 mod bundles;
 mod comparing;
 mod crash;
+mod deltas;
 mod dependencies;
 mod farm;
 mod host;

@@ -194,14 +194,54 @@ fn a12_an_unsigned_manifest_could_act_on_the_terminal() {
     world.refuses("inspect evil.stapb --unverified", 11, "manifest.json can't be read");
 }
 
-#[test]
-fn d04_delta_that_this_version_cannot_judge() {
+/// A delta of nothing, or what `from` makes of it.
+fn delta(change: impl FnOnce(&mut bundle_format::Manifest)) -> Vec<u8> {
     let mut forge = Forge::good();
     forge.manifest.kind = bundle_format::BundleKind::Delta;
+    let from = (bundle_format::BundleId::of_manifest(b"x"), "0.9".parse().unwrap());
+    forge.manifest.from = Some(bundle_format::BaseBundle { id: from.0, version: from.1, serial: 1 });
+    change(&mut forge.manifest);
     let archive = forge.sealed().spoil("stap-bundle", |_| {
         fixtures::forge::Member::new("stap-bundle", fixtures::forge::first_member(1))
     });
-    refused(&archive.bytes(), 30, "needs `delta`");
+    archive.bytes()
+}
+
+/// The first frame of all refers to one of another bundle.
+fn with_base(manifest: &mut bundle_format::Manifest) {
+    let frames = manifest.kernels.iter_mut().flat_map(|kernel| &mut kernel.frames);
+    let first = frames.into_iter().find(|frame| frame.index == 0).unwrap();
+    first.base = Some(bundle_format::Digest::of(b"a base"));
+}
+
+#[test]
+fn a15_a_delta_names_what_it_is_made_from_and_a_full_bundle_nothing() {
+    refused(&delta(|manifest| manifest.from = None), 11, "a delta names the bundle that it was made from");
+    let mut forge = Forge::good();
+    let (id, version) = (bundle_format::BundleId::of_manifest(b"x"), "0.9".parse().unwrap());
+    forge.manifest.from = Some(bundle_format::BaseBundle { id, version, serial: 1 });
+    refused(&forge.sealed().bytes(), 11, "a delta names the bundle that it was made from");
+    let mut forge = Forge::good();
+    with_base(&mut forge.manifest);
+    refused(&forge.sealed().bytes(), 11, "has a base, but the bundle is no delta");
+}
+
+#[test]
+fn a15_a_delta_whose_base_is_not_here_says_what_to_bring() {
+    let world = World::new();
+    world.write("delta.stapb", &delta(with_base));
+    let said = world.run("verify delta.stapb --deep --key farm.pub");
+    assert!(said.exit == Some(0) && said.text.contains("not looked into"), "{}", said.text);
+    for line in [
+        "extract delta.stapb out --key farm.pub",
+        "export --tar-gz delta.stapb -o out/deeper --key farm.pub",
+        "--root host install delta.stapb --all-kernels",
+    ] {
+        world.refuses(line, 17, "bring the full bundle");
+    }
+    // A delta that needs nothing is as good as a full bundle.
+    world.write("delta.stapb", &delta(|_| ()));
+    assert_eq!(world.run("verify delta.stapb --deep --key farm.pub").exit, Some(0));
 }
 
 #[test]

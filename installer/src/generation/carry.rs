@@ -4,14 +4,14 @@
 //! stands on the disk. A bundle that isn't believed now is carried over like any other, so that a pin
 //! that comes back finds it.
 
-use bundle_format::{BundleId, BundleName, Digest, Kernel, KernelId, Manifest, ScriptName};
+use bundle_format::{BundleId, BundleName, Digest, Kernel, KernelId, Manifest, RawBundle, ScriptName};
 
 use crate::directory::Directory;
-use crate::generation::current::{MAX_SET, RefusedBundle, set_file_name};
+use crate::generation::current::{InstalledBundle, MAX_SET, RefusedBundle, set_file_name};
 use crate::generation::index::{IndexedBundle, IndexedKernel};
 use crate::generation::module::module_file_name;
 use crate::generation::staged::{Staging, UPROBES_DIRECTORY, UPROBES_FILE, indexed_kernel};
-use crate::paths::{BUNDLE_FILE, BUNDLES, KERNELS, ROOT_RECORD, SETS};
+use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, ROOT_RECORD, SETS};
 use crate::storage::{StorageError, optional};
 
 /// The kernels of the bundle `name` that are unpacked in `generation`, wholly or in part.
@@ -96,8 +96,10 @@ impl Staging<'_> {
         let sets = here.create_dir(SETS)?;
         let there = optional(old.open_dir(BUNDLES).and_then(|bundles| bundles.open_dir(name.as_str())))?;
         carry.file(there.as_ref(), &here, BUNDLE_FILE)?;
-        if has(there.as_ref(), ROOT_RECORD)? {
-            carry.file(there.as_ref(), &here, ROOT_RECORD)?;
+        for name in [ROOT_RECORD, BASE_FILE] {
+            if has(there.as_ref(), name)? {
+                carry.file(there.as_ref(), &here, name)?;
+            }
         }
         let old_sets = inside(there.as_ref(), SETS)?;
         let old_kernels = optional(old.open_dir(KERNELS))?;
@@ -112,6 +114,26 @@ impl Staging<'_> {
         let entry = IndexedBundle::new(id, manifest);
         self.add_to_index(IndexedBundle { name: name.clone(), kernels, ..entry });
         Ok(carry.missing)
+    }
+
+    /// Keeps the full bundle `from`, of which a delta of the same name is staged, beside it: the installed bundle itself, or
+    /// what is kept beside that. Whether it was found.
+    pub(crate) fn keep_base(
+        &self,
+        installed: &InstalledBundle,
+        from: &BundleId,
+    ) -> Result<bool, StorageError> {
+        let here = self.bundles.open_dir(installed.name.as_str())?;
+        if installed.id == *from {
+            here.link_or_copy_as(installed.directory(), BUNDLE_FILE, BASE_FILE)?;
+            return Ok(true);
+        }
+        let kept = installed.kept_base().ok().and_then(|file| RawBundle::read(file).ok());
+        let is_it = kept.is_some_and(|kept| kept.claimed_id() == *from);
+        if is_it {
+            here.link_or_copy_as(installed.directory(), BASE_FILE, BASE_FILE)?;
+        }
+        Ok(is_it)
     }
 
     /// Gives the files of one kernel of the bundle `name`, whose own directory is there already, a name in this
@@ -148,6 +170,7 @@ impl Staging<'_> {
         // What can't be linked is as lost as it was.
         let _ = here.link_or_copy(&there, BUNDLE_FILE);
         let _ = here.link_or_copy(&there, ROOT_RECORD);
+        let _ = here.link_or_copy(&there, BASE_FILE);
         let Ok(old_sets) = there.open_dir(SETS) else { return Ok(()) };
         for name in old_sets.entries().unwrap_or_default() {
             let _ = sets.link_or_copy(&old_sets, &name);

@@ -10,7 +10,7 @@ use bundle_format::{
 
 use crate::directory::Directory;
 use crate::generation::layout::{current_number, generation_numbers};
-use crate::paths::{BUNDLE_FILE, BUNDLES, GENERATIONS, KERNELS, ROOT_RECORD, SETS, STATE};
+use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, GENERATIONS, KERNELS, ROOT_RECORD, SETS, STATE};
 use crate::root::{HostRoot, Unprotected, check_protected};
 use crate::roots::{RootRecord, recorded_root};
 use crate::storage::{StorageError, optional};
@@ -227,6 +227,16 @@ impl InstalledBundle {
     /// The bundle as it arrived: a source for installing more of its kernels.
     pub fn kept(&self) -> Result<File, StorageError> {
         self.directory.open_file(BUNDLE_FILE)
+    }
+
+    /// The full bundle that a delta was made from, where it is kept beside it.
+    pub(crate) fn kept_base(&self) -> Result<File, StorageError> {
+        self.directory.open_file(BASE_FILE)
+    }
+
+    /// The directory of its files.
+    pub(crate) const fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// The raw SET.json at `position` among the sets of `kernel`; `None` if it wasn't unpacked.

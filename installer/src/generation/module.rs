@@ -230,6 +230,23 @@ impl CurrentGeneration {
         Ok(VerifiedModuleBytes { handle: handle.clone(), bytes })
     }
 
+    /// The bytes of all files of an unpacked SET.json, in its order, proven by its digests; `None` if one isn't whole.
+    pub(crate) fn read_bodies(&self, kernel: &Kernel, set: &SetDocument) -> Option<Vec<Vec<u8>>> {
+        use crate::generation::staged::{UPROBES_DIRECTORY, UPROBES_FILE};
+        let directory = self.kernels()?.open_dir(&kernel.id.short()).ok()?;
+        let whole = |bytes: Vec<u8>, sha256: &Digest| (Digest::of(&bytes) == *sha256).then_some(bytes);
+        let module = |record: &ModuleRecord| {
+            let bytes = directory.read_file(&module_file_name(&record.name), record.size).ok()?;
+            whole(bytes, &record.sha256)
+        };
+        let mut bodies = set.modules.iter().map(module).collect::<Option<Vec<_>>>()?;
+        if let Some(record) = &set.uprobes {
+            let inner = directory.open_dir(UPROBES_DIRECTORY).ok()?;
+            bodies.push(whole(inner.read_file(UPROBES_FILE, record.size).ok()?, &record.sha256)?);
+        }
+        Some(bodies)
+    }
+
     fn read_unproven(&self, handle: &ModuleHandle) -> Result<Vec<u8>, Refusal> {
         use std::io::Read as _;
         let missing =

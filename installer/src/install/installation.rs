@@ -16,6 +16,7 @@ use crate::generation::{
     intact_kernels, remove_left_overs, unpacked_kernels, with_sources,
 };
 use crate::history::HistoryEvent;
+use crate::install::bases::HostBases;
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
 use crate::install::kept_frames::{Available, KeptFrames};
@@ -150,8 +151,9 @@ impl Installation<'_> {
             events(kernel_staged(kernel, set));
             Ok(())
         };
+        let mut bases = HostBases::new(current.as_ref(), &self.manifest.name);
         let (_, in_file) =
-            bundle.read_content_and_kernels(&self.chosen.kernels, Extent::Everything, &mut receive)?;
+            bundle.read_content_with(&self.chosen.kernels, Extent::Everything, &mut bases, &mut receive)?;
         warnings.extend(self.replaced(current.as_ref(), &in_file));
         entries.extend(carried);
         let newest =

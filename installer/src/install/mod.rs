@@ -8,6 +8,7 @@
 //! A source that may stall is read to its end into a file without a name before the lock is taken
 //! (`spool.rs`); so is one of which only what is whole is wanted.
 
+mod bases;
 mod choice;
 mod error;
 mod inbox;

@@ -133,6 +133,17 @@ pub enum InstallWarning {
         /// `damaged` or `absent`.
         what: &'static str,
     },
+    /// A delta was installed, and the full bundle that it was made from isn't kept here.
+    #[error(
+        "version {version} ({}), from which this delta was made, is not kept here: a kernel that comes later needs the \
+         full bundle", id.short()
+    )]
+    BaseNotKept {
+        /// Its version.
+        version: BundleVersion,
+        /// Its id.
+        id: BundleId,
+    },
     /// Kernels that were kept here for later, and aren't any more.
     #[error(
         "{} no longer kept here, for this file lacks what the one before it had: bring the whole bundle before one of \

@@ -11,6 +11,7 @@ use crate::events::{Events, InstallEvent};
 use crate::generation::{
     CurrentGeneration, IndexedBundle, IndexedKernel, RefusedBundle, Staging, indexed_kernel, next_number,
 };
+use crate::install::bases::HostBases;
 use crate::install::error::InstallError;
 use crate::install::installation::Installation;
 use crate::install::order::Past;
@@ -50,6 +51,14 @@ impl Stage<'_, '_> {
                 staging.carry_kernel(current.directory(), &manifest.name, kernel)?;
             }
             kernels.extend(self.carried.iter().cloned());
+        }
+        if let Some(from) = &manifest.from {
+            let bundles = self.current.iter().flat_map(|current| current.bundles());
+            let installed = bundles.into_iter().find(|bundle| bundle.name == manifest.name);
+            let kept = installed.map(|installed| staging.keep_base(installed, &from.id)).transpose()?;
+            if kept != Some(true) {
+                warnings.push(InstallWarning::BaseNotKept { version: from.version.clone(), id: from.id });
+            }
         }
         let mut entry = IndexedBundle::new(self.installation.id, manifest);
         entry.kernels.clone_from(&kernels);
@@ -94,7 +103,8 @@ impl Stage<'_, '_> {
             events(kernel_staged(kernel, set));
             Ok(())
         };
-        let read = bundle.read_content_and_kernels(&chosen.kernels, Extent::Everything, &mut receive);
+        let mut bases = HostBases::new(self.current, &manifest.name);
+        let read = bundle.read_content_with(&chosen.kernels, Extent::Everything, &mut bases, &mut receive);
         let (_, in_file) = read.map_err(|error| cause(error, kept))?;
         Ok((entries.into_inner().into_values().collect(), in_file))
     }

@@ -4,6 +4,7 @@
 mod choices;
 mod collect;
 mod compat;
+mod delta;
 mod faults;
 mod floors;
 mod fsck;

@@ -1,0 +1,190 @@
+//! What the frames of a delta refer to and its file doesn't have: plain tars of frames of the full bundle that it was
+//! made from (`docs/bundle-spec.md`, section 18.1).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
+use std::sync::Arc;
+
+use crate::check::digest_problem;
+use crate::container::BundleKind;
+use crate::digest::Digest;
+use crate::error::{BundleError, Part, io_while};
+use crate::frame::decompress;
+use crate::frames::frame_of_header;
+use crate::kernel_id::KernelId;
+use crate::limits::{BLOCK, MAX_REFERENCE_AND_FRAME};
+use crate::manifest::{BaseBundle, BundleId, FrameOf, Kernel, Manifest};
+use crate::reader::VerifiedBundle;
+use crate::set::{SetDocument, write_plain};
+use crate::source::MemberReader;
+
+/// Gives plain tars that the frames of a delta refer to.
+pub trait Bases {
+    /// The plain tar with this digest, which a frame of `kernel` refers to; `None` if it can't be had. What is given is
+    /// compared with the digest before it is used.
+    fn plain(&mut self, base: &Digest, kernel: &Kernel) -> Result<Option<Arc<Vec<u8>>>, BundleError>;
+}
+
+/// There are none: a full bundle needs none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoBases;
+
+impl Bases for NoBases {
+    fn plain(&mut self, _base: &Digest, _kernel: &Kernel) -> Result<Option<Arc<Vec<u8>>>, BundleError> {
+        Ok(None)
+    }
+}
+
+/// The base of a frame, compared with its digest; an error that says what to bring if it can't be had.
+pub(crate) fn base_of(
+    bases: &mut dyn Bases,
+    from: Option<&BaseBundle>,
+    of: &FrameOf<'_>,
+    base: &Digest,
+) -> Result<Arc<Vec<u8>>, BundleError> {
+    let Some(plain) = bases.plain(base, of.kernel)? else {
+        return Err(BundleError::BaseAbsent {
+            release: of.kernel.release.clone(),
+            base: *base,
+            from: from.cloned().map(Box::new),
+        });
+    };
+    digest_problem(Part::Plain, &format!("{} (its base)", of.member), base, Digest::of(&plain))?;
+    let both = plain.len() as u64 + of.frame.plain_size;
+    if both > MAX_REFERENCE_AND_FRAME {
+        let member = format!("`{}` and its base", of.member);
+        return Err(BundleError::OverLimit { member, len: both, limit: MAX_REFERENCE_AND_FRAME });
+    }
+    Ok(plain)
+}
+
+/// The canonical plain tar of a SET.json and its modules' bytes, without appended kernel signatures, given in its order,
+/// the shared `uprobes.ko` last. There is only one, so a host can make it again from what is installed.
+pub fn plain_tar(set: &SetDocument, bodies: &[Vec<u8>]) -> Result<Vec<u8>, BundleError> {
+    write_plain(set, bodies).map(|(plain, _)| plain)
+}
+
+/// The frames of a verified full bundle in a file, each to be had by the digest of its plain tar, in any order.
+#[derive(Debug)]
+pub struct BaseFile {
+    id: BundleId,
+    manifest: Manifest,
+    reader: MemberReader<File>,
+    /// Where the content of each frame in the file begins.
+    places: BTreeMap<usize, u64>,
+    /// Plain tars that were decoded last, the newest last.
+    recent: Vec<(usize, Arc<Vec<u8>>)>,
+}
+
+/// How many plain tars are kept: a frame, its reference, and that one's, and as many of another family.
+const RECENT: usize = 6;
+
+impl BaseFile {
+    /// Finds the frames that are in the file; none is decoded yet.
+    pub fn open(bundle: VerifiedBundle<File>) -> Result<Self, BundleError> {
+        let id = bundle.id();
+        let (manifest, mut reader) = bundle.into_parts();
+        for extra in &manifest.extras {
+            reader.header(&extra.name, extra.size)?;
+            reader.skip(extra.size)?;
+        }
+        let mut places = BTreeMap::new();
+        let frames = manifest.frames();
+        let mut next = 0;
+        loop {
+            let offset = reader.offset();
+            let block = reader.block("a frame's header")?;
+            if block == [0; BLOCK] {
+                break;
+            }
+            let index = frame_of_header(&frames, next, &block, offset)?;
+            places.insert(index, reader.offset());
+            let Some(of) = frames.get(index) else { break };
+            reader.skip(of.frame.size)?;
+            next = index + 1;
+        }
+        Ok(Self { id, manifest, reader, places, recent: Vec::new() })
+    }
+
+    /// What a delta says of it.
+    #[must_use]
+    pub fn bundle(&self) -> BaseBundle {
+        let Manifest { version, serial, .. } = &self.manifest;
+        BaseBundle { id: self.id, version: version.clone(), serial: *serial }
+    }
+
+    /// The index of a kernel's frame at position `number`.
+    pub(crate) fn index_for(&self, kernel: &KernelId, number: usize) -> Option<usize> {
+        let kernel = self.manifest.kernels.iter().find(|candidate| candidate.id == *kernel)?;
+        kernel.frames.get(number).map(|frame| frame.index)
+    }
+
+    /// Refuses what no delta can be made from: a delta, or a file without all its frames.
+    pub fn check_is_full(&self) -> Result<(), BundleError> {
+        let no_base = |problem: &str| BundleError::NoBase { problem: problem.to_owned() };
+        if self.manifest.kind == BundleKind::Delta {
+            return Err(no_base("it is a delta itself; name the full bundle"));
+        }
+        if self.places.len() != self.manifest.frames().len() {
+            return Err(no_base("it is a subset; name the whole bundle"));
+        }
+        Ok(())
+    }
+
+    /// The signed account.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The plain tar of frame `index`, proven down to its digest; `None` if the file lacks it or a reference of it.
+    pub fn plain_of(&mut self, index: usize) -> Result<Option<Arc<Vec<u8>>>, BundleError> {
+        if let Some((_, plain)) = self.recent.iter().find(|(recent, _)| *recent == index) {
+            return Ok(Some(Arc::clone(plain)));
+        }
+        let Some(place) = self.places.get(&index).copied() else { return Ok(None) };
+        let manifest = self.manifest.clone();
+        let frames = manifest.frames();
+        let Some(of) = frames.get(index) else { return Ok(None) };
+        let reference = match of.frame.reference {
+            None => None,
+            // An earlier frame, so this ends.
+            Some(reference) => match self.plain_of(reference)? {
+                None => return Ok(None),
+                found => found,
+            },
+        };
+        if of.frame.base.is_some() {
+            return Ok(None);
+        }
+        self.reader.go_to(place)?;
+        let compressed = self.reader.body(&of.member, of.frame.size)?;
+        digest_problem(Part::Frame, &of.member, &of.frame.sha256, Digest::of(&compressed))?;
+        let reference = reference.as_ref().map(|plain| plain.as_slice());
+        let plain = Arc::new(decompress(&compressed, reference, of.frame.plain_size, &of.member)?);
+        digest_problem(Part::Plain, &of.member, &of.frame.plain_sha256, Digest::of(&plain))?;
+        if self.recent.len() == RECENT {
+            self.recent.remove(0);
+        }
+        self.recent.push((index, Arc::clone(&plain)));
+        Ok(Some(plain))
+    }
+}
+
+impl Bases for BaseFile {
+    fn plain(&mut self, base: &Digest, _kernel: &Kernel) -> Result<Option<Arc<Vec<u8>>>, BundleError> {
+        let frames = self.manifest.kernels.iter().flat_map(|kernel| &kernel.frames);
+        let found = frames.into_iter().find(|frame| frame.plain_sha256 == *base).map(|frame| frame.index);
+        found.map_or(Ok(None), |index| self.plain_of(index))
+    }
+}
+
+impl MemberReader<File> {
+    /// Goes on reading at `place`.
+    fn go_to(&mut self, place: u64) -> Result<(), BundleError> {
+        self.source_mut().seek(SeekFrom::Start(place)).map_err(io_while("reading the bundle"))?;
+        self.set_offset(place);
+        Ok(())
+    }
+}
