@@ -7,6 +7,7 @@
 //! This crate runs no process, asks no `uname` and takes no time from a clock: facts about the host come in as a
 //! [`HostIdentity`], paths are resolved beneath a [`HostRoot`].
 
+mod aging;
 mod collect;
 mod compat;
 mod directory;
@@ -31,6 +32,7 @@ mod trust;
 mod uninstall;
 mod words;
 
+pub use aging::{Aging, aging};
 pub use collect::{CollectError, CollectOptions, CollectReport, Collected, Spared, SparedBecause, collect};
 pub use compat::{CompatError, ForeignFile, ReconcileReport, reconcile};
 pub use directory::Directory;

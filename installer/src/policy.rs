@@ -69,6 +69,8 @@ pub struct TimePolicy {
 pub struct GenerationsPolicy {
     /// How many generations `gc` leaves, the current one among them.
     pub keep: usize,
+    /// Whether each install that makes a generation removes those beyond `keep`, as `gc` does.
+    pub automatic: bool,
     /// Most bytes of all generations, in MiB; an install that would need more is refused.
     pub quota_mib: Option<u64>,
 }
@@ -90,7 +92,7 @@ impl Default for TimePolicy {
 
 impl Default for GenerationsPolicy {
     fn default() -> Self {
-        Self { keep: 3, quota_mib: None }
+        Self { keep: 3, automatic: false, quota_mib: None }
     }
 }
 

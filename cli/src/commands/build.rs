@@ -58,6 +58,7 @@ use reporter::Reporter;
 /// The bundle carries a bill of materials (SPDX) and a provenance (in-toto, SLSA); `extract --extra` unpacks them. With
 /// --no-sign a payload is written, for a key that lives elsewhere: no reader takes it for a bundle before `sign`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("older").args(["reuse", "delta_from"]))]
 #[command(
     after_help = "Examples:\n  stap-bundle key generate\n  stap-bundle build -r \"$(uname -r)\" -o scripts.stapb\n  stap-bundle build --kernels fleet.txt --dry-run"
 )]
@@ -111,10 +112,10 @@ pub(crate) struct Args {
     ///
     /// Its frames refer to what is installed there, so it is small where little changed. It must be a full bundle of the
     /// same name; hosts that don't have it need the full new one, which a build without this option writes.
-    #[arg(hide_short_help = true, long, value_name = "OLD.stapb", conflicts_with = "reuse")]
+    #[arg(hide_short_help = true, long, value_name = "OLD.stapb")]
     delta_from: Option<PathBuf>,
     /// Who may have signed the older bundle: every `*.pub` in DIR [default: --key].
-    #[arg(hide_short_help = true, long, value_name = "DIR")]
+    #[arg(hide_short_help = true, long, value_name = "DIR", requires = "older")]
     trust: Option<PathBuf>,
     /// How many compiles run side by side [default: one per core]
     ///
@@ -146,7 +147,7 @@ pub(crate) struct Args {
     #[arg(hide_short_help = true, long, value_name = "DIR")]
     artifacts: Option<PathBuf>,
     /// Compile one part of N and write no bundle; `merge` packs and signs what all parts have compiled.
-    #[arg(hide_short_help = true, long, value_name = "I/N", conflicts_with_all = ["output", "reuse", "dry_run"])]
+    #[arg(hide_short_help = true, long, value_name = "I/N", conflicts_with_all = ["output", "reuse", "delta_from", "dry_run"])]
     shard: Option<Shard>,
     /// Show what would happen to each cell, and how long it would take.
     #[arg(long)]

@@ -8,7 +8,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bundle_format::{KernelRelease, PART_MAGIC};
-use installer::{HostIdentity, HostRoot, InstallOptions, KernelChoice, newest_in_inbox};
+use installer::{
+    CollectOptions, HostIdentity, HostRoot, InstallOptions, InstallOutcome, KernelChoice, Policy,
+    newest_in_inbox,
+};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -16,6 +19,7 @@ use crate::global::Global;
 use crate::host;
 use crate::split_parts::open_parts;
 use crate::ui::Ui;
+use crate::words::bytes;
 
 pub(crate) use failure::install_failure;
 pub(crate) use shown::tell;
@@ -92,7 +96,39 @@ impl Args {
         options.may_stall = may_stall;
         let report = installer::install(&root, &identity, source, &options, &mut |event| tell(ui, event))
             .map_err(|error| install_failure(error, &root).about(name))?;
-        Ok(shown::show(ui, &report))
+        let exit = shown::show(ui, &report);
+        if matches!(report.outcome, InstallOutcome::Installed { .. }) {
+            collect_by_policy(global, &root, &options, ui);
+        }
+        Ok(exit)
+    }
+}
+
+/// Removes old generations where the policy says so. The install is done: what fails here is a warning.
+fn collect_by_policy(global: &Global, root: &HostRoot, options: &InstallOptions, ui: &mut Ui) {
+    let Ok(Policy { generations, .. }) = Policy::read(root) else { return };
+    if !generations.automatic {
+        return;
+    }
+    let options = CollectOptions {
+        keep: generations.keep,
+        size: None,
+        dry_run: false,
+        boot_id: host::boot_id(global),
+        now: options.now,
+        wait: options.wait,
+    };
+    match installer::collect(root, &options) {
+        Ok(report) => {
+            for warning in &report.warnings {
+                ui.warning(warning.to_string());
+            }
+            for collected in &report.removed {
+                let (generation, freed) = (collected.generation, bytes(collected.bytes));
+                ui.progress(format!("removed generation {generation}, {freed}, as the policy says"));
+            }
+        }
+        Err(error) => ui.warning(format!("old generations were not removed: {error}")),
     }
 }
 

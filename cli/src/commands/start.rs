@@ -18,7 +18,7 @@ use crate::global::Global;
 use crate::host;
 use crate::signals::cancel_on_signals;
 use crate::ui::{Mark, Ui};
-use crate::words::count;
+use crate::words::{count, date};
 
 /// Start scripts from the current generation
 ///
@@ -55,6 +55,9 @@ impl Args {
             show_plan(ui, &plan);
             return Ok(Exit::Done);
         }
+        if let Some(current) = &opened.current {
+            warn_of_age(global, current, ui)?;
+        }
         cancel_on_signals(&opened.host().cancel)?;
         let budget = self.timeout.map(Duration::from_secs);
         let (report, compiled) = if self.boot {
@@ -70,6 +73,21 @@ impl Args {
             _ => Exit::Failed,
         })
     }
+}
+
+/// A word on installed bundles whose best-before is near or has passed; they are started all the same.
+fn warn_of_age(global: &Global, current: &CurrentGeneration, ui: &mut Ui) -> Result<(), Failure> {
+    for aging in installer::aging(&host::open_root(global)?, current, host::now(global)) {
+        let verb = if aging.has_passed() { "was" } else { "is" };
+        ui.warning(format!(
+            "bundle {} {} {verb} to be used before {}, it is {}: bring a newer one",
+            aging.name,
+            aging.version,
+            date(aging.best_before),
+            date(aging.now)
+        ));
+    }
+    Ok(())
 }
 
 fn carry_out(

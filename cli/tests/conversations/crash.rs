@@ -338,3 +338,25 @@ fn g1_no_command_of_a_host_needs_a_socket() {
         assert_eq!(output.status.code(), Some(0), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+/// The figure is in `docs/design/measurements.md`; this is why it is small.
+#[test]
+fn a_rollback_reads_no_module_and_no_frame() {
+    let hosts = Hosts::new();
+    let job = JOBS.iter().find(|job| job.name == "rollback").unwrap();
+    hosts.template(job);
+    let log = hosts.world.path("rollback.strace");
+    let strace = ["-y", "-e", "trace=read,pread64,openat", "-o", log.to_str().unwrap()].map(str::to_owned);
+    let output = hosts.traced("template-rollback", job.line, &strace).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = fs::read_to_string(log).unwrap();
+    assert!(!text.lines().any(|line| line.contains("openat(") && line.contains(".ko\"")), "{text}");
+    let of_bundles = text.lines().filter(|line| line.contains("read(") && line.contains("/bundle.stapb>"));
+    let read: u64 = of_bundles.map(|line| line.rsplit("= ").next().unwrap().parse::<u64>().unwrap()).sum();
+    let bundle =
+        bundle_format::RawBundle::read(fs::File::open(hosts.world.path("fleet-1.stapb")).unwrap()).unwrap();
+    // Headers and contents of the four members before the frames, of as many bundles as there are generations, and of the
+    // target once more.
+    let head = 4 * 512 + 512 + 2048 + (bundle.manifest_len() as u64).next_multiple_of(512);
+    assert!(read > 0 && read <= 4 * head, "{read} bytes, {head} a bundle");
+}

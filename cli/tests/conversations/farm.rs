@@ -195,9 +195,9 @@ fn the_bundle_of_reuse_is_verified_before_anything_is_compiled() {
     [exit 11]
     $ stap-bundle build -r 6.12.1-test -c config --key stranger.key --trust trusted
     2> error: the following required arguments were not provided:
-    2>   --reuse <OLD.stapb>
+    2>   <--reuse <OLD.stapb>|--delta-from <OLD.stapb>>
     2>
-    2> Usage: stap-bundle build --reuse <OLD.stapb> --config <CONFIG> --key <NAME.key> --trust <DIR> <--release <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
+    2> Usage: stap-bundle build --config <CONFIG> --key <NAME.key> --trust <DIR> <--release <REL>|--kernels <FILE>|--all-kernels> <--reuse <OLD.stapb>|--delta-from <OLD.stapb>> [SCRIPT]...
     2>
     2> For more information, try '--help'.
     [exit 2]

@@ -477,11 +477,11 @@ fn a_policy_is_named_where_it_refuses_and_where_it_is_wrong() {
     2> hint: /etc/stap-bundle/policy.toml says what this host takes
     [exit 10]
     $ stap-bundle install --root host fleet-1.stapb
-    2> error: fleet-1.stapb: /etc/stap-bundle/policy.toml:2:1: unknown field `kep`, expected `keep` or `quota-mib`
+    2> error: fleet-1.stapb: /etc/stap-bundle/policy.toml:2:1: unknown field `kep`, expected one of `keep`, `automatic`, `quota-mib`
     2> hint: half a policy would be none, so nothing is installed before it is mended
     [exit 11]
     $ stap-bundle gc --root host
-    2> error: /etc/stap-bundle/policy.toml:2:1: unknown field `kep`, expected `keep` or `quota-mib`
+    2> error: /etc/stap-bundle/policy.toml:2:1: unknown field `kep`, expected one of `keep`, `automatic`, `quota-mib`
     2> hint: half a policy would be none, so nothing is installed before it is mended
     [exit 11]
     "#);
@@ -575,4 +575,22 @@ fn fsck_names_what_is_damaged_and_mends_it() {
     good: generation 2, 5 files compared, [SIZE]
     [exit 0]
     "#);
+}
+
+#[test]
+fn an_install_removes_old_generations_where_the_policy_says_so() {
+    let world = TestWorld::new();
+    world.run("trust add --root host farm.pub");
+    for serial in [1, 2, 3] {
+        world.bundle(&format!("fleet-{serial}.stapb"), &fleet(serial));
+    }
+    world.write("host/etc/stap-bundle/policy.toml", "[generations]\nkeep = 2\nautomatic = true\n");
+    world.chmod("host/etc/stap-bundle/policy.toml", 0o644);
+    for serial in [1, 2, 3] {
+        let said = world.run(&format!("install --root host fleet-{serial}.stapb"));
+        assert_eq!(said.exit, Some(0), "{said}");
+        assert_eq!(said.stderr.contains("removed generation 1,"), serial == 3, "{said}");
+    }
+    assert!(!world.path("host/var/lib/stap-bundle/generations/1").exists());
+    assert_eq!(world.run("rollback --root host").exit, Some(0));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::sync::OnceLock;
 
 use bundle_format::{
     BundleError, BundleId, BundleName, BundleVersion, Digest, Extent, KernelId, KeyId, Manifest, RawBundle,
@@ -67,6 +68,7 @@ pub struct InstalledBundle {
     /// What judged it just now.
     trusted: TrustedKeys,
     directory: Directory,
+    sets: OnceLock<Option<(Directory, BTreeSet<String>)>>,
 }
 
 /// An installed bundle that isn't believed: nothing of it is used, the others go on.
@@ -239,14 +241,26 @@ impl InstalledBundle {
         &self.directory
     }
 
+    /// The directory of its SET.json files and their names, read once: of a bundle's many kernels, few are unpacked.
+    fn sets(&self) -> Result<Option<&(Directory, BTreeSet<String>)>, StorageError> {
+        if let Some(known) = self.sets.get() {
+            return Ok(known.as_ref());
+        }
+        let sets = optional(self.directory.open_dir(SETS))?;
+        let found = sets.map(|sets| sets.entries().map(|names| (sets, names.into_iter().collect())));
+        let found = found.transpose()?;
+        Ok(self.sets.get_or_init(|| found).as_ref())
+    }
+
     /// The raw SET.json at `position` among the sets of `kernel`; `None` if it wasn't unpacked.
     pub(crate) fn raw_set(
         &self,
         kernel: &KernelId,
         position: usize,
     ) -> Result<Option<Vec<u8>>, StorageError> {
-        let Some(sets) = optional(self.directory.open_dir(SETS))? else { return Ok(None) };
-        optional(sets.read_file(&set_file_name(kernel, position), MAX_SET))
+        let Some((sets, names)) = self.sets()? else { return Ok(None) };
+        let name = set_file_name(kernel, position);
+        if names.contains(&name) { sets.read_file(&name, MAX_SET).map(Some) } else { Ok(None) }
     }
 }
 
@@ -349,6 +363,7 @@ fn read_bundle(all: &Directory, name: &str, trust: &HostTrust) -> Result<Install
         root,
         trusted,
         directory,
+        sets: OnceLock::new(),
     })
 }
 

@@ -32,7 +32,7 @@ pub(crate) use stage::carry_others;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read};
 
 use bundle_format::{
     BundleError, Judge, KernelState, KeyId, Manifest, RawBundle, Root, RootChain, Source, VerifiedBundle,
@@ -48,7 +48,7 @@ use crate::identity::HostIdentity;
 use crate::install::choice::{Chosen, choose};
 use crate::install::installation::{Installation, Placed};
 use crate::install::kept_frames::{Available, KeptFrames};
-use crate::install::tee::{Kept, Tee};
+use crate::install::tee::{BUFFER, Kept, Tee};
 use crate::lock::WriterLock;
 use crate::paths::{GENERATIONS, STATE};
 use crate::policy::Policy;
@@ -61,10 +61,11 @@ use crate::trust::{TrustError, TrustStore};
 pub fn install<R: Read>(
     host: &HostRoot,
     identity: &HostIdentity,
-    mut source: R,
+    source: R,
     options: &InstallOptions,
     events: &mut Events<'_>,
 ) -> Result<InstallReport, InstallError> {
+    let mut source = BufReader::with_capacity(BUFFER, source);
     let kept = Kept::in_memory();
     let raw = RawBundle::read(Tee::new(&mut source, kept.clone()))?;
     let policy = Policy::read(host)?;
@@ -98,6 +99,7 @@ pub fn install<R: Read>(
         Err(bundle) => placing(chosen, Available::default()).run(bundle, &kept, events)?,
         Ok((file, available)) => {
             let kept = Kept::in_memory();
+            let file = BufReader::with_capacity(BUFFER, file);
             let bundle = RawBundle::read(Tee::new(file, kept.clone()))?.verify_by(judge.clone())?;
             placing(chosen, available).run(bundle, &kept, events)?
         }

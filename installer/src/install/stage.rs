@@ -106,6 +106,7 @@ impl Stage<'_, '_> {
         let mut bases = HostBases::new(self.current, &manifest.name);
         let read = bundle.read_content_with(&chosen.kernels, Extent::Everything, &mut bases, &mut receive);
         let (_, in_file) = read.map_err(|error| cause(error, kept))?;
+        kept.finish()?;
         Ok((entries.into_inner().into_values().collect(), in_file))
     }
 }

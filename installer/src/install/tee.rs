@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -13,11 +13,14 @@ use bundle_format::{Source, Stream};
 
 use crate::storage::StorageError;
 
+/// Bytes that are read from a source, or written to a file, at once.
+pub(super) const BUFFER: usize = 256 << 10;
+
 /// Where the bytes go.
 #[derive(Debug)]
 enum Place {
     Memory(Vec<u8>),
-    File { file: File, path: PathBuf },
+    File { file: BufWriter<File>, path: PathBuf },
     Nowhere,
 }
 
@@ -36,14 +39,26 @@ impl Kept {
         Self(Rc::new(RefCell::new(Inner { place: Place::Memory(Vec::new()), failure: None })))
     }
 
-    /// Moves what was kept to `file`, where all that follows goes too.
-    pub(super) fn move_to(&self, mut file: File, path: PathBuf) -> Result<(), StorageError> {
+    /// Moves what was kept to `file`, where all that follows goes too; whole in the file after [`Self::finish`].
+    pub(super) fn move_to(&self, file: File, path: PathBuf) -> Result<(), StorageError> {
+        // Members are read in small pieces: a header, a content, its padding.
+        let mut file = BufWriter::with_capacity(BUFFER, file);
         let mut inner = self.0.borrow_mut();
         if let Place::Memory(bytes) = &inner.place {
             file.write_all(bytes).map_err(|error| StorageError::new("write", &path, error))?;
         }
         inner.place = Place::File { file, path };
         Ok(())
+    }
+
+    /// Writes what is still in memory to the file.
+    pub(super) fn finish(&self) -> Result<(), StorageError> {
+        match &mut self.0.borrow_mut().place {
+            Place::File { file, path } => {
+                file.flush().map_err(|error| StorageError::new("write", path.clone(), error))
+            }
+            Place::Memory(_) | Place::Nowhere => Ok(()),
+        }
     }
 
     /// What was kept in memory so far; nothing more is kept.
@@ -139,6 +154,7 @@ mod tests {
         kept.move_to(File::create(&path).unwrap(), path.clone()).unwrap();
         tee.skip(2).unwrap();
         assert_eq!(tee.read_full(&mut [0; 9]).unwrap(), 5);
+        kept.finish().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"0123456789");
     }
 
@@ -148,7 +164,14 @@ mod tests {
         let mut tee = Tee::new(&b"0123456789"[..], kept.clone());
         let full = File::options().write(true).open("/dev/full").unwrap();
         kept.move_to(full, "/copy".into()).unwrap();
-        tee.read_full(&mut [0; 3]).unwrap_err();
+        tee.read_full(&mut [0; 3]).unwrap();
+        assert!(kept.finish().unwrap_err().is_no_space());
+        // And where the source has more than the buffer holds, as it is read.
+        let large = vec![0; 2 * BUFFER];
+        let kept = Kept::in_memory();
+        let mut tee = Tee::new(large.as_slice(), kept.clone());
+        kept.move_to(File::options().write(true).open("/dev/full").unwrap(), "/copy".into()).unwrap();
+        tee.read_full(&mut vec![0; 2 * BUFFER]).unwrap_err();
         assert!(kept.take_failure().unwrap().is_no_space());
     }
 }

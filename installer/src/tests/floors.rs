@@ -282,3 +282,32 @@ fn a_quota_is_kept() {
     policy(&world, "[generations]\nquota-mib = 8\n");
     world.install(&bundle(1).bytes()).unwrap();
 }
+
+#[test]
+fn c4_what_is_installed_is_told_when_its_time_comes_near_or_has_passed() {
+    let limit = 1_900_000_000;
+    let world = World::new();
+    world
+        .install(&Bundle { created: limit - 50 * DAY, best_before: Some(limit), ..bundle(1) }.bytes())
+        .unwrap();
+    let told = |now: Option<u64>| {
+        crate::aging(&world.host, &world.current(), now)
+            .iter()
+            .map(crate::Aging::has_passed)
+            .collect::<Vec<_>>()
+    };
+    assert!(told(Some(limit - 20 * DAY)).is_empty());
+    assert_eq!(told(Some(limit - DAY)), [false]);
+    assert_eq!(told(Some(limit + 1)), [true]);
+    policy(&world, "[time]\nwarn-days = 30\n");
+    assert_eq!(told(Some(limit - 20 * DAY)), [false]);
+    // A dead clock: what a newer bundle says of the time counts.
+    assert!(told(Some(0)).is_empty());
+    let newer = Bundle { name: "other", scripts: vec!["more"], created: limit + DAY, ..bundle(2) };
+    world.install(&newer.bytes()).unwrap();
+    assert_eq!(told(Some(0)), [true]);
+    assert_eq!(told(None), [true]);
+    // A policy that can't be read keeps nothing from its work.
+    policy(&world, "[policy]\n");
+    assert_eq!(told(Some(limit + 1)), [true]);
+}

@@ -18,7 +18,12 @@ pub(super) fn open_base(
     name: &BundleName,
 ) -> Result<BaseFile, Failure> {
     let about = |error: BundleError| Failure::from(error).about(path.display());
-    let base = BaseFile::open(open(path, trust, keys)?).map_err(about)?;
+    let old = open(path, trust, keys).map_err(|mut failure| {
+        // What would be packed anew without it would be a full bundle, which is another thing.
+        failure.hints.retain(|hint| !hint.contains("--reuse"));
+        failure
+    })?;
+    let base = BaseFile::open(old).map_err(about)?;
     base.check_is_full().map_err(about)?;
     if base.manifest().name != *name {
         let what = format!(
@@ -53,7 +58,7 @@ pub(super) fn open(
     open_verified(&path.to_owned().into(), &trusted).map_err(|failure| match failure.exit {
         Exit::Trust => Failure { hints: Vec::new(), ..failure }
             .hint("put the public keys that may have signed it into a directory: --trust DIR")
-            .hint("or build without it: every frame is then packed anew"),
+            .hint("or build without --reuse: every frame is then packed anew"),
         _ => failure,
     })
 }
