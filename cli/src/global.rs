@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 /// Options that every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Take every path of the host relative to DIR; nothing outside it is touched.
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]

@@ -18,6 +18,7 @@ mod generation;
 mod history;
 mod identity;
 mod install;
+mod later_kernel;
 mod lock;
 pub mod paths;
 mod pins;
@@ -49,6 +50,7 @@ pub use install::{
     DoesNotFit, InboxChoice, InstallError, InstallOptions, InstallOutcome, InstallReport, InstallWarning,
     KernelChoice, KernelInstalled, PassedOver, install, newest_in_inbox,
 };
+pub use later_kernel::{UnpackError, unpack_for_running_kernel};
 pub use lock::{LockError, WriterLock};
 pub use pins::{PinError, PinReport, pin, pinned, unpin};
 pub use policy::{Policy, PolicyError, PolicyRefusal};

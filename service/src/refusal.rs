@@ -252,7 +252,9 @@ impl Refusal {
                 "build a bundle for this kernel and install it"
             }
             Self::RedOnFarm { .. } => "mend the script, or leave it out for this kernel",
-            Self::NotUnpacked { .. } => "install the bundle again, now that this kernel runs",
+            Self::NotUnpacked { .. } => {
+                "the next start unpacks them from the bundle that is kept: stap-bundle start"
+            }
             Self::Untrusted { .. } => {
                 "install the bundle again, signed by a trusted key; see stap-bundle trust list"
             }

@@ -56,7 +56,8 @@ impl Args {
     ) -> Result<Exit, Failure> {
         host::refuse_root(global, command)?;
         // A start has nothing to go by without the generation: better not to stop what runs.
-        let opened = self.selection.open(global, Damage::Ends, ui)?;
+        let mut opened = self.selection.open(global, Damage::Ends, ui)?;
+        opened.unpack_for_this_kernel(global, ui);
         cancel_on_signals(&opened.host().cancel)?;
         // What isn't running is no concern of a conditional restart.
         let compiled = when == RestartChoice::IfRunning || opened.autocompile(ui).all_well;

@@ -2,16 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use installer::{CurrentGeneration, HostIdentity};
+use installer::{CurrentGeneration, HostIdentity, InstallOptions, UnpackError, unpack_for_running_kernel};
 use script_config::{GlobalParameters, ScriptName};
 use service::{Host, Reason, Service, ServiceError, ServiceEvent, StartChoice};
 
+use crate::commands::install::{install_failure, tell};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::host;
 use crate::ui::Ui;
+
+/// How long a start waits for another writer before it goes on with what is unpacked.
+const UNPACK_WAIT: Duration = Duration::from_secs(30);
 
 /// Scripts and where their configuration is.
 #[derive(Debug, clap::Args)]
@@ -89,6 +94,42 @@ impl Selection {
 }
 
 impl Opened {
+    /// A kernel that came after the bundles: unpacks what they have for it from where they are kept. Where that can't be
+    /// done, a start goes on with what there is.
+    pub(crate) fn unpack_for_this_kernel(&mut self, global: &Global, ui: &mut Ui) {
+        if let Err(failure) = self.try_to_unpack(global, ui) {
+            self.all_is_good = false;
+            ui.warning(format!(
+                "what the bundles have for this kernel wasn't unpacked: {}",
+                failure.one_line()
+            ));
+        }
+    }
+
+    fn try_to_unpack(&mut self, global: &Global, ui: &mut Ui) -> Result<(), Failure> {
+        let Some(current) = &self.current else { return Ok(()) };
+        let root = host::open_root(global)?;
+        let options =
+            InstallOptions { now: host::now(global), wait: UNPACK_WAIT, ..InstallOptions::default() };
+        let reports =
+            unpack_for_running_kernel(&root, &self.identity, current, &options, &mut |event| tell(ui, event))
+                .map_err(|error| match error {
+                    UnpackError::Install(error) => install_failure(*error, &root),
+                    UnpackError::Generation(error) => host::generation_failure(&error),
+                    other => Failure::of(Exit::Failed, &other),
+                })?;
+        for report in &reports {
+            for warning in &report.warnings {
+                ui.warning(warning.to_string());
+            }
+            host::tell_compat(ui, &report.compat);
+        }
+        if !reports.is_empty() {
+            self.current = host::current(&root)?;
+        }
+        Ok(())
+    }
+
     /// With AUTOCOMPILE, compiles what is to be started and has no good module (README 2.2.1); a start goes on with what
     /// there is.
     #[cfg(feature = "farm")]

@@ -48,16 +48,20 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         host::refuse_root(global, "start")?;
-        let opened = self.selection.open(global, Damage::Ends, ui)?;
-        let choice = opened.choice(self.recursive);
+        let mut opened = self.selection.open(global, Damage::Ends, ui)?;
         if self.dry_run {
+            let choice = opened.choice(self.recursive);
             let plan = opened.service().plan(&choice).map_err(|error| service_failure(&error))?;
             show_plan(ui, &plan);
             return Ok(Exit::Done);
         }
+        if !(self.boot && opened.service().boots_without_scripts()) {
+            opened.unpack_for_this_kernel(global, ui);
+        }
         if let Some(current) = &opened.current {
             warn_of_age(global, current, ui)?;
         }
+        let choice = opened.choice(self.recursive);
         cancel_on_signals(&opened.host().cancel)?;
         let budget = self.timeout.map(Duration::from_secs);
         let (report, compiled) = if self.boot {

@@ -92,7 +92,14 @@ fn carry_out(request: &Request, console: &mut Console<'_>) -> u8 {
         Selection { config: request.config.clone(), script: request.named.iter().cloned().collect() };
     let mut ui = Ui::new(&global);
     match selection.open(&global, damage, &mut ui) {
-        Ok(opened) => act::act(request, &opened, console, &mut ui),
+        Ok(mut opened) => {
+            if matches!(request.word, Word::Start | Word::Restart) {
+                // The original has no words for it; warnings are seen all the same.
+                let quiet = Global { quiet: true, ..global };
+                opened.unpack_for_this_kernel(&quiet, &mut Ui::new(&quiet));
+            }
+            act::act(request, &opened, console, &mut ui)
+        }
         Err(failure) => {
             tell_failure(console, &failure);
             1

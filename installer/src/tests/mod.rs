@@ -11,6 +11,7 @@ mod fsck;
 mod install;
 mod integration;
 mod kept;
+mod later_kernel;
 mod reader;
 mod roots;
 mod world;

@@ -1,0 +1,64 @@
+//! Kernels that came after the bundle: what it has for them is unpacked from the bundle that is kept.
+//!
+//! An install unpacks the kernels that are on the host then. One that is booted later needs no second visit with the file:
+//! the kept bundle is installed once more, which adds that kernel in a new generation and changes nothing else.
+
+use std::fs::File;
+
+use crate::events::Events;
+use crate::generation::{
+    CurrentGeneration, GenerationError, InstalledBundle, running_kernel, unpacked_kernels,
+};
+use crate::identity::HostIdentity;
+use crate::install::{InstallError, InstallOptions, InstallReport, KernelChoice, install};
+use crate::root::HostRoot;
+use crate::storage::StorageError;
+
+/// Why nothing was unpacked for the running kernel.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnpackError {
+    /// The current generation.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    /// Installing the kept bundle once more.
+    #[error(transparent)]
+    Install(#[from] Box<InstallError>),
+}
+
+/// Unpacks what the kept bundles of `current` have for the running kernel, where that was never done; the reports, bundle
+/// by bundle. Kernels that are installed beside it are unpacked along. Usually there is nothing to do, and nothing is
+/// written; otherwise another generation is current after it.
+pub fn unpack_for_running_kernel(
+    host: &HostRoot,
+    identity: &HostIdentity,
+    current: &CurrentGeneration,
+    options: &InstallOptions,
+    events: &mut Events<'_>,
+) -> Result<Vec<InstallReport>, UnpackError> {
+    let mut kept: Vec<File> = Vec::new();
+    for bundle in current.bundles() {
+        if lacks_running_kernel(current, bundle, identity).map_err(GenerationError::from)? {
+            kept.push(bundle.kept().map_err(GenerationError::from)?);
+        }
+    }
+    let options = InstallOptions { kernels: KernelChoice::Installed, ..options.clone() };
+    let mut reports = Vec::new();
+    for file in kept {
+        reports.push(install(host, identity, file, &options, events).map_err(Box::new)?);
+    }
+    Ok(reports)
+}
+
+/// Whether a bundle has modules for the kernel that runs and none of them was unpacked.
+fn lacks_running_kernel(
+    current: &CurrentGeneration,
+    bundle: &InstalledBundle,
+    identity: &HostIdentity,
+) -> Result<bool, StorageError> {
+    let Some(kernel) = running_kernel(bundle, identity).filter(|kernel| !kernel.frames.is_empty()) else {
+        return Ok(false);
+    };
+    let unpacked = unpacked_kernels(current.directory(), bundle.name.as_str(), &bundle.manifest)?;
+    Ok(unpacked.iter().all(|there| there.id != kernel.id))
+}

@@ -1,0 +1,62 @@
+//! A kernel that came after the bundle.
+
+use std::fs;
+
+use super::world::{World, bundle};
+use crate::{InstallOutcome, InstallReport, OfferState, UnpackError, unpack_for_running_kernel};
+
+fn try_to_unpack(world: &World) -> Result<Vec<InstallReport>, UnpackError> {
+    let current = world.current();
+    unpack_for_running_kernel(&world.host, &world.identity, &current, &world.options, &mut |_| {})
+}
+
+fn unpack(world: &World) -> Vec<InstallReport> {
+    try_to_unpack(world).unwrap()
+}
+
+fn is_ready(world: &World) -> bool {
+    world.current().offers(&world.identity).iter().all(|offer| matches!(offer.state, OfferState::Ready(_)))
+}
+
+#[test]
+fn a_kernel_that_came_later_needed_a_second_visit_with_the_file() {
+    let mut world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    world.identity.release = Some("6.13.0".parse().unwrap());
+    fs::create_dir_all(world.path("lib/modules/6.13.0/kernel")).unwrap();
+    assert!(!is_ready(&world));
+    let reports = unpack(&world);
+    assert!(
+        matches!(reports[0].outcome, InstallOutcome::Installed { from: Some(1), generation: 2 }),
+        "{reports:?}"
+    );
+    assert!(is_ready(&world));
+    // Those that were there stay, so that the machine may be booted into the older kernel again.
+    assert_eq!(reports[0].kernels.len(), 3);
+}
+
+#[test]
+fn nothing_is_written_if_there_is_nothing_to_unpack() {
+    let mut world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    let before = world.tree();
+    assert!(unpack(&world).is_empty());
+    // One for which the bundle has nothing.
+    world.identity.release = Some("4.4.4".parse().unwrap());
+    assert!(unpack(&world).is_empty());
+    assert_eq!(world.tree(), before);
+}
+
+#[test]
+fn a_damaged_kept_bundle_is_refused_and_changes_nothing() {
+    let mut world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    world.identity.release = Some("6.13.0".parse().unwrap());
+    let kept = world.path("var/lib/stap-bundle/generations/1/bundles/fleet/bundle.stapb");
+    let mut bytes = fs::read(&kept).unwrap();
+    let last = bytes.len() - 1200;
+    bytes[last] ^= 1;
+    fs::write(&kept, bytes).unwrap();
+    try_to_unpack(&world).unwrap_err();
+    assert_eq!(world.current().number(), 1);
+}
