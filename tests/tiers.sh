@@ -19,7 +19,7 @@ tier 'unit tests and command line' make --no-print-directory quick
 tier 'kills at every system call' make --no-print-directory crash
 tier 'three tar readers' make --no-print-directory tar-readers
 tier 'programs' make --no-print-directory farm host
-tier 'lab' make --no-print-directory lab
+tier 'lab' make --no-print-directory lab hosts
 tier 'real stap, real kernels in a virtual machine' make --no-print-directory lab-tests
 
 echo

@@ -1,7 +1,9 @@
 //! What the end-to-end tests and the demonstration share: the lab, the programs under test, and a virtual
 //! machine that boots a real kernel as an air-gapped host.
 
+pub mod hosts;
 pub mod lab;
+pub mod machine;
 pub mod programs;
 pub mod scratch;
 pub mod server_root;

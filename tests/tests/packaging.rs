@@ -1,10 +1,15 @@
 //! The files that a package places are read by the programs that will read them.
 #![cfg(feature = "lab")]
+#![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use child::{Cancel, ChildCommand, Limits};
+use end_to_end::hosts::make_install;
 use end_to_end::lab::repository;
+use end_to_end::programs;
 
 #[test]
 fn systemd_reads_the_units_without_complaint() {
@@ -28,4 +33,99 @@ fn systemd_reads_the_units_without_complaint() {
         .unwrap();
     let said = format!("{}{}", finished.stdout.text(), finished.stderr.text());
     assert!(finished.status.success() && !said.contains("stap-bundle"), "{said}");
+}
+
+/// What `make install` places, besides the manual pages of commands: mode and path, or path and target.
+const PLACED: &str = "\
+/etc/init.d/stap-bundle 755
+/etc/init.d/systemtap -> stap-bundle
+/etc/logrotate.d/stap-bundle 644
+/etc/systemtap/config 644
+/usr/bin/stap-bundle 755
+/usr/lib/systemd/system-preset/90-stap-bundle.preset 644
+/usr/lib/systemd/system/stap-bundle-settled.service 644
+/usr/lib/systemd/system/stap-bundle-settled.timer 644
+/usr/lib/systemd/system/stap-bundle.service 644
+/usr/lib/systemd/system/systemtap.service -> stap-bundle.service
+/usr/lib/sysusers.d/stap-bundle.conf 644
+/usr/lib/tmpfiles.d/stap-bundle.conf 644
+/usr/libexec/stap-bundle/systemtap -> ../../bin/stap-bundle
+/usr/sbin/systemtap -> ../bin/stap-bundle
+/usr/share/bash-completion/completions/stap-bundle 644
+/usr/share/fish/vendor_completions.d/stap-bundle.fish 644
+/usr/share/zsh/site-functions/_stap-bundle 644
+";
+
+/// Every file and link beneath `directory`, as in [`PLACED`], sorted.
+fn listed(root: &Path, directory: &Path, lines: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = path.symlink_metadata().unwrap();
+        let shown = format!("/{}", path.strip_prefix(root).unwrap().display());
+        if metadata.is_symlink() {
+            lines.push(format!("{shown} -> {}", fs::read_link(&path).unwrap().display()));
+            assert!(path.canonicalize().unwrap().starts_with(root), "{shown} leads out of DESTDIR");
+        } else if metadata.is_dir() {
+            listed(root, &path, lines);
+        } else {
+            lines.push(format!("{shown} {:o}", metadata.permissions().mode() & 0o7777));
+        }
+    }
+}
+
+#[test]
+fn make_install_places_everything_and_enables_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().canonicalize().unwrap();
+    let said = make_install(&root).unwrap();
+    assert!(!said.contains("left alone"), "{said}");
+    let mut lines = Vec::new();
+    listed(&root, &root, &mut lines);
+    let (mut pages, mut others): (Vec<_>, Vec<_>) =
+        lines.into_iter().partition(|line| line.starts_with("/usr/share/man/man1/"));
+    others.sort();
+    pages.sort();
+    assert_eq!(others.join("\n") + "\n", PLACED);
+    for page in ["stap-bundle.1 644", "stap-bundle-boot-guard.1 644", "stap-bundle-start.1 644"] {
+        assert!(pages.contains(&format!("/usr/share/man/man1/{page}")), "{pages:?}");
+    }
+    assert_eq!(
+        fs::read(root.join("usr/bin/stap-bundle")).unwrap(),
+        fs::read(programs::host().unwrap()).unwrap()
+    );
+    for directory in
+        ["etc/systemtap/conf.d", "etc/systemtap/script.d", "etc/stap-bundle/trust", "var/lib/stap-bundle"]
+    {
+        assert_eq!(fs::read_dir(root.join(directory)).unwrap().count(), 0, "{directory}");
+    }
+    // The configuration says nothing but what is the default anyway.
+    let config = fs::read_to_string(root.join("etc/systemtap/config")).unwrap();
+    assert!(config.lines().all(|line| line.starts_with('#')), "{config}");
+}
+
+#[test]
+fn make_install_leaves_what_somebody_else_has_placed() {
+    let directory = tempfile::tempdir().unwrap();
+    let foreign = [
+        "usr/sbin/systemtap",
+        "etc/init.d/systemtap",
+        "usr/lib/systemd/system/systemtap.service",
+        "etc/systemtap/config",
+    ];
+    for path in foreign {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "the stock one\n").unwrap();
+    }
+    // Twice, as an upgrade of a package does.
+    for _ in 0..2 {
+        let said = make_install(directory.path()).unwrap();
+        for path in &foreign[..3] {
+            assert!(said.contains(&format!("/{path} is taken: left alone")), "{said}");
+        }
+    }
+    for path in foreign {
+        assert_eq!(fs::read_to_string(directory.path().join(path)).unwrap(), "the stock one\n");
+    }
+    assert!(directory.path().join("usr/libexec/stap-bundle/systemtap").exists());
 }
