@@ -42,6 +42,7 @@ mod packages;
 mod plan;
 mod plan_problem;
 mod preview;
+mod quoted;
 mod recipe;
 mod red_reason;
 mod report;

@@ -7,6 +7,8 @@ use object::read::elf::{ElfFile64, FileHeader as _};
 use object::{Architecture, Endianness, Object, ObjectKind, ObjectSection};
 use serde::{Deserialize, Serialize};
 
+use crate::quoted::quoted;
+
 /// What `.modinfo` and the ELF header say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleInfo {
@@ -28,7 +30,7 @@ pub struct ModuleInfo {
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
     /// It isn't a relocatable 64-bit ELF file.
-    #[error("not a kernel module: {reason}")]
+    #[error("not a kernel module: {}", quoted(reason))]
     NotAModule {
         /// What is wrong with it.
         reason: String,
@@ -40,7 +42,7 @@ pub enum ModuleError {
         field: &'static str,
     },
     /// It is another module.
-    #[error("its name is `{found}`, not `{wanted}`")]
+    #[error("its name is `{}`, not `{wanted}`", quoted(found))]
     OtherName {
         /// What `.modinfo` says.
         found: String,
@@ -48,7 +50,7 @@ pub enum ModuleError {
         wanted: ScriptName,
     },
     /// It is for another kernel.
-    #[error("its vermagic is `{found}`, which isn't for the release {wanted}")]
+    #[error("its vermagic is `{}`, which isn't for the release {wanted}", quoted(found))]
     OtherRelease {
         /// What `.modinfo` says.
         found: String,
@@ -56,7 +58,7 @@ pub enum ModuleError {
         wanted: KernelRelease,
     },
     /// It is for another machine.
-    #[error("it is for the machine {found}, not {wanted}")]
+    #[error("it is for the machine {}, not {wanted}", quoted(found))]
     OtherMachine {
         /// What the ELF header says.
         found: String,

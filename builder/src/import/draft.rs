@@ -16,14 +16,12 @@ use super::error::{ImportError, PackageError};
 use super::package::ScriptsPackage;
 use crate::assembly::{BundleIdentity, version_of};
 use crate::module_info::ModuleInfo;
+use crate::quoted::quoted;
 
 /// What the kernel's own signing tool puts at the end of a module.
 const SIGNATURE_MARK: &[u8] = b"~Module signature appended~\n";
 /// Reason of the red cell of a script that a package lacks.
 const NOT_THERE: &str = "not in the imported package";
-
-/// Most characters of others' text in a message.
-const MAX_SHOWN: usize = 200;
 
 /// What is to be imported.
 #[derive(Debug)]
@@ -180,8 +178,8 @@ fn record(
         if line != options.opts_line() {
             return Err(refused(format!(
                 "{name}.ko was compiled with `{}`, its configuration says `{}`: compile it again",
-                shown(line),
-                shown(&options.opts_line())
+                quoted(line),
+                quoted(&options.opts_line())
             )));
         }
     }
@@ -192,11 +190,6 @@ fn record(
     };
     let requires = settings.requires.clone();
     Ok(ScriptRecord::of_settings(name.clone(), source_sha256, &options, requires, settings.users))
-}
-
-/// Others' text in a message: it must not act on a terminal, nor fill it.
-fn shown(text: &str) -> String {
-    text.chars().take(MAX_SHOWN).flat_map(char::escape_default).collect()
 }
 
 fn source_digest(path: &Path) -> std::io::Result<Digest> {
@@ -219,8 +212,9 @@ fn kernel(read: Read, scripts: &BTreeMap<ScriptName, ScriptRecord>) -> Result<Ke
             common.get_or_insert_with(|| (name.clone(), info.vermagic.clone(), info.machine.clone()));
         if (&*vermagic, &*machine) != (&info.vermagic, &info.machine) {
             let problem = format!(
-                "modules {first} and {name} are for different kernels: {vermagic} and {}",
-                info.vermagic
+                "modules {first} and {name} are for different kernels: {} and {}",
+                quoted(vermagic),
+                quoted(&info.vermagic)
             );
             return Err(ImportError::Settings { path, problem });
         }
