@@ -122,7 +122,7 @@ pub(crate) struct Start<'a> {
 /// How a start goes about its scripts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StartOptions<'g> {
-    /// At most as many at a time; by default as many as there are processors, up to 8.
+    /// At most as many at a time; by default 8, also on one processor: half of what a load takes is waiting.
     pub at_once: Option<NonZeroUsize>,
     /// Time that the whole start may take (`--timeout`). What isn't loaded by then isn't started.
     pub budget: Option<Duration>,
@@ -201,7 +201,7 @@ impl Start<'_> {
             }
             None => at_once,
         };
-        let threads = at_once.map_or_else(default_at_once, NonZeroUsize::get).min(ready.max(1));
+        let threads = at_once.map_or(MOST_AT_ONCE, NonZeroUsize::get).min(ready.max(1));
         let (done, is_done) = mpsc::channel();
         std::thread::scope(|scope| {
             scope.spawn(move || self.budget.watch(self.host, &is_done));
@@ -383,10 +383,6 @@ impl Start<'_> {
         }
         scripts
     }
-}
-
-fn default_at_once() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_AT_ONCE)
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
