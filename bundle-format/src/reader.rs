@@ -32,7 +32,15 @@ use crate::source::{MemberReader, Source};
 use crate::strict_json;
 use crate::trust::{Judge, TrustedKeys};
 
-/// The first four members, unverified.
+/// The first four members, unverified. It has no content to give: only a [`VerifiedBundle`] has.
+///
+/// ```compile_fail,E0599
+/// # fn content(file: std::fs::File) -> Result<(), bundle_format::BundleError> {
+/// let raw = bundle_format::RawBundle::read(file)?;
+/// raw.read_content(&Default::default(), bundle_format::Extent::Everything, &mut |_, _| Ok(()))?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RawBundle<S> {
     kind: BundleKind,

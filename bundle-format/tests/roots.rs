@@ -239,7 +239,8 @@ fn b7_weak_keys_and_malleable_signatures_are_refused_at_a_root_s_load() {
     let raw = serde_json::to_vec(&first(&[A], 1)).unwrap();
     let mut signature = sign(A, &Role::Root.signed_message(&raw));
     // S + L, little-endian from byte 32 on: the same number to a lax verifier.
-    let order = "edd3f55c1a631258d69cf7a2def9de14000000000000000000000000000000010";
+    let order = "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";
+    assert_eq!(order.len(), 64);
     let mut carry = 0u16;
     for index in 0..32 {
         let digit = u16::from(u8::from_str_radix(&order[2 * index..2 * index + 2], 16).unwrap());
@@ -247,6 +248,7 @@ fn b7_weak_keys_and_malleable_signatures_are_refused_at_a_root_s_load() {
         signature[32 + index] = sum.to_le_bytes()[0];
         carry = sum >> 8;
     }
+    assert_eq!(carry, 0);
     let error = refused(&pinned(&[A]), &framed(&raw, &block(&[(public(A), signature)])));
     assert!(matches!(error, RootError::BadSignature { .. }), "{error}");
 }

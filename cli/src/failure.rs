@@ -11,6 +11,8 @@ use crate::exit::Exit;
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
+    /// The problem's identifier (specification, section 17), if it is a bundle's.
+    pub(crate) id: Option<String>,
     pub(crate) what: String,
     /// Reasons, the outermost first.
     pub(crate) because: Vec<String>,
@@ -20,7 +22,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure without a cause of its own.
     pub(crate) fn new(exit: Exit, what: impl fmt::Display) -> Self {
-        Self { exit, what: what.to_string(), because: Vec::new(), hints: Vec::new() }
+        Self { exit, id: None, what: what.to_string(), because: Vec::new(), hints: Vec::new() }
     }
 
     /// A failure with the chain of its causes; a cause that the text before it already says is left out.
@@ -131,7 +133,8 @@ impl From<PartError> for Failure {
 
 impl From<BundleError> for Failure {
     fn from(error: BundleError) -> Self {
-        let failure = Self::of(bundle_exit(&error), &error);
+        let mut failure = Self::of(bundle_exit(&error), &error);
+        failure.id = Some(error.id().as_str().to_owned());
         match &error {
             BundleError::NotTrusted { .. } => failure
                 .hint("compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub"),

@@ -88,6 +88,12 @@ impl NewFile {
     }
 }
 
+/// A result that would take the place of another file.
+pub(crate) fn exists_already(path: &Path) -> Failure {
+    Failure::new(Exit::Conflict, format!("{} exists already", path.display()))
+        .hint("give another name with -o FILE, or remove it first")
+}
+
 /// The directory that a path's file is in.
 pub(crate) fn parent_of(path: &Path) -> &Path {
     match path.parent() {

@@ -178,9 +178,9 @@ impl Ui {
         self.log(&format!("error: {}", failure.one_line()));
         if self.json {
             let code = failure.exit.code();
-            let Failure { what, because, hints, .. } = failure;
+            let Failure { id, what, because, hints, .. } = failure;
             self.document(&serde_json::json!({
-                "error": { "code": code, "what": what, "because": because, "hints": hints }
+                "error": { "code": code, "id": id, "what": what, "because": because, "hints": hints }
             }));
             return failure.exit;
         }

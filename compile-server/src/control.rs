@@ -124,6 +124,23 @@ impl Control {
         Ok(servers)
     }
 
+    /// Whether these servers may be started again with what their status files say. Root believes only what root wrote: a
+    /// file of the server's user could name another user, or a place that this one isn't to have.
+    pub fn may_start_again(&self, servers: &[Managed]) -> Result<(), ServerError> {
+        let of_another = |server: &&Managed| server.writer != 0;
+        match servers.iter().find(of_another) {
+            Some(server) if rustix::process::geteuid().is_root() => {
+                Err(ServerError::StatusOfAnother { pid: server.pid(), writer: server.writer })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether all that a start would need to know can be had; starts nothing.
+    pub fn check(&self, selection: &Selection) -> Result<(), ServerError> {
+        self.wanted(selection).map(|_| ())
+    }
+
     /// Starts servers with these settings, such as those that ran before.
     pub fn start_again(
         &self,
@@ -293,8 +310,12 @@ impl Control {
         self.programs.daemon()?;
         let prepared = prepare(settings, &user, &self.programs)?;
         let launched = launch(settings, &user, &self.programs, &prepared, self.keep_temporary)?;
-        let server =
-            Managed { process: launched.process, settings: settings.clone(), port: Some(launched.port) };
+        let server = Managed {
+            process: launched.process,
+            settings: settings.clone(),
+            port: Some(launched.port),
+            writer: rustix::process::geteuid().as_raw(),
+        };
         if let Err(error) = self.status.write(&server) {
             // A server that nobody could find again must not run on.
             stopping::stop(&server.process)?;

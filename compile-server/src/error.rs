@@ -47,6 +47,16 @@ pub enum ServerError {
         /// The user wanted.
         user: String,
     },
+    /// Its settings are known from a file that somebody else wrote.
+    #[error(
+        "server {pid} was written down by the user with the id {writer}: root doesn't start again what that file says"
+    )]
+    StatusOfAnother {
+        /// The server.
+        pid: i32,
+        /// Who wrote the file.
+        writer: u32,
+    },
     /// `stap-serverd` isn't there.
     #[error("there is no {program} in {}", searched.join(", "))]
     NoProgram {

@@ -4,7 +4,7 @@
 //! know (boot, start time, the port that the server really has) stands in a last line that begins with `#`.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::ServerError;
@@ -23,6 +23,8 @@ pub struct Managed {
     pub settings: Settings,
     /// The port on which it listened when it had started.
     pub port: Option<u16>,
+    /// Who wrote the status file.
+    pub(crate) writer: u32,
 }
 
 impl Managed {
@@ -87,8 +89,8 @@ impl StatusDirectory {
         for entry in entries {
             let path = entry.map_err(|source| self.error("read", &self.path, source))?.path();
             let Some(pid) = pid_of(&path) else { continue };
-            match fs::read_to_string(&path) {
-                Ok(text) => all.push(parse(&path, pid, &text)?),
+            match read_status(&path) {
+                Ok((text, writer)) => all.push(Managed { writer, ..parse(&path, pid, &text)? }),
                 // Somebody else's `stop` was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(self.error("read", &path, source)),
@@ -142,6 +144,24 @@ fn pid_of(path: &Path) -> Option<i32> {
     name.strip_suffix(".stat")?.parse().ok().filter(|pid| *pid > 0)
 }
 
+/// A status file has less than a page.
+const MAX_STATUS: u64 = 64 << 10;
+
+/// A status file's text and who wrote it. The directory may belong to the server's user: a link or a pipe that he put there
+/// is neither followed nor waited for.
+fn read_status(path: &Path) -> io::Result<(String, u32)> {
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no plain file"));
+    }
+    let mut text = String::new();
+    file.take(MAX_STATUS).read_to_string(&mut text)?;
+    Ok((text, metadata.uid()))
+}
+
 fn parse(path: &Path, pid: i32, text: &str) -> Result<Managed, ServerError> {
     let mut wishes = parse_server_file(path, text)?;
     // The original writes the process id where a server has no name.
@@ -154,7 +174,7 @@ fn parse(path: &Path, pid: i32, text: &str) -> Result<Managed, ServerError> {
         boot: value("boot=").map(str::to_owned),
     };
     let port = value("port=").and_then(|text| text.parse().ok());
-    Ok(Managed { process, settings: wishes.complete("", "", ""), port })
+    Ok(Managed { process, settings: wishes.complete("", "", ""), port, writer: 0 })
 }
 
 fn text(server: &Managed) -> String {
@@ -193,7 +213,7 @@ mod tests {
 
     fn server(settings: Settings) -> Managed {
         let process = Process { pid: 4711, start: Some(12), boot: Some("b".into()) };
-        Managed { process, settings, port: Some(39111) }
+        Managed { process, settings, port: Some(39111), writer: 0 }
     }
 
     #[test]

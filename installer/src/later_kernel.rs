@@ -21,13 +21,18 @@ pub enum UnpackError {
     /// The current generation.
     #[error(transparent)]
     Generation(#[from] GenerationError),
-    /// Installing the kept bundle once more.
-    #[error(transparent)]
-    Install(#[from] Box<InstallError>),
 }
 
-/// Unpacks what the kept bundles of `current` have for the running kernel, where that was never done; the reports, bundle
-/// by bundle. Kernels that are installed beside it are unpacked along. Usually there is nothing to do, and nothing is
+/// What came of unpacking, bundle by bundle: a bundle that fails doesn't keep the others from it.
+#[derive(Debug, Default)]
+pub struct Unpacked {
+    /// Of bundles that were unpacked; then another generation is current.
+    pub reports: Vec<InstallReport>,
+    /// Why others weren't.
+    pub failures: Vec<InstallError>,
+}
+
+/// Unpacks what the kept bundles of `current` have for the running kernel, where that was never done. Kernels that are installed beside it are unpacked along. Usually there is nothing to do, and nothing is
 /// written; otherwise another generation is current after it.
 pub fn unpack_for_running_kernel(
     host: &HostRoot,
@@ -35,7 +40,7 @@ pub fn unpack_for_running_kernel(
     current: &CurrentGeneration,
     options: &InstallOptions,
     events: &mut Events<'_>,
-) -> Result<Vec<InstallReport>, UnpackError> {
+) -> Result<Unpacked, UnpackError> {
     let mut kept: Vec<File> = Vec::new();
     for bundle in current.bundles() {
         if lacks_running_kernel(current, bundle, identity).map_err(GenerationError::from)? {
@@ -43,11 +48,14 @@ pub fn unpack_for_running_kernel(
         }
     }
     let options = InstallOptions { kernels: KernelChoice::Installed, ..options.clone() };
-    let mut reports = Vec::new();
+    let mut unpacked = Unpacked::default();
     for file in kept {
-        reports.push(install(host, identity, file, &options, events).map_err(Box::new)?);
+        match install(host, identity, file, &options, events) {
+            Ok(report) => unpacked.reports.push(report),
+            Err(error) => unpacked.failures.push(error),
+        }
     }
-    Ok(reports)
+    Ok(unpacked)
 }
 
 /// Whether a bundle has modules for the kernel that runs and none of them was unpacked.

@@ -50,7 +50,7 @@ pub use install::{
     DoesNotFit, InboxChoice, InstallError, InstallOptions, InstallOutcome, InstallReport, InstallWarning,
     KernelChoice, KernelInstalled, PassedOver, install, newest_in_inbox,
 };
-pub use later_kernel::{UnpackError, unpack_for_running_kernel};
+pub use later_kernel::{UnpackError, Unpacked, unpack_for_running_kernel};
 pub use lock::{LockError, WriterLock};
 pub use pins::{PinError, PinReport, pin, pinned, unpin};
 pub use policy::{Policy, PolicyError, PolicyRefusal};

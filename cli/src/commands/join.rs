@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::new_file::NewFile;
+use crate::new_file::{NewFile, exists_already};
 use crate::split_parts::{open_parts, told};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
@@ -40,11 +40,12 @@ impl Args {
         }
         let mut parts = open_parts(&self.part)?;
         let path = &self.output;
-        let size = NewFile::beside(path)?.replace(path, |target| {
+        let size = NewFile::beside(path)?.create(path, |target| {
             let failed =
                 |error: io::Error| told(BundleError::Io { what: "the parts can't be joined", source: error });
             io::copy(&mut parts, target).map_err(failed)
         })?;
+        let size = size.ok_or_else(|| exists_already(path))?;
         if ui.json {
             ui.document(&json!({ "bundle": path, "bundle_id": id, "bytes": size, "parts": count_of_parts }));
             return Ok(Exit::Done);

@@ -191,9 +191,11 @@ impl Args {
             Self::Restart(options) => restart(options, Absent::Start, ui),
             Self::Condrestart(options) => restart(options, Absent::Nothing, ui),
             Self::ForceReload(options) => {
-                let control = options.control()?;
+                let (control, selection) = (options.control()?, options.selection()?);
+                // A mistake in a file must be found while the servers still run.
+                control.check(&selection).map_err(|error| failure(&error))?;
                 let stopped = stop(&control, &Selection::default(), ui)?;
-                let started = start(&control, &options.selection()?, ui)?;
+                let started = start(&control, &selection, ui)?;
                 Ok(worse(stopped, started))
             }
             Self::Status(options) => {
@@ -244,6 +246,7 @@ fn restart(options: Options, absent: Absent, ui: &mut Ui) -> Result<Exit, Failur
         }
         return start(&control, &selection, ui);
     }
+    control.may_start_again(&running).map_err(|error| failure(&error))?;
     let stopped = control.stop(&selection, &mut |stopped| shown::stopped(stopped, ui));
     let stopped = stopped.map_err(|error| failure(&error))?;
     let failed = |server: &Stopped| matches!(server, Stopped::Failed(..));
@@ -265,6 +268,9 @@ pub(super) fn failure(error: &ServerError) -> Failure {
             .hint("the service's user is made by: systemd-sysusers /usr/lib/sysusers.d/stap-server.conf")
             .hint("another one: -u USER, or STAP_USER=USER in /etc/sysconfig/stap-server"),
         ServerError::Root => failure.hint("name another user: -u USER, or USER= in its configuration file"),
+        ServerError::StatusOfAnother { .. } => failure
+            .hint("restart it as that user")
+            .hint("or `stop` it and `start` it by its configuration file"),
         ServerError::OtherUser { .. } => failure.hint("run it as root, or as that user"),
         ServerError::NoProgram { .. } => failure
             .hint("Debian: apt-get install systemtap-server; other places: STAP_BUNDLE_SERVERD_DIR=DIR"),

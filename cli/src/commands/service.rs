@@ -97,37 +97,35 @@ impl Opened {
     /// A kernel that came after the bundles: unpacks what they have for it from where they are kept. Where that can't be
     /// done, a start goes on with what there is.
     pub(crate) fn unpack_for_this_kernel(&mut self, global: &Global, ui: &mut Ui) {
-        if let Err(failure) = self.try_to_unpack(global, ui) {
+        let failures = self.try_to_unpack(global, ui).unwrap_or_else(|failure| vec![failure]);
+        for failure in failures {
             self.all_is_good = false;
-            ui.warning(format!(
-                "what the bundles have for this kernel wasn't unpacked: {}",
-                failure.one_line()
-            ));
+            let why = failure.one_line();
+            ui.warning(format!("what a bundle has for this kernel wasn't unpacked: {why}"));
         }
     }
 
-    fn try_to_unpack(&mut self, global: &Global, ui: &mut Ui) -> Result<(), Failure> {
-        let Some(current) = &self.current else { return Ok(()) };
+    fn try_to_unpack(&mut self, global: &Global, ui: &mut Ui) -> Result<Vec<Failure>, Failure> {
+        let Some(current) = &self.current else { return Ok(Vec::new()) };
         let root = host::open_root(global)?;
         let options =
             InstallOptions { now: host::now(global), wait: UNPACK_WAIT, ..InstallOptions::default() };
-        let reports =
+        let unpacked =
             unpack_for_running_kernel(&root, &self.identity, current, &options, &mut |event| tell(ui, event))
                 .map_err(|error| match error {
-                    UnpackError::Install(error) => install_failure(*error, &root),
                     UnpackError::Generation(error) => host::generation_failure(&error),
                     other => Failure::of(Exit::Failed, &other),
                 })?;
-        for report in &reports {
+        if !unpacked.reports.is_empty() {
+            self.current = host::current(&root)?;
+        }
+        for report in &unpacked.reports {
             for warning in &report.warnings {
                 ui.warning(warning.to_string());
             }
             host::tell_compat(ui, &report.compat);
         }
-        if !reports.is_empty() {
-            self.current = host::current(&root)?;
-        }
-        Ok(())
+        Ok(unpacked.failures.into_iter().map(|error| install_failure(error, &root)).collect())
     }
 
     /// With AUTOCOMPILE, compiles what is to be started and has no good module (README 2.2.1); a start goes on with what

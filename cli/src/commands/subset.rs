@@ -10,7 +10,7 @@ use crate::commands::extract::select_kernels;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::new_file::NewFile;
+use crate::new_file::{NewFile, exists_already};
 use crate::trust_options::{TrustOptions, open_verified};
 use crate::ui::{Mark, Ui};
 use crate::words::bytes;
@@ -44,8 +44,9 @@ impl Args {
         let id = bundle.id();
         let path = &self.output;
         let present = NewFile::beside(path)?
-            .replace(path, |target| bundle.write_subset(&wanted, target))
-            .map_err(|failure| about_source(failure, &self.file, &self.output))?;
+            .create(path, |target| bundle.write_subset(&wanted, target))
+            .map_err(|failure| about_source(failure, &self.file, &self.output))?
+            .ok_or_else(|| exists_already(path))?;
         let size = path.metadata().map_err(|error| Failure::of(Exit::Storage, &error))?.len();
         if ui.json {
             ui.document(&json!({

@@ -21,7 +21,7 @@ use crate::words::{count, date};
 /// frames (a subset) has no problem: it says "present 3 of 300".
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 all is good; 10 not signed by a trusted key; 11 damaged or malformed; 14 can't be read.\n\nExamples:\n  stap-bundle verify scripts.stapb --key farm.pub\n  stap-bundle --json verify scripts.stapb --deep | jq '.problems[].id'"
+    after_help = "Exit codes: 0 all is good; 10 not signed by a trusted key; 11 damaged or malformed; 14 can't be read.\n\nExamples:\n  stap-bundle verify scripts.stapb --key farm.pub\n  stap-bundle --json verify scripts.stapb --deep | jq '.problems[]?.id, .error?.id'"
 )]
 pub(crate) struct Args {
     /// The bundle; `-` reads it from standard input.
@@ -46,7 +46,13 @@ struct Who {
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let keys = self.trust.keys(global, ui)?;
-        let bundle = open_verified(&self.file, &keys)?;
+        // Nothing can be looked for behind a problem that comes before the signatures hold: it is the only one.
+        let bundle = open_verified(&self.file, &keys).map_err(|mut failure| {
+            if let Some(id) = &failure.id {
+                failure.what = format!("{} [{id}]", failure.what);
+            }
+            failure
+        })?;
         let mut bases = open_base(self.base.as_deref(), &keys)?;
         let manifest = bundle.manifest().clone();
         let who = Who { id: bundle.id(), signers: bundle.signers().to_vec(), judge: bundle.judge().clone() };
@@ -100,6 +106,15 @@ impl Args {
             ui.line(format!("  judged by  {root}"));
         }
         ui.line(format!("  frames     present {} of {}", report.present.present, report.present.total));
+        let absent: Vec<&str> = report
+            .kernels
+            .iter()
+            .filter(|(_, state)| *state == KernelState::Absent)
+            .filter_map(|(id, _)| Some(kernel(manifest, id)?.release.as_str()))
+            .collect();
+        if !absent.is_empty() {
+            ui.line(format!("  absent     {}", absent.join(" ")));
+        }
         if self.deep {
             ui.line(format!("  modules    {} decoded and compared", count(report.modules, "module")));
         }

@@ -85,6 +85,7 @@ fn a_subset_is_verified_installed_and_refused_where_it_lacks_a_kernel() {
       bundle id  [SHA-256]
       signed by  [FARM-KEY]
       frames     present 1 of 2
+      absent     6.13.0-test
       modules    2 modules decoded and compared
     [exit 0]
     $ stap-bundle subset part.stapb --kernel 6.13.0-test --key farm.pub -o none.stapb

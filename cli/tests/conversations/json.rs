@@ -100,7 +100,7 @@ fn a_failure_is_a_document_too() {
     let world = TestWorld::new();
     let said = world.run("--json verify absent.stapb --key farm.pub");
     let document: Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!(fields(&document["error"]), "because code hints what");
+    assert_eq!(fields(&document["error"]), "because code hints id what");
     assert_eq!((said.exit, &document["error"]["code"]), (Some(14), &14.into()));
     assert!(said.stderr.is_empty(), "{said}");
     assert_eq!(world.json("onboot")["error"]["code"], 30);

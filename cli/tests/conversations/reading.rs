@@ -182,12 +182,12 @@ fn verify_names_the_damage() {
         verify notes.txt --key farm.pub
     "), @r#"
     $ stap-bundle verify fleet.stapb --key stranger.pub
-    2> error: fleet.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here
+    2> error: fleet.stapb: signed by key [FARM-KEY-SHORT], none of them trusted here [signature-untrusted]
     2>   because: only key [STRANGER-KEY-SHORT] is trusted here
     2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
     [exit 10]
     $ stap-bundle verify flipped-manifest.stapb --key farm.pub
-    2> error: flipped-manifest.stapb: the signature by trusted key [FARM-KEY] does not fit the manifest: the bundle was changed after signing
+    2> error: flipped-manifest.stapb: the signature by trusted key [FARM-KEY] does not fit the manifest: the bundle was changed after signing [signature-invalid]
     2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
     [exit 10]
     $ stap-bundle verify flipped-frame.stapb --key farm.pub
@@ -221,7 +221,7 @@ fn verify_names_the_damage() {
     2> Copy the bundle again from where it was built.
     [exit 11]
     $ stap-bundle verify notes.txt --key farm.pub
-    2> error: notes.txt: not a bundle: the file does not begin with a `stap-bundle` member
+    2> error: notes.txt: not a bundle: the file does not begin with a `stap-bundle` member [not-a-bundle]
     2> hint: a bundle is what `stap-bundle build` writes, by default NAME-VERSION.stapb
     [exit 11]
     "#);
@@ -260,7 +260,7 @@ fn a_bundle_of_a_later_format_names_what_is_needed() {
     world.write("later.stapb", bytes);
     assert_snapshot!(world.run("verify later.stapb --key farm.pub"), @r#"
     $ stap-bundle verify later.stapb --key farm.pub
-    2> error: later.stapb: bundle format 2, this program reads format 1: a newer stap-bundle is needed
+    2> error: later.stapb: bundle format 2, this program reads format 1: a newer stap-bundle is needed [format-unknown]
     [exit 30]
     "#);
 }

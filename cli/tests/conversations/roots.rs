@@ -184,7 +184,7 @@ fn a_bundle_with_roots_is_installed_by_two_keys_and_not_by_one() {
         trust add --root host stranger.pub
     "), @r#"
     $ stap-bundle verify alone.stapb --key farm.pub
-    2> error: alone.stapb: signatures by trusted keys: 1, needed: 2
+    2> error: alone.stapb: signatures by trusted keys: 1, needed: 2 [signature-threshold]
     2> hint: the farm adds a signature with another of its keys
     [exit 10]
     $ stap-bundle install --root host --all-kernels alone.stapb
@@ -342,7 +342,7 @@ fn verify_extract_and_export_follow_roots_from_a_key_or_a_directory() {
     ok(&world, "verify --key farm.pub plain.stapb");
     assert_snapshot!(world.run("verify --trust trust plain.stapb"), @r#"
     $ stap-bundle verify --trust trust plain.stapb
-    2> error: plain.stapb: signatures by trusted keys: 1, needed: 2
+    2> error: plain.stapb: signatures by trusted keys: 1, needed: 2 [signature-threshold]
     2> hint: the farm adds a signature with another of its keys
     [exit 10]
     "#);

@@ -30,7 +30,7 @@ fn a_payload_is_signed_here_and_is_no_bundle_before() {
         sign fleet.payload --key farm.key --key farm.key -o twice.stapb
     "), @r#"
     $ stap-bundle verify fleet.payload --key farm.pub
-    2> error: fleet.payload: an unsigned payload, not a bundle
+    2> error: fleet.payload: an unsigned payload, not a bundle [payload]
     2> hint: sign it on the farm: stap-bundle sign FILE --key NAME.key -o BUNDLE
     [exit 10]
     $ stap-bundle sign fleet.payload --key farm.key

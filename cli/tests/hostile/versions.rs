@@ -267,3 +267,15 @@ fn c07_the_floor_of_a_host_that_lost_its_record() {
     let said = world.run("--root host install new.stapb");
     assert!(said.exit == Some(0) && said.text.contains("both copies"), "{}", said.text);
 }
+
+/// Keys have no date: what a clock says makes no signature good or bad.
+#[test]
+fn b11_no_date_makes_a_signature_good_or_bad() {
+    let world = World::new();
+    for created in [0, 2_147_483_648, 4_294_967_296] {
+        world.write("dated.stapb", &fleet(9, |forge| forge.manifest.created = created));
+        let said = world.run("verify dated.stapb --deep --key farm.pub");
+        assert_eq!(said.exit, Some(0), "{created}: {}", said.text);
+        world.refuses("verify dated.stapb --key stranger.pub", 10, "none of them trusted here");
+    }
+}

@@ -3,15 +3,17 @@
 use std::fs;
 
 use super::world::{World, bundle};
-use crate::{InstallOutcome, InstallReport, OfferState, UnpackError, unpack_for_running_kernel};
+use crate::{InstallOutcome, InstallReport, OfferState, UnpackError, Unpacked, unpack_for_running_kernel};
 
-fn try_to_unpack(world: &World) -> Result<Vec<InstallReport>, UnpackError> {
+fn try_to_unpack(world: &World) -> Result<Unpacked, UnpackError> {
     let current = world.current();
     unpack_for_running_kernel(&world.host, &world.identity, &current, &world.options, &mut |_| {})
 }
 
 fn unpack(world: &World) -> Vec<InstallReport> {
-    try_to_unpack(world).unwrap()
+    let unpacked = try_to_unpack(world).unwrap();
+    assert!(unpacked.failures.is_empty(), "{:?}", unpacked.failures);
+    unpacked.reports
 }
 
 fn is_ready(world: &World) -> bool {
@@ -57,6 +59,7 @@ fn a_damaged_kept_bundle_is_refused_and_changes_nothing() {
     let last = bytes.len() - 1200;
     bytes[last] ^= 1;
     fs::write(&kept, bytes).unwrap();
-    try_to_unpack(&world).unwrap_err();
+    let unpacked = try_to_unpack(&world).unwrap();
+    assert_eq!((unpacked.reports.len(), unpacked.failures.len()), (0, 1));
     assert_eq!(world.current().number(), 1);
 }

@@ -181,7 +181,9 @@ fn kernels(
             None => KernelChange::Removed { release, id, modules: green(old, kernel) },
             Some(other) => {
                 let red_added = cells_only_in(other, kernel);
-                let red_removed = cells_only_in(kernel, other);
+                // A cell of a script that is gone wasn't mended.
+                let mut red_removed = cells_only_in(kernel, other);
+                red_removed.retain(|cell| new.script(&cell.script).is_some());
                 if kernel.modules_sha256 == other.modules_sha256
                     && red_added.is_empty()
                     && red_removed.is_empty()

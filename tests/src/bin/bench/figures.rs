@@ -140,9 +140,13 @@ impl<'c> Figures<'c> {
         };
         let unpack =
             "rm -rf host.new; cp -a host host.new; tar -xzf one.tar.gz -C host.new; sync -f host.new";
-        let scripts = [install("30"), install("300"), unpack.to_owned()];
-        let [thirty, many, tar] =
+        self.run(&format!(
+            "rm -f grown-1.stapb; {program} subset grown-8.stapb --kernel {release} --key bench.pub -o grown-1.stapb"
+        ))?;
+        let scripts = [install("1"), install("30"), install("300"), unpack.to_owned()];
+        let [one, thirty, many, tar] =
             fastest(self.corpus.directory(), TIMES, scripts.each_ref().map(String::as_str))?;
+        self.push("install the only kernel of a file", self.len("grown-1.stapb")?, one);
         self.push("install one kernel of 30", self.len("grown-30.stapb")?, thirty);
         self.push("install one kernel of 300", self.len("grown-300.stapb")?, many);
         self.push("tar xzf and sync of its modules alone", self.len("one.tar.gz")?, tar);
