@@ -14,6 +14,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -191,19 +192,27 @@ impl ArtifactCache {
         let record = Record { format: RECORD_FORMAT, key, result, parts: parts.clone(), wall_ms, cpu_ms };
         fs::write(making.path().join("record.json"), serde_json::to_vec_pretty(&record)?)?;
         fs::write(making.path().join("log.txt"), log)?;
-        let ours = put_in_place(making, &entry, || self.whole(&entry).is_some())?;
+        // What another builder may be packing stays; but a module takes the place of a failure.
+        let is_module = outcome.module().is_some();
+        let stays = || self.whole(&entry).is_some_and(|there| !is_module || there.module().is_some());
+        let ours = put_in_place(making, &entry, stays)?;
         // Two compiles of the same inputs may differ all the same: what counts is what is there.
         Ok(if ours { outcome } else { self.whole(&entry).unwrap_or(outcome) })
     }
 }
 
-/// Puts an entry in its place, instead of what is there. Another builder may do the same at the same time: then its result
-/// stays, if it is whole, and `false` is returned.
+/// Puts an entry in its place, unless what is there stays: then `false` is returned. Another builder may do the same at the
+/// same time.
 pub(crate) fn put_in_place(
     making: tempfile::TempDir,
     entry: &Path,
-    is_whole: impl Fn() -> bool,
+    stays: impl Fn() -> bool,
 ) -> io::Result<bool> {
+    if stays() {
+        return Ok(false);
+    }
+    // A shared directory may be read by others too; a temporary one is closed to them.
+    fs::set_permissions(making.path(), fs::Permissions::from_mode(0o755))?;
     if let Some(parent) = entry.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -223,7 +232,7 @@ pub(crate) fn put_in_place(
                 return Ok(true);
             }
             Err(error) if !taken(&error) => return Err(error),
-            Err(_) if is_whole() => return Ok(false),
+            Err(_) if stays() => return Ok(false),
             Err(_) => {}
         }
     }

@@ -1,6 +1,6 @@
 //! Starting the daemon, and knowing that it serves.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use child::{Cancel, Limits};
 use crate::account::Account;
 use crate::error::ServerError;
 use crate::listening::port_of;
+use crate::plain_file::open_plain;
 use crate::preparation::{Prepared, as_user};
 use crate::process::Process;
 use crate::settings::Settings;
@@ -157,7 +158,7 @@ impl Log {
 
     fn read(&self, from: u64) -> String {
         let mut bytes = Vec::new();
-        let read = File::open(&self.path).and_then(|mut file| {
+        let read = open_plain(&self.path).and_then(|mut file| {
             file.seek(SeekFrom::Start(from))?;
             file.take(1 << 20).read_to_end(&mut bytes)
         });

@@ -19,6 +19,7 @@ mod grammar;
 mod kernel_releases;
 mod launch;
 mod listening;
+mod plain_file;
 mod preparation;
 mod process;
 mod selection;

@@ -14,6 +14,7 @@ use crate::account::Account;
 use crate::certificate::Certificate;
 use crate::error::ServerError;
 use crate::launch::Programs;
+use crate::plain_file::open_plain;
 use crate::settings::Settings;
 
 /// A certificate that ends within so many days is made anew before a start.
@@ -121,11 +122,40 @@ fn temporary_directory(user: &Account) -> PathBuf {
 fn make_log_directory(log: &Path, user: &Account) -> Result<(), ServerError> {
     let Some(directory) = log.parent().filter(|directory| !directory.exists()) else { return Ok(()) };
     let failed = |source| ServerError::Storage { doing: "make", path: directory.to_owned(), source };
-    fs::create_dir_all(directory).map_err(failed)?;
-    if !user.is_own() {
-        std::os::unix::fs::lchown(directory, Some(user.uid), Some(user.gid)).map_err(failed)?;
+    if user.is_own() {
+        return fs::create_dir_all(directory).map_err(failed);
     }
-    Ok(())
+    // Root makes a directory, and gives it away, only where nobody else could have laid a link on the way to it.
+    if is_roots_alone(directory).map_err(failed)? {
+        fs::create_dir_all(directory).map_err(failed)?;
+        return std::os::unix::fs::lchown(directory, Some(user.uid), Some(user.gid)).map_err(failed);
+    }
+    let made = as_user(user, "mkdir").arg("-p").arg(directory);
+    let finished = made
+        .run(&Limits::within(PATIENCE), &Cancel::new())
+        .map_err(|error| failed(std::io::Error::other(error)))?;
+    if finished.status.success() {
+        return Ok(());
+    }
+    Err(failed(std::io::Error::other(finished.stderr.text().trim_end().to_owned())))
+}
+
+/// Whether all of the way to `directory` that is there is root's, without links, and nobody else may write there.
+fn is_roots_alone(directory: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let Some(there) = directory.ancestors().find(|path| path.symlink_metadata().is_ok()) else {
+        return Ok(false);
+    };
+    if there.canonicalize()? != there {
+        return Ok(false);
+    }
+    for part in there.ancestors() {
+        let metadata = part.symlink_metadata()?;
+        if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The text of the program that the daemon starts for each request.
@@ -172,7 +202,7 @@ fn certificate(
 /// Reads a server's certificate; `None` if there is none.
 pub(crate) fn read_certificate(path: &Path) -> Result<Option<Certificate>, ServerError> {
     let failed = |source| ServerError::Storage { doing: "read", path: path.to_owned(), source };
-    let file = match fs::File::open(path) {
+    let file = match open_plain(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(failed(source)),

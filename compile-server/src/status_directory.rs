@@ -5,9 +5,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::ServerError;
+use crate::plain_file::open_plain;
 use crate::process::Process;
 use crate::server_file::parse_server_file;
 use crate::settings::Settings;
@@ -147,19 +149,13 @@ fn pid_of(path: &Path) -> Option<i32> {
 /// A status file has less than a page.
 const MAX_STATUS: u64 = 64 << 10;
 
-/// A status file's text and who wrote it. The directory may belong to the server's user: a link or a pipe that he put there
-/// is neither followed nor waited for.
+/// A status file's text and who wrote it.
 fn read_status(path: &Path) -> io::Result<(String, u32)> {
-    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no plain file"));
-    }
+    let file = open_plain(path)?;
+    let writer = file.metadata()?.uid();
     let mut text = String::new();
     file.take(MAX_STATUS).read_to_string(&mut text)?;
-    Ok((text, metadata.uid()))
+    Ok((text, writer))
 }
 
 fn parse(path: &Path, pid: i32, text: &str) -> Result<Managed, ServerError> {
