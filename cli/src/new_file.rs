@@ -37,6 +37,7 @@ impl NewFile {
     }
 
     /// Fills the file and gives it the name `path`, in place of an older file of that name.
+    #[cfg(feature = "farm")]
     pub(crate) fn replace<T, E>(
         self,
         path: &Path,
