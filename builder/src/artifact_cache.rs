@@ -306,4 +306,22 @@ mod tests {
         store_module(&cache);
         assert_eq!(fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
     }
+
+    /// The other builder may be packing it.
+    #[test]
+    fn a_whole_result_was_removed_by_a_builder_that_came_later() {
+        let (_directory, cache) = cache();
+        let job = fake_job("counter", "6.12.1-test");
+        let (key, path) = store_module(&cache);
+        let first = fs::read(&path).unwrap();
+        let other = fake_module("counter", "6.12.1-test", "other");
+        let info =
+            ModuleInfo::read(&other, job.script.name(), &job.kernel.release, &job.kernel.machine).unwrap();
+        let failure = Keep::Failure { reason: "no" };
+        for keep in [Keep::Module { bytes: &other, info }, failure] {
+            let outcome = cache.store(key, &job.parts, keep, "log", Cost::default()).unwrap();
+            assert_eq!(outcome.module().unwrap().digest, Digest::of(&first));
+        }
+        assert_eq!(fs::read(&path).unwrap(), first);
+    }
 }

@@ -181,6 +181,25 @@ fn the_recipe_refuses_a_changed_bundle() {
     scratch.refused(&bytes[..bytes.len() - 2048], "a bundle cut short");
 }
 
+/// tar's own words said neither that it was refused nor why.
+#[test]
+fn the_recipe_refuses_a_subset_and_says_so() {
+    let scratch = Scratch::new("subset");
+    let trusted = bundle_format::TrustedKeys::any_of([key_pair(&FARM).1]);
+    let whole = bundle(&FARM);
+    let whole = bundle_format::RawBundle::read(bundle_format::Stream(whole.as_slice()))
+        .unwrap()
+        .verify(&trusted)
+        .unwrap();
+    let first = whole.manifest().kernels_by_release()[0].id;
+    let mut subset = Vec::new();
+    whole.write_subset(&std::collections::BTreeSet::from([first]), &mut subset).unwrap();
+    scratch.refused(&subset, "a subset");
+    let told = scratch.run(&subset).stderr;
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.contains("REFUSED: frame") && told.contains("this is a subset"), "{told}");
+}
+
 #[test]
 fn the_recipe_refuses_a_strangers_bundle() {
     let scratch = Scratch::new("stranger");

@@ -1,6 +1,5 @@
 //! The argument that names a bundle: a path, or `-` for standard input.
 
-use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt::{self, Display, Formatter};
 use std::fs::File;
@@ -8,7 +7,6 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -51,14 +49,6 @@ impl BundlePath {
 impl From<OsString> for BundlePath {
     fn from(path: OsString) -> Self {
         Self(path.into())
-    }
-}
-
-impl FromStr for BundlePath {
-    type Err = Infallible;
-
-    fn from_str(path: &str) -> Result<Self, Infallible> {
-        Ok(Self(path.into()))
     }
 }
 

@@ -246,3 +246,18 @@ fn run(command: &ChildCommand, step: &'static str, user: &Account) -> Result<Str
     let said = if said.trim().is_empty() { finished.status.to_string() } else { said.trim().to_owned() };
     Err(ServerError::Preparation { step, user: user.name.clone(), said })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The user's link there made root give him another directory.
+    #[test]
+    fn a_log_below_a_directory_of_others_is_not_made_by_root() {
+        assert!(is_roots_alone(Path::new("/usr/absent/stap-server")).unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        assert!(!is_roots_alone(&directory.path().join("logs/sub")).unwrap());
+        std::os::unix::fs::symlink("/usr", directory.path().join("link")).unwrap();
+        assert!(!is_roots_alone(&directory.path().join("link/sub")).unwrap());
+    }
+}

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::GzDecoder;
 
 use super::error::PackageError;
+use crate::quoted::quoted;
 
 /// Most plain bytes of a package; all of it is in memory.
 const MAX_TOTAL: u64 = 1 << 30;
@@ -30,8 +31,7 @@ fn harmless(error: io::Error) -> io::Error {
     if said.len() <= MAX_WORDS && !said.chars().any(char::is_control) {
         return error;
     }
-    let shown: String = said.chars().take(MAX_WORDS).flat_map(char::escape_debug).collect();
-    io::Error::new(error.kind(), shown)
+    io::Error::new(error.kind(), quoted(&said))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -11,6 +11,7 @@ use bundle_format::{KernelRelease, ScriptName, limits};
 
 use super::bounded::{Plain, unreadable};
 use super::error::PackageError;
+use crate::quoted::quoted;
 
 /// Most members: a module and its options for as many scripts as a bundle holds, directories and configuration files.
 const MAX_MEMBERS: usize = 2 * limits::MAX_SCRIPTS + 1000;
@@ -77,7 +78,7 @@ struct Contents {
 impl Contents {
     fn member<R: Read>(&mut self, mut member: tar::Entry<'_, R>) -> Result<(), PackageError> {
         let bytes = member.path_bytes().into_owned();
-        let shown = escaped(&bytes);
+        let shown = quoted(&String::from_utf8_lossy(&bytes));
         let is_directory = match member.header().entry_type() {
             tar::EntryType::Regular => false,
             tar::EntryType::Directory => true,
@@ -196,11 +197,6 @@ fn configuration(name: &str) -> Option<Place> {
     // A module that stands in no directory of a release belongs to no kernel.
     let module = name.rsplit_once('.').is_some_and(|(_, suffix)| matches!(suffix, "ko" | "opts"));
     (good && !module).then(|| Place::Configuration(name.to_owned()))
-}
-
-fn escaped(name: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(name).chars().take(100).collect();
-    text.escape_default().to_string()
 }
 
 fn kind_name(kind: tar::EntryType) -> &'static str {

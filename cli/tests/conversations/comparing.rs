@@ -233,3 +233,29 @@ fn join_and_install_take_more_parts_than_a_process_may_have_open() {
     assert!(parts.len() > 32, "{parts:?}");
     assert!(fs::read(world.path("joined.stapb")).unwrap() == fs::read(world.path("fleet.stapb")).unwrap());
 }
+
+/// They put their result in the place of whatever had the name, their own input too.
+#[test]
+fn subset_and_join_overwrote_other_files() {
+    let world = TestWorld::new();
+    world.bundle("fleet.stapb", &fleet(7));
+    let whole = std::fs::read(world.path("fleet.stapb")).unwrap();
+    assert_eq!(world.run("split fleet.stapb --size 6K").exit, Some(0));
+    world.write("notes.txt", "mine");
+    let names = std::fs::read_dir(world.work())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let parts: Vec<String> = names.filter(|name| name.starts_with("fleet.stapb.")).collect();
+    let join = format!("join {} -o notes.txt", parts.join(" "));
+    for line in [
+        "subset fleet.stapb --kernel 6.12.1-test --key farm.pub -o fleet.stapb",
+        "subset fleet.stapb --kernel 6.12.1-test --key farm.pub -o notes.txt",
+        &join,
+    ] {
+        let before = world.tree();
+        let said = world.run(line);
+        assert_eq!(said.exit, Some(16), "{said}");
+        assert!(world.tree() == before, "{said}");
+    }
+    assert!(std::fs::read(world.path("fleet.stapb")).unwrap() == whole);
+}

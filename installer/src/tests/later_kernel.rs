@@ -63,3 +63,20 @@ fn a_damaged_kept_bundle_is_refused_and_changes_nothing() {
     assert_eq!((unpacked.reports.len(), unpacked.failures.len()), (0, 1));
     assert_eq!(world.current().number(), 1);
 }
+
+#[test]
+fn one_damaged_bundle_kept_the_others_from_being_unpacked() {
+    let mut world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    let other = super::world::Bundle { name: "other", scripts: vec!["disk"], ..bundle(1) };
+    world.install(&other.bytes()).unwrap();
+    world.identity.release = Some("6.13.0".parse().unwrap());
+    let kept = world.path("var/lib/stap-bundle/current/bundles/fleet/bundle.stapb");
+    let mut bytes = fs::read(&kept).unwrap();
+    let last = bytes.len() - 1200;
+    bytes[last] ^= 1;
+    fs::write(&kept, bytes).unwrap();
+    let unpacked = try_to_unpack(&world).unwrap();
+    assert_eq!((unpacked.reports.len(), unpacked.failures.len()), (1, 1), "{:?}", unpacked.failures);
+    assert_eq!(world.current().number(), 3);
+}
