@@ -117,15 +117,27 @@ impl<'h> Staprun<'h> {
         further.iter().fold(command, |command, (name, value)| command.env(name, value))
     }
 
+    /// Each `staprun` mounts debugfs where it isn't (RUN-04), and of several that do it at the same moment all but one
+    /// fail, before they have touched anything. It is mounted then, so a second call gets on.
     fn run(&self, command: ChildCommand, cancel: &Cancel) -> Result<StaprunEnd, ServiceError> {
         let command = self.with_environment(command);
         let limits = Limits { output_cap: OUTPUT_CAP, ..Limits::within(self.host.patience.staprun) };
-        let Finished { status, stdout, stderr, .. } = command.run(&limits, cancel)?;
-        Ok(StaprunEnd { ended: status, stdout: stdout.text(), stderr: stderr.text() })
+        let once = || -> Result<StaprunEnd, ServiceError> {
+            let Finished { status, stdout, stderr, .. } = command.run(&limits, cancel)?;
+            Ok(StaprunEnd { ended: status, stdout: stdout.text(), stderr: stderr.text() })
+        };
+        let end = once()?;
+        if end.lost_the_mount() { once() } else { Ok(end) }
     }
 }
 
 impl StaprunEnd {
+    /// Whether another process mounted debugfs between this one's look and its own try (EBUSY).
+    fn lost_the_mount(&self) -> bool {
+        matches!(self.ended, Ended::Code(code) if code != 0)
+            && self.stderr.lines().any(|line| line.contains("Couldn't mount") && line.ends_with("busy"))
+    }
+
     /// The pid that `stapio` printed in daemon mode: the first line that is a number.
     pub(crate) fn daemon_pid(&self) -> Option<u32> {
         self.stdout.lines().find_map(|line| line.trim().parse().ok())

@@ -31,6 +31,17 @@ fn init_start_04_independent_scripts_start_at_the_same_time() {
     assert!(last_begin < first_end, "{loads:?}");
 }
 
+/// Seen on hosts without debugfs mounted: the first scripts of a start failed with EBUSY now and then.
+#[test]
+fn run_04_two_stapruns_that_mount_debugfs_at_the_same_moment_both_get_on() {
+    let world = World::new().scripts("a b");
+    world.behave("a", "load mount-busy");
+    world.behave("b", "load mount-busy");
+    assert_eq!(world.start(""), "a started, b started, exit 0");
+    assert_eq!(world.fake.calls().unwrap().len(), 4);
+    assert_eq!(world.loaded(), "a b");
+}
+
 #[test]
 fn init_dep_03_a_diamond_starts_each_script_once() {
     let world = World::new().scripts("a:b,c b:d c:d d");
