@@ -8,3 +8,4 @@ pub mod programs;
 pub mod scratch;
 pub mod server_root;
 pub mod vm;
+pub mod write_log;

@@ -144,7 +144,7 @@ pub fn run_by(
 }
 
 /// Appends `tree` to `target` as a cpio archive of the kind that kernels unpack; all of it owned by root.
-fn archive(tree: &Path, target: &Path) -> Result<()> {
+pub fn archive(tree: &Path, target: &Path) -> Result<()> {
     let script = "find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio --null --create --format=newc --owner=0:0 --quiet";
     let packed = target.with_extension("part");
     let finished = ChildCommand::new("sh")
