@@ -1,7 +1,7 @@
 //! What the frames of a delta refer to and its file doesn't have: plain tars of frames of the full bundle that it was
 //! made from (`docs/bundle-spec.md`, section 18.1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::error::{BundleError, Part, io_while};
 use crate::frame::decompress;
 use crate::frames::frame_of_header;
 use crate::kernel_id::KernelId;
-use crate::limits::{BLOCK, MAX_REFERENCE_AND_FRAME};
+use crate::limits::{BLOCK, MAX_LIVE_REFERENCES, MAX_REFERENCE_AND_FRAME};
 use crate::manifest::{BaseBundle, BundleId, FrameOf, Kernel, Manifest};
 use crate::reader::VerifiedBundle;
 use crate::set::{SetDocument, write_plain};
@@ -73,12 +73,41 @@ pub struct BaseFile {
     reader: MemberReader<File>,
     /// Where the content of each frame in the file begins.
     places: BTreeMap<usize, u64>,
-    /// Plain tars that were decoded last, the newest last.
-    recent: Vec<(usize, Arc<Vec<u8>>)>,
+    recent: Recent,
 }
 
-/// How many plain tars are kept: a frame, its reference, and that one's, and as many of another family.
-const RECENT: usize = 6;
+/// Plain tars by their frame's index that were asked for last, the newest last: as many as a reader may hold of a
+/// bundle's own references. A tar has at most a quarter of that, so a frame, its reference, and that one's are among them.
+#[derive(Debug, Default)]
+struct Recent {
+    plains: Vec<(usize, Arc<Vec<u8>>)>,
+}
+
+impl Recent {
+    fn get(&mut self, index: usize) -> Option<Arc<Vec<u8>>> {
+        let place = self.plains.iter().position(|(recent, _)| *recent == index)?;
+        let found = self.plains.remove(place);
+        let plain = Arc::clone(&found.1);
+        self.plains.push(found);
+        Some(plain)
+    }
+
+    /// Lets go of the oldest until there is room for `len` bytes more.
+    fn make_room(&mut self, len: u64) {
+        while !self.plains.is_empty() && self.bytes().saturating_add(len) > MAX_LIVE_REFERENCES {
+            self.plains.remove(0);
+        }
+    }
+
+    fn add(&mut self, index: usize, plain: Arc<Vec<u8>>) {
+        self.make_room(plain.len() as u64);
+        self.plains.push((index, plain));
+    }
+
+    fn bytes(&self) -> u64 {
+        self.plains.iter().map(|(_, plain)| plain.len() as u64).sum()
+    }
+}
 
 impl BaseFile {
     /// Finds the frames that are in the file; none is decoded yet.
@@ -104,7 +133,7 @@ impl BaseFile {
             reader.skip(of.frame.size)?;
             next = index + 1;
         }
-        Ok(Self { id, manifest, reader, places, recent: Vec::new() })
+        Ok(Self { id, manifest, reader, places, recent: Recent::default() })
     }
 
     /// What a delta says of it.
@@ -138,10 +167,16 @@ impl BaseFile {
         &self.manifest
     }
 
+    /// The kernels all of whose frames are in the file, by the headers alone: no frame is read for it.
+    #[must_use]
+    pub fn kernels(&self) -> BTreeSet<KernelId> {
+        self.manifest.kernels_of(&self.places.keys().copied().collect())
+    }
+
     /// The plain tar of frame `index`, proven down to its digest; `None` if the file lacks it or a reference of it.
     pub fn plain_of(&mut self, index: usize) -> Result<Option<Arc<Vec<u8>>>, BundleError> {
-        if let Some((_, plain)) = self.recent.iter().find(|(recent, _)| *recent == index) {
-            return Ok(Some(Arc::clone(plain)));
+        if let Some(plain) = self.recent.get(index) {
+            return Ok(Some(plain));
         }
         let Some(place) = self.places.get(&index).copied() else { return Ok(None) };
         let manifest = self.manifest.clone();
@@ -162,12 +197,11 @@ impl BaseFile {
         let compressed = self.reader.body(&of.member, of.frame.size)?;
         digest_problem(Part::Frame, &of.member, &of.frame.sha256, Digest::of(&compressed))?;
         let reference = reference.as_ref().map(|plain| plain.as_slice());
+        // Before the new one is made: the two together are the most that is in memory.
+        self.recent.make_room(of.frame.plain_size);
         let plain = Arc::new(decompress(&compressed, reference, of.frame.plain_size, &of.member)?);
         digest_problem(Part::Plain, &of.member, &of.frame.plain_sha256, Digest::of(&plain))?;
-        if self.recent.len() == RECENT {
-            self.recent.remove(0);
-        }
-        self.recent.push((index, Arc::clone(&plain)));
+        self.recent.add(index, Arc::clone(&plain));
         Ok(Some(plain))
     }
 }
@@ -186,5 +220,32 @@ impl MemberReader<File> {
         self.source_mut().seek(SeekFrom::Start(place)).map_err(io_while("reading the bundle"))?;
         self.set_offset(place);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::MAX_PLAIN_FRAME;
+
+    #[test]
+    fn the_cache_of_bases_counted_tars_and_not_bytes() {
+        let largest = usize::try_from(MAX_PLAIN_FRAME).unwrap();
+        let mut recent = Recent::default();
+        let mut most = 0;
+        for index in 0..12 {
+            // Six of this size are half as much again as a reader may hold. Nobody touches their pages.
+            recent.add(index, Arc::new(vec![0; largest]));
+            most = most.max(recent.bytes());
+        }
+        assert_eq!(most, MAX_LIVE_REFERENCES);
+        assert!(recent.get(7).is_none() && recent.get(8).is_some());
+        // What was asked for last goes last.
+        recent.add(12, Arc::new(vec![0; largest]));
+        assert!(recent.get(9).is_none() && recent.get(8).is_some());
+        // Of small ones there may be many.
+        let mut recent = Recent::default();
+        (0..1000).for_each(|index| recent.add(index, Arc::new(vec![0; 1000])));
+        assert!((0..1000).all(|index| recent.get(index).is_some()));
     }
 }

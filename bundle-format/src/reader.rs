@@ -155,6 +155,25 @@ impl<S: Source> RawBundle<S> {
         Ok(VerifiedBundle { id, signers, manifest, judge, reader, head })
     }
 
+    /// Reads the manifest of the bundle that a believed delta names as its base. Its id is the digest of the raw manifest,
+    /// so what names it proves it: keys that signed it may have been taken back since (`docs/bundle-spec.md`, section 8.6).
+    /// Another bundle is [`BundleError::NoBase`].
+    pub fn verify_named(self, from: &BaseBundle) -> Result<VerifiedBundle<S>, BundleError> {
+        let id = self.claimed_id();
+        if id != from.id {
+            let problem = format!(
+                "it is bundle {}, not {}, from which the delta was made",
+                id.short(),
+                from.id.short()
+            );
+            return Err(BundleError::NoBase { problem });
+        }
+        let manifest = self.parse_manifest()?;
+        let judge = Judge::of_nobody();
+        let (head, reader) = self.into_parts();
+        Ok(VerifiedBundle { id, signers: Vec::new(), manifest, judge, reader, head })
+    }
+
     /// What was read, and the source behind it.
     pub(crate) fn into_parts(self) -> (Head, MemberReader<S>) {
         let Self { kind, signatures, roots, manifest, reader } = self;

@@ -198,15 +198,14 @@ impl Check<'_> {
         let Some(from) = &bundle.manifest.from else { return };
         let Ok(file) = bundle.kept_base() else { return };
         self.read(file.metadata().map_or(0, |metadata| metadata.len()));
-        let check = || -> Result<bool, bundle_format::BundleError> {
-            let verified = RawBundle::read(file)?.verify(bundle.trusted())?;
-            let is_it = verified.id() == from.id;
-            verified.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(()))?;
-            Ok(is_it)
+        let check = || -> Result<(), bundle_format::BundleError> {
+            // The delta names it by its id, which proves it whatever became of its keys.
+            let verified = RawBundle::read(file)?.verify_named(from)?;
+            verified.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(())).map(drop)
         };
         let what = match check() {
-            Ok(true) => return,
-            Ok(false) => format!("it is not bundle {}, from which the delta was made", from.id.short()),
+            Ok(()) => return,
+            Err(bundle_format::BundleError::NoBase { problem }) => problem,
             Err(error) => with_sources(&error),
         };
         self.problem(Some(name), format!("{BUNDLES}/{name}/{BASE_FILE}"), what, Mending::ByFullBundle);

@@ -5,6 +5,8 @@
 
 use std::fs::File;
 
+use bundle_format::{BaseFile, BundleError, Kernel, RawBundle};
+
 use crate::events::Events;
 use crate::generation::{
     CurrentGeneration, GenerationError, InstalledBundle, running_kernel, unpacked_kernels,
@@ -41,14 +43,17 @@ pub fn unpack_for_running_kernel(
     options: &InstallOptions,
     events: &mut Events<'_>,
 ) -> Result<Unpacked, UnpackError> {
+    let mut unpacked = Unpacked::default();
     let mut kept: Vec<File> = Vec::new();
     for bundle in current.bundles() {
-        if lacks_running_kernel(current, bundle, identity).map_err(GenerationError::from)? {
-            kept.push(bundle.kept().map_err(GenerationError::from)?);
+        let lacking = lacks_running_kernel(current, bundle, identity).map_err(GenerationError::from)?;
+        let Some(kernel) = lacking else { continue };
+        match absent_from_kept(bundle, kernel) {
+            Some(error) => unpacked.failures.push(error.into()),
+            None => kept.push(bundle.kept().map_err(GenerationError::from)?),
         }
     }
     let options = InstallOptions { kernels: KernelChoice::Installed, ..options.clone() };
-    let mut unpacked = Unpacked::default();
     for file in kept {
         match install(host, identity, file, &options, events) {
             Ok(report) => unpacked.reports.push(report),
@@ -58,15 +63,24 @@ pub fn unpack_for_running_kernel(
     Ok(unpacked)
 }
 
-/// Whether a bundle has modules for the kernel that runs and none of them was unpacked.
-fn lacks_running_kernel(
+/// The kernel that runs, if a bundle has modules for it and none of them was unpacked.
+fn lacks_running_kernel<'b>(
     current: &CurrentGeneration,
-    bundle: &InstalledBundle,
+    bundle: &'b InstalledBundle,
     identity: &HostIdentity,
-) -> Result<bool, StorageError> {
+) -> Result<Option<&'b Kernel>, StorageError> {
     let Some(kernel) = running_kernel(bundle, identity).filter(|kernel| !kernel.frames.is_empty()) else {
-        return Ok(false);
+        return Ok(None);
     };
     let unpacked = unpacked_kernels(current.directory(), bundle.name.as_str(), &bundle.manifest)?;
-    Ok(unpacked.iter().all(|there| there.id != kernel.id))
+    Ok(unpacked.iter().all(|there| there.id != kernel.id).then_some(kernel))
+}
+
+/// An error if the kept file is a subset without that kernel. Only its headers are looked at: an install would first copy
+/// it whole, and so would every start after this one. What is wrong with it otherwise, the install says.
+fn absent_from_kept(bundle: &InstalledBundle, kernel: &Kernel) -> Option<BundleError> {
+    let verified = RawBundle::read(bundle.kept().ok()?).ok()?.verify(bundle.trusted()).ok()?;
+    let there = BaseFile::open(verified).ok()?.kernels();
+    let absent = || BundleError::AbsentFrame { release: kernel.release.clone(), kernel: kernel.id };
+    (!there.contains(&kernel.id)).then(absent)
 }

@@ -9,7 +9,6 @@ use bundle_format::{
 };
 
 use crate::generation::{CurrentGeneration, InstalledBundle};
-use crate::storage::StorageError;
 
 /// The bases that this host has.
 pub(super) struct HostBases<'h> {
@@ -45,10 +44,15 @@ impl<'h> HostBases<'h> {
 
     fn open_files(&self) -> Vec<BaseFile> {
         let Some((_, bundle)) = self.installed() else { return Vec::new() };
-        let kept: [Result<File, StorageError>; 2] = [bundle.kept(), bundle.kept_base()];
-        let open = |file: File| BaseFile::open(RawBundle::read(file)?.verify(bundle.trusted())?);
-        // One that isn't there, or isn't believed any more, has no bases.
-        kept.into_iter().flatten().filter_map(|file| open(file).ok()).collect()
+        let itself = |file: File| RawBundle::read(file)?.verify(bundle.trusted());
+        // The installed delta is believed, and names its base; keys that signed that may have been retired since.
+        let base = |file: File| match &bundle.manifest.from {
+            Some(from) => RawBundle::read(file)?.verify_named(from),
+            None => RawBundle::read(file)?.verify(bundle.trusted()),
+        };
+        let opened = [bundle.kept().ok().map(itself), bundle.kept_base().ok().map(base)];
+        // One that isn't there, or isn't what it should be, has no bases.
+        opened.into_iter().flatten().filter_map(|opened| BaseFile::open(opened.ok()?).ok()).collect()
     }
 }
 

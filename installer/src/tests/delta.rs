@@ -7,11 +7,11 @@ use bundle_format::{
     BaseFile, BundleDraft, BundleError, BundleKind, Digest, Frame, KernelDraft, ModuleDraft, Packing,
     RawBundle, ScriptRecord, Toolchain, TrustedKeys,
 };
-use ed25519_dalek::Signer as _;
+use ed25519_dalek::{Signer as _, SigningKey};
 
-use super::world::{RUNNING_V, World, farm, public};
+use super::world::{RUNNING_V, World, farm, public, stranger};
 use crate::generation::Look;
-use crate::{InstallError, InstallOutcome, InstallWarning, KernelChoice, Mending, fsck, install};
+use crate::{InstallError, InstallOutcome, InstallWarning, KernelChoice, Mending, TrustStore, fsck, install};
 
 const SCRIPTS: usize = 12;
 const RELEASES: [&str; 4] = ["6.12.1", "6.12.2", "6.12.3", "6.12.4"];
@@ -85,11 +85,15 @@ impl Made {
     }
 
     fn packed(&self, packing: Packing<'_>) -> Vec<u8> {
+        self.packed_by(&farm(), packing)
+    }
+
+    fn packed_by(&self, key: &SigningKey, packing: Packing<'_>) -> Vec<u8> {
         let unsigned =
             self.draft().pack_with(packing, std::io::Cursor::new(Vec::new()), &mut |_| {}).unwrap();
-        let signature = farm().sign(&unsigned.message()).to_bytes();
+        let signature = key.sign(&unsigned.message()).to_bytes();
         let mut bytes = Vec::new();
-        unsigned.attach(&[(public(&farm()), signature)]).unwrap().write_to(&mut bytes).unwrap();
+        unsigned.attach(&[(public(key), signature)]).unwrap().write_to(&mut bytes).unwrap();
         bytes
     }
 
@@ -318,4 +322,32 @@ fn a_base_that_is_not_kept_is_told_and_a_damaged_one_is_found_by_fsck() {
     let report = fsck(&world.host, None).unwrap().unwrap();
     let [problem] = report.problems.as_slice() else { panic!("{:?}", report.problems) };
     assert!(problem.path.ends_with("base.stapb") && problem.mending == Mending::ByFullBundle, "{problem:?}");
+}
+
+#[test]
+fn a_kept_base_was_dropped_when_the_key_that_signed_it_was_taken_back() {
+    let old = Made::of(1, &[]).full();
+    let delta = CHANGED.packed_by(&stranger(), Packing::default().delta_from(base(&old).unwrap()));
+    let world = named(World::new(), &["6.12.1"]);
+    TrustStore::open(&world.host).unwrap().add(&world.host, public(&stranger())).unwrap();
+    world.install(&old).unwrap();
+    world.install(&delta).unwrap();
+    let id = public(&farm()).id().to_string();
+    TrustStore::open(&world.host).unwrap().remove(&world.host, &id).unwrap();
+    assert_eq!(fsck(&world.host, None).unwrap().unwrap().problems, []);
+    // Its frames are the delta's, which is believed: a later kernel is unpacked from both.
+    let world = named(world, &["6.12.4"]);
+    let kept = world.current().bundles()[0].kept().unwrap();
+    install(&world.host, &world.identity, kept, &world.options, &mut |_| {}).unwrap();
+    is_whole(&world, &CHANGED, &["6.12.1", "6.12.4"]);
+    // Another bundle in its place is none.
+    let path = world.path("var/lib/stap-bundle/current/bundles/fleet/base.stapb");
+    fs::write(path, THIRD.full()).unwrap();
+    let report = fsck(&world.host, None).unwrap().unwrap();
+    let [problem] = report.problems.as_slice() else { panic!("{:?}", report.problems) };
+    assert!(problem.what.contains("from which the delta was made"), "{problem:?}");
+    let kept = world.current().bundles()[0].kept().unwrap();
+    let world = named(world, &["6.12.3"]);
+    let error = install(&world.host, &world.identity, kept, &world.options, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, InstallError::Bundle(BundleError::BaseAbsent { .. })), "{error}");
 }

@@ -2,8 +2,12 @@
 
 use std::fs;
 
+use bundle_format::BundleError;
+
 use super::world::{World, bundle};
-use crate::{InstallOutcome, InstallReport, OfferState, UnpackError, Unpacked, unpack_for_running_kernel};
+use crate::{
+    InstallError, InstallOutcome, InstallReport, OfferState, UnpackError, Unpacked, unpack_for_running_kernel,
+};
 
 fn try_to_unpack(world: &World) -> Result<Unpacked, UnpackError> {
     let current = world.current();
@@ -79,4 +83,30 @@ fn one_damaged_bundle_kept_the_others_from_being_unpacked() {
     let unpacked = try_to_unpack(&world).unwrap();
     assert_eq!((unpacked.reports.len(), unpacked.failures.len()), (1, 1), "{:?}", unpacked.failures);
     assert_eq!(world.current().number(), 3);
+}
+
+/// The file lacked the kernel before as it does now; to say so, it needn't be read.
+#[test]
+fn a_kept_subset_was_copied_whole_at_every_start() {
+    let mut world = World::new();
+    let one = bundle(1);
+    world.install(&super::choices::subset(&one, &["6.12.1", "6.12.2"])).unwrap();
+    world.identity.release = Some("6.13.0".parse().unwrap());
+    let before = world.tree();
+    let mut events = 0;
+    let current = world.current();
+    let unpacked =
+        unpack_for_running_kernel(&world.host, &world.identity, &current, &world.options, &mut |_| {
+            events += 1;
+        });
+    let failures = unpacked.unwrap().failures;
+    let [InstallError::Bundle(BundleError::AbsentFrame { release, .. })] = failures.as_slice() else {
+        panic!("{failures:?}")
+    };
+    assert_eq!((release.as_str(), events), ("6.13.0", 0), "an install was begun");
+    assert_eq!(world.tree(), before);
+    // As soon as it is brought, it is unpacked.
+    world.install(&one.bytes()).unwrap();
+    unpack(&world);
+    assert!(is_ready(&world));
 }
