@@ -11,7 +11,7 @@ use crate::head::Head;
 use crate::keys::{KeyId, PublicKey, Role};
 use crate::limits::MAX_SIGNATURES;
 use crate::manifest::{BundleId, Manifest};
-use crate::reader::RawBundle;
+use crate::reader::{Present, RawBundle};
 use crate::source::Source;
 use crate::writer::MemberWriter;
 
@@ -24,6 +24,7 @@ pub struct Payload<S> {
     rest: S,
     /// How many those are.
     rest_len: u64,
+    present: Present,
 }
 
 /// A payload with at least one signature: what may be written as a bundle.
@@ -50,7 +51,7 @@ impl<S: Write> Payload<S> {
             return Err(problem);
         }
         let Copying { copy, copied, .. } = reader.into_source();
-        Ok(Self { head, manifest, rest: copy, rest_len: copied })
+        Ok(Self { head, manifest, rest: copy, rest_len: copied, present: report.present })
     }
 }
 
@@ -65,6 +66,12 @@ impl<S> Payload<S> {
     #[must_use]
     pub fn id(&self) -> BundleId {
         BundleId::of_manifest(&self.head.manifest)
+    }
+
+    /// How many of its frames it has; fewer than all if it was read from a subset.
+    #[must_use]
+    pub const fn present(&self) -> Present {
+        self.present
     }
 
     /// The bytes to sign.

@@ -171,7 +171,7 @@ impl From<BundleError> for Failure {
             | BundleError::Padding { .. }
             | BundleError::TrailingBytes { .. }
             | BundleError::Truncated { .. } => {
-                failure.hint("copy the bundle again from where it was built, and compare with `stap-bundle verify`")
+                failure.hint("copy the file again from where it was built; of a bundle, `stap-bundle verify` says what is still good")
             }
             _ => failure,
         }

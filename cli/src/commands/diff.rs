@@ -17,7 +17,7 @@ use crate::trust_options::{TrustOptions, open_base, open_verified};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
-use compare::{Difference, KernelChange, Modules, ScriptChange, changed_kernels, compare};
+use compare::{Difference, KernelChange, Modules, ScriptChange, Sizes, changed_kernels, compare};
 
 /// Show what changed between two bundles
 ///
@@ -142,15 +142,15 @@ fn show(ui: &mut Ui, old: &Manifest, new: &Manifest, difference: &Difference) {
 
 fn show_kernel(ui: &mut Ui, kernel: &KernelChange) {
     match kernel {
-        KernelChange::Added { release, modules, .. } => {
-            let text = format!("+ kernel {release}: {}", count(*modules, "module"));
+        KernelChange::Added { release, modules, sizes, .. } => {
+            let text = format!("+ kernel {release}: {}", whole(*modules, *sizes));
             ui.line(ui.mark(Mark::Good, text));
         }
-        KernelChange::Removed { release, modules, .. } => {
-            let text = format!("- kernel {release}: {}", count(*modules, "module"));
+        KernelChange::Removed { release, modules, sizes, .. } => {
+            let text = format!("- kernel {release}: {}", whole(*modules, *sizes));
             ui.line(ui.mark(Mark::Bad, text));
         }
-        KernelChange::Changed { release, modules, red_added, red_removed, .. } => {
+        KernelChange::Changed { release, sizes, modules, red_added, red_removed, .. } => {
             let heading = ui.mark(Mark::Attention, format!("~ kernel {release}:"));
             let mut parts = Vec::new();
             match modules {
@@ -174,7 +174,19 @@ fn show_kernel(ui: &mut Ui, kernel: &KernelChange) {
             for cell in red_removed {
                 parts.push(format!("no longer red {}", cell.script));
             }
+            let [before, after] = sizes;
+            if before != after {
+                let plain = [bytes(before.plain_bytes), bytes(after.plain_bytes)].join(" -> ");
+                let frames = [bytes(before.frame_bytes), bytes(after.frame_bytes)].join(" -> ");
+                parts.push(format!("{plain} unpacked, {frames} in frames"));
+            }
             ui.line(format!("{heading} {}", parts.join("; ")));
         }
     }
+}
+
+/// What a kernel that is only in one of them has.
+fn whole(modules: usize, sizes: Sizes) -> String {
+    let Sizes { frame_bytes, plain_bytes } = sizes;
+    format!("{}, {} unpacked, {} in frames", count(modules, "module"), bytes(plain_bytes), bytes(frame_bytes))
 }

@@ -8,6 +8,7 @@ use bundle_format::{BundleError, ContainerError, KeyId, Payload, PublicKey};
 use serde_json::json;
 
 use crate::attached_signature::{SIGNATURE, read_signature};
+use crate::commands::inspect::contents::{Presence, Seen};
 use crate::commands::key::signing_key;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -18,15 +19,14 @@ use crate::words::{bytes, count};
 /// Sign a payload, or add a signature to a bundle
 ///
 /// A payload (`build --no-sign`, `import`) becomes a bundle; a bundle gets one more signature, and nothing else of it
-/// changes. Before that every byte is checked and every frame decoded: a damaged file is never signed. What it says is
-/// not: look at it with `inspect --unverified` after signing with a key that nobody trusts, or sign only what came from
-/// your own farm.
+/// changes. Before that every byte is checked and every frame decoded: a damaged file is never signed. Whether what it
+/// says is right is for you to judge: --dry-run does the checks and shows it, as `inspect` shows a bundle.
 ///
 /// Where the private key lives elsewhere (a token, another machine), --payload-out writes the message to sign, any tool
 /// signs it with Ed25519, and --attach makes the bundle. A signature that doesn't fit is refused.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  stap-bundle sign scripts.payload --key farm.key -o scripts.stapb\n  stap-bundle sign scripts.stapb --key second.key\n  stap-bundle sign scripts.payload --payload-out message\n  openssl pkeyutl -sign -rawin -inkey farm.key -in message -out signature\n  stap-bundle sign scripts.payload --attach farm.pub:signature -o scripts.stapb"
+    after_help = "Examples:\n  stap-bundle sign scripts.payload --dry-run\n  stap-bundle sign scripts.payload --key farm.key -o scripts.stapb\n  stap-bundle sign scripts.stapb --key second.key\n  stap-bundle sign scripts.payload --payload-out message\n  openssl pkeyutl -sign -rawin -inkey farm.key -in message -out signature\n  stap-bundle sign scripts.payload --attach farm.pub:signature -o scripts.stapb"
 )]
 pub(crate) struct Args {
     /// The payload, or the bundle.
@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// Write the message that is to be signed to FILE, and nothing else.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "attach", "output"])]
     payload_out: Option<PathBuf>,
+    /// Check the file and show what would be signed; no key is needed, and nothing is written.
+    #[arg(long, conflicts_with_all = ["key", "attach", "payload_out", "output"])]
+    dry_run: bool,
     /// The bundle to write [default: NAME-VERSION.stapb for a payload; a bundle is replaced].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -48,6 +51,9 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
         let payload = self.read()?;
+        if self.dry_run {
+            return self.show(ui, &payload);
+        }
         if let Some(path) = &self.payload_out {
             return self.write_message(ui, &payload, path);
         }
@@ -91,6 +97,16 @@ impl Args {
         let rest = tempfile::tempfile()
             .map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
         Payload::read(file, rest).map_err(|error| Failure::from(error).about(format!("{name} is not signed")))
+    }
+
+    fn show(&self, ui: &mut Ui, payload: &Payload<File>) -> Result<Exit, Failure> {
+        let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(self.file.display());
+        let size = self.file.metadata().map_err(failed)?.len();
+        let signers: Vec<KeyId> = payload.signers().collect();
+        let present = Presence::Known(payload.present());
+        let (id, manifest) = (payload.id(), payload.manifest());
+        Seen { id, manifest, signers: &signers, judge: None, present }.show(ui, &self.file, Some(size));
+        Ok(Exit::Done)
     }
 
     fn write_message(&self, ui: &mut Ui, payload: &Payload<File>, path: &Path) -> Result<Exit, Failure> {

@@ -22,6 +22,10 @@ pub(crate) struct Bundle {
     /// Whether it carries the extra `notes`.
     pub(crate) extras: bool,
     pub(crate) roots: Option<RootChain>,
+    /// MiB of each script's buffer, an option.
+    pub(crate) buffer: u32,
+    /// The version of stap that compiled it.
+    pub(crate) stap: &'static str,
 }
 
 /// Two scripts for two kernels, one cell of which is red.
@@ -35,6 +39,8 @@ pub(crate) fn fleet(serial: u64) -> Bundle {
         best_before: None,
         extras: false,
         roots: None,
+        buffer: 4,
+        stap: "5.6",
     }
 }
 
@@ -93,9 +99,9 @@ impl Bundle {
             roots: self.roots.clone(),
             scripts: self.scripts.iter().map(|name| self.script(name)).collect(),
             toolchains: vec![Toolchain {
-                stap: "5.6".to_owned(),
+                stap: self.stap.to_owned(),
                 compiler: "gcc 15".to_owned(),
-                digest: Digest::of(b"toolchain"),
+                digest: Digest::of(format!("toolchain {}", self.stap).as_bytes()),
             }],
             kernels: self.kernels.iter().map(|release| self.kernel(release)).collect(),
         };
@@ -109,10 +115,10 @@ impl Bundle {
         ScriptRecord {
             name: name.parse().unwrap(),
             source_sha256: Digest::of(name.as_bytes()),
-            options: "-D FOO=1 -s 4".to_owned(),
+            options: format!("-D FOO=1 -s {}", self.buffer),
             compile: vec!["-D".to_owned(), "FOO=1".to_owned()],
             arguments: Vec::new(),
-            run: vec!["-L".to_owned(), "-b".to_owned(), "4".to_owned()],
+            run: vec!["-L".to_owned(), "-b".to_owned(), self.buffer.to_string()],
             opts_line: "-D FOO=1 --".to_owned(),
             requires: if name == first { Vec::new() } else { vec![first.parse().unwrap()] },
             users: Vec::new(),

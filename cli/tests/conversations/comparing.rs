@@ -37,9 +37,9 @@ fn diff_names_what_changed() {
     +++ fleet 1.9, serial 9
     - script latency
     + script reads
-    ~ kernel 6.12.1-test: added reads; removed counter latency; red counter: no such probe
-    - kernel 6.13.0-test: 1 module
-    + kernel 6.14.0-test: 2 modules
+    ~ kernel 6.12.1-test: added reads; removed counter latency; red counter: no such probe; [SIZE] -> [SIZE] unpacked, [SIZE] -> [SIZE] in frames
+    - kernel 6.13.0-test: 1 module, [SIZE] unpacked, [SIZE] in frames
+    + kernel 6.14.0-test: 2 modules, [SIZE] unpacked, [SIZE] in frames
       frames [SIZE] -> [SIZE]
     [exit 1]
     $ stap-bundle diff old.stapb gone.stapb --key farm.pub
@@ -55,10 +55,43 @@ fn diff_names_what_changed() {
     assert_eq!(difference["same"], false);
     assert_eq!(difference["scripts"][0]["change"], "removed");
     assert_eq!(difference["kernels"][0]["modules"]["added"][0], "reads");
+    for kernel in 0..3 {
+        let sizes = &difference["kernels"][kernel]["sizes"];
+        let sizes = if sizes.is_array() { &sizes[1] } else { sizes };
+        assert!(sizes["frame_bytes"].as_u64() > Some(0), "{difference}");
+        assert!(sizes["plain_bytes"].as_u64() > sizes["frame_bytes"].as_u64(), "{difference}");
+    }
     // Of a subset without that kernel's frames nobody can name the modules.
     assert_eq!(world.run("subset new.stapb --kernel 6.14.0-test --key farm.pub -o part.stapb").exit, Some(0));
     let said = world.run("diff old.stapb part.stapb --key farm.pub");
     assert_eq!(said.exit, Some(1), "{said}");
+}
+
+#[test]
+fn diff_names_options_requirements_and_toolchains() {
+    let world = TestWorld::new();
+    world.bundle("old.stapb", &fleet(7));
+    let turned = vec!["latency", "counter"];
+    world.bundle("new.stapb", &Bundle { scripts: turned, buffer: 8, stap: "5.7", ..fleet(8) });
+    assert_snapshot!(world.talk("diff old.stapb new.stapb --key farm.pub"), @r#"
+    $ stap-bundle diff old.stapb new.stapb --key farm.pub
+    --- fleet 1.7, serial 7
+    +++ fleet 1.8, serial 8
+    ~ script counter: options, run arguments, requirements
+        options "-D FOO=1 -s 4" -> "-D FOO=1 -s 8"
+        run arguments "-L -b 4" -> "-L -b 8"
+        requirements "" -> "latency"
+    ~ script latency: options, run arguments, requirements
+        options "-D FOO=1 -s 4" -> "-D FOO=1 -s 8"
+        run arguments "-L -b 4" -> "-L -b 8"
+        requirements "counter" -> ""
+    - toolchain systemtap 5.6; gcc 15
+    + toolchain systemtap 5.7; gcc 15
+    [exit 1]
+    "#);
+    let difference = world.json("diff old.stapb new.stapb --key farm.pub");
+    assert_eq!(difference["scripts"][0]["what"][0]["field"], "options");
+    assert_eq!(difference["toolchains_added"][0]["stap"], "5.7");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_delta_is_verified_and_unpacked_with_the_bundle_that_it_was_made_from() {
     $ stap-bundle diff full.stapb delta.stapb --key farm.pub
     --- fleet 1.1, serial 1
     +++ fleet 1.2, serial 2
-    + kernel 6.14.0-test: 2 modules
+    + kernel 6.14.0-test: 2 modules, [SIZE] unpacked, [SIZE] in frames
       frames [SIZE] -> [SIZE]
     [exit 1]
     "#);

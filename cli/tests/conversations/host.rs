@@ -157,7 +157,7 @@ fn a_refused_bundle_changes_nothing() {
     2> staging generation 3 with 1 kernel
     2>   6.12.1-test: 2 modules, [SIZE]
     2> error: damaged.stapb: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
-    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    2> hint: copy the file again from where it was built; of a bundle, `stap-bundle verify` says what is still good
     [exit 11]
     $ stap-bundle install --root host notes.txt
     2> error: notes.txt: not a bundle: the file does not begin with a `stap-bundle` member
@@ -225,7 +225,7 @@ fn a_bundle_comes_through_a_pipe() {
     assert_snapshot!(world.run_with_input("install --root host -", &bundle[..manifest]), @r#"
     $ stap-bundle install --root host -
     2> error: standard input: the bundle ends at byte [OFFSET], inside manifest.json: the copy is incomplete
-    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    2> hint: copy the file again from where it was built; of a bundle, `stap-bundle verify` says what is still good
     [exit 11]
     "#);
     assert_snapshot!(world.run_with_input("install --root host -", b""), @r#"

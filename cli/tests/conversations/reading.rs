@@ -188,7 +188,7 @@ fn verify_names_the_damage() {
     [exit 10]
     $ stap-bundle verify flipped-manifest.stapb --key farm.pub
     2> error: flipped-manifest.stapb: the signature by trusted key [FARM-KEY] does not fit the manifest: the bundle was changed after signing [signature-invalid]
-    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    2> hint: copy the file again from where it was built; of a bundle, `stap-bundle verify` says what is still good
     [exit 10]
     $ stap-bundle verify flipped-frame.stapb --key farm.pub
     flipped-frame.stapb: 1 problem; the signature of fleet 1.7 is good

@@ -71,6 +71,62 @@ fn a_payload_is_signed_here_and_is_no_bundle_before() {
 }
 
 #[test]
+fn what_would_be_signed_is_shown_before() {
+    let world = world();
+    world.bundle("fleet.stapb", &fleet(7));
+    assert_snapshot!(world.talk("
+        sign fleet.payload --dry-run
+        sign fleet.payload --dry-run --key farm.key
+    "), @r#"
+    $ stap-bundle sign fleet.payload --dry-run
+    NOT SIGNED: fleet 1.7
+      bundle id   [SHA-256]
+      content     [SHA-256]
+      created     [DATE]   epoch 0   serial 7
+      size [SIZE] ( [SIZE] of modules)
+      frames      present 2 of 2
+      toolchain   systemtap 5.6; gcc 15
+      packed by   zstd 1.5.7
+
+     KERNEL       MACHINE  MODULES  RED  FRAME    PLAIN  REFERS TO
+     6.12.1-test  [MACHINE]         2    0 [SIZE] [SIZE]  -
+     6.13.0-test  [MACHINE]         1    1 [SIZE] [SIZE]  6.12.1-test
+
+     SCRIPT   REQUIRES  USERS  OPTIONS
+     counter  -         -      -D FOO=1 -s 4
+     latency  counter   -      -D FOO=1 -s 4
+
+    1 red cell:
+      latency on 6.13.0-test: no such probe
+    [exit 0]
+    $ stap-bundle sign fleet.payload --dry-run --key farm.key
+    2> error: the argument '--dry-run' cannot be used with '--key <NAME.key>'
+    2>
+    2> Usage: stap-bundle sign --dry-run <FILE>
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    "#);
+    let shown = world.json("sign fleet.payload --dry-run");
+    assert_eq!((&shown["verified"], &shown["manifest"]["serial"]), (&false.into(), &7.into()), "{shown}");
+    assert_eq!(
+        world.run("subset fleet.stapb --kernel 6.12.1-test --key farm.pub -o part.stapb").exit,
+        Some(0)
+    );
+    let said = world.run("sign part.stapb --dry-run");
+    assert!(said.stdout.contains("NOT VERIFIED") && said.stdout.contains("present 1 of 2"), "{said}");
+    let mut payload = fleet(7).payload();
+    payload.truncate(payload.len() - 2000);
+    world.write("damaged.payload", payload);
+    assert_snapshot!(world.talk("sign damaged.payload --dry-run"), @r#"
+    $ stap-bundle sign damaged.payload --dry-run
+    2> error: damaged.payload is not signed: the bundle ends at byte [OFFSET], inside a frame's header: the copy is incomplete
+    2> hint: copy the file again from where it was built; of a bundle, `stap-bundle verify` says what is still good
+    [exit 11]
+    "#);
+}
+
+#[test]
 fn openssl_signs_what_payload_out_gives() {
     let world = world();
     let message = world.run("sign fleet.payload --payload-out message");
@@ -139,11 +195,11 @@ fn a_damaged_payload_is_not_signed() {
     "), @r#"
     $ stap-bundle sign damaged.payload --key farm.key -o out.stapb
     2> error: damaged.payload is not signed: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
-    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    2> hint: copy the file again from where it was built; of a bundle, `stap-bundle verify` says what is still good
     [exit 11]
     $ stap-bundle sign damaged.payload --payload-out message
     2> error: damaged.payload is not signed: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
-    2> hint: copy the bundle again from where it was built, and compare with `stap-bundle verify`
+    2> hint: copy the file again from where it was built; of a bundle, `stap-bundle verify` says what is still good
     [exit 11]
     $ stap-bundle sign farm.pub --key farm.key -o out.stapb
     2> error: farm.pub is not signed: not a bundle: the file does not begin with a `stap-bundle` member

@@ -64,20 +64,42 @@ pub(super) enum KernelChange {
         release: KernelRelease,
         id: KernelId,
         modules: usize,
+        sizes: Sizes,
     },
     Removed {
         release: KernelRelease,
         id: KernelId,
         modules: usize,
+        sizes: Sizes,
     },
     Changed {
         release: KernelRelease,
         id: KernelId,
+        /// Before and after.
+        sizes: [Sizes; 2],
         /// Absent where the frames are.
         modules: Option<ModuleChanges>,
         red_added: Vec<RedCell>,
         red_removed: Vec<RedCell>,
     },
+}
+
+/// What a kernel's frames take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Sizes {
+    /// Compressed bytes; with references, so that a change elsewhere may change them.
+    pub(super) frame_bytes: u64,
+    /// Bytes of the plain tars.
+    pub(super) plain_bytes: u64,
+}
+
+impl Sizes {
+    fn of(kernel: &Kernel) -> Self {
+        Self {
+            frame_bytes: kernel.frames.iter().map(|frame| frame.size).sum(),
+            plain_bytes: kernel.frames.iter().map(|frame| frame.plain_size).sum(),
+        }
+    }
 }
 
 /// Modules of a kernel that differ.
@@ -178,7 +200,10 @@ fn kernels(
     for kernel in &old.kernels {
         let (release, id) = (kernel.release.clone(), kernel.id);
         let change = match of(new, &id) {
-            None => KernelChange::Removed { release, id, modules: green(old, kernel) },
+            None => {
+                let sizes = Sizes::of(kernel);
+                KernelChange::Removed { release, id, modules: green(old, kernel), sizes }
+            }
             Some(other) => {
                 let red_added = cells_only_in(other, kernel);
                 // A cell of a script that is gone wasn't mended.
@@ -195,14 +220,16 @@ fn kernels(
                 } else {
                     old_modules.get(&id).zip(new_modules.get(&id)).map(|(old, new)| module_changes(old, new))
                 };
-                KernelChange::Changed { release, id, modules, red_added, red_removed }
+                let sizes = [Sizes::of(kernel), Sizes::of(other)];
+                KernelChange::Changed { release, id, sizes, modules, red_added, red_removed }
             }
         };
         changes.push((kernel.release.clone(), change));
     }
     for kernel in new.kernels.iter().filter(|kernel| of(old, &kernel.id).is_none()) {
         let (release, id, modules) = (kernel.release.clone(), kernel.id, green(new, kernel));
-        changes.push((kernel.release.clone(), KernelChange::Added { release, id, modules }));
+        let sizes = Sizes::of(kernel);
+        changes.push((kernel.release.clone(), KernelChange::Added { release, id, modules, sizes }));
     }
     changes.sort_by(|a, b| a.0.cmp(&b.0));
     changes.into_iter().map(|(_, change)| change).collect()
