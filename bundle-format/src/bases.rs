@@ -1,5 +1,5 @@
 //! What the frames of a delta refer to and its file doesn't have: plain tars of frames of the full bundle that it was
-//! made from (`docs/bundle-spec.md`, section 18.1).
+//! made from (`docs/bundle-spec.md`, section 8.6).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

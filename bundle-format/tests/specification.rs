@@ -278,13 +278,22 @@ fn the_writer_still_writes_the_golden_bundle() {
     assert!(bytes == GOLDEN, "other bytes than those of zstd 1.5.7: was zstd or the writer changed?");
 }
 
+fn delta_text() -> String {
+    let bytes = include_bytes!("../../fixtures/golden/format-1-delta.stapb");
+    let keys = TrustedKeys::any_of([PublicKey::from_pem(GOLDEN_KEY).unwrap()]);
+    let bundle = RawBundle::read(Stream(bytes.as_slice())).unwrap().verify(&keys).unwrap();
+    serde_json::to_string(bundle.manifest()).unwrap()
+}
+
 #[test]
 fn fields_are_those_of_the_tables_in_their_order() {
     // serde_json's own map sorts its keys, so the order is looked for in the text.
     let manifest = golden_text();
     let set = code_block("vector: SET.json");
+    let delta = delta_text();
     let places = [
         ("manifest", manifest.as_str()),
+        ("from", delta.split_once("\"from\":").unwrap().1),
         ("script", manifest.split_once("\"scripts\":[").unwrap().1),
         ("kernel", manifest.split_once("\"kernels\":[").unwrap().1),
         ("frame", manifest.split_once("\"frames\":[").unwrap().1),

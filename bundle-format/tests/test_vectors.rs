@@ -1,5 +1,5 @@
 //! The test vectors of sections 14 and 18.2 beyond the first bundle: its frames in hexadecimal digits, a bundle with roots,
-//! two signers and an extra, a subset of that one, and a part's header. All are read from the page.
+//! two signers and an extra, a subset of that one, a delta of the first bundle, and a part's header. All are read from the page.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at a surprise")]
 
@@ -7,11 +7,11 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::Cursor;
+use std::io::{Cursor, Seek, Write};
 
 use bundle_format::{
-    BundleError, BundleId, Digest, Extent, KernelId, PartHeader, Present, PublicKey, RawBundle, RootDocument,
-    RootsFile, Stream, TrustedKeys,
+    BaseFile, BundleError, BundleId, Digest, Extent, KernelId, NoBases, Packing, PartHeader, Present,
+    PublicKey, RawBundle, RootDocument, RootsFile, Stream, TrustedKeys,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 use support::{body, code_block, draft, kernel, key_pair, module, script};
@@ -19,6 +19,7 @@ use support::{body, code_block, draft, kernel, key_pair, module, script};
 const GOLDEN: &[u8] = include_bytes!("../../fixtures/golden/format-1.stapb");
 const ROOTS: &[u8] = include_bytes!("../../fixtures/golden/format-1-roots.stapb");
 const SUBSET: &[u8] = include_bytes!("../../fixtures/golden/format-1-subset.stapb");
+const DELTA: &[u8] = include_bytes!("../../fixtures/golden/format-1-delta.stapb");
 const NOTE: &[u8] = b"TEST ONLY\n";
 
 fn from_hex(text: &str) -> Vec<u8> {
@@ -95,6 +96,34 @@ fn subset() -> (Vec<u8>, Present) {
     (bytes, present)
 }
 
+/// The first vector, as a file that a delta may be made of and decoded with.
+fn base() -> BaseFile {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(GOLDEN).unwrap();
+    file.rewind().unwrap();
+    BaseFile::open(RawBundle::read(file).unwrap().verify(&pinned()).unwrap()).unwrap()
+}
+
+/// One module of the first vector as it was, one with another byte, and without its other script.
+fn delta() -> Vec<u8> {
+    let mut changed = body(1000, 3);
+    changed[500] ^= 1;
+    let kernels = vec![
+        kernel("6.12.9-test", vec![module("alpha", body(1000, 1))]),
+        kernel("6.12.10-test", vec![module("alpha", changed)]),
+    ];
+    let mut draft = draft(vec![script("alpha")], kernels);
+    draft.version = "1.2".parse().unwrap();
+    draft.serial += 2;
+    let packing = Packing::default().delta_from(base());
+    let unsigned = draft.pack_with(packing, Cursor::new(Vec::new()), &mut |_| {}).unwrap();
+    let (secret, public) = keys_of("vector: key");
+    let signature = secret.sign(&unsigned.message()).to_bytes();
+    let mut bytes = Vec::new();
+    unsigned.attach(&[(public, signature)]).unwrap().write_to(&mut bytes).unwrap();
+    bytes
+}
+
 /// Reads one kernel of a bundle from front to back; the number of its modules.
 fn read_kernel(bytes: &[u8], release: &str) -> Result<usize, BundleError> {
     let mut modules = 0;
@@ -121,6 +150,50 @@ fn the_frames_of_the_first_vector_are_the_stated_bytes() {
 fn the_writer_still_writes_the_second_vector() {
     assert!(written() == ROOTS, "other bytes than those of zstd 1.5.7: was zstd or the writer changed?");
     assert!(subset().0 == SUBSET);
+}
+
+#[test]
+fn the_writer_still_writes_the_delta_of_the_vectors() {
+    assert!(delta() == DELTA, "other bytes than those of zstd 1.5.7: was zstd or the writer changed?");
+}
+
+#[test]
+fn the_delta_of_the_vectors_is_the_stated_one_and_needs_its_base() {
+    let digests = code_block("vector: delta digests");
+    let bundle = || RawBundle::read(Stream(DELTA)).unwrap().verify(&pinned()).unwrap();
+    let manifest = bundle().manifest().clone();
+    let from = manifest.from.clone().unwrap();
+    for line in [
+        format!("file       {} bytes  {}", DELTA.len(), Digest::of(DELTA)),
+        format!("bundle id  {}", bundle().id()),
+        format!("from       {}", from.id),
+    ] {
+        assert!(digests.contains(&line), "{line}");
+    }
+    assert_eq!(from, base().bundle());
+    let of_base = base().manifest().clone();
+    let plains = of_base.frames();
+    let stated = code_block("vector: delta bases");
+    for of in manifest.frames() {
+        let base = of.frame.base.unwrap();
+        let there = plains.iter().find(|one| one.frame.plain_sha256 == base).unwrap();
+        let line = format!("frame {}  refers to frame {} of it, {base}\n", of.frame.index, there.frame.index);
+        assert!(stated.contains(&line), "{line}");
+        let content = from_hex(&code_block(&format!("vector: delta frame {}", of.frame.index)));
+        assert_eq!(Digest::of(&content), of.frame.sha256);
+    }
+    let all: BTreeSet<KernelId> = manifest.kernels.iter().map(|kernel| kernel.id).collect();
+    let mut bodies = Vec::new();
+    let read = bundle().read_content_with(&all, Extent::Everything, &mut base(), &mut |_, set| {
+        bodies.extend(set.modules().map(|module| module.bytes.to_vec()));
+        Ok(())
+    });
+    read.unwrap();
+    let mut changed = body(1000, 3);
+    changed[500] ^= 1;
+    assert_eq!(bodies, [body(1000, 1), changed]);
+    let alone = bundle().read_content_with(&all, Extent::Everything, &mut NoBases, &mut |_, _| Ok(()));
+    assert!(matches!(alone.unwrap_err(), BundleError::BaseAbsent { .. }));
 }
 
 #[test]

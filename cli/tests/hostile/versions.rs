@@ -201,10 +201,7 @@ fn delta(change: impl FnOnce(&mut bundle_format::Manifest)) -> Vec<u8> {
     let from = (bundle_format::BundleId::of_manifest(b"x"), "0.9".parse().unwrap());
     forge.manifest.from = Some(bundle_format::BaseBundle { id: from.0, version: from.1, serial: 1 });
     change(&mut forge.manifest);
-    let archive = forge.sealed().spoil("stap-bundle", |_| {
-        fixtures::forge::Member::new("stap-bundle", fixtures::forge::first_member(1))
-    });
-    archive.bytes()
+    forge.sealed().bytes()
 }
 
 /// The first frame of all refers to one of another bundle.
