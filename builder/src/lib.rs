@@ -94,5 +94,6 @@ pub use script::ScriptSource;
 pub use shard::{Shard, ShardError};
 pub use sysroot::{Sysroot, SysrootError};
 pub use toolchain::ToolchainError;
+pub use tree_digest::InputCheck;
 pub use warm_cache::Diagnosis;
 pub use warm_up::{WarmUp, WarmUpFlags, WarmUpKey, WarmUpPart};

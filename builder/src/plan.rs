@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
-use bundle_format::{Digest, KernelRelease, Toolchain};
+use bundle_format::{KernelRelease, Toolchain};
 use child::Cancel;
 
 use crate::compiler::{compiler_of, difference, version_line};
@@ -22,7 +23,7 @@ use crate::sysroot::Sysroot;
 use crate::tapset::{self, Tapset};
 use crate::toolchain;
 use crate::tracepoints::TracepointAliases;
-use crate::tree_digest::TreeDigests;
+use crate::tree_digest::{InputCheck, TreeDigests};
 use crate::warm_stamp::stamp;
 use crate::warm_up::{WarmUp, WarmUpFlags, WarmUpKey};
 
@@ -40,8 +41,8 @@ pub struct BuildRequest {
     pub pins: Vec<(String, PathBuf)>,
     /// Kernels without a build tree are left out, and the plan says why: for plans that are only shown.
     pub leave_out: bool,
-    /// Read all files of sysroots and build trees, whatever is remembered of them.
-    pub verify_inputs: bool,
+    /// How closely sysroots and build trees are looked at.
+    pub input_check: InputCheck,
     /// Roots with `stap` and build trees; `/` if there are none.
     pub sysroots: Vec<PathBuf>,
     /// The scripts.
@@ -59,7 +60,7 @@ impl BuildRequest {
             all_kernels: false,
             pins: Vec::new(),
             leave_out: false,
-            verify_inputs: false,
+            input_check: InputCheck::Files,
             sysroots: Vec::new(),
             scripts: Vec::new(),
             directories,
@@ -127,7 +128,7 @@ impl Plan {
             sandbox,
             directories: request.directories.clone(),
         };
-        plan.digest_inputs(&found, request.verify_inputs, cancel)
+        plan.digest_inputs(&found, request.input_check, cancel)
             .map_err(|problem| PlanError { problems: vec![problem] })?;
         plan.make_jobs();
         Ok(plan)
@@ -176,11 +177,16 @@ impl Plan {
         self.toolchains[kernel.sysroot].as_ref()
     }
 
-    fn digest_inputs(&mut self, found: &[FoundTree], anew: bool, cancel: &Cancel) -> Result<(), PlanProblem> {
+    fn digest_inputs(
+        &mut self,
+        found: &[FoundTree],
+        check: InputCheck,
+        cancel: &Cancel,
+    ) -> Result<(), PlanProblem> {
         let index = self.directories.index();
         let state_error = |source| PlanProblem::State { path: index.clone(), source };
-        let digests = TreeDigests::open(index.clone()).map_err(state_error)?.anew(anew);
-        for tree in found {
+        let digests = TreeDigests::open(index.clone()).map_err(state_error)?.with_check(check);
+        for (tree, target) in found.iter().zip(self.examine_trees(found, &digests)) {
             let sysroot = &self.sysroots[tree.sysroot];
             if self.toolchains[tree.sysroot].is_none() {
                 let examined =
@@ -190,7 +196,7 @@ impl Plan {
                     TracepointAliases::of_sysroot(sysroot, &path).map_err(state_error)?;
                 self.toolchains[tree.sysroot] = Some(examined);
             }
-            let mut target = examine_tree(sysroot, tree, &digests).map_err(|source| PlanProblem::Tree {
+            let mut target = target.map_err(|source| PlanProblem::Tree {
                 release: tree.release.clone(),
                 sysroot: sysroot.path().to_owned(),
                 source,
@@ -199,6 +205,31 @@ impl Plan {
             self.kernels.push(Arc::new(target));
         }
         Ok(())
+    }
+
+    /// Examines the trees on all cores, since each is a walk over thousands of files.
+    fn examine_trees(
+        &self,
+        found: &[FoundTree],
+        digests: &TreeDigests,
+    ) -> Vec<Result<KernelTarget, KernelTreeError>> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(found.len());
+        let next = AtomicUsize::new(0);
+        let examine = || {
+            let mut done = Vec::new();
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(tree) = found.get(place) else { return done };
+                done.push((place, examine_tree(&self.sysroots[tree.sysroot], tree, digests)));
+            }
+        };
+        let mut all: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(examine)).collect();
+            let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+            joined.flat_map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        all.sort_by_key(|(place, _)| *place);
+        all.into_iter().map(|(_, target)| target).collect()
     }
 
     /// What kbuild will call for a kernel; a warning if another one built the kernel.
@@ -345,19 +376,16 @@ fn examine_tree(
     let facts = read_facts(sysroot, &found.tree, &found.release)?;
     let read_error = |path: &Path, source| KernelTreeError::Read { path: path.to_owned(), source };
     let symvers = found.tree.join("Module.symvers");
-    let (mut symvers_digest, mut modified) = (None, 0);
+    let symvers_digest =
+        digests.of_bytes(sysroot, &symvers).map_err(|source| read_error(&symvers, source))?;
+    let mut modified = 0;
     if let Ok(host) = sysroot.host_path(&symvers) {
-        let bytes = std::fs::read(&host).map_err(|source| read_error(&symvers, source))?;
-        symvers_digest = Some(Digest::of(&bytes));
         let time = host.metadata().and_then(|metadata| metadata.modified());
         let time = time.map_err(|source| read_error(&symvers, source))?;
         modified = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     }
     let auto_conf = found.tree.join("include/config/auto.conf");
-    let config = match sysroot.host_path(&auto_conf) {
-        Ok(host) => Some(Digest::of(&std::fs::read(host).map_err(|source| read_error(&auto_conf, source))?)),
-        Err(_) => None,
-    };
+    let config = digests.of_bytes(sysroot, &auto_conf).map_err(|source| read_error(&auto_conf, source))?;
     let mut hash = bundle_format::FieldHasher::new().field("stap-bundle build tree 1");
     let trees = trees_of(sysroot, &found.tree, &found.release);
     for tree in &trees {

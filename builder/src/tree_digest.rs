@@ -4,6 +4,10 @@
 //! digest* covers paths, types, the execute bit, link targets and the bytes. A small file per stat digest remembers the
 //! content digest, so a tree that hasn't changed costs one walk. A tree with an entry changed within the last two seconds
 //! isn't remembered: a further change in the same tick of the file system's clock would go unseen.
+//!
+//! Even the walk takes a second for a hundred kernels. A plan that is only shown is content with a *glance*: the
+//! directories of a tree are as they were, so no entry came, went or was replaced. What was written into a file in place
+//! is seen by the build itself.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
@@ -15,6 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bundle_format::{Digest, FieldHasher, HashingWriter};
+use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use crate::sysroot::Sysroot;
@@ -22,15 +27,32 @@ use crate::sysroot::Sysroot;
 /// Entries changed less than this many seconds ago aren't remembered.
 const TOO_FRESH: i64 = 2;
 
+/// How closely sysroots and build trees are compared with what is remembered of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputCheck {
+    /// Directories only: for a plan that is shown and not carried out.
+    Directories,
+    /// Size, times and inode of every file.
+    Files,
+    /// Every file is read, whatever is remembered; what is found is remembered instead.
+    Content,
+}
+
 /// Remembered digests of trees.
 #[derive(Debug)]
 pub(crate) struct TreeDigests {
-    /// A file for each stat digest, holding the content digest in hexadecimal digits.
+    /// A file for each stat digest, holding the content digest in hexadecimal digits; and one for each glance.
     directory: PathBuf,
     /// Trees looked at in this run; Debian's flavours share their "-common" tree.
     seen: Mutex<HashMap<PathBuf, Digest>>,
-    /// What was remembered by other runs doesn't count.
-    anew: bool,
+    check: InputCheck,
+}
+
+/// What a glance compares: the directories of a tree, and what was named itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct Glance {
+    content: Digest,
+    places: Vec<(PathBuf, String)>,
 }
 
 /// A file, directory or link below a tree.
@@ -39,18 +61,20 @@ struct Entry {
     inside: PathBuf,
     host: PathBuf,
     metadata: Metadata,
+    /// Named itself, and not found in a directory.
+    is_top: bool,
 }
 
 impl TreeDigests {
     /// Remembers in `directory`, which is made if it's missing.
     pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&directory)?;
-        Ok(Self { directory, seen: Mutex::default(), anew: false })
+        Ok(Self { directory, seen: Mutex::default(), check: InputCheck::Files })
     }
 
-    /// If `anew`, every file is read, whatever is remembered; what is found is remembered instead.
-    pub(crate) fn anew(self, anew: bool) -> Self {
-        Self { anew, ..self }
+    /// The same, looking as closely as this.
+    pub(crate) fn with_check(self, check: InputCheck) -> Self {
+        Self { check, ..self }
     }
 
     /// The content digest of the tree (or the file) at `inside`.
@@ -64,22 +88,60 @@ impl TreeDigests {
         if let Some(digest) = self.lock().get(&known_as) {
             return Ok(*digest);
         }
+        let glance = self.directory.join(format!("glance-{}", Digest::of(known_as.as_os_str().as_bytes())));
+        let glanced = match self.check {
+            InputCheck::Directories => Glance::read(&glance).filter(Glance::holds),
+            InputCheck::Files | InputCheck::Content => None,
+        };
+        let digest = match glanced {
+            Some(glanced) => glanced.content,
+            None => self.walk(sysroot, files, &glance)?,
+        };
+        self.lock().insert(known_as, digest);
+        Ok(digest)
+    }
+
+    fn walk(&self, sysroot: &Sysroot, files: &[PathBuf], glance: &Path) -> io::Result<Digest> {
         let mut entries = Vec::new();
         for file in files {
             entries.extend(entries_below(sysroot, file)?);
         }
         let by_stat = stat_digest(&entries);
-        let digest = if let Some(digest) = self.recall(by_stat).filter(|_| !self.anew) {
-            digest
-        } else {
-            let digest = content_digest(&entries)?;
-            if !is_fresh(&entries) {
-                self.remember(by_stat, digest)?;
+        if let Some(digest) = self.recall(by_stat).filter(|_| self.check != InputCheck::Content) {
+            if !Glance::read(glance).is_some_and(|noted| noted.content == digest && noted.holds()) {
+                self.note(&Glance::of(digest, &entries), glance)?;
             }
-            digest
-        };
-        self.lock().insert(known_as, digest);
+            return Ok(digest);
+        }
+        let digest = content_digest(&entries)?;
+        if !is_fresh(&entries) {
+            self.remember(by_stat, digest)?;
+            self.note(&Glance::of(digest, &entries), glance)?;
+        }
         Ok(digest)
+    }
+
+    /// The digest of a file's bytes alone; `None` if there is no such file.
+    pub(crate) fn of_bytes(&self, sysroot: &Sysroot, inside: &Path) -> io::Result<Option<Digest>> {
+        let Ok(host) = sysroot.host_path(inside) else { return Ok(None) };
+        let metadata = fs::metadata(&host)?;
+        let entries = [Entry { inside: inside.to_owned(), host, metadata, is_top: true }];
+        let by_stat = FieldHasher::new().field("bytes").field(stat_digest(&entries).as_bytes()).finish();
+        if let Some(digest) = self.recall(by_stat).filter(|_| self.check != InputCheck::Content) {
+            return Ok(Some(digest));
+        }
+        let digest = digest_of_file(&entries[0].host)?;
+        if !is_fresh(&entries) {
+            self.remember(by_stat, digest)?;
+        }
+        Ok(Some(digest))
+    }
+
+    fn note(&self, glance: &Glance, path: &Path) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        serde_json::to_writer(&mut file, glance)?;
+        file.persist(path)?;
+        Ok(())
     }
 
     fn recall(&self, by_stat: Digest) -> Option<Digest> {
@@ -98,14 +160,48 @@ impl TreeDigests {
     }
 }
 
+impl Glance {
+    fn of(content: Digest, entries: &[Entry]) -> Self {
+        let is_place = |entry: &&Entry| entry.metadata.is_dir() || entry.is_top;
+        let place = |entry: &Entry| (entry.host.clone(), stamp(&entry.metadata));
+        Self { content, places: entries.iter().filter(is_place).map(place).collect() }
+    }
+
+    fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+
+    fn holds(&self) -> bool {
+        let is_same = |(place, stamped): &(PathBuf, String)| {
+            fs::symlink_metadata(place).is_ok_and(|metadata| stamp(&metadata) == *stamped)
+        };
+        self.places.iter().all(is_same)
+    }
+}
+
+/// What changes when a directory's list of entries does.
+fn stamp(metadata: &Metadata) -> String {
+    format!(
+        "{} {} {} {}.{:09} {}.{:09}",
+        metadata.dev(),
+        metadata.ino(),
+        metadata.size(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ctime_nsec()
+    )
+}
+
 fn entries_below(sysroot: &Sysroot, inside: &Path) -> io::Result<Vec<Entry>> {
     let top = sysroot.host_path(inside)?;
     let mut entries = Vec::new();
     for entry in WalkDir::new(&top).sort_by_file_name() {
         let entry = entry?;
         let below = entry.path().strip_prefix(&top).unwrap_or(entry.path());
-        let inside = if below.as_os_str().is_empty() { inside.to_owned() } else { inside.join(below) };
-        entries.push(Entry { inside, metadata: entry.metadata()?, host: entry.into_path() });
+        let is_top = below.as_os_str().is_empty();
+        let inside = if is_top { inside.to_owned() } else { inside.join(below) };
+        entries.push(Entry { inside, metadata: entry.metadata()?, host: entry.into_path(), is_top });
     }
     Ok(entries)
 }
@@ -131,7 +227,7 @@ fn stat_digest(entries: &[Entry]) -> Digest {
 
 fn content_digest(entries: &[Entry]) -> io::Result<Digest> {
     let mut hash = FieldHasher::new().field("stap-bundle content digest 1");
-    for Entry { inside, host, metadata } in entries {
+    for Entry { inside, host, metadata, .. } in entries {
         hash = hash.field(inside.as_os_str().as_bytes());
         hash = if metadata.is_symlink() {
             hash.field("link").field(fs::read_link(host)?.as_os_str().as_bytes())
@@ -174,6 +270,31 @@ mod tests {
         assert_eq!(digest_in(first.path()), digest_in(second.path()));
         fs::write(second.path().join("usr/src/linux-headers-1.0/Module.symvers"), "other").unwrap();
         assert_ne!(digest_in(first.path()), digest_in(second.path()));
+    }
+
+    /// What a glance takes for unchanged: all but bytes written into a file in place.
+    #[test]
+    fn a_glance_sees_what_came_went_or_was_replaced() {
+        let root = fake_sysroot(&["1.0"]);
+        let tree = root.path().join("usr/src/linux-headers-1.0");
+        let index = tempfile::tempdir().unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        let look = |check| {
+            let digests = TreeDigests::open(index.path().to_owned()).unwrap().with_check(check);
+            digests.of_tree(&Sysroot::open(root.path()).unwrap(), Path::new("/usr/src")).unwrap()
+        };
+        // Nothing is remembered yet, so that even a glance reads everything.
+        let first = look(InputCheck::Directories);
+        assert_eq!(first, look(InputCheck::Files));
+        fs::write(tree.join("Makefile"), "changed in place").unwrap();
+        assert_eq!(look(InputCheck::Directories), first);
+        let second = look(InputCheck::Files);
+        assert_ne!(second, first);
+        fs::write(tree.join("new"), "replaced").unwrap();
+        fs::rename(tree.join("new"), tree.join("Makefile")).unwrap();
+        let third = look(InputCheck::Directories);
+        assert!(third != first && third != second);
+        assert_eq!(third, look(InputCheck::Content));
     }
 
     #[test]

@@ -6,7 +6,9 @@
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use child::{Cancel, ChildCommand, Limits};
 use end_to_end::lab::Lab;
 use end_to_end::programs;
 use end_to_end::scratch::Farm;
@@ -318,6 +320,40 @@ fn a_rebuild_compiles_nothing_and_gives_the_same_bundle() {
         fs::read(bundles.farm.path("good.stapb")).unwrap()
             == fs::read(bundles.farm.path("again.stapb")).unwrap()
     );
+}
+
+/// The farm's key never has to be where the farm compiles: only the message goes there, and only a signature comes back.
+#[test]
+fn a_payload_that_openssl_signs_elsewhere_is_the_same_bundle() {
+    let bundles = bundles();
+    let releases = [bundles.lab.bootable("stable").unwrap(), bundles.lab.bootable("testing").unwrap()];
+    let mut arguments =
+        bundles.farm.build_arguments(&bundles.lab, &releases, "farm.key", "good.payload", &[]).unwrap();
+    let key = arguments.iter().position(|argument| argument == "--key").unwrap();
+    arguments.splice(key..key + 2, ["--no-sign".to_owned()]);
+    let run = |arguments: &[&str], code: i32| {
+        programs::run_expecting(&programs::farm().unwrap(), bundles.farm.directory(), arguments, &[code])
+            .unwrap()
+    };
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let said = run(&arguments, 20).stdout.text();
+    assert!(said.contains("good.payload"), "{said}");
+    let said = run(&["verify", "good.payload", "--key", "farm.pub"], 10).stderr.text();
+    assert!(said.contains("an unsigned payload, not a bundle"), "{said}");
+    run(&["sign", "good.payload", "--payload-out", "message"], 0);
+    let elsewhere = bundles.farm.path("elsewhere");
+    fs::create_dir_all(&elsewhere).unwrap();
+    fs::copy(bundles.farm.path("message"), elsewhere.join("message")).unwrap();
+    fs::copy(bundles.farm.path("farm.key"), elsewhere.join("farm.key")).unwrap();
+    let openssl = ChildCommand::new("openssl")
+        .args(["pkeyutl", "-sign", "-rawin", "-inkey", "farm.key", "-in", "message", "-out", "signature"])
+        .current_dir(&elsewhere)
+        .env_from_here("PATH");
+    let finished = openssl.run(&Limits::within(Duration::from_secs(60)), &Cancel::new()).unwrap();
+    assert!(finished.status.success(), "{}", finished.stderr.text());
+    run(&["sign", "good.payload", "--attach", "farm.pub:elsewhere/signature", "-o", "attached.stapb"], 0);
+    let read = |name: &str| fs::read(bundles.farm.path(name)).unwrap();
+    assert!(read("good.stapb") == read("attached.stapb"));
 }
 
 /// What no option allows to be red keeps the bundle from being written, and the report is written all the same.

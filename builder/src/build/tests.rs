@@ -572,3 +572,68 @@ fn an_unchanged_build_opens_no_module() {
     // The index, the lock, the journal, the durations, and what the test itself opens.
     assert!(files(directory.path().to_str().unwrap()) < 60);
 }
+
+/// A module of 64 KiB: what scripts have in common, what is the script's own, and a little of the kernel.
+fn sized(job: &CompileJob) -> Compilation {
+    let (name, release) = (job.script.name().as_str(), job.kernel.release.as_str());
+    let mut module = fake_module(name, release, "x");
+    let mut noise = name.bytes().fold(0x5eed_u64, |seed, byte| seed.wrapping_mul(31) + u64::from(byte));
+    while module.len() < 64 << 10 {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        module.extend((noise >> 33).to_le_bytes());
+    }
+    ended(Ended::Code(0), "", Some(module))
+}
+
+/// Packs, adds the documents and signs as the program does; the bundle's bytes, and how many frames were copied.
+fn bundled(report: &BuildReport, old: Option<&std::path::Path>) -> (Vec<u8>, usize) {
+    let farm = fixtures::forge::farm();
+    let keys = bundle_format::TrustedKeys::any_of([fixtures::forge::public(&farm)]);
+    let mut packing = bundle_format::Packing::default();
+    if let Some(old) = old {
+        let raw = bundle_format::RawBundle::read(std::fs::File::open(old).unwrap()).unwrap();
+        packing = packing.reuse(raw.verify(&keys).unwrap());
+    }
+    let mut copied = 0;
+    let spool = tempfile::tempfile().unwrap();
+    let unsigned =
+        report.draft.pack_with(packing, spool, &mut |packed| copied += usize::from(packed.copied)).unwrap();
+    let documents = crate::documents(unsigned.manifest(), &std::collections::BTreeMap::new()).unwrap();
+    let unsigned = unsigned.with_extras(documents).unwrap();
+    let signature = fixtures::forge::sign(&farm, &unsigned.message());
+    let mut bytes = Vec::new();
+    unsigned.attach(&[(fixtures::forge::public(&farm), signature)]).unwrap().write_to(&mut bytes).unwrap();
+    (bytes, copied)
+}
+
+/// What `make bench-build` prints.
+#[test]
+#[ignore = "a figure for a quiet machine, with an optimised build"]
+fn six_thousand_unchanged_cells() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut plan = plan(directory.path());
+    plan.jobs = (0..6000).map(|n| fake_job(&format!("s{}", n % 20), &format!("{}.0", n / 20))).collect();
+    plan.scripts = plan.jobs[..20].iter().map(|job| Arc::clone(&job.script)).collect();
+    plan.kernels = plan.jobs.iter().step_by(20).map(|job| Arc::clone(&job.kernel)).collect();
+    let executor = StandIn::new(|job| Ok(sized(job)));
+    let build = || run(&plan, &executor, &Cancel::new()).0.unwrap();
+    let old = directory.path().join("old.stapb");
+    let (first, _) = bundled(&build(), None);
+    std::fs::write(&old, &first).unwrap();
+    // A file that was just written could change again without another stamp; the next build remembers it.
+    std::thread::sleep(Duration::from_secs(3));
+    build();
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let report = build();
+        let cells = begun.elapsed();
+        let (bytes, copied) = bundled(&report, Some(&old));
+        std::fs::write(directory.path().join("new.stapb"), &bytes).unwrap();
+        println!(
+            "{:.2} s, of it cells {:.2} s; {copied} frames copied",
+            begun.elapsed().as_secs_f64(),
+            cells.as_secs_f64()
+        );
+        assert!(bytes == first && copied == 300 && executor.runs.load(Ordering::SeqCst) == 6000);
+    }
+}

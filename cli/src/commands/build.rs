@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use builder::{
-    BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, JobLimits,
-    OpenCells, Plan, PlanError, PlanProblem, Shard,
+    BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, InputCheck,
+    JobLimits, OpenCells, Plan, PlanError, PlanProblem, Shard,
 };
 use bundle_format::{
     BaseFile, BundleError, BundleName, BundleVersion, Packing, RootChain, UnsignedBundle, VerifiedBundle,
@@ -150,6 +150,9 @@ pub(crate) struct Args {
     #[arg(hide_short_help = true, long, value_name = "I/N", conflicts_with_all = ["output", "reuse", "delta_from", "dry_run"])]
     shard: Option<Shard>,
     /// Show what would happen to each cell, and how long it would take.
+    ///
+    /// Of sysroots and build trees that were seen before, only the directories are looked at: a file that was changed in
+    /// place is seen by the build itself, or with --verify-cache.
     #[arg(long)]
     dry_run: bool,
     /// Also write a report: a page if FILE ends in `.html`, else JSON.
@@ -222,7 +225,7 @@ impl Args {
             all_kernels: self.kernels.all(),
             pins: self.pin.clone(),
             leave_out: self.dry_run,
-            verify_inputs: self.verify_cache,
+            input_check: self.input_check(),
             sysroots: self.sysroot.clone(),
             scripts: found,
             ..BuildRequest::new(self.directories(temporary.as_deref())?)
@@ -344,6 +347,16 @@ impl Args {
         }
         issued.remember(base, serial, content).map_err(failed)?;
         Ok(unsigned)
+    }
+
+    const fn input_check(&self) -> InputCheck {
+        if self.verify_cache {
+            InputCheck::Content
+        } else if self.dry_run {
+            InputCheck::Directories
+        } else {
+            InputCheck::Files
+        }
     }
 
     fn not_packed(&self, error: BundleError) -> Failure {
