@@ -18,7 +18,7 @@ HOSTS := tests/lab/hosts.sh
 export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
 export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
 
-.PHONY: help packages farm host programs lab hosts demo test test-long fuzz check quick tar-readers large-members lab-tests lab-cold bench bench-build bench-config man install deny clean crash every-error examples
+.PHONY: help packages farm host programs lab hosts demo test test-long fuzz check quick tar-readers large-members lab-tests lab-cold bench bench-build bench-start bench-config man install deny clean crash every-error examples
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -32,6 +32,7 @@ help:
 	@echo 'make man    manual pages, target/man'
 	@echo 'make install DESTDIR=DIR  program, units, init script, manual pages and the rest: packaging/README.md'
 	@echo 'make bench-build   how long an unchanged build of 6,000 cells takes, stand-in modules of 64 KiB'
+	@echo 'make bench-start MODULES=DIR   how long start, status and stop of 50 scripts take, with a stand-in for staprun'
 	@echo 'make bench-config  how long `config check` takes on a large configuration'
 	@echo 'make deny   licences, advisories and bans of all dependencies (needs cargo-deny)'
 
@@ -127,6 +128,11 @@ lab-tests: farm host lab hosts
 # From the cells to the signed bundle, five times; without reading configuration and build trees.
 bench-build: packages
 	$(CARGO) test --release -p builder --lib six_thousand_unchanged_cells -- --ignored --nocapture
+
+# DIR is called as the kernel's release and has 50 real modules for it.
+MODULES ?=
+bench-start: packages
+	STAP_BUNDLE_FIGURE_MODULES="$(abspath $(MODULES))" $(CARGO) test --release -p service --test figures -- --ignored --nocapture
 
 # The whole command, from start to end, on 500 scripts and 200 files of conf.d.
 bench-config: farm

@@ -1,5 +1,6 @@
 //! What a cold build costs with the real `stap`: each kernel is warmed up once, and then each script compiled as on a warm one.
-//! Ten minutes of a core or more, so not among the tests of every day. `STAP_BUNDLE_LAB` is the lab's path.
+//! Ten minutes of a core or more, so not among the tests of every day. `STAP_BUNDLE_LAB` is the lab's path. The figures that it
+//! prints of time by the clock and of busy cores are those of the whole machine, so they want one with nothing else to do.
 
 #![cfg(feature = "lab-long")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
@@ -9,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use builder::{
     BuildDirectories, BuildEvent, BuildOptions, BuildReport, BuildRequest, BundleIdentity, JobLimits, Plan,
@@ -51,13 +52,40 @@ fn plan(lab: &Path, releases: &[String], cache: &Path) -> Plan {
     Plan::make(&request, &Cancel::new()).unwrap()
 }
 
-fn run(plan: &Plan) -> (BuildReport, Vec<BuildEvent>) {
+/// Seconds of processor time that the machine has spent on anything, over all cores (proc(5), `/proc/stat`).
+fn busy_seconds() -> f64 {
+    let text = fs::read_to_string("/proc/stat").unwrap();
+    let fields: Vec<u32> =
+        text.lines().next().unwrap().split_whitespace().skip(1).map(|field| field.parse().unwrap()).collect();
+    // user, nice, system, (idle, iowait,) irq, softirq; in hundredths of a second.
+    f64::from([0, 1, 2, 5, 6].map(|field| fields[field]).iter().sum::<u32>()) / 100.0
+}
+
+/// How long it took until the last compile was started, and how much of the cores was used by then.
+struct UntilLastStart {
+    wall: Duration,
+    share: f64,
+}
+
+fn run(plan: &Plan, workers: Option<usize>) -> (BuildReport, Vec<BuildEvent>, UntilLastStart) {
     let identity = BundleIdentity::called("lab".parse().unwrap());
     let mut options = BuildOptions::new(identity);
+    options.workers = workers.unwrap_or(options.workers);
     options.limits = JobLimits { time: Duration::from_secs(1_200), ..JobLimits::default() };
-    let events = Mutex::new(Vec::new());
-    let report = build(plan, &options, &|event| events.lock().unwrap().push(event), &Cancel::new()).unwrap();
-    (report, events.into_inner().unwrap())
+    let seen = Mutex::new((Vec::new(), Duration::ZERO, 0.0));
+    let (begun, busy) = (Instant::now(), busy_seconds());
+    let note = |event| {
+        let mut seen = seen.lock().unwrap();
+        if matches!(event, BuildEvent::JobStarted { .. }) {
+            (seen.1, seen.2) = (begun.elapsed(), busy_seconds() - busy);
+        }
+        seen.0.push(event);
+    };
+    let report = build(plan, &options, &note, &Cancel::new()).unwrap();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let (events, wall, used) = seen.into_inner().unwrap();
+    let share = used / wall.as_secs_f64() / f64::from(u32::try_from(cores).unwrap());
+    (report, events, UntilLastStart { wall, share })
 }
 
 #[test]
@@ -71,7 +99,7 @@ fn lab_a_cold_build_pays_for_each_warm_up_once() {
     let cache = tempfile::tempdir_in("/var/tmp").unwrap();
     fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o755)).unwrap();
 
-    let (cold, events) = run(&plan(&lab, &releases, cache.path()));
+    let (cold, events, until) = run(&plan(&lab, &releases, cache.path()), None);
     assert_eq!((cold.green(), cold.red()), (SCRIPTS.len() * releases.len(), 0), "{:#?}", cold.cells);
     let mut started: BTreeMap<String, usize> = BTreeMap::new();
     for event in &events {
@@ -81,8 +109,14 @@ fn lab_a_cold_build_pays_for_each_warm_up_once() {
     }
     assert!(started.len() == 4 && started.values().all(|count| *count == 1), "{started:?}");
 
-    fs::remove_dir_all(cache.path().join("artifacts")).unwrap();
-    let (warm, _) = run(&plan(&lab, &releases, cache.path()));
+    let rebuild = |workers: Option<usize>| {
+        fs::remove_dir_all(cache.path().join("artifacts")).unwrap();
+        let begun = Instant::now();
+        let (report, ..) = run(&plan(&lab, &releases, cache.path()), workers);
+        (report, begun.elapsed().as_secs_f64())
+    };
+    let (warm, side_by_side) = rebuild(None);
+    let (_, one_by_one) = rebuild(Some(1));
     assert!(warm.warm_ups.is_empty(), "{:?}", warm.warm_ups);
     assert_eq!(format!("{:?}", warm.draft), format!("{:?}", cold.draft));
 
@@ -93,5 +127,12 @@ fn lab_a_cold_build_pays_for_each_warm_up_once() {
         cold.cpu().as_secs_f64(),
         cold.warm_up_cpu().as_secs_f64(),
         warm.compile_cpu().as_secs_f64()
+    );
+    println!(
+        "until the last compile began: {:.0} s, {:.1} % of all cores used; warm build by the clock: {side_by_side:.0} s, one \
+         compile after another {one_by_one:.0} s; ratio {:.3}",
+        until.wall.as_secs_f64(),
+        until.share * 100.0,
+        side_by_side / one_by_one
     );
 }

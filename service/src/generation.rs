@@ -127,7 +127,8 @@ impl Source for Generation<'_> {
     fn read(&self, offer: &Offer) -> Result<VerifiedModule, Refusal> {
         let handle = self.handles.get(&offer.name).ok_or(Refusal::NotOffered)?;
         let module = self.current.read_module(handle).map_err(|refusal| of_installer(&refusal))?;
-        Ok(VerifiedModule { sha256: module.sha256().to_string(), bytes: module.bytes().to_vec() })
+        let sha256 = module.sha256().to_string();
+        Ok(VerifiedModule::vouched_for(module.into_bytes(), sha256))
     }
 }
 

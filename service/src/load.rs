@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use bundle_format::Digest;
 use child::Ended;
 use script_config::ScriptName;
 
 use crate::load_dir::LoadDir;
-use crate::refusal::{Refusal, StartFailure};
+use crate::offer::VerifiedModule;
+use crate::refusal::StartFailure;
 use crate::run_record::{Phase, RecorderMode, RunRecord};
 use crate::stapio::Stapio;
 use crate::staprun::{Staprun, StaprunEnd, StaprunRefusal};
@@ -29,24 +29,18 @@ impl From<ServiceError> for StartFailure {
 }
 
 impl Loader<'_> {
-    /// Loads `bytes`, which must be those of the record's digest, and returns the record once the script runs.
-    /// After a failure nothing of it is left, as far as that is possible.
+    /// Loads a verified module and returns the record once the script runs. The buffer that was hashed is the one that is
+    /// written (E5). After a failure nothing of it is left, as far as that is possible.
     pub(crate) fn load(
         &self,
         mut record: RunRecord,
-        bytes: &[u8],
+        module: &VerifiedModule,
         args: &[String],
     ) -> Result<RunRecord, StartFailure> {
         let name = record.script.clone();
-        // The buffer that is hashed here is the one that is written (E5).
-        let found = Digest::of(bytes).to_string();
-        if found != record.sha256 {
-            let detail = format!("expected SHA-256 {}, found {found}", record.sha256);
-            return Err(StartFailure::Refused(Refusal::Tampered { detail }));
-        }
         self.make_room(&name)?;
         record.write(self.host)?;
-        match self.run_staprun(&mut record, bytes, args) {
+        match self.run_staprun(&mut record, module.bytes(), args) {
             Ok(()) => Ok(record),
             Err(failure) => {
                 self.undo(&name, &failure);

@@ -227,7 +227,7 @@ impl Source for WithLocal<'_> {
         match self.local.get(&offer.name).filter(|_| offer.bundle.is_local()) {
             Some(record) => {
                 let bytes = record.read_module(self.host)?;
-                Ok(VerifiedModule { bytes, sha256: record.sha256.to_string() })
+                Ok(VerifiedModule::vouched_for(bytes, record.sha256.to_string()))
             }
             None => self.bundles.read(offer),
         }

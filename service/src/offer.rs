@@ -64,9 +64,26 @@ impl OfferedBy {
     }
 }
 
-/// A module's bytes, and the digest that the signed manifest accounts for.
+/// A module's bytes, as a [`Source`] found them to have the digest that is accounted for. Nothing changes them any more.
 #[derive(Debug)]
 pub(crate) struct VerifiedModule {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) sha256: String,
+    bytes: Vec<u8>,
+    sha256: String,
+}
+
+impl VerifiedModule {
+    /// For a [`Source`], which has compared the digest of this very buffer.
+    pub(crate) const fn vouched_for(bytes: Vec<u8>, sha256: String) -> Self {
+        Self { bytes, sha256 }
+    }
+
+    /// The module.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its digest.
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
+    }
 }

@@ -70,9 +70,8 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct ReadyScript {
     pub(crate) offer: Offer,
-    pub(crate) sha256: String,
-    /// The verified bytes, unless the plan had enough already.
-    pub(crate) held: Option<Vec<u8>>,
+    /// The verified module, unless the plan had enough already.
+    pub(crate) held: Option<VerifiedModule>,
 }
 
 impl StartPlan {
@@ -238,13 +237,13 @@ impl Judge<'_> {
             return Err(Refusal::RequirementsNotRunning(missing));
         }
         check_output(&offer.run)?;
-        let VerifiedModule { bytes, sha256 } = self.source.read(offer)?;
-        let info = ModuleInfo::read(&bytes).map_err(Refusal::WrongModule)?;
+        let module = self.source.read(offer)?;
+        let info = ModuleInfo::read(module.bytes()).map_err(Refusal::WrongModule)?;
         info.check(&offer.name, self.release, offer.vermagic.as_deref()).map_err(Refusal::WrongModule)?;
-        let fits = self.held + bytes.len() <= HELD_BYTES;
-        let held = fits.then_some(bytes);
-        self.held += held.as_ref().map_or(0, Vec::len);
-        Ok(ReadyScript { offer: offer.clone(), sha256, held })
+        let fits = self.held + module.bytes().len() <= HELD_BYTES;
+        let held = fits.then_some(module);
+        self.held += held.as_ref().map_or(0, |module| module.bytes().len());
+        Ok(ReadyScript { offer: offer.clone(), held })
     }
 }
 

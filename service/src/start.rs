@@ -276,10 +276,10 @@ impl Start<'_> {
             guard.under_way(std::iter::once(name.clone()));
         }
         let begun = Instant::now();
-        let ReadyScript { offer, sha256, held } = script;
-        let bytes = match held {
-            Some(bytes) => bytes,
-            None => self.source.read(&offer).map_err(StartFailure::Refused)?.bytes,
+        let ReadyScript { offer, held } = script;
+        let module = match held {
+            Some(module) => module,
+            None => self.source.read(&offer).map_err(StartFailure::Refused)?,
         };
         let record = RunRecord {
             schema: RunRecord::SCHEMA,
@@ -289,14 +289,14 @@ impl Start<'_> {
             bundle_id: offer.bundle.id,
             generation: offer.bundle.generation,
             kernel: self.kernel.clone(),
-            sha256,
+            sha256: module.sha256().to_owned(),
             requires: offer.requires,
             boot_id: self.boot_id.clone(),
             started: self.host.now(),
             recorder: RecorderMode::of_arguments(&offer.run),
             phase: Phase::Loading,
         };
-        let record = self.loader.load(record, &bytes, &offer.run)?;
+        let record = self.loader.load(record, &module, &offer.run)?;
         (self.events)(ServiceEvent::Started(name.clone(), begun.elapsed()));
         Ok(record)
     }

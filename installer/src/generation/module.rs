@@ -97,6 +97,12 @@ impl VerifiedModuleBytes {
         &self.bytes
     }
 
+    /// The bytes to load, for whoever keeps them.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// The vermagic that the ELF must have, as signed.
     #[must_use]
     pub fn vermagic(&self) -> Option<&str> {

@@ -58,7 +58,7 @@ impl Source for Memory {
         if expected != found {
             return Err(Refusal::Tampered { detail: format!("expected {expected}, found {found}") });
         }
-        Ok(VerifiedModule { bytes, sha256: expected.to_string() })
+        Ok(VerifiedModule::vouched_for(bytes, expected.to_string()))
     }
 }
 
