@@ -13,11 +13,12 @@ use crate::error::{BundleError, Part};
 use crate::frames::{References, frame_of_header, span_of_all};
 use crate::kernel_id::KernelId;
 use crate::limits::{BLOCK, MAX_MANIFEST};
-use crate::manifest::{FrameOf, Kernel, Manifest};
+use crate::manifest::{Extra, FrameOf, Kernel, Manifest};
 use crate::provenance::{PROVENANCE_NAME, check_provenance};
 use crate::reader::{Found, Present, VerifiedBundle};
 use crate::set::VerifiedSet;
 use crate::source::{MemberReader, Source};
+use crate::sources::{SOURCES_NAME, check_packed_size, read_sources};
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,21 +210,19 @@ impl<'m> Check<'m> {
         for extra in &manifest.extras {
             let header = reader.header(&extra.name, extra.size);
             self.noted(header)?;
-            let looked_into = extra.name == PROVENANCE_NAME && extra.size <= MAX_MANIFEST;
+            let fits = about_size(extra);
+            let looked_into = matches!(fits, Some(Ok(())));
             let mut kept = Vec::new();
             let keep = looked_into.then_some(&mut kept as &mut dyn Write);
             let found = self.content(reader, &extra.name, extra.size, keep)?;
             let whole = digest_problem(Part::Extra, &extra.name, &extra.sha256, found);
             let whole = self.noted(whole)?;
-            if extra.name == PROVENANCE_NAME && whole {
-                let about = if looked_into {
-                    check_provenance(&kept, manifest)
-                } else {
-                    let member = format!("`{PROVENANCE_NAME}`");
-                    Err(BundleError::OverLimit { member, len: extra.size, limit: MAX_MANIFEST })
-                };
-                self.noted(about)?;
-            }
+            let Some(fits) = fits.filter(|_| whole) else { continue };
+            let about = fits.and_then(|()| match extra.name.as_str() {
+                PROVENANCE_NAME => check_provenance(&kept, manifest),
+                _ => read_sources(&kept, manifest).map(drop),
+            });
+            self.noted(about)?;
         }
         Ok(())
     }
@@ -342,6 +341,19 @@ impl<'m> Check<'m> {
         } else {
             KernelState::Good
         }
+    }
+}
+
+/// Whether an extra that is looked into is small enough for that; `None` for one that isn't looked into.
+fn about_size(extra: &Extra) -> Option<Result<(), BundleError>> {
+    match extra.name.as_str() {
+        PROVENANCE_NAME if extra.size <= MAX_MANIFEST => Some(Ok(())),
+        PROVENANCE_NAME => {
+            let member = format!("`{PROVENANCE_NAME}`");
+            Some(Err(BundleError::OverLimit { member, len: extra.size, limit: MAX_MANIFEST }))
+        }
+        SOURCES_NAME => Some(check_packed_size(extra.size)),
+        _ => None,
     }
 }
 

@@ -240,6 +240,12 @@ pub enum BundleError {
         /// Where they differ.
         problem: String,
     },
+    /// Scripts that travel along and aren't those of the manifest.
+    #[error("`sources.tar.zst` does not hold the scripts of this bundle: {problem}")]
+    Sources {
+        /// Where they differ.
+        problem: String,
+    },
     /// A frame that zstd can't decode or that breaks the rules for frames.
     #[error("{frame} is not a valid frame: {problem}")]
     Frame {

@@ -32,6 +32,7 @@ mod repack;
 mod root;
 mod set;
 mod source;
+mod sources;
 mod strict_json;
 mod trust;
 mod writer;
@@ -68,6 +69,7 @@ pub use set::{
     read_set,
 };
 pub use source::{Source, Stream};
+pub use sources::{SOURCES_NAME, Sources, pack_sources};
 pub use strict_json::JsonError;
 pub use trust::{Judge, TrustedKeys};
 pub use writer::{SignedBundle, UnsignedBundle};

@@ -62,6 +62,7 @@ problem_ids! {
     TrailingBytes = "trailing-bytes", "bytes follow the end mark";
     ExtraDigest = "extra-digest", "an extra's bytes are not those that were signed";
     Provenance = "provenance-subjects", "the provenance is not about the frames of this bundle";
+    Sources = "sources", "the scripts that travel along are not those of the manifest";
     FrameDigest = "frame-digest", "a frame's bytes are not those that were signed";
     FrameDecode = "frame-decode", "a frame breaks the rules of section 8.2, or its reference is absent";
     FrameContent = "frame-content", "a decoded frame is not what was signed";
@@ -112,6 +113,7 @@ impl BundleError {
                 Part::Module => ProblemId::ModuleDigest,
             },
             Self::Provenance { .. } => ProblemId::Provenance,
+            Self::Sources { .. } => ProblemId::Sources,
             Self::Frame { .. } => ProblemId::FrameDecode,
             Self::Set { .. } => ProblemId::Set,
             Self::AbsentFrame { .. } => ProblemId::KernelAbsent,

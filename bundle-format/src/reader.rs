@@ -29,6 +29,7 @@ use crate::names::ScriptName;
 use crate::root::Root;
 use crate::set::{FileRecord, ModuleRecord, SetDocument, UPROBES_NAME, VerifiedSet, modules_digest};
 use crate::source::{MemberReader, Source};
+use crate::sources::{SOURCES_NAME, check_packed_size, read_sources};
 use crate::strict_json;
 use crate::trust::{Judge, TrustedKeys};
 
@@ -152,7 +153,7 @@ impl<S: Source> RawBundle<S> {
         check_by(&manifest, &judge)?;
         let id = self.claimed_id();
         let (head, reader) = self.into_parts();
-        Ok(VerifiedBundle { id, signers, manifest, judge, reader, head })
+        Ok(VerifiedBundle { id, signers, manifest, judge, reader, head, with_sources: false })
     }
 
     /// Reads the manifest of the bundle that a believed delta names as its base. Its id is the digest of the raw manifest,
@@ -171,7 +172,7 @@ impl<S: Source> RawBundle<S> {
         let manifest = self.parse_manifest()?;
         let judge = Judge::of_nobody();
         let (head, reader) = self.into_parts();
-        Ok(VerifiedBundle { id, signers: Vec::new(), manifest, judge, reader, head })
+        Ok(VerifiedBundle { id, signers: Vec::new(), manifest, judge, reader, head, with_sources: false })
     }
 
     /// What was read, and the source behind it.
@@ -263,6 +264,8 @@ pub struct VerifiedBundle<S> {
     pub(crate) reader: MemberReader<S>,
     /// As it was read, for those who write it again.
     pub(crate) head: Head,
+    /// Whether [`Self::read_content`] looks into the scripts that travel along.
+    with_sources: bool,
 }
 
 impl<S: Source> VerifiedBundle<S> {
@@ -288,6 +291,12 @@ impl<S: Source> VerifiedBundle<S> {
     #[must_use]
     pub const fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Has what reads the content also check the scripts that travel along ([`SOURCES_NAME`]), if there are any.
+    #[must_use]
+    pub fn checking_sources(self, with_sources: bool) -> Self {
+        Self { with_sources, ..self }
     }
 
     /// The source, read up to the end of the manifest.
@@ -335,6 +344,13 @@ impl<S: Source> VerifiedBundle<S> {
             self.reader.header(&extra.name, extra.size)?;
             if extent == Extent::Wanted {
                 self.reader.skip(extra.size)?;
+                continue;
+            }
+            if self.with_sources && extra.name == SOURCES_NAME {
+                check_packed_size(extra.size)?;
+                let packed = self.reader.body(&extra.name, extra.size)?;
+                digest_problem(Part::Extra, &extra.name, &extra.sha256, Digest::of(&packed))?;
+                read_sources(&packed, &self.manifest)?;
                 continue;
             }
             let found = self.reader.hash_body(&extra.name, extra.size)?;

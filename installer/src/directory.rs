@@ -130,15 +130,18 @@ impl Directory {
         self.create_file(name)?.write_all(bytes).map_err(|error| self.error("write", name, error))
     }
 
+    /// Makes a file that isn't there yet, fills it, and has its bytes on the disk.
+    pub(crate) fn write_synced(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+        let mut file = self.create_file(name)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        written.map_err(|error| self.error("write", name, error))
+    }
+
     /// Puts a file with these bytes at `name`, whole and on the disk, or leaves what was there.
     pub(crate) fn replace_file(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
         let temporary = format!(".{name}.new");
         self.unlink_if_there(&temporary)?;
-        let mut file = self.create_file(&temporary)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
-        let done = written
-            .map_err(|error| self.error("write", &temporary, error))
-            .and_then(|()| self.rename(&temporary, name));
+        let done = self.write_synced(&temporary, bytes).and_then(|()| self.rename(&temporary, name));
         if done.is_err() {
             // What failed first is the news; the left-over is removed by the next try too.
             let _ = self.unlink_if_there(&temporary);

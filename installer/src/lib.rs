@@ -35,7 +35,7 @@ mod words;
 
 pub use aging::{Aging, aging};
 pub use collect::{CollectError, CollectOptions, CollectReport, Collected, Spared, SparedBecause, collect};
-pub use compat::{CompatError, ForeignFile, ReconcileReport, reconcile};
+pub use compat::{CompatError, ForeignFile, ReconcileReport, other_scripts, reconcile};
 pub use directory::Directory;
 pub use events::{Events, InstallEvent};
 pub use floors::FloorsError;

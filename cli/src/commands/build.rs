@@ -25,7 +25,8 @@ use builder::{
     JobLimits, OpenCells, Plan, PlanError, PlanProblem, Shard,
 };
 use bundle_format::{
-    BaseFile, BundleError, BundleName, BundleVersion, Packing, RootChain, UnsignedBundle, VerifiedBundle,
+    BaseFile, BundleError, BundleName, BundleVersion, Manifest, Packing, RootChain, SOURCES_NAME,
+    UnsignedBundle, VerifiedBundle,
 };
 use child::Cancel;
 use serde_json::json;
@@ -89,6 +90,9 @@ pub(crate) struct Args {
     /// Leave bill of materials and provenance out.
     #[arg(hide_short_help = true, long)]
     no_sbom: bool,
+    /// Put the scripts themselves into the bundle, for hosts that shall have them (`install --with-source`).
+    #[arg(hide_short_help = true, long)]
+    with_source: bool,
     /// The bundle's name.
     #[arg(long, default_value = "stap-scripts")]
     name: BundleName,
@@ -340,11 +344,8 @@ impl Args {
             };
             unsigned = unsigned.renumbered(serial, version).map_err(no_bundle)?;
         }
-        if !self.no_sbom {
-            let documents = builder::documents(unsigned.manifest(), &plan.header_packages())
-                .map_err(|error| Failure::of(Exit::NoBundle, &error))?;
-            unsigned = unsigned.with_extras(documents).map_err(no_bundle)?;
-        }
+        let extras = self.extras(unsigned.manifest(), plan)?;
+        unsigned = unsigned.with_extras(extras).map_err(no_bundle)?;
         issued.remember(base, serial, content).map_err(failed)?;
         Ok(unsigned)
     }
@@ -357,6 +358,22 @@ impl Args {
         } else {
             InputCheck::Files
         }
+    }
+
+    /// What travels along: documents, and the scripts if that is asked for.
+    fn extras(&self, manifest: &Manifest, plan: &Plan) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        let mut extras = Vec::new();
+        if !self.no_sbom {
+            extras = builder::documents(manifest, &plan.header_packages())
+                .map_err(|error| Failure::of(Exit::NoBundle, &error))?;
+        }
+        if self.with_source {
+            let sources =
+                plan.scripts().map(|script| (script.name().clone(), script.text().to_vec())).collect();
+            let packed = bundle_format::pack_sources(manifest, &sources).map_err(no_bundle)?;
+            extras.push((SOURCES_NAME.to_owned(), packed));
+        }
+        Ok(extras)
     }
 
     fn not_packed(&self, error: BundleError) -> Failure {

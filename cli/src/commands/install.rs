@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// Take a bundle that is older than what was installed, this once; the history says so.
     #[arg(long)]
     allow_downgrade: bool,
+    /// Also place the bundle's scripts in `SCRIPT_PATH` where none of that name is; one that is there stays as it is.
+    #[arg(long)]
+    with_source: bool,
     /// Move foreign files aside (NAME.before-stap-bundle) where this bundle's links should be.
     #[arg(long)]
     adopt: bool,
@@ -84,6 +87,7 @@ impl Args {
             clock_is_synchronised: host::clock_is_synchronised(global),
             allow_downgrade: self.allow_downgrade,
             partial: self.partial,
+            with_source: self.with_source,
             adopt: self.adopt,
             dry_run: self.dry_run,
             may_stall: false,

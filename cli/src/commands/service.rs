@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use installer::{CurrentGeneration, HostIdentity, InstallOptions, UnpackError, unpack_for_running_kernel};
+use installer::{
+    CurrentGeneration, HostIdentity, InstallOptions, UnpackError, other_scripts, unpack_for_running_kernel,
+};
 use script_config::{GlobalParameters, ScriptName};
 use service::{Host, Reason, Service, ServiceError, ServiceEvent, StartChoice};
 
@@ -103,6 +105,15 @@ impl Opened {
             let why = failure.one_line();
             ui.warning(format!("what a bundle has for this kernel wasn't unpacked: {why}"));
         }
+    }
+
+    /// Scripts of this host that aren't the ones which the installed modules were made from.
+    pub(crate) fn other_scripts(&self, global: &Global) -> Vec<String> {
+        let Some(current) = &self.current else { return Vec::new() };
+        let found = host::open_root(global).and_then(|root| {
+            other_scripts(&root, current).map_err(|error| Failure::of(Exit::Storage, &error))
+        });
+        found.unwrap_or_else(|failure| vec![format!("scripts were not compared: {}", failure.one_line())])
     }
 
     fn try_to_unpack(&mut self, global: &Global, ui: &mut Ui) -> Result<Vec<Failure>, Failure> {

@@ -27,7 +27,8 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let opened = self.selection.open(global, Damage::Warns, ui)?;
-        let report = opened.service().status(opened.named()).map_err(|error| service_failure(&error))?;
+        let mut report = opened.service().status(opened.named()).map_err(|error| service_failure(&error))?;
+        report.warnings.extend(opened.other_scripts(global));
         if self.metrics {
             for line in metrics::text(&report).lines() {
                 ui.line(line);

@@ -8,6 +8,7 @@ mod containers;
 mod documents;
 mod frames;
 mod signatures;
+mod sources;
 mod versions;
 mod world;
 
@@ -28,11 +29,12 @@ use refused;
 #[test]
 fn the_rows_of_the_page_have_their_tests() {
     const PAGE: &str = include_str!("../../../docs/design/threat-coverage.md");
-    const SOURCES: [&str; 15] = [
+    const SOURCES: [&str; 16] = [
         include_str!("containers.rs"),
         include_str!("documents.rs"),
         include_str!("frames.rs"),
         include_str!("signatures.rs"),
+        include_str!("sources.rs"),
         include_str!("versions.rs"),
         include_str!("../conversations/media.rs"),
         include_str!("../../../bundle-format/tests/every_byte.rs"),

@@ -26,6 +26,8 @@ pub(crate) use configuration::configuration_text;
 pub(crate) use preview::preview;
 pub(crate) use report::Foreign;
 pub use report::{CompatError, ForeignFile, ReconcileReport};
+pub use scripts::other_scripts;
+pub(crate) use scripts::{absent_sources, place_sources};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,7 +38,7 @@ use rustix::fs::FileType;
 use crate::compat::link::{has_our_link, kind_word, link_text, move_aside, put_link};
 use crate::compat::places::Places;
 use crate::compat::report::Work;
-use crate::compat::scripts::settle_times;
+use crate::compat::scripts::{other_scripts_at, settle_times};
 use crate::compat::users::reconcile_users;
 use crate::compat::wanted::{CacheEntry, Wanted, wanted};
 use crate::directory::Directory;
@@ -87,6 +89,7 @@ pub(crate) fn reconcile_locked(
         clear(&cache, &wanted, &mut work.report)?;
     }
     if let Some(generation) = &generation {
+        work.report.warnings.extend(other_scripts_at(host, &places, generation)?);
         settle_times(host, &places, generation, &wanted, &mut work.report)?;
     }
     reconcile_users(host, generation.as_ref(), &wanted, &mut work)?;

@@ -53,6 +53,13 @@ impl Places {
     }
 }
 
+impl Places {
+    /// `SCRIPT_PATH` for one who writes there.
+    pub(super) fn for_scripts(&self, host: &HostRoot) -> Result<PathBuf, CompatError> {
+        usable(host, "SCRIPT_PATH", &self.scripts)
+    }
+}
+
 /// A file's text; `None` if it isn't there or is no text.
 fn source(host: &HostRoot, path: &Path, report: &mut ReconcileReport) -> Option<SourceText> {
     let bytes = match host.read_file(path, MAX_CONFIGURATION) {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use bundle_format::BundleError;
+
 use crate::generation::GenerationError;
 use crate::lock::LockError;
 use crate::policy::PolicyError;
@@ -61,6 +63,9 @@ pub enum CompatError {
     /// The current generation can't be read.
     #[error(transparent)]
     Generation(#[from] GenerationError),
+    /// The scripts that travel with a bundle can't be had from where it is kept.
+    #[error("the bundle's scripts were not placed")]
+    Sources(#[source] BundleError),
     /// A file operation.
     #[error(transparent)]
     Storage(#[from] StorageError),

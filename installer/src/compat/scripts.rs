@@ -5,21 +5,24 @@
 //! so make it compile, although it is the very one that the module was made from: then the module's time is
 //! brought up to the script's. A script that is another one is reported, and no time is touched.
 
-use bundle_format::Digest;
+use std::path::PathBuf;
+
+use bundle_format::{BundleName, Digest, Manifest, RawBundle, ScriptName};
 use rustix::fs::FileType;
 
 use crate::compat::places::Places;
-use crate::compat::report::ReconcileReport;
+use crate::compat::report::{CompatError, ReconcileReport};
 use crate::compat::wanted::Wanted;
 use crate::directory::Directory;
 use crate::generation::{CurrentGeneration, module_file_name, with_sources};
+use crate::lock::WriterLock;
 use crate::root::HostRoot;
 use crate::storage::{StorageError, optional};
 
 /// Most bytes of a script that is compared: far above any that stap takes in reasonable time.
 const MAX_SCRIPT: u64 = 16 << 20;
 
-/// Brings the times of modules up to those of their scripts, and reports scripts that are other ones.
+/// Brings the times of modules up to those of their scripts.
 pub(super) fn settle_times(
     host: &HostRoot,
     places: &Places,
@@ -29,27 +32,12 @@ pub(super) fn settle_times(
 ) -> Result<(), StorageError> {
     let Some(scripts) = optional(host.open_dir(&places.scripts))? else { return Ok(()) };
     let Some(kernels) = generation.kernels() else { return Ok(()) };
-    let mut told = Vec::new();
     for (name, entry) in wanted.values().flatten() {
-        let file = format!("{name}.stp");
+        let file = script_file_name(name);
         let Some(stat) = scripts.stat(&file)?.filter(is_file) else { continue };
-        let path = scripts.path().join(&file);
-        let content = match scripts.read_file(&file, MAX_SCRIPT) {
-            Ok(content) => content,
-            Err(error) => {
-                report.warnings.push(with_sources(&error));
-                continue;
-            }
-        };
+        // One that can't be read, or is another one, is reported elsewhere.
+        let Ok(content) = scripts.read_file(&file, MAX_SCRIPT) else { continue };
         if Digest::of(&content) != entry.source {
-            if !told.contains(name) {
-                told.push(name.clone());
-                report.warnings.push(format!(
-                    "{} is not the script that bundle {}'s module was made from; `start` goes by the module",
-                    path.display(),
-                    entry.bundle
-                ));
-            }
             continue;
         }
         let Some(directory) = optional(kernels.open_dir(&entry.kernel.short()))? else { continue };
@@ -63,6 +51,84 @@ pub(super) fn settle_times(
     Ok(())
 }
 
+/// A word on each script of this host that isn't the one that an installed bundle's modules were made from.
+pub fn other_scripts(host: &HostRoot, generation: &CurrentGeneration) -> Result<Vec<String>, CompatError> {
+    let places = Places::read(host, &mut ReconcileReport::default())?;
+    Ok(other_scripts_at(host, &places, generation)?)
+}
+
+pub(super) fn other_scripts_at(
+    host: &HostRoot,
+    places: &Places,
+    generation: &CurrentGeneration,
+) -> Result<Vec<String>, StorageError> {
+    let Some(scripts) = optional(host.open_dir(&places.scripts))? else { return Ok(Vec::new()) };
+    let mut others = Vec::new();
+    for bundle in generation.bundles() {
+        for script in &bundle.manifest.scripts {
+            let file = script_file_name(&script.name);
+            if !scripts.stat(&file)?.as_ref().is_some_and(is_file) {
+                continue;
+            }
+            match scripts.read_file(&file, MAX_SCRIPT) {
+                Ok(content) if Digest::of(&content) == script.source_sha256 => {}
+                Ok(_) => others.push(format!(
+                    "{} is not the script that bundle {}'s module was made from; `start` goes by the module",
+                    scripts.path().join(&file).display(),
+                    bundle.name
+                )),
+                Err(error) => others.push(with_sources(&error)),
+            }
+        }
+    }
+    Ok(others)
+}
+
+/// Places the scripts that travel with the installed bundle `name` where the host has nothing of that name; their paths.
+/// What is there, of whatever kind, stays as it is.
+pub(crate) fn place_sources(
+    host: &HostRoot,
+    _lock: &WriterLock,
+    name: &BundleName,
+) -> Result<Vec<PathBuf>, CompatError> {
+    let Some(current) = CurrentGeneration::open(host)? else { return Ok(Vec::new()) };
+    let Some(bundle) = current.bundles().iter().find(|bundle| bundle.name == *name) else {
+        return Ok(Vec::new());
+    };
+    let kept = RawBundle::read(bundle.kept()?).and_then(|raw| raw.verify(bundle.trusted())?.sources());
+    let sources = kept.map_err(CompatError::Sources)?.unwrap_or_default();
+    let directory =
+        host.ensure_dir(&Places::read(host, &mut ReconcileReport::default())?.for_scripts(host)?)?;
+    let mut placed = Vec::new();
+    for (script, text) in &sources {
+        if directory.place_new(&script_file_name(script), text)? {
+            placed.push(directory.path().join(script_file_name(script)));
+        }
+    }
+    directory.sync()?;
+    Ok(placed)
+}
+
+/// Where the scripts of `manifest` would be placed, for a dry run.
+pub(crate) fn absent_sources(host: &HostRoot, manifest: &Manifest) -> Result<Vec<PathBuf>, CompatError> {
+    let places = Places::read(host, &mut ReconcileReport::default())?;
+    let path = places.for_scripts(host)?;
+    let directory = optional(host.open_dir(&path))?;
+    let mut absent = Vec::new();
+    for script in &manifest.scripts {
+        let file = script_file_name(&script.name);
+        let there = directory.as_ref().map(|directory| directory.kind(&file)).transpose()?.flatten();
+        if there.is_none() {
+            absent.push(path.join(file));
+        }
+    }
+    Ok(absent)
+}
+
+fn script_file_name(script: &ScriptName) -> String {
+    format!("{script}.stp")
+}
+
 fn is_file(stat: &rustix::fs::Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
@@ -73,6 +139,33 @@ fn modified(stat: &rustix::fs::Stat) -> (i64, i64) {
 }
 
 impl Directory {
+    /// Puts a file with these bytes at `name` if nothing is there, whole and on the disk; whether it was put.
+    fn place_new(&self, name: &str, bytes: &[u8]) -> Result<bool, StorageError> {
+        if self.kind(name)?.is_some() {
+            return Ok(false);
+        }
+        let temporary = format!(".{name}.new");
+        self.unlink_if_there(&temporary)?;
+        let done = self.write_synced(&temporary, bytes).and_then(|()| {
+            let flags = rustix::fs::RenameFlags::NOREPLACE;
+            match rustix::fs::renameat_with(self.fd(), &temporary, self.fd(), name, flags) {
+                Ok(()) => Ok(true),
+                // Somebody was quicker, and theirs stays.
+                Err(rustix::io::Errno::EXIST) => Ok(false),
+                // Not every file system has that flag.
+                Err(rustix::io::Errno::INVAL) if self.kind(name)?.is_none() => {
+                    self.rename(&temporary, name).map(|()| true)
+                }
+                Err(errno) => Err(StorageError::new("rename to", self.path().join(name), errno)),
+            }
+        });
+        if !matches!(done, Ok(true)) {
+            // What failed first is the news; the left-over is removed by the next try too.
+            let _ = self.unlink_if_there(&temporary);
+        }
+        done
+    }
+
     /// Sets when a file was changed last, to the nanosecond, without following a link.
     fn set_modified(&self, name: &str, changed: (i64, i64)) -> Result<(), StorageError> {
         let time = rustix::fs::Timespec { tv_sec: changed.0, tv_nsec: changed.1 };

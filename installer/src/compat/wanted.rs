@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bundle_format::{BundleName, Digest, Kernel, KernelId, KernelRelease, ScriptName};
+use bundle_format::{Digest, Kernel, KernelId, KernelRelease, ScriptName};
 
 use crate::compat::opts::{identity_problem, opts_text, uname_line};
 use crate::generation::{
@@ -15,8 +15,6 @@ use crate::identity::HostIdentity;
 pub(super) struct CacheEntry {
     pub(super) kernel: KernelId,
     pub(super) opts: String,
-    /// The bundle that offers it.
-    pub(super) bundle: BundleName,
     /// Digest of the script that it was made from.
     pub(super) source: Digest,
     /// Whether members of stapusr may load it.
@@ -73,7 +71,6 @@ fn add(
         let entry = CacheEntry {
             kernel: kernel.id,
             opts: opts_text(&uname, &record.opts_line),
-            bundle: bundle.name.clone(),
             source: record.source_sha256,
             for_users: !record.users.is_empty(),
             module: handle,

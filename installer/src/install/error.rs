@@ -15,6 +15,14 @@ use crate::trust::TrustError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
+    /// The scripts are wanted, and the bundle doesn't carry them.
+    #[error("bundle {name} {version} does not carry its scripts")]
+    NoSources {
+        /// The bundle.
+        name: BundleName,
+        /// Its version.
+        version: BundleVersion,
+    },
     /// The bytes aren't a bundle, aren't trusted, or can't be read.
     #[error(transparent)]
     Bundle(#[from] BundleError),

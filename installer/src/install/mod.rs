@@ -35,10 +35,13 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 
 use bundle_format::{
-    BundleError, Judge, KernelState, KeyId, Manifest, RawBundle, Root, RootChain, Source, VerifiedBundle,
+    BundleError, Judge, KernelState, KeyId, Manifest, RawBundle, Root, RootChain, SOURCES_NAME, Source,
+    VerifiedBundle,
 };
 
-use crate::compat::{CompatError, Foreign, ReconcileReport, preview, reconcile_locked};
+use crate::compat::{
+    CompatError, Foreign, ReconcileReport, absent_sources, place_sources, preview, reconcile_locked,
+};
 use crate::directory::Directory;
 use crate::events::{Events, InstallEvent};
 use crate::floors::FloorState;
@@ -73,6 +76,10 @@ pub fn install<R: Read>(
     let manifest = bundle.manifest().clone();
     let (id, signers) = (bundle.id(), bundle.signers().to_vec());
     let (name, version) = (manifest.name.clone(), manifest.version.clone());
+    if options.with_source && manifest.extras.iter().all(|extra| extra.name != SOURCES_NAME) {
+        return Err(InstallError::NoSources { name, version });
+    }
+    let bundle = bundle.checking_sources(options.with_source);
     events(InstallEvent::Verified { name, version, signers: signers.clone() });
     policy.check(&manifest, &signers)?;
     let installed = installed_releases(host)?;
@@ -101,6 +108,7 @@ pub fn install<R: Read>(
             let kept = Kept::in_memory();
             let file = BufReader::with_capacity(BUFFER, file);
             let bundle = RawBundle::read(Tee::new(file, kept.clone()))?.verify_by(judge.clone())?;
+            let bundle = bundle.checking_sources(options.with_source);
             placing(chosen, available).run(bundle, &kept, events)?
         }
     };
@@ -216,7 +224,13 @@ impl Placing<'_> {
         }
         events(InstallEvent::Reconciling);
         let foreign = if options.adopt { Foreign::Adopt } else { Foreign::Leave };
-        let compat = reconcile_locked(host, identity, &lock, foreign);
+        // Before the rest, which brings the times of the modules up to those of their scripts.
+        let scripts =
+            if options.with_source { place_sources(host, &lock, &manifest.name) } else { Ok(Vec::new()) };
+        let compat = reconcile_locked(host, identity, &lock, foreign).and_then(|mut report| {
+            report.written.extend(scripts?);
+            Ok(report)
+        });
         let moved = compat.iter().flat_map(|report| report.adopted.clone()).collect::<Vec<_>>();
         if !moved.is_empty() {
             let event = HistoryEvent::Adopt { moved };
@@ -232,12 +246,18 @@ impl Placing<'_> {
         kept: &Kept,
         events: &mut Events<'_>,
     ) -> Result<(Placed, Reconciled), InstallError> {
-        let Self { host, identity, judge, installation, .. } = self;
+        let Self { host, identity, judge, installation, options } = self;
         let trust = trust_of_now(host, judge, bundle.signers())?;
         let manifest = installation.manifest;
         let placed = installation.try_out(&trust, bundle, kept, events)?;
         let ids = placed.kernels.iter().map(|kernel| kernel.id).collect();
-        Ok((placed, preview(host, identity, manifest, &ids)))
+        let compat = preview(host, identity, manifest, &ids).and_then(|mut report| {
+            if options.with_source {
+                report.written.extend(absent_sources(host, manifest)?);
+            }
+            Ok(report)
+        });
+        Ok((placed, compat))
     }
 }
 

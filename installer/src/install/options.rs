@@ -33,6 +33,8 @@ pub struct InstallOptions {
     pub allow_downgrade: bool,
     /// Leave out kernels whose frames are damaged or absent, instead of refusing the bundle.
     pub partial: bool,
+    /// Place the scripts that travel with the bundle where the host has none of that name.
+    pub with_source: bool,
     /// Move foreign files aside where links of ours should be.
     pub adopt: bool,
     /// Write nothing, and tell what would happen.

@@ -14,4 +14,5 @@ mod kept;
 mod later_kernel;
 mod reader;
 mod roots;
+mod sources;
 mod world;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use bundle_format::{
     BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, RedCell, RootChain, ScriptRecord, Toolchain,
+    UnsignedBundle,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 
@@ -182,6 +183,15 @@ impl Bundle {
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
+        self.signed(self.unsigned())
+    }
+
+    /// The same with these extras.
+    pub(super) fn with_extras(&self, extras: Vec<(String, Vec<u8>)>) -> Vec<u8> {
+        self.signed(self.unsigned().with_extras(extras).unwrap())
+    }
+
+    pub(super) fn unsigned(&self) -> UnsignedBundle<Cursor<Vec<u8>>> {
         let toolchain = Toolchain {
             stap: "5.6".to_owned(),
             compiler: "gcc 15".to_owned(),
@@ -198,7 +208,10 @@ impl Bundle {
             toolchains: vec![toolchain],
             kernels: self.kernels.iter().map(|(release, version)| self.kernel(release, *version)).collect(),
         };
-        let unsigned = draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap();
+        draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap()
+    }
+
+    fn signed(&self, unsigned: UnsignedBundle<Cursor<Vec<u8>>>) -> Vec<u8> {
         let message = unsigned.message();
         let keys = [&self.key].into_iter().chain(&self.more_keys);
         let signatures: Vec<_> = keys.map(|key| (public(key), key.sign(&message).to_bytes())).collect();

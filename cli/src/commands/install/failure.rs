@@ -8,6 +8,9 @@ use crate::host;
 use crate::trust_options::not_verified;
 use crate::words::{bytes, date};
 
+const WITHOUT_SCRIPTS: &str =
+    "install it without --with-source, or have the farm build it with `build --with-source`";
+
 pub(crate) fn install_failure(error: InstallError, root: &HostRoot) -> Failure {
     let exit = match error {
         InstallError::Bundle(error) => {
@@ -80,7 +83,7 @@ pub(crate) fn install_failure(error: InstallError, root: &HostRoot) -> Failure {
         InstallError::Policy(error) => return host::policy_failure(&error),
         InstallError::Floors(error) => return host::floors_failure(&error),
         InstallError::Refused(_) => Exit::Trust,
-        InstallError::NothingWhole { .. } => Exit::Missing,
+        InstallError::NothingWhole { .. } | InstallError::NoSources { .. } => Exit::Missing,
         InstallError::Older { .. } | InstallError::Equivocation { .. } | InstallError::TooFar { .. } => {
             Exit::Stale
         }
@@ -105,6 +108,7 @@ pub(crate) fn install_failure(error: InstallError, root: &HostRoot) -> Failure {
         InstallError::Equivocation { .. } => failure.hint(
             "somebody signed two different bundles under one number: ask your farm before anything else",
         ),
+        InstallError::NoSources { .. } => failure.hint(WITHOUT_SCRIPTS),
         InstallError::Conflict { .. } => failure.hint("leave the script out of one of the two bundles"),
         _ => failure,
     }
