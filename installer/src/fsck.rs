@@ -31,6 +31,8 @@ pub struct FsckReport {
     pub files: usize,
     /// Their bytes.
     pub bytes: u64,
+    /// Files of the generation that fs-verity seals. They were read and compared as all others.
+    pub sealed: usize,
     /// What is wrong, bundle by bundle.
     pub problems: Vec<FsckProblem>,
 }
@@ -102,7 +104,7 @@ pub fn fsck(host: &HostRoot, number: Option<u64>) -> Result<Option<FsckReport>, 
 
 impl FsckReport {
     const fn of(generation: u64) -> Self {
-        Self { generation, files: 0, bytes: 0, problems: Vec::new() }
+        Self { generation, files: 0, bytes: 0, sealed: 0, problems: Vec::new() }
     }
 }
 
@@ -133,6 +135,7 @@ impl Check<'_> {
         if self.generation.refused_bundles().is_empty() {
             self.strays()?;
         }
+        self.report.sealed = self.generation.directory().sealed_files()?;
         Ok(())
     }
 

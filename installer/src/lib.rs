@@ -26,6 +26,7 @@ pub mod policy;
 mod rollback;
 mod root;
 mod roots;
+mod sealed;
 mod storage;
 #[cfg(test)]
 mod tests;

@@ -121,8 +121,8 @@ fn show(ui: &mut Ui, report: &FsckReport, repaired: bool) {
             })
             .collect();
         ui.document(&json!({
-            "generation": report.generation, "files": report.files, "bytes": report.bytes, "problems": problems,
-            "repaired": repaired,
+            "generation": report.generation, "files": report.files, "bytes": report.bytes, "sealed": report.sealed,
+            "problems": problems, "repaired": repaired,
         }));
         return;
     }
@@ -130,7 +130,10 @@ fn show(ui: &mut Ui, report: &FsckReport, repaired: bool) {
         ui.line(line(problem));
         ui.line(format!("  {}", mending(problem.mending)));
     }
-    let looked = format!("{} compared, {}", count(report.files, "file"), bytes(report.bytes));
+    let mut looked = format!("{} compared, {}", count(report.files, "file"), bytes(report.bytes));
+    if report.sealed > 0 {
+        looked = format!("{looked}, {} sealed by fs-verity", report.sealed);
+    }
     let (mark, word) = match (report.problems.len(), repaired) {
         (0, true) => (Mark::Good, "mended".to_owned()),
         (0, false) => (Mark::Good, "good".to_owned()),

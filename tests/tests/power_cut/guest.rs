@@ -41,6 +41,11 @@ pub(crate) struct Running {
 impl Host {
     /// A host with a kernel of that family, which believes the key of its bundles.
     pub(crate) fn new(family: &str) -> Self {
+        Self::with_features(family, "")
+    }
+
+    /// The same whose file system has further features (`mke2fs -O`).
+    pub(crate) fn with_features(family: &str, features: &str) -> Self {
         let lab = Lab::open().unwrap();
         let release = lab.bootable(family).unwrap().clone();
         let host = Self { work: tempfile::tempdir().unwrap(), lab, release };
@@ -51,7 +56,7 @@ impl Host {
             let bytes = plan::bundle(serial, &host.release.release, &key);
             fs::write(host.path("media").join(file_of(serial)), bytes).unwrap();
         }
-        host.make_disk();
+        host.make_disk(features);
         host
     }
 
@@ -64,7 +69,7 @@ impl Host {
         self.path("disk")
     }
 
-    fn make_disk(&self) {
+    fn make_disk(&self, features: &str) {
         let tree = self.path("tree");
         let modules = format!("lib/modules/{}/kernel", self.release.release);
         for directory in ["proc", "run", "tmp", "etc", "var/cache", &modules] {
@@ -77,18 +82,14 @@ impl Host {
         programs::run_expecting(&program, self.work.path(), &trust, &[0]).unwrap();
         let file = fs::File::create(self.disk()).unwrap();
         file.set_len(MARKS + (1 << 20)).unwrap();
-        let made = ChildCommand::new("mke2fs")
-            .args([
-                "-q",
-                "-F",
-                "-t",
-                "ext4",
-                "-b",
-                "4096",
-                "-E",
-                "lazy_itable_init=0,lazy_journal_init=0",
-                "-d",
-            ])
+        let extended = "lazy_itable_init=0,lazy_journal_init=0";
+        let mut made =
+            ChildCommand::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-b", "4096", "-E", extended]);
+        if !features.is_empty() {
+            made = made.args(["-O", features]);
+        }
+        let made = made
+            .arg("-d")
             .arg(&tree)
             .arg(self.disk())
             .arg(BLOCKS.to_string())
@@ -120,6 +121,10 @@ impl Host {
         }
         let numbered = steps.iter().enumerate().skip(first);
         let lines: Vec<String> = numbered.map(|(number, step)| format!("{number} {}\n", step.line)).collect();
+        for tool in fs::read_dir(self.path("tools")).into_iter().flatten() {
+            let tool = tool.unwrap();
+            fs::copy(tool.path(), tree.join(tool.file_name())).unwrap();
+        }
         fs::write(tree.join("steps"), lines.concat()).unwrap();
         let initrd = self.path("initrd");
         let _ = fs::remove_file(&initrd);

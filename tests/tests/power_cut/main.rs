@@ -5,6 +5,8 @@
 //! In two ways. The emulator logs every write and every flush, and thousands of states that a disk may be in after a cut
 //! are made from the log: nothing that was flushed is lost, anything else may be. And the emulator itself is
 //! killed. The first finds a missing flush of the disk, the second has nothing of ours in between.
+//!
+//! The same machine shows what becomes of files that fs-verity seals, for it has a disk and a kernel that can.
 #![cfg(feature = "lab")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at a surprise")]
 #![expect(clippy::print_stderr, reason = "a seed and a count are worth a line")]
@@ -12,6 +14,7 @@
 mod guest;
 mod judge;
 mod plan;
+mod sealed;
 
 use std::fs;
 use std::path::PathBuf;
