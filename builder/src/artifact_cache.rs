@@ -192,9 +192,8 @@ impl ArtifactCache {
         let record = Record { format: RECORD_FORMAT, key, result, parts: parts.clone(), wall_ms, cpu_ms };
         fs::write(making.path().join("record.json"), serde_json::to_vec_pretty(&record)?)?;
         fs::write(making.path().join("log.txt"), log)?;
-        // What another builder may be packing stays; but a module takes the place of a failure.
-        let is_module = outcome.module().is_some();
-        let stays = || self.whole(&entry).is_some_and(|there| !is_module || there.module().is_some());
+        // A module, which another builder may be packing, stays; of failures the last one counts.
+        let stays = || self.whole(&entry).is_some_and(|there| there.module().is_some());
         let ours = put_in_place(making, &entry, stays)?;
         // Two compiles of the same inputs may differ all the same: what counts is what is there.
         Ok(if ours { outcome } else { self.whole(&entry).unwrap_or(outcome) })
@@ -285,6 +284,20 @@ mod tests {
         };
         assert_eq!(reason, "semantic error: no match");
         assert_eq!(fs::read_to_string(log).unwrap(), "the log");
+    }
+
+    /// `--retry-failed` went on reporting the failure of the first try.
+    #[test]
+    fn a_new_failure_was_thrown_away_for_the_old_one() {
+        let (_directory, cache) = cache();
+        let job = fake_job("counter", "6.12.1-test");
+        for reason in ["semantic error: no match", "semantic error: something else"] {
+            let keep = Keep::Failure { reason };
+            let outcome = cache.store(job.key, &job.parts, keep, reason, Cost::default()).unwrap();
+            assert_eq!(outcome.red_reason().as_deref(), Some(reason));
+            assert_eq!(fs::read_to_string(outcome.log().unwrap()).unwrap(), reason);
+            assert_eq!(cache.find(job.key).unwrap().red_reason().as_deref(), Some(reason));
+        }
     }
 
     #[test]

@@ -50,13 +50,15 @@ impl ArtifactCache {
         Ok(contents)
     }
 
-    /// Removes the entries that no build has used for `keep`, counted back from `now`; only counts them if `dry`.
+    /// Removes the entries that no build has used for `keep`, counted back from `now`; only counts them if `dry`. Uses are
+    /// written down once a day, so some entries stay a day longer.
     pub fn collect(&self, keep: Duration, now: SystemTime, dry: bool) -> io::Result<Collected> {
         let mut collected = Collected::default();
         for entry in self.entries()? {
             let used = fs::metadata(entry.join("record.json")).and_then(|metadata| metadata.modified());
             // An entry without a record is of no use to anyone.
-            let old = used.map_or(true, |used| now.duration_since(used).is_ok_and(|age| age > keep));
+            let old =
+                used.map_or(true, |used| now.duration_since(used).is_ok_and(|age| age > keep + USE_GRAIN));
             if !old {
                 collected.kept += 1;
                 continue;
@@ -177,6 +179,20 @@ mod tests {
         let record = age(&cache, "a", 40);
         note_use(&record);
         assert_eq!(cache.collect(30 * DAY, SystemTime::now(), false).unwrap().kept, 1);
+    }
+
+    /// Its last use was less than a day after the one before, and so not written down.
+    #[test]
+    fn an_entry_that_was_used_within_the_time_was_removed() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let (_directory, cache) = cache_with(&["a"]);
+        let record = age(&cache, "a", 0);
+        let used = SystemTime::now() - 23 * HOUR;
+        File::options().append(true).open(&record).unwrap().set_modified(used).unwrap();
+        note_use(&record);
+        let collect = |after| cache.collect(DAY, SystemTime::now() + after, false).unwrap();
+        assert_eq!(collect(23 * HOUR).kept, 1);
+        assert_eq!(collect(26 * HOUR).kept, 0);
     }
 
     #[test]

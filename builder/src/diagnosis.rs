@@ -2,6 +2,7 @@
 
 use bundle_format::{KernelRelease, Toolchain};
 
+use crate::known_failures::is_explained;
 use crate::warm_cache::Diagnosis;
 
 /// What is wrong and what to do, in a sentence; told once for each kernel.
@@ -16,6 +17,9 @@ pub(crate) fn sentence(
             "{systemtap} finds no tracepoint of kernel {release}, so no script that needs one compiles for it: build it \
              with a newer systemtap (another --sysroot)"
         ),
+        Diagnosis::NothingCompiles { reason } if is_explained(reason) => {
+            format!("nothing compiles for kernel {release}, not even an empty script: {reason}")
+        }
         Diagnosis::NothingCompiles { reason } => format!(
             "{systemtap} compiles nothing for kernel {release}, not even an empty script ({reason}): build it with a \
              newer systemtap (another --sysroot)"
@@ -28,6 +32,9 @@ pub(crate) fn diagnosed_reason(diagnosis: &Diagnosis, toolchain: Option<&Toolcha
     let systemtap = systemtap(toolchain);
     match diagnosis {
         Diagnosis::NoTracepoints => format!("{systemtap} finds no tracepoint of this kernel"),
+        Diagnosis::NothingCompiles { reason } if is_explained(reason) => {
+            format!("nothing compiles for this kernel: {reason}")
+        }
         Diagnosis::NothingCompiles { reason } => {
             format!("{systemtap} compiles nothing for this kernel: {reason}")
         }
@@ -64,5 +71,15 @@ mod tests {
             diagnosed_reason(&nothing, None),
             "systemtap compiles nothing for this kernel: x.c:1: error: y"
         );
+    }
+
+    #[test]
+    fn a_missing_compiler_was_blamed_on_the_systemtap() {
+        let log = "/bin/sh: 1: gcc-12: not found\nmake[1]: *** [Makefile:9: x] Error 127\n";
+        let nothing = Diagnosis::NothingCompiles { reason: crate::red_reason::red_reason(log) };
+        for text in [sentence(&nothing, None, &"1.0".parse().unwrap()), diagnosed_reason(&nothing, None)] {
+            assert!(text.starts_with("nothing compiles for") && text.contains("install compiler"), "{text}");
+            assert!(!text.contains("systemtap"), "{text}");
+        }
     }
 }

@@ -46,6 +46,9 @@ pub struct KeyParts {
     pub build_tree: PathBuf,
     /// Digest of the build tree.
     pub tree: Digest,
+    /// Digest of the kernel's debuginfo, if the sysroot has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debuginfo: Option<Digest>,
 }
 
 impl KeyParts {
@@ -62,6 +65,7 @@ impl KeyParts {
             toolchain,
             build_tree: kernel.build_tree.clone(),
             tree: kernel.tree_digest,
+            debuginfo: kernel.debuginfo,
         }
     }
 
@@ -87,6 +91,10 @@ impl KeyParts {
             // As it was before there were any.
             [] => hash,
             tapsets => hash.list(tapsets.iter().map(Digest::as_bytes)),
+        };
+        let hash = match &self.debuginfo {
+            None => hash,
+            Some(digest) => hash.field("debuginfo").field(digest.as_bytes()),
         };
         CacheKey(hash.finish())
     }

@@ -35,6 +35,8 @@ pub struct KernelTarget {
     pub build_tree: PathBuf,
     /// Digest over every file of the build tree and of the trees it refers to.
     pub tree_digest: Digest,
+    /// Digest over debuginfo and symbols of the kernel in the sysroot, if there are any.
+    pub debuginfo: Option<Digest>,
     /// Directories of this machine that the sysroot lacks and compiles for this kernel need.
     pub shown: Vec<PathBuf>,
     /// Digest of the sizes and times by which stap names what it caches (hash.cxx), besides what the digests cover.
@@ -181,10 +183,67 @@ pub(crate) fn trees_of(sysroot: &Sysroot, tree: &Path, release: &KernelRelease) 
     trees
 }
 
+/// Where debuginfo and symbols of a kernel are, as far as they exist: what stap finds there goes into modules.
+///
+/// Separate files below `usr/lib/debug`, by path and by build id; the kernel and its symbol table in `boot`; the kernel's own
+/// modules, of which stap reads the build ids.
+pub(crate) fn debuginfo_of(sysroot: &Sysroot, release: &KernelRelease) -> BTreeSet<PathBuf> {
+    let places = [
+        format!("/usr/lib/debug/lib/modules/{release}"),
+        format!("/usr/lib/debug/usr/lib/modules/{release}"),
+        format!("/usr/lib/debug/boot/vmlinux-{release}"),
+        "/usr/lib/debug/.build-id".to_owned(),
+        format!("/boot/System.map-{release}"),
+        format!("/boot/vmlinux-{release}"),
+    ];
+    let mut found: BTreeSet<PathBuf> =
+        places.iter().filter_map(|place| sysroot.resolve(Path::new(place)).ok()).collect();
+    let own = Path::new("/lib/modules").join(release.as_str());
+    // `build` and `source` are links to trees that are digested themselves; lists and indexes beside them aren't read.
+    let entries = sysroot.host_path(&own).and_then(std::fs::read_dir).into_iter().flatten().flatten();
+    let is_read = |entry: &std::fs::DirEntry| {
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let is_tree = matches!(entry.file_name().to_str(), Some("build" | "source"));
+        (is_directory && !is_tree) || entry.file_name().as_encoded_bytes().starts_with(b"vmlinux")
+    };
+    found.extend(
+        entries.filter(is_read).filter_map(|entry| sysroot.resolve(&own.join(entry.file_name())).ok()),
+    );
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::fake_sysroot;
+
+    #[test]
+    fn debuginfo_is_looked_for_where_stap_does() {
+        let root = fake_sysroot(&["1.0", "2.0"]);
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        let found = || debuginfo_of(&sysroot, &"1.0".parse().unwrap());
+        assert_eq!(found(), BTreeSet::new());
+        let files = [
+            "usr/lib/debug/usr/lib/modules/1.0/vmlinux",
+            "usr/lib/debug/usr/lib/modules/2.0/vmlinux",
+            "usr/lib/debug/.build-id/ab/cd.debug",
+            "boot/System.map-1.0",
+            "boot/System.map-2.0",
+            "usr/lib/modules/1.0/kernel/fs/ext4.ko",
+            "usr/lib/modules/1.0/modules.order",
+        ];
+        for file in files {
+            std::fs::create_dir_all(root.path().join(file).parent().unwrap()).unwrap();
+            std::fs::write(root.path().join(file), "x").unwrap();
+        }
+        let expected = [
+            "/boot/System.map-1.0",
+            "/usr/lib/debug/.build-id",
+            "/usr/lib/debug/usr/lib/modules/1.0",
+            "/usr/lib/modules/1.0/kernel",
+        ];
+        assert_eq!(found(), expected.iter().map(PathBuf::from).collect());
+    }
 
     #[test]
     fn facts_come_from_the_generated_headers() {

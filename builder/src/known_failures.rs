@@ -12,6 +12,11 @@ struct Known {
     sentence: &'static str,
 }
 
+const NEEDS_DEBUGINFO: &str = "it needs the kernel's debuginfo: install that in the sysroot, or probe what needs none (kernel.trace, timer)";
+
+const NO_PROGRAM: &str =
+    "a program that the kernel's build tree calls is missing: install compiler and make in the sysroot";
+
 /// The first that fits counts, so the narrower ones come first.
 const KNOWN: [Known; 10] = [
     Known {
@@ -36,7 +41,7 @@ const KNOWN: [Known; 10] = [
             "missing debuginfo",
         ],
         beside: &["semantic error:"],
-        sentence: "it needs the kernel's debuginfo: install that in the sysroot, or probe what needs none (kernel.trace, timer)",
+        sentence: NEEDS_DEBUGINFO,
     },
     Known {
         signs: &["need stap -g", "unprivileged script"],
@@ -72,7 +77,7 @@ const KNOWN: [Known; 10] = [
             "gcc: command not found",
         ],
         beside: &[],
-        sentence: "a program that the kernel's build tree calls is missing: install compiler and make in the sysroot",
+        sentence: NO_PROGRAM,
     },
     Known {
         signs: &["File size limit exceeded", "File too large"],
@@ -85,7 +90,38 @@ const KNOWN: [Known; 10] = [
 pub(crate) fn meaning(log: &str) -> Option<&'static str> {
     let has = |words: &[&str]| words.iter().any(|word| log.contains(word));
     let fits = |known: &&Known| has(known.signs) && (known.beside.is_empty() || has(known.beside));
-    KNOWN.iter().find(fits).map(|known| known.sentence)
+    if let Some(known) = KNOWN.iter().find(fits) {
+        return Some(known.sentence);
+    }
+    log.lines().any(misses_compiler).then_some(NO_PROGRAM)
+}
+
+/// Whether a reason begins with what is to be done.
+pub(crate) fn is_explained(reason: &str) -> bool {
+    KNOWN.iter().any(|known| reason.starts_with(known.sentence))
+}
+
+/// Whether a compile failed for lack of debuginfo, which may lie in many places and be installed the next day.
+pub(crate) fn lacks_debuginfo(log: &str) -> bool {
+    meaning(log) == Some(NEEDS_DEBUGINFO)
+}
+
+/// Whether a shell or make says that a compiler isn't there: `/bin/sh: 1: gcc-12: not found`, `make[2]: clang-19: No such
+/// file or directory`.
+fn misses_compiler(line: &str) -> bool {
+    let parts: Vec<&str> = line.split(": ").map(str::trim).collect();
+    let is_compiler = |word: &str| {
+        let name = word.rsplit_once('/').map_or(word, |(_, name)| name);
+        let of_target = |compiler: &str| name.starts_with(compiler) || name.contains(&format!("-{compiler}"));
+        !name.contains(' ') && (of_target("gcc") || of_target("clang"))
+    };
+    parts.windows(2).any(|pair| match pair {
+        [word, said] if is_compiler(word) => {
+            let by_make = line.starts_with("make") && *said == "No such file or directory";
+            matches!(*said, "not found" | "command not found") || by_make
+        }
+        _ => false,
+    })
 }
 
 #[cfg(test)]
@@ -120,12 +156,20 @@ mod tests {
             ("semantic error: unresolved function (similar: a, b): identifier 'f' at a.stp:1:1", "no tapset"),
             ("semantic error: unable to find member 'x' for struct y", "@defined"),
             ("/bin/sh: 1: x86_64-linux-gnu-gcc: not found", "install compiler"),
+            ("/bin/sh: 1: gcc-12: not found\nmake[1]: *** [x] Error 127", "install compiler"),
+            ("bash: line 1: /usr/bin/clang-19: command not found", "install compiler"),
+            ("make[2]: x86_64-linux-gnu-gcc-13: No such file or directory", "install compiler"),
         ];
         for (log, words) in cases {
             let sentence = meaning(log).unwrap_or_else(|| panic!("{log} is not known"));
             assert!(sentence.contains(words), "{sentence}");
         }
-        for log in ["", "parse error: expected literal string or number", "semantic error: no match"] {
+        for log in [
+            "",
+            "parse error: expected literal string or number",
+            "semantic error: no match",
+            "a.c:1:10: fatal error: gcc-plugin.h: No such file or directory",
+        ] {
             assert_eq!(meaning(log), None, "{log}");
         }
     }

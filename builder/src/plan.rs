@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
-use bundle_format::{KernelRelease, Toolchain};
+use bundle_format::{FieldHasher, KernelRelease, Toolchain};
 use child::Cancel;
 
 use crate::compiler::{compiler_of, difference, version_line};
 use crate::directories::BuildDirectories;
 use crate::job::{CompileJob, KeyParts};
 use crate::kernel_search::{FoundTree, find_trees};
-use crate::kernel_tree::{KernelTarget, KernelTreeError, read_facts, trees_of};
+use crate::kernel_tree::{KernelTarget, KernelTreeError, debuginfo_of, read_facts, trees_of};
 use crate::packages::{Package, owner_of};
 use crate::plan_problem::{PlanError, PlanProblem};
 use crate::recipe::compile_command;
@@ -386,12 +386,19 @@ fn examine_tree(
     }
     let auto_conf = found.tree.join("include/config/auto.conf");
     let config = digests.of_bytes(sysroot, &auto_conf).map_err(|source| read_error(&auto_conf, source))?;
-    let mut hash = bundle_format::FieldHasher::new().field("stap-bundle build tree 1");
+    let mut hash = FieldHasher::new().field("stap-bundle build tree 1");
     let trees = trees_of(sysroot, &found.tree, &found.release);
     for tree in &trees {
         let digest = digests.of_tree(sysroot, tree).map_err(|source| read_error(tree, source))?;
         hash = hash.field(tree.as_os_str().as_encoded_bytes()).field(digest.as_bytes());
     }
+    let mut debuginfo = None;
+    for place in debuginfo_of(compiling, &found.release) {
+        let digest = digests.of_tree(compiling, &place).map_err(|source| read_error(&place, source))?;
+        let hash: FieldHasher = debuginfo.unwrap_or_default();
+        debuginfo = Some(hash.field(place.as_os_str().as_encoded_bytes()).field(digest.as_bytes()));
+    }
+    let debuginfo = debuginfo.map(FieldHasher::finish);
     Ok(KernelTarget {
         release: found.release.clone(),
         machine: facts.machine,
@@ -402,6 +409,7 @@ fn examine_tree(
         sysroot: found.sysroot,
         build_tree: found.tree.clone(),
         tree_digest: hash.finish(),
+        debuginfo,
         compiler: None,
         by_path: found.by_path,
         shown: if found.outside.is_some() { trees.into_iter().collect() } else { Vec::new() },
@@ -412,6 +420,8 @@ fn examine_tree(
 
 #[cfg(test)]
 mod tests {
+    use bundle_format::Digest;
+
     use super::*;
     use crate::testing::{fake_script, fake_sysroot};
 
@@ -449,6 +459,35 @@ mod tests {
         {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    /// A cell that was red for lack of debuginfo stayed red when that was installed, and a green one kept the old module.
+    #[test]
+    fn debuginfo_that_was_installed_left_the_key_as_it_was() {
+        let root = fake_sysroot(&["1.0", "2.0"]);
+        let index = tempfile::tempdir().unwrap();
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        let look = |release: &str| {
+            let digests = TreeDigests::open(index.path().to_owned()).unwrap();
+            let release: KernelRelease = release.parse().unwrap();
+            let tree = Path::new("/usr/src").join(format!("linux-headers-{release}"));
+            let found = FoundTree { release, sysroot: 0, tree, by_path: false, outside: None };
+            let target = examine_tree(&sysroot, &found, &digests).unwrap();
+            let parts = KeyParts::new(Vec::new(), Digest::of(b"script"), Digest::of(b"toolchain"), &target);
+            (target.debuginfo, target.tree_digest, parts.key())
+        };
+        let (none, tree, first) = look("1.0");
+        assert_eq!(none, None);
+        let (_, _, other) = look("2.0");
+        let file = root.path().join("usr/lib/debug/lib/modules/1.0/vmlinux");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "one").unwrap();
+        let (some, same_tree, second) = look("1.0");
+        assert!(some.is_some() && second != first);
+        // What stap keeps for a kernel is as good as before.
+        assert_eq!((same_tree, look("2.0").2), (tree, other));
+        std::fs::write(&file, "two").unwrap();
+        assert!(![first, second].contains(&look("1.0").2));
     }
 
     #[test]

@@ -211,7 +211,9 @@ impl Sandbox {
         if let Some(directory) = stap_directory {
             command = command.arg("--bind").arg(directory).arg(format!("{work_mount}/{STAP_DIRECTORY}"));
         }
-        command = command.args(["--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]);
+        // What a compile writes mustn't depend on the farm's name.
+        command = command.args(["--unshare-all", "--hostname", "localhost", "--die-with-parent"]);
+        command = command.args(["--new-session", "--clearenv"]);
         let threads = threads.to_string();
         for (name, value) in ENVIRONMENT {
             command = command.args(["--setenv", name, if name == THREADS { &threads } else { value }]);
@@ -308,8 +310,8 @@ mod tests {
         let expected = |tmp: &str| {
             format!(
                 "/bin/sh --reuid 65534 --regid 65534 --clear-groups /bin/sh --ro-bind {} / --proc /proc --dev /dev \
-                 {tmp} --bind /w /mnt --bind /warm /mnt/stapdir --unshare-all --die-with-parent --new-session \
-                 --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /mnt --setenv SYSTEMTAP_DIR /mnt/stapdir \
+                 {tmp} --bind /w /mnt --bind /warm /mnt/stapdir --unshare-all --hostname localhost \
+                 --die-with-parent --new-session --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /mnt --setenv SYSTEMTAP_DIR /mnt/stapdir \
                  --setenv STAP_NTHREADS 1 --setenv LC_ALL C.UTF-8 --setenv TZ UTC --chdir /mnt stap -p4",
                 sysroot.path().display()
             )

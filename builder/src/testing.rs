@@ -116,6 +116,7 @@ pub(crate) fn fake_job(script: &str, release: &str) -> CompileJob {
         sysroot: 0,
         build_tree: Path::new("/usr/src/tree").to_owned(),
         tree_digest: Digest::of(release.as_bytes()),
+        debuginfo: None,
         compiler: None,
         by_path: false,
         shown: Vec::new(),

@@ -137,7 +137,10 @@ fn toolchain_digest(sysroot: &Sysroot, digests: &TreeDigests) -> io::Result<Dige
 
 /// Compilers, assemblers and linkers have many names: `gcc-14`, `x86_64-linux-gnu-gcc-14`, …
 fn is_tool(name: &str) -> bool {
-    PROGRAMS.contains(&name) || name.starts_with("gcc") || name.contains("-linux-gnu-")
+    const COMPILERS: [&str; 4] = ["gcc", "clang", "ld.lld", "llvm-"];
+    PROGRAMS.contains(&name)
+        || name.contains("-linux-gnu-")
+        || COMPILERS.iter().any(|compiler| name.starts_with(compiler))
 }
 
 fn is_library(name: &str) -> bool {
@@ -186,5 +189,7 @@ mod tests {
         std::fs::write(root.path().join("usr/bin/unrelated"), "program").unwrap();
         assert!(first != second && second != third);
         assert_eq!(third, digest());
+        std::fs::write(root.path().join("usr/bin/clang-19"), "compiler").unwrap();
+        assert_ne!(third, digest());
     }
 }

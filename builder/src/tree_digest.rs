@@ -88,7 +88,11 @@ impl TreeDigests {
         if let Some(digest) = self.lock().get(&known_as) {
             return Ok(*digest);
         }
-        let glance = self.directory.join(format!("glance-{}", Digest::of(known_as.as_os_str().as_bytes())));
+        // Another list of files is another question: a compiler that came is in no directory that a glance looks at.
+        let glance = FieldHasher::new()
+            .field(known_as.as_os_str().as_bytes())
+            .list(files.iter().map(|file| file.as_os_str().as_bytes()));
+        let glance = self.directory.join(format!("glance-{}", glance.finish()));
         let glanced = match self.check {
             InputCheck::Directories => Glance::read(&glance).filter(Glance::holds),
             InputCheck::Files | InputCheck::Content => None,
@@ -295,6 +299,24 @@ mod tests {
         let third = look(InputCheck::Directories);
         assert!(third != first && third != second);
         assert_eq!(third, look(InputCheck::Content));
+    }
+
+    /// A dry run said that everything was cached, and the build compiled it all for the new compiler.
+    #[test]
+    fn a_glance_at_a_list_of_files_overlooked_a_new_one() {
+        let root = fake_sysroot(&[]);
+        fs::write(root.path().join("usr/bin/gcc-14"), "another").unwrap();
+        let index = tempfile::tempdir().unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        let look = |files: &[&str]| {
+            let digests =
+                TreeDigests::open(index.path().to_owned()).unwrap().with_check(InputCheck::Directories);
+            let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+            digests.of_files(&Sysroot::open(root.path()).unwrap(), Path::new("programs"), &files).unwrap()
+        };
+        let (one, two) = (look(&["/usr/bin/stap"]), look(&["/usr/bin/gcc-14", "/usr/bin/stap"]));
+        assert_ne!(one, two);
+        assert_eq!((look(&["/usr/bin/stap"]), look(&["/usr/bin/gcc-14", "/usr/bin/stap"])), (one, two));
     }
 
     #[test]

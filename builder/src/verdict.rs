@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use bundle_format::Toolchain;
 use child::Ended;
+use rustix::process::Signal;
 
 use crate::diagnosis::diagnosed_reason;
 use crate::executor::Compilation;
 use crate::job::CompileJob;
+use crate::known_failures::lacks_debuginfo;
 use crate::module_info::ModuleInfo;
 use crate::red_reason::{may_pass_next_time, red_reason};
 use crate::warm_cache::Diagnosis;
@@ -41,10 +43,17 @@ pub(crate) fn verdict<'a>(
         Ended::TimedOut(limit) => return Verdict::TimedOut(limit),
         Ended::Signal(_) | Ended::Cancelled => return Verdict::RedForNow(compilation.ended.to_string()),
         Ended::Code(code) if code >= SIGNAL_CODES => {
-            return Verdict::RedForNow(format!("stap was killed by signal {}", code - SIGNAL_CODES));
+            let signal = code - SIGNAL_CODES;
+            let limit = if signal == Signal::XFSZ.as_raw() {
+                "it wrote a file larger than the limit: raise --file-limit; "
+            } else {
+                ""
+            };
+            return Verdict::RedForNow(format!("{limit}stap was killed by signal {signal}"));
         }
         Ended::Code(0) => {}
-        Ended::Code(_) if may_pass_next_time(&compilation.log) => {
+        // Debuginfo outside of what the key covers, of programs for example, may be there the next day.
+        Ended::Code(_) if may_pass_next_time(&compilation.log) || lacks_debuginfo(&compilation.log) => {
             return Verdict::RedForNow(red_reason(&compilation.log));
         }
         Ended::Code(_) => {

@@ -508,6 +508,31 @@ fn a_module_lost_to_a_full_disk_is_compiled_by_the_next_build() {
     assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().green(), 6);
 }
 
+/// Nothing that was installed, and no higher limit, made such a cell green again.
+#[test]
+fn a_lack_of_debuginfo_and_a_file_beyond_the_limit_were_remembered_for_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let executor = StandIn::new(|job| {
+        Ok(match job.script.name().as_str() {
+            "a" => ended(
+                Ended::Code(1),
+                "semantic error: missing x86_64 kernel/module debuginfo [man warning::debuginfo]\n",
+                None,
+            ),
+            "b" => ended(Ended::Code(1), "/usr/bin/ld: final link failed: File too large\n", None),
+            _ => ended(Ended::Code(153), "", None),
+        })
+    });
+    let report = run(&plan, &executor, &Cancel::new()).0.unwrap();
+    let reasons: Vec<_> = report.cells[..3].iter().map(|cell| cell.outcome.red_reason().unwrap()).collect();
+    assert!(reasons[0].starts_with("it needs the kernel's debuginfo"), "{reasons:?}");
+    assert!(reasons[1..].iter().all(|reason| reason.contains("raise --file-limit")), "{reasons:?}");
+    drop(report);
+    let executor = StandIn::new(|job| Ok(compiled(job)));
+    assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().green(), 6);
+}
+
 #[test]
 fn what_the_policy_leaves_out_is_not_compiled() {
     let directory = tempfile::tempdir().unwrap();

@@ -49,7 +49,7 @@ pub(crate) enum Args {
     Gc {
         #[command(flatten)]
         place: Place,
-        /// Keep what was used within so many days.
+        /// Keep what was used within so many days; uses are noted once a day, so some stays a day longer.
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         keep: u32,
         /// Only say what would be removed.
