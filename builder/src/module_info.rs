@@ -7,6 +7,7 @@ use object::read::elf::{ElfFile64, FileHeader as _};
 use object::{Architecture, Endianness, Object, ObjectKind, ObjectSection};
 use serde::{Deserialize, Serialize};
 
+use crate::privilege::Privilege;
 use crate::quoted::quoted;
 
 /// What `.modinfo` and the ELF header say.
@@ -24,6 +25,9 @@ pub struct ModuleInfo {
     pub build_id: Option<String>,
     /// Modules that must be loaded first.
     pub depends: Vec<String>,
+    /// Who may load it; `None` if it doesn't say, or was kept before this was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privilege: Option<Privilege>,
 }
 
 /// Why a file isn't the module that was asked for.
@@ -115,6 +119,7 @@ impl ModuleInfo {
             machine,
             srcversion: fields.get("srcversion"),
             build_id: build_id.map(hexadecimal),
+            privilege: Privilege::of_module(&elf).map_err(not_a_module)?,
             depends: fields.get("depends").map_or_else(Vec::new, |list| {
                 list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
             }),

@@ -23,7 +23,7 @@ use crate::sysroot::Sysroot;
 use crate::tapset::{self, Tapset};
 use crate::toolchain;
 use crate::tracepoints::TracepointAliases;
-use crate::tree_digest::{InputCheck, TreeDigests};
+use crate::tree_digest::{InputCheck, Reading, TreeDigests};
 use crate::warm_stamp::stamp;
 use crate::warm_up::{WarmUp, WarmUpFlags, WarmUpKey};
 
@@ -91,6 +91,15 @@ impl Plan {
     /// Checks a request and makes the jobs, one for each script × kernel. Runs nothing but `--version` commands, and those
     /// only for a toolchain that it hasn't seen before.
     pub fn make(request: &BuildRequest, cancel: &Cancel) -> Result<Self, PlanError> {
+        Self::make_telling(request, cancel, &|_, _| ())
+    }
+
+    /// As [`Plan::make`]; `reading` is told of large trees that are about to be read, which happens once, and of their bytes.
+    pub fn make_telling(
+        request: &BuildRequest,
+        cancel: &Cancel,
+        reading: &(dyn Fn(&Path, u64) + Sync),
+    ) -> Result<Self, PlanError> {
         let mut problems = Vec::new();
         let mut kernel_problems = Vec::new();
         let places = open_sysroots(&request.sysroots, &mut kernel_problems);
@@ -128,8 +137,10 @@ impl Plan {
             sandbox,
             directories: request.directories.clone(),
         };
-        plan.digest_inputs(&found, request.input_check, cancel)
-            .map_err(|problem| PlanError { problems: vec![problem] })?;
+        plan.digest_inputs(&found, request.input_check, (cancel, reading)).map_err(|problem| {
+            let problem = if cancel.is_cancelled() { PlanProblem::Cancelled } else { problem };
+            PlanError { problems: vec![problem] }
+        })?;
         plan.make_jobs();
         Ok(plan)
     }
@@ -181,11 +192,12 @@ impl Plan {
         &mut self,
         found: &[FoundTree],
         check: InputCheck,
-        cancel: &Cancel,
+        (cancel, reading): (&Cancel, &Reading<'_>),
     ) -> Result<(), PlanProblem> {
         let index = self.directories.index();
         let state_error = |source| PlanProblem::State { path: index.clone(), source };
         let digests = TreeDigests::open(index.clone()).map_err(state_error)?.with_check(check);
+        let digests = digests.cancelled_by(cancel, reading);
         for (tree, target) in found.iter().zip(self.examine_trees(found, &digests)) {
             let sysroot = &self.sysroots[tree.sysroot];
             if self.toolchains[tree.sysroot].is_none() {
@@ -211,7 +223,7 @@ impl Plan {
     fn examine_trees(
         &self,
         found: &[FoundTree],
-        digests: &TreeDigests,
+        digests: &TreeDigests<'_>,
     ) -> Vec<Result<KernelTarget, KernelTreeError>> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(found.len());
         let next = AtomicUsize::new(0);
@@ -369,7 +381,7 @@ fn blocked_by(missing: &[PlanProblem], wanted: bool) -> Vec<(KernelRelease, Stri
 fn examine_tree(
     sysroot: &Sysroot,
     found: &FoundTree,
-    digests: &TreeDigests,
+    digests: &TreeDigests<'_>,
 ) -> Result<KernelTarget, KernelTreeError> {
     let compiling = sysroot;
     let sysroot = found.outside.as_deref().unwrap_or(compiling);

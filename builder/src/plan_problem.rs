@@ -102,6 +102,9 @@ pub enum PlanProblem {
     /// The toolchain of a sysroot can't be used.
     #[error(transparent)]
     Toolchain(#[from] ToolchainError),
+    /// It was cancelled while trees were read.
+    #[error("cancelled while toolchains and build trees were read")]
+    Cancelled,
     /// Digests can't be kept.
     #[error("the state directory {path} can't be used")]
     State {

@@ -52,8 +52,10 @@ pub(crate) fn fake_module(name: &str, release: &str, srcversion: &str) -> Vec<u8
     let modinfo = format!(
         "name={name}\0vermagic={release} SMP preempt mod_unload modversions \0srcversion={srcversion}\0depends=a,b\0"
     );
-    let names = "\0.modinfo\0.shstrtab\0";
-    let modinfo_at = 64;
+    let names = "\0.modinfo\0.shstrtab\0.stap_privilege\0";
+    let privilege = 8_u32.to_le_bytes(); // stapdev, the default
+    let privilege_at = 64;
+    let modinfo_at = privilege_at + privilege.len();
     let names_at = modinfo_at + modinfo.len();
     let sections_at = names_at + names.len();
     let mut elf = b"\x7fELF\x02\x01\x01".to_vec(); // 64 bit, little-endian
@@ -68,15 +70,18 @@ pub(crate) fn fake_module(name: &str, release: &str, srcversion: &str) -> Vec<u8
     long(&mut elf, 0);
     long(&mut elf, sections_at);
     word(&mut elf, 0);
-    for value in [64, 0, 0, 64, 3, 2] {
+    for value in [64, 0, 0, 64, 4, 2] {
         half(&mut elf, value);
     }
+    elf.extend(privilege);
     elf.extend(modinfo.as_bytes());
     elf.extend(names.as_bytes());
     elf.resize(elf.len() + 64, 0); // section 0
-    for (name_at, kind, at, len) in
-        [(1_u32, 1_u32, modinfo_at, modinfo.len()), (10, 3, names_at, names.len())]
-    {
+    for (name_at, kind, at, len) in [
+        (1_u32, 1_u32, modinfo_at, modinfo.len()),
+        (10, 3, names_at, names.len()),
+        (20, 1, privilege_at, privilege.len()),
+    ] {
         word(&mut elf, name_at);
         word(&mut elf, kind);
         for value in [0, 0, at, len] {

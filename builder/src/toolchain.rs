@@ -68,7 +68,7 @@ pub enum ToolchainError {
 pub(crate) fn examine(
     sysroot: &Sysroot,
     sandbox: &Sandbox,
-    digests: &TreeDigests,
+    digests: &TreeDigests<'_>,
     directories: &BuildDirectories,
     cancel: &Cancel,
 ) -> Result<Toolchain, ToolchainError> {
@@ -116,7 +116,7 @@ fn stap_version(output: &str) -> String {
     version.strip_suffix(')').unwrap_or(version).trim().to_owned()
 }
 
-fn toolchain_digest(sysroot: &Sysroot, digests: &TreeDigests) -> io::Result<Digest> {
+fn toolchain_digest(sysroot: &Sysroot, digests: &TreeDigests<'_>) -> io::Result<Digest> {
     let mut hash = FieldHasher::new().field("stap-bundle toolchain 1");
     for tree in TREES {
         if sysroot.host_path(Path::new(tree)).is_ok() {

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bundle_format::{Digest, FieldHasher, HashingWriter};
+use child::Cancel;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
@@ -38,14 +39,24 @@ pub enum InputCheck {
     Content,
 }
 
+/// Trees with more bytes than this take a moment to read: it is told.
+const LARGE: u64 = 32 << 20;
+
+/// Bytes of a file that are read between two looks whether all is cancelled.
+const STEP: u64 = 1 << 20;
+
+/// Told of a large tree that is about to be read, and of its bytes.
+pub(crate) type Reading<'a> = dyn Fn(&Path, u64) + Sync + 'a;
+
 /// Remembered digests of trees.
-#[derive(Debug)]
-pub(crate) struct TreeDigests {
+pub(crate) struct TreeDigests<'a> {
     /// A file for each stat digest, holding the content digest in hexadecimal digits; and one for each glance.
     directory: PathBuf,
     /// Trees looked at in this run; Debian's flavours share their "-common" tree.
     seen: Mutex<HashMap<PathBuf, Digest>>,
     check: InputCheck,
+    cancel: Cancel,
+    reading: &'a Reading<'a>,
 }
 
 /// What a glance compares: the directories of a tree, and what was named itself.
@@ -65,11 +76,18 @@ struct Entry {
     is_top: bool,
 }
 
-impl TreeDigests {
+impl TreeDigests<'_> {
     /// Remembers in `directory`, which is made if it's missing.
     pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&directory)?;
-        Ok(Self { directory, seen: Mutex::default(), check: InputCheck::Files })
+        let (check, cancel) = (InputCheck::Files, Cancel::new());
+        Ok(Self { directory, seen: Mutex::default(), check, cancel, reading: &|_, _| () })
+    }
+
+    /// The same, until `cancel` is set: then every call fails. `reading` is told of large trees.
+    pub(crate) fn cancelled_by<'b>(self, cancel: &Cancel, reading: &'b Reading<'b>) -> TreeDigests<'b> {
+        let Self { directory, seen, check, .. } = self;
+        TreeDigests { directory, seen, check, cancel: cancel.clone(), reading }
     }
 
     /// The same, looking as closely as this.
@@ -108,7 +126,7 @@ impl TreeDigests {
     fn walk(&self, sysroot: &Sysroot, files: &[PathBuf], glance: &Path) -> io::Result<Digest> {
         let mut entries = Vec::new();
         for file in files {
-            entries.extend(entries_below(sysroot, file)?);
+            entries.extend(self.entries_below(sysroot, file)?);
         }
         let by_stat = stat_digest(&entries);
         if let Some(digest) = self.recall(by_stat).filter(|_| self.check != InputCheck::Content) {
@@ -117,7 +135,13 @@ impl TreeDigests {
             }
             return Ok(digest);
         }
-        let digest = content_digest(&entries)?;
+        let bytes = entries.iter().map(|entry| entry.metadata.len()).sum();
+        if bytes > LARGE
+            && let Some(first) = entries.first()
+        {
+            (self.reading)(&first.host, bytes);
+        }
+        let digest = self.content_digest(&entries)?;
         if !is_fresh(&entries) {
             self.remember(by_stat, digest)?;
             self.note(&Glance::of(digest, &entries), glance)?;
@@ -134,7 +158,7 @@ impl TreeDigests {
         if let Some(digest) = self.recall(by_stat).filter(|_| self.check != InputCheck::Content) {
             return Ok(Some(digest));
         }
-        let digest = digest_of_file(&entries[0].host)?;
+        let digest = self.digest_of_file(&entries[0].host)?;
         if !is_fresh(&entries) {
             self.remember(by_stat, digest)?;
         }
@@ -161,6 +185,53 @@ impl TreeDigests {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Digest>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entries_below(&self, sysroot: &Sysroot, inside: &Path) -> io::Result<Vec<Entry>> {
+        let top = sysroot.host_path(inside)?;
+        let mut entries = Vec::new();
+        for entry in WalkDir::new(&top).sort_by_file_name() {
+            self.go_on()?;
+            let entry = entry?;
+            let below = entry.path().strip_prefix(&top).unwrap_or(entry.path());
+            let is_top = below.as_os_str().is_empty();
+            let inside = if is_top { inside.to_owned() } else { inside.join(below) };
+            entries.push(Entry { inside, metadata: entry.metadata()?, host: entry.into_path(), is_top });
+        }
+        Ok(entries)
+    }
+
+    fn content_digest(&self, entries: &[Entry]) -> io::Result<Digest> {
+        let mut hash = FieldHasher::new().field("stap-bundle content digest 1");
+        for Entry { inside, host, metadata, .. } in entries {
+            self.go_on()?;
+            hash = hash.field(inside.as_os_str().as_bytes());
+            hash = if metadata.is_symlink() {
+                hash.field("link").field(fs::read_link(host)?.as_os_str().as_bytes())
+            } else if metadata.is_file() {
+                let kind = if metadata.mode() & 0o100 == 0 { "file" } else { "program" };
+                hash.field(kind).field(self.digest_of_file(host)?.as_bytes())
+            } else if metadata.is_dir() {
+                hash.field("directory")
+            } else {
+                hash.field("other")
+            };
+        }
+        Ok(hash.finish())
+    }
+
+    fn digest_of_file(&self, path: &Path) -> io::Result<Digest> {
+        let mut writer = HashingWriter::new(io::sink());
+        let mut file = File::open(path)?;
+        while io::copy(&mut (&mut file).take(STEP), &mut writer)? > 0 {
+            self.go_on()?;
+        }
+        Ok(writer.finish().1)
+    }
+
+    /// Fails once all is cancelled.
+    fn go_on(&self) -> io::Result<()> {
+        if self.cancel.is_cancelled() { Err(io::Error::other("cancelled")) } else { Ok(()) }
     }
 }
 
@@ -197,19 +268,6 @@ fn stamp(metadata: &Metadata) -> String {
     )
 }
 
-fn entries_below(sysroot: &Sysroot, inside: &Path) -> io::Result<Vec<Entry>> {
-    let top = sysroot.host_path(inside)?;
-    let mut entries = Vec::new();
-    for entry in WalkDir::new(&top).sort_by_file_name() {
-        let entry = entry?;
-        let below = entry.path().strip_prefix(&top).unwrap_or(entry.path());
-        let is_top = below.as_os_str().is_empty();
-        let inside = if is_top { inside.to_owned() } else { inside.join(below) };
-        entries.push(Entry { inside, metadata: entry.metadata()?, host: entry.into_path(), is_top });
-    }
-    Ok(entries)
-}
-
 fn stat_digest(entries: &[Entry]) -> Digest {
     let mut hash = FieldHasher::new().field("stap-bundle stat digest 1");
     for Entry { inside, metadata, .. } in entries {
@@ -227,30 +285,6 @@ fn stat_digest(entries: &[Entry]) -> Digest {
         hash = hash.field(inside.as_os_str().as_bytes()).field(numbers);
     }
     hash.finish()
-}
-
-fn content_digest(entries: &[Entry]) -> io::Result<Digest> {
-    let mut hash = FieldHasher::new().field("stap-bundle content digest 1");
-    for Entry { inside, host, metadata, .. } in entries {
-        hash = hash.field(inside.as_os_str().as_bytes());
-        hash = if metadata.is_symlink() {
-            hash.field("link").field(fs::read_link(host)?.as_os_str().as_bytes())
-        } else if metadata.is_file() {
-            let kind = if metadata.mode() & 0o100 == 0 { "file" } else { "program" };
-            hash.field(kind).field(digest_of_file(host)?.as_bytes())
-        } else if metadata.is_dir() {
-            hash.field("directory")
-        } else {
-            hash.field("other")
-        };
-    }
-    Ok(hash.finish())
-}
-
-fn digest_of_file(path: &Path) -> io::Result<Digest> {
-    let mut writer = HashingWriter::new(io::sink());
-    io::copy(&mut File::open(path)?, &mut writer)?;
-    Ok(writer.finish().1)
 }
 
 fn is_fresh(entries: &[Entry]) -> bool {
@@ -317,6 +351,28 @@ mod tests {
         let (one, two) = (look(&["/usr/bin/stap"]), look(&["/usr/bin/gcc-14", "/usr/bin/stap"]));
         assert_ne!(one, two);
         assert_eq!((look(&["/usr/bin/stap"]), look(&["/usr/bin/gcc-14", "/usr/bin/stap"])), (one, two));
+    }
+
+    /// Ctrl-C while trees were read had to wait for the last of them.
+    #[test]
+    fn a_cancelled_look_at_trees_went_on_to_the_end() {
+        let root = fake_sysroot(&[]);
+        let large = root.path().join("usr/share/large");
+        fs::create_dir(&large).unwrap();
+        File::create(large.join("file")).unwrap().set_len(LARGE + 1).unwrap();
+        let (index, cancel) = (tempfile::tempdir().unwrap(), Cancel::new());
+        let told = Mutex::new(Vec::new());
+        let reading = |path: &Path, bytes: u64| {
+            told.lock().unwrap().push((path.to_owned(), bytes > LARGE));
+            cancel.cancel();
+        };
+        let digests = TreeDigests::open(index.path().to_owned()).unwrap().cancelled_by(&cancel, &reading);
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        let error = digests.of_tree(&sysroot, Path::new("/usr/share")).unwrap_err();
+        assert_eq!(error.to_string(), "cancelled");
+        let top = sysroot.host_path(Path::new("/usr/share")).unwrap();
+        assert_eq!(*told.lock().unwrap(), [(top, true)]);
+        assert!(digests.of_tree(&sysroot, Path::new("/usr/bin")).is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::executor::Compilation;
 use crate::job::CompileJob;
 use crate::known_failures::lacks_debuginfo;
 use crate::module_info::ModuleInfo;
+use crate::privilege::Privilege;
 use crate::red_reason::{may_pass_next_time, red_reason};
 use crate::warm_cache::Diagnosis;
 
@@ -78,7 +79,20 @@ pub(crate) fn verdict<'a>(
     }
     let kernel = &job.kernel;
     match ModuleInfo::read(bytes, job.script.name(), &kernel.release, &kernel.machine) {
-        Ok(info) => Verdict::Green(bytes, info),
-        Err(error) => Verdict::Red(format!("the module that stap made was refused: {error}")),
+        Ok(info) => {
+            let wanted = Privilege::of_options(&job.script.compile_options());
+            match info.privilege {
+                Some(found) if found == wanted => Verdict::Green(bytes, info),
+                Some(found) => refused(&format!("it is for {found} (.stap_privilege), not {wanted}")),
+                None => {
+                    refused(&format!("it doesn't say that it is for {wanted}: it has no .stap_privilege"))
+                }
+            }
+        }
+        Err(error) => refused(&error.to_string()),
     }
+}
+
+fn refused<'a>(what: &str) -> Verdict<'a> {
+    Verdict::Red(format!("the module that stap made was refused: {what}"))
 }

@@ -223,6 +223,30 @@ fn a_module_that_is_not_what_was_asked_for_is_refused() {
 }
 
 #[test]
+fn a_module_for_other_users_than_asked_for_was_accepted() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let executor = StandIn::new(|job| {
+        let mut compilation = compiled(job);
+        let module = compilation.module.as_mut().unwrap();
+        let mask = |bytes: &[u8], wanted: u8| bytes == u32::from(wanted).to_le_bytes();
+        let at = module.windows(4).position(|bytes| mask(bytes, 8)).unwrap();
+        match job.script.name().as_str() {
+            "a" => module[at] = 2,
+            "b" => module[at] = 3,
+            _ => {}
+        }
+        Ok(compilation)
+    });
+    let report = run(&plan, &executor, &Cancel::new()).0.unwrap();
+    let reason = |index: usize| report.cells[index].outcome.red_reason().unwrap();
+    let refused = "the module that stap made was refused: ";
+    assert_eq!(reason(0), format!("{refused}it is for stapusr (.stap_privilege), not stapdev"));
+    assert!(reason(1).contains(".stap_privilege is none of the masks"), "{}", reason(1));
+    assert_eq!(report.cells[2].outcome.module().unwrap().info.privilege, Some(crate::Privilege::Stapdev));
+}
+
+#[test]
 fn what_was_done_before_a_cancellation_is_not_done_again() {
     let directory = tempfile::tempdir().unwrap();
     let plan = plan(directory.path());

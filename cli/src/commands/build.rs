@@ -18,6 +18,7 @@ mod table;
 use std::fs::File;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use builder::{
@@ -247,7 +248,7 @@ impl Args {
         };
         let options = self.options(loaded.modified, roots, merged)?;
         let script_path = &loaded.configuration.parameters().script_path;
-        let mut plan = Plan::make(&request, &cancel).map_err(|error| plan_failure(&error, script_path))?;
+        let mut plan = self.plan(&request, &cancel, ui).map_err(|error| plan_failure(&error, script_path))?;
         if let Some(shard) = self.shard {
             plan = plan.only(shard);
         }
@@ -301,6 +302,18 @@ impl Args {
         let copied = reporter.copied();
         drop(reporter);
         self.finish(ui, &plan, &report, (product, copied), output)
+    }
+
+    /// Makes the plan, and tells of large trees that are read: the first time that takes a while.
+    fn plan(&self, request: &BuildRequest, cancel: &Cancel, ui: &mut Ui) -> Result<Plan, PlanError> {
+        let ui = Mutex::new(ui);
+        let reading = |tree: &Path, size: u64| {
+            if self.progress == Progress::Text {
+                let line = format!("reading {} ({}): it is new or has changed", tree.display(), bytes(size));
+                ui.lock().unwrap_or_else(PoisonError::into_inner).progress(line);
+            }
+        };
+        Plan::make_telling(request, cancel, &reading)
     }
 
     /// Packs and numbers, and writes the documents.
@@ -540,6 +553,9 @@ pub(crate) fn plan_failure(error: &PlanError, script_path: &Path) -> Failure {
             PlanProblem::NoBuildTree { .. } => failure.hints.push(
                 "install the headers package in the sysroot, or name another root: --sysroot DIR".to_owned(),
             ),
+            PlanProblem::Cancelled => {
+                failure.hints.push("run the same command again; what was read isn't read again".to_owned());
+            }
             PlanProblem::NoScripts => failure.hints.push(format!(
                 "put scripts into {} (SCRIPT_PATH of the configuration), or name `.stp` files",
                 script_path.display()
