@@ -13,16 +13,18 @@ use crate::artifact_cache::ArtifactCache;
 use crate::artifact_index::ArtifactIndex;
 use crate::assembly::{self, AssemblyError, BundleIdentity};
 use crate::cell_policy::{CellPolicy, Wanted};
+use crate::compile_server::{CompileServer, ServerAddress};
 use crate::durations::Durations;
 use crate::event::BuildEvent;
-use crate::executor::{Executor, ExecutorError, LocalExecutor};
-use crate::job::{Cell, CompileJob, JobOutcome};
+use crate::executor::{ExecutorError, LocalExecutor, ServerExecutor};
+use crate::job::{Cell, CompileJob, JobOutcome, KeyParts};
 use crate::job_shell::JobLimits;
 use crate::journal::Journal;
 use crate::plan::Plan;
-use crate::report::{BuildReport, CellReport};
+use crate::report::{BuildReport, CellReport, ServerReport};
 use crate::reproducible;
 use crate::sandbox::SandboxError;
+use crate::site::{Maker, Servers, Site};
 use crate::warm_cache::WarmUps;
 
 use run::{Run, RunResults};
@@ -53,6 +55,8 @@ pub struct BuildOptions {
     pub policy: CellPolicy,
     /// What is done about cells that have no result yet.
     pub open_cells: OpenCells,
+    /// Compile servers that take the jobs.
+    pub servers: Servers,
     /// What the bundle will be called.
     pub identity: BundleIdentity,
 }
@@ -70,8 +74,19 @@ impl BuildOptions {
             open_cells: OpenCells::Compile,
             verify_cache: false,
             policy: CellPolicy::default(),
+            servers: Servers::default(),
             identity,
         }
+    }
+}
+
+impl BuildOptions {
+    /// Compiles that may run side by side, wherever they do.
+    #[must_use]
+    pub fn at_once(&self) -> usize {
+        let threads = |server: &CompileServer| server.threads().unwrap_or(self.workers);
+        let by_servers: usize = self.servers.servers.iter().map(threads).sum();
+        if by_servers == 0 { self.workers } else { by_servers }
     }
 }
 
@@ -81,6 +96,24 @@ pub enum BuildError {
     /// It was cancelled; what had finished is in the cache.
     #[error("cancelled with {done} of {cells} cells done; the same command goes on from there")]
     Cancelled {
+        /// Cells with a result.
+        done: usize,
+        /// All cells.
+        cells: usize,
+    },
+    /// Neither a compile server nor this machine is to compile these cells.
+    #[error("no compile server compiles {}", counted(cells.len()))]
+    Unserved {
+        /// Each with why not.
+        cells: Vec<(Cell, String)>,
+    },
+    /// All compile servers that could have gone on are lost; what had finished is in the cache.
+    #[error(
+        "compile servers were lost with {done} of {cells} cells done; the same command goes on from there"
+    )]
+    ServersLost {
+        /// Which, and what their clients said.
+        lost: Vec<(ServerAddress, String)>,
         /// Cells with a result.
         done: usize,
         /// All cells.
@@ -119,7 +152,11 @@ pub enum BuildError {
     Assembly(#[from] AssemblyError),
 }
 
-/// Runs `plan` in the sandbox of this machine.
+fn counted(cells: usize) -> String {
+    if cells == 1 { "1 cell".to_owned() } else { format!("{cells} cells") }
+}
+
+/// Runs `plan`: in the sandbox of this machine, or by the compile servers of `options`.
 pub fn build(
     plan: &Plan,
     options: &BuildOptions,
@@ -127,19 +164,30 @@ pub fn build(
     cancel: &Cancel,
 ) -> Result<BuildReport, BuildError> {
     let warm_ups = WarmUps::new(plan.directories.warm());
-    let executor = LocalExecutor {
-        sandbox: &plan.sandbox,
-        sysroots: &plan.sysroots,
-        directories: &plan.directories,
-        warm_ups: &warm_ups,
-    };
-    build_with(plan, &executor, &warm_ups, options, events, cancel)
+    let Plan { sandbox, sysroots, directories, .. } = plan;
+    let here = LocalExecutor { sandbox, sysroots, directories, warm_ups: &warm_ups };
+    let Servers { servers, or_here } = &options.servers;
+    let by_servers: Vec<ServerExecutor<'_>> =
+        servers.iter().map(|server| ServerExecutor { server, sandbox, sysroots, directories }).collect();
+    let mut sites: Vec<Site<'_>> = by_servers
+        .iter()
+        .map(|executor| Site {
+            executor,
+            workers: executor.server.threads().unwrap_or(options.workers),
+            server: Some(executor.server),
+            last_resort: false,
+        })
+        .collect();
+    if servers.is_empty() || *or_here {
+        sites.push(Site { last_resort: !servers.is_empty(), ..Site::here(&here, options.workers) });
+    }
+    build_with(plan, &sites, &warm_ups, options, events, cancel)
 }
 
-/// As [`build`], with another way to run a compile.
+/// As [`build`], with other ways to run a compile.
 pub(crate) fn build_with(
     plan: &Plan,
-    executor: &dyn Executor,
+    sites: &[Site<'_>],
     warm_ups: &WarmUps,
     options: &BuildOptions,
     events: &(dyn Fn(BuildEvent) + Sync),
@@ -159,8 +207,7 @@ pub(crate) fn build_with(
     let journal = Journal::open(&plan.directories.journal(), build).map_err(state_error)?;
     let mut index = ArtifactIndex::open(&plan.directories.artifact_index(), options.verify_cache);
     let found = |job: &CompileJob| {
-        left_out(job, &options.policy)
-            .or_else(|| from_cache(job, &cache, &mut index, &journal, options.retry_failed))
+        left_out(job, &options.policy).or_else(|| from_cache(job, &cache, &mut index, &journal, options))
     };
     let mut results: Vec<Option<CellReport>> = plan.jobs.iter().map(found).collect();
     index.save().map_err(state_error)?;
@@ -169,37 +216,66 @@ pub(crate) fn build_with(
         let jobs = open.iter().map(|index| plan.jobs[*index].clone()).collect();
         return Err(BuildError::Uncompiled { jobs });
     }
-    let workers = options.workers.clamp(1, open.len().max(1));
+    let unserved: Vec<(Cell, String)> = open
+        .iter()
+        .map(|index| &plan.jobs[*index])
+        .filter(|job| !sites.iter().any(|site| site.takes(job)))
+        .map(|job| (job.cell(), options.servers.makers(job).err().unwrap_or_default()))
+        .collect();
+    if !unserved.is_empty() {
+        return Err(BuildError::Unserved { cells: unserved });
+    }
+    let workers: usize = sites.iter().map(|site| site.workers.clamp(1, open.len().max(1))).sum();
+    let workers = workers.min(open.len().max(1));
     events(BuildEvent::Begun { cells, cached: cells - open.len(), jobs: open.len(), workers });
     for cell in results.iter().flatten() {
         events(BuildEvent::CellDone(Box::new(cell.clone())));
     }
     let durations = Durations::open(plan.directories.durations());
-    let run =
-        Run::new(plan, executor, warm_ups, (cache, &journal), options, events, cancel, (open, durations));
-    let RunResults { reports, warm_ups, diagnoses } = run.all(workers)?;
+    let run = Run::new(plan, sites, warm_ups, (cache, &journal), options, events, cancel, (open, durations));
+    let RunResults { reports, warm_ups, diagnoses, lost } = run.all()?;
     for (index, report) in reports {
         results[index] = Some(report);
     }
     let results: Vec<CellReport> = results.into_iter().flatten().collect();
     if results.len() < cells {
-        return Err(BuildError::Cancelled { done: results.len(), cells });
+        let done = results.len();
+        let stopped = lost.is_empty() || cancel.is_cancelled();
+        return Err(if stopped {
+            BuildError::Cancelled { done, cells }
+        } else {
+            BuildError::ServersLost { lost, done, cells }
+        });
     }
     let draft = assembly::draft(plan, &results, &options.identity)?;
     let reproducibility = if options.check_reproducible {
-        Some(reproducible::check(plan, executor, options, &results, events, cancel)?)
+        Some(reproducible::check(plan, sites, options, &results, events, cancel)?)
     } else {
         None
     };
     journal.close().map_err(state_error)?;
-    Ok(BuildReport { reproducibility, cells: results, warm_ups, diagnoses, draft, wall: begun.elapsed() })
+    let servers = reports_of(sites, &lost);
+    let wall = begun.elapsed();
+    Ok(BuildReport { reproducibility, cells: results, warm_ups, servers, diagnoses, draft, wall })
+}
+
+fn reports_of(sites: &[Site<'_>], lost: &[(ServerAddress, String)]) -> Vec<ServerReport> {
+    let of_site = |site: &Site<'_>| {
+        let server = site.server?;
+        let address = server.address().clone();
+        let lost = lost.iter().find(|(which, _)| *which == address).map(|(_, said)| said.clone());
+        let systemtap = server.systemtap().to_owned();
+        Some(ServerReport { address, systemtap, threads: site.workers, lost })
+    };
+    sites.iter().filter_map(of_site).collect()
 }
 
 /// A cell that isn't to be compiled.
 fn left_out(job: &CompileJob, policy: &CellPolicy) -> Option<CellReport> {
     let Wanted::Skip(pattern) = policy.of(job.script.name(), &job.kernel.release) else { return None };
     let outcome = JobOutcome::Skipped { why: format!("the farm left it out: --skip {pattern}") };
-    Some(CellReport { cell: job.cell(), outcome, wall: Duration::ZERO, cpu: None })
+    let (cell, maker) = (job.cell(), Maker::Here);
+    Some(CellReport { cell, outcome, wall: Duration::ZERO, cpu: None, maker })
 }
 
 fn from_cache(
@@ -207,11 +283,15 @@ fn from_cache(
     cache: &ArtifactCache,
     index: &mut ArtifactIndex,
     journal: &Journal,
-    retry_failed: bool,
+    options: &BuildOptions,
 ) -> Option<CellReport> {
-    let lasting = |outcome: &JobOutcome| !retry_failed || outcome.module().is_some();
-    let outcome = cache.find_by(job.key, index).filter(lasting).or_else(|| journal.find(job.key))?;
-    Some(CellReport { cell: job.cell(), outcome, wall: Duration::ZERO, cpu: None })
+    let lasting = |outcome: &JobOutcome| !options.retry_failed || outcome.module().is_some();
+    let mut found = |(maker, parts): (Maker, KeyParts)| {
+        let key = parts.key();
+        let outcome = cache.find_by(key, index).filter(lasting).or_else(|| journal.find(key))?;
+        Some(CellReport { cell: job.cell(), outcome, wall: Duration::ZERO, cpu: None, maker })
+    };
+    options.servers.keys(job).into_iter().find_map(&mut found)
 }
 
 /// Which build this is: one with other inputs or limits doesn't go on with its journal.

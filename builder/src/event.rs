@@ -6,6 +6,7 @@ use bundle_format::KernelRelease;
 
 use crate::job::Cell;
 use crate::report::{CellReport, WarmUpReport};
+use crate::site::Maker;
 use crate::warm_up::WarmUpPart;
 
 /// Something that happened.
@@ -33,6 +34,20 @@ pub enum BuildEvent {
         release: KernelRelease,
         /// Which part.
         part: WarmUpPart,
+        /// Where.
+        maker: Maker,
+    },
+    /// A compile server is lost: what it was at goes elsewhere.
+    ServerLost {
+        /// Which.
+        server: Maker,
+        /// What its client said.
+        said: String,
+    },
+    /// Something that the user should know of a compile server.
+    ServerNoted {
+        /// A sentence.
+        sentence: String,
     },
     /// A leader has ended.
     WarmUpFinished {
@@ -52,6 +67,8 @@ pub enum BuildEvent {
     JobStarted {
         /// Which.
         cell: Cell,
+        /// Where.
+        maker: Maker,
     },
     /// A green cell was compiled once more (`check_reproducible`).
     CellChecked {

@@ -1,4 +1,7 @@
-//! Running one compile or one leader: the seam at which a stap-server or a batch system comes in beside the local sandbox.
+//! Running one compile or one leader: in the sandbox of this machine (`local`), or by a compile server (`server`).
+
+mod local;
+mod server;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -7,23 +10,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use child::{Cancel, ChildError, Ended, Finished, Limits};
+use child::{Cancel, ChildError, Ended, Finished};
 
-use crate::directories::{BuildDirectories, JobDirectory};
 use crate::job::CompileJob;
-use crate::job_shell::{self, JobLimits, in_shell};
+use crate::job_shell::JobLimits;
 use crate::kernel_tree::KernelTarget;
-use crate::leader::{Led, Ran, lead};
-use crate::recipe::{module_path, script_path};
-use crate::reserve::shortage;
-use crate::sandbox::{Inside, STAP_DIRECTORY, Sandbox, SandboxError, is_sandbox_failure};
-use crate::sysroot::Sysroot;
+use crate::leader::Led;
+use crate::recipe::script_path;
+use crate::sandbox::{STAP_DIRECTORY, SandboxError, is_sandbox_failure};
 use crate::tapset;
-use crate::warm_cache::WarmUps;
 use crate::warm_up::{WarmUpFlags, WarmUpKey, WarmUpPart};
 
+pub(crate) use local::LocalExecutor;
+pub(crate) use server::{ServerExecutor, UNSENDABLE, sent_by};
+
 /// Longest log that is kept of a compile, in bytes; beyond it head and tail are.
-const LOG_CAP: usize = 256 * 1024;
+pub(crate) const LOG_CAP: usize = 256 * 1024;
 
 /// Largest file that is taken for a module; stap's are 150 to 500 KB.
 const LARGEST_MODULE: u64 = 64 << 20;
@@ -62,9 +64,12 @@ pub(crate) struct Leading {
     pub led: Led,
     pub wall: Duration,
     pub cpu: Option<Duration>,
+    /// What the user should know of who led.
+    pub note: Option<String>,
 }
 
-/// Why a compile couldn't be run at all. Nothing is learnt about the script then, and the build ends.
+/// Why a compile couldn't be run at all. Nothing is learnt about the script then; the build ends, unless it was a compile
+/// server that failed: another one may do better.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutorError {
     /// The work directory couldn't be prepared.
@@ -92,6 +97,18 @@ pub enum ExecutorError {
     /// Stap's own caches can't be looked at.
     #[error("stap's cache for a kernel can't be used")]
     WarmUp(#[from] io::Error),
+    /// A compile server doesn't answer any more.
+    #[error("it doesn't answer any more: {said}")]
+    ServerLost {
+        /// The last words of its client.
+        said: String,
+    },
+    /// A compile server that serves others closes the connection on this job.
+    #[error("{why}")]
+    ServerRefused {
+        /// Why, as far as one can tell.
+        why: String,
+    },
 }
 
 /// Compiles jobs; shared by all workers.
@@ -108,84 +125,15 @@ pub(crate) trait Executor: Sync {
     fn lead(&self, task: &LeaderTask, limits: &JobLimits, cancel: &Cancel) -> Result<Leading, ExecutorError>;
 }
 
-/// Compiles in the sandbox, on this machine.
-#[derive(Debug)]
-pub(crate) struct LocalExecutor<'a> {
-    pub sandbox: &'a Sandbox,
-    pub sysroots: &'a [Arc<Sysroot>],
-    pub directories: &'a BuildDirectories,
-    pub warm_ups: &'a WarmUps,
-}
-
-impl Executor for LocalExecutor<'_> {
-    fn compile(
-        &self,
-        job: &CompileJob,
-        limits: &JobLimits,
-        cancel: &Cancel,
-    ) -> Result<Compilation, ExecutorError> {
-        let work = self.directories.new_work(self.sandbox)?;
-        lay_out(work.path(), job)?;
-        let finished =
-            self.run(&work, &job.kernel, job.warm_up_key, 1, (&job.parts.argv, limits, LOG_CAP), cancel)?;
-        let path = work.path().join(module_path(job.script.name()));
-        let module = read_module(&path).map_err(|source| ExecutorError::Work { path, source })?;
-        let uprobes = fs::symlink_metadata(work.path().join("uprobes/uprobes.ko")).is_ok();
-        let (wall, cpu) = (finished.wall, job_shell::read(work.path()));
-        Ok(Compilation { ended: finished.status, log: finished.stdout.text(), module, uprobes, wall, cpu })
+/// A command that ran in the sandbox, unless the sandbox itself has failed.
+pub(crate) fn works(finished: Finished) -> Result<Finished, ExecutorError> {
+    let output = finished.stdout.text();
+    if matches!(finished.status, Ended::Code(code) if code != 0) && is_sandbox_failure(&output) {
+        return Err(ExecutorError::SandboxRefused {
+            message: output.lines().next().unwrap_or_default().to_owned(),
+        });
     }
-
-    fn lead(&self, task: &LeaderTask, limits: &JobLimits, cancel: &Cancel) -> Result<Leading, ExecutorError> {
-        let cache = self.warm_ups.path(task.key).join("cache");
-        let (mut wall, mut cpu) = (Duration::ZERO, Some(Duration::ZERO));
-        let mut run = |argv: &[String]| -> Result<Ran, ExecutorError> {
-            let work = self.directories.new_work(self.sandbox)?;
-            let stap_directory = work.path().join(STAP_DIRECTORY);
-            fs::create_dir(&stap_directory)
-                .map_err(|source| ExecutorError::Work { path: stap_directory, source })?;
-            let what = (argv, limits, child::DEFAULT_OUTPUT_CAP);
-            let finished = self.run(&work, &task.kernel, task.key, task.threads, what, cancel)?;
-            let took = job_shell::read(work.path());
-            wall += finished.wall;
-            cpu = cpu.zip(took).map(|(sum, took)| sum + took);
-            Ok(Ran { ended: finished.status, output: finished.stdout.text() })
-        };
-        let kernel = task.kernel.named_for_stap();
-        let led = lead(task.part, &kernel, &task.flags, &cache, &mut run, &|| shortage(&cache))?;
-        Ok(Leading { led, wall, cpu })
-    }
-}
-
-impl LocalExecutor<'_> {
-    /// Runs a command line of stap, within limits, keeping so many bytes of what it writes.
-    fn run(
-        &self,
-        work: &JobDirectory,
-        kernel: &KernelTarget,
-        key: WarmUpKey,
-        threads: usize,
-        (argv, limits, output_cap): (&[String], &JobLimits, usize),
-        cancel: &Cancel,
-    ) -> Result<Finished, ExecutorError> {
-        let stap_directory = self.warm_ups.path(key);
-        let inside = Inside {
-            stap_directory: Some(&stap_directory),
-            shown: &kernel.shown,
-            memory: Some(limits.memory),
-            threads,
-            ..Inside::new(&self.sysroots[kernel.sysroot], work)
-        };
-        let command = self.sandbox.command(&inside, &in_shell(argv, limits)).combined_output();
-        let time = Limits { time: Some(limits.time), output_cap, ..Limits::default() };
-        let finished = command.run(&time, cancel)?;
-        let output = finished.stdout.text();
-        if matches!(finished.status, Ended::Code(code) if code != 0) && is_sandbox_failure(&output) {
-            return Err(ExecutorError::SandboxRefused {
-                message: output.lines().next().unwrap_or_default().to_owned(),
-            });
-        }
-        Ok(finished)
-    }
+    Ok(finished)
 }
 
 /// Puts the script where the command expects it, and makes the mount point of `SYSTEMTAP_DIR`.

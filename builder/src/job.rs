@@ -8,6 +8,7 @@ use std::time::Duration;
 use bundle_format::{Digest, FieldHasher, KernelRelease, ScriptName};
 use serde::{Deserialize, Serialize};
 
+use crate::compile_server::ServerIdentity;
 use crate::kernel_tree::KernelTarget;
 use crate::module_info::ModuleInfo;
 use crate::recipe::RECIPE_VERSION;
@@ -49,6 +50,9 @@ pub struct KeyParts {
     /// Digest of the kernel's debuginfo, if the sysroot has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debuginfo: Option<Digest>,
+    /// The compile server that made the module, if it wasn't this machine. Toolchain and tree above are the farm's then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerIdentity>,
 }
 
 impl KeyParts {
@@ -66,7 +70,14 @@ impl KeyParts {
             build_tree: kernel.build_tree.clone(),
             tree: kernel.tree_digest,
             debuginfo: kernel.debuginfo,
+            server: None,
         }
+    }
+
+    /// The same, made by a compile server.
+    #[must_use]
+    pub fn made_by(self, server: ServerIdentity) -> Self {
+        Self { server: Some(server), ..self }
     }
 
     /// The same, with tapset directories.
@@ -95,6 +106,10 @@ impl KeyParts {
         let hash = match &self.debuginfo {
             None => hash,
             Some(digest) => hash.field("debuginfo").field(digest.as_bytes()),
+        };
+        let hash = match &self.server {
+            None => hash,
+            Some(server) => hash.field("stap-server").field(&server.certificate).field(&server.systemtap),
         };
         CacheKey(hash.finish())
     }

@@ -19,10 +19,13 @@ use crate::warm_cache::{Diagnosis, inventory};
 use crate::warm_up::{WarmUpFlags, WarmUpPart};
 
 /// The name of the leader's module; it's thrown away.
-const MODULE: &str = "stap_bundle_warm_up";
+pub(crate) const MODULE: &str = "stap_bundle_warm_up";
 
 /// The script that is compiled for the configuration tests. An empty body would be elided: "no probes found".
-const EMPTY_SCRIPT: &str = "probe begin { exit() }";
+pub(crate) const EMPTY_SCRIPT: &str = "probe begin { exit() }";
+
+/// What is listed for the scan.
+pub(crate) const SCANNED: &str = "kernel.trace(\"*\")";
 
 /// Tries of the empty scan entries before the scan is given up for this time.
 const TRIES: usize = 4;
@@ -102,7 +105,7 @@ fn scan<E: From<io::Error>>(
     run: &mut dyn FnMut(&[String]) -> Result<Ran, E>,
 ) -> Result<Led, E> {
     let fixed = ["stap", "-r", kernel].map(str::to_owned);
-    let rest = ["-l", "kernel.trace(\"*\")"].map(str::to_owned);
+    let rest = ["-l", SCANNED].map(str::to_owned);
     let argv: Vec<String> = fixed.into_iter().chain(flags.options()).chain(rest).collect();
     let mut before: Option<Vec<String>> = None;
     for _ in 0..TRIES {

@@ -5,7 +5,8 @@
 //!                               │                 ▲
 //!   sysroot, kernel_tree,       │ CompileJob      │ JobOutcome
 //!   toolchain, tree_digest      ▼                 │
-//!                            schedule ──▶ executor (sandbox) ──▶ module_info ──▶ artifact_cache ──▶ assembly
+//!                            schedule ──▶ executor ──▶ module_info ──▶ artifact_cache ──▶ assembly
+//!                                         (local: the sandbox; server: a compile server by its client)
 //! ```
 //!
 //! - A [`Plan`] exists only if every build tree was found and every input of the modules' bytes digested.
@@ -20,6 +21,8 @@ mod build;
 mod cache_care;
 mod cache_sharing;
 mod cell_policy;
+mod client;
+mod compile_server;
 mod compiler;
 mod config_evaluation;
 mod diagnosis;
@@ -53,6 +56,7 @@ mod sandbox;
 mod schedule;
 mod script;
 mod shard;
+mod site;
 mod sysroot;
 mod tapset;
 #[cfg(test)]
@@ -72,6 +76,10 @@ pub use build::{BuildError, BuildOptions, OpenCells, build};
 pub use cache_care::{CacheContents, Collected};
 pub use cache_sharing::Shared;
 pub use cell_policy::{CellPattern, CellPolicy, Wanted};
+pub use client::RequestSize;
+pub use compile_server::{
+    AskError, CompileServer, QUESTION, STATEMENT, ServerAddress, ServerAddressError, ServerIdentity,
+};
 pub use config_evaluation::{ConfigEvaluation, EVALUATION_LIMIT, EvaluationError};
 pub use directories::BuildDirectories;
 pub use documents::{DocumentError, documents};
@@ -89,11 +97,12 @@ pub use plan_problem::{PlanError, PlanProblem};
 pub use preview::{CellPreview, Preview};
 pub use privilege::Privilege;
 pub use recipe::{RECIPE_VERSION, compile_command};
-pub use report::{BuildReport, CellReport, WarmUpReport};
+pub use report::{BuildReport, CellReport, ServerReport, WarmUpReport};
 pub use reproducible::Reproducibility;
 pub use sandbox::{Sandbox, SandboxError, UNPRIVILEGED_ID};
 pub use script::ScriptSource;
 pub use shard::{Shard, ShardError};
+pub use site::{Maker, Servers};
 pub use sysroot::{Sysroot, SysrootError};
 pub use toolchain::ToolchainError;
 pub use tree_digest::InputCheck;

@@ -6,11 +6,13 @@ use std::time::Duration;
 use bundle_format::KernelRelease;
 
 use crate::artifact_cache::ArtifactCache;
-use crate::cell_policy::{CellPolicy, Wanted};
+use crate::build::BuildOptions;
+use crate::cell_policy::Wanted;
 use crate::diagnosis::diagnosed_reason;
 use crate::durations::Durations;
 use crate::job::{Cell, JobOutcome};
 use crate::plan::Plan;
+use crate::site::Maker;
 use crate::warm_cache::{Diagnosis, WarmUps};
 use crate::warm_up::{WarmUp, WarmUpKey, WarmUpPart};
 
@@ -34,7 +36,9 @@ pub enum CellPreview {
 pub struct Preview {
     /// All cells in the plan's order, then those of kernels without a build tree.
     pub cells: Vec<(Cell, CellPreview)>,
-    /// What would have to be made of stap's own caches, and the CPU time that takes.
+    /// Who may compile a cell, where compile servers are asked.
+    pub makers: BTreeMap<Cell, Vec<Maker>>,
+    /// What would have to be made of stap's own caches on this machine, and the CPU time that takes.
     pub warm_ups: Vec<(KernelRelease, WarmUpPart, Duration)>,
     /// About how long it would take.
     pub wall: Duration,
@@ -61,23 +65,36 @@ impl Preview {
 impl Plan {
     /// Asks the cache about every cell, and what is known of durations. Compiles nothing and changes nothing.
     #[must_use]
-    pub fn preview(&self, workers: usize, retry_failed: bool, policy: &CellPolicy) -> Preview {
+    pub fn preview(&self, options: &BuildOptions) -> Preview {
+        let BuildOptions { retry_failed, policy, servers, .. } = options;
         let cache = ArtifactCache::new(self.directories.artifacts().to_owned());
         let durations = Durations::open(self.directories.durations());
         let warm_ups = WarmUps::new(self.directories.warm());
         let mut known: BTreeMap<WarmUpKey, (WarmUp, Vec<Diagnosis>)> = BTreeMap::new();
         let mut wanted: BTreeSet<(WarmUpKey, WarmUpPart)> = BTreeSet::new();
         let mut missing = Vec::new();
-        let mut cells = Vec::new();
+        let (mut cells, mut makers) = (Vec::new(), BTreeMap::new());
         for job in &self.jobs {
             if let Wanted::Skip(pattern) = policy.of(job.script.name(), &job.kernel.release) {
                 cells.push((job.cell(), CellPreview::LeftOut(pattern.to_string())));
                 continue;
             }
-            let state = match cache.glance(job.key) {
-                Some(JobOutcome::Failed { reason, .. }) if !retry_failed => CellPreview::CachedRed(reason),
-                Some(outcome) if outcome.module().is_some() => CellPreview::Cached,
-                _ => {
+            let kept = servers.keys(job).into_iter().find_map(|(_, parts)| cache.glance(parts.key()));
+            let may = servers.makers(job);
+            let state = match (kept, &may) {
+                (Some(JobOutcome::Failed { reason, .. }), _) if !retry_failed => {
+                    CellPreview::CachedRed(reason)
+                }
+                (Some(outcome), _) if outcome.module().is_some() => CellPreview::Cached,
+                (_, Err(why)) => CellPreview::Blocked(why.clone()),
+                (_, Ok(may)) if !may.contains(&Maker::Here) => {
+                    makers.insert(job.cell(), may.clone());
+                    CellPreview::Compile(durations.of_cell(&job.cell()))
+                }
+                (_, Ok(may)) => {
+                    if !servers.servers.is_empty() {
+                        makers.insert(job.cell(), may.clone());
+                    }
                     let (warm, diagnoses) = known.entry(job.warm_up_key).or_insert_with(|| {
                         let noted = warm_ups.noted(job.warm_up_key, job.kernel.stamp);
                         (noted.complete, noted.diagnoses)
@@ -104,8 +121,8 @@ impl Plan {
                 (cell, CellPreview::Blocked(why.clone()))
             }));
         }
-        let mut preview = Preview { cells, warm_ups: missing, wall: Duration::ZERO };
-        preview.wall = wall_of(&preview, workers);
+        let mut preview = Preview { cells, makers, warm_ups: missing, wall: Duration::ZERO };
+        preview.wall = wall_of(&preview, options.at_once());
         preview
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! A stap-server compiles `script/<path as sent>`, so its client sends `/src/NAME.stp`, and both give the same bytes.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use bundle_format::ScriptName;
@@ -48,9 +49,44 @@ pub fn compile_command(
     argv
 }
 
+/// Where a compile server's client has the script.
+pub(crate) const SENT_DIRECTORY: &str = "/src";
+
+/// The argument vector of a compile server's client: what the server runs is [`compile_command`].
+///
+/// `-k` keeps the client's temporary directory, in which the server's answer is (CLIENT-05); the server isn't told of it.
+pub(crate) fn client_command(
+    server: SocketAddr,
+    name: &ScriptName,
+    kernel: &str,
+    options: &[String],
+    arguments: &[String],
+) -> Vec<String> {
+    let mut argv = compile_command(name, kernel, options, arguments);
+    let (sent, script) = (format!("{SENT_DIRECTORY}/{name}.stp"), script_path(name));
+    // The options end where the script's own arguments begin, which may look like it.
+    let at = argv.len() - arguments.len() - 1;
+    if let Some(word) = argv.get_mut(at).filter(|word| script == Path::new(word.as_str())) {
+        *word = sent;
+    }
+    argv.splice(1..1, [format!("--use-server={server}"), "-k".to_owned()]);
+    argv
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_sends_the_same_command_with_the_script_at_its_own_place() {
+        let arguments = ["script/src/a.stp".to_owned()];
+        let server = "[::1]:5001".parse().unwrap();
+        let argv = client_command(server, &"a".parse().unwrap(), "6.12.1", &["-g".to_owned()], &arguments);
+        assert_eq!(argv[..3], ["stap", "--use-server=[::1]:5001", "-k"]);
+        let own = compile_command(&"a".parse().unwrap(), "6.12.1", &["-g".to_owned()], &arguments);
+        assert_eq!(argv[3..argv.len() - 2], own[1..own.len() - 2]);
+        assert_eq!(argv[argv.len() - 2..], ["/src/a.stp", "script/src/a.stp"]);
+    }
 
     #[test]
     fn the_command_is_the_agreed_one() {

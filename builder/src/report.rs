@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bundle_format::{BundleDraft, KernelRelease};
 
+use crate::compile_server::ServerAddress;
 use crate::job::{Cell, JobOutcome};
 use crate::reproducible::Reproducibility;
+use crate::site::Maker;
 use crate::warm_up::WarmUpPart;
 
 /// A cell of the table.
@@ -19,6 +21,8 @@ pub struct CellReport {
     pub wall: Duration,
     /// CPU time of its compile in this build.
     pub cpu: Option<Duration>,
+    /// Who compiled it, in this build or before.
+    pub maker: Maker,
 }
 
 /// A leader that ran in this build.
@@ -30,8 +34,23 @@ pub struct WarmUpReport {
     pub part: WarmUpPart,
     /// How long it took.
     pub wall: Duration,
-    /// CPU time.
+    /// CPU time; a compile server doesn't tell.
     pub cpu: Option<Duration>,
+    /// Where.
+    pub maker: Maker,
+}
+
+/// A compile server of a build.
+#[derive(Debug, Clone)]
+pub struct ServerReport {
+    /// Which.
+    pub address: ServerAddress,
+    /// What its `stap` says of its version.
+    pub systemtap: String,
+    /// Jobs that it was given at once.
+    pub threads: usize,
+    /// Why it was lost, if it was.
+    pub lost: Option<String>,
 }
 
 /// A build that has come to its end.
@@ -41,6 +60,8 @@ pub struct BuildReport {
     pub cells: Vec<CellReport>,
     /// The leaders of this build, in the order in which they ended.
     pub warm_ups: Vec<WarmUpReport>,
+    /// The compile servers, in the order in which they were given.
+    pub servers: Vec<ServerReport>,
     /// What is wrong with kernels, in sentences.
     pub diagnoses: Vec<(KernelRelease, String)>,
     /// What compiling everything twice has shown, if that was wanted.
@@ -62,6 +83,12 @@ impl BuildReport {
     #[must_use]
     pub fn red(&self) -> usize {
         self.cells.len() - self.green()
+    }
+
+    /// Cells whose module a compile server made, in this build or before.
+    pub fn by_servers(&self) -> impl Iterator<Item = &Cell> {
+        let with_module = self.cells.iter().filter(|cell| cell.outcome.module().is_some());
+        with_module.filter(|cell| cell.maker != Maker::Here).map(|cell| &cell.cell)
     }
 
     /// CPU time of all compiles of this build, as far as it is known.

@@ -13,6 +13,7 @@ use crate::executor::Executor;
 use crate::job::{Cell, CompileJob, ModuleArtifact};
 use crate::plan::Plan;
 use crate::report::CellReport;
+use crate::site::{Maker, Site};
 
 /// What the second compiles have shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,25 +27,31 @@ pub struct Reproducibility {
 /// Compiles the green cells of `cells` again, on `options.workers` threads; nothing of it is kept. The kernels are warm by now.
 pub(crate) fn check(
     plan: &Plan,
-    executor: &dyn Executor,
+    sites: &[Site<'_>],
     options: &BuildOptions,
     cells: &[CellReport],
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
 ) -> Result<Reproducibility, BuildError> {
-    let green: Vec<(&CompileJob, &ModuleArtifact)> =
-        plan.jobs.iter().zip(cells).filter_map(|(job, cell)| Some((job, cell.outcome.module()?))).collect();
+    // By whom it was made: what another one makes may differ for other reasons.
+    let again_by = |maker: &Maker| sites.iter().find(|site| site.maker() == *maker).or(sites.first());
+    let green: Vec<(&CompileJob, &ModuleArtifact, &Site<'_>)> = plan
+        .jobs
+        .iter()
+        .zip(cells)
+        .filter_map(|(job, cell)| Some((job, cell.outcome.module()?, again_by(&cell.maker)?)))
+        .collect();
     let next = AtomicUsize::new(0);
     let found: Mutex<Vec<(Cell, Option<String>)>> = Mutex::default();
     let failure: Mutex<Option<BuildError>> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..options.workers.clamp(1, green.len().max(1)) {
             scope.spawn(|| {
-                while let Some((job, module)) = green.get(next.fetch_add(1, Ordering::SeqCst)) {
+                while let Some((job, module, site)) = green.get(next.fetch_add(1, Ordering::SeqCst)) {
                     if cancel.is_cancelled() {
                         return;
                     }
-                    match again(executor, options, job, module, cancel) {
+                    match again(site.executor, options, job, module, cancel) {
                         Ok(difference) => {
                             let cell = job.cell();
                             events(BuildEvent::CellChecked {

@@ -37,6 +37,13 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
     ("TZ", "UTC"),
 ];
 
+/// Where a compile server's client keeps what it sends and is sent, below the work directory.
+pub(crate) const CLIENT_TEMPORARY: &str = "client";
+
+/// What the environment of a compile server's client has besides. A farm that loads signed modules only mustn't ask the server
+/// to sign (CLIENT-07): modules are for other hosts.
+const CLIENT_ENVIRONMENT: [(&str, &str); 2] = [("TMPDIR", "/mnt/client"), ("SYSTEMTAP_NOSIGN", "1")];
+
 /// The variable of [`ENVIRONMENT`] that leaders change.
 const THREADS: &str = "STAP_NTHREADS";
 
@@ -131,6 +138,17 @@ impl Sandbox {
         prepare().map_err(|source| SandboxError::Prepare { path: path.to_owned(), source })
     }
 
+    /// Makes a file one that a sandboxed process may write to.
+    pub(crate) fn give_file(&self, path: &Path) -> Result<(), SandboxError> {
+        let give = || {
+            if self.setpriv.is_some() {
+                chown(path, Some(UNPRIVILEGED_ID), Some(UNPRIVILEGED_ID))?;
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+        };
+        give().map_err(|source| SandboxError::Prepare { path: path.to_owned(), source })
+    }
+
     /// Checks that the user of jobs can get to `directory` from outside (root's own home is closed, for one).
     pub(crate) fn check_reachable(&self, directory: &Path) -> Result<(), SandboxError> {
         if self.setpriv.is_none() {
@@ -162,17 +180,7 @@ impl Sandbox {
     /// The command that runs `argv` where only this machine's programs and `readable`, at `mount`, are to be seen. Nothing
     /// can be written but the command's own output, and the environment is empty.
     pub(crate) fn reading_command(&self, readable: &Path, mount: &str, argv: &[&str]) -> ChildCommand {
-        let mut command = self.outer_command().args(["--ro-bind", "/usr", "/usr"]);
-        for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
-            let path = format!("/{name}");
-            command = match fs::symlink_metadata(&path) {
-                Ok(metadata) if metadata.is_symlink() => {
-                    command.args(["--symlink", &format!("usr/{name}"), &path])
-                }
-                Ok(_) => command.args(["--ro-bind", &path, &path]),
-                Err(_) => command,
-            };
-        }
+        let command = programs_of(self.outer_command(), Path::new("/"));
         command
             // Debian's `awk` and its like are links through there.
             .args(["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"])
@@ -183,6 +191,33 @@ impl Sandbox {
             .args(["--unshare-all", "--hostname", "localhost", "--die-with-parent", "--new-session"])
             .args(["--clearenv", "--chdir", "/"])
             .args(argv)
+    }
+
+    /// The command that runs a compile server's client: `argv` with the programs of a sysroot, the work directory at `/mnt`,
+    /// and `sent`, each a path and where it is inside, to be read.
+    ///
+    /// It has this machine's network, for a server may be anywhere; and for that reason little else: no configuration of sysroot
+    /// or machine (the server is given by its number, so no name is looked up), no build tree, none of stap's caches, and an
+    /// `/etc` that is empty. What it runs is the sysroot's own `stap`, `zip` and `unzip`; a script isn't compiled here, only sent.
+    pub(crate) fn client_command(
+        &self,
+        inside: &Inside<'_>,
+        sent: &[(PathBuf, String)],
+        argv: &[String],
+    ) -> ChildCommand {
+        let work_mount = format!("/{WORK_MOUNT}");
+        let mut command = programs_of(self.outer_command(), inside.sysroot.path());
+        command = command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--bind"]);
+        command = command.arg(inside.work.path()).arg(&work_mount);
+        for (path, place) in sent {
+            command = command.arg("--ro-bind").arg(path).arg(place);
+        }
+        command = command.args(["--remount-ro", "/", "--unshare-all", "--share-net", "--die-with-parent"]);
+        command = command.args(["--new-session", "--clearenv"]);
+        for (name, value) in ENVIRONMENT.into_iter().chain(CLIENT_ENVIRONMENT) {
+            command = command.args(["--setenv", name, value]);
+        }
+        command.args(["--chdir", &work_mount]).args(argv)
     }
 
     /// The programs that make the sandbox, up to the options of bubblewrap.
@@ -220,6 +255,22 @@ impl Sandbox {
         }
         command.args(["--chdir", &work_mount]).args(argv)
     }
+}
+
+/// Mounts the programs and libraries of `root`, read-only, and nothing else of it.
+fn programs_of(command: ChildCommand, root: &Path) -> ChildCommand {
+    let mut command = command.arg("--ro-bind").arg(root.join("usr")).arg("/usr");
+    for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+        let (from, path) = (root.join(name), format!("/{name}"));
+        command = match fs::symlink_metadata(&from) {
+            Ok(metadata) if metadata.is_symlink() => {
+                command.args(["--symlink", &format!("usr/{name}"), &path])
+            }
+            Ok(_) => command.arg("--ro-bind").arg(from).arg(path),
+            Err(_) => command,
+        };
+    }
+    command
 }
 
 /// Mounts `root` read-only, and in it the directories `shown`, which it may not have.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bundle_format::{Digest, ScriptName, ScriptRecord};
 use script_config::{ScriptOptions, ScriptUsers};
 
-use crate::tapset::{Tapset, relocated};
+use crate::tapset::{Tapset, place, relocated, sent_place};
 
 /// A script with its digest fixed and its options parsed.
 #[derive(Debug, Clone)]
@@ -79,7 +79,24 @@ impl ScriptSource {
 
     /// The options for `stap`, with the places of copies for directories, and with `--` at the end where an argument of the script would be taken for an option.
     pub(crate) fn compile_options(&self) -> Vec<String> {
-        let mut options = relocated(&self.record.compile);
+        self.options_with(place)
+    }
+
+    /// The same for a compile server's client, which finds the copies elsewhere.
+    pub(crate) fn sent_options(&self) -> Vec<String> {
+        self.options_with(sent_place)
+    }
+
+    /// Bytes that a request to a compile server has of the script: its text, tapsets, options and arguments.
+    pub(crate) fn most_sent(&self) -> u64 {
+        let words = self.record.compile.iter().chain(&self.record.arguments);
+        let words: usize = words.map(String::len).sum();
+        let tapsets: usize = self.tapsets.iter().map(Tapset::size).sum();
+        (self.text.len() + words + tapsets) as u64
+    }
+
+    fn options_with(&self, place: fn(usize) -> String) -> Vec<String> {
+        let mut options = relocated(&self.record.compile, place);
         if self.separator {
             options.push("--".to_owned());
         }

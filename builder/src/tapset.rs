@@ -66,15 +66,26 @@ impl Tapset {
         Ok(())
     }
 
+    /// Bytes of all files and their names.
+    pub(crate) fn size(&self) -> usize {
+        self.files.iter().map(|(below, bytes)| below.as_os_str().len() + bytes.len()).sum()
+    }
+
     /// The text of all files, as far as it is text: to look for probe points in.
     pub(crate) fn text(&self) -> String {
         self.files.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned() + "\n").collect()
     }
 }
 
-/// Where the tapset of that number lies, below the work directory.
+/// Where the tapset of that number lies, below the work directory. A compile server has it at `tapset/<path as sent>`, so its
+/// client sends [`sent_place`], and both give the same bytes.
 pub(crate) fn place(number: usize) -> String {
-    format!("script/tapset/{number}")
+    format!("tapset/{number}")
+}
+
+/// The path by which a compile server's client sends the tapset of that number.
+pub(crate) fn sent_place(number: usize) -> String {
+    format!("/{number}")
 }
 
 /// The directories that compile options name, in order.
@@ -92,7 +103,7 @@ pub(crate) fn named_in(options: &[String]) -> Vec<&str> {
 }
 
 /// The options with the places of the copies instead of the directories named.
-pub(crate) fn relocated(options: &[String]) -> Vec<String> {
+pub(crate) fn relocated(options: &[String], place: fn(usize) -> String) -> Vec<String> {
     let mut numbers = 0..;
     let mut next = || place(numbers.next().unwrap_or_default());
     let mut out = Vec::with_capacity(options.len());
@@ -121,8 +132,9 @@ mod tests {
     fn both_spellings_are_relocated_in_order() {
         let options = words("-g -I /a/b -DX=1 -I/c -- -Ix");
         assert_eq!(named_in(&options[..5]), ["/a/b", "/c"]);
-        assert_eq!(relocated(&options[..5]), words("-g -I script/tapset/0 -DX=1 -Iscript/tapset/1"));
-        assert_eq!(relocated(&words("-v -I")), words("-v -I"));
+        assert_eq!(relocated(&options[..5], place), words("-g -I tapset/0 -DX=1 -Itapset/1"));
+        assert_eq!(relocated(&options[..5], sent_place), words("-g -I /0 -DX=1 -I/1"));
+        assert_eq!(relocated(&words("-v -I"), place), words("-v -I"));
     }
 
     #[test]

@@ -110,7 +110,7 @@ pub(crate) fn examine(
 }
 
 /// What stands behind "version" in `Systemtap translator/driver (version 5.6/0.193, Debian version 5.6-1)`.
-fn stap_version(output: &str) -> String {
+pub(crate) fn stap_version(output: &str) -> String {
     let first = output.lines().next().unwrap_or_default();
     let version = first.split_once("(version ").map_or(first, |(_, rest)| rest);
     version.strip_suffix(')').unwrap_or(version).trim().to_owned()

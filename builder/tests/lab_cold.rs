@@ -103,7 +103,7 @@ fn lab_a_cold_build_pays_for_each_warm_up_once() {
     assert_eq!((cold.green(), cold.red()), (SCRIPTS.len() * releases.len(), 0), "{:#?}", cold.cells);
     let mut started: BTreeMap<String, usize> = BTreeMap::new();
     for event in &events {
-        if let BuildEvent::WarmUpStarted { release, part } = event {
+        if let BuildEvent::WarmUpStarted { release, part, .. } = event {
             *started.entry(format!("{part} of {release}")).or_default() += 1;
         }
     }

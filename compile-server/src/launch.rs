@@ -11,7 +11,7 @@ use crate::account::Account;
 use crate::error::ServerError;
 use crate::listening::port_of;
 use crate::plain_file::open_plain;
-use crate::preparation::{Prepared, as_user};
+use crate::preparation::{Prepared, STATED, as_user, stated};
 use crate::process::Process;
 use crate::settings::Settings;
 use crate::stopping;
@@ -96,7 +96,8 @@ pub(crate) fn launch(
 ) -> Result<Launched, ServerError> {
     let log = Log::at_its_end(Path::new(&settings.log));
     let mut command = as_user(user, "sh").args(["-c", START, "sh"]).arg(programs.daemon()?);
-    command = command.args(settings.arguments()).env("TMPDIR", &prepared.temporary);
+    command =
+        command.args(settings.arguments()).env("TMPDIR", &prepared.temporary).env(STATED, stated(settings));
     if keep_temporary {
         command = command.arg("-k");
     }

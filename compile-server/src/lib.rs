@@ -37,9 +37,11 @@ pub use global_file::{DEFAULT_CONFIG_FILE, GlobalSettings};
 pub use grammar::GrammarError;
 pub use kernel_releases::installed_releases;
 pub use launch::{Programs, is_advertised};
-pub use preparation::RENEW_DAYS;
+pub use preparation::{QUESTION, RENEW_DAYS, STATEMENT};
 pub use selection::{Selection, Wishes};
 pub use server_file::parse_server_file;
 pub use settings::{Settings, own_architecture};
 pub use status_directory::Managed;
-pub use trusting::{TrustedFor, certificate_file, fetch_certificate, trust_certificate, trust_database};
+pub use trusting::{
+    TrustedFor, certificate_file, client_databases, fetch_certificate, trust_certificate, trust_database,
+};

@@ -24,6 +24,26 @@ pub const RENEW_DAYS: u64 = 30;
 /// per core only where the user does nothing else.
 const LIMITS: &str = "--rlimit-as=4294967296 --rlimit-cpu=60 --rlimit-stack=1024000 --rlimit-fsize=51200000";
 
+/// The macro by which a farm's build asks a server to state what it takes. To a script it means nothing.
+pub const QUESTION: &str = "STAP_BUNDLE_ASKS";
+
+/// How the statement begins; words `NAME=NUMBER` follow.
+pub const STATEMENT: &str = "stap-bundle-server:";
+
+/// The variable that has those words, for the daemon hands its environment on.
+pub(crate) const STATED: &str = "STAP_BUNDLE_STATED";
+
+/// What a server takes at once, and the largest requests: its own settings, else what the daemon does without (PROTO-02, SRVD-NET-02).
+pub(crate) fn stated(settings: &Settings) -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!(
+        "threads={} max-request-size={} max-compressed-request={}",
+        settings.max_threads.map_or(cores, |threads| threads as usize),
+        settings.max_request.unwrap_or(50_000),
+        settings.max_compressed.unwrap_or(5_000)
+    )
+}
+
 /// No certificate is larger.
 const CERTIFICATE_SIZE: u64 = 1 << 20;
 
@@ -165,6 +185,8 @@ fn limited_stap(programs: &Programs, user: &Account) -> String {
     format!(
         "#!/bin/sh\n# Made at each start of a compile server by stap-bundle: what one request may use.\n\
          # Limits of your own: --rlimit-… in the file rc beside this one; then this program isn't used.\n\
+         # A farm that builds by this server asks it how much it takes at once.\n\
+         case \" $* \" in *\" -D{QUESTION}=1 \"*) echo \"{STATEMENT} ${STATED}\" >&2 ;; esac\n\
          exec {} {LIMITS}{processes} \"$@\"\n",
         programs.stap()
     )

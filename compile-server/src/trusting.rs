@@ -69,6 +69,12 @@ pub fn trust_database(purpose: TrustedFor) -> Result<PathBuf, ServerError> {
     }
 }
 
+/// Where clients of this user look for certificates of servers, in this order: in its own database, then in everybody's.
+pub fn client_databases() -> Result<Vec<PathBuf>, ServerError> {
+    let own = systemtap_directory(&Account::own()?).join("ssl/client");
+    Ok(vec![own, CONNECTIONS.into()])
+}
+
 /// Puts a certificate into a database.
 pub fn trust_certificate(certificate: &Certificate, database: &Path) -> Result<(), ServerError> {
     check_database(database)?;

@@ -38,12 +38,22 @@ pub fn make() -> Result<PathBuf> {
 /// Runs a bash script as root inside the server root, with a network of its own and the full program as `stap-bundle` and
 /// `stap-server`: `tests/lab/in-server-root.sh`. Nothing that it changes lasts, and nothing that it starts outlives it.
 pub fn run(script: &str) -> Result<Transcript> {
+    run_by("in-server-root.sh", script)
+}
+
+/// Runs a bash script as root on this machine, with the server root mounted beside and a network of its own that both have:
+/// `tests/lab/beside-server-root.sh`. Nothing that it starts outlives it.
+pub fn run_beside(script: &str) -> Result<Transcript> {
+    run_by("beside-server-root.sh", script)
+}
+
+fn run_by(runner: &str, script: &str) -> Result<Transcript> {
     let root = make()?.join("root");
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("script");
     fs::write(&file, script)?;
     let command = ChildCommand::new("bash")
-        .arg(repository().join("tests/lab/in-server-root.sh"))
+        .arg(repository().join("tests/lab").join(runner))
         .args([&root, &programs::farm()?, &file])
         .env_from_here("PATH")
         .combined_output();

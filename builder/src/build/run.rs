@@ -11,17 +11,19 @@ use child::{Cancel, ChildCommand, Ended};
 
 use super::{BuildError, BuildOptions};
 use crate::artifact_cache::{ArtifactCache, Cost, Keep};
+use crate::compile_server::ServerAddress;
 use crate::diagnosis::{diagnosed_reason, sentence};
 use crate::durations::Durations;
 use crate::event::BuildEvent;
-use crate::executor::{Compilation, Executor, LeaderTask};
+use crate::executor::{Compilation, ExecutorError, LeaderTask};
 use crate::job::{CompileJob, JobOutcome};
 use crate::job_shell::JobLimits;
 use crate::journal::Journal;
 use crate::leader::Led;
 use crate::plan::Plan;
 use crate::report::{CellReport, WarmUpReport};
-use crate::schedule::{Assignment, Entry, Schedule};
+use crate::schedule::{Assignment, Entry, Schedule, SiteEntry};
+use crate::site::{Maker, Site};
 use crate::verdict::{Verdict, verdict};
 use crate::warm_cache::{Diagnosis, WarmUps};
 use crate::warm_up::{WarmUp, WarmUpKey, WarmUpPart};
@@ -32,7 +34,7 @@ const LEADER_SHARE: u32 = 3;
 /// What the workers share.
 pub(super) struct Run<'a> {
     plan: &'a Plan,
-    executor: &'a dyn Executor,
+    sites: &'a [Site<'a>],
     warm_ups: &'a WarmUps,
     cache: ArtifactCache,
     journal: &'a Journal,
@@ -61,13 +63,15 @@ pub(super) struct RunResults {
     pub reports: Vec<(usize, CellReport)>,
     pub warm_ups: Vec<WarmUpReport>,
     pub diagnoses: Vec<(KernelRelease, String)>,
+    /// Compile servers that were lost, and what their clients said.
+    pub lost: Vec<(ServerAddress, String)>,
 }
 
 impl<'a> Run<'a> {
     #[expect(clippy::too_many_arguments, reason = "called once: each is what the caller has already")]
     pub(super) fn new(
         plan: &'a Plan,
-        executor: &'a dyn Executor,
+        sites: &'a [Site<'a>],
         warm_ups: &'a WarmUps,
         (cache, journal): (ArtifactCache, &'a Journal),
         options: &'a BuildOptions,
@@ -76,22 +80,27 @@ impl<'a> Run<'a> {
         (open, durations): (Vec<usize>, Durations),
     ) -> Self {
         let state = Mutex::new(State { durations: Some(durations), ..State::default() });
-        Self { plan, executor, warm_ups, cache, journal, options, events, cancel, open, state }
+        Self { plan, sites, warm_ups, cache, journal, options, events, cancel, open, state }
     }
 
     /// Runs all open jobs.
-    pub(super) fn all(self, workers: usize) -> Result<RunResults, BuildError> {
+    pub(super) fn all(self) -> Result<RunResults, BuildError> {
         let schedule = self.schedule()?;
+        let begun = |site: &Site<'_>| site.workers.clamp(1, self.open.len().max(1));
         std::thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    while let Some(assignment) = schedule.next(self.cancel) {
-                        if let Err(error) = self.carry_out(&schedule, assignment, workers) {
-                            schedule.stop();
-                            self.lock().failure.get_or_insert(error);
+            let run = &self;
+            let schedule = &schedule;
+            for (number, site) in self.sites.iter().enumerate() {
+                for _ in 0..begun(site) {
+                    scope.spawn(move || {
+                        while let Some(assignment) = schedule.next(number, run.cancel) {
+                            if let Err(error) = run.carry_out(schedule, number, assignment) {
+                                schedule.stop();
+                                run.lock().failure.get_or_insert(error);
+                            }
                         }
-                    }
-                });
+                    });
+                }
             }
         });
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -102,41 +111,80 @@ impl<'a> Run<'a> {
     }
 
     fn schedule(&self) -> Result<Schedule<WarmUpKey>, BuildError> {
-        let mut warm: HashMap<WarmUpKey, WarmUp> = HashMap::new();
+        let mut sites: Vec<SiteEntry<WarmUpKey>> = self
+            .sites
+            .iter()
+            .map(|site| SiteEntry { warm: HashMap::new(), last_resort: site.last_resort })
+            .collect();
         let mut entries = Vec::new();
         for index in &self.open {
             let job = &self.plan.jobs[*index];
             let key = job.warm_up_key;
-            if let hash_map::Entry::Vacant(place) = warm.entry(key) {
-                if self.options.retry_failed
-                    && !self.warm_ups.noted(key, job.kernel.stamp).diagnoses.is_empty()
-                {
-                    self.warm_ups.forget(key).map_err(|source| BuildError::State { source })?;
-                }
-                let found = self.warm_ups.prepare(key, job.kernel.stamp, &self.plan.sandbox)?;
-                place.insert(found.complete);
-                for diagnosis in found.diagnoses {
-                    self.diagnosed(job, diagnosis);
+            let taking = self.sites.iter().zip(&mut sites).filter(|(site, _)| site.takes(job));
+            // What a server has of stap's caches, it doesn't tell: its leaders are quick where all is there.
+            for (_, place) in taking.filter(|(site, _)| site.server.is_none()) {
+                if let hash_map::Entry::Vacant(place) = place.warm.entry(key) {
+                    place.insert(self.prepared(job)?);
                 }
             }
+            let taking = self.sites.iter().enumerate().filter(|(_, site)| site.takes(job));
+            let taking = taking.map(|(number, _)| number).collect();
             let expected = self.lock().durations.as_ref().map(|known| known.of_cell(&job.cell()));
-            entries.push(Entry { key, needs: job.needs, expected: expected.unwrap_or_default() });
+            let expected = expected.unwrap_or_default();
+            entries.push(Entry { key, needs: job.needs, expected, sites: taking });
         }
-        Ok(Schedule::new(entries, &warm))
+        let cost = |part| (part, self.lock().durations.as_ref().map(|known| known.of_part(part)));
+        let costs =
+            WarmUpPart::ALL.map(cost).into_iter().map(|(part, cost)| (part, cost.unwrap_or_default()));
+        Ok(Schedule::new(entries, &sites, costs.collect()))
+    }
+
+    /// What this machine has of stap's caches for a job's kernel; tells what is known to be wrong with it.
+    fn prepared(&self, job: &CompileJob) -> Result<WarmUp, BuildError> {
+        let key = job.warm_up_key;
+        if self.options.retry_failed && !self.warm_ups.noted(key, job.kernel.stamp).diagnoses.is_empty() {
+            self.warm_ups.forget(key).map_err(|source| BuildError::State { source })?;
+        }
+        let found = self.warm_ups.prepare(key, job.kernel.stamp, &self.plan.sandbox)?;
+        for diagnosis in found.diagnoses {
+            self.diagnosed(job, diagnosis);
+        }
+        Ok(found.complete)
     }
 
     fn carry_out(
         &self,
         schedule: &Schedule<WarmUpKey>,
+        number: usize,
         assignment: Assignment<WarmUpKey>,
-        workers: usize,
     ) -> Result<(), BuildError> {
+        let site = &self.sites[number];
         let (index, report) = match assignment {
-            Assignment::Lead { key, part } => return self.lead(schedule, key, part, workers),
-            Assignment::Job(entry) => (self.open[entry], self.compile(&self.plan.jobs[self.open[entry]])?),
+            Assignment::Lead { key, part } => return self.lead(schedule, number, key, part),
+            Assignment::Job(entry) => {
+                let compiled = self.compile(site, &self.plan.jobs[self.open[entry]]);
+                let report = match compiled {
+                    Err(BuildError::Executor(ExecutorError::ServerLost { said })) => {
+                        self.lost(schedule, number, Some(entry), said);
+                        return Ok(());
+                    }
+                    Err(BuildError::Executor(ExecutorError::ServerRefused { why })) => {
+                        schedule.refuse(number, entry, format!("{}: {why}", site.maker()));
+                        return Ok(());
+                    }
+                    compiled => compiled,
+                };
+                schedule.done(entry);
+                (self.open[entry], report?)
+            }
             Assignment::Blocked(entry, why) => {
-                let outcome = JobOutcome::Skipped { why: format!("stap's caches for this kernel: {why}") };
-                (self.open[entry], Some(report_of(&self.plan.jobs[self.open[entry]], outcome, None)))
+                let job = &self.plan.jobs[self.open[entry]];
+                let why = match site.server {
+                    None => format!("stap's caches for this kernel: {why}"),
+                    Some(_) => why,
+                };
+                let outcome = JobOutcome::Skipped { why };
+                (self.open[entry], Some(report_of(job, outcome, None, site.maker())))
             }
         };
         if let Some(report) = report {
@@ -146,60 +194,87 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// A compile server doesn't answer any more: it gets nothing more, and what it was at goes elsewhere.
+    fn lost(&self, schedule: &Schedule<WarmUpKey>, number: usize, job: Option<usize>, said: String) {
+        if schedule.lost(number, job)
+            && let Some(server) = self.sites[number].server
+        {
+            self.lock().results.lost.push((server.address().clone(), said.clone()));
+            (self.events)(BuildEvent::ServerLost { server: self.sites[number].maker(), said });
+        }
+    }
+
     /// Makes a part of a key's caches.
     fn lead(
         &self,
         schedule: &Schedule<WarmUpKey>,
+        number: usize,
         key: WarmUpKey,
         part: WarmUpPart,
-        workers: usize,
     ) -> Result<(), BuildError> {
+        let site = &self.sites[number];
         let Some(job) =
             self.open.iter().map(|index| &self.plan.jobs[*index]).find(|job| job.warm_up_key == key)
         else {
-            schedule.led(key, part, Ok(()));
+            schedule.led(number, key, part, Ok(()));
             return Ok(());
         };
-        let release = job.kernel.release.clone();
-        (self.events)(BuildEvent::WarmUpStarted { release: release.clone(), part });
+        let (release, maker) = (job.kernel.release.clone(), site.maker());
+        (self.events)(BuildEvent::WarmUpStarted { release: release.clone(), part, maker: maker.clone() });
         let task = LeaderTask {
             key,
             part,
             flags: job.warm_up_flags.clone(),
             kernel: Arc::clone(&job.kernel),
             // Where there are more cores than leaders, a leader may use several.
-            threads: (workers / schedule.leaders().max(1)).max(1),
+            threads: (site.workers.clamp(1, self.open.len()) / schedule.leaders(number).max(1)).max(1),
         };
         let limits =
             JobLimits { time: self.options.limits.time.saturating_mul(LEADER_SHARE), ..self.options.limits };
-        let leading = match self.executor.lead(&task, &limits, self.cancel) {
+        let leading = match site.executor.lead(&task, &limits, self.cancel) {
             Ok(leading) => leading,
+            Err(ExecutorError::ServerLost { said }) => {
+                schedule.led(number, key, part, Err(said.clone()));
+                self.lost(schedule, number, None, said);
+                return Ok(());
+            }
+            Err(ExecutorError::ServerRefused { why }) => {
+                schedule.led(number, key, part, Err(format!("{maker}: {why}")));
+                return Ok(());
+            }
             Err(error) => {
                 // Told in every case: jobs of the key wait for it.
-                schedule.led(key, part, Err(error.to_string()));
+                schedule.led(number, key, part, Err(error.to_string()));
                 return Err(error.into());
             }
         };
+        if let Some(sentence) = leading.note {
+            (self.events)(BuildEvent::ServerNoted { sentence });
+        }
         let result = match leading.led {
             Led::Complete(diagnosis) => {
-                let accepted = self.warm_ups.accept(key, job.kernel.stamp, part, diagnosis.clone());
+                let accepted = match site.server {
+                    None => self.warm_ups.accept(key, job.kernel.stamp, part, diagnosis.clone()),
+                    Some(_) => Ok(()),
+                };
                 if let Some(diagnosis) = diagnosis {
                     self.diagnosed(job, diagnosis);
                 }
-                schedule.led(key, part, Ok(()));
+                schedule.led(number, key, part, Ok(()));
                 accepted.map_err(|source| BuildError::State { source })?;
                 Ok(())
             }
             Led::Incomplete(why) => {
-                schedule.led(key, part, Err(why.clone()));
+                let why = if site.server.is_some() { format!("{maker}: {why}") } else { why };
+                schedule.led(number, key, part, Err(why.clone()));
                 Err(why)
             }
             Led::Cancelled => {
-                schedule.led(key, part, Err("cancelled".to_owned()));
+                schedule.led(number, key, part, Err("cancelled".to_owned()));
                 return Ok(());
             }
         };
-        let report = WarmUpReport { release, part, wall: leading.wall, cpu: leading.cpu };
+        let report = WarmUpReport { release, part, wall: leading.wall, cpu: leading.cpu, maker };
         (self.events)(BuildEvent::WarmUpFinished {
             report: report.clone(),
             incomplete: result.clone().err(),
@@ -228,29 +303,30 @@ impl<'a> Run<'a> {
     }
 
     /// Compiles one job and keeps what came of it. `None` if it was cancelled.
-    fn compile(&self, job: &CompileJob) -> Result<Option<CellReport>, BuildError> {
+    fn compile(&self, site: &Site<'_>, job: &CompileJob) -> Result<Option<CellReport>, BuildError> {
         let diagnoses = self.lock().diagnoses.get(&job.warm_up_key).cloned().unwrap_or_default();
         let toolchain = self.plan.toolchain_of(&job.kernel);
         if let Some(nothing) =
             diagnoses.iter().find(|found| matches!(found, Diagnosis::NothingCompiles { .. }))
         {
             let why = diagnosed_reason(nothing, toolchain);
-            return Ok(Some(report_of(job, JobOutcome::Skipped { why }, None)));
+            return Ok(Some(report_of(job, JobOutcome::Skipped { why }, None, site.maker())));
         }
-        (self.events)(BuildEvent::JobStarted { cell: job.cell() });
-        let compilation = self.executor.compile(job, &self.options.limits, self.cancel)?;
+        (self.events)(BuildEvent::JobStarted { cell: job.cell(), maker: site.maker() });
+        let compilation = site.executor.compile(job, &self.options.limits, self.cancel)?;
         if compilation.ended == Ended::Cancelled {
             return Ok(None);
         }
-        let outcome = self.keep(job, &compilation, &diagnoses)?;
+        let outcome = self.keep(site, job, &compilation, &diagnoses)?;
         if let (Some(cpu), Some(durations)) = (compilation.cpu, &mut self.lock().durations) {
             durations.cell_took(&job.cell(), cpu);
         }
-        Ok(Some(report_of(job, outcome, Some(&compilation))))
+        Ok(Some(report_of(job, outcome, Some(&compilation), site.maker())))
     }
 
     fn keep(
         &self,
+        site: &Site<'_>,
         job: &CompileJob,
         compilation: &Compilation,
         diagnoses: &[Diagnosis],
@@ -261,18 +337,20 @@ impl<'a> Run<'a> {
             directory: self.plan.directories.artifacts().to_owned(),
             source,
         };
-        let argv = job.parts.argv.split_first();
+        let parts = site.parts(job);
+        let key = parts.key();
+        let argv = parts.argv.split_first();
         let command = argv.map(|(stap, arguments)| ChildCommand::new(stap).args(arguments).display());
         let command = command.unwrap_or_default();
         let log = format!("$ {command}\n{}\n{}\n", compilation.log.trim_end(), compilation.ended);
         let outcome = match verdict(job, compilation, diagnoses, self.plan.toolchain_of(&job.kernel)) {
             Verdict::Green(bytes, info) => {
                 let keep = Keep::Module { bytes, info };
-                return self.cache.store(job.key, &job.parts, keep, &log, cost).map_err(store_error);
+                return self.cache.store(key, &parts, keep, &log, cost).map_err(store_error);
             }
             Verdict::Red(reason) => {
                 let keep = Keep::Failure { reason: &reason };
-                return self.cache.store(job.key, &job.parts, keep, &log, cost).map_err(store_error);
+                return self.cache.store(key, &parts, keep, &log, cost).map_err(store_error);
             }
             Verdict::TimedOut(limit) => {
                 JobOutcome::TimedOut { limit, log: self.write_log(job, &log).map_err(store_error)? }
@@ -282,7 +360,7 @@ impl<'a> Run<'a> {
                 JobOutcome::Failed { reason, log, cached: false }
             }
         };
-        self.journal.note(job.key, &outcome).map_err(|source| BuildError::State { source })?;
+        self.journal.note(key, &outcome).map_err(|source| BuildError::State { source })?;
         Ok(outcome)
     }
 
@@ -298,7 +376,13 @@ impl<'a> Run<'a> {
     }
 }
 
-fn report_of(job: &CompileJob, outcome: JobOutcome, compilation: Option<&Compilation>) -> CellReport {
+fn report_of(
+    job: &CompileJob,
+    outcome: JobOutcome,
+    compilation: Option<&Compilation>,
+    maker: Maker,
+) -> CellReport {
     let wall = compilation.map_or(Duration::ZERO, |compilation| compilation.wall);
-    CellReport { cell: job.cell(), outcome, wall, cpu: compilation.and_then(|compilation| compilation.cpu) }
+    let cpu = compilation.and_then(|compilation| compilation.cpu);
+    CellReport { cell: job.cell(), outcome, wall, cpu, maker }
 }

@@ -8,7 +8,7 @@ use child::Ended;
 use super::*;
 use crate::assembly::BundleIdentity;
 use crate::directories::BuildDirectories;
-use crate::executor::{Compilation, LeaderTask, Leading};
+use crate::executor::{Compilation, Executor, LeaderTask, Leading};
 use crate::leader::Led;
 use crate::sandbox::Sandbox;
 use crate::sysroot::Sysroot;
@@ -45,7 +45,12 @@ impl Executor for StandIn {
 
     fn lead(&self, task: &LeaderTask, _: &JobLimits, _: &Cancel) -> Result<Leading, ExecutorError> {
         self.leaders.lock().unwrap().push((task.kernel.release.to_string(), task.part));
-        Ok(Leading { led: (self.led)(task), wall: Duration::from_secs(9), cpu: Some(Duration::from_secs(5)) })
+        Ok(Leading {
+            led: (self.led)(task),
+            wall: Duration::from_secs(9),
+            cpu: Some(Duration::from_secs(5)),
+            note: None,
+        })
     }
 }
 
@@ -107,8 +112,14 @@ fn run_with(
     change(&mut options);
     let events = Mutex::new(Vec::new());
     let warm_ups = WarmUps::new(plan.directories.warm());
-    let result =
-        build_with(plan, executor, &warm_ups, &options, &|event| events.lock().unwrap().push(event), cancel);
+    let result = build_with(
+        plan,
+        &[Site::here(executor, options.workers)],
+        &warm_ups,
+        &options,
+        &|event| events.lock().unwrap().push(event),
+        cancel,
+    );
     (result, events.into_inner().unwrap())
 }
 
@@ -508,7 +519,8 @@ fn a_build_killed_ten_times_goes_on_and_gives_the_same() {
             continue;
         };
         let mut index = ArtifactIndex::open(&plan.directories.artifact_index(), false);
-        let done = |job: &&CompileJob| from_cache(job, &cache, &mut index, &journal, false).is_some();
+        let options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
+        let done = |job: &&CompileJob| from_cache(job, &cache, &mut index, &journal, &options).is_some();
         finished = plan.jobs.iter().filter(done).map(|job| job.cell().to_string()).collect();
     }
     let executor = long_executor();
@@ -647,7 +659,7 @@ fn bundled(report: &BuildReport, old: Option<&std::path::Path>) -> (Vec<u8>, usi
     let spool = tempfile::tempfile().unwrap();
     let unsigned =
         report.draft.pack_with(packing, spool, &mut |packed| copied += usize::from(packed.copied)).unwrap();
-    let documents = crate::documents(unsigned.manifest(), &std::collections::BTreeMap::new()).unwrap();
+    let documents = crate::documents(unsigned.manifest(), &std::collections::BTreeMap::new(), &[]).unwrap();
     let unsigned = unsigned.with_extras(documents).unwrap();
     let signature = fixtures::forge::sign(&farm, &unsigned.message());
     let mut bytes = Vec::new();
@@ -685,4 +697,112 @@ fn six_thousand_unchanged_cells() {
         );
         assert!(bytes == first && copied == 300 && executor.runs.load(Ordering::SeqCst) == 6000);
     }
+}
+
+/// Two servers for the plan of three scripts × two kernels, each with two threads, and this machine as the last resort if wanted.
+fn by_servers(
+    directory: &std::path::Path,
+    executors: [&StandIn; 2],
+    here: Option<&StandIn>,
+) -> (Result<BuildReport, BuildError>, Vec<BuildEvent>) {
+    let plan = plan(directory);
+    let servers = ["one:1", "two:2"].map(|address| CompileServer::of_test(address, 2, &["1.0", "2.0"]));
+    let mut sites: Vec<Site<'_>> = servers
+        .iter()
+        .zip(executors)
+        .map(|(server, executor)| Site { executor, workers: 2, server: Some(server), last_resort: false })
+        .collect();
+    sites.extend(here.map(|executor| Site { last_resort: true, ..Site::here(executor, 2) }));
+    let mut options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
+    options.servers = Servers { servers: servers.to_vec(), or_here: here.is_some() };
+    let (events, warm_ups) = (Mutex::new(Vec::new()), WarmUps::new(plan.directories.warm()));
+    let on = |event| events.lock().unwrap().push(event);
+    let result = build_with(&plan, &sites, &warm_ups, &options, &on, &Cancel::new());
+    (result, events.into_inner().unwrap())
+}
+
+fn lost() -> StandIn {
+    StandIn::new(|_| Err(ExecutorError::ServerLost { said: "gone".to_owned() }))
+}
+
+fn made_by(report: &BuildReport, maker: &str) -> usize {
+    report.cells.iter().filter(|cell| cell.maker.to_string() == maker).count()
+}
+
+#[test]
+fn what_a_lost_server_was_at_is_compiled_by_another_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (whole, lost) = (StandIn::new(|job| Ok(compiled(job))), lost());
+    let (report, events) = by_servers(directory.path(), [&lost, &whole], None);
+    let report = report.unwrap();
+    assert_eq!((report.green(), made_by(&report, "two:2")), (6, 6));
+    let losses = |event: &&BuildEvent| matches!(event, BuildEvent::ServerLost { .. });
+    // The other one may have been faster than a first loss.
+    let known = usize::from(lost.runs.load(Ordering::SeqCst) > 0);
+    assert_eq!(events.iter().filter(losses).count(), known);
+    assert_eq!(usize::from(report.servers[0].lost.is_some()), known);
+    // By its own key: neither this machine nor the other server finds it as theirs, and the same one does.
+    let (again, _) = by_servers(directory.path(), [&lost, &whole], None);
+    assert_eq!((again.unwrap().green(), whole.runs.load(Ordering::SeqCst)), (6, 6));
+    let alone = StandIn::new(|job| Ok(compiled(job)));
+    run(&plan(directory.path()), &alone, &Cancel::new()).0.unwrap();
+    assert_eq!(alone.runs.load(Ordering::SeqCst), 6);
+}
+
+#[test]
+fn without_any_server_left_a_build_ends_and_the_next_one_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    // It compiles for one kernel, and is lost at the other.
+    let half = StandIn::new(|job| match job.kernel.release.as_str() {
+        "1.0" => Ok(compiled(job)),
+        _ => Err(ExecutorError::ServerLost { said: "gone".to_owned() }),
+    });
+    let lost = lost();
+    let (result, _) = by_servers(directory.path(), [&half, &lost], None);
+    let Err(BuildError::ServersLost { lost: which, done, cells: 6 }) = result else { panic!("{result:?}") };
+    assert!(done < 4 && !which.is_empty(), "{done} {which:?}");
+    let here = StandIn::new(|job| Ok(compiled(job)));
+    let (report, _) = by_servers(directory.path(), [&lost, &lost], Some(&here));
+    let report = report.unwrap();
+    assert_eq!((report.green(), made_by(&report, "here")), (6, 6 - done));
+}
+
+#[test]
+fn what_no_server_takes_is_a_red_cell_or_compiled_here() {
+    let directory = tempfile::tempdir().unwrap();
+    let picky = || {
+        StandIn::new(|job| match job.script.name().as_str() {
+            "a" => Err(ExecutorError::ServerRefused { why: "too large".to_owned() }),
+            _ => Ok(compiled(job)),
+        })
+    };
+    let (one, two) = (picky(), picky());
+    let (report, _) = by_servers(directory.path(), [&one, &two], None);
+    let report = report.unwrap();
+    assert_eq!((report.green(), report.red()), (4, 2));
+    let reason = report.cells[0].outcome.red_reason().unwrap();
+    assert!(reason.ends_with(": too large"), "{reason}");
+    let here = StandIn::new(|job| Ok(compiled(job)));
+    let (report, _) = by_servers(directory.path(), [&one, &two], Some(&here));
+    let report = report.unwrap();
+    assert_eq!((report.green(), made_by(&report, "here"), here.runs.load(Ordering::SeqCst)), (6, 2, 2));
+}
+
+#[test]
+fn a_kernel_that_no_server_serves_is_told_before_anything_is_compiled() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let server = CompileServer::of_test("one:1", 2, &["1.0"]);
+    let executor = StandIn::new(|job| Ok(compiled(job)));
+    let site = Site { executor: &executor, workers: 2, server: Some(&server), last_resort: false };
+    let mut options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
+    options.servers = Servers { servers: vec![server.clone()], or_here: false };
+    let warm_ups = WarmUps::new(plan.directories.warm());
+    let result = build_with(&plan, &[site], &warm_ups, &options, &|_| (), &Cancel::new());
+    let Err(BuildError::Unserved { cells }) = result else { panic!("{result:?}") };
+    assert_eq!((cells.len(), executor.runs.load(Ordering::SeqCst)), (3, 0));
+    assert_eq!(cells[0].1, "one:1: it doesn't serve 2.0");
+    let preview = plan.preview(&options);
+    assert!(preview.is_blocked());
+    assert_eq!(preview.makers.len(), 3);
 }

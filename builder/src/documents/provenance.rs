@@ -8,6 +8,7 @@ use bundle_format::{
 use serde::Serialize;
 
 use super::VERSION;
+use crate::job::Cell;
 use crate::packages::Package;
 
 /// How the modules were made, as SLSA names kinds of builds.
@@ -37,6 +38,9 @@ struct Predicate {
 struct BuildDefinition {
     build_type: &'static str,
     external_parameters: ExternalParameters,
+    /// Absent where this program's own sandbox made all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    internal_parameters: Option<InternalParameters>,
     resolved_dependencies: Vec<Resource>,
 }
 
@@ -49,6 +53,28 @@ struct ExternalParameters {
     created: u64,
     scripts: Vec<ScriptParameters>,
     kernels: Vec<String>,
+}
+
+/// How the farm went about it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InternalParameters {
+    /// The modules that compile servers made, by release and script. Their toolchains have the versions that the dependencies
+    /// name; no digest of them is known.
+    made_by_compile_servers: BTreeMap<String, Vec<String>>,
+}
+
+impl InternalParameters {
+    fn of(cells: &[&Cell]) -> Option<Self> {
+        let mut made: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for cell in cells {
+            made.entry(cell.release.to_string()).or_default().push(cell.script.to_string());
+        }
+        for scripts in made.values_mut() {
+            scripts.sort();
+        }
+        (!made.is_empty()).then_some(Self { made_by_compile_servers: made })
+    }
 }
 
 /// With what a script was compiled, and what is fixed for its start.
@@ -94,7 +120,11 @@ struct Builder {
     version: BTreeMap<&'static str, String>,
 }
 
-pub(super) fn of(manifest: &Manifest, headers: &BTreeMap<String, Package>) -> Statement {
+pub(super) fn of(
+    manifest: &Manifest,
+    headers: &BTreeMap<String, Package>,
+    by_servers: &[&Cell],
+) -> Statement {
     let kernels = manifest.kernels_by_release();
     Statement {
         kind: STATEMENT_TYPE,
@@ -112,6 +142,7 @@ pub(super) fn of(manifest: &Manifest, headers: &BTreeMap<String, Package>) -> St
                     scripts: manifest.scripts.iter().map(ScriptParameters::of).collect(),
                     kernels: kernels.iter().map(|kernel| kernel.release.to_string()).collect(),
                 },
+                internal_parameters: InternalParameters::of(by_servers),
                 resolved_dependencies: dependencies(manifest, headers),
             },
             run_details: RunDetails {

@@ -12,6 +12,7 @@ mod red_log;
 mod reporter;
 mod reuse;
 pub(super) mod scripts;
+mod servers;
 mod shards;
 mod table;
 
@@ -22,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use builder::{
-    BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, InputCheck,
+    BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, Cell, InputCheck,
     JobLimits, OpenCells, Plan, PlanError, PlanProblem, Shard,
 };
 use bundle_format::{
@@ -49,6 +50,7 @@ use output::{Output, Product};
 use page::Facts;
 use policy::PolicyOptions;
 use reporter::Reporter;
+use servers::ServerOptions;
 
 /// Compile scripts for kernel releases and write one signed bundle
 ///
@@ -82,7 +84,7 @@ pub(crate) struct Args {
     /// The private key to sign with; may be given several times [default: ~/.config/stap-bundle/default.key].
     #[arg(long, value_name = "NAME.key", env = "STAP_BUNDLE_KEY")]
     key: Vec<PathBuf>,
-    /// Send this chain of roots along, by which hosts judge who must sign (see `trust root`).
+    /// Send this chain of roots along: hosts judge signers by it (`trust root`).
     #[arg(long, value_name = "FILE.stapr")]
     roots: Option<PathBuf>,
     /// Write a payload, to be signed elsewhere (`sign`); no key is used.
@@ -165,6 +167,8 @@ pub(crate) struct Args {
     report: Option<PathBuf>,
     #[command(flatten)]
     policy: PolicyOptions,
+    #[command(flatten)]
+    servers: ServerOptions,
     /// Tell what happens as lines for people, or as JSON lines on standard error.
     #[arg(hide_short_help = true, long, value_name = "FORM", value_enum, default_value_t)]
     progress: Progress,
@@ -246,12 +250,13 @@ impl Args {
             }
             _ => None,
         };
-        let options = self.options(loaded.modified, roots, merged)?;
+        let mut options = self.options(loaded.modified, roots, merged)?;
         let script_path = &loaded.configuration.parameters().script_path;
         let mut plan = self.plan(&request, &cancel, ui).map_err(|error| plan_failure(&error, script_path))?;
         if let Some(shard) = self.shard {
             plan = plan.only(shard);
         }
+        options.servers = self.servers.ask(&plan, &cancel, ui)?;
         if self.dry_run {
             return Ok(dry_run::show(ui, &plan, &options));
         }
@@ -357,7 +362,7 @@ impl Args {
             };
             unsigned = unsigned.renumbered(serial, version).map_err(no_bundle)?;
         }
-        let extras = self.extras(unsigned.manifest(), plan)?;
+        let extras = self.extras(unsigned.manifest(), plan, report)?;
         unsigned = unsigned.with_extras(extras).map_err(no_bundle)?;
         issued.remember(base, serial, content).map_err(failed)?;
         Ok(unsigned)
@@ -374,10 +379,16 @@ impl Args {
     }
 
     /// What travels along: documents, and the scripts if that is asked for.
-    fn extras(&self, manifest: &Manifest, plan: &Plan) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    fn extras(
+        &self,
+        manifest: &Manifest,
+        plan: &Plan,
+        report: &BuildReport,
+    ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
         let mut extras = Vec::new();
         if !self.no_sbom {
-            extras = builder::documents(manifest, &plan.header_packages())
+            let by_servers: Vec<&Cell> = report.by_servers().collect();
+            extras = builder::documents(manifest, &plan.header_packages(), &by_servers)
                 .map_err(|error| Failure::of(Exit::NoBundle, &error))?;
         }
         if self.with_source {
@@ -570,6 +581,9 @@ pub(crate) fn plan_failure(error: &PlanError, script_path: &Path) -> Failure {
 
 pub(crate) fn build_failure(error: &BuildError) -> Failure {
     let failure = Failure::of(Exit::NoBundle, error);
+    if let Some(failure) = servers::failure(error) {
+        return failure;
+    }
     match error {
         BuildError::Cancelled { .. } => {
             failure.hint("run the same command again; finished cells are not compiled again")

@@ -261,7 +261,7 @@ fn worse(one: Exit, other: Exit) -> Exit {
 }
 
 /// SRV-CLI-06: whatever fails ends with 1.
-pub(super) fn failure(error: &ServerError) -> Failure {
+pub(crate) fn failure(error: &ServerError) -> Failure {
     let failure = Failure::of(Exit::Failed, error);
     match error {
         ServerError::NoSuchUser { name } if name == "stap-server" => failure

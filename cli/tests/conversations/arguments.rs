@@ -142,8 +142,7 @@ fn build_help_names_each_default() {
           --eval-config         Have bash evaluate the configuration files, in a sandbox
           --key <NAME.key>      The private key to sign with; may be given several times [default:
                                 ~/.config/stap-bundle/default.key] [env: STAP_BUNDLE_KEY=]
-          --roots <FILE.stapr>  Send this chain of roots along, by which hosts judge who must sign (see
-                                `trust root`)
+          --roots <FILE.stapr>  Send this chain of roots along: hosts judge signers by it (`trust root`)
           --no-sign             Write a payload, to be signed elsewhere (`sign`); no key is used
           --name <NAME>         The bundle's name [default: stap-scripts]
       -o, --output <FILE>       The file to write [default: NAME-VERSION.stapb]
@@ -153,6 +152,7 @@ fn build_help_names_each_default() {
                                 ~/.cache/stap-bundle]
           --dry-run             Show what would happen to each cell, and how long it would take
           --report <FILE>       Also write a report: a page if FILE ends in `.html`, else JSON
+          --server <HOST:PORT>  Have this compile server (stap-server) compile; repeatable
       -h, --help                Print help (see more with '--help')
 
     Global options:

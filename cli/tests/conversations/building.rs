@@ -171,3 +171,27 @@ fn results_are_pushed_to_a_directory_and_pulled_from_it() {
     [exit 1]
     "#);
 }
+
+#[test]
+fn a_compile_server_is_host_and_port() {
+    let world = TestWorld::new();
+    world.config("empty.conf", "");
+    assert_snapshot!(world.talk("
+        build -r 1.0 -c empty.conf --dry-run --server builder
+        build -r 1.0 -c empty.conf --dry-run --or-here
+    "), @r#"
+    $ stap-bundle build -r 1.0 -c empty.conf --dry-run --server builder
+    2> error: invalid value 'builder' for '--server <HOST:PORT>': not HOST:PORT, such as builder.example:5001 or [::1]:5001
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    $ stap-bundle build -r 1.0 -c empty.conf --dry-run --or-here
+    2> error: the following required arguments were not provided:
+    2>   --server <HOST:PORT>
+    2>
+    2> Usage: stap-bundle build --server <HOST:PORT> --config <CONFIG> --dry-run --or-here <--release <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    "#);
+}

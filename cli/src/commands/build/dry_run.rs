@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use builder::{BuildOptions, CellPreview, Plan, Preview};
+use builder::{BuildOptions, CellPreview, KernelTarget, Plan, Preview};
 use serde_json::{Value, json};
 
+use super::servers;
 use crate::exit::Exit;
 use crate::ui::{Mark, Ui};
 use crate::words::count;
 
 /// Shows the plan; ends with 21 if a cell is blocked, because no bundle would be written.
 pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions) -> Exit {
-    let workers = options.workers;
-    let preview = plan.preview(workers, options.retry_failed, &options.policy);
+    let workers = options.at_once();
+    let preview = plan.preview(options);
     let exit = if preview.is_blocked() { Exit::NoBundle } else { Exit::Done };
     if ui.json {
-        ui.document(&as_json(plan, &preview));
+        ui.document(&as_json(plan, &preview, options));
         return exit;
     }
     for warning in plan.warnings() {
@@ -34,6 +35,7 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions) -> Exit {
         let release = kernel.release.as_str();
         ui.line(format!("{}  {}  in {root}  {toolchain}", ui.mark(Mark::Strong, release), kernel.machine));
         show_cells(ui, &cells.remove(release).unwrap_or_default());
+        show_makers(ui, &preview, kernel);
         for (_, part, expected) in preview.warm_ups.iter().filter(|(of, ..)| *of == kernel.release) {
             ui.line(format!("  first      {part}, {}", seconds(*expected)));
         }
@@ -44,6 +46,20 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions) -> Exit {
     }
     ui.line(summary(&preview, workers));
     exit
+}
+
+/// Where the cells of a kernel would be compiled: cells of the same places together.
+fn show_makers(ui: &mut Ui, preview: &Preview, kernel: &KernelTarget) {
+    let mut places: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (cell, makers) in preview.makers.iter().filter(|(cell, _)| cell.release == kernel.release) {
+        let makers: Vec<String> = makers.iter().map(ToString::to_string).collect();
+        places.entry(makers.join(" or ")).or_default().push(cell.script.as_str());
+    }
+    let alone = places.len() == 1;
+    for (makers, scripts) in places {
+        let scripts = if alone { String::new() } else { format!(": {}", scripts.join(", ")) };
+        ui.line(format!("  on         {makers}{scripts}"));
+    }
 }
 
 fn show_cells(ui: &mut Ui, cells: &[(&str, &CellPreview)]) {
@@ -107,7 +123,7 @@ fn seconds(duration: Duration) -> String {
     if seconds < 120 { format!("{seconds} s") } else { format!("{} min", (seconds + 30) / 60) }
 }
 
-fn as_json(plan: &Plan, preview: &Preview) -> Value {
+fn as_json(plan: &Plan, preview: &Preview, options: &BuildOptions) -> Value {
     let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut keys: BTreeMap<(&str, &str), String> = BTreeMap::new();
     for job in plan.jobs() {
@@ -124,10 +140,12 @@ fn as_json(plan: &Plan, preview: &Preview) -> Value {
                 CellPreview::Blocked(reason) => ("blocked", None, Some(reason)),
                 CellPreview::LeftOut(pattern) => ("left-out", None, Some(pattern)),
             };
+            let makers = preview.makers.get(cell);
+            let makers = makers.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
             let key = keys.get(&(cell.script.as_str(), cell.release.as_str()));
             json!({
                 "script": cell.script, "kernel": cell.release, "state": word, "key": key,
-                "expected_cpu_ms": expected, "reason": reason,
+                "expected_cpu_ms": expected, "reason": reason, "compiled_by": makers,
             })
         })
         .collect();
@@ -140,6 +158,7 @@ fn as_json(plan: &Plan, preview: &Preview) -> Value {
         .collect();
     json!({
         "cells": cells, "warm_ups": warm_ups, "kernels": kernels(plan),
+        "servers": servers::as_json(&options.servers),
         "warnings": plan.warnings().collect::<Vec<_>>(),
         "expected_cpu_ms": milliseconds(preview.cpu()), "expected_wall_ms": milliseconds(preview.wall),
     })

@@ -28,25 +28,30 @@ fn fields(event: &BuildEvent) -> Value {
         BuildEvent::Begun { cells, cached, jobs, workers } => {
             json!({ "event": "begun", "cells": cells, "cached": cached, "jobs": jobs, "workers": workers })
         }
-        BuildEvent::WarmUpStarted { release, part } => {
-            json!({ "event": "warm-up-started", "kernel": release, "part": part.to_string() })
+        BuildEvent::WarmUpStarted { release, part, maker } => json!({
+            "event": "warm-up-started", "kernel": release, "part": part.to_string(), "by": maker.to_string(),
+        }),
+        BuildEvent::ServerLost { server, said } => {
+            json!({ "event": "server-lost", "server": server.to_string(), "said": said })
         }
+        BuildEvent::ServerNoted { sentence } => json!({ "event": "server-noted", "sentence": sentence }),
         BuildEvent::WarmUpFinished { report, incomplete } => json!({
             "event": "warm-up-finished", "kernel": report.release, "part": report.part.to_string(),
+            "by": report.maker.to_string(),
             "wall_ms": milliseconds(report.wall), "cpu_ms": report.cpu.map(milliseconds), "incomplete": incomplete,
         }),
         BuildEvent::KernelDiagnosed { release, sentence } => {
             json!({ "event": "kernel-diagnosed", "kernel": release, "sentence": sentence })
         }
-        BuildEvent::JobStarted { cell } => {
-            json!({ "event": "job-started", "script": cell.script, "kernel": cell.release })
-        }
+        BuildEvent::JobStarted { cell, maker } => json!({
+            "event": "job-started", "script": cell.script, "kernel": cell.release, "by": maker.to_string(),
+        }),
         BuildEvent::CellChecked { cell, difference } => json!({
             "event": "cell-checked", "script": cell.script, "kernel": cell.release, "difference": difference,
         }),
         BuildEvent::CellDone(report) => json!({
             "event": "cell-done", "script": report.cell.script, "kernel": report.cell.release,
-            "outcome": word(&report.outcome), "reason": report.outcome.red_reason(),
+            "outcome": word(&report.outcome), "reason": report.outcome.red_reason(), "by": report.maker.to_string(),
             "wall_ms": milliseconds(report.wall), "cpu_ms": report.cpu.map(milliseconds),
         }),
     }

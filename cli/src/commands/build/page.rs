@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use builder::{BuildReport, CellReport, JobOutcome, Plan};
+use builder::{BuildReport, CellReport, JobOutcome, Maker, Plan};
 
 use super::red_log::RedLog;
 use super::table::word;
@@ -102,8 +102,12 @@ impl Page {
             (JobOutcome::Compiled(_), Some(cpu)) => format!(", {:.1} s", cpu.as_secs_f64()),
             _ => String::new(),
         };
+        let maker = match &cell.maker {
+            Maker::Here => String::new(),
+            maker @ Maker::Server(_) => format!(", by {}", text(&maker.to_string())),
+        };
         self.put(format_args!(
-            "<td><span class=\"{word}\">{word}</span> <small>{}{took}</small></td>",
+            "<td><span class=\"{word}\">{word}</span> <small>{}{took}{maker}</small></td>",
             bytes(module.len)
         ));
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use builder::{BuildEvent, CellReport, Reproducibility, WarmUpReport};
+use builder::{BuildEvent, CellReport, Maker, Reproducibility, WarmUpReport};
 use bundle_format::FramePacked;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -133,6 +133,11 @@ impl<'u> Reporter<'u> {
     }
 }
 
+/// Behind the name of what a compile server is at.
+fn at(maker: &Maker) -> String {
+    if *maker == Maker::Here { String::new() } else { format!(" at {maker}") }
+}
+
 impl State<'_> {
     fn say(&self, text: &str) {
         if self.json_lines {
@@ -189,20 +194,28 @@ impl State<'_> {
                     bar.set_length(cells as u64);
                 }
             }
-            BuildEvent::WarmUpStarted { release, part } => {
-                self.say(&format!("warming up {release}: {part}, once"));
-                self.running.push(format!("{part} of {release}"));
+            BuildEvent::WarmUpStarted { release, part, maker } => {
+                self.say(&format!("warming up {release}{}: {part}, once", at(&maker)));
+                self.running.push(format!("{part} of {release}{}", at(&maker)));
             }
             BuildEvent::WarmUpFinished { report, incomplete } => {
-                let WarmUpReport { release, part, wall, .. } = report;
-                let name = format!("{part} of {release}");
+                let WarmUpReport { release, part, wall, maker, .. } = report;
+                let name = format!("{part} of {release}{}", at(&maker));
                 self.running.retain(|running| *running != name);
                 let how =
                     incomplete.map_or_else(|| "complete".to_owned(), |why| format!("not complete ({why})"));
                 self.say(&format!("{name}: {how} after {:.1} s", wall.as_secs_f64()));
             }
-            BuildEvent::KernelDiagnosed { sentence, .. } => self.warn(&sentence),
-            BuildEvent::JobStarted { cell } => self.running.push(cell.to_string()),
+            BuildEvent::KernelDiagnosed { sentence, .. } | BuildEvent::ServerNoted { sentence } => {
+                self.warn(&sentence);
+            }
+            BuildEvent::ServerLost { server, said } => {
+                self.warn(&format!(
+                    "compile server {server} is lost ({said}): what it was at goes elsewhere"
+                ));
+                self.running.retain(|running| !running.ends_with(&at(&server)));
+            }
+            BuildEvent::JobStarted { cell, maker } => self.running.push(format!("{cell}{}", at(&maker))),
             BuildEvent::CellDone(report) => self.cell_done(&report),
             BuildEvent::CellChecked { cell, difference } => match difference {
                 None => self.say(&format!("{cell}: the same again")),
@@ -216,7 +229,7 @@ impl State<'_> {
 
     fn cell_done(&mut self, report: &CellReport) {
         self.done += 1;
-        let name = report.cell.to_string();
+        let name = format!("{}{}", report.cell, at(&report.maker));
         self.running.retain(|running| *running != name);
         if let Some(bar) = &self.bar {
             bar.set_position(self.done as u64);

@@ -25,7 +25,7 @@ pub(super) fn cells(report: &BuildReport) -> Vec<Value> {
                 "reason": cell.outcome.red_reason(), "log": cell.outcome.log(),
                 "pass": red.as_ref().and_then(|log| log.pass), "last_lines": red.map(|log| log.tail),
                 "wall_ms": milliseconds(cell.wall),
-                "cpu_ms": cell.cpu.map(milliseconds),
+                "cpu_ms": cell.cpu.map(milliseconds), "made_by": cell.maker.to_string(),
             })
         })
         .collect()
@@ -38,7 +38,7 @@ pub(super) fn as_json(plan: &Plan, report: &BuildReport, cells: &[Value]) -> Str
         .iter()
         .map(|done| {
             json!({
-                "kernel": done.release, "part": done.part.to_string(),
+                "kernel": done.release, "part": done.part.to_string(), "by": done.maker.to_string(),
                 "wall_ms": milliseconds(done.wall), "cpu_ms": done.cpu.map(milliseconds),
             })
         })
@@ -54,7 +54,18 @@ pub(super) fn as_json(plan: &Plan, report: &BuildReport, cells: &[Value]) -> Str
         };
         json!({ "equal": found.equal, "exceptions": found.exceptions.iter().map(exception).collect::<Vec<_>>() })
     });
+    let servers: Vec<Value> = report
+        .servers
+        .iter()
+        .map(|server| {
+            json!({
+                "server": server.address.to_string(), "systemtap": server.systemtap, "threads": server.threads,
+                "lost": server.lost,
+            })
+        })
+        .collect();
     let whole = json!({
+        "servers": servers,
         "reproducibility": reproducibility,
         "cells": cells, "warm_ups": warm_ups, "diagnoses": diagnoses,
         "kernels": super::dry_run::kernels(plan), "warnings": plan.warnings().collect::<Vec<_>>(),
@@ -98,6 +109,12 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
         table.add_row(std::iter::once(script.name().to_string()).chain(words));
     }
     ui.line(tables::painted(ui, &table, OUTCOMES));
+    for server in &report.servers {
+        let address = server.address.to_string();
+        let made = report.cells.iter().filter(|cell| cell.maker.to_string() == address).count();
+        let lost = if server.lost.is_some() { ", then it was lost" } else { "" };
+        ui.line(format!("compile server {address}: {}{lost}", count(made, "cell")));
+    }
     let red: Vec<&CellReport> = report.cells.iter().filter(|cell| cell.outcome.module().is_none()).collect();
     if red.is_empty() {
         return;

@@ -1,0 +1,231 @@
+//! One exchange with a compile server, by the client of systemtap (`stap --use-server`) in its sandbox.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use child::{Cancel, Finished, Limits};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use crate::directories::{BuildDirectories, JobDirectory};
+use crate::executor::{ExecutorError, LOG_CAP, works};
+use crate::job_shell::{JobLimits, in_shell};
+use crate::sandbox::{CLIENT_TEMPORARY, Inside, STAP_DIRECTORY, Sandbox};
+use crate::sysroot::Sysroot;
+
+/// The files of a database of trusted certificates (TRUST-02). Clients of systemtap 5.6 can't read everybody's database unless
+/// they are root, so each client gets a copy as its own.
+const TRUST_FILES: [&str; 3] = ["cert9.db", "key4.db", "pkcs11.txt"];
+
+/// Where the client looks for that, below its work directory.
+const TRUST: &str = "stapdir/ssl/client";
+
+/// Largest file of such a database.
+const LARGEST_TRUST: u64 = 16 << 20;
+
+/// Largest of the client's files that is read, in bytes: a request with tapsets, or what a server said.
+const LARGEST_KEPT: u64 = 64 << 20;
+
+/// The prefix of the client's own directory below its temporary one.
+const CLIENT_DIRECTORY: &str = "stap";
+
+/// With what a client is run, and as whom it trusts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client<'a> {
+    pub sandbox: &'a Sandbox,
+    pub directories: &'a BuildDirectories,
+    /// The database of trusted certificates.
+    pub trust: &'a Path,
+}
+
+/// Puts into the work directory what is to be sent, and tells which paths the client finds where.
+pub(crate) type LayOut<'a> = dyn Fn(&Path) -> Result<Vec<(PathBuf, String)>, ExecutorError> + 'a;
+
+/// What came of an exchange.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub finished: Finished,
+    pub work: JobDirectory,
+    /// What the server's `stap` wrote, if the server has answered.
+    pub answer: Option<Answer>,
+    /// How large the request was, if one was made.
+    pub request: Option<RequestSize>,
+}
+
+/// What the server's `stap` wrote (PROTO-06).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Answer {
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The size of a request, in bytes (PROTO-02).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestSize {
+    /// Of all its files.
+    pub unpacked: u64,
+    /// Of the packed request.
+    pub packed: u64,
+}
+
+impl Client<'_> {
+    /// Runs `argv` in a directory that `lay_out` has filled; `sent` are paths in it and where the client finds them.
+    pub(crate) fn run(
+        &self,
+        sysroot: &Sysroot,
+        argv: &[String],
+        lay_out: &LayOut<'_>,
+        limits: &JobLimits,
+        cancel: &Cancel,
+    ) -> Result<Exchange, ExecutorError> {
+        let work = self.directories.new_work(self.sandbox)?;
+        let sent = lay_out(work.path())?;
+        let (stap_directory, trust) = (work.path().join(STAP_DIRECTORY), work.path().join(TRUST));
+        for directory in [&trust, &stap_directory, &work.path().join(CLIENT_TEMPORARY)] {
+            self.sandbox.prepare_directory(directory)?;
+        }
+        self.copy_trust(&trust)?;
+        let command =
+            self.sandbox.client_command(&Inside::new(sysroot, &work), &sent, &in_shell(argv, limits));
+        let time = Limits { time: Some(limits.time), output_cap: LOG_CAP, ..Limits::default() };
+        let finished = works(command.combined_output().run(&time, cancel)?)?;
+        let (answer, request) = what_was_kept(work.path());
+        Ok(Exchange { finished, work, answer, request })
+    }
+
+    /// Copies the database of trusted certificates. The client opens it for writing (SIGN-04), so it needs one that is its own.
+    fn copy_trust(&self, to: &Path) -> Result<(), ExecutorError> {
+        for name in TRUST_FILES {
+            let (from, copy) = (self.trust.join(name), to.join(name));
+            let mut bytes = Vec::new();
+            let read = File::open(&from).and_then(|file| file.take(LARGEST_TRUST).read_to_end(&mut bytes));
+            read.and_then(|_| fs::write(&copy, bytes))
+                .map_err(|source| ExecutorError::Work { path: from, source })?;
+            self.sandbox.give_file(&copy)?;
+        }
+        Ok(())
+    }
+}
+
+/// The answer and the request's size, from the temporary directory that the client has left. A server has answered if its exit
+/// code is there: what the client says on its terminal is the same for several failures.
+fn what_was_kept(work: &Path) -> (Option<Answer>, Option<RequestSize>) {
+    let temporary = work.join(CLIENT_TEMPORARY);
+    let entries = fs::read_dir(&temporary).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name());
+    let Some(own) = names
+        .filter(|name| name.to_string_lossy().starts_with(CLIENT_DIRECTORY))
+        .find(|name| read_below(&temporary, &Path::new(name).join("client.zip")).is_some())
+    else {
+        return (None, None);
+    };
+    let own = Path::new(&own);
+    let read = |name: &str| read_below(&temporary, &own.join("server").join(name));
+    let text = |name: &str| without_server_paths(&String::from_utf8_lossy(&read(name).unwrap_or_default()));
+    let answer = read("rc").map(|_| Answer { stdout: text("stdout"), stderr: text("stderr") });
+    let request = read_below(&temporary, &own.join("client.zip")).unwrap_or_default();
+    let (unpacked, packed) = (unpacked_size(&request).unwrap_or_default(), request.len() as u64);
+    (answer, Some(RequestSize { unpacked, packed }))
+}
+
+/// The sum of the lengths that the directory of a zip archive has. (In the client's own copy of the request, scripts are links.)
+fn unpacked_size(archive: &[u8]) -> Option<u64> {
+    const END: &[u8] = b"PK\x05\x06";
+    const ENTRY: &[u8] = b"PK\x01\x02";
+    let number = |at: usize, len: usize| -> Option<usize> {
+        let bytes = archive.get(at..at.checked_add(len)?)?;
+        Some(bytes.iter().rev().fold(0, |sum, byte| (sum << 8) | usize::from(*byte)))
+    };
+    let end = archive.windows(END.len()).rposition(|window| window == END)?;
+    let (count, mut at) = (number(end + 10, 2)?, number(end + 16, 4)?);
+    let mut sum = 0;
+    for _ in 0..count {
+        archive.get(at..)?.starts_with(ENTRY).then_some(())?;
+        sum += number(at + 24, 4)? as u64;
+        at += 46 + number(at + 28, 2)? + number(at + 30, 2)? + number(at + 32, 2)?;
+    }
+    Some(sum)
+}
+
+/// Reads a plain file that the client, or the server's answer, has left. No link on the way to it is followed, so it can't be a
+/// file of this machine.
+fn read_below(directory: &Path, path: &Path) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let above = rustix::fs::open(directory, flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let file = File::from(rustix::fs::openat2(above, path, flags, Mode::empty(), resolve).ok()?);
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST_KEPT).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Takes the names of the server's temporary directories out: they are others each time, and a reason must not be.
+fn without_server_paths(text: &str) -> String {
+    const BEGIN: &str = "<server>/";
+    const END: &str = "/response/stap000000/";
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once(BEGIN) {
+        out.push_str(before);
+        let word =
+            behind.split(|c: char| c.is_whitespace() || c == '"' || c == '\'').next().unwrap_or_default();
+        rest = if let Some(at) = word.find(END) {
+            behind.get(at + END.len()..).unwrap_or_default()
+        } else {
+            out.push_str(BEGIN);
+            behind
+        };
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_temporary_names_are_no_part_of_what_it_said() {
+        let said = "error: <server>/.systemtap/server-tmp/stap-server.S294Eq/response/stap000000/a_src.c:3:1: x\n\
+                    in \"<server>/cache/f0/x.h\" and <server>/t/stap-server.1/response/stap000000/b.c";
+        assert_eq!(without_server_paths(said), "error: a_src.c:3:1: x\nin \"<server>/cache/f0/x.h\" and b.c");
+        assert_eq!(without_server_paths("plain <server>/"), "plain <server>/");
+    }
+
+    /// An archive of `a`, 2 bytes, and `dir/b`, 3 bytes.
+    const ARCHIVE: &[u8] = b"PK\x03\x04\x14\x00\x00\x00\x00\x00\x00\x00!\x5c\xcdDSO\x02\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00a12PK\x03\x04\x14\x00\x00\x00\x00\x00\x00\x00!\x5c\x0f\xb5\xf54\x03\x00\x00\x00\x03\x00\x00\x00\x05\x00\x00\x00dir/b345PK\x01\x02\x14\x03\x14\x00\x00\x00\x00\x00\x00\x00!\x5c\xcdDSO\x02\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x01\x00\x00\x00\x00aPK\x01\x02\x14\x03\x14\x00\x00\x00\x00\x00\x00\x00!\x5c\x0f\xb5\xf54\x03\x00\x00\x00\x03\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x01!\x00\x00\x00dir/bPK\x05\x06\x00\x00\x00\x00\x02\x00\x02\x00b\x00\x00\x00G\x00\x00\x00\x00\x00";
+
+    #[test]
+    fn the_size_of_a_request_is_read_from_its_directory() {
+        assert_eq!(unpacked_size(ARCHIVE), Some(5));
+        for len in 0..ARCHIVE.len() {
+            let cut = unpacked_size(&ARCHIVE[..len]);
+            assert!(cut.is_none() || len + 22 > ARCHIVE.len(), "{len}");
+        }
+    }
+
+    /// As the client leaves it; then with a link that the server's answer could hold.
+    #[test]
+    fn an_answer_is_one_with_an_exit_code_and_no_link_is_followed() {
+        let work = tempfile::tempdir().unwrap();
+        let own = work.path().join("client/stapAbCdEf");
+        fs::create_dir_all(own.join("server")).unwrap();
+        assert!(matches!(what_was_kept(work.path()), (None, None)));
+        fs::write(own.join("client.zip"), ARCHIVE).unwrap();
+        fs::write(own.join("server/stderr"), "said").unwrap();
+        let (answer, request) = what_was_kept(work.path());
+        assert!(answer.is_none());
+        assert_eq!(request, Some(RequestSize { unpacked: 5, packed: 191 }));
+        fs::write(own.join("server/rc"), "1").unwrap();
+        assert_eq!(what_was_kept(work.path()).0.unwrap().stderr, "said");
+        fs::remove_file(own.join("server/stderr")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", own.join("server/stderr")).unwrap();
+        assert_eq!(what_was_kept(work.path()).0.unwrap().stderr, "");
+        fs::rename(own.join("server"), work.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(work.path().join("elsewhere"), own.join("server")).unwrap();
+        assert!(what_was_kept(work.path()).0.is_none());
+    }
+}

@@ -1,0 +1,553 @@
+//! What a compile server says of itself when it is asked: for which kernels it compiles, with what, how many jobs at once.
+//!
+//! Systemtap's own protocol tells little: a certificate, and whether a kernel is served (by an answer, or none). Servers that
+//! `stap-bundle server` started also state their threads and limits, to whoever defines [`QUESTION`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use bundle_format::{KernelRelease, ScriptName};
+use child::{Cancel, Ended};
+use serde::{Deserialize, Serialize};
+
+use crate::client::{Answer, Client, Exchange, RequestSize};
+use crate::executor::{ExecutorError, UNSENDABLE};
+use crate::job::{CompileJob, KeyParts};
+use crate::job_shell::JobLimits;
+use crate::plan::Plan;
+use crate::recipe::client_command;
+use crate::red_reason::red_reason;
+
+/// The macro by which a server is asked to state what it is; to a script it means nothing.
+pub const QUESTION: &str = "STAP_BUNDLE_ASKS";
+
+/// How a server's statement begins; `NAME=NUMBER` words follow.
+pub const STATEMENT: &str = "stap-bundle-server:";
+
+/// Limits of a server that were not set, in bytes: of the packed request, and of its files (PROTO-02).
+const USUAL_LIMITS: RequestSize = RequestSize { unpacked: 50_000, packed: 5_000 };
+
+/// What the files of a request have besides the script, its tapsets and arguments, and what packing adds: not more than this
+/// (measured: 2 KB). A request that is smaller by so much than the limits need not be measured.
+const OVERHEAD: u64 = 3_000;
+
+/// Who doesn't take a connection within this time is not there.
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Time limit of a question. The answer takes a second; on a loaded server, some.
+const ASK_LIMIT: Duration = Duration::from_secs(120);
+
+/// The script of a question: the least that passes 2 take.
+const ASKED_SCRIPT: &str = "probe begin { exit() }";
+
+/// Where a compile server listens, as given: `HOST:PORT`, or `[ADDRESS]:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerAddress {
+    host: String,
+    port: u16,
+}
+
+/// The text isn't `HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not HOST:PORT, such as builder.example:5001 or [::1]:5001")]
+pub struct ServerAddressError;
+
+impl FromStr for ServerAddress {
+    type Err = ServerAddressError;
+
+    fn from_str(text: &str) -> Result<Self, ServerAddressError> {
+        let (host, port) = text.rsplit_once(':').ok_or(ServerAddressError)?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = bracketed.unwrap_or(host);
+        let known =
+            |c: char| c.is_ascii_alphanumeric() || ".-_%".contains(c) || (bracketed.is_some() && c == ':');
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|port| *port != 0 && digits).ok_or(ServerAddressError)?;
+        if host.is_empty() || host.starts_with('-') || !host.chars().all(known) {
+            return Err(ServerAddressError);
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Why a server can't be used at all.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nobody takes the connection.
+    #[error("compile server {server} can't be reached")]
+    Unreachable {
+        /// The server.
+        server: ServerAddress,
+        /// What the kernel or the resolver said.
+        source: io::Error,
+    },
+    /// Its certificate isn't in a database of trusted ones.
+    #[error("compile server {server} is not trusted here: {said}")]
+    Untrusted {
+        /// The server.
+        server: ServerAddress,
+        /// What systemtap's client said.
+        said: String,
+    },
+    /// It was given twice.
+    #[error("compile server {server} is given twice")]
+    Twice {
+        /// The server.
+        server: ServerAddress,
+    },
+    /// The sysroot has no client, or not all that it needs.
+    #[error(
+        "{sysroot} has no {program}, which systemtap's client needs: the Debian package {package} would bring it"
+    )]
+    NoClient {
+        /// The sysroot.
+        sysroot: PathBuf,
+        /// The program.
+        program: &'static str,
+        /// The package that has it.
+        package: &'static str,
+    },
+    /// The client couldn't be run.
+    #[error("compile server {server} can't be asked")]
+    Client {
+        /// The server.
+        server: ServerAddress,
+        /// Why not.
+        source: Box<ExecutorError>,
+    },
+    /// The build was cancelled.
+    #[error("cancelled while compile servers were asked")]
+    Cancelled,
+}
+
+/// What identifies a server in the key of what it compiled.
+///
+/// It can't state the digest of its toolchain, so its results have keys of their own: those of another server, or of this
+/// machine, are never taken for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerIdentity {
+    /// Serial number of its certificate.
+    pub certificate: String,
+    /// What its `stap` says of its version.
+    pub systemtap: String,
+}
+
+/// A server that was asked.
+#[derive(Debug, Clone)]
+pub struct CompileServer {
+    address: ServerAddress,
+    pub(crate) socket: SocketAddr,
+    /// The database in which its certificate is trusted.
+    pub(crate) trust: PathBuf,
+    identity: ServerIdentity,
+    stated: Stated,
+    /// For each kernel of the plan why it doesn't compile for it, if it doesn't.
+    kernels: BTreeMap<KernelRelease, Option<String>>,
+    /// Scripts that it can't take, and why.
+    too_large: BTreeMap<ScriptName, String>,
+}
+
+/// What a server states of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Stated {
+    threads: Option<usize>,
+    unpacked: Option<u64>,
+    packed: Option<u64>,
+}
+
+impl Stated {
+    fn read(said: &str) -> Self {
+        let mut stated = Self::default();
+        let Some(line) = said.lines().find_map(|line| line.strip_prefix(STATEMENT)) else { return stated };
+        for (name, value) in line.split_ascii_whitespace().filter_map(|word| word.split_once('=')) {
+            let number = value.parse().ok();
+            match name {
+                // 0 means one after another (SRVD-NET-02).
+                "threads" => stated.threads = value.parse().ok().map(|threads: usize| threads.clamp(1, 1024)),
+                "max-request-size" => stated.unpacked = number,
+                "max-compressed-request" => stated.packed = number,
+                _ => {}
+            }
+        }
+        stated
+    }
+}
+
+impl CompileServer {
+    /// Where it is, as given.
+    #[must_use]
+    pub fn address(&self) -> &ServerAddress {
+        &self.address
+    }
+
+    /// Jobs that it takes at once, if it states that.
+    #[must_use]
+    pub fn threads(&self) -> Option<usize> {
+        self.stated.threads
+    }
+
+    /// What its `stap` says of its version.
+    #[must_use]
+    pub fn systemtap(&self) -> &str {
+        &self.identity.systemtap
+    }
+
+    /// The kernels of the plan, each with the reason why it doesn't compile for it, if it doesn't.
+    pub fn kernels(&self) -> impl Iterator<Item = (&KernelRelease, Option<&str>)> {
+        self.kernels.iter().map(|(release, why_not)| (release, why_not.as_deref()))
+    }
+
+    /// Scripts that it can't take, and why.
+    pub fn too_large(&self) -> impl Iterator<Item = (&ScriptName, &str)> {
+        self.too_large.iter().map(|(script, why)| (script, why.as_str()))
+    }
+
+    /// Whether it compiles a job; the reason if it doesn't.
+    pub(crate) fn takes(&self, job: &CompileJob) -> Result<(), String> {
+        let release = &job.kernel.release;
+        match self.kernels.get(release) {
+            None => return Err(not_served(release)),
+            Some(Some(why)) => return Err(why.clone()),
+            Some(None) => {}
+        }
+        if let Some(why) = self.too_large.get(job.script.name()) {
+            return Err(why.clone());
+        }
+        let options = &job.script.record().compile;
+        match options.iter().find(|word| UNSENDABLE.iter().any(|option| word.starts_with(option))) {
+            Some(word) => Err(format!("compile servers don't take the option {word}")),
+            None => Ok(()),
+        }
+    }
+
+    /// The parts of the key of what it makes of a job.
+    pub(crate) fn parts(&self, job: &CompileJob) -> KeyParts {
+        job.parts.clone().made_by(self.identity.clone())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_test(address: &str, threads: usize, releases: &[&str]) -> Self {
+        let address: ServerAddress = address.parse().unwrap();
+        let identity = ServerIdentity { certificate: address.to_string(), systemtap: "5.6".to_owned() };
+        Self {
+            socket: "127.0.0.1:1".parse().unwrap(),
+            trust: PathBuf::from("/none"),
+            identity,
+            stated: Stated { threads: Some(threads), ..Stated::default() },
+            kernels: releases.iter().map(|release| (release.parse().unwrap(), None)).collect(),
+            too_large: BTreeMap::new(),
+            address,
+        }
+    }
+}
+
+fn not_served(release: &KernelRelease) -> String {
+    format!("it doesn't serve {release}")
+}
+
+impl Plan {
+    /// Asks compile servers about the kernels and scripts of this plan, side by side. `databases` are looked through for their
+    /// certificates, in this order. The second list is what the user should know.
+    pub fn ask_servers(
+        &self,
+        addresses: &[ServerAddress],
+        databases: &[PathBuf],
+        cancel: &Cancel,
+    ) -> Result<(Vec<CompileServer>, Vec<String>), AskError> {
+        for (at, address) in addresses.iter().enumerate() {
+            if addresses.iter().take(at).any(|before| before == address) {
+                return Err(AskError::Twice { server: address.clone() });
+            }
+        }
+        self.check_client()?;
+        let asked: Vec<_> = std::thread::scope(|scope| {
+            let ask = |address| move || Question { plan: self, address, cancel }.ask(databases);
+            let asking: Vec<_> = addresses.iter().map(|address| scope.spawn(ask(address))).collect();
+            asking.into_iter().map(|thread| thread.join().unwrap_or(Err(AskError::Cancelled))).collect()
+        });
+        let (mut servers, mut warnings) = (Vec::new(), Vec::new());
+        for answer in asked {
+            let (server, said) = answer?;
+            servers.push(server);
+            warnings.extend(said);
+        }
+        warnings.sort();
+        warnings.dedup();
+        Ok((servers, warnings))
+    }
+
+    /// The client packs and unpacks by programs of their own, and says nothing useful without them.
+    fn check_client(&self) -> Result<(), AskError> {
+        for kernel in self.kernels() {
+            let sysroot = self.sysroot_of(kernel);
+            for (program, package) in [("zip", "zip"), ("unzip", "unzip")] {
+                if sysroot.host_path(&Path::new("usr/bin").join(program)).is_err() {
+                    let sysroot = sysroot.path().to_owned();
+                    return Err(AskError::NoClient { sysroot, program, package });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asking one server.
+struct Question<'a> {
+    plan: &'a Plan,
+    address: &'a ServerAddress,
+    cancel: &'a Cancel,
+}
+
+impl Question<'_> {
+    fn ask(&self, databases: &[PathBuf]) -> Result<(CompileServer, Vec<String>), AskError> {
+        let socket = self.connect()?;
+        let (trust, certificate) = self.certificate(socket, databases)?;
+        let mut kernels = BTreeMap::new();
+        let (mut systemtap, mut stated) = (String::new(), Stated::default());
+        for kernel in self.plan.kernels() {
+            let release = &kernel.release;
+            if kernel.by_path {
+                let why = "a build tree given by its path isn't known to a compile server";
+                kernels.insert(release.clone(), Some(why.to_owned()));
+                continue;
+            }
+            let options =
+                ["-vv", "-p2", "-r", release.as_str(), "-D", &format!("{QUESTION}=1"), "-e", ASKED_SCRIPT];
+            let exchange = self.run(socket, &trust, self.plan.sysroot_of(kernel), &options)?;
+            let Some(answer) = &exchange.answer else {
+                kernels.insert(release.clone(), Some(not_served(release)));
+                continue;
+            };
+            let said = format!("{}\n{}", answer.stdout, answer.stderr);
+            stated = Stated::read(&said);
+            let version = version_in(&said).unwrap_or_default();
+            let own = self.plan.toolchain_of(kernel).map(|toolchain| toolchain.stap.as_str());
+            kernels.insert(release.clone(), why_not(&exchange, answer, &version, own.unwrap_or_default()));
+            systemtap = version;
+        }
+        let identity = ServerIdentity { certificate, systemtap };
+        let (address, too_large) = (self.address.clone(), BTreeMap::new());
+        let mut server = CompileServer { address, socket, trust, identity, stated, kernels, too_large };
+        let warnings = self.measure(&mut server)?;
+        Ok((server, warnings))
+    }
+
+    /// The first of the host's addresses at which somebody listens. The client is given that: it looks up no names.
+    fn connect(&self) -> Result<SocketAddr, AskError> {
+        let unreachable = |source| AskError::Unreachable { server: self.address.clone(), source };
+        let found = (self.address.host.as_str(), self.address.port).to_socket_addrs().map_err(unreachable)?;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for socket in found {
+            match TcpStream::connect_timeout(&socket, CONNECT_LIMIT) {
+                Ok(_) => return Ok(socket),
+                Err(error) => last = error,
+            }
+        }
+        Err(unreachable(last))
+    }
+
+    /// The database that trusts the server, and its certificate's serial number (TRUST-01).
+    fn certificate(&self, socket: SocketAddr, databases: &[PathBuf]) -> Result<(PathBuf, String), AskError> {
+        let mut said = "no certificate of a server is trusted".to_owned();
+        let Some(kernel) = self.plan.kernels().next() else {
+            return Err(AskError::Untrusted { server: self.address.clone(), said });
+        };
+        for database in databases.iter().filter(|database| database.join("cert9.db").exists()) {
+            let options = ["--list-servers=specified,trusted"];
+            let exchange = self.run(socket, database, self.plan.sysroot_of(kernel), &options)?;
+            let output = exchange.finished.stdout.text();
+            if let Some(serial) = field(&output, "certinfo=\"").filter(|serial| *serial != "unknown") {
+                return Ok((database.clone(), serial.to_owned()));
+            }
+            let line = output.lines().find(|line| line.contains("SEC_ERROR") || line.contains("SSL"));
+            let line = line.unwrap_or("its certificate is not among the trusted ones");
+            line.trim().clone_into(&mut said);
+        }
+        Err(AskError::Untrusted { server: self.address.clone(), said })
+    }
+
+    fn run(
+        &self,
+        socket: SocketAddr,
+        trust: &Path,
+        sysroot: &crate::sysroot::Sysroot,
+        options: &[&str],
+    ) -> Result<Exchange, AskError> {
+        let (sandbox, directories) = (&self.plan.sandbox, &self.plan.directories);
+        let client = Client { sandbox, directories, trust };
+        let fixed = ["stap".to_owned(), format!("--use-server={socket}"), "-k".to_owned()];
+        let argv: Vec<String> =
+            fixed.into_iter().chain(options.iter().map(|word| (*word).to_owned())).collect();
+        let limits = JobLimits { time: ASK_LIMIT, ..JobLimits::default() };
+        let exchange = client.run(sysroot, &argv, &|_| Ok(Vec::new()), &limits, self.cancel);
+        let exchange = exchange
+            .map_err(|source| AskError::Client { server: self.address.clone(), source: Box::new(source) })?;
+        if exchange.finished.status == Ended::Cancelled { Err(AskError::Cancelled) } else { Ok(exchange) }
+    }
+
+    /// Finds out which scripts are too large for the server's limits, before anything is sent: the client makes the request, but
+    /// for an address where nobody is. Limits that the server doesn't state may be other than the usual ones: that is a warning.
+    fn measure(&self, server: &mut CompileServer) -> Result<Vec<String>, AskError> {
+        let limits = RequestSize {
+            unpacked: server.stated.unpacked.unwrap_or(USUAL_LIMITS.unpacked),
+            packed: server.stated.packed.unwrap_or(USUAL_LIMITS.packed),
+        };
+        let mut warnings = Vec::new();
+        let mut measured: BTreeSet<&ScriptName> = BTreeSet::new();
+        for job in self.plan.jobs() {
+            let script = &job.script;
+            if script.most_sent() + OVERHEAD <= limits.packed.min(limits.unpacked)
+                || !measured.insert(script.name())
+            {
+                continue;
+            }
+            let Some(size) = self.request_size(job, server)? else { continue };
+            if size.unpacked <= limits.unpacked && size.packed <= limits.packed {
+                continue;
+            }
+            let why = format!(
+                "the request for {} has {} bytes, {} packed, and {} takes {} and {}",
+                script.name(),
+                size.unpacked,
+                size.packed,
+                self.address,
+                limits.unpacked,
+                limits.packed
+            );
+            if server.stated.packed.is_some() {
+                server.too_large.insert(script.name().clone(), why);
+            } else {
+                warnings.push(format!(
+                    "{why} unless it was started with higher limits (--max-request-size, --max-compressed-request)"
+                ));
+            }
+        }
+        Ok(warnings)
+    }
+
+    fn request_size(
+        &self,
+        job: &CompileJob,
+        server: &CompileServer,
+    ) -> Result<Option<RequestSize>, AskError> {
+        // Nobody listens on port 1 of the client's own machine, and the request is made before that shows.
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+        let (sandbox, directories) = (&self.plan.sandbox, &self.plan.directories);
+        let client = Client { sandbox, directories, trust: &server.trust };
+        let record = job.script.record();
+        let argv = client_command(
+            nobody,
+            job.script.name(),
+            &job.kernel.named_for_stap(),
+            &job.script.sent_options(),
+            &record.arguments,
+        );
+        let limits = JobLimits { time: ASK_LIMIT, ..JobLimits::default() };
+        let sysroot = self.plan.sysroot_of(&job.kernel);
+        let exchange =
+            client.run(sysroot, &argv, &|work| crate::executor::sent_by(work, job), &limits, self.cancel);
+        let exchange = exchange
+            .map_err(|source| AskError::Client { server: self.address.clone(), source: Box::new(source) })?;
+        Ok(exchange.request)
+    }
+}
+
+/// Why a server that has answered doesn't compile for a kernel, if it doesn't.
+fn why_not(exchange: &Exchange, answer: &Answer, version: &str, own: &str) -> Option<String> {
+    if !exchange.finished.status.success() {
+        return Some(format!("it can't compile: {}", red_reason(&answer.stderr)));
+    }
+    // A bundle names one toolchain for each kernel.
+    (version != own).then(|| format!("its systemtap is {version}, and that of the sysroot {own}"))
+}
+
+/// What stands behind `version` in the line with which `stap -vv` begins.
+fn version_in(said: &str) -> Option<String> {
+    let line = said.lines().find(|line| line.starts_with("Systemtap translator/driver (version "))?;
+    Some(crate::toolchain::stap_version(line))
+}
+
+/// The text between `name` and the next quotation mark.
+fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    text.split_once(name)?.1.split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fake_job;
+
+    #[test]
+    fn an_address_is_host_and_port() {
+        for text in ["builder.example:5001", "127.0.0.1:1", "[::1]:65535", "[fe80::1%eth0]:5001"] {
+            assert_eq!(text.parse::<ServerAddress>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "host",
+            "host:",
+            ":5001",
+            "host:0",
+            "host:65536",
+            "host:+1",
+            "::1:5001",
+            "-x:1",
+            "a b:1",
+            "a/b:1",
+        ] {
+            assert!(text.parse::<ServerAddress>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn trust_01_the_serial_is_read_from_the_list_of_servers() {
+        let list = "Systemtap Compile Server Status for 'specified,trusted'\n host=lab address=127.0.0.1 port=5001 \
+                    sysinfo=\"unknown\" version=unknown certinfo=\"00:cc:1b:74:80\"\n";
+        assert_eq!(field(list, "certinfo=\""), Some("00:cc:1b:74:80"));
+        assert_eq!(field("No servers found", "certinfo=\""), None);
+    }
+
+    #[test]
+    fn a_statement_is_one_line_of_numbers() {
+        let said =
+            "x\nstap-bundle-server: threads=0 max-request-size=7 new=word max-compressed-request=five\n";
+        assert_eq!(Stated::read(said), Stated { threads: Some(1), unpacked: Some(7), packed: None });
+        assert_eq!(Stated::read("threads=3"), Stated::default());
+    }
+
+    #[test]
+    fn each_server_has_keys_of_its_own() {
+        let job = fake_job("a", "1.0");
+        let one = CompileServer::of_test("a:1", 1, &["1.0"]);
+        let other = CompileServer::of_test("b:1", 1, &["1.0"]);
+        let upgraded = CompileServer {
+            identity: ServerIdentity { systemtap: "5.7".to_owned(), ..one.identity.clone() },
+            ..one.clone()
+        };
+        let keys = [one.parts(&job).key(), other.parts(&job).key(), upgraded.parts(&job).key(), job.key];
+        let different: BTreeSet<_> = keys.into_iter().collect();
+        assert_eq!(different.len(), keys.len());
+    }
+
+    #[test]
+    fn a_server_takes_what_it_serves_and_what_can_be_sent() {
+        let server = CompileServer::of_test("a:1", 1, &["1.0"]);
+        server.takes(&fake_job("a", "1.0")).unwrap();
+        assert_eq!(server.takes(&fake_job("a", "2.0")).unwrap_err(), "it doesn't serve 2.0");
+    }
+}
