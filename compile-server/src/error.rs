@@ -57,6 +57,12 @@ pub enum ServerError {
         /// Who wrote the file.
         writer: u32,
     },
+    /// A setting would spoil the status file.
+    #[error("{setting} has a line feed or another control character")]
+    ControlCharacter {
+        /// Its name, and its option.
+        setting: &'static str,
+    },
     /// `stap-serverd` isn't there.
     #[error("there is no {program} in {}", searched.join(", "))]
     NoProgram {

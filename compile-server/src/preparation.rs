@@ -67,21 +67,29 @@ umask 022
 mkdir -p "${2%/*}/ssl"
 : >>"$5""#;
 
-/// A new database; only its user may write there. `$1` database, `$2` stap-gen-cert.
+/// A new database, made where nobody else gets to: stap-gen-cert makes it writable for everybody. `$1` database, `$2` stap-gen-cert.
 const MAKE: &str = r#"set -eu
 umask 022
 mkdir -p "${1%/*}"
-"$2" "$1"
-chmod go-w "$1""#;
+new="$1.new.$$"
+mkdir -m 700 "$new"
+trap 'rm -rf "$new"' EXIT
+"$2" "$new/database"
+chmod -R go-w "$new/database"
+mv -T "$new/database" "$1""#;
 
-/// Puts an old database aside, keeps its machine owner keys. `$1` database, `$2` stap-gen-cert.
+/// Puts an old database aside once there is a new one, and keeps its machine owner keys. `$1` database, `$2` stap-gen-cert.
 const RENEW: &str = r#"set -eu
 umask 022
 old="$1.$(date -u +%Y%m%dT%H%M%S).$$"
-mv "$1" "$old"
-"$2" "$1" || { rm -rf "$1"; mv "$old" "$1"; exit 1; }
-chmod go-w "$1"
-if [ -d "$old/moks" ]; then mv "$old/moks" "$1/moks"; fi"#;
+new="$1.new.$$"
+mkdir -m 700 "$new"
+trap 'rm -rf "$new"' EXIT
+"$2" "$new/database"
+chmod -R go-w "$new/database"
+mv -T "$1" "$old"
+mv -T "$new/database" "$1" || { mv -T "$old" "$1"; exit 1; }
+if [ -d "$old/moks" ]; then mv -T "$old/moks" "$1/moks"; fi"#;
 
 /// What a start goes on with.
 #[derive(Debug)]
@@ -271,7 +279,43 @@ fn run(command: &ChildCommand, step: &'static str, user: &Account) -> Result<Str
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    /// A new database was open for everybody until its modes were set; and a renewal that failed left one that was half made.
+    #[test]
+    fn a_servers_database_was_open_for_everybody() {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, generator) = (folder.path().join("ssl/server"), folder.path().join("stap-gen-cert"));
+        let text = "#!/bin/sh\numask 0\nmkdir \"$1\"\nstat -c %a \"${1%/*}\" >>\"${0%/*}/modes\"\n: >\"$1/key4.db\"\n\
+                    cat \"${0%/*}/text\" >\"$1/stap.cert\"\n";
+        fs::write(&generator, text).unwrap();
+        fs::set_permissions(&generator, fs::Permissions::from_mode(0o755)).unwrap();
+        let run = |script: &str| {
+            let command = ChildCommand::new("sh").args(["-c", script, "sh"]).arg(&database).arg(&generator);
+            command.env_from_here("PATH").run(&Limits::default(), &Cancel::new()).unwrap().status.success()
+        };
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let others = || fs::read_dir(folder.path().join("ssl")).unwrap().count() - 1;
+        fs::write(folder.path().join("text"), "one").unwrap();
+        assert!(run(MAKE));
+        assert_eq!((mode(&database) & 0o022, mode(&database.join("key4.db")) & 0o022, others()), (0, 0, 0));
+        fs::create_dir(database.join("moks")).unwrap();
+        // The generator fails: the old one stays, and nothing else.
+        fs::remove_file(folder.path().join("text")).unwrap();
+        assert!(!run(RENEW));
+        assert_eq!(
+            (fs::read_to_string(database.join("stap.cert")).unwrap(), others()),
+            ("one".to_owned(), 0)
+        );
+        fs::write(folder.path().join("text"), "two").unwrap();
+        assert!(run(RENEW));
+        assert_eq!(fs::read_to_string(database.join("stap.cert")).unwrap(), "two");
+        assert!(database.join("moks").is_dir());
+        assert_eq!((mode(&database) & 0o022, others()), (0, 1));
+        assert_eq!(fs::read_to_string(folder.path().join("modes")).unwrap(), "700\n".repeat(3));
+    }
 
     /// The user's link there made root give him another directory.
     #[test]

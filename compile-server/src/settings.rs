@@ -43,6 +43,26 @@ impl Settings {
         Self { nickname: None, ..self.clone() } == Self { nickname: None, ..other.clone() }
     }
 
+    /// The first setting that has a line feed or another control character. In a status file, a line feed would begin a setting
+    /// that nobody gave.
+    pub(crate) fn with_control_characters(&self) -> Option<&'static str> {
+        let one = |value: &Option<String>| value.clone().into_iter().collect::<Vec<String>>();
+        let all: [(&'static str, Vec<String>); 10] = [
+            ("ARCH (-a)", vec![self.arch.clone()]),
+            ("USER (-u)", vec![self.user.clone()]),
+            ("NICKNAME (-n)", one(&self.nickname)),
+            ("RELEASE (-r)", self.releases.clone()),
+            ("BUILD (-B)", self.build.clone()),
+            ("INCLUDE (-I)", self.include.clone()),
+            ("DEFINE (-D)", self.define.clone()),
+            ("RUNTIME (-R)", one(&self.runtime)),
+            ("LOG (--log)", vec![self.log.clone()]),
+            ("SSL (--ssl)", one(&self.ssl)),
+        ];
+        let spoiled = |values: &[String]| values.iter().any(|value| value.chars().any(char::is_control));
+        all.into_iter().find(|(_, values)| spoiled(values)).map(|(name, _)| name)
+    }
+
     /// The arguments for `stap-serverd`.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let mut all = vec!["-a".to_owned(), self.arch.clone()];
@@ -146,6 +166,26 @@ pub(crate) mod tests {
             max_request: None,
             max_compressed: None,
         }
+    }
+
+    /// A line feed in any of them wrote a further line into the status file.
+    #[test]
+    fn a_line_feed_in_a_setting_spoiled_the_status_file() {
+        assert_eq!(example().with_control_characters(), None);
+        let text = || "a\nUSER=root".to_owned();
+        let spoiled = [
+            Settings { arch: text(), ..example() },
+            Settings { user: text(), ..example() },
+            Settings { nickname: Some(text()), ..example() },
+            Settings { releases: vec!["6.1".into(), text()], ..example() },
+            Settings { build: vec![text()], ..example() },
+            Settings { include: vec![text()], ..example() },
+            Settings { define: vec![text()], ..example() },
+            Settings { runtime: Some("\u{1b}[31m".into()), ..example() },
+            Settings { log: "/a\rb".into(), ..example() },
+            Settings { ssl: Some(text()), ..example() },
+        ];
+        assert!(spoiled.iter().all(|settings| settings.with_control_characters().is_some()));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Trusting a server: getting its certificate, and putting it where clients look. Comparing it is people's work between the two.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -79,22 +80,55 @@ pub fn client_databases() -> Result<Vec<PathBuf>, ServerError> {
 pub fn trust_certificate(certificate: &Certificate, database: &Path) -> Result<(), ServerError> {
     check_database(database)?;
     let program = Programs::find().program("stap-authorize-cert")?;
+    authorize(&program, certificate, database)
+}
+
+/// Runs `stap-authorize-cert`, which makes a new directory writable for everybody, who could then trust whom they like (SIGN-03).
+/// So a new database is made where nobody else gets to, and comes into place with its modes set.
+fn authorize(program: &Path, certificate: &Certificate, database: &Path) -> Result<(), ServerError> {
     let failed = |doing| move |source| ServerError::Storage { doing, path: database.to_owned(), source };
     // It makes one directory, not those above it.
     let parent = database.parent().unwrap_or(database);
     fs::create_dir_all(parent).map_err(failed("make"))?;
     let file = tempfile::NamedTempFile::new().map_err(failed("write a certificate for"))?;
     fs::write(file.path(), certificate.der()).map_err(failed("write a certificate for"))?;
-    let command = ChildCommand::new(program).arg(file.path()).arg(database);
-    let command = command.env_from_here("PATH").env_from_here("HOME").env("LC_ALL", "C.UTF-8");
-    let finished = command.run(&Limits::within(PATIENCE), &Cancel::new())?;
-    if finished.status.success() {
-        // It makes a new directory writable for everybody, who could then trust whom they like (SIGN-03).
-        let only_ours = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        return fs::set_permissions(database, only_ours).map_err(failed("protect"));
+    let is_new = fs::symlink_metadata(database).is_err();
+    let only_ours = fs::Permissions::from_mode(0o700);
+    let closed = tempfile::Builder::new().prefix(".trust-").permissions(only_ours).tempdir_in(parent);
+    let closed = closed.map_err(failed("make"))?;
+    let place = if is_new { closed.path().join("database") } else { database.to_owned() };
+    if !is_new {
+        protect(database).map_err(failed("protect"))?;
     }
-    let said = format!("{}{}", finished.stderr.text(), finished.stdout.text());
-    Err(ServerError::NotTrusted { database: database.to_owned(), said: said.trim().to_owned() })
+    let command = ChildCommand::new(program).arg(file.path()).arg(&place);
+    let command = command.env_from_here("PATH").env_from_here("HOME").env("LC_ALL", "C.UTF-8");
+    let finished = command.run(&Limits::within(PATIENCE), &Cancel::new());
+    // However it ended: what it leaves must not stay open.
+    if fs::symlink_metadata(&place).is_ok() {
+        protect(&place).map_err(failed("protect"))?;
+    }
+    let finished = finished?;
+    if !finished.status.success() {
+        let said = format!("{}{}", finished.stderr.text(), finished.stdout.text());
+        return Err(ServerError::NotTrusted { database: database.to_owned(), said: said.trim().to_owned() });
+    }
+    if is_new {
+        fs::rename(&place, database).map_err(failed("make"))?;
+    }
+    Ok(())
+}
+
+/// Leaves writing to the owner alone, in a database and its files.
+fn protect(database: &Path) -> io::Result<()> {
+    let close = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    close(database, 0o755)?;
+    for entry in fs::read_dir(database)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            close(&entry.path(), 0o644)?;
+        }
+    }
+    Ok(())
 }
 
 /// `stap-authorize-cert` wipes a database that it can't open (TRUST-03), and with it whatever else was trusted.
@@ -127,6 +161,33 @@ mod tests {
             let error = check_database(folder.path()).unwrap_err();
             assert!(error.to_string().contains("cert9.db"), "{error}");
         }
+    }
+
+    /// A new database was open for everybody until its modes were set, and stayed so if the program failed.
+    #[test]
+    fn a_database_was_open_for_everybody() {
+        let certificate = Certificate::read(include_bytes!("certificate/example.pem")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        // As the real one: open for all. It tells the mode of the directory in which it works.
+        let program = folder.path().join("stap-authorize-cert");
+        let text = "#!/bin/sh\numask 0\nmkdir -p \"$2\"\nstat -c %a \"${2%/*}\" >>\"${0%/*}/modes\"\n: >\"$2/cert9.db\"\n\
+                    chmod 777 \"$2\"\nexit $(cat \"${0%/*}/code\")\n";
+        fs::write(&program, text).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let database = folder.path().join("ssl/client");
+        fs::write(folder.path().join("code"), "1").unwrap();
+        assert!(matches!(authorize(&program, &certificate, &database), Err(ServerError::NotTrusted { .. })));
+        assert!(!database.exists());
+        assert_eq!(fs::read_dir(folder.path().join("ssl")).unwrap().count(), 0);
+        fs::write(folder.path().join("code"), "0").unwrap();
+        authorize(&program, &certificate, &database).unwrap();
+        assert_eq!((mode(&database), mode(&database.join("cert9.db"))), (0o755, 0o644));
+        assert_eq!(fs::read_to_string(folder.path().join("modes")).unwrap(), "700\n700\n");
+        // One that is there already is closed even if the program fails.
+        fs::write(folder.path().join("code"), "1").unwrap();
+        assert!(authorize(&program, &certificate, &database).is_err());
+        assert_eq!((mode(&database), mode(&database.join("cert9.db"))), (0o755, 0o644));
     }
 
     #[test]

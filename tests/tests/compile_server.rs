@@ -49,6 +49,9 @@ part stop-by-release stap-server stop -r $REL
 part left stap-server status
 echo ' BAD=1' >/etc/stap-server/conf.d/z.conf
 part bad-file stap-server force-reload
+part bad-left stap-server status
+part log sh -c 'cd /tmp; stap-server start -n relative --log here.log; stap-server status -n relative; stap-server stop -n relative'
+part line-feed stap-server start -D $'A=1\nUSER=root'
 part reload stap-server reload
 part nonsense stap-server frobnicate
 ";
@@ -79,6 +82,9 @@ part nonsense stap-server frobnicate
         ("stop-by-release", 0),
         ("left", 0),
         ("bad-file", 1),
+        ("bad-left", 0),
+        ("log", 0),
+        ("line-feed", 2),
         ("reload", 3),
         ("nonsense", 2),
     ] {
@@ -99,6 +105,9 @@ part nonsense stap-server frobnicate
     let left = part("left");
     assert!(left.contains("-n \"native\"") && !left.contains("5001"), "{left}");
     assert!(part("bad-file").contains("z.conf:1: "), "{}", part("bad-file"));
+    // The mistake is found while the servers still run.
+    assert_eq!(part("bad-left"), left);
+    assert!(part("log").contains("--log \"/tmp/here.log\""), "{}", part("log"));
 }
 
 /// What the original gets wrong: facts SRV-START-02, SRV-STAT-03 and SRVD-SEC-01.

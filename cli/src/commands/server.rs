@@ -59,22 +59,22 @@ pub(crate) struct Options {
     #[arg(short, long = "config", value_name = "FILE", overrides_with = "config")]
     config: Option<PathBuf>,
     /// Architecture of the modules [default: this machine's].
-    #[arg(short, value_name = "ARCH", overrides_with = "arch")]
+    #[arg(short, value_name = "ARCH", value_parser = plain, overrides_with = "arch")]
     arch: Option<String>,
     /// Kernel release, or path of a build tree; may be given several times [default: the running kernel].
     #[arg(short, value_name = "REL", value_parser = release)]
     releases: Vec<String>,
     /// Directory of further tapsets; may be given several times.
-    #[arg(short = 'I', value_name = "DIR")]
+    #[arg(short = 'I', value_name = "DIR", value_parser = place)]
     include: Vec<String>,
     /// Directory of systemtap's runtime.
-    #[arg(short = 'R', value_name = "DIR", overrides_with = "runtime")]
+    #[arg(short = 'R', value_name = "DIR", value_parser = place, overrides_with = "runtime")]
     runtime: Option<String>,
     /// Option for the kernel's build system; may be given several times.
-    #[arg(short = 'B', value_name = "OPTION", allow_hyphen_values = true)]
+    #[arg(short = 'B', value_name = "OPTION", value_parser = plain, allow_hyphen_values = true)]
     build: Vec<String>,
     /// Macro of the module; may be given several times.
-    #[arg(short = 'D', value_name = "NAME[=VALUE]")]
+    #[arg(short = 'D', value_name = "NAME[=VALUE]", value_parser = plain)]
     define: Vec<String>,
     /// Serve every kernel in /lib/modules.
     #[arg(short = 'i')]
@@ -86,7 +86,7 @@ pub(crate) struct Options {
     #[arg(short = 'p', value_name = "PID", conflicts_with = "nickname", value_parser = clap::value_parser!(i32).range(1..))]
     pid: Option<i32>,
     /// The user as whom it runs.
-    #[arg(short, value_name = "USER", overrides_with = "user")]
+    #[arg(short, value_name = "USER", value_parser = plain, overrides_with = "user")]
     user: Option<String>,
     /// Keep the directories of requests.
     #[arg(short)]
@@ -95,13 +95,13 @@ pub(crate) struct Options {
     #[arg(short = 'P', hide = true)]
     password: bool,
     /// Its log.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = place)]
     log: Option<String>,
     /// The port on which it listens [default: any].
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16))]
     port: Option<u16>,
     /// Directory of its certificate database.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place)]
     ssl: Option<String>,
     /// How many requests it serves at once; 0 serves one after another [default: one per core].
     #[arg(long, value_name = "N")]
@@ -118,12 +118,26 @@ pub(crate) struct Options {
 fn release(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
     let is_release = !text.is_empty() && !text.starts_with(['.', '-']) && text.chars().all(plain);
-    let is_path = text.starts_with('/') && !text.contains(['\n', '\r']);
+    let is_path = text.starts_with('/') && !text.chars().any(char::is_control);
     if is_release || is_path {
         Ok(text.to_owned())
     } else {
         Err("neither a kernel release nor an absolute path".into())
     }
+}
+
+/// A value that is a line of the status file.
+fn plain(text: &str) -> Result<String, String> {
+    if text.chars().any(char::is_control) {
+        return Err("a line feed or another control character can't be written down".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// The same for a path. The server works in `/`, so a path is made absolute here, where the one who types it is.
+fn place(text: &str) -> Result<String, String> {
+    let path = std::path::absolute(plain(text)?).map_err(|error| error.to_string())?;
+    path.into_os_string().into_string().map_err(|_| "the path isn't in UTF-8".to_owned())
 }
 
 fn name(text: &str) -> Result<String, String> {
