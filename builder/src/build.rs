@@ -188,7 +188,7 @@ pub fn build(
 pub(crate) fn build_with(
     plan: &Plan,
     sites: &[Site<'_>],
-    warm_ups: &WarmUps,
+    warm_up_directories: &WarmUps,
     options: &BuildOptions,
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
@@ -203,7 +203,7 @@ pub(crate) fn build_with(
     plan.directories.sweep(&lock).map_err(state_error)?;
 
     let cache = ArtifactCache::new(plan.directories.artifacts().to_owned());
-    let build = digest_of(&plan.jobs, &options.limits);
+    let build = digest_of(&plan.jobs, &options.limits, options.retry_failed);
     let journal = Journal::open(&plan.directories.journal(), build).map_err(state_error)?;
     let mut index = ArtifactIndex::open(&plan.directories.artifact_index(), options.verify_cache);
     let found = |job: &CompileJob| {
@@ -232,8 +232,17 @@ pub(crate) fn build_with(
         events(BuildEvent::CellDone(Box::new(cell.clone())));
     }
     let durations = Durations::open(plan.directories.durations());
-    let run = Run::new(plan, sites, warm_ups, (cache, &journal), options, events, cancel, (open, durations));
-    let RunResults { reports, warm_ups, diagnoses, lost } = run.all()?;
+    let run = Run::new(
+        plan,
+        sites,
+        warm_up_directories,
+        (cache.clone(), &journal),
+        options,
+        events,
+        cancel,
+        (open, durations),
+    );
+    let RunResults { reports, mut warm_ups, diagnoses, lost } = run.all()?;
     for (index, report) in reports {
         results[index] = Some(report);
     }
@@ -249,6 +258,18 @@ pub(crate) fn build_with(
     }
     let draft = assembly::draft(plan, &results, &options.identity)?;
     let reproducibility = if options.check_reproducible {
+        // Modules from elsewhere may be in the cache, of kernels that this machine has compiled nothing for.
+        let here = sites.iter().find(|site| site.server.is_none());
+        let here: Vec<Site<'_>> =
+            here.map(|site| Site::here(site.executor, site.workers)).into_iter().collect();
+        if !here.is_empty() {
+            let is_green = |index: &usize| results[*index].outcome.module().is_some();
+            let green: Vec<usize> = (0..cells).filter(is_green).collect();
+            let known = (green, Durations::open(plan.directories.durations()));
+            let (warm, kept) = (warm_up_directories, (cache, &journal));
+            let run = Run::new(plan, &here, warm, kept, options, events, cancel, known);
+            warm_ups.extend(run.leads_only().all()?.warm_ups);
+        }
         Some(reproducible::check(plan, sites, options, &results, events, cancel)?)
     } else {
         None
@@ -295,10 +316,13 @@ fn from_cache(
 }
 
 /// Which build this is: one with other inputs or limits doesn't go on with its journal.
-fn digest_of(jobs: &[CompileJob], limits: &JobLimits) -> Digest {
+fn digest_of(jobs: &[CompileJob], limits: &JobLimits, retry_failed: bool) -> Digest {
     let mut hash = FieldHasher::new().field("stap-bundle build 1");
     hash = hash.field(limits.time.as_millis().to_be_bytes());
     hash = hash.field(limits.memory.to_be_bytes()).field(limits.file.to_be_bytes());
+    if retry_failed {
+        hash = hash.field("retry");
+    }
     hash.list(jobs.iter().map(|job| job.key.to_string())).finish()
 }
 

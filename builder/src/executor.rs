@@ -27,8 +27,13 @@ pub(crate) use server::{ServerExecutor, UNSENDABLE, sent_by};
 /// Longest log that is kept of a compile, in bytes; beyond it head and tail are.
 pub(crate) const LOG_CAP: usize = 256 * 1024;
 
+const NOT_PLAIN: &str = "it isn't a plain file";
+
 /// Largest file that is taken for a module; stap's are 150 to 500 KB.
 const LARGEST_MODULE: u64 = 64 << 20;
+
+/// The bytes of a module's file, or why it is no file to be read.
+pub type ModuleFile = Result<Vec<u8>, String>;
 
 /// How a compile ended.
 #[derive(Debug, Clone)]
@@ -37,8 +42,8 @@ pub struct Compilation {
     pub ended: Ended,
     /// What it wrote, both streams in order.
     pub log: String,
-    /// The module's file, if `stap` made one.
-    pub module: Option<Vec<u8>>,
+    /// The module's file, if `stap` made one; or why it wasn't taken.
+    pub module: Option<ModuleFile>,
     /// `stap` also made a module for user-space probes.
     pub uprobes: bool,
     /// From start to end.
@@ -152,21 +157,30 @@ fn lay_out(work: &Path, job: &CompileJob) -> Result<(), ExecutorError> {
     write().map_err(|source| ExecutorError::Work { path: script.clone(), source })
 }
 
-/// Reads the module. The directory was writable for the job, so a link or anything but a plain file isn't followed.
-fn read_module(path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// Reads the module. The directory was writable for the job, so a link or anything but a plain file isn't followed: that is
+/// the script's doing and no failure of the work directory.
+fn read_module(path: &Path) -> io::Result<Option<ModuleFile>> {
+    let refused = |what: &str| Ok(Some(Err(what.to_owned())));
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let file = match File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        // What can't be opened like that is a link, a socket or a device.
+        Err(error) if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file()) => {
+            return Err(error);
+        }
+        Err(_) => return refused(NOT_PLAIN),
     };
     let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() > LARGEST_MODULE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a plain file of at most 64 MiB"));
+    if !metadata.is_file() {
+        return refused(NOT_PLAIN);
+    }
+    if metadata.len() > LARGEST_MODULE {
+        return refused("it is larger than 64 MiB");
     }
     let mut bytes = Vec::new();
     file.take(LARGEST_MODULE).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    Ok(Some(Ok(bytes)))
 }
 
 #[cfg(test)]
@@ -179,9 +193,24 @@ mod tests {
         let path = work.path().join("a.ko");
         assert!(read_module(&path).unwrap().is_none());
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-        assert!(read_module(&path).is_err());
+        assert_eq!(read_module(&path).unwrap(), Some(Err(NOT_PLAIN.to_owned())));
         fs::remove_file(&path).unwrap();
         fs::write(&path, "bytes").unwrap();
-        assert_eq!(read_module(&path).unwrap().unwrap(), b"bytes");
+        assert_eq!(read_module(&path).unwrap(), Some(Ok(b"bytes".to_vec())));
+    }
+
+    /// The whole build ended with "can't be used", and named no cell.
+    #[test]
+    fn a_module_that_is_too_large_was_a_failure_of_the_work_directory() {
+        let work = tempfile::tempdir().unwrap();
+        let path = work.path().join("a.ko");
+        File::create(&path).unwrap().set_len(LARGEST_MODULE + 1).unwrap();
+        assert!(read_module(&path).unwrap().unwrap().unwrap_err().contains("64 MiB"));
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert_eq!(read_module(&path).unwrap(), Some(Err(NOT_PLAIN.to_owned())));
+        fs::remove_dir(&path).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert_eq!(read_module(&path).unwrap(), Some(Err(NOT_PLAIN.to_owned())));
     }
 }

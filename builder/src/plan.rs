@@ -137,10 +137,16 @@ impl Plan {
             sandbox,
             directories: request.directories.clone(),
         };
-        plan.digest_inputs(&found, request.input_check, (cancel, reading)).map_err(|problem| {
-            let problem = if cancel.is_cancelled() { PlanProblem::Cancelled } else { problem };
-            PlanError { problems: vec![problem] }
-        })?;
+        let looked = plan.digest_inputs(&found, request.input_check, (cancel, reading));
+        if cancel.is_cancelled() {
+            return Err(PlanError { problems: vec![PlanProblem::Cancelled] });
+        }
+        let bad = looked.map_err(|problem| PlanError { problems: vec![problem] })?;
+        let left_out = blocked_by(&bad, request.leave_out);
+        if left_out.len() < bad.len() {
+            return Err(PlanError { problems: bad });
+        }
+        plan.blocked.extend(left_out);
         plan.make_jobs();
         Ok(plan)
     }
@@ -188,18 +194,28 @@ impl Plan {
         self.toolchains[kernel.sysroot].as_ref()
     }
 
+    /// Returns what is wrong with build trees: those kernels are left out.
     fn digest_inputs(
         &mut self,
         found: &[FoundTree],
         check: InputCheck,
         (cancel, reading): (&Cancel, &Reading<'_>),
-    ) -> Result<(), PlanProblem> {
+    ) -> Result<Vec<PlanProblem>, PlanProblem> {
+        let mut bad = Vec::new();
         let index = self.directories.index();
         let state_error = |source| PlanProblem::State { path: index.clone(), source };
         let digests = TreeDigests::open(index.clone()).map_err(state_error)?.with_check(check);
         let digests = digests.cancelled_by(cancel, reading);
         for (tree, target) in found.iter().zip(self.examine_trees(found, &digests)) {
             let sysroot = &self.sysroots[tree.sysroot];
+            let mut target = match target {
+                Ok(target) => target,
+                Err(source) => {
+                    let (release, sysroot) = (tree.release.clone(), sysroot.path().to_owned());
+                    bad.push(PlanProblem::Tree { release, sysroot, source });
+                    continue;
+                }
+            };
             if self.toolchains[tree.sysroot].is_none() {
                 let examined =
                     toolchain::examine(sysroot, &self.sandbox, &digests, &self.directories, cancel)?;
@@ -208,15 +224,10 @@ impl Plan {
                     TracepointAliases::of_sysroot(sysroot, &path).map_err(state_error)?;
                 self.toolchains[tree.sysroot] = Some(examined);
             }
-            let mut target = target.map_err(|source| PlanProblem::Tree {
-                release: tree.release.clone(),
-                sysroot: sysroot.path().to_owned(),
-                source,
-            })?;
             target.compiler = self.compiler_for(tree, &target, cancel)?;
             self.kernels.push(Arc::new(target));
         }
-        Ok(())
+        Ok(bad)
     }
 
     /// Examines the trees on all cores, since each is a walk over thousands of files.
@@ -373,6 +384,7 @@ fn blocked_by(missing: &[PlanProblem], wanted: bool) -> Vec<(KernelRelease, Stri
         PlanProblem::NoBuildTree { release, .. } | PlanProblem::TwoBuildTrees { release, .. } => {
             Some((release.clone(), problem.to_string()))
         }
+        PlanProblem::Tree { release, source, .. } => Some((release.clone(), format!("{problem}: {source}"))),
         _ => None,
     };
     missing.iter().filter(|_| wanted).filter_map(why).collect()
@@ -460,6 +472,32 @@ mod tests {
             path.display()
         );
         assert!(text.contains(&expected), "{text:?}");
+    }
+
+    /// The first of a fleet's bad trees was told, and the next one by the next build; a dry run ended there.
+    #[test]
+    fn a_bad_build_tree_hid_all_others() {
+        let root = fake_sysroot(&["1.0", "2.0"]);
+        for (release, other) in [("3.0", "1.0"), ("4.0", "2.0")] {
+            let modules = root.path().join("usr/lib/modules").join(release);
+            std::fs::create_dir_all(&modules).unwrap();
+            let tree = format!("/usr/src/linux-headers-{other}");
+            std::os::unix::fs::symlink(tree, modules.join("build")).unwrap();
+        }
+        let text = problems(&["3.0", "4.0"], &[root.path()]);
+        assert_eq!(text.len(), 2, "{text:?}");
+        assert!(text[0].starts_with("the build tree of 3.0 in sysroot"), "{text:?}");
+        let directory = tempfile::tempdir().unwrap();
+        let request = BuildRequest {
+            releases: vec!["3.0".to_owned(), "4.0".to_owned()],
+            sysroots: vec![root.path().to_owned()],
+            scripts: vec![fake_script("counter")],
+            leave_out: true,
+            ..BuildRequest::new(BuildDirectories::beneath(directory.path()))
+        };
+        let plan = Plan::make(&request, &Cancel::new()).unwrap();
+        assert_eq!((plan.blocked.len(), plan.jobs.len()), (2, 0));
+        assert!(plan.blocked[0].1.ends_with("is a build tree of 1.0, not of 3.0"), "{:?}", plan.blocked);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Preview {
     pub makers: BTreeMap<Cell, Vec<Maker>>,
     /// What would have to be made of stap's own caches on this machine, and the CPU time that takes.
     pub warm_ups: Vec<(KernelRelease, WarmUpPart, Duration)>,
+    /// The build would refuse to begin: a kernel has no good build tree, or no compile server takes a cell.
+    pub refused: bool,
     /// About how long it would take.
     pub wall: Duration,
 }
@@ -54,12 +56,6 @@ impl Preview {
         });
         compiles.sum::<Duration>() + self.warm_ups.iter().map(|(_, _, expected)| *expected).sum::<Duration>()
     }
-
-    /// Whether a cell can't be compiled.
-    #[must_use]
-    pub fn is_blocked(&self) -> bool {
-        self.cells.iter().any(|(_, state)| matches!(state, CellPreview::Blocked(_)))
-    }
 }
 
 impl Plan {
@@ -73,6 +69,7 @@ impl Plan {
         let mut known: BTreeMap<WarmUpKey, (WarmUp, Vec<Diagnosis>)> = BTreeMap::new();
         let mut wanted: BTreeSet<(WarmUpKey, WarmUpPart)> = BTreeSet::new();
         let mut missing = Vec::new();
+        let mut refused = !self.blocked.is_empty();
         let (mut cells, mut makers) = (Vec::new(), BTreeMap::new());
         for job in &self.jobs {
             if let Wanted::Skip(pattern) = policy.of(job.script.name(), &job.kernel.release) {
@@ -86,7 +83,10 @@ impl Plan {
                     CellPreview::CachedRed(reason)
                 }
                 (Some(outcome), _) if outcome.module().is_some() => CellPreview::Cached,
-                (_, Err(why)) => CellPreview::Blocked(why.clone()),
+                (_, Err(why)) => {
+                    refused = true;
+                    CellPreview::Blocked(why.clone())
+                }
                 (_, Ok(may)) if !may.contains(&Maker::Here) => {
                     makers.insert(job.cell(), may.clone());
                     CellPreview::Compile(durations.of_cell(&job.cell()))
@@ -121,7 +121,7 @@ impl Plan {
                 (cell, CellPreview::Blocked(why.clone()))
             }));
         }
-        let mut preview = Preview { cells, makers, warm_ups: missing, wall: Duration::ZERO };
+        let mut preview = Preview { cells, makers, warm_ups: missing, refused, wall: Duration::ZERO };
         preview.wall = wall_of(&preview, options.at_once());
         preview
     }

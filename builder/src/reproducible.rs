@@ -95,7 +95,7 @@ fn again(
     if compilation.ended == Ended::Cancelled {
         return Ok(None); // The whole check ends.
     }
-    let Some(bytes) = compilation.module.filter(|_| compilation.ended.success()) else {
+    let Some(bytes) = compilation.module.and_then(Result::ok).filter(|_| compilation.ended.success()) else {
         return Ok(Some(format!("the second compile made no module: {}", compilation.ended)));
     };
     if Digest::of(&bytes) == module.digest {

@@ -74,6 +74,10 @@ pub(crate) fn verdict<'a>(
         }
         return Verdict::Red("stap ended well but made no module".to_owned());
     };
+    let bytes = match bytes {
+        Ok(bytes) => bytes,
+        Err(what) => return refused(what),
+    };
     if compilation.uprobes {
         return Verdict::Red("it needs uprobes.ko, which can't be bundled yet".to_owned());
     }

@@ -43,6 +43,8 @@ pub(super) struct Run<'a> {
     cancel: &'a Cancel,
     /// Positions in the plan of the jobs to be run, in the order of the schedule's entries.
     open: Vec<usize>,
+    /// Nothing is compiled: only stap's caches for the jobs are made.
+    leads_only: bool,
     state: Mutex<State>,
 }
 
@@ -80,7 +82,24 @@ impl<'a> Run<'a> {
         (open, durations): (Vec<usize>, Durations),
     ) -> Self {
         let state = Mutex::new(State { durations: Some(durations), ..State::default() });
-        Self { plan, sites, warm_ups, cache, journal, options, events, cancel, open, state }
+        Self {
+            plan,
+            sites,
+            warm_ups,
+            cache,
+            journal,
+            options,
+            events,
+            cancel,
+            open,
+            leads_only: false,
+            state,
+        }
+    }
+
+    /// The same, but it only makes what the jobs need of stap's caches.
+    pub(super) fn leads_only(self) -> Self {
+        Self { leads_only: true, ..self }
     }
 
     /// Runs all open jobs.
@@ -142,7 +161,8 @@ impl<'a> Run<'a> {
     /// What this machine has of stap's caches for a job's kernel; tells what is known to be wrong with it.
     fn prepared(&self, job: &CompileJob) -> Result<WarmUp, BuildError> {
         let key = job.warm_up_key;
-        if self.options.retry_failed && !self.warm_ups.noted(key, job.kernel.stamp).diagnoses.is_empty() {
+        let again = self.options.retry_failed && !self.leads_only;
+        if again && !self.warm_ups.noted(key, job.kernel.stamp).diagnoses.is_empty() {
             self.warm_ups.forget(key).map_err(|source| BuildError::State { source })?;
         }
         let found = self.warm_ups.prepare(key, job.kernel.stamp, &self.plan.sandbox)?;
@@ -161,6 +181,11 @@ impl<'a> Run<'a> {
         let site = &self.sites[number];
         let (index, report) = match assignment {
             Assignment::Lead { key, part } => return self.lead(schedule, number, key, part),
+            // What doesn't come about is made by the compiles themselves.
+            Assignment::Job(entry) | Assignment::Blocked(entry, _) if self.leads_only => {
+                schedule.done(entry);
+                return Ok(());
+            }
             Assignment::Job(entry) => {
                 let compiled = self.compile(site, &self.plan.jobs[self.open[entry]]);
                 let report = match compiled {
@@ -350,7 +375,12 @@ impl<'a> Run<'a> {
             }
             Verdict::Red(reason) => {
                 let keep = Keep::Failure { reason: &reason };
-                return self.cache.store(key, &parts, keep, &log, cost).map_err(store_error);
+                let outcome = self.cache.store(key, &parts, keep, &log, cost).map_err(store_error)?;
+                if !self.options.retry_failed {
+                    return Ok(outcome);
+                }
+                // The cache doesn't tell which failures this build has tried already.
+                outcome
             }
             Verdict::TimedOut(limit) => {
                 JobOutcome::TimedOut { limit, log: self.write_log(job, &log).map_err(store_error)? }

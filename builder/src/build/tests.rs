@@ -56,6 +56,7 @@ impl Executor for StandIn {
 
 fn ended(ended: Ended, log: &str, module: Option<Vec<u8>>) -> Compilation {
     let wall = Duration::from_secs(2);
+    let module = module.map(Ok);
     Compilation { ended, log: log.to_owned(), module, uprobes: false, wall, cpu: Some(wall) }
 }
 
@@ -239,7 +240,7 @@ fn a_module_for_other_users_than_asked_for_was_accepted() {
     let plan = plan(directory.path());
     let executor = StandIn::new(|job| {
         let mut compilation = compiled(job);
-        let module = compilation.module.as_mut().unwrap();
+        let module = compilation.module.as_mut().unwrap().as_mut().unwrap();
         let mask = |bytes: &[u8], wanted: u8| bytes == u32::from(wanted).to_le_bytes();
         let at = module.windows(4).position(|bytes| mask(bytes, 8)).unwrap();
         match job.script.name().as_str() {
@@ -255,6 +256,71 @@ fn a_module_for_other_users_than_asked_for_was_accepted() {
     assert_eq!(reason(0), format!("{refused}it is for stapusr (.stap_privilege), not stapdev"));
     assert!(reason(1).contains(".stap_privilege is none of the masks"), "{}", reason(1));
     assert_eq!(report.cells[2].outcome.module().unwrap().info.privilege, Some(crate::Privilege::Stapdev));
+}
+
+/// The whole build ended.
+#[test]
+fn a_module_that_is_no_plain_file_is_a_red_cell() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let executor = StandIn::new(|job| {
+        let module =
+            if job.script.name().as_str() == "a" { Some(Err("it isn't a plain file".into())) } else { None };
+        let whole = compiled(job);
+        Ok(Compilation { module: module.or(whole.module), ..whole })
+    });
+    let report = run(&plan, &executor, &Cancel::new()).0.unwrap();
+    let reason = report.cells[0].outcome.red_reason().unwrap();
+    assert_eq!(reason, "the module that stap made was refused: it isn't a plain file");
+    assert_eq!((report.green(), report.red()), (4, 2));
+}
+
+/// As after `cache pull`: bubblewrap complained of a directory that nobody had made.
+#[test]
+fn a_check_of_cells_that_were_pulled_found_no_warm_kernel() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let executor = StandIn::new(|job| Ok(compiled(job)));
+    run(&plan, &executor, &Cancel::new()).0.unwrap();
+    std::fs::remove_dir_all(plan.directories.warm()).unwrap();
+    std::fs::create_dir(plan.directories.warm()).unwrap();
+    let check = |options: &mut BuildOptions| options.check_reproducible = true;
+    let report = run_with(&plan, &executor, &Cancel::new(), check).0.unwrap();
+    // Each kernel was led a second time, once; every cell was compiled a second time.
+    assert_eq!((executor.leaders().len(), executor.runs.load(Ordering::SeqCst)), (4, 12));
+    assert_eq!((report.reproducibility.unwrap().equal, report.warm_ups.len()), (6, 2));
+    assert!(plan.jobs.iter().all(|job| WarmUps::new(plan.directories.warm()).path(job.warm_up_key).is_dir()));
+}
+
+/// What had failed again was compiled a third time by the same command.
+#[test]
+fn a_retry_that_was_killed_tried_all_failures_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let failing = |job: &CompileJob| {
+        Ok(match job.script.name().as_str() {
+            "a" => ended(Ended::Code(1), "semantic error: no match\n", None),
+            _ => ended(Ended::Code(1), "parse error: x\n", None),
+        })
+    };
+    run(&plan, &StandIn::new(failing), &Cancel::new()).0.unwrap();
+    let retry = |options: &mut BuildOptions| options.retry_failed = true;
+    let stopped = StandIn::new(|job| {
+        Ok(match job.script.name().as_str() {
+            "a" => ended(Ended::Code(1), "semantic error: another\n", None),
+            _ => ended(Ended::Cancelled, "", None),
+        })
+    });
+    let (result, _) = run_with(&plan, &stopped, &Cancel::new(), retry);
+    assert!(matches!(result, Err(BuildError::Cancelled { done: 2, .. })));
+    let again = StandIn::new(failing);
+    let report = run_with(&plan, &again, &Cancel::new(), retry).0.unwrap();
+    assert_eq!(again.runs.load(Ordering::SeqCst), 4);
+    assert_eq!(report.cells[0].outcome.red_reason().unwrap(), "semantic error: another");
+    // It came to its end; the next retry tries everything.
+    let next = StandIn::new(|job| Ok(compiled(job)));
+    assert_eq!(run_with(&plan, &next, &Cancel::new(), retry).0.unwrap().green(), 6);
+    assert_eq!(next.runs.load(Ordering::SeqCst), 6);
 }
 
 #[test]
@@ -514,7 +580,7 @@ fn a_build_killed_ten_times_goes_on_and_gives_the_same() {
         let plan = long_plan(directory.path());
         let cache = ArtifactCache::new(plan.directories.artifacts().to_owned());
         let Ok(journal) =
-            Journal::open(&plan.directories.journal(), digest_of(&plan.jobs, &JobLimits::default()))
+            Journal::open(&plan.directories.journal(), digest_of(&plan.jobs, &JobLimits::default(), false))
         else {
             continue;
         };
@@ -803,6 +869,6 @@ fn a_kernel_that_no_server_serves_is_told_before_anything_is_compiled() {
     assert_eq!((cells.len(), executor.runs.load(Ordering::SeqCst)), (3, 0));
     assert_eq!(cells[0].1, "one:1: it doesn't serve 2.0");
     let preview = plan.preview(&options);
-    assert!(preview.is_blocked());
+    assert!(preview.refused);
     assert_eq!(preview.makers.len(), 3);
 }

@@ -9,7 +9,7 @@ use bundle_format::ScriptName;
 use child::{Cancel, Ended};
 use object::{Object, ObjectSection};
 
-use super::{Compilation, Executor, ExecutorError, LeaderTask, Leading, lay_out, read_module};
+use super::{Compilation, Executor, ExecutorError, LeaderTask, Leading, ModuleFile, lay_out, read_module};
 use crate::client::{Client, Exchange, LayOut, RequestSize};
 use crate::compile_server::{CONNECT_LIMIT, CompileServer};
 use crate::directories::BuildDirectories;
@@ -91,7 +91,8 @@ impl Executor for ServerExecutor<'_> {
             (Ended::Code(0), WarmUpPart::Configuration) => {
                 note = self.note_on(&log);
                 match module_of(&exchange, &leaders_name()?)? {
-                    Some(module) => judged(&module, task),
+                    Some(Ok(module)) => judged(&module, task),
+                    Some(Err(what)) => Led::Incomplete(format!("its module was refused: {what}")),
                     None => Led::Incomplete("it made no module".to_owned()),
                 }
             }
@@ -193,7 +194,7 @@ fn leaders_name() -> Result<ScriptName, ExecutorError> {
     MODULE.parse().map_err(|_| ExecutorError::ServerRefused { why: format!("{MODULE} is no module's name") })
 }
 
-fn module_of(exchange: &Exchange, name: &ScriptName) -> Result<Option<Vec<u8>>, ExecutorError> {
+fn module_of(exchange: &Exchange, name: &ScriptName) -> Result<Option<ModuleFile>, ExecutorError> {
     let path = exchange.work.path().join(module_path(name));
     read_module(&path).map_err(|source| ExecutorError::Work { path, source })
 }

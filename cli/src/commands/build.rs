@@ -258,7 +258,7 @@ impl Args {
         }
         options.servers = self.servers.ask(&plan, &cancel, ui)?;
         if self.dry_run {
-            return Ok(dry_run::show(ui, &plan, &options));
+            return Ok(dry_run::show(ui, &plan, &options, &self.policy));
         }
         for warning in plan.warnings() {
             ui.warning(warning);

@@ -6,16 +6,17 @@ use std::time::Duration;
 use builder::{BuildOptions, CellPreview, KernelTarget, Plan, Preview};
 use serde_json::{Value, json};
 
+use super::policy::PolicyOptions;
 use super::servers;
 use crate::exit::Exit;
 use crate::ui::{Mark, Ui};
 use crate::words::count;
 
-/// Shows the plan; ends with 21 if a cell is blocked, because no bundle would be written.
-pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions) -> Exit {
+/// Shows the plan; ends as the build would if everything compiled that isn't known to be red.
+pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions, policy: &PolicyOptions) -> Exit {
     let workers = options.at_once();
     let preview = plan.preview(options);
-    let exit = if preview.is_blocked() { Exit::NoBundle } else { Exit::Done };
+    let exit = policy.expected(&preview);
     if ui.json {
         ui.document(&as_json(plan, &preview, options));
         return exit;

@@ -1,6 +1,6 @@
 //! Which cells must be green, may be red, or aren't compiled; and whether a bundle is written at all.
 
-use builder::{BuildReport, Cell, CellPattern, CellPolicy, CellReport, Plan, Wanted};
+use builder::{BuildReport, Cell, CellPattern, CellPolicy, CellPreview, CellReport, Plan, Preview, Wanted};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -81,6 +81,22 @@ impl PolicyOptions {
         Err(failure)
     }
 
+    /// The exit code of a build that goes as well as `preview` lets one hope.
+    pub(super) fn expected(&self, preview: &Preview) -> Exit {
+        let policy = self.policy();
+        let mut red =
+            preview.cells.iter().filter(|(_, state)| is_red(state)).map(|(cell, _)| cell).peekable();
+        let hoped = |state: &CellPreview| matches!(state, CellPreview::Cached | CellPreview::Compile(_));
+        let green = preview.cells.iter().filter(|(_, state)| hoped(state)).count();
+        let cells = preview.cells.len();
+        let too_few = self.min_coverage.is_some_and(|percent| green * 100 < cells * usize::from(percent));
+        let some_red = red.peek().is_some();
+        if preview.refused || too_few || red.any(|cell| wanted(&policy, cell) == Wanted::Required) {
+            return Exit::NoBundle;
+        }
+        if some_red { Exit::RedCells } else { Exit::Done }
+    }
+
     /// 20 if a cell is red that was to be compiled, else 0.
     pub(super) fn exit(&self, report: &BuildReport) -> Exit {
         let policy = self.policy();
@@ -90,10 +106,60 @@ impl PolicyOptions {
     }
 }
 
+/// Whether a cell would be red, as far as one can tell.
+const fn is_red(state: &CellPreview) -> bool {
+    matches!(state, CellPreview::CachedRed(_) | CellPreview::Blocked(_))
+}
+
 fn wanted<'p>(policy: &'p CellPolicy, cell: &Cell) -> Wanted<'p> {
     policy.of(&cell.script, &cell.release)
 }
 
 fn because(cell: &CellReport) -> String {
     format!("{}: {}", cell.cell, cell.outcome.red_reason().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A dry run ended with 0 where the build ends with 21, and with 21 where it writes a bundle.
+    #[test]
+    fn a_dry_run_judged_cells_without_the_policy() {
+        let options = |best_effort: &[&str], min_coverage| PolicyOptions {
+            best_effort: best_effort.iter().map(|cells| cells.parse().unwrap()).collect(),
+            required: Vec::new(),
+            skip: Vec::new(),
+            min_coverage,
+        };
+        let preview = |states: Vec<CellPreview>, refused| {
+            let cell =
+                |script: String| Cell { script: script.parse().unwrap(), release: "1.0".parse().unwrap() };
+            let cells =
+                states.into_iter().enumerate().map(|(n, state)| (cell(format!("s{n}")), state)).collect();
+            let (makers, warm_ups) = (BTreeMap::new(), Vec::new());
+            Preview { cells, makers, warm_ups, refused, wall: Duration::ZERO }
+        };
+        let red = || CellPreview::CachedRed("no".to_owned());
+        let blocked = || CellPreview::Blocked("no".to_owned());
+        let open = || CellPreview::Compile(Duration::ZERO);
+        let left_out = || CellPreview::LeftOut("s1".to_owned());
+        let all: &[&str] = &["*"];
+        for (best_effort, coverage, states, refused, exit) in [
+            (&[][..], None, vec![CellPreview::Cached, open(), left_out()], false, Exit::Done),
+            (&[], None, vec![CellPreview::Cached, red()], false, Exit::NoBundle),
+            (all, None, vec![CellPreview::Cached, red()], false, Exit::RedCells),
+            (&["s0"], None, vec![blocked(), open()], false, Exit::RedCells),
+            (&["s0"], None, vec![blocked(), red()], false, Exit::NoBundle),
+            (all, Some(60), vec![CellPreview::Cached, red()], false, Exit::NoBundle),
+            (all, Some(50), vec![CellPreview::Cached, red()], false, Exit::RedCells),
+            (all, None, vec![blocked()], true, Exit::NoBundle),
+        ] {
+            let expected = options(best_effort, coverage).expected(&preview(states.clone(), refused));
+            assert_eq!(expected, exit, "{best_effort:?} {coverage:?} {states:?}");
+        }
+    }
 }
