@@ -43,14 +43,16 @@ pub(crate) fn base_of(
     of: &FrameOf<'_>,
     base: &Digest,
 ) -> Result<Arc<Vec<u8>>, BundleError> {
-    let Some(plain) = bases.plain(base, of.kernel)? else {
+    let found = bases.plain(base, of.kernel).map_err(|error| BundleError::Base(Box::new(error)))?;
+    let Some(plain) = found else {
         return Err(BundleError::BaseAbsent {
             release: of.kernel.release.clone(),
             base: *base,
             from: from.cloned().map(Box::new),
         });
     };
-    digest_problem(Part::Plain, &format!("{} (its base)", of.member), base, Digest::of(&plain))?;
+    digest_problem(Part::Plain, &format!("{} (its base)", of.member), base, Digest::of(&plain))
+        .map_err(|error| BundleError::Base(Box::new(error)))?;
     let both = plain.len() as u64 + of.frame.plain_size;
     if both > MAX_REFERENCE_AND_FRAME {
         let member = format!("`{}` and its base", of.member);

@@ -39,6 +39,8 @@ pub enum KernelState {
     Absent,
     /// A frame that it needs is damaged, or behind damage that nothing can be found behind.
     Damaged,
+    /// Its frames have the signed digests, but what they refer to in another bundle isn't here, so none was decoded.
+    Undecoded,
 }
 
 /// What was found.
@@ -56,6 +58,30 @@ pub struct CheckReport {
     pub kernels: Vec<(KernelId, KernelState)>,
     /// The frames that are in the file, by index, and whether their bytes are those that were signed.
     pub frames: BTreeMap<usize, bool>,
+}
+
+impl CheckReport {
+    /// The kernels all of whose frames are in the file with the signed digests.
+    #[must_use]
+    pub fn intact(&self) -> BTreeSet<KernelId> {
+        let is_intact = |state: KernelState| matches!(state, KernelState::Good | KernelState::Undecoded);
+        self.kernels.iter().filter(|(_, state)| is_intact(*state)).map(|(id, _)| *id).collect()
+    }
+
+    /// What keeps the file from being called seen as a whole: a kernel whose frames are absent or couldn't be decoded.
+    pub(crate) fn unseen(&self, manifest: &Manifest) -> Option<BundleError> {
+        let (id, state) = self.kernels.iter().find(|(_, state)| *state != KernelState::Good)?;
+        let kernel = manifest.kernels.iter().find(|kernel| kernel.id == *id)?;
+        let release = kernel.release.clone();
+        let base =
+            kernel.frames.iter().find_map(|frame| frame.base).filter(|_| *state == KernelState::Undecoded);
+        Some(match base {
+            Some(base) => {
+                BundleError::BaseAbsent { release, base, from: manifest.from.clone().map(Box::new) }
+            }
+            None => BundleError::AbsentFrame { release, kernel: *id },
+        })
+    }
 }
 
 impl<S: Source> VerifiedBundle<S> {
@@ -141,7 +167,8 @@ impl<'m> Check<'m> {
     /// Notes a problem after which the pass goes on, or says why it can't.
     fn note(&mut self, error: BundleError) -> Result<(), Stop> {
         let lost = matches!(error, BundleError::Truncated { .. });
-        if matches!(error, BundleError::Io { .. }) {
+        let of_base = matches!(&error, BundleError::Base(inner) if matches!(**inner, BundleError::Io { .. }));
+        if of_base || matches!(error, BundleError::Io { .. }) {
             return Err(Stop::Failed(error));
         }
         self.problems.push(error);
@@ -276,14 +303,26 @@ impl<'m> Check<'m> {
             self.undecoded.insert(index);
         } else if self.depth == Depth::Modules {
             let decoded = self.decode(of, &compressed);
-            if matches!(decoded, Err(BundleError::BaseAbsent { .. })) {
+            if matches!(decoded, Err(BundleError::BaseAbsent { .. } | BundleError::Base(_))) {
                 self.undecoded.insert(index);
+                self.note_base(decoded)?;
             } else if !self.noted(decoded)? {
                 return Ok(());
             }
         }
         self.damaged.remove(&index);
         Ok(())
+    }
+
+    /// Damage of the other bundle is told once, and is none of this one.
+    fn note_base(&mut self, decoded: Result<(), BundleError>) -> Result<(), Stop> {
+        match decoded {
+            Err(error @ BundleError::Base(_)) => {
+                let told = self.problems.iter().any(|problem| problem.to_string() == error.to_string());
+                if told { Ok(()) } else { self.note(error) }
+            }
+            _ => Ok(()),
+        }
     }
 
     fn decode(&mut self, of: &FrameOf<'_>, compressed: &[u8]) -> Result<(), BundleError> {
@@ -333,11 +372,14 @@ impl<'m> Check<'m> {
             }
         }
         let absent = needed.iter().any(|index| !self.seen.contains(index));
+        let undecoded = needed.iter().any(|index| self.undecoded.contains(index));
         let damaged = needed.iter().any(|index| self.damaged.contains(index));
         if self.damaged_kernels.contains(&kernel.id) || damaged || (absent && !self.complete) {
             KernelState::Damaged
         } else if absent {
             KernelState::Absent
+        } else if undecoded {
+            KernelState::Undecoded
         } else {
             KernelState::Good
         }

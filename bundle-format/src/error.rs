@@ -20,9 +20,7 @@ pub enum ContainerError {
     #[error("an unsigned payload, not a bundle")]
     Payload,
     /// A part of a split bundle.
-    #[error(
-        "this is a part of a split bundle, which this program does not join: a newer stap-bundle is needed"
-    )]
+    #[error("this is one part of a split bundle")]
     Part,
     /// Another major version.
     #[error("bundle format {found}, this program reads format 1: a newer stap-bundle is needed")]
@@ -283,8 +281,11 @@ pub enum BundleError {
         /// The bundle that has it.
         from: Option<Box<BaseBundle>>,
     },
-    /// A delta was to be made from something that is no full bundle with all its frames.
-    #[error("a delta can't be made from it: {problem}")]
+    /// The bundle that frames of a delta refer to is damaged, or isn't the one.
+    #[error("in the bundle that it refers to: {0}")]
+    Base(Box<BundleError>),
+    /// Something is no full bundle with all its frames, or not the one that a delta names.
+    #[error("it can't be the base of a delta: {problem}")]
     NoBase {
         /// Why.
         problem: String,

@@ -3,7 +3,9 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use crate::bases::NoBases;
+use std::fs::File;
+
+use crate::bases::{BaseFile, Bases, NoBases};
 use crate::check::{Depth, check_content};
 use crate::container::{ContainerKind, SignatureEntry};
 use crate::error::{BundleError, ContainerError, io_while};
@@ -11,7 +13,7 @@ use crate::head::Head;
 use crate::keys::{KeyId, PublicKey, Role};
 use crate::limits::MAX_SIGNATURES;
 use crate::manifest::{BundleId, Manifest};
-use crate::reader::{Present, RawBundle};
+use crate::reader::RawBundle;
 use crate::source::Source;
 use crate::writer::MemberWriter;
 
@@ -24,7 +26,6 @@ pub struct Payload<S> {
     rest: S,
     /// How many those are.
     rest_len: u64,
-    present: Present,
 }
 
 /// A payload with at least one signature: what may be written as a bundle.
@@ -35,23 +36,34 @@ impl<S: Write> Payload<S> {
     /// Reads a payload or a bundle to its end. `rest`, an empty file, takes what stands behind the manifest: so what was
     /// checked is what gets signed, whatever happens to the source meanwhile.
     ///
-    /// Every frame is decoded and every module compared; the first problem is the error. Signatures that a bundle
-    /// carries already are kept; nobody can check them here without their keys.
+    /// Every frame is decoded and every module compared; the first problem is the error. What can't be looked into is
+    /// refused: a file that lacks frames, and a delta. Signatures that a bundle carries already are kept; nobody can check
+    /// them here without their keys.
     pub fn read(source: impl Source, rest: S) -> Result<Self, BundleError> {
+        Self::read_with(source, rest, None)
+    }
+
+    /// The same, with the full bundle that a delta was made from.
+    pub fn read_with(source: impl Source, rest: S, base: Option<File>) -> Result<Self, BundleError> {
         let raw = RawBundle::read_as(source, &[ContainerKind::Bundle, ContainerKind::Payload])?;
         let manifest = raw.unverified_manifest()?.0;
         let (head, reader) = raw.into_parts();
         let mut reader = reader.map(|source| Copying { source, copy: rest, copied: 0 });
-        let report = check_content(&manifest, &mut reader, Depth::Modules, &mut NoBases)?;
-        if report.undecoded > 0 {
-            let problem = "a delta can't be looked into without it, and nothing unseen is signed: sign where it is built".to_owned();
-            return Err(BundleError::NoBase { problem });
-        }
-        if let Some(problem) = report.problems.into_iter().next() {
+        let mut bases: Box<dyn Bases> = match (base, &manifest.from) {
+            (Some(base), Some(from)) => {
+                let opened =
+                    RawBundle::read(base).and_then(|raw| raw.verify_named(from)).and_then(BaseFile::open);
+                Box::new(opened.map_err(|error| BundleError::Base(Box::new(error)))?)
+            }
+            _ => Box::new(NoBases),
+        };
+        let report = check_content(&manifest, &mut reader, Depth::Modules, bases.as_mut())?;
+        let unseen = report.unseen(&manifest);
+        if let Some(problem) = report.problems.into_iter().next().or(unseen) {
             return Err(problem);
         }
         let Copying { copy, copied, .. } = reader.into_source();
-        Ok(Self { head, manifest, rest: copy, rest_len: copied, present: report.present })
+        Ok(Self { head, manifest, rest: copy, rest_len: copied })
     }
 }
 
@@ -66,12 +78,6 @@ impl<S> Payload<S> {
     #[must_use]
     pub fn id(&self) -> BundleId {
         BundleId::of_manifest(&self.head.manifest)
-    }
-
-    /// How many of its frames it has; fewer than all if it was read from a subset.
-    #[must_use]
-    pub const fn present(&self) -> Present {
-        self.present
     }
 
     /// The bytes to sign.

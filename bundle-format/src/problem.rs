@@ -119,7 +119,7 @@ impl BundleError {
             Self::AbsentFrame { .. } => ProblemId::KernelAbsent,
             Self::BaseAbsent { .. } | Self::NoBase { .. } => ProblemId::BaseAbsent,
             Self::Receiver(_) => ProblemId::Receiver,
-            Self::OldBundle(error) => error.id(),
+            Self::OldBundle(error) | Self::Base(error) => error.id(),
             Self::Cancelled => ProblemId::Cancelled,
         }
     }

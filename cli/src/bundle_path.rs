@@ -46,6 +46,17 @@ impl BundlePath {
     }
 }
 
+/// Reads the path of a file that must be one: here `-` doesn't mean standard input or output, and a file of that name is
+/// given as `./-`.
+pub(crate) fn a_file(text: &str) -> Result<PathBuf, String> {
+    if text == INPUT {
+        return Err(
+            "a file is needed here, not standard input or output (a file of that name is `./-`)".to_owned()
+        );
+    }
+    Ok(text.into())
+}
+
 impl From<OsString> for BundlePath {
     fn from(path: OsString) -> Self {
         Self(path.into())

@@ -81,7 +81,7 @@ pub(crate) fn bundle_exit(error: &BundleError) -> Exit {
         | BundleError::Epoch { .. }
         | BundleError::Container(ContainerError::Payload) => Exit::Trust,
         BundleError::Roots(error) => root_exit(error),
-        BundleError::OldBundle(error) => bundle_exit(error),
+        BundleError::OldBundle(error) | BundleError::Base(error) => bundle_exit(error),
         BundleError::AbsentFrame { .. }
         | BundleError::BaseAbsent { .. }
         | BundleError::NoBase { .. }
@@ -159,7 +159,7 @@ impl From<BundleError> for Failure {
                 failure.hint("join the parts first: stap-bundle join PART… -o FILE")
             }
             BundleError::BaseAbsent { from: Some(from), .. } => failure.hint(format!(
-                "this is a delta of version {} (bundle id {}): bring the full bundle of the new version, or have that one first",
+                "this is a delta of version {} (bundle id {}): bring the full bundle of the new version, or that one",
                 from.version, from.id
             )),
             BundleError::AbsentFrame { .. } => failure

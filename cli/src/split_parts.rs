@@ -16,19 +16,21 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct PartFile {
     path: PathBuf,
+    /// Its place on the command line: one file may be given twice.
+    place: usize,
     position: u64,
-    open: Rc<RefCell<Option<(PathBuf, File)>>>,
+    open: Rc<RefCell<Option<(usize, File)>>>,
 }
 
 impl Read for PartFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut open = self.open.borrow_mut();
         let (_, file) = match open.take() {
-            Some((path, file)) if path == self.path => open.insert((path, file)),
+            Some((place, file)) if place == self.place => open.insert((place, file)),
             _ => {
                 let mut file = File::open(&self.path)?;
                 file.seek(SeekFrom::Start(self.position))?;
-                open.insert((self.path.clone(), file))
+                open.insert((self.place, file))
             }
         };
         let read = file.read(buffer)?;
@@ -48,15 +50,15 @@ pub(crate) fn open_parts(files: &[PathBuf]) -> Result<Parts<PartFile>, Failure> 
 
 fn open(files: &[PathBuf]) -> Result<Parts<PartFile>, Failure> {
     let shared = Rc::new(RefCell::new(None));
-    let part = |path: &PathBuf| {
-        let file = PartFile { path: path.clone(), position: 0, open: Rc::clone(&shared) };
+    let part = |(place, path): (usize, &PathBuf)| {
+        let file = PartFile { path: path.clone(), place, position: 0, open: Rc::clone(&shared) };
         (path.display().to_string(), file)
     };
     for path in files {
         // A name that can't be opened is told as such, before any other part is read.
         File::open(path).map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))?;
     }
-    Ok(Parts::open(files.iter().map(part))?)
+    Ok(Parts::open(files.iter().enumerate().map(part))?)
 }
 
 /// An error of a part says by itself which one it is.

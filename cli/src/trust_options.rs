@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{
-    BaseFile, Bases, BundleError, Judge, NoBases, PublicKey, RawBundle, Root, RootChain, RootError,
-    TrustedKeys, VerifiedBundle, limits,
+    BaseBundle, BaseFile, Bases, BundleError, Judge, NoBases, PublicKey, RawBundle, Root, RootChain,
+    RootError, TrustedKeys, VerifiedBundle, limits,
 };
 use clap::Args;
 
@@ -181,11 +181,34 @@ pub(crate) fn open_verified(path: &BundlePath, keys: &TrustedKeys) -> Result<Ver
     open_raw(path)?.verify(keys).map_err(|error| not_verified(error, keys).about(path.display()))
 }
 
-/// What a delta refers to, from the file that is given; nothing without one, and a full bundle needs none.
-pub(crate) fn open_base(path: Option<&Path>, keys: &TrustedKeys) -> Result<Box<dyn Bases>, Failure> {
-    let Some(path) = path else { return Ok(Box::new(NoBases)) };
-    let base = BaseFile::open(open_verified(&path.to_owned().into(), keys)?);
-    Ok(Box::new(base.map_err(|error| Failure::from(error).about(path.display()))?))
+/// What a believed delta refers to, from the file that `--base` names; nothing without one, and a full bundle needs none.
+/// The delta names it by its id, which proves it, whoever signed it.
+pub(crate) fn open_base(path: Option<&Path>, from: Option<&BaseBundle>) -> Result<Box<dyn Bases>, Failure> {
+    let (Some(path), Some(from)) = (path, from) else { return Ok(Box::new(NoBases)) };
+    let about = |error| {
+        Failure::from(error).about(path.display()).hint(format!(
+            "this is a delta of version {} (bundle id {}): give that bundle with --base FILE",
+            from.version, from.id
+        ))
+    };
+    let raw = open_raw(&path.to_owned().into())?;
+    let base = raw.verify_named(from).and_then(BaseFile::open).map_err(about)?;
+    base.check_is_full().map_err(about)?;
+    Ok(Box::new(base))
+}
+
+/// The same from a bundle that is at hand anyway, if it is the one that a delta names.
+pub(crate) fn base_if_named(
+    path: &BundlePath,
+    from: Option<&BaseBundle>,
+    keys: &TrustedKeys,
+) -> Result<Box<dyn Bases>, Failure> {
+    if from.is_none() || path.is_input() {
+        return Ok(Box::new(NoBases));
+    }
+    let base = BaseFile::open(open_verified(path, keys)?);
+    let base = base.map_err(|error| Failure::from(error).about(path.display()))?;
+    Ok(if from.is_some_and(|from| from.id == base.bundle().id) { Box::new(base) } else { Box::new(NoBases) })
 }
 
 /// Why a bundle isn't believed; where the keys are the reason, those that are believed here are named too.

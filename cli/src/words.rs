@@ -23,6 +23,12 @@ pub(crate) fn date(seconds: u64) -> String {
     )
 }
 
+/// Whether the clock of this machine is behind that second since 1970.
+pub(crate) fn has_passed(seconds: u64) -> bool {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.is_ok_and(|now| now.as_secs() > seconds)
+}
+
 /// A count with its noun: `1 module`, `3 modules`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }

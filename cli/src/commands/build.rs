@@ -119,7 +119,7 @@ pub(crate) struct Args {
     ///
     /// Its frames refer to what is installed there, so it is small where little changed. It must be a full bundle of the
     /// same name; hosts that don't have it need the full new one, which a build without this option writes.
-    #[arg(hide_short_help = true, long, value_name = "OLD.stapb", conflicts_with = "no_sign")]
+    #[arg(hide_short_help = true, long, value_name = "OLD.stapb")]
     delta_from: Option<PathBuf>,
     /// Who may have signed the older bundle: every `*.pub` in DIR [default: --key].
     #[arg(hide_short_help = true, long, value_name = "DIR", requires = "older")]

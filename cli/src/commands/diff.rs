@@ -5,15 +5,13 @@ mod compare;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
-use bundle_format::{
-    Bases, BundleError, Extent, Kernel, KernelId, Manifest, NoBases, ScriptName, VerifiedBundle,
-};
+use bundle_format::{Bases, BundleError, Extent, Kernel, KernelId, Manifest, ScriptName, VerifiedBundle};
 
 use crate::bundle_path::BundlePath;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::trust_options::{TrustOptions, open_base, open_verified};
+use crate::trust_options::{TrustOptions, base_if_named, open_verified};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
@@ -51,11 +49,11 @@ impl Args {
         let changed = changed_kernels(&old, &new);
         let [before, after] = bundles;
         // A delta is often compared with what it was made from.
-        let older = (!self.old.is_input()).then_some(&*self.old);
-        let mut bases = open_base(older, &keys)?;
+        let mut of_old = base_if_named(&self.new, old.from.as_ref(), &keys)?;
+        let mut of_new = base_if_named(&self.old, new.from.as_ref(), &keys)?;
         let modules = [
-            modules(&self.old, before, &changed, &mut NoBases)?,
-            modules(&self.new, after, &changed, bases.as_mut())?,
+            modules(&self.old, before, &changed, of_old.as_mut())?,
+            modules(&self.new, after, &changed, of_new.as_mut())?,
         ];
         let difference = compare(&old, &new, &modules[0], &modules[1]);
         let exit = if difference.same { Exit::Done } else { Exit::Failed };
@@ -166,7 +164,9 @@ fn show_kernel(ui: &mut Ui, kernel: &KernelChange) {
                         }
                     }
                 }
-                None => parts.push("modules differ; the frames that would tell are absent".to_owned()),
+                None => parts.push(
+                    "modules differ; the frames that would tell, or their bases, are absent".to_owned(),
+                ),
             }
             for cell in red_added {
                 parts.push(format!("red {}: {}", cell.script, cell.reason));

@@ -6,12 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{
-    Extent, Extra, Kernel, KernelId, KernelRelease, Manifest, SET_NAME, ScriptRecord, VerifiedBundle,
-    VerifiedSet,
+    BundleError, Extent, Extra, Kernel, KernelId, KernelRelease, Manifest, SET_NAME, ScriptRecord,
+    VerifiedBundle, VerifiedSet,
 };
 use serde_json::json;
 
-use crate::bundle_path::BundlePath;
+use crate::bundle_path::{BundlePath, a_file};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", conflicts_with = "kernel")]
     extra: Vec<String>,
     /// The full bundle that this delta was made from.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = a_file)]
     base: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustOptions,
@@ -50,7 +50,7 @@ impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let keys = self.trust.keys(global, ui)?;
         let bundle = open_verified(&self.file, &keys)?;
-        let mut bases = open_base(self.base.as_deref(), &keys)?;
+        let mut bases = open_base(self.base.as_deref(), bundle.manifest().from.as_ref())?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let names =
             directory_names(bundle.manifest()).map_err(|failure| failure.about(self.file.display()))?;
@@ -75,7 +75,11 @@ impl Args {
                 written.push((directory.clone(), set.modules().count()));
                 write_set(&staging.path().join(directory), &scripts, kernel, set).map_err(Into::into)
             })
-            .map_err(|error| Failure::from(error).about(self.file.display()))?;
+            .map_err(|error| {
+                let wants_base = matches!(error, BundleError::BaseAbsent { .. });
+                let failure = Failure::from(error).about(self.file.display());
+                if wants_base { failure.hint("if you have the older bundle: --base FILE") } else { failure }
+            })?;
         self.publish(staging.path())?;
         made.keep();
         if ui.json {

@@ -6,6 +6,7 @@ use builder::{BundleIdentity, ImportError, ImportRequest};
 use bundle_format::{BundleName, BundleVersion};
 use serde_json::json;
 
+use crate::bundle_path::a_file;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::farm_roots;
@@ -30,7 +31,7 @@ use crate::words::{bytes, count};
 )]
 pub(crate) struct Args {
     /// The packages.
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = a_file)]
     file: Vec<PathBuf>,
     /// The bundle's name.
     #[arg(long, default_value = "stap-scripts")]
@@ -48,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE.stapr")]
     roots: Option<PathBuf>,
     /// The payload to write [default: NAME-VERSION.payload].
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = a_file)]
     output: Option<PathBuf>,
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use bundle_format::{BundleError, RawBundle, Stream};
 use serde_json::json;
 
+use crate::bundle_path::a_file;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::new_file::{NewFile, exists_already};
@@ -20,10 +21,10 @@ use crate::words::{bytes, count};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// All parts.
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = a_file)]
     part: Vec<PathBuf>,
     /// The bundle to write.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = a_file)]
     output: PathBuf,
 }
 

@@ -4,22 +4,25 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use bundle_format::{BundleError, ContainerError, KeyId, Payload, PublicKey};
+use bundle_format::{BundleError, ContainerError, KeyId, Payload, Present, PublicKey};
 use serde_json::json;
 
 use crate::attached_signature::{SIGNATURE, read_signature};
+use crate::bundle_path::a_file;
 use crate::commands::inspect::contents::{Presence, Seen};
 use crate::commands::key::signing_key;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::new_file::NewFile;
+use crate::new_file::{NewFile, exists_already};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
 /// Sign a payload, or add a signature to a bundle
 ///
 /// A payload (`build --no-sign`, `import`) becomes a bundle; a bundle gets one more signature, and nothing else of it
-/// changes. Before that every byte is checked and every frame decoded: a damaged file is never signed. Whether what it
+/// changes. Before that every byte is checked and every frame decoded: a damaged file is never signed, nor one that lacks
+/// frames (a subset); for a delta, --base names the bundle that it was made from. A file that is there is not written over,
+/// but for the bundle that gets one more signature. Whether what it
 /// says is right is for you to judge: --dry-run does the checks and shows it, as `inspect` shows a bundle.
 ///
 /// Where the private key lives elsewhere (a token, another machine), --payload-out writes the message to sign, any tool
@@ -30,6 +33,7 @@ use crate::words::{bytes, count};
 )]
 pub(crate) struct Args {
     /// The payload, or the bundle.
+    #[arg(value_parser = a_file)]
     file: PathBuf,
     /// Sign with this private key; may be given several times [default: the key that `build` takes].
     #[arg(long, value_name = "NAME.key")]
@@ -38,13 +42,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME.pub:SIG")]
     attach: Vec<String>,
     /// Write the message that is to be signed to FILE, and nothing else.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "attach", "output"])]
+    #[arg(long, value_name = "FILE", value_parser = a_file, conflicts_with_all = ["key", "attach", "output"])]
     payload_out: Option<PathBuf>,
     /// Check the file and show what would be signed; no key is needed, and nothing is written.
     #[arg(long, conflicts_with_all = ["key", "attach", "payload_out", "output"])]
     dry_run: bool,
+    /// The full bundle that this delta was made from, so that all of it can be looked into.
+    #[arg(long, value_name = "FILE", value_parser = a_file)]
+    base: Option<PathBuf>,
     /// The bundle to write [default: NAME-VERSION.stapb for a payload; a bundle is replaced].
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = a_file)]
     output: Option<PathBuf>,
 }
 
@@ -68,7 +75,12 @@ impl Args {
         };
         let mut sealed = payload.attach(&signatures).map_err(|error| self.not_attached(error))?;
         let signers: Vec<String> = sealed.signers().map(|key| key.to_string()).collect();
-        let size = NewFile::beside(&path)?.replace(&path, |target| sealed.write_to(target))?;
+        let file = NewFile::beside(&path)?;
+        let size = if path == self.file {
+            file.replace(&path, |target| sealed.write_to(target))?
+        } else {
+            file.create(&path, |target| sealed.write_to(target))?.ok_or_else(|| exists_already(&path))?
+        };
         if ui.json {
             ui.document(&json!({ "bundle": path, "bytes": size, "bundle_id": id, "signed_by": signers }));
             return Ok(Exit::Done);
@@ -96,14 +108,19 @@ impl Args {
         }
         let rest = tempfile::tempfile()
             .map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
-        Payload::read(file, rest).map_err(|error| Failure::from(error).about(format!("{name} is not signed")))
+        let base = self.base.as_ref().map(|path| {
+            File::open(path).map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))
+        });
+        Payload::read_with(file, rest, base.transpose()?).map_err(|error| self.not_read(error))
     }
 
     fn show(&self, ui: &mut Ui, payload: &Payload<File>) -> Result<Exit, Failure> {
         let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(self.file.display());
         let size = self.file.metadata().map_err(failed)?.len();
         let signers: Vec<KeyId> = payload.signers().collect();
-        let present = Presence::Known(payload.present());
+        // A file that lacks frames isn't read as one that may be signed.
+        let total = payload.manifest().frames().len();
+        let present = Presence::Known(Present { present: total, total });
         let (id, manifest) = (payload.id(), payload.manifest());
         Seen { id, manifest, signers: &signers, judge: None, present }.show(ui, &self.file, Some(size));
         Ok(Exit::Done)
@@ -117,7 +134,7 @@ impl Args {
                 .write_all(&message)
                 .map_err(|source| BundleError::Io { what: "writing the message", source })
         };
-        NewFile::beside(path)?.replace(path, fill)?;
+        NewFile::beside(path)?.create(path, fill)?.ok_or_else(|| exists_already(path))?;
         if ui.json {
             ui.document(&json!({ "message": path, "bytes": message.len(), "bundle_id": id }));
             return Ok(Exit::Done);
@@ -147,6 +164,21 @@ impl Args {
             signatures.push(signing_key(path)?.sign_payload(payload));
         }
         Ok(signatures)
+    }
+
+    fn not_read(&self, error: BundleError) -> Failure {
+        let name = format!("{} is not signed", self.file.display());
+        match error {
+            BundleError::BaseAbsent { .. } => Failure::from(error)
+                .about(name)
+                .hint("nothing is signed that wasn't looked into: give the bundle that it was made from, --base FILE"),
+            BundleError::AbsentFrame { .. } => {
+                let mut failure = Failure::from(error).about(name);
+                failure.hints = vec!["nothing is signed that wasn't looked into: sign the whole file".to_owned()];
+                failure
+            }
+            error => Failure::from(error).about(name),
+        }
     }
 
     fn not_attached(&self, error: BundleError) -> Failure {

@@ -8,6 +8,7 @@ use bundle_format::limits::MAX_PARTS;
 use bundle_format::{BundleId, Digest, HashingWriter, PART_HEADER, PartHeader, RawBundle};
 use serde_json::json;
 
+use crate::bundle_path::a_file;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::new_file::NewFile;
@@ -28,6 +29,7 @@ const MIN_SIZE: u64 = 4096;
 )]
 pub(crate) struct Args {
     /// The bundle.
+    #[arg(value_parser = a_file)]
     file: PathBuf,
     /// Most bytes of a part, such as 700M.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]

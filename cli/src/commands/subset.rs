@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bundle_format::KernelRelease;
 use serde_json::json;
 
-use crate::bundle_path::BundlePath;
+use crate::bundle_path::{BundlePath, a_file};
 use crate::commands::extract::select_kernels;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "REL", required = true)]
     kernel: Vec<KernelRelease>,
     /// The file to write.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = a_file)]
     output: PathBuf,
     #[command(flatten)]
     trust: TrustOptions,

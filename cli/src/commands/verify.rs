@@ -5,13 +5,13 @@ use bundle_format::{
 };
 use serde_json::json;
 
-use crate::bundle_path::BundlePath;
+use crate::bundle_path::{BundlePath, a_file};
 use crate::exit::Exit;
 use crate::failure::{Failure, bundle_exit};
 use crate::global::Global;
 use crate::trust_options::{TrustOptions, judged_by, judged_by_document, open_base, open_verified};
 use crate::ui::{Mark, Ui};
-use crate::words::{count, date};
+use crate::words::{count, date, has_passed};
 
 /// Verify signatures and every byte of a bundle
 ///
@@ -21,7 +21,7 @@ use crate::words::{count, date};
 /// frames (a subset) has no problem: it says "present 3 of 300".
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 all is good; 10 not signed by a trusted key; 11 damaged or malformed; 14 can't be read.\n\nExamples:\n  stap-bundle verify scripts.stapb --key farm.pub\n  stap-bundle --json verify scripts.stapb --deep | jq '.problems[]?.id, .error?.id'"
+    after_help = "Exit codes: 0 all is good; 17 --deep could not decode a delta for want of --base; 10 not signed by a trusted key; 11 damaged or malformed; 14 can't be read.\n\nExamples:\n  stap-bundle verify scripts.stapb --key farm.pub\n  stap-bundle --json verify scripts.stapb --deep | jq '.problems[]?.id, .error?.id'"
 )]
 pub(crate) struct Args {
     /// The bundle; `-` reads it from standard input.
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long)]
     deep: bool,
     /// The full bundle that this delta was made from, so that --deep can look into all of it.
-    #[arg(long, value_name = "FILE", requires = "deep")]
+    #[arg(long, value_name = "FILE", value_parser = a_file, requires = "deep")]
     base: Option<std::path::PathBuf>,
     #[command(flatten)]
     trust: TrustOptions,
@@ -53,7 +53,7 @@ impl Args {
             }
             failure
         })?;
-        let mut bases = open_base(self.base.as_deref(), &keys)?;
+        let mut bases = open_base(self.base.as_deref(), bundle.manifest().from.as_ref())?;
         let manifest = bundle.manifest().clone();
         let who = Who { id: bundle.id(), signers: bundle.signers().to_vec(), judge: bundle.judge().clone() };
         let depth = if self.deep { Depth::Modules } else { Depth::Digests };
@@ -67,7 +67,8 @@ impl Args {
         } else {
             self.show_damaged(ui, &manifest, &report);
         }
-        Ok(report.problems.first().map_or(Exit::Done, bundle_exit))
+        let unseen = if self.deep && report.undecoded > 0 { Exit::Missing } else { Exit::Done };
+        Ok(report.problems.first().map_or(unseen, bundle_exit))
     }
 
     fn document(&self, manifest: &Manifest, who: &Who, report: &CheckReport) -> serde_json::Value {
@@ -86,24 +87,34 @@ impl Args {
             })
             .collect();
         json!({
-            "file": self.file, "good": report.problems.is_empty(), "bundle_id": who.id, "name": manifest.name,
+            "file": self.file, "good": report.problems.is_empty() && !(self.deep && report.undecoded > 0), "bundle_id": who.id, "name": manifest.name,
             "version": manifest.version, "signed_by": signers, "judged_by": judged_by_document(&who.judge),
             "frames_present": report.present.present,
             "frames": report.present.total, "frames_undecoded": report.undecoded,
             "delta_of": manifest.from, "modules_checked": self.deep.then_some(report.modules),
+            "best_before": manifest.best_before, "expired": manifest.best_before.is_some_and(has_passed),
             "problems": problems, "kernels": kernels,
         })
     }
 
     fn show_good(&self, ui: &mut Ui, manifest: &Manifest, who: &Who, report: &CheckReport) {
-        let good = ui.mark(Mark::Good, "verified");
-        ui.line(format!("{good}: {} {} of {}", manifest.name, manifest.version, date(manifest.created)));
+        // A delta alone can't be called verified as a whole (section 9.4).
+        let heading = if report.undecoded > 0 {
+            ui.mark(Mark::Attention, "signatures and digests verified, not decoded")
+        } else {
+            ui.mark(Mark::Good, "verified")
+        };
+        ui.line(format!("{heading}: {} {} of {}", manifest.name, manifest.version, date(manifest.created)));
         ui.line(format!("  bundle id  {}", who.id));
         for signer in &who.signers {
             ui.line(format!("  signed by  {signer}"));
         }
         if let Some(root) = judged_by(&who.judge) {
             ui.line(format!("  judged by  {root}"));
+        }
+        if let Some(best_before) = manifest.best_before {
+            let passed = if has_passed(best_before) { ", which has passed: hosts refuse it" } else { "" };
+            ui.line(format!("  best before {}{passed}", date(best_before)));
         }
         ui.line(format!("  frames     present {} of {}", report.present.present, report.present.total));
         let absent: Vec<&str> = report
@@ -124,7 +135,7 @@ impl Args {
         if report.undecoded > 0 {
             let frames = count(report.undecoded, "frame");
             ui.line(format!(
-                "  not looked into: {frames} that need{} that bundle: --base FILE",
+                "  not looked into: {frames} that need{} that bundle: --deep --base FILE",
                 if report.undecoded == 1 { "s" } else { "" }
             ));
         }
@@ -149,6 +160,7 @@ impl Args {
         for (state, words) in [
             (KernelState::Damaged, "damaged    "),
             (KernelState::Absent, "absent     "),
+            (KernelState::Undecoded, "undecoded  "),
             (KernelState::Good, "still good "),
         ] {
             let releases: Vec<&str> = of(state).iter().map(|kernel| kernel.release.as_str()).collect();

@@ -28,7 +28,6 @@ fn a_delta_is_verified_and_unpacked_with_the_bundle_that_it_was_made_from() {
         verify delta.stapb --key farm.pub --deep --base full.stapb
         extract delta.stapb out --key farm.pub --kernel 6.12.1-test
         extract delta.stapb out --key farm.pub --kernel 6.12.1-test --base full.stapb
-        extract delta.stapb other --key farm.pub --kernel 6.12.1-test --base delta.stapb
         diff full.stapb delta.stapb --key farm.pub
     "), @r#"
     $ stap-bundle verify delta.stapb --key farm.pub
@@ -39,14 +38,14 @@ fn a_delta_is_verified_and_unpacked_with_the_bundle_that_it_was_made_from() {
       delta of   version 1.1 (bundle id [SHA-256])
     [exit 0]
     $ stap-bundle verify delta.stapb --key farm.pub --deep
-    verified: fleet 1.2 of [DATE]
+    signatures and digests verified, not decoded: fleet 1.2 of [DATE]
       bundle id  [SHA-256]
       signed by  [FARM-KEY]
       frames     present 3 of 3
       modules    0 modules decoded and compared
       delta of   version 1.1 (bundle id [SHA-256])
-      not looked into: 3 frames that need that bundle: --base FILE
-    [exit 0]
+      not looked into: 3 frames that need that bundle: --deep --base FILE
+    [exit 17]
     $ stap-bundle verify delta.stapb --key farm.pub --deep --base full.stapb
     verified: fleet 1.2 of [DATE]
       bundle id  [SHA-256]
@@ -57,15 +56,12 @@ fn a_delta_is_verified_and_unpacked_with_the_bundle_that_it_was_made_from() {
     [exit 0]
     $ stap-bundle extract delta.stapb out --key farm.pub --kernel 6.12.1-test
     2> error: delta.stapb: kernel 6.12.1-test needs [SHA-256], a frame of version 1.1, which is not here
-    2> hint: this is a delta of version 1.1 (bundle id [SHA-256]): bring the full bundle of the new version, or have that one first
+    2> hint: this is a delta of version 1.1 (bundle id [SHA-256]): bring the full bundle of the new version, or that one
+    2> hint: if you have the older bundle: --base FILE
     [exit 17]
     $ stap-bundle extract delta.stapb out --key farm.pub --kernel 6.12.1-test --base full.stapb
     out/6.12.1-test: 2 modules
     [exit 0]
-    $ stap-bundle extract delta.stapb other --key farm.pub --kernel 6.12.1-test --base delta.stapb
-    2> error: delta.stapb: kernel 6.12.1-test needs [SHA-256], a frame of version 1.1, which is not here
-    2> hint: this is a delta of version 1.1 (bundle id [SHA-256]): bring the full bundle of the new version, or have that one first
-    [exit 17]
     $ stap-bundle diff full.stapb delta.stapb --key farm.pub
     --- fleet 1.1, serial 1
     +++ fleet 1.2, serial 2
@@ -73,6 +69,13 @@ fn a_delta_is_verified_and_unpacked_with_the_bundle_that_it_was_made_from() {
       frames [SIZE] -> [SIZE]
     [exit 1]
     "#);
+    let said = world.run("extract delta.stapb other --key farm.pub --kernel 6.12.1-test --base delta.stapb");
+    assert!(said.exit == Some(17) && said.stderr.contains("from which the delta was made"), "{said}");
+    let said = world.run("verify delta.stapb --key farm.pub --deep --base -");
+    assert!(said.exit == Some(2) && said.stderr.contains("a file is needed here"), "{said}");
+    // A delta is the older one now.
+    let said = world.run("diff delta.stapb full.stapb --key farm.pub");
+    assert!(said.exit == Some(1) && said.stdout.contains("- kernel 6.14.0-test"), "{said}");
 }
 
 #[test]

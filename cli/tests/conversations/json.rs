@@ -30,7 +30,7 @@ fn the_farm_side() {
     assert_eq!(world.json("inspect fleet.stapb --unverified")["verified"], false);
 
     let verified = world.json("verify fleet.stapb --key farm.pub --deep");
-    let expected = "bundle_id delta_of file frames frames_present frames_undecoded good judged_by kernels modules_checked name problems signed_by version";
+    let expected = "best_before bundle_id delta_of expired file frames frames_present frames_undecoded good judged_by kernels modules_checked name problems signed_by version";
     assert_eq!(fields(&verified), expected);
     assert_eq!((&verified["modules_checked"], &verified["bundle_id"]), (&3.into(), &shown["bundle_id"]));
 

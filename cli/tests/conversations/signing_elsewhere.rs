@@ -109,12 +109,6 @@ fn what_would_be_signed_is_shown_before() {
     "#);
     let shown = world.json("sign fleet.payload --dry-run");
     assert_eq!((&shown["verified"], &shown["manifest"]["serial"]), (&false.into(), &7.into()), "{shown}");
-    assert_eq!(
-        world.run("subset fleet.stapb --kernel 6.12.1-test --key farm.pub -o part.stapb").exit,
-        Some(0)
-    );
-    let said = world.run("sign part.stapb --dry-run");
-    assert!(said.stdout.contains("NOT VERIFIED") && said.stdout.contains("present 1 of 2"), "{said}");
     let mut payload = fleet(7).payload();
     payload.truncate(payload.len() - 2000);
     world.write("damaged.payload", payload);
@@ -124,6 +118,62 @@ fn what_would_be_signed_is_shown_before() {
     2> hint: copy the file again from where it was built; of a bundle, `stap-bundle verify` says what is still good
     [exit 11]
     "#);
+}
+
+/// One signer could get another's signature over frames that the other never decoded.
+#[test]
+fn frames_that_nobody_had_seen_were_signed() {
+    let world = world();
+    world.bundle("fleet.stapb", &fleet(7));
+    let subset = "subset fleet.stapb --kernel 6.12.1-test --key farm.pub -o part.stapb";
+    assert_eq!(world.run(subset).exit, Some(0));
+    assert_snapshot!(world.talk("
+        sign part.stapb --key stranger.key
+        sign part.stapb --payload-out message
+    "), @r#"
+    $ stap-bundle sign part.stapb --key stranger.key
+    2> error: part.stapb is not signed: kernel 6.13.0-test ([SHA-256]) is in the manifest but not in this file
+    2> hint: nothing is signed that wasn't looked into: sign the whole file
+    [exit 17]
+    $ stap-bundle sign part.stapb --payload-out message
+    2> error: part.stapb is not signed: kernel 6.13.0-test ([SHA-256]) is in the manifest but not in this file
+    2> hint: nothing is signed that wasn't looked into: sign the whole file
+    [exit 17]
+    "#);
+    assert!(!world.path("message").exists());
+}
+
+#[test]
+fn a_delta_is_signed_elsewhere_with_the_bundle_that_it_was_made_from() {
+    let world = world();
+    world.bundle("full.stapb", &fleet(7));
+    let delta = fleet(8).delta_from(&world.path("full.stapb"), &world.farm);
+    world.write("delta.stapb", delta);
+    world.bundle("other.stapb", &fleet(6));
+    assert_snapshot!(world.talk("
+        sign delta.stapb --key stranger.key
+        sign - --key farm.key
+    "), @r#"
+    $ stap-bundle sign delta.stapb --key stranger.key
+    2> error: delta.stapb is not signed: kernel 6.12.1-test needs [SHA-256], a frame of version 1.7, which is not here
+    2> hint: this is a delta of version 1.7 (bundle id [SHA-256]): bring the full bundle of the new version, or that one
+    2> hint: nothing is signed that wasn't looked into: give the bundle that it was made from, --base FILE
+    [exit 17]
+    $ stap-bundle sign - --key farm.key
+    2> error: invalid value '-' for '<FILE>': a file is needed here, not standard input or output (a file of that name is `./-`)
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    "#);
+    let said = world.run("sign delta.stapb --key stranger.key --base other.stapb");
+    assert!(said.exit == Some(17) && said.stderr.contains("in the bundle that it refers to"), "{said}");
+    let line = "sign delta.stapb --key stranger.key --base full.stapb -o both.stapb";
+    let said = world.run(line);
+    assert!(said.exit == Some(0) && said.stdout.contains("2 signatures"), "{said}");
+    let said = world.run("verify both.stapb --key stranger.pub --deep --base full.stapb");
+    assert!(said.exit == Some(0) && said.stdout.contains("3 modules decoded"), "{said}");
+    let said = world.run(line);
+    assert!(said.exit == Some(16) && said.stderr.contains("both.stapb exists already"), "{said}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "what the tests share may panic as they may")]
 
 mod containers;
+mod deltas;
 mod documents;
 mod frames;
 mod signatures;
@@ -31,6 +32,7 @@ fn the_rows_of_the_page_have_their_tests() {
     const PAGE: &str = include_str!("../../../docs/design/threat-coverage.md");
     const SOURCES: [&str; 16] = [
         include_str!("containers.rs"),
+        include_str!("deltas.rs"),
         include_str!("documents.rs"),
         include_str!("frames.rs"),
         include_str!("signatures.rs"),

@@ -8,9 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom};
 
-use bundle_format::{
-    BundleError, CheckReport, Depth, Judge, Kernel, KernelId, KernelState, RawBundle, VerifiedBundle,
-};
+use bundle_format::{BundleError, CheckReport, Depth, Judge, Kernel, KernelId, RawBundle, VerifiedBundle};
 
 use crate::generation::InstalledBundle;
 use crate::install::error::InstallError;
@@ -65,7 +63,7 @@ impl KeptFrames {
 
     /// Its good kernels.
     pub(super) fn kernels(&self) -> BTreeSet<KernelId> {
-        of_state(&self.report, KernelState::Good)
+        self.report.intact()
     }
 
     /// A file with all good frames of `file` and of the kept one. What is wrong with `file` is refused, but under
@@ -102,10 +100,6 @@ impl KeptFrames {
 
 fn good_frames(report: &CheckReport) -> BTreeSet<usize> {
     report.frames.iter().filter(|(_, good)| **good).map(|(index, _)| *index).collect()
-}
-
-pub(super) fn of_state(report: &CheckReport, state: KernelState) -> BTreeSet<KernelId> {
-    report.kernels.iter().filter(|(_, found)| *found == state).map(|(id, _)| *id).collect()
 }
 
 fn from_start(file: &File) -> Result<File, InstallError> {

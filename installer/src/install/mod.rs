@@ -35,8 +35,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 
 use bundle_format::{
-    BundleError, Judge, KernelState, KeyId, Manifest, RawBundle, Root, RootChain, SOURCES_NAME, Source,
-    VerifiedBundle,
+    BundleError, Judge, KeyId, Manifest, RawBundle, Root, RootChain, SOURCES_NAME, Source, VerifiedBundle,
 };
 
 use crate::compat::{
@@ -169,7 +168,7 @@ impl Incoming<'_> {
         } else if options.partial {
             let (whole, report) = spool::whole_part(host, file, judge)?;
             spool::leave_out(manifest, &report, &BTreeSet::new(), chosen)?;
-            available.kernels = Some(kept_frames::of_state(&report, KernelState::Good));
+            available.kernels = Some(report.intact());
             file = whole;
         }
         Ok(Ok((file, available)))

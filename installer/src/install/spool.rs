@@ -81,8 +81,7 @@ pub(super) fn whole_part(
         file.seek(SeekFrom::Start(0)).map_err(wrong)?;
         return Ok((file, report));
     }
-    let is_good = |(id, state): &(_, KernelState)| (*state == KernelState::Good).then_some(*id);
-    let good = report.kernels.iter().filter_map(is_good).collect();
+    let good = report.intact();
     let mut whole = place.nameless_file()?;
     again(&file)?.write_subset(&good, &mut whole)?;
     whole.seek(SeekFrom::Start(0)).map_err(wrong)?;
@@ -98,7 +97,7 @@ pub(super) fn leave_out(
 ) -> Result<(), InstallError> {
     for (id, state) in report.kernels.iter().filter(|(id, _)| !had.contains(id)) {
         let what = match state {
-            KernelState::Good => continue,
+            KernelState::Good | KernelState::Undecoded => continue,
             KernelState::Absent => "absent",
             KernelState::Damaged => "damaged",
         };
