@@ -222,7 +222,7 @@ fn d3_a_split_bundle_is_joined_or_installed_from_its_parts() {
     assert!(said.exit == Some(17) && said.stderr.contains("stap-bundle join"), "{said}");
     // One after the other, the second was read where the first had ended.
     let said = world.run(&format!("join {0} {0} {all} -o again.stapb", parts[0]));
-    assert!(said.exit == Some(16) && said.stderr.contains("part 1"), "{said}");
+    assert!(said.exit == Some(16) && said.stderr.contains("are both part"), "{said}");
     assert_eq!(world.run("split farm.pub --size 8K").exit, Some(11));
     assert_eq!(world.run("split fleet.stapb --size 100").exit, Some(2));
     assert_eq!(world.tree(), before);
