@@ -355,7 +355,7 @@ fn a_part_of_a_split_bundle_is_recognised_by_the_stated_magic() {
     assert_eq!(part.len(), 16);
     part.resize(2048, 0);
     let error = RawBundle::read(Stream(part.as_slice())).unwrap_err();
-    assert!(error.to_string().contains("a part of a split bundle"), "{error}");
+    assert!(error.to_string().contains("part of a split bundle"), "{error}");
 }
 
 #[test]

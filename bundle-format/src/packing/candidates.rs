@@ -43,12 +43,19 @@ pub(super) struct Choice {
     pub(super) by_base: bool,
     /// Whether a frame that refers to a root may itself be worth referring to.
     has_much_of_its_own: bool,
+    /// Most bytes that a near copy may take before it is compressed as any other frame too.
+    pub(super) promised: usize,
 }
 
 impl Choice {
     /// No reference.
-    const ALONE: Self =
-        Self { reference: None, encoding: Encoding::Whole, by_base: false, has_much_of_its_own: true };
+    const ALONE: Self = Self {
+        reference: None,
+        encoding: Encoding::Whole,
+        by_base: false,
+        has_much_of_its_own: true,
+        promised: 0,
+    };
 }
 
 /// The frames that a later one can refer to, the one used last first.
@@ -90,7 +97,9 @@ impl Candidates {
             }
         }
         let encoding = if near { Encoding::NearCopy } else { Encoding::Whole };
-        Ok(Choice { reference: None, encoding, by_base: true, has_much_of_its_own: false })
+        // A delta is all that must be brought, so it is worth holding the trial to its word.
+        let promised = 2 * by_base;
+        Ok(Choice { reference: None, encoding, by_base: true, has_much_of_its_own: false, promised })
     }
 
     fn choose_by(&self, len: usize, trial: &Trial<'_>) -> io::Result<Choice> {
@@ -99,7 +108,14 @@ impl Candidates {
             let size = trial(Some(&root.kept))?;
             if is_near_copy(size, len) {
                 let (reference, encoding) = (Some(root.kept.clone()), Encoding::NearCopy);
-                return Ok(Choice { reference, encoding, by_base: false, has_much_of_its_own: false });
+                let promised = most_of_near_copy(len);
+                return Ok(Choice {
+                    reference,
+                    encoding,
+                    by_base: false,
+                    has_much_of_its_own: false,
+                    promised,
+                });
             }
             if best.is_none_or(|(smallest, _)| size < smallest) {
                 best = Some((size, root));
@@ -127,6 +143,7 @@ impl Candidates {
             encoding: if near { Encoding::NearCopy } else { Encoding::Whole },
             by_base: false,
             has_much_of_its_own: 20 * size >= alone,
+            promised: most_of_near_copy(len),
         })
     }
 
@@ -200,8 +217,13 @@ fn fits(len: usize, kept: &Kept) -> bool {
     (len + kept.plain.len()) as u64 <= MAX_REFERENCE_AND_FRAME
 }
 
-pub(super) const fn is_near_copy(size: usize, len: usize) -> bool {
+const fn is_near_copy(size: usize, len: usize) -> bool {
     NEAR_COPY * size <= len
+}
+
+/// Most bytes of a near copy of a frame of `len` bytes.
+const fn most_of_near_copy(len: usize) -> usize {
+    len / NEAR_COPY
 }
 
 #[cfg(test)]

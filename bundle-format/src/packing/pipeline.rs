@@ -9,7 +9,7 @@ use crate::error::{BundleError, io_while};
 use crate::manifest::Frame;
 
 use super::Spooled;
-use super::candidates::Candidates;
+use super::candidates::{Candidates, Choice};
 use super::crew::{Compressed, Crew, Job};
 
 /// A frame that the crew has, or has given back while an earlier one isn't done.
@@ -71,8 +71,10 @@ impl<'p, 's> Pipeline<'p, 's> {
         let frame = OnItsWay { kernel, reference, base: named, plain_size, set_sha256, result: None };
         self.frames.insert(index, frame);
         self.next += 1;
-        let reference = base.or_else(|| choice.reference.map(|kept| kept.plain));
-        self.crew.give(Job { index, plain, reference, encoding: choice.encoding })
+        let referred = choice.reference.as_ref().map(|kept| Arc::clone(&kept.plain));
+        let Choice { encoding, promised, .. } = choice;
+        let reference = base.or(referred);
+        self.crew.give(Job { index, plain, reference, encoding, promised })
     }
 
     /// Waits for all that is on its way. The error is that of the first frame that has one, in their order.
