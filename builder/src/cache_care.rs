@@ -69,7 +69,26 @@ impl ArtifactCache {
                 fs::remove_dir_all(&entry)?;
             }
         }
+        // What builds that were killed had in the making; no build is at one for so long.
+        for left in self.in_the_making()? {
+            let made = fs::metadata(&left).and_then(|metadata| metadata.modified());
+            let old = made.is_ok_and(|made| now.duration_since(made).is_ok_and(|age| age > keep + USE_GRAIN));
+            if old {
+                collected.bytes += size_of(&left)?;
+                if !dry {
+                    fs::remove_dir_all(&left)?;
+                }
+            }
+        }
         Ok(collected)
+    }
+
+    fn in_the_making(&self) -> io::Result<Vec<PathBuf>> {
+        match fs::read_dir(self.directory().join("tmp")) {
+            Ok(places) => places.map(|place| Ok(place?.path())).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The entries' directories, in order.
@@ -193,6 +212,18 @@ mod tests {
         let collect = |after| cache.collect(DAY, SystemTime::now() + after, false).unwrap();
         assert_eq!(collect(23 * HOUR).kept, 1);
         assert_eq!(collect(26 * HOUR).kept, 0);
+    }
+
+    #[test]
+    fn what_a_kill_left_in_the_making_stayed_for_good() {
+        let (_directory, cache) = cache_with(&["a"]);
+        let left = cache.directory().join("tmp/left");
+        fs::create_dir_all(&left).unwrap();
+        fs::write(left.join("module.ko"), "half").unwrap();
+        let collect = |age| cache.collect(DAY, SystemTime::now() + age, false).unwrap();
+        assert_eq!((collect(DAY).bytes, left.exists()), (0, true));
+        collect(3 * DAY);
+        assert!(!left.exists());
     }
 
     #[test]

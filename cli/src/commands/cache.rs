@@ -64,20 +64,31 @@ pub(crate) struct Place {
     /// The cache directory, as for `build` [default: ~/.cache/stap-bundle].
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Where its results are, if apart from it: what `build --artifacts` was given, or `cache push` wrote to.
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
 }
 
 impl Place {
     fn open(&self) -> Result<(PathBuf, ArtifactCache), Failure> {
-        let directories = BuildDirectories::beneath(&cache_directory(self.cache.as_deref())?);
-        let path = directories.artifacts().to_owned();
+        let path = self.artifacts()?;
         if !path.is_dir() {
             return Err(Failure::new(
                 Exit::Usage,
                 format!("there is no cache: {} is no directory", path.display()),
             )
-            .hint("--cache names the directory that was given to `build`"));
+            .hint("--cache and --artifacts name the directories that were given to `build`"));
         }
         Ok((path.clone(), ArtifactCache::new(path)))
+    }
+
+    fn artifacts(&self) -> Result<PathBuf, Failure> {
+        if let Some(artifacts) = &self.artifacts {
+            return std::path::absolute(artifacts)
+                .map_err(|error| Failure::of(Exit::Usage, &error).about(artifacts.display()));
+        }
+        let directories = BuildDirectories::beneath(&cache_directory(self.cache.as_deref())?);
+        Ok(directories.artifacts().to_owned())
     }
 }
 
@@ -120,8 +131,7 @@ fn pull(place: &Place, from: &Path, ui: &mut Ui) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, format!("{} is no directory", from.display()))
             .hint("it is what `cache push DIR` wrote to, or what `build --artifacts DIR` uses"));
     }
-    let directories = BuildDirectories::beneath(&cache_directory(place.cache.as_deref())?);
-    let to = directories.artifacts().to_owned();
+    let to = place.artifacts()?;
     share((from, &ArtifactCache::new(from.to_owned())), (&to, &ArtifactCache::new(to.clone())), ui)
 }
 

@@ -63,7 +63,7 @@ fn a_cache_is_verified_and_collected() {
     "), @r#"
     $ stap-bundle cache verify --cache empty
     2> error: there is no cache: $WORLD/work/empty/artifacts is no directory
-    2> hint: --cache names the directory that was given to `build`
+    2> hint: --cache and --artifacts name the directories that were given to `build`
     [exit 2]
     $ stap-bundle cache verify --cache c
     0 modules and 0 failed compiles are whole, [SIZE]: $WORLD/work/c/artifacts
@@ -136,7 +136,7 @@ fn results_are_pushed_to_a_directory_and_pulled_from_it() {
     "), @r#"
     $ stap-bundle cache push shared --cache c
     2> error: there is no cache: $WORLD/work/c/artifacts is no directory
-    2> hint: --cache names the directory that was given to `build`
+    2> hint: --cache and --artifacts name the directories that were given to `build`
     [exit 2]
     $ stap-bundle cache pull nowhere --cache c
     2> error: nowhere is no directory
