@@ -39,6 +39,15 @@ pub enum BundleKind {
     Delta,
 }
 
+impl std::fmt::Display for BundleKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::Delta => "delta",
+        })
+    }
+}
+
 /// What a file of members is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ContainerKind {

@@ -204,7 +204,7 @@ impl<S: Source> RawBundle<S> {
             });
         }
         if manifest.kind != self.kind {
-            let problem = format!("its kind is {:?}, the first member says {:?}", manifest.kind, self.kind);
+            let problem = format!("its kind is {}, the first member says {}", manifest.kind, self.kind);
             return Err(BundleError::Manifest { problem });
         }
         Ok(manifest)

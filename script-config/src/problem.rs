@@ -172,6 +172,15 @@ impl ConfigProblem {
     }
 }
 
+impl ConfigProblem {
+    /// The same on one line, for a message that says around it that this is an error, and in what.
+    #[must_use]
+    pub fn within(&self) -> String {
+        let place = self.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+        harmless(&format!("{place}{} [{}]; {}", self.cause, self.id(), self.next_step()))
+    }
+}
+
 /// Text in which nothing acts on a terminal.
 fn harmless(text: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };

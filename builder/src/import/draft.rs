@@ -142,13 +142,13 @@ fn configuration(read: &Read, known: &BTreeSet<ScriptName>) -> Result<Configurat
     let mut files = Vec::new();
     for (name, text) in &read.package.configuration {
         let file =
-            SourceText::from_bytes(name, text.as_bytes()).map_err(|problem| refused(problem.render()))?;
+            SourceText::from_bytes(name, text.as_bytes()).map_err(|problem| refused(problem.within()))?;
         files.push(file);
     }
     let (configuration, mut problems) = Configuration::load(&files);
     problems.extend(configuration.check_scripts(known));
     match problems.iter().find(|problem| problem.severity() == Severity::Error) {
-        Some(problem) => Err(refused(problem.render())),
+        Some(problem) => Err(refused(problem.within())),
         None => Ok(configuration),
     }
 }
@@ -161,7 +161,7 @@ fn record(
 ) -> Result<ScriptRecord, ImportError> {
     let refused = |problem: String| ImportError::Settings { path: read.path.clone(), problem };
     let settings = configuration.settings_of(name).map_err(|problems| {
-        let texts: Vec<String> = problems.iter().map(script_config::ConfigProblem::render).collect();
+        let texts: Vec<String> = problems.iter().map(script_config::ConfigProblem::within).collect();
         refused(texts.join("; "))
     })?;
     // INIT-CACHE-03: the last line of `.opts` is what the module was compiled with.
@@ -171,7 +171,7 @@ fn record(
         if options.given().is_empty() && line != options.opts_line() {
             let given = line.strip_suffix("--").unwrap_or(line).trim();
             options = ScriptOptions::parse(given, None).map_err(|problems| {
-                let texts: Vec<String> = problems.iter().map(script_config::ConfigProblem::render).collect();
+                let texts: Vec<String> = problems.iter().map(script_config::ConfigProblem::within).collect();
                 refused(format!("{name}.opts: {}", texts.join("; ")))
             })?;
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use builder::{BundleIdentity, ImportError, ImportRequest};
+use builder::{BundleIdentity, ImportError, ImportRequest, PackageError};
 use bundle_format::{BundleName, BundleVersion};
 use serde_json::json;
 
@@ -105,6 +105,12 @@ impl Args {
 }
 
 fn import_failure(error: &ImportError) -> Failure {
+    // A file that isn't there is told as everywhere else.
+    if let ImportError::Package { path, source: PackageError::Read(read) } = error
+        && read.raw_os_error().is_some()
+    {
+        return Failure::of(Exit::Storage, read).about(path.display());
+    }
     let exit = match error {
         ImportError::Package { .. } | ImportError::Settings { .. } => Exit::Malformed,
         _ => Exit::Conflict,

@@ -42,7 +42,7 @@ fn what_is_no_package_is_refused_and_leaves_nothing() {
     for (line, exit, words) in [
         ("import notes.tar.gz -o out.payload", 11, "notes.tar.gz"),
         ("import fleet.stapb -o out.payload", 11, "tar.gz"),
-        ("import gone.tar.gz -o out.payload", 11, "gone.tar.gz"),
+        ("import gone.tar.gz -o out.payload", 14, "gone.tar.gz"),
         ("import", 2, "<FILE>..."),
     ] {
         let said = world.run(line);
@@ -50,4 +50,23 @@ fn what_is_no_package_is_refused_and_leaves_nothing() {
     }
     assert!(world.tree() == before);
     assert!(fs::read_dir(world.work()).unwrap().all(|entry| entry.unwrap().file_name() != "out.payload"));
+}
+
+/// The golden bundle's last line of options is none that the initscript could have written.
+#[test]
+fn a_refusal_said_error_twice_and_a_missing_package_was_called_damaged() {
+    let world = TestWorld::new();
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/golden");
+    let exported = world.run(&format!(
+        "export --tar-gz {golden}/format-1.stapb --key {golden}/format-1.pub --kernel 6.12.9-test -o ."
+    ));
+    assert_eq!(exported.exit, Some(0), "{exported}");
+    let said = world.run("import stap-scripts-6.12.9-test.tar.gz -o x.payload");
+    assert!(said.exit == Some(11) && said.stderr.matches("error:").count() == 1, "{said}");
+    let said = world.run("import gone.tar.gz -o x.payload");
+    assert!(
+        said.exit == Some(14) && said.stderr.contains("gone.tar.gz: No such file or directory"),
+        "{said}"
+    );
+    assert!(!world.path("x.payload").exists());
 }
