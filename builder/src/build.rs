@@ -312,7 +312,14 @@ fn from_cache(
         let outcome = cache.find_by(key, index).filter(lasting).or_else(|| journal.find(key))?;
         Some(CellReport { cell: job.cell(), outcome, wall: Duration::ZERO, cpu: None, maker })
     };
-    options.servers.keys(job).into_iter().find_map(&mut found)
+    let mut all: Vec<CellReport> = options.servers.keys(job).into_iter().filter_map(&mut found).collect();
+    if let Some(green) = all.iter().position(|report| report.outcome.module().is_some()) {
+        return Some(all.swap_remove(green));
+    }
+    // A failure counts if this build could have the job fail there again.
+    let makers = options.servers.makers(job);
+    let counts = |report: &CellReport| makers.as_ref().map_or(true, |makers| makers.contains(&report.maker));
+    all.into_iter().find(counts)
 }
 
 /// Which build this is: one with other inputs or limits doesn't go on with its journal.

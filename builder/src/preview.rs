@@ -10,7 +10,7 @@ use crate::build::BuildOptions;
 use crate::cell_policy::Wanted;
 use crate::diagnosis::diagnosed_reason;
 use crate::durations::Durations;
-use crate::job::{Cell, JobOutcome};
+use crate::job::{Cell, JobOutcome, KeyParts};
 use crate::plan::Plan;
 use crate::site::Maker;
 use crate::warm_cache::{Diagnosis, WarmUps};
@@ -76,8 +76,8 @@ impl Plan {
                 cells.push((job.cell(), CellPreview::LeftOut(pattern.to_string())));
                 continue;
             }
-            let kept = servers.keys(job).into_iter().find_map(|(_, parts)| cache.glance(parts.key()));
             let may = servers.makers(job);
+            let kept = kept(&cache, servers.keys(job), may.as_deref().unwrap_or_default());
             let state = match (kept, &may) {
                 (Some(JobOutcome::Failed { reason, .. }), _) if !retry_failed => {
                     CellPreview::CachedRed(reason)
@@ -125,6 +125,14 @@ impl Plan {
         preview.wall = wall_of(&preview, options.at_once());
         preview
     }
+}
+
+/// What the cache has of a cell: a module whoever made it, or the failure of somebody whom this build would ask.
+fn kept(cache: &ArtifactCache, keys: Vec<(Maker, KeyParts)>, may: &[Maker]) -> Option<JobOutcome> {
+    let there = keys.into_iter().filter_map(|(maker, parts)| Some((maker, cache.glance(parts.key())?)));
+    let (green, red): (Vec<_>, Vec<_>) = there.partition(|(_, outcome)| outcome.module().is_some());
+    let red = red.into_iter().filter(|(maker, _)| may.is_empty() || may.contains(maker));
+    green.into_iter().chain(red).next().map(|(_, outcome)| outcome)
 }
 
 /// As long as the work takes on `workers` cores, but not shorter than the longest way through one kernel.

@@ -105,7 +105,8 @@ fn authorize(program: &Path, certificate: &Certificate, database: &Path) -> Resu
     let finished = command.run(&Limits::within(PATIENCE), &Cancel::new());
     // However it ended: what it leaves must not stay open.
     if fs::symlink_metadata(&place).is_ok() {
-        protect(&place).map_err(failed("protect"))?;
+        let protected = if is_new { open_to_readers(&place) } else { protect(&place) };
+        protected.map_err(failed("protect"))?;
     }
     let finished = finished?;
     if !finished.status.success() {
@@ -118,14 +119,30 @@ fn authorize(program: &Path, certificate: &Certificate, database: &Path) -> Resu
     Ok(())
 }
 
-/// Leaves writing to the owner alone, in a database and its files.
+/// Leaves writing to the owner alone, in a database that was there and its files; who may read them stays as it was.
 fn protect(database: &Path) -> io::Result<()> {
-    let close = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode));
-    close(database, 0o755)?;
+    let close = |path: &Path| {
+        let mode = fs::metadata(path)?.permissions().mode();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777 & !0o022))
+    };
+    close(database)?;
     for entry in fs::read_dir(database)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            close(&entry.path(), 0o644)?;
+            close(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// A new database is read by all who compile with what it trusts, and written by its owner.
+fn open_to_readers(database: &Path) -> io::Result<()> {
+    let set = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    set(database, 0o755)?;
+    for entry in fs::read_dir(database)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            set(&entry.path(), 0o644)?;
         }
     }
     Ok(())

@@ -30,7 +30,7 @@ trust() {
 "#;
 
 const SERVED: &str = r#"
-server start -r "${KERNELS[0]}" --port 5001 >/dev/null
+server start -r "${KERNELS[0]}" --port 5001 --max-threads 2 >/dev/null
 server start -r "${KERNELS[0]}" -r "${KERNELS[1]}" --port 5002 --max-threads 1 --max-compressed-request 4000 -n second >/dev/null
 part untrusted build -o none.stapb --server 127.0.0.1:5001
 part trust trust 127.0.0.1:5001

@@ -815,6 +815,20 @@ fn what_a_lost_server_was_at_is_compiled_by_another_one() {
     assert_eq!(alone.runs.load(Ordering::SeqCst), 6);
 }
 
+/// A machine without a compiler made every cell red, and no server was asked after that.
+#[test]
+fn a_failure_of_this_machine_kept_servers_from_being_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = StandIn::new(|_| Ok(ended(Ended::Code(1), "semantic error: no match", None)));
+    assert_eq!(run(&plan(directory.path()), &here, &Cancel::new()).0.unwrap().red(), 6);
+    let (one, two) = (StandIn::new(|job| Ok(compiled(job))), StandIn::new(|job| Ok(compiled(job))));
+    let (report, _) = by_servers(directory.path(), [&one, &two], None);
+    assert_eq!(report.unwrap().green(), 6);
+    // And a module of a server stands before a failure of this machine.
+    let (report, _) = by_servers(directory.path(), [&one, &two], Some(&here));
+    assert_eq!((report.unwrap().green(), here.runs.load(Ordering::SeqCst)), (6, 6));
+}
+
 #[test]
 fn without_any_server_left_a_build_ends_and_the_next_one_goes_on() {
     let directory = tempfile::tempdir().unwrap();

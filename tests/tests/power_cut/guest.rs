@@ -152,7 +152,11 @@ impl Host {
             .env_from_here("PATH");
         let disk = disk.display();
         command = match log {
-            None => command.arg("-drive").arg(format!("file={disk},if=virtio,format=raw,cache=writeback")),
+            // TERM would be an orderly end, with all requests of the disk carried out; QUIT isn't handled.
+            None => command
+                .arg("-drive")
+                .arg(format!("file={disk},if=virtio,format=raw,cache=writeback"))
+                .asked_with_quit(PATIENCE),
             Some(log) => command
                 .args(["-blockdev", &format!("node-name=file,driver=file,filename={disk}")])
                 .args(["-blockdev", "node-name=raw,driver=raw,file=file"])
