@@ -13,7 +13,7 @@ use crate::artifact_cache::ArtifactCache;
 use crate::artifact_index::ArtifactIndex;
 use crate::assembly::{self, AssemblyError, BundleIdentity};
 use crate::cell_policy::{CellPolicy, Wanted};
-use crate::compile_server::{CompileServer, ServerAddress};
+use crate::compile_server::ServerAddress;
 use crate::durations::Durations;
 use crate::event::BuildEvent;
 use crate::executor::{ExecutorError, LocalExecutor, ServerExecutor};
@@ -80,12 +80,15 @@ impl BuildOptions {
     }
 }
 
+/// Jobs that one server is given at once, whatever threads it has: of two at the same moment, one now and then ended with
+/// "Pass 1: parse failed", although its script was good and compiled the next time (systemtap 5.6, `--max-threads 2`).
+const AT_ONCE_BY_SERVER: usize = 1;
+
 impl BuildOptions {
     /// Compiles that may run side by side, wherever they do.
     #[must_use]
     pub fn at_once(&self) -> usize {
-        let threads = |server: &CompileServer| server.threads().unwrap_or(self.workers);
-        let by_servers: usize = self.servers.servers.iter().map(threads).sum();
+        let by_servers = self.servers.servers.len() * AT_ONCE_BY_SERVER;
         if by_servers == 0 { self.workers } else { by_servers }
     }
 }
@@ -173,7 +176,7 @@ pub fn build(
         .iter()
         .map(|executor| Site {
             executor,
-            workers: executor.server.threads().unwrap_or(options.workers),
+            workers: AT_ONCE_BY_SERVER,
             server: Some(executor.server),
             last_resort: false,
         })

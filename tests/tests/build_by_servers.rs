@@ -107,9 +107,9 @@ fn served(part: &dyn Fn(&str) -> String, says: &dyn Fn(&str, &[&str])) {
     says(
         "dry",
         &[
-            "2 jobs at once, 1 of 2 kernels",
+            "2 threads, 1 of 2 kernels",
             "localhost:5002: systemtap",
-            "1 job at once, 2 of 2 kernels",
+            "1 thread, 2 of 2 kernels",
             "  on         127.0.0.1:5001 or localhost:5002\n",
             "  on         localhost:5002\n",
             "exit 0",

@@ -50,6 +50,7 @@ part left stap-server status
 echo ' BAD=1' >/etc/stap-server/conf.d/z.conf
 part bad-file stap-server force-reload
 part bad-left stap-server status
+rm /etc/stap-server/conf.d/z.conf
 part log sh -c 'cd /tmp; stap-server start -n relative --log here.log; stap-server status -n relative; stap-server stop -n relative'
 part line-feed stap-server start -D $'A=1\nUSER=root'
 part reload stap-server reload

@@ -7,6 +7,7 @@ use child::Ended;
 
 use super::*;
 use crate::assembly::BundleIdentity;
+use crate::compile_server::CompileServer;
 use crate::directories::BuildDirectories;
 use crate::executor::{Compilation, Executor, LeaderTask, Leading};
 use crate::leader::Led;

@@ -17,8 +17,8 @@ use crate::words::count;
 pub(super) struct ServerOptions {
     /// Have this compile server (stap-server) compile; repeatable
     ///
-    /// Each server is asked for which of the kernels it compiles, and with what; jobs go where their kernel is served, as many at
-    /// once as the server has threads (as --jobs says, where it doesn't tell). What a server was at that is lost goes to another
+    /// Each server is asked for which of the kernels it compiles, and with what; jobs go where their kernel is served, one at
+    /// a time to each server: start several servers on a machine with many cores. What a server was at that is lost goes to another
     /// one. Its certificate must be trusted: `stap-bundle server trust HOST:PORT`. The sysroot needs `stap`, `zip` and `unzip`,
     /// and the build trees, which say what the kernels are.
     #[arg(long, value_name = "HOST:PORT")]
@@ -55,16 +55,14 @@ impl ServerOptions {
     }
 }
 
-/// `127.0.0.1:5001: systemtap 5.6, 2 jobs at once, 3 of 4 kernels`.
+/// `127.0.0.1:5001: systemtap 5.6, 2 threads, 3 of 4 kernels`.
 fn told(server: &CompileServer) -> String {
     let all = server.kernels().count();
     let taken = server.kernels().filter(|(_, why_not)| why_not.is_none()).count();
-    let at_once = server.threads().map_or_else(
-        || "as many jobs at once as --jobs says".to_owned(),
-        |threads| format!("{} at once", count(threads, "job")),
-    );
+    let threads =
+        server.threads().map_or_else(String::new, |threads| format!("{}, ", count(threads, "thread")));
     format!(
-        "compile server {}: systemtap {}, {at_once}, {taken} of {}",
+        "compile server {}: systemtap {}, {threads}{taken} of {}",
         server.address(),
         server.systemtap(),
         count(all, "kernel")
