@@ -29,6 +29,12 @@ pub(crate) fn has_passed(seconds: u64) -> bool {
     now.is_ok_and(|now| now.as_secs() > seconds)
 }
 
+/// A best-before in words, with a word if it has passed.
+pub(crate) fn best_before(seconds: u64) -> String {
+    let passed = if has_passed(seconds) { ", which has passed: hosts refuse it" } else { "" };
+    format!("{}{passed}", date(seconds))
+}
+
 /// A count with its noun: `1 module`, `3 modules`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }

@@ -98,15 +98,14 @@ fn authorize(program: &Path, certificate: &Certificate, database: &Path) -> Resu
     let closed = closed.map_err(failed("make"))?;
     let place = if is_new { closed.path().join("database") } else { database.to_owned() };
     if !is_new {
-        protect(database).map_err(failed("protect"))?;
+        protect(database, false).map_err(failed("protect"))?;
     }
     let command = ChildCommand::new(program).arg(file.path()).arg(&place);
     let command = command.env_from_here("PATH").env_from_here("HOME").env("LC_ALL", "C.UTF-8");
     let finished = command.run(&Limits::within(PATIENCE), &Cancel::new());
     // However it ended: what it leaves must not stay open.
     if fs::symlink_metadata(&place).is_ok() {
-        let protected = if is_new { open_to_readers(&place) } else { protect(&place) };
-        protected.map_err(failed("protect"))?;
+        protect(&place, is_new).map_err(failed("protect"))?;
     }
     let finished = finished?;
     if !finished.status.success() {
@@ -119,30 +118,18 @@ fn authorize(program: &Path, certificate: &Certificate, database: &Path) -> Resu
     Ok(())
 }
 
-/// Leaves writing to the owner alone, in a database that was there and its files; who may read them stays as it was.
-fn protect(database: &Path) -> io::Result<()> {
-    let close = |path: &Path| {
-        let mode = fs::metadata(path)?.permissions().mode();
-        fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777 & !0o022))
+/// Leaves writing to the owner alone, in a database and its files. A new one is read by all who compile with what it trusts; who may
+/// read one that was there stays as it was.
+fn protect(database: &Path, is_new: bool) -> io::Result<()> {
+    let protect = |path: &Path, of_new: u32| {
+        let mode = if is_new { of_new } else { fs::metadata(path)?.permissions().mode() & 0o7777 & !0o022 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
     };
-    close(database)?;
+    protect(database, 0o755)?;
     for entry in fs::read_dir(database)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            close(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// A new database is read by all who compile with what it trusts, and written by its owner.
-fn open_to_readers(database: &Path) -> io::Result<()> {
-    let set = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode));
-    set(database, 0o755)?;
-    for entry in fs::read_dir(database)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            set(&entry.path(), 0o644)?;
+            protect(&entry.path(), 0o644)?;
         }
     }
     Ok(())

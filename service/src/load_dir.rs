@@ -2,7 +2,7 @@
 //!
 //! Between the moment at which a module's bytes are verified and the moment at which the kernel has them, nobody
 //! else may be able to change them (threat E5). So the verified buffer itself is written into a file that is made
-//! anew, in a directory that only we can enter, and `staprun` is given that file: `load/NAME.XXXXXX/NAME.ko`
+//! anew, in a directory that only we can enter, and `staprun` is given that file: `load/NAME/NAME.ko`
 //! (staprun takes the module's name from the file's, RUN-01). The directory around it is also `staprun`'s working
 //! directory, since it writes into that (INIT-START-14). Both are gone after the load.
 //!

@@ -77,14 +77,6 @@ fn bundle(key: &SigningKey, public: &PublicKey) -> (String, Vec<u8>) {
     (release, bytes)
 }
 
-/// The most memory that this process has had since the last call.
-fn peak_memory() -> String {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    // proc(5): 5 sets the peak back to what is in use.
-    fs::write("/proc/self/clear_refs", "5").unwrap();
-    status.lines().find(|line| line.starts_with("VmHWM")).unwrap().to_owned()
-}
-
 #[test]
 #[ignore = "a measurement"]
 fn fifty_scripts() {
@@ -110,11 +102,10 @@ fn fifty_scripts() {
     host.staprun_environment = vec![(ROOT_VARIABLE.into(), dir.path().into())];
     let choice = StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &parameters };
     let measure = |what: &str, act: &dyn Fn(&Service<'_>)| {
-        peak_memory();
         let begun = Instant::now();
         let current = CurrentGeneration::open(&root).unwrap();
         act(&Service::new(&host, &identity, current.as_ref()));
-        println!("{what}: {:.1} ms, {}", begun.elapsed().as_secs_f64() * 1e3, peak_memory());
+        println!("{what}: {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
     };
     for _ in 0..ROUNDS {
         measure("plan: 50 modules verified", &|service| {

@@ -11,7 +11,7 @@ use crate::failure::{Failure, bundle_exit};
 use crate::global::Global;
 use crate::trust_options::{TrustOptions, judged_by, judged_by_document, open_base, open_verified};
 use crate::ui::{Mark, Ui};
-use crate::words::{count, date, has_passed};
+use crate::words::{best_before, count, date, has_passed};
 
 /// Verify signatures and every byte of a bundle
 ///
@@ -112,9 +112,8 @@ impl Args {
         if let Some(root) = judged_by(&who.judge) {
             ui.line(format!("  judged by  {root}"));
         }
-        if let Some(best_before) = manifest.best_before {
-            let passed = if has_passed(best_before) { ", which has passed: hosts refuse it" } else { "" };
-            ui.line(format!("  best before {}{passed}", date(best_before)));
+        if let Some(seconds) = manifest.best_before {
+            ui.line(format!("  best before {}", best_before(seconds)));
         }
         ui.line(format!("  frames     present {} of {}", report.present.present, report.present.total));
         let absent: Vec<&str> = report

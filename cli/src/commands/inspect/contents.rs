@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::tables;
 use crate::trust_options::{judged_by, judged_by_document};
 use crate::ui::{Mark, Ui};
-use crate::words::{bytes, count, date, has_passed};
+use crate::words::{best_before, bytes, count, date};
 
 /// What a bundle is, as far as anyone vouches for it.
 pub(crate) struct Seen<'a> {
@@ -84,9 +84,8 @@ impl Seen<'_> {
             manifest.epoch,
             manifest.serial
         ));
-        if let Some(best_before) = manifest.best_before {
-            let passed = if has_passed(best_before) { ", which has passed: hosts refuse it" } else { "" };
-            ui.line(format!("  best before {}{passed}", date(best_before)));
+        if let Some(seconds) = manifest.best_before {
+            ui.line(format!("  best before {}", best_before(seconds)));
         }
         let frames = manifest.frames();
         let plain: u64 = frames.iter().map(|of| of.frame.plain_size).sum();
