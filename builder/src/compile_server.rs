@@ -280,11 +280,23 @@ impl Plan {
             let asking: Vec<_> = addresses.iter().map(|address| scope.spawn(ask(address))).collect();
             asking.into_iter().map(|thread| thread.join().unwrap_or(Err(AskError::Cancelled))).collect()
         });
-        let (mut servers, mut warnings) = (Vec::new(), Vec::new());
+        let (mut servers, mut warnings, mut unreachable) = (Vec::new(), Vec::new(), None);
         for answer in asked {
-            let (server, said) = answer?;
-            servers.push(server);
-            warnings.extend(said);
+            match answer {
+                Ok((server, said)) => {
+                    servers.push(server);
+                    warnings.extend(said);
+                }
+                // As one that is lost later: the others take its jobs.
+                Err(error @ AskError::Unreachable { .. }) => {
+                    warnings.push(format!("{error}; the other servers take its jobs"));
+                    unreachable.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = unreachable.filter(|_| servers.is_empty()) {
+            return Err(error);
         }
         warnings.sort();
         warnings.dedup();
@@ -318,7 +330,8 @@ impl Question<'_> {
         let socket = self.connect()?;
         let (trust, certificate) = self.certificate(socket, databases)?;
         let mut kernels = BTreeMap::new();
-        let (mut systemtap, mut stated) = (String::new(), Stated::default());
+        // What it first says of itself: its name in keys must not follow the order of the kernels.
+        let (mut systemtap, mut stated) = (String::new(), None);
         for kernel in self.plan.kernels() {
             let release = &kernel.release;
             if kernel.by_path {
@@ -334,12 +347,15 @@ impl Question<'_> {
                 continue;
             };
             let said = format!("{}\n{}", answer.stdout, answer.stderr);
-            stated = Stated::read(&said);
+            stated.get_or_insert_with(|| Stated::read(&said));
             let version = version_in(&said).unwrap_or_default();
             let own = self.plan.toolchain_of(kernel).map(|toolchain| toolchain.stap.as_str());
             kernels.insert(release.clone(), why_not(&exchange, answer, &version, own.unwrap_or_default()));
-            systemtap = version;
+            if systemtap.is_empty() {
+                systemtap = version;
+            }
         }
+        let stated = stated.unwrap_or_default();
         let identity = ServerIdentity { certificate, systemtap };
         let (address, too_large) = (self.address.clone(), BTreeMap::new());
         let mut server = CompileServer { address, socket, trust, identity, stated, kernels, too_large };

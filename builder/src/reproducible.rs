@@ -9,11 +9,11 @@ use child::{Cancel, Ended};
 
 use crate::build::{BuildError, BuildOptions};
 use crate::event::BuildEvent;
-use crate::executor::Executor;
+use crate::executor::{Executor, ExecutorError};
 use crate::job::{Cell, CompileJob, ModuleArtifact};
 use crate::plan::Plan;
 use crate::report::CellReport;
-use crate::site::{Maker, Site};
+use crate::site::Site;
 
 /// What the second compiles have shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +24,8 @@ pub struct Reproducibility {
     pub exceptions: Vec<(Cell, String)>,
 }
 
-/// Compiles the green cells of `cells` again, on `options.workers` threads; nothing of it is kept. The kernels are warm by now.
+/// Compiles the green cells of `cells` again, each where it was made, and as many at once as go there; nothing of it is kept. The
+/// kernels are warm by now.
 pub(crate) fn check(
     plan: &Plan,
     sites: &[Site<'_>],
@@ -33,40 +34,45 @@ pub(crate) fn check(
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
 ) -> Result<Reproducibility, BuildError> {
-    // By whom it was made: what another one makes may differ for other reasons.
-    let again_by = |maker: &Maker| sites.iter().find(|site| site.maker() == *maker).or(sites.first());
-    let green: Vec<(&CompileJob, &ModuleArtifact, &Site<'_>)> = plan
-        .jobs
-        .iter()
-        .zip(cells)
-        .filter_map(|(job, cell)| Some((job, cell.outcome.module()?, again_by(&cell.maker)?)))
-        .collect();
-    let next = AtomicUsize::new(0);
     let found: Mutex<Vec<(Cell, Option<String>)>> = Mutex::default();
     let failure: Mutex<Option<BuildError>> = Mutex::default();
-    std::thread::scope(|scope| {
-        for _ in 0..options.workers.clamp(1, green.len().max(1)) {
-            scope.spawn(|| {
-                while let Some((job, module, site)) = green.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    if cancel.is_cancelled() {
-                        return;
-                    }
-                    match again(site.executor, options, job, module, cancel) {
-                        Ok(difference) => {
-                            let cell = job.cell();
-                            events(BuildEvent::CellChecked {
-                                cell: cell.clone(),
-                                difference: difference.clone(),
-                            });
-                            found.lock().unwrap_or_else(PoisonError::into_inner).push((cell, difference));
-                        }
-                        Err(error) => {
-                            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                            return;
-                        }
-                    }
+    let note = |job: &CompileJob, difference: Option<String>| {
+        let cell = job.cell();
+        events(BuildEvent::CellChecked { cell: cell.clone(), difference: difference.clone() });
+        found.lock().unwrap_or_else(PoisonError::into_inner).push((cell, difference));
+    };
+    let mut by_site: Vec<Vec<(&CompileJob, &ModuleArtifact)>> = vec![Vec::new(); sites.len()];
+    for (job, cell) in plan.jobs.iter().zip(cells) {
+        let Some(module) = cell.outcome.module() else { continue };
+        match sites.iter().position(|site| site.maker() == cell.maker).and_then(|at| by_site.get_mut(at)) {
+            Some(jobs) => jobs.push((job, module)),
+            // What another one makes may differ for other reasons.
+            None => note(
+                job,
+                Some(format!("not checked: it was made {}, where this build compiles nothing", cell.maker)),
+            ),
+        }
+    }
+    let work = |site: &Site<'_>, jobs: &[(&CompileJob, &ModuleArtifact)], next: &AtomicUsize| {
+        while let Some((job, module)) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
+            if cancel.is_cancelled() {
+                return;
+            }
+            match again(site.executor, options, job, module, cancel) {
+                Ok(difference) => note(job, difference),
+                Err(error) => {
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    return;
                 }
-            });
+            }
+        }
+    };
+    let next: Vec<AtomicUsize> = sites.iter().map(|_| AtomicUsize::new(0)).collect();
+    std::thread::scope(|scope| {
+        for ((site, jobs), next) in sites.iter().zip(&by_site).zip(&next) {
+            for _ in 0..site.workers.min(jobs.len()) {
+                scope.spawn(|| work(site, jobs, next));
+            }
         }
     });
     if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -91,7 +97,13 @@ fn again(
     module: &ModuleArtifact,
     cancel: &Cancel,
 ) -> Result<Option<String>, BuildError> {
-    let compilation = executor.compile(job, &options.limits, cancel)?;
+    let compilation = match executor.compile(job, &options.limits, cancel) {
+        // The build is whole without it.
+        Err(error @ (ExecutorError::ServerLost { .. } | ExecutorError::ServerRefused { .. })) => {
+            return Ok(Some(format!("not checked: {error}")));
+        }
+        compilation => compilation?,
+    };
     if compilation.ended == Ended::Cancelled {
         return Ok(None); // The whole check ends.
     }

@@ -15,7 +15,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bundle_format::{Digest, FieldHasher, HashingWriter};
@@ -53,7 +53,7 @@ pub(crate) struct TreeDigests<'a> {
     /// A file for each stat digest, holding the content digest in hexadecimal digits; and one for each glance.
     directory: PathBuf,
     /// Trees looked at in this run; Debian's flavours share their "-common" tree.
-    seen: Mutex<HashMap<PathBuf, Digest>>,
+    seen: Mutex<HashMap<PathBuf, Arc<Mutex<Option<Digest>>>>>,
     check: InputCheck,
     cancel: Cancel,
     reading: &'a Reading<'a>,
@@ -103,8 +103,11 @@ impl TreeDigests<'_> {
     /// One content digest of several files and trees, known as `name` for the rest of this run.
     pub(crate) fn of_files(&self, sysroot: &Sysroot, name: &Path, files: &[PathBuf]) -> io::Result<Digest> {
         let known_as = sysroot.path().join(name.strip_prefix("/").unwrap_or(name));
-        if let Some(digest) = self.lock().get(&known_as) {
-            return Ok(*digest);
+        let known = Arc::clone(self.lock().entry(known_as.clone()).or_default());
+        // Held over the walk: kernels that share a tree wait for the one that reads it.
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(digest) = *known {
+            return Ok(digest);
         }
         // Another list of files is another question: a compiler that came is in no directory that a glance looks at.
         let glance = FieldHasher::new()
@@ -119,7 +122,7 @@ impl TreeDigests<'_> {
             Some(glanced) => glanced.content,
             None => self.walk(sysroot, files, &glance)?,
         };
-        self.lock().insert(known_as, digest);
+        *known = Some(digest);
         Ok(digest)
     }
 
@@ -183,7 +186,7 @@ impl TreeDigests<'_> {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Digest>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Arc<Mutex<Option<Digest>>>>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -329,7 +329,11 @@ impl<'a> Run<'a> {
 
     /// Compiles one job and keeps what came of it. `None` if it was cancelled.
     fn compile(&self, site: &Site<'_>, job: &CompileJob) -> Result<Option<CellReport>, BuildError> {
-        let diagnoses = self.lock().diagnoses.get(&job.warm_up_key).cloned().unwrap_or_default();
+        // They are of this machine's caches and compiler: a server has its own.
+        let diagnoses = match site.server {
+            Some(_) => Vec::new(),
+            None => self.lock().diagnoses.get(&job.warm_up_key).cloned().unwrap_or_default(),
+        };
         let toolchain = self.plan.toolchain_of(&job.kernel);
         if let Some(nothing) =
             diagnoses.iter().find(|found| matches!(found, Diagnosis::NothingCompiles { .. }))

@@ -772,6 +772,15 @@ fn by_servers(
     executors: [&StandIn; 2],
     here: Option<&StandIn>,
 ) -> (Result<BuildReport, BuildError>, Vec<BuildEvent>) {
+    by_servers_with(directory, executors, here, |_| ())
+}
+
+fn by_servers_with(
+    directory: &std::path::Path,
+    executors: [&StandIn; 2],
+    here: Option<&StandIn>,
+    change: impl FnOnce(&mut BuildOptions),
+) -> (Result<BuildReport, BuildError>, Vec<BuildEvent>) {
     let plan = plan(directory);
     let servers = ["one:1", "two:2"].map(|address| CompileServer::of_test(address, 2, &["1.0", "2.0"]));
     let mut sites: Vec<Site<'_>> = servers
@@ -782,6 +791,7 @@ fn by_servers(
     sites.extend(here.map(|executor| Site { last_resort: true, ..Site::here(executor, 2) }));
     let mut options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
     options.servers = Servers { servers: servers.to_vec(), or_here: here.is_some() };
+    change(&mut options);
     let (events, warm_ups) = (Mutex::new(Vec::new()), WarmUps::new(plan.directories.warm()));
     let on = |event| events.lock().unwrap().push(event);
     let result = build_with(&plan, &sites, &warm_ups, &options, &on, &Cancel::new());
@@ -814,6 +824,26 @@ fn what_a_lost_server_was_at_is_compiled_by_another_one() {
     let alone = StandIn::new(|job| Ok(compiled(job)));
     run(&plan(directory.path()), &alone, &Cancel::new()).0.unwrap();
     assert_eq!(alone.runs.load(Ordering::SeqCst), 6);
+}
+
+/// All cells were green, and no bundle was written for want of a second look at them.
+#[test]
+fn a_server_lost_at_the_second_compile_cost_the_whole_build() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = StandIn::new(|job| Ok(compiled(job)));
+    by_servers(directory.path(), [&whole, &lost()], None).0.unwrap();
+    let check = |options: &mut BuildOptions| options.check_reproducible = true;
+    let (report, _) = by_servers_with(directory.path(), [&lost(), &lost()], None, check);
+    let found = report.unwrap().reproducibility.unwrap();
+    assert_eq!((found.equal, found.exceptions.len()), (0, 6));
+    assert!(found.exceptions[0].1.starts_with("not checked: "), "{found:?}");
+    // What this machine made isn't given to a server, whose modules may differ for other reasons.
+    let elsewhere = tempfile::tempdir().unwrap();
+    run(&plan(elsewhere.path()), &whole, &Cancel::new()).0.unwrap();
+    let server = StandIn::new(|job| Ok(compiled(job)));
+    let (report, _) = by_servers_with(elsewhere.path(), [&server, &server], None, check);
+    let found = report.unwrap().reproducibility.unwrap();
+    assert_eq!((found.exceptions.len(), server.runs.load(Ordering::SeqCst)), (6, 0));
 }
 
 /// A machine without a compiler made every cell red, and no server was asked after that.

@@ -19,8 +19,8 @@ use crate::lock::WriterLock;
 use crate::root::HostRoot;
 use crate::storage::{StorageError, optional};
 
-/// Most bytes of a script that is compared: far above any that stap takes in reasonable time.
-const MAX_SCRIPT: u64 = 16 << 20;
+/// Most bytes of a script that is compared: as many as a bundle may bring of it.
+const MAX_SCRIPT: u64 = bundle_format::limits::MAX_PLAIN_FRAME;
 
 /// Brings the times of modules up to those of their scripts.
 pub(super) fn settle_times(

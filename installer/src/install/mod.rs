@@ -226,15 +226,16 @@ impl Placing<'_> {
         // Before the rest, which brings the times of the modules up to those of their scripts.
         let scripts =
             if options.with_source { place_sources(host, &lock, &manifest.name) } else { Ok(Vec::new()) };
-        let compat = reconcile_locked(host, identity, &lock, foreign).and_then(|mut report| {
-            report.written.extend(scripts?);
-            Ok(report)
-        });
+        let compat = reconcile_locked(host, identity, &lock, foreign);
         let moved = compat.iter().flat_map(|report| report.adopted.clone()).collect::<Vec<_>>();
         if !moved.is_empty() {
             let event = HistoryEvent::Adopt { moved };
             placed.remember(append(host, &lock, &HistoryRecord { time: options.now, event }));
         }
+        let compat = compat.and_then(|mut report| {
+            report.written.extend(scripts?);
+            Ok(report)
+        });
         Ok((placed, compat))
     }
 
