@@ -10,6 +10,16 @@ use child::{Cancel, ChildCommand, Limits};
 use crate::lab::repository;
 use crate::programs;
 
+/// A part of a script for [`run_beside`]: a farm in `$FARM`, with four scripts of several probes that need no scan.
+pub const COUNTING_FARM: &str = r#"
+cd "$FARM"; export HOME=$FARM
+mkdir scripts conf.d
+for n in 1 2 3 4; do
+    printf 'global n\nprobe timer.s(%d) { n++ }\nprobe timer.ms(500) { n += 2 }\nprobe end { println(n) }\n' $n >scripts/count$n.stp
+done
+printf 'SCRIPT_PATH=%s/scripts\nCONFIG_PATH=%s/conf.d\nLOG_FILE=%s/log\n' "$FARM" "$FARM" "$FARM" >config
+"#;
+
 /// What a script printed, by its parts.
 #[derive(Debug, Clone)]
 pub struct Transcript(String);

@@ -3,19 +3,12 @@
 #![cfg(feature = "lab")]
 #![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
 
-use end_to_end::server_root::run_beside;
+use end_to_end::server_root::{COUNTING_FARM, run_beside};
 
-/// A farm with scripts of several probes that need no scan, two kernels, and two servers for both; `part` runs a command and tells
-/// its exit code.
+/// Two kernels, and two servers for both; `part` runs a command and tells its exit code.
 const BEGIN: &str = r#"
 set +e
 part() { echo "== $1"; shift; "$@" </dev/null 2>&1; echo "exit $?"; }
-cd "$FARM"; export HOME=$FARM
-mkdir scripts conf.d
-for n in 1 2 3 4; do
-    printf 'global n\nprobe timer.s(%d) { n++ }\nprobe timer.ms(500) { n += 2 }\nprobe end { println(n) }\n' $n >scripts/count$n.stp
-done
-printf 'SCRIPT_PATH=%s/scripts\nCONFIG_PATH=%s/conf.d\nLOG_FILE=%s/log\n' "$FARM" "$FARM" "$FARM" >config
 stap-bundle key generate --out farm >/dev/null
 KERNELS=($(ls "$SYSROOT/lib/modules" | grep cloud))
 build() { stap-bundle build -r "${KERNELS[0]}" -r "${KERNELS[1]}" --sysroot "$SYSROOT" -c config --key farm.key --color never "$@"; }
@@ -82,7 +75,7 @@ part alone-diff stap-bundle diff alone.stapb local.stapb --key farm.pub
 
 #[test]
 fn servers_make_the_bundle_of_a_local_build_also_when_one_is_killed_in_the_middle() {
-    let said = run_beside(&format!("{BEGIN}{SERVED}{KILLED}")).unwrap();
+    let said = run_beside(&format!("{COUNTING_FARM}{BEGIN}{SERVED}{KILLED}")).unwrap();
     let part = |name: &str| said.part(name).unwrap().to_owned();
     let says = |name: &str, words: &[&str]| {
         let said = part(name);

@@ -9,7 +9,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::server_root::run_beside;
+use end_to_end::server_root::{COUNTING_FARM, run_beside};
 
 /// How much longer a job may take by a server.
 const LIMIT: f64 = 1.3;
@@ -20,12 +20,6 @@ const ROUNDS: usize = 5;
 /// `ROUND SECONDS-HERE SECONDS-BY-SERVER`, a line for each round: the sum of all compiles from start to end.
 const SCRIPT: &str = r#"
 set -e
-cd "$FARM"; export HOME=$FARM
-mkdir scripts conf.d
-for n in 1 2 3 4; do
-    printf 'global n\nprobe timer.s(%d) { n++ }\nprobe timer.ms(500) { n += 2 }\nprobe end { println(n) }\n' $n >scripts/count$n.stp
-done
-printf 'SCRIPT_PATH=%s/scripts\nCONFIG_PATH=%s/conf.d\nLOG_FILE=%s/log\n' "$FARM" "$FARM" "$FARM" >config
 REL=$(ls "$SYSROOT/lib/modules" | grep cloud | head -n 1)
 in_root stap-bundle server start -r "$REL" --port 5001 --max-threads 1
 F=$(in_root stap-bundle server status --json | sed -n 's/.*"sha256": "\(.*\)".*/\1/p' | head -n 1)
@@ -49,7 +43,7 @@ done
 "#;
 
 fn main() -> Result<ExitCode> {
-    let said = run_beside(&SCRIPT.replace("ROUNDS", &ROUNDS.to_string()))?;
+    let said = run_beside(&format!("{COUNTING_FARM}{}", SCRIPT.replace("ROUNDS", &ROUNDS.to_string())))?;
     let mut ratios = Vec::new();
     for line in said.part("rounds")?.lines().skip(1).filter(|line| !line.is_empty()) {
         let seconds: Vec<f64> = line.split(' ').skip(1).map(str::parse).collect::<Result<_, _>>()?;
