@@ -3,7 +3,8 @@
 #
 #   KERNELS=fleet.txt ARTIFACTS=/srv/farm/artifacts OUTPUT=scripts.stapb SHARDS=4 docs/farm/slurm-shards.sh
 #
-# ARTIFACTS is a directory that every node sees. The other words of BUILD are those of `stap-bundle build`: --sysroot, -c …
+# ARTIFACTS is a directory that every node sees. BUILD has the other words of `stap-bundle build`: --sysroot, -c …; STAP_BUNDLE_KEY
+# names the key, which only the merge reads.
 # A shard that failed is named by the merge; it runs again alone with: sbatch --array=I … (printed below).
 set -euo pipefail
 : "${KERNELS:?a file with one kernel release a line}" "${ARTIFACTS:?a directory that every node sees}"

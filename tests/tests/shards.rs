@@ -1,17 +1,37 @@
-//! A build in parts, with real `stap` and two kernels: the same bundle as a build of one machine, and a part that is missing is named.
+//! A build in parts, with real `stap`, two kernels and a real Slurm: the same bundle as a build of one machine; a part that is missing
+//! is named, and runs again alone.
 #![cfg(feature = "lab")]
 #![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use child::{Cancel, ChildCommand, Finished, Limits};
-use end_to_end::lab::Lab;
+use end_to_end::lab::{Lab, repository};
 use end_to_end::programs;
 use end_to_end::scratch::Farm;
 
+/// What a user types on the cluster. The node of the second shard dies once: `$PROGRAM` kills itself there.
+const ON_THE_CLUSTER: &str = r#"
+"$RECIPE" 2>said
+all_ended
+test ! -e bundle.stapb
+cp merge.log refused.log
+# As the script has printed it, for the shard that the merge has named.
+again=$(sed -n 's/^one shard again: //p' said)
+eval "${again/--array=I/--array=2}" --output=again-%a.log
+all_ended
+"#;
+
+/// The program, but for the job of the second shard at its first try.
+const DIES_ONCE: &str = r#"#!/bin/bash
+if [ "${SLURM_ARRAY_TASK_ID:-}" = 2 ] && mkdir died 2>/dev/null; then kill -9 $$; fi
+exec "$REAL_PROGRAM" "$@"
+"#;
+
 #[test]
-fn shards_and_a_merge_give_the_bundle_of_one_build() {
+fn a_slurm_array_of_four_shards_and_a_merge_give_the_bundle_of_one_build() {
     let lab = Lab::open().unwrap();
     let base = Farm::cache(&lab).unwrap().parent().unwrap().join("shards");
     let farm = Farm::new(&base).unwrap();
@@ -19,43 +39,43 @@ fn shards_and_a_merge_give_the_bundle_of_one_build() {
     let directory = farm.directory();
     programs::run_expecting(&program, directory, &["key", "generate", "--out", "farm"], &[0]).unwrap();
     let releases = [lab.bootable("stable").unwrap(), lab.bootable("testing").unwrap()];
-    let scripts = ["heartbeat"];
-    let mut whole = farm.build_arguments(&lab, &releases, "farm.key", "one.stapb", &scripts).unwrap();
+    let list: Vec<&str> = releases.iter().map(|release| release.release.as_str()).collect();
+    fs::write(farm.path("fleet.txt"), list.join("\n")).unwrap();
     // A cache of its own: the one that the tests share may be locked for an hour by another one's cold kernels.
-    let cache = whole.iter().position(|word| word == "--cache").unwrap();
-    whole[cache + 1] = base.join("cache").display().to_string();
-    let run = |words: &[String], allowed: &[i32]| -> Finished {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let options = format!(
+        "--sysroot {} -c config --cache {} heartbeat",
+        lab.root().display(),
+        base.join("cache").display()
+    );
+    let run = |words: &str, allowed: &[i32]| -> Finished {
+        let words: Vec<&str> = words.split_whitespace().collect();
         programs::run_expecting(&program, directory, &words, allowed).unwrap()
     };
-    // Without `build`, key and output, which come first in that order below.
-    let output = whole.iter().position(|word| word == "-o").unwrap();
-    let mut options: Vec<String> = whole[1..output].to_vec();
-    options.extend(whole[output + 2..].iter().cloned());
-    options.extend(["--artifacts".to_owned(), base.join("results").display().to_string()]);
-    let shard = |number: u32| {
-        let mut words = vec!["build".to_owned(), "--shard".to_owned(), format!("{number}/4")];
-        words.extend(options.iter().cloned());
-        words
-    };
-    let merge = |output: &str| {
-        let mut words: Vec<String> = ["merge", "--shards", "4", "-o", output].map(str::to_owned).into();
-        words.extend(options.iter().cloned());
-        words
-    };
-    run(&whole, &[0]);
-    let said = run(&shard(1), &[0]).stdout.text();
-    assert!(said.contains("shard 1/4: 1 cell, 1 green, 0 red"), "{said}");
-    let said = run(&shard(3), &[0]).stdout.text();
-    assert!(said.contains("shard 3/4: no kernel belongs to it"), "{said}");
+    let with_options = |words: &str| format!("{words} --kernels fleet.txt {options}");
+    run(&with_options("build --key farm.key -o one.stapb"), &[0]);
 
-    // The second machine has died.
-    let refused = run(&merge("early.stapb"), &[21]).stderr.text();
+    on_slurm(&base, &program, &options);
+    let log = |name: &str| fs::read_to_string(farm.path(name)).unwrap();
+    let said = log("shard-1.log");
+    assert!(said.contains("shard 1/4: 1 cell, 1 green, 0 red"), "{said}");
+    for idle in ["3", "4"] {
+        let said = log(&format!("shard-{idle}.log"));
+        assert!(said.contains(&format!("shard {idle}/4: no kernel belongs to it")), "{said}");
+    }
+    // The node of the second shard has died, and the merge that Slurm started behind the array says so.
+    let refused = log("refused.log");
     assert!(refused.contains("1 cell without a result"), "{refused}");
     assert!(refused.contains("build --shard 2/4") && !refused.contains("--shard 1/4"), "{refused}");
-    assert!(refused.contains(&releases[1].release) && !directory.join("early.stapb").exists(), "{refused}");
+    assert!(refused.contains(&releases[1].release), "{refused}");
+    let said = log("again-2.log");
+    assert!(said.contains("shard 2/4: 1 cell, 1 green, 0 red"), "{said}");
 
-    run(&shard(2), &[0]);
+    let merge = |output: &str| {
+        with_options(&format!(
+            "merge --shards 4 --key farm.key -o {output} --artifacts {}",
+            base.join("results").display()
+        ))
+    };
     run(&merge("merged.stapb"), &[0]);
     let bytes = |name: &str| fs::read(directory.join(name)).unwrap();
     let (merged, one) = (bytes("merged.stapb"), bytes("one.stapb"));
@@ -66,6 +86,32 @@ fn shards_and_a_merge_give_the_bundle_of_one_build() {
     let refused = run(&merge("late.stapb"), &[21]).stderr.text();
     assert!(refused.contains("1 cell without a result"), "{refused}");
     fs::remove_dir_all(&base).unwrap();
+}
+
+/// Runs [`ON_THE_CLUSTER`] in `base`, with the recipe's variables.
+fn on_slurm(base: &Path, program: &Path, options: &str) {
+    let wrapper = base.join("dies-once");
+    fs::write(base.join("script"), ON_THE_CLUSTER).unwrap();
+    fs::write(&wrapper, DIES_ONCE).unwrap();
+    let command = |program: &str| ChildCommand::new(program).env_from_here("PATH");
+    let made = command("chmod").arg("755").arg(&wrapper).run(&Limits::default(), &Cancel::new()).unwrap();
+    assert!(made.status.success());
+    let cluster = command("bash")
+        .arg(repository().join("tests/lab/slurm.sh"))
+        .args(["slurm", "script"])
+        .env("RECIPE", repository().join("docs/farm/slurm-shards.sh"))
+        .env("KERNELS", base.join("fleet.txt"))
+        .env("ARTIFACTS", base.join("results"))
+        .env("OUTPUT", "bundle.stapb")
+        .env("BUILD", options)
+        .env("PROGRAM", &wrapper)
+        .env("REAL_PROGRAM", program)
+        .env("STAP_BUNDLE_KEY", base.join("farm.key"))
+        .env("HOME", base)
+        .current_dir(base)
+        .combined_output();
+    let finished = cluster.run(&Limits::within(Duration::from_secs(1500)), &Cancel::new()).unwrap();
+    assert!(finished.status.success(), "{}", finished.stdout.text());
 }
 
 /// Cuts one module short.
