@@ -45,9 +45,14 @@ impl Durations {
 
     /// What a compile will take: as it took last, else as the script took for another kernel, else as scripts take.
     pub(crate) fn of_cell(&self, cell: &Cell) -> Duration {
+        self.recorded_of_cell(cell).unwrap_or(UNKNOWN_COMPILE)
+    }
+
+    /// As [`Durations::of_cell`], but `None` if no compile was ever recorded.
+    pub(crate) fn recorded_of_cell(&self, cell: &Cell) -> Option<Duration> {
         let Known { cells, scripts, .. } = &self.known;
         let known = cells.get(&name_of(cell)).or_else(|| scripts.get(cell.script.as_str()));
-        known.map_or_else(|| self.average().unwrap_or(UNKNOWN_COMPILE), |known| Duration::from_millis(*known))
+        known.map_or_else(|| self.average(), |known| Some(Duration::from_millis(*known)))
     }
 
     /// What a leader will take.
@@ -56,7 +61,12 @@ impl Durations {
             WarmUpPart::Scan => UNKNOWN_SCAN,
             WarmUpPart::Configuration => UNKNOWN_CONFIGURATION,
         };
-        self.known.parts.get(&part.to_string()).map_or(unknown, |known| Duration::from_millis(*known))
+        self.recorded_of_part(part).unwrap_or(unknown)
+    }
+
+    /// As [`Durations::of_part`], but `None` if no such leader was ever recorded.
+    pub(crate) fn recorded_of_part(&self, part: WarmUpPart) -> Option<Duration> {
+        self.known.parts.get(&part.to_string()).map(|known| Duration::from_millis(*known))
     }
 
     fn average(&self) -> Option<Duration> {

@@ -1,6 +1,7 @@
 //! What a build tells while it runs. The builder never prints: whoever starts it turns events into words.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bundle_format::KernelRelease;
 
@@ -69,6 +70,11 @@ pub enum BuildEvent {
         cell: Cell,
         /// Where.
         maker: Maker,
+    },
+    /// What is left to be done, running compiles included; told whenever something has ended, as long as it is known.
+    WorkLeft {
+        /// CPU time that it will take, by what compiles have taken before.
+        cpu: Duration,
     },
     /// A green cell was compiled once more (`check_reproducible`).
     CellChecked {

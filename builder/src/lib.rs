@@ -69,6 +69,7 @@ mod warm_cache;
 mod warm_stamp;
 mod warm_up;
 mod wildcard;
+mod work_left;
 
 pub use artifact_cache::ArtifactCache;
 pub use assembly::{AssemblyError, BundleIdentity};

@@ -115,7 +115,8 @@ impl Ui {
     /// Whether progress may be drawn in place.
     #[cfg(feature = "farm")]
     pub(crate) fn draws(&self) -> bool {
-        io::stderr().is_terminal() && !self.quiet && !self.json
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        io::stderr().is_terminal() && !is_dumb && !self.quiet && !self.json
     }
 
     /// A word for standard output.

@@ -15,6 +15,17 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS.get(unit).copied().unwrap_or("TiB"))
 }
 
+/// How long something took: `0.4 s`, `59.9 s`, `2 min 5 s`, `1 h 4 min`.
+#[cfg(feature = "farm")]
+pub(crate) fn duration(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{}.{} s", seconds, duration.subsec_millis() / 100),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
 /// Seconds since 1970 as a date and time in UTC.
 pub(crate) fn date(seconds: u64) -> String {
     i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()).map_or_else(
@@ -78,6 +89,16 @@ mod tests {
             [("7", 7), ("1k", 1024), ("700M", 700 << 20), ("2GiB", 2 << 30), ("3 T", 0), ("", 0), ("0", 0)]
         {
             assert_eq!(parse_size(text).ok(), (size > 0).then_some(size), "{text}");
+        }
+    }
+
+    #[cfg(feature = "farm")]
+    #[test]
+    fn durations_have_two_units_at_most() {
+        for (milliseconds, text) in
+            [(0, "0.0 s"), (59_990, "59.9 s"), (125_000, "2 min 5 s"), (3_840_000, "1 h 4 min")]
+        {
+            assert_eq!(duration(std::time::Duration::from_millis(milliseconds)), text);
         }
     }
 

@@ -27,6 +27,7 @@ use crate::site::{Maker, Site};
 use crate::verdict::{Verdict, verdict};
 use crate::warm_cache::{Diagnosis, WarmUps};
 use crate::warm_up::{WarmUp, WarmUpKey, WarmUpPart};
+use crate::work_left::WorkLeft;
 
 /// A leader does some 90 CPU seconds of work, so it may take this many times the limit of a job.
 const LEADER_SHARE: u32 = 3;
@@ -56,6 +57,7 @@ struct State {
     failure: Option<BuildError>,
     diagnoses: HashMap<WarmUpKey, Vec<Diagnosis>>,
     durations: Option<Durations>,
+    left: Option<WorkLeft<WarmUpKey>>,
 }
 
 /// What came of a run.
@@ -105,6 +107,7 @@ impl<'a> Run<'a> {
     /// Runs all open jobs.
     pub(super) fn all(self) -> Result<RunResults, BuildError> {
         let schedule = self.schedule()?;
+        self.tell_work_left(|_| ());
         let begun = |site: &Site<'_>| site.workers.clamp(1, self.open.len().max(1));
         std::thread::scope(|scope| {
             let run = &self;
@@ -151,6 +154,21 @@ impl<'a> Run<'a> {
             let expected = self.lock().durations.as_ref().map(|known| known.of_cell(&job.cell()));
             let expected = expected.unwrap_or_default();
             entries.push(Entry { key, needs: job.needs, expected, sites: taking });
+        }
+        let missing = sites.iter().flat_map(|site| &site.warm).flat_map(|(key, warm)| {
+            let needed =
+                |part: &WarmUpPart| entries.iter().any(|entry| entry.key == *key && entry.needs.has(*part));
+            WarmUpPart::ALL
+                .into_iter()
+                .filter(|part| !warm.has(*part))
+                .filter(needed)
+                .map(|part| (*key, part))
+        });
+        // What a server has of stap's caches isn't known, and what a last resort will be asked for isn't either.
+        let missing = missing.filter(|_| self.sites.iter().all(|site| site.server.is_none()));
+        if !self.leads_only {
+            let jobs = self.open.iter().map(|index| (*index, self.plan.jobs[*index].cell()));
+            self.lock().left = Some(WorkLeft::new(jobs, missing));
         }
         let cost = |part| (part, self.lock().durations.as_ref().map(|known| known.of_part(part)));
         let costs =
@@ -215,8 +233,22 @@ impl<'a> Run<'a> {
         if let Some(report) = report {
             (self.events)(BuildEvent::CellDone(Box::new(report.clone())));
             self.lock().results.reports.push((index, report));
+            self.tell_work_left(|left| left.job_done(index));
         }
         Ok(())
+    }
+
+    /// Tells what is left to be done after `ended`, if that is known.
+    fn tell_work_left(&self, ended: impl FnOnce(&mut WorkLeft<WarmUpKey>)) {
+        let mut state = self.lock();
+        let State { left, durations, .. } = &mut *state;
+        let (Some(left), Some(durations)) = (left, durations) else { return };
+        ended(left);
+        let cpu = left.cpu(durations);
+        drop(state);
+        if let Some(cpu) = cpu {
+            (self.events)(BuildEvent::WorkLeft { cpu });
+        }
     }
 
     /// A compile server doesn't answer any more: it gets nothing more, and what it was at goes elsewhere.
@@ -309,6 +341,9 @@ impl<'a> Run<'a> {
             durations.part_took(part, cpu);
         }
         state.results.warm_ups.push(report);
+        drop(state);
+        // One that is tried again is a surprise in any case.
+        self.tell_work_left(|left| left.part_done(key, part));
         Ok(())
     }
 

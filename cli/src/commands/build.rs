@@ -5,6 +5,7 @@ mod issued;
 mod json_lines;
 mod kept;
 mod kernels;
+mod live;
 mod output;
 mod page;
 mod policy;
@@ -282,6 +283,10 @@ impl Args {
             // What is missing is told by the failure; the table shows the rest.
             drop(reporter);
             self.write_report(&plan, &report, None)?;
+            if !ui.json {
+                table::matrix(ui, &plan, &report);
+                self.name_report(ui);
+            }
             return Err(failure);
         }
         if let Some(found) = &report.reproducibility {
@@ -472,6 +477,12 @@ impl Args {
         std::fs::write(to, text).map_err(|error| Failure::of(Exit::Storage, &error).about(to.display()))
     }
 
+    fn name_report(&self, ui: &mut Ui) {
+        if let Some(to) = &self.report {
+            ui.line(format!("  report     {}", to.display()));
+        }
+    }
+
     fn finish(
         &self,
         ui: &mut Ui,
@@ -514,6 +525,7 @@ impl Args {
             ui.line("  not signed: no host takes it before it is");
             ui.progress(format!("Sign it: stap-bundle sign {} --key NAME.key", path.display()));
         }
+        self.name_report(ui);
         if exit == Exit::RedCells {
             ui.progress(format!("{} recorded; exit code {}", count(report.red(), "red cell"), exit.code()));
         }

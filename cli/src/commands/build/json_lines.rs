@@ -46,6 +46,9 @@ fn fields(event: &BuildEvent) -> Value {
         BuildEvent::JobStarted { cell, maker } => json!({
             "event": "job-started", "script": cell.script, "kernel": cell.release, "by": maker.to_string(),
         }),
+        BuildEvent::WorkLeft { cpu } => {
+            json!({ "event": "work-left", "expected_cpu_ms": milliseconds(*cpu) })
+        }
         BuildEvent::CellChecked { cell, difference } => json!({
             "event": "cell-checked", "script": cell.script, "kernel": cell.release, "difference": difference,
         }),

@@ -116,7 +116,8 @@ fn wanted<'p>(policy: &'p CellPolicy, cell: &Cell) -> Wanted<'p> {
 }
 
 fn because(cell: &CellReport) -> String {
-    format!("{}: {}", cell.cell, cell.outcome.red_reason().unwrap_or_default())
+    let log = cell.outcome.log().map_or_else(String::new, |log| format!(" (log: {})", log.display()));
+    format!("{}: {}{log}", cell.cell, cell.outcome.red_reason().unwrap_or_default())
 }
 
 #[cfg(test)]

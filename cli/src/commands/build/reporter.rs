@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::path::Path;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use builder::{BuildEvent, CellReport, Maker, Reproducibility, WarmUpReport};
+use builder::{BuildEvent, Cell, CellReport, JobOutcome, Maker, Reproducibility, WarmUpReport};
 use bundle_format::FramePacked;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::live::Live;
 use super::{json_lines, table};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -28,7 +29,10 @@ struct State<'u> {
     cells: usize,
     /// Cells that came from the cache are told as one line.
     quiet_cells: usize,
-    running: Vec<String>,
+    /// What the bar shows. It is drawn by another thread too, which has the bar locked then: so this is never locked while
+    /// the bar is asked for something.
+    live: Arc<Mutex<Live>>,
+    begun: Instant,
     /// Frames of the bundle, and how many of them were copied from an older one.
     frames: usize,
     copied: usize,
@@ -37,15 +41,9 @@ struct State<'u> {
 impl<'u> Reporter<'u> {
     /// With `json_lines`, events are written as JSON and nothing is drawn.
     pub(super) fn new(ui: &'u mut Ui, json_lines: bool) -> Self {
-        let bar = (ui.draws() && !json_lines).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len}  {elapsed}  {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(500));
-            bar
-        });
-        let (done, cells, quiet_cells, running, frames, copied) = Default::default();
+        let (live, begun) = (Arc::<Mutex<Live>>::default(), Instant::now());
+        let bar = (ui.draws() && !json_lines).then(|| drawn(&live, begun));
+        let (done, cells, quiet_cells, frames, copied) = Default::default();
         let state = State {
             ui: RefCell::new(ui),
             bar,
@@ -53,7 +51,8 @@ impl<'u> Reporter<'u> {
             done,
             cells,
             quiet_cells,
-            running,
+            live,
+            begun,
             frames,
             copied,
         };
@@ -133,6 +132,35 @@ impl<'u> Reporter<'u> {
     }
 }
 
+/// The lines of `live`, drawn again twice a second.
+fn drawn(live: &Arc<Mutex<Live>>, begun: Instant) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let live = Arc::clone(live);
+    let lines = move |_: &ProgressState, to: &mut dyn std::fmt::Write| {
+        let live = live.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = live.lines(begun.elapsed(), size_of_terminal());
+        // What goes wrong is the terminal's, and is met again at the next line.
+        let _ = to.write_str(&lines.join("\n"));
+    };
+    if let Ok(style) = ProgressStyle::with_template("{live}") {
+        bar.set_style(style.with_key("live", lines));
+    }
+    bar.enable_steady_tick(Duration::from_millis(500));
+    bar
+}
+
+/// Columns and lines; those of the smallest terminal if it doesn't tell.
+fn size_of_terminal() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    let known = size.ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
+    known.map_or((80, 24), |size| (usize::from(size.ws_col), usize::from(size.ws_row)))
+}
+
+/// Where something runs, if that isn't this machine.
+fn server(maker: &Maker) -> Option<String> {
+    (*maker != Maker::Here).then(|| maker.to_string())
+}
+
 /// Behind the name of what a compile server is at.
 fn at(maker: &Maker) -> String {
     if *maker == Maker::Here { String::new() } else { format!(" at {maker}") }
@@ -190,18 +218,20 @@ impl State<'_> {
                     "{}: {cached} from the cache, {jobs} to compile{side}",
                     count(cells, "cell")
                 ));
-                if let Some(bar) = &self.bar {
-                    bar.set_length(cells as u64);
-                }
+                self.live(|live, _| (live.cells, live.workers) = (cells, workers));
             }
             BuildEvent::WarmUpStarted { release, part, maker } => {
                 self.say(&format!("warming up {release}{}: {part}, once", at(&maker)));
-                self.running.push(format!("{part} of {release}{}", at(&maker)));
+                self.live(|live, now| {
+                    live.begun(&part.to_string(), release.as_str(), server(&maker), now);
+                });
             }
             BuildEvent::WarmUpFinished { report, incomplete } => {
                 let WarmUpReport { release, part, wall, maker, .. } = report;
                 let name = format!("{part} of {release}{}", at(&maker));
-                self.running.retain(|running| *running != name);
+                self.live(|live, _| {
+                    live.ended(&part.to_string(), release.as_str(), server(&maker).as_deref());
+                });
                 let how =
                     incomplete.map_or_else(|| "complete".to_owned(), |why| format!("not complete ({why})"));
                 self.say(&format!("{name}: {how} after {:.1} s", wall.as_secs_f64()));
@@ -213,27 +243,38 @@ impl State<'_> {
                 self.warn(&format!(
                     "compile server {server} is lost ({said}): what it was at goes elsewhere"
                 ));
-                self.running.retain(|running| !running.ends_with(&at(&server)));
+                self.live(|live, _| live.lost(&server.to_string()));
             }
-            BuildEvent::JobStarted { cell, maker } => self.running.push(format!("{cell}{}", at(&maker))),
+            BuildEvent::JobStarted { cell, maker } => self.live(|live, now| {
+                live.begun(cell.script.as_str(), cell.release.as_str(), server(&maker), now);
+            }),
+            BuildEvent::WorkLeft { cpu } => self.live(|live, _| live.work_left(cpu)),
             BuildEvent::CellDone(report) => self.cell_done(&report),
             BuildEvent::CellChecked { cell, difference } => match difference {
                 None => self.say(&format!("{cell}: the same again")),
                 Some(difference) => self.warn(&format!("{cell}: not the same again, {difference}")),
             },
         }
-        if let Some(bar) = &self.bar {
-            bar.set_message(self.running.join(", "));
-        }
+    }
+
+    /// Changes what is drawn, at the time of the build.
+    fn live(&self, change: impl FnOnce(&mut Live, Duration)) {
+        change(&mut self.live.lock().unwrap_or_else(PoisonError::into_inner), self.begun.elapsed());
     }
 
     fn cell_done(&mut self, report: &CellReport) {
         self.done += 1;
         let name = format!("{}{}", report.cell, at(&report.maker));
-        self.running.retain(|running| *running != name);
-        if let Some(bar) = &self.bar {
-            bar.set_position(self.done as u64);
-        }
+        let Cell { script, release } = &report.cell;
+        self.live(|live, _| {
+            live.ended(script.as_str(), release.as_str(), server(&report.maker).as_deref());
+            live.done += 1;
+            match &report.outcome {
+                JobOutcome::Compiled(_) => live.compiled += 1,
+                JobOutcome::Cached(_) => live.cached += 1,
+                _ => live.red += 1,
+            }
+        });
         if self.done <= self.quiet_cells {
             return;
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::red_log::RedLog;
 use crate::tables;
 use crate::ui::{Mark, Ui};
-use crate::words::count;
+use crate::words::{count, duration};
 
 /// All cells as JSON values.
 pub(super) fn cells(report: &BuildReport) -> Vec<Value> {
@@ -90,6 +90,25 @@ pub(super) fn word(outcome: &JobOutcome) -> &'static str {
     }
 }
 
+/// What came of the cells, and what it cost: `6 cells: 2 cached, 3 compiled, 1 red; CPU time 9.0 s and 1 min 30 s for warm-ups`.
+pub(super) fn totals(report: &BuildReport) -> String {
+    let kinds = ["cached", "compiled", "red", "timed-out", "skipped"]
+        .map(|kind| (kind, report.cells.iter().filter(|cell| word(&cell.outcome) == kind).count()));
+    let kinds: Vec<String> = kinds
+        .iter()
+        .filter(|(_, number)| *number > 0)
+        .map(|(kind, number)| format!("{number} {kind}"))
+        .collect();
+    let cells = format!("{}: {}", count(report.cells.len(), "cell"), kinds.join(", "));
+    match (report.compile_cpu(), report.warm_up_cpu()) {
+        (Duration::ZERO, Duration::ZERO) => cells,
+        (compiles, Duration::ZERO) => format!("{cells}; CPU time {}", duration(compiles)),
+        (compiles, leaders) => {
+            format!("{cells}; CPU time {} and {} for warm-ups", duration(compiles), duration(leaders))
+        }
+    }
+}
+
 /// How the outcomes are coloured.
 const OUTCOMES: &[(&str, Mark)] = &[
     ("compiled", Mark::Good),
@@ -101,6 +120,23 @@ const OUTCOMES: &[(&str, Mark)] = &[
 
 /// The table, and below it the reasons of red cells.
 pub(super) fn show(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
+    matrix(ui, plan, report);
+    let red: Vec<&CellReport> = report.cells.iter().filter(|cell| cell.outcome.module().is_none()).collect();
+    if red.is_empty() {
+        return;
+    }
+    ui.line("");
+    ui.line(format!("{}:", ui.mark(Mark::Bad, count(red.len(), "red cell"))));
+    for cell in red {
+        ui.line(format!("  {}: {}", cell.cell, cell.outcome.red_reason().unwrap_or_default()));
+        if let Some(log) = cell.outcome.log() {
+            ui.line(format!("    log: {}", log.display()));
+        }
+    }
+}
+
+/// The table alone, with what compile servers did and what all of it cost.
+pub(super) fn matrix(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
     let releases = plan.kernels().map(|kernel| kernel.release.to_string());
     let mut table = tables::plain(std::iter::once("SCRIPT".to_owned()).chain(releases));
     for script in plan.scripts() {
@@ -115,16 +151,6 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
         let lost = if server.lost.is_some() { ", then it was lost" } else { "" };
         ui.line(format!("compile server {address}: {}{lost}", count(made, "cell")));
     }
-    let red: Vec<&CellReport> = report.cells.iter().filter(|cell| cell.outcome.module().is_none()).collect();
-    if red.is_empty() {
-        return;
-    }
     ui.line("");
-    ui.line(format!("{}:", ui.mark(Mark::Bad, count(red.len(), "red cell"))));
-    for cell in red {
-        ui.line(format!("  {}: {}", cell.cell, cell.outcome.red_reason().unwrap_or_default()));
-        if let Some(log) = cell.outcome.log() {
-            ui.line(format!("    log: {}", log.display()));
-        }
-    }
+    ui.line(totals(report));
 }
