@@ -76,7 +76,7 @@ pub enum AssemblyError {
     Version(#[from] NameError),
 }
 
-/// Makes the draft. `cells` are all cells of the plan in its order.
+/// Makes the draft. `cells` are all cells of the plan's jobs in its order, and those of kernels without a build tree.
 pub(crate) fn draft(
     plan: &Plan,
     cells: &[CellReport],
@@ -94,11 +94,18 @@ pub(crate) fn draft(
     for kernel in &plan.kernels {
         let own: Vec<&CellReport> = cells.iter().filter(|cell| cell.cell.release == kernel.release).collect();
         let Some(toolchain) = plan.toolchain_of(kernel) else { continue };
-        let position = toolchains.iter().position(|known| known == toolchain).unwrap_or_else(|| {
-            toolchains.push(toolchain.clone());
-            toolchains.len() - 1
-        });
+        let position = position_of(&mut toolchains, toolchain);
         kernels.push(kernel_draft(kernel, &own, position)?);
+    }
+    for kernel in &plan.unbuilt {
+        let own = cells.iter().filter(|cell| cell.cell.release == kernel.release);
+        let red = own.filter_map(|cell| {
+            Some(RedCell { script: cell.cell.script.clone(), reason: cell.outcome.red_reason()? })
+        });
+        let Some(toolchain) = &plan.toolchains[kernel.sysroot] else { continue };
+        let position = position_of(&mut toolchains, toolchain);
+        let draft = KernelDraft::of(kernel.release.clone(), kernel.machine.clone());
+        kernels.push(KernelDraft { toolchain: position, red: red.collect(), ..draft });
     }
     Ok(BundleDraft {
         name: identity.name.clone(),
@@ -110,6 +117,13 @@ pub(crate) fn draft(
         scripts: plan.scripts.iter().map(|script| script.record().clone()).collect(),
         toolchains,
         kernels,
+    })
+}
+
+fn position_of(toolchains: &mut Vec<Toolchain>, toolchain: &Toolchain) -> usize {
+    toolchains.iter().position(|known| known == toolchain).unwrap_or_else(|| {
+        toolchains.push(toolchain.clone());
+        toolchains.len() - 1
     })
 }
 

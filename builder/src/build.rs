@@ -25,6 +25,7 @@ use crate::report::{BuildReport, CellReport, ServerReport};
 use crate::reproducible;
 use crate::sandbox::SandboxError;
 use crate::site::{Maker, Servers, Site};
+use crate::unbuilt;
 use crate::warm_cache::WarmUps;
 
 use run::{Run, RunResults};
@@ -230,8 +231,10 @@ pub(crate) fn build_with(
     }
     let workers: usize = sites.iter().map(|site| site.workers.clamp(1, open.len().max(1))).sum();
     let workers = workers.min(open.len().max(1));
-    events(BuildEvent::Begun { cells, cached: cells - open.len(), jobs: open.len(), workers });
-    for cell in results.iter().flatten() {
+    let unbuilt = plan.unbuilt_cells(&options.policy);
+    let all = cells + unbuilt.len();
+    events(BuildEvent::Begun { cells: all, cached: all - open.len(), jobs: open.len(), workers });
+    for cell in results.iter().flatten().chain(&unbuilt) {
         events(BuildEvent::CellDone(Box::new(cell.clone())));
     }
     let durations = Durations::open(plan.directories.durations());
@@ -259,7 +262,11 @@ pub(crate) fn build_with(
             BuildError::ServersLost { lost, done, cells }
         });
     }
-    let draft = assembly::draft(plan, &results, &options.identity)?;
+    let mut whole = results.clone();
+    whole.extend(unbuilt);
+    // As if they had been among the others. A sort that changes nothing else: that is the plan's order.
+    whole.sort_by(|a, b| (&a.cell.release, &a.cell.script).cmp(&(&b.cell.release, &b.cell.script)));
+    let draft = assembly::draft(plan, &whole, &options.identity)?;
     let reproducibility = if options.check_reproducible {
         // Modules from elsewhere may be in the cache, of kernels that this machine has compiled nothing for.
         let here = sites.iter().find(|site| site.server.is_none());
@@ -280,7 +287,7 @@ pub(crate) fn build_with(
     journal.close().map_err(state_error)?;
     let servers = reports_of(sites, &lost);
     let wall = begun.elapsed();
-    Ok(BuildReport { reproducibility, cells: results, warm_ups, servers, diagnoses, draft, wall })
+    Ok(BuildReport { reproducibility, cells: whole, warm_ups, servers, diagnoses, draft, wall })
 }
 
 fn reports_of(sites: &[Site<'_>], lost: &[(ServerAddress, String)]) -> Vec<ServerReport> {
@@ -297,7 +304,7 @@ fn reports_of(sites: &[Site<'_>], lost: &[(ServerAddress, String)]) -> Vec<Serve
 /// A cell that isn't to be compiled.
 fn left_out(job: &CompileJob, policy: &CellPolicy) -> Option<CellReport> {
     let Wanted::Skip(pattern) = policy.of(job.script.name(), &job.kernel.release) else { return None };
-    let outcome = JobOutcome::Skipped { why: format!("the farm left it out: --skip {pattern}") };
+    let outcome = JobOutcome::Skipped { why: unbuilt::left_out(pattern) };
     let (cell, maker) = (job.cell(), Maker::Here);
     Some(CellReport { cell, outcome, wall: Duration::ZERO, cpu: None, maker })
 }

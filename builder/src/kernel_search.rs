@@ -185,7 +185,8 @@ fn pins_of(
     pins
 }
 
-fn below(root: &Path, inside: &Path) -> PathBuf {
+/// `inside`, a path as seen in a root, on this machine.
+pub(crate) fn below(root: &Path, inside: &Path) -> PathBuf {
     root.join(inside.strip_prefix("/").unwrap_or(inside))
 }
 

@@ -84,6 +84,20 @@ pub enum KernelTreeError {
     },
 }
 
+impl KernelTreeError {
+    /// For a manifest: without paths of this machine.
+    pub(crate) fn in_short(&self) -> String {
+        match self {
+            Self::Read { path, source } => {
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                format!("its {} can't be read: {}", name.to_string_lossy(), source.kind())
+            }
+            Self::OtherRelease { found, .. } => format!("it is a build tree of {found}"),
+            Self::NoMachine { .. } => "it doesn't tell its machine".to_owned(),
+        }
+    }
+}
+
 /// Where the build tree of a release is looked for, as seen inside a sysroot.
 #[must_use]
 pub fn build_link(release: &KernelRelease) -> PathBuf {

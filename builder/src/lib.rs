@@ -64,6 +64,7 @@ mod testing;
 mod toolchain;
 mod tracepoints;
 mod tree_digest;
+mod unbuilt;
 mod verdict;
 mod warm_cache;
 mod warm_stamp;

@@ -135,6 +135,11 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
+/// The machine that an ELF file is for; `None` if it is none, or one that this program has no name for.
+pub(crate) fn machine_of_elf(bytes: &[u8]) -> Option<Machine> {
+    machine_of(&ElfFile64::<Endianness>::parse(bytes).ok()?).parse().ok()
+}
+
 /// `uname -m` for the ELF header; the header's number where there's no name for it.
 fn machine_of(elf: &ElfFile64<'_>) -> String {
     let name = match (elf.architecture(), elf.is_little_endian()) {

@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 use bundle_format::{FieldHasher, KernelRelease, Toolchain};
 use child::Cancel;
 
+use crate::cell_policy::CellPolicy;
 use crate::compiler::{compiler_of, difference, version_line};
 use crate::directories::BuildDirectories;
 use crate::job::{CompileJob, KeyParts};
@@ -24,6 +25,7 @@ use crate::tapset::{self, Tapset};
 use crate::toolchain;
 use crate::tracepoints::TracepointAliases;
 use crate::tree_digest::{InputCheck, Reading, TreeDigests};
+use crate::unbuilt::{Fate, UnbuiltKernel};
 use crate::warm_stamp::stamp;
 use crate::warm_up::{WarmUp, WarmUpFlags, WarmUpKey};
 
@@ -41,6 +43,8 @@ pub struct BuildRequest {
     pub pins: Vec<(String, PathBuf)>,
     /// Kernels without a build tree are left out, and the plan says why: for plans that are only shown.
     pub leave_out: bool,
+    /// What is asked of the cells: it decides about kernels without a build tree.
+    pub policy: CellPolicy,
     /// How closely sysroots and build trees are looked at.
     pub input_check: InputCheck,
     /// Roots with `stap` and build trees; `/` if there are none.
@@ -60,6 +64,7 @@ impl BuildRequest {
             all_kernels: false,
             pins: Vec::new(),
             leave_out: false,
+            policy: CellPolicy::default(),
             input_check: InputCheck::Files,
             sysroots: Vec::new(),
             scripts: Vec::new(),
@@ -79,7 +84,11 @@ pub struct Plan {
     /// The probe aliases that lead to tracepoints, likewise.
     pub(crate) aliases: Vec<TracepointAliases>,
     pub(crate) jobs: Vec<CompileJob>,
-    /// Kernels that were left out, and why.
+    /// Kernels without a good build tree of which the policy asks for nothing that must be green.
+    pub(crate) unbuilt: Vec<UnbuiltKernel>,
+    /// Kernels without a good build tree of which nothing is wanted.
+    pub(crate) left_out: Vec<KernelRelease>,
+    /// Kernels that were left out of a plan that is only shown, and why.
     pub(crate) blocked: Vec<(KernelRelease, String)>,
     /// What the user should know although it keeps nothing from being built.
     pub(crate) warnings: Vec<String>,
@@ -114,6 +123,8 @@ impl Plan {
         let scripts = check_scripts(&request.scripts, &mut problems);
         problems.extend(of_roots);
         let sysroots = places;
+        let (excused, missing): (Vec<_>, Vec<_>) =
+            missing.into_iter().partition(|problem| excuse(problem, &scripts, &request.policy).is_some());
         let blocked = blocked_by(&missing, request.leave_out && problems.is_empty());
         if blocked.is_empty() {
             problems.extend(missing);
@@ -132,12 +143,14 @@ impl Plan {
             aliases: sysroots.iter().map(|_| TracepointAliases::default()).collect(),
             sysroots,
             jobs: Vec::new(),
+            unbuilt: Vec::new(),
+            left_out: Vec::new(),
             blocked,
             warnings: Vec::new(),
             sandbox,
             directories: request.directories.clone(),
         };
-        let looked = plan.digest_inputs(&found, request.input_check, (cancel, reading));
+        let looked = plan.digest_inputs(&found, excused, request, (cancel, reading));
         if cancel.is_cancelled() {
             return Err(PlanError { problems: vec![PlanProblem::Cancelled] });
         }
@@ -194,14 +207,17 @@ impl Plan {
         self.toolchains[kernel.sysroot].as_ref()
     }
 
-    /// Returns what is wrong with build trees: those kernels are left out.
+    /// Returns what is wrong with build trees, but for what the policy excuses: those kernels, and the `excused` ones, are in
+    /// the plan without jobs.
     fn digest_inputs(
         &mut self,
         found: &[FoundTree],
-        check: InputCheck,
+        mut excused: Vec<PlanProblem>,
+        request: &BuildRequest,
         (cancel, reading): (&Cancel, &Reading<'_>),
     ) -> Result<Vec<PlanProblem>, PlanProblem> {
         let mut bad = Vec::new();
+        let check = request.input_check;
         let index = self.directories.index();
         let state_error = |source| PlanProblem::State { path: index.clone(), source };
         let digests = TreeDigests::open(index.clone()).map_err(state_error)?.with_check(check);
@@ -212,22 +228,49 @@ impl Plan {
                 Ok(target) => target,
                 Err(source) => {
                     let (release, sysroot) = (tree.release.clone(), sysroot.path().to_owned());
-                    bad.push(PlanProblem::Tree { release, sysroot, source });
+                    let problem = PlanProblem::Tree { release, sysroot, source };
+                    let is_excused = excuse(&problem, &self.scripts, &request.policy).is_some();
+                    if is_excused { &mut excused } else { &mut bad }.push(problem);
                     continue;
                 }
             };
-            if self.toolchains[tree.sysroot].is_none() {
-                let examined =
-                    toolchain::examine(sysroot, &self.sandbox, &digests, &self.directories, cancel)?;
-                let path = index.join(format!("tracepoints-{}.json", examined.digest));
-                self.aliases[tree.sysroot] =
-                    TracepointAliases::of_sysroot(sysroot, &path).map_err(state_error)?;
-                self.toolchains[tree.sysroot] = Some(examined);
-            }
+            self.examine_toolchain(tree.sysroot, &digests, cancel)?;
             target.compiler = self.compiler_for(tree, &target, cancel)?;
             self.kernels.push(Arc::new(target));
         }
+        for problem in excused {
+            let what = one_line(&problem);
+            if let Some((release, Fate::LeftOut(pattern))) = excuse(&problem, &self.scripts, &request.policy)
+            {
+                self.warnings.push(format!("kernel {release} is left out (--skip {pattern}): {what}"));
+                self.left_out.push(release.clone());
+            } else if let Some(kernel) = UnbuiltKernel::of(&problem, &self.sysroots, &self.kernels) {
+                self.warnings.push(format!("nothing is compiled for kernel {}: {what}", kernel.release));
+                self.examine_toolchain(kernel.sysroot, &digests, cancel)?;
+                self.unbuilt.push(kernel);
+            } else {
+                bad.push(problem);
+            }
+        }
         Ok(bad)
+    }
+
+    fn examine_toolchain(
+        &mut self,
+        place: usize,
+        digests: &TreeDigests<'_>,
+        cancel: &Cancel,
+    ) -> Result<(), PlanProblem> {
+        if self.toolchains[place].is_some() {
+            return Ok(());
+        }
+        let (sysroot, index) = (&self.sysroots[place], self.directories.index());
+        let examined = toolchain::examine(sysroot, &self.sandbox, digests, &self.directories, cancel)?;
+        let path = index.join(format!("tracepoints-{}.json", examined.digest));
+        self.aliases[place] = TracepointAliases::of_sysroot(sysroot, &path)
+            .map_err(|source| PlanProblem::State { path: index, source })?;
+        self.toolchains[place] = Some(examined);
+        Ok(())
     }
 
     /// Examines the trees on all cores, since each is a walk over thousands of files.
@@ -378,13 +421,38 @@ fn open_sysroots(given: &[PathBuf], problems: &mut Vec<PlanProblem>) -> Vec<Arc<
     sysroots
 }
 
+/// The kernel that a problem is about, if the policy lets a build be without it.
+fn excuse<'p>(
+    problem: &'p PlanProblem,
+    scripts: &[Arc<ScriptSource>],
+    policy: &'p CellPolicy,
+) -> Option<(&'p KernelRelease, Fate<'p>)> {
+    let (release, may_be_red) = match problem {
+        PlanProblem::NoBuildTree { release, .. } | PlanProblem::Tree { release, .. } => (release, true),
+        // There are good trees: which is meant, somebody must say.
+        PlanProblem::TwoBuildTrees { release, .. } => (release, false),
+        _ => return None,
+    };
+    match Fate::of(release, scripts, policy) {
+        Fate::Problem => None,
+        Fate::Unbuilt if !may_be_red => None,
+        fate => Some((release, fate)),
+    }
+}
+
+fn one_line(problem: &PlanProblem) -> String {
+    match problem {
+        PlanProblem::Tree { source, .. } => format!("{problem}: {source}"),
+        _ => problem.to_string(),
+    }
+}
+
 /// Which kernels are left out, and why, if that is wanted.
 fn blocked_by(missing: &[PlanProblem], wanted: bool) -> Vec<(KernelRelease, String)> {
     let why = |problem: &PlanProblem| match problem {
-        PlanProblem::NoBuildTree { release, .. } | PlanProblem::TwoBuildTrees { release, .. } => {
-            Some((release.clone(), problem.to_string()))
-        }
-        PlanProblem::Tree { release, source, .. } => Some((release.clone(), format!("{problem}: {source}"))),
+        PlanProblem::NoBuildTree { release, .. }
+        | PlanProblem::TwoBuildTrees { release, .. }
+        | PlanProblem::Tree { release, .. } => Some((release.clone(), one_line(problem))),
         _ => None,
     };
     missing.iter().filter(|_| wanted).filter_map(why).collect()

@@ -115,6 +115,14 @@ impl Plan {
             };
             cells.push((job.cell(), state));
         }
+        cells.extend(self.unbuilt_cells(policy).into_iter().map(|report| {
+            let why = report.outcome.red_reason().unwrap_or_default();
+            let state = match policy.of(&report.cell.script, &report.cell.release) {
+                Wanted::Skip(pattern) => CellPreview::LeftOut(pattern.to_string()),
+                _ => CellPreview::Blocked(why),
+            };
+            (report.cell, state)
+        }));
         for (release, why) in &self.blocked {
             cells.extend(self.scripts.iter().map(|script| {
                 let cell = Cell { script: script.name().clone(), release: release.clone() };

@@ -57,6 +57,8 @@ impl Plan {
         self.kernels = kept.map(|(_, kernel)| kernel).collect();
         let kernels = &self.kernels;
         self.jobs.retain(|job| kernels.contains(&job.kernel));
+        // There's nothing to do for them; the whole build names them.
+        self.unbuilt.clear();
         self
     }
 

@@ -140,4 +140,25 @@ fn an_upgrade_by_a_delta_of_one_changed_script_reads_less_than_a_twentieth_of_th
             assert_eq!(is_same, name != "heartbeat.stp", "{}", name.display());
         }
     }
+    a_kernel_without_headers_is_named(&story, &root);
+}
+
+/// Every cell may be red, so a kernel without a build tree is in the bundle by its reasons alone, and hosts install it.
+fn a_kernel_without_headers_is_named(story: &Story, root: &str) {
+    const ABSENT: &str = "0.0.1-without-headers";
+    let releases = [story.lab.bootable("stable").unwrap()];
+    let more = ["-r", ABSENT, "--report", "report.json", "--name", "with-absent", "block_io_count"];
+    story.build(&releases, "absent.stapb", &more);
+    let report = fs::read_to_string(story.farm.path("report.json")).unwrap();
+    assert!(report.contains(&format!("the farm has no build tree of kernel {ABSENT}")), "{report}");
+    fs::create_dir_all(Path::new(root).join("lib/modules").join(ABSENT).join("kernel")).unwrap();
+    story.run(&["--root", root, "uninstall", "stap-scripts"], &[0]);
+    let said = story.run(&["--root", root, "install", "absent.stapb"], &[0]);
+    assert!(said.contains(&format!("{ABSENT}: 0 modules, 1 red cell")), "{said}");
+    // Of nothing of which something is required, there is no bundle.
+    let words = ["-r", ABSENT, "--required", "*", "block_io_count"];
+    let mut all = story.farm.build_arguments(&story.lab, &releases, "farm.key", "none.stapb", &[]).unwrap();
+    all.extend(words.map(str::to_owned));
+    story.run(&all.iter().map(String::as_str).collect::<Vec<_>>(), &[21]);
+    assert!(!story.farm.path("none.stapb").exists());
 }

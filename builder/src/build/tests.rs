@@ -88,6 +88,8 @@ fn plan(directory: &std::path::Path) -> Plan {
         toolchains: vec![Some(toolchain)],
         aliases: vec![TracepointAliases::default()],
         jobs,
+        unbuilt: Vec::new(),
+        left_out: Vec::new(),
         blocked: Vec::new(),
         warnings: Vec::new(),
         sandbox,
@@ -650,6 +652,46 @@ fn what_the_policy_leaves_out_is_not_compiled() {
     assert_eq!(report.draft.kernels[1].red.len(), 3);
     // A kernel of which nothing is wanted needs no warm-up.
     assert!(executor.leaders().iter().all(|(release, _)| release == "1.0"));
+}
+
+/// One kernel without headers kept a whole fleet from being built, whatever the policy said.
+#[test]
+fn a_kernel_without_a_tree_is_named_with_red_cells_if_they_may_be_red() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut plan = plan(directory.path());
+    plan.unbuilt = vec![crate::unbuilt::UnbuiltKernel {
+        release: "1.5".parse().unwrap(),
+        machine: "x86_64".parse().unwrap(),
+        sysroot: 0,
+        why: "the farm has no build tree of kernel 1.5".to_owned(),
+    }];
+    let executor = StandIn::new(|job| Ok(compiled(job)));
+    let policy = |options: &mut BuildOptions| {
+        let (best_effort, skip) = (vec!["@1.5".parse().unwrap()], vec!["c@1.5".parse().unwrap()]);
+        options.policy = CellPolicy { best_effort, skip, ..CellPolicy::default() };
+    };
+    let (report, events) = run_with(&plan, &executor, &Cancel::new(), policy);
+    let report = report.unwrap();
+    assert_eq!((executor.runs.load(Ordering::SeqCst), report.green(), report.red()), (6, 6, 3));
+    assert!(
+        events.iter().any(|event| matches!(event, BuildEvent::Begun { cells: 9, cached: 3, jobs: 6, .. }))
+    );
+    assert_eq!(events.iter().filter(|event| matches!(event, BuildEvent::CellDone(_))).count(), 9);
+    let releases: Vec<&str> = report.cells.iter().map(|cell| cell.cell.release.as_str()).collect();
+    assert_eq!(releases, ["1.0", "1.0", "1.0", "1.5", "1.5", "1.5", "2.0", "2.0", "2.0"]);
+    let (bytes, _) = bundled(&report, None);
+    let keys = [fixtures::forge::public(&fixtures::forge::farm())];
+    let raw = bundle_format::RawBundle::read(io::Cursor::new(bytes)).unwrap();
+    let bundle = raw.verify(&bundle_format::TrustedKeys::any_of(keys)).unwrap();
+    let kernels = bundle.manifest().kernels_by_release();
+    let kernel = kernels[1];
+    assert_eq!((kernel.release.as_str(), kernel.machine.as_str()), ("1.5", "x86_64"));
+    assert!(kernel.uname_v.is_none() && kernel.symvers_sha256.is_none() && kernel.frames.is_empty());
+    let reasons: Vec<&str> = kernel.red.iter().map(|cell| cell.reason.as_str()).collect();
+    let (missing, left_out) =
+        ("the farm has no build tree of kernel 1.5", "the farm left it out: --skip c@1.5");
+    assert_eq!(reasons, [missing, missing, left_out]);
+    assert!(!plan.only("1/1".parse().unwrap()).has_cell(&"@1.5".parse().unwrap()));
 }
 
 /// Names the directory in which [`the_build_that_is_counted`] builds.

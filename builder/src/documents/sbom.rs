@@ -144,6 +144,10 @@ pub(super) fn of(manifest: &Manifest, headers: &BTreeMap<String, Package>) -> Re
         }
     }
     for (number, kernel) in manifest.kernels_by_release().into_iter().enumerate() {
+        // One of which nothing is known had no build tree.
+        if kernel.frames.is_empty() && kernel.symvers_sha256.is_none() && kernel.config_sha256.is_none() {
+            continue;
+        }
         let id = format!("SPDXRef-Headers-{number}");
         relationships.push(relation(&id, "BUILD_DEPENDENCY_OF", BUNDLE));
         packages.push(headers_package(id, kernel, headers.get(kernel.release.as_str())));

@@ -235,6 +235,7 @@ impl Args {
             all_kernels: self.kernels.all(),
             pins: self.pin.clone(),
             leave_out: self.dry_run,
+            policy: self.policy.policy(),
             input_check: self.input_check(),
             sysroots: self.sysroot.clone(),
             scripts: found,
@@ -253,7 +254,7 @@ impl Args {
         };
         let mut options = self.options(loaded.modified, roots, merged)?;
         let script_path = &loaded.configuration.parameters().script_path;
-        let mut plan = self.plan(&request, &cancel, ui).map_err(|error| plan_failure(&error, script_path))?;
+        let mut plan = self.plan(&request, &cancel, ui).map_err(|error| not_planned(&error, script_path))?;
         if let Some(shard) = self.shard {
             plan = plan.only(shard);
         }
@@ -589,6 +590,20 @@ pub(crate) fn plan_failure(error: &PlanError, script_path: &Path) -> Failure {
     failure.hints.sort();
     failure.hints.dedup();
     failure
+}
+
+fn not_planned(error: &PlanError, script_path: &Path) -> Failure {
+    let failure = plan_failure(error, script_path);
+    let without_tree = error.problems.iter().find_map(|problem| match problem {
+        PlanProblem::NoBuildTree { release, .. } | PlanProblem::Tree { release, .. } => Some(release),
+        _ => None,
+    });
+    match without_tree {
+        Some(release) => {
+            failure.hint(format!("or let the bundle say so to hosts that run it: --best-effort '@{release}'"))
+        }
+        None => failure,
+    }
 }
 
 pub(crate) fn build_failure(error: &BuildError) -> Failure {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use builder::{BuildReport, CellReport, JobOutcome, Maker, Plan};
 
 use super::red_log::RedLog;
-use super::table::word;
+use super::table::{self, word};
 use crate::words::{bytes, count};
 
 /// Colours are those of a terminal's table: green made now, grey from the cache, red without a module.
@@ -77,8 +77,8 @@ impl Page {
 
     fn matrix(&mut self, plan: &Plan, report: &BuildReport) {
         self.put(format_args!("<div class=\"matrix\"><table><thead><tr><th>script</th>"));
-        for kernel in plan.kernels() {
-            self.put(format_args!("<th>{}</th>", text(kernel.release.as_str())));
+        for release in table::releases(report) {
+            self.put(format_args!("<th>{}</th>", text(release.as_str())));
         }
         self.put(format_args!("</tr></thead><tbody>\n"));
         for script in plan.scripts() {

@@ -13,13 +13,16 @@ pub(super) struct PolicyOptions {
     /// Cells that may be red: SCRIPT, SCRIPT@REL or @REL, with `*` for anything; may be given several times
     ///
     /// Every other cell is required: if it is red, no bundle is written. A red cell of the bundle is in its signed manifest,
-    /// so a host can say why it has no module; the exit code is 20.
+    /// so a host can say why it has no module; the exit code is 20. So is a kernel without a good build tree of which all
+    /// cells may be red; without this option, it keeps everything from being built.
     #[arg(hide_short_help = true, long, value_name = "CELLS")]
     best_effort: Vec<CellPattern>,
     /// Cells that must be green all the same; may be given several times.
     #[arg(hide_short_help = true, long, value_name = "CELLS")]
     required: Vec<CellPattern>,
-    /// Cells that aren't compiled; the bundle says so; may be given several times.
+    /// Cells that aren't compiled; the bundle says so; may be given several times
+    ///
+    /// A kernel without a build tree all of whose cells are skipped isn't in the bundle.
     #[arg(hide_short_help = true, long, value_name = "CELLS")]
     skip: Vec<CellPattern>,
     /// Write no bundle unless so many percent of all cells have a module.
@@ -43,7 +46,7 @@ impl PolicyOptions {
             [("--best-effort", &self.best_effort), ("--required", &self.required), ("--skip", &self.skip)];
         for (option, patterns) in options {
             for pattern in patterns {
-                if !plan.jobs().iter().any(|job| pattern.matches(job.script.name(), &job.kernel.release)) {
+                if !plan.has_cell(pattern) {
                     ui.warning(format!("{option} {pattern}: there is no such cell"));
                 }
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use builder::{BuildReport, CellReport, JobOutcome, Plan};
+use bundle_format::KernelRelease;
 use serde_json::{Value, json};
 
 use super::red_log::RedLog;
@@ -109,6 +110,13 @@ pub(super) fn totals(report: &BuildReport) -> String {
     }
 }
 
+/// The kernels, in the order of the cells; some have no build tree.
+pub(super) fn releases(report: &BuildReport) -> Vec<&KernelRelease> {
+    let mut releases: Vec<&KernelRelease> = report.cells.iter().map(|cell| &cell.cell.release).collect();
+    releases.dedup();
+    releases
+}
+
 /// How the outcomes are coloured.
 const OUTCOMES: &[(&str, Mark)] = &[
     ("compiled", Mark::Good),
@@ -137,7 +145,7 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
 
 /// The table alone, with what compile servers did and what all of it cost.
 pub(super) fn matrix(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
-    let releases = plan.kernels().map(|kernel| kernel.release.to_string());
+    let releases = releases(report).into_iter().map(ToString::to_string);
     let mut table = tables::plain(std::iter::once("SCRIPT".to_owned()).chain(releases));
     for script in plan.scripts() {
         let own = report.cells.iter().filter(|cell| cell.cell.script == *script.name());
