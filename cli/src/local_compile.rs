@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use builder::{BuildDirectories, BuildOptions, BuildRequest, BundleIdentity, Plan, ScriptSource};
+use builder::{BuildDirectories, BuildOptions, BuildRequest, BundleIdentity, ScriptSource};
 use bundle_format::{Digest, KernelRelease};
 use child::Program;
 use installer::HostRoot;
@@ -14,6 +14,7 @@ use script_config::{Configuration, ScriptName};
 use serde::Serialize;
 use service::LocalModule;
 
+use crate::commands::build::reporter::Reporter;
 use crate::commands::service::{Autocompiled, Opened, service_failure};
 use crate::commands::{build, scripts_of};
 use crate::config_files;
@@ -179,7 +180,7 @@ impl<'a> LocalCompile<'a> {
         };
         let script_path = self.configuration.parameters().script_path.clone();
         let failed = |failure: Failure| Failure { exit: Exit::Failed, ..failure };
-        let plan = Plan::make(&request, &cancel)
+        let plan = build::make_plan(&request, &cancel, ui)
             .map_err(|error| failed(build::plan_failure(&error, &script_path)))?;
         for warning in plan.warnings() {
             ui.warning(warning);
@@ -187,8 +188,10 @@ impl<'a> LocalCompile<'a> {
         ui.progress(format!("compiling {} for {}", count(records.len(), "script"), self.release));
         let name = "local".parse().map_err(|error| Failure::of(Exit::Failed, &error))?;
         let options = BuildOptions { retry_failed: true, ..BuildOptions::new(BundleIdentity::called(name)) };
-        let report = builder::build(&plan, &options, &|_| (), &cancel)
-            .map_err(|error| failed(build::build_failure(&error)))?;
+        let reporter = Reporter::new(ui, false);
+        let report = builder::build(&plan, &options, &|event| reporter.event(event), &cancel);
+        drop(reporter);
+        let report = report.map_err(|error| failed(build::build_failure(&error)))?;
         let runs = self.opened.identity.release.as_ref() == Some(&self.release);
         let here = self.opened.identity.version.as_ref().filter(|_| runs);
         for kernel in &report.draft.kernels {

@@ -39,6 +39,10 @@ fn a_script_is_compiled_here_and_recorded() {
         .unwrap();
     let said = format!("{}{}", finished.stdout.text(), finished.stderr.text());
     assert!(finished.status.success(), "{said}");
+    // A cold kernel takes minutes: what is done is told.
+    for part in ["compiling 1 script for ", "1 cell: ", "from the cache, "] {
+        assert!(finished.stderr.text().contains(part), "{said}");
+    }
     let text = finished.stdout.text();
     let record: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!((record["script"].as_str(), record["release"].as_str()), (Some("heartbeat"), Some(&*release)));

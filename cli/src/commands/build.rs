@@ -10,7 +10,7 @@ mod output;
 mod page;
 mod policy;
 mod red_log;
-mod reporter;
+pub(crate) mod reporter;
 mod reuse;
 pub(super) mod scripts;
 mod servers;
@@ -315,16 +315,11 @@ impl Args {
         self.finish(ui, &plan, &report, (product, copied), output)
     }
 
-    /// Makes the plan, and tells of large trees that are read: the first time that takes a while.
     fn plan(&self, request: &BuildRequest, cancel: &Cancel, ui: &mut Ui) -> Result<Plan, PlanError> {
-        let ui = Mutex::new(ui);
-        let reading = |tree: &Path, size: u64| {
-            if self.progress == Progress::Text {
-                let line = format!("reading {} ({}): it is new or has changed", tree.display(), bytes(size));
-                ui.lock().unwrap_or_else(PoisonError::into_inner).progress(line);
-            }
-        };
-        Plan::make_telling(request, cancel, &reading)
+        match self.progress {
+            Progress::Text => make_plan(request, cancel, ui),
+            Progress::Json => Plan::make(request, cancel),
+        }
     }
 
     /// Packs and numbers, and writes the documents.
@@ -590,6 +585,16 @@ pub(crate) fn plan_failure(error: &PlanError, script_path: &Path) -> Failure {
     failure.hints.sort();
     failure.hints.dedup();
     failure
+}
+
+/// Makes the plan, and tells of large trees that are read: the first time that takes a while.
+pub(crate) fn make_plan(request: &BuildRequest, cancel: &Cancel, ui: &mut Ui) -> Result<Plan, PlanError> {
+    let ui = Mutex::new(ui);
+    let reading = |tree: &Path, size: u64| {
+        let line = format!("reading {} ({}): it is new or has changed", tree.display(), bytes(size));
+        ui.lock().unwrap_or_else(PoisonError::into_inner).progress(line);
+    };
+    Plan::make_telling(request, cancel, &reading)
 }
 
 fn not_planned(error: &PlanError, script_path: &Path) -> Failure {

@@ -267,8 +267,9 @@ impl Act<'_, '_> {
                 return Ok(0);
             }
         }
-        self.begin("Compiling");
+        // Its progress has lines of its own.
         let done = compile.run(scripts, ui)?;
+        self.begin("Compiling");
         let pass_all = self.opened.parameters.pass_all;
         let verdict = match (done.failed.is_empty(), pass_all) {
             (true, _) => Verdict::Success,

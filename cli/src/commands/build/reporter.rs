@@ -17,7 +17,7 @@ use crate::ui::Ui;
 use crate::words::{bytes, count};
 
 /// Turns events into words.
-pub(super) struct Reporter<'u> {
+pub(crate) struct Reporter<'u> {
     state: Mutex<State<'u>>,
 }
 
@@ -40,7 +40,7 @@ struct State<'u> {
 
 impl<'u> Reporter<'u> {
     /// With `json_lines`, events are written as JSON and nothing is drawn.
-    pub(super) fn new(ui: &'u mut Ui, json_lines: bool) -> Self {
+    pub(crate) fn new(ui: &'u mut Ui, json_lines: bool) -> Self {
         let (live, begun) = (Arc::<Mutex<Live>>::default(), Instant::now());
         let bar = (ui.draws() && !json_lines).then(|| drawn(&live, begun));
         let (done, cells, quiet_cells, frames, copied) = Default::default();
@@ -59,7 +59,7 @@ impl<'u> Reporter<'u> {
         Self { state: Mutex::new(state) }
     }
 
-    pub(super) fn event(&self, event: BuildEvent) {
+    pub(crate) fn event(&self, event: BuildEvent) {
         self.with(|state| state.event(event));
     }
 
