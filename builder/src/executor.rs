@@ -126,6 +126,11 @@ pub(crate) trait Executor: Sync {
         cancel: &Cancel,
     ) -> Result<Compilation, ExecutorError>;
 
+    /// What has changed of a job's inputs since the plan was made, in words, if something has: its result isn't that of its key.
+    fn changed_input(&self, _: &CompileJob) -> io::Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Makes a part of stap's caches; each of its commands has `limits`.
     fn lead(&self, task: &LeaderTask, limits: &JobLimits, cancel: &Cancel) -> Result<Leading, ExecutorError>;
 }

@@ -52,6 +52,7 @@ mod red_reason;
 mod report;
 mod reproducible;
 mod reserve;
+mod same_inputs;
 mod sandbox;
 mod schedule;
 mod script;

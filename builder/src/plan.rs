@@ -1,12 +1,12 @@
 //! From a request to jobs: everything is checked before anything is compiled, and all that is wrong is told at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
-use bundle_format::{FieldHasher, KernelRelease, Toolchain};
+use bundle_format::{Digest, FieldHasher, KernelRelease, Toolchain};
 use child::Cancel;
 
 use crate::cell_policy::CellPolicy;
@@ -478,19 +478,8 @@ fn examine_tree(
     }
     let auto_conf = found.tree.join("include/config/auto.conf");
     let config = digests.of_bytes(sysroot, &auto_conf).map_err(|source| read_error(&auto_conf, source))?;
-    let mut hash = FieldHasher::new().field("stap-bundle build tree 1");
-    let trees = trees_of(sysroot, &found.tree, &found.release);
-    for tree in &trees {
-        let digest = digests.of_tree(sysroot, tree).map_err(|source| read_error(tree, source))?;
-        hash = hash.field(tree.as_os_str().as_encoded_bytes()).field(digest.as_bytes());
-    }
-    let mut debuginfo = None;
-    for place in debuginfo_of(compiling, &found.release) {
-        let digest = digests.of_tree(compiling, &place).map_err(|source| read_error(&place, source))?;
-        let hash: FieldHasher = debuginfo.unwrap_or_default();
-        debuginfo = Some(hash.field(place.as_os_str().as_encoded_bytes()).field(digest.as_bytes()));
-    }
-    let debuginfo = debuginfo.map(FieldHasher::finish);
+    let TreesFound { trees, tree: tree_digest, debuginfo } =
+        tree_digests(compiling, sysroot, &found.tree, &found.release, digests)?;
     Ok(KernelTarget {
         release: found.release.clone(),
         machine: facts.machine,
@@ -500,7 +489,7 @@ fn examine_tree(
         kernel_compiler: facts.kernel_compiler,
         sysroot: found.sysroot,
         build_tree: found.tree.clone(),
-        tree_digest: hash.finish(),
+        tree_digest,
         debuginfo,
         compiler: None,
         by_path: found.by_path,
@@ -510,9 +499,41 @@ fn examine_tree(
     })
 }
 
+/// What a compile for a kernel reads besides the toolchain.
+pub(crate) struct TreesFound {
+    trees: BTreeSet<PathBuf>,
+    /// Digest of them.
+    pub tree: Digest,
+    /// Digest of the kernel's debuginfo, if there is any.
+    pub debuginfo: Option<Digest>,
+}
+
+/// Digests the build tree at `tree`, as seen in `tree_root`, and the debuginfo that `compiling` has.
+pub(crate) fn tree_digests(
+    compiling: &Sysroot,
+    tree_root: &Sysroot,
+    tree: &Path,
+    release: &KernelRelease,
+    digests: &TreeDigests<'_>,
+) -> Result<TreesFound, KernelTreeError> {
+    let read_error = |path: &Path, source| KernelTreeError::Read { path: path.to_owned(), source };
+    let mut hash = FieldHasher::new().field("stap-bundle build tree 1");
+    let trees = trees_of(tree_root, tree, release);
+    for tree in &trees {
+        let digest = digests.of_tree(tree_root, tree).map_err(|source| read_error(tree, source))?;
+        hash = hash.field(tree.as_os_str().as_encoded_bytes()).field(digest.as_bytes());
+    }
+    let mut debuginfo = None;
+    for place in debuginfo_of(compiling, release) {
+        let digest = digests.of_tree(compiling, &place).map_err(|source| read_error(&place, source))?;
+        let hash: FieldHasher = debuginfo.unwrap_or_default();
+        debuginfo = Some(hash.field(place.as_os_str().as_encoded_bytes()).field(digest.as_bytes()));
+    }
+    Ok(TreesFound { trees, tree: hash.finish(), debuginfo: debuginfo.map(FieldHasher::finish) })
+}
+
 #[cfg(test)]
 mod tests {
-    use bundle_format::Digest;
 
     use super::*;
     use crate::testing::{fake_script, fake_sysroot};

@@ -116,7 +116,8 @@ pub(crate) fn stap_version(output: &str) -> String {
     version.strip_suffix(')').unwrap_or(version).trim().to_owned()
 }
 
-fn toolchain_digest(sysroot: &Sysroot, digests: &TreeDigests<'_>) -> io::Result<Digest> {
+/// The digest of all that a compile in `sysroot` runs or reads, but for build trees.
+pub(crate) fn toolchain_digest(sysroot: &Sysroot, digests: &TreeDigests<'_>) -> io::Result<Digest> {
     let mut hash = FieldHasher::new().field("stap-bundle toolchain 1");
     for tree in TREES {
         if sysroot.host_path(Path::new(tree)).is_ok() {

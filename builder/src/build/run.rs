@@ -309,6 +309,10 @@ impl<'a> Run<'a> {
             (self.events)(BuildEvent::ServerNoted { sentence });
         }
         let result = match leading.led {
+            Led::Complete(_) if let Some(why) = changed_input(site, job)? => {
+                schedule.led(number, key, part, Err(why.clone()));
+                Err(why)
+            }
             Led::Complete(diagnosis) => {
                 let accepted = match site.server {
                     None => self.warm_ups.accept(key, job.kernel.stamp, part, diagnosis.clone()),
@@ -407,6 +411,11 @@ impl<'a> Run<'a> {
         let command = argv.map(|(stap, arguments)| ChildCommand::new(stap).args(arguments).display());
         let command = command.unwrap_or_default();
         let log = format!("$ {command}\n{}\n{}\n", compilation.log.trim_end(), compilation.ended);
+        if let Some(reason) = changed_input(site, job)? {
+            // Not in the journal either: of the inputs that the plan has seen, nothing is known.
+            let log = self.write_log(job, &log).map_err(store_error)?;
+            return Ok(JobOutcome::Failed { reason, log, cached: false });
+        }
         let outcome = match verdict(job, compilation, diagnoses, self.plan.toolchain_of(&job.kernel)) {
             Verdict::Green(bytes, info) => {
                 let keep = Keep::Module { bytes, info };
@@ -443,6 +452,10 @@ impl<'a> Run<'a> {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn changed_input(site: &Site<'_>, job: &CompileJob) -> Result<Option<String>, BuildError> {
+    site.executor.changed_input(job).map_err(|source| BuildError::State { source })
 }
 
 fn report_of(

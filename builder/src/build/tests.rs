@@ -24,11 +24,13 @@ struct StandIn {
     runs: AtomicUsize,
     led: fn(&LeaderTask) -> Led,
     leaders: Mutex<Vec<(String, WarmUpPart)>>,
+    changed: fn(&CompileJob) -> Option<String>,
 }
 
 impl StandIn {
     fn new(answer: fn(&CompileJob) -> Result<Compilation, ExecutorError>) -> Self {
-        Self { answer, runs: AtomicUsize::new(0), led: |_| Led::Complete(None), leaders: Mutex::default() }
+        let (runs, leaders) = Default::default();
+        Self { answer, runs, led: |_| Led::Complete(None), leaders, changed: |_| None }
     }
 
     fn leaders(&self) -> Vec<(String, WarmUpPart)> {
@@ -42,6 +44,10 @@ impl Executor for StandIn {
     fn compile(&self, job: &CompileJob, _: &JobLimits, _: &Cancel) -> Result<Compilation, ExecutorError> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         (self.answer)(job)
+    }
+
+    fn changed_input(&self, job: &CompileJob) -> io::Result<Option<String>> {
+        Ok((self.changed)(job))
     }
 
     fn lead(&self, task: &LeaderTask, _: &JobLimits, _: &Cancel) -> Result<Leading, ExecutorError> {
@@ -466,6 +472,44 @@ fn a_killed_build_goes_on_with_what_the_cache_does_not_keep() {
     assert_eq!((executor.runs.load(Ordering::SeqCst), report.green(), report.red()), (4, 4, 2));
     // That build has come to its end, so the next one tries them again.
     assert_eq!(run(&plan, &executor, &cancel).0.unwrap().green(), 6);
+}
+
+/// A package that was upgraded while a build ran left modules of the new files under the keys of the old ones.
+#[test]
+fn what_was_compiled_of_changed_inputs_is_not_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let mut executor = StandIn::new(|job| Ok(compiled(job)));
+    executor.changed = |job| {
+        let is_it = job.kernel.release.as_str() == "2.0" && job.script.name().as_str() == "b";
+        is_it.then(|| "the compiler changed".to_owned())
+    };
+    let report = run(&plan, &executor, &Cancel::new()).0.unwrap();
+    let red: Vec<&CellReport> = report.cells.iter().filter(|cell| cell.outcome.module().is_none()).collect();
+    assert_eq!(red.len(), 1);
+    assert_eq!(red[0].outcome.red_reason().unwrap(), "the compiler changed");
+    assert_eq!(red[0].cell.to_string(), "b for 2.0");
+    // Nothing of it was kept: it is compiled again, and it alone.
+    executor.runs = AtomicUsize::new(0);
+    executor.changed = |_| None;
+    let report = run(&plan, &executor, &Cancel::new()).0.unwrap();
+    assert_eq!((executor.runs.load(Ordering::SeqCst), report.green()), (1, 6));
+}
+
+#[test]
+fn caches_made_of_changed_inputs_are_not_taken_for_the_planned_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let mut executor = StandIn::new(|job| Ok(compiled(job)));
+    executor.changed = |_| Some("the compiler changed".to_owned());
+    let report = run(&plan, &executor, &Cancel::new()).0.unwrap();
+    assert_eq!((executor.runs.load(Ordering::SeqCst), report.green()), (0, 0));
+    let reason = report.cells[0].outcome.red_reason().unwrap();
+    assert_eq!(reason, "stap's caches for this kernel: the compiler changed");
+    let led = executor.leaders().len();
+    executor.changed = |_| None;
+    assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().green(), 6);
+    assert_eq!(executor.leaders().len(), led + 2, "each kernel is led again");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::kernel_tree::KernelTarget;
 use crate::leader::{Ran, lead};
 use crate::recipe::module_path;
 use crate::reserve::shortage;
+use crate::same_inputs::changed_input;
 use crate::sandbox::{Inside, STAP_DIRECTORY, Sandbox};
 use crate::sysroot::Sysroot;
 use crate::warm_cache::WarmUps;
@@ -46,6 +47,10 @@ impl Executor for LocalExecutor<'_> {
         let uprobes = fs::symlink_metadata(work.path().join("uprobes/uprobes.ko")).is_ok();
         let (wall, cpu) = (finished.wall, job_shell::read(work.path()));
         Ok(Compilation { ended: finished.status, log: finished.stdout.text(), module, uprobes, wall, cpu })
+    }
+
+    fn changed_input(&self, job: &CompileJob) -> std::io::Result<Option<String>> {
+        changed_input(self.sysroots, self.directories.index(), &job.kernel, job.parts.toolchain)
     }
 
     fn lead(&self, task: &LeaderTask, limits: &JobLimits, cancel: &Cancel) -> Result<Leading, ExecutorError> {
