@@ -84,7 +84,7 @@ impl ArtifactCache {
         Self { directory }
     }
 
-    fn entry(&self, key: CacheKey) -> PathBuf {
+    pub(crate) fn entry(&self, key: CacheKey) -> PathBuf {
         let name = key.to_string();
         self.directory.join(name.get(..2).unwrap_or_default()).join(name)
     }

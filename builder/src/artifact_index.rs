@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bundle_format::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::artifact_cache::ArtifactCache;
 use crate::job::CacheKey;
 use crate::module_info::ModuleInfo;
 
@@ -119,6 +120,14 @@ impl ArtifactIndex {
             self.known.insert(key, Known { stamp, module, unused: 0 });
             self.grown = true;
         }
+    }
+
+    /// Forgets modules whose files are gone, and writes that down.
+    pub(crate) fn without_absent(mut self, cache: &ArtifactCache) -> io::Result<()> {
+        let before = self.known.len();
+        self.known.retain(|key, _| FileStamp::of(&cache.entry(*key).join("module.ko")).is_some());
+        self.grown = self.known.len() < before;
+        self.save()
     }
 
     /// Writes what was found new.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use crate::artifact_cache::ArtifactCache;
 
 /// An entry's time of last use is written down again when it's older than this: not at every build.
-const USE_GRAIN: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const USE_GRAIN: Duration = Duration::from_secs(24 * 3600);
 
 /// What a look through the cache has found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

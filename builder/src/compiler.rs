@@ -6,6 +6,7 @@ use std::path::Path;
 use bundle_format::Digest;
 use child::{Cancel, Limits};
 
+use crate::cache_care::note_use;
 use crate::directories::BuildDirectories;
 use crate::sandbox::{Inside, Sandbox};
 use crate::sysroot::Sysroot;
@@ -41,6 +42,7 @@ pub(crate) fn version_line(
     let name = program.replace('/', "_");
     let remembered = directories.index().join(format!("compiler-{name}-{toolchain}.txt"));
     if let Ok(line) = std::fs::read_to_string(&remembered) {
+        note_use(&remembered);
         return Ok(Some(line));
     }
     let work = directories.new_work(sandbox)?;

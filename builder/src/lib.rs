@@ -58,6 +58,7 @@ mod schedule;
 mod script;
 mod shard;
 mod site;
+mod state_care;
 mod sysroot;
 mod tapset;
 #[cfg(test)]
@@ -106,6 +107,7 @@ pub use sandbox::{Sandbox, SandboxError, UNPRIVILEGED_ID};
 pub use script::ScriptSource;
 pub use shard::{Shard, ShardError};
 pub use site::{Maker, Servers};
+pub use state_care::CollectedState;
 pub use sysroot::{Sysroot, SysrootError};
 pub use toolchain::ToolchainError;
 pub use tree_digest::InputCheck;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bundle_format::{Digest, FieldHasher, Toolchain};
 use child::{Cancel, ChildError, Limits};
 
+use crate::cache_care::note_use;
 use crate::directories::BuildDirectories;
 use crate::sandbox::{Inside, Sandbox, SandboxError};
 use crate::sysroot::Sysroot;
@@ -78,6 +79,7 @@ pub(crate) fn examine(
     if let Some(toolchain) =
         std::fs::read(&remembered).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok())
     {
+        note_use(&remembered);
         return Ok(toolchain);
     }
     let work = directories.new_work(sandbox)?;

@@ -13,6 +13,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
+use crate::cache_care::note_use;
 use crate::sysroot::Sysroot;
 use crate::wildcard::glob;
 
@@ -46,6 +47,7 @@ impl TracepointAliases {
     /// The aliases of a sysroot's tapset library, remembered in the file `remembered`.
     pub(crate) fn of_sysroot(sysroot: &Sysroot, remembered: &Path) -> io::Result<Self> {
         if let Some(known) = fs::read(remembered).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            note_use(remembered);
             return Ok(known);
         }
         let Ok(library) = sysroot.host_path(Path::new(LIBRARY)) else { return Ok(Self::default()) };

@@ -23,6 +23,7 @@ use child::Cancel;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
+use crate::cache_care::note_use;
 use crate::sysroot::Sysroot;
 
 /// Entries changed less than this many seconds ago aren't remembered.
@@ -176,7 +177,10 @@ impl TreeDigests<'_> {
     }
 
     fn recall(&self, by_stat: Digest) -> Option<Digest> {
-        fs::read_to_string(self.directory.join(by_stat.to_string())).ok()?.trim_end().parse().ok()
+        let note = self.directory.join(by_stat.to_string());
+        let digest = fs::read_to_string(&note).ok()?.trim_end().parse().ok()?;
+        note_use(&note);
+        Some(digest)
     }
 
     fn remember(&self, by_stat: Digest, digest: Digest) -> io::Result<()> {
@@ -246,7 +250,9 @@ impl Glance {
     }
 
     fn read(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
+        let glance = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        note_use(path);
+        Some(glance)
     }
 
     fn holds(&self) -> bool {

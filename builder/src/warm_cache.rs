@@ -17,6 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use bundle_format::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::cache_care::note_use;
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::warm_up::{WarmUp, WarmUpKey, WarmUpPart};
 
@@ -121,6 +122,7 @@ impl WarmUps {
             // Of another layout, or a file of the sysroot was touched: stap may not find what is there, and then makes it.
             return Ok(Warm::default());
         }
+        note_use(&self.note_file(key));
         let mut note = note.unwrap_or_default();
         for part in WarmUpPart::ALL {
             let mended = mend(&cache, part, note.inventory(part)).map_err(error)?;

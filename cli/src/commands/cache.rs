@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use builder::{ArtifactCache, BuildDirectories};
+use builder::{ArtifactCache, BuildDirectories, Collected, CollectedState};
 use serde_json::json;
 
 use super::build::cache_directory;
@@ -45,7 +45,10 @@ pub(crate) enum Args {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
-    /// Remove results that no build has used for a while
+    /// Remove what no build has used for a while
+    ///
+    /// Results, stap's caches of kernels, and what is remembered of files. While a build runs, results alone are removed. With
+    /// --artifacts and without --cache, only that directory is looked after.
     Gc {
         #[command(flatten)]
         place: Place,
@@ -80,6 +83,18 @@ impl Place {
             .hint("--cache and --artifacts name the directories that were given to `build`"));
         }
         Ok((path.clone(), ArtifactCache::new(path)))
+    }
+
+    /// The rest of the cache, unless a directory of results alone is meant.
+    fn state(&self) -> Result<Option<BuildDirectories>, Failure> {
+        if self.artifacts.is_some() && self.cache.is_none() {
+            return Ok(None);
+        }
+        let directories = BuildDirectories::beneath(&cache_directory(self.cache.as_deref())?);
+        Ok(Some(match &self.artifacts {
+            Some(_) => directories.with_artifacts(&self.artifacts()?),
+            None => directories,
+        }))
     }
 
     fn artifacts(&self) -> Result<PathBuf, Failure> {
@@ -161,15 +176,32 @@ fn collect(place: &Place, keep: u32, dry_run: bool, ui: &mut Ui) -> Result<Exit,
     let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(path.display());
     let age = Duration::from_secs(u64::from(keep) * 24 * 3600);
     let collected = cache.collect(age, SystemTime::now(), dry_run).map_err(failed)?;
+    // A directory of results may be shared by farms: what else there is belongs to one.
+    let state = match place.state()? {
+        Some(directories) => directories.collect(age, SystemTime::now(), dry_run).map_err(failed)?,
+        None => Some(CollectedState::default()),
+    };
     if ui.json {
+        let of = |collected: Collected| json!({ "removed": collected.entries, "bytes": collected.bytes, "kept": collected.kept });
         ui.document(&json!({
             "cache": path, "removed": collected.entries, "bytes": collected.bytes, "kept": collected.kept,
-            "dry_run": dry_run,
+            "dry_run": dry_run, "warm_ups": state.map(|state| of(state.warm_ups)),
+            "notes": state.map(|state| of(state.notes)), "a_build_runs": state.is_none(),
         }));
         return Ok(Exit::Done);
     }
     let verb = if dry_run { "would be removed" } else { "removed" };
     let (entries, kept) = (count(collected.entries, "result"), count(collected.kept, "result"));
     ui.line(format!("{entries} {verb}, {}; {kept} kept: {}", bytes(collected.bytes), path.display()));
+    let Some(state) = state else {
+        ui.warning("a build runs here: caches of kernels and notes are left as they are");
+        return Ok(Exit::Done);
+    };
+    for (of, noun) in [(state.warm_ups, "caches of kernels"), (state.notes, "notes of files")] {
+        if of.entries + of.kept > 0 {
+            let (removed, size, kept) = (of.entries, bytes(of.bytes), of.kept);
+            ui.line(format!("{noun}: {removed} {verb}, {size}; {kept} kept"));
+        }
+    }
     Ok(Exit::Done)
 }

@@ -54,6 +54,7 @@ fn lines_of_uname_are_taken_for_kernels() {
 fn a_cache_is_verified_and_collected() {
     let world = TestWorld::new();
     world.write("c/artifacts/ab/ab12/record.json", "{");
+    world.write("c/build/warm/ab12/cache/ab/stapconf_12.h", "#define STAPCONF_A");
     assert_snapshot!(world.talk("
         cache verify --cache empty
         cache verify --cache c
@@ -79,14 +80,26 @@ fn a_cache_is_verified_and_collected() {
     [exit 2]
     $ stap-bundle cache gc --cache c --keep 30
     0 results removed, [SIZE]; 1 result kept: $WORLD/work/c/artifacts
+    caches of kernels: 0 removed, [SIZE]; 1 kept
     [exit 0]
     $ stap-bundle --json cache gc --cache c --keep 30 --dry-run
     {
+      "a_build_runs": false,
       "bytes": 0,
       "cache": "$WORLD/work/c/artifacts",
       "dry_run": true,
       "kept": 1,
-      "removed": 0
+      "notes": {
+        "bytes": 0,
+        "kept": 0,
+        "removed": 0
+      },
+      "removed": 0,
+      "warm_ups": {
+        "bytes": 0,
+        "kept": 1,
+        "removed": 0
+      }
     }
     [exit 0]
     "#);
