@@ -361,6 +361,46 @@ fn a_cancelled_build_starts_nothing() {
     assert_eq!(executor.runs.load(Ordering::SeqCst), 0);
 }
 
+/// Somebody types Ctrl-C while a compile runs, which ends by it.
+struct Interrupted {
+    cancel: Cancel,
+    runs: AtomicUsize,
+}
+
+impl Executor for Interrupted {
+    fn compile(&self, _: &CompileJob, _: &JobLimits, cancel: &Cancel) -> Result<Compilation, ExecutorError> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        self.cancel.cancel();
+        assert!(cancel.is_cancelled(), "the compile isn't told");
+        Ok(ended(Ended::Cancelled, "", None))
+    }
+
+    fn lead(&self, _: &LeaderTask, _: &JobLimits, _: &Cancel) -> Result<Leading, ExecutorError> {
+        Ok(Leading { led: Led::Complete(None), wall: Duration::ZERO, cpu: None, note: None })
+    }
+}
+
+#[test]
+fn after_a_ctrl_c_nothing_is_begun_and_it_is_said_how_to_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = long_plan(directory.path());
+    let executor = Interrupted { cancel: Cancel::new(), runs: AtomicUsize::new(0) };
+    let options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
+    let warm_ups = WarmUps::new(plan.directories.warm());
+    let events = Mutex::new(Vec::new());
+    let tell = |event| events.lock().unwrap().push(event);
+    let sites = [Site::here(&executor, 3)];
+    let error = build_with(&plan, &sites, &warm_ups, &options, &tell, &executor.cancel).unwrap_err();
+    // Those that ran end; of 60, no further one is begun.
+    assert!(executor.runs.load(Ordering::SeqCst) <= 3, "{:?}", executor.runs);
+    let events = events.into_inner().unwrap();
+    assert!(!events.iter().any(|event| matches!(event, BuildEvent::CellDone(_))), "{events:?}");
+    let said = "cancelled with 0 of 60 cells done; the same command goes on from there";
+    assert_eq!(error.to_string(), said);
+    let executor = StandIn::new(|job| Ok(compiled(job)));
+    assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().green(), 60);
+}
+
 #[test]
 fn a_sandbox_that_does_not_work_ends_the_build() {
     let directory = tempfile::tempdir().unwrap();
@@ -643,6 +683,7 @@ fn a_build_killed_ten_times_goes_on_and_gives_the_same() {
         format!("{:?}", report.draft).replace(directory.to_str().unwrap(), "CACHE")
     };
     assert_eq!(draft(&report, directory.path()), draft(&undisturbed, whole.path()));
+    assert!(bundled(&report, None).0 == bundled(&undisturbed, None).0, "another bundle");
 }
 
 /// A module that didn't fit on the disk at the last copy was taken for a lasting failure: stap ends with 0 then.
@@ -818,6 +859,62 @@ fn bundled(report: &BuildReport, old: Option<&std::path::Path>) -> (Vec<u8>, usi
     let mut bytes = Vec::new();
     unsigned.attach(&[(fixtures::forge::public(&farm), signature)]).unwrap().write_to(&mut bytes).unwrap();
     (bytes, copied)
+}
+
+/// A module that shows the script's text; `b` compiles for one kernel only.
+fn of_text(job: &CompileJob) -> Compilation {
+    let (name, release) = (job.script.name().as_str(), job.kernel.release.as_str());
+    if name == "b" && release == "1.0" {
+        return ended(Ended::Code(1), "semantic error: no match", None);
+    }
+    let text = bundle_format::Digest::of(job.script.text()).to_string();
+    ended(Ended::Code(0), "", Some(fake_module(name, release, &text[..8])))
+}
+
+#[test]
+fn of_one_edited_script_exactly_its_cells_are_compiled_and_frames_without_it_are_copied() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut plan = plan(directory.path());
+    let executor = StandIn::new(|job| Ok(of_text(job)));
+    let build = |plan: &Plan| {
+        let (report, events) = run(plan, &executor, &Cancel::new());
+        let started = events.iter().filter_map(|event| match event {
+            BuildEvent::JobStarted { cell, .. } => Some(cell.to_string()),
+            _ => None,
+        });
+        let mut started: Vec<String> = started.collect();
+        started.sort();
+        (report.unwrap(), started)
+    };
+    let (first, started) = build(&plan);
+    assert_eq!((first.green(), started.len()), (5, 6));
+    let old = directory.path().join("old.stapb");
+    std::fs::write(&old, bundled(&first, None).0).unwrap();
+
+    let edited = Arc::new(crate::script::ScriptSource::new(
+        "b".parse().unwrap(),
+        b"probe end {}\n".to_vec(),
+        1_000,
+        &script_config::ScriptOptions::default(),
+        Vec::new(),
+        script_config::ScriptUsers::Root,
+    ));
+    plan.scripts[1] = Arc::clone(&edited);
+    for job in plan.jobs.iter_mut().filter(|job| *job.script.name() == *edited.name()) {
+        job.script = Arc::clone(&edited);
+        job.parts.script = edited.record().source_sha256;
+        job.key = job.parts.key();
+    }
+    let (second, started) = build(&plan);
+    assert_eq!(started, ["b for 1.0", "b for 2.0"]);
+    // The kernel for which it doesn't compile has the modules that it had.
+    let (bytes, copied) = bundled(&second, Some(&old));
+    assert_eq!(copied, 1);
+    assert!(bytes != std::fs::read(&old).unwrap());
+    let (third, started) = build(&plan);
+    assert_eq!(started, Vec::<String>::new());
+    std::fs::write(&old, &bytes).unwrap();
+    assert_eq!(bundled(&third, Some(&old)).1, 2);
 }
 
 /// What `make bench-build` prints.
