@@ -25,6 +25,7 @@ use crate::artifact_index::{ArtifactIndex, FileStamp, IndexedModule};
 use crate::cache_care::note_use;
 use crate::job::{CacheKey, JobOutcome, KeyParts, ModuleArtifact};
 use crate::module_info::ModuleInfo;
+use crate::privilege::Privilege;
 
 /// Layout of an entry; one of another number counts as not there.
 const RECORD_FORMAT: u32 = 1;
@@ -108,7 +109,8 @@ impl ArtifactCache {
         let entry = self.entry(key);
         let path = entry.join("module.ko");
         let stamp = FileStamp::of(&path);
-        if let Some(module) = stamp.and_then(|stamp| index.find(key, stamp)) {
+        let known = stamp.and_then(|stamp| index.find(key, stamp));
+        if let Some(module) = known.filter(|module| module.info.privilege.is_some()) {
             note_use(&entry.join("record.json"));
             let IndexedModule { digest, len, info } = module;
             return Some(JobOutcome::Cached(ModuleArtifact { digest, len, info, path }));
@@ -132,7 +134,8 @@ impl ArtifactCache {
                 let path = entry.join("module.ko");
                 let bytes = fs::read(&path).ok()?;
                 let whole = bytes.len() as u64 == len && Digest::of(&bytes) == sha256;
-                whole.then_some(JobOutcome::Cached(ModuleArtifact { digest: sha256, len, info, path }))
+                let info = judged(info, &bytes, &record.parts).filter(|_| whole)?;
+                Some(JobOutcome::Cached(ModuleArtifact { digest: sha256, len, info, path }))
             }
             RecordedResult::Failed { reason } => {
                 Some(JobOutcome::Failed { reason, log: entry.join("log.txt"), cached: true })
@@ -198,6 +201,16 @@ impl ArtifactCache {
         // Two compiles of the same inputs may differ all the same: what counts is what is there.
         Ok(if ours { outcome } else { self.whole(&entry).unwrap_or(outcome) })
     }
+}
+
+/// A module kept before it was judged for whom it is (`.stap_privilege`) is judged now, by what its compile was asked for.
+fn judged(info: ModuleInfo, bytes: &[u8], parts: &KeyParts) -> Option<ModuleInfo> {
+    if info.privilege.is_some() {
+        return Some(info);
+    }
+    let release = info.vermagic.split(' ').next()?.parse().ok()?;
+    let read = ModuleInfo::read_of_any_machine(bytes, &info.name, &release).ok()?;
+    (read.privilege == Some(Privilege::of_options(&parts.argv))).then_some(read)
 }
 
 /// Puts an entry in its place, unless what is there stays: then `false` is returned. Another builder may do the same at the
@@ -271,6 +284,29 @@ mod tests {
         assert!(cache.find(key).is_some());
         fs::write(path.with_file_name("record.json"), "{").unwrap();
         assert_eq!(cache.find(key), None);
+    }
+
+    /// What an older version had kept went into bundles without a look at `.stap_privilege`.
+    #[test]
+    fn a_module_kept_before_privileges_were_judged_was_never_judged() {
+        let (directory, cache) = cache();
+        let (key, path) = store_module(&cache);
+        let record = path.with_file_name("record.json");
+        let text = fs::read_to_string(&record).unwrap();
+        let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let info = value.pointer_mut("/result/compiled/info").unwrap().as_object_mut().unwrap();
+        assert!(info.remove("privilege").is_some(), "{text}");
+        fs::write(&record, value.to_string()).unwrap();
+        let found = cache.find(key).unwrap();
+        assert_eq!(found.module().unwrap().info.privilege, Some(Privilege::Stapdev));
+        // It was asked for something else: that isn't the module.
+        let argv = value.pointer_mut("/parts/argv").unwrap().as_array_mut().unwrap();
+        argv.push("--privilege=stapusr".into());
+        fs::write(&record, value.to_string()).unwrap();
+        assert_eq!(cache.find(key), None);
+        // What is remembered of the file is of that time too.
+        let mut index = ArtifactIndex::open(&directory.path().join("artifacts.json"), false);
+        assert_eq!(cache.find_by(key, &mut index), None);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! Modules and lasting failures are in the artifact cache the moment they are done, so a build that was killed goes on from
 //! there. What would be tried again by the next build must not be by one that goes on: it's written here, a line for each
-//! cell, and removed when a build comes to its end. A line that was cut short counts as not there.
+//! cell, and removed when a build comes to its end. A line that was cut short counts as not there. Kernels whose diagnosis is
+//! judged anew (`--retry-failed`) have a line too: once in a build is enough.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use bundle_format::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{CacheKey, JobOutcome};
+use crate::warm_up::WarmUpKey;
 
 /// The first line: which build it is.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -33,6 +35,12 @@ struct Line {
     result: Passing,
 }
 
+/// A kernel of which a diagnosis was forgotten.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct JudgedAnew {
+    judged_anew: String,
+}
+
 /// A result that isn't kept in the cache.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -47,6 +55,7 @@ pub(crate) struct Journal {
     path: PathBuf,
     file: Mutex<File>,
     finished: BTreeMap<CacheKey, JobOutcome>,
+    judged_anew: BTreeSet<String>,
 }
 
 impl Journal {
@@ -59,7 +68,10 @@ impl Journal {
             .next()
             .and_then(|line| serde_json::from_str::<Head>(line).ok())
             .is_some_and(|found| found == head);
-        let finished = if same { lines.filter_map(outcome_of).collect() } else { BTreeMap::new() };
+        let lines: Vec<&str> = lines.filter(|_| same).collect();
+        let finished = lines.iter().copied().filter_map(outcome_of).collect();
+        let anew = lines.iter().filter_map(|line| serde_json::from_str::<JudgedAnew>(line).ok());
+        let judged_anew = anew.map(|line| line.judged_anew).collect();
         let mut file = if same {
             File::options().append(true).open(path)?
         } else {
@@ -71,7 +83,7 @@ impl Journal {
         if same && !text.ends_with('\n') {
             file.write_all(b"\n")?; // What was cut short stays a line of its own.
         }
-        Ok(Self { path: path.to_owned(), file: Mutex::new(file), finished })
+        Ok(Self { path: path.to_owned(), file: Mutex::new(file), finished, judged_anew })
     }
 
     /// What came of a job before this build was interrupted.
@@ -91,7 +103,21 @@ impl Journal {
             }
             _ => return Ok(()),
         };
-        let mut line = serde_json::to_vec(&Line { key, log: log.clone(), result })?;
+        self.write(&Line { key, log: log.clone(), result })
+    }
+
+    /// Whether this build has forgotten what was known of a kernel before it was interrupted.
+    pub(crate) fn has_judged_anew(&self, key: WarmUpKey) -> bool {
+        self.judged_anew.contains(&key.to_string())
+    }
+
+    /// Writes down that what was known of a kernel is forgotten.
+    pub(crate) fn note_judged_anew(&self, key: WarmUpKey) -> io::Result<()> {
+        self.write(&JudgedAnew { judged_anew: key.to_string() })
+    }
+
+    fn write(&self, line: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(line)?;
         line.push(b'\n');
         // One write: a kill leaves the line whole or not there.
         self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)

@@ -89,13 +89,19 @@ fn configure<E: From<io::Error>>(
         let reason = red_reason(&ran.output);
         return Ok(Led::Complete(Some(Diagnosis::NothingCompiles { reason })));
     }
-    for (name, _) in inventory(cache, WarmUpPart::Configuration)? {
-        if fs::read_to_string(cache.join(&name))?.contains(FEATURE) {
-            return Ok(Led::Complete(None));
+    // Several, if a file of the sysroot was touched: which one stap has made or taken, its name doesn't tell.
+    let found = inventory(cache, WarmUpPart::Configuration)?;
+    let mut featureless = 0;
+    for name in found.keys() {
+        if !fs::read_to_string(cache.join(name))?.contains(FEATURE) {
+            fs::remove_file(cache.join(name))?;
+            featureless += 1;
         }
-        fs::remove_file(cache.join(name))?;
     }
-    Ok(Led::Incomplete("the configuration tests found no feature at all".to_owned()))
+    if found.is_empty() || featureless > 0 {
+        return Ok(Led::Incomplete("the configuration tests found no feature at all".to_owned()));
+    }
+    Ok(Led::Complete(None))
 }
 
 fn scan<E: From<io::Error>>(
@@ -170,6 +176,17 @@ mod tests {
             &|| None,
         );
         (led.unwrap(), calls)
+    }
+
+    /// The file that was made before, for another time of the compiler, stood for the one that was made in vain.
+    #[test]
+    fn a_good_file_of_another_time_hid_a_bad_one() {
+        let (led, _) = run_lead(WarmUpPart::Configuration, |cache, _| {
+            fs::write(cache.join("stapconf_a.h"), "#define STAPCONF_A 1").unwrap();
+            fs::write(cache.join("stapconf_b.h"), "").unwrap();
+            (0, "")
+        });
+        assert!(matches!(led, Led::Incomplete(_)), "{led:?}");
     }
 
     fn object(cache: &Path, name: &str, text: &str) {

@@ -119,7 +119,11 @@ impl WarmUps {
         }
         let note = self.note(key);
         if note.as_ref().is_some_and(|note| !note.is_current(stamp)) {
-            // Of another layout, or a file of the sysroot was touched: stap may not find what is there, and then makes it.
+            // Of another layout, or a file of the sysroot was touched: stap may not find what is there, and then makes it. What it
+            // vouches for stays; anything else is of a leader that was killed since, and may be cut short.
+            for part in WarmUpPart::ALL {
+                mend(&cache, part, note.as_ref().and_then(|note| note.inventory(part))).map_err(error)?;
+            }
             return Ok(Warm::default());
         }
         note_use(&self.note_file(key));
@@ -335,6 +339,23 @@ mod tests {
         world.stamp = Digest::of(b"touched");
         assert_eq!(world.prepare(), WarmUp::default());
         assert!(world.file("tracequery_kmod_x.o").exists());
+    }
+
+    /// What a killed leader had half written was taken for stap's own, as long as the note of the time before was there.
+    #[test]
+    fn what_a_kill_left_after_a_touch_was_kept() {
+        let mut world = world();
+        world.put("stapconf_old.h", "#define STAPCONF_A 1");
+        world.put("tracequery_kmod_old.o", "object");
+        world.accept(WarmUpPart::Configuration);
+        world.accept(WarmUpPart::Scan);
+        world.stamp = Digest::of(b"touched");
+        assert_eq!(world.prepare(), WarmUp::default());
+        world.put("stapconf_new.h", "#define STAPCONF_");
+        world.put("tracequery_kmod_new.o", "");
+        assert_eq!(world.prepare(), WarmUp::default());
+        let there = ["stapconf_old.h", "tracequery_kmod_old.o", "stapconf_new.h", "tracequery_kmod_new.o"];
+        assert_eq!(there.map(|name| world.file(name).exists()), [true, true, false, false]);
     }
 
     #[test]

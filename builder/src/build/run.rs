@@ -179,9 +179,11 @@ impl<'a> Run<'a> {
     /// What this machine has of stap's caches for a job's kernel; tells what is known to be wrong with it.
     fn prepared(&self, job: &CompileJob) -> Result<WarmUp, BuildError> {
         let key = job.warm_up_key;
-        let again = self.options.retry_failed && !self.leads_only;
+        // A build that goes on after a kill has judged them anew already.
+        let again = self.options.retry_failed && !self.leads_only && !self.journal.has_judged_anew(key);
         if again && !self.warm_ups.noted(key, job.kernel.stamp).diagnoses.is_empty() {
-            self.warm_ups.forget(key).map_err(|source| BuildError::State { source })?;
+            let forgotten = self.warm_ups.forget(key).and_then(|()| self.journal.note_judged_anew(key));
+            forgotten.map_err(|source| BuildError::State { source })?;
         }
         let found = self.warm_ups.prepare(key, job.kernel.stamp, &self.plan.sandbox)?;
         for diagnosis in found.diagnoses {

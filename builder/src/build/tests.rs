@@ -552,6 +552,40 @@ fn caches_made_of_changed_inputs_are_not_taken_for_the_planned_ones() {
     assert_eq!(executor.leaders().len(), led + 2, "each kernel is led again");
 }
 
+/// Each time that a retry was killed and begun again, kernels for which nothing compiles were led once more.
+#[test]
+fn a_retry_that_was_killed_led_diagnosed_kernels_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let with_answer = |answer| {
+        let mut executor = StandIn::new(answer);
+        executor.led = |task| {
+            let reason = "x.c:1: error: y".to_owned();
+            let bad = task.kernel.release.as_str() == "1.0";
+            Led::Complete(bad.then_some(Diagnosis::NothingCompiles { reason }))
+        };
+        executor
+    };
+    let retry = |options: &mut BuildOptions| options.retry_failed = true;
+    run(&plan, &with_answer(|job| Ok(compiled(job))), &Cancel::new()).0.unwrap();
+    // The other kernel has something to do in the retry.
+    let artifacts = plan.directories.artifacts().to_owned();
+    std::fs::remove_dir_all(&artifacts).unwrap();
+    std::fs::create_dir(&artifacts).unwrap();
+    let stopped = with_answer(|_| Ok(ended(Ended::Cancelled, "", None)));
+    let (result, _) = run_with(&plan, &stopped, &Cancel::new(), retry);
+    assert!(matches!(result, Err(BuildError::Cancelled { .. })));
+    let of_bad = |executor: &StandIn| executor.leaders().iter().filter(|(of, _)| of == "1.0").count();
+    assert_eq!(of_bad(&stopped), 1);
+    let resumed = with_answer(|job| Ok(compiled(job)));
+    assert_eq!(run_with(&plan, &resumed, &Cancel::new(), retry).0.unwrap().green(), 3);
+    assert_eq!(of_bad(&resumed), 0);
+    // That build has come to its end: the next retry judges anew.
+    let next = with_answer(|job| Ok(compiled(job)));
+    run_with(&plan, &next, &Cancel::new(), retry).0.unwrap();
+    assert_eq!(of_bad(&next), 1);
+}
+
 #[test]
 fn failures_are_tried_again_when_that_is_asked_for() {
     let directory = tempfile::tempdir().unwrap();
