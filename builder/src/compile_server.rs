@@ -19,6 +19,7 @@ use crate::client::{Answer, Client, Exchange, RequestSize};
 use crate::executor::{ExecutorError, UNSENDABLE};
 use crate::job::{CompileJob, KeyParts};
 use crate::job_shell::JobLimits;
+use crate::known_servers;
 use crate::plan::Plan;
 use crate::recipe::client_command;
 use crate::red_reason::red_reason;
@@ -96,6 +97,14 @@ pub enum AskError {
         /// What the kernel or the resolver said.
         source: io::Error,
     },
+    /// It takes connections, and doesn't answer.
+    #[error("compile server {server} didn't answer within {} s", limit.as_secs())]
+    NoAnswer {
+        /// The server.
+        server: ServerAddress,
+        /// The time limit of a question.
+        limit: Duration,
+    },
     /// Its certificate isn't in a database of trusted ones.
     #[error("compile server {server} is not trusted here: {said}")]
     Untrusted {
@@ -145,6 +154,16 @@ pub struct ServerIdentity {
     pub certificate: String,
     /// What its `stap` says of its version.
     pub systemtap: String,
+}
+
+/// What is remembered of a server that was asked (`known_servers`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KnownServer {
+    pub address: String,
+    socket: SocketAddr,
+    pub trust: PathBuf,
+    identity: ServerIdentity,
+    threads: Option<usize>,
 }
 
 /// A server that was asked.
@@ -240,6 +259,30 @@ impl CompileServer {
         job.parts.clone().made_by(self.identity.clone())
     }
 
+    /// A server that isn't asked, as if it served these kernels.
+    pub(crate) fn known<'k>(
+        known: KnownServer,
+        kernels: impl Iterator<Item = &'k KernelRelease>,
+    ) -> Option<Self> {
+        let KnownServer { address, socket, trust, identity, threads } = known;
+        Some(Self {
+            address: address.parse().ok()?,
+            socket,
+            trust,
+            identity,
+            stated: Stated { threads, ..Stated::default() },
+            kernels: kernels.map(|release| (release.clone(), None)).collect(),
+            too_large: BTreeMap::new(),
+        })
+    }
+
+    /// What is remembered of it.
+    pub(crate) fn to_know(&self) -> KnownServer {
+        let (address, threads) = (self.address.to_string(), self.threads());
+        let (trust, identity) = (self.trust.clone(), self.identity.clone());
+        KnownServer { address, socket: self.socket, trust, identity, threads }
+    }
+
     #[cfg(test)]
     pub(crate) fn of_test(address: &str, threads: usize, releases: &[&str]) -> Self {
         let address: ServerAddress = address.parse().unwrap();
@@ -280,26 +323,8 @@ impl Plan {
             let asking: Vec<_> = addresses.iter().map(|address| scope.spawn(ask(address))).collect();
             asking.into_iter().map(|thread| thread.join().unwrap_or(Err(AskError::Cancelled))).collect()
         });
-        let (mut servers, mut warnings, mut unreachable) = (Vec::new(), Vec::new(), None);
-        for answer in asked {
-            match answer {
-                Ok((server, said)) => {
-                    servers.push(server);
-                    warnings.extend(said);
-                }
-                // As one that is lost later: the others take its jobs.
-                Err(error @ AskError::Unreachable { .. }) => {
-                    warnings.push(format!("{error}; the other servers take its jobs"));
-                    unreachable.get_or_insert(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if let Some(error) = unreachable.filter(|_| servers.is_empty()) {
-            return Err(error);
-        }
-        warnings.sort();
-        warnings.dedup();
+        let (servers, warnings) = those_that_answer(asked)?;
+        known_servers::remember(&self.directories, &servers);
         Ok((servers, warnings))
     }
 
@@ -316,6 +341,33 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// The servers that have answered, and what the user should know; an error if none has, or if one must not be passed over.
+fn those_that_answer(
+    asked: Vec<Result<(CompileServer, Vec<String>), AskError>>,
+) -> Result<(Vec<CompileServer>, Vec<String>), AskError> {
+    let (mut servers, mut warnings, mut silent) = (Vec::new(), Vec::new(), None);
+    for answer in asked {
+        match answer {
+            Ok((server, said)) => {
+                servers.push(server);
+                warnings.extend(said);
+            }
+            // As one that is lost later: the others take its jobs.
+            Err(error @ (AskError::Unreachable { .. } | AskError::NoAnswer { .. })) => {
+                warnings.push(format!("{error}; the other servers take its jobs"));
+                silent.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(error) = silent.filter(|_| servers.is_empty()) {
+        return Err(error);
+    }
+    warnings.sort();
+    warnings.dedup();
+    Ok((servers, warnings))
 }
 
 /// Asking one server.
@@ -413,7 +465,8 @@ impl Question<'_> {
         let exchange = client.run(sysroot, &argv, &|_| Ok(Vec::new()), &limits, self.cancel);
         let exchange = exchange
             .map_err(|source| AskError::Client { server: self.address.clone(), source: Box::new(source) })?;
-        if exchange.finished.status == Ended::Cancelled { Err(AskError::Cancelled) } else { Ok(exchange) }
+        in_time(self.address, exchange.finished.status)?;
+        Ok(exchange)
     }
 
     /// Finds out which scripts are too large for the server's limits, before anything is sent: the client makes the request, but
@@ -480,6 +533,15 @@ impl Question<'_> {
         let exchange = exchange
             .map_err(|source| AskError::Client { server: self.address.clone(), source: Box::new(source) })?;
         Ok(exchange.request)
+    }
+}
+
+/// A question that was stopped has no answer: it says nothing of trust, or of kernels.
+fn in_time(server: &ServerAddress, ended: Ended) -> Result<(), AskError> {
+    match ended {
+        Ended::Cancelled => Err(AskError::Cancelled),
+        Ended::TimedOut(limit) => Err(AskError::NoAnswer { server: server.clone(), limit }),
+        _ => Ok(()),
     }
 }
 
@@ -558,6 +620,25 @@ mod tests {
         let keys = [one.parts(&job).key(), other.parts(&job).key(), upgraded.parts(&job).key(), job.key];
         let different: BTreeSet<_> = keys.into_iter().collect();
         assert_eq!(different.len(), keys.len());
+    }
+
+    /// It was taken for one that isn't trusted, or doesn't serve the kernel.
+    #[test]
+    fn a_question_that_timed_out_was_taken_for_an_answer() {
+        let address: ServerAddress = "a:1".parse().unwrap();
+        let limit = Duration::from_secs(120);
+        let silent = || Err(in_time(&address, Ended::TimedOut(limit)).unwrap_err());
+        let error = those_that_answer(vec![silent()]).unwrap_err();
+        assert_eq!(error.to_string(), "compile server a:1 didn't answer within 120 s");
+        let other = CompileServer::of_test("b:1", 1, &["1.0"]);
+        let (servers, warnings) = those_that_answer(vec![silent(), Ok((other, Vec::new()))]).unwrap();
+        assert_eq!(servers.len(), 1);
+        assert_eq!(
+            warnings,
+            ["compile server a:1 didn't answer within 120 s; the other servers take its jobs"]
+        );
+        in_time(&address, Ended::Code(1)).unwrap();
+        assert!(matches!(in_time(&address, Ended::Cancelled), Err(AskError::Cancelled)));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!   index/               digests of trees, versions of toolchains
 //!   warm/<key>/          a SYSTEMTAP_DIR per warm-up key (`warm_cache`)
 //!   durations.json       how long things took (`durations`)
+//!   servers.json         who the compile servers are (`known_servers`)
 //!   journal              what the build that runs, or was killed, has finished (`journal`)
 //!   work/<random>/       one per running job; swept when a build begins
 //!   logs/                logs of jobs whose results aren't kept
@@ -123,6 +124,11 @@ impl BuildDirectories {
 
     pub(crate) fn durations(&self) -> PathBuf {
         self.state.join("durations.json")
+    }
+
+    /// What compile servers said of themselves.
+    pub(crate) fn known_servers(&self) -> PathBuf {
+        self.state.join("servers.json")
     }
 
     pub(crate) fn journal(&self) -> PathBuf {

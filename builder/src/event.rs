@@ -76,6 +76,15 @@ pub enum BuildEvent {
         /// CPU time that it will take, by what compiles have taken before.
         cpu: Duration,
     },
+    /// A compile that had started has ended, whatever came of it: once for each [`BuildEvent::JobStarted`].
+    JobEnded {
+        /// Which.
+        cell: Cell,
+        /// Where.
+        maker: Maker,
+        /// How.
+        end: JobEnd,
+    },
     /// A green cell was compiled once more (`check_reproducible`).
     CellChecked {
         /// Which.
@@ -85,4 +94,19 @@ pub enum BuildEvent {
     },
     /// A cell is done: compiled, found in the cache, or red.
     CellDone(Box<CellReport>),
+}
+
+/// How a compile that had started has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobEnd {
+    /// It has a result, green or red; [`BuildEvent::CellDone`] follows.
+    Done,
+    /// The build was cancelled.
+    Cancelled,
+    /// The compile server sent it back, for this reason: another one gets it.
+    SentBack(String),
+    /// The compile server was lost: another one gets it.
+    ServerLost,
+    /// It couldn't be run, or its result not be kept, and the build ends.
+    Failed,
 }

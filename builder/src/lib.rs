@@ -39,6 +39,7 @@ mod kernel_list;
 mod kernel_search;
 mod kernel_tree;
 mod known_failures;
+mod known_servers;
 mod leader;
 mod module_info;
 mod packages;
@@ -87,7 +88,7 @@ pub use compile_server::{
 pub use config_evaluation::{ConfigEvaluation, EVALUATION_LIMIT, EvaluationError};
 pub use directories::BuildDirectories;
 pub use documents::{DocumentError, documents};
-pub use event::BuildEvent;
+pub use event::{BuildEvent, JobEnd};
 pub use executor::ExecutorError;
 pub use import::{ImportError, ImportRequest, Imported, PackageError, ScriptsPackage, UNKNOWN, import};
 pub use job::{CacheKey, Cell, CompileJob, JobOutcome, KeyParts, ModuleArtifact};

@@ -146,9 +146,9 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
             .or_else(|| {
                 own.iter().find_map(|index| match self.hindrance(state, site, *index) {
                     None => Some(Assignment::Job(*index)),
-                    Some(PartState::GivenUp(why)) => {
+                    Some(PartState::GivenUp(_)) => {
                         let hopeless = self.others(state, site, *index).next().is_none();
-                        hopeless.then(|| Assignment::Blocked(*index, why.clone()))
+                        hopeless.then(|| Assignment::Blocked(*index, self.why_nobody(state, *index)))
                     }
                     Some(_) => None,
                 })
@@ -163,8 +163,11 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
 
     /// A last resort waits for the others.
     fn may_begin(&self, state: &State<K>, site: usize, index: usize) -> bool {
-        let is_last = |site: usize| self.last_resort.get(site).copied().unwrap_or_default();
-        !is_last(site) || !self.others(state, site, index).any(|other| !is_last(other))
+        !self.is_last(site) || !self.others(state, site, index).any(|other| !self.is_last(other))
+    }
+
+    fn is_last(&self, site: usize) -> bool {
+        self.last_resort.get(site).copied().unwrap_or_default()
     }
 
     /// The other sites that still may compile a job.
@@ -188,10 +191,24 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
             if sites.any(|site| !state.refused.contains_key(&(*index, *site))) {
                 return None;
             }
-            let why =
-                state.refused.range((*index, 0)..(*index + 1, 0)).next_back().map(|(_, why)| why.clone());
-            Some(Assignment::Blocked(*index, why.unwrap_or_default()))
+            Some(Assignment::Blocked(*index, self.why_nobody(state, *index)))
         })
+    }
+
+    /// Why no site compiles a job: each reason once, in the order of the sites.
+    fn why_nobody(&self, state: &State<K>, index: usize) -> String {
+        let mut all: Vec<&str> = Vec::new();
+        for site in &self.entries[index].sites {
+            let (refused, hindrance) =
+                (state.refused.get(&(index, *site)), self.hindrance(state, *site, index));
+            let ((Some(why), _) | (None, Some(PartState::GivenUp(why)))) = (refused, hindrance) else {
+                continue;
+            };
+            if !all.contains(&why.as_str()) {
+                all.push(why);
+            }
+        }
+        all.join("; ")
     }
 
     /// The part to be made first: a scan before configuration tests, then the one for which most work waits.
@@ -217,8 +234,14 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
                 > self.costs.get(&of.1).copied().unwrap_or_default();
             worth || !self.is_begun_elsewhere(state, site, of.0, own)
         });
-        let place =
-            |of: &(K, WarmUpPart)| (of.1 == WarmUpPart::Scan, work.get(of).copied().unwrap_or_default());
+        // What nobody else takes comes before what another site may begin meanwhile.
+        let alone = |key: K| {
+            let of_key = own.iter().filter(|index| self.entries[**index].key == key);
+            !of_key.flat_map(|index| self.others(state, site, *index)).any(|other| !self.is_last(other))
+        };
+        let place = |of: &(K, WarmUpPart)| {
+            (alone(of.0), of.1 == WarmUpPart::Scan, work.get(of).copied().unwrap_or_default())
+        };
         // The first of equals: `max_by_key` would take the last.
         let (key, part) = first.into_iter().rev().max_by_key(place)?;
         Some(Assignment::Lead { key, part })
@@ -231,10 +254,9 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
             let mut states = WarmUpPart::ALL.iter().filter_map(|part| state.parts.get(&(at, key, *part)));
             states.any(|state| matches!(state, PartState::Making(_) | PartState::Complete))
         };
-        let is_last = |at: usize| self.last_resort.get(at).copied().unwrap_or_default();
         let of_key = jobs.iter().filter(|index| self.entries[**index].key == key);
         let mut others = of_key.flat_map(|index| self.others(state, site, *index));
-        !has_begun(site) && others.any(|other| has_begun(other) && is_last(other) <= is_last(site))
+        !has_begun(site) && others.any(|other| has_begun(other) && self.is_last(other) <= self.is_last(site))
     }
 
     /// What keeps a job from running at a site; a part that was given up counts more than one that is on its way.
@@ -403,6 +425,16 @@ mod tests {
         schedule.refuse(0, 0, "closed".to_owned());
         assert_eq!(schedule.next(0, &cancel), None);
         assert_eq!(schedule.next(1, &cancel), Some(lead(1, CONFIGURATION)));
+    }
+
+    /// It warmed another site's kernel first if its worker came first, and that site was left without anything to do.
+    #[test]
+    fn a_site_that_alone_takes_a_kernel_began_with_another_ones() {
+        let cancel = Cancel::new();
+        let jobs = [(1, PLAIN, 3), (2, PLAIN, 3)];
+        let schedule = schedule_at(&[cold(), cold()], &jobs, &[&[0, 1], &[1]]);
+        assert_eq!(schedule.next(1, &cancel), Some(lead(2, CONFIGURATION)));
+        assert_eq!(schedule.next(0, &cancel), Some(lead(1, CONFIGURATION)));
     }
 
     /// Each had one part, and left the other one to the other site.

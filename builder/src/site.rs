@@ -14,6 +14,8 @@ pub enum Maker {
     Here,
     /// A compile server.
     Server(ServerAddress),
+    /// All compile servers that were asked have refused it.
+    Nobody,
 }
 
 impl fmt::Display for Maker {
@@ -21,6 +23,7 @@ impl fmt::Display for Maker {
         match self {
             Self::Here => f.write_str("here"),
             Self::Server(address) => address.fmt(f),
+            Self::Nobody => f.write_str("nobody"),
         }
     }
 }

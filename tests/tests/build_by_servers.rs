@@ -1,9 +1,14 @@
 //! `build --server` with systemtap's own daemon and client: servers in the server root, the build on this machine, both on the
-//! loopback interface of one network namespace.
+//! loopback interface of one network namespace. A virtual machine then runs what they made.
 #![cfg(feature = "lab")]
 #![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
 
+use std::path::Path;
+
+use end_to_end::lab::Lab;
+use end_to_end::programs;
 use end_to_end::server_root::{COUNTING_FARM, run_beside};
+use end_to_end::vm::{self, HostFiles};
 
 /// Two kernels, and two servers for both; `part` runs a command and tells its exit code.
 const BEGIN: &str = r#"
@@ -35,6 +40,7 @@ part again build -o again.stapb --server 127.0.0.1:5001 --server localhost:5002
 part local build -o local.stapb --cache elsewhere
 part diff stap-bundle diff servers.stapb local.stapb --key farm.pub
 part verify stap-bundle verify servers.stapb --key farm.pub
+cp servers.stapb farm.pub "$KEPT"
 part extra stap-bundle extract servers.stapb extra --key farm.pub --extra provenance.intoto.json
 echo "== provenance"; cat extra/provenance.intoto.json; echo
 echo "== same"; cmp servers.stapb again.stapb && echo "byte for byte"
@@ -50,6 +56,7 @@ rm scripts/large.stp scripts/small.stp
 /// Continues with the local bundle of what goes before.
 const KILLED: &str = r#"
 server stop >/dev/null
+part unasked build -o unasked.stapb --server 127.0.0.1:5001 --server localhost:5002
 server start -r "${KERNELS[0]}" -r "${KERNELS[1]}" --port 5003 --max-threads 1 >/dev/null
 server start -r "${KERNELS[0]}" -r "${KERNELS[1]}" --port 5004 --max-threads 1 -n second >/dev/null
 PID=$(server status -n second | sed -n 's/.*running as PID //p')
@@ -75,7 +82,9 @@ part alone-diff stap-bundle diff alone.stapb local.stapb --key farm.pub
 
 #[test]
 fn servers_make_the_bundle_of_a_local_build_also_when_one_is_killed_in_the_middle() {
-    let said = run_beside(&format!("{COUNTING_FARM}{BEGIN}{SERVED}{KILLED}")).unwrap();
+    let kept = tempfile::tempdir().unwrap();
+    let place = format!("KEPT='{}'\n", kept.path().display());
+    let said = run_beside(&format!("{place}{COUNTING_FARM}{BEGIN}{SERVED}{KILLED}")).unwrap();
     let part = |name: &str| said.part(name).unwrap().to_owned();
     let says = |name: &str, words: &[&str]| {
         let said = part(name);
@@ -84,6 +93,8 @@ fn servers_make_the_bundle_of_a_local_build_also_when_one_is_killed_in_the_middl
         }
     };
     served(&part, &says);
+    // Nothing is missing: nobody is asked, and nobody has to be there.
+    says("unasked", &["8 from the cache, 0 to compile", "exit 0"]);
     says("killed", &["exit 0", "then it was lost"]);
     says("events", &["\"event\":\"server-lost\""]);
     says("killed-diff", &["The content is the same.", "exit 0"]);
@@ -91,6 +102,40 @@ fn servers_make_the_bundle_of_a_local_build_also_when_one_is_killed_in_the_middl
     says("goes-on", &["exit 0"]);
     assert!(!part("goes-on").contains("8 cells: 0 from the cache"), "{}", part("goes-on"));
     says("alone-diff", &["The content is the same.", "exit 0"]);
+    runs_in_a_machine(kept.path());
+}
+
+const START: &str = "stap-bundle start";
+const STATUS: &str = "stap-bundle status";
+const STOP: &str = "stap-bundle stop";
+const LEFT: &str = "cat /proc/modules";
+
+/// Installs and runs what the servers made, on a host without compiler and network.
+fn runs_in_a_machine(bundles: &Path) {
+    let lab = Lab::open().unwrap();
+    let release = lab.bootable("stable").unwrap();
+    let files = HostFiles::new(release, &programs::host().unwrap()).unwrap();
+    for name in ["servers.stapb", "farm.pub"] {
+        files.copy(&bundles.join(name), &format!("media/{name}"), 0o644).unwrap();
+    }
+    let scenario = [
+        "stap-bundle trust add /media/farm.pub",
+        "stap-bundle install /media/servers.stapb",
+        START,
+        STATUS,
+        "cut -d' ' -f1 /proc/modules | sort",
+        STOP,
+        LEFT,
+    ];
+    let told = vm::run(&lab, release, &files, &scenario, &mut |_| {}).unwrap();
+    for step in &told.steps {
+        assert_eq!(step.code, 0, "{}: {}\n{}", step.command, step.output, told.console);
+    }
+    for script in ["count1", "count2", "count3", "count4"] {
+        let running = &told.step(scenario[4]).unwrap().output;
+        assert!(running.lines().any(|module| module == script), "{script}: {running}");
+    }
+    assert_eq!(told.step(LEFT).unwrap().output.trim(), "");
 }
 
 /// What the first part shows.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, hash_map};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bundle_format::KernelRelease;
 use child::{Cancel, ChildCommand, Ended};
@@ -14,7 +14,7 @@ use crate::artifact_cache::{ArtifactCache, Cost, Keep};
 use crate::compile_server::ServerAddress;
 use crate::diagnosis::{diagnosed_reason, sentence};
 use crate::durations::Durations;
-use crate::event::BuildEvent;
+use crate::event::{BuildEvent, JobEnd};
 use crate::executor::{Compilation, ExecutorError, LeaderTask};
 use crate::job::{CompileJob, JobOutcome};
 use crate::job_shell::JobLimits;
@@ -224,12 +224,9 @@ impl<'a> Run<'a> {
             }
             Assignment::Blocked(entry, why) => {
                 let job = &self.plan.jobs[self.open[entry]];
-                let why = match site.server {
-                    None => format!("stap's caches for this kernel: {why}"),
-                    Some(_) => why,
-                };
-                let outcome = JobOutcome::Skipped { why };
-                (self.open[entry], Some(report_of(job, outcome, None, site.maker())))
+                // Whichever server's worker comes to tell it: the reason names all who were asked.
+                let maker = site.server.map_or(Maker::Here, |_| Maker::Nobody);
+                (self.open[entry], Some(report_of(job, JobOutcome::Skipped { why }, None, maker)))
             }
         };
         if let Some(report) = report {
@@ -290,20 +287,31 @@ impl<'a> Run<'a> {
         };
         let limits =
             JobLimits { time: self.options.limits.time.saturating_mul(LEADER_SHARE), ..self.options.limits };
+        let begun = Instant::now();
+        let by = |why: &str| match site.server {
+            Some(_) => format!("{maker}: {why}"),
+            None => format!("stap's caches for this kernel: {why}"),
+        };
+        // Told in every case: jobs of the key wait for it, and whoever shows what is at work.
+        let came_to_nothing = |why: String| {
+            schedule.led(number, key, part, Err(by(&why)));
+            let (release, maker, wall) = (release.clone(), maker.clone(), begun.elapsed());
+            let report = WarmUpReport { release, part, wall, cpu: None, maker };
+            (self.events)(BuildEvent::WarmUpFinished { report, incomplete: Some(why) });
+        };
         let leading = match site.executor.lead(&task, &limits, self.cancel) {
             Ok(leading) => leading,
             Err(ExecutorError::ServerLost { said }) => {
-                schedule.led(number, key, part, Err(said.clone()));
+                came_to_nothing(said.clone());
                 self.lost(schedule, number, None, said);
                 return Ok(());
             }
             Err(ExecutorError::ServerRefused { why }) => {
-                schedule.led(number, key, part, Err(format!("{maker}: {why}")));
+                came_to_nothing(why);
                 return Ok(());
             }
             Err(error) => {
-                // Told in every case: jobs of the key wait for it.
-                schedule.led(number, key, part, Err(error.to_string()));
+                came_to_nothing(error.to_string());
                 return Err(error.into());
             }
         };
@@ -312,7 +320,7 @@ impl<'a> Run<'a> {
         }
         let result = match leading.led {
             Led::Complete(_) if let Some(why) = changed_input(site, job)? => {
-                schedule.led(number, key, part, Err(why.clone()));
+                schedule.led(number, key, part, Err(by(&why)));
                 Err(why)
             }
             Led::Complete(diagnosis) => {
@@ -328,12 +336,11 @@ impl<'a> Run<'a> {
                 Ok(())
             }
             Led::Incomplete(why) => {
-                let why = if site.server.is_some() { format!("{maker}: {why}") } else { why };
-                schedule.led(number, key, part, Err(why.clone()));
+                schedule.led(number, key, part, Err(by(&why)));
                 Err(why)
             }
             Led::Cancelled => {
-                schedule.led(number, key, part, Err("cancelled".to_owned()));
+                came_to_nothing("cancelled".to_owned());
                 return Ok(());
             }
         };
@@ -383,11 +390,30 @@ impl<'a> Run<'a> {
             return Ok(Some(report_of(job, JobOutcome::Skipped { why }, None, site.maker())));
         }
         (self.events)(BuildEvent::JobStarted { cell: job.cell(), maker: site.maker() });
+        let result = self.started(site, job, &diagnoses);
+        let end = match &result {
+            Ok(Some(_)) => JobEnd::Done,
+            Ok(None) => JobEnd::Cancelled,
+            Err(BuildError::Executor(ExecutorError::ServerRefused { why })) => JobEnd::SentBack(why.clone()),
+            Err(BuildError::Executor(ExecutorError::ServerLost { .. })) => JobEnd::ServerLost,
+            Err(_) => JobEnd::Failed,
+        };
+        (self.events)(BuildEvent::JobEnded { cell: job.cell(), maker: site.maker(), end });
+        result
+    }
+
+    /// What comes of a job that has started.
+    fn started(
+        &self,
+        site: &Site<'_>,
+        job: &CompileJob,
+        diagnoses: &[Diagnosis],
+    ) -> Result<Option<CellReport>, BuildError> {
         let compilation = site.executor.compile(job, &self.options.limits, self.cancel)?;
         if compilation.ended == Ended::Cancelled {
             return Ok(None);
         }
-        let outcome = self.keep(site, job, &compilation, &diagnoses)?;
+        let outcome = self.keep(site, job, &compilation, diagnoses)?;
         if let (Some(cpu), Some(durations)) = (compilation.cpu, &mut self.lock().durations) {
             durations.cell_took(&job.cell(), cpu);
         }

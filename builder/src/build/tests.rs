@@ -9,6 +9,7 @@ use super::*;
 use crate::assembly::BundleIdentity;
 use crate::compile_server::CompileServer;
 use crate::directories::BuildDirectories;
+use crate::event::JobEnd;
 use crate::executor::{Compilation, Executor, LeaderTask, Leading};
 use crate::leader::Led;
 use crate::sandbox::Sandbox;
@@ -1114,6 +1115,115 @@ fn what_no_server_takes_is_a_red_cell_or_compiled_here() {
     let (report, _) = by_servers(directory.path(), [&one, &two], Some(&here));
     let report = report.unwrap();
     assert_eq!((report.green(), made_by(&report, "here"), here.runs.load(Ordering::SeqCst)), (6, 2, 2));
+}
+
+/// The bar showed it as running to the end of the build.
+#[test]
+fn a_job_that_a_server_sent_back_never_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let picky = StandIn::new(|job| match job.script.name().as_str() {
+        "a" => Err(ExecutorError::ServerRefused { why: "too large".to_owned() }),
+        "b" => Err(ExecutorError::ServerLost { said: "gone".to_owned() }),
+        _ => Ok(compiled(job)),
+    });
+    let here = StandIn::new(|job| Ok(compiled(job)));
+    let (report, events) = by_servers(directory.path(), [&picky, &picky], Some(&here));
+    assert_eq!(report.unwrap().green(), 6);
+    let mut open: Vec<(Cell, Maker)> = Vec::new();
+    let (mut started, mut sent_back, mut done) = (0, 0, 0);
+    for event in events {
+        match event {
+            BuildEvent::JobStarted { cell, maker } => {
+                started += 1;
+                open.push((cell, maker));
+            }
+            BuildEvent::JobEnded { cell, maker, end } => {
+                let at = open.iter().position(|of| *of == (cell.clone(), maker.clone()));
+                open.swap_remove(at.expect("an end without a start"));
+                let why = JobEnd::SentBack("too large".to_owned());
+                sent_back += usize::from(end == why);
+                done += usize::from(end == JobEnd::Done);
+                assert!(cell.script.as_str() != "b" || [JobEnd::ServerLost, JobEnd::Done].contains(&end));
+            }
+            _ => {}
+        }
+    }
+    assert!(
+        open.is_empty() && started == picky.runs.load(Ordering::SeqCst) + here.runs.load(Ordering::SeqCst)
+    );
+    assert_eq!(done, 6);
+    // Which of the jobs a server was at before it was lost is luck.
+    assert!(sent_back + done <= started);
+}
+
+/// Leaders, too, and what keeps a build from going on.
+#[test]
+fn what_has_started_ends_once_also_where_it_fails() {
+    let broken = StandIn::new(|_| Err(ExecutorError::SandboxRefused { message: "no".to_owned() }));
+    let leaderless = StandIn { led: |_| Led::Cancelled, ..StandIn::new(|job| Ok(compiled(job))) };
+    for (executor, fails) in [(&broken, true), (&leaderless, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (result, events) = run(&plan(directory.path()), executor, &Cancel::new());
+        assert_eq!(matches!(result, Err(BuildError::Executor(_))), fails);
+        let count = |wanted: fn(&BuildEvent) -> bool| events.iter().filter(|event| wanted(event)).count();
+        assert_eq!(
+            count(|event| matches!(event, BuildEvent::JobStarted { .. })),
+            count(|event| matches!(event, BuildEvent::JobEnded { .. })),
+        );
+        let leaders = count(|event| matches!(event, BuildEvent::WarmUpStarted { .. }));
+        assert!(leaders > 0);
+        assert_eq!(leaders, count(|event| matches!(event, BuildEvent::WarmUpFinished { .. })));
+    }
+}
+
+/// It was put down to whichever server's worker came by, with the reason of the last one alone.
+#[test]
+fn what_all_servers_refused_was_told_of_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let refusing = |why: fn(&CompileJob) -> Result<Compilation, ExecutorError>| StandIn::new(why);
+    let one = refusing(|_| Err(ExecutorError::ServerRefused { why: "too large".to_owned() }));
+    let two = refusing(|_| Err(ExecutorError::ServerRefused { why: "too busy".to_owned() }));
+    let (report, _) = by_servers(directory.path(), [&one, &two], None);
+    let report = report.unwrap();
+    assert_eq!((report.red(), made_by(&report, "nobody")), (6, 6));
+    for cell in &report.cells {
+        assert_eq!(cell.outcome.red_reason().as_deref(), Some("one:1: too large; two:2: too busy"));
+    }
+}
+
+/// Every server was asked about every kernel, and had to run, although all was in the cache.
+#[test]
+fn a_build_that_compiles_nothing_asked_all_servers() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = StandIn::new(|job| Ok(compiled(job)));
+    by_servers(directory.path(), [&whole, &whole], None).0.unwrap();
+    let plan = plan(directory.path());
+    let (one, two): (ServerAddress, ServerAddress) = ("one:1".parse().unwrap(), "two:2".parse().unwrap());
+    let addresses = [one.clone(), two];
+    assert!(plan.known_servers(&addresses).is_none());
+    std::fs::write(directory.path().join("cert9.db"), "certificates").unwrap();
+    let mut servers = ["one:1", "two:2"].map(|address| CompileServer::of_test(address, 2, &["1.0", "2.0"]));
+    for server in &mut servers {
+        server.trust = directory.path().to_owned();
+    }
+    crate::known_servers::remember(&plan.directories, &servers);
+    // The same once more takes the old one's place.
+    crate::known_servers::remember(&plan.directories, &servers[..1]);
+    let known = plan.known_servers(&addresses).unwrap();
+    let build = |servers: Vec<CompileServer>| {
+        let mut options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
+        options.servers = Servers { servers, or_here: false };
+        options.open_cells = OpenCells::Refuse;
+        super::build(&plan, &options, &|_| (), &Cancel::new())
+    };
+    assert_eq!(build(known.clone()).unwrap().green(), 6);
+    // Of one alone not all was.
+    if let Err(error) = build(vec![known[0].clone()]) {
+        assert!(matches!(error, BuildError::Uncompiled { .. }), "{error}");
+    }
+    // Whom the user trusts has changed: they are asked.
+    std::fs::write(directory.path().join("cert9.db"), "other certificates").unwrap();
+    assert!(plan.known_servers(&addresses).is_none());
 }
 
 #[test]

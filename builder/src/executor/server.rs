@@ -1,12 +1,13 @@
 //! Compiles by a compile server: systemtap's own client sends the job and brings the module.
 
+use std::io;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bundle_format::ScriptName;
-use child::{Cancel, Ended};
+use child::{Cancel, Ended, Finished};
 use object::{Object, ObjectSection};
 
 use super::{Compilation, Executor, ExecutorError, LeaderTask, Leading, ModuleFile, lay_out, read_module};
@@ -123,9 +124,14 @@ impl ServerExecutor<'_> {
             if exchange.answer.is_some() || ended_here {
                 return Ok(exchange);
             }
-            let said = exchange.finished.stdout.text();
-            if !self.is_there(sysroot, cancel)? {
-                return Err(ExecutorError::ServerLost { said: last_words(&said) });
+            let gone = self.gone(sysroot, cancel)?;
+            if cancel.is_cancelled() {
+                let finished = Finished { status: Ended::Cancelled, ..exchange.finished };
+                return Ok(Exchange { finished, ..exchange });
+            }
+            if let Some(why) = gone {
+                let said = last_words(&exchange.finished.stdout.text());
+                return Err(ExecutorError::ServerLost { said: format!("{said}; {why}") });
             }
             size = exchange.request;
         }
@@ -137,17 +143,16 @@ impl ServerExecutor<'_> {
         Err(ExecutorError::ServerRefused { why })
     }
 
-    /// Whether the server still takes connections, and shows its certificate.
-    fn is_there(&self, sysroot: &Sysroot, cancel: &Cancel) -> Result<bool, ExecutorError> {
+    /// Why the server counts as lost: `None` if it still takes connections, and shows its certificate.
+    fn gone(&self, sysroot: &Sysroot, cancel: &Cancel) -> Result<Option<String>, ExecutorError> {
         // The list alone names a server by what the client knows of it.
-        if TcpStream::connect_timeout(&self.server.socket, CONNECT_LIMIT).is_err() {
-            return Ok(false);
+        if let Err(error) = TcpStream::connect_timeout(&self.server.socket, CONNECT_LIMIT) {
+            return Ok(Some(not_taken(&error)));
         }
         let server = format!("--use-server={}", self.server.socket);
         let argv = ["stap".to_owned(), server, "--list-servers=specified,trusted".to_owned()];
         let exchange = self.client().run(sysroot, &argv, &|_| Ok(Vec::new()), &STILL_THERE, cancel)?;
-        let said = exchange.finished.stdout.text();
-        Ok(said.contains("certinfo=\"") && !said.contains("certinfo=\"unknown\""))
+        Ok(why_gone(exchange.finished.status, &exchange.finished.stdout.text()))
     }
 
     /// `make -jN` is given one more than the threads by which stap numbers probes: with several, numbers are a matter of luck.
@@ -163,6 +168,23 @@ impl ServerExecutor<'_> {
             )
         })
     }
+}
+
+/// Why no connection to a server came about.
+fn not_taken(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::TimedOut {
+        return format!("it takes no connection within {} s", CONNECT_LIMIT.as_secs());
+    }
+    format!("it takes no connection: {error}")
+}
+
+/// Why a server that was asked for its certificate counts as lost, if it does.
+fn why_gone(ended: Ended, said: &str) -> Option<String> {
+    if let Ended::TimedOut(limit) = ended {
+        return Some(format!("it takes connections, and shows no certificate within {} s", limit.as_secs()));
+    }
+    let shown = said.contains("certinfo=\"") && !said.contains("certinfo=\"unknown\"");
+    (!shown).then(|| "it takes connections, and shows no certificate that is trusted here".to_owned())
 }
 
 /// A server whose compiler isn't the farm's makes other modules than the bundle would say.
@@ -241,6 +263,19 @@ mod tests {
                     Tip: /usr/share/doc/systemtap/README.Debian should help you get started.\n";
         assert_eq!(last_words(said), "Unable to connect to a server.");
         assert_eq!(last_words("\n"), "its client says nothing");
+    }
+
+    /// It was lost, whatever had happened.
+    #[test]
+    fn a_time_out_was_not_told_from_a_server_that_is_gone() {
+        let shown = "host=lab port=5001 certinfo=\"00:cc\"\n";
+        assert_eq!(why_gone(Ended::Code(0), shown), None);
+        let limit = STILL_THERE.time;
+        assert!(why_gone(Ended::TimedOut(limit), shown).unwrap().ends_with("within 60 s"));
+        let unknown = shown.replace("00:cc", "unknown");
+        assert!(why_gone(Ended::Code(0), &unknown).unwrap().ends_with("trusted here"));
+        assert!(not_taken(&io::ErrorKind::TimedOut.into()).ends_with("within 10 s"));
+        assert!(not_taken(&io::ErrorKind::ConnectionRefused.into()).ends_with("connection refused"));
     }
 
     #[test]

@@ -258,8 +258,8 @@ impl Args {
         if let Some(shard) = self.shard {
             plan = plan.only(shard);
         }
-        options.servers = self.servers.ask(&plan, &cancel, ui)?;
         if self.dry_run {
+            options.servers = self.servers.ask(&plan, &cancel, ui)?;
             return Ok(dry_run::show(ui, &plan, &options, &self.policy));
         }
         for warning in plan.warnings() {
@@ -269,20 +269,13 @@ impl Args {
         let output = Output::prepare(self.output.as_deref(), self.report.as_deref())?;
         ui.log_to(&loaded.configuration);
         ui.log(&format!("Exec: {}", command_line()));
-        let reporter = Reporter::new(ui, self.progress == Progress::Json);
-        let report = builder::build(&plan, &options, &|event| reporter.event(event), &cancel);
-        let report = report.map_err(|error| match (&error, merged) {
-            (BuildError::Uncompiled { jobs }, Some(of)) => shards::uncompiled(&plan, jobs, of),
-            _ => build_failure(&error),
-        })?;
+        let report = self.compile(&plan, options, merged, &cancel, ui)?;
         if let Some(shard) = self.shard {
-            drop(reporter);
             self.write_report(&plan, &report, None)?;
             return Ok(shards::finished(ui, shard, &report));
         }
         if let Err(failure) = self.policy.check(&report) {
             // What is missing is told by the failure; the table shows the rest.
-            drop(reporter);
             self.write_report(&plan, &report, None)?;
             if !ui.json {
                 table::matrix(ui, &plan, &report);
@@ -290,6 +283,7 @@ impl Args {
             }
             return Err(failure);
         }
+        let reporter = Reporter::new(ui, self.progress == Progress::Json);
         if let Some(found) = &report.reproducibility {
             reporter.checked(found)?;
         }
@@ -313,6 +307,38 @@ impl Args {
         let copied = reporter.copied();
         drop(reporter);
         self.finish(ui, &plan, &report, (product, copied), output)
+    }
+
+    /// Compiles what is missing. Compile servers are asked only if something is.
+    fn compile(
+        &self,
+        plan: &Plan,
+        mut options: BuildOptions,
+        merged: Option<u32>,
+        cancel: &Cancel,
+        ui: &mut Ui,
+    ) -> Result<BuildReport, Failure> {
+        let build = |options: &BuildOptions, ui: &mut Ui| {
+            let reporter = Reporter::new(ui, self.progress == Progress::Json);
+            let result = builder::build(plan, options, &|event| reporter.event(event), cancel);
+            reporter.packing();
+            result
+        };
+        let known = self.servers.known(plan).filter(|_| !options.check_reproducible);
+        let unasked = known.map(|servers| {
+            build(&BuildOptions { servers, open_cells: OpenCells::Refuse, ..options.clone() }, ui)
+        });
+        let unasked = unasked.filter(|result| !matches!(result, Err(BuildError::Uncompiled { .. })));
+        let result = if let Some(result) = unasked {
+            result
+        } else {
+            options.servers = self.servers.ask(plan, cancel, ui)?;
+            build(&options, ui)
+        };
+        result.map_err(|error| match (&error, merged) {
+            (BuildError::Uncompiled { jobs }, Some(of)) => shards::uncompiled(plan, jobs, of),
+            _ => build_failure(&error),
+        })
     }
 
     fn plan(&self, request: &BuildRequest, cancel: &Cancel, ui: &mut Ui) -> Result<Plan, PlanError> {

@@ -3,7 +3,7 @@
 //! Each line on standard error is an object with `"v": 1` and `"event"`. The number rises when a reader of the old lines would
 //! misread a new one; new events and fields don't change it, so readers pass over what they don't know.
 
-use builder::BuildEvent;
+use builder::{BuildEvent, JobEnd};
 use serde_json::{Value, json};
 
 use super::table::word;
@@ -48,6 +48,19 @@ fn fields(event: &BuildEvent) -> Value {
         }),
         BuildEvent::WorkLeft { cpu } => {
             json!({ "event": "work-left", "expected_cpu_ms": milliseconds(*cpu) })
+        }
+        BuildEvent::JobEnded { cell, maker, end } => {
+            let (end, why) = match end {
+                JobEnd::Done => ("done", None),
+                JobEnd::Cancelled => ("cancelled", None),
+                JobEnd::SentBack(why) => ("sent-back", Some(why)),
+                JobEnd::ServerLost => ("server-lost", None),
+                JobEnd::Failed => ("failed", None),
+            };
+            json!({
+                "event": "job-ended", "script": cell.script, "kernel": cell.release, "by": maker.to_string(),
+                "end": end, "why": why,
+            })
         }
         BuildEvent::CellChecked { cell, difference } => json!({
             "event": "cell-checked", "script": cell.script, "kernel": cell.release, "difference": difference,

@@ -103,7 +103,7 @@ impl Page {
             _ => String::new(),
         };
         let maker = match &cell.maker {
-            Maker::Here => String::new(),
+            Maker::Here | Maker::Nobody => String::new(),
             maker @ Maker::Server(_) => format!(", by {}", text(&maker.to_string())),
         };
         self.put(format_args!(

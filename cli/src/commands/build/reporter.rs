@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use builder::{BuildEvent, Cell, CellReport, JobOutcome, Maker, Reproducibility, WarmUpReport};
+use builder::{BuildEvent, CellReport, JobEnd, JobOutcome, Maker, Reproducibility, WarmUpReport};
 use bundle_format::FramePacked;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
@@ -158,12 +158,12 @@ fn size_of_terminal() -> (usize, usize) {
 
 /// Where something runs, if that isn't this machine.
 fn server(maker: &Maker) -> Option<String> {
-    (*maker != Maker::Here).then(|| maker.to_string())
+    if let Maker::Server(server) = maker { Some(server.to_string()) } else { None }
 }
 
 /// Behind the name of what a compile server is at.
 fn at(maker: &Maker) -> String {
-    if *maker == Maker::Here { String::new() } else { format!(" at {maker}") }
+    if let Maker::Server(server) = maker { format!(" at {server}") } else { String::new() }
 }
 
 impl State<'_> {
@@ -248,6 +248,14 @@ impl State<'_> {
             BuildEvent::JobStarted { cell, maker } => self.live(|live, now| {
                 live.begun(cell.script.as_str(), cell.release.as_str(), server(&maker), now);
             }),
+            BuildEvent::JobEnded { cell, maker, end } => {
+                self.live(|live, _| {
+                    live.ended(cell.script.as_str(), cell.release.as_str(), server(&maker).as_deref());
+                });
+                if let JobEnd::SentBack(why) = end {
+                    self.say(&format!("{cell}{}: sent back ({why})", at(&maker)));
+                }
+            }
             BuildEvent::WorkLeft { cpu } => self.live(|live, _| live.work_left(cpu)),
             BuildEvent::CellDone(report) => self.cell_done(&report),
             BuildEvent::CellChecked { cell, difference } => match difference {
@@ -265,9 +273,7 @@ impl State<'_> {
     fn cell_done(&mut self, report: &CellReport) {
         self.done += 1;
         let name = format!("{}{}", report.cell, at(&report.maker));
-        let Cell { script, release } = &report.cell;
         self.live(|live, _| {
-            live.ended(script.as_str(), release.as_str(), server(&report.maker).as_deref());
             live.done += 1;
             match &report.outcome {
                 JobOutcome::Compiled(_) => live.compiled += 1,

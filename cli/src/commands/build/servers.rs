@@ -29,6 +29,12 @@ pub(super) struct ServerOptions {
 }
 
 impl ServerOptions {
+    /// The servers as they answered last, without asking them; `None` without servers, or where one must be asked.
+    pub(super) fn known(&self, plan: &Plan) -> Option<Servers> {
+        let asked = (!self.server.is_empty()).then_some(&self.server)?;
+        Some(Servers { servers: plan.known_servers(asked)?, or_here: self.or_here })
+    }
+
     /// Asks the servers; tells what they say.
     pub(super) fn ask(&self, plan: &Plan, cancel: &Cancel, ui: &mut Ui) -> Result<Servers, Failure> {
         if self.server.is_empty() {
@@ -74,6 +80,9 @@ fn not_asked(error: &AskError, databases: &[PathBuf]) -> Failure {
     match error {
         AskError::Unreachable { .. } => failure
             .hint("start it over there: stap-bundle server start -r REL --port PORT; `stap-bundle server status` shows the port"),
+        AskError::NoAnswer { .. } => failure.hint(
+            "it may be overloaded, or stuck: look at its log over there (`stap-bundle server status` names it), then run the same command again",
+        ),
         AskError::Untrusted { server, .. } => {
             let looked: Vec<String> = databases.iter().map(|path| path.display().to_string()).collect();
             failure

@@ -1,0 +1,68 @@
+//! What compile servers said of themselves when they were asked last.
+//!
+//! What a server made is in the cache under a key that has the server in it, so a build must know who the server is before it can
+//! look. From here it does without asking: a build of which nothing is missing needs no server, not even one that runs.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact_index::FileStamp;
+use crate::compile_server::{CompileServer, KnownServer, ServerAddress};
+use crate::directories::BuildDirectories;
+use crate::plan::Plan;
+
+/// A server, and the database that trusted it as it was then.
+#[derive(Debug, Serialize, Deserialize)]
+struct Known {
+    server: KnownServer,
+    trusted_by: FileStamp,
+}
+
+/// The file by which a database of certificates changes.
+fn stamp(trust: &Path) -> Option<FileStamp> {
+    FileStamp::of(&trust.join("cert9.db"))
+}
+
+fn read(directories: &BuildDirectories) -> Vec<Known> {
+    let bytes = fs::read(directories.known_servers()).ok();
+    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+/// Remembers servers that have answered. Where that fails, the next build asks again.
+pub(crate) fn remember(directories: &BuildDirectories, servers: &[CompileServer]) {
+    let mut known = read(directories);
+    known.retain(|of| !servers.iter().any(|server| server.address().to_string() == of.server.address));
+    known.extend(servers.iter().filter_map(|server| {
+        let server = server.to_know();
+        Some(Known { trusted_by: stamp(&server.trust)?, server })
+    }));
+    let write = || -> io::Result<()> {
+        let path = directories.known_servers();
+        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+        serde_json::to_writer(&mut file, &known)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    // Nothing is lost but a minute of the next build.
+    let _ = write();
+}
+
+impl Plan {
+    /// The servers at these addresses as they answered last; `None` if one of them isn't known, or the database of
+    /// certificates that trusted it has changed since. Nobody has asked whether they still serve: this is for a build that
+    /// compiles nothing ([`crate::OpenCells::Refuse`]).
+    #[must_use]
+    pub fn known_servers(&self, addresses: &[ServerAddress]) -> Option<Vec<CompileServer>> {
+        let known = read(&self.directories);
+        let of = |address: &ServerAddress| {
+            let found = known.iter().find(|of| of.server.address == address.to_string())?;
+            let unchanged = stamp(&found.server.trust) == Some(found.trusted_by);
+            let kernels = self.kernels().map(|kernel| &kernel.release);
+            unchanged.then(|| CompileServer::known(found.server.clone(), kernels)).flatten()
+        };
+        addresses.iter().map(of).collect()
+    }
+}
