@@ -25,6 +25,15 @@ link() { # TARGET PATH
     ln -s "$1" "$root$2"
 }
 
+# put_own FILE PATH: 644, unless somebody else's file is there.
+put_own() {
+    if [ -e "$root$2" ] && ! grep -q stap-bundle "$root$2"; then
+        echo "$2 is taken: left alone" >&2
+        return
+    fi
+    put 644 "$1" "$2"
+}
+
 put 755 "$program" /usr/bin/stap-bundle
 link ../../bin/stap-bundle /usr/libexec/stap-bundle/systemtap
 link ../bin/stap-bundle /usr/sbin/systemtap
@@ -47,6 +56,17 @@ fi
 for directory in /etc/systemtap/conf.d /etc/systemtap/script.d /etc/stap-bundle/trust /var/lib/stap-bundle /var/cache/systemtap; do
     install -d -m 755 "$root$directory"
 done
+
+# Compile servers: the host program has none (30). Systemtap's own package, which brings the daemon, has a stap-server too, in /usr/bin.
+code=0
+"$program" server status >/dev/null 2>&1 || code=$?
+if [ "$code" != 30 ]; then
+    link ../../bin/stap-bundle /usr/libexec/stap-bundle/stap-server
+    link ../bin/stap-bundle /usr/sbin/stap-server
+    put_own "$here/farm/stap-server.service" /usr/lib/systemd/system/stap-server.service
+    put 644 "$here/farm/sysusers.conf" /usr/lib/sysusers.d/stap-bundle-server.conf
+    link stap-bundle-server.1 /usr/share/man/man1/stap-server.1
+fi
 
 for page in "$pages"/*.1; do
     put 644 "$page" "/usr/share/man/man1/$(basename "$page")"

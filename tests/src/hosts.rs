@@ -133,10 +133,15 @@ impl HostTree {
 
 /// `make install DESTDIR=` with the host program under test; returns what it said.
 pub fn make_install(destination: &Path) -> Result<String> {
+    make_install_of(&programs::host()?, destination)
+}
+
+/// As [`make_install`], with another program.
+pub fn make_install_of(program: &Path, destination: &Path) -> Result<String> {
     let command = ChildCommand::new("make")
         .args(["--no-print-directory", "install"])
         .arg(format!("DESTDIR={}", destination.display()))
-        .arg(format!("PROGRAM={}", programs::host()?.display()))
+        .arg(format!("PROGRAM={}", program.display()))
         .current_dir(repository())
         .inherit_environment();
     run(command)

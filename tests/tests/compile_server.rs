@@ -271,4 +271,65 @@ fn systemd_reads_the_unit_of_compile_servers_without_complaint() {
     let finished = command.run(&Limits::default(), &Cancel::new()).unwrap();
     let said = format!("{}{}", finished.stdout.text(), finished.stderr.text());
     assert!(finished.status.success() && !said.contains("stap-server"), "{said}");
+    // Tenths; it ends with 1 above that. The figure of the day is in `packaging/farm/README.md`.
+    let command = ChildCommand::new("systemd-analyze").args(["security", "--offline=true", "--threshold=20"]);
+    let command = command.arg(&path).env_from_here("PATH");
+    let finished = command.run(&Limits::default(), &Cancel::new()).unwrap();
+    let said = format!("{}{}", finished.stdout.text(), finished.stderr.text());
+    assert!(finished.status.success() && said.contains("Overall exposure level"), "{said}");
+}
+
+/// A certificate is made before the first start, kept while it is good for a month, and renewed before it ends.
+#[test]
+fn srvd_cert_01_a_certificate_is_renewed_before_it_ends() {
+    let script = r#"
+OWN=/var/lib/stap-server/.systemtap/ssl
+sum() { openssl x509 -in "$1" -inform DER -noout -fingerprint -sha256 | sed 's/.*=//'; }
+# What the server on port 5001 shows to a client.
+shown() { openssl s_client -connect 127.0.0.1:5001 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 | sed 's/.*=//'; }
+part first stap-server start --port 5001
+FIRST=$(sum $OWN/server/stap.cert)
+stap-server stop >/dev/null
+part kept stap-server start --port 5001
+echo "== same"; [ "$FIRST" = "$(shown)" ] && echo "the same certificate"
+stap-server stop >/dev/null
+# Five days are left of this one, which is a server's in every other way.
+cat >/tmp/short <<'END'
+set -e
+cd; rm -rf .systemtap/ssl/server; mkdir -p .systemtap/ssl/server; cd .systemtap/ssl/server
+echo secret >pw; chmod 600 pw
+openssl req -x509 -newkey rsa:2048 -nodes -days 5 -subj /CN=short -addext subjectAltName=DNS:localhost -keyout /tmp/key.pem -out /tmp/cert.pem 2>/dev/null
+openssl x509 -in /tmp/cert.pem -outform DER -out stap.cert
+openssl pkcs12 -export -name stap-server -in /tmp/cert.pem -inkey /tmp/key.pem -passout pass:x -out /tmp/both.p12
+certutil -N -d sql:. -f pw
+pk12util -i /tmp/both.p12 -W x -d sql:. -k pw
+certutil -L -d sql:. -n stap-server >/dev/null && echo "a short one"
+END
+part short su -s /bin/sh stap-server /tmp/short
+SHORT=$(sum $OWN/server/stap.cert)
+part renewed stap-server start --port 5001
+NEW=$(sum $OWN/server/stap.cert)
+echo "== another"; [ "$NEW" != "$SHORT" ] && [ "$NEW" != "$FIRST" ] && [ "$NEW" = "$(shown)" ] && echo "a new certificate is shown"
+echo "== good"; openssl x509 -in $OWN/server/stap.cert -inform DER -noout -checkend $((300 * 86400))
+echo "== aside"; for old in $OWN/server.*; do [ "$(sum $old/stap.cert)" = "$SHORT" ] && echo "the old one is kept"; done; ls $OWN
+part status stap-server status
+part restart stap-server restart
+echo "== still"; [ "$NEW" = "$(shown)" ] && echo "the same again"
+stap-server stop >/dev/null
+"#;
+    let said = run(&format!("{BEGIN}{script}")).unwrap();
+    let says = |name: &str, text: &str| {
+        let part = said.part(name).unwrap();
+        assert!(part.contains(text), "{name}: {part}");
+    };
+    says("first", "exit 0");
+    says("same", "the same certificate");
+    says("short", "a short one");
+    says("renewed", "exit 0");
+    says("another", "a new certificate is shown");
+    says("good", "will not expire");
+    says("aside", "the old one is kept");
+    says("status", "exit 0");
+    says("restart", "exit 0");
+    says("still", "the same again");
 }

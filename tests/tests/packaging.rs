@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use child::{Cancel, ChildCommand, Limits};
-use end_to_end::hosts::make_install;
+use end_to_end::hosts::{make_install, make_install_of};
 use end_to_end::lab::repository;
 use end_to_end::programs;
 
@@ -101,6 +101,45 @@ fn make_install_places_everything_and_enables_nothing() {
     // The configuration says nothing but what is the default anyway.
     let config = fs::read_to_string(root.join("etc/systemtap/config")).unwrap();
     assert!(config.lines().all(|line| line.starts_with('#')), "{config}");
+}
+
+/// What it places besides, if the program has compile servers.
+const PLACED_FOR_SERVERS: [&str; 5] = [
+    "/usr/lib/systemd/system/stap-server.service 644",
+    "/usr/lib/sysusers.d/stap-bundle-server.conf 644",
+    "/usr/libexec/stap-bundle/stap-server -> ../../bin/stap-bundle",
+    "/usr/sbin/stap-server -> ../bin/stap-bundle",
+    "/usr/share/man/man1/stap-server.1 -> stap-bundle-server.1",
+];
+
+#[test]
+fn the_full_program_brings_compile_servers_as_a_service() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().canonicalize().unwrap();
+    let foreign = root.join("usr/lib/systemd/system/stap-server.service");
+    let program = programs::farm().unwrap();
+    for _ in 0..2 {
+        let said = make_install_of(&program, &root).unwrap();
+        assert!(!said.contains("left alone"), "{said}");
+    }
+    let mut lines = Vec::new();
+    listed(&root, &root, &mut lines);
+    for line in PLACED_FOR_SERVERS {
+        assert!(lines.iter().any(|placed| placed == line), "{line}: {lines:?}");
+    }
+    // The link is the program by its other name.
+    let said = ChildCommand::new(root.join("usr/sbin/stap-server")).arg("frobnicate");
+    let said = said.env_from_here("PATH").run(&Limits::default(), &Cancel::new()).unwrap();
+    assert!(said.stderr.text().contains("Usage: stap-server"), "{}", said.stderr.text());
+    // The user of the unit is the one that is made.
+    let users = ChildCommand::new("systemd-sysusers").args(["--dry-run", "--root"]).arg(&root);
+    let users = users.env_from_here("PATH").run(&Limits::default(), &Cancel::new()).unwrap();
+    let said = format!("{}{}", users.stdout.text(), users.stderr.text());
+    assert!(users.status.success() && said.contains("'stap-server'"), "{said}");
+    fs::write(&foreign, "[Unit]\nDescription=the stock one\n").unwrap();
+    let said = make_install_of(&program, &root).unwrap();
+    assert!(said.contains("/usr/lib/systemd/system/stap-server.service is taken: left alone"), "{said}");
+    assert!(fs::read_to_string(&foreign).unwrap().contains("the stock one"));
 }
 
 #[test]

@@ -70,21 +70,30 @@ fn a_slurm_array_of_four_shards_and_a_merge_give_the_bundle_of_one_build() {
     let said = log("again-2.log");
     assert!(said.contains("shard 2/4: 1 cell, 1 green, 0 red"), "{said}");
 
-    let merge = |output: &str| {
-        with_options(&format!(
-            "merge --shards 4 --key farm.key -o {output} --artifacts {}",
-            base.join("results").display()
-        ))
+    let merge_of = |output: &str, results: &Path| {
+        let words = format!("merge --shards 4 --key farm.key -o {output} --artifacts {}", results.display());
+        with_options(&words)
     };
-    run(&merge("merged.stapb"), &[0]);
+    run(&merge_of("merged.stapb", &base.join("results")), &[0]);
     let bytes = |name: &str| fs::read(directory.join(name)).unwrap();
     let (merged, one) = (bytes("merged.stapb"), bytes("one.stapb"));
     assert!(merged == one, "{} and {} bytes", merged.len(), one.len());
 
+    // By rsync to another machine's directory, and back to an empty one.
+    let (results, there, back) = (base.join("results"), base.join("there"), base.join("back"));
+    rsync(&results, &there);
+    rsync(&there, &back);
+    run(&merge_of("travelled.stapb", &back), &[0]);
+    assert!(bytes("travelled.stapb") == one);
+
     // A result that is damaged doesn't count: its shard must be run again, and it alone.
-    damage(&base.join("results"));
-    let refused = run(&merge("late.stapb"), &[21]).stderr.text();
+    damage(&back);
+    let refused = run(&merge_of("late.stapb", &back), &[21]).stderr.text();
     assert!(refused.contains("1 cell without a result"), "{refused}");
+    // Or it is fetched again.
+    rsync(&results, &back);
+    run(&merge_of("mended.stapb", &back), &[0]);
+    assert!(bytes("mended.stapb") == one);
     fs::remove_dir_all(&base).unwrap();
 }
 
@@ -112,6 +121,13 @@ fn on_slurm(base: &Path, program: &Path, options: &str) {
         .combined_output();
     let finished = cluster.run(&Limits::within(Duration::from_secs(1500)), &Cancel::new()).unwrap();
     assert!(finished.status.success(), "{}", finished.stdout.text());
+}
+
+/// As `docs/farm/README.md` says.
+fn rsync(from: &Path, to: &Path) {
+    let command = ChildCommand::new("rsync").args(["-a", "--exclude=/tmp"]).arg(from.join("")).arg(to);
+    let finished = command.env_from_here("PATH").run(&Limits::default(), &Cancel::new()).unwrap();
+    assert!(finished.status.success(), "{}", finished.stderr.text());
 }
 
 /// Cuts one module short.
