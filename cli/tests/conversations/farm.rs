@@ -103,6 +103,7 @@ fn all_that_keeps_a_build_from_running_is_told_at_once() {
     2>   because: the sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
     2> hint: install the headers package in the sysroot, or name another root: --sysroot DIR
     2> hint: put scripts into $WORLD/work/scripts (SCRIPT_PATH of the configuration), or name `.stp` files
+    2> hint: or let the bundle say so to hosts that run it: --best-effort '@6.12.1-test'
     [exit 21]
     $ stap-bundle build -r 6.12.1-test --sysroot root -c empty.conf --dry-run
     2> error: 5 problems keep this from being built
@@ -113,6 +114,7 @@ fn all_that_keeps_a_build_from_running_is_told_at_once() {
     2>   because: the sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
     2> hint: install the headers package in the sysroot, or name another root: --sysroot DIR
     2> hint: put scripts into $WORLD/work/scripts (SCRIPT_PATH of the configuration), or name `.stp` files
+    2> hint: or let the bundle say so to hosts that run it: --best-effort '@6.12.1-test'
     [exit 21]
     $ stap-bundle build -r 6.12.1-test --sysroot nowhere -c empty.conf
     2> error: 3 problems keep this from being built
