@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use installer::CONFIGURATION_LINK;
 use script_config::{ConfigProblem, Configuration, SourceText, conf_d_order, conf_d_warning};
 
 use crate::exit::Exit;
@@ -22,12 +23,25 @@ pub(crate) type Understood = (Configuration, Vec<ConfigProblem>);
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) configuration: Configuration,
+    /// What the files say, the global one first.
+    files: Vec<SourceText>,
     pub(crate) problems: Vec<ConfigProblem>,
     /// Files that couldn't be read at all; the others count. A build takes that for an error, a host goes on.
     pub(crate) unreadable: Vec<Failure>,
     /// Seconds since 1970; 0 without files.
     #[cfg_attr(not(feature = "farm"), expect(dead_code, reason = "only `build` uses it"))]
     pub(crate) modified: u64,
+}
+
+impl Loaded {
+    /// What this host says itself: without the file that an install has put there for the initscript. A foreign file of
+    /// that name doesn't count either.
+    pub(crate) fn of_this_host(&self) -> Configuration {
+        let is_own =
+            |file: &&SourceText| Path::new(&file.path).file_name() != Some(CONFIGURATION_LINK.as_ref());
+        let own: Vec<SourceText> = self.files.iter().filter(is_own).cloned().collect();
+        Configuration::load(&own).0
+    }
 }
 
 /// Reads the global file and the conf.d that it names, and runs nothing. A missing default file means defaults; a missing
@@ -50,7 +64,7 @@ pub(crate) fn load_with(
     let Reader { files, mut problems, unreadable, modified } = reader;
     let (configuration, found) = understand(&files)?;
     problems.extend(found);
-    Ok(Loaded { configuration, problems, unreadable, modified })
+    Ok(Loaded { configuration, files, problems, unreadable, modified })
 }
 
 /// Collects files, the global one first, and what is wrong with them.
@@ -148,4 +162,26 @@ pub(crate) fn chosen_temp_path(configuration: &Configuration) -> Option<PathBuf>
 pub(crate) fn in_words(problem: &ConfigProblem) -> String {
     let place = problem.place().map(|place| format!("{place}: ")).unwrap_or_default();
     format!("{place}{problem} [{}]\n  hint: {}", problem.id(), problem.next_step())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_install_has_put_there_is_not_the_hosts_own() {
+        let world = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(world.path().join(name), text).unwrap();
+        fs::create_dir(world.path().join("conf.d")).unwrap();
+        let conf_d = world.path().join("conf.d");
+        write("config", &format!("CONFIG_PATH={}\nb_OPT='-s 2'\n", conf_d.display()));
+        write("conf.d/local.conf", "a_OPT='-s 4'\n");
+        write(&format!("conf.d/{CONFIGURATION_LINK}"), "AUTOCOMPILE=no\na_OPT='-s 1'\nc_OPT='-s 1'\n");
+        let loaded = load(Some(&world.path().join("config"))).unwrap();
+        assert!(!loaded.configuration.parameters().auto_compile);
+        assert_eq!(loaded.configuration.environment().text("a_OPT"), Some("-s 1"));
+        let own = loaded.of_this_host();
+        let options = ["a_OPT", "b_OPT", "c_OPT"].map(|name| own.environment().text(name).map(str::to_owned));
+        assert_eq!(options, [Some("-s 4".to_owned()), Some("-s 2".to_owned()), None]);
+    }
 }

@@ -10,7 +10,7 @@ use installer::{
     CompatError, CurrentGeneration, Domain, FloorsError, GenerationError, HostIdentity, HostRoot, LockError,
     PolicyError, ReconcileReport, StorageError, TrustError, TrustStore,
 };
-use script_config::{GlobalParameters, has_errors};
+use script_config::{Configuration, GlobalParameters, has_errors};
 
 use crate::config_files;
 use crate::exit::Exit;
@@ -125,14 +125,26 @@ pub(crate) fn boot_id(global: &Global) -> Option<String> {
     global.root.is_none().then(told).flatten().map(|id| id.trim().to_owned())
 }
 
-/// The initscript's parameters on this host, and whether all of its configuration could be read.
-pub(crate) fn parameters(
+/// What the initscript's configuration says on this host.
+#[derive(Debug)]
+pub(crate) struct HostConfiguration {
+    /// Its parameters, by all files.
+    pub(crate) parameters: GlobalParameters,
+    /// Settings of scripts, by all files but the one that an install has put there.
+    pub(crate) own: Configuration,
+    /// Whether all of it could be read.
+    pub(crate) is_good: bool,
+}
+
+/// The initscript's configuration on this host.
+pub(crate) fn configuration(
     global: &Global,
     config: Option<&Path>,
     ui: &mut Ui,
-) -> Result<(GlobalParameters, bool), Failure> {
+) -> Result<HostConfiguration, Failure> {
     if global.root.is_some() {
-        return Ok((GlobalParameters::default(), true));
+        let (parameters, own) = (GlobalParameters::default(), Configuration::default());
+        return Ok(HostConfiguration { parameters, own, is_good: true });
     }
     let loaded = config_files::load(config)?;
     for problem in &loaded.problems {
@@ -143,8 +155,9 @@ pub(crate) fn parameters(
     for failure in &loaded.unreadable {
         ui.warning(format!("{}; it is passed over", failure.what));
     }
-    let good = loaded.unreadable.is_empty() && !has_errors(&loaded.problems);
-    Ok((loaded.configuration.parameters().clone(), good))
+    let is_good = loaded.unreadable.is_empty() && !has_errors(&loaded.problems);
+    let own = loaded.of_this_host();
+    Ok(HostConfiguration { parameters: loaded.configuration.parameters().clone(), own, is_good })
 }
 
 /// Opens the current generation; `None` where nothing is installed.

@@ -53,6 +53,7 @@ pub use install::{
 };
 pub use later_kernel::{UnpackError, Unpacked, unpack_for_running_kernel};
 pub use lock::{LockError, WriterLock};
+pub use paths::CONFIGURATION_LINK;
 pub use pins::{PinError, PinReport, pin, pinned, unpin};
 pub use policy::{Policy, PolicyError, PolicyRefusal};
 pub use rollback::{RollbackError, RollbackReport, rollback};

@@ -63,4 +63,4 @@ pub(crate) const BASE_FILE: &str = "base.stapb";
 /// Name of the options and requirements for the initscript in a generation.
 pub(crate) const CONFIGURATION: &str = "stap-bundle.conf";
 /// Name of the link to [`CONFIGURATION`] in the initscript's `CONFIG_PATH`; sorts last there.
-pub(crate) const CONFIGURATION_LINK: &str = "zz-stap-bundle.conf";
+pub const CONFIGURATION_LINK: &str = "zz-stap-bundle.conf";

@@ -40,7 +40,9 @@ impl<'g> Generation<'g> {
             };
             offers.push(Offer {
                 name: offered.script,
+                opts_line: offered.record.opts_line,
                 run: offered.record.run,
+                options_from: None,
                 requires: offered.record.requires,
                 bundle: OfferedBy {
                     name: offered.bundle.to_string(),
@@ -66,7 +68,9 @@ fn add_refused_bundles(current: &CurrentGeneration, offers: &mut Vec<Offer>) {
             }
             offers.push(Offer {
                 name: script.clone(),
+                opts_line: String::new(),
                 run: Vec::new(),
+                options_from: None,
                 requires: Vec::new(),
                 bundle: OfferedBy {
                     name: refused.name.clone(),

@@ -30,6 +30,7 @@ mod error;
 mod event;
 mod generation;
 mod host;
+mod host_settings;
 mod kernel_memory;
 mod kernel_modules;
 mod last_try;

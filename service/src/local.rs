@@ -197,7 +197,9 @@ impl<'s> WithLocal<'s> {
         };
         Offer {
             name: record.script.clone(),
+            opts_line: record.opts_line.clone(),
             run: record.run.clone(),
+            options_from: None,
             requires: record.requires.clone(),
             bundle: OfferedBy {
                 name: LOCAL.into(),

@@ -32,8 +32,12 @@ pub struct RefusedBundle {
 pub(crate) struct Offer {
     /// Its name.
     pub(crate) name: ScriptName,
+    /// What the module was compiled with, as the last line of an `.opts` file has it (INIT-CACHE-03).
+    pub(crate) opts_line: String,
     /// Run arguments for `staprun`.
     pub(crate) run: Vec<String>,
+    /// Where the host's configuration has given the run arguments; the bundle, or the compile here, has otherwise.
+    pub(crate) options_from: Option<String>,
     /// What must run before it.
     pub(crate) requires: Vec<ScriptName>,
     /// The bundle that it is from.

@@ -94,6 +94,12 @@ pub enum Refusal {
         /// What doesn't fit.
         detail: String,
     },
+    /// This host's configuration asks for what its module doesn't have, or has settings for it that are wrong.
+    #[error("this host's settings for it can't be used: {detail}")]
+    HostSettings {
+        /// What is wrong, and where.
+        detail: String,
+    },
     /// It needs the shared module for user-space probes, which this version doesn't load.
     #[error("it needs uprobes.ko, as on kernels before 3.5")]
     NeedsUprobes,
@@ -210,6 +216,7 @@ impl Refusal {
             Self::Missing { .. } => "missing",
             Self::Tampered { .. } => "tampered",
             Self::LocalOutdated { .. } => "local-outdated",
+            Self::HostSettings { .. } => "host-settings",
             Self::NeedsUprobes => "needs-uprobes",
             Self::WrongModule(_) => "wrong-module",
             Self::ForeignModule => "foreign-module",
@@ -264,6 +271,9 @@ impl Refusal {
                 "stap-bundle fsck says what was changed, and fsck --repair mends it; find out who changed it"
             }
             Self::LocalOutdated { .. } => "compile it again: stap-bundle compile",
+            Self::HostSettings { .. } => {
+                "leave only run options in NAME_OPT on the host; what is compiled is changed on the farm, in a new bundle"
+            }
             Self::NeedsUprobes => "a newer stap-bundle is needed",
             Self::WrongModule(_) => "build the bundle again; the farm put another module in its place",
             Self::ForeignModule => "rename the script, or unload that module by hand",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bundle_format::KernelRelease;
 use installer::{CurrentGeneration, HostIdentity};
-use script_config::ScriptName;
+use script_config::{Configuration, ScriptName};
 
 use crate::attach::{AttachEnd, AttachError, AttachOutput, attach};
 use crate::boot_guard::{BootGuard, GuardRecord, GuardStage};
@@ -12,6 +12,7 @@ use crate::boot_switches::BootSwitches;
 use crate::cleanup::{self, CleanupChoice, CleanupPlan, CleanupReport};
 use crate::event::EventSink;
 use crate::generation::{Generation, Nothing};
+use crate::host_settings::HostSettings;
 use crate::load::Loader;
 use crate::load_dir::LoadDir;
 use crate::local::{LocalModule, WithLocal};
@@ -42,15 +43,21 @@ impl std::fmt::Debug for Service<'_> {
 
 impl<'a> Service<'a> {
     /// The service of `host`; `current` is `None` where nothing is installed, or where it can't be read: what runs is
-    /// told and stopped all the same.
+    /// told and stopped all the same. `configuration` is the host's own, without the file that bundles have in it: it may
+    /// change how scripts are run, and nothing of what was compiled.
     #[must_use]
-    pub fn new(host: &'a Host, identity: &'a HostIdentity, current: Option<&'a CurrentGeneration>) -> Self {
+    pub fn new(
+        host: &'a Host,
+        identity: &'a HostIdentity,
+        current: Option<&'a CurrentGeneration>,
+        configuration: &'a Configuration,
+    ) -> Self {
         let source: Box<dyn Source + 'a> = match current {
             Some(current) => Box::new(Generation::new(current, identity)),
             None => Box::new(Nothing),
         };
         let source = Box::new(WithLocal::new(host, identity, source));
-        Self { host, identity, current, source }
+        Self { host, identity, current, source: Box::new(HostSettings::new(source, configuration)) }
     }
 
     /// A service whose modules come from somewhere else; for tests of everything but the installer.
@@ -59,9 +66,10 @@ impl<'a> Service<'a> {
         host: &'a Host,
         identity: &'a HostIdentity,
         source: Box<dyn Source + 'a>,
+        configuration: &'a Configuration,
     ) -> Self {
         let source = Box::new(WithLocal::new(host, identity, source));
-        Self { host, identity, current: None, source }
+        Self { host, identity, current: None, source: Box::new(HostSettings::new(source, configuration)) }
     }
 
     /// Finds out what a start would do: verifies every module, changes nothing.

@@ -85,6 +85,8 @@ pub struct ScriptStatus {
     pub note: Option<String>,
     /// The bundle that offers it now.
     pub offered_by: Option<String>,
+    /// Where this host's configuration has other run options for it than the bundle: file, line and column.
+    pub options_from: Option<String>,
 }
 
 /// What a script does, in the initscript's four states (INIT-RUN-01).
@@ -225,6 +227,7 @@ impl Look<'_> {
                 .map(|bytes| kernel_memory::about(self.host, bytes, run)),
             note: emptied_by_start(run),
             offered_by: offer.map(|offer| offer.bundle.name.clone()),
+            options_from: offer.and_then(|offer| offer.options_from.clone()),
         })
     }
 

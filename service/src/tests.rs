@@ -8,6 +8,7 @@ mod graph;
 mod guarding;
 mod looking;
 mod restarting;
+mod settling;
 mod starting;
 mod stopping;
 mod world;

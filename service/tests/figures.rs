@@ -15,7 +15,7 @@ use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
 use installer::{
     CurrentGeneration, HostIdentity, HostRoot, InstallOptions, KernelChoice, TrustStore, install,
 };
-use script_config::GlobalParameters;
+use script_config::{Configuration, GlobalParameters};
 use service::{Host, Service, StartChoice, StartOptions};
 
 /// Names the directory of the modules, whose own name is the kernel's release.
@@ -104,7 +104,7 @@ fn fifty_scripts() {
     let measure = |what: &str, act: &dyn Fn(&Service<'_>)| {
         let begun = Instant::now();
         let current = CurrentGeneration::open(&root).unwrap();
-        act(&Service::new(&host, &identity, current.as_ref()));
+        act(&Service::new(&host, &identity, current.as_ref(), &Configuration::default()));
         println!("{what}: {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
     };
     for _ in 0..ROUNDS {

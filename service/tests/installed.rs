@@ -17,7 +17,7 @@ use fixtures::module::tiny_module;
 use installer::{
     CurrentGeneration, HostIdentity, HostRoot, InstallOptions, KernelChoice, TrustStore, install,
 };
-use script_config::GlobalParameters;
+use script_config::{Configuration, GlobalParameters};
 use service::{
     Host, ScriptState, Service, StartChoice, StartOptions, StartOutcome, StartReport, StatusReport,
 };
@@ -121,7 +121,7 @@ impl World {
 
     fn with_service<R>(&self, act: impl FnOnce(&Service<'_>) -> R) -> R {
         let current = CurrentGeneration::open(&self.root).unwrap();
-        act(&Service::new(&self.host, &self.identity, current.as_ref()))
+        act(&Service::new(&self.host, &self.identity, current.as_ref(), &Configuration::default()))
     }
 
     fn start(&self) -> StartReport {
@@ -283,7 +283,8 @@ fn what_runs_is_told_and_stopped_without_a_readable_generation() {
         if !with_records {
             fs::remove_dir_all(world.dir.path().join("run/stap-bundle/run")).unwrap();
         }
-        let service = Service::new(&world.host, &world.identity, None);
+        let own = Configuration::default();
+        let service = Service::new(&world.host, &world.identity, None, &own);
         let status = service.status(&BTreeSet::new()).unwrap();
         let found: Vec<ScriptState> = status.scripts.iter().map(|script| script.state).collect();
         assert_eq!(found, [ScriptState::Running, ScriptState::Running]);
@@ -319,7 +320,8 @@ fn the_generation_before_the_current_one_can_be_started_for_one_boot() {
     assert!(CurrentGeneration::open_before(&world.root, 1).unwrap().is_none());
     let choice =
         StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &world.parameters };
-    let service = Service::new(&world.host, &world.identity, Some(&previous));
+    let own = Configuration::default();
+    let service = Service::new(&world.host, &world.identity, Some(&previous), &own);
     let report = service.start(&choice, &StartOptions::default(), &|_| ()).unwrap();
     assert_eq!((report.generation, world.loaded().len()), (Some(1), 2));
     assert_eq!(CurrentGeneration::open(&world.root).unwrap().unwrap().number(), 2);

@@ -7,14 +7,14 @@ use std::time::Duration;
 use installer::{
     CurrentGeneration, HostIdentity, InstallOptions, UnpackError, other_scripts, unpack_for_running_kernel,
 };
-use script_config::{GlobalParameters, ScriptName};
+use script_config::{Configuration, GlobalParameters, ScriptName};
 use service::{Host, Reason, Service, ServiceError, ServiceEvent, StartChoice};
 
 use crate::commands::install::{install_failure, tell};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::host;
+use crate::host::{self, HostConfiguration};
 use crate::ui::Ui;
 
 /// How long a start waits for another writer before it goes on with what is unpacked.
@@ -37,6 +37,8 @@ pub(crate) struct Opened {
     pub(crate) identity: HostIdentity,
     pub(crate) current: Option<CurrentGeneration>,
     pub(crate) parameters: GlobalParameters,
+    /// This host's own settings of scripts.
+    pub(crate) own: Configuration,
     pub(crate) named: BTreeSet<ScriptName>,
     /// The global configuration file that was given.
     #[cfg_attr(not(feature = "farm"), expect(dead_code, reason = "only a compile reads it again"))]
@@ -73,7 +75,8 @@ impl Selection {
     pub(crate) fn open(&self, global: &Global, damage: Damage, ui: &mut Ui) -> Result<Opened, Failure> {
         let root = host::open_root(global)?;
         let identity = host::identity(global, &root)?;
-        let (parameters, mut all_is_good) = host::parameters(global, self.config.as_deref(), ui)?;
+        let HostConfiguration { parameters, own, is_good: mut all_is_good } =
+            host::configuration(global, self.config.as_deref(), ui)?;
         let base = global.root.as_deref().unwrap_or(Path::new("/"));
         let current = match host::current(&root) {
             Err(failure) if damage == Damage::Warns => {
@@ -88,6 +91,7 @@ impl Selection {
             identity,
             current,
             parameters,
+            own,
             named: self.script.iter().cloned().collect(),
             config: self.config.clone(),
             all_is_good,
@@ -155,7 +159,12 @@ impl Opened {
 
     /// The service.
     pub(crate) fn service(&self) -> Service<'_> {
-        Service::new(&self.host, &self.identity, self.current.as_ref())
+        self.service_of(self.current.as_ref())
+    }
+
+    /// The service of another generation.
+    pub(crate) fn service_of<'o>(&'o self, generation: Option<&'o CurrentGeneration>) -> Service<'o> {
+        Service::new(&self.host, &self.identity, generation, &self.own)
     }
 
     /// Which scripts it is about.

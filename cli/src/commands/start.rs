@@ -151,7 +151,7 @@ fn start_at_boot(
     if previous.is_none() {
         ui.warning("there is no older generation to fall back to, so nothing is started");
     }
-    carry_out(&Service::new(&opened.host, &opened.identity, previous.as_ref()), &choice, &options, ui)
+    carry_out(&opened.service_of(previous.as_ref()), &choice, &options, ui)
 }
 
 fn show_plan(ui: &mut Ui, plan: &StartPlan) {

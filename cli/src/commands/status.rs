@@ -101,6 +101,9 @@ fn show(ui: &mut Ui, report: &StatusReport) {
         for told in script.warning.iter().chain(&script.note) {
             ui.line(format!("{}: {told}", ui.mark(Mark::Attention, name)));
         }
+        if let Some(place) = &script.options_from {
+            ui.line(format!("{name}: its run options are this host's, from {place}"));
+        }
     }
     for (reason, names) in causes {
         ui.line(format!("{}: {}", ui.mark(Mark::Bad, names.join(", ")), explain(reason)));

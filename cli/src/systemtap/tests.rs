@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
 use installer::HostIdentity;
-use script_config::GlobalParameters;
+use script_config::{Configuration, GlobalParameters};
 use service::Host;
 
 use crate::commands::service::Opened;
@@ -91,6 +91,7 @@ impl Opened {
             identity,
             current: None,
             parameters: GlobalParameters { auto_compile: false, ..GlobalParameters::default() },
+            own: Configuration::default(),
             named,
             config: None,
             all_is_good: true,

@@ -7,7 +7,7 @@ use std::fs;
 use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
 use insta::assert_snapshot;
 use installer::{CurrentGeneration, HostIdentity, HostRoot};
-use script_config::GlobalParameters;
+use script_config::{Configuration, GlobalParameters};
 use service::{Host, Service, StartChoice, StartOptions};
 
 use crate::bundles::fleet;
@@ -29,7 +29,7 @@ fn start(world: &TestWorld) {
     };
     let current = CurrentGeneration::open(&HostRoot::open(&directory).unwrap()).unwrap();
     let choice = StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &parameters };
-    Service::new(&host, &identity, current.as_ref())
+    Service::new(&host, &identity, current.as_ref(), &Configuration::default())
         .start(&choice, &StartOptions::default(), &|_| ())
         .unwrap();
 }

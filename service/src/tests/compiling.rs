@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use bundle_format::Digest;
 use fixtures::module::tiny_module;
+use script_config::{Configuration, SourceText};
 
 use super::world::{RELEASE, VERMAGIC, World, name, names};
 use crate::{CleanupChoice, LocalModule, ServiceError};
@@ -111,6 +112,22 @@ fn a_script_of_a_bundle_is_not_compiled_here() {
     world.script("b", &[], &["-L"]);
     assert_eq!(world.start("b"), "b started, exit 0");
     assert_eq!(world.status("b").scripts[0].record.as_ref().unwrap().bundle, "stap-scripts");
+}
+
+#[test]
+fn init_cache_02_other_compile_options_than_it_was_made_with_are_refused() {
+    let mut world = World::new();
+    store(&world, "a", "").unwrap();
+    let configured = |text: &str| {
+        let file = SourceText { path: "conf.d/local.conf".into(), text: text.into() };
+        Configuration::load(&[file]).0
+    };
+    world.configuration = configured("a_OPT='-g -s 4'\n");
+    assert_eq!(world.start("a"), "a started, exit 0");
+    assert!(world.loads()["a"].args.join(" ").starts_with("-L -b 4 "));
+    world.stop("a");
+    world.configuration = configured("a_OPT='-s 4'\n");
+    assert_eq!(world.start("a"), "a refused (local-outdated), exit 1");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use bundle_format::Digest;
 use fixtures::fake_host::{Call, FakeHost, ROOT_VARIABLE};
 use fixtures::module::tiny_module;
 use installer::HostIdentity;
-use script_config::{GlobalParameters, ScriptName};
+use script_config::{Configuration, GlobalParameters, ScriptName};
 
 use crate::offer::{Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
 use crate::{
@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) fake: FakeHost,
     pub(super) host: Host,
     pub(super) parameters: GlobalParameters,
+    /// The host's own settings of scripts.
+    pub(super) configuration: Configuration,
     pub(super) budget: Option<Duration>,
     pub(super) events: Mutex<Vec<ServiceEvent>>,
     memory: Memory,
@@ -91,6 +93,7 @@ impl World {
             fake,
             host,
             parameters,
+            configuration: Configuration::default(),
             budget: None,
             events: Mutex::default(),
             memory: Memory::default(),
@@ -111,7 +114,9 @@ impl World {
     pub(super) fn script(&mut self, script: &str, requires: &[&str], run: &[&str]) {
         let offer = Offer {
             name: name(script),
+            opts_line: "-g --".into(),
             run: run.iter().map(ToString::to_string).collect(),
+            options_from: None,
             requires: requires.iter().map(|required| name(required)).collect(),
             bundle: OfferedBy {
                 name: "stap-scripts".into(),
@@ -178,7 +183,7 @@ impl World {
             uname_a: None,
             node: "host".into(),
         };
-        act(&Service::with_source(&self.host, &identity, Box::new(self.memory.clone())))
+        act(&Service::with_source(&self.host, &identity, Box::new(self.memory.clone()), &self.configuration))
     }
 
     /// A start at boot, as `start --boot` has it.
