@@ -68,7 +68,7 @@ pub use set::{
     FileRecord, ModuleRecord, SET_NAME, SetDocument, Trailer, VerifiedModule, VerifiedSet, modules_digest,
     read_set,
 };
-pub use source::{Source, Stream};
+pub use source::{Aside, Source, Stream};
 pub use sources::{SOURCES_NAME, Sources, pack_sources};
 pub use strict_json::JsonError;
 pub use trust::{Judge, TrustedKeys};

@@ -28,7 +28,7 @@ use crate::manifest_check;
 use crate::names::ScriptName;
 use crate::root::Root;
 use crate::set::{FileRecord, ModuleRecord, SetDocument, UPROBES_NAME, VerifiedSet, modules_digest};
-use crate::source::{MemberReader, Source};
+use crate::source::{Aside, MemberReader, Source};
 use crate::sources::{SOURCES_NAME, check_packed_size, read_sources};
 use crate::strict_json;
 use crate::trust::{Judge, TrustedKeys};
@@ -334,6 +334,9 @@ impl<S: Source> VerifiedBundle<S> {
         let frames = self.manifest.frames();
         let mut pass = Pass::new(&frames, wanted, extent);
         pass.run(&mut self.reader, &mut Content { bases, receive, from: self.manifest.from.as_ref() })?;
+        if let Some((aside, found)) = self.reader.wrong_aside()? {
+            digest_problem(Part::Frame, &aside.name, &aside.expected, found)?;
+        }
         pass.check_complete(&self.manifest)?;
         let kernels = self.manifest.kernels_of(&pass.present);
         Ok((Present { present: pass.present.len(), total: frames.len() }, kernels))
@@ -494,7 +497,9 @@ impl<'a> Pass<'a> {
             if self.extent == Extent::Wanted {
                 return reader.skip(frame.size);
             }
-            return digest_problem(Part::Frame, name, &frame.sha256, reader.hash_body(name, frame.size)?);
+            let aside = Aside { name: name.to_owned(), len: frame.size, expected: frame.sha256 };
+            let found = reader.set_aside(&aside)?;
+            return found.map_or(Ok(()), |found| digest_problem(Part::Frame, name, &frame.sha256, found));
         }
         let compressed = reader.body(name, frame.size)?;
         digest_problem(Part::Frame, name, &frame.sha256, Digest::of(&compressed))?;

@@ -18,6 +18,29 @@ pub trait Source {
 
     /// Bytes from here to the end, where that can be known without reading.
     fn remaining(&mut self) -> io::Result<Option<u64>>;
+
+    /// Reads bytes of which only the digest matters, where they can be hashed beside what is read next; returns how many
+    /// there were. `None` from a source that can't do that, and has read nothing.
+    fn set_aside(&mut self, _aside: &Aside) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
+
+    /// Waits until all that was set aside is hashed; the first that has another digest than expected, with the one that it
+    /// has. Nothing is set aside any more after that.
+    fn wrong_aside(&mut self) -> io::Result<Option<(Aside, Digest)>> {
+        Ok(None)
+    }
+}
+
+/// A member's content that is only to be hashed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    /// The member.
+    pub name: String,
+    /// Its bytes.
+    pub len: u64,
+    /// Its digest, if it is what was signed.
+    pub expected: Digest,
 }
 
 /// A source that can only be read, such as a pipe.
@@ -201,6 +224,25 @@ impl<S: Source> MemberReader<S> {
             left -= part as u64;
         }
         Ok(hash.finish().1)
+    }
+
+    /// A member's content and padding, of which only the digest matters: the digest, or `None` where it will be told by
+    /// [`Self::wrong_aside`].
+    pub(crate) fn set_aside(&mut self, aside: &Aside) -> Result<Option<Digest>, BundleError> {
+        let Some(read) = self.source.set_aside(aside).map_err(io_while("reading the bundle"))? else {
+            return self.hash_body(&aside.name, aside.len).map(Some);
+        };
+        self.offset += read;
+        if read != aside.len {
+            return Err(BundleError::Truncated { offset: self.offset, inside: aside.name.clone() });
+        }
+        self.padding(&aside.name, aside.len)?;
+        Ok(None)
+    }
+
+    /// Of what was set aside, the first that isn't what was expected.
+    pub(crate) fn wrong_aside(&mut self) -> Result<Option<(Aside, Digest)>, BundleError> {
+        self.source.wrong_aside().map_err(io_while("reading the bundle"))
     }
 
     /// A member's content and padding, hashed but not kept.

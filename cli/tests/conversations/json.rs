@@ -86,8 +86,7 @@ fn the_host_side() {
     );
     assert_eq!(status["schema"], 1);
     assert_eq!(fields(&status["bundles"][0]), "best_before expired id name refused version");
-    let script =
-        "kernel_memory_bytes module_bytes note offered_by options_from pid reason record requires script state warning";
+    let script = "kernel_memory_bytes module_bytes note offered_by options_from pid reason record requires script state warning";
     assert_eq!(fields(&status["scripts"][0]), script);
 
     assert_eq!(fields(&world.json("rollback --root host")), "from initscript to");

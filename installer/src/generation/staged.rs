@@ -5,7 +5,7 @@
 //!
 //! | step | what is written | a cut after it leaves | the next writer |
 //! |---|---|---|---|
-//! | 1 | `generations/.staging-n/` is made and filled | `m` current, a left-over | removes `.staging-n` |
+//! | 1 | `generations/.staging-n/` is made and filled; the kept file by a thread of its own (`install/copyist.rs`) | `m` current, a left-over | removes `.staging-n` |
 //! | 2 | every file and directory in it is fsynced | the same | the same |
 //! | 2a | before the very first switch: both copies of the floors, empty | the same | the same |
 //! | 3 | `.next -> generations/n` is made, the state directory fsynced | `m` current, `.next` names nothing | removes both |

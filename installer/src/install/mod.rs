@@ -10,6 +10,7 @@
 
 mod bases;
 mod choice;
+mod copyist;
 mod error;
 mod inbox;
 mod installation;
@@ -48,9 +49,10 @@ use crate::generation::{CurrentGeneration, InstalledBundle, remove_left_overs};
 use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::identity::HostIdentity;
 use crate::install::choice::{Chosen, choose};
+use crate::install::copyist::PIECE;
 use crate::install::installation::{Installation, Placed};
 use crate::install::kept_frames::{Available, KeptFrames};
-use crate::install::tee::{BUFFER, Kept, Tee};
+use crate::install::tee::{Kept, Tee};
 use crate::lock::WriterLock;
 use crate::paths::{GENERATIONS, STATE};
 use crate::policy::Policy;
@@ -67,7 +69,7 @@ pub fn install<R: Read>(
     options: &InstallOptions,
     events: &mut Events<'_>,
 ) -> Result<InstallReport, InstallError> {
-    let mut source = BufReader::with_capacity(BUFFER, source);
+    let mut source = BufReader::with_capacity(PIECE, source);
     let kept = Kept::in_memory();
     let raw = RawBundle::read(Tee::new(&mut source, kept.clone()))?;
     let policy = Policy::read(host)?;
@@ -105,7 +107,7 @@ pub fn install<R: Read>(
         Err(bundle) => placing(chosen, Available::default()).run(bundle, &kept, events)?,
         Ok((file, available)) => {
             let kept = Kept::in_memory();
-            let file = BufReader::with_capacity(BUFFER, file);
+            let file = BufReader::with_capacity(PIECE, file);
             let bundle = RawBundle::read(Tee::new(file, kept.clone()))?.verify_by(judge.clone())?;
             let bundle = bundle.checking_sources(options.with_source);
             placing(chosen, available).run(bundle, &kept, events)?

@@ -72,6 +72,8 @@ impl Stage<'_, '_> {
         staging.write_configuration(&text)?;
         events(InstallEvent::Syncing);
         let staged = staging.seal()?;
+        // An error of the disk may have been told to the one who wrote, and isn't told twice.
+        kept.finish()?;
         past.floors.ensure(host, self.lock)?;
         events(InstallEvent::Switching { from: self.current.map(CurrentGeneration::number), to: number });
         staged.activate()?;
@@ -106,7 +108,6 @@ impl Stage<'_, '_> {
         let mut bases = HostBases::new(self.current, &manifest.name);
         let read = bundle.read_content_with(&chosen.kernels, Extent::Everything, &mut bases, &mut receive);
         let (_, in_file) = read.map_err(|error| cause(error, kept))?;
-        kept.finish()?;
         Ok((entries.into_inner().into_values().collect(), in_file))
     }
 }

@@ -5,22 +5,20 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use bundle_format::{Source, Stream};
+use bundle_format::{Aside, Digest, Source, Stream};
 
+use crate::install::copyist::Copyist;
 use crate::storage::StorageError;
-
-/// Bytes that are read from a source, or written to a file, at once.
-pub(super) const BUFFER: usize = 256 << 10;
 
 /// Where the bytes go.
 #[derive(Debug)]
 enum Place {
     Memory(Vec<u8>),
-    File { file: BufWriter<File>, path: PathBuf },
+    File(Copyist),
     Nowhere,
 }
 
@@ -41,22 +39,19 @@ impl Kept {
 
     /// Moves what was kept to `file`, where all that follows goes too; whole in the file after [`Self::finish`].
     pub(super) fn move_to(&self, file: File, path: PathBuf) -> Result<(), StorageError> {
-        // Members are read in small pieces: a header, a content, its padding.
-        let mut file = BufWriter::with_capacity(BUFFER, file);
+        let mut copyist = Copyist::begin(file, path)?;
         let mut inner = self.0.borrow_mut();
         if let Place::Memory(bytes) = &inner.place {
-            file.write_all(bytes).map_err(|error| StorageError::new("write", &path, error))?;
+            copyist.take(bytes)?;
         }
-        inner.place = Place::File { file, path };
+        inner.place = Place::File(copyist);
         Ok(())
     }
 
-    /// Writes what is still in memory to the file.
+    /// Waits until the file is whole and on the disk.
     pub(super) fn finish(&self) -> Result<(), StorageError> {
         match &mut self.0.borrow_mut().place {
-            Place::File { file, path } => {
-                file.flush().map_err(|error| StorageError::new("write", path.clone(), error))
-            }
+            Place::File(copyist) => copyist.finish(),
             Place::Memory(_) | Place::Nowhere => Ok(()),
         }
     }
@@ -65,7 +60,7 @@ impl Kept {
     pub(super) fn taken(&self) -> Vec<u8> {
         match std::mem::replace(&mut self.0.borrow_mut().place, Place::Nowhere) {
             Place::Memory(bytes) => bytes,
-            Place::File { .. } | Place::Nowhere => Vec::new(),
+            Place::File(_) | Place::Nowhere => Vec::new(),
         }
     }
 
@@ -87,11 +82,21 @@ impl Kept {
                 kept.extend_from_slice(bytes);
                 Ok(())
             }
-            Place::File { file, path } => file.write_all(bytes).map_err(|error| {
-                inner.failure = Some(StorageError::new("write", path.clone(), error));
-                io::Error::other("the copy can't be written")
-            }),
+            Place::File(copyist) => {
+                let taken = copyist.take(bytes);
+                inner.noting(taken)
+            }
         }
+    }
+}
+
+impl Inner {
+    /// Keeps a failure of ours for [`Kept::take_failure`].
+    fn noting<T>(&mut self, result: Result<T, StorageError>) -> io::Result<T> {
+        result.map_err(|failure| {
+            self.failure = Some(failure);
+            io::Error::other("the copy can't be written")
+        })
     }
 }
 
@@ -138,6 +143,20 @@ impl<R: Read> Source for Tee<R> {
     fn remaining(&mut self) -> io::Result<Option<u64>> {
         Ok(None)
     }
+
+    fn set_aside(&mut self, aside: &Aside) -> io::Result<Option<u64>> {
+        let inner = &mut *self.kept.0.borrow_mut();
+        let Place::File(copyist) = &mut inner.place else { return Ok(None) };
+        let read = copyist.take_aside(aside, &mut |buffer| self.source.read_full(buffer));
+        inner.noting(read)?.map(Some)
+    }
+
+    fn wrong_aside(&mut self) -> io::Result<Option<(Aside, Digest)>> {
+        let inner = &mut *self.kept.0.borrow_mut();
+        let Place::File(copyist) = &mut inner.place else { return Ok(None) };
+        let wrong = copyist.wrong();
+        inner.noting(wrong)
+    }
 }
 
 #[cfg(test)]
@@ -166,12 +185,12 @@ mod tests {
         kept.move_to(full, "/copy".into()).unwrap();
         tee.read_full(&mut [0; 3]).unwrap();
         assert!(kept.finish().unwrap_err().is_no_space());
-        // And where the source has more than the buffer holds, as it is read.
-        let large = vec![0; 2 * BUFFER];
+        // And where the source has more than may wait, as it is read.
+        let large = vec![0; 16 << 20];
         let kept = Kept::in_memory();
         let mut tee = Tee::new(large.as_slice(), kept.clone());
         kept.move_to(File::options().write(true).open("/dev/full").unwrap(), "/copy".into()).unwrap();
-        tee.read_full(&mut vec![0; 2 * BUFFER]).unwrap_err();
+        tee.read_full(&mut vec![0; 16 << 20]).unwrap_err();
         assert!(kept.take_failure().unwrap().is_no_space());
     }
 }
