@@ -151,6 +151,7 @@ fn a_kernel_without_headers_is_named(story: &Story, root: &str) {
     story.build(&releases, "absent.stapb", &more);
     let report = fs::read_to_string(story.farm.path("report.json")).unwrap();
     assert!(report.contains(&format!("the farm has no build tree of kernel {ABSENT}")), "{report}");
+    assert!(report.contains(&format!("\"bytes\": {}", story.len("absent.stapb"))), "{report}");
     fs::create_dir_all(Path::new(root).join("lib/modules").join(ABSENT).join("kernel")).unwrap();
     story.run(&["--root", root, "uninstall", "stap-scripts"], &[0]);
     let said = story.run(&["--root", root, "install", "absent.stapb"], &[0]);

@@ -274,7 +274,11 @@ impl Args {
             self.write_report(&plan, &report, None)?;
             return Ok(shards::finished(ui, shard, &report));
         }
-        if let Err(failure) = self.policy.check(&report) {
+        let mut is_good = self.policy.check(&report);
+        if let (Ok(()), Some(found)) = (&is_good, &report.reproducibility) {
+            is_good = Reporter::new(ui, self.progress == Progress::Json).checked(found);
+        }
+        if let Err(failure) = is_good {
             // What is missing is told by the failure; the table shows the rest.
             self.write_report(&plan, &report, None)?;
             if !ui.json {
@@ -284,9 +288,6 @@ impl Args {
             return Err(failure);
         }
         let reporter = Reporter::new(ui, self.progress == Progress::Json);
-        if let Some(found) = &report.reproducibility {
-            reporter.checked(found)?;
-        }
         reporter.packing();
         let begun = Instant::now();
         let cache = cache_directory(self.cache.as_deref())?;
@@ -494,7 +495,7 @@ impl Args {
         let text = if to.extension().is_some_and(|suffix| suffix == "html") {
             page::page(plan, report, bundle)
         } else {
-            table::as_json(plan, report, &table::cells(report))
+            table::as_json(plan, report, bundle)
         };
         std::fs::write(to, text).map_err(|error| Failure::of(Exit::Storage, &error).about(to.display()))
     }

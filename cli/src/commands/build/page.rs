@@ -56,9 +56,18 @@ pub(super) fn page(plan: &Plan, report: &BuildReport, facts: Option<&Facts<'_>>)
             format!(" · {} · bundle id <code>{}</code>", bytes(facts.size), text(facts.id))
         })
     ));
-    let told = report.diagnoses.iter().map(|(_, sentence)| sentence.as_str()).chain(plan.warnings());
-    for sentence in told {
-        page.put(format_args!("<p class=\"warning\">{}</p>\n", text(sentence)));
+    if let Some(found) = &report.reproducibility {
+        let modules = count(found.equal + found.exceptions.len(), "module");
+        page.put(format_args!(
+            "<p class=\"facts\">compiled twice: {} of {modules} are the same</p>\n",
+            found.equal
+        ));
+    }
+    let differing = report.reproducibility.iter().flat_map(|found| &found.exceptions);
+    let differing = differing.map(|(cell, found)| format!("{cell}: not the same again, {found}"));
+    let told = report.diagnoses.iter().map(|(_, sentence)| sentence.clone());
+    for sentence in told.chain(plan.warnings().map(str::to_owned)).chain(differing) {
+        page.put(format_args!("<p class=\"warning\">{}</p>\n", text(&sentence)));
     }
     page.matrix(plan, report);
     page.red_cells(report);

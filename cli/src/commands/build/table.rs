@@ -6,6 +6,7 @@ use builder::{BuildReport, CellReport, JobOutcome, Plan};
 use bundle_format::KernelRelease;
 use serde_json::{Value, json};
 
+use super::page::Facts;
 use super::red_log::RedLog;
 use crate::tables;
 use crate::ui::{Mark, Ui};
@@ -32,8 +33,10 @@ pub(super) fn cells(report: &BuildReport) -> Vec<Value> {
         .collect()
 }
 
-/// The whole report as JSON: the cells, what was made of stap's caches, the kernels, and what all of it cost.
-pub(super) fn as_json(plan: &Plan, report: &BuildReport, cells: &[Value]) -> String {
+/// The whole report as JSON: the bundle if one was written, the cells, what was made of stap's caches, the kernels, and what all
+/// of it cost.
+pub(super) fn as_json(plan: &Plan, report: &BuildReport, bundle: Option<&Facts<'_>>) -> String {
+    let bundle = bundle.map(|facts| json!({ "file": facts.bundle, "id": facts.id, "bytes": facts.size }));
     let warm_ups: Vec<Value> = report
         .warm_ups
         .iter()
@@ -66,9 +69,9 @@ pub(super) fn as_json(plan: &Plan, report: &BuildReport, cells: &[Value]) -> Str
         })
         .collect();
     let whole = json!({
-        "servers": servers,
+        "bundle": bundle, "servers": servers,
         "reproducibility": reproducibility,
-        "cells": cells, "warm_ups": warm_ups, "diagnoses": diagnoses,
+        "cells": cells(report), "warm_ups": warm_ups, "diagnoses": diagnoses,
         "kernels": super::dry_run::kernels(plan), "warnings": plan.warnings().collect::<Vec<_>>(),
         "green": report.green(), "red": report.red(), "wall_ms": milliseconds(report.wall),
         "compile_cpu_ms": milliseconds(report.compile_cpu()), "warm_up_cpu_ms": milliseconds(report.warm_up_cpu()),
