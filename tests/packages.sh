@@ -20,6 +20,13 @@ if [ "$(id -u)" != 0 ]; then
     echo "error: not root, so they can't be installed; as root: apt-get install --no-install-recommends$missing" >&2
     exit 1
 fi
+# No service of these packages may start here: the tests start what they need, with a configuration of their own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
 apt-get update
 # shellcheck disable=SC2086 # a list of words
 DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing

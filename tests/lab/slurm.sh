@@ -65,11 +65,14 @@ munged --force --key-file="$scratch/munge.key" --socket="$scratch/munge.socket" 
     --log-file="$scratch/munge.log" --seed-file="$scratch/munge.seed" >"$scratch/start.log" 2>&1 || die "munged doesn't start"
 slurmctld >>"$scratch/start.log" 2>&1 || die "slurmctld doesn't start"
 slurmd -N node >>"$scratch/start.log" 2>&1 || die "slurmd doesn't start"
+# A daemon that has gone without removing the file with its number.
+is_dead() { [[ -s $1 ]] && ! kill -0 "$(cat "$1")" 2>/dev/null; }
 # Minutes, for a loaded machine.
 for _ in $(seq 600); do
     state=$(sinfo --noheader --format=%T 2>/dev/null || true)
     [[ $state != idle ]] || break
-    pgrep slurmctld >/dev/null && pgrep slurmd >/dev/null || die "a daemon has ended"
+    ! is_dead "$scratch/slurmctld.pid" || die "slurmctld has ended"
+    ! is_dead "$scratch/slurmd.pid" || die "slurmd has ended"
     sleep 0.2
 done
 [[ $state == idle ]] || die "the node is ${state:-unknown} and not idle"

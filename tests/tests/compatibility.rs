@@ -57,8 +57,8 @@ const FACTS: [(&str, &[(u32, u32)]); 43] = [
 const ALL_TESTED: [&str; 4] = ["INIT-CFG", "INIT-OPT", "INIT-DEP", "INIT-LIST"];
 
 /// Where tests of these are.
-const CRATES: [&str; 7] =
-    ["script-config", "builder", "installer", "service", "compile-server", "cli", "child"];
+const CRATES: [&str; 8] =
+    ["script-config", "builder", "installer", "service", "compile-server", "cli", "child", "tests"];
 
 fn texts(folder: &Path, of_tests: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap() {
