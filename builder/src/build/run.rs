@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
         });
         // What a server has of stap's caches isn't known, and what a last resort will be asked for isn't either.
         let missing = missing.filter(|_| self.sites.iter().all(|site| site.server.is_none()));
-        if !self.leads_only {
+        if !self.leads_only && !self.open.is_empty() {
             let jobs = self.open.iter().map(|index| (*index, self.plan.jobs[*index].cell()));
             self.lock().left = Some(WorkLeft::new(jobs, missing));
         }
@@ -243,9 +243,8 @@ impl<'a> Run<'a> {
         let State { left, durations, .. } = &mut *state;
         let (Some(left), Some(durations)) = (left, durations) else { return };
         ended(left);
-        let cpu = left.cpu(durations);
-        drop(state);
-        if let Some(cpu) = cpu {
+        if let Some(cpu) = left.cpu(durations) {
+            // Under the lock: what is told last is what is left last.
             (self.events)(BuildEvent::WorkLeft { cpu });
         }
     }

@@ -161,6 +161,29 @@ fn the_second_build_compiles_nothing_and_gives_the_same_draft() {
 
 /// As three machines with one directory of results and a cache of their own each.
 #[test]
+fn what_is_left_is_told_by_what_compiles_have_taken_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let executor = StandIn::new(|job| Ok(compiled(job)));
+    let left = |events: Vec<BuildEvent>| -> Vec<u64> {
+        let told = events.iter().filter_map(|event| match event {
+            BuildEvent::WorkLeft { cpu } => Some(cpu.as_secs()),
+            _ => None,
+        });
+        told.collect()
+    };
+    // Something is known once a job has ended; the other kernel's leader may still be at it.
+    let first = left(run(&plan, &executor, &Cancel::new()).1);
+    assert_eq!(first.last(), Some(&0));
+    assert!(first.iter().all(|left| *left <= 10 + 5), "{first:?}");
+    assert_eq!(left(run(&plan, &executor, &Cancel::new()).1), [0; 0]);
+    let artifacts = plan.directories.artifacts().to_owned();
+    std::fs::remove_dir_all(&artifacts).unwrap();
+    std::fs::create_dir(&artifacts).unwrap();
+    assert_eq!(left(run(&plan, &executor, &Cancel::new()).1), [12, 10, 8, 6, 4, 2, 0]);
+}
+
+#[test]
 fn parts_of_a_build_give_the_whole_without_a_compile() {
     let directory = tempfile::tempdir().unwrap();
     let artifacts = directory.path().join("shared");

@@ -13,6 +13,7 @@ pub(super) struct Live {
     pub cached: usize,
     pub compiled: usize,
     pub red: usize,
+    pub skipped: usize,
     /// Compiles that run side by side.
     pub workers: usize,
     running: Vec<Running>,
@@ -92,7 +93,12 @@ impl Live {
         }
         // The most urgent first: a narrow terminal cuts the rest off.
         let left = self.time_left(now).map_or_else(String::new, |left| format!(", {} left", about(left)));
-        let kinds = [(self.red, "red"), (self.compiled, "compiled"), (self.cached, "cached")];
+        let kinds = [
+            (self.red, "red"),
+            (self.compiled, "compiled"),
+            (self.cached, "cached"),
+            (self.skipped, "skipped"),
+        ];
         let kinds: Vec<String> = kinds
             .iter()
             .filter(|(number, _)| *number > 0)

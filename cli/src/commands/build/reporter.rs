@@ -278,7 +278,8 @@ impl State<'_> {
             match &report.outcome {
                 JobOutcome::Compiled(_) => live.compiled += 1,
                 JobOutcome::Cached(_) => live.cached += 1,
-                _ => live.red += 1,
+                JobOutcome::Skipped { .. } => live.skipped += 1,
+                JobOutcome::Failed { .. } | JobOutcome::TimedOut { .. } => live.red += 1,
             }
         });
         if self.done <= self.quiet_cells {
