@@ -5,9 +5,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 # gcc and libc6-dev: what Rust itself needs to link, static programs too. systemd: reads our unit in a test. zstd: the
 # emergency recipe. e2fsprogs, qemu-utils: disks of machines that boot. iproute2: loopback of a network namespace. strace: kills and
-# fails the installer at each system call. libarchive-tools (bsdtar) and python3: read bundles beside GNU tar. python3-yaml: the
-# farm's recipes. rsync: results on their way between machines. slurm-wlm: the array of shards runs on a cluster of one node. time: the benchmark.
-wanted="e2fsprogs gcc iproute2 libc6-dev libarchive-tools python3 python3-yaml qemu-utils rsync slurm-wlm strace systemd time zstd $(bash "$here/lab/lab.sh" packages | tr '\n' ' ')"
+# fails the installer at each system call. libarchive-tools (bsdtar) and python3: read bundles beside GNU tar. python3-yaml and
+# python3-jsonschema: the farm's recipes. rsync: results on their way between machines. slurm-wlm: the array of shards runs on a
+# cluster of one node. time: the benchmark.
+wanted="e2fsprogs gcc iproute2 libc6-dev libarchive-tools python3 python3-jsonschema python3-yaml qemu-utils rsync slurm-wlm strace systemd time zstd $(bash "$here/lab/lab.sh" packages | tr '\n' ' ')"
 missing=
 for package in $wanted; do
     status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)

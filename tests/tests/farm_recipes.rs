@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use child::{Cancel, ChildCommand, Limits};
 use serde_json::Value;
 
+/// That of the system: the packages of `tests/packages.sh` are for this one.
+const PYTHON: &str = "/usr/bin/python3";
+
 fn recipe(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/farm").join(name)
 }
@@ -15,10 +18,40 @@ fn recipe(name: &str) -> PathBuf {
 fn yaml(name: &str) -> Value {
     let text = std::fs::read(recipe(name)).unwrap();
     let program = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
-    let command = ChildCommand::new("python3").args(["-c", program]).input(text).env_from_here("PATH");
+    let command = ChildCommand::new(PYTHON).args(["-c", program]).input(text).env_from_here("PATH");
     let finished = command.run(&Limits::default(), &Cancel::new()).unwrap();
     assert!(finished.status.success(), "{name}: {}", finished.stderr.text());
     serde_json::from_str(&finished.stdout.text()).unwrap()
+}
+
+/// What a validator of schemas finds wrong with a recipe whose text is changed first; nothing if it fits.
+fn misfit(name: &str, schema: &str, from: &str, to: &str) -> String {
+    let text = std::fs::read_to_string(recipe(name)).unwrap();
+    assert!(text.contains(from), "{name}: {from}");
+    let schema = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schemas").join(schema);
+    let program = "import json, sys, yaml, jsonschema\n\
+                   schema = json.load(open(sys.argv[1]))\n\
+                   jsonschema.Draft7Validator.check_schema(schema)\n\
+                   found = jsonschema.Draft7Validator(schema).iter_errors(yaml.safe_load(sys.stdin))\n\
+                   print('\\n'.join(error.message for error in found), end='')";
+    let command = ChildCommand::new(PYTHON).args(["-c", program]).arg(&schema);
+    let command = command.input(text.replacen(from, to, 1)).env_from_here("PATH");
+    let finished = command.run(&Limits::default(), &Cancel::new()).unwrap();
+    assert!(finished.status.success(), "{name}: {}", finished.stderr.text());
+    finished.stdout.text()
+}
+
+#[test]
+fn the_recipes_fit_the_schemas_of_their_schedulers() {
+    let ci = |from: &str, to: &str| misfit("gitlab-ci.yml", "gitlab-ci.json", from, to);
+    let job = |from: &str, to: &str| misfit("kubernetes-job.yaml", "kubernetes-job.json", from, to);
+    assert_eq!((ci("", ""), job("", "")), (String::new(), String::new()));
+    // And the schemas see mistakes.
+    assert!(ci("parallel: 4", "parallel: four").contains("is not of type 'integer'"));
+    assert!(ci("exit_codes", "exit_code").contains("'exit_code' was unexpected"));
+    assert!(job("completions: 4", "completion: 4").contains("'completion' was unexpected"));
+    assert!(job("  backoffLimitPerIndex: 2\n", "").contains("is a dependency of"));
+    assert!(job("mountPath: /farm", "mountPath: farm").contains("does not match"));
 }
 
 /// The commands of this program in a text, each from its name to the end of the line.
