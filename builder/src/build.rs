@@ -264,7 +264,7 @@ pub(crate) fn build_with(
     }
     let mut whole = results.clone();
     whole.extend(unbuilt);
-    // As if they had been among the others. A sort that changes nothing else: that is the plan's order.
+    // As if they had been among the others, in the plan's order.
     whole.sort_by(|a, b| (&a.cell.release, &a.cell.script).cmp(&(&b.cell.release, &b.cell.script)));
     let draft = assembly::draft(plan, &whole, &options.identity)?;
     let reproducibility = if options.check_reproducible {

@@ -150,12 +150,15 @@ impl<'a> LocalCompile<'a> {
         scripts.into_iter().filter(|script| !is_good(script)).collect()
     }
 
-    /// Modules that are there already, and would be replaced.
+    /// Files in the cache that are there already, and would be replaced (INIT-COMP-01).
     pub(crate) fn existing(&self, scripts: &[ScriptSource]) -> Vec<PathBuf> {
-        let path = |script: &ScriptSource| {
-            LocalModule::module_path(self.opened.host(), &self.release, script.name())
+        let paths = |script: &ScriptSource| {
+            let module = LocalModule::module_path(self.opened.host(), &self.release, script.name());
+            let opts = module.with_extension("opts");
+            [module, opts]
         };
-        scripts.iter().map(path).filter(|path| path.exists()).collect()
+        // One that is a link is there too, wherever it leads.
+        scripts.iter().flat_map(paths).filter(|path| path.symlink_metadata().is_ok()).collect()
     }
 
     /// Compiles and keeps what came out.
@@ -265,6 +268,7 @@ mod tests {
     use service::Host;
 
     use super::*;
+    use crate::global::{Global, When};
     use crate::systemtap::tests::{RELEASE, identity};
 
     fn script(text: &str, options: &str) -> ScriptSource {
@@ -310,12 +314,46 @@ mod tests {
         assert_eq!(outdated(&script("probe end {}", "-g")), 1, "another text");
         assert_eq!(outdated(&script("probe begin {}", "-g -v")), 1, "another option for the compile");
         assert_eq!(outdated(&script("probe begin {}", "-g -s 4")), 1, "another option for the start");
-        assert_eq!(compile.existing(std::slice::from_ref(&source)).len(), 1);
+        let existing = || compile.existing(std::slice::from_ref(&source));
+        let suffixes = |paths: Vec<PathBuf>| -> Vec<String> {
+            paths.iter().map(|path| path.extension().unwrap().to_string_lossy().into_owned()).collect()
+        };
+        assert_eq!(suffixes(existing()), ["ko", "opts"]);
         fs::remove_file(LocalModule::module_path(opened.host(), &release, source.name())).unwrap();
         assert_eq!(outdated(&source), 1, "no module");
         record.uname_v = Some("#2 SMP".into());
         store(&record);
         assert_eq!(outdated(&source), 1, "another build of the kernel");
+    }
+
+    #[test]
+    fn init_comp_02_what_a_script_requires_is_not_compiled_with_it_but_for_a_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir_all(at("scripts")).unwrap();
+        fs::create_dir_all(at("conf.d")).unwrap();
+        for name in ["a", "b", "c"] {
+            fs::write(at("scripts").join(format!("{name}.stp")), "probe begin {}").unwrap();
+        }
+        let own = directory.path().display();
+        let config = format!("SCRIPT_PATH={own}/scripts\nCONFIG_PATH={own}/conf.d\na_REQ=b\n");
+        fs::write(at("config"), config).unwrap();
+        let named = BTreeSet::from(["a".parse().unwrap()]);
+        let opened = Opened::for_test(Host::beneath(directory.path()), identity(), named);
+        let compile = LocalCompile {
+            opened: &opened,
+            configuration: config_files::load(Some(&at("config"))).unwrap().configuration,
+            release: RELEASE.parse().unwrap(),
+            sysroots: Vec::new(),
+            cache: at("cache"),
+        };
+        let quiet = Global { root: None, json: false, quiet: true, verbose: false, color: When::Never };
+        let mut ui = Ui::new(&quiet);
+        let names = |scripts: Vec<ScriptSource>| -> Vec<String> {
+            scripts.iter().map(|script| script.name().to_string()).collect()
+        };
+        assert_eq!(names(compile.scripts(&mut ui).unwrap()), ["a"]);
+        assert_eq!(names(compile.to_be_started(&mut ui).unwrap()), ["a", "b"]);
     }
 
     #[test]

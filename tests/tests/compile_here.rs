@@ -11,7 +11,7 @@ use end_to_end::scratch::Farm;
 
 /// Runs in a mount namespace whose /var/lib is empty: records are kept there, and this machine must not get any.
 #[test]
-fn a_script_is_compiled_here_and_recorded() {
+fn init_comp_01_a_script_is_compiled_here_and_recorded() {
     let lab = Lab::open().unwrap();
     let release = lab.bootable("stable").unwrap().release.clone();
     let directory = tempfile::tempdir().unwrap();
@@ -25,8 +25,11 @@ fn a_script_is_compiled_here_and_recorded() {
     );
     fs::write(at("config"), config).unwrap();
     let script = format!(
-        "mount -t tmpfs -o mode=0755 tmpfs /var/lib && '{}' compile -c '{own}/config' --sysroot '{}' -r '{release}' \
-         --cache '{}' -y heartbeat && cat /var/lib/stap-bundle/local/'{release}'/heartbeat.json",
+        "mount -t tmpfs -o mode=0755 tmpfs /var/lib
+        compile() {{ '{}' compile -c '{own}/config' --sysroot '{}' -r '{release}' --cache '{}' \"$@\"; }}
+        compile -y heartbeat
+        compile heartbeat </dev/null 2>'{own}/asked'
+        cat /var/lib/stap-bundle/local/'{release}'/heartbeat.json",
         programs::farm().unwrap().display(),
         lab.root().display(),
         Farm::cache(&lab).unwrap().display(),
@@ -46,6 +49,18 @@ fn a_script_is_compiled_here_and_recorded() {
     let text = finished.stdout.text();
     let record: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!((record["script"].as_str(), record["release"].as_str()), (Some("heartbeat"), Some(&*release)));
-    let module = fs::read(at("cache").join(&release).join("heartbeat.ko")).unwrap();
+    // INIT-COMP-01, 03: what would be replaced is listed, and the end of the input is a no, which is no failure.
+    assert!(text.contains("nothing was compiled"), "{said}");
+    let asked = fs::read_to_string(at("asked")).unwrap();
+    let cache = at("cache").join(&release);
+    for part in ["heartbeat.ko\n", "heartbeat.opts\n", "Replace these modules? [y/N]: "] {
+        assert!(asked.contains(part), "{asked}");
+    }
+    // INIT-CACHE-03, 06: the kernel that it is for, and the options.
+    let opts = fs::read_to_string(cache.join("heartbeat.opts")).unwrap();
+    let lines: Vec<&str> = opts.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("Linux ") && lines[0].contains(&release), "{opts}");
+    assert_eq!(lines[1], record["opts_line"].as_str().unwrap());
+    let module = fs::read(cache.join("heartbeat.ko")).unwrap();
     assert_eq!(record["sha256"], bundle_format::Digest::of(&module).to_string());
 }
