@@ -327,6 +327,41 @@ mod tests {
     }
 
     #[test]
+    fn init_cache_06_the_options_file_names_the_kernel_compiled_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut identity = identity();
+        identity.uname_a = Some("Linux of this host".to_owned());
+        let (node, machine) = (identity.node.clone(), identity.machine.clone());
+        let opened = Opened::for_test(Host::beneath(directory.path()), identity, BTreeSet::new());
+        let source = script("probe begin {}", "");
+        let first_line = |release: &str| {
+            let release: KernelRelease = release.parse().unwrap();
+            let compile = LocalCompile {
+                opened: &opened,
+                configuration: Configuration::default(),
+                release: release.clone(),
+                sysroots: Vec::new(),
+                cache: directory.path().join("cache"),
+            };
+            compile.uname_a(&LocalModule {
+                schema: LocalModule::SCHEMA,
+                script: source.name().clone(),
+                release,
+                uname_v: Some("#1 SMP".into()),
+                sha256: Digest::of(b"module"),
+                source_sha256: source.record().source_sha256,
+                opts_line: source.record().opts_line.clone(),
+                run: source.record().run.clone(),
+                requires: Vec::new(),
+                compiled: 0,
+            })
+        };
+        assert_eq!(first_line(RELEASE), "Linux of this host");
+        let other = "9.9.9-other";
+        assert_eq!(first_line(other), format!("Linux {node} {other} #1 SMP {machine} GNU/Linux"));
+    }
+
+    #[test]
     fn init_comp_02_what_a_script_requires_is_not_compiled_with_it_but_for_a_start() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
@@ -349,11 +384,11 @@ mod tests {
         };
         let quiet = Global { root: None, json: false, quiet: true, verbose: false, color: When::Never };
         let mut ui = Ui::new(&quiet);
-        let names = |scripts: Vec<ScriptSource>| -> Vec<String> {
+        let called = |scripts: Vec<ScriptSource>| -> Vec<String> {
             scripts.iter().map(|script| script.name().to_string()).collect()
         };
-        assert_eq!(names(compile.scripts(&mut ui).unwrap()), ["a"]);
-        assert_eq!(names(compile.to_be_started(&mut ui).unwrap()), ["a", "b"]);
+        assert_eq!(called(compile.scripts(&mut ui).unwrap()), ["a"]);
+        assert_eq!(called(compile.to_be_started(&mut ui).unwrap()), ["a", "b"]);
     }
 
     #[test]
