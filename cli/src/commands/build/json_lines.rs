@@ -75,11 +75,22 @@ fn fields(event: &BuildEvent) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use builder::{Cell, Maker};
+
     use super::*;
 
     #[test]
     fn each_line_is_one_object_with_its_version() {
         let event = BuildEvent::Begun { cells: 6, cached: 2, jobs: 4, workers: 2 };
         assert_eq!(line(&event), r#"{"cached":2,"cells":6,"event":"begun","jobs":4,"v":1,"workers":2}"#);
+    }
+
+    #[test]
+    fn the_end_of_a_job_says_how_it_ended() {
+        let cell = Cell { script: "a".parse().unwrap(), release: "1.0".parse().unwrap() };
+        let maker = Maker::Server("b:1".parse().unwrap());
+        let event = BuildEvent::JobEnded { cell, maker, end: JobEnd::SentBack("too large".to_owned()) };
+        let wanted = r#"{"by":"b:1","end":"sent-back","event":"job-ended","kernel":"1.0","script":"a","v":1,"why":"too large"}"#;
+        assert_eq!(line(&event), wanted);
     }
 }
