@@ -164,7 +164,8 @@ pub fn archive(tree: &Path, target: &Path) -> Result<()> {
 
 fn emulator(kernel: &Path, initrd: &Path, console: &Path, serial: &Path) -> ChildCommand {
     let file = |path: &Path| format!("file:{}", path.display());
-    ChildCommand::new("qemu-system-x86_64")
+    let program = std::env::var_os("STAP_BUNDLE_EMULATOR").unwrap_or_else(|| "qemu-system-x86_64".into());
+    ChildCommand::new(program)
         // Software emulation: hardware's isn't dependable in nested machines. Without cx16, because QEMU 7.2
         // spoils the flags in its emulation of cmpxchg16b, and half of all boots of Linux 6.12 die of it.
         .args(["-accel", "tcg", "-cpu", "max,-cx16", "-m", "1024"])
