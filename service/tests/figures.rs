@@ -6,16 +6,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Cursor;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bundle_format::{BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, ScriptRecord, Toolchain};
+use child::{Cancel, ChildCommand, Limits};
 use ed25519_dalek::{Signer as _, SigningKey};
 use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
 use installer::{
     CurrentGeneration, HostIdentity, HostRoot, InstallOptions, KernelChoice, TrustStore, install,
 };
-use script_config::{Configuration, GlobalParameters};
+use script_config::{Configuration, GlobalParameters, ScriptName};
 use service::{Host, Service, StartChoice, StartOptions};
 
 /// Names the directory of the modules, whose own name is the kernel's release.
@@ -77,6 +78,69 @@ fn bundle(key: &SigningKey, public: &PublicKey) -> (String, Vec<u8>) {
     (release, bytes)
 }
 
+/// Names a host on which all is installed, and its kernel, for a start in a process of its own.
+const STARTED: &str = "STAP_BUNDLE_FIGURE_HOST";
+
+/// KiB that a start may take at its peak.
+const MOST_MEMORY: u64 = 16 << 10;
+
+fn identity(release: &str) -> HostIdentity {
+    HostIdentity {
+        release: Some(release.parse().unwrap()),
+        machine: "x86_64".parse().unwrap(),
+        version: Some(UNAME_V.to_owned()),
+        uname_a: None,
+        node: "node1".to_owned(),
+    }
+}
+
+fn host(directory: &Path, parameters: &GlobalParameters) -> Host {
+    let mut host = Host::configured(directory, parameters);
+    host.staprun = Some(fixtures::stand_in("fake-staprun"));
+    host.staprun_environment = vec![(ROOT_VARIABLE.into(), directory.into())];
+    host
+}
+
+/// What no names are given for.
+static NAMELESS: BTreeSet<ScriptName> = BTreeSet::new();
+
+fn all(parameters: &GlobalParameters) -> StartChoice<'_> {
+    StartChoice { named: &NAMELESS, with_requirements: false, parameters }
+}
+
+#[test]
+#[ignore = "what `fifty_scripts` measures the memory of"]
+fn a_start_alone() {
+    let Ok(started) = std::env::var(STARTED) else { return };
+    let (release, directory) = started.split_once(' ').unwrap();
+    let directory = Path::new(directory);
+    let (identity, parameters) = (identity(release), GlobalParameters::default());
+    let host = host(directory, &parameters);
+    let current = CurrentGeneration::open(&HostRoot::open(directory).unwrap()).unwrap();
+    let own = Configuration::default();
+    let service = Service::new(&host, &identity, current.as_ref(), &own);
+    assert!(service.start(&all(&parameters), &StartOptions::default(), &|_| ()).unwrap().all_run());
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    println!("peak memory of a start of {SCRIPTS}: {peak} KiB (limit {MOST_MEMORY})");
+    assert!(peak <= MOST_MEMORY);
+}
+
+/// A start in a process of its own, which tells its memory.
+fn start_alone(directory: &Path, release: &str) {
+    let command = ChildCommand::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_start_alone", "--ignored", "--nocapture"])
+        .env(STARTED, format!("{release} {}", directory.display()));
+    // For the cargo that finds the stand-in.
+    let command =
+        ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME"].into_iter().fold(command, ChildCommand::env_from_here);
+    let finished = command.run(&Limits::default(), &Cancel::new()).unwrap();
+    let said = finished.stdout.text();
+    println!("{}", said.lines().find(|line| line.starts_with("peak")).unwrap_or(&said));
+    assert!(finished.status.success(), "{said}{}", finished.stderr.text());
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn fifty_scripts() {
@@ -87,20 +151,12 @@ fn fifty_scripts() {
     let public = PublicKey::from_verifying_key(key.verifying_key()).unwrap();
     TrustStore::open(&root).unwrap().add(&root, public.clone()).unwrap();
     let (release, bundle) = bundle(&key, &public);
-    let identity = HostIdentity {
-        release: Some(release.parse().unwrap()),
-        machine: "x86_64".parse().unwrap(),
-        version: Some(UNAME_V.to_owned()),
-        uname_a: None,
-        node: "node1".to_owned(),
-    };
+    let identity = identity(&release);
     let options = InstallOptions { kernels: KernelChoice::All, now: None, ..InstallOptions::default() };
     install(&root, &identity, Cursor::new(bundle), &options, &mut |_| {}).unwrap();
     let parameters = GlobalParameters::default();
-    let mut host = Host::configured(dir.path(), &parameters);
-    host.staprun = Some(fixtures::stand_in("fake-staprun"));
-    host.staprun_environment = vec![(ROOT_VARIABLE.into(), dir.path().into())];
-    let choice = StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &parameters };
+    let host = host(dir.path(), &parameters);
+    let choice = all(&parameters);
     let measure = |what: &str, act: &dyn Fn(&Service<'_>)| {
         let begun = Instant::now();
         let current = CurrentGeneration::open(&root).unwrap();
@@ -119,4 +175,5 @@ fn fifty_scripts() {
         });
         measure("stop of 50", &|service| assert_eq!(service.stop(&choice, &|_| ()).unwrap().exit_code(), 0));
     }
+    start_alone(dir.path(), &release);
 }
