@@ -103,7 +103,9 @@ const CACHE: &str = "ls -l /var/cache/systemtap/$(uname -r)/";
 const UNAME_LINE: &str =
     "test \"$(head -n 1 /var/cache/systemtap/$(uname -r)/heartbeat.opts)\" = \"$(uname -a)\"";
 const CONF_D: &str = "cat /etc/systemtap/conf.d/zz-stap-bundle.conf";
+const OWN_OPTIONS: &str = "echo \"heartbeat_OPT='-s 3'\" >/etc/systemtap/conf.d/local.conf";
 const START: &str = "stap-bundle start";
+const RUN_WITH: &str = "grep 'Exec: .*heartbeat.ko' /var/log/systemtap.log";
 const STATUS: &str = "stap-bundle status";
 const STATUS_JSON: &str = "stap-bundle status --json";
 const MODULES: &str = "cut -d' ' -f1 /proc/modules | sort # while they run";
@@ -140,7 +142,9 @@ fn whole_story(family: &str, other: &str) {
         CACHE,
         UNAME_LINE,
         CONF_D,
+        OWN_OPTIONS,
         START,
+        RUN_WITH,
         STATUS,
         STATUS_JSON,
         MODULES,
@@ -188,6 +192,10 @@ fn whole_story(family: &str, other: &str) {
     let status: Value = serde_json::from_str(output(STATUS_JSON)).unwrap();
     let running = status["scripts"].as_array().unwrap().iter().filter(|script| script["state"] == "running");
     assert_eq!(running.count(), green.len());
+
+    assert!(output(RUN_WITH).contains("staprun -L -b 3 heartbeat.ko"), "{}", output(RUN_WITH));
+    let from = "heartbeat: its run options are this host's, from /etc/systemtap/conf.d/local.conf:1:1";
+    assert!(output(STATUS).contains(from), "{}", output(STATUS));
 
     data_was_collected(&told);
     everything_stops(&told);
