@@ -333,7 +333,9 @@ impl<S: Source> VerifiedBundle<S> {
         self.read_extras(extent)?;
         let frames = self.manifest.frames();
         let mut pass = Pass::new(&frames, wanted, extent);
-        pass.run(&mut self.reader, &mut Content { bases, receive, from: self.manifest.from.as_ref() })?;
+        let mut content = Content { bases, receive, from: self.manifest.from.as_ref() };
+        pass.run(&mut self.reader, &mut content)?;
+        pass.decode_waiting(&mut content)?;
         if let Some((aside, found)) = self.reader.wrong_aside()? {
             digest_problem(Part::Frame, &aside.name, &aside.expected, found)?;
         }
@@ -428,14 +430,31 @@ struct Pass<'a> {
     present: BTreeSet<usize>,
     /// What the SETs of each wanted kernel hold.
     found: BTreeMap<KernelId, Found>,
+    /// Needed frames that are read and not decoded yet, and their bytes together.
+    waiting: Vec<(usize, Vec<u8>)>,
+    waiting_len: usize,
 }
+
+/// Compressed bytes of frames that wait to be decoded. A source that hashes what was set aside does it beside the decoding, so
+/// all that follows is to be read first; but not into memory without end.
+const MOST_WAITING: usize = 4 << 20;
 
 impl<'a> Pass<'a> {
     fn new(frames: &'a [FrameOf<'a>], wanted: &'a BTreeSet<KernelId>, extent: Extent) -> Self {
         let needed = needed_by(frames, |of| wanted.contains(&of.kernel.id));
         let decoded = frames.iter().map(|of| of.frame).filter(|frame| needed.contains(&frame.index));
         let references = References::of(decoded);
-        Self { frames, wanted, extent, needed, references, present: BTreeSet::new(), found: BTreeMap::new() }
+        Self {
+            frames,
+            wanted,
+            extent,
+            needed,
+            references,
+            present: BTreeSet::new(),
+            found: BTreeMap::new(),
+            waiting: Vec::new(),
+            waiting_len: 0,
+        }
     }
 
     fn run<S: Source>(
@@ -503,8 +522,20 @@ impl<'a> Pass<'a> {
         }
         let compressed = reader.body(name, frame.size)?;
         digest_problem(Part::Frame, name, &frame.sha256, Digest::of(&compressed))?;
-        let plain = self.references.decode(of, &compressed, &mut |base| content.base(of, base))?;
-        self.deliver(of, &plain, content.receive)
+        self.waiting_len += compressed.len();
+        self.waiting.push((index, compressed));
+        if self.waiting_len > MOST_WAITING { self.decode_waiting(content) } else { Ok(()) }
+    }
+
+    /// Decodes the frames that were read, in their order.
+    fn decode_waiting(&mut self, content: &mut Content<'_, '_>) -> Result<(), BundleError> {
+        self.waiting_len = 0;
+        for (index, compressed) in std::mem::take(&mut self.waiting) {
+            let Some(of) = self.frames.get(index) else { continue };
+            let plain = self.references.decode(of, &compressed, &mut |base| content.base(of, base))?;
+            self.deliver(of, &plain, content.receive)?;
+        }
+        Ok(())
     }
 
     fn deliver(

@@ -168,13 +168,18 @@ impl Configuration {
     /// Returns who requires whom among the scripts that exist.
     #[must_use]
     pub fn dependency_graph(&self, known: &BTreeSet<ScriptName>) -> DependencyGraph {
-        let requirements = |script: &ScriptName| match self.settings_of(script) {
-            Ok(settings) => settings.requires.iter().cloned().collect(),
-            // Wrong options don't hide what a script requires.
-            Err(_) => self.settings.requires_of_bad.get(script).cloned().unwrap_or_default(),
-        };
-        let edges = known.iter().map(|script| (script.clone(), requirements(script)));
+        let edges = known.iter().map(|script| (script.clone(), self.requirements_of(script)));
         DependencyGraph::new(edges.collect())
+    }
+
+    /// Returns what a script requires by `NAME_REQ`: also where its other settings are wrong, for wrong options don't hide
+    /// what it requires.
+    #[must_use]
+    pub fn requirements_of(&self, script: &ScriptName) -> BTreeSet<ScriptName> {
+        match self.settings_of(script) {
+            Ok(settings) => settings.requires.iter().cloned().collect(),
+            Err(_) => self.settings.requires_of_bad.get(script).cloned().unwrap_or_default(),
+        }
     }
 
     /// Returns what is wrong between the configuration and the scripts that exist: settings of

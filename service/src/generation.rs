@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use installer::{CurrentGeneration, HostIdentity, Mismatch, ModuleHandle, OfferState};
 use script_config::ScriptName;
 
-use crate::offer::{Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
+use crate::offer::{CompiledWith, Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
 use crate::refusal::{Reason, Refusal};
 
 /// The current generation, seen from the running kernel.
@@ -40,7 +40,11 @@ impl<'g> Generation<'g> {
             };
             offers.push(Offer {
                 name: offered.script,
-                opts_line: offered.record.opts_line,
+                compiled_with: CompiledWith::Options {
+                    compile: offered.record.compile,
+                    arguments: offered.record.arguments,
+                    opts_line: offered.record.opts_line,
+                },
                 run: offered.record.run,
                 options_from: None,
                 requires: offered.record.requires,
@@ -68,7 +72,7 @@ fn add_refused_bundles(current: &CurrentGeneration, offers: &mut Vec<Offer>) {
             }
             offers.push(Offer {
                 name: script.clone(),
-                opts_line: String::new(),
+                compiled_with: CompiledWith::Line(String::new()),
                 run: Vec::new(),
                 options_from: None,
                 requires: Vec::new(),

@@ -2,21 +2,28 @@
 //!
 //! A host's `NAME_OPT` replaces a script's run options whole. What it says to the compiler must be nothing, or what the
 //! module was made with; else the script is refused, for what runs would not be what the configuration says. A host's
-//! `NAME_REQ` adds to what the script requires. Settings that are wrong refuse their script, too: it isn't started with
-//! half of its options.
+//! `NAME_REQ` adds to what the script requires, as long as the requirements go in no circle. Settings that are wrong refuse
+//! their script, too: it isn't started with half of its options. Nothing of this concerns any other script.
 
-use script_config::{Configuration, ScriptName, ScriptOptions};
+use std::collections::BTreeSet;
 
-use crate::offer::{Offer, RefusedBundle, Source, VerifiedModule};
+use script_config::{Configuration, DependencyGraph, ScriptName, ScriptOptions};
+
+use crate::offer::{CompiledWith, Offer, RefusedBundle, Source, VerifiedModule};
+use crate::plan::graph_of;
 use crate::refusal::Refusal;
-
-/// What options say to the compiler when they say nothing (INIT-CACHE-03).
-const NOTHING_TO_COMPILE: &str = "--";
 
 /// A source as this host has settled it.
 pub(crate) struct HostSettings<'s> {
     source: Box<dyn Source + 's>,
     configuration: &'s Configuration,
+}
+
+/// What a host's configuration adds to the requirements of one script.
+struct Added {
+    /// Its place among the offers.
+    place: usize,
+    requires: Vec<ScriptName>,
 }
 
 impl<'s> HostSettings<'s> {
@@ -25,7 +32,34 @@ impl<'s> HostSettings<'s> {
         Self { source, configuration }
     }
 
-    fn apply(&self, offer: &mut Offer) {
+    /// Adds requirements; where they lead back to the script, it is refused and they don't count.
+    fn require(&self, offers: &mut [Offer]) {
+        let mut added = Vec::new();
+        for (place, offer) in offers.iter_mut().enumerate() {
+            let own = self.configuration.requirements_of(&offer.name).into_iter();
+            let requires: Vec<ScriptName> = own.filter(|name| !offer.requires.contains(name)).collect();
+            if !requires.is_empty() {
+                offer.requires.extend(requires.iter().cloned());
+                added.push(Added { place, requires });
+            }
+        }
+        let mut graph = graph(offers);
+        for Added { place, requires } in added {
+            let Some(offer) = offers.get_mut(place) else { continue };
+            let leads_back = |name: &&ScriptName| {
+                **name == offer.name || graph.requirements_of(name).contains(&offer.name)
+            };
+            let Some(culprit) = requires.iter().find(leads_back) else { continue };
+            let variable = format!("{}_REQ", offer.name);
+            let (place, name) = (self.place_of(&variable), &offer.name);
+            let detail = format!("{place}: {name} would require {culprit}, which requires {name}");
+            offer.requires.retain(|name| !requires.contains(name));
+            refuse(offer, Refusal::HostSettings { detail });
+            graph = self::graph(offers);
+        }
+    }
+
+    fn run(&self, offer: &mut Offer) {
         let settings = match self.configuration.settings_of(&offer.name) {
             Ok(settings) => settings,
             Err(problems) => {
@@ -33,13 +67,13 @@ impl<'s> HostSettings<'s> {
                 return refuse(offer, Refusal::HostSettings { detail: told.join("; ") });
             }
         };
-        let added: Vec<ScriptName> =
-            settings.requires.iter().filter(|name| !offer.requires.contains(name)).cloned().collect();
-        offer.requires.extend(added);
         let variable = format!("{}_OPT", offer.name);
-        let Some(value) = self.configuration.environment().get(&variable) else { return };
-        let place = value.place.as_ref().map_or_else(|| variable.clone(), ToString::to_string);
+        if !self.says_something_of(offer, &variable) {
+            return;
+        }
+        let place = self.place_of(&variable);
         match run_options(offer, &settings.options) {
+            Ok(run) if run == offer.run || offer.cell.is_err() => {}
             Ok(run) => {
                 offer.run = run;
                 offer.options_from = Some(place);
@@ -50,17 +84,42 @@ impl<'s> HostSettings<'s> {
             Err(detail) => refuse(offer, Refusal::HostSettings { detail: format!("{place}: {detail}") }),
         }
     }
+
+    /// A bundle has its options with it, so only a line that is there counts. What was compiled on this host was made of
+    /// this configuration, so there the lack of a line counts too (INIT-CACHE-02): unless there is no configuration, as
+    /// under `--root`, or the line may be in a file that can't be read.
+    fn says_something_of(&self, offer: &Offer, variable: &str) -> bool {
+        let environment = self.configuration.environment();
+        let is_known = environment.iter().next().is_some() && self.configuration.skipped_files().is_empty();
+        environment.get(variable).is_some() || (offer.bundle.is_local() && is_known)
+    }
+
+    fn place_of(&self, variable: &str) -> String {
+        self.configuration.origin(variable).map_or_else(|| variable.to_owned(), ToString::to_string)
+    }
 }
 
-/// The run options, if what `options` say to the compiler is what the module was made with. What was compiled on this host
-/// is made of this very configuration, so there nothing is no leave to differ (INIT-CACHE-02).
+fn graph(offers: &[Offer]) -> DependencyGraph {
+    graph_of(offers, &BTreeSet::new())
+}
+
+/// The run options, if what `options` say to the compiler is what the module was made with.
 fn run_options(offer: &Offer, options: &ScriptOptions) -> Result<Vec<String>, String> {
-    let ours = options.opts_line();
-    let may_differ = ours == NOTHING_TO_COMPILE && !offer.bundle.is_local();
-    if may_differ || ours == offer.opts_line {
+    let (compile, arguments) = (options.compile_args(), options.script_args());
+    let (is_same, made_with) = match &offer.compiled_with {
+        CompiledWith::Options { opts_line, .. } if compile.is_empty() && arguments.is_empty() => {
+            (true, opts_line)
+        }
+        CompiledWith::Options { compile: signed, arguments: words, opts_line } => {
+            (*signed == compile && words == arguments, opts_line)
+        }
+        CompiledWith::Line(opts_line) => (options.opts_line() == *opts_line, opts_line),
+    };
+    if is_same {
         return Ok(options.staprun_args());
     }
-    Err(format!("{}_OPT compiles with `{ours}`, the module was made with `{}`", offer.name, offer.opts_line))
+    let ours = options.opts_line();
+    Err(format!("{}_OPT compiles with `{ours}`, the module was made with `{made_with}`", offer.name))
 }
 
 /// A script that has no module anyway keeps the reason for that.
@@ -73,8 +132,9 @@ fn refuse(offer: &mut Offer, refusal: Refusal) {
 impl Source for HostSettings<'_> {
     fn offers(&self) -> Vec<Offer> {
         let mut offers = self.source.offers();
+        self.require(&mut offers);
         for offer in &mut offers {
-            self.apply(offer);
+            self.run(offer);
         }
         offers
     }

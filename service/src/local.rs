@@ -19,7 +19,7 @@ use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
 use crate::error::PathContext;
-use crate::offer::{Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
+use crate::offer::{CompiledWith, Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
 use crate::{Host, Refusal, ServiceError, atomic_file};
 
 /// The version of the records that this program writes.
@@ -197,7 +197,7 @@ impl<'s> WithLocal<'s> {
         };
         Offer {
             name: record.script.clone(),
-            opts_line: record.opts_line.clone(),
+            compiled_with: CompiledWith::Line(record.opts_line.clone()),
             run: record.run.clone(),
             options_from: None,
             requires: record.requires.clone(),

@@ -32,8 +32,8 @@ pub struct RefusedBundle {
 pub(crate) struct Offer {
     /// Its name.
     pub(crate) name: ScriptName,
-    /// What the module was compiled with, as the last line of an `.opts` file has it (INIT-CACHE-03).
-    pub(crate) opts_line: String,
+    /// What the module was compiled with.
+    pub(crate) compiled_with: CompiledWith,
     /// Run arguments for `staprun`.
     pub(crate) run: Vec<String>,
     /// Where the host's configuration has given the run arguments; the bundle, or the compile here, has otherwise.
@@ -46,6 +46,22 @@ pub(crate) struct Offer {
     pub(crate) vermagic: Option<String>,
     /// Whether there is a module for this kernel.
     pub(crate) cell: Result<(), Refusal>,
+}
+
+/// Compile options.
+#[derive(Debug, Clone)]
+pub(crate) enum CompiledWith {
+    /// As they are signed.
+    Options {
+        /// For `stap`.
+        compile: Vec<String>,
+        /// For the script.
+        arguments: Vec<String>,
+        /// Both as the last line of an `.opts` file has them (INIT-CACHE-03), for messages.
+        opts_line: String,
+    },
+    /// As that line alone, which is all that a record of this host has.
+    Line(String),
 }
 
 /// Which bundle, in which generation.

@@ -132,7 +132,7 @@ impl StartPlan {
         let mut chosen = select_to_start(choice.named, &known, choice.parameters, choice.with_requirements);
         // DEFAULT_START names scripts too.
         chosen.scripts.retain(|name| !offers.get(name).is_some_and(is_switched_off));
-        let graph = graph_of(&offers, &chosen.scripts);
+        let graph = graph_of(offers.values(), &chosen.scripts);
         let order = graph.start_order(&chosen.scripts, chosen.recursive)?;
 
         let mut judge = Judge { host, source, release, modules: LoadedModules::read(host)?, held: 0 };
@@ -176,9 +176,12 @@ fn absence(offer: &Offer) -> Option<&Refusal> {
 
 /// The graph of all offers. A script that is required or named and isn't offered gets a place too: it is in the order
 /// and fails there, as the original has it (INIT-DEP-04).
-fn graph_of(offers: &BTreeMap<ScriptName, Offer>, chosen: &BTreeSet<ScriptName>) -> DependencyGraph {
+pub(crate) fn graph_of<'o>(
+    offers: impl IntoIterator<Item = &'o Offer>,
+    chosen: &BTreeSet<ScriptName>,
+) -> DependencyGraph {
     let mut nodes: BTreeMap<ScriptName, BTreeSet<ScriptName>> = BTreeMap::new();
-    for offer in offers.values() {
+    for offer in offers {
         for required in &offer.requires {
             nodes.entry(required.clone()).or_default();
         }

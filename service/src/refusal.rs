@@ -272,7 +272,7 @@ impl Refusal {
             }
             Self::LocalOutdated { .. } => "compile it again: stap-bundle compile",
             Self::HostSettings { .. } => {
-                "leave only run options in NAME_OPT on the host; what is compiled is changed on the farm, in a new bundle"
+                "mend the line; NAME_OPT of a host changes run options only, what is compiled comes from the farm in a new bundle"
             }
             Self::NeedsUprobes => "a newer stap-bundle is needed",
             Self::WrongModule(_) => "build the bundle again; the farm put another module in its place",

@@ -85,7 +85,8 @@ pub struct ScriptStatus {
     pub note: Option<String>,
     /// The bundle that offers it now.
     pub offered_by: Option<String>,
-    /// Where this host's configuration has other run options for it than the bundle: file, line and column.
+    /// Where a start takes its run options from, if this host's configuration has others than the bundle: file, line and
+    /// column.
     pub options_from: Option<String>,
 }
 

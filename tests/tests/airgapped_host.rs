@@ -194,7 +194,7 @@ fn whole_story(family: &str, other: &str) {
     assert_eq!(running.count(), green.len());
 
     assert!(output(RUN_WITH).contains("staprun -L -b 3 heartbeat.ko"), "{}", output(RUN_WITH));
-    let from = "heartbeat: its run options are this host's, from /etc/systemtap/conf.d/local.conf:1:1";
+    let from = "heartbeat: a start takes its run options from /etc/systemtap/conf.d/local.conf:1:1";
     assert!(output(STATUS).contains(from), "{}", output(STATUS));
 
     data_was_collected(&told);

@@ -102,7 +102,7 @@ fn show(ui: &mut Ui, report: &StatusReport) {
             ui.line(format!("{}: {told}", ui.mark(Mark::Attention, name)));
         }
         if let Some(place) = &script.options_from {
-            ui.line(format!("{name}: its run options are this host's, from {place}"));
+            ui.line(format!("{name}: a start takes its run options from {place}"));
         }
     }
     for (reason, names) in causes {

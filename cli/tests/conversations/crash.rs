@@ -22,7 +22,7 @@ const STRIDE: usize = 37;
 const ERRORS: [(&str, usize); 5] = [("ENOSPC", 1), ("EIO", 1), ("EINTR", 3), ("EDQUOT", 3), ("EROFS", 3)];
 /// Calls that the kernel never lets fail, or that ask for memory or make threads: no disk is behind them. How many of them
 /// there are isn't the same in each run, as two threads share the memory.
-const NO_DISK: [&str; 21] = [
+const NO_DISK: [&str; 22] = [
     "brk",
     "clock_gettime",
     "clock_nanosleep",
@@ -42,6 +42,7 @@ const NO_DISK: [&str; 21] = [
     "rt_sigaction",
     "rt_sigprocmask",
     "sched_getaffinity",
+    "sched_yield",
     "set_robust_list",
     "sigaltstack",
 ];

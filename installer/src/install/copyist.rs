@@ -18,8 +18,9 @@ use crate::storage::StorageError;
 
 /// Bytes that are written at once.
 pub(super) const PIECE: usize = 256 << 10;
-/// Pieces that wait to be written at most: the reader is not to run away with the memory.
-const WAITING: usize = 8;
+/// Pieces that wait to be written at most, 8 MiB: all of a usual bundle, so that its reader can go on to unpack; but the memory
+/// doesn't grow with the bundle.
+const WAITING: usize = 32;
 
 /// Takes bytes in their order; a thread writes them.
 #[derive(Debug)]
@@ -109,7 +110,11 @@ impl Copyist {
         let piece = std::mem::take(&mut self.next);
         self.next.bytes.reserve_exact(PIECE);
         let sent = self.pieces.as_ref().is_some_and(|pieces| pieces.send(piece).is_ok());
-        if sent { Ok(()) } else { self.ended() }
+        if sent {
+            return Ok(());
+        }
+        self.ended()?;
+        Err(StorageError::new("write", &self.path, io::Error::other("the copy has ended")))
     }
 
     /// Nothing more will come: waits until all is written and hashed, and gives the first that isn't what it should be.

@@ -128,6 +128,12 @@ fn init_cache_02_other_compile_options_than_it_was_made_with_are_refused() {
     world.stop("a");
     world.configuration = configured("a_OPT='-s 4'\n");
     assert_eq!(world.start("a"), "a refused (local-outdated), exit 1");
+    // The line is gone.
+    world.configuration = configured("");
+    assert_eq!(world.start("a"), "a refused (local-outdated), exit 1");
+    // It may be in a file that can't be read.
+    world.configuration = configured("echo hello\n");
+    assert_eq!(world.start("a"), "a started, exit 0");
 }
 
 #[test]

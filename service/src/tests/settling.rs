@@ -53,6 +53,34 @@ fn name_req_of_the_host_adds_requirements() {
 }
 
 #[test]
+fn a_circle_by_name_req_of_the_host_kept_everything_from_starting() {
+    let mut world = World::new().scripts("a b:a c");
+    let file = SourceText { path: "conf.d/local.conf".into(), text: "a_REQ='b c'\n".into() };
+    world.configuration = Configuration::load(&[file]).0;
+    world.parameters.pass_all = false;
+    assert_eq!(
+        world.start(""),
+        "a refused (host-settings), b refused (requirement-failed), c started, exit 0"
+    );
+    assert_eq!(
+        world.status("a").scripts[0].reason.as_ref().unwrap().text,
+        "this host's settings for it can't be used: conf.d/local.conf:1:1: a would require b, which requires a"
+    );
+}
+
+#[test]
+fn wrong_options_do_not_hide_what_a_script_requires() {
+    let world = settled("a_OPT='-s'\na_REQ=b\n");
+    assert_eq!(world.status("a").scripts[0].requires[0].as_str(), "b");
+}
+
+#[test]
+fn the_same_options_as_the_bundles_are_no_news() {
+    let world = settled("a_OPT=-L\nb_OPT='-g'\n");
+    assert!(world.status("").scripts.iter().all(|script| script.options_from.is_none()));
+}
+
+#[test]
 fn a_script_without_a_module_keeps_that_reason() {
     let mut world = settled("a_OPT='-D X=1'\n");
     world.refuse("a", crate::Refusal::RedOnFarm { reason: "no such tracepoint".into() });

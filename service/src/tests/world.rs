@@ -12,7 +12,7 @@ use fixtures::module::tiny_module;
 use installer::HostIdentity;
 use script_config::{Configuration, GlobalParameters, ScriptName};
 
-use crate::offer::{Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
+use crate::offer::{CompiledWith, Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
 use crate::{
     GuardStage, Host, Patience, Reason, Refusal, Service, ServiceError, ServiceEvent, StartChoice,
     StartOptions, StartOutcome, StartReport, StatusReport, StopOutcome, StopReport,
@@ -114,7 +114,11 @@ impl World {
     pub(super) fn script(&mut self, script: &str, requires: &[&str], run: &[&str]) {
         let offer = Offer {
             name: name(script),
-            opts_line: "-g --".into(),
+            compiled_with: CompiledWith::Options {
+                compile: vec!["-g".into()],
+                arguments: Vec::new(),
+                opts_line: "-g --".into(),
+            },
             run: run.iter().map(ToString::to_string).collect(),
             options_from: None,
             requires: requires.iter().map(|required| name(required)).collect(),
