@@ -19,6 +19,7 @@ use crate::local::{LocalModule, WithLocal};
 use crate::lock::ServiceLock;
 use crate::offer::Source;
 use crate::plan::{StartChoice, StartPlan};
+use crate::refusal::Refusal;
 use crate::restart::{RestartChoice, RestartReport, started_again};
 use crate::staprun::Staprun;
 use crate::start::{Budget, Start, StartOptions, StartReport};
@@ -222,6 +223,17 @@ impl<'a> Service<'a> {
             .filter(|offer| !offer.bundle.is_local())
             .find(|offer| offer.name == *script)
             .map(|offer| offer.bundle.name)
+    }
+
+    /// Scripts that a start refuses for what this host's own configuration says of them.
+    #[must_use]
+    pub fn unfit_settings(&self) -> Vec<(ScriptName, Refusal)> {
+        let offers = self.source.offers().into_iter();
+        let unfit = offers.filter_map(|offer| match offer.cell {
+            Err(refusal @ Refusal::HostSettings { .. }) => Some((offer.name, refusal)),
+            _ => None,
+        });
+        unfit.collect()
     }
 
     /// Shows the data of a running script's recorder in memory until the host's token is set or the script ends.

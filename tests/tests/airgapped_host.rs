@@ -103,6 +103,8 @@ const CACHE: &str = "ls -l /var/cache/systemtap/$(uname -r)/";
 const UNAME_LINE: &str =
     "test \"$(head -n 1 /var/cache/systemtap/$(uname -r)/heartbeat.opts)\" = \"$(uname -a)\"";
 const CONF_D: &str = "cat /etc/systemtap/conf.d/zz-stap-bundle.conf";
+const UNFIT_OPTIONS: &str =
+    "mkdir -p /etc/systemtap/conf.d; echo \"heartbeat_OPT='-D X=1'\" >/etc/systemtap/conf.d/local.conf";
 const OWN_OPTIONS: &str = "echo \"heartbeat_OPT='-s 3'\" >/etc/systemtap/conf.d/local.conf";
 const START: &str = "stap-bundle start";
 const RUN_WITH: &str = "grep 'Exec: .*heartbeat.ko' /var/log/systemtap.log";
@@ -133,6 +135,7 @@ fn whole_story(family: &str, other: &str) {
         REFUSED_STRANGER,
         &refused_kernel,
         DIGEST_AFTER,
+        UNFIT_OPTIONS,
         INSTALL,
         INSTALL_AGAIN,
         DIGEST_INSTALLED,
@@ -235,6 +238,7 @@ fn the_bundle_is_installed(told: &Transcript, release: &str) {
     let installed = told.step(INSTALL).unwrap();
     assert_eq!(installed.code, 0, "{}", installed.output);
     assert!(installed.output.contains(release), "{}", installed.output);
+    assert!(installed.output.contains("a start will refuse heartbeat: "), "{}", installed.output);
     let again = told.step(INSTALL_AGAIN).unwrap();
     assert_eq!(again.code, 0, "{}", again.output);
     assert!(again.output.contains("already installed"), "{}", again.output);

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use bundle_format::{KernelRelease, PART_MAGIC};
 use installer::{
-    CollectOptions, HostIdentity, HostRoot, InstallOptions, InstallOutcome, KernelChoice, Policy,
-    newest_in_inbox,
+    CollectOptions, CurrentGeneration, HostIdentity, HostRoot, InstallOptions, InstallOutcome, KernelChoice,
+    Policy, newest_in_inbox,
 };
+use service::{Host, Service};
 
+use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -102,9 +104,29 @@ impl Args {
             .map_err(|error| install_failure(error, &root).about(name))?;
         let exit = shown::show(ui, &report);
         if matches!(report.outcome, InstallOutcome::Installed { .. }) {
+            warn_of_settings(global, &root, &identity, ui);
             collect_by_policy(global, &root, &options, ui);
         }
         Ok(exit)
+    }
+}
+
+/// A word on scripts that the next start refuses for what this host's configuration says: said now, it can be mended before a
+/// boot. What is wrong with the files themselves is told by `start` and `status`.
+fn warn_of_settings(global: &Global, root: &HostRoot, identity: &HostIdentity, ui: &mut Ui) {
+    let loaded = match global.root {
+        None => config_files::load(None),
+        Some(_) => return,
+    };
+    let Ok(loaded) = loaded else { return };
+    let own = loaded.of_this_host();
+    if own.scripts_with_settings().is_empty() {
+        return;
+    }
+    let Ok(current) = CurrentGeneration::open(root) else { return };
+    let host = Host::configured(Path::new("/"), loaded.configuration.parameters());
+    for (script, refusal) in Service::new(&host, identity, current.as_ref(), &own).unfit_settings() {
+        ui.warning(format!("a start will refuse {script}: {refusal}"));
     }
 }
 
