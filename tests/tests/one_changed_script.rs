@@ -54,27 +54,31 @@ impl Story {
 
     /// Bytes of `file` that a command reads, by its system calls.
     fn bytes_read(&self, file: &str, words: &[&str]) -> u64 {
-        let log = self.farm.path("strace");
+        // One log a thread: in a common one a call may be broken in two by another thread's.
+        let logs = tempfile::tempdir().unwrap();
         let traced = ChildCommand::new("strace")
             .args([
-                "-f",
+                "-ff",
                 "-qq",
                 "-y",
                 "-e",
                 "trace=read,pread64,readv,preadv,preadv2,mmap,copy_file_range,sendfile,splice",
             ])
             .arg("-o")
-            .arg(&log)
+            .arg(logs.path().join("thread"))
             .arg(programs::farm().unwrap())
             .args(words)
             .current_dir(self.farm.directory())
             .env_from_here("PATH");
         let finished = traced.run(&Limits::default(), &Cancel::new()).unwrap();
         assert!(finished.status.success(), "{}{}", finished.stdout.text(), finished.stderr.text());
-        let text = fs::read_to_string(log).unwrap();
+        let text: String = fs::read_dir(logs.path())
+            .unwrap()
+            .map(|log| fs::read_to_string(log.unwrap().path()).unwrap())
+            .collect();
         let of_file: Vec<&str> = text.lines().filter(|line| line.contains(&format!("/{file}>"))).collect();
         assert!(
-            of_file.iter().all(|line| line.contains(" read(") || line.contains(" pread64(")),
+            of_file.iter().all(|line| line.starts_with("read(") || line.starts_with("pread64(")),
             "{of_file:?}"
         );
         of_file.iter().map(|line| line.rsplit("= ").next().unwrap().parse::<u64>().unwrap()).sum()

@@ -6,20 +6,21 @@ use std::process::{Command, Stdio};
 use crate::bundles::fleet;
 use crate::world::TestWorld;
 
-/// The calls of a command, one a line, with the paths of descriptors.
+/// The calls of a command, one a line, thread by thread, with the paths of descriptors. In one log for all threads a call may be
+/// broken in two by another thread's.
 fn calls(world: &TestWorld, line: &str) -> Vec<String> {
-    let log = world.path("calls.strace");
+    let logs = tempfile::tempdir().unwrap();
     let program = world.command("");
     let output = Command::new("strace")
         .args([
-            "-f",
+            "-ff",
             "-qq",
             "-y",
             "-e",
             "trace=openat,read,pread64,lseek,mmap,copy_file_range,sendfile,splice",
             "-o",
         ])
-        .arg(&log)
+        .arg(logs.path().join("thread"))
         .arg("--")
         .arg(program.get_program())
         .args(line.split_whitespace())
@@ -28,13 +29,15 @@ fn calls(world: &TestWorld, line: &str) -> Vec<String> {
         .output()
         .unwrap_or_else(|error| panic!("strace, which tests/packages.sh installs: {error}"));
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-    fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect()
+    let of_threads =
+        fs::read_dir(logs.path()).unwrap().map(|log| fs::read_to_string(log.unwrap().path()).unwrap());
+    of_threads.flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 /// Where one read or one seek of the bundle's descriptor ends; `None` for a call that isn't known to go forward.
 fn place_after(call: &str, place: u64) -> Option<u64> {
     let result: u64 = call.rsplit_once("= ")?.1.split_whitespace().next()?.parse().ok()?;
-    match call.split_whitespace().nth(1)?.split('(').next()? {
+    match call.split('(').next()? {
         "read" => Some(place + result),
         "lseek" => (result >= place).then_some(result),
         _ => None,
