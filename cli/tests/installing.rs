@@ -56,15 +56,20 @@ usr/bin/stap-bundle 755
 usr/lib/systemd/system/stap-bundle-settled.service 644
 usr/lib/systemd/system/stap-bundle-settled.timer 644
 usr/lib/systemd/system/stap-bundle.service 644
+usr/lib/systemd/system/stap-server.service 644
 usr/lib/systemd/system/systemtap.service -> stap-bundle.service
 usr/lib/systemd/system-preset/90-stap-bundle.preset 644
+usr/lib/sysusers.d/stap-bundle-server.conf 644
 usr/lib/sysusers.d/stap-bundle.conf 644
 usr/lib/tmpfiles.d/stap-bundle.conf 644
+usr/libexec/stap-bundle/stap-server -> ../../bin/stap-bundle
 usr/libexec/stap-bundle/systemtap -> ../../bin/stap-bundle
+usr/sbin/stap-server -> ../bin/stap-bundle
 usr/sbin/systemtap -> ../bin/stap-bundle
 usr/share/bash-completion/completions/stap-bundle 644
 usr/share/fish/vendor_completions.d/stap-bundle.fish 644
 usr/share/man/man1/stap-bundle.1 644
+usr/share/man/man1/stap-server.1 -> stap-bundle-server.1
 usr/share/zsh/site-functions/_stap-bundle 644";
     let dest = directory.path().join("dest");
     let mut found = tree(&dest);
@@ -74,10 +79,12 @@ usr/share/zsh/site-functions/_stap-bundle 644";
     assert_eq!(found, wanted);
     let config = fs::read_to_string(dest.join("etc/systemtap/config")).unwrap();
     assert!(config.lines().all(|line| line.starts_with('#')), "{config}");
-    // The links lead to the program.
-    for link in ["usr/sbin/systemtap", "usr/libexec/stap-bundle/systemtap"] {
-        let output = Command::new(dest.join(link)).arg("offboot").output().unwrap();
-        assert_eq!(output.status.code(), Some(3), "{link}: {output:?}");
+    // The links lead to the program, and each is called by its own name: what isn't an action is usage.
+    for (link, usage) in [("systemtap", 3), ("stap-server", 2)] {
+        for directory in ["usr/sbin", "usr/libexec/stap-bundle"] {
+            let output = Command::new(dest.join(directory).join(link)).arg("offboot").output().unwrap();
+            assert_eq!(output.status.code(), Some(usage), "{directory}/{link}: {output:?}");
+        }
     }
 }
 
