@@ -277,6 +277,33 @@ mod tests {
         ScriptSource::new(name, text.as_bytes(), 0, &options, Vec::new(), ScriptUsers::default())
     }
 
+    /// What is kept of a module that was compiled of `source`.
+    fn record(source: &ScriptSource, release: &KernelRelease) -> LocalModule {
+        let of_source = source.record();
+        LocalModule {
+            schema: LocalModule::SCHEMA,
+            script: source.name().clone(),
+            release: release.clone(),
+            uname_v: Some("#1 SMP".into()),
+            sha256: Digest::of(b"module"),
+            source_sha256: of_source.source_sha256,
+            opts_line: of_source.opts_line.clone(),
+            run: of_source.run.clone(),
+            requires: Vec::new(),
+            compiled: 0,
+        }
+    }
+
+    fn compile_for<'o>(opened: &'o Opened, release: &KernelRelease, directory: &Path) -> LocalCompile<'o> {
+        LocalCompile {
+            opened,
+            configuration: Configuration::default(),
+            release: release.clone(),
+            sysroots: Vec::new(),
+            cache: directory.join("cache"),
+        }
+    }
+
     #[test]
     fn init_cache_02_a_module_is_good_as_long_as_nothing_that_it_was_made_of_has_changed() {
         let directory = tempfile::tempdir().unwrap();
@@ -286,28 +313,11 @@ mod tests {
         identity.version = Some("#1 SMP".into());
         let opened = Opened::for_test(Host::beneath(directory.path()), identity, BTreeSet::new());
         let release: KernelRelease = RELEASE.parse().unwrap();
-        let compile = LocalCompile {
-            opened: &opened,
-            configuration: Configuration::default(),
-            release: release.clone(),
-            sysroots: Vec::new(),
-            cache: directory.path().join("cache"),
-        };
+        let compile = compile_for(&opened, &release, directory.path());
         let source = script("probe begin {}", "-g");
         let outdated = |script: &ScriptSource| compile.outdated(vec![script.clone()]).len();
         assert_eq!(outdated(&source), 1);
-        let mut record = LocalModule {
-            schema: LocalModule::SCHEMA,
-            script: source.name().clone(),
-            release: release.clone(),
-            uname_v: Some("#1 SMP".into()),
-            sha256: Digest::of(b"module"),
-            source_sha256: source.record().source_sha256,
-            opts_line: source.record().opts_line.clone(),
-            run: source.record().run.clone(),
-            requires: Vec::new(),
-            compiled: 0,
-        };
+        let mut record = record(&source, &release);
         let store = |record: &LocalModule| opened.service().store_local(record, b"module", "Linux").unwrap();
         store(&record);
         assert_eq!(outdated(&source), 0);
@@ -336,25 +346,8 @@ mod tests {
         let source = script("probe begin {}", "");
         let first_line = |release: &str| {
             let release: KernelRelease = release.parse().unwrap();
-            let compile = LocalCompile {
-                opened: &opened,
-                configuration: Configuration::default(),
-                release: release.clone(),
-                sysroots: Vec::new(),
-                cache: directory.path().join("cache"),
-            };
-            compile.uname_a(&LocalModule {
-                schema: LocalModule::SCHEMA,
-                script: source.name().clone(),
-                release,
-                uname_v: Some("#1 SMP".into()),
-                sha256: Digest::of(b"module"),
-                source_sha256: source.record().source_sha256,
-                opts_line: source.record().opts_line.clone(),
-                run: source.record().run.clone(),
-                requires: Vec::new(),
-                compiled: 0,
-            })
+            let compile = compile_for(&opened, &release, directory.path());
+            compile.uname_a(&record(&source, &release))
         };
         assert_eq!(first_line(RELEASE), "Linux of this host");
         let other = "9.9.9-other";

@@ -43,6 +43,9 @@ impl<'s> HostSettings<'s> {
                 added.push(Added { place, requires });
             }
         }
+        if added.is_empty() {
+            return;
+        }
         let mut graph = graph(offers);
         for Added { place, requires } in added {
             let Some(offer) = offers.get_mut(place) else { continue };

@@ -16,7 +16,7 @@ use child::{Cancel, ChildCommand, ChildError, Finished, Limits};
 
 use crate::hosts::Hosts;
 use crate::lab::{Lab, Release};
-use crate::vm::Step;
+use crate::vm::{self, Step};
 
 /// A boot takes twenty seconds alone. On a machine that does other work as well it takes minutes.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -338,13 +338,11 @@ fn emulator(kernel: &Kernel, disk: &Disk, more: &[&str]) -> ChildCommand {
     let socket = |name: &str, options: &str| {
         format!("socket,id={name},path={},server=on,{options}", disk.in_it(name).display())
     };
-    ChildCommand::new("qemu-system-x86_64")
-        // As in `vm`, and for the same reasons.
-        .args(["-accel", "tcg,tb-size=256", "-cpu", "max,-cx16", "-m", "768"])
+    vm::emulator("tcg,tb-size=256")
+        .args(["-m", "768"])
         // While the machine computes, its clock counts instructions. A busy machine around it takes none of its time, and
         // the check by which systemtap ends a script that takes more than its share isn't fooled.
         .args(["-icount", "shift=1,sleep=on,align=off"])
-        .args(["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"])
         // The image is a test's own: what the emulator has written needs to be in its file, not on this machine's disk.
         .arg("-drive")
         .arg(format!("file={},if=virtio,format=qcow2,cache=unsafe", disk.path().display()))
@@ -359,5 +357,4 @@ fn emulator(kernel: &Kernel, disk: &Disk, more: &[&str]) -> ChildCommand {
         .arg(&kernel.initrd)
         .args(["-append", &kernel.parameters])
         .args(more)
-        .env_from_here("PATH")
 }

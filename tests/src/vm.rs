@@ -120,7 +120,7 @@ pub fn run_by(
     archive(&lab.host(), &initrd)?;
     archive(files.tree.path(), &initrd)?;
     let (console, serial) = (work.path().join("console"), work.path().join("serial"));
-    let mut command = emulator(&lab.vmlinuz(release)?, &initrd, &console, &serial);
+    let mut command = self::command(&lab.vmlinuz(release)?, &initrd, &console, &serial);
     if clock == Clock::Instructions {
         command = command.args(["-icount", "shift=2,sleep=off"]);
     }
@@ -162,21 +162,29 @@ pub fn archive(tree: &Path, target: &Path) -> Result<()> {
     Ok(fs::remove_file(packed)?)
 }
 
-fn emulator(kernel: &Path, initrd: &Path, console: &Path, serial: &Path) -> ChildCommand {
-    let file = |path: &Path| format!("file:{}", path.display());
+/// The emulator of all tests, and what its machines have in common. `STAP_BUNDLE_EMULATOR` names another program than Debian's.
+///
+/// Software emulation: hardware's isn't dependable in nested machines. Without cx16, because QEMU 7.2 spoils the flags in its
+/// emulation of cmpxchg16b, and half of all boots of Linux 6.12 die of it.
+#[must_use]
+pub fn emulator(accelerator: &str) -> ChildCommand {
     let program = std::env::var_os("STAP_BUNDLE_EMULATOR").unwrap_or_else(|| "qemu-system-x86_64".into());
     ChildCommand::new(program)
-        // Software emulation: hardware's isn't dependable in nested machines. Without cx16, because QEMU 7.2
-        // spoils the flags in its emulation of cmpxchg16b, and half of all boots of Linux 6.12 die of it.
-        .args(["-accel", "tcg", "-cpu", "max,-cx16", "-m", "1024"])
-        .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"])
+        .args(["-accel", accelerator, "-cpu", "max,-cx16"])
+        .args(["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"])
+        .env_from_here("PATH")
+}
+
+fn command(kernel: &Path, initrd: &Path, console: &Path, serial: &Path) -> ChildCommand {
+    let file = |path: &Path| format!("file:{}", path.display());
+    emulator("tcg")
+        .args(["-m", "1024", "-no-reboot"])
         .args(["-serial", &file(console), "-serial", &file(serial)])
         .arg("-kernel")
         .arg(kernel)
         .arg("-initrd")
         .arg(initrd)
         .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"])
-        .env_from_here("PATH")
 }
 
 /// Runs the machine and tells of each step as soon as its end is in the serial port's file.

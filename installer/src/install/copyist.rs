@@ -114,7 +114,12 @@ impl Copyist {
             return Ok(());
         }
         self.ended()?;
-        Err(StorageError::new("write", &self.path, io::Error::other("the copy has ended")))
+        Err(self.nothing_more())
+    }
+
+    /// For who asks on after the end, or after a failure that was told.
+    fn nothing_more(&self) -> StorageError {
+        StorageError::new("write", &self.path, io::Error::other("the copy has ended"))
     }
 
     /// Nothing more will come: waits until all is written and hashed, and gives the first that isn't what it should be.
@@ -123,7 +128,7 @@ impl Copyist {
         match self.hashed.recv() {
             Ok(wrong) => Ok(wrong),
             // It has ended without a word: writing failed.
-            Err(mpsc::RecvError) => self.ended().map(|()| None),
+            Err(mpsc::RecvError) => self.ended().and(Err(self.nothing_more())),
         }
     }
 
@@ -274,6 +279,8 @@ mod tests {
         let mut copyist = full();
         copyist.take(b"abc").unwrap();
         assert!(copyist.wrong().unwrap_err().is_no_space());
+        copyist.wrong().unwrap_err();
+        copyist.take(&[0; PIECE]).unwrap_err();
         let mut copyist = full();
         copyist.take(b"abc").unwrap();
         assert!(copyist.finish().unwrap_err().is_no_space());

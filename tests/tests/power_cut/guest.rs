@@ -139,17 +139,14 @@ impl Host {
             let _ = fs::remove_file(file);
         }
         let file = |path: &Path| format!("file:{}", path.display());
-        let mut command = ChildCommand::new("qemu-system-x86_64")
-            // As in `vm`, and for the same reasons.
-            .args(["-accel", "tcg", "-cpu", "max,-cx16", "-m", "512"])
-            .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"])
+        let mut command = vm::emulator("tcg")
+            .args(["-m", "512", "-no-reboot"])
             .args(["-serial", &file(&console), "-serial", &file(&serial)])
             .arg("-kernel")
             .arg(self.lab.vmlinuz(&self.release).unwrap())
             .arg("-initrd")
             .arg(self.initrd(first, steps))
-            .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"])
-            .env_from_here("PATH");
+            .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]);
         let disk = disk.display();
         command = match log {
             // TERM would be an orderly end, with all requests of the disk carried out; QUIT isn't handled.
