@@ -280,7 +280,7 @@ mod tests {
         copyist.take(b"abc").unwrap();
         assert!(copyist.wrong().unwrap_err().is_no_space());
         copyist.wrong().unwrap_err();
-        copyist.take(&[0; PIECE]).unwrap_err();
+        copyist.take(&vec![0; PIECE]).unwrap_err();
         let mut copyist = full();
         copyist.take(b"abc").unwrap();
         assert!(copyist.finish().unwrap_err().is_no_space());
