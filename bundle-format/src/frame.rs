@@ -1,8 +1,8 @@
 //! zstd frames with an earlier frame's plain tar as dictionary (`docs/bundle-spec.md`, "Frames").
 
-use std::io::{self, Read};
+use std::io;
 
-use zstd::zstd_safe::{self, CCtx, CParameter};
+use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
 
 use crate::error::BundleError;
 use crate::limits::{MAX_PLAIN_FRAME, MAX_WINDOW_LOG};
@@ -75,7 +75,8 @@ pub fn compress(plain: &[u8], reference: Option<&[u8]>, encoding: Encoding) -> i
     Ok(target)
 }
 
-/// Decodes a frame whose digest has been checked; stops one byte beyond `plain_size`.
+/// Decodes a frame whose digest has been checked, into as many bytes as the manifest says and no more. In one call, for a
+/// stream of zstd's would keep a window of its own and copy each byte out of it.
 pub(crate) fn decompress(
     compressed: &[u8],
     reference: Option<&[u8]>,
@@ -84,15 +85,14 @@ pub(crate) fn decompress(
 ) -> Result<Vec<u8>, BundleError> {
     let wrong = |problem: String| BundleError::Frame { frame: name.to_owned(), problem };
     check_framing(compressed, plain_size).map_err(wrong)?;
-    let limit = plain_size.min(MAX_PLAIN_FRAME);
-    let mut plain = Vec::with_capacity(usize::try_from(limit).unwrap_or_default());
-    let mut decoder = match reference {
-        Some(reference) => zstd::stream::read::Decoder::with_ref_prefix(compressed, reference),
-        None => zstd::stream::read::Decoder::with_buffer(compressed),
+    let failed = |code| wrong(zstd_safe::get_error_name(code).to_owned());
+    let mut plain = Vec::with_capacity(usize::try_from(plain_size.min(MAX_PLAIN_FRAME)).unwrap_or_default());
+    let mut context =
+        DCtx::try_create().ok_or_else(|| wrong("there is no memory to decode it".to_owned()))?;
+    if let Some(reference) = reference {
+        context.ref_prefix(reference).map_err(failed)?;
     }
-    .map_err(|error| wrong(error.to_string()))?;
-    decoder.window_log_max(MAX_WINDOW_LOG).map_err(|error| wrong(error.to_string()))?;
-    decoder.take(limit + 1).read_to_end(&mut plain).map_err(|error| wrong(error.to_string()))?;
+    context.decompress(&mut plain, compressed).map_err(failed)?;
     if plain.len() as u64 == plain_size {
         return Ok(plain);
     }
@@ -115,6 +115,15 @@ fn check_framing(compressed: &[u8], plain_size: u64) -> Result<(), String> {
     if descriptor & 0b1000 != 0 {
         return Err("a reserved bit is set".to_owned());
     }
+    // Where it isn't named, the content is the window; and that is what the manifest says, or refused below.
+    let window = if descriptor & 0b10_0000 == 0 {
+        rest.get(1).map_or(0, |byte| window_size(*byte))
+    } else {
+        plain_size
+    };
+    if window > 1 << MAX_WINDOW_LOG {
+        return Err(format!("its window is {window} bytes, more than 2^{MAX_WINDOW_LOG}"));
+    }
     match zstd_safe::get_frame_content_size(compressed) {
         Ok(Some(size)) if size == plain_size => {}
         Ok(found) => return Err(format!("its content size is {found:?}, the manifest says {plain_size}")),
@@ -125,6 +134,12 @@ fn check_framing(compressed: &[u8], plain_size: u64) -> Result<(), String> {
         Ok(len) => Err(format!("{} bytes follow the frame", compressed.len() - len)),
         Err(_) => Err("it is cut short".to_owned()),
     }
+}
+
+/// What a window descriptor says, in bytes (RFC 8878, section 3.1.1.1.2).
+const fn window_size(descriptor: u8) -> u64 {
+    let base = 1 << (10 + (descriptor >> 3));
+    base + base / 8 * (descriptor & 0b111) as u64
 }
 
 #[cfg(test)]
@@ -174,6 +189,33 @@ mod tests {
         let frame = trial(&vec![0; 1 << 20], None).unwrap();
         let error = decompress(&frame, None, 4096, "f").unwrap_err().to_string();
         assert!(error.contains("1048576"), "{error}");
+    }
+
+    #[test]
+    fn a_window_beyond_the_limit_is_refused_although_the_content_is_small() {
+        let plain = noise(1000, 6);
+        let with_window = |log: u8| {
+            // Content size of two bytes, not a single segment, checksum: RFC 8878, section 3.1.1.1.
+            let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0b0100_0100, (log - 10) << 3];
+            frame.extend(u16::try_from(plain.len() - 256).unwrap().to_le_bytes());
+            // One raw block, the last.
+            frame.extend(&((u32::try_from(plain.len()).unwrap() << 3) | 1).to_le_bytes()[..3]);
+            frame.extend(&plain);
+            // Of the same content zstd makes the same checksum.
+            let checksum = trial(&plain, None).unwrap();
+            frame.extend(&checksum[checksum.len() - 4..]);
+            frame
+        };
+        let largest = u8::try_from(MAX_WINDOW_LOG).unwrap();
+        assert_eq!(decompress(&with_window(largest), None, 1000, "f").unwrap(), plain);
+        let error = decompress(&with_window(largest + 1), None, 1000, "f").unwrap_err().to_string();
+        assert!(error.contains("134217728"), "{error}");
+        let mut more = with_window(largest);
+        more[5] |= 1;
+        assert!(decompress(&more, None, 1000, "f").is_err());
+        let mut another = with_window(largest);
+        *another.last_mut().unwrap() ^= 1;
+        assert!(decompress(&another, None, 1000, "f").is_err());
     }
 
     #[test]
