@@ -71,7 +71,7 @@ pub fn plain_tar(set: &SetDocument, bodies: &[Vec<u8>]) -> Result<Vec<u8>, Bundl
 #[derive(Debug)]
 pub struct BaseFile {
     id: BundleId,
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
     reader: MemberReader<File>,
     /// Where the content of each frame in the file begins.
     places: BTreeMap<usize, u64>,
@@ -141,7 +141,7 @@ impl BaseFile {
     /// What a delta says of it.
     #[must_use]
     pub fn bundle(&self) -> BaseBundle {
-        let Manifest { version, serial, .. } = &self.manifest;
+        let Manifest { version, serial, .. } = self.manifest.as_ref();
         BaseBundle { id: self.id, version: version.clone(), serial: *serial }
     }
 
@@ -165,7 +165,7 @@ impl BaseFile {
 
     /// The signed account.
     #[must_use]
-    pub const fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 

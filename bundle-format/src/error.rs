@@ -290,6 +290,9 @@ pub enum BundleError {
         /// Why.
         problem: String,
     },
+    /// A file that is read twice was another one the second time.
+    #[error("the file was changed while it was read")]
+    Changed,
     /// The older bundle, of which frames were to be copied, is not valid.
     #[error("no frames can be copied from the older bundle")]
     OldBundle(#[source] Box<BundleError>),

@@ -59,7 +59,7 @@ pub use problem::ProblemId;
 pub use provenance::{
     PREDICATE_TYPE, PROVENANCE_NAME, SBOM_NAME, STATEMENT_TYPE, Subject, provenance_subjects,
 };
-pub use reader::{Extent, Present, RawBundle, Receive, UnverifiedManifest, VerifiedBundle};
+pub use reader::{Extent, Present, RawBundle, Receive, Twin, UnverifiedManifest, VerifiedBundle};
 pub use root::{
     KeyStatus, Lacking, PendingRoot, RevokedSerials, Root, RootChain, RootDocument, RootError, RootKey,
     RootName, RootsFile, Signatures,
@@ -68,7 +68,7 @@ pub use set::{
     FileRecord, ModuleRecord, SET_NAME, SetDocument, Trailer, VerifiedModule, VerifiedSet, modules_digest,
     read_set,
 };
-pub use source::{Aside, Source, Stream};
+pub use source::{Positioned, Source, Stream};
 pub use sources::{SOURCES_NAME, Sources, pack_sources};
 pub use strict_json::JsonError;
 pub use trust::{Judge, TrustedKeys};

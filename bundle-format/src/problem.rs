@@ -87,7 +87,7 @@ impl BundleError {
     #[must_use]
     pub const fn id(&self) -> ProblemId {
         match self {
-            Self::Io { .. } => ProblemId::Io,
+            Self::Io { .. } | Self::Changed => ProblemId::Io,
             Self::Container(error) => container_id(error),
             Self::Truncated { .. } => ProblemId::Truncated,
             Self::Header { .. } => ProblemId::MemberHeader,

@@ -28,7 +28,7 @@ use crate::manifest_check;
 use crate::names::ScriptName;
 use crate::root::Root;
 use crate::set::{FileRecord, ModuleRecord, SetDocument, UPROBES_NAME, VerifiedSet, modules_digest};
-use crate::source::{Aside, MemberReader, Source};
+use crate::source::{MemberReader, Source};
 use crate::sources::{SOURCES_NAME, check_packed_size, read_sources};
 use crate::strict_json;
 use crate::trust::{Judge, TrustedKeys};
@@ -149,7 +149,7 @@ impl<S: Source> RawBundle<S> {
                 None => BundleError::Threshold { valid: signers.len(), threshold },
             });
         }
-        let manifest = self.parse_manifest()?;
+        let manifest = Arc::new(self.parse_manifest()?);
         check_by(&manifest, &judge)?;
         let id = self.claimed_id();
         let (head, reader) = self.into_parts();
@@ -169,10 +169,29 @@ impl<S: Source> RawBundle<S> {
             );
             return Err(BundleError::NoBase { problem });
         }
-        let manifest = self.parse_manifest()?;
+        let manifest = Arc::new(self.parse_manifest()?);
         let judge = Judge::of_nobody();
         let (head, reader) = self.into_parts();
         Ok(VerifiedBundle { id, signers: Vec::new(), manifest, judge, reader, head, with_sources: false })
+    }
+
+    /// Takes it for a bundle that was verified by another reader of the same file; that nobody changed it meanwhile is all
+    /// that is checked.
+    pub fn verify_twin(self, twin: &Twin) -> Result<VerifiedBundle<S>, BundleError> {
+        let id = self.claimed_id();
+        if id != twin.id || self.signatures != twin.signatures {
+            return Err(BundleError::Changed);
+        }
+        let manifest = Arc::new(self.parse_manifest()?);
+        let judge = Judge::of_nobody();
+        let (head, reader) = self.into_parts();
+        Ok(VerifiedBundle { id, signers: Vec::new(), manifest, judge, reader, head, with_sources: false })
+    }
+
+    /// The source, read up to the end of the manifest.
+    #[must_use]
+    pub fn into_source(self) -> S {
+        self.reader.into_source()
     }
 
     /// What was read, and the source behind it.
@@ -254,12 +273,20 @@ pub struct Present {
 pub type Receive<'r> =
     dyn FnMut(&Kernel, &VerifiedSet<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'r;
 
+/// By what a verified bundle is known again, to one who reads its file a second time ([`RawBundle::verify_twin`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Twin {
+    /// It covers manifest and roots.
+    id: BundleId,
+    signatures: Vec<SignatureEntry>,
+}
+
 /// A bundle whose manifest is signed as asked.
 #[derive(Debug)]
 pub struct VerifiedBundle<S> {
     id: BundleId,
     signers: Vec<KeyId>,
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: Arc<Manifest>,
     judge: Judge,
     pub(crate) reader: MemberReader<S>,
     /// As it was read, for those who write it again.
@@ -289,8 +316,14 @@ impl<S: Source> VerifiedBundle<S> {
 
     /// The signed account.
     #[must_use]
-    pub const fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The same, for who keeps it: of many kernels it is large.
+    #[must_use]
+    pub fn shared_manifest(&self) -> Arc<Manifest> {
+        Arc::clone(&self.manifest)
     }
 
     /// Has what reads the content also check the scripts that travel along ([`SOURCES_NAME`]), if there are any.
@@ -299,14 +332,26 @@ impl<S: Source> VerifiedBundle<S> {
         Self { with_sources, ..self }
     }
 
+    /// For another reader of the same file.
+    #[must_use]
+    pub fn twin(&self) -> Twin {
+        Twin { id: self.id, signatures: self.head.signatures.clone() }
+    }
+
     /// The source, read up to the end of the manifest.
+    #[must_use]
+    pub const fn source(&self) -> &S {
+        self.reader.source()
+    }
+
+    /// The same.
     #[must_use]
     pub fn into_source(self) -> S {
         self.reader.into_source()
     }
 
     /// The account, and what reads on behind the manifest.
-    pub(crate) fn into_parts(self) -> (Manifest, MemberReader<S>) {
+    pub(crate) fn into_parts(self) -> (Arc<Manifest>, MemberReader<S>) {
         (self.manifest, self.reader)
     }
 
@@ -333,12 +378,7 @@ impl<S: Source> VerifiedBundle<S> {
         self.read_extras(extent)?;
         let frames = self.manifest.frames();
         let mut pass = Pass::new(&frames, wanted, extent);
-        let mut content = Content { bases, receive, from: self.manifest.from.as_ref() };
-        pass.run(&mut self.reader, &mut content)?;
-        pass.decode_waiting(&mut content)?;
-        if let Some((aside, found)) = self.reader.wrong_aside()? {
-            digest_problem(Part::Frame, &aside.name, &aside.expected, found)?;
-        }
+        pass.run(&mut self.reader, &mut Content { bases, receive, from: self.manifest.from.as_ref() })?;
         pass.check_complete(&self.manifest)?;
         let kernels = self.manifest.kernels_of(&pass.present);
         Ok((Present { present: pass.present.len(), total: frames.len() }, kernels))
@@ -430,31 +470,14 @@ struct Pass<'a> {
     present: BTreeSet<usize>,
     /// What the SETs of each wanted kernel hold.
     found: BTreeMap<KernelId, Found>,
-    /// Needed frames that are read and not decoded yet, and their bytes together.
-    waiting: Vec<(usize, Vec<u8>)>,
-    waiting_len: usize,
 }
-
-/// Compressed bytes of frames that wait to be decoded. A source that hashes what was set aside does it beside the decoding, so
-/// all that follows is to be read first; but not into memory without end.
-const MOST_WAITING: usize = 4 << 20;
 
 impl<'a> Pass<'a> {
     fn new(frames: &'a [FrameOf<'a>], wanted: &'a BTreeSet<KernelId>, extent: Extent) -> Self {
         let needed = needed_by(frames, |of| wanted.contains(&of.kernel.id));
         let decoded = frames.iter().map(|of| of.frame).filter(|frame| needed.contains(&frame.index));
         let references = References::of(decoded);
-        Self {
-            frames,
-            wanted,
-            extent,
-            needed,
-            references,
-            present: BTreeSet::new(),
-            found: BTreeMap::new(),
-            waiting: Vec::new(),
-            waiting_len: 0,
-        }
+        Self { frames, wanted, extent, needed, references, present: BTreeSet::new(), found: BTreeMap::new() }
     }
 
     fn run<S: Source>(
@@ -516,26 +539,13 @@ impl<'a> Pass<'a> {
             if self.extent == Extent::Wanted {
                 return reader.skip(frame.size);
             }
-            let aside = Aside { name: name.to_owned(), len: frame.size, expected: frame.sha256 };
-            let found = reader.set_aside(&aside)?;
-            return found.map_or(Ok(()), |found| digest_problem(Part::Frame, name, &frame.sha256, found));
+            let found = reader.hash_body(name, frame.size)?;
+            return digest_problem(Part::Frame, name, &frame.sha256, found);
         }
         let compressed = reader.body(name, frame.size)?;
         digest_problem(Part::Frame, name, &frame.sha256, Digest::of(&compressed))?;
-        self.waiting_len += compressed.len();
-        self.waiting.push((index, compressed));
-        if self.waiting_len > MOST_WAITING { self.decode_waiting(content) } else { Ok(()) }
-    }
-
-    /// Decodes the frames that were read, in their order.
-    fn decode_waiting(&mut self, content: &mut Content<'_, '_>) -> Result<(), BundleError> {
-        self.waiting_len = 0;
-        for (index, compressed) in std::mem::take(&mut self.waiting) {
-            let Some(of) = self.frames.get(index) else { continue };
-            let plain = self.references.decode(of, &compressed, &mut |base| content.base(of, base))?;
-            self.deliver(of, &plain, content.receive)?;
-        }
-        Ok(())
+        let plain = self.references.decode(of, &compressed, &mut |base| content.base(of, base))?;
+        self.deliver(of, &plain, content.receive)
     }
 
     fn deliver(

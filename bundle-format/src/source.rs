@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use crate::container::{member_header, padding, size_field};
 use crate::digest::{Digest, HashingWriter};
@@ -18,29 +20,6 @@ pub trait Source {
 
     /// Bytes from here to the end, where that can be known without reading.
     fn remaining(&mut self) -> io::Result<Option<u64>>;
-
-    /// Reads bytes of which only the digest matters, where they can be hashed beside what is read next; returns how many
-    /// there were. `None` from a source that can't do that, and has read nothing.
-    fn set_aside(&mut self, _aside: &Aside) -> io::Result<Option<u64>> {
-        Ok(None)
-    }
-
-    /// Waits until all that was set aside is hashed; the first that has another digest than expected, with the one that it
-    /// has. Nothing is set aside any more after that.
-    fn wrong_aside(&mut self) -> io::Result<Option<(Aside, Digest)>> {
-        Ok(None)
-    }
-}
-
-/// A member's content that is only to be hashed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Aside {
-    /// The member.
-    pub name: String,
-    /// Its bytes.
-    pub len: u64,
-    /// Its digest, if it is what was signed.
-    pub expected: Digest,
 }
 
 /// A source that can only be read, such as a pipe.
@@ -78,6 +57,60 @@ impl Source for File {
             return Ok(None);
         }
         Ok(metadata.len().checked_sub(self.stream_position()?))
+    }
+}
+
+/// A file that is read from a place of its own: whoever else reads the same open file isn't in the way.
+#[derive(Debug, Clone)]
+pub struct Positioned {
+    file: Arc<File>,
+    position: u64,
+}
+
+impl Positioned {
+    /// Reads `file` from its first byte.
+    #[must_use]
+    pub const fn new(file: Arc<File>) -> Self {
+        Self { file, position: 0 }
+    }
+
+    /// The file.
+    #[must_use]
+    pub const fn as_file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Bytes before the next one to be read.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+}
+
+impl Read for Positioned {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Source for Positioned {
+    fn read_full(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_full(self, buffer)
+    }
+
+    fn skip(&mut self, len: u64) -> io::Result<()> {
+        self.position = self.position.saturating_add(len);
+        Ok(())
+    }
+
+    fn remaining(&mut self) -> io::Result<Option<u64>> {
+        let metadata = self.file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        Ok(metadata.len().checked_sub(self.position))
     }
 }
 
@@ -134,6 +167,10 @@ impl<S: Source> MemberReader<S> {
 
     pub(crate) fn into_source(self) -> S {
         self.source
+    }
+
+    pub(crate) const fn source(&self) -> &S {
+        &self.source
     }
 
     pub(crate) const fn source_mut(&mut self) -> &mut S {
@@ -214,8 +251,8 @@ impl<S: Source> MemberReader<S> {
         target: &mut dyn Write,
     ) -> Result<Digest, BundleError> {
         let mut hash = HashingWriter::new(target);
-        let mut buffer = vec![0; 128 << 10];
         let mut left = len;
+        let mut buffer = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(128 << 10)];
         while left > 0 {
             let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let chunk = buffer.get_mut(..part).unwrap_or_default();
@@ -224,25 +261,6 @@ impl<S: Source> MemberReader<S> {
             left -= part as u64;
         }
         Ok(hash.finish().1)
-    }
-
-    /// A member's content and padding, of which only the digest matters: the digest, or `None` where it will be told by
-    /// [`Self::wrong_aside`].
-    pub(crate) fn set_aside(&mut self, aside: &Aside) -> Result<Option<Digest>, BundleError> {
-        let Some(read) = self.source.set_aside(aside).map_err(io_while("reading the bundle"))? else {
-            return self.hash_body(&aside.name, aside.len).map(Some);
-        };
-        self.offset += read;
-        if read != aside.len {
-            return Err(BundleError::Truncated { offset: self.offset, inside: aside.name.clone() });
-        }
-        self.padding(&aside.name, aside.len)?;
-        Ok(None)
-    }
-
-    /// Of what was set aside, the first that isn't what was expected.
-    pub(crate) fn wrong_aside(&mut self) -> Result<Option<(Aside, Digest)>, BundleError> {
-        self.source.wrong_aside().map_err(io_while("reading the bundle"))
     }
 
     /// A member's content and padding, hashed but not kept.

@@ -73,6 +73,7 @@ fn without_number(text: &str) -> String {
 pub(crate) fn bundle_exit(error: &BundleError) -> Exit {
     match error {
         BundleError::Io { source, .. } => io_exit(source),
+        BundleError::Changed => Exit::Storage,
         BundleError::NotTrusted { .. }
         | BundleError::Threshold { .. }
         | BundleError::BadSignature { .. }

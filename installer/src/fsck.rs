@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read;
+use std::sync::Arc;
 
-use bundle_format::{Digest, Extent, Kernel, KernelId, RawBundle};
+use bundle_format::{BundleError, BundleId, Digest, Extent, Kernel, KernelId, Positioned, RawBundle};
 
 use crate::directory::Directory;
 use crate::events::Events;
@@ -17,7 +17,9 @@ use crate::generation::{
     read_sets, with_sources,
 };
 use crate::identity::HostIdentity;
-use crate::install::{InstallError, InstallOptions, InstallReport, KernelChoice, install};
+use crate::install::{
+    BundleSource, InstallError, InstallOptions, InstallReport, KernelChoice, Remembering, install,
+};
 use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS};
 use crate::root::HostRoot;
 use crate::storage::{StorageError, optional};
@@ -302,18 +304,14 @@ fn optional_directory(parent: &Directory, name: &str) -> Result<Option<Directory
 }
 
 /// Mends an installed bundle from its file: installs it once more with the kernels that it has here.
-pub fn repair_from<R: Read>(
+pub fn repair_from<'s>(
     host: &HostRoot,
     identity: &HostIdentity,
-    source: R,
+    source: impl Into<BundleSource<'s>>,
     options: &InstallOptions,
     events: &mut Events<'_>,
 ) -> Result<InstallReport, RepairError> {
-    let mut source = Remembering { source, read: Vec::new() };
-    let id = RawBundle::read(bundle_format::Stream(&mut source))
-        .map_err(|error| Box::new(InstallError::from(error)))?
-        .claimed_id();
-    let Remembering { source, read } = source;
+    let (id, source) = claimed_id(source.into()).map_err(|error| Box::new(InstallError::from(error)))?;
     let current = CurrentGeneration::open(host)?;
     let Some(kernels) = current.as_ref().and_then(|current| kernels_of(current, &id.to_string())) else {
         let bundles = current.iter().flat_map(CurrentGeneration::bundles);
@@ -323,8 +321,22 @@ pub fn repair_from<R: Read>(
     };
     drop(current);
     let options = InstallOptions { kernels: KernelChoice::These(kernels), ..options.clone() };
-    Ok(install(host, identity, std::io::Cursor::new(read).chain(source), &options, events)
-        .map_err(Box::new)?)
+    Ok(install(host, identity, source, &options, events).map_err(Box::new)?)
+}
+
+/// What the bundle claims to be, and the whole source still.
+fn claimed_id(source: BundleSource<'_>) -> Result<(BundleId, BundleSource<'_>), BundleError> {
+    match source {
+        BundleSource::File(file) => {
+            let id = RawBundle::read(Positioned::new(Arc::clone(&file)))?.claimed_id();
+            Ok((id, BundleSource::File(file)))
+        }
+        BundleSource::Stream(source) => {
+            let raw = RawBundle::read(Remembering::new(source))?;
+            let id = raw.claimed_id();
+            Ok((id, BundleSource::stream(raw.into_source().into_whole())))
+        }
+    }
 }
 
 /// Mends what the kept bundles can mend; the reports, bundle by bundle.
@@ -366,18 +378,4 @@ fn kernels_of(current: &CurrentGeneration, id: &str) -> Option<BTreeSet<KernelId
     });
     let (refused, manifest) = refused?;
     unpacked(&refused.name, manifest)
-}
-
-/// A source of which the first part is read twice.
-struct Remembering<R> {
-    source: R,
-    read: Vec<u8>,
-}
-
-impl<R: Read> Read for Remembering<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.source.read(buffer)?;
-        self.read.extend_from_slice(buffer.get(..read).unwrap_or_default());
-        Ok(read)
-    }
 }

@@ -48,8 +48,8 @@ pub use generation::{
 pub use history::{HistoryEvent, HistoryRecord, history};
 pub use identity::{HostIdentity, Mismatch};
 pub use install::{
-    DoesNotFit, InboxChoice, InstallError, InstallOptions, InstallOutcome, InstallReport, InstallWarning,
-    KernelChoice, KernelInstalled, PassedOver, install, newest_in_inbox,
+    BundleSource, DoesNotFit, InboxChoice, InstallError, InstallOptions, InstallOutcome, InstallReport,
+    InstallWarning, KernelChoice, KernelInstalled, PassedOver, install, newest_in_inbox,
 };
 pub use later_kernel::{UnpackError, Unpacked, unpack_for_running_kernel};
 pub use lock::{LockError, WriterLock};

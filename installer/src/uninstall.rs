@@ -114,8 +114,10 @@ pub fn uninstall(
     carry_others(&current, &mut staging, name, &mut warnings, events)?;
     let left: Vec<_> = current.bundles().iter().filter(|bundle| bundle.name != *name).collect();
     let cache_only = cache_only(host, &Policy::read(host)?)?;
-    staging
-        .write_configuration(&configuration_text(left.iter().map(|bundle| &bundle.manifest), cache_only))?;
+    staging.write_configuration(&configuration_text(
+        left.iter().map(|bundle| bundle.manifest.as_ref()),
+        cache_only,
+    ))?;
     events(InstallEvent::Syncing);
     let staged = staging.seal()?;
     let from = current.number();

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -14,7 +13,8 @@ use child::{Cancel, ChildCommand, Limits};
 use ed25519_dalek::{Signer as _, SigningKey};
 use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
 use installer::{
-    CurrentGeneration, HostIdentity, HostRoot, InstallOptions, KernelChoice, TrustStore, install,
+    BundleSource, CurrentGeneration, HostIdentity, HostRoot, InstallOptions, KernelChoice, TrustStore,
+    install,
 };
 use script_config::{Configuration, GlobalParameters, ScriptName};
 use service::{Host, Service, StartChoice, StartOptions};
@@ -71,7 +71,7 @@ fn bundle(key: &SigningKey, public: &PublicKey) -> (String, Vec<u8>) {
         toolchains: vec![Toolchain { stap: "5.6".to_owned(), compiler: "gcc 15".to_owned(), digest }],
         kernels: vec![kernel],
     };
-    let unsigned = draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap();
+    let unsigned = draft.pack(std::io::Cursor::new(Vec::new()), &mut |_| {}).unwrap();
     let signature = key.sign(&unsigned.message()).to_bytes();
     let mut bytes = Vec::new();
     unsigned.attach(&[(public.clone(), signature)]).unwrap().write_to(&mut bytes).unwrap();
@@ -153,7 +153,7 @@ fn fifty_scripts() {
     let (release, bundle) = bundle(&key, &public);
     let identity = identity(&release);
     let options = InstallOptions { kernels: KernelChoice::All, now: None, ..InstallOptions::default() };
-    install(&root, &identity, Cursor::new(bundle), &options, &mut |_| {}).unwrap();
+    install(&root, &identity, BundleSource::stream(bundle.as_slice()), &options, &mut |_| {}).unwrap();
     let parameters = GlobalParameters::default();
     let host = host(dir.path(), &parameters);
     let choice = all(&parameters);

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Cursor;
 use std::path::PathBuf;
 
 use bundle_format::{
@@ -15,7 +14,8 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
 use fixtures::module::tiny_module;
 use installer::{
-    CurrentGeneration, HostIdentity, HostRoot, InstallOptions, KernelChoice, TrustStore, install,
+    BundleSource, CurrentGeneration, HostIdentity, HostRoot, InstallOptions, KernelChoice, TrustStore,
+    install,
 };
 use script_config::{Configuration, GlobalParameters};
 use service::{
@@ -79,7 +79,7 @@ fn bundle(serial: u64, scripts: &[&str]) -> Vec<u8> {
         toolchains: vec![Toolchain { stap: "5.6".to_owned(), compiler: "gcc 15".to_owned(), digest }],
         kernels: vec![kernel],
     };
-    let unsigned = draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap();
+    let unsigned = draft.pack(std::io::Cursor::new(Vec::new()), &mut |_| {}).unwrap();
     let signature = farm().sign(&unsigned.message()).to_bytes();
     let mut bytes = Vec::new();
     unsigned.attach(&[(public(), signature)]).unwrap().write_to(&mut bytes).unwrap();
@@ -116,7 +116,7 @@ impl World {
 
     fn install(&self, bundle: &[u8]) {
         let options = InstallOptions { kernels: KernelChoice::All, ..InstallOptions::default() };
-        install(&self.root, &self.identity, Cursor::new(bundle), &options, &mut |_| {}).unwrap();
+        install(&self.root, &self.identity, BundleSource::stream(bundle), &options, &mut |_| {}).unwrap();
     }
 
     fn with_service<R>(&self, act: impl FnOnce(&Service<'_>) -> R) -> R {

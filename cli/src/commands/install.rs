@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use bundle_format::{KernelRelease, PART_MAGIC};
 use installer::{
-    CollectOptions, CurrentGeneration, HostIdentity, HostRoot, InstallOptions, InstallOutcome, KernelChoice,
-    Policy, newest_in_inbox,
+    BundleSource, CollectOptions, CurrentGeneration, HostIdentity, HostRoot, InstallOptions, InstallOutcome,
+    KernelChoice, Policy, newest_in_inbox,
 };
 use service::{Host, Service};
 
@@ -68,9 +68,7 @@ pub(crate) struct Args {
 struct Found {
     /// How messages call it.
     name: String,
-    source: Box<dyn Read>,
-    /// Whether it is a pipe or the like, which may stall.
-    may_stall: bool,
+    source: BundleSource<'static>,
 }
 
 impl Args {
@@ -83,7 +81,7 @@ impl Args {
             (false, named) if !named.is_empty() => KernelChoice::Named(named),
             _ => KernelChoice::Installed,
         };
-        let mut options = InstallOptions {
+        let options = InstallOptions {
             kernels,
             now: host::now(global),
             clock_is_synchronised: host::clock_is_synchronised(global),
@@ -92,14 +90,12 @@ impl Args {
             with_source: self.with_source,
             adopt: self.adopt,
             dry_run: self.dry_run,
-            may_stall: false,
             wait: self.lock.wait(),
         };
-        let Found { name, source, may_stall } = match found {
+        let Found { name, source } = match found {
             Some(found) => found,
             None => from_inbox(&root, &identity, &options, ui)?,
         };
-        options.may_stall = may_stall;
         let report = installer::install(&root, &identity, source, &options, &mut |event| tell(ui, event))
             .map_err(|error| install_failure(error, &root).about(name))?;
         let exit = shown::show(ui, &report);
@@ -182,7 +178,7 @@ fn from_inbox(
         return Err(failure.hint("give the file: stap-bundle install FILE"));
     };
     ui.progress(format!("installing {}", path.display()));
-    Ok(Found { name: path.display().to_string(), source: Box::new(file), may_stall: false })
+    Ok(Found { name: path.display().to_string(), source: file.into() })
 }
 
 /// Opens the one file, or all parts of a split bundle; `None` if none is named.
@@ -191,7 +187,7 @@ fn open_all(files: &[PathBuf]) -> Result<Option<Found>, Failure> {
         return if files.is_empty() { Ok(None) } else { join_parts(files).map(Some) };
     };
     let found = open(one)?;
-    if !found.may_stall && is_part(one) {
+    if matches!(found.source, BundleSource::File(_)) && is_part(one) {
         return join_parts(files).map(Some);
     }
     Ok(Some(found))
@@ -207,12 +203,12 @@ fn join_parts(files: &[PathBuf]) -> Result<Found, Failure> {
     let parts = open_parts(files)?;
     let name = format!("{} parts", parts.count());
     // On small media the parts come one after the other, so reading may take long.
-    Ok(Found { name, source: Box::new(parts), may_stall: true })
+    Ok(Found { name, source: BundleSource::stream(parts) })
 }
 
 fn open(file: &Path) -> Result<Found, Failure> {
     if file == Path::new("-") {
-        return Ok(Found { name: "standard input".into(), source: Box::new(io::stdin()), may_stall: true });
+        return Ok(Found { name: "standard input".into(), source: BundleSource::stream(io::stdin()) });
     }
     let file_failure = |error: io::Error| Failure::of(Exit::Storage, &error).about(file.display());
     let opened = File::open(file).map_err(|error| {
@@ -225,5 +221,5 @@ fn open(file: &Path) -> Result<Found, Failure> {
         return Err(Failure::new(Exit::Usage, what));
     }
     let name = file.display().to_string();
-    Ok(Found { name, source: Box::new(opened), may_stall: !metadata.is_file() })
+    Ok(Found { name, source: opened.into() })
 }

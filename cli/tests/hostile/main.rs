@@ -45,6 +45,7 @@ fn the_rows_of_the_page_have_their_tests() {
         include_str!("../../../bundle-format/src/part.rs"),
         include_str!("../../../bundle-format/src/strict_json.rs"),
         include_str!("../../../bundle-format/tests/roots.rs"),
+        include_str!("../../../installer/src/install/copyist.rs"),
         include_str!("../../../installer/src/tests/choices.rs"),
         include_str!("../../../installer/src/tests/floors.rs"),
         include_str!("../../../installer/src/tests/roots.rs"),

@@ -42,7 +42,7 @@ use crate::compat::scripts::{other_scripts_at, settle_times};
 use crate::compat::users::reconcile_users;
 use crate::compat::wanted::{CacheEntry, Wanted, wanted};
 use crate::directory::Directory;
-use crate::generation::{CurrentGeneration, module_file_name};
+use crate::generation::{CurrentGeneration, ProvenBundle, module_file_name};
 use crate::identity::HostIdentity;
 use crate::lock::WriterLock;
 use crate::paths::{CONFIGURATION, CONFIGURATION_LINK, KERNELS};
@@ -63,13 +63,24 @@ pub fn reconcile(host: &HostRoot, identity: &HostIdentity) -> Result<ReconcileRe
 pub(crate) fn reconcile_locked(
     host: &HostRoot,
     identity: &HostIdentity,
+    lock: &WriterLock,
+    foreign: Foreign,
+) -> Result<ReconcileReport, CompatError> {
+    reconcile_with(host, identity, lock, foreign, None)
+}
+
+/// The same for one who has verified a bundle under that lock.
+pub(crate) fn reconcile_with(
+    host: &HostRoot,
+    identity: &HostIdentity,
     _lock: &WriterLock,
     foreign: Foreign,
+    proven: Option<&ProvenBundle<'_>>,
 ) -> Result<ReconcileReport, CompatError> {
     let mut work = Work { foreign, ..Work::default() };
     let cache_only = cache_only(host, &Policy::read(host)?)?;
     let places = Places::read(host, &mut work.report)?;
-    let generation = CurrentGeneration::open(host)?;
+    let generation = CurrentGeneration::open_with(host, proven)?;
     let wanted = match &generation {
         Some(generation) => wanted(generation, identity, &mut work.report.warnings),
         None => Wanted::new(),
@@ -104,7 +115,8 @@ fn write_configuration(
     report: &mut ReconcileReport,
 ) -> Result<(), StorageError> {
     let directory = generation.directory();
-    let text = configuration_text(generation.bundles().iter().map(|bundle| &bundle.manifest), cache_only);
+    let text =
+        configuration_text(generation.bundles().iter().map(|bundle| bundle.manifest.as_ref()), cache_only);
     let found = directory.read_file(CONFIGURATION, text.len() as u64);
     if found.is_ok_and(|found| found == text.as_bytes()) {
         return Ok(());

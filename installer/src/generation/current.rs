@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bundle_format::{
     BundleError, BundleId, BundleName, BundleVersion, Digest, Extent, KernelId, KeyId, Manifest, RawBundle,
@@ -62,7 +62,7 @@ pub struct InstalledBundle {
     /// Trusted keys whose signatures hold.
     pub signers: Vec<KeyId>,
     /// The signed account.
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
     /// The root by which it was accepted; `None` where a pin was enough.
     pub root: Option<RootRecord>,
     /// What judged it just now.
@@ -120,10 +120,19 @@ impl CurrentGeneration {
     /// Opens the current generation; `None` if nothing is installed. Every bundle's signatures are
     /// checked anew against the pins and roots of this moment.
     pub fn open(host: &HostRoot) -> Result<Option<Self>, GenerationError> {
+        Self::open_with(host, None)
+    }
+
+    /// The same for one who has just verified a bundle of it: where the kept file has the very manifest that he verified,
+    /// its signatures aren't checked a second time.
+    pub(crate) fn open_with(
+        host: &HostRoot,
+        proven: Option<&ProvenBundle<'_>>,
+    ) -> Result<Option<Self>, GenerationError> {
         let Some(state) = open_state(host)? else { return Ok(None) };
         let trust = TrustStore::open(host)?;
         let Some((number, directory)) = open_current(&state)? else { return Ok(None) };
-        Self::read(number, directory, trust.host_trust()).map(Some)
+        Self::read(number, directory, trust.host_trust(), proven).map(Some)
     }
 
     /// Opens the newest generation older than `number` that can be read and whose bundles are all believed; `None` if there
@@ -156,16 +165,21 @@ impl CurrentGeneration {
     ) -> Result<Self, GenerationError> {
         let directory = generations.open_dir(&number.to_string())?;
         directory.lock_shared()?;
-        Self::read(number, directory, trust)
+        Self::read(number, directory, trust, None)
     }
 
-    fn read(number: u64, directory: Directory, trust: &HostTrust) -> Result<Self, GenerationError> {
+    fn read(
+        number: u64,
+        directory: Directory,
+        trust: &HostTrust,
+        proven: Option<&ProvenBundle<'_>>,
+    ) -> Result<Self, GenerationError> {
         protected(&directory)?;
         let (mut bundles, mut refused) = (Vec::new(), Vec::new());
         let all = optional(directory.open_dir(BUNDLES))?;
         if let Some(all) = &all {
             for name in all.entries()? {
-                match read_bundle(all, &name, trust) {
+                match read_bundle(all, &name, trust, proven) {
                     Ok(bundle) => bundles.push(bundle),
                     Err(reason) => refused.push(refuse(all, name, &reason)),
                 }
@@ -342,23 +356,45 @@ impl BundleRefusal {
     }
 }
 
-fn read_bundle(all: &Directory, name: &str, trust: &HostTrust) -> Result<InstalledBundle, BundleRefusal> {
+/// A bundle whose signatures this process has verified under the lock that it still has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProvenBundle<'p> {
+    /// The digest of its manifest.
+    pub(crate) id: BundleId,
+    /// Trusted keys whose signatures hold.
+    pub(crate) signers: &'p [KeyId],
+    /// The signed account.
+    pub(crate) manifest: &'p Arc<Manifest>,
+}
+
+fn read_bundle(
+    all: &Directory,
+    name: &str,
+    trust: &HostTrust,
+    proven: Option<&ProvenBundle<'_>>,
+) -> Result<InstalledBundle, BundleRefusal> {
     let directory = all.open_dir(name)?;
     let root = recorded_root(&directory, ROOT_RECORD)?;
     let trusted = trust.for_installed(root.as_ref())?;
-    let verified = RawBundle::read(directory.open_file(BUNDLE_FILE)?)?.verify(&trusted)?;
-    let manifest = verified.manifest().clone();
+    let raw = RawBundle::read(directory.open_file(BUNDLE_FILE)?)?;
+    let id = raw.claimed_id();
+    let (manifest, signers) = if let Some(proven) = proven.filter(|proven| proven.id == id) {
+        (Arc::clone(proven.manifest), proven.signers.to_vec())
+    } else {
+        let verified = raw.verify(&trusted)?;
+        (verified.shared_manifest(), verified.signers().to_vec())
+    };
     if manifest.name.as_str() != name {
-        return Err(BundleRefusal::Name { found: manifest.name });
+        return Err(BundleRefusal::Name { found: manifest.name.clone() });
     }
     Ok(InstalledBundle {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
         serial: manifest.serial,
-        id: verified.id(),
+        id,
         created: manifest.created,
         best_before: manifest.best_before,
-        signers: verified.signers().to_vec(),
+        signers,
         manifest,
         root,
         trusted,

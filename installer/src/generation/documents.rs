@@ -52,8 +52,9 @@ impl CurrentGeneration {
             Err(error) => return Some(with_sources(&error)),
         };
         // Whether compiling was to be turned off was for the policy of that day to say.
-        let text =
-            |cache_only| configuration_text(self.bundles().iter().map(|bundle| &bundle.manifest), cache_only);
+        let text = |cache_only| {
+            configuration_text(self.bundles().iter().map(|bundle| bundle.manifest.as_ref()), cache_only)
+        };
         let is_ours = [true, false].into_iter().any(|cache_only| found == text(cache_only).as_bytes());
         (!is_ours).then(|| "it is not what follows from the signed options and requirements".to_owned())
     }

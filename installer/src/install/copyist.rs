@@ -1,291 +1,276 @@
-//! Writes the kept file, and hashes what nobody unpacks, beside the unpacking.
+//! Writes the kept file beside the unpacking.
 //!
-//! A host unpacks one kernel of a bundle that may have hundreds, and keeps all of it. So reading is one thread's work, and
-//! writing the copy, hashing the other kernels' frames and waiting for the disk another's: what a bundle has for other
-//! kernels costs next to nothing then.
+//! A host unpacks one kernel of a bundle that may have hundreds, and keeps all of it. So a thread reads the whole file once
+//! more, writes what it reads, hashes every member and waits for the disk, while the kernels that are wanted are unpacked:
+//! what a bundle has for other kernels costs next to nothing then. The copy is what was verified, for it is judged by itself:
+//! its first members must be the ones whose signatures were checked, and every other must have the digest that those give.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Write};
-use std::ops::Range;
+use std::io::{self, Write as _};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 
-use bundle_format::{Aside, Digest, HashingWriter};
+use bundle_format::{BundleError, Extent, Positioned, RawBundle, Source, Twin};
 
+use crate::install::error::InstallError;
 use crate::storage::StorageError;
 
-/// Bytes that are written at once.
-pub(super) const PIECE: usize = 256 << 10;
-/// Pieces that wait to be written at most, 8 MiB: all of a usual bundle, so that its reader can go on to unpack; but the memory
-/// doesn't grow with the bundle.
-const WAITING: usize = 32;
+/// Bytes that are read and written at once.
+const PIECE: usize = 256 << 10;
+/// Bytes after which the disk is told to begin.
+const FLUSHED: u64 = 1 << 20;
 
-/// Takes bytes in their order; a thread writes them.
+/// What is to be copied.
+#[derive(Debug)]
+pub(super) struct Original {
+    pub(super) file: Arc<File>,
+    /// The bundle in it that was verified.
+    pub(super) twin: Twin,
+    /// Whether the scripts that travel along are looked into.
+    pub(super) with_sources: bool,
+}
+
+/// A copy that is being written.
 #[derive(Debug)]
 pub(super) struct Copyist {
-    next: Piece,
-    /// Bytes taken so far.
-    taken: u64,
-    /// `None` once there is nothing more to come.
-    pieces: Option<SyncSender<Piece>>,
-    hashed: Receiver<Option<(Aside, Digest)>>,
+    copied: Receiver<Result<(), BundleError>>,
+    /// Set once nobody wants it any more.
+    unwanted: Arc<AtomicBool>,
+    /// `None` once it has ended.
     thread: Option<JoinHandle<io::Result<()>>>,
     path: PathBuf,
 }
 
-/// Bytes for the copy.
-#[derive(Debug, Default)]
-struct Piece {
-    bytes: Vec<u8>,
-    /// What begins in it and is to be hashed, each with its place in the copy.
-    asides: Vec<(Range<u64>, Aside)>,
-}
-
 impl Copyist {
-    /// Begins a copy in `file`, which errors call `path`.
-    pub(super) fn begin(file: File, path: PathBuf) -> Result<Self, StorageError> {
-        let (pieces, to_write) = mpsc::sync_channel(WAITING);
-        let (tell, hashed) = mpsc::channel();
+    /// Begins a copy in `target`, which errors call `path`.
+    pub(super) fn begin(original: Original, target: File, path: PathBuf) -> Result<Self, StorageError> {
+        let (tell, copied) = mpsc::channel();
+        let unwanted = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&unwanted);
         let thread = std::thread::Builder::new()
             .name("copy".into())
             .spawn(move || {
-                let wrong = write(&file, &to_write)?;
+                let result = copy(original, &target, &stop);
+                let is_whole = result.is_ok();
                 // Nobody listens any more where the install has failed meanwhile.
-                let _ = tell.send(wrong);
-                file.sync_data()
+                let _ = tell.send(result);
+                if is_whole { target.sync_data() } else { Ok(()) }
             })
             .map_err(|error| StorageError::new("start a thread to write", &path, error))?;
-        let (pieces, thread) = (Some(pieces), Some(thread));
-        Ok(Self { next: Piece::default(), taken: 0, pieces, hashed, thread, path })
+        Ok(Self { copied, unwanted, thread: Some(thread), path })
     }
 
-    /// Takes bytes.
-    pub(super) fn take(&mut self, mut bytes: &[u8]) -> Result<(), StorageError> {
-        while !bytes.is_empty() {
-            let room = PIECE - self.next.bytes.len();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.next.bytes.extend_from_slice(now);
-            self.noted(now.len())?;
-            bytes = later;
-        }
-        Ok(())
+    /// Waits until all is read, good and written. To be asked once.
+    pub(super) fn copied(&self) -> Result<(), InstallError> {
+        let ended = || BundleError::Io { what: "the copy has ended", source: io::ErrorKind::Other.into() };
+        let result = self.copied.recv().unwrap_or_else(|_| Err(ended()));
+        result.map_err(|error| self.cause(error))
     }
 
-    /// Takes what `read` gives, up to the length of `aside`, to be hashed; returns how much there was.
-    pub(super) fn take_aside(
-        &mut self,
-        aside: &Aside,
-        read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
-    ) -> Result<io::Result<u64>, StorageError> {
-        let place = self.taken..self.taken.saturating_add(aside.len);
-        self.next.asides.push((place, aside.clone()));
-        let mut left = aside.len;
-        while left > 0 {
-            let begin = self.next.bytes.len();
-            let part = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE - begin);
-            self.next.bytes.resize(begin + part, 0);
-            let got = match read(self.next.bytes.get_mut(begin..).unwrap_or_default()) {
-                Ok(got) => got,
-                Err(error) => return Ok(Err(error)),
-            };
-            self.next.bytes.truncate(begin + got);
-            self.noted(got)?;
-            left -= got as u64;
-            if got < part {
-                break;
-            }
-        }
-        Ok(Ok(aside.len - left))
-    }
-
-    /// Bytes have come into the next piece.
-    fn noted(&mut self, len: usize) -> Result<(), StorageError> {
-        self.taken += len as u64;
-        if self.next.bytes.len() < PIECE { Ok(()) } else { self.send() }
-    }
-
-    fn send(&mut self) -> Result<(), StorageError> {
-        let piece = std::mem::take(&mut self.next);
-        self.next.bytes.reserve_exact(PIECE);
-        let sent = self.pieces.as_ref().is_some_and(|pieces| pieces.send(piece).is_ok());
-        if sent {
-            return Ok(());
-        }
-        self.ended()?;
-        Err(self.nothing_more())
-    }
-
-    /// For who asks on after the end, or after a failure that was told.
-    fn nothing_more(&self) -> StorageError {
-        StorageError::new("write", &self.path, io::Error::other("the copy has ended"))
-    }
-
-    /// Nothing more will come: waits until all is written and hashed, and gives the first that isn't what it should be.
-    pub(super) fn wrong(&mut self) -> Result<Option<(Aside, Digest)>, StorageError> {
-        self.close()?;
-        match self.hashed.recv() {
-            Ok(wrong) => Ok(wrong),
-            // It has ended without a word: writing failed.
-            Err(mpsc::RecvError) => self.ended().and(Err(self.nothing_more())),
+    /// Whether the bundle or our own disk is the matter.
+    fn cause(&self, error: BundleError) -> InstallError {
+        match error {
+            BundleError::Io { what, source } => match source.downcast::<NotWritten>() {
+                Ok(NotWritten(error)) => StorageError::new("write", &self.path, error).into(),
+                Err(source) => BundleError::Io { what, source }.into(),
+            },
+            other => other.into(),
         }
     }
 
-    fn close(&mut self) -> Result<(), StorageError> {
-        let is_empty = self.next.bytes.is_empty() && self.next.asides.is_empty();
-        if self.pieces.is_some() && !is_empty {
-            self.send()?;
-        }
-        self.pieces = None;
-        Ok(())
+    /// Waits until the copy is on the disk.
+    pub(super) fn finish(mut self) -> Result<(), StorageError> {
+        self.ended().map_err(|error| StorageError::new("write", &self.path, error))
     }
 
-    /// Waits until the copy is whole and on the disk.
-    pub(super) fn finish(&mut self) -> Result<(), StorageError> {
-        self.close()?;
-        self.ended()
-    }
-
-    /// How the thread has ended; waits for it. It does once nothing more can come, and where it fails.
-    fn ended(&mut self) -> Result<(), StorageError> {
-        self.pieces = None;
+    fn ended(&mut self) -> io::Result<()> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        let panicked = || Err(io::Error::other("the thread that writes has panicked"));
-        let ended = thread.join().unwrap_or_else(|_| panicked());
-        ended.map_err(|error| StorageError::new("write", &self.path, error))
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes has panicked")))
     }
 }
 
-/// Writes what comes, and hashes what is to be; the first that has another digest than expected.
-fn write(mut file: &File, pieces: &Receiver<Piece>) -> io::Result<Option<(Aside, Digest)>> {
-    let mut hashes = Hashes::default();
-    for piece in pieces {
-        file.write_all(&piece.bytes)?;
-        hashes.add(piece)?;
+impl Drop for Copyist {
+    /// Who removes what was staged must not meet one who still writes it.
+    fn drop(&mut self) {
+        self.unwanted.store(true, Ordering::Relaxed);
+        let _ = self.ended();
     }
-    Ok(hashes.wrong)
 }
 
-/// What is being hashed of the bytes that pass.
-#[derive(Default)]
-struct Hashes {
-    passed: u64,
-    /// What isn't hashed to its end yet, in its order.
-    waiting: VecDeque<(Range<u64>, Aside)>,
-    /// The digest of the first of them, so far.
-    begun: Option<HashingWriter<io::Sink>>,
-    wrong: Option<(Aside, Digest)>,
+/// What couldn't be written, on its way through who reads.
+#[derive(Debug, thiserror::Error)]
+#[error("the copy can't be written")]
+struct NotWritten(#[source] io::Error);
+
+fn copy(original: Original, target: &File, unwanted: &AtomicBool) -> Result<(), BundleError> {
+    let Original { file, twin, with_sources } = original;
+    let copying = Copying {
+        source: Positioned::new(file),
+        target,
+        unwanted,
+        piece: vec![0; PIECE],
+        filled: 0,
+        at: 0,
+        flushed: 0,
+    };
+    let bundle = RawBundle::read(copying)?.verify_twin(&twin)?.checking_sources(with_sources);
+    bundle.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(())).map(|_| ())
 }
 
-impl Hashes {
-    fn add(&mut self, piece: Piece) -> io::Result<()> {
-        self.waiting.extend(piece.asides);
-        let end = self.passed + piece.bytes.len() as u64;
-        while let Some((place, _)) =
-            self.waiting.front().filter(|(place, _)| place.start < end || place.is_empty())
-        {
-            let within = |at: u64| usize::try_from(at.saturating_sub(self.passed)).unwrap_or(usize::MAX);
-            let part = within(place.start)..within(place.end).min(piece.bytes.len());
-            let is_whole = place.end <= end;
-            let hash = self.begun.get_or_insert_with(|| HashingWriter::new(io::sink()));
-            hash.write_all(piece.bytes.get(part).unwrap_or_default())?;
-            if !is_whole {
+/// A source that writes what is read of it.
+struct Copying<'c> {
+    source: Positioned,
+    target: &'c File,
+    unwanted: &'c AtomicBool,
+    piece: Vec<u8>,
+    /// Bytes of the piece that were read and written, and of those the ones that were looked at.
+    filled: usize,
+    at: usize,
+    /// Bytes of the copy that the disk was told of.
+    flushed: u64,
+}
+
+impl Copying<'_> {
+    /// What is left of the piece; of the next one, where that is nothing. Empty at the end.
+    fn rest(&mut self) -> io::Result<&[u8]> {
+        if self.at == self.filled {
+            (self.filled, self.at) = (0, 0);
+            if self.unwanted.load(Ordering::Relaxed) {
+                return Err(io::Error::other("nobody wants the copy any more"));
+            }
+            self.filled = self.source.read_full(&mut self.piece)?;
+            let read = self.piece.get(..self.filled).unwrap_or_default();
+            self.target.write_all(read).map_err(|error| io::Error::other(NotWritten(error)))?;
+            self.begin_to_flush();
+        }
+        Ok(self.piece.get(self.at..self.filled).unwrap_or_default())
+    }
+
+    /// Lets the disk begin with what was written: else it would idle until the end, and then be waited for. Linux begins to
+    /// write dirty pages that are said not to be needed any more (`mm/fadvise.c`), and keeps them while it does. A file system
+    /// that doesn't has just more to do at the end.
+    fn begin_to_flush(&mut self) {
+        let written = self.source.position();
+        if let Some(len) = NonZeroU64::new(written - self.flushed).filter(|len| len.get() >= FLUSHED) {
+            let _ = rustix::fs::fadvise(self.target, self.flushed, Some(len), rustix::fs::Advice::DontNeed);
+            self.flushed = written;
+        }
+    }
+}
+
+impl Source for Copying<'_> {
+    fn read_full(&mut self, mut buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        while !buffer.is_empty() {
+            let now = io::Read::read(&mut self.rest()?, buffer)?;
+            if now == 0 {
                 break;
             }
-            self.judge();
+            self.at += now;
+            read += now;
+            buffer = buffer.get_mut(now..).unwrap_or_default();
         }
-        self.passed = end;
+        Ok(read)
+    }
+
+    fn skip(&mut self, mut len: u64) -> io::Result<()> {
+        while len > 0 {
+            let rest = self.rest()?.len();
+            if rest == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let now = usize::try_from(len).unwrap_or(usize::MAX).min(rest);
+            self.at += now;
+            len -= now as u64;
+        }
         Ok(())
     }
 
-    /// The first that waits is hashed.
-    fn judge(&mut self) {
-        let Some(((_, aside), hash)) = self.waiting.pop_front().zip(self.begun.take()) else { return };
-        let found = hash.finish().1;
-        if found != aside.expected && self.wrong.is_none() {
-            self.wrong = Some((aside, found));
-        }
+    /// Not told, so that nothing is passed over unread.
+    fn remaining(&mut self) -> io::Result<Option<u64>> {
+        Ok(None)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use bundle_format::TrustedKeys;
+
     use super::*;
+    use crate::tests::world::{bundle, farm, file, public};
 
-    fn aside(name: &str, bytes: &[u8]) -> Aside {
-        Aside { name: name.into(), len: bytes.len() as u64, expected: Digest::of(bytes) }
+    /// Begins to copy a bundle's file after `change` was made to it, and gives what comes of it.
+    fn copied(target: File, change: impl FnOnce(&File, &[u8])) -> Result<(), InstallError> {
+        let bytes = bundle(1).bytes();
+        let file = Arc::new(file(&bytes));
+        let raw = RawBundle::read(Positioned::new(Arc::clone(&file))).unwrap();
+        let twin = raw.verify(&TrustedKeys::any_of([public(&farm())])).unwrap().twin();
+        change(&file, &bytes);
+        let original = Original { file, twin, with_sources: false };
+        let copyist = Copyist::begin(original, target, "/copy".into()).unwrap();
+        copyist.copied()?;
+        copyist.finish().map_err(InstallError::from)
     }
 
-    /// Takes plain bytes and asides of these lengths in turns; the copy, and the name of what is wrong.
-    fn copy(lengths: &[usize], spoil: Option<&str>) -> (bool, Option<String>) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("copy");
-        let mut copyist = Copyist::begin(File::create(&path).unwrap(), path.clone()).unwrap();
-        let mut whole = Vec::new();
-        for (number, len) in lengths.iter().enumerate() {
-            let bytes: Vec<u8> = (0..*len).map(|at| u8::try_from((at * 7 + number) % 251).unwrap()).collect();
-            whole.extend_from_slice(&bytes);
-            if number % 2 == 0 {
-                copyist.take(&bytes).unwrap();
-                continue;
-            }
-            let mut aside = aside(&number.to_string(), &bytes);
-            if spoil == Some(aside.name.as_str()) {
-                aside.expected = Digest::of(b"another");
-            }
-            let mut rest = bytes.as_slice();
-            let mut read = |buffer: &mut [u8]| io::Read::read(&mut rest, buffer);
-            assert_eq!(copyist.take_aside(&aside, &mut read).unwrap().unwrap(), aside.len);
+    fn place_of(bytes: &[u8], what: &[u8]) -> u64 {
+        bytes.windows(what.len()).position(|window| window == what).unwrap() as u64
+    }
+
+    #[test]
+    fn the_copy_has_the_same_bytes() {
+        let target = tempfile::NamedTempFile::new().unwrap();
+        copied(target.reopen().unwrap(), |_, _| ()).unwrap();
+        assert!(std::fs::read(target.path()).unwrap() == bundle(1).bytes());
+    }
+
+    #[test]
+    fn a_file_that_was_changed_after_it_was_verified_is_not_kept() {
+        let target = || tempfile::tempfile().unwrap();
+        let other = bundle(2).bytes();
+        let result = copied(target(), |file, _| {
+            file.set_len(0).unwrap();
+            file.write_all_at(&other, 0).unwrap();
+        });
+        assert!(matches!(result, Err(InstallError::Bundle(BundleError::Changed))), "{result:?}");
+        // The same manifest with other signatures would be refused at the next look.
+        let result = copied(target(), |file, bytes| {
+            let place = place_of(bytes, b"signatures") + 512;
+            let mut block = bytes[usize::try_from(place).unwrap()..][..512].to_vec();
+            let last = block.iter().rposition(|byte| *byte != 0).unwrap();
+            block[last] ^= 1;
+            file.write_all_at(&block, place).unwrap();
+        });
+        assert!(matches!(result, Err(InstallError::Bundle(BundleError::Changed))), "{result:?}");
+        let result = copied(target(), |file, bytes| file.set_len(bytes.len() as u64 - 1).unwrap());
+        assert!(matches!(result, Err(InstallError::Bundle(BundleError::Truncated { .. }))), "{result:?}");
+        let result = copied(target(), |file, bytes| file.write_all_at(b"x", bytes.len() as u64).unwrap());
+        assert!(matches!(result, Err(InstallError::Bundle(BundleError::TrailingBytes { .. }))), "{result:?}");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_a_bundle_that_cannot_be_read() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        match copied(full, |_, _| ()) {
+            Err(InstallError::Storage(error)) => assert!(error.is_no_space()),
+            other => panic!("{other:?}"),
         }
-        let wrong = copyist.wrong().unwrap().map(|(aside, _)| aside.name);
-        copyist.finish().unwrap();
-        (std::fs::read(&path).unwrap() == whole, wrong)
     }
 
     #[test]
-    fn the_copy_is_whole_and_each_aside_is_hashed() {
-        for lengths in [
-            &[][..],
-            &[0, 0, 0],
-            &[3, 5, 0, 0, 7, 1],
-            &[PIECE, PIECE, PIECE],
-            &[PIECE - 1, 2, 1, 3 * PIECE + 5, 9, 9],
-            &[0, 5 * PIECE, 0, 1],
-        ] {
-            assert_eq!(copy(lengths, None), (true, None), "{lengths:?}");
-            for number in (1..lengths.len()).step_by(2) {
-                let name = number.to_string();
-                assert_eq!(copy(lengths, Some(&name)), (true, Some(name)), "{lengths:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_source_that_ends_early_is_told_by_what_there_was() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("copy");
-        let mut copyist = Copyist::begin(File::create(&path).unwrap(), path.clone()).unwrap();
-        let mut rest = &b"abc"[..];
-        let mut read = |buffer: &mut [u8]| io::Read::read(&mut rest, buffer);
-        assert_eq!(copyist.take_aside(&aside("a", b"abcdef"), &mut read).unwrap().unwrap(), 3);
-    }
-
-    #[test]
-    fn a_full_disk_is_an_error_of_the_copy() {
-        let full = || {
-            Copyist::begin(File::options().write(true).open("/dev/full").unwrap(), "/copy".into()).unwrap()
-        };
-        let mut copyist = full();
-        copyist.take(b"abc").unwrap();
-        assert!(copyist.wrong().unwrap_err().is_no_space());
-        copyist.wrong().unwrap_err();
-        copyist.take(&vec![0; PIECE]).unwrap_err();
-        let mut copyist = full();
-        copyist.take(b"abc").unwrap();
-        assert!(copyist.finish().unwrap_err().is_no_space());
-        // Where there is more than may wait, as it is taken.
-        let mut copyist = full();
-        assert!(copyist.take(&vec![0; (WAITING + 3) * PIECE]).unwrap_err().is_no_space());
+    fn who_does_not_want_it_any_more_does_not_wait_for_all_of_it() {
+        let file = Arc::new(file(&bundle(1).bytes()));
+        let unwanted = AtomicBool::new(true);
+        let raw = RawBundle::read(Positioned::new(Arc::clone(&file))).unwrap();
+        let twin = raw.verify(&TrustedKeys::any_of([public(&farm())])).unwrap().twin();
+        let target = tempfile::tempfile().unwrap();
+        copy(Original { file, twin, with_sources: false }, &target, &unwanted).unwrap_err();
+        assert_eq!(target.metadata().unwrap().len(), 0);
     }
 }

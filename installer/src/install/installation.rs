@@ -2,10 +2,11 @@
 //! checks for a dry run.
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::fs::File;
+use std::sync::Arc;
 
 use bundle_format::{
-    BundleId, BundleName, Extent, Kernel, KernelId, Manifest, ScriptName, VerifiedBundle, VerifiedSet,
+    BundleId, BundleName, Extent, Kernel, KernelId, Manifest, ScriptName, Source, VerifiedBundle, VerifiedSet,
 };
 
 use crate::directory::Directory;
@@ -25,7 +26,6 @@ use crate::install::order::Past;
 use crate::install::report::{InstallOutcome, InstallWarning, KernelInstalled};
 use crate::install::space::{self, needed};
 use crate::install::stage::{Stage, is_refused, kernel_staged, other_refused};
-use crate::install::tee::{Kept, Tee};
 use crate::install::{generations_of, past};
 use crate::lock::WriterLock;
 use crate::paths::STATE;
@@ -40,7 +40,7 @@ pub(super) struct Installation<'i> {
     pub(super) host: &'i HostRoot,
     /// By which root the bundle was accepted.
     pub(super) record: Option<RootRecord>,
-    pub(super) manifest: &'i Manifest,
+    pub(super) manifest: &'i Arc<Manifest>,
     pub(super) id: BundleId,
     pub(super) options: &'i InstallOptions,
     pub(super) policy: &'i Policy,
@@ -90,12 +90,12 @@ struct Examined {
 }
 
 impl Installation<'_> {
-    pub(super) fn run<R: Read>(
+    pub(super) fn run(
         mut self,
         lock: &WriterLock,
         trust: &TrustStore,
-        bundle: VerifiedBundle<Tee<R>>,
-        kept: &Kept,
+        bundle: VerifiedBundle<impl Source>,
+        file: &Arc<File>,
         events: &mut Events<'_>,
     ) -> Result<Placed, InstallError> {
         remove_left_overs(lock, events)?;
@@ -103,7 +103,7 @@ impl Installation<'_> {
         let Examined { mut past, mut warnings, there, carried } =
             self.examine(Some(lock.generations()), trust, current.as_ref())?;
         if let Some((current, kernels)) = current.as_ref().zip(there) {
-            read_unchanged(bundle, kept)?;
+            read_unchanged(bundle)?;
             warnings.extend(floors_written(past.floors.write(self.host, lock)));
             let outcome = InstallOutcome::AlreadyInstalled { generation: current.number() };
             return Ok(self.placed(outcome, &kernels, warnings));
@@ -111,7 +111,7 @@ impl Installation<'_> {
         let needed = needed(self.manifest, &self.chosen.kernels);
         space::check(lock.state(), lock.generations(), self.policy, needed)?;
         let stage = Stage { installation: &self, lock, current: current.as_ref(), carried };
-        let staged = stage.run(bundle, kept, &mut past, &mut warnings, events);
+        let staged = stage.run(bundle, file, &mut past, &mut warnings, events);
         let (generation, kernels) = staged.map_err(|error| space::explained(error, lock.state(), needed))?;
         past.floors.raise(&self.manifest.name, &Floor::of(self.manifest), self.manifest.created);
         warnings.extend(floors_written(past.floors.write(self.host, lock)));
@@ -120,11 +120,10 @@ impl Installation<'_> {
     }
 
     /// All checks of [`Self::run`] and the whole of the bundle, but no write.
-    pub(super) fn try_out<R: Read>(
+    pub(super) fn try_out(
         mut self,
         trust: &TrustStore,
-        bundle: VerifiedBundle<Tee<R>>,
-        kept: &Kept,
+        bundle: VerifiedBundle<impl Source>,
         events: &mut Events<'_>,
     ) -> Result<Placed, InstallError> {
         let current = CurrentGeneration::open(self.host)?;
@@ -133,7 +132,7 @@ impl Installation<'_> {
             self.examine(generations.as_ref(), trust, current.as_ref())?;
         let from = current.as_ref().map(CurrentGeneration::number);
         if let Some((current, kernels)) = current.as_ref().zip(there) {
-            read_unchanged(bundle, kept)?;
+            read_unchanged(bundle)?;
             let outcome = InstallOutcome::AlreadyInstalled { generation: current.number() };
             return Ok(self.placed(outcome, &kernels, warnings));
         }
@@ -141,7 +140,6 @@ impl Installation<'_> {
             let needed = needed(self.manifest, &self.chosen.kernels);
             space::check(&state, generations, self.policy, needed)?;
         }
-        kept.forget();
         let wanted = self.manifest.kernels.iter().filter(|kernel| self.chosen.kernels.contains(&kernel.id));
         let mut entries: Vec<IndexedKernel> = wanted.map(indexed_kernel).collect();
         let mut receive = |kernel: &Kernel, set: &VerifiedSet<'_>| {
@@ -152,6 +150,7 @@ impl Installation<'_> {
             Ok(())
         };
         let mut bases = HostBases::new(current.as_ref(), &self.manifest.name);
+        let bundle = bundle.checking_sources(self.options.with_source);
         let (_, in_file) =
             bundle.read_content_with(&self.chosen.kernels, Extent::Everything, &mut bases, &mut receive)?;
         warnings.extend(self.replaced(current.as_ref(), &in_file));
@@ -339,11 +338,7 @@ fn whole_of(
 }
 
 /// Reads a bundle of which nothing is to be written: a damaged copy must not be called installed.
-pub(super) fn read_unchanged<R: Read>(
-    bundle: VerifiedBundle<Tee<R>>,
-    kept: &Kept,
-) -> Result<(), InstallError> {
-    kept.forget();
+pub(super) fn read_unchanged(bundle: VerifiedBundle<impl Source>) -> Result<(), InstallError> {
     bundle.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(()))?;
     Ok(())
 }

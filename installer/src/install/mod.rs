@@ -1,9 +1,10 @@
-//! `install`: from a stream of bytes to the current generation, in one pass.
+//! `install`: from a bundle's bytes to the current generation.
 //!
 //! Nothing is written before the manifest is proven and a kernel of it is wanted. Then the lock is
 //! taken, what a killed run left is removed, the bundle is checked against what was installed before,
-//! and everything goes to a staging directory while it is read. Only a stream that held to its last
-//! byte is made current. The order of writes is in `generation/staged.rs`.
+//! and everything goes to a staging directory: wanted kernels are unpacked, and beside it the whole file is copied and
+//! checked (`copyist.rs`). Only a file that holds to its last byte is made current. The order of writes is in
+//! `generation/staged.rs`.
 //!
 //! A source that may stall is read to its end into a file without a name before the lock is taken
 //! (`spool.rs`); so is one of which only what is whole is wanted.
@@ -18,10 +19,10 @@ mod kept_frames;
 mod options;
 mod order;
 mod report;
+mod source;
 mod space;
 mod spool;
 mod stage;
-mod tee;
 
 pub(crate) use choice::installed_releases;
 pub use error::{DoesNotFit, InstallError};
@@ -29,30 +30,32 @@ pub use inbox::{InboxChoice, PassedOver, newest_in_inbox};
 pub use options::{InstallOptions, KernelChoice};
 pub(crate) use order::Past;
 pub use report::{InstallOutcome, InstallReport, InstallWarning, KernelInstalled};
+pub use source::BundleSource;
+pub(crate) use source::Remembering;
 pub(crate) use stage::carry_others;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::sync::Arc;
 
 use bundle_format::{
-    BundleError, Judge, KeyId, Manifest, RawBundle, Root, RootChain, SOURCES_NAME, Source, VerifiedBundle,
+    BundleError, Judge, KeyId, Manifest, Positioned, RawBundle, Root, RootChain, SOURCES_NAME, Source,
+    VerifiedBundle,
 };
 
 use crate::compat::{
-    CompatError, Foreign, ReconcileReport, absent_sources, place_sources, preview, reconcile_locked,
+    CompatError, Foreign, ReconcileReport, absent_sources, place_sources, preview, reconcile_with,
 };
 use crate::directory::Directory;
 use crate::events::{Events, InstallEvent};
 use crate::floors::FloorState;
-use crate::generation::{CurrentGeneration, InstalledBundle, remove_left_overs};
+use crate::generation::{CurrentGeneration, InstalledBundle, ProvenBundle, remove_left_overs};
 use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::identity::HostIdentity;
 use crate::install::choice::{Chosen, choose};
-use crate::install::copyist::PIECE;
 use crate::install::installation::{Installation, Placed};
 use crate::install::kept_frames::{Available, KeptFrames};
-use crate::install::tee::{Kept, Tee};
+use crate::install::source::Arriving;
 use crate::lock::WriterLock;
 use crate::paths::{GENERATIONS, STATE};
 use crate::policy::Policy;
@@ -62,25 +65,35 @@ use crate::storage::optional;
 use crate::trust::{TrustError, TrustStore};
 
 /// Installs the bundle that `source` gives, from its first byte to its last.
-pub fn install<R: Read>(
+pub fn install<'s>(
     host: &HostRoot,
     identity: &HostIdentity,
-    source: R,
+    source: impl Into<BundleSource<'s>>,
     options: &InstallOptions,
     events: &mut Events<'_>,
 ) -> Result<InstallReport, InstallError> {
-    let mut source = BufReader::with_capacity(PIECE, source);
-    let kept = Kept::in_memory();
-    let raw = RawBundle::read(Tee::new(&mut source, kept.clone()))?;
+    match source.into() {
+        BundleSource::File(file) => arrived(host, identity, Positioned::new(file), options, events),
+        BundleSource::Stream(source) => arrived(host, identity, Remembering::new(source), options, events),
+    }
+}
+
+fn arrived(
+    host: &HostRoot,
+    identity: &HostIdentity,
+    source: impl Arriving,
+    options: &InstallOptions,
+    events: &mut Events<'_>,
+) -> Result<InstallReport, InstallError> {
+    let raw = RawBundle::read(source)?;
     let policy = Policy::read(host)?;
     let Believed { bundle, record, again } = believed(host, raw, options, events)?;
-    let manifest = bundle.manifest().clone();
+    let manifest = bundle.shared_manifest();
     let (id, signers) = (bundle.id(), bundle.signers().to_vec());
     let (name, version) = (manifest.name.clone(), manifest.version.clone());
     if options.with_source && manifest.extras.iter().all(|extra| extra.name != SOURCES_NAME) {
         return Err(InstallError::NoSources { name, version });
     }
-    let bundle = bundle.checking_sources(options.with_source);
     events(InstallEvent::Verified { name, version, signers: signers.clone() });
     policy.check(&manifest, &signers)?;
     let installed = installed_releases(host)?;
@@ -103,20 +116,21 @@ pub fn install<R: Read>(
         },
     };
     let incoming = Incoming { host, manifest: &manifest, judge: &judge, options };
-    let (placed, compat) = match incoming.file(bundle, &kept, again.as_ref(), &mut chosen)? {
-        Err(bundle) => placing(chosen, Available::default()).run(bundle, &kept, events)?,
-        Ok((file, available)) => {
-            let kept = Kept::in_memory();
-            let file = BufReader::with_capacity(PIECE, file);
-            let bundle = RawBundle::read(Tee::new(file, kept.clone()))?.verify_by(judge.clone())?;
-            let bundle = bundle.checking_sources(options.with_source);
-            placing(chosen, available).run(bundle, &kept, events)?
+    let (placed, compat) = match incoming.content(bundle, again.as_ref(), &mut chosen)? {
+        Content::AsItCame(bundle, file) => {
+            placing(chosen, Available::default()).run(bundle, &file, events)?
+        }
+        Content::Made(file, available) => {
+            let file = Arc::new(file);
+            let source = Positioned::new(Arc::clone(&file));
+            let bundle = RawBundle::read(source)?.verify_by(judge.clone())?;
+            placing(chosen, available).run(bundle, &file, events)?
         }
     };
     Ok(InstallReport {
         outcome: placed.outcome,
-        name: manifest.name,
-        version: manifest.version,
+        name: manifest.name.clone(),
+        version: manifest.version.clone(),
         serial: manifest.serial,
         id,
         signers,
@@ -134,31 +148,36 @@ struct Incoming<'i> {
     options: &'i InstallOptions,
 }
 
+/// What to unpack from, and to keep.
+enum Content<S> {
+    /// The file that came.
+    AsItCame(VerifiedBundle<S>, Arc<File>),
+    /// One that was made of it.
+    Made(File, Available),
+}
+
 impl Incoming<'_> {
-    /// A file to install from, where the source itself can't be taken as it comes: because it may stall, because
-    /// only a part of it is wanted, or because what is kept of the same bundle has to be joined with it. Else the
-    /// bundle as it was.
-    #[expect(clippy::type_complexity, reason = "one of two ways to go on")]
-    fn file<'s, R: Read>(
+    /// The file to install from: another than the source where that may stall, where only a part of it is wanted, or where what
+    /// is kept of the same bundle has to be joined with it.
+    fn content<S: Arriving>(
         &self,
-        bundle: VerifiedBundle<Tee<&'s mut R>>,
-        kept: &Kept,
+        bundle: VerifiedBundle<S>,
         again: Option<&KeptFrames>,
         chosen: &mut Chosen,
-    ) -> Result<Result<(File, Available), VerifiedBundle<Tee<&'s mut R>>>, InstallError> {
+    ) -> Result<Content<S>, InstallError> {
         let Self { host, manifest, judge, options } = *self;
         if let Some(again) = again.filter(|again| again.is_whole()) {
             // Nothing can be added to it; only a damaged file must not be called installed.
             if !options.partial {
-                installation::read_unchanged(bundle, kept)?;
+                installation::read_unchanged(bundle)?;
             }
-            return Ok(Ok((again.file()?, Available::default())));
+            return Ok(Content::Made(again.file()?, Available::default()));
         }
-        if !options.may_stall && !options.partial && again.is_none() {
-            return Ok(Err(bundle));
+        if let Some(file) = bundle.source().file().filter(|_| !options.partial && again.is_none()) {
+            let file = Arc::clone(file);
+            return Ok(Content::AsItCame(bundle, file));
         }
-        let source = bundle.into_source().into_inner();
-        let mut file = spool::fill(host, &kept.taken(), source, manifest)?;
+        let mut file = spool::fill(host, bundle.into_source(), manifest)?;
         let mut available = Available::default();
         if let Some(again) = again {
             let (joined, found, report) = again.added_to(host, &file, judge, options.partial)?;
@@ -173,7 +192,7 @@ impl Incoming<'_> {
             available.kernels = Some(report.intact());
             file = whole;
         }
-        Ok(Ok((file, available)))
+        Ok(Content::Made(file, available))
     }
 }
 
@@ -189,30 +208,26 @@ struct Placing<'p> {
 type Reconciled = Result<ReconcileReport, CompatError>;
 
 impl Placing<'_> {
-    fn run<R: Read>(
+    fn run(
         self,
-        bundle: VerifiedBundle<Tee<R>>,
-        kept: &Kept,
+        bundle: VerifiedBundle<impl Source>,
+        file: &Arc<File>,
         events: &mut Events<'_>,
     ) -> Result<(Placed, Reconciled), InstallError> {
-        if self.options.dry_run {
-            self.try_out(bundle, kept, events)
-        } else {
-            self.place(bundle, kept, events)
-        }
+        if self.options.dry_run { self.try_out(bundle, events) } else { self.place(bundle, file, events) }
     }
 
-    fn place<R: Read>(
+    fn place(
         self,
-        bundle: VerifiedBundle<Tee<R>>,
-        kept: &Kept,
+        bundle: VerifiedBundle<impl Source>,
+        file: &Arc<File>,
         events: &mut Events<'_>,
     ) -> Result<(Placed, Reconciled), InstallError> {
         let Self { host, identity, options, judge, installation } = self;
         let lock = WriterLock::wait(host, options.wait)?;
         let trust = trust_of_now(host, judge, bundle.signers())?;
-        let manifest = installation.manifest;
-        let mut placed = match installation.run(&lock, &trust, bundle, kept, events) {
+        let (manifest, id, signers) = (installation.manifest, bundle.id(), bundle.signers().to_vec());
+        let mut placed = match installation.run(&lock, &trust, bundle, file, events) {
             Ok(placed) => placed,
             Err(error) => {
                 // Best effort: the next writer does it too.
@@ -228,7 +243,8 @@ impl Placing<'_> {
         // Before the rest, which brings the times of the modules up to those of their scripts.
         let scripts =
             if options.with_source { place_sources(host, &lock, &manifest.name) } else { Ok(Vec::new()) };
-        let compat = reconcile_locked(host, identity, &lock, foreign);
+        let proven = ProvenBundle { id, signers: &signers, manifest };
+        let compat = reconcile_with(host, identity, &lock, foreign, Some(&proven));
         let moved = compat.iter().flat_map(|report| report.adopted.clone()).collect::<Vec<_>>();
         if !moved.is_empty() {
             let event = HistoryEvent::Adopt { moved };
@@ -242,16 +258,15 @@ impl Placing<'_> {
     }
 
     /// The same without a lock and without a write.
-    fn try_out<R: Read>(
+    fn try_out(
         self,
-        bundle: VerifiedBundle<Tee<R>>,
-        kept: &Kept,
+        bundle: VerifiedBundle<impl Source>,
         events: &mut Events<'_>,
     ) -> Result<(Placed, Reconciled), InstallError> {
         let Self { host, identity, judge, installation, options } = self;
         let trust = trust_of_now(host, judge, bundle.signers())?;
         let manifest = installation.manifest;
-        let placed = installation.try_out(&trust, bundle, kept, events)?;
+        let placed = installation.try_out(&trust, bundle, events)?;
         let ids = placed.kernels.iter().map(|kernel| kernel.id).collect();
         let compat = preview(host, identity, manifest, &ids).and_then(|mut report| {
             if options.with_source {
@@ -324,9 +339,10 @@ fn believed<S: Source>(
     }
     // A generation that can't be read is the locked part's matter.
     let current = CurrentGeneration::open(host).ok().flatten();
-    let same = current
-        .as_ref()
-        .and_then(|current| current.bundles().iter().find(|bundle| bundle.id == raw.claimed_id()));
+    let same = current.as_ref().and_then(|current| {
+        let id = raw.claimed_id();
+        current.bundles().iter().find(|bundle| bundle.id == id)
+    });
     // One whose record of that is gone is judged as if it came for the first time.
     let recorded = same.filter(|same| same.root_problem().is_none());
     let judge = raw.judge(recorded.map_or(&trusted, InstalledBundle::trusted))?;

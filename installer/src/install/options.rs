@@ -39,8 +39,6 @@ pub struct InstallOptions {
     pub adopt: bool,
     /// Write nothing, and tell what would happen.
     pub dry_run: bool,
-    /// The source may stall, as a pipe does: it is read to its end before the lock is taken.
-    pub may_stall: bool,
     /// How long to wait for another writer.
     pub wait: Duration,
 }

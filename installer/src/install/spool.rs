@@ -14,6 +14,7 @@ use crate::directory::Directory;
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
 use crate::install::report::InstallWarning;
+use crate::install::source::Arriving;
 use crate::install::space::content_len;
 use crate::paths::STATE;
 use crate::root::HostRoot;
@@ -22,20 +23,19 @@ use crate::storage::{StorageError, optional};
 /// Most problems of a damaged file that a refusal names.
 const MAX_PROBLEMS: usize = 4;
 
-/// Copies what was read of a source and all that follows; not more than one byte beyond what the manifest
-/// gives, so a stream that never ends does.
+/// Copies a source from its first byte; not more than one byte beyond what the manifest gives, so a stream that never ends
+/// does.
 pub(super) fn fill(
     host: &HostRoot,
-    head: &[u8],
-    rest: &mut impl Read,
+    source: impl Arriving,
     manifest: &Manifest,
 ) -> Result<File, InstallError> {
     let place = place(host)?;
     let wrong =
         |error: io::Error| StorageError::new("write", place.path().join("(a copy of the source)"), error);
     let mut file = place.nameless_file()?;
-    file.write_all(head).map_err(wrong)?;
-    let mut rest = rest.take(content_len(manifest).saturating_add(1));
+    let (whole, head_len) = source.whole();
+    let mut rest = whole.take(head_len.saturating_add(content_len(manifest)).saturating_add(1));
     let mut buffer = vec![0; 64 << 10];
     loop {
         let read = match rest.read(&mut buffer) {

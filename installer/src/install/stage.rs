@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
+use std::fs::File;
+use std::sync::Arc;
 
-use bundle_format::{BundleError, BundleName, Extent, Kernel, KernelId, VerifiedBundle, VerifiedSet};
+use bundle_format::{BundleError, BundleName, Extent, Kernel, KernelId, Source, VerifiedBundle, VerifiedSet};
 
 use crate::compat::{cache_only, configuration_text};
 use crate::events::{Events, InstallEvent};
@@ -12,11 +13,11 @@ use crate::generation::{
     CurrentGeneration, IndexedBundle, IndexedKernel, RefusedBundle, Staging, indexed_kernel, next_number,
 };
 use crate::install::bases::HostBases;
+use crate::install::copyist::{Copyist, Original};
 use crate::install::error::InstallError;
 use crate::install::installation::Installation;
 use crate::install::order::Past;
 use crate::install::report::InstallWarning;
-use crate::install::tee::{Kept, Tee};
 use crate::lock::WriterLock;
 use crate::paths::{BUNDLE_FILE, BUNDLES};
 use crate::storage::StorageError;
@@ -32,10 +33,10 @@ pub(super) struct Stage<'s, 'i> {
 
 impl Stage<'_, '_> {
     /// Steps 1 to 6 of `generation/staged.rs`.
-    pub(super) fn run<R: Read>(
+    pub(super) fn run(
         &self,
-        bundle: VerifiedBundle<Tee<R>>,
-        kept: &Kept,
+        bundle: VerifiedBundle<impl Source>,
+        file: &Arc<File>,
         past: &mut Past,
         warnings: &mut Vec<InstallWarning>,
         events: &mut Events<'_>,
@@ -44,7 +45,9 @@ impl Stage<'_, '_> {
         let number = next_number(self.lock)?;
         events(InstallEvent::Staging { generation: number, kernels: self.installation.chosen.kernels.len() });
         let mut staging = Staging::begin(self.lock, number, options.now)?;
-        let (mut kernels, in_file) = self.unpack(bundle, kept, &staging, events)?;
+        let copyist = self.begin_copy(&bundle, file, &staging)?;
+        let (mut kernels, in_file) = self.unpack(bundle, &staging, events)?;
+        copyist.copied()?;
         warnings.extend(self.installation.replaced(self.current, &in_file));
         if let Some(current) = self.current {
             for kernel in &self.carried {
@@ -67,24 +70,38 @@ impl Stage<'_, '_> {
             carry_others(current, &mut staging, &manifest.name, warnings, events)?;
         }
         let others = self.current.iter().flat_map(|current| current.bundles());
-        let others = others.map(|bundle| &bundle.manifest).filter(|other| other.name != manifest.name);
-        let text = configuration_text(others.chain([manifest]), cache_only(host, policy)?);
+        let others =
+            others.map(|bundle| bundle.manifest.as_ref()).filter(|other| other.name != manifest.name);
+        let text = configuration_text(others.chain([manifest.as_ref()]), cache_only(host, policy)?);
         staging.write_configuration(&text)?;
         events(InstallEvent::Syncing);
         let staged = staging.seal()?;
         // An error of the disk may have been told to the one who wrote, and isn't told twice.
-        kept.finish()?;
+        copyist.finish()?;
         past.floors.ensure(host, self.lock)?;
         events(InstallEvent::Switching { from: self.current.map(CurrentGeneration::number), to: number });
         staged.activate()?;
         Ok((number, kernels))
     }
 
-    /// Reads the stream to its end: the whole of it into the kept file, wanted kernels unpacked.
-    fn unpack<R: Read>(
+    /// Has the whole file copied, and all of it checked, while the rest goes on.
+    fn begin_copy(
         &self,
-        bundle: VerifiedBundle<Tee<R>>,
-        kept: &Kept,
+        bundle: &VerifiedBundle<impl Source>,
+        file: &Arc<File>,
+        staging: &Staging<'_>,
+    ) -> Result<Copyist, InstallError> {
+        let Installation { manifest, options, .. } = *self.installation;
+        let path = format!("{BUNDLES}/{}/{BUNDLE_FILE}", manifest.name);
+        let original =
+            Original { file: Arc::clone(file), twin: bundle.twin(), with_sources: options.with_source };
+        Ok(Copyist::begin(original, staging.keep_bundle(&manifest.name)?, path.into())?)
+    }
+
+    /// Unpacks the wanted kernels.
+    fn unpack(
+        &self,
+        bundle: VerifiedBundle<impl Source>,
         staging: &Staging<'_>,
         events: &mut Events<'_>,
     ) -> Result<(Vec<IndexedKernel>, BTreeSet<KernelId>), InstallError> {
@@ -93,8 +110,6 @@ impl Stage<'_, '_> {
         let entries: BTreeMap<KernelId, IndexedKernel> =
             wanted.map(|kernel| (kernel.id, indexed_kernel(kernel))).collect();
         let entries = RefCell::new(entries);
-        let path = format!("{BUNDLES}/{}/{BUNDLE_FILE}", manifest.name);
-        kept.move_to(staging.keep_bundle(&manifest.name)?, path.into())?;
         if let Some(record) = &self.installation.record {
             staging.record_root(&manifest.name, record)?;
         }
@@ -106,8 +121,8 @@ impl Stage<'_, '_> {
             Ok(())
         };
         let mut bases = HostBases::new(self.current, &manifest.name);
-        let read = bundle.read_content_with(&chosen.kernels, Extent::Everything, &mut bases, &mut receive);
-        let (_, in_file) = read.map_err(|error| cause(error, kept))?;
+        let read = bundle.read_content_with(&chosen.kernels, Extent::Wanted, &mut bases, &mut receive);
+        let (_, in_file) = read.map_err(cause)?;
         Ok((entries.into_inner().into_values().collect(), in_file))
     }
 }
@@ -179,10 +194,7 @@ pub(super) fn is_refused(current: &CurrentGeneration, name: &BundleName) -> bool
 }
 
 /// Whether reading failed because of the bundle or because of our own disk.
-fn cause(error: BundleError, kept: &Kept) -> InstallError {
-    if let Some(storage) = kept.take_failure() {
-        return storage.into();
-    }
+fn cause(error: BundleError) -> InstallError {
     match error {
         BundleError::Receiver(ours) => match ours.downcast::<StorageError>() {
             Ok(storage) => (*storage).into(),

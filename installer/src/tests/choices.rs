@@ -5,7 +5,8 @@ use std::io::Read;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::world::{Bundle, World, bundle, stranger};
+use super::world::{Bundle, World, bundle, file, stranger};
+use crate::BundleSource;
 use crate::{
     InstallError, InstallOptions, InstallOutcome, InstallWarning, LockError, WriterLock, install,
     newest_in_inbox,
@@ -156,12 +157,12 @@ fn a_subset_of_what_is_kept_whole_takes_nothing_away() {
 
 #[test]
 fn two_subsets_are_kept_as_one_file_and_a_whole_one_completes_it() {
-    for may_stall in [false, true] {
+    for streams in [false, true] {
         let mut world = named(World::new(), &["6.12.1"], false);
-        world.options.may_stall = may_stall;
+        world.streams = streams;
         world.install(&subset(&bundle(1), &["6.12.1"])).unwrap();
         let mut world = named(world, &["6.13.0"], false);
-        world.options.may_stall = may_stall;
+        world.streams = streams;
         world.install(&subset(&bundle(1), &["6.13.0"])).unwrap();
         let two = owned(&["6.12.1", "6.13.0"]);
         assert_eq!(kept_and_unpacked(&world), (two.clone(), two.clone()));
@@ -297,9 +298,11 @@ fn a_pipe_that_stalls_locks_nobody_out() {
     let (stalled, is_stalled) = mpsc::channel();
     let (go, go_on) = mpsc::channel();
     let source = Stalling { bytes: &slow, stall_at: slow.len() - 3000, stalled, go_on, read: 0 };
-    let options = InstallOptions { may_stall: true, ..InstallOptions::default() };
+    let options = InstallOptions::default();
     std::thread::scope(|scope| {
-        let slow = scope.spawn(|| install(&world.host, &world.identity, source, &options, &mut |_| {}));
+        let slow = scope.spawn(|| {
+            install(&world.host, &world.identity, BundleSource::stream(source), &options, &mut |_| {})
+        });
         is_stalled.recv().unwrap();
         assert_eq!(
             world.install(&quick).unwrap().outcome,
@@ -373,7 +376,7 @@ fn a_pin_that_was_taken_back_while_the_manifest_came_in_counted_still() {
             store.remove(&world.host, &signers[0].to_string()).unwrap();
         }
     };
-    let result = install(&world.host, &world.identity, bytes.as_slice(), &world.options, take_back);
+    let result = install(&world.host, &world.identity, file(&bytes), &world.options, take_back);
     let error = result.unwrap_err();
     assert!(
         matches!(error, InstallError::Bundle(bundle_format::BundleError::NotTrusted { .. })),

@@ -10,6 +10,7 @@ use bundle_format::{
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use super::world::{RUNNING_V, World, farm, public, stranger};
+use crate::BundleSource;
 use crate::generation::Look;
 use crate::{InstallError, InstallOutcome, InstallWarning, KernelChoice, Mending, TrustStore, fsck, install};
 
@@ -174,7 +175,9 @@ fn an_upgrade_by_a_delta_of_one_changed_script_reads_less_than_a_twentieth_of_th
     world.install(&old).unwrap();
     let mut read = 0;
     let source = Counting { bytes: &delta, read: &mut read };
-    let report = install(&world.host, &world.identity, source, &world.options, &mut |_| {}).unwrap();
+    let report =
+        install(&world.host, &world.identity, BundleSource::stream(source), &world.options, &mut |_| {})
+            .unwrap();
     assert!(report.warnings.is_empty(), "{:?}", report.warnings);
     is_whole(&world, &CHANGED, &["6.12.1", "6.12.2"]);
     assert!(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use super::world::{Bundle, World, bundle, farm, public, stranger};
+use super::world::{Bundle, World, bundle, farm, file, public, stranger};
 use crate::generation::prepare_link;
 use crate::{
     HostRoot, InstallError, InstallOptions, LockError, PinChange, TrustError, TrustStore, Unprotected,
@@ -223,7 +223,8 @@ fn a_full_disk_is_said_to_be_one_and_the_old_generation_stays() {
 fn full_disk(host: &HostRoot, root: &std::path::Path) {
     TrustStore::open(host).unwrap().add(host, public(&farm())).unwrap();
     let identity = World::new().identity;
-    let install = |bytes: &[u8]| install(host, &identity, bytes, &InstallOptions::default(), &mut |_| {});
+    let install =
+        |bytes: &[u8]| install(host, &identity, file(bytes), &InstallOptions::default(), &mut |_| {});
     install(&bundle(1).bytes()).unwrap();
     let fill = root.join("fill");
     let mut failures = 0;

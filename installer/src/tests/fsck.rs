@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::world::{Bundle, World, bundle, farm, public};
-use crate::{Mending, RepairError, TrustStore, fsck, repair_from, repair_from_kept};
+use super::world::{Bundle, World, bundle, farm, file, public};
+use crate::{BundleSource, Mending, RepairError, TrustStore, fsck, repair_from, repair_from_kept};
 
 const CURRENT: &str = "var/lib/stap-bundle/current";
 
@@ -72,8 +72,10 @@ fn each_damage_is_named_and_mended() {
             Mending::NotNeeded,
         ),
     ];
-    for (spoil, mending) in spoils {
-        let world = world();
+    let ways =
+        spoils.into_iter().flat_map(|(spoil, mending)| [(spoil, mending, false), (spoil, mending, true)]);
+    for (spoil, mending, streams) in ways {
+        let world = World { streams, ..world() };
         spoil(&world, &kernel(&world, "6.13.0"));
         let found = problems(&world);
         assert_eq!(found.iter().map(|found| found.1).collect::<Vec<_>>(), [mending]);
@@ -82,7 +84,9 @@ fn each_damage_is_named_and_mended() {
             let mended = repair_from_kept(&world.host, &world.identity, &report, &world.options, &mut |_| {});
             assert_eq!(mended.unwrap()[0].kernels.len(), 3);
         } else if mending == Mending::FromFile {
-            repair_from(&world.host, &world.identity, bytes.as_slice(), &world.options, &mut |_| {}).unwrap();
+            let source =
+                if world.streams { BundleSource::stream(bytes.as_slice()) } else { file(&bytes).into() };
+            repair_from(&world.host, &world.identity, source, &world.options, &mut |_| {}).unwrap();
         } else {
             continue;
         }
@@ -95,7 +99,13 @@ fn each_damage_is_named_and_mended() {
 fn another_bundle_mends_nothing() {
     let world = world();
     let other = Bundle { salt: "other", ..bundle(2) }.bytes();
-    let error = repair_from(&world.host, &world.identity, other.as_slice(), &world.options, &mut |_| {});
+    let error = repair_from(
+        &world.host,
+        &world.identity,
+        BundleSource::stream(other.as_slice()),
+        &world.options,
+        &mut |_| {},
+    );
     assert!(matches!(error.unwrap_err(), RepairError::OtherBundle { .. }));
     assert_eq!(world.current().number(), 1);
 }

@@ -15,4 +15,4 @@ mod later_kernel;
 mod reader;
 mod roots;
 mod sources;
-mod world;
+pub(crate) mod world;

@@ -1,7 +1,7 @@
 //! A host in a temporary directory, and bundles in memory.
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
@@ -12,23 +12,25 @@ use bundle_format::{
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use crate::{
-    CurrentGeneration, HostIdentity, HostRoot, InstallError, InstallOptions, InstallReport, KernelChoice,
-    TrustStore, install,
+    BundleSource, CurrentGeneration, HostIdentity, HostRoot, InstallError, InstallOptions, InstallReport,
+    KernelChoice, TrustStore, install,
 };
 
 /// What the test host's running kernel prints for `uname -v`.
-pub(super) const RUNNING_V: &str = "#1 SMP Debian 1";
+pub(crate) const RUNNING_V: &str = "#1 SMP Debian 1";
 
 /// A host without a compiler: two kernels installed, 6.12.1 running, one key pinned.
-pub(super) struct World {
-    pub(super) directory: tempfile::TempDir,
-    pub(super) host: HostRoot,
-    pub(super) identity: HostIdentity,
-    pub(super) options: InstallOptions,
+pub(crate) struct World {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) host: HostRoot,
+    pub(crate) identity: HostIdentity,
+    pub(crate) options: InstallOptions,
+    /// Whether bundles come by a pipe, not as files.
+    pub(crate) streams: bool,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let modules = directory.path().join("lib/modules");
         fs::create_dir_all(modules.join("6.12.1/kernel")).unwrap();
@@ -44,29 +46,29 @@ impl World {
             node: "node1".to_owned(),
         };
         TrustStore::open(&host).unwrap().add(&host, public(&farm())).unwrap();
-        Self { directory, host, identity, options: InstallOptions::default() }
+        Self { directory, host, identity, options: InstallOptions::default(), streams: false }
     }
 
-    pub(super) fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.directory.path().join(path.trim_start_matches('/'))
     }
 
-    pub(super) fn install(&self, bundle: &[u8]) -> Result<InstallReport, InstallError> {
-        // Cursor's Read, not its Source: an install sees a pipe.
-        install(&self.host, &self.identity, Cursor::new(bundle), &self.options, &mut |_| {})
+    pub(crate) fn install(&self, bundle: &[u8]) -> Result<InstallReport, InstallError> {
+        let source = if self.streams { BundleSource::stream(bundle) } else { file(bundle).into() };
+        install(&self.host, &self.identity, source, &self.options, &mut |_| {})
     }
 
-    pub(super) fn install_all(&self, bundle: &[u8]) -> InstallReport {
+    pub(crate) fn install_all(&self, bundle: &[u8]) -> InstallReport {
         let options = InstallOptions { kernels: KernelChoice::All, ..InstallOptions::default() };
-        install(&self.host, &self.identity, bundle, &options, &mut |_| {}).unwrap()
+        install(&self.host, &self.identity, file(bundle), &options, &mut |_| {}).unwrap()
     }
 
-    pub(super) fn current(&self) -> CurrentGeneration {
+    pub(crate) fn current(&self) -> CurrentGeneration {
         CurrentGeneration::open(&self.host).unwrap().unwrap()
     }
 
     /// Every path with its mode and content or target: equal only if nothing at all changed.
-    pub(super) fn tree(&self) -> Vec<String> {
+    pub(crate) fn tree(&self) -> Vec<String> {
         let walk = walkdir::WalkDir::new(self.directory.path()).sort_by_file_name();
         let lines = walk.into_iter().map(|entry| {
             let entry = entry.unwrap();
@@ -84,42 +86,50 @@ impl World {
     }
 }
 
+/// A file with these bytes, outside of any world.
+pub(crate) fn file(bytes: &[u8]) -> fs::File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file.rewind().unwrap();
+    file
+}
+
 /// The key that the test host believes.
-pub(super) fn farm() -> SigningKey {
+pub(crate) fn farm() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
 /// A key that it doesn't.
-pub(super) fn stranger() -> SigningKey {
+pub(crate) fn stranger() -> SigningKey {
     SigningKey::from_bytes(&[9; 32])
 }
 
-pub(super) fn public(key: &SigningKey) -> PublicKey {
+pub(crate) fn public(key: &SigningKey) -> PublicKey {
     PublicKey::from_verifying_key(key.verifying_key()).unwrap()
 }
 
 /// A bundle to be.
 #[derive(Clone)]
-pub(super) struct Bundle {
-    pub(super) name: &'static str,
-    pub(super) serial: u64,
-    pub(super) created: u64,
-    pub(super) best_before: Option<u64>,
-    pub(super) scripts: Vec<&'static str>,
-    pub(super) kernels: Vec<(&'static str, Option<&'static str>)>,
-    pub(super) machine: &'static str,
+pub(crate) struct Bundle {
+    pub(crate) name: &'static str,
+    pub(crate) serial: u64,
+    pub(crate) created: u64,
+    pub(crate) best_before: Option<u64>,
+    pub(crate) scripts: Vec<&'static str>,
+    pub(crate) kernels: Vec<(&'static str, Option<&'static str>)>,
+    pub(crate) machine: &'static str,
     /// Cells that failed: script and release.
-    pub(super) red: Vec<(&'static str, &'static str)>,
-    pub(super) salt: &'static str,
+    pub(crate) red: Vec<(&'static str, &'static str)>,
+    pub(crate) salt: &'static str,
     /// The group that may load all scripts, if one may.
-    pub(super) users: Option<&'static str>,
-    pub(super) key: SigningKey,
-    pub(super) more_keys: Vec<SigningKey>,
-    pub(super) roots: Option<RootChain>,
+    pub(crate) users: Option<&'static str>,
+    pub(crate) key: SigningKey,
+    pub(crate) more_keys: Vec<SigningKey>,
+    pub(crate) roots: Option<RootChain>,
 }
 
 /// Two scripts for three kernels, one of which the test host runs.
-pub(super) fn bundle(serial: u64) -> Bundle {
+pub(crate) fn bundle(serial: u64) -> Bundle {
     Bundle {
         name: "fleet",
         serial,
@@ -138,7 +148,7 @@ pub(super) fn bundle(serial: u64) -> Bundle {
 }
 
 impl Bundle {
-    pub(super) fn module(&self, script: &str, release: &str) -> Vec<u8> {
+    pub(crate) fn module(&self, script: &str, release: &str) -> Vec<u8> {
         format!("ELF {script} {release} {} {}\n", self.serial, self.salt).repeat(40).into_bytes()
     }
 
@@ -182,16 +192,16 @@ impl Bundle {
         ModuleDraft::of_bytes(script.parse().unwrap(), bytes)
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         self.signed(self.unsigned())
     }
 
     /// The same with these extras.
-    pub(super) fn with_extras(&self, extras: Vec<(String, Vec<u8>)>) -> Vec<u8> {
+    pub(crate) fn with_extras(&self, extras: Vec<(String, Vec<u8>)>) -> Vec<u8> {
         self.signed(self.unsigned().with_extras(extras).unwrap())
     }
 
-    pub(super) fn unsigned(&self) -> UnsignedBundle<Cursor<Vec<u8>>> {
+    pub(crate) fn unsigned(&self) -> UnsignedBundle<Cursor<Vec<u8>>> {
         let toolchain = Toolchain {
             stap: "5.6".to_owned(),
             compiler: "gcc 15".to_owned(),

@@ -1,0 +1,131 @@
+//! Where a bundle comes from: a file, or a stream that can be read once.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bundle_format::{Positioned, Source, Stream};
+
+/// Where a bundle comes from.
+pub enum BundleSource<'s> {
+    /// A file. Several may read it at the same time.
+    File(Arc<File>),
+    /// A pipe or the like. As it may stall, it is read to its end before the lock is taken.
+    Stream(Box<dyn Read + 's>),
+}
+
+impl std::fmt::Debug for BundleSource<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File(_) => "BundleSource::File",
+            Self::Stream(_) => "BundleSource::Stream",
+        })
+    }
+}
+
+impl From<File> for BundleSource<'_> {
+    /// What is opened by a name may also be a pipe.
+    fn from(file: File) -> Self {
+        let is_regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        if is_regular { Self::File(Arc::new(file)) } else { Self::Stream(Box::new(file)) }
+    }
+}
+
+impl<'s> BundleSource<'s> {
+    /// A source that can be read once.
+    pub fn stream(source: impl Read + 's) -> Self {
+        Self::Stream(Box::new(source))
+    }
+}
+
+/// What a bundle is read on from once its manifest is proven.
+pub(super) trait Arriving: Source {
+    /// The file, if it is one: what is wanted of it is read in any order, by several.
+    fn file(&self) -> Option<&Arc<File>>;
+
+    /// All of it from the first byte, and how many bytes were read of it.
+    fn whole(self) -> (impl Read, u64);
+}
+
+impl Arriving for Positioned {
+    fn file(&self) -> Option<&Arc<File>> {
+        Some(self.as_file())
+    }
+
+    fn whole(self) -> (impl Read, u64) {
+        (Self::new(Arc::clone(self.as_file())), self.position())
+    }
+}
+
+/// A stream of which nothing is lost: the limits of the format keep what is read up to the manifest to some 5 MiB.
+pub(crate) struct Remembering<R> {
+    source: R,
+    read: Vec<u8>,
+}
+
+impl<R: Read> Remembering<R> {
+    pub(crate) const fn new(source: R) -> Self {
+        Self { source, read: Vec::new() }
+    }
+
+    /// What was read, and then the rest.
+    pub(crate) fn into_whole(self) -> io::Chain<io::Cursor<Vec<u8>>, R> {
+        io::Cursor::new(self.read).chain(self.source)
+    }
+}
+
+impl<R: Read> Source for Remembering<R> {
+    fn read_full(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = Stream(&mut self.source).read_full(buffer)?;
+        self.read.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+
+    fn skip(&mut self, len: u64) -> io::Result<()> {
+        let before = self.read.len();
+        self.source.by_ref().take(len).read_to_end(&mut self.read)?;
+        let passed = self.read.len() - before;
+        if passed as u64 == len { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn remaining(&mut self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
+}
+
+impl<R: Read> Arriving for Remembering<R> {
+    fn file(&self) -> Option<&Arc<File>> {
+        None
+    }
+
+    fn whole(self) -> (impl Read, u64) {
+        let read = self.read.len() as u64;
+        (self.into_whole(), read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_of_a_stream_comes_once_more() {
+        let mut source = Remembering::new(&b"0123456789"[..]);
+        assert_eq!(source.read_full(&mut [0; 3]).unwrap(), 3);
+        source.skip(2).unwrap();
+        let (mut whole, read) = source.whole();
+        assert_eq!(read, 5);
+        let mut text = String::new();
+        whole.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "0123456789");
+        assert!(Remembering::new(&b"01"[..]).skip(3).is_err());
+    }
+
+    #[test]
+    fn a_pipe_that_was_opened_as_a_file_is_a_stream() {
+        let (pipe, _writer) = io::pipe().unwrap();
+        let pipe = File::from(std::os::fd::OwnedFd::from(pipe));
+        assert!(matches!(BundleSource::from(pipe), BundleSource::Stream(_)));
+        assert!(matches!(BundleSource::from(tempfile::tempfile().unwrap()), BundleSource::File(_)));
+    }
+}
