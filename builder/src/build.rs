@@ -63,12 +63,12 @@ pub struct BuildOptions {
 }
 
 impl BuildOptions {
-    /// One worker per core and the default time limit.
+    /// One worker more than there are cores, and the default time limit. A compile has moments in which it only waits: on two
+    /// cores, two of them leave 3 % of the time unused, three leave 1 %.
     #[must_use]
     pub fn new(identity: BundleIdentity) -> Self {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            workers,
+            workers: cores() + 1,
             limits: JobLimits::default(),
             retry_failed: false,
             check_reproducible: false,
@@ -92,6 +92,16 @@ impl BuildOptions {
         let by_servers = self.servers.servers.len() * AT_ONCE_BY_SERVER;
         if by_servers == 0 { self.workers } else { by_servers }
     }
+
+    /// How many of them get on at full speed: here, no more than there are cores.
+    #[must_use]
+    pub fn at_full_speed(&self) -> usize {
+        if self.servers.servers.is_empty() { self.workers.min(cores()) } else { self.at_once() }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Why a build ended without a bundle.
@@ -233,7 +243,13 @@ pub(crate) fn build_with(
     let workers = workers.min(open.len().max(1));
     let unbuilt = plan.unbuilt_cells(&options.policy);
     let all = cells + unbuilt.len();
-    events(BuildEvent::Begun { cells: all, cached: all - open.len(), jobs: open.len(), workers });
+    events(BuildEvent::Begun {
+        cells: all,
+        cached: all - open.len(),
+        jobs: open.len(),
+        workers,
+        at_full_speed: workers.min(options.at_full_speed()),
+    });
     for cell in results.iter().flatten().chain(&unbuilt) {
         events(BuildEvent::CellDone(Box::new(cell.clone())));
     }

@@ -28,6 +28,8 @@ pub enum BuildEvent {
         jobs: usize,
         /// Compiles that run side by side.
         workers: usize,
+        /// How many of them the cores are enough for.
+        at_full_speed: usize,
     },
     /// A leader has started: it makes a part of stap's caches for a kernel, once.
     WarmUpStarted {

@@ -130,7 +130,7 @@ impl Plan {
             }));
         }
         let mut preview = Preview { cells, makers, warm_ups: missing, refused, wall: Duration::ZERO };
-        preview.wall = wall_of(&preview, options.at_once());
+        preview.wall = wall_of(&preview, options.at_full_speed());
         preview
     }
 }

@@ -125,7 +125,7 @@ pub(crate) struct Args {
     /// Who may have signed the older bundle: every `*.pub` in DIR [default: --key].
     #[arg(hide_short_help = true, long, value_name = "DIR", requires = "older")]
     trust: Option<PathBuf>,
-    /// How many compiles run side by side [default: one per core]
+    /// How many compiles run side by side [default: cores + 1]
     ///
     /// Packing uses as many threads; their number doesn't change its bytes.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]

@@ -147,7 +147,7 @@ fn build_help_names_each_default() {
           --name <NAME>         The bundle's name [default: stap-scripts]
       -o, --output <FILE>       The file to write [default: NAME-VERSION.stapb]
           --reuse <OLD.stapb>   Copy unchanged frames from this older bundle
-      -j, --jobs <N>            How many compiles run side by side [default: one per core]
+      -j, --jobs <N>            How many compiles run side by side [default: cores + 1]
           --cache <DIR>         Where results are kept, so that nothing is compiled twice [default:
                                 ~/.cache/stap-bundle]
           --dry-run             Show what would happen to each cell, and how long it would take

@@ -25,7 +25,7 @@ fn fields(event: &BuildEvent) -> Value {
         |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     match event {
         BuildEvent::WaitingForLock { lock } => json!({ "event": "waiting-for-lock", "lock": lock }),
-        BuildEvent::Begun { cells, cached, jobs, workers } => {
+        BuildEvent::Begun { cells, cached, jobs, workers, .. } => {
             json!({ "event": "begun", "cells": cells, "cached": cached, "jobs": jobs, "workers": workers })
         }
         BuildEvent::WarmUpStarted { release, part, maker } => json!({
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn each_line_is_one_object_with_its_version() {
-        let event = BuildEvent::Begun { cells: 6, cached: 2, jobs: 4, workers: 2 };
+        let event = BuildEvent::Begun { cells: 6, cached: 2, jobs: 4, workers: 2, at_full_speed: 2 };
         assert_eq!(line(&event), r#"{"cached":2,"cells":6,"event":"begun","jobs":4,"v":1,"workers":2}"#);
     }
 

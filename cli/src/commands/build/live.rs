@@ -14,8 +14,8 @@ pub(super) struct Live {
     pub compiled: usize,
     pub red: usize,
     pub skipped: usize,
-    /// Compiles that run side by side.
-    pub workers: usize,
+    /// Compiles that get on at full speed side by side.
+    pub at_full_speed: usize,
     running: Vec<Running>,
     /// CPU time of what was left to be done at a moment, running jobs whole.
     left: Option<Duration>,
@@ -113,7 +113,7 @@ impl Live {
     fn time_left(&self, now: Duration) -> Option<Duration> {
         let spent: Duration = self.running.iter().map(|running| now.saturating_sub(running.since)).sum();
         let left = self.left?.checked_sub(spent).filter(|left| !left.is_zero())?;
-        let most = self.workers.min(self.cells.saturating_sub(self.done)).max(1);
+        let most = self.at_full_speed.min(self.cells.saturating_sub(self.done)).max(1);
         Some(left / u32::try_from(most).unwrap_or(u32::MAX))
     }
 }
@@ -155,7 +155,7 @@ mod tests {
 
     fn busy() -> Live {
         let mut live =
-            Live { cells: 24, done: 11, cached: 8, compiled: 2, red: 1, workers: 2, ..Live::default() };
+            Live { cells: 24, done: 11, cached: 8, compiled: 2, red: 1, at_full_speed: 2, ..Live::default() };
         live.begun("tracepoint scan", "6.12.90-amd64", None, SECOND * 10);
         live.begun("net_drop", "6.1.0-47-amd64", Some("farm.example:5003".to_owned()), SECOND * 70);
         live
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_time_left_is_that_of_those_who_work_at_it() {
-        let mut live = Live { cells: 10, workers: 4, ..Live::default() };
+        let mut live = Live { cells: 10, at_full_speed: 4, ..Live::default() };
         let left = |live: &Live, seconds: u32| live.time_left(SECOND * seconds).map(|left| left.as_secs());
         assert_eq!(left(&live, 0), None, "nothing is known");
         live.work_left(SECOND * 80);

@@ -209,7 +209,7 @@ impl State<'_> {
             BuildEvent::WaitingForLock { lock } => {
                 self.say(&format!("waiting for another build, which holds {}", lock.display()));
             }
-            BuildEvent::Begun { cells, cached, jobs, workers } => {
+            BuildEvent::Begun { cells, cached, jobs, workers, at_full_speed } => {
                 self.cells = cells;
                 self.quiet_cells = cached;
                 let side =
@@ -218,7 +218,7 @@ impl State<'_> {
                     "{}: {cached} from the cache, {jobs} to compile{side}",
                     count(cells, "cell")
                 ));
-                self.live(|live, _| (live.cells, live.workers) = (cells, workers));
+                self.live(|live, _| (live.cells, live.at_full_speed) = (cells, at_full_speed));
             }
             BuildEvent::WarmUpStarted { release, part, maker } => {
                 self.say(&format!("warming up {release}{}: {part}, once", at(&maker)));
