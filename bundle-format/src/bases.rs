@@ -118,7 +118,7 @@ impl BaseFile {
         let (manifest, mut reader) = bundle.into_parts();
         for extra in &manifest.extras {
             reader.header(&extra.name, extra.size)?;
-            reader.skip(extra.size)?;
+            reader.skip(&extra.name, extra.size)?;
         }
         let mut places = BTreeMap::new();
         let frames = manifest.frames();
@@ -132,7 +132,7 @@ impl BaseFile {
             let index = frame_of_header(&frames, next, &block, offset)?;
             places.insert(index, reader.offset());
             let Some(of) = frames.get(index) else { break };
-            reader.skip(of.frame.size)?;
+            reader.skip(&of.member, of.frame.size)?;
             next = index + 1;
         }
         Ok(Self { id, manifest, reader, places, recent: Recent::default() })

@@ -62,6 +62,11 @@ impl KeySet {
         self.keys.get(id).is_some_and(|(_, status)| *status == KeyStatus::Active)
     }
 
+    /// Whether there is a key with this id, whether it counts or not.
+    pub(crate) fn knows(&self, id: &KeyId) -> bool {
+        self.keys.contains_key(id)
+    }
+
     /// Checks every signature by a known key, also beyond the threshold and by those that don't count.
     pub(crate) fn votes(&self, message: &[u8], signatures: &[SignatureEntry]) -> Result<Votes, BadVote> {
         let mut votes = Votes { valid: Vec::new(), withdrawn: None };

@@ -28,7 +28,7 @@ use crate::manifest_check;
 use crate::names::ScriptName;
 use crate::root::Root;
 use crate::set::{FileRecord, ModuleRecord, SetDocument, UPROBES_NAME, VerifiedSet, modules_digest};
-use crate::source::{MemberReader, Source};
+use crate::source::{MemberReader, PASSED_OVER, Source};
 use crate::sources::{SOURCES_NAME, check_packed_size, read_sources};
 use crate::strict_json;
 use crate::trust::{Judge, TrustedKeys};
@@ -178,14 +178,46 @@ impl<S: Source> RawBundle<S> {
     /// Takes it for a bundle that was verified by another reader of the same file; that nobody changed it meanwhile is all
     /// that is checked.
     pub fn verify_twin(self, twin: &Twin) -> Result<VerifiedBundle<S>, BundleError> {
-        let id = self.claimed_id();
-        if id != twin.id || self.signatures != twin.signatures {
+        if !self.is_twin(twin) {
             return Err(BundleError::Changed);
         }
-        let manifest = Arc::new(self.parse_manifest()?);
-        let judge = Judge::of_nobody();
+        Ok(self.believed_as(twin, Vec::new(), Judge::of_nobody()))
+    }
+
+    /// The same as [`Self::verify`] for who may have verified this very bundle before: then its signatures and its manifest are
+    /// known, and only whether they count is judged anew.
+    pub fn verify_again(
+        self,
+        trusted: &TrustedKeys,
+        twin: Option<&Twin>,
+    ) -> Result<VerifiedBundle<S>, BundleError> {
+        let judge = self.judge(trusted)?;
+        let Some(twin) = twin.filter(|twin| self.is_twin(twin)) else { return self.verify_by(judge) };
+        let keys = judge.keys();
+        let signers: Vec<KeyId> =
+            self.signatures.iter().map(|entry| entry.key).filter(|key| keys.knows(key)).collect();
+        let is_known = signers.iter().all(|key| keys.counts(key) && twin.signers.contains(key));
+        if !is_known || signers.len() < judge.threshold() {
+            return self.verify_by(judge);
+        }
+        check_by(&twin.manifest, &judge)?;
+        Ok(self.believed_as(twin, signers, judge))
+    }
+
+    /// Kind and roots are the manifest's, or it wouldn't have been verified.
+    fn is_twin(&self, twin: &Twin) -> bool {
+        let roots = &twin.manifest.roots;
+        self.signatures == twin.signatures
+            && self.kind == twin.manifest.kind
+            && self.roots.len() as u64 == roots.size
+            && Digest::of(&self.roots) == roots.sha256
+            && self.claimed_id() == twin.id
+    }
+
+    fn believed_as(self, twin: &Twin, signers: Vec<KeyId>, judge: Judge) -> VerifiedBundle<S> {
         let (head, reader) = self.into_parts();
-        Ok(VerifiedBundle { id, signers: Vec::new(), manifest, judge, reader, head, with_sources: false })
+        let (id, manifest) = (twin.id, Arc::clone(&twin.manifest));
+        VerifiedBundle { id, signers, manifest, judge, reader, head, with_sources: false }
     }
 
     /// The source, read up to the end of the manifest.
@@ -273,12 +305,14 @@ pub struct Present {
 pub type Receive<'r> =
     dyn FnMut(&Kernel, &VerifiedSet<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'r;
 
-/// By what a verified bundle is known again, to one who reads its file a second time ([`RawBundle::verify_twin`]).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// By what a verified bundle is known again to one who reads its file a second time.
+#[derive(Debug, Clone)]
 pub struct Twin {
-    /// It covers manifest and roots.
+    /// The digest of the manifest, and so of all but the signatures.
     id: BundleId,
     signatures: Vec<SignatureEntry>,
+    signers: Vec<KeyId>,
+    manifest: Arc<Manifest>,
 }
 
 /// A bundle whose manifest is signed as asked.
@@ -335,7 +369,12 @@ impl<S: Source> VerifiedBundle<S> {
     /// For another reader of the same file.
     #[must_use]
     pub fn twin(&self) -> Twin {
-        Twin { id: self.id, signatures: self.head.signatures.clone() }
+        Twin {
+            id: self.id,
+            signatures: self.head.signatures.clone(),
+            signers: self.signers.clone(),
+            manifest: self.shared_manifest(),
+        }
     }
 
     /// The source, read up to the end of the manifest.
@@ -344,7 +383,12 @@ impl<S: Source> VerifiedBundle<S> {
         self.reader.source()
     }
 
-    /// The same.
+    /// The source, for who changes what it does with what is read.
+    pub const fn source_mut(&mut self) -> &mut S {
+        self.reader.source_mut()
+    }
+
+    /// Leaves all but the source, read up to the end of the manifest.
     #[must_use]
     pub fn into_source(self) -> S {
         self.reader.into_source()
@@ -388,7 +432,7 @@ impl<S: Source> VerifiedBundle<S> {
         for extra in &self.manifest.extras {
             self.reader.header(&extra.name, extra.size)?;
             if extent == Extent::Wanted {
-                self.reader.skip(extra.size)?;
+                self.reader.skip(&extra.name, extra.size)?;
                 continue;
             }
             if self.with_sources && extra.name == SOURCES_NAME {
@@ -510,7 +554,7 @@ impl<'a> Pass<'a> {
         let mut passed = 0;
         for (index, of) in self.frames.iter().enumerate() {
             if self.needed.contains(&index) {
-                reader.skip(std::mem::take(&mut passed))?;
+                reader.skip(PASSED_OVER, std::mem::take(&mut passed))?;
                 reader.header(&of.member, of.frame.size)?;
                 self.frame(index, reader, content)?;
             } else {
@@ -518,7 +562,7 @@ impl<'a> Pass<'a> {
                 passed += member_span(of.frame.size);
             }
         }
-        reader.skip(passed)?;
+        reader.skip(PASSED_OVER, passed)?;
         reader.end(0)
     }
 
@@ -537,7 +581,7 @@ impl<'a> Pass<'a> {
         self.present.insert(index);
         if !self.needed.contains(&index) {
             if self.extent == Extent::Wanted {
-                return reader.skip(frame.size);
+                return reader.skip(name, frame.size);
             }
             let found = reader.hash_body(name, frame.size)?;
             return digest_problem(Part::Frame, name, &frame.sha256, found);

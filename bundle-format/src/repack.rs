@@ -12,7 +12,7 @@ use crate::kernel_id::KernelId;
 use crate::limits::{BLOCK, END_MARK};
 use crate::manifest::{Extra, FrameOf};
 use crate::reader::{Present, VerifiedBundle};
-use crate::source::{MemberReader, Source};
+use crate::source::{MemberReader, PASSED_OVER, Source};
 use crate::writer::MemberWriter;
 
 impl<S: Source> VerifiedBundle<S> {
@@ -25,7 +25,7 @@ impl<S: Source> VerifiedBundle<S> {
             self.reader.header(&extra.name, extra.size)?;
             let place = target(extra).map_err(|error| BundleError::Receiver(Box::new(error)))?;
             let Some(mut place) = place else {
-                self.reader.skip(extra.size)?;
+                self.reader.skip(&extra.name, extra.size)?;
                 continue;
             };
             let found = self.reader.copy_content(&extra.name, extra.size, &mut place)?;
@@ -106,7 +106,7 @@ impl<S: Source> VerifiedBundle<S> {
     fn pass_extras(&mut self) -> Result<(), BundleError> {
         for extra in &self.manifest.extras {
             self.reader.header(&extra.name, extra.size)?;
-            self.reader.skip(extra.size)?;
+            self.reader.skip(&extra.name, extra.size)?;
         }
         Ok(())
     }
@@ -162,7 +162,7 @@ impl<'w, S: Source> FrameWalk<'w, S> {
         if self.direct {
             let passed = self.frames.iter().take(index).skip(self.next);
             for of in passed {
-                self.reader.skip(BLOCK as u64 + of.frame.size)?;
+                self.reader.skip(&of.member, BLOCK as u64 + of.frame.size)?;
             }
             self.next = index;
             let Some(of) = self.frames.get(index) else { return Ok(false) };
@@ -173,7 +173,7 @@ impl<'w, S: Source> FrameWalk<'w, S> {
                 Some(begun) if begun >= index => return Ok(begun == index),
                 Some(begun) => {
                     let size = self.frames.get(begun).map_or(0, |of| of.frame.size);
-                    self.reader.skip(size)?;
+                    self.reader.skip(PASSED_OVER, size)?;
                     self.begun = None;
                     self.next = begun + 1;
                 }
@@ -194,7 +194,7 @@ impl<'w, S: Source> FrameWalk<'w, S> {
     fn end(mut self) -> Result<(), BundleError> {
         if self.direct {
             for of in self.frames.iter().skip(self.next) {
-                self.reader.skip(BLOCK as u64 + of.frame.size)?;
+                self.reader.skip(&of.member, BLOCK as u64 + of.frame.size)?;
             }
             return self.reader.end(0);
         }

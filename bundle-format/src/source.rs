@@ -146,7 +146,7 @@ fn read_full(reader: &mut impl Read, mut buffer: &mut [u8]) -> io::Result<usize>
 }
 
 /// What ended too early, where nobody looks at the member.
-const PASSED_OVER: &str = "a member that is passed over";
+pub(crate) const PASSED_OVER: &str = "a member that is passed over";
 
 /// Reads members from a source, comparing every header and all padding.
 #[derive(Debug)]
@@ -270,28 +270,28 @@ impl<S: Source> MemberReader<S> {
         Ok(digest)
     }
 
-    /// Passes over a member's content and padding.
-    pub(crate) fn skip(&mut self, len: u64) -> Result<(), BundleError> {
+    /// Passes over the content and padding of the member `name`.
+    pub(crate) fn skip(&mut self, name: &str, len: u64) -> Result<(), BundleError> {
         let span = len + padding(len) as u64;
         match self.remaining()? {
             // A file lets itself be positioned behind its end, and then the end would be told at the wrong place.
             Some(left) if left < span => {
                 let offset = self.offset + left;
-                return Err(BundleError::Truncated { offset, inside: PASSED_OVER.to_owned() });
+                return Err(BundleError::Truncated { offset, inside: name.to_owned() });
             }
             Some(_) => self.source.skip(span).map_err(io_while("reading the bundle"))?,
-            None => return self.read_over(span),
+            None => return self.read_over(name, span),
         }
         self.offset += span;
         Ok(())
     }
 
     /// Passes over bytes of a source whose end isn't known.
-    fn read_over(&mut self, mut span: u64) -> Result<(), BundleError> {
+    fn read_over(&mut self, name: &str, mut span: u64) -> Result<(), BundleError> {
         let mut buffer = vec![0; 128 << 10];
         while span > 0 {
             let part = usize::try_from(span).unwrap_or(usize::MAX).min(buffer.len());
-            self.exact(buffer.get_mut(..part).unwrap_or_default(), PASSED_OVER)?;
+            self.exact(buffer.get_mut(..part).unwrap_or_default(), name)?;
             span -= part as u64;
         }
         Ok(())

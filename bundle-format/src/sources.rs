@@ -107,7 +107,7 @@ impl<S: Source> VerifiedBundle<S> {
         for extra in &self.manifest.extras {
             self.reader.header(&extra.name, extra.size)?;
             if extra.name != SOURCES_NAME {
-                self.reader.skip(extra.size)?;
+                self.reader.skip(&extra.name, extra.size)?;
                 continue;
             }
             packed = self.reader.body(&extra.name, extra.size)?;

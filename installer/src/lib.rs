@@ -1,6 +1,6 @@
 //! Bundle → verified → staged → current generation, on a host without compiler and network.
 //!
-//! [`install`] reads a bundle once, from a file or a pipe, believes only what a pinned key signed, and
+//! [`install`] takes a bundle from a file or a pipe, believes only what a pinned key signed, and
 //! makes it part of a new generation, which becomes current in one step. [`CurrentGeneration`] is the
 //! reader's side: whatever it gives has been proven from the kept bundle's signatures down to the bytes.
 //!

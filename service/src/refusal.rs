@@ -42,8 +42,8 @@ pub enum Refusal {
         /// `uname -v` of this host.
         running: String,
     },
-    /// The farm couldn't compile it for this kernel.
-    #[error("it didn't compile for this kernel on the farm: {reason}")]
+    /// The farm has no module of it for this kernel: it didn't compile, or was left out.
+    #[error("it was not built for this kernel: {reason}")]
     RedOnFarm {
         /// The farm's reason.
         reason: String,
@@ -258,7 +258,7 @@ impl Refusal {
             Self::AnotherKernel { .. } | Self::AnotherBuild { .. } => {
                 "build a bundle for this kernel and install it"
             }
-            Self::RedOnFarm { .. } => "mend the script, or leave it out for this kernel",
+            Self::RedOnFarm { .. } => "ask the farm for it, or leave it out for this kernel",
             Self::NotUnpacked { .. } => {
                 "the next start unpacks them from the bundle that is kept: stap-bundle start"
             }

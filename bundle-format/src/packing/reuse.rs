@@ -85,7 +85,7 @@ fn copy<S: Source>(
 ) -> Result<(), BundleError> {
     for extra in &manifest.extras {
         reader.header(&extra.name, extra.size)?;
-        reader.skip(extra.size)?;
+        reader.skip(&extra.name, extra.size)?;
     }
     let frames = manifest.frames();
     let decoded = frames.iter().map(|of| of.frame).filter(|frame| wanted.contains(&frame.index));
@@ -101,7 +101,7 @@ fn copy<S: Source>(
         next = index + 1;
         let Some(of) = frames.get(index) else { continue };
         if !wanted.contains(&index) {
-            reader.skip(of.frame.size)?;
+            reader.skip(&of.member, of.frame.size)?;
             continue;
         }
         let compressed = reader.body(&of.member, of.frame.size)?;

@@ -9,6 +9,7 @@ mod live;
 mod output;
 mod page;
 mod policy;
+mod red_cells;
 mod red_log;
 pub(crate) mod reporter;
 mod reuse;

@@ -32,7 +32,7 @@ pub(crate) use scripts::{absent_sources, place_sources};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bundle_format::{KernelRelease, ScriptName};
+use bundle_format::{KernelRelease, ScriptName, Twin};
 use rustix::fs::FileType;
 
 use crate::compat::link::{has_our_link, kind_word, link_text, move_aside, put_link};
@@ -42,7 +42,7 @@ use crate::compat::scripts::{other_scripts_at, settle_times};
 use crate::compat::users::reconcile_users;
 use crate::compat::wanted::{CacheEntry, Wanted, wanted};
 use crate::directory::Directory;
-use crate::generation::{CurrentGeneration, ProvenBundle, module_file_name};
+use crate::generation::{CurrentGeneration, module_file_name};
 use crate::identity::HostIdentity;
 use crate::lock::WriterLock;
 use crate::paths::{CONFIGURATION, CONFIGURATION_LINK, KERNELS};
@@ -75,12 +75,12 @@ pub(crate) fn reconcile_with(
     identity: &HostIdentity,
     _lock: &WriterLock,
     foreign: Foreign,
-    proven: Option<&ProvenBundle<'_>>,
+    known: Option<&Twin>,
 ) -> Result<ReconcileReport, CompatError> {
     let mut work = Work { foreign, ..Work::default() };
     let cache_only = cache_only(host, &Policy::read(host)?)?;
     let places = Places::read(host, &mut work.report)?;
-    let generation = CurrentGeneration::open_with(host, proven)?;
+    let generation = CurrentGeneration::open_with(host, known)?;
     let wanted = match &generation {
         Some(generation) => wanted(generation, identity, &mut work.report.warnings),
         None => Wanted::new(),

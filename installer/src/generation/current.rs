@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bundle_format::{
     BundleError, BundleId, BundleName, BundleVersion, Digest, Extent, KernelId, KeyId, Manifest, RawBundle,
-    ScriptName, TrustedKeys,
+    ScriptName, TrustedKeys, Twin,
 };
 
 use crate::directory::Directory;
@@ -123,16 +123,13 @@ impl CurrentGeneration {
         Self::open_with(host, None)
     }
 
-    /// The same for one who has just verified a bundle of it: where the kept file has the very manifest that he verified,
-    /// its signatures aren't checked a second time.
-    pub(crate) fn open_with(
-        host: &HostRoot,
-        proven: Option<&ProvenBundle<'_>>,
-    ) -> Result<Option<Self>, GenerationError> {
+    /// The same for one who has just verified a bundle of it: where the kept file begins with the very bytes that he verified,
+    /// its signatures aren't calculated a second time.
+    pub(crate) fn open_with(host: &HostRoot, known: Option<&Twin>) -> Result<Option<Self>, GenerationError> {
         let Some(state) = open_state(host)? else { return Ok(None) };
         let trust = TrustStore::open(host)?;
         let Some((number, directory)) = open_current(&state)? else { return Ok(None) };
-        Self::read(number, directory, trust.host_trust(), proven).map(Some)
+        Self::read(number, directory, trust.host_trust(), known).map(Some)
     }
 
     /// Opens the newest generation older than `number` that can be read and whose bundles are all believed; `None` if there
@@ -172,14 +169,14 @@ impl CurrentGeneration {
         number: u64,
         directory: Directory,
         trust: &HostTrust,
-        proven: Option<&ProvenBundle<'_>>,
+        known: Option<&Twin>,
     ) -> Result<Self, GenerationError> {
         protected(&directory)?;
         let (mut bundles, mut refused) = (Vec::new(), Vec::new());
         let all = optional(directory.open_dir(BUNDLES))?;
         if let Some(all) = &all {
             for name in all.entries()? {
-                match read_bundle(all, &name, trust, proven) {
+                match read_bundle(all, &name, trust, known) {
                     Ok(bundle) => bundles.push(bundle),
                     Err(reason) => refused.push(refuse(all, name, &reason)),
                 }
@@ -356,34 +353,17 @@ impl BundleRefusal {
     }
 }
 
-/// A bundle whose signatures this process has verified under the lock that it still has.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ProvenBundle<'p> {
-    /// The digest of its manifest.
-    pub(crate) id: BundleId,
-    /// Trusted keys whose signatures hold.
-    pub(crate) signers: &'p [KeyId],
-    /// The signed account.
-    pub(crate) manifest: &'p Arc<Manifest>,
-}
-
 fn read_bundle(
     all: &Directory,
     name: &str,
     trust: &HostTrust,
-    proven: Option<&ProvenBundle<'_>>,
+    known: Option<&Twin>,
 ) -> Result<InstalledBundle, BundleRefusal> {
     let directory = all.open_dir(name)?;
     let root = recorded_root(&directory, ROOT_RECORD)?;
     let trusted = trust.for_installed(root.as_ref())?;
-    let raw = RawBundle::read(directory.open_file(BUNDLE_FILE)?)?;
-    let id = raw.claimed_id();
-    let (manifest, signers) = if let Some(proven) = proven.filter(|proven| proven.id == id) {
-        (Arc::clone(proven.manifest), proven.signers.to_vec())
-    } else {
-        let verified = raw.verify(&trusted)?;
-        (verified.shared_manifest(), verified.signers().to_vec())
-    };
+    let verified = RawBundle::read(directory.open_file(BUNDLE_FILE)?)?.verify_again(&trusted, known)?;
+    let (id, manifest) = (verified.id(), verified.shared_manifest());
     if manifest.name.as_str() != name {
         return Err(BundleRefusal::Name { found: manifest.name.clone() });
     }
@@ -394,7 +374,7 @@ fn read_bundle(
         id,
         created: manifest.created,
         best_before: manifest.best_before,
-        signers,
+        signers: verified.signers().to_vec(),
         manifest,
         root,
         trusted,

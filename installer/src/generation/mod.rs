@@ -19,7 +19,7 @@ pub use offers::{Offer, OfferState};
 
 pub(crate) use carry::{intact_kernels, unpacked_kernels};
 pub(crate) use complete::{Look, Problem};
-pub(crate) use current::{ProvenBundle, with_sources};
+pub(crate) use current::with_sources;
 pub(crate) use index::{IndexedBundle, IndexedKernel};
 pub(crate) use layout::{
     SwitchError, current_number, generation_numbers, parse_number, prepare_link, switch_to,

@@ -92,7 +92,7 @@ impl<'l> Staging<'l> {
         Ok(Self { left_over, directory, bundles, kernels, index: GenerationIndex::new(number, made) })
     }
 
-    /// The file that takes the bundle as it arrives.
+    /// The file that takes the copy of the bundle.
     pub(crate) fn keep_bundle(&self, name: &BundleName) -> Result<File, StorageError> {
         let directory = self.bundles.create_dir(name.as_str())?;
         directory.create_dir(SETS)?;

@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 
-use bundle_format::{BundleError, Extent, Positioned, RawBundle, Source, Twin};
+use bundle_format::{
+    BundleError, Extent, Kernel, KernelId, NoBases, Positioned, RawBundle, Source, Twin, VerifiedSet,
+};
 
 use crate::install::error::InstallError;
 use crate::storage::StorageError;
@@ -38,7 +40,7 @@ pub(super) struct Original {
 /// A copy that is being written.
 #[derive(Debug)]
 pub(super) struct Copyist {
-    copied: Receiver<Result<(), BundleError>>,
+    copied: Receiver<Result<BTreeSet<KernelId>, BundleError>>,
     /// Set once nobody wants it any more.
     unwanted: Arc<AtomicBool>,
     /// `None` once it has ended.
@@ -59,14 +61,14 @@ impl Copyist {
                 let is_whole = result.is_ok();
                 // Nobody listens any more where the install has failed meanwhile.
                 let _ = tell.send(result);
-                if is_whole { target.sync_data() } else { Ok(()) }
+                if is_whole && !stop.load(Ordering::Relaxed) { target.sync_data() } else { Ok(()) }
             })
             .map_err(|error| StorageError::new("start a thread to write", &path, error))?;
         Ok(Self { copied, unwanted, thread: Some(thread), path })
     }
 
-    /// Waits until all is read, good and written. To be asked once.
-    pub(super) fn copied(&self) -> Result<(), InstallError> {
+    /// Waits until all is read, good and written; the kernels of which all frames are in it. To be asked once.
+    pub(super) fn copied(&self) -> Result<BTreeSet<KernelId>, InstallError> {
         let ended = || BundleError::Io { what: "the copy has ended", source: io::ErrorKind::Other.into() };
         let result = self.copied.recv().unwrap_or_else(|_| Err(ended()));
         result.map_err(|error| self.cause(error))
@@ -107,7 +109,7 @@ impl Drop for Copyist {
 #[error("the copy can't be written")]
 struct NotWritten(#[source] io::Error);
 
-fn copy(original: Original, target: &File, unwanted: &AtomicBool) -> Result<(), BundleError> {
+fn copy(original: Original, target: &File, unwanted: &AtomicBool) -> Result<BTreeSet<KernelId>, BundleError> {
     let Original { file, twin, with_sources } = original;
     let copying = Copying {
         source: Positioned::new(file),
@@ -119,7 +121,9 @@ fn copy(original: Original, target: &File, unwanted: &AtomicBool) -> Result<(), 
         flushed: 0,
     };
     let bundle = RawBundle::read(copying)?.verify_twin(&twin)?.checking_sources(with_sources);
-    bundle.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(())).map(|_| ())
+    let nothing = &mut |_: &Kernel, _: &VerifiedSet<'_>| Ok(());
+    let read = bundle.read_content_with(&BTreeSet::new(), Extent::Everything, &mut NoBases, nothing);
+    read.map(|(_, kernels)| kernels)
 }
 
 /// A source that writes what is read of it.

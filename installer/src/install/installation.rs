@@ -150,7 +150,6 @@ impl Installation<'_> {
             Ok(())
         };
         let mut bases = HostBases::new(current.as_ref(), &self.manifest.name);
-        let bundle = bundle.checking_sources(self.options.with_source);
         let (_, in_file) =
             bundle.read_content_with(&self.chosen.kernels, Extent::Everything, &mut bases, &mut receive)?;
         warnings.extend(self.replaced(current.as_ref(), &in_file));

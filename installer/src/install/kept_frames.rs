@@ -82,7 +82,7 @@ impl KeptFrames {
         let mut joined = super::spool::place(host)?.nameless_file()?;
         let (ours, theirs) = (good_frames(&report), good_frames(&self.report));
         let kept = verified(&self.file, judge)?;
-        let manifest = kept.manifest().clone();
+        let manifest = kept.shared_manifest();
         let both = verified(file, judge)?.write_union(&ours, kept, &theirs, &mut joined)?;
         let had = self.kernels();
         let was_there = |kernel: &&Kernel| {

@@ -11,6 +11,7 @@
 
 mod bases;
 mod choice;
+mod content;
 mod copyist;
 mod error;
 mod inbox;
@@ -34,12 +35,11 @@ pub use source::BundleSource;
 pub(crate) use source::Remembering;
 pub(crate) use stage::carry_others;
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
 
 use bundle_format::{
-    BundleError, Judge, KeyId, Manifest, Positioned, RawBundle, Root, RootChain, SOURCES_NAME, Source,
+    BundleError, BundleId, Judge, KeyId, Positioned, RawBundle, Root, RootChain, SOURCES_NAME, Source,
     VerifiedBundle,
 };
 
@@ -49,10 +49,11 @@ use crate::compat::{
 use crate::directory::Directory;
 use crate::events::{Events, InstallEvent};
 use crate::floors::FloorState;
-use crate::generation::{CurrentGeneration, InstalledBundle, ProvenBundle, remove_left_overs};
+use crate::generation::{CurrentGeneration, InstalledBundle, remove_left_overs};
 use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::identity::HostIdentity;
-use crate::install::choice::{Chosen, choose};
+use crate::install::choice::choose;
+use crate::install::content::{Content, Incoming};
 use crate::install::installation::{Installation, Placed};
 use crate::install::kept_frames::{Available, KeptFrames};
 use crate::install::source::Arriving;
@@ -88,6 +89,7 @@ fn arrived(
     let raw = RawBundle::read(source)?;
     let policy = Policy::read(host)?;
     let Believed { bundle, record, again } = believed(host, raw, options, events)?;
+    let bundle = bundle.checking_sources(options.with_source);
     let manifest = bundle.shared_manifest();
     let (id, signers) = (bundle.id(), bundle.signers().to_vec());
     let (name, version) = (manifest.name.clone(), manifest.version.clone());
@@ -121,10 +123,15 @@ fn arrived(
             placing(chosen, Available::default()).run(bundle, &file, events)?
         }
         Content::Made(file, available) => {
-            let file = Arc::new(file);
-            let source = Positioned::new(Arc::clone(&file));
-            let bundle = RawBundle::read(source)?.verify_by(judge.clone())?;
+            let (bundle, file) = opened(file, id, &judge, options)?;
+            if bundle.signers() != signers {
+                return Err(BundleError::Changed.into());
+            }
             placing(chosen, available).run(bundle, &file, events)?
+        }
+        Content::Kept(file) => {
+            let (bundle, file) = opened(file, id, &judge, options)?;
+            placing(chosen, Available::default()).run(bundle, &file, events)?
         }
     };
     Ok(InstallReport {
@@ -140,60 +147,20 @@ fn arrived(
     })
 }
 
-/// A proven bundle on its way in.
-struct Incoming<'i> {
-    host: &'i HostRoot,
-    manifest: &'i Manifest,
-    judge: &'i Judge,
-    options: &'i InstallOptions,
-}
-
-/// What to unpack from, and to keep.
-enum Content<S> {
-    /// The file that came.
-    AsItCame(VerifiedBundle<S>, Arc<File>),
-    /// One that was made of it.
-    Made(File, Available),
-}
-
-impl Incoming<'_> {
-    /// The file to install from: another than the source where that may stall, where only a part of it is wanted, or where what
-    /// is kept of the same bundle has to be joined with it.
-    fn content<S: Arriving>(
-        &self,
-        bundle: VerifiedBundle<S>,
-        again: Option<&KeptFrames>,
-        chosen: &mut Chosen,
-    ) -> Result<Content<S>, InstallError> {
-        let Self { host, manifest, judge, options } = *self;
-        if let Some(again) = again.filter(|again| again.is_whole()) {
-            // Nothing can be added to it; only a damaged file must not be called installed.
-            if !options.partial {
-                installation::read_unchanged(bundle)?;
-            }
-            return Ok(Content::Made(again.file()?, Available::default()));
-        }
-        if let Some(file) = bundle.source().file().filter(|_| !options.partial && again.is_none()) {
-            let file = Arc::clone(file);
-            return Ok(Content::AsItCame(bundle, file));
-        }
-        let mut file = spool::fill(host, bundle.into_source(), manifest)?;
-        let mut available = Available::default();
-        if let Some(again) = again {
-            let (joined, found, report) = again.added_to(host, &file, judge, options.partial)?;
-            if options.partial {
-                let had = found.kernels.clone().unwrap_or_default();
-                spool::leave_out(manifest, &report, &had, chosen)?;
-            }
-            (file, available) = (joined, found);
-        } else if options.partial {
-            let (whole, report) = spool::whole_part(host, file, judge)?;
-            spool::leave_out(manifest, &report, &BTreeSet::new(), chosen)?;
-            available.kernels = Some(report.intact());
-            file = whole;
-        }
-        Ok(Content::Made(file, available))
+/// The bundle with that id in a file that was made of what came. What came is judged already, and it alone: another bundle
+/// meanwhile behind the same name is none of it.
+fn opened(
+    file: File,
+    id: BundleId,
+    judge: &Judge,
+    options: &InstallOptions,
+) -> Result<(VerifiedBundle<Positioned>, Arc<File>), InstallError> {
+    let file = Arc::new(file);
+    let bundle = RawBundle::read(Positioned::new(Arc::clone(&file)))?.verify_by(judge.clone())?;
+    if bundle.id() != id {
+        return Err(BundleError::Changed.into());
     }
+    Ok((bundle.checking_sources(options.with_source), file))
 }
 
 /// A proven bundle, and what is needed to give it its place.
@@ -226,7 +193,7 @@ impl Placing<'_> {
         let Self { host, identity, options, judge, installation } = self;
         let lock = WriterLock::wait(host, options.wait)?;
         let trust = trust_of_now(host, judge, bundle.signers())?;
-        let (manifest, id, signers) = (installation.manifest, bundle.id(), bundle.signers().to_vec());
+        let (manifest, known) = (installation.manifest, bundle.twin());
         let mut placed = match installation.run(&lock, &trust, bundle, file, events) {
             Ok(placed) => placed,
             Err(error) => {
@@ -243,8 +210,7 @@ impl Placing<'_> {
         // Before the rest, which brings the times of the modules up to those of their scripts.
         let scripts =
             if options.with_source { place_sources(host, &lock, &manifest.name) } else { Ok(Vec::new()) };
-        let proven = ProvenBundle { id, signers: &signers, manifest };
-        let compat = reconcile_with(host, identity, &lock, foreign, Some(&proven));
+        let compat = reconcile_with(host, identity, &lock, foreign, Some(&known));
         let moved = compat.iter().flat_map(|report| report.adopted.clone()).collect::<Vec<_>>();
         if !moved.is_empty() {
             let event = HistoryEvent::Adopt { moved };

@@ -45,6 +45,9 @@ pub(super) trait Arriving: Source {
 
     /// All of it from the first byte, and how many bytes were read of it.
     fn whole(self) -> (impl Read, u64);
+
+    /// Nobody will ask for the whole of it.
+    fn forget(&mut self) {}
 }
 
 impl Arriving for Positioned {
@@ -57,35 +60,43 @@ impl Arriving for Positioned {
     }
 }
 
-/// A stream of which nothing is lost: the limits of the format keep what is read up to the manifest to some 5 MiB.
+/// A stream of which nothing is lost: the limits of the format keep what is read up to the manifest to some 8 MiB.
 pub(crate) struct Remembering<R> {
     source: R,
-    read: Vec<u8>,
+    /// `None` once nobody will ask for it.
+    read: Option<Vec<u8>>,
 }
 
 impl<R: Read> Remembering<R> {
     pub(crate) const fn new(source: R) -> Self {
-        Self { source, read: Vec::new() }
+        Self { source, read: Some(Vec::new()) }
     }
 
     /// What was read, and then the rest.
     pub(crate) fn into_whole(self) -> io::Chain<io::Cursor<Vec<u8>>, R> {
-        io::Cursor::new(self.read).chain(self.source)
+        io::Cursor::new(self.read.unwrap_or_default()).chain(self.source)
     }
 }
 
 impl<R: Read> Source for Remembering<R> {
     fn read_full(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = Stream(&mut self.source).read_full(buffer)?;
-        self.read.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        if let Some(remembered) = &mut self.read {
+            remembered.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        }
         Ok(read)
     }
 
-    fn skip(&mut self, len: u64) -> io::Result<()> {
-        let before = self.read.len();
-        self.source.by_ref().take(len).read_to_end(&mut self.read)?;
-        let passed = self.read.len() - before;
-        if passed as u64 == len { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    fn skip(&mut self, mut len: u64) -> io::Result<()> {
+        let mut buffer = [0; 8192];
+        while len > 0 {
+            let part = usize::try_from(len).unwrap_or(usize::MAX).min(buffer.len());
+            if self.read_full(buffer.get_mut(..part).unwrap_or_default())? < part {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            len -= part as u64;
+        }
+        Ok(())
     }
 
     fn remaining(&mut self) -> io::Result<Option<u64>> {
@@ -99,8 +110,12 @@ impl<R: Read> Arriving for Remembering<R> {
     }
 
     fn whole(self) -> (impl Read, u64) {
-        let read = self.read.len() as u64;
+        let read = self.read.as_ref().map_or(0, Vec::len) as u64;
         (self.into_whole(), read)
+    }
+
+    fn forget(&mut self) {
+        self.read = None;
     }
 }
 
@@ -119,6 +134,15 @@ mod tests {
         whole.read_to_string(&mut text).unwrap();
         assert_eq!(text, "0123456789");
         assert!(Remembering::new(&b"01"[..]).skip(3).is_err());
+    }
+
+    #[test]
+    fn a_bundle_that_was_installed_again_from_a_pipe_was_kept_in_memory() {
+        let mut source = Remembering::new(io::repeat(1));
+        source.read_full(&mut [0; 3]).unwrap();
+        source.forget();
+        source.skip(100_000).unwrap();
+        assert_eq!(source.read, None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Staging: from a stream to a generation that is complete, on the disk and current.
+//! Staging: from a file to a generation that is complete, on the disk and current.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,7 +47,10 @@ impl Stage<'_, '_> {
         let mut staging = Staging::begin(self.lock, number, options.now)?;
         let copyist = self.begin_copy(&bundle, file, &staging)?;
         let (mut kernels, in_file) = self.unpack(bundle, &staging, events)?;
-        copyist.copied()?;
+        if copyist.copied()? != in_file {
+            // Each is good by itself, but a file that was put together otherwise is not what was looked at.
+            return Err(BundleError::Changed.into());
+        }
         warnings.extend(self.installation.replaced(self.current, &in_file));
         if let Some(current) = self.current {
             for kernel in &self.carried {

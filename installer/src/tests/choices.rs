@@ -384,3 +384,51 @@ fn a_pin_that_was_taken_back_while_the_manifest_came_in_counted_still() {
     );
     assert!(crate::CurrentGeneration::open(&world.host).unwrap().is_none());
 }
+
+/// Whatever way the file takes, what is installed is what was judged.
+#[test]
+fn a_file_that_becomes_another_bundle_after_it_was_judged_is_not_installed() {
+    for (partial, installed) in [(true, false), (false, false), (true, true), (false, true)] {
+        let mut world = World::new();
+        world.options.partial = partial;
+        let first = bundle(9).bytes();
+        if installed {
+            world.install(&first).unwrap();
+        }
+        let before = world.current_number();
+        let named = tempfile::NamedTempFile::new().unwrap();
+        fs::write(named.path(), &first).unwrap();
+        let overwrite = &mut |event: crate::InstallEvent| {
+            if let crate::InstallEvent::Verified { .. } = event {
+                fs::write(named.path(), bundle(3).bytes()).unwrap();
+            }
+        };
+        let source = named.reopen().unwrap();
+        let result = install(&world.host, &world.identity, source, &world.options, overwrite);
+        match result.map(|report| report.outcome) {
+            Err(InstallError::Bundle(_)) => {}
+            // Of a file that the kept one has all of, nothing is read.
+            Ok(InstallOutcome::AlreadyInstalled { .. }) if partial && installed => {}
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(world.current_number(), before);
+    }
+}
+
+#[test]
+fn what_is_unpacked_and_what_is_kept_come_from_one_state_of_the_file() {
+    let world = World::new();
+    let named = tempfile::NamedTempFile::new().unwrap();
+    fs::write(named.path(), subset(&bundle(1), &["6.12.1", "6.12.2"])).unwrap();
+    let overwrite = &mut |event: crate::InstallEvent| {
+        if let crate::InstallEvent::Verified { .. } = event {
+            // The manifest and the signatures are the same.
+            fs::write(named.path(), bundle(1).bytes()).unwrap();
+        }
+    };
+    let source = named.reopen().unwrap();
+    let report = install(&world.host, &world.identity, source, &world.options, overwrite).unwrap();
+    // Both readers came after the change, so both found the same.
+    assert!(report.compat.is_ok());
+    assert_eq!(kept_and_unpacked(&world).0.len(), 3);
+}

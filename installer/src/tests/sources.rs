@@ -127,6 +127,21 @@ fn scripts_that_are_not_the_manifests_are_refused_before_anything_is_written() {
 }
 
 #[test]
+fn scripts_of_a_bundle_that_is_there_already_were_not_checked_by_a_dry_run() {
+    for dry_run in [true, false] {
+        let spoiled = bundle(1).with_extras(vec![(SOURCES_NAME.to_owned(), b"no frame".to_vec())]);
+        let mut world = World::new();
+        world.install(&spoiled).unwrap();
+        let before = world.tree();
+        world.options = wanting().options;
+        world.options.dry_run = dry_run;
+        let error = world.install(&spoiled).unwrap_err();
+        assert!(matches!(error, InstallError::Bundle(BundleError::Sources { .. })), "{error}");
+        assert_eq!(world.tree(), before);
+    }
+}
+
+#[test]
 fn a_place_inside_our_own_state_takes_no_scripts() {
     let world = wanting();
     fs::create_dir_all(world.path("etc/systemtap")).unwrap();

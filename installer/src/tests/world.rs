@@ -63,6 +63,10 @@ impl World {
         install(&self.host, &self.identity, file(bundle), &options, &mut |_| {}).unwrap()
     }
 
+    pub(crate) fn current_number(&self) -> Option<u64> {
+        CurrentGeneration::open(&self.host).unwrap().map(|current| current.number())
+    }
+
     pub(crate) fn current(&self) -> CurrentGeneration {
         CurrentGeneration::open(&self.host).unwrap().unwrap()
     }

@@ -111,10 +111,14 @@ impl Live {
     /// What is left of the work, shared among those that can work at it. `None` if nobody knows, or if all of it has taken
     /// longer than expected.
     fn time_left(&self, now: Duration) -> Option<Duration> {
+        let part = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
         let spent: Duration = self.running.iter().map(|running| now.saturating_sub(running.since)).sum();
+        // More than the cores are enough for get a part of one each.
+        let running = self.running.len().max(1);
+        let spent = spent / part(running) * part(running.min(self.at_full_speed.max(1)));
         let left = self.left?.checked_sub(spent).filter(|left| !left.is_zero())?;
         let most = self.at_full_speed.min(self.cells.saturating_sub(self.done)).max(1);
-        Some(left / u32::try_from(most).unwrap_or(u32::MAX))
+        Some(left / part(most))
     }
 }
 
@@ -196,7 +200,7 @@ mod tests {
             0:05  net_drop         6.1.0-47-amd64  at farm.example:5003
             0:03  script_0         6.1.0
                   and 39 more
-            1:15  11/24 cells: 1 red, 2 compiled, 8 cached
+            1:15  11/24 cells, about 50 s left: 1 red, 2 compiled, 8 cached
         ");
         for size in [(0, 0), (1, 1), (3, 2), (12, 3), (80, 24)] {
             let lines = live.lines(SECOND * 75, size);
@@ -215,6 +219,9 @@ mod tests {
         live.begun("a", "1.0", None, Duration::ZERO);
         live.begun("b", "1.0", None, Duration::ZERO);
         assert_eq!(left(&live, 20), Some(10));
+        live.at_full_speed = 1;
+        assert_eq!(left(&live, 20), Some(60), "two that share one core have done half");
+        live.at_full_speed = 4;
         live.done = 9;
         assert_eq!(left(&live, 20), Some(40), "the last cell occupies one worker");
         assert_eq!(left(&live, 40), None, "they take longer than expected");

@@ -2,6 +2,7 @@
 
 use builder::{BuildReport, Cell, CellPattern, CellPolicy, CellPreview, CellReport, Plan, Preview, Wanted};
 
+use super::red_cells::RedCells;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -68,7 +69,7 @@ impl PolicyOptions {
             let hint = names
                 .map(|name| format!("let a cell be red: --best-effort '{name}', or all: --best-effort '*'"));
             let mut failure = Failure::new(Exit::NoBundle, what);
-            failure.because = missing.iter().map(|cell| because(cell)).collect();
+            failure.because = because(missing.iter().copied());
             failure.hints = hint.collect();
             return Err(failure);
         }
@@ -80,7 +81,7 @@ impl PolicyOptions {
             count(cells, "cell")
         );
         let mut failure = Failure::new(Exit::NoBundle, what);
-        failure.because = report.cells.iter().filter(red).map(because).collect();
+        failure.because = because(&report.cells);
         Err(failure)
     }
 
@@ -118,9 +119,13 @@ fn wanted<'p>(policy: &'p CellPolicy, cell: &Cell) -> Wanted<'p> {
     policy.of(&cell.script, &cell.release)
 }
 
-fn because(cell: &CellReport) -> String {
-    let log = cell.outcome.log().map_or_else(String::new, |log| format!(" (log: {})", log.display()));
-    format!("{}: {}{log}", cell.cell, cell.outcome.red_reason().unwrap_or_default())
+fn because<'r>(cells: impl IntoIterator<Item = &'r CellReport>) -> Vec<String> {
+    let line = |cells: RedCells<'_>| {
+        let logs: Vec<String> = cells.logs().map(|log| log.display().to_string()).collect();
+        let logs = if logs.is_empty() { String::new() } else { format!(" (log: {})", logs.join(", ")) };
+        format!("{}: {}{logs}", cells.name(), cells.reason)
+    };
+    RedCells::of(cells).into_iter().map(line).collect()
 }
 
 #[cfg(test)]

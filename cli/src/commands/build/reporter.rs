@@ -1,12 +1,13 @@
 //! A build's events as words: drawn in place on a terminal, lines in a pipe, JSON lines with `--json`.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use builder::{BuildEvent, CellReport, JobEnd, JobOutcome, Maker, Reproducibility, WarmUpReport};
-use bundle_format::FramePacked;
+use bundle_format::{FramePacked, KernelRelease};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::live::Live;
@@ -27,6 +28,8 @@ struct State<'u> {
     json_lines: bool,
     done: usize,
     cells: usize,
+    /// Reasons of red cells that were told, each for its kernel.
+    told: BTreeSet<(KernelRelease, String)>,
     /// Cells that came from the cache are told as one line.
     quiet_cells: usize,
     /// What the bar shows. It is drawn by another thread too, which has the bar locked then: so this is never locked while
@@ -50,6 +53,7 @@ impl<'u> Reporter<'u> {
             json_lines,
             done,
             cells,
+            told: BTreeSet::new(),
             quiet_cells,
             live,
             begun,
@@ -287,7 +291,10 @@ impl State<'_> {
         }
         self.log_compile(report);
         let word = table::word(&report.outcome);
-        let reason = report.outcome.red_reason().map_or_else(String::new, |reason| format!(": {reason}"));
+        let reason = report.outcome.red_reason().map_or_else(String::new, |reason| {
+            let is_new = self.told.insert((report.cell.release.clone(), reason.clone()));
+            if is_new { format!(": {reason}") } else { ": for the same reason as before".to_owned() }
+        });
         let seconds = report.wall.as_secs_f64();
         self.say(&format!("[{:>3}/{}] {word:>8}  {name}  {seconds:.1} s{reason}", self.done, self.cells));
     }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use builder::{BuildReport, CellReport, JobOutcome, Plan};
+use builder::{BuildReport, JobOutcome, Plan};
 use bundle_format::KernelRelease;
 use serde_json::{Value, json};
 
 use super::page::Facts;
+use super::red_cells::RedCells;
 use super::red_log::RedLog;
 use crate::tables;
 use crate::ui::{Mark, Ui};
@@ -132,15 +133,15 @@ const OUTCOMES: &[(&str, Mark)] = &[
 /// The table, and below it the reasons of red cells.
 pub(super) fn show(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
     matrix(ui, plan, report);
-    let red: Vec<&CellReport> = report.cells.iter().filter(|cell| cell.outcome.module().is_none()).collect();
-    if red.is_empty() {
+    let red = report.cells.iter().filter(|cell| cell.outcome.module().is_none()).count();
+    if red == 0 {
         return;
     }
     ui.line("");
-    ui.line(format!("{}:", ui.mark(Mark::Bad, count(red.len(), "red cell"))));
-    for cell in red {
-        ui.line(format!("  {}: {}", cell.cell, cell.outcome.red_reason().unwrap_or_default()));
-        if let Some(log) = cell.outcome.log() {
+    ui.line(format!("{}:", ui.mark(Mark::Bad, count(red, "red cell"))));
+    for cells in RedCells::of(&report.cells) {
+        ui.line(format!("  {}: {}", cells.name(), cells.reason));
+        for log in cells.logs() {
             ui.line(format!("    log: {}", log.display()));
         }
     }

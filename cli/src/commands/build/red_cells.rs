@@ -1,0 +1,46 @@
+//! Red cells with their reasons: what all scripts of a kernel fail for is said once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use builder::CellReport;
+use bundle_format::KernelRelease;
+
+/// Cells of one kernel that are red for the same reason.
+pub(super) struct RedCells<'r> {
+    cells: Vec<&'r CellReport>,
+    /// The reason.
+    pub reason: String,
+}
+
+impl<'r> RedCells<'r> {
+    /// The red ones of `cells` in their order, each with those that it shares kernel and reason with.
+    pub(super) fn of(cells: impl IntoIterator<Item = &'r CellReport>) -> Vec<Self> {
+        let mut places: BTreeMap<(&KernelRelease, String), usize> = BTreeMap::new();
+        let mut groups: Vec<Self> = Vec::new();
+        for cell in cells.into_iter().filter(|cell| cell.outcome.module().is_none()) {
+            let reason = cell.outcome.red_reason().unwrap_or_default();
+            let place = *places.entry((&cell.cell.release, reason.clone())).or_insert(groups.len());
+            match groups.get_mut(place) {
+                Some(group) => group.cells.push(cell),
+                None => groups.push(Self { cells: vec![cell], reason }),
+            }
+        }
+        groups
+    }
+
+    /// `a, b for 6.12.1`.
+    pub(super) fn name(&self) -> String {
+        let [first, others @ ..] = self.cells.as_slice() else { return String::new() };
+        let scripts: Vec<&str> = others.iter().map(|cell| cell.cell.script.as_str()).collect();
+        if scripts.is_empty() {
+            return first.cell.to_string();
+        }
+        format!("{}, {} for {}", first.cell.script, scripts.join(", "), first.cell.release)
+    }
+
+    /// Where all that was said is.
+    pub(super) fn logs(&self) -> impl Iterator<Item = &PathBuf> {
+        self.cells.iter().filter_map(|cell| cell.outcome.log()).collect::<BTreeSet<_>>().into_iter()
+    }
+}
