@@ -49,6 +49,12 @@ impl StorageError {
         self.source.raw_os_error().is_some() && !damage.contains(&self.kind()) && !self.is_link_on_the_way()
     }
 
+    /// Whether a quota is used up, whatever the disk has free.
+    #[must_use]
+    pub fn is_over_quota(&self) -> bool {
+        self.kind() == io::ErrorKind::QuotaExceeded
+    }
+
     /// Whether the cause is a lack of space, by the device or by a quota.
     #[must_use]
     pub fn is_no_space(&self) -> bool {

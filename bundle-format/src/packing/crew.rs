@@ -57,34 +57,41 @@ fn gone() -> BundleError {
     io_while("compressing a frame")(io::Error::other("the thread that did it has ended"))
 }
 
-/// Runs `lead` beside that many threads. When it returns, they begin nothing more.
+/// Runs `lead` beside that many threads. When it returns, they begin nothing more; and where it failed or was asked to stop, nobody
+/// waits for the frames that they are at, for one may take many seconds.
 pub(super) fn with_crew<T>(
     threads: usize,
     lead: impl FnOnce(&Crew) -> Result<T, BundleError>,
 ) -> Result<T, BundleError> {
-    let stop = AtomicBool::new(false);
+    let stop = Arc::new(AtomicBool::new(false));
     let (jobs, queue) = mpsc::channel();
-    let queue = Mutex::new(queue);
+    let queue = Arc::new(Mutex::new(queue));
     let (done, results) = mpsc::channel();
-    thread::scope(|scope| {
-        let mut failed = None;
-        for _ in 0..threads {
-            let (queue, stop, done) = (&queue, &stop, done.clone());
-            let begun = thread::Builder::new()
-                .name("compress".to_owned())
-                .spawn_scoped(scope, move || work(queue, &done, stop));
-            failed = begun.err().or(failed);
+    let mut crew_threads = Vec::new();
+    let mut failed = None;
+    for _ in 0..threads {
+        let (queue, stop, done) = (Arc::clone(&queue), Arc::clone(&stop), done.clone());
+        let begun =
+            thread::Builder::new().name("compress".to_owned()).spawn(move || work(&queue, &done, &stop));
+        match begun {
+            Ok(thread) => crew_threads.push(thread),
+            Err(error) => failed = Some(error),
         }
-        drop(done);
-        let crew = Crew { jobs, results };
-        let result = match failed {
-            Some(error) => Err(io_while("starting a thread to compress frames")(error)),
-            None => lead(&crew),
-        };
-        stop.store(true, Ordering::Relaxed);
-        drop(crew);
-        result
-    })
+    }
+    drop(done);
+    let crew = Crew { jobs, results };
+    let result = match failed {
+        Some(error) => Err(io_while("starting a thread to compress frames")(error)),
+        None => lead(&crew),
+    };
+    stop.store(true, Ordering::Relaxed);
+    drop(crew);
+    if result.is_ok() {
+        for thread in crew_threads {
+            thread.join().map_err(|_| gone())?;
+        }
+    }
+    result
 }
 
 /// A near copy that takes more than its cheap trial promised is compressed as any other frame too: its small tables and
@@ -126,6 +133,31 @@ mod tests {
     use super::*;
 
     /// One changed script of real modules took 26,636 bytes where the trial took 1,400: less than 1/64, so it was left at that.
+    /// Of whoever waited, the frame's bytes would have one owner only.
+    #[test]
+    fn a_stop_waited_for_the_frames_that_were_being_compressed() {
+        let noise: Vec<u8> =
+            (0..400_000_u32).flat_map(|number| *Digest::of(&number.to_le_bytes()).as_bytes()).collect();
+        let large = Arc::new(noise);
+        let job = |index, plain: &Arc<Vec<u8>>| Job {
+            index,
+            plain: Arc::clone(plain),
+            reference: None,
+            encoding: Encoding::Whole,
+            promised: usize::MAX,
+        };
+        let result: Result<(), BundleError> = with_crew(1, |crew| {
+            // By then the thread is there, and takes the next one at once.
+            crew.give(job(0, &Arc::new(vec![0; 10])))?;
+            while crew.next_result()?.is_none() {}
+            crew.give(job(1, &large))?;
+            assert!(crew.next_result()?.is_none(), "12 MB are not compressed within a tenth of a second");
+            Err(BundleError::Cancelled)
+        });
+        assert!(matches!(result, Err(BundleError::Cancelled)));
+        assert!(Arc::strong_count(&large) > 1);
+    }
+
     #[test]
     fn a_near_copy_of_a_base_was_not_held_to_its_trial() {
         let block = |number: u32| *Digest::of(&number.to_le_bytes()).as_bytes();

@@ -47,14 +47,37 @@ fn the_rows_of_the_page_have_their_tests() {
         include_str!("../../../bundle-format/tests/roots.rs"),
         include_str!("../../../installer/src/install/copyist.rs"),
         include_str!("../../../installer/src/tests/choices.rs"),
+        include_str!("../../../installer/src/tests/collect.rs"),
+        include_str!("../../../installer/src/tests/compat.rs"),
+        include_str!("../../../installer/src/tests/faults.rs"),
         include_str!("../../../installer/src/tests/floors.rs"),
+        include_str!("../../../installer/src/tests/fsck.rs"),
+        include_str!("../../../installer/src/tests/install.rs"),
+        include_str!("../../../installer/src/tests/integration.rs"),
+        include_str!("../../../installer/src/tests/other_file_systems.rs"),
+        include_str!("../../../installer/src/tests/reader.rs"),
         include_str!("../../../installer/src/tests/roots.rs"),
+        include_str!("../../../installer/src/tests/side_by_side.rs"),
+        include_str!("../../../service/src/module_rules.rs"),
+        include_str!("../../../service/src/staprun.rs"),
+        include_str!("../../../service/src/tests/cleaning.rs"),
+        include_str!("../../../service/src/tests/graph.rs"),
+        include_str!("../../../service/src/tests/starting.rs"),
+        include_str!("../../../service/tests/installed.rs"),
+        include_str!("../../../tests/tests/booted_host/machines/boot.rs"),
+        include_str!("../../../tests/tests/booted_host/machines/panicking.rs"),
+        include_str!("../conversations/crash.rs"),
     ];
     let rows: Vec<&str> =
         PAGE.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| row")).collect();
     let ids: Vec<&str> = rows.iter().filter_map(|row| row.split(" | ").next()?.strip_prefix("| ")).collect();
     let section = |letter: char, last: usize| (1..=last).map(move |number| format!("{letter}{number}"));
-    let all = section('A', 15).chain(section('B', 12)).chain(section('C', 8)).chain(section('D', 7));
+    let all = section('A', 15)
+        .chain(section('B', 12))
+        .chain(section('C', 8))
+        .chain(section('D', 7))
+        .chain(section('E', 12))
+        .chain(section('F', 11));
     assert!(all.eq(ids.iter().copied().map(str::to_owned)), "the rows are {ids:?}");
     for row in rows {
         let tests = row.split(" | ").nth(2).unwrap();

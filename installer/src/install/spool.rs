@@ -15,7 +15,7 @@ use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
 use crate::install::report::InstallWarning;
 use crate::install::source::Arriving;
-use crate::install::space::content_len;
+use crate::install::space::{content_len, explained};
 use crate::paths::STATE;
 use crate::root::HostRoot;
 use crate::storage::{StorageError, optional};
@@ -31,11 +31,14 @@ pub(super) fn fill(
     manifest: &Manifest,
 ) -> Result<File, InstallError> {
     let place = place(host)?;
-    let wrong =
-        |error: io::Error| StorageError::new("write", place.path().join("(a copy of the source)"), error);
-    let mut file = place.nameless_file()?;
     let (whole, head_len) = source.whole();
-    let mut rest = whole.take(head_len.saturating_add(content_len(manifest)).saturating_add(1));
+    let most = head_len.saturating_add(content_len(manifest));
+    let wrong = |error: io::Error| {
+        let error = StorageError::new("write", place.path().join("(a copy of the source)"), error);
+        explained(error.into(), &place, most)
+    };
+    let mut file = place.nameless_file()?;
+    let mut rest = whole.take(most.saturating_add(1));
     let mut buffer = vec![0; 64 << 10];
     loop {
         let read = match rest.read(&mut buffer) {

@@ -1,9 +1,11 @@
 //! A build's events as JSON lines, for programs that follow it: `--progress json`.
 //!
 //! Each line on standard error is an object with `"v": 1` and `"event"`. The number rises when a reader of the old lines would
-//! misread a new one; new events and fields don't change it, so readers pass over what they don't know.
+//! misread a new one; new events and fields don't change it, so readers pass over what they don't know. `docs/progress.md` tells
+//! them all.
 
 use builder::{BuildEvent, JobEnd};
+use bundle_format::FramePacked;
 use serde_json::{Value, json};
 
 use super::table::word;
@@ -13,7 +15,18 @@ const VERSION: u32 = 1;
 
 /// The line for an event.
 pub(super) fn line(event: &BuildEvent) -> String {
-    let mut value = fields(event);
+    with_version(fields(event))
+}
+
+/// The line for a frame of the bundle.
+pub(super) fn packed(frame: &FramePacked) -> String {
+    with_version(json!({
+        "event": "frame-packed", "done": frame.done, "frames": frame.total, "plain_bytes": frame.plain,
+        "bytes": frame.compressed, "copied": frame.copied,
+    }))
+}
+
+fn with_version(mut value: Value) -> String {
     if let Some(object) = value.as_object_mut() {
         object.insert("v".to_owned(), VERSION.into());
     }
@@ -78,6 +91,20 @@ mod tests {
     use builder::{Cell, Maker};
 
     use super::*;
+
+    /// Each event that stands in this file has its row.
+    #[test]
+    fn the_page_tells_all_events() {
+        let page = include_str!("../../../../docs/progress.md");
+        let here = include_str!("json_lines.rs").split("mod tests").next().unwrap();
+        let events: Vec<&str> =
+            here.split("\"event\": \"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        assert!(events.len() > 12, "{events:?}");
+        for event in events {
+            assert!(page.contains(&format!("| `{event}` |")), "{event}");
+        }
+        assert!(page.contains(&format!("`\"v\": {VERSION}`")));
+    }
 
     #[test]
     fn each_line_is_one_object_with_its_version() {

@@ -83,6 +83,9 @@ impl<'u> Reporter<'u> {
         };
         let verb = if *copied { "copied" } else { "packed" };
         self.with(|state| {
+            if state.json_lines {
+                state.ui.borrow_mut().event_line(&json_lines::packed(packed));
+            }
             state.frames = *total;
             state.copied += usize::from(*copied);
             state.say(&format!(

@@ -1,6 +1,6 @@
 //! Why an install fails, as a user sees it.
 
-use installer::{HostRoot, InstallError, TrustStore};
+use installer::{HostRoot, InstallError, StorageError, TrustStore};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -10,6 +10,22 @@ use crate::words::{bytes, date};
 
 const WITHOUT_SCRIPTS: &str =
     "install it without --with-source, or have the farm build it with `build --with-source`";
+
+/// A full disk, or a quota that is used up whatever the disk has free.
+fn no_space(needed: u64, free: u64, source: Option<&StorageError>) -> Failure {
+    let over_quota = source.is_some_and(StorageError::is_over_quota);
+    let what = if over_quota {
+        format!("a quota of this file system is used up: it needs {}", sized(needed))
+    } else {
+        format!("there is no space: it needs {}, {} free", sized(needed), sized_are(free))
+    };
+    let mut failure = Failure::new(Exit::Storage, what);
+    failure.because.extend(source.map(|source| host::storage_failure(source).one_line()));
+    if over_quota {
+        failure = failure.hint("raise it: quota(1) and xfs_quota(8) tell whose it is");
+    }
+    failure.hint("what old generations take is free after `stap-bundle gc`")
+}
 
 pub(crate) fn install_failure(error: InstallError, root: &HostRoot) -> Failure {
     let exit = match error {
@@ -64,12 +80,7 @@ pub(crate) fn install_failure(error: InstallError, root: &HostRoot) -> Failure {
                 .hint("if that date is right, set this host's clock (date -s), or raise `ahead-days` in policy.toml, and install again")
                 .hint("if it is wrong, bring a bundle that the farm made with a right clock: this one would make later ones look expired");
         }
-        InstallError::NoSpace { needed, free, source } => {
-            let what = format!("there is no space: it needs {}, {} free", sized(needed), sized_are(free));
-            let mut failure = Failure::new(Exit::Storage, what);
-            failure.because.extend(source.map(|source| host::storage_failure(&source).one_line()));
-            return failure.hint("what old generations take is free after `stap-bundle gc`");
-        }
+        InstallError::NoSpace { needed, free, source } => return no_space(needed, free, source.as_ref()),
         InstallError::Quota { needed, used, quota } => {
             let what = format!(
                 "it needs {}, the generations on disk take {}, and the policy allows {} in all",
