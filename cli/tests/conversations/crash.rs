@@ -114,7 +114,8 @@ impl Hosts {
         command
     }
 
-    /// All calls of the job from its first look at bundle or host on. What comes before is the loader's.
+    /// All calls of the job from its first look at bundle or host on. What comes before is the loader's; and as each thread's calls
+    /// are counted by themselves, a later thread's first call can't be told from the loader's first.
     fn points(&self, job: &Job) -> Vec<Point> {
         let host = format!("traced-{}", job.name);
         copy(&self.template(job), &self.world.path(&host));
@@ -125,7 +126,7 @@ impl Hosts {
             .unwrap_or_else(|error| panic!("strace, which tests/packages.sh installs: {error}"));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        let mut points = Vec::new();
+        let (mut points, mut of_loader) = (Vec::new(), Vec::new());
         let mut begun = false;
         let log = fs::read_to_string(log).unwrap();
         for line in log.lines() {
@@ -138,10 +139,13 @@ impl Hosts {
             // that another thread's has interrupted begins with `<`.
             let is_call = call.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
             let point = Point { call: call.to_owned(), count: *count };
-            if begun && is_call && !["exit", "exit_group"].contains(&call) && !points.contains(&point) {
+            if !begun {
+                of_loader.push(point);
+            } else if is_call && !["exit", "exit_group"].contains(&call) && !points.contains(&point) {
                 points.push(point);
             }
         }
+        points.retain(|point| !of_loader.contains(point));
         assert!(points.len() > 50, "{}: {} calls", job.name, points.len());
         points
     }
