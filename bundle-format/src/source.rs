@@ -60,24 +60,36 @@ impl Source for File {
     }
 }
 
-/// A file that is read from a place of its own: whoever else reads the same open file isn't in the way.
+/// A file, or its bytes, read from a place of its own: whoever else reads the same isn't in the way.
 #[derive(Debug, Clone)]
 pub struct Positioned {
-    file: Arc<File>,
+    content: Content,
     position: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    File(Arc<File>),
+    Memory(Arc<Vec<u8>>),
 }
 
 impl Positioned {
     /// Reads `file` from its first byte.
     #[must_use]
     pub const fn new(file: Arc<File>) -> Self {
-        Self { file, position: 0 }
+        Self { content: Content::File(file), position: 0 }
     }
 
-    /// The file.
+    /// Reads these bytes of a file.
     #[must_use]
-    pub const fn as_file(&self) -> &Arc<File> {
-        &self.file
+    pub const fn in_memory(bytes: Arc<Vec<u8>>) -> Self {
+        Self { content: Content::Memory(bytes), position: 0 }
+    }
+
+    /// Another reader of the same, from the first byte.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { content: self.content.clone(), position: 0 }
     }
 
     /// Bytes before the next one to be read.
@@ -89,7 +101,13 @@ impl Positioned {
 
 impl Read for Positioned {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.position)?;
+        let read = match &self.content {
+            Content::File(file) => file.read_at(buffer, self.position)?,
+            Content::Memory(bytes) => {
+                let place = usize::try_from(self.position).unwrap_or(usize::MAX);
+                bytes.get(place..).unwrap_or_default().read(buffer)?
+            }
+        };
         self.position += read as u64;
         Ok(read)
     }
@@ -106,11 +124,13 @@ impl Source for Positioned {
     }
 
     fn remaining(&mut self) -> io::Result<Option<u64>> {
-        let metadata = self.file.metadata()?;
-        if !metadata.is_file() {
-            return Ok(None);
-        }
-        Ok(metadata.len().checked_sub(self.position))
+        let len = match &self.content {
+            Content::File(file) => {
+                Some(file.metadata()?).filter(std::fs::Metadata::is_file).map(|found| found.len())
+            }
+            Content::Memory(bytes) => Some(bytes.len() as u64),
+        };
+        Ok(len.and_then(|len| len.checked_sub(self.position)))
     }
 }
 

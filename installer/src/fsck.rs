@@ -331,6 +331,10 @@ fn claimed_id(source: BundleSource<'_>) -> Result<(BundleId, BundleSource<'_>), 
             let id = RawBundle::read(Positioned::new(Arc::clone(&file)))?.claimed_id();
             Ok((id, BundleSource::File(file)))
         }
+        BundleSource::Memory(bytes) => {
+            let id = RawBundle::read(Positioned::in_memory(Arc::clone(&bytes)))?.claimed_id();
+            Ok((id, BundleSource::Memory(bytes)))
+        }
         BundleSource::Stream(source) => {
             let raw = RawBundle::read(Remembering::new(source))?;
             let id = raw.claimed_id();

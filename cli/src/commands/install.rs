@@ -187,7 +187,7 @@ fn open_all(files: &[PathBuf]) -> Result<Option<Found>, Failure> {
         return if files.is_empty() { Ok(None) } else { join_parts(files).map(Some) };
     };
     let found = open(one)?;
-    if matches!(found.source, BundleSource::File(_)) && is_part(one) {
+    if !matches!(found.source, BundleSource::Stream(_)) && is_part(one) {
         return join_parts(files).map(Some);
     }
     Ok(Some(found))

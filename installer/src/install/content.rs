@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::sync::Arc;
 
-use bundle_format::{Judge, Manifest, VerifiedBundle};
+use bundle_format::{Judge, Manifest, Positioned, VerifiedBundle};
 
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
@@ -25,8 +24,8 @@ pub(super) struct Incoming<'i> {
 
 /// What to unpack from, and to keep.
 pub(super) enum Content<S> {
-    /// The file that came.
-    AsItCame(VerifiedBundle<S>, Arc<File>),
+    /// What came, and another reader of it.
+    AsItCame(VerifiedBundle<S>, Positioned),
     /// One that was made of it.
     Made(File, Available),
     /// The kept file of the same bundle, which has all that it could have.
@@ -51,9 +50,8 @@ impl Incoming<'_> {
             }
             return Ok(Content::Kept(again.file()?));
         }
-        if let Some(file) = bundle.source().file().filter(|_| !options.partial && again.is_none()) {
-            let file = Arc::clone(file);
-            return Ok(Content::AsItCame(bundle, file));
+        if let Some(another) = bundle.source().again().filter(|_| !options.partial && again.is_none()) {
+            return Ok(Content::AsItCame(bundle, another));
         }
         let mut file = spool::fill(host, bundle.into_source(), manifest)?;
         let mut available = Available::default();

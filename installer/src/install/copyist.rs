@@ -30,7 +30,7 @@ const FLUSHED: u64 = 1 << 20;
 /// What is to be copied.
 #[derive(Debug)]
 pub(super) struct Original {
-    pub(super) file: Arc<File>,
+    pub(super) source: Positioned,
     /// The bundle in it that was verified.
     pub(super) twin: Twin,
     /// Whether the scripts that travel along are looked into.
@@ -110,16 +110,8 @@ impl Drop for Copyist {
 struct NotWritten(#[source] io::Error);
 
 fn copy(original: Original, target: &File, unwanted: &AtomicBool) -> Result<BTreeSet<KernelId>, BundleError> {
-    let Original { file, twin, with_sources } = original;
-    let copying = Copying {
-        source: Positioned::new(file),
-        target,
-        unwanted,
-        piece: vec![0; PIECE],
-        filled: 0,
-        at: 0,
-        flushed: 0,
-    };
+    let Original { source, twin, with_sources } = original;
+    let copying = Copying { source, target, unwanted, piece: vec![0; PIECE], filled: 0, at: 0, flushed: 0 };
     let bundle = RawBundle::read(copying)?.verify_twin(&twin)?.checking_sources(with_sources);
     let nothing = &mut |_: &Kernel, _: &VerifiedSet<'_>| Ok(());
     let read = bundle.read_content_with(&BTreeSet::new(), Extent::Everything, &mut NoBases, nothing);
@@ -217,7 +209,7 @@ mod tests {
         let raw = RawBundle::read(Positioned::new(Arc::clone(&file))).unwrap();
         let twin = raw.verify(&TrustedKeys::any_of([public(&farm())])).unwrap().twin();
         change(&file, &bytes);
-        let original = Original { file, twin, with_sources: false };
+        let original = Original { source: Positioned::new(file), twin, with_sources: false };
         let copyist = Copyist::begin(original, target, "/copy".into()).unwrap();
         copyist.copied()?;
         copyist.finish().map_err(InstallError::from)
@@ -274,7 +266,8 @@ mod tests {
         let raw = RawBundle::read(Positioned::new(Arc::clone(&file))).unwrap();
         let twin = raw.verify(&TrustedKeys::any_of([public(&farm())])).unwrap().twin();
         let target = tempfile::tempfile().unwrap();
-        copy(Original { file, twin, with_sources: false }, &target, &unwanted).unwrap_err();
+        copy(Original { source: Positioned::new(file), twin, with_sources: false }, &target, &unwanted)
+            .unwrap_err();
         assert_eq!(target.metadata().unwrap().len(), 0);
     }
 }

@@ -2,11 +2,11 @@
 //! checks for a dry run.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::sync::Arc;
 
 use bundle_format::{
-    BundleId, BundleName, Extent, Kernel, KernelId, Manifest, ScriptName, Source, VerifiedBundle, VerifiedSet,
+    BundleId, BundleName, Extent, Kernel, KernelId, Manifest, Positioned, ScriptName, Source, VerifiedBundle,
+    VerifiedSet,
 };
 
 use crate::directory::Directory;
@@ -95,7 +95,7 @@ impl Installation<'_> {
         lock: &WriterLock,
         trust: &TrustStore,
         bundle: VerifiedBundle<impl Source>,
-        file: &Arc<File>,
+        file: &Positioned,
         events: &mut Events<'_>,
     ) -> Result<Placed, InstallError> {
         remove_left_overs(lock, events)?;

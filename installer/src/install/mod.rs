@@ -75,6 +75,7 @@ pub fn install<'s>(
 ) -> Result<InstallReport, InstallError> {
     match source.into() {
         BundleSource::File(file) => arrived(host, identity, Positioned::new(file), options, events),
+        BundleSource::Memory(bytes) => arrived(host, identity, Positioned::in_memory(bytes), options, events),
         BundleSource::Stream(source) => arrived(host, identity, Remembering::new(source), options, events),
     }
 }
@@ -119,8 +120,8 @@ fn arrived(
     };
     let incoming = Incoming { host, manifest: &manifest, judge: &judge, options };
     let (placed, compat) = match incoming.content(bundle, again.as_ref(), &mut chosen)? {
-        Content::AsItCame(bundle, file) => {
-            placing(chosen, Available::default()).run(bundle, &file, events)?
+        Content::AsItCame(bundle, again) => {
+            placing(chosen, Available::default()).run(bundle, &again, events)?
         }
         Content::Made(file, available) => {
             let (bundle, file) = opened(file, id, &judge, options)?;
@@ -154,9 +155,9 @@ fn opened(
     id: BundleId,
     judge: &Judge,
     options: &InstallOptions,
-) -> Result<(VerifiedBundle<Positioned>, Arc<File>), InstallError> {
-    let file = Arc::new(file);
-    let bundle = RawBundle::read(Positioned::new(Arc::clone(&file)))?.verify_by(judge.clone())?;
+) -> Result<(VerifiedBundle<Positioned>, Positioned), InstallError> {
+    let file = Positioned::new(Arc::new(file));
+    let bundle = RawBundle::read(file.clone())?.verify_by(judge.clone())?;
     if bundle.id() != id {
         return Err(BundleError::Changed.into());
     }
@@ -178,7 +179,7 @@ impl Placing<'_> {
     fn run(
         self,
         bundle: VerifiedBundle<impl Source>,
-        file: &Arc<File>,
+        file: &Positioned,
         events: &mut Events<'_>,
     ) -> Result<(Placed, Reconciled), InstallError> {
         if self.options.dry_run { self.try_out(bundle, events) } else { self.place(bundle, file, events) }
@@ -187,7 +188,7 @@ impl Placing<'_> {
     fn place(
         self,
         bundle: VerifiedBundle<impl Source>,
-        file: &Arc<File>,
+        file: &Positioned,
         events: &mut Events<'_>,
     ) -> Result<(Placed, Reconciled), InstallError> {
         let Self { host, identity, options, judge, installation } = self;

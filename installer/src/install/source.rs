@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bundle_format::{Positioned, Source, Stream};
@@ -10,6 +11,8 @@ use bundle_format::{Positioned, Source, Stream};
 pub enum BundleSource<'s> {
     /// A file. Several may read it at the same time.
     File(Arc<File>),
+    /// The bytes of a small one.
+    Memory(Arc<Vec<u8>>),
     /// A pipe or the like. As it may stall, it is read to its end before the lock is taken.
     Stream(Box<dyn Read + 's>),
 }
@@ -18,17 +21,35 @@ impl std::fmt::Debug for BundleSource<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::File(_) => "BundleSource::File",
+            Self::Memory(_) => "BundleSource::Memory",
             Self::Stream(_) => "BundleSource::Stream",
         })
     }
 }
 
 impl From<File> for BundleSource<'_> {
-    /// What is opened by a name may also be a pipe.
+    /// What is opened by a name may also be a pipe; and a small file is read once for all who look at it.
     fn from(file: File) -> Self {
-        let is_regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        if is_regular { Self::File(Arc::new(file)) } else { Self::Stream(Box::new(file)) }
+        match file.metadata() {
+            Ok(metadata) if metadata.is_file() => {
+                small(&file, metadata.len()).map_or_else(|| Self::File(Arc::new(file)), Self::Memory)
+            }
+            _ => Self::Stream(Box::new(file)),
+        }
     }
+}
+
+/// Bytes of a file that is small. Most deltas are.
+const SMALL: u64 = 1 << 20;
+
+/// All of a small file; nothing if it isn't, or can't be read, which its reader will tell.
+fn small(file: &File, len: u64) -> Option<Arc<Vec<u8>>> {
+    if len > SMALL {
+        return None;
+    }
+    let mut bytes = vec![0; usize::try_from(len).ok()?];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    Some(Arc::new(bytes))
 }
 
 impl<'s> BundleSource<'s> {
@@ -40,8 +61,8 @@ impl<'s> BundleSource<'s> {
 
 /// What a bundle is read on from once its manifest is proven.
 pub(super) trait Arriving: Source {
-    /// The file, if it is one: what is wanted of it is read in any order, by several.
-    fn file(&self) -> Option<&Arc<File>>;
+    /// Another reader of the same from the first byte, if that can be had: what is wanted is then read in any order, by several.
+    fn again(&self) -> Option<Positioned>;
 
     /// All of it from the first byte, and how many bytes were read of it.
     fn whole(self) -> (impl Read, u64);
@@ -51,12 +72,12 @@ pub(super) trait Arriving: Source {
 }
 
 impl Arriving for Positioned {
-    fn file(&self) -> Option<&Arc<File>> {
-        Some(self.as_file())
+    fn again(&self) -> Option<Positioned> {
+        Some(Self::again(self))
     }
 
     fn whole(self) -> (impl Read, u64) {
-        (Self::new(Arc::clone(self.as_file())), self.position())
+        (Self::again(&self), self.position())
     }
 }
 
@@ -105,7 +126,7 @@ impl<R: Read> Source for Remembering<R> {
 }
 
 impl<R: Read> Arriving for Remembering<R> {
-    fn file(&self) -> Option<&Arc<File>> {
+    fn again(&self) -> Option<Positioned> {
         None
     }
 
@@ -150,6 +171,10 @@ mod tests {
         let (pipe, _writer) = io::pipe().unwrap();
         let pipe = File::from(std::os::fd::OwnedFd::from(pipe));
         assert!(matches!(BundleSource::from(pipe), BundleSource::Stream(_)));
-        assert!(matches!(BundleSource::from(tempfile::tempfile().unwrap()), BundleSource::File(_)));
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(SMALL).unwrap();
+        assert!(matches!(BundleSource::from(file.try_clone().unwrap()), BundleSource::Memory(_)));
+        file.set_len(SMALL + 1).unwrap();
+        assert!(matches!(BundleSource::from(file), BundleSource::File(_)));
     }
 }

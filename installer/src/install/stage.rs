@@ -2,10 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::sync::Arc;
 
-use bundle_format::{BundleError, BundleName, Extent, Kernel, KernelId, Source, VerifiedBundle, VerifiedSet};
+use bundle_format::{
+    BundleError, BundleName, Extent, Kernel, KernelId, Positioned, Source, VerifiedBundle, VerifiedSet,
+};
 
 use crate::compat::{cache_only, configuration_text};
 use crate::events::{Events, InstallEvent};
@@ -36,7 +36,7 @@ impl Stage<'_, '_> {
     pub(super) fn run(
         &self,
         bundle: VerifiedBundle<impl Source>,
-        file: &Arc<File>,
+        file: &Positioned,
         past: &mut Past,
         warnings: &mut Vec<InstallWarning>,
         events: &mut Events<'_>,
@@ -91,13 +91,13 @@ impl Stage<'_, '_> {
     fn begin_copy(
         &self,
         bundle: &VerifiedBundle<impl Source>,
-        file: &Arc<File>,
+        file: &Positioned,
         staging: &Staging<'_>,
     ) -> Result<Copyist, InstallError> {
         let Installation { manifest, options, .. } = *self.installation;
         let path = format!("{BUNDLES}/{}/{BUNDLE_FILE}", manifest.name);
         let original =
-            Original { file: Arc::clone(file), twin: bundle.twin(), with_sources: options.with_source };
+            Original { source: file.again(), twin: bundle.twin(), with_sources: options.with_source };
         Ok(Copyist::begin(original, staging.keep_bundle(&manifest.name)?, path.into())?)
     }
 

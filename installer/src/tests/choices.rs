@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::world::{Bundle, World, bundle, file, stranger};
+use super::world::{Bundle, World, bundle, file, on_disk, stranger};
 use crate::BundleSource;
 use crate::{
     InstallError, InstallOptions, InstallOutcome, InstallWarning, LockError, WriterLock, install,
@@ -403,7 +403,7 @@ fn a_file_that_becomes_another_bundle_after_it_was_judged_is_not_installed() {
                 fs::write(named.path(), bundle(3).bytes()).unwrap();
             }
         };
-        let source = named.reopen().unwrap();
+        let source = on_disk(named.reopen().unwrap());
         let result = install(&world.host, &world.identity, source, &world.options, overwrite);
         match result.map(|report| report.outcome) {
             Err(InstallError::Bundle(_)) => {}
@@ -426,7 +426,7 @@ fn what_is_unpacked_and_what_is_kept_come_from_one_state_of_the_file() {
             fs::write(named.path(), bundle(1).bytes()).unwrap();
         }
     };
-    let source = named.reopen().unwrap();
+    let source = on_disk(named.reopen().unwrap());
     let report = install(&world.host, &world.identity, source, &world.options, overwrite).unwrap();
     // Both readers came after the change, so both found the same.
     assert!(report.compat.is_ok());

@@ -54,7 +54,7 @@ impl World {
     }
 
     pub(crate) fn install(&self, bundle: &[u8]) -> Result<InstallReport, InstallError> {
-        let source = if self.streams { BundleSource::stream(bundle) } else { file(bundle).into() };
+        let source = if self.streams { BundleSource::stream(bundle) } else { on_disk(file(bundle)) };
         install(&self.host, &self.identity, source, &self.options, &mut |_| {})
     }
 
@@ -88,6 +88,11 @@ impl World {
         });
         lines.collect()
     }
+}
+
+/// A source that is read from the disk, however small it is.
+pub(crate) fn on_disk<'s>(file: fs::File) -> BundleSource<'s> {
+    BundleSource::File(std::sync::Arc::new(file))
 }
 
 /// A file with these bytes, outside of any world.
