@@ -6,9 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::sync::Arc;
 
-use bundle_format::{BundleError, BundleId, Digest, Extent, Kernel, KernelId, Positioned, RawBundle};
+use bundle_format::{BundleError, BundleId, Digest, Extent, Kernel, KernelId, RawBundle};
 
 use crate::directory::Directory;
 use crate::events::Events;
@@ -328,17 +327,13 @@ pub fn repair_from<'s>(
 fn claimed_id(source: BundleSource<'_>) -> Result<(BundleId, BundleSource<'_>), BundleError> {
     match source {
         BundleSource::File(file) => {
-            let id = RawBundle::read(Positioned::new(Arc::clone(&file)))?.claimed_id();
+            let id = RawBundle::read(file.again())?.claimed_id();
             Ok((id, BundleSource::File(file)))
-        }
-        BundleSource::Memory(bytes) => {
-            let id = RawBundle::read(Positioned::in_memory(Arc::clone(&bytes)))?.claimed_id();
-            Ok((id, BundleSource::Memory(bytes)))
         }
         BundleSource::Stream(source) => {
             let raw = RawBundle::read(Remembering::new(source))?;
             let id = raw.claimed_id();
-            Ok((id, BundleSource::stream(raw.into_source().into_whole())))
+            Ok((id, BundleSource::stream(raw.into_source().0.into_whole())))
         }
     }
 }

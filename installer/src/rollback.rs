@@ -152,7 +152,7 @@ pub fn rollback(
     Ok(RollbackReport {
         from: current,
         to,
-        compat: reconcile_locked(host, identity, &lock, Foreign::Leave),
+        compat: reconcile_locked(host, identity, &lock, Foreign::Leave, None),
         history,
     })
 }

@@ -129,7 +129,7 @@ pub fn uninstall(
     }
     events(InstallEvent::Reconciling);
     let left = left.iter().map(|bundle| bundle.name.clone()).collect();
-    let compat = reconcile_locked(host, identity, &lock, Foreign::Leave);
+    let compat = reconcile_locked(host, identity, &lock, Foreign::Leave, None);
     Ok(UninstallReport { from, to, left, warnings, compat })
 }
 

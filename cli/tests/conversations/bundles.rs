@@ -21,6 +21,8 @@ pub(crate) struct Bundle {
     pub(crate) best_before: Option<u64>,
     /// Whether it carries the extra `notes`.
     pub(crate) extras: bool,
+    /// Bytes of an extra that makes it larger.
+    pub(crate) padding: usize,
     pub(crate) roots: Option<RootChain>,
     /// MiB of each script's buffer, an option.
     pub(crate) buffer: u32,
@@ -38,6 +40,7 @@ pub(crate) fn fleet(serial: u64) -> Bundle {
         red: vec![("latency", "6.13.0-test")],
         best_before: None,
         extras: false,
+        padding: 0,
         roots: None,
         buffer: 4,
         stap: "5.6",
@@ -106,8 +109,10 @@ impl Bundle {
             kernels: self.kernels.iter().map(|release| self.kernel(release)).collect(),
         };
         let unsigned = draft.pack_with(packing, Cursor::new(Vec::new()), &mut |_| {}).unwrap();
-        let notes = vec![("notes".to_owned(), b"made for a test\n".to_vec())];
-        if self.extras { unsigned.with_extras(notes).unwrap() } else { unsigned }
+        let notes = self.extras.then(|| ("notes".to_owned(), b"made for a test\n".to_vec()));
+        let padding = (self.padding > 0).then(|| ("padding".to_owned(), vec![7; self.padding]));
+        let extras: Vec<_> = notes.into_iter().chain(padding).collect();
+        if extras.is_empty() { unsigned } else { unsigned.with_extras(extras).unwrap() }
     }
 
     fn script(&self, name: &str) -> ScriptRecord {

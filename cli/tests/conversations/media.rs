@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::bundles::fleet;
+use crate::bundles::{Bundle, fleet};
 use crate::world::TestWorld;
 
 /// The calls of a command's threads, one a line, with the paths of descriptors. In one log for all threads a call may be
@@ -50,18 +50,21 @@ fn place_after(call: &str, place: u64) -> Option<u64> {
 }
 
 /// What is read once can't be another the second time: neither by a stick that counts reads, nor by a file renamed over the
-/// name. Of a larger file than this `install` has two threads that read, one to unpack and one to copy: each of them once, and
+/// name. Of a file of more than 1 MiB `install` has two threads that read, one to unpack and one to copy: each of them once, and
 /// each judges what it reads by itself (`a_file_that_was_changed_after_it_was_verified_is_not_kept`).
 #[test]
 fn d04_d05_a_bundle_is_opened_once_and_no_byte_is_read_twice_by_one_reader() {
     let world = TestWorld::new();
     world.bundle("fleet.stapb", &fleet(1));
     assert_eq!(world.run("--root host trust add farm.pub").exit, Some(0));
+    fs::create_dir(world.path("large")).unwrap();
+    world.bundle("large/fleet.stapb", &Bundle { padding: 2 << 20, ..fleet(2) });
     for (line, readers) in [
         ("verify fleet.stapb --deep --key farm.pub", 1),
         ("inspect fleet.stapb --key farm.pub", 1),
         ("extract fleet.stapb out --key farm.pub", 1),
         ("--root host install fleet.stapb --all-kernels", 1),
+        ("--root host install large/fleet.stapb --all-kernels", 2),
     ] {
         let of_bundle =
             |call: &String| call.contains("/fleet.stapb>") && !call.contains("stap-bundle/generations");

@@ -56,21 +56,11 @@ const MAX_OPTS: u64 = 64 << 10;
 /// Brings cache links, `.opts` and the conf.d link in line with the current generation.
 pub fn reconcile(host: &HostRoot, identity: &HostIdentity) -> Result<ReconcileReport, CompatError> {
     let lock = WriterLock::acquire(host)?;
-    reconcile_locked(host, identity, &lock, Foreign::Leave)
+    reconcile_locked(host, identity, &lock, Foreign::Leave, None)
 }
 
-/// The same for one who has the lock.
+/// The same for one who has the lock, and may have verified a bundle under it.
 pub(crate) fn reconcile_locked(
-    host: &HostRoot,
-    identity: &HostIdentity,
-    lock: &WriterLock,
-    foreign: Foreign,
-) -> Result<ReconcileReport, CompatError> {
-    reconcile_with(host, identity, lock, foreign, None)
-}
-
-/// The same for one who has verified a bundle under that lock.
-pub(crate) fn reconcile_with(
     host: &HostRoot,
     identity: &HostIdentity,
     _lock: &WriterLock,

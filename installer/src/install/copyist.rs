@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, BufReader, Read, Write as _};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 
 use bundle_format::{
-    BundleError, Extent, Kernel, KernelId, NoBases, Positioned, RawBundle, Source, Twin, VerifiedSet,
+    BundleError, Extent, Kernel, KernelId, NoBases, Positioned, RawBundle, Stream, Twin, VerifiedSet,
 };
 
 use crate::install::error::InstallError;
@@ -111,7 +111,8 @@ struct NotWritten(#[source] io::Error);
 
 fn copy(original: Original, target: &File, unwanted: &AtomicBool) -> Result<BTreeSet<KernelId>, BundleError> {
     let Original { source, twin, with_sources } = original;
-    let copying = Copying { source, target, unwanted, piece: vec![0; PIECE], filled: 0, at: 0, flushed: 0 };
+    let copying = Copying { source, target, unwanted, flushed: 0 };
+    let copying = Stream(BufReader::with_capacity(PIECE, copying));
     let bundle = RawBundle::read(copying)?.verify_twin(&twin)?.checking_sources(with_sources);
     let nothing = &mut |_: &Kernel, _: &VerifiedSet<'_>| Ok(());
     let read = bundle.read_content_with(&BTreeSet::new(), Extent::Everything, &mut NoBases, nothing);
@@ -123,30 +124,11 @@ struct Copying<'c> {
     source: Positioned,
     target: &'c File,
     unwanted: &'c AtomicBool,
-    piece: Vec<u8>,
-    /// Bytes of the piece that were read and written, and of those the ones that were looked at.
-    filled: usize,
-    at: usize,
     /// Bytes of the copy that the disk was told of.
     flushed: u64,
 }
 
 impl Copying<'_> {
-    /// What is left of the piece; of the next one, where that is nothing. Empty at the end.
-    fn rest(&mut self) -> io::Result<&[u8]> {
-        if self.at == self.filled {
-            (self.filled, self.at) = (0, 0);
-            if self.unwanted.load(Ordering::Relaxed) {
-                return Err(io::Error::other("nobody wants the copy any more"));
-            }
-            self.filled = self.source.read_full(&mut self.piece)?;
-            let read = self.piece.get(..self.filled).unwrap_or_default();
-            self.target.write_all(read).map_err(|error| io::Error::other(NotWritten(error)))?;
-            self.begin_to_flush();
-        }
-        Ok(self.piece.get(self.at..self.filled).unwrap_or_default())
-    }
-
     /// Lets the disk begin with what was written: else it would idle until the end, and then be waited for. Linux begins to
     /// write dirty pages that are said not to be needed any more (`mm/fadvise.c`), and keeps them while it does. A file system
     /// that doesn't has just more to do at the end.
@@ -159,37 +141,16 @@ impl Copying<'_> {
     }
 }
 
-impl Source for Copying<'_> {
-    fn read_full(&mut self, mut buffer: &mut [u8]) -> io::Result<usize> {
-        let mut read = 0;
-        while !buffer.is_empty() {
-            let now = io::Read::read(&mut self.rest()?, buffer)?;
-            if now == 0 {
-                break;
-            }
-            self.at += now;
-            read += now;
-            buffer = buffer.get_mut(now..).unwrap_or_default();
+impl Read for Copying<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.unwanted.load(Ordering::Relaxed) {
+            return Err(io::Error::other("nobody wants the copy any more"));
         }
+        let read = self.source.read(buffer)?;
+        let bytes = buffer.get(..read).unwrap_or_default();
+        self.target.write_all(bytes).map_err(|error| io::Error::other(NotWritten(error)))?;
+        self.begin_to_flush();
         Ok(read)
-    }
-
-    fn skip(&mut self, mut len: u64) -> io::Result<()> {
-        while len > 0 {
-            let rest = self.rest()?.len();
-            if rest == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let now = usize::try_from(len).unwrap_or(usize::MAX).min(rest);
-            self.at += now;
-            len -= now as u64;
-        }
-        Ok(())
-    }
-
-    /// Not told, so that nothing is passed over unread.
-    fn remaining(&mut self) -> io::Result<Option<u64>> {
-        Ok(None)
     }
 }
 
@@ -200,10 +161,11 @@ mod tests {
     use bundle_format::TrustedKeys;
 
     use super::*;
+    use crate::tests::choices::subset;
     use crate::tests::world::{bundle, farm, file, public};
 
     /// Begins to copy a bundle's file after `change` was made to it, and gives what comes of it.
-    fn copied(target: File, change: impl FnOnce(&File, &[u8])) -> Result<(), InstallError> {
+    fn copied(target: File, change: impl FnOnce(&File, &[u8])) -> Result<BTreeSet<KernelId>, InstallError> {
         let bytes = bundle(1).bytes();
         let file = Arc::new(file(&bytes));
         let raw = RawBundle::read(Positioned::new(Arc::clone(&file))).unwrap();
@@ -211,8 +173,9 @@ mod tests {
         change(&file, &bytes);
         let original = Original { source: Positioned::new(file), twin, with_sources: false };
         let copyist = Copyist::begin(original, target, "/copy".into()).unwrap();
-        copyist.copied()?;
-        copyist.finish().map_err(InstallError::from)
+        let kernels = copyist.copied()?;
+        copyist.finish()?;
+        Ok(kernels)
     }
 
     fn place_of(bytes: &[u8], what: &[u8]) -> u64 {
@@ -248,6 +211,19 @@ mod tests {
         assert!(matches!(result, Err(InstallError::Bundle(BundleError::Truncated { .. }))), "{result:?}");
         let result = copied(target(), |file, bytes| file.write_all_at(b"x", bytes.len() as u64).unwrap());
         assert!(matches!(result, Err(InstallError::Bundle(BundleError::TrailingBytes { .. }))), "{result:?}");
+    }
+
+    /// The same manifest with the same signatures: only what is in it tells it from the file that is unpacked.
+    #[test]
+    fn a_subset_in_the_place_of_the_whole_is_told_by_its_kernels() {
+        let subset = subset(&bundle(1), &["6.12.1"]);
+        let target = || tempfile::tempfile().unwrap();
+        let whole = copied(target(), |_, _| ()).unwrap();
+        let less = copied(target(), |file, _| {
+            file.set_len(0).unwrap();
+            file.write_all_at(&subset, 0).unwrap();
+        });
+        assert_eq!((whole.len(), less.unwrap().len()), (3, 1));
     }
 
     #[test]

@@ -44,7 +44,7 @@ use bundle_format::{
 };
 
 use crate::compat::{
-    CompatError, Foreign, ReconcileReport, absent_sources, place_sources, preview, reconcile_with,
+    CompatError, Foreign, ReconcileReport, absent_sources, place_sources, preview, reconcile_locked,
 };
 use crate::directory::Directory;
 use crate::events::{Events, InstallEvent};
@@ -74,8 +74,7 @@ pub fn install<'s>(
     events: &mut Events<'_>,
 ) -> Result<InstallReport, InstallError> {
     match source.into() {
-        BundleSource::File(file) => arrived(host, identity, Positioned::new(file), options, events),
-        BundleSource::Memory(bytes) => arrived(host, identity, Positioned::in_memory(bytes), options, events),
+        BundleSource::File(file) => arrived(host, identity, file, options, events),
         BundleSource::Stream(source) => arrived(host, identity, Remembering::new(source), options, events),
     }
 }
@@ -211,7 +210,7 @@ impl Placing<'_> {
         // Before the rest, which brings the times of the modules up to those of their scripts.
         let scripts =
             if options.with_source { place_sources(host, &lock, &manifest.name) } else { Ok(Vec::new()) };
-        let compat = reconcile_with(host, identity, &lock, foreign, Some(&known));
+        let compat = reconcile_locked(host, identity, &lock, foreign, Some(&known));
         let moved = compat.iter().flat_map(|report| report.adopted.clone()).collect::<Vec<_>>();
         if !moved.is_empty() {
             let event = HistoryEvent::Adopt { moved };

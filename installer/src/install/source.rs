@@ -9,10 +9,8 @@ use bundle_format::{Positioned, Source, Stream};
 
 /// Where a bundle comes from.
 pub enum BundleSource<'s> {
-    /// A file. Several may read it at the same time.
-    File(Arc<File>),
-    /// The bytes of a small one.
-    Memory(Arc<Vec<u8>>),
+    /// A file, or the bytes of a small one. Several may read it at the same time.
+    File(Positioned),
     /// A pipe or the like. As it may stall, it is read to its end before the lock is taken.
     Stream(Box<dyn Read + 's>),
 }
@@ -21,7 +19,6 @@ impl std::fmt::Debug for BundleSource<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::File(_) => "BundleSource::File",
-            Self::Memory(_) => "BundleSource::Memory",
             Self::Stream(_) => "BundleSource::Stream",
         })
     }
@@ -32,7 +29,8 @@ impl From<File> for BundleSource<'_> {
     fn from(file: File) -> Self {
         match file.metadata() {
             Ok(metadata) if metadata.is_file() => {
-                small(&file, metadata.len()).map_or_else(|| Self::File(Arc::new(file)), Self::Memory)
+                let small = small(&file, metadata.len()).map(Positioned::in_memory);
+                Self::File(small.unwrap_or_else(|| Positioned::new(Arc::new(file))))
             }
             _ => Self::Stream(Box::new(file)),
         }
@@ -89,8 +87,8 @@ pub(crate) struct Remembering<R> {
 }
 
 impl<R: Read> Remembering<R> {
-    pub(crate) const fn new(source: R) -> Self {
-        Self { source, read: Some(Vec::new()) }
+    pub(crate) const fn new(source: R) -> Stream<Self> {
+        Stream(Self { source, read: Some(Vec::new()) })
     }
 
     /// What was read, and then the rest.
@@ -99,44 +97,28 @@ impl<R: Read> Remembering<R> {
     }
 }
 
-impl<R: Read> Source for Remembering<R> {
-    fn read_full(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = Stream(&mut self.source).read_full(buffer)?;
+impl<R: Read> Read for Remembering<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
         if let Some(remembered) = &mut self.read {
             remembered.extend_from_slice(buffer.get(..read).unwrap_or_default());
         }
         Ok(read)
     }
-
-    fn skip(&mut self, mut len: u64) -> io::Result<()> {
-        let mut buffer = [0; 8192];
-        while len > 0 {
-            let part = usize::try_from(len).unwrap_or(usize::MAX).min(buffer.len());
-            if self.read_full(buffer.get_mut(..part).unwrap_or_default())? < part {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            len -= part as u64;
-        }
-        Ok(())
-    }
-
-    fn remaining(&mut self) -> io::Result<Option<u64>> {
-        Ok(None)
-    }
 }
 
-impl<R: Read> Arriving for Remembering<R> {
+impl<R: Read> Arriving for Stream<Remembering<R>> {
     fn again(&self) -> Option<Positioned> {
         None
     }
 
     fn whole(self) -> (impl Read, u64) {
-        let read = self.read.as_ref().map_or(0, Vec::len) as u64;
-        (self.into_whole(), read)
+        let read = self.0.read.as_ref().map_or(0, Vec::len) as u64;
+        (self.0.into_whole(), read)
     }
 
     fn forget(&mut self) {
-        self.read = None;
+        self.0.read = None;
     }
 }
 
@@ -163,7 +145,7 @@ mod tests {
         source.read_full(&mut [0; 3]).unwrap();
         source.forget();
         source.skip(100_000).unwrap();
-        assert_eq!(source.read, None);
+        assert_eq!(source.0.read, None);
     }
 
     #[test]
@@ -173,7 +155,7 @@ mod tests {
         assert!(matches!(BundleSource::from(pipe), BundleSource::Stream(_)));
         let file = tempfile::tempfile().unwrap();
         file.set_len(SMALL).unwrap();
-        assert!(matches!(BundleSource::from(file.try_clone().unwrap()), BundleSource::Memory(_)));
+        assert!(matches!(BundleSource::from(file.try_clone().unwrap()), BundleSource::File(_)));
         file.set_len(SMALL + 1).unwrap();
         assert!(matches!(BundleSource::from(file), BundleSource::File(_)));
     }

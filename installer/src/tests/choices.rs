@@ -79,7 +79,7 @@ fn d2_what_is_good_of_a_damaged_bundle_can_be_installed() {
 }
 
 /// The file that has some kernels of a bundle only.
-pub(super) fn subset(bundle: &Bundle, releases: &[&str]) -> Vec<u8> {
+pub(crate) fn subset(bundle: &Bundle, releases: &[&str]) -> Vec<u8> {
     let keys = bundle_format::TrustedKeys::any_of([super::world::public(&bundle.key)]);
     let verified =
         bundle_format::RawBundle::read(std::io::Cursor::new(bundle.bytes())).unwrap().verify(&keys).unwrap();

@@ -92,7 +92,7 @@ impl World {
 
 /// A source that is read from the disk, however small it is.
 pub(crate) fn on_disk<'s>(file: fs::File) -> BundleSource<'s> {
-    BundleSource::File(std::sync::Arc::new(file))
+    BundleSource::File(bundle_format::Positioned::new(std::sync::Arc::new(file)))
 }
 
 /// A file with these bytes, outside of any world.
