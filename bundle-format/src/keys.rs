@@ -42,7 +42,8 @@ impl Role {
 }
 
 /// The SHA-256 of a key's SPKI DER, whole.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct KeyId(Digest);
 
 impl KeyId {

@@ -219,6 +219,13 @@ pub(crate) fn compat_json(compat: &Result<ReconcileReport, CompatError>) -> serd
     }
 }
 
+/// A change that is done without a line of its own in the history is no failure.
+pub(crate) fn tell_history(ui: &mut Ui, unwritten: Option<&StorageError>) {
+    if let Some(error) = unwritten {
+        ui.warning(format!("the history was not written: {}", storage_failure(error).one_line()));
+    }
+}
+
 pub(crate) fn storage_failure(error: &StorageError) -> Failure {
     Failure::of(Exit::Storage, error)
 }

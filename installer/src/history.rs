@@ -5,7 +5,7 @@
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
-use bundle_format::{BundleId, BundleName, BundleVersion, RootName};
+use bundle_format::{BundleId, BundleName, BundleVersion, KeyId, RootName};
 use serde::{Deserialize, Serialize};
 
 use crate::lock::WriterLock;
@@ -75,6 +75,23 @@ pub enum HistoryEvent {
     Adopt {
         /// Where they were, and where they are.
         moved: Vec<(PathBuf, PathBuf)>,
+    },
+    /// A key was pinned: what it signs is believed.
+    Trust {
+        /// Its id.
+        key: KeyId,
+    },
+    /// A pinned key was taken back.
+    Distrust {
+        /// Its id.
+        key: KeyId,
+    },
+    /// A chain of roots was pinned.
+    TrustRoots {
+        /// The chain's name.
+        name: RootName,
+        /// Its newest version.
+        version: u64,
     },
     /// A chain of roots was accepted, or went on.
     Roots {

@@ -60,5 +60,5 @@ pub use rollback::{RollbackError, RollbackReport, rollback};
 pub use root::{HostRoot, Unprotected};
 pub use roots::{Domain, DomainError, RootRecord};
 pub use storage::StorageError;
-pub use trust::{PinChange, RootsUpdate, TrustError, TrustStore};
+pub use trust::{RootsUpdate, TrustAdded, TrustError, TrustRemoved, TrustStore};
 pub use uninstall::{UninstallError, UninstallReport, uninstall};

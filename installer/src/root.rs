@@ -103,6 +103,16 @@ impl HostRoot {
         Ok(Directory::new(fd, path.to_owned()))
     }
 
+    /// Opens a directory, or the nearest one above it that is there.
+    pub(crate) fn nearest_dir(&self, path: impl AsRef<Path>) -> Result<Directory, StorageError> {
+        let path = path.as_ref();
+        match (optional(self.open_dir(path))?, path.parent()) {
+            (Some(found), _) => Ok(found),
+            (None, Some(parent)) => self.nearest_dir(parent),
+            (None, None) => self.open_dir(path),
+        }
+    }
+
     /// Opens a directory, and makes it and those above it where they aren't there.
     pub(crate) fn ensure_dir(&self, path: impl AsRef<Path>) -> Result<Directory, StorageError> {
         let path = path.as_ref();

@@ -183,12 +183,21 @@ impl TrustError {
 }
 
 /// What adding a pin changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PinChange {
-    /// The key is now believed.
-    Added,
-    /// It was before.
-    AlreadyThere,
+#[derive(Debug)]
+pub struct TrustAdded {
+    /// Whether it wasn't believed before.
+    pub changed: bool,
+    /// Why the history wasn't written.
+    pub history: Option<StorageError>,
+}
+
+/// A pin that was taken back.
+#[derive(Debug)]
+pub struct TrustRemoved {
+    /// The key.
+    pub key: KeyId,
+    /// Why the history wasn't written.
+    pub history: Option<StorageError>,
 }
 
 impl TrustStore {
@@ -298,11 +307,12 @@ impl TrustStore {
         host: &HostRoot,
         roots: &[u8],
         now: Option<u64>,
+        wait: Duration,
         dry_run: bool,
     ) -> Result<Option<RootsUpdate>, TrustError> {
         let chain = self.trusted_keys().accept_roots(roots).map_err(TrustError::Roots)?;
         if !dry_run {
-            return self.accept(host, &chain, now, Duration::ZERO);
+            return self.accept(host, &chain, now, wait);
         }
         if self.has_chain && self.trust.has_same_newest(Some(&chain)) {
             return Ok(None);
@@ -313,18 +323,25 @@ impl TrustStore {
     }
 
     /// Pins a chain of roots, for which the administrator vouches; on the disk when this returns.
-    pub fn add_root(&mut self, host: &HostRoot, roots: &[u8]) -> Result<PinChange, TrustError> {
+    pub fn add_root(
+        &mut self,
+        host: &HostRoot,
+        roots: &[u8],
+        now: Option<u64>,
+        wait: Duration,
+    ) -> Result<TrustAdded, TrustError> {
         self.refuse_beside_a_chain()?;
         let chain = RootChain::read_trusted(roots).map_err(TrustError::Roots)?;
         if self.trust.chain.as_ref() == Some(&chain) {
-            return Ok(PinChange::AlreadyThere);
+            return Ok(TrustAdded { changed: false, history: None });
         }
-        let _lock = WriterLock::acquire(host)?;
-        host.ensure_dir(TRUST)?;
-        let directory = host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))?;
-        directory.replace_file(ROOT_PIN, roots)?;
+        let lock = WriterLock::wait(host, wait)?;
+        writable(host)?.replace_file(ROOT_PIN, roots)?;
+        let (name, version) = (chain.newest().document().name.clone(), chain.newest().version());
         self.trust.chain = Some(chain);
-        Ok(PinChange::Added)
+        let event = HistoryEvent::TrustRoots { name, version };
+        let history = append(host, &lock, &HistoryRecord { time: now, event }).err();
+        Ok(TrustAdded { changed: true, history })
     }
 
     fn refuse_beside_a_chain(&self) -> Result<(), TrustError> {
@@ -335,40 +352,63 @@ impl TrustStore {
     }
 
     /// Pins a key, on the disk when this returns.
-    pub fn add(&mut self, host: &HostRoot, key: PublicKey) -> Result<PinChange, TrustError> {
+    pub fn add(
+        &mut self,
+        host: &HostRoot,
+        key: PublicKey,
+        now: Option<u64>,
+        wait: Duration,
+    ) -> Result<TrustAdded, TrustError> {
         self.refuse_beside_a_chain()?;
         if self.trust.keys.contains(&key) {
-            return Ok(PinChange::AlreadyThere);
+            return Ok(TrustAdded { changed: false, history: None });
         }
-        let _lock = WriterLock::acquire(host)?;
-        host.ensure_dir(TRUST)?;
-        let directory = host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))?;
-        let file = file_name(&key.id());
+        let lock = WriterLock::wait(host, wait)?;
+        let directory = writable(host)?;
+        let id = key.id();
+        let file = file_name(&id);
         let pem = key.to_pem().map_err(|source| TrustError::Key { file: file.clone(), source })?;
         directory.replace_file(&file, pem.as_bytes())?;
         self.problems.retain(|problem| problem.file() != Some(&file));
         self.trust.keys.push(key);
         self.trust.keys.sort_by_key(PublicKey::id);
-        Ok(PinChange::Added)
+        // The pin is on the disk: a history that can't be written is no reason to call it failed.
+        let event = HistoryEvent::Trust { key: id };
+        let history = append(host, &lock, &HistoryRecord { time: now, event }).err();
+        Ok(TrustAdded { changed: true, history })
     }
 
-    /// Removes the one pin whose id begins with `prefix`, and returns its id.
-    pub fn remove(&mut self, host: &HostRoot, prefix: &str) -> Result<KeyId, TrustError> {
+    /// Removes the one pin whose id begins with `prefix`.
+    pub fn remove(
+        &mut self,
+        host: &HostRoot,
+        prefix: &str,
+        now: Option<u64>,
+        wait: Duration,
+    ) -> Result<TrustRemoved, TrustError> {
         let begins = |key: &&PublicKey| !prefix.is_empty() && key.id().to_string().starts_with(prefix);
         let found: Vec<KeyId> = self.trust.keys.iter().filter(begins).map(PublicKey::id).collect();
         let prefix = prefix.to_owned();
-        let id = match found.as_slice() {
+        let key = match found.as_slice() {
             [] => return Err(TrustError::Unknown { prefix }),
             [id] => *id,
             several => return Err(TrustError::Ambiguous { prefix, count: several.len() }),
         };
-        let _lock = WriterLock::acquire(host)?;
+        let lock = WriterLock::wait(host, wait)?;
         let directory = host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))?;
-        directory.unlink(&file_name(&id))?;
+        directory.unlink(&file_name(&key))?;
         directory.sync()?;
-        self.trust.keys.retain(|key| key.id() != id);
-        Ok(id)
+        self.trust.keys.retain(|pinned| pinned.id() != key);
+        let event = HistoryEvent::Distrust { key };
+        let history = append(host, &lock, &HistoryRecord { time: now, event }).err();
+        Ok(TrustRemoved { key, history })
     }
+}
+
+/// The directory of pins, made if it isn't there.
+fn writable(host: &HostRoot) -> Result<Directory, TrustError> {
+    host.ensure_dir(TRUST)?;
+    host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))
 }
 
 /// The pinned chain, if there is one.

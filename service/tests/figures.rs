@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::time::Instant;
 
 use bundle_format::{BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, ScriptRecord, Toolchain};
@@ -149,7 +150,7 @@ fn fifty_scripts() {
     let root = HostRoot::open(dir.path()).unwrap();
     let key = SigningKey::from_bytes(&[7; 32]);
     let public = PublicKey::from_verifying_key(key.verifying_key()).unwrap();
-    TrustStore::open(&root).unwrap().add(&root, public.clone()).unwrap();
+    TrustStore::open(&root).unwrap().add(&root, public.clone(), None, Duration::ZERO).unwrap();
     let (release, bundle) = bundle(&key, &public);
     let identity = identity(&release);
     let options = InstallOptions { kernels: KernelChoice::All, now: None, ..InstallOptions::default() };

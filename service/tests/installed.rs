@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bundle_format::{
     BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, RedCell, ScriptRecord, Toolchain,
@@ -99,7 +100,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let fake = FakeHost::create(dir.path()).unwrap();
         let root = HostRoot::open(dir.path()).unwrap();
-        TrustStore::open(&root).unwrap().add(&root, public()).unwrap();
+        TrustStore::open(&root).unwrap().add(&root, public(), None, Duration::ZERO).unwrap();
         let identity = HostIdentity {
             release: Some(RELEASE.parse().unwrap()),
             machine: "x86_64".parse().unwrap(),
@@ -222,7 +223,7 @@ fn a_key_that_is_not_pinned_any_more_ends_belief() {
     world.install(&bundle(1, &["counter"]));
     world.start();
     let mut trust = TrustStore::open(&world.root).unwrap();
-    trust.remove(&world.root, &public().id().to_string()).unwrap();
+    trust.remove(&world.root, &public().id().to_string(), None, Duration::ZERO).unwrap();
     let status = world.status();
     assert!(status.bundles[0].refused.is_some());
     assert_eq!(status.scripts[0].state, ScriptState::Running);
@@ -327,7 +328,7 @@ fn the_generation_before_the_current_one_can_be_started_for_one_boot() {
     assert_eq!(CurrentGeneration::open(&world.root).unwrap().unwrap().number(), 2);
     // A bundle that isn't believed any more is no way out.
     let mut store = TrustStore::open(&world.root).unwrap();
-    store.remove(&world.root, &public().id().short()).unwrap();
+    store.remove(&world.root, &public().id().short(), None, Duration::ZERO).unwrap();
     assert!(CurrentGeneration::open_before(&world.root, 2).unwrap().is_none());
 }
 

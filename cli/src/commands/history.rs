@@ -10,7 +10,7 @@ use crate::host;
 use crate::ui::Ui;
 use crate::words::date;
 
-/// Show what was installed, removed and gone back to, the oldest first
+/// Show what was installed, removed, gone back to and trusted, the oldest first
 ///
 /// One line an event, only ever appended to /var/lib/stap-bundle/state/history. It is for people: nothing is decided by it.
 #[derive(Debug, clap::Args)]
@@ -65,6 +65,9 @@ fn words(event: &HistoryEvent) -> String {
             let paths: Vec<String> = moved.iter().map(|(from, _)| from.display().to_string()).collect();
             format!("moved aside {}", paths.join(", "))
         }
+        HistoryEvent::Trust { key } => format!("pinned key {key}"),
+        HistoryEvent::Distrust { key } => format!("took back the pin of key {key}"),
+        HistoryEvent::TrustRoots { name, version } => format!("pinned root {version} of chain {name}"),
         HistoryEvent::Roots { name, from, to } => format!("accepted root {to} of chain {name}, after {from}"),
     }
 }

@@ -27,7 +27,7 @@ impl Args {
         if let Some(generation) = self.generation.filter(|_| self.remove) {
             let report = unpin(&root, generation, host::now(global), self.lock.wait())
                 .map_err(|error| pin_failure(&error))?;
-            tell_history(ui, &report);
+            host::tell_history(ui, report.history.as_ref());
             if ui.json {
                 ui.document(&json!({ "generation": generation, "pinned": false, "changed": true }));
             } else {
@@ -38,7 +38,7 @@ impl Args {
         }
         let report = pin(&root, self.generation, host::now(global), self.lock.wait())
             .map_err(|error| pin_failure(&error))?;
-        tell_history(ui, &report);
+        host::tell_history(ui, report.history.as_ref());
         let PinReport { generation, changed, .. } = report;
         if ui.json {
             ui.document(&json!({ "generation": generation, "pinned": true, "changed": changed }));
@@ -47,12 +47,6 @@ impl Args {
             ui.line(format!("{word}: generation {generation}"));
         }
         Ok(Exit::Done)
-    }
-}
-
-fn tell_history(ui: &mut Ui, report: &PinReport) {
-    if let Some(error) = &report.history {
-        ui.warning(format!("the history was not written: {}", host::storage_failure(error).one_line()));
     }
 }
 

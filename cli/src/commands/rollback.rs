@@ -27,9 +27,7 @@ impl Args {
         let report =
             installer::rollback(&root, &identity, self.generation, host::now(global), self.lock.wait())
                 .map_err(|error| rollback_failure(&error))?;
-        if let Some(error) = &report.history {
-            ui.warning(format!("the history was not written: {}", host::storage_failure(error).one_line()));
-        }
+        host::tell_history(ui, report.history.as_ref());
         let exit = host::tell_compat(ui, &report.compat);
         if ui.json {
             let initscript = host::compat_json(&report.compat);

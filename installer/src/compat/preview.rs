@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use bundle_format::{KernelId, Manifest};
+use bundle_format::{KernelId, Manifest, ScriptName};
 use rustix::fs::FileType;
 
 use crate::compat::link::{has_our_link, kind_word};
-use crate::compat::opts_file_name;
+use crate::compat::opts::{opts_text, uname_line};
 use crate::compat::places::Places;
 use crate::compat::report::{CompatError, ForeignFile, ReconcileReport};
+use crate::compat::{foreign_opts, opts_file_name};
+use crate::directory::Directory;
 use crate::generation::module_file_name;
 use crate::identity::HostIdentity;
 use crate::root::HostRoot;
-use crate::storage::optional;
+use crate::storage::{StorageError, optional};
 
 /// The links that would be made for the kernels `ids` of `manifest`, and what stands in their way. Nothing
 /// is written. Links of ours that are there already lead through `current` and follow by themselves.
@@ -29,36 +31,51 @@ pub(crate) fn preview(
         ids.contains(&kernel.id) && kernel.machine == identity.machine && identity.mismatch(kernel).is_none()
     };
     for kernel in manifest.kernels.iter().filter(fits) {
-        let directory = match &cache {
-            Some(cache) => optional(cache.open_dir(kernel.release.as_str()))?,
-            None => None,
+        let release = kernel.release.as_str();
+        let directory = match (&cache, cache.as_ref().map(|cache| cache.kind(release)).transpose()?.flatten())
+        {
+            (Some(cache), Some(FileType::Directory)) => Some(cache.open_dir(release)?),
+            (Some(cache), Some(kind)) => {
+                let (path, what) = (cache.path().join(release), kind_word(kind).to_owned());
+                report.foreign.push(ForeignFile { path, what });
+                continue;
+            }
+            _ => None,
         };
+        let uname = uname_line(identity, kernel);
         for script in manifest.scripts.iter().filter(|script| kernel.is_green(&script.name)) {
-            let name = module_file_name(&script.name);
-            let path = places.cache.join(kernel.release.as_str()).join(&name);
+            let path = places.cache.join(release).join(module_file_name(&script.name));
             let Some(directory) = &directory else {
                 report.written.push(path);
                 continue;
             };
-            if has_our_link(directory, &name)? {
-                continue;
-            }
-            let opts = opts_file_name(&script.name);
-            let there = match directory.kind(&name)? {
-                Some(kind) => Some((path.clone(), kind)),
-                None => directory
-                    .kind(&opts)?
-                    .filter(|kind| *kind != FileType::RegularFile)
-                    .map(|kind| (directory.path().join(&opts), kind)),
-            };
-            match there {
-                Some((path, kind)) => {
-                    report.foreign.push(ForeignFile { path, what: kind_word(kind).to_owned() });
-                }
+            let opts = opts_text(&uname, &script.opts_line);
+            match in_the_way(directory, &script.name, &opts)? {
+                Some(foreign) => report.foreign.push(foreign),
+                None if has_our_link(directory, &module_file_name(&script.name))? => {}
                 None => report.written.push(path),
             }
         }
     }
     report.written.sort();
     Ok(report)
+}
+
+/// What isn't ours and has the place of a script's module, or of its `.opts` file of this text.
+fn in_the_way(
+    directory: &Directory,
+    script: &ScriptName,
+    opts: &str,
+) -> Result<Option<ForeignFile>, StorageError> {
+    let (module, beside) = (module_file_name(script), opts_file_name(script));
+    let foreign = |name: &str, what: String| Some(ForeignFile { path: directory.path().join(name), what });
+    if let Some(what) = foreign_opts(directory, script, opts)? {
+        return Ok(foreign(&beside, what));
+    }
+    let is_ours = has_our_link(directory, &module)?;
+    Ok(match (directory.kind(&module)?, directory.kind(&beside)?) {
+        (Some(kind), _) if !is_ours => foreign(&module, kind_word(kind).to_owned()),
+        (_, Some(kind)) if kind != FileType::RegularFile => foreign(&beside, kind_word(kind).to_owned()),
+        _ => None,
+    })
 }

@@ -32,7 +32,7 @@ use crate::paths::STATE;
 use crate::policy::Policy;
 use crate::root::HostRoot;
 use crate::roots::RootRecord;
-use crate::storage::{StorageError, optional};
+use crate::storage::StorageError;
 use crate::trust::TrustStore;
 
 /// One proven bundle on its way.
@@ -109,7 +109,7 @@ impl Installation<'_> {
             return Ok(self.placed(outcome, &kernels, warnings));
         }
         let needed = needed(self.manifest, &self.chosen.kernels);
-        space::check(lock.state(), lock.generations(), self.policy, needed)?;
+        space::check(lock.state(), Some(lock.generations()), self.policy, needed)?;
         let stage = Stage { installation: &self, lock, current: current.as_ref(), carried };
         let staged = stage.run(bundle, file, &mut past, &mut warnings, events);
         let (generation, kernels) = staged.map_err(|error| space::explained(error, lock.state(), needed))?;
@@ -136,10 +136,8 @@ impl Installation<'_> {
             let outcome = InstallOutcome::AlreadyInstalled { generation: current.number() };
             return Ok(self.placed(outcome, &kernels, warnings));
         }
-        if let (Some(generations), Some(state)) = (&generations, optional(self.host.open_dir(STATE))?) {
-            let needed = needed(self.manifest, &self.chosen.kernels);
-            space::check(&state, generations, self.policy, needed)?;
-        }
+        let needed = needed(self.manifest, &self.chosen.kernels);
+        space::check(&self.host.nearest_dir(STATE)?, generations.as_ref(), self.policy, needed)?;
         let wanted = self.manifest.kernels.iter().filter(|kernel| self.chosen.kernels.contains(&kernel.id));
         let mut entries: Vec<IndexedKernel> = wanted.map(indexed_kernel).collect();
         let mut receive = |kernel: &Kernel, set: &VerifiedSet<'_>| {

@@ -27,10 +27,11 @@ pub(super) fn content_len(manifest: &Manifest) -> u64 {
     frames.chain(extras).map(span).fold(limits::END_MARK as u64, u64::saturating_add)
 }
 
-/// Refuses before anything is written what would fail for lack of space, or pass the quota.
+/// Refuses before anything is written what would fail for lack of space, or pass the quota. `state` is the state directory, or
+/// the one in which it will be made.
 pub(super) fn check(
     state: &Directory,
-    generations: &Directory,
+    generations: Option<&Directory>,
     policy: &Policy,
     needed: u64,
 ) -> Result<(), InstallError> {
@@ -38,7 +39,7 @@ pub(super) fn check(
         return Err(InstallError::NoSpace { needed, free, source: None });
     }
     let Some(quota) = policy.generations.quota() else { return Ok(()) };
-    let used = disk_usage(generations)?;
+    let used = generations.map_or(Ok(0), disk_usage)?;
     if used.saturating_add(needed) > quota {
         return Err(InstallError::Quota { needed, used, quota });
     }

@@ -57,6 +57,29 @@ fn a_dry_run_says_what_would_happen_and_writes_nothing() {
 }
 
 #[test]
+fn a_dry_run_did_not_foresee_what_stands_beside_a_module_to_come() {
+    let world = with(dry());
+    let cache = "var/cache/systemtap/6.12.1";
+    fs::create_dir_all(world.path(cache)).unwrap();
+    fs::write(world.path(cache).join("counter.opts"), "by hand\n").unwrap();
+    fs::write(world.path("var/cache/systemtap/6.12.2"), "no directory").unwrap();
+    let foreign = |report: crate::InstallReport| {
+        let files = report.compat.unwrap().foreign.into_iter();
+        files.map(|foreign| (foreign.path.display().to_string(), foreign.what)).collect::<Vec<_>>()
+    };
+    let planned = foreign(world.install(&bundle(1).bytes()).unwrap());
+    assert_eq!(planned.len(), 2, "{planned:?}");
+    let world = World { options: InstallOptions::default(), ..world };
+    assert_eq!(foreign(world.install(&bundle(1).bytes()).unwrap()), planned);
+    // What the initscript wrote for the same module is no stranger.
+    let opts = fs::read(world.path(cache).join("latency.opts")).unwrap();
+    let fresh = with(dry());
+    fs::create_dir_all(fresh.path(cache)).unwrap();
+    fs::write(fresh.path(cache).join("latency.opts"), opts).unwrap();
+    assert_eq!(foreign(fresh.install(&bundle(1).bytes()).unwrap()), []);
+}
+
+#[test]
 fn d2_what_is_good_of_a_damaged_bundle_can_be_installed() {
     let mut bytes = bundle(1).bytes();
     damage(&mut bytes, "6.12.2");
@@ -373,7 +396,7 @@ fn a_pin_that_was_taken_back_while_the_manifest_came_in_counted_still() {
     let take_back = &mut |event: crate::InstallEvent| {
         if let crate::InstallEvent::Verified { signers, .. } = event {
             let mut store = crate::TrustStore::open(&world.host).unwrap();
-            store.remove(&world.host, &signers[0].to_string()).unwrap();
+            store.remove(&world.host, &signers[0].to_string(), None, Duration::ZERO).unwrap();
         }
     };
     let result = install(&world.host, &world.identity, file(&bytes), &world.options, take_back);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::world::{Bundle, World, bundle, farm, public, stranger};
 use crate::{CompatError, InstallOptions, KernelChoice, TrustStore, reconcile, rollback};
@@ -163,14 +164,14 @@ fn a_damaged_configuration_file_is_left_out_with_a_word() {
 fn a_removed_pin_takes_links_and_options_along_and_a_new_one_brings_them_back() {
     let world = World::new();
     let mut trust = TrustStore::open(&world.host).unwrap();
-    trust.add(&world.host, public(&stranger())).unwrap();
+    trust.add(&world.host, public(&stranger()), None, Duration::ZERO).unwrap();
     world.install(&bundle(1).bytes()).unwrap();
     let other = Bundle { name: "storage", scripts: vec!["blocks"], key: stranger(), ..bundle(5) };
     world.install(&other.bytes()).unwrap();
     let conf = world.path("etc/systemtap/conf.d/zz-stap-bundle.conf");
     let whole = fs::read_to_string(&conf).unwrap();
 
-    trust.remove(&world.host, &public(&stranger()).id().short()).unwrap();
+    trust.remove(&world.host, &public(&stranger()).id().short(), None, Duration::ZERO).unwrap();
     reconcile(&world.host, &world.identity).unwrap();
     let text = fs::read_to_string(&conf).unwrap();
     assert!(text.contains("counter_OPT") && !text.contains("blocks"), "{text}");
@@ -178,13 +179,13 @@ fn a_removed_pin_takes_links_and_options_along_and_a_new_one_brings_them_back() 
     assert!(!world.path(&format!("{CACHE}/blocks.opts")).exists());
     assert!(cache_is_valid(&world, "counter", None));
 
-    trust.remove(&world.host, &public(&farm()).id().short()).unwrap();
+    trust.remove(&world.host, &public(&farm()).id().short(), None, Duration::ZERO).unwrap();
     reconcile(&world.host, &world.identity).unwrap();
     assert_eq!(our_links(&world), []);
     assert!(!world.path(CACHE).exists() && !conf.is_symlink());
 
-    trust.add(&world.host, public(&farm())).unwrap();
-    trust.add(&world.host, public(&stranger())).unwrap();
+    trust.add(&world.host, public(&farm()), None, Duration::ZERO).unwrap();
+    trust.add(&world.host, public(&stranger()), None, Duration::ZERO).unwrap();
     reconcile(&world.host, &world.identity).unwrap();
     assert_eq!(fs::read_to_string(&conf).unwrap(), whole);
     assert!(cache_is_valid(&world, "blocks", None));

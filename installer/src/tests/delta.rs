@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::time::Duration;
 
 use bundle_format::{
     BaseFile, BundleDraft, BundleError, BundleKind, Digest, Frame, KernelDraft, ModuleDraft, Packing,
@@ -332,11 +333,14 @@ fn a_kept_base_was_dropped_when_the_key_that_signed_it_was_taken_back() {
     let old = Made::of(1, &[]).full();
     let delta = CHANGED.packed_by(&stranger(), Packing::default().delta_from(base(&old).unwrap()));
     let world = named(World::new(), &["6.12.1"]);
-    TrustStore::open(&world.host).unwrap().add(&world.host, public(&stranger())).unwrap();
+    TrustStore::open(&world.host)
+        .unwrap()
+        .add(&world.host, public(&stranger()), None, Duration::ZERO)
+        .unwrap();
     world.install(&old).unwrap();
     world.install(&delta).unwrap();
     let id = public(&farm()).id().to_string();
-    TrustStore::open(&world.host).unwrap().remove(&world.host, &id).unwrap();
+    TrustStore::open(&world.host).unwrap().remove(&world.host, &id, None, Duration::ZERO).unwrap();
     assert_eq!(fsck(&world.host, None).unwrap().unwrap().problems, []);
     // Its frames are the delta's, which is believed: a later kernel is unpacked from both.
     let world = named(world, &["6.12.4"]);

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::time::Duration;
 
 use super::world::{Bundle, World, bundle, farm, file, public, stranger};
 use crate::generation::prepare_link;
 use crate::{
-    BundleSource, HostRoot, InstallError, InstallOptions, LockError, PinChange, TrustError, TrustStore,
-    Unprotected, WriterLock, install,
+    BundleSource, HistoryEvent, HostRoot, InstallError, InstallOptions, LockError, TrustError, TrustStore,
+    Unprotected, WriterLock, history, install,
 };
 
 const STATE: &str = "var/lib/stap-bundle";
@@ -116,14 +117,39 @@ fn a_linked_trust_store_is_refused() {
 fn pins_are_added_once_and_removed_by_a_clear_prefix() {
     let world = World::new();
     let mut trust = TrustStore::open(&world.host).unwrap();
-    assert_eq!(trust.add(&world.host, public(&farm())).unwrap(), PinChange::AlreadyThere);
-    assert_eq!(trust.add(&world.host, public(&stranger())).unwrap(), PinChange::Added);
+    assert!(!trust.add(&world.host, public(&farm()), None, Duration::ZERO).unwrap().changed);
+    assert!(trust.add(&world.host, public(&stranger()), None, Duration::ZERO).unwrap().changed);
     assert_eq!(TrustStore::open(&world.host).unwrap().list().len(), 2);
-    assert!(matches!(trust.remove(&world.host, "").unwrap_err(), TrustError::Unknown { .. }));
-    assert!(matches!(trust.remove(&world.host, "zz").unwrap_err(), TrustError::Unknown { .. }));
+    assert!(matches!(
+        trust.remove(&world.host, "", None, Duration::ZERO).unwrap_err(),
+        TrustError::Unknown { .. }
+    ));
+    assert!(matches!(
+        trust.remove(&world.host, "zz", None, Duration::ZERO).unwrap_err(),
+        TrustError::Unknown { .. }
+    ));
     let id = public(&stranger()).id();
-    assert_eq!(trust.remove(&world.host, &id.short()).unwrap(), id);
+    assert_eq!(trust.remove(&world.host, &id.short(), None, Duration::ZERO).unwrap().key, id);
     assert_eq!(TrustStore::open(&world.host).unwrap().list(), [public(&farm())]);
+    // Who is believed to load modules here is for the record too.
+    let events: Vec<_> = history(&world.host).unwrap().into_iter().map(|record| record.event).collect();
+    let first = HistoryEvent::Trust { key: public(&farm()).id() };
+    assert_eq!(events, [first, HistoryEvent::Trust { key: id }, HistoryEvent::Distrust { key: id }]);
+}
+
+#[test]
+fn a_change_of_trust_waits_for_another_writer() {
+    let world = World::new();
+    let lock = WriterLock::acquire(&world.host).unwrap();
+    let mut trust = TrustStore::open(&world.host).unwrap();
+    let refused = trust.add(&world.host, public(&stranger()), None, Duration::ZERO).unwrap_err();
+    assert!(matches!(refused, TrustError::Lock(LockError::Locked)), "{refused}");
+    let other = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        drop(lock);
+    });
+    assert!(trust.add(&world.host, public(&stranger()), None, Duration::from_secs(60)).unwrap().changed);
+    other.join().unwrap();
 }
 
 #[test]
@@ -158,7 +184,7 @@ fn a_stray_pin_takes_nothing_from_the_others() {
     world.install(&bundle(2).bytes()).unwrap();
     let strange = Bundle { name: "other", scripts: vec!["x"], key: stranger(), ..bundle(1) };
     assert!(matches!(world.install(&strange.bytes()).unwrap_err(), InstallError::Bundle(_)));
-    store.remove(&world.host, &public(&farm()).id().short()).unwrap();
+    store.remove(&world.host, &public(&farm()).id().short(), None, Duration::ZERO).unwrap();
     assert!(world.current().bundles().is_empty());
 }
 
@@ -169,7 +195,7 @@ fn adding_a_key_mends_its_own_bad_pin() {
     fs::write(world.path(&format!("etc/stap-bundle/trust/default/{file}")), "no key").unwrap();
     let mut store = TrustStore::open(&world.host).unwrap();
     assert_eq!(store.problems()[0].file(), Some(file.as_str()));
-    store.add(&world.host, public(&stranger())).unwrap();
+    store.add(&world.host, public(&stranger()), None, Duration::ZERO).unwrap();
     assert!(store.problems().is_empty());
     assert!(TrustStore::open(&world.host).unwrap().problems().is_empty());
 }
@@ -221,7 +247,7 @@ fn a_full_disk_is_said_to_be_one_and_the_old_generation_stays() {
 }
 
 fn full_disk(host: &HostRoot, root: &std::path::Path) {
-    TrustStore::open(host).unwrap().add(host, public(&farm())).unwrap();
+    TrustStore::open(host).unwrap().add(host, public(&farm()), None, Duration::ZERO).unwrap();
     let identity = World::new().identity;
     let install = |bytes: &[u8], streams: bool| {
         let source = if streams { BundleSource::stream(bytes) } else { file(bytes).into() };

@@ -275,10 +275,15 @@ fn a_policy_that_cannot_be_understood_or_that_others_can_write_stops_every_insta
 
 #[test]
 fn a_quota_is_kept() {
+    // A dry run of a host without any generation didn't look.
+    for dry_run in [true, false] {
+        let world =
+            World { options: InstallOptions { dry_run, ..InstallOptions::default() }, ..World::new() };
+        policy(&world, "[generations]\nquota-mib = 0\n");
+        let error = world.install(&bundle(1).bytes()).unwrap_err();
+        assert!(matches!(error, InstallError::Quota { quota: 0, used: 0, .. }), "{error}");
+    }
     let world = World::new();
-    policy(&world, "[generations]\nquota-mib = 0\n");
-    let error = world.install(&bundle(1).bytes()).unwrap_err();
-    assert!(matches!(error, InstallError::Quota { quota: 0, .. }), "{error}");
     policy(&world, "[generations]\nquota-mib = 8\n");
     world.install(&bundle(1).bytes()).unwrap();
 }

@@ -1,6 +1,7 @@
 //! `fsck` and its mending.
 
 use std::fs;
+use std::time::Duration;
 
 use super::world::{Bundle, World, bundle, farm, file, public};
 use crate::{BundleSource, Mending, RepairError, TrustStore, fsck, repair_from, repair_from_kept};
@@ -113,7 +114,10 @@ fn another_bundle_mends_nothing() {
 #[test]
 fn what_is_not_believed_is_told_as_such() {
     let world = world();
-    TrustStore::open(&world.host).unwrap().remove(&world.host, &public(&farm()).id().short()).unwrap();
+    TrustStore::open(&world.host)
+        .unwrap()
+        .remove(&world.host, &public(&farm()).id().short(), None, Duration::ZERO)
+        .unwrap();
     assert_eq!(problems(&world), [("bundles/fleet".to_owned(), Mending::ByTrust)]);
 }
 

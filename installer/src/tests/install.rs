@@ -1,6 +1,7 @@
 //! What an install does, and what it refuses without a trace.
 
 use std::fs;
+use std::time::Duration;
 
 use bundle_format::BundleError;
 
@@ -139,7 +140,7 @@ fn a_stranger_s_signature_and_a_host_without_trust_are_told_apart() {
     assert_eq!(world.tree(), before);
     let mut trust = TrustStore::open(&world.host).unwrap();
     let id = public(&super::world::farm()).id();
-    trust.remove(&world.host, &id.short()).unwrap();
+    trust.remove(&world.host, &id.short(), None, Duration::ZERO).unwrap();
     assert!(matches!(world.install(&bundle(1).bytes()).unwrap_err(), InstallError::NoTrust));
 }
 
@@ -244,8 +245,8 @@ fn rollback_goes_back_and_forth_and_is_written_down() {
     let forth = rollback(&world.host, &world.identity, Some(2), Some(6), std::time::Duration::ZERO).unwrap();
     assert_eq!((forth.from, forth.to), (1, 2));
     let events = history(&world.host).unwrap();
-    assert_eq!(events.len(), 4);
-    assert_eq!(events[3].event, HistoryEvent::Rollback { from: 1, to: 2 });
+    assert_eq!(events.len(), 5);
+    assert_eq!(events[4].event, HistoryEvent::Rollback { from: 1, to: 2 });
     fs::remove_file(world.path("var/lib/stap-bundle/generations/1/bundles/fleet/bundle.stapb")).unwrap();
     let error = rollback(&world.host, &world.identity, None, None, std::time::Duration::ZERO).unwrap_err();
     assert!(matches!(error, RollbackError::Incomplete { generation: 1, .. }), "{error}");

@@ -2,6 +2,7 @@
 //! no bundle of the old generation is ever dropped.
 
 use std::fs;
+use std::time::Duration;
 
 use super::world::{Bundle, World, bundle, farm, public, stranger};
 use crate::{InstallError, InstallOutcome, InstallWarning, OfferState, RollbackError, TrustStore, rollback};
@@ -33,9 +34,9 @@ fn wreck(world: &World, name: &str) {
 fn set_pin(world: &World, pinned: bool) {
     let mut trust = TrustStore::open(&world.host).unwrap();
     if pinned {
-        trust.add(&world.host, public(&stranger())).unwrap();
+        trust.add(&world.host, public(&stranger()), None, Duration::ZERO).unwrap();
     } else {
-        trust.remove(&world.host, &public(&stranger()).id().short()).unwrap();
+        trust.remove(&world.host, &public(&stranger()).id().short(), None, Duration::ZERO).unwrap();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -54,7 +55,10 @@ fn e09_state_cache_and_modules_may_each_be_on_a_file_system_of_its_own() {
         if trust.trusted_keys().is_empty() {
             drop(trust);
             let key = super::world::public(&super::world::farm());
-            crate::TrustStore::open(&world.host).unwrap().add(&world.host, key).unwrap();
+            crate::TrustStore::open(&world.host)
+                .unwrap()
+                .add(&world.host, key, None, Duration::ZERO)
+                .unwrap();
         }
         for serial in 1..=3 {
             for streams in [false, true] {

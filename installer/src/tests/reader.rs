@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use super::world::{Bundle, RUNNING_V, World, bundle, farm, public};
 use crate::{
@@ -146,7 +147,7 @@ fn a_key_that_is_no_longer_trusted_takes_its_bundles_along() {
     let world = World::new();
     world.install(&bundle(1).bytes()).unwrap();
     let mut trust = TrustStore::open(&world.host).unwrap();
-    trust.remove(&world.host, &public(&farm()).id().to_string()).unwrap();
+    trust.remove(&world.host, &public(&farm()).id().to_string(), None, Duration::ZERO).unwrap();
     let current = world.current();
     assert!(current.bundles().is_empty());
     assert!(current.offers(&world.identity).is_empty());

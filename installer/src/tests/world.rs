@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Cursor, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bundle_format::{
     BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, RedCell, RootChain, ScriptRecord, Toolchain,
@@ -45,7 +46,7 @@ impl World {
             uname_a: Some(format!("Linux node1 6.12.1 {RUNNING_V} x86_64 GNU/Linux")),
             node: "node1".to_owned(),
         };
-        TrustStore::open(&host).unwrap().add(&host, public(&farm())).unwrap();
+        TrustStore::open(&host).unwrap().add(&host, public(&farm()), None, Duration::ZERO).unwrap();
         Self { directory, host, identity, options: InstallOptions::default(), streams: false }
     }
 

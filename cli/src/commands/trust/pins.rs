@@ -1,10 +1,11 @@
 //! `trust` on a host: pins, and the accepted chain.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bundle_format::RootChain;
 use clap::Subcommand;
-use installer::{PinChange, RootsUpdate, TrustStore};
+use installer::{RootsUpdate, TrustStore};
 use serde_json::{Value, json};
 
 use crate::commands::trust::display;
@@ -26,6 +27,8 @@ pub(crate) enum Args {
         /// The farm's public key, or its file of roots.
         #[arg(value_name = "NAME.pub|FILE.stapr")]
         file: PathBuf,
+        #[command(flatten)]
+        lock: host::LockOptions,
     },
     /// List the pinned keys, and the chain of roots that rules
     List,
@@ -39,23 +42,27 @@ pub(crate) enum Args {
         /// Say what would change, and write nothing.
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        lock: host::LockOptions,
     },
     /// Stop believing a key
     Remove {
         /// The key id, or its beginning.
         #[arg(value_name = "KEY-ID")]
         id: String,
+        #[command(flatten)]
+        lock: host::LockOptions,
     },
 }
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         match self {
-            Self::Add { file } => add(&file, global, ui),
+            Self::Add { file, lock } => add(&file, lock.wait(), global, ui),
             Self::List => list(global, ui),
             Self::Show => show(global, ui),
-            Self::Update { file, dry_run } => update(&file, dry_run, global, ui),
-            Self::Remove { id } => remove(&id, global, ui),
+            Self::Update { file, dry_run, lock } => update(&file, dry_run, lock.wait(), global, ui),
+            Self::Remove { id, lock } => remove(&id, lock.wait(), global, ui),
         }
     }
 }
@@ -68,43 +75,47 @@ fn reconcile(global: &Global, ui: &mut Ui) -> Result<(), Failure> {
     Ok(())
 }
 
-fn add(file: &Path, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+fn add(file: &Path, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     if file.extension().is_some_and(|suffix| suffix == "stapr") {
-        return add_root(file, global, ui);
+        return add_root(file, wait, global, ui);
     }
     let key = read_public_key(file)?;
     let id = key.id();
     let root = open_root(global)?;
-    let change = open_trust(global, ui)?.add(&root, key).map_err(|error| trust_failure(&error))?;
+    let added = open_trust(global, ui)?.add(&root, key, host::now(global), wait);
+    let added = added.map_err(|error| trust_failure(&error))?;
+    host::tell_history(ui, added.history.as_ref());
     // A bundle that was refused for want of this key is believed again.
-    if change == PinChange::Added && host::current(&root)?.is_some() {
+    if added.changed && host::current(&root)?.is_some() {
         reconcile(global, ui)?;
     }
     if ui.json {
-        ui.document(&json!({ "key_id": id.to_string(), "added": change == PinChange::Added }));
+        ui.document(&json!({ "key_id": id.to_string(), "added": added.changed }));
         return Ok(Exit::Done);
     }
-    let what = if change == PinChange::Added { "pinned" } else { "was pinned already" };
+    let what = if added.changed { "pinned" } else { "was pinned already" };
     ui.line(format!("{what}: key {id}"));
     ui.progress("Compare this id with the one that your farm published.");
     Ok(Exit::Done)
 }
 
-fn add_root(file: &Path, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+fn add_root(file: &Path, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     let bytes = read_roots_file(file)?;
     let mut store = open_trust(global, ui)?;
     let about = |error| trust_failure(&error).about(file.display());
-    let change = store.add_root(&open_root(global)?, &bytes).map_err(about)?;
-    if host::current(&open_root(global)?)?.is_some() {
+    let root = open_root(global)?;
+    let added = store.add_root(&root, &bytes, host::now(global), wait).map_err(about)?;
+    host::tell_history(ui, added.history.as_ref());
+    if host::current(&root)?.is_some() {
         reconcile(global, ui)?;
     }
     let Some(newest) = store.chain().map(RootChain::newest) else { return Ok(Exit::Failed) };
     if ui.json {
         let shown = display::json(newest.document(), &newest.signers());
-        ui.document(&json!({ "root": shown, "added": change == PinChange::Added }));
+        ui.document(&json!({ "root": shown, "added": added.changed }));
         return Ok(Exit::Done);
     }
-    let what = if change == PinChange::Added { "pinned" } else { "was pinned already" };
+    let what = if added.changed { "pinned" } else { "was pinned already" };
     ui.line(format!("{what}: root {} of chain {}", newest.version(), newest.document().name));
     display::show(ui, newest.document(), &newest.signers());
     ui.progress("Compare these ids with those that your farm published.");
@@ -170,7 +181,7 @@ fn show(global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn update(file: &Path, dry_run: bool, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+fn update(file: &Path, dry_run: bool, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     let bytes = read_roots_file(file)?;
     let root = open_root(global)?;
     let mut store = open_trust(global, ui)?;
@@ -178,7 +189,7 @@ fn update(file: &Path, dry_run: bool, global: &Global, ui: &mut Ui) -> Result<Ex
         return Err(Failure::new(Exit::Trust, "this host pins no key, so no root can be believed")
             .hint("pin one: stap-bundle trust add NAME.pub, or trust add FILE.stapr"));
     }
-    let changed = store.update(&root, &bytes, host::now(global), dry_run);
+    let changed = store.update(&root, &bytes, host::now(global), wait, dry_run);
     let changed = changed.map_err(|error| trust_failure(&error).about(file.display()))?;
     let Some(RootsUpdate { from, chain, history }) = changed else {
         let version = store.chain().map_or(0, |chain| chain.newest().version());
@@ -189,9 +200,7 @@ fn update(file: &Path, dry_run: bool, global: &Global, ui: &mut Ui) -> Result<Ex
         }
         return Ok(Exit::Done);
     };
-    if let Some(error) = history {
-        ui.warning(format!("the history was not written: {error}"));
-    }
+    host::tell_history(ui, history.as_ref());
     if !dry_run && host::current(&root)?.is_some() {
         reconcile(global, ui)?;
     }
@@ -208,17 +217,18 @@ fn update(file: &Path, dry_run: bool, global: &Global, ui: &mut Ui) -> Result<Ex
     Ok(Exit::Done)
 }
 
-fn remove(id: &str, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+fn remove(id: &str, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     let root = open_root(global)?;
     let mut store = open_trust(global, ui)?;
-    let removed = store.remove(&root, id).map_err(|error| trust_failure(&error))?;
+    let removed = store.remove(&root, id, host::now(global), wait).map_err(|error| trust_failure(&error))?;
+    host::tell_history(ui, removed.history.as_ref());
     // What only this key signed must not stay where stock tools would start it.
     reconcile(global, ui)?;
     if ui.json {
-        ui.document(&json!({ "removed": removed.to_string() }));
+        ui.document(&json!({ "removed": removed.key.to_string() }));
         return Ok(Exit::Done);
     }
-    ui.line(format!("removed: key {removed}"));
+    ui.line(format!("removed: key {}", removed.key));
     ui.progress(if store.has_accepted_chain() {
         "Bundles that this pin let in before there were roots are refused from now on; what a root let in stays."
     } else {
