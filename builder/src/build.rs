@@ -21,6 +21,7 @@ use crate::job::{Cell, CompileJob, JobOutcome, KeyParts};
 use crate::job_shell::JobLimits;
 use crate::journal::Journal;
 use crate::plan::Plan;
+use crate::processors::Processors;
 use crate::report::{BuildReport, CellReport, ServerReport};
 use crate::reproducible;
 use crate::sandbox::SandboxError;
@@ -179,7 +180,8 @@ pub fn build(
 ) -> Result<BuildReport, BuildError> {
     let warm_ups = WarmUps::new(plan.directories.warm());
     let Plan { sandbox, sysroots, directories, .. } = plan;
-    let here = LocalExecutor { sandbox, sysroots, directories, warm_ups: &warm_ups };
+    let processors = Processors::of_this_process();
+    let here = LocalExecutor { sandbox, sysroots, directories, warm_ups: &warm_ups, processors: &processors };
     let Servers { servers, or_here } = &options.servers;
     let by_servers: Vec<ServerExecutor<'_>> =
         servers.iter().map(|server| ServerExecutor { server, sandbox, sysroots, directories }).collect();
@@ -264,7 +266,7 @@ pub(crate) fn build_with(
         cancel,
         (open, durations),
     );
-    let RunResults { reports, mut warm_ups, diagnoses, lost } = run.all()?;
+    let RunResults { reports, mut warm_ups, mut diagnoses, lost } = run.all()?;
     for (index, report) in reports {
         results[index] = Some(report);
     }
@@ -294,7 +296,9 @@ pub(crate) fn build_with(
             let known = (green, Durations::open(plan.directories.durations()));
             let (warm, kept) = (warm_up_directories, (cache, &journal));
             let run = Run::new(plan, &here, warm, kept, options, events, cancel, known);
-            warm_ups.extend(run.leads_only().all()?.warm_ups);
+            let found = run.leads_only(diagnoses).all()?;
+            warm_ups.extend(found.warm_ups);
+            diagnoses = found.diagnoses;
         }
         Some(reproducible::check(plan, sites, options, &results, events, cancel)?)
     } else {

@@ -50,6 +50,9 @@ pub struct KeyParts {
     /// Digest of the kernel's debuginfo, if the sysroot has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debuginfo: Option<Digest>,
+    /// The compile had one processor only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_processor: bool,
     /// The compile server that made the module, if it wasn't this machine. Toolchain and tree above are the farm's then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerIdentity>,
@@ -70,14 +73,21 @@ impl KeyParts {
             build_tree: kernel.build_tree.clone(),
             tree: kernel.tree_digest,
             debuginfo: kernel.debuginfo,
+            one_processor: false,
             server: None,
         }
     }
 
-    /// The same, made by a compile server.
+    /// The same, made by a compile server, which has its own processors.
     #[must_use]
     pub fn made_by(self, server: ServerIdentity) -> Self {
-        Self { server: Some(server), ..self }
+        Self { server: Some(server), one_processor: false, ..self }
+    }
+
+    /// The same, on one processor or on all.
+    #[must_use]
+    pub fn on_one_processor(self, one_processor: bool) -> Self {
+        Self { one_processor, ..self }
     }
 
     /// The same, with tapset directories.
@@ -107,6 +117,7 @@ impl KeyParts {
             None => hash,
             Some(digest) => hash.field("debuginfo").field(digest.as_bytes()),
         };
+        let hash = if self.one_processor { hash.field("one processor") } else { hash };
         let hash = match &self.server {
             None => hash,
             Some(server) => hash.field("stap-server").field(&server.certificate).field(&server.systemtap),

@@ -47,6 +47,7 @@ mod plan;
 mod plan_problem;
 mod preview;
 mod privilege;
+mod processors;
 mod quoted;
 mod recipe;
 mod red_reason;

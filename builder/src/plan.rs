@@ -339,7 +339,8 @@ impl Plan {
                     &script.record().arguments,
                 );
                 let parts = KeyParts::new(argv, script.record().source_sha256, toolchain.digest, kernel)
-                    .with_tapsets(script.tapsets().iter().map(|tapset| tapset.digest).collect());
+                    .with_tapsets(script.tapsets().iter().map(|tapset| tapset.digest).collect())
+                    .on_one_processor(toolchain::needs_one_processor(&toolchain.stap));
                 let (tree, digest) = (&kernel.build_tree, kernel.tree_digest);
                 let flags = WarmUpFlags::among(&options);
                 let scanned = self.aliases[kernel.sysroot].are_used_by(&script.all_text());

@@ -118,6 +118,14 @@ pub(crate) fn stap_version(output: &str) -> String {
     version.strip_suffix(')').unwrap_or(version).trim().to_owned()
 }
 
+/// Whether this version of stap makes the same module again only if it finds one processor: `STAP_NTHREADS`, which keeps it
+/// to one thread, came with 5.6. A version that can't be read may be any.
+pub(crate) fn needs_one_processor(version: &str) -> bool {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit());
+    let mut number = || numbers.next().and_then(|digits| digits.parse::<u32>().ok());
+    number().zip(number()).is_none_or(|version| version < (5, 6))
+}
+
 /// The digest of all that a compile in `sysroot` runs or reads, but for build trees.
 pub(crate) fn toolchain_digest(sysroot: &Sysroot, digests: &TreeDigests<'_>) -> io::Result<Digest> {
     let mut hash = FieldHasher::new().field("stap-bundle toolchain 1");
@@ -174,6 +182,16 @@ mod tests {
         let output = "Systemtap translator/driver (version 5.6/0.193, Debian version 5.6-1)\nCopyright …\n";
         assert_eq!(stap_version(output), "5.6/0.193, Debian version 5.6-1");
         assert_eq!(stap_version("strange"), "strange");
+    }
+
+    #[test]
+    fn a_stap_that_does_not_know_stap_nthreads_gets_one_processor() {
+        for old in ["5.1/0.192, Debian version 5.1-5", "4.8/0.187", "5.5", "2.6", "strange", "", "5"] {
+            assert!(needs_one_processor(old), "{old}");
+        }
+        for new in ["5.6/0.193, Debian version 5.6-1", "5.10/0.199", "6.0", "10.1"] {
+            assert!(!needs_one_processor(new), "{new}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::lab::{Lab, Release, repository};
 
 /// A farm's working directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Farm {
     directory: PathBuf,
 }

@@ -99,8 +99,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The same, but it only makes what the jobs need of stap's caches.
-    pub(super) fn leads_only(self) -> Self {
+    /// The same, but it only makes what the jobs need of stap's caches; of what is wrong with kernels, `told` was told before.
+    pub(super) fn leads_only(self, told: Vec<(KernelRelease, String)>) -> Self {
+        self.lock().results.diagnoses = told;
         Self { leads_only: true, ..self }
     }
 

@@ -502,6 +502,25 @@ fn what_is_wrong_with_a_kernel_is_told_once_and_not_tried_by_each_script() {
 }
 
 #[test]
+fn what_is_wrong_with_a_kernel_was_told_again_by_the_check_whether_modules_are_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut plan = plan(directory.path());
+    for job in &mut plan.jobs {
+        job.needs.scanned = true;
+    }
+    let mut executor = StandIn::new(|job| Ok(compiled(job)));
+    executor.led = |task| Led::Complete((task.part == WarmUpPart::Scan).then_some(Diagnosis::NoTracepoints));
+    // The second build compiles nothing before the check, which finds it out then.
+    for _ in 0..2 {
+        let (report, events) =
+            run_with(&plan, &executor, &Cancel::new(), |options| options.check_reproducible = true);
+        assert_eq!(report.unwrap().diagnoses.len(), 2);
+        let told = |event: &&BuildEvent| matches!(event, BuildEvent::KernelDiagnosed { .. });
+        assert_eq!(events.iter().filter(told).count(), 2);
+    }
+}
+
+#[test]
 fn a_failure_for_lack_of_tracepoints_names_the_systemtap() {
     let directory = tempfile::tempdir().unwrap();
     let mut plan = plan(directory.path());

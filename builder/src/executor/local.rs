@@ -14,6 +14,7 @@ use crate::job::CompileJob;
 use crate::job_shell::{self, JobLimits, in_shell};
 use crate::kernel_tree::KernelTarget;
 use crate::leader::{Ran, lead};
+use crate::processors::Processors;
 use crate::recipe::module_path;
 use crate::reserve::shortage;
 use crate::same_inputs::changed_input;
@@ -29,6 +30,20 @@ pub(crate) struct LocalExecutor<'a> {
     pub sysroots: &'a [Arc<Sysroot>],
     pub directories: &'a BuildDirectories,
     pub warm_ups: &'a WarmUps,
+    pub processors: &'a Processors,
+}
+
+/// A command line of stap that is to be run.
+struct Running<'a> {
+    argv: &'a [String],
+    kernel: &'a KernelTarget,
+    key: WarmUpKey,
+    threads: usize,
+    /// The only processor that it may use.
+    processor: Option<usize>,
+    limits: &'a JobLimits,
+    /// Bytes that are kept of what it writes.
+    output_cap: usize,
 }
 
 impl Executor for LocalExecutor<'_> {
@@ -40,8 +55,18 @@ impl Executor for LocalExecutor<'_> {
     ) -> Result<Compilation, ExecutorError> {
         let work = self.directories.new_work(self.sandbox)?;
         lay_out(work.path(), job)?;
-        let finished =
-            self.run(&work, &job.kernel, job.warm_up_key, 1, (&job.parts.argv, limits, LOG_CAP), cancel)?;
+        let alone = job.parts.one_processor.then(|| self.processors.reserve()).transpose();
+        let alone = alone.map_err(|source| ExecutorError::Processor { source })?;
+        let running = Running {
+            argv: &job.parts.argv,
+            kernel: &job.kernel,
+            key: job.warm_up_key,
+            threads: 1,
+            processor: alone.as_ref().map(|reserved| reserved.number),
+            limits,
+            output_cap: LOG_CAP,
+        };
+        let finished = self.run(&work, &running, cancel)?;
         let path = work.path().join(module_path(job.script.name()));
         let module = read_module(&path).map_err(|source| ExecutorError::Work { path, source })?;
         let uprobes = fs::symlink_metadata(work.path().join("uprobes/uprobes.ko")).is_ok();
@@ -61,8 +86,16 @@ impl Executor for LocalExecutor<'_> {
             let stap_directory = work.path().join(STAP_DIRECTORY);
             fs::create_dir(&stap_directory)
                 .map_err(|source| ExecutorError::Work { path: stap_directory, source })?;
-            let what = (argv, limits, child::DEFAULT_OUTPUT_CAP);
-            let finished = self.run(&work, &task.kernel, task.key, task.threads, what, cancel)?;
+            let running = Running {
+                argv,
+                kernel: &task.kernel,
+                key: task.key,
+                threads: task.threads,
+                processor: None,
+                limits,
+                output_cap: child::DEFAULT_OUTPUT_CAP,
+            };
+            let finished = self.run(&work, &running, cancel)?;
             let took = job_shell::read(work.path());
             wall += finished.wall;
             cpu = cpu.zip(took).map(|(sum, took)| sum + took);
@@ -75,16 +108,14 @@ impl Executor for LocalExecutor<'_> {
 }
 
 impl LocalExecutor<'_> {
-    /// Runs a command line of stap, within limits, keeping so many bytes of what it writes.
+    /// Runs a command line of stap, within limits.
     fn run(
         &self,
         work: &JobDirectory,
-        kernel: &KernelTarget,
-        key: WarmUpKey,
-        threads: usize,
-        (argv, limits, output_cap): (&[String], &JobLimits, usize),
+        running: &Running<'_>,
         cancel: &Cancel,
     ) -> Result<Finished, ExecutorError> {
+        let Running { argv, kernel, key, threads, processor, limits, output_cap } = *running;
         let stap_directory = self.warm_ups.path(key);
         let inside = Inside {
             stap_directory: Some(&stap_directory),
@@ -93,7 +124,10 @@ impl LocalExecutor<'_> {
             threads,
             ..Inside::new(&self.sysroots[kernel.sysroot], work)
         };
-        let command = self.sandbox.command(&inside, &in_shell(argv, limits)).combined_output();
+        let mut command = self.sandbox.command(&inside, &in_shell(argv, limits)).combined_output();
+        if let Some(processor) = processor {
+            command = command.on_processor(processor);
+        }
         let time = Limits { time: Some(limits.time), output_cap, ..Limits::default() };
         let finished = command.run(&time, cancel)?;
         works(finished)

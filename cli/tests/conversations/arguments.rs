@@ -46,7 +46,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       try-restart  Restart if something runs [alias: condrestart]
       fsck         Compare every file of the current generation with what was signed
       gc           Remove old generations from this host
-      history      Show what was installed, removed and gone back to, the oldest first
+      history      Show what was installed, removed, gone back to and trusted, the oldest first
       pin          Keep a generation: `gc` never removes it
       rollback     Make an earlier generation current again
       uninstall    Remove a bundle from this host

@@ -121,7 +121,7 @@ fn wanted<'p>(policy: &'p CellPolicy, cell: &Cell) -> Wanted<'p> {
 
 fn because<'r>(cells: impl IntoIterator<Item = &'r CellReport>) -> Vec<String> {
     let line = |cells: RedCells<'_>| {
-        let logs: Vec<String> = cells.logs().map(|log| log.display().to_string()).collect();
+        let logs = cells.logs();
         let logs = if logs.is_empty() { String::new() } else { format!(" (log: {})", logs.join(", ")) };
         format!("{}: {}{logs}", cells.name(), cells.reason)
     };

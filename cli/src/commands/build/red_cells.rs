@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use builder::CellReport;
 use bundle_format::KernelRelease;
 
+/// Most logs of one reason that are named.
+const LOGS_SHOWN: usize = 3;
+
 /// Cells of one kernel that are red for the same reason.
 pub(super) struct RedCells<'r> {
     cells: Vec<&'r CellReport>,
@@ -39,8 +42,12 @@ impl<'r> RedCells<'r> {
         format!("{}, {} for {}", first.cell.script, scripts.join(", "), first.cell.release)
     }
 
-    /// Where all that was said is.
-    pub(super) fn logs(&self) -> impl Iterator<Item = &PathBuf> {
-        self.cells.iter().filter_map(|cell| cell.outcome.log()).collect::<BTreeSet<_>>().into_iter()
+    /// Where all that was said is: some of the logs, for those of one reason say the same, and a word on the others.
+    pub(super) fn logs(&self) -> Vec<String> {
+        let logs: BTreeSet<&PathBuf> = self.cells.iter().filter_map(|cell| cell.outcome.log()).collect();
+        let shown = logs.iter().take(LOGS_SHOWN).map(|log| log.display().to_string());
+        let more = logs.len().saturating_sub(LOGS_SHOWN);
+        let others = (more > 0).then(|| format!("and {more} more, which `--report FILE` names"));
+        shown.chain(others).collect()
     }
 }
