@@ -157,6 +157,42 @@ impl<'c> Figures<'c> {
         self.run("rm -rf host host.new one one.tar.gz")
     }
 
+    /// From one generation to the other and back, each with the bundle of 300 kernels; and all of a host looked at.
+    pub(crate) fn keeping(&mut self) -> Result<()> {
+        let program = self.program.clone();
+        let [first, second] = [grown::release(self.corpus, ONE)?, grown::release(self.corpus, ONE + 1)?];
+        let begin =
+            format!("rm -rf host; mkdir host; {program} --root host trust add bench.pub >install.log");
+        let install = format!("{program} --root host install");
+        self.run(&format!(
+            "{begin}; {install} grown-300.stapb --kernel {first} >install.log; \
+             {install} grown-300.stapb --kernel {second} >install.log"
+        ))?;
+        let back = format!(
+            "for i in $(seq {AT_ONCE}); do {program} --root host rollback >rollback.log || exit; \
+             {program} --root host rollback 2 >rollback.log || exit; done"
+        );
+        let [back] = fastest(self.corpus.directory(), TIMES, [&back])?;
+        self.push(&format!("rollback, {AT_ONCE} times there and back"), self.len("grown-300.stapb")?, back);
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let each = back.wall * 1000.0 / (2 * AT_ONCE) as f64;
+        self.at_most("milliseconds of a rollback among 300 kernels", each, 50.0);
+
+        self.run(&format!("{begin}; {install} noise.stapb --all-kernels >install.log"))?;
+        let hash =
+            "find host/var/lib/stap-bundle -type f -print0 | xargs -0 openssl dgst -sha256 >openssl.log";
+        let fsck = format!("{program} --root host fsck >fsck.log");
+        let [openssl, fsck] = fastest(self.corpus.directory(), TIMES, [hash, &fsck])?;
+        let bytes = self.len("noise.stapb")?;
+        self.push("openssl dgst -sha256 of all files of a host", bytes, openssl);
+        self.push("fsck of it", bytes, fsck);
+        self.told(
+            "time of fsck against openssl dgst -sha256 of the same files",
+            format!("{:.3}", fsck.wall / openssl.wall),
+        );
+        self.run("rm -rf host")
+    }
+
     /// Signature and digests, against a program that only hashes.
     pub(crate) fn verifying(&mut self) -> Result<()> {
         if !self.corpus.directory().join("noise.stapb").exists() {

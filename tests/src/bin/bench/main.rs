@@ -36,6 +36,7 @@ fn main() -> Result<ExitCode> {
     figures.one_of_many()?;
     figures.installing()?;
     figures.verifying()?;
+    figures.keeping()?;
     let mut out = io::stdout().lock();
     let met = figures.print(&mut out)?;
     Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
