@@ -18,13 +18,13 @@ HOSTS := tests/lab/hosts.sh
 export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
 export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
 
-.PHONY: help packages farm host programs lab hosts demo test test-long fuzz check quick tar-readers large-members lab-tests lab-cold bench bench-build bench-start bench-config man install deny clean crash every-error examples older
+.PHONY: help packages farm host programs lab hosts demo test test-long fuzz check quick tar-readers large-members lab-tests lab-cold bench bench-build bench-start bench-config man install deny clean crash every-error examples older same-again
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make farm   the full program, target/release/stap-bundle'
 	@echo 'make host   the static host program without the build side'
-	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, 200 examples, an older systemtap, an error at every system call'
+	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, 200 examples, an older systemtap, every fixture twice, an error at every system call'
 	@echo 'make fuzz   fuzz targets, FUZZ_SECONDS each (needs nightly Rust; brings cargo-fuzz if it is not there)'
 	@echo 'make crash  the installer killed at every system call, and failed at every fourth'
 	@echo 'make quick  unit tests and command-line conversations; no root, no lab'
@@ -110,11 +110,15 @@ fuzz: packages
 			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
 	done
 
-test-long: large-members every-error fuzz lab-cold examples older
+test-long: large-members every-error fuzz lab-cold examples older same-again
 
 # The examples that SystemTap publishes, against the list of those that are known to compile.
 examples: farm lab
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test examples -- --nocapture
+
+# All fixtures for all kernels of the lab, twice.
+same-again: farm lab
+	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test same_again -- --nocapture
 
 # A systemtap that can't do everything, and two sysroots in one build.
 older: farm lab

@@ -30,6 +30,16 @@ pub enum Mismatch {
         /// The host's.
         host: Machine,
     },
+    /// The same release, built with other options: its kernel loads none of the bundle's modules.
+    #[error("{release} is built with `{bundle}` (vermagic), the modules of this host's kernel have `{host}`")]
+    Vermagic {
+        /// The release.
+        release: KernelRelease,
+        /// The vermagic of the bundle's modules.
+        bundle: String,
+        /// That of the kernel's own modules here.
+        host: String,
+    },
     /// The same release, built again.
     #[error("{release} is built for the kernel `{bundle}`, this host runs `{host}`")]
     Version {

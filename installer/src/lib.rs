@@ -16,6 +16,7 @@ mod floors;
 mod fsck;
 mod generation;
 mod history;
+mod host_kernels;
 mod identity;
 mod install;
 mod later_kernel;

@@ -26,10 +26,21 @@ fn init_comp_01_a_script_is_compiled_here_and_recorded() {
     fs::write(at("config"), config).unwrap();
     let script = format!(
         "mount -t tmpfs -o mode=0755 tmpfs /var/lib
-        compile() {{ '{}' compile -c '{own}/config' --sysroot '{}' -r '{release}' --cache '{}' \"$@\"; }}
+        compile() {{ '{0}' compile -c '{own}/config' --sysroot '{1}' -r '{release}' --cache '{2}' \"$@\"; }}
         compile -y heartbeat
         compile heartbeat </dev/null 2>'{own}/asked'
-        cat /var/lib/stap-bundle/local/'{release}'/heartbeat.json",
+        cat /var/lib/stap-bundle/local/'{release}'/heartbeat.json
+        cp -a '{own}/cache' '{own}/compiled'
+        # A bundle's script is the bundle's: not even -y compiles it here.
+        cp -a /etc '{own}/etc'
+        mount --bind '{own}/etc' /etc
+        install -D -m 644 '{own}/config' /etc/systemtap/config
+        cd '{own}'
+        '{0}' key generate --out farm >&2
+        '{0}' build -r '{release}' --sysroot '{1}' -c config --cache '{2}' --key farm.key -o out.stapb heartbeat >&2
+        '{0}' trust add farm.pub >&2
+        '{0}' install out.stapb --kernel '{release}' --adopt >&2
+        compile -y heartbeat 2>owned || echo \"ended with $?\"",
         programs::farm().unwrap().display(),
         lab.root().display(),
         Farm::cache(&lab).unwrap().display(),
@@ -47,12 +58,16 @@ fn init_comp_01_a_script_is_compiled_here_and_recorded() {
         assert!(finished.stderr.text().contains(part), "{said}");
     }
     let text = finished.stdout.text();
-    let record: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let (recorded, ended) = text.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!(ended, "ended with 16", "{said}");
+    let owned = fs::read_to_string(at("owned")).unwrap();
+    assert!(owned.contains("heartbeat is owned by bundle stap-scripts"), "{owned}");
+    let record: serde_json::Value = serde_json::from_str(recorded.lines().last().unwrap()).unwrap();
     assert_eq!((record["script"].as_str(), record["release"].as_str()), (Some("heartbeat"), Some(&*release)));
     // INIT-COMP-01, 03: what would be replaced is listed, and the end of the input is a no, which is no failure.
     assert!(text.contains("nothing was compiled"), "{said}");
     let asked = fs::read_to_string(at("asked")).unwrap();
-    let cache = at("cache").join(&release);
+    let cache = at("compiled").join(&release);
     for part in ["heartbeat.ko\n", "heartbeat.opts\n", "Replace these modules? [y/N]: "] {
         assert!(asked.contains(part), "{asked}");
     }

@@ -869,17 +869,26 @@ fn wide_plan(directory: &std::path::Path) -> Plan {
     plan
 }
 
-/// Not a test by itself: the process whose calls [`an_unchanged_build_opens_no_module`] counts.
+/// Not a test by itself: the process whose calls [`an_unchanged_build_and_its_packing_open_no_module`] counts.
 #[test]
 fn the_build_that_is_counted() {
     let Some(directory) = std::env::var_os(COUNTED_IN) else { return };
-    let plan = wide_plan(std::path::Path::new(&directory));
+    let directory = std::path::Path::new(&directory);
+    let plan = wide_plan(directory);
     let executor = StandIn::new(|job| Ok(compiled(job)));
-    assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().green(), 600);
+    let report = run(&plan, &executor, &Cancel::new()).0.unwrap();
+    assert_eq!(report.green(), 600);
+    // As the program does it: over the bundle before, whose frames are copied if they hold the same.
+    let bundle = directory.join("fleet.stapb");
+    let before = std::fs::read(&bundle).ok();
+    let (bytes, copied) = bundled(&report, before.is_some().then_some(&bundle));
+    assert_eq!(copied, if before.is_some() { 30 } else { 0 });
+    assert!(before.is_none_or(|before| before == bytes), "another bundle");
+    std::fs::write(bundle, bytes).unwrap();
 }
 
 #[test]
-fn an_unchanged_build_opens_no_module() {
+fn an_unchanged_build_and_its_packing_open_no_module() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("calls");
     let files = |name: &str| {
@@ -902,7 +911,7 @@ fn an_unchanged_build_opens_no_module() {
     assert_eq!(files("/module.ko"), 600, "the second reads each once, and remembers what it found");
     assert_eq!(files("/module.ko"), 0);
     assert_eq!(files("/record.json"), 0);
-    // The index, the lock, the journal, the durations, and what the test itself opens.
+    // The index, the lock, the journal, the durations, the bundle, and what the test itself opens: so many for any number of cells.
     assert!(files(directory.path().to_str().unwrap()) < 60);
 }
 

@@ -52,8 +52,8 @@ impl Args {
         let bundle = open_verified(&self.file, &keys)?;
         let mut bases = open_base(self.base.as_deref(), bundle.manifest().from.as_ref())?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
-        let names =
-            directory_names(bundle.manifest()).map_err(|failure| failure.about(self.file.display()))?;
+        let names = directory_names(bundle.manifest(), &wanted);
+        let names = names.map_err(|failure| failure.about(self.file.display()))?;
         self.check_extras(bundle.manifest())?;
         let storage = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.dir.display());
         if self.dir.exists() && !self.dir.is_dir() {
@@ -175,16 +175,23 @@ pub(crate) fn opts_text(kernel: &Kernel, script: &ScriptRecord) -> String {
     )
 }
 
-/// For each kernel its release, with the kernel's id behind it if the bundle has two of that release. No two are
+/// For each wanted kernel its release, with the kernel's id behind it if the bundle has two of that release. No two are
 /// the same where case is ignored: the modules of one kernel must not take the place of another's.
-fn directory_names(manifest: &Manifest) -> Result<BTreeMap<KernelId, String>, Failure> {
-    let mut releases: BTreeMap<&str, usize> = BTreeMap::new();
+fn directory_names(
+    manifest: &Manifest,
+    wanted: &BTreeSet<KernelId>,
+) -> Result<BTreeMap<KernelId, String>, Failure> {
+    let is_wanted = |kernel: &&Kernel| wanted.contains(&kernel.id);
+    let mut releases: BTreeMap<&str, usize> =
+        manifest.kernels.iter().filter(is_wanted).map(|kernel| (kernel.release.as_str(), 0)).collect();
     for kernel in &manifest.kernels {
-        *releases.entry(kernel.release.as_str()).or_default() += 1;
+        if let Some(count) = releases.get_mut(kernel.release.as_str()) {
+            *count += 1;
+        }
     }
     let mut taken = BTreeMap::new();
     let mut names = BTreeMap::new();
-    for kernel in &manifest.kernels {
+    for kernel in manifest.kernels.iter().filter(is_wanted) {
         let release = &kernel.release;
         let alone = releases.get(release.as_str()) == Some(&1);
         let name = if alone { release.to_string() } else { format!("{release}-{}", kernel.id.short()) };

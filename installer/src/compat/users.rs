@@ -16,7 +16,7 @@ use crate::compat::report::Work;
 use crate::compat::wanted::Wanted;
 use crate::directory::Directory;
 use crate::generation::{CurrentGeneration, module_file_name, with_sources};
-use crate::install::installed_releases;
+use crate::host_kernels::installed_releases;
 use crate::paths::{LIB_MODULES, RECORDS, USER_MODULES};
 use crate::root::HostRoot;
 use crate::storage::{StorageError, optional};

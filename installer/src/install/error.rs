@@ -235,7 +235,7 @@ impl DoesNotFit {
     fn sentence(&self) -> String {
         let bundle = format!("bundle {} is for {}", self.name, list(&self.bundle));
         if !self.named.is_empty() {
-            return format!("{bundle}; asked for is {}", list(&self.named));
+            return self.with_mismatches(vec![bundle, format!("asked for is {}", list(&self.named))]);
         }
         let runs = match &self.running {
             Some(running) => format!("this host runs {running}"),
@@ -248,8 +248,11 @@ impl DoesNotFit {
             (false, Some(_)) => format!("{runs} and has {}", list(others)),
             (false, None) => format!("{runs}, installed is {}", list(others)),
         };
-        let mismatches = self.mismatches.iter().map(ToString::to_string);
-        let parts: Vec<String> = [bundle, has].into_iter().chain(mismatches).collect();
+        self.with_mismatches(vec![bundle, has])
+    }
+
+    fn with_mismatches(&self, mut parts: Vec<String>) -> String {
+        parts.extend(self.mismatches.iter().map(ToString::to_string));
         parts.join("; ")
     }
 }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use bundle_format::RawBundle;
 
 use crate::generation::with_sources;
+use crate::host_kernels::HostKernels;
 use crate::identity::HostIdentity;
-use crate::install::choice::{choose, installed_releases};
+use crate::install::choice::choose;
 use crate::install::error::InstallError;
 use crate::install::options::InstallOptions;
 use crate::paths::INBOX;
@@ -49,7 +50,7 @@ pub fn newest_in_inbox(
     let directory = optional(host.open_dir(INBOX))?;
     let trust = TrustStore::open(host)?;
     let policy = Policy::read(host)?;
-    let installed = installed_releases(host)?;
+    let here = HostKernels::read(host, identity)?;
     let names = directory.as_ref().map(crate::directory::Directory::entries).transpose()?.unwrap_or_default();
     for name in names.iter().filter(|name| name.ends_with(SUFFIX) && !name.starts_with('.')) {
         let Some(directory) = &directory else { continue };
@@ -57,7 +58,7 @@ pub fn newest_in_inbox(
             let bundle = RawBundle::read(directory.open_file(name)?)?.verify(&trust.trusted_keys())?;
             let manifest = bundle.manifest();
             policy.check(manifest, bundle.signers())?;
-            choose(manifest, identity, &installed, &options.kernels)?;
+            choose(manifest, &here, &options.kernels)?;
             Ok((manifest.epoch, manifest.serial, manifest.created))
         };
         let path = Path::new(INBOX).join(name);

@@ -25,7 +25,6 @@ mod space;
 mod spool;
 mod stage;
 
-pub(crate) use choice::installed_releases;
 pub use error::{DoesNotFit, InstallError};
 pub use inbox::{InboxChoice, PassedOver, newest_in_inbox};
 pub use options::{InstallOptions, KernelChoice};
@@ -51,6 +50,7 @@ use crate::events::{Events, InstallEvent};
 use crate::floors::FloorState;
 use crate::generation::{CurrentGeneration, InstalledBundle, remove_left_overs};
 use crate::history::{HistoryEvent, HistoryRecord, append};
+use crate::host_kernels::HostKernels;
 use crate::identity::HostIdentity;
 use crate::install::choice::choose;
 use crate::install::content::{Content, Incoming};
@@ -98,8 +98,7 @@ fn arrived(
     }
     events(InstallEvent::Verified { name, version, signers: signers.clone() });
     policy.check(&manifest, &signers)?;
-    let installed = installed_releases(host)?;
-    let mut chosen = choose(&manifest, identity, &installed, &options.kernels)?;
+    let mut chosen = choose(&manifest, &HostKernels::read(host, identity)?, &options.kernels)?;
     let judge = bundle.judge().clone();
     let placing = |chosen, available| Placing {
         host,

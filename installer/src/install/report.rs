@@ -80,6 +80,9 @@ pub enum InstallWarning {
     /// The bundle has the running release, but another build of it.
     #[error("the running kernel is not the one in the bundle: {0}")]
     RunningMismatch(Mismatch),
+    /// The bundle has the release of an installed kernel, but another build of it.
+    #[error("the installed kernel is not the one in the bundle: {0}")]
+    InstalledMismatch(Mismatch),
     /// An installed kernel isn't in the bundle.
     #[error("the installed kernel {release} is not in the bundle")]
     InstalledNotCovered {

@@ -455,3 +455,57 @@ fn what_is_unpacked_and_what_is_kept_come_from_one_state_of_the_file() {
     assert!(report.compat.is_ok());
     assert_eq!(kept_and_unpacked(&world).0.len(), 3);
 }
+
+/// A kernel's own module, as it lies in /lib/modules/REL.
+fn installed_kernel(world: &World, release: &str, suffix: &str, vermagic: &str) {
+    let directory = world.path("lib/modules").join(release);
+    fs::create_dir_all(directory.join("kernel/fs")).unwrap();
+    let index = format!(
+        "updates/odd.ko:\nkernel/net/packed.ko.xz:\nkernel/fs/small.ko{suffix}: kernel/net/packed.ko.xz\n"
+    );
+    fs::write(directory.join("modules.dep"), index).unwrap();
+    let module = format!("\u{7f}ELF\0name=small\0vermagic={vermagic} \0depends=\0").into_bytes();
+    let bytes = if suffix.is_empty() { module } else { zstd::encode_all(module.as_slice(), 3).unwrap() };
+    fs::write(directory.join(format!("kernel/fs/small.ko{suffix}")), bytes).unwrap();
+}
+
+#[test]
+fn a_kernel_that_was_built_with_other_options_is_not_the_bundles() {
+    for suffix in ["", ".zst"] {
+        let world = World::new();
+        installed_kernel(&world, "6.12.1", suffix, "6.12.1 SMP preempt mod_unload");
+        installed_kernel(&world, "6.12.2", suffix, "6.12.2 SMP mod_unload");
+        let report = world.install(&bundle(1).bytes()).unwrap();
+        assert_eq!(
+            report.kernels.iter().map(|kernel| kernel.release.as_str()).collect::<Vec<_>>(),
+            ["6.12.1"]
+        );
+        let [warning] = report.warnings.as_slice() else { panic!("{:?}", report.warnings) };
+        assert_eq!(
+            warning.to_string(),
+            "the installed kernel is not the one in the bundle: 6.12.2 is built with `6.12.2 SMP preempt mod_unload` \
+             (vermagic), the modules of this host's kernel have `6.12.2 SMP mod_unload`"
+        );
+        let named = crate::KernelChoice::Named(vec!["6.12.2".parse().unwrap()]);
+        let asked =
+            World { options: InstallOptions { kernels: named, ..InstallOptions::default() }, ..world };
+        let error = asked.install(&bundle(2).bytes()).unwrap_err();
+        assert!(matches!(error, InstallError::DoesNotFit(_)), "{error}");
+        assert!(error.to_string().contains("have `6.12.2 SMP mod_unload`"), "{error}");
+    }
+}
+
+#[test]
+fn a_kernel_whose_own_vermagic_is_not_known_may_be_the_bundles() {
+    for vermagic in ["6.99 SMP", "", "6.12.2"] {
+        let world = World::new();
+        installed_kernel(&world, "6.12.2", "", vermagic);
+        let directory = world.path("lib/modules/6.12.2");
+        if vermagic == "6.12.2" {
+            // Only packed by xz, or not there at all.
+            fs::write(directory.join("modules.dep"), "kernel/a.ko.xz:\nkernel/\u{1f}odd\n").unwrap();
+        }
+        let report = world.install(&bundle(1).bytes()).unwrap();
+        assert!(report.kernels.iter().any(|kernel| kernel.release.as_str() == "6.12.2"), "{vermagic}");
+    }
+}

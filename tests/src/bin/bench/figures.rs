@@ -15,7 +15,7 @@ use crate::measure::{Taken, bytes_read, fastest, shell, taken};
 /// A grown kernel that is in bundles of 30 and of 300, and neither's first.
 const ONE: usize = 8;
 /// The program under test is timed so often; the fastest run counts.
-const TIMES: usize = 7;
+const TIMES: usize = 21;
 /// Short commands are timed this many at once.
 const AT_ONCE: usize = 10;
 
