@@ -87,19 +87,28 @@ fn vermagic(host: &HostRoot, release: &KernelRelease) -> Option<String> {
     let directory = host.open_dir(Path::new(LIB_MODULES).join(release.as_str())).ok()?;
     let index = directory.read_file("modules.dep", MAX_READ).ok()?;
     let index = String::from_utf8(index).ok()?;
-    let modules = index.lines().filter_map(|line| line.split_once(':')).map(|(module, _)| module);
+    let mut modules = index.lines().filter_map(|line| line.split_once(':')).map(|(module, _)| module);
     let readable =
-        |module: &&str| module.starts_with(OWN) && (module.ends_with(".ko") || module.ends_with(".ko.zst"));
-    let found = vermagic_in(&module_bytes(host, &directory, modules.into_iter().find(readable)?)?)?;
+        |module: &&str| module.starts_with(OWN) && (is_packed(module) || has_suffix(module, ".ko"));
+    let found = vermagic_in(&module_bytes(host, &directory, modules.find(readable)?)?)?;
     // Of another release it would say nothing about this one.
     (found.split(' ').next() == Some(release.as_str())).then_some(found)
+}
+
+fn is_packed(module: &str) -> bool {
+    has_suffix(module, ".ko.zst")
+}
+
+/// As depmod writes them: in small letters.
+fn has_suffix(module: &str, suffix: &str) -> bool {
+    module.strip_suffix(suffix).is_some()
 }
 
 fn module_bytes(host: &HostRoot, modules: &Directory, module: &str) -> Option<Vec<u8>> {
     let path = modules.path().join(module);
     let name = path.file_name()?.to_str()?;
     let bytes = host.open_dir(path.parent()?).ok()?.read_file(name, MAX_READ).ok()?;
-    if !module.ends_with(".zst") {
+    if !is_packed(module) {
         return Some(bytes);
     }
     let mut plain = Vec::new();

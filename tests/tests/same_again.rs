@@ -1,7 +1,6 @@
 //! All fixture scripts for all kernels of the lab, compiled twice: every module has the same bytes again. Part of `make test-long`: it
 //! takes a quarter of an hour of two cores.
 #![cfg(feature = "lab-long")]
-#![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
 
 use std::path::Path;
 use std::time::Duration;
