@@ -21,7 +21,6 @@ use crate::job::{Cell, CompileJob, JobOutcome, KeyParts};
 use crate::job_shell::JobLimits;
 use crate::journal::Journal;
 use crate::plan::Plan;
-use crate::processors::Processors;
 use crate::report::{BuildReport, CellReport, ServerReport};
 use crate::reproducible;
 use crate::sandbox::SandboxError;
@@ -180,8 +179,7 @@ pub fn build(
 ) -> Result<BuildReport, BuildError> {
     let warm_ups = WarmUps::new(plan.directories.warm());
     let Plan { sandbox, sysroots, directories, .. } = plan;
-    let processors = Processors::of_this_process();
-    let here = LocalExecutor { sandbox, sysroots, directories, warm_ups: &warm_ups, processors: &processors };
+    let here = LocalExecutor { sandbox, sysroots, directories, warm_ups: &warm_ups };
     let Servers { servers, or_here } = &options.servers;
     let by_servers: Vec<ServerExecutor<'_>> =
         servers.iter().map(|server| ServerExecutor { server, sandbox, sysroots, directories }).collect();

@@ -99,12 +99,6 @@ pub enum ExecutorError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// A compile that may use one processor only can't be given one.
-    #[error("no processor can be set apart for a compile by a systemtap older than 5.6")]
-    Processor {
-        /// Why.
-        source: io::Error,
-    },
     /// Stap's own caches can't be looked at.
     #[error("stap's cache for a kernel can't be used")]
     WarmUp(#[from] io::Error),

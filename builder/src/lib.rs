@@ -47,7 +47,6 @@ mod plan;
 mod plan_problem;
 mod preview;
 mod privilege;
-mod processors;
 mod quoted;
 mod recipe;
 mod red_reason;

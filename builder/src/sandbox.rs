@@ -25,7 +25,7 @@ pub const UNPRIVILEGED_ID: u32 = 65534;
 pub(crate) const STAP_DIRECTORY: &str = "stapdir";
 
 /// The environment inside. Part of every cache key: fixed locale, time zone, HOME and paths, and one thread, without
-/// which systemtap 5.6 and later number probes in the order in which threads happen to run.
+/// which systemtap numbers probes in the order in which threads happen to run.
 ///
 /// (A leader may have more threads: what it makes is the same in other bytes.)
 pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
@@ -36,6 +36,13 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
     ("LC_ALL", "C.UTF-8"),
     ("TZ", "UTC"),
 ];
+
+/// The file below the work directory that says which processors there are, where that is to be one.
+pub(crate) const ONE_PROCESSOR: &str = "one-processor";
+
+/// Where the C library looks how many processors there are (`get_nprocs` of glibc, which asks for the affinity last: measured
+/// with 2.41).
+const PROCESSORS: &str = "/sys/devices/system/cpu";
 
 /// Where a compile server's client keeps what it sends and is sent, below the work directory.
 pub(crate) const CLIENT_TEMPORARY: &str = "client";
@@ -60,12 +67,22 @@ pub(crate) struct Inside<'a> {
     pub memory: Option<u64>,
     /// Threads that stap may use; 1 for everything whose bytes count.
     pub threads: usize,
+    /// Whether programs find one processor: the work directory has [`ONE_PROCESSOR`] then.
+    pub one_processor: bool,
 }
 
 impl<'a> Inside<'a> {
     /// A sysroot and a work directory, and nothing else.
     pub(crate) fn new(sysroot: &'a Sysroot, work: &'a JobDirectory) -> Self {
-        Self { sysroot, work, stap_directory: None, shown: &[], memory: None, threads: 1 }
+        Self {
+            sysroot,
+            work,
+            stap_directory: None,
+            shown: &[],
+            memory: None,
+            threads: 1,
+            one_processor: false,
+        }
     }
 }
 
@@ -233,7 +250,7 @@ impl Sandbox {
 
     /// The command that runs `argv` in a sysroot, with the work directory at `/mnt`.
     pub(crate) fn command(&self, inside: &Inside<'_>, argv: &[String]) -> ChildCommand {
-        let Inside { sysroot, work, stap_directory, shown, memory, threads } = *inside;
+        let Inside { sysroot, work, stap_directory, shown, memory, threads, one_processor } = *inside;
         let work_mount = format!("/{WORK_MOUNT}");
         let mut command =
             mounted(self.outer_command(), sysroot.path(), shown).args(["--proc", "/proc", "--dev", "/dev"]);
@@ -245,6 +262,10 @@ impl Sandbox {
         command = command.arg("--bind").arg(work.path()).arg(&work_mount);
         if let Some(directory) = stap_directory {
             command = command.arg("--bind").arg(directory).arg(format!("{work_mount}/{STAP_DIRECTORY}"));
+        }
+        if one_processor {
+            command = command.args(["--tmpfs", "/sys", "--dir", PROCESSORS, "--ro-bind"]);
+            command = command.arg(work.path().join(ONE_PROCESSOR)).arg(format!("{PROCESSORS}/online"));
         }
         // What a compile writes mustn't depend on the farm's name.
         command = command.args(["--unshare-all", "--hostname", "localhost", "--die-with-parent"]);

@@ -27,7 +27,6 @@ pub struct ChildCommand {
     environment: Vec<(OsString, OsString)>,
     input: Option<Vec<u8>>,
     combined: bool,
-    processor: Option<usize>,
     asked_with: Signal,
     grace: Duration,
 }
@@ -45,7 +44,6 @@ impl ChildCommand {
             environment: Vec::new(),
             input: None,
             combined: false,
-            processor: None,
             asked_with: Signal::TERM,
             grace: TERM_GRACE,
         }
@@ -115,15 +113,6 @@ impl ChildCommand {
         self
     }
 
-    /// Lets the child, and all that it starts, run on one processor only: one of [`crate::processors`].
-    ///
-    /// Programs that ask how many threads they should have are then told: one.
-    #[must_use]
-    pub fn on_processor(mut self, processor: usize) -> Self {
-        self.processor = Some(processor);
-        self
-    }
-
     /// When it is cancelled or over its time, asks it to end by QUIT and not by TERM, and gives it `grace` before it is
     /// killed: for programs to which TERM means more than their own end.
     #[must_use]
@@ -178,10 +167,6 @@ impl ChildCommand {
 
     pub(crate) fn is_combined(&self) -> bool {
         self.combined
-    }
-
-    pub(crate) fn processor(&self) -> Option<usize> {
-        self.processor
     }
 
     pub(crate) fn directory(&self) -> Option<&Path> {

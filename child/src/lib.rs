@@ -20,7 +20,6 @@ mod course;
 mod cpu;
 mod lookup;
 mod outcome;
-mod processor;
 mod run;
 mod stream;
 
@@ -30,7 +29,6 @@ pub use command::ChildCommand;
 pub use course::TERM_GRACE;
 pub use lookup::Program;
 pub use outcome::{DEFAULT_DRAIN, DEFAULT_OUTPUT_CAP, Ended, Finished, Limits, Stream};
-pub use processor::processors;
 
 use std::path::PathBuf;
 

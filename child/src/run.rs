@@ -13,7 +13,6 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, t
 use crate::cancel::Waker;
 use crate::course::{Course, KILL_PATIENCE, Step};
 use crate::cpu::cpu_time_of_zombie;
-use crate::processor::started_on;
 use crate::stream::{Pieces, Pipe, Sink};
 use crate::{Cancel, Captured, ChildCommand, ChildError, Ended, Finished, Limits, Stream};
 
@@ -263,8 +262,7 @@ fn spawn(command: &ChildCommand) -> Result<io::Result<Spawned>, ChildError> {
                 let (reader, writer) = io::pipe()?;
                 (Some(OwnedFd::from(reader)), writer)
             };
-            prepared.stdout(Stdio::from(writer)).stderr(Stdio::from(error_writer));
-            let child = started_on(command.processor(), || prepared.spawn())?;
+            let child = prepared.stdout(Stdio::from(writer)).stderr(Stdio::from(error_writer)).spawn()?;
             Ok((child, OwnedFd::from(stdout), stderr))
         })();
         match spawned {

@@ -192,23 +192,3 @@ fn a_panic_in_the_line_sink_leaves_no_child() {
     assert!(result.is_err());
     assert!(dies(&pid));
 }
-
-#[test]
-fn a_child_on_one_processor_has_no_other_and_this_thread_keeps_its_own() {
-    let before = child::processors().unwrap();
-    for processor in [before[0], *before.last().unwrap()] {
-        let command =
-            shell("sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status").on_processor(processor);
-        let finished = command.run(&Limits::within(SOON), &Cancel::new()).unwrap();
-        assert_eq!(finished.stdout.text().trim(), processor.to_string());
-    }
-    assert_eq!(child::processors().unwrap(), before);
-}
-
-#[test]
-fn a_processor_that_is_not_there_is_told_and_nothing_runs() {
-    for processor in [1023, 1024, usize::MAX] {
-        let error = shell("echo ran").on_processor(processor).run(&Limits::within(SOON), &Cancel::new());
-        assert!(matches!(error, Err(ChildError::Spawn { .. })), "{error:?}");
-    }
-}

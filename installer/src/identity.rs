@@ -17,7 +17,7 @@ pub struct HostIdentity {
     pub node: String,
 }
 
-/// Why a kernel of a bundle isn't the running one although its release is.
+/// Why a kernel of a bundle isn't this host's although its release is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     /// Another architecture.

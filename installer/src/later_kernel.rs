@@ -11,8 +11,9 @@ use crate::events::Events;
 use crate::generation::{
     CurrentGeneration, GenerationError, InstalledBundle, running_kernel, unpacked_kernels,
 };
+use crate::host_kernels::HostKernels;
 use crate::identity::HostIdentity;
-use crate::install::{InstallError, InstallOptions, InstallReport, KernelChoice, install};
+use crate::install::{InstallError, InstallOptions, InstallReport, KernelChoice, choose, install};
 use crate::root::HostRoot;
 use crate::storage::StorageError;
 
@@ -48,6 +49,13 @@ pub fn unpack_for_running_kernel(
     for bundle in current.bundles() {
         let lacking = lacks_running_kernel(current, bundle, identity).map_err(GenerationError::from)?;
         let Some(kernel) = lacking else { continue };
+        // What an install would refuse isn't tried at each start.
+        let here = HostKernels::read(host, identity).map_err(GenerationError::from)?;
+        let named = KernelChoice::Named(vec![kernel.release.clone()]);
+        if let Err(refusal) = choose(&bundle.manifest, &here, &named) {
+            unpacked.failures.push(refusal.into());
+            continue;
+        }
         match absent_from_kept(bundle, kernel) {
             Some(error) => unpacked.failures.push(error.into()),
             None => kept.push(bundle.kept().map_err(GenerationError::from)?),

@@ -330,18 +330,25 @@ impl TrustStore {
         now: Option<u64>,
         wait: Duration,
     ) -> Result<TrustAdded, TrustError> {
-        self.refuse_beside_a_chain()?;
         let chain = RootChain::read_trusted(roots).map_err(TrustError::Roots)?;
+        let lock = self.wait_and_read(host, wait)?;
+        self.refuse_beside_a_chain()?;
         if self.trust.chain.as_ref() == Some(&chain) {
             return Ok(TrustAdded { changed: false, history: None });
         }
-        let lock = WriterLock::wait(host, wait)?;
         writable(host)?.replace_file(ROOT_PIN, roots)?;
         let (name, version) = (chain.newest().document().name.clone(), chain.newest().version());
         self.trust.chain = Some(chain);
         let event = HistoryEvent::TrustRoots { name, version };
         let history = append(host, &lock, &HistoryRecord { time: now, event }).err();
         Ok(TrustAdded { changed: true, history })
+    }
+
+    /// The lock, and the pins as they are under it: another writer may have changed them meanwhile.
+    fn wait_and_read(&mut self, host: &HostRoot, wait: Duration) -> Result<WriterLock, TrustError> {
+        let lock = WriterLock::wait(host, wait)?;
+        *self = Self::open(host)?;
+        Ok(lock)
     }
 
     fn refuse_beside_a_chain(&self) -> Result<(), TrustError> {
@@ -359,11 +366,11 @@ impl TrustStore {
         now: Option<u64>,
         wait: Duration,
     ) -> Result<TrustAdded, TrustError> {
+        let lock = self.wait_and_read(host, wait)?;
         self.refuse_beside_a_chain()?;
         if self.trust.keys.contains(&key) {
             return Ok(TrustAdded { changed: false, history: None });
         }
-        let lock = WriterLock::wait(host, wait)?;
         let directory = writable(host)?;
         let id = key.id();
         let file = file_name(&id);
@@ -386,6 +393,7 @@ impl TrustStore {
         now: Option<u64>,
         wait: Duration,
     ) -> Result<TrustRemoved, TrustError> {
+        let lock = self.wait_and_read(host, wait)?;
         let begins = |key: &&PublicKey| !prefix.is_empty() && key.id().to_string().starts_with(prefix);
         let found: Vec<KeyId> = self.trust.keys.iter().filter(begins).map(PublicKey::id).collect();
         let prefix = prefix.to_owned();
@@ -394,7 +402,6 @@ impl TrustStore {
             [id] => *id,
             several => return Err(TrustError::Ambiguous { prefix, count: several.len() }),
         };
-        let lock = WriterLock::wait(host, wait)?;
         let directory = host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))?;
         directory.unlink(&file_name(&key))?;
         directory.sync()?;

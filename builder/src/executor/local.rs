@@ -14,11 +14,10 @@ use crate::job::CompileJob;
 use crate::job_shell::{self, JobLimits, in_shell};
 use crate::kernel_tree::KernelTarget;
 use crate::leader::{Ran, lead};
-use crate::processors::Processors;
 use crate::recipe::module_path;
 use crate::reserve::shortage;
 use crate::same_inputs::changed_input;
-use crate::sandbox::{Inside, STAP_DIRECTORY, Sandbox};
+use crate::sandbox::{Inside, ONE_PROCESSOR, STAP_DIRECTORY, Sandbox};
 use crate::sysroot::Sysroot;
 use crate::warm_cache::WarmUps;
 use crate::warm_up::WarmUpKey;
@@ -30,7 +29,6 @@ pub(crate) struct LocalExecutor<'a> {
     pub sysroots: &'a [Arc<Sysroot>],
     pub directories: &'a BuildDirectories,
     pub warm_ups: &'a WarmUps,
-    pub processors: &'a Processors,
 }
 
 /// A command line of stap that is to be run.
@@ -39,8 +37,8 @@ struct Running<'a> {
     kernel: &'a KernelTarget,
     key: WarmUpKey,
     threads: usize,
-    /// The only processor that it may use.
-    processor: Option<usize>,
+    /// Whether it is to find one processor.
+    one_processor: bool,
     limits: &'a JobLimits,
     /// Bytes that are kept of what it writes.
     output_cap: usize,
@@ -55,14 +53,12 @@ impl Executor for LocalExecutor<'_> {
     ) -> Result<Compilation, ExecutorError> {
         let work = self.directories.new_work(self.sandbox)?;
         lay_out(work.path(), job)?;
-        let alone = job.parts.one_processor.then(|| self.processors.reserve()).transpose();
-        let alone = alone.map_err(|source| ExecutorError::Processor { source })?;
         let running = Running {
             argv: &job.parts.argv,
             kernel: &job.kernel,
             key: job.warm_up_key,
             threads: 1,
-            processor: alone.as_ref().map(|reserved| reserved.number),
+            one_processor: job.parts.one_processor,
             limits,
             output_cap: LOG_CAP,
         };
@@ -91,7 +87,7 @@ impl Executor for LocalExecutor<'_> {
                 kernel: &task.kernel,
                 key: task.key,
                 threads: task.threads,
-                processor: None,
+                one_processor: false,
                 limits,
                 output_cap: child::DEFAULT_OUTPUT_CAP,
             };
@@ -115,19 +111,21 @@ impl LocalExecutor<'_> {
         running: &Running<'_>,
         cancel: &Cancel,
     ) -> Result<Finished, ExecutorError> {
-        let Running { argv, kernel, key, threads, processor, limits, output_cap } = *running;
+        let Running { argv, kernel, key, threads, one_processor, limits, output_cap } = *running;
         let stap_directory = self.warm_ups.path(key);
         let inside = Inside {
             stap_directory: Some(&stap_directory),
             shown: &kernel.shown,
             memory: Some(limits.memory),
             threads,
+            one_processor,
             ..Inside::new(&self.sysroots[kernel.sysroot], work)
         };
-        let mut command = self.sandbox.command(&inside, &in_shell(argv, limits)).combined_output();
-        if let Some(processor) = processor {
-            command = command.on_processor(processor);
+        if one_processor {
+            let path = work.path().join(ONE_PROCESSOR);
+            fs::write(&path, "0\n").map_err(|source| ExecutorError::Work { path, source })?;
         }
+        let command = self.sandbox.command(&inside, &in_shell(argv, limits)).combined_output();
         let time = Limits { time: Some(limits.time), output_cap, ..Limits::default() };
         let finished = command.run(&time, cancel)?;
         works(finished)

@@ -12,13 +12,13 @@ use crate::install::report::InstallWarning;
 
 /// The kernels to unpack.
 #[derive(Debug)]
-pub(super) struct Chosen {
+pub(crate) struct Chosen {
     pub(super) kernels: BTreeSet<KernelId>,
     pub(super) warnings: Vec<InstallWarning>,
 }
 
 /// Chooses among the kernels of `manifest`; refuses if none is left.
-pub(super) fn choose(
+pub(crate) fn choose(
     manifest: &Manifest,
     here: &HostKernels<'_>,
     choice: &KernelChoice,
@@ -61,13 +61,14 @@ pub(super) fn choose(
 
 fn refusal(manifest: &Manifest, here: &HostKernels<'_>, named: &[KernelRelease]) -> Box<DoesNotFit> {
     let (running, installed) = (here.identity().release.clone(), here.installed());
-    let is_here = |release: &KernelRelease| {
-        running.as_ref() == Some(release) || installed.contains(release) || named.contains(release)
+    let is_meant = |release: &KernelRelease| match named {
+        [] => running.as_ref() == Some(release) || installed.contains(release),
+        named => named.contains(release),
     };
     let kernels = manifest.kernels_by_release();
     let mismatches = kernels
         .iter()
-        .filter(|kernel| is_here(&kernel.release))
+        .filter(|kernel| is_meant(&kernel.release))
         .filter_map(|kernel| here.mismatch(kernel))
         .collect();
     let mut bundle: Vec<KernelRelease> = kernels.iter().map(|kernel| kernel.release.clone()).collect();

@@ -25,6 +25,7 @@ mod space;
 mod spool;
 mod stage;
 
+pub(crate) use choice::choose;
 pub use error::{DoesNotFit, InstallError};
 pub use inbox::{InboxChoice, PassedOver, newest_in_inbox};
 pub use options::{InstallOptions, KernelChoice};
@@ -52,7 +53,6 @@ use crate::generation::{CurrentGeneration, InstalledBundle, remove_left_overs};
 use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::host_kernels::HostKernels;
 use crate::identity::HostIdentity;
-use crate::install::choice::choose;
 use crate::install::content::{Content, Incoming};
 use crate::install::installation::{Installation, Placed};
 use crate::install::kept_frames::{Available, KeptFrames};

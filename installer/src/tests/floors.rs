@@ -280,6 +280,7 @@ fn a_quota_is_kept() {
         let world =
             World { options: InstallOptions { dry_run, ..InstallOptions::default() }, ..World::new() };
         policy(&world, "[generations]\nquota-mib = 0\n");
+        fs::remove_dir_all(world.path("var/lib/stap-bundle")).unwrap();
         let error = world.install(&bundle(1).bytes()).unwrap_err();
         assert!(matches!(error, InstallError::Quota { quota: 0, used: 0, .. }), "{error}");
     }

@@ -178,7 +178,11 @@ fn e1_an_installer_that_switches_too_early_is_found() {
     };
     let logged = Logged::run("testing", (1..=3).map(step).collect());
     let (_, bad) = logged.judge(&logged.log, 60, SEED);
-    let found = bad.iter().filter(|bad| bad.contains("neither the old set nor the new one")).count();
+    // How an incomplete set shows depends on what the disk had by then: no generation at all, no modules in it, or links that
+    // lead nowhere.
+    const INCOMPLETE: [&str; 3] =
+        ["neither the old set nor the new one", "kernels: No such file or directory", " is missing"];
+    let found = bad.iter().filter(|bad| INCOMPLETE.iter().any(|word| bad.contains(word))).count();
     eprintln!("{} of 60 states are bad, {found} of them a mixed or empty set", bad.len());
     assert!(found > 5, "{bad:?}");
 }

@@ -124,7 +124,7 @@ impl<'u> Reporter<'u> {
         );
         failure.because =
             found.exceptions.iter().map(|(cell, difference)| format!("{cell}: {difference}")).collect();
-        Err(failure.hint("systemtap before 5.6 numbers probes as its threads run: build with -j 1 on one processor (taskset)"))
+        Err(failure.hint("these modules depend on more than their cache keys cover; --skip SCRIPT@REL leaves such a cell out"))
     }
 
     /// How many frames were copied from the older bundle.

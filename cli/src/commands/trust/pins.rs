@@ -68,11 +68,10 @@ impl Args {
 }
 
 /// Installed bundles are judged anew, so links and options for the initscript may come or go.
-fn reconcile(global: &Global, ui: &mut Ui) -> Result<(), Failure> {
+fn reconcile(global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     let root = open_root(global)?;
     let identity = host::identity(global, &root)?;
-    host::tell_compat(ui, &installer::reconcile(&root, &identity));
-    Ok(())
+    Ok(host::tell_compat(ui, &installer::reconcile(&root, &identity)))
 }
 
 fn add(file: &Path, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
@@ -222,11 +221,11 @@ fn remove(id: &str, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit
     let mut store = open_trust(global, ui)?;
     let removed = store.remove(&root, id, host::now(global), wait).map_err(|error| trust_failure(&error))?;
     host::tell_history(ui, removed.history.as_ref());
-    // What only this key signed must not stay where stock tools would start it.
-    reconcile(global, ui)?;
+    // What only this key signed must not stay where stock tools would start it; if it does, that is no success.
+    let exit = reconcile(global, ui)?;
     if ui.json {
         ui.document(&json!({ "removed": removed.key.to_string() }));
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     ui.line(format!("removed: key {}", removed.key));
     ui.progress(if store.has_accepted_chain() {
@@ -234,5 +233,5 @@ fn remove(id: &str, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit
     } else {
         "Bundles that only this key signed are refused from now on, installed ones too."
     });
-    Ok(Exit::Done)
+    Ok(exit)
 }
