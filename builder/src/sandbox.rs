@@ -389,6 +389,13 @@ mod tests {
             )
         };
         assert_eq!(line(&directories), expected("--tmpfs /tmp"));
+        let work = directories.new_work(&Sandbox::without_user_change()).unwrap();
+        let alone = Inside { one_processor: true, ..Inside::new(&sysroot, &work) };
+        let processors = format!(
+            "--tmpfs /sys --dir /sys/devices/system/cpu --ro-bind {}/one-processor /sys/devices/system/cpu/online",
+            work.path().display()
+        );
+        assert!(sandbox.command(&alone, &argv).display().contains(&processors));
         let elsewhere = directories.with_temporary(&base.path().join("temp"));
         elsewhere.prepare(&Sandbox::without_user_change()).unwrap();
         assert_eq!(line(&elsewhere), expected("--bind /t /tmp"));

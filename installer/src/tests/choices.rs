@@ -457,7 +457,7 @@ fn what_is_unpacked_and_what_is_kept_come_from_one_state_of_the_file() {
 }
 
 /// A kernel's own module, as it lies in /lib/modules/REL.
-fn installed_kernel(world: &World, release: &str, suffix: &str, vermagic: &str) {
+pub(super) fn installed_kernel(world: &World, release: &str, suffix: &str, vermagic: &str) {
     let directory = world.path("lib/modules").join(release);
     fs::create_dir_all(directory.join("kernel/fs")).unwrap();
     let index = format!(

@@ -4,6 +4,7 @@ use std::fs;
 
 use bundle_format::BundleError;
 
+use super::choices::installed_kernel;
 use super::world::{World, bundle};
 use crate::{
     InstallError, InstallOutcome, InstallReport, OfferState, UnpackError, Unpacked, unpack_for_running_kernel,
@@ -50,6 +51,21 @@ fn nothing_is_written_if_there_is_nothing_to_unpack() {
     // One for which the bundle has nothing.
     world.identity.release = Some("4.4.4".parse().unwrap());
     assert!(unpack(&world).is_empty());
+    assert_eq!(world.tree(), before);
+}
+
+/// Each start read the whole kept bundle again, to find that this kernel is another one.
+#[test]
+fn a_later_kernel_that_was_built_with_other_options_is_told_without_an_install() {
+    let mut world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    world.identity.release = Some("6.13.0".parse().unwrap());
+    installed_kernel(&world, "6.13.0", "", "6.13.0 SMP mod_unload");
+    let before = world.tree();
+    let unpacked = try_to_unpack(&world).unwrap();
+    let [failure] = unpacked.failures.as_slice() else { panic!("{unpacked:?}") };
+    assert!(matches!(failure, InstallError::DoesNotFit(_)) && unpacked.reports.is_empty(), "{failure}");
+    assert!(failure.to_string().contains("have `6.13.0 SMP mod_unload`"), "{failure}");
     assert_eq!(world.tree(), before);
 }
 
