@@ -169,6 +169,11 @@ fn e1_every_state_on_debian_testing_is_the_old_set_or_the_new_one() {
     every_state_is_the_old_set_or_the_new_one("testing");
 }
 
+/// How an incomplete set shows depends on what the disk had by then: no generation at all, no modules in it, or links that
+/// lead nowhere.
+const INCOMPLETE: [&str; 3] =
+    ["neither the old set nor the new one", "kernels: No such file or directory", " is missing"];
+
 /// The test of the test: every call is made and flushed, but in the wrong order.
 #[test]
 fn e1_an_installer_that_switches_too_early_is_found() {
@@ -178,10 +183,6 @@ fn e1_an_installer_that_switches_too_early_is_found() {
     };
     let logged = Logged::run("testing", (1..=3).map(step).collect());
     let (_, bad) = logged.judge(&logged.log, 60, SEED);
-    // How an incomplete set shows depends on what the disk had by then: no generation at all, no modules in it, or links that
-    // lead nowhere.
-    const INCOMPLETE: [&str; 3] =
-        ["neither the old set nor the new one", "kernels: No such file or directory", " is missing"];
     let found = bad.iter().filter(|bad| INCOMPLETE.iter().any(|word| bad.contains(word))).count();
     eprintln!("{} of 60 states are bad, {found} of them a mixed or empty set", bad.len());
     assert!(found > 5, "{bad:?}");
