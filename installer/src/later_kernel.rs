@@ -45,20 +45,25 @@ pub fn unpack_for_running_kernel(
     events: &mut Events<'_>,
 ) -> Result<Unpacked, UnpackError> {
     let mut unpacked = Unpacked::default();
-    let mut kept: Vec<File> = Vec::new();
+    let mut lacking: Vec<(&InstalledBundle, &Kernel)> = Vec::new();
     for bundle in current.bundles() {
-        let lacking = lacks_running_kernel(current, bundle, identity).map_err(GenerationError::from)?;
-        let Some(kernel) = lacking else { continue };
+        let kernel = lacks_running_kernel(current, bundle, identity).map_err(GenerationError::from)?;
+        lacking.extend(kernel.map(|kernel| (bundle, kernel)));
+    }
+    if lacking.is_empty() {
+        return Ok(unpacked);
+    }
+    let here = HostKernels::read(host, identity).map_err(GenerationError::from)?;
+    let mut kept: Vec<File> = Vec::new();
+    for (bundle, kernel) in lacking {
         // What an install would refuse isn't tried at each start.
-        let here = HostKernels::read(host, identity).map_err(GenerationError::from)?;
         let named = KernelChoice::Named(vec![kernel.release.clone()]);
         if let Err(refusal) = choose(&bundle.manifest, &here, &named) {
             unpacked.failures.push(refusal.into());
-            continue;
-        }
-        match absent_from_kept(bundle, kernel) {
-            Some(error) => unpacked.failures.push(error.into()),
-            None => kept.push(bundle.kept().map_err(GenerationError::from)?),
+        } else if let Some(error) = absent_from_kept(bundle, kernel) {
+            unpacked.failures.push(error.into());
+        } else {
+            kept.push(bundle.kept().map_err(GenerationError::from)?);
         }
     }
     let options = InstallOptions { kernels: KernelChoice::Installed, ..options.clone() };

@@ -122,7 +122,7 @@ fn wanted<'p>(policy: &'p CellPolicy, cell: &Cell) -> Wanted<'p> {
 fn because<'r>(cells: impl IntoIterator<Item = &'r CellReport>) -> Vec<String> {
     let line = |cells: RedCells<'_>| {
         let logs = cells.logs();
-        let logs = if logs.is_empty() { String::new() } else { format!(" (log: {})", logs.join(", ")) };
+        let logs = if logs.is_empty() { String::new() } else { format!(" ({})", logs.join(", ")) };
         format!("{}: {}{logs}", cells.name(), cells.reason)
     };
     RedCells::of(cells).into_iter().map(line).collect()

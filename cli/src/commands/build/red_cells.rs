@@ -42,12 +42,12 @@ impl<'r> RedCells<'r> {
         format!("{}, {} for {}", first.cell.script, scripts.join(", "), first.cell.release)
     }
 
-    /// Where all that was said is: some of the logs, for those of one reason say the same, and a word on the others.
+    /// `log: PATH` for where all that was said is: some of the logs, for those of one reason say the same, and a word on the others.
     pub(super) fn logs(&self) -> Vec<String> {
         let logs: BTreeSet<&PathBuf> = self.cells.iter().filter_map(|cell| cell.outcome.log()).collect();
-        let shown = logs.iter().take(LOGS_SHOWN).map(|log| log.display().to_string());
+        let shown = logs.iter().take(LOGS_SHOWN).map(|log| format!("log: {}", log.display()));
         let more = logs.len().saturating_sub(LOGS_SHOWN);
-        let others = (more > 0).then(|| format!("and {more} more, which `--report FILE` names"));
+        let others = (more > 0).then(|| format!("and {more} more logs, which --report FILE names"));
         shown.chain(others).collect()
     }
 }

@@ -142,7 +142,7 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
     for cells in RedCells::of(&report.cells) {
         ui.line(format!("  {}: {}", cells.name(), cells.reason));
         for log in cells.logs() {
-            ui.line(format!("    log: {log}"));
+            ui.line(format!("    {log}"));
         }
     }
 }
