@@ -29,5 +29,14 @@ if [ ! -e "$policy" ]; then
     chmod 755 "$policy"
 fi
 apt-get update
+
+# The emulator and qemu-img come from one source package, and another version of one breaks the other: a machine with
+# qemu-utils of another suite would lose it.
+qemu_utils_beside_it() {
+    case " $missing " in
+    *' qemu-system-x86 '*) echo "qemu-utils=$(apt-cache madison qemu-system-x86 | awk 'NR == 1 { print $3 }')" ;;
+    esac
+}
+
 # shellcheck disable=SC2086 # a list of words
-DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing
+DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends --no-remove --allow-downgrades $missing $(qemu_utils_beside_it)

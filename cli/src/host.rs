@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bundle_format::{KernelRelease, Machine};
 use child::{Cancel, ChildCommand, Limits};
+use files::{FileError, FileSystem};
 use installer::{
-    CompatError, CurrentGeneration, Domain, FloorsError, GenerationError, HostIdentity, HostRoot, LockError,
-    PolicyError, ReconcileReport, StorageError, TrustError, TrustStore,
+    CompatError, CurrentGeneration, Domain, FloorsError, GenerationError, HostIdentity, LockError,
+    PolicyError, ReconcileReport, TrustError, TrustStore,
 };
 use script_config::{Configuration, GlobalParameters, has_errors};
 
@@ -35,9 +36,9 @@ impl LockOptions {
 }
 
 /// Opens the root that `--root` names, or the real one.
-pub(crate) fn open_root(global: &Global) -> Result<HostRoot, Failure> {
+pub(crate) fn open_root(global: &Global) -> Result<FileSystem, Failure> {
     let path = global.root.clone().unwrap_or_else(|| PathBuf::from("/"));
-    HostRoot::open(path).map_err(|error| storage_failure(&error))
+    FileSystem::open(path).map_err(|error| storage_failure(&error))
 }
 
 /// Reads this host's pins; a file there that is no pin is passed over, with a warning.
@@ -51,7 +52,7 @@ pub(crate) fn open_trust(global: &Global, ui: &mut Ui) -> Result<TrustStore, Fai
 
 /// What this host says about itself. Under `--root` no process is started and no `uname` asked: the kernel is
 /// unknown, and the node's name is that of its `/etc/hostname`.
-pub(crate) fn identity(global: &Global, root: &HostRoot) -> Result<HostIdentity, Failure> {
+pub(crate) fn identity(global: &Global, root: &FileSystem) -> Result<HostIdentity, Failure> {
     if global.root.is_some() {
         let name = root.read_file("/etc/hostname", 4096).unwrap_or_default();
         return Ok(HostIdentity {
@@ -161,7 +162,7 @@ pub(crate) fn configuration(
 }
 
 /// Opens the current generation; `None` where nothing is installed.
-pub(crate) fn current(root: &HostRoot) -> Result<Option<CurrentGeneration>, Failure> {
+pub(crate) fn current(root: &FileSystem) -> Result<Option<CurrentGeneration>, Failure> {
     CurrentGeneration::open(root).map_err(|error| generation_failure(&error))
 }
 
@@ -220,13 +221,13 @@ pub(crate) fn compat_json(compat: &Result<ReconcileReport, CompatError>) -> serd
 }
 
 /// A change that is done without a line of its own in the history is no failure.
-pub(crate) fn tell_history(ui: &mut Ui, unwritten: Option<&StorageError>) {
+pub(crate) fn tell_history(ui: &mut Ui, unwritten: Option<&FileError>) {
     if let Some(error) = unwritten {
         ui.warning(format!("the history was not written: {}", storage_failure(error).one_line()));
     }
 }
 
-pub(crate) fn storage_failure(error: &StorageError) -> Failure {
+pub(crate) fn storage_failure(error: &FileError) -> Failure {
     Failure::of(Exit::Storage, error)
 }
 

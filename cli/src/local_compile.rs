@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use builder::{BuildDirectories, BuildOptions, BuildRequest, BundleIdentity, ScriptSource};
 use bundle_format::{Digest, KernelRelease};
 use child::Program;
-use installer::HostRoot;
+use files::FileSystem;
 use script_config::{Configuration, ScriptName};
 use serde::Serialize;
 use service::LocalModule;
@@ -167,7 +167,7 @@ impl<'a> LocalCompile<'a> {
         if scripts.is_empty() {
             return Ok(done);
         }
-        check_cache(&HostRoot::open("/").map_err(|error| host::storage_failure(&error))?, &self.cache)?;
+        check_cache(&FileSystem::open("/").map_err(|error| host::storage_failure(&error))?, &self.cache)?;
         let cancel = self.opened.host().cancel.clone();
         let records: Vec<_> = scripts.iter().map(|script| script.record().clone()).collect();
         let directories = BuildDirectories::beneath(&self.cache);
@@ -247,7 +247,7 @@ impl<'a> LocalCompile<'a> {
 
 /// Makes the cache where it isn't there. Nobody but root may have put anything into it: modules from it are trusted as
 /// compiled here.
-fn check_cache(root: &HostRoot, cache: &Path) -> Result<(), Failure> {
+fn check_cache(root: &FileSystem, cache: &Path) -> Result<(), Failure> {
     let about = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(cache.display());
     std::fs::create_dir_all(cache).map_err(about)?;
     let path = cache.canonicalize().map_err(about)?;
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn a_cache_that_others_can_write_to_is_not_trusted() {
         let directory = tempfile::tempdir().unwrap();
-        let root = HostRoot::open(directory.path().canonicalize().unwrap()).unwrap();
+        let root = FileSystem::open(directory.path().canonicalize().unwrap()).unwrap();
         let cache = directory.path().join("var/cache/here");
         check_cache(&root, &cache).unwrap();
         assert!(cache.is_dir());

@@ -6,7 +6,7 @@ use bundle_format::{BundleName, BundleVersion};
 use crate::floors::FloorState;
 use crate::generation::CurrentGeneration;
 use crate::policy::Policy;
-use crate::root::HostRoot;
+use files::FileSystem;
 
 /// An installed bundle that should be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Aging {
 /// in seconds since 1970. Where policy or floors can't be read, the defaults and the clock alone say: nothing of this may
 /// keep a start from its work.
 #[must_use]
-pub fn aging(host: &HostRoot, current: &CurrentGeneration, now: Option<u64>) -> Vec<Aging> {
+pub fn aging(host: &FileSystem, current: &CurrentGeneration, now: Option<u64>) -> Vec<Aging> {
     let policy = Policy::read(host).unwrap_or_default();
     let floors = FloorState::read(host).ok();
     let of = |bundle: &crate::InstalledBundle| {

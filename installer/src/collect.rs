@@ -27,9 +27,9 @@ use crate::install::{InstallWarning, Past};
 use crate::lock::{LockError, WriterLock};
 use crate::paths::{RUN, TOMBSTONE};
 use crate::pins::pinned;
-use crate::root::HostRoot;
-use crate::storage::{StorageError, optional};
 use crate::trust::{TrustError, TrustStore};
+use files::FileSystem;
+use files::{FileError, optional};
 
 /// Directory of run records in [`RUN`].
 const RUN_RECORDS: &str = "run";
@@ -135,7 +135,7 @@ pub enum CollectError {
     Lock(#[from] LockError),
     /// A file operation.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
 }
 
 /// What of a run record counts here.
@@ -147,7 +147,7 @@ struct RunsFrom {
 }
 
 /// Removes old generations.
-pub fn collect(host: &HostRoot, options: &CollectOptions) -> Result<CollectReport, CollectError> {
+pub fn collect(host: &FileSystem, options: &CollectOptions) -> Result<CollectReport, CollectError> {
     let lock = WriterLock::wait(host, options.wait)?;
     if !options.dry_run {
         remove_left_overs(&lock, &mut |_| {})?;
@@ -231,7 +231,7 @@ impl Protected {
 
 /// The newest generation before the current one that is whole and believed; where there is none, the newest
 /// before it. That is where a rollback goes.
-fn previous(lock: &WriterLock, numbers: &[u64], trust: &TrustStore) -> Result<Option<u64>, StorageError> {
+fn previous(lock: &WriterLock, numbers: &[u64], trust: &TrustStore) -> Result<Option<u64>, FileError> {
     let Some(current) = current_number(lock.state())? else { return Ok(None) };
     let older: Vec<u64> = numbers.iter().copied().filter(|number| *number < current).rev().collect();
     let is_good = |number: &&u64| {
@@ -253,7 +253,7 @@ fn remove(
     generation: u64,
     gone: &BTreeSet<u64>,
     dry_run: bool,
-) -> Result<Result<Collected, StorageError>, SparedBecause> {
+) -> Result<Result<Collected, FileError>, SparedBecause> {
     let generations = lock.generations();
     let name = generation.to_string();
     let opened = match generations.open_dir(&name) {
@@ -280,7 +280,7 @@ fn remove(
 }
 
 /// What runs, as the service has written it down.
-fn runs_from(host: &HostRoot, boot_id: Option<&str>) -> Result<Vec<RunsFrom>, CollectError> {
+fn runs_from(host: &FileSystem, boot_id: Option<&str>) -> Result<Vec<RunsFrom>, CollectError> {
     let Some(run) = optional(host.open_dir(RUN))? else { return Ok(Vec::new()) };
     let Some(records) = optional(run.open_dir(RUN_RECORDS))? else { return Ok(Vec::new()) };
     let mut runs = Vec::new();

@@ -21,11 +21,11 @@ use std::collections::BTreeMap;
 use bundle_format::{BundleName, Digest, Manifest};
 use serde::{Deserialize, Serialize};
 
-use crate::directory::Directory;
 use crate::lock::WriterLock;
 use crate::paths::{FLOORS, RECORDS};
-use crate::root::{HostRoot, Unprotected, check_protected};
-use crate::storage::{StorageError, optional};
+use files::Directory;
+use files::{FileError, optional};
+use files::{FileSystem, Unprotected, check_protected};
 
 /// Most bytes of a copy: some ten thousand names.
 const MAX_FLOORS: u64 = 4 << 20;
@@ -71,7 +71,7 @@ pub enum FloorsError {
     Unprotected(#[source] Unprotected),
     /// A file operation.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
 }
 
 /// One copy as it was found.
@@ -145,7 +145,7 @@ impl Floors {
 
 impl FloorState {
     /// Reads both copies.
-    pub(crate) fn read(host: &HostRoot) -> Result<Self, FloorsError> {
+    pub(crate) fn read(host: &FileSystem) -> Result<Self, FloorsError> {
         let nothing = || Self { merged: Floors::default(), copies: [Copy::Absent, Copy::Absent] };
         if optional(host.open_dir(RECORDS))?.is_none() {
             return Ok(nothing());
@@ -203,7 +203,7 @@ impl FloorState {
 
     /// Makes both copies where neither is there: before anything is current, so that missing ones are
     /// always a loss.
-    pub(crate) fn ensure(&mut self, host: &HostRoot, lock: &WriterLock) -> Result<(), FloorsError> {
+    pub(crate) fn ensure(&mut self, host: &FileSystem, lock: &WriterLock) -> Result<(), FloorsError> {
         if self.copies.iter().all(|copy| *copy == Copy::Absent) {
             return self.put(host, lock, &Floors::default());
         }
@@ -211,7 +211,7 @@ impl FloorState {
     }
 
     /// Brings both copies up to what is known, on the disk when this returns; whether one was changed.
-    pub(crate) fn write(&mut self, host: &HostRoot, lock: &WriterLock) -> Result<bool, FloorsError> {
+    pub(crate) fn write(&mut self, host: &FileSystem, lock: &WriterLock) -> Result<bool, FloorsError> {
         let merged = self.merged.clone();
         let behind = self.copies.iter().any(|copy| *copy != Copy::Good(merged.clone()));
         if behind {
@@ -220,12 +220,11 @@ impl FloorState {
         Ok(behind)
     }
 
-    fn put(&mut self, host: &HostRoot, _lock: &WriterLock, floors: &Floors) -> Result<(), FloorsError> {
+    fn put(&mut self, host: &FileSystem, _lock: &WriterLock, floors: &Floors) -> Result<(), FloorsError> {
         host.ensure_dir(RECORDS)?;
         let records =
             host.open_protected_through_links(RECORDS).map_err(|error| error.or(FloorsError::Unprotected))?;
-        let wrong =
-            |error: serde_json::Error| StorageError::new("write", RECORDS, std::io::Error::from(error));
+        let wrong = |error: serde_json::Error| FileError::new("write", RECORDS, std::io::Error::from(error));
         let bytes = floors.to_bytes().map_err(wrong)?;
         for (copy, name) in self.copies.iter_mut().zip(FLOORS) {
             if *copy != Copy::Good(floors.clone()) {

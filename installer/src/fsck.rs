@@ -9,7 +9,6 @@ use std::fs::File;
 
 use bundle_format::{BundleError, BundleId, Digest, Extent, Kernel, KernelId, RawBundle};
 
-use crate::directory::Directory;
 use crate::events::Events;
 use crate::generation::{
     CurrentGeneration, GenerationError, InstalledBundle, UPROBES_DIRECTORY, UPROBES_FILE, module_file_name,
@@ -20,8 +19,9 @@ use crate::install::{
     BundleSource, InstallError, InstallOptions, InstallReport, KernelChoice, Remembering, install,
 };
 use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS};
-use crate::root::HostRoot;
-use crate::storage::{StorageError, optional};
+use files::Directory;
+use files::FileSystem;
+use files::{FileError, optional};
 
 /// What was found.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ pub enum RepairError {
 
 /// Compares every file of the current generation, or of `number`, with what was signed; `None` if nothing
 /// is installed. Nothing is written.
-pub fn fsck(host: &HostRoot, number: Option<u64>) -> Result<Option<FsckReport>, GenerationError> {
+pub fn fsck(host: &FileSystem, number: Option<u64>) -> Result<Option<FsckReport>, GenerationError> {
     let generation = match number {
         Some(number) => CurrentGeneration::open_number(host, number)?,
         None => match CurrentGeneration::open(host)? {
@@ -120,7 +120,7 @@ struct Check<'g> {
 }
 
 impl Check<'_> {
-    fn run(&mut self) -> Result<(), StorageError> {
+    fn run(&mut self) -> Result<(), FileError> {
         if !self.generation.has_bundles() {
             self.problem(None, BUNDLES.to_owned(), "it is missing".to_owned(), Mending::FromFile);
         }
@@ -260,7 +260,7 @@ impl Check<'_> {
     }
 
     /// What lies among the modules and no bundle accounts for.
-    fn strays(&mut self) -> Result<(), StorageError> {
+    fn strays(&mut self) -> Result<(), FileError> {
         let Some(kernels) = self.generation.kernels() else { return Ok(()) };
         for kernel in kernels.entries()? {
             if self.unsure.contains(&kernel) {
@@ -295,7 +295,7 @@ impl Check<'_> {
     }
 }
 
-fn optional_directory(parent: &Directory, name: &str) -> Result<Option<Directory>, StorageError> {
+fn optional_directory(parent: &Directory, name: &str) -> Result<Option<Directory>, FileError> {
     match parent.kind(name)? {
         Some(rustix::fs::FileType::Directory) => optional(parent.open_dir(name)),
         _ => Ok(None),
@@ -304,7 +304,7 @@ fn optional_directory(parent: &Directory, name: &str) -> Result<Option<Directory
 
 /// Mends an installed bundle from its file: installs it once more with the kernels that it has here.
 pub fn repair_from<'s>(
-    host: &HostRoot,
+    host: &FileSystem,
     identity: &HostIdentity,
     source: impl Into<BundleSource<'s>>,
     options: &InstallOptions,
@@ -340,7 +340,7 @@ fn claimed_id(source: BundleSource<'_>) -> Result<(BundleId, BundleSource<'_>), 
 
 /// Mends what the kept bundles can mend; the reports, bundle by bundle.
 pub fn repair_from_kept(
-    host: &HostRoot,
+    host: &FileSystem,
     identity: &HostIdentity,
     report: &FsckReport,
     options: &InstallOptions,

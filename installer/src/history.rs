@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::lock::WriterLock;
 use crate::paths::{HISTORY, RECORDS};
-use crate::root::HostRoot;
-use crate::storage::{StorageError, optional};
+use files::FileSystem;
+use files::{FileError, optional};
 
 /// Most bytes of the history that are read: some hundred thousand events.
 const MAX_HISTORY: u64 = 64 << 20;
@@ -112,14 +112,10 @@ pub enum HistoryEvent {
 }
 
 /// Appends one record, on the disk when this returns.
-pub(crate) fn append(
-    host: &HostRoot,
-    _lock: &WriterLock,
-    record: &HistoryRecord,
-) -> Result<(), StorageError> {
+pub(crate) fn append(host: &FileSystem, _lock: &WriterLock, record: &HistoryRecord) -> Result<(), FileError> {
     let records = host.ensure_dir(RECORDS)?;
     let is_new = records.kind(HISTORY)?.is_none();
-    let wrong = |error: std::io::Error| StorageError::new("write", format!("{RECORDS}/{HISTORY}"), error);
+    let wrong = |error: std::io::Error| FileError::new("write", format!("{RECORDS}/{HISTORY}"), error);
     let mut file = records.open_append(HISTORY)?;
     let mut line = serde_json::to_vec(record).map_err(|error| wrong(error.into()))?;
     line.push(b'\n');
@@ -141,7 +137,7 @@ fn ends_inside_a_line(file: &mut std::fs::File) -> std::io::Result<bool> {
 }
 
 /// All events, the oldest first.
-pub fn history(host: &HostRoot) -> Result<Vec<HistoryRecord>, StorageError> {
+pub fn history(host: &FileSystem) -> Result<Vec<HistoryRecord>, FileError> {
     let Some(records) = optional(host.open_dir(RECORDS))? else { return Ok(Vec::new()) };
     let raw = optional(records.read_file(HISTORY, MAX_HISTORY))?.unwrap_or_default();
     Ok(raw.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
@@ -154,7 +150,7 @@ mod tests {
     #[test]
     fn a_half_line_is_passed_over_and_the_next_one_is_whole() {
         let directory = tempfile::tempdir().unwrap();
-        let host = HostRoot::open(directory.path()).unwrap();
+        let host = FileSystem::open(directory.path()).unwrap();
         let lock = WriterLock::acquire(&host).unwrap();
         let record = |from| HistoryRecord { time: Some(1), event: HistoryEvent::Rollback { from, to: 1 } };
         append(&host, &lock, &record(2)).unwrap();

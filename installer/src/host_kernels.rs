@@ -8,11 +8,11 @@ use std::path::Path;
 use bundle_format::{Kernel, KernelRelease};
 use rustix::fs::FileType;
 
-use crate::directory::Directory;
 use crate::identity::{HostIdentity, Mismatch};
 use crate::paths::LIB_MODULES;
-use crate::root::HostRoot;
-use crate::storage::{StorageError, optional};
+use files::Directory;
+use files::FileSystem;
+use files::{FileError, optional};
 
 /// Most bytes of `modules.dep`, and of a module, that are read.
 const MAX_READ: u64 = 32 << 20;
@@ -33,7 +33,7 @@ pub(crate) struct HostKernels<'h> {
 
 impl<'h> HostKernels<'h> {
     /// Reads /lib/modules.
-    pub(crate) fn read(host: &HostRoot, identity: &'h HostIdentity) -> Result<Self, StorageError> {
+    pub(crate) fn read(host: &FileSystem, identity: &'h HostIdentity) -> Result<Self, FileError> {
         let installed = installed_releases(host)?;
         let vermagic = |release: &KernelRelease| Some((release.clone(), vermagic(host, release)?));
         let vermagics = installed.iter().filter_map(vermagic).collect();
@@ -64,7 +64,7 @@ impl<'h> HostKernels<'h> {
 
 /// The releases whose modules are on this host, in their natural order. A directory that holds only
 /// what others left there, such as /lib/modules/REL/systemtap, is no installed kernel.
-pub(crate) fn installed_releases(host: &HostRoot) -> Result<Vec<KernelRelease>, StorageError> {
+pub(crate) fn installed_releases(host: &FileSystem) -> Result<Vec<KernelRelease>, FileError> {
     let Some(all) = optional(host.open_dir(LIB_MODULES))? else { return Ok(Vec::new()) };
     let mut releases = Vec::new();
     for name in all.entries()? {
@@ -83,7 +83,7 @@ pub(crate) fn installed_releases(host: &HostRoot) -> Result<Vec<KernelRelease>, 
 
 /// The vermagic of one of the release's own modules, without blanks at its end. What can't be read, or is packed by a program
 /// that this one doesn't have (xz), is not known: that is no reason to refuse anything.
-fn vermagic(host: &HostRoot, release: &KernelRelease) -> Option<String> {
+fn vermagic(host: &FileSystem, release: &KernelRelease) -> Option<String> {
     let directory = host.open_dir(Path::new(LIB_MODULES).join(release.as_str())).ok()?;
     let index = directory.read_file("modules.dep", MAX_READ).ok()?;
     let index = String::from_utf8(index).ok()?;
@@ -104,7 +104,7 @@ fn has_suffix(module: &str, suffix: &str) -> bool {
     module.strip_suffix(suffix).is_some()
 }
 
-fn module_bytes(host: &HostRoot, modules: &Directory, module: &str) -> Option<Vec<u8>> {
+fn module_bytes(host: &FileSystem, modules: &Directory, module: &str) -> Option<Vec<u8>> {
     let path = modules.path().join(module);
     let name = path.file_name()?.to_str()?;
     let bytes = host.open_dir(path.parent()?).ok()?.read_file(name, MAX_READ).ok()?;

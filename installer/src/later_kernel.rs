@@ -14,8 +14,8 @@ use crate::generation::{
 use crate::host_kernels::HostKernels;
 use crate::identity::HostIdentity;
 use crate::install::{InstallError, InstallOptions, InstallReport, KernelChoice, choose, install};
-use crate::root::HostRoot;
-use crate::storage::StorageError;
+use files::FileError;
+use files::FileSystem;
 
 /// Why nothing was unpacked for the running kernel.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub struct Unpacked {
 /// Unpacks what the kept bundles of `current` have for the running kernel, where that was never done. Kernels that are installed beside it are unpacked along. Usually there is nothing to do, and nothing is
 /// written; otherwise another generation is current after it.
 pub fn unpack_for_running_kernel(
-    host: &HostRoot,
+    host: &FileSystem,
     identity: &HostIdentity,
     current: &CurrentGeneration,
     options: &InstallOptions,
@@ -81,7 +81,7 @@ fn lacks_running_kernel<'b>(
     current: &CurrentGeneration,
     bundle: &'b InstalledBundle,
     identity: &HostIdentity,
-) -> Result<Option<&'b Kernel>, StorageError> {
+) -> Result<Option<&'b Kernel>, FileError> {
     let Some(kernel) = running_kernel(bundle, identity).filter(|kernel| !kernel.frames.is_empty()) else {
         return Ok(None);
     };

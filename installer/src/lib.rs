@@ -5,12 +5,11 @@
 //! reader's side: whatever it gives has been proven from the kept bundle's signatures down to the bytes.
 //!
 //! This crate runs no process, asks no `uname` and takes no time from a clock: facts about the host come in as a
-//! [`HostIdentity`], paths are resolved beneath a [`HostRoot`].
+//! [`HostIdentity`], paths are resolved beneath a [`FileSystem`](files::FileSystem).
 
 mod aging;
 mod collect;
 mod compat;
-mod directory;
 mod events;
 mod floors;
 mod fsck;
@@ -25,10 +24,7 @@ pub mod paths;
 mod pins;
 pub mod policy;
 mod rollback;
-mod root;
 mod roots;
-mod sealed;
-mod storage;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -38,7 +34,6 @@ mod words;
 pub use aging::{Aging, aging};
 pub use collect::{CollectError, CollectOptions, CollectReport, Collected, Spared, SparedBecause, collect};
 pub use compat::{CompatError, ForeignFile, ReconcileReport, other_scripts, reconcile};
-pub use directory::Directory;
 pub use events::{Events, InstallEvent};
 pub use floors::FloorsError;
 pub use fsck::{FsckProblem, FsckReport, Mending, RepairError, fsck, repair_from, repair_from_kept};
@@ -58,8 +53,6 @@ pub use paths::CONFIGURATION_LINK;
 pub use pins::{PinError, PinReport, pin, pinned, unpin};
 pub use policy::{Policy, PolicyError, PolicyRefusal};
 pub use rollback::{RollbackError, RollbackReport, rollback};
-pub use root::{HostRoot, Unprotected};
 pub use roots::{Domain, DomainError, RootRecord};
-pub use storage::StorageError;
 pub use trust::{RootsUpdate, TrustAdded, TrustError, TrustRemoved, TrustStore};
 pub use uninstall::{UninstallError, UninstallReport, uninstall};

@@ -5,10 +5,10 @@
 use std::fs::{File, TryLockError};
 use std::time::{Duration, Instant};
 
-use crate::directory::Directory;
 use crate::paths::{GENERATIONS, LOCK, STATE};
-use crate::root::HostRoot;
-use crate::storage::{StorageError, optional};
+use files::Directory;
+use files::FileSystem;
+use files::{FileError, optional};
 
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum LockError {
     Locked,
     /// The lock file or its directory.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
 }
 
 /// How often the lock is tried again because its file was removed between opening and locking.
@@ -40,7 +40,7 @@ pub struct WriterLock {
 
 impl WriterLock {
     /// Takes the lock, and waits for its holder so long at most. Makes the state directory if need be.
-    pub fn wait(host: &HostRoot, patience: Duration) -> Result<Self, LockError> {
+    pub fn wait(host: &FileSystem, patience: Duration) -> Result<Self, LockError> {
         let begun = Instant::now();
         loop {
             match Self::acquire(host) {
@@ -53,7 +53,7 @@ impl WriterLock {
     }
 
     /// Takes the lock, or fails at once if somebody has it. Makes the state directory if need be.
-    pub fn acquire(host: &HostRoot) -> Result<Self, LockError> {
+    pub fn acquire(host: &FileSystem) -> Result<Self, LockError> {
         let (parent, name) = STATE.rsplit_once('/').unwrap_or(("/", STATE));
         let parent = host.ensure_dir(parent)?;
         for _ in 0..TRIES {
@@ -64,7 +64,7 @@ impl WriterLock {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(LockError::Locked),
                 Err(TryLockError::Error(error)) => {
-                    return Err(StorageError::new("lock", state.path().join(LOCK), error).into());
+                    return Err(FileError::new("lock", state.path().join(LOCK), error).into());
                 }
             }
             // A lock on a file that is no longer at its name locks nobody out.
@@ -103,9 +103,9 @@ impl Drop for WriterLock {
 }
 
 /// Whether `file` is what stands at the lock's name.
-fn is_at(file: &File, state: &Directory) -> Result<bool, StorageError> {
-    let held = rustix::fs::fstat(file)
-        .map_err(|errno| StorageError::new("look at", state.path().join(LOCK), errno))?;
+fn is_at(file: &File, state: &Directory) -> Result<bool, FileError> {
+    let held =
+        rustix::fs::fstat(file).map_err(|errno| FileError::new("look at", state.path().join(LOCK), errno))?;
     let named = optional(state.stat(LOCK).map(|stat| stat.map(|stat| (stat.st_dev, stat.st_ino))))?.flatten();
     Ok(named == Some((held.st_dev, held.st_ino)))
 }

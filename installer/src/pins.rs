@@ -10,8 +10,8 @@ use crate::generation::{current_number, generation_numbers, parse_number};
 use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::lock::{LockError, WriterLock};
 use crate::paths::{PINS, RECORDS};
-use crate::root::HostRoot;
-use crate::storage::{StorageError, optional};
+use files::FileSystem;
+use files::{FileError, optional};
 
 /// Why a generation isn't pinned, or still is.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum PinError {
     Lock(#[from] LockError),
     /// A file operation.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
 }
 
 /// What became of a pin.
@@ -50,11 +50,11 @@ pub struct PinReport {
     /// Whether anything was changed.
     pub changed: bool,
     /// Why the history wasn't written.
-    pub history: Option<StorageError>,
+    pub history: Option<FileError>,
 }
 
 /// The numbers of the pinned generations.
-pub fn pinned(host: &HostRoot) -> Result<BTreeSet<u64>, StorageError> {
+pub fn pinned(host: &FileSystem) -> Result<BTreeSet<u64>, FileError> {
     let Some(records) = optional(host.open_dir(RECORDS))? else { return Ok(BTreeSet::new()) };
     let Some(pins) = optional(records.open_dir(PINS))? else { return Ok(BTreeSet::new()) };
     Ok(pins.entries()?.iter().filter_map(|name| parse_number(name)).collect())
@@ -62,7 +62,7 @@ pub fn pinned(host: &HostRoot) -> Result<BTreeSet<u64>, StorageError> {
 
 /// Pins a generation, without a number the current one.
 pub fn pin(
-    host: &HostRoot,
+    host: &FileSystem,
     generation: Option<u64>,
     now: Option<u64>,
     wait: Duration,
@@ -89,7 +89,7 @@ pub fn pin(
 
 /// Takes a pin away.
 pub fn unpin(
-    host: &HostRoot,
+    host: &FileSystem,
     generation: u64,
     now: Option<u64>,
     wait: Duration,

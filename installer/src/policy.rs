@@ -10,8 +10,8 @@ use bundle_format::{Digest, KeyId, Manifest};
 use serde::Deserialize;
 
 use crate::paths::{ADMINISTRATION, POLICY};
-use crate::root::{HostRoot, Unprotected, check_protected};
-use crate::storage::StorageError;
+use files::FileError;
+use files::{FileSystem, Unprotected, check_protected};
 
 /// Most bytes of a policy: a thousand keys and names.
 const MAX_POLICY: u64 = 256 << 10;
@@ -180,7 +180,7 @@ pub enum PolicyError {
     },
     /// A file operation.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
 }
 
 /// What a policy has against a bundle.
@@ -219,7 +219,7 @@ fn list(patterns: &[Pattern]) -> String {
 
 impl Policy {
     /// Reads this host's policy; the defaults where there is none.
-    pub fn read(host: &HostRoot) -> Result<Self, PolicyError> {
+    pub fn read(host: &FileSystem) -> Result<Self, PolicyError> {
         use std::io::Read as _;
         let directory = match host.open_dir(ADMINISTRATION) {
             Ok(directory) => directory,
@@ -235,7 +235,7 @@ impl Policy {
         let path = directory.path().join(POLICY);
         check_protected(&path, &file).map_err(|error| error.or(PolicyError::Unprotected))?;
         let mut bytes = Vec::new();
-        let wrong = |error| StorageError::new("read", path, error);
+        let wrong = |error| FileError::new("read", path, error);
         file.take(MAX_POLICY + 1).read_to_end(&mut bytes).map_err(wrong)?;
         if bytes.len() as u64 > MAX_POLICY {
             let problem = format!("it has more than {MAX_POLICY} bytes");

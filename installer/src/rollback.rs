@@ -15,8 +15,8 @@ use crate::identity::HostIdentity;
 use crate::lock::{LockError, WriterLock};
 use crate::paths::BACK;
 use crate::policy::{Policy, PolicyError, PolicyRefusal};
-use crate::root::HostRoot;
-use crate::storage::StorageError;
+use files::FileError;
+use files::FileSystem;
 
 /// What a rollback did.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct RollbackReport {
     /// Links and options for the initscript.
     pub compat: Result<ReconcileReport, CompatError>,
     /// Why the history wasn't written.
-    pub history: Option<StorageError>,
+    pub history: Option<FileError>,
 }
 
 /// Why a rollback is refused or fails; but for [`Self::NotConfirmed`] the generation that was current
@@ -60,7 +60,7 @@ pub enum RollbackError {
         generation: u64,
         /// Why.
         #[source]
-        source: StorageError,
+        source: FileError,
     },
     /// The target is the current one.
     #[error("generation {current} is the current one already")]
@@ -116,14 +116,14 @@ pub enum RollbackError {
     Lock(#[from] LockError),
     /// A file operation.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
 }
 
 /// Makes generation `target` current, or without one the newest that is older than the current one.
 /// `now` is in seconds since 1970, for the history; `wait` is for
 /// another writer.
 pub fn rollback(
-    host: &HostRoot,
+    host: &FileSystem,
     identity: &HostIdentity,
     target: Option<u64>,
     now: Option<u64>,

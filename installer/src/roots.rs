@@ -11,12 +11,12 @@ use std::str::FromStr;
 use bundle_format::{Digest, RootChain, limits};
 use serde::{Deserialize, Serialize};
 
-use crate::directory::Directory;
 use crate::lock::WriterLock;
 use crate::paths::{CHAIN_FILE, RECORDS, ROOTS};
-use crate::root::{HostRoot, Unprotected, check_protected};
-use crate::storage::{StorageError, optional};
 use crate::trust::TrustError;
+use files::Directory;
+use files::{FileError, optional};
+use files::{FileSystem, Unprotected, check_protected};
 
 /// The name of a domain: whom it trusts, and one day which bundle names it owns. This version has one,
 /// `default`, which owns all.
@@ -82,7 +82,7 @@ impl RootRecord {
 }
 
 /// Reads the accepted chain, each root proven anew by the one before it; `None` if there is none.
-pub(crate) fn read_chain(host: &HostRoot, domain: &Domain) -> Result<Option<RootChain>, TrustError> {
+pub(crate) fn read_chain(host: &FileSystem, domain: &Domain) -> Result<Option<RootChain>, TrustError> {
     // Whoever could write on the way could also take the chain away, and with it what it revokes. So the way is
     // checked as far as it goes, whether there is a chain or not.
     match host.open_protected_through_links(domain.chain_directory()) {
@@ -104,7 +104,7 @@ fn read_in(directory: &Directory, domain: &Domain) -> Result<Option<RootChain>, 
 /// Makes `chain` the accepted one, on the disk when this returns; `None` if an equal or newer one was
 /// accepted before, else the version that was the newest until now, 0 if there was none.
 pub(crate) fn advance(
-    host: &HostRoot,
+    host: &FileSystem,
     _lock: &WriterLock,
     domain: &Domain,
     chain: &RootChain,
@@ -136,11 +136,11 @@ pub(crate) fn check_file(directory: &Directory, name: &str) -> Result<(), Unprot
 }
 
 /// The root by which the bundle of this directory was accepted; `None` if pins decided.
-pub(crate) fn recorded_root(bundle: &Directory, name: &str) -> Result<Option<RootRecord>, StorageError> {
+pub(crate) fn recorded_root(bundle: &Directory, name: &str) -> Result<Option<RootRecord>, FileError> {
     let Some(raw) = optional(bundle.read_file(name, 4096))? else { return Ok(None) };
-    serde_json::from_slice(&raw).map(Some).map_err(|error| {
-        StorageError::new("understand", bundle.path().join(name), std::io::Error::from(error))
-    })
+    serde_json::from_slice(&raw)
+        .map(Some)
+        .map_err(|error| FileError::new("understand", bundle.path().join(name), std::io::Error::from(error)))
 }
 
 #[cfg(test)]

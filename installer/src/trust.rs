@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use bundle_format::{KeyError, KeyId, PublicKey, RootChain, RootError, TrustedKeys, limits};
 
-use crate::directory::Directory;
 use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::lock::{LockError, WriterLock};
 use crate::paths::{ROOT_PIN, TRUST};
-use crate::root::{HostRoot, Unprotected, check_protected};
 use crate::roots::{Domain, RootRecord, advance, check_file, read_chain};
-use crate::storage::{StorageError, optional};
+use files::Directory;
+use files::{FileError, optional};
+use files::{FileSystem, Unprotected, check_protected};
 
 /// Most bytes of a pin: a PEM of an Ed25519 key has 113.
 const MAX_PIN: u64 = 4096;
@@ -78,7 +78,7 @@ pub struct RootsUpdate {
     /// The accepted chain now, or as it would be after a dry run.
     pub chain: RootChain,
     /// Why the history wasn't written.
-    pub history: Option<StorageError>,
+    pub history: Option<FileError>,
 }
 
 /// Why the pins can't be read or changed.
@@ -165,7 +165,7 @@ pub enum TrustError {
     Lock(#[from] LockError),
     /// A file operation.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
 }
 
 impl TrustError {
@@ -188,7 +188,7 @@ pub struct TrustAdded {
     /// Whether it wasn't believed before.
     pub changed: bool,
     /// Why the history wasn't written.
-    pub history: Option<StorageError>,
+    pub history: Option<FileError>,
 }
 
 /// A pin that was taken back.
@@ -197,13 +197,13 @@ pub struct TrustRemoved {
     /// The key.
     pub key: KeyId,
     /// Why the history wasn't written.
-    pub history: Option<StorageError>,
+    pub history: Option<FileError>,
 }
 
 impl TrustStore {
     /// Reads the pins. A host without a trust directory believes nobody. A file that can't be a pin is
     /// passed over and told by [`Self::problems`]: it is never believed, and the others go on.
-    pub fn open(host: &HostRoot) -> Result<Self, TrustError> {
+    pub fn open(host: &FileSystem) -> Result<Self, TrustError> {
         let chain = read_chain(host, &Domain::default())?;
         let has_chain = chain.is_some();
         let directory = match host.open_protected(TRUST) {
@@ -278,7 +278,7 @@ impl TrustStore {
     /// version if that is a change.
     pub(crate) fn accept(
         &mut self,
-        host: &HostRoot,
+        host: &FileSystem,
         chain: &RootChain,
         now: Option<u64>,
         wait: Duration,
@@ -304,7 +304,7 @@ impl TrustStore {
     /// `dry_run` nothing is written.
     pub fn update(
         &mut self,
-        host: &HostRoot,
+        host: &FileSystem,
         roots: &[u8],
         now: Option<u64>,
         wait: Duration,
@@ -325,7 +325,7 @@ impl TrustStore {
     /// Pins a chain of roots, for which the administrator vouches; on the disk when this returns.
     pub fn add_root(
         &mut self,
-        host: &HostRoot,
+        host: &FileSystem,
         roots: &[u8],
         now: Option<u64>,
         wait: Duration,
@@ -345,7 +345,7 @@ impl TrustStore {
     }
 
     /// The lock, and the pins as they are under it: another writer may have changed them meanwhile.
-    fn wait_and_read(&mut self, host: &HostRoot, wait: Duration) -> Result<WriterLock, TrustError> {
+    fn wait_and_read(&mut self, host: &FileSystem, wait: Duration) -> Result<WriterLock, TrustError> {
         let lock = WriterLock::wait(host, wait)?;
         *self = Self::open(host)?;
         Ok(lock)
@@ -361,7 +361,7 @@ impl TrustStore {
     /// Pins a key, on the disk when this returns.
     pub fn add(
         &mut self,
-        host: &HostRoot,
+        host: &FileSystem,
         key: PublicKey,
         now: Option<u64>,
         wait: Duration,
@@ -388,7 +388,7 @@ impl TrustStore {
     /// Removes the one pin whose id begins with `prefix`.
     pub fn remove(
         &mut self,
-        host: &HostRoot,
+        host: &FileSystem,
         prefix: &str,
         now: Option<u64>,
         wait: Duration,
@@ -413,7 +413,7 @@ impl TrustStore {
 }
 
 /// The directory of pins, made if it isn't there.
-fn writable(host: &HostRoot) -> Result<Directory, TrustError> {
+fn writable(host: &FileSystem) -> Result<Directory, TrustError> {
     host.ensure_dir(TRUST)?;
     host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))
 }
@@ -440,7 +440,7 @@ fn read_pin(directory: &Directory, file: String) -> Result<PublicKey, TrustError
         return Err(source.or(|source| TrustError::UnprotectedPin { file, source }));
     }
     let mut bytes = Vec::new();
-    opened.take(MAX_PIN).read_to_end(&mut bytes).map_err(|error| StorageError::new("read", path, error))?;
+    opened.take(MAX_PIN).read_to_end(&mut bytes).map_err(|error| FileError::new("read", path, error))?;
     let key = match PublicKey::from_pem(&String::from_utf8_lossy(&bytes)) {
         Ok(key) => key,
         Err(source) => return Err(TrustError::Key { file, source }),

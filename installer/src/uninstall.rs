@@ -20,9 +20,9 @@ use crate::identity::HostIdentity;
 use crate::install::{InstallWarning, Past, carry_others};
 use crate::lock::{LockError, WriterLock};
 use crate::policy::{Policy, PolicyError};
-use crate::root::HostRoot;
-use crate::storage::StorageError;
 use crate::trust::{TrustError, TrustStore};
+use files::FileError;
+use files::FileSystem;
 
 /// What an uninstall did.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub enum UninstallError {
         generation: u64,
         /// Why.
         #[source]
-        source: StorageError,
+        source: FileError,
     },
     /// The floors can't be written, without which the bundle would be forgotten.
     #[error(transparent)]
@@ -77,7 +77,7 @@ pub enum UninstallError {
     Lock(#[from] LockError),
     /// A file operation.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
 }
 
 fn installed(there: &[String]) -> String {
@@ -86,7 +86,7 @@ fn installed(there: &[String]) -> String {
 
 /// Makes a generation without the bundle `name` current. A bundle that isn't believed any more can go too.
 pub fn uninstall(
-    host: &HostRoot,
+    host: &FileSystem,
     identity: &HostIdentity,
     name: &BundleName,
     now: Option<u64>,

@@ -12,10 +12,10 @@ use std::time::Instant;
 use bundle_format::{BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, ScriptRecord, Toolchain};
 use child::{Cancel, ChildCommand, Limits};
 use ed25519_dalek::{Signer as _, SigningKey};
+use files::FileSystem;
 use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
 use installer::{
-    BundleSource, CurrentGeneration, HostIdentity, HostRoot, InstallOptions, KernelChoice, TrustStore,
-    install,
+    BundleSource, CurrentGeneration, HostIdentity, InstallOptions, KernelChoice, TrustStore, install,
 };
 use script_config::{Configuration, GlobalParameters, ScriptName};
 use service::{Host, Service, StartChoice, StartOptions};
@@ -117,7 +117,7 @@ fn a_start_alone() {
     let directory = Path::new(directory);
     let (identity, parameters) = (identity(release), GlobalParameters::default());
     let host = host(directory, &parameters);
-    let current = CurrentGeneration::open(&HostRoot::open(directory).unwrap()).unwrap();
+    let current = CurrentGeneration::open(&FileSystem::open(directory).unwrap()).unwrap();
     let own = Configuration::default();
     let service = Service::new(&host, &identity, current.as_ref(), &own);
     assert!(service.start(&all(&parameters), &StartOptions::default(), &|_| ()).unwrap().all_run());
@@ -147,7 +147,7 @@ fn start_alone(directory: &Path, release: &str) -> String {
 fn fifty_scripts() {
     let dir = tempfile::tempdir().unwrap();
     FakeHost::create(dir.path()).unwrap();
-    let root = HostRoot::open(dir.path()).unwrap();
+    let root = FileSystem::open(dir.path()).unwrap();
     let key = SigningKey::from_bytes(&[7; 32]);
     let public = PublicKey::from_verifying_key(key.verifying_key()).unwrap();
     TrustStore::open(&root).unwrap().add(&root, public.clone(), None, Duration::ZERO).unwrap();

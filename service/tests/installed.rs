@@ -12,11 +12,11 @@ use bundle_format::{
     BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, RedCell, ScriptRecord, Toolchain,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
+use files::FileSystem;
 use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
 use fixtures::module::tiny_module;
 use installer::{
-    BundleSource, CurrentGeneration, HostIdentity, HostRoot, InstallOptions, KernelChoice, TrustStore,
-    install,
+    BundleSource, CurrentGeneration, HostIdentity, InstallOptions, KernelChoice, TrustStore, install,
 };
 use script_config::{Configuration, GlobalParameters};
 use service::{
@@ -29,7 +29,7 @@ const UNAME_V: &str = "#1 SMP Debian 1";
 
 struct World {
     dir: tempfile::TempDir,
-    root: HostRoot,
+    root: FileSystem,
     identity: HostIdentity,
     host: Host,
     fake: FakeHost,
@@ -99,7 +99,7 @@ impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let fake = FakeHost::create(dir.path()).unwrap();
-        let root = HostRoot::open(dir.path()).unwrap();
+        let root = FileSystem::open(dir.path()).unwrap();
         TrustStore::open(&root).unwrap().add(&root, public(), None, Duration::ZERO).unwrap();
         let identity = HostIdentity {
             release: Some(RELEASE.parse().unwrap()),

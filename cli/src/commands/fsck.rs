@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::path::PathBuf;
 
+use files::FileSystem;
 use installer::{
-    FsckProblem, FsckReport, HostRoot, InstallOptions, InstallReport, Mending, RepairError, fsck,
-    repair_from, repair_from_kept,
+    FsckProblem, FsckReport, InstallOptions, InstallReport, Mending, RepairError, fsck, repair_from,
+    repair_from_kept,
 };
 use serde_json::json;
 
@@ -70,7 +71,7 @@ impl Args {
 
     fn mend(
         &self,
-        root: &HostRoot,
+        root: &FileSystem,
         global: &Global,
         report: &FsckReport,
         ui: &mut Ui,
@@ -143,7 +144,7 @@ fn show(ui: &mut Ui, report: &FsckReport, repaired: bool) {
     ui.line(format!("{word}: generation {}, {looked}", report.generation));
 }
 
-fn repair_failure(error: RepairError, root: &HostRoot) -> Failure {
+fn repair_failure(error: RepairError, root: &FileSystem) -> Failure {
     match error {
         RepairError::Install(error) => install_failure(*error, root),
         RepairError::Generation(error) => host::generation_failure(&error),

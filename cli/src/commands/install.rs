@@ -8,8 +8,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bundle_format::{KernelRelease, PART_MAGIC};
+use files::FileSystem;
 use installer::{
-    BundleSource, CollectOptions, CurrentGeneration, HostIdentity, HostRoot, InstallOptions, InstallOutcome,
+    BundleSource, CollectOptions, CurrentGeneration, HostIdentity, InstallOptions, InstallOutcome,
     KernelChoice, Policy, newest_in_inbox,
 };
 use service::{Host, Service};
@@ -109,7 +110,7 @@ impl Args {
 
 /// A word on scripts that the next start refuses for what this host's configuration says: said now, it can be mended before a
 /// boot. What is wrong with the files themselves is told by `start` and `status`.
-fn warn_of_settings(global: &Global, root: &HostRoot, identity: &HostIdentity, ui: &mut Ui) {
+fn warn_of_settings(global: &Global, root: &FileSystem, identity: &HostIdentity, ui: &mut Ui) {
     let loaded = match global.root {
         None => config_files::load(None),
         Some(_) => return,
@@ -127,7 +128,7 @@ fn warn_of_settings(global: &Global, root: &HostRoot, identity: &HostIdentity, u
 }
 
 /// Removes old generations where the policy says so. The install is done: what fails here is a warning.
-fn collect_by_policy(global: &Global, root: &HostRoot, options: &InstallOptions, ui: &mut Ui) {
+fn collect_by_policy(global: &Global, root: &FileSystem, options: &InstallOptions, ui: &mut Ui) {
     let Ok(Policy { generations, .. }) = Policy::read(root) else { return };
     if !generations.automatic {
         return;
@@ -155,7 +156,7 @@ fn collect_by_policy(global: &Global, root: &HostRoot, options: &InstallOptions,
 }
 
 fn from_inbox(
-    root: &HostRoot,
+    root: &FileSystem,
     identity: &HostIdentity,
     options: &InstallOptions,
     ui: &mut Ui,

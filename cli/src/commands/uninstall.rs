@@ -59,7 +59,7 @@ impl Args {
     }
 }
 
-fn would_remove(name: &BundleName, root: &installer::HostRoot, ui: &mut Ui) -> Result<Exit, Failure> {
+fn would_remove(name: &BundleName, root: &files::FileSystem, ui: &mut Ui) -> Result<Exit, Failure> {
     let list = list_generations(root).map_err(|error| host::storage_failure(&error))?;
     let bundles: Vec<BundleSummary> = list
         .into_iter()

@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use installer::{CurrentGeneration, HostRoot, fsck};
+use files::FileSystem;
+use installer::{CurrentGeneration, fsck};
 
 use crate::bundles::{Bundle, fleet};
 use crate::world::TestWorld;
@@ -198,7 +199,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// The serial that is current; 0 if nothing is. It must be whole.
 fn current_serial(path: &Path, what: &str) -> u64 {
-    let host = HostRoot::open(path).unwrap();
+    let host = FileSystem::open(path).unwrap();
     let current = CurrentGeneration::open(&host).unwrap_or_else(|error| panic!("{what}: {error}"));
     let Some(current) = current else { return 0 };
     assert!(current.refused_bundles().is_empty(), "{what}: {:?}", current.refused_bundles());
@@ -329,7 +330,7 @@ fn e3_of_fifty_installers_at_once_each_has_its_turn() {
             other => assert_eq!(other, Some(STALE), "{said}"),
         }
     }
-    let host = HostRoot::open(world.path("host")).unwrap();
+    let host = FileSystem::open(world.path("host")).unwrap();
     let current = CurrentGeneration::open(&host).unwrap().unwrap();
     let bundles: Vec<_> =
         current.bundles().iter().map(|bundle| (bundle.name.as_str(), bundle.serial)).collect();

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use files::FileSystem;
 use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
 use insta::assert_snapshot;
-use installer::{CurrentGeneration, HostIdentity, HostRoot};
+use installer::{CurrentGeneration, HostIdentity};
 use script_config::{Configuration, GlobalParameters};
 use service::{Host, Service, StartChoice, StartOptions};
 
@@ -27,7 +28,7 @@ fn start(world: &TestWorld) {
         uname_a: None,
         node: String::new(),
     };
-    let current = CurrentGeneration::open(&HostRoot::open(&directory).unwrap()).unwrap();
+    let current = CurrentGeneration::open(&FileSystem::open(&directory).unwrap()).unwrap();
     let choice = StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &parameters };
     Service::new(&host, &identity, current.as_ref(), &Configuration::default())
         .start(&choice, &StartOptions::default(), &|_| ())

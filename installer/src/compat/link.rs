@@ -5,9 +5,9 @@ use std::path::{Component, Path};
 use rustix::fs::FileType;
 
 use crate::compat::report::{Foreign, ForeignFile, Work};
-use crate::directory::Directory;
 use crate::paths::{CURRENT, STATE};
-use crate::storage::StorageError;
+use files::Directory;
+use files::FileError;
 
 /// What is put behind the name of a foreign file that is moved aside: neither the initscript nor our start
 /// looks at such a name.
@@ -33,7 +33,7 @@ pub(super) fn is_ours(text: &str) -> bool {
 }
 
 /// Whether one of our links stands at `name`.
-pub(super) fn has_our_link(directory: &Directory, name: &str) -> Result<bool, StorageError> {
+pub(super) fn has_our_link(directory: &Directory, name: &str) -> Result<bool, FileError> {
     Ok(directory.kind(name)? == Some(FileType::Symlink) && is_ours(&directory.read_link(name)?))
 }
 
@@ -44,7 +44,7 @@ pub(super) fn put_link(
     name: &str,
     text: &str,
     work: &mut Work,
-) -> Result<bool, StorageError> {
+) -> Result<bool, FileError> {
     let path = directory.path().join(name);
     let what = match directory.kind(name)? {
         None => None,
@@ -77,7 +77,7 @@ pub(super) fn move_aside(
     name: &str,
     what: String,
     work: &mut Work,
-) -> Result<bool, StorageError> {
+) -> Result<bool, FileError> {
     let path = directory.path().join(name);
     let movable = matches!(directory.kind(name)?, Some(FileType::RegularFile | FileType::Symlink));
     if work.foreign == Foreign::Leave || !movable {

@@ -41,27 +41,27 @@ use crate::compat::report::Work;
 use crate::compat::scripts::{other_scripts_at, settle_times};
 use crate::compat::users::reconcile_users;
 use crate::compat::wanted::{CacheEntry, Wanted, wanted};
-use crate::directory::Directory;
 use crate::generation::{CurrentGeneration, module_file_name};
 use crate::identity::HostIdentity;
 use crate::lock::WriterLock;
 use crate::paths::{CONFIGURATION, CONFIGURATION_LINK, KERNELS};
 use crate::policy::Policy;
-use crate::root::HostRoot;
-use crate::storage::{StorageError, optional};
+use files::Directory;
+use files::FileSystem;
+use files::{FileError, optional};
 
 /// Most bytes of an `.opts` file that is compared before it is replaced.
 const MAX_OPTS: u64 = 64 << 10;
 
 /// Brings cache links, `.opts` and the conf.d link in line with the current generation.
-pub fn reconcile(host: &HostRoot, identity: &HostIdentity) -> Result<ReconcileReport, CompatError> {
+pub fn reconcile(host: &FileSystem, identity: &HostIdentity) -> Result<ReconcileReport, CompatError> {
     let lock = WriterLock::acquire(host)?;
     reconcile_locked(host, identity, &lock, Foreign::Leave, None)
 }
 
 /// The same for one who has the lock, and may have verified a bundle under it.
 pub(crate) fn reconcile_locked(
-    host: &HostRoot,
+    host: &FileSystem,
     identity: &HostIdentity,
     _lock: &WriterLock,
     foreign: Foreign,
@@ -103,7 +103,7 @@ fn write_configuration(
     generation: &CurrentGeneration,
     cache_only: bool,
     report: &mut ReconcileReport,
-) -> Result<(), StorageError> {
+) -> Result<(), FileError> {
     let directory = generation.directory();
     let text =
         configuration_text(generation.bundles().iter().map(|bundle| bundle.manifest.as_ref()), cache_only);
@@ -117,7 +117,7 @@ fn write_configuration(
 }
 
 /// Whether the initscript is to compile nothing: as the policy says, by default where it has no `stap`.
-pub(crate) fn cache_only(host: &HostRoot, policy: &Policy) -> Result<bool, StorageError> {
+pub(crate) fn cache_only(host: &FileSystem, policy: &Policy) -> Result<bool, FileError> {
     if let Some(decided) = policy.initscript.cache_only {
         return Ok(decided);
     }
@@ -126,11 +126,11 @@ pub(crate) fn cache_only(host: &HostRoot, policy: &Policy) -> Result<bool, Stora
 }
 
 fn configuration_link(
-    host: &HostRoot,
+    host: &FileSystem,
     path: &Path,
     installed: bool,
     work: &mut Work,
-) -> Result<(), StorageError> {
+) -> Result<(), FileError> {
     if installed {
         let directory = host.ensure_dir(path)?;
         let text = link_text(&host.real_path(&directory), CONFIGURATION);
@@ -149,12 +149,12 @@ fn configuration_link(
 /// Makes the files of one release. The `.opts` file follows the link: without a good first line the
 /// initscript refuses the module, so a cut between the two is harmless.
 fn fill(
-    host: &HostRoot,
+    host: &FileSystem,
     cache: &Directory,
     release: &KernelRelease,
     scripts: &BTreeMap<ScriptName, CacheEntry>,
     work: &mut Work,
-) -> Result<(), StorageError> {
+) -> Result<(), FileError> {
     if let Some(kind) = cache.kind(release.as_str())?.filter(|kind| *kind != FileType::Directory) {
         let path = cache.path().join(release.as_str());
         work.report.foreign.push(ForeignFile { path, what: kind_word(kind).to_owned() });
@@ -183,11 +183,7 @@ fn fill(
 
 /// An `.opts` file without a module beside it is somebody's own, unless it says what ours would. Our
 /// link must not come beside it, for by the link the next run would take the pair for ours.
-fn foreign_opts(
-    directory: &Directory,
-    script: &ScriptName,
-    text: &str,
-) -> Result<Option<String>, StorageError> {
+fn foreign_opts(directory: &Directory, script: &ScriptName, text: &str) -> Result<Option<String>, FileError> {
     let name = opts_file_name(script);
     let Some(kind) = directory.kind(&name)? else { return Ok(None) };
     let has_module = directory.kind(&module_file_name(script))?.is_some();
@@ -199,7 +195,7 @@ fn foreign_opts(
 }
 
 /// The options of a foreign module that was moved aside go the same way.
-fn opts_of_another(directory: &Directory, script: &ScriptName, work: &mut Work) -> Result<(), StorageError> {
+fn opts_of_another(directory: &Directory, script: &ScriptName, work: &mut Work) -> Result<(), FileError> {
     let name = opts_file_name(script);
     let moved = work
         .report
@@ -218,7 +214,7 @@ fn put_opts(
     script: &ScriptName,
     text: &str,
     work: &mut Work,
-) -> Result<(), StorageError> {
+) -> Result<(), FileError> {
     let name = opts_file_name(script);
     let path = directory.path().join(&name);
     match directory.kind(&name)? {
@@ -241,7 +237,7 @@ fn put_opts(
 
 /// Removes our links that nothing wants any more, each after its `.opts`: so a cut between the two
 /// leaves the link, by which the next run knows the pair as ours.
-fn clear(cache: &Directory, wanted: &Wanted, report: &mut ReconcileReport) -> Result<(), StorageError> {
+fn clear(cache: &Directory, wanted: &Wanted, report: &mut ReconcileReport) -> Result<(), FileError> {
     for name in cache.entries()? {
         let Ok(release) = name.parse::<KernelRelease>() else { continue };
         if cache.kind(&name)? != Some(FileType::Directory) {

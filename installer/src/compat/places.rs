@@ -6,7 +6,7 @@ use script_config::{Configuration, SourceText, conf_d_order};
 
 use crate::compat::report::{CompatError, ReconcileReport};
 use crate::paths::{ADMINISTRATION, RUN, STATE};
-use crate::root::HostRoot;
+use files::FileSystem;
 
 /// The initscript's global configuration (INIT-FILE-01).
 const GLOBAL: &str = "/etc/systemtap/config";
@@ -27,7 +27,7 @@ pub(super) struct Places {
 impl Places {
     /// Reads the global file, then the files of the directory that it names (INIT-CFG-01). A file that
     /// can't be understood is left out and becomes a warning, as at start.
-    pub(super) fn read(host: &HostRoot, report: &mut ReconcileReport) -> Result<Self, CompatError> {
+    pub(super) fn read(host: &FileSystem, report: &mut ReconcileReport) -> Result<Self, CompatError> {
         let mut files: Vec<SourceText> = source(host, Path::new(GLOBAL), report).into_iter().collect();
         let (global, _) = Configuration::load(&files);
         let directory = global.parameters().config_path.clone();
@@ -55,13 +55,13 @@ impl Places {
 
 impl Places {
     /// `SCRIPT_PATH` for one who writes there.
-    pub(super) fn for_scripts(&self, host: &HostRoot) -> Result<PathBuf, CompatError> {
+    pub(super) fn for_scripts(&self, host: &FileSystem) -> Result<PathBuf, CompatError> {
         usable(host, "SCRIPT_PATH", &self.scripts)
     }
 }
 
 /// A file's text; `None` if it isn't there or is no text.
-fn source(host: &HostRoot, path: &Path, report: &mut ReconcileReport) -> Option<SourceText> {
+fn source(host: &FileSystem, path: &Path, report: &mut ReconcileReport) -> Option<SourceText> {
     let bytes = match host.read_file(path, MAX_CONFIGURATION) {
         Ok(bytes) => bytes,
         Err(error) if error.is_not_found() => return None,
@@ -79,7 +79,7 @@ fn source(host: &HostRoot, path: &Path, report: &mut ReconcileReport) -> Option<
     }
 }
 
-fn usable(host: &HostRoot, parameter: &'static str, path: &Path) -> Result<PathBuf, CompatError> {
+fn usable(host: &FileSystem, parameter: &'static str, path: &Path) -> Result<PathBuf, CompatError> {
     let path = plain(parameter, path)?;
     let real = real_path(host, &path);
     let inside = OURS.into_iter().find(|own| path.starts_with(own) || real.starts_with(real_path(host, own)));
@@ -93,7 +93,7 @@ fn usable(host: &HostRoot, parameter: &'static str, path: &Path) -> Result<PathB
 }
 
 /// Where `path` really is, or will be once it is made.
-fn real_path(host: &HostRoot, path: impl AsRef<Path>) -> PathBuf {
+fn real_path(host: &FileSystem, path: impl AsRef<Path>) -> PathBuf {
     let path = path.as_ref();
     for above in path.ancestors() {
         if let (Ok(opened), Ok(rest)) = (host.open_dir(above), path.strip_prefix(above)) {

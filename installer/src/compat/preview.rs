@@ -10,16 +10,16 @@ use crate::compat::opts::{opts_text, uname_line};
 use crate::compat::places::Places;
 use crate::compat::report::{CompatError, ForeignFile, ReconcileReport};
 use crate::compat::{foreign_opts, opts_file_name};
-use crate::directory::Directory;
 use crate::generation::module_file_name;
 use crate::identity::HostIdentity;
-use crate::root::HostRoot;
-use crate::storage::{StorageError, optional};
+use files::Directory;
+use files::FileSystem;
+use files::{FileError, optional};
 
 /// The links that would be made for the kernels `ids` of `manifest`, and what stands in their way. Nothing
 /// is written. Links of ours that are there already lead through `current` and follow by themselves.
 pub(crate) fn preview(
-    host: &HostRoot,
+    host: &FileSystem,
     identity: &HostIdentity,
     manifest: &Manifest,
     ids: &BTreeSet<KernelId>,
@@ -66,7 +66,7 @@ fn in_the_way(
     directory: &Directory,
     script: &ScriptName,
     opts: &str,
-) -> Result<Option<ForeignFile>, StorageError> {
+) -> Result<Option<ForeignFile>, FileError> {
     let (module, beside) = (module_file_name(script), opts_file_name(script));
     let foreign = |name: &str, what: String| Some(ForeignFile { path: directory.path().join(name), what });
     if let Some(what) = foreign_opts(directory, script, opts)? {

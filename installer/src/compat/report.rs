@@ -7,7 +7,7 @@ use bundle_format::BundleError;
 use crate::generation::GenerationError;
 use crate::lock::LockError;
 use crate::policy::PolicyError;
-use crate::storage::StorageError;
+use files::FileError;
 
 /// What reconciling changed, and what it left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,7 +68,7 @@ pub enum CompatError {
     Sources(#[source] BundleError),
     /// A file operation.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
     /// The host's configuration names a directory that can't be used.
     #[error("{parameter} in the configuration is `{value}`, not an absolute path")]
     NotAbsolute {

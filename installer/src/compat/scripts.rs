@@ -13,23 +13,22 @@ use rustix::fs::FileType;
 use crate::compat::places::Places;
 use crate::compat::report::{CompatError, ReconcileReport};
 use crate::compat::wanted::Wanted;
-use crate::directory::Directory;
 use crate::generation::{CurrentGeneration, module_file_name, with_sources};
 use crate::lock::WriterLock;
-use crate::root::HostRoot;
-use crate::storage::{StorageError, optional};
+use files::FileSystem;
+use files::{FileError, optional};
 
 /// Most bytes of a script that is compared: as many as a bundle may bring of it.
 const MAX_SCRIPT: u64 = bundle_format::limits::MAX_PLAIN_FRAME;
 
 /// Brings the times of modules up to those of their scripts.
 pub(super) fn settle_times(
-    host: &HostRoot,
+    host: &FileSystem,
     places: &Places,
     generation: &CurrentGeneration,
     wanted: &Wanted,
     report: &mut ReconcileReport,
-) -> Result<(), StorageError> {
+) -> Result<(), FileError> {
     let Some(scripts) = optional(host.open_dir(&places.scripts))? else { return Ok(()) };
     let Some(kernels) = generation.kernels() else { return Ok(()) };
     for (name, entry) in wanted.values().flatten() {
@@ -52,16 +51,16 @@ pub(super) fn settle_times(
 }
 
 /// A word on each script of this host that isn't the one that an installed bundle's modules were made from.
-pub fn other_scripts(host: &HostRoot, generation: &CurrentGeneration) -> Result<Vec<String>, CompatError> {
+pub fn other_scripts(host: &FileSystem, generation: &CurrentGeneration) -> Result<Vec<String>, CompatError> {
     let places = Places::read(host, &mut ReconcileReport::default())?;
     Ok(other_scripts_at(host, &places, generation)?)
 }
 
 pub(super) fn other_scripts_at(
-    host: &HostRoot,
+    host: &FileSystem,
     places: &Places,
     generation: &CurrentGeneration,
-) -> Result<Vec<String>, StorageError> {
+) -> Result<Vec<String>, FileError> {
     let Some(scripts) = optional(host.open_dir(&places.scripts))? else { return Ok(Vec::new()) };
     let mut others = Vec::new();
     for bundle in generation.bundles() {
@@ -87,7 +86,7 @@ pub(super) fn other_scripts_at(
 /// Places the scripts that travel with the installed bundle `name` where the host has nothing of that name; their paths.
 /// What is there, of whatever kind, stays as it is.
 pub(crate) fn place_sources(
-    host: &HostRoot,
+    host: &FileSystem,
     _lock: &WriterLock,
     name: &BundleName,
 ) -> Result<Vec<PathBuf>, CompatError> {
@@ -110,7 +109,7 @@ pub(crate) fn place_sources(
 }
 
 /// Where the scripts of `manifest` would be placed, for a dry run.
-pub(crate) fn absent_sources(host: &HostRoot, manifest: &Manifest) -> Result<Vec<PathBuf>, CompatError> {
+pub(crate) fn absent_sources(host: &FileSystem, manifest: &Manifest) -> Result<Vec<PathBuf>, CompatError> {
     let places = Places::read(host, &mut ReconcileReport::default())?;
     let path = places.for_scripts(host)?;
     let directory = optional(host.open_dir(&path))?;
@@ -136,41 +135,4 @@ fn is_file(stat: &rustix::fs::Stat) -> bool {
 /// Seconds and nanoseconds of the last change.
 fn modified(stat: &rustix::fs::Stat) -> (i64, i64) {
     (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0))
-}
-
-impl Directory {
-    /// Puts a file with these bytes at `name` if nothing is there, whole and on the disk; whether it was put.
-    fn place_new(&self, name: &str, bytes: &[u8]) -> Result<bool, StorageError> {
-        if self.kind(name)?.is_some() {
-            return Ok(false);
-        }
-        let temporary = format!(".{name}.new");
-        self.unlink_if_there(&temporary)?;
-        let done = self.write_synced(&temporary, bytes).and_then(|()| {
-            let flags = rustix::fs::RenameFlags::NOREPLACE;
-            match rustix::fs::renameat_with(self.fd(), &temporary, self.fd(), name, flags) {
-                Ok(()) => Ok(true),
-                // Somebody was quicker, and theirs stays.
-                Err(rustix::io::Errno::EXIST) => Ok(false),
-                // Not every file system has that flag.
-                Err(rustix::io::Errno::INVAL) if self.kind(name)?.is_none() => {
-                    self.rename(&temporary, name).map(|()| true)
-                }
-                Err(errno) => Err(StorageError::new("rename to", self.path().join(name), errno)),
-            }
-        });
-        if !matches!(done, Ok(true)) {
-            // What failed first is the news; the left-over is removed by the next try too.
-            let _ = self.unlink_if_there(&temporary);
-        }
-        done
-    }
-
-    /// Sets when a file was changed last, to the nanosecond, without following a link.
-    fn set_modified(&self, name: &str, changed: (i64, i64)) -> Result<(), StorageError> {
-        let time = rustix::fs::Timespec { tv_sec: changed.0, tv_nsec: changed.1 };
-        let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
-        rustix::fs::utimensat(self.fd(), name, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|errno| StorageError::new("set the time of", self.path().join(name), errno))
-    }
 }

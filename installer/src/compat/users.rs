@@ -14,12 +14,12 @@ use rustix::fs::FileType;
 use crate::compat::link::{kind_word, move_aside};
 use crate::compat::report::Work;
 use crate::compat::wanted::Wanted;
-use crate::directory::Directory;
 use crate::generation::{CurrentGeneration, module_file_name, with_sources};
 use crate::host_kernels::installed_releases;
 use crate::paths::{LIB_MODULES, RECORDS, USER_MODULES};
-use crate::root::HostRoot;
-use crate::storage::{StorageError, optional};
+use files::Directory;
+use files::FileSystem;
+use files::{FileError, optional};
 
 /// Name of the directory in that of a release (staprun(8)).
 const SYSTEMTAP: &str = "systemtap";
@@ -31,11 +31,11 @@ type Ours = BTreeMap<KernelRelease, BTreeSet<String>>;
 
 /// Brings the files for members of stapusr in line with the current generation.
 pub(super) fn reconcile_users(
-    host: &HostRoot,
+    host: &FileSystem,
     generation: Option<&CurrentGeneration>,
     wanted: &Wanted,
     work: &mut Work,
-) -> Result<(), StorageError> {
+) -> Result<(), FileError> {
     let before = read(host)?;
     let installed = installed_releases(host)?;
     let mut after = Ours::new();
@@ -78,11 +78,11 @@ pub(super) fn reconcile_users(
 
 /// Whether nothing stands there, or what stood there was moved aside; a foreign file is reported.
 fn is_free(
-    host: &HostRoot,
+    host: &FileSystem,
     release: &KernelRelease,
     name: &str,
     work: &mut Work,
-) -> Result<bool, StorageError> {
+) -> Result<bool, FileError> {
     let Some(directory) = optional(host.open_dir(format!("{LIB_MODULES}/{release}/{SYSTEMTAP}")))? else {
         return Ok(true);
     };
@@ -93,13 +93,13 @@ fn is_free(
 }
 
 fn fill(
-    host: &HostRoot,
+    host: &FileSystem,
     generation: &CurrentGeneration,
     wanted: &Wanted,
     ours: &Ours,
     after: &Ours,
     work: &mut Work,
-) -> Result<(), StorageError> {
+) -> Result<(), FileError> {
     for (release, names) in after {
         let Some(scripts) = wanted.get(release) else { continue };
         let parent = host.open_dir(format!("{LIB_MODULES}/{release}"))?;
@@ -126,7 +126,7 @@ fn fill(
 }
 
 /// Whether the file has these bytes.
-fn has(directory: &Directory, name: &str, size: u64, sha256: &Digest) -> Result<bool, StorageError> {
+fn has(directory: &Directory, name: &str, size: u64, sha256: &Digest) -> Result<bool, FileError> {
     if directory.kind(name)? != Some(FileType::RegularFile) {
         return Ok(false);
     }
@@ -134,7 +134,7 @@ fn has(directory: &Directory, name: &str, size: u64, sha256: &Digest) -> Result<
 }
 
 /// Removes files of ours that nothing wants any more.
-fn clear(host: &HostRoot, ours: &Ours, after: &Ours, work: &mut Work) -> Result<(), StorageError> {
+fn clear(host: &FileSystem, ours: &Ours, after: &Ours, work: &mut Work) -> Result<(), FileError> {
     for (release, names) in ours {
         let path = format!("{LIB_MODULES}/{release}/{SYSTEMTAP}");
         let Some(directory) = optional(host.open_dir(path))? else { continue };
@@ -154,21 +154,21 @@ fn clear(host: &HostRoot, ours: &Ours, after: &Ours, work: &mut Work) -> Result<
     Ok(())
 }
 
-fn read(host: &HostRoot) -> Result<Ours, StorageError> {
+fn read(host: &FileSystem) -> Result<Ours, FileError> {
     let Some(records) = optional(host.open_dir(RECORDS))? else { return Ok(Ours::new()) };
     let Some(raw) = optional(records.read_file(USER_MODULES, MAX_RECORD))? else { return Ok(Ours::new()) };
     serde_json::from_slice(&raw).map_err(|error| {
-        StorageError::new("understand", records.path().join(USER_MODULES), std::io::Error::from(error))
+        FileError::new("understand", records.path().join(USER_MODULES), std::io::Error::from(error))
     })
 }
 
-fn write(host: &HostRoot, ours: &Ours) -> Result<(), StorageError> {
+fn write(host: &FileSystem, ours: &Ours) -> Result<(), FileError> {
     if read(host)? == *ours {
         return Ok(());
     }
     let records = host.ensure_dir(RECORDS)?;
     let raw = serde_json::to_vec_pretty(ours).map_err(|error| {
-        StorageError::new("write", records.path().join(USER_MODULES), std::io::Error::from(error))
+        FileError::new("write", records.path().join(USER_MODULES), std::io::Error::from(error))
     })?;
     records.replace_file(USER_MODULES, &raw)
 }

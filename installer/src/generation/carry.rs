@@ -6,20 +6,20 @@
 
 use bundle_format::{BundleId, BundleName, Digest, Kernel, KernelId, Manifest, RawBundle, ScriptName};
 
-use crate::directory::Directory;
 use crate::generation::current::{InstalledBundle, MAX_SET, RefusedBundle, set_file_name};
 use crate::generation::index::{IndexedBundle, IndexedKernel};
 use crate::generation::module::module_file_name;
 use crate::generation::staged::{Staging, UPROBES_DIRECTORY, UPROBES_FILE, indexed_kernel};
 use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, ROOT_RECORD, SETS};
-use crate::storage::{StorageError, optional};
+use files::Directory;
+use files::{FileError, optional};
 
 /// The kernels of the bundle `name` that are unpacked in `generation`, wholly or in part.
 pub(crate) fn unpacked_kernels(
     generation: &Directory,
     name: &str,
     manifest: &Manifest,
-) -> Result<Vec<IndexedKernel>, StorageError> {
+) -> Result<Vec<IndexedKernel>, FileError> {
     let sets = sets_of(generation, name)?;
     let kernels = optional(generation.open_dir(KERNELS))?;
     let mut unpacked = Vec::new();
@@ -42,7 +42,7 @@ pub(crate) fn unpacked_kernels(
 pub(crate) fn intact_kernels(
     generation: &Directory,
     manifest: &Manifest,
-) -> Result<Vec<KernelId>, StorageError> {
+) -> Result<Vec<KernelId>, FileError> {
     let Some(sets) = sets_of(generation, manifest.name.as_str())? else { return Ok(Vec::new()) };
     let is_intact = |kernel: &&Kernel| {
         let raw = sets.read_file(&set_file_name(&kernel.id, 0), MAX_SET).ok();
@@ -55,7 +55,7 @@ fn green<'m>(manifest: &'m Manifest, kernel: &Kernel) -> impl Iterator<Item = &'
     manifest.scripts.iter().map(|script| &script.name).filter(|name| kernel.is_green(name))
 }
 
-fn sets_of(generation: &Directory, name: &str) -> Result<Option<Directory>, StorageError> {
+fn sets_of(generation: &Directory, name: &str) -> Result<Option<Directory>, FileError> {
     let bundles = optional(generation.open_dir(BUNDLES))?;
     // A bundle's directory that is none, or can't be opened, has nothing unpacked.
     let bundle = bundles.and_then(|bundles| bundles.open_dir(name).ok());
@@ -63,17 +63,17 @@ fn sets_of(generation: &Directory, name: &str) -> Result<Option<Directory>, Stor
 }
 
 /// The directory `name` in `from`, if both are there.
-fn inside(from: Option<&Directory>, name: &str) -> Result<Option<Directory>, StorageError> {
+fn inside(from: Option<&Directory>, name: &str) -> Result<Option<Directory>, FileError> {
     let Some(from) = from else { return Ok(None) };
     optional(from.open_dir(name))
 }
 
-fn has(directory: Option<&Directory>, name: &str) -> Result<bool, StorageError> {
+fn has(directory: Option<&Directory>, name: &str) -> Result<bool, FileError> {
     let Some(directory) = directory else { return Ok(false) };
     Ok(directory.kind(name)?.is_some())
 }
 
-fn has_any(directory: Option<&Directory>, modules: &[ScriptName]) -> Result<bool, StorageError> {
+fn has_any(directory: Option<&Directory>, modules: &[ScriptName]) -> Result<bool, FileError> {
     for module in modules {
         if has(directory, &module_file_name(module))? {
             return Ok(true);
@@ -90,7 +90,7 @@ impl Staging<'_> {
         old: &Directory,
         name: &BundleName,
         (id, manifest): (BundleId, &Manifest),
-    ) -> Result<Vec<String>, StorageError> {
+    ) -> Result<Vec<String>, FileError> {
         let mut carry = Carry { missing: Vec::new() };
         let here = self.bundles.create_dir(name.as_str())?;
         let sets = here.create_dir(SETS)?;
@@ -118,11 +118,7 @@ impl Staging<'_> {
 
     /// Keeps the full bundle `from`, of which a delta of the same name is staged, beside it: the installed bundle itself, or
     /// what is kept beside that. Whether it was found.
-    pub(crate) fn keep_base(
-        &self,
-        installed: &InstalledBundle,
-        from: &BundleId,
-    ) -> Result<bool, StorageError> {
+    pub(crate) fn keep_base(&self, installed: &InstalledBundle, from: &BundleId) -> Result<bool, FileError> {
         let here = self.bundles.open_dir(installed.name.as_str())?;
         if installed.id == *from {
             here.link_or_copy_as(installed.directory(), BUNDLE_FILE, BASE_FILE)?;
@@ -143,7 +139,7 @@ impl Staging<'_> {
         old: &Directory,
         name: &BundleName,
         kernel: &IndexedKernel,
-    ) -> Result<(), StorageError> {
+    ) -> Result<(), FileError> {
         let mut carry = Carry { missing: Vec::new() };
         let sets = self.bundles.open_dir(name.as_str())?.open_dir(SETS)?;
         let old_sets = sets_of(old, name.as_str())?;
@@ -156,13 +152,13 @@ impl Staging<'_> {
         match carry.missing.into_iter().next() {
             None => Ok(()),
             // It was there and whole a moment ago.
-            Some(path) => Err(StorageError::new("link", path, std::io::ErrorKind::NotFound)),
+            Some(path) => Err(FileError::new("link", path, std::io::ErrorKind::NotFound)),
         }
     }
 
     /// The same for a bundle of which nothing can be understood: its directory stays, with those of its
     /// files that can be had.
-    pub(crate) fn carry_wreck(&self, old: &Directory, refused: &RefusedBundle) -> Result<(), StorageError> {
+    pub(crate) fn carry_wreck(&self, old: &Directory, refused: &RefusedBundle) -> Result<(), FileError> {
         let here = self.bundles.create_dir(&refused.name)?;
         let sets = here.create_dir(SETS)?;
         let there = old.open_dir(BUNDLES).and_then(|bundles| bundles.open_dir(&refused.name));
@@ -190,7 +186,7 @@ impl Carry {
         from: Option<&Directory>,
         to: &Directory,
         kernel: &IndexedKernel,
-    ) -> Result<(), StorageError> {
+    ) -> Result<(), FileError> {
         for module in &kernel.modules {
             self.file(from, to, &module_file_name(module))?;
         }
@@ -201,7 +197,7 @@ impl Carry {
         Ok(())
     }
 
-    fn file(&mut self, from: Option<&Directory>, to: &Directory, name: &str) -> Result<(), StorageError> {
+    fn file(&mut self, from: Option<&Directory>, to: &Directory, name: &str) -> Result<(), FileError> {
         // The shared uprobes.ko, or what two bundles claim that are both not offered.
         if to.kind(name)?.is_some() {
             return Ok(());

@@ -5,7 +5,7 @@ use rustix::fs::FileType;
 
 use crate::generation::current::{CurrentGeneration, InstalledBundle, with_sources};
 use crate::generation::module::{Refusal, module_file_name, read_sets};
-use crate::storage::StorageError;
+use files::FileError;
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub(crate) struct Problem {
     pub(crate) unreadable: bool,
 }
 
-impl From<StorageError> for Problem {
-    fn from(error: StorageError) -> Self {
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Self {
         Self { what: with_sources(&error), unreadable: error.is_device() }
     }
 }

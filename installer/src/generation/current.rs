@@ -9,13 +9,13 @@ use bundle_format::{
     ScriptName, TrustedKeys, Twin,
 };
 
-use crate::directory::Directory;
 use crate::generation::layout::{current_number, generation_numbers};
 use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, GENERATIONS, KERNELS, ROOT_RECORD, SETS, STATE};
-use crate::root::{HostRoot, Unprotected, check_protected};
 use crate::roots::{RootRecord, recorded_root};
-use crate::storage::{StorageError, optional};
 use crate::trust::{HostTrust, TrustError, TrustStore};
+use files::Directory;
+use files::{FileError, optional};
+use files::{FileSystem, Unprotected, check_protected};
 
 /// How often a reader follows a link that moves before it gives up; each try meets a whole install.
 const TRIES: usize = 100;
@@ -32,7 +32,7 @@ pub enum GenerationError {
     Unprotected(#[source] Unprotected),
     /// A file operation.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
     /// The link points to a generation that isn't there.
     #[error("`current` names generation {number}, which is not there")]
     Missing {
@@ -119,13 +119,16 @@ pub struct CurrentGeneration {
 impl CurrentGeneration {
     /// Opens the current generation; `None` if nothing is installed. Every bundle's signatures are
     /// checked anew against the pins and roots of this moment.
-    pub fn open(host: &HostRoot) -> Result<Option<Self>, GenerationError> {
+    pub fn open(host: &FileSystem) -> Result<Option<Self>, GenerationError> {
         Self::open_with(host, None)
     }
 
     /// The same for one who has just verified a bundle of it: where the kept file begins with the very bytes that he verified,
     /// its signatures aren't calculated a second time.
-    pub(crate) fn open_with(host: &HostRoot, known: Option<&Twin>) -> Result<Option<Self>, GenerationError> {
+    pub(crate) fn open_with(
+        host: &FileSystem,
+        known: Option<&Twin>,
+    ) -> Result<Option<Self>, GenerationError> {
         let Some(state) = open_state(host)? else { return Ok(None) };
         let trust = TrustStore::open(host)?;
         let Some((number, directory)) = open_current(&state)? else { return Ok(None) };
@@ -134,7 +137,7 @@ impl CurrentGeneration {
 
     /// Opens the newest generation older than `number` that can be read and whose bundles are all believed; `None` if there
     /// is none. `current` stays as it is. For the boot guard.
-    pub fn open_before(host: &HostRoot, number: u64) -> Result<Option<Self>, GenerationError> {
+    pub fn open_before(host: &FileSystem, number: u64) -> Result<Option<Self>, GenerationError> {
         let Some(state) = open_state(host)? else { return Ok(None) };
         let Some(generations) = optional(state.open_dir(GENERATIONS))? else { return Ok(None) };
         protected(&generations)?;
@@ -146,9 +149,9 @@ impl CurrentGeneration {
     }
 
     /// Opens generation `number`, whether it is current or not.
-    pub(crate) fn open_number(host: &HostRoot, number: u64) -> Result<Self, GenerationError> {
+    pub(crate) fn open_number(host: &FileSystem, number: u64) -> Result<Self, GenerationError> {
         let trust = TrustStore::open(host)?;
-        let absent = || StorageError::new("open directory", STATE, std::io::ErrorKind::NotFound);
+        let absent = || FileError::new("open directory", STATE, std::io::ErrorKind::NotFound);
         let generations = open_state(host)?.ok_or_else(absent)?.open_dir(GENERATIONS)?;
         protected(&generations)?;
         Self::open_in(&generations, number, trust.host_trust())
@@ -238,12 +241,12 @@ impl InstalledBundle {
     }
 
     /// The bundle as it arrived: a source for installing more of its kernels.
-    pub fn kept(&self) -> Result<File, StorageError> {
+    pub fn kept(&self) -> Result<File, FileError> {
         self.directory.open_file(BUNDLE_FILE)
     }
 
     /// The full bundle that a delta was made from, where it is kept beside it.
-    pub(crate) fn kept_base(&self) -> Result<File, StorageError> {
+    pub(crate) fn kept_base(&self) -> Result<File, FileError> {
         self.directory.open_file(BASE_FILE)
     }
 
@@ -253,7 +256,7 @@ impl InstalledBundle {
     }
 
     /// The directory of its SET.json files and their names, read once: of a bundle's many kernels, few are unpacked.
-    fn sets(&self) -> Result<Option<&(Directory, BTreeSet<String>)>, StorageError> {
+    fn sets(&self) -> Result<Option<&(Directory, BTreeSet<String>)>, FileError> {
         if let Some(known) = self.sets.get() {
             return Ok(known.as_ref());
         }
@@ -264,11 +267,7 @@ impl InstalledBundle {
     }
 
     /// The raw SET.json at `position` among the sets of `kernel`; `None` if it wasn't unpacked.
-    pub(crate) fn raw_set(
-        &self,
-        kernel: &KernelId,
-        position: usize,
-    ) -> Result<Option<Vec<u8>>, StorageError> {
+    pub(crate) fn raw_set(&self, kernel: &KernelId, position: usize) -> Result<Option<Vec<u8>>, FileError> {
         let Some((sets, names)) = self.sets()? else { return Ok(None) };
         let name = set_file_name(kernel, position);
         if names.contains(&name) { sets.read_file(&name, MAX_SET).map(Some) } else { Ok(None) }
@@ -287,7 +286,7 @@ pub(crate) fn set_file_name(kernel: &KernelId, position: usize) -> String {
 }
 
 /// The state directory, if there is one; refused if anybody but root could change it or a directory on the way.
-fn open_state(host: &HostRoot) -> Result<Option<Directory>, GenerationError> {
+fn open_state(host: &FileSystem) -> Result<Option<Directory>, GenerationError> {
     match host.open_protected_through_links(STATE) {
         Ok(state) => Ok(Some(state)),
         Err(Unprotected::Storage(error)) if error.is_not_found() => Ok(None),
@@ -324,7 +323,7 @@ fn open_current(state: &Directory) -> Result<Option<(u64, Directory)>, Generatio
 #[derive(Debug, thiserror::Error)]
 enum BundleRefusal {
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
     #[error(transparent)]
     Bundle(#[from] BundleError),
     #[error(transparent)]

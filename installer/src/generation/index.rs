@@ -7,9 +7,9 @@ use bundle_format::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::directory::Directory;
 use crate::paths::INDEX;
-use crate::storage::StorageError;
+use files::Directory;
+use files::FileError;
 
 /// Most bytes of an index: as many as a manifest may have, for it says less.
 const MAX_INDEX: u64 = 16 << 20;
@@ -62,17 +62,17 @@ impl GenerationIndex {
     }
 
     /// Reads the index of the generation in `directory`.
-    pub(crate) fn read(directory: &Directory) -> Result<Self, StorageError> {
+    pub(crate) fn read(directory: &Directory) -> Result<Self, FileError> {
         let raw = directory.read_file(INDEX, MAX_INDEX)?;
         serde_json::from_slice(&raw).map_err(|error| {
-            StorageError::new("understand", directory.path().join(INDEX), std::io::Error::from(error))
+            FileError::new("understand", directory.path().join(INDEX), std::io::Error::from(error))
         })
     }
 
     /// Writes it into a generation that is being staged.
-    pub(crate) fn write(&self, directory: &Directory) -> Result<(), StorageError> {
+    pub(crate) fn write(&self, directory: &Directory) -> Result<(), FileError> {
         let wrong =
-            |error| StorageError::new("write", directory.path().join(INDEX), std::io::Error::from(error));
+            |error| FileError::new("write", directory.path().join(INDEX), std::io::Error::from(error));
         let mut raw = serde_json::to_vec_pretty(self).map_err(wrong)?;
         raw.push(b'\n');
         directory.write_new(INDEX, &raw)

@@ -1,28 +1,28 @@
 //! The names in the state directory: numbers of generations, and the link that makes one current.
 
-use crate::directory::Directory;
 use crate::paths::{CURRENT, GENERATIONS};
-use crate::storage::{StorageError, optional};
+use files::Directory;
+use files::{FileError, optional};
 
 /// Where the link `name` of the state directory points: the number of a generation.
-pub(crate) fn linked_number(state: &Directory, name: &str) -> Result<Option<u64>, StorageError> {
+pub(crate) fn linked_number(state: &Directory, name: &str) -> Result<Option<u64>, FileError> {
     let Some(target) = optional(state.read_link(name))? else { return Ok(None) };
     let number =
         target.strip_prefix(GENERATIONS).and_then(|rest| rest.strip_prefix('/')).and_then(parse_number);
     let wrong = || {
         let problem = format!("it points to `{target}`, not to a generation");
-        StorageError::new("use link", state.path().join(name), std::io::Error::other(problem))
+        FileError::new("use link", state.path().join(name), std::io::Error::other(problem))
     };
     number.map(Some).ok_or_else(wrong)
 }
 
 /// The number of the current generation.
-pub(crate) fn current_number(state: &Directory) -> Result<Option<u64>, StorageError> {
+pub(crate) fn current_number(state: &Directory) -> Result<Option<u64>, FileError> {
     linked_number(state, CURRENT)
 }
 
 /// The numbers of all generations, ascending.
-pub(crate) fn generation_numbers(generations: &Directory) -> Result<Vec<u64>, StorageError> {
+pub(crate) fn generation_numbers(generations: &Directory) -> Result<Vec<u64>, FileError> {
     let mut numbers: Vec<u64> = generations.entries()?.iter().filter_map(|name| parse_number(name)).collect();
     numbers.sort_unstable();
     Ok(numbers)
@@ -35,7 +35,7 @@ pub(crate) fn parse_number(text: &str) -> Option<u64> {
 }
 
 /// Makes the link `name` to generation `number`, on the disk when this returns.
-pub(crate) fn prepare_link(state: &Directory, name: &str, number: u64) -> Result<(), StorageError> {
+pub(crate) fn prepare_link(state: &Directory, name: &str, number: u64) -> Result<(), FileError> {
     state.unlink_if_there(name)?;
     state.symlink(&format!("{GENERATIONS}/{number}"), name)?;
     state.sync()
@@ -45,13 +45,13 @@ pub(crate) fn prepare_link(state: &Directory, name: &str, number: u64) -> Result
 #[derive(Debug)]
 pub(crate) enum SwitchError {
     /// What was current still is.
-    Before(StorageError),
+    Before(FileError),
     /// Generation `number` is current, but perhaps not after a power cut.
-    NotConfirmed { number: u64, source: StorageError },
+    NotConfirmed { number: u64, source: FileError },
 }
 
-impl From<StorageError> for SwitchError {
-    fn from(error: StorageError) -> Self {
+impl From<FileError> for SwitchError {
+    fn from(error: FileError) -> Self {
         Self::Before(error)
     }
 }

@@ -5,8 +5,8 @@ use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease};
 use crate::generation::index::GenerationIndex;
 use crate::generation::{current_number, generation_numbers};
 use crate::paths::{GENERATIONS, STATE};
-use crate::root::HostRoot;
-use crate::storage::{StorageError, optional};
+use files::FileSystem;
+use files::{FileError, optional};
 
 /// One generation as its index describes it; nothing in it is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct BundleSummary {
 }
 
 /// The generations on this host, by number.
-pub fn list_generations(host: &HostRoot) -> Result<Vec<GenerationSummary>, StorageError> {
+pub fn list_generations(host: &FileSystem) -> Result<Vec<GenerationSummary>, FileError> {
     let Some(state) = optional(host.open_dir(STATE))? else { return Ok(Vec::new()) };
     let current = current_number(&state)?;
     let Some(generations) = optional(state.open_dir(GENERATIONS))? else { return Ok(Vec::new()) };
@@ -52,7 +52,7 @@ pub fn list_generations(host: &HostRoot) -> Result<Vec<GenerationSummary>, Stora
     Ok(list)
 }
 
-fn summary(number: u64, current: bool, index: Result<GenerationIndex, StorageError>) -> GenerationSummary {
+fn summary(number: u64, current: bool, index: Result<GenerationIndex, FileError>) -> GenerationSummary {
     let index = match index {
         Ok(index) => index,
         Err(error) => {

@@ -6,7 +6,7 @@ use bundle_format::{
 };
 
 use crate::generation::current::{CurrentGeneration, InstalledBundle, set_digest, with_sources};
-use crate::storage::StorageError;
+use files::FileError;
 
 /// The way to one module; made only from a verified account.
 #[derive(Debug, Clone)]
@@ -191,7 +191,7 @@ impl ReadSet {
 pub(crate) fn read_sets(bundle: &InstalledBundle, kernel: &Kernel) -> Result<Option<ReadSet>, Refusal> {
     let short = || kernel.id.short();
     let wrong = |problem: String| Refusal::Set { kernel: short(), problem, unreadable: false };
-    let unread = |error: StorageError| Refusal::Set {
+    let unread = |error: FileError| Refusal::Set {
         kernel: short(),
         problem: with_sources(&error),
         unreadable: error.is_device(),
@@ -263,7 +263,7 @@ impl CurrentGeneration {
         let file = directory.open_file(&name).map_err(|error| Refusal::from(&error))?;
         let mut bytes = Vec::new();
         let read = file.take(handle.record.size.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| Refusal::from(&StorageError::new("read", directory.path().join(&name), error)))?;
+        read.map_err(|error| Refusal::from(&FileError::new("read", directory.path().join(&name), error)))?;
         Ok(bytes)
     }
 }

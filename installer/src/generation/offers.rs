@@ -117,8 +117,8 @@ fn refuse_twins(offers: &mut [Offer]) {
     }
 }
 
-impl From<&crate::storage::StorageError> for Refusal {
-    fn from(error: &crate::storage::StorageError) -> Self {
+impl From<&files::FileError> for Refusal {
+    fn from(error: &files::FileError) -> Self {
         Self::Storage { problem: with_sources(error), unreadable: error.is_device() }
     }
 }

@@ -27,7 +27,6 @@ use std::fs::File;
 
 use bundle_format::{BundleName, Kernel, VerifiedSet};
 
-use crate::directory::Directory;
 use crate::events::{Events, InstallEvent};
 use crate::generation::current::set_file_name;
 use crate::generation::index::{GenerationIndex, IndexedBundle, IndexedKernel};
@@ -40,7 +39,8 @@ use crate::paths::{
     BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, NEXT, ROOT_RECORD, SETS, STAGING, TOMBSTONE,
 };
 use crate::roots::RootRecord;
-use crate::storage::StorageError;
+use files::Directory;
+use files::FileError;
 
 /// Directory of the shared `uprobes.ko` in a kernel's directory; a script may be called `uprobes`.
 pub(crate) const UPROBES_DIRECTORY: &str = "uprobes";
@@ -83,7 +83,7 @@ impl Drop for LeftOver<'_> {
 
 impl<'l> Staging<'l> {
     /// Step 1 begins: an empty staging directory for generation `number`.
-    pub(crate) fn begin(lock: &'l WriterLock, number: u64, made: Option<u64>) -> Result<Self, StorageError> {
+    pub(crate) fn begin(lock: &'l WriterLock, number: u64, made: Option<u64>) -> Result<Self, FileError> {
         let name = format!("{STAGING}{number}");
         let directory = lock.generations().create_dir(&name)?;
         let left_over = LeftOver { lock, name, wanted: false };
@@ -93,17 +93,17 @@ impl<'l> Staging<'l> {
     }
 
     /// The file that takes the copy of the bundle.
-    pub(crate) fn keep_bundle(&self, name: &BundleName) -> Result<File, StorageError> {
+    pub(crate) fn keep_bundle(&self, name: &BundleName) -> Result<File, FileError> {
         let directory = self.bundles.create_dir(name.as_str())?;
         directory.create_dir(SETS)?;
         directory.create_file(BUNDLE_FILE)
     }
 
     /// Records by which root a bundle was accepted.
-    pub(crate) fn record_root(&self, name: &BundleName, record: &RootRecord) -> Result<(), StorageError> {
+    pub(crate) fn record_root(&self, name: &BundleName, record: &RootRecord) -> Result<(), FileError> {
         let directory = self.bundles.open_dir(name.as_str())?;
         let wrong = |error: serde_json::Error| {
-            StorageError::new("write", directory.path().join(ROOT_RECORD), std::io::Error::from(error))
+            FileError::new("write", directory.path().join(ROOT_RECORD), std::io::Error::from(error))
         };
         let raw = serde_json::to_vec(record).map_err(wrong)?;
         directory.write_new(ROOT_RECORD, &raw)
@@ -115,7 +115,7 @@ impl<'l> Staging<'l> {
         bundle: &BundleName,
         entry: &mut IndexedKernel,
         set: &VerifiedSet<'_>,
-    ) -> Result<(), StorageError> {
+    ) -> Result<(), FileError> {
         let sets = self.bundles.open_dir(bundle.as_str())?.open_dir(SETS)?;
         sets.write_new(&set_file_name(&entry.id, entry.sets), set.raw())?;
         let modules = self.kernels.ensure_dir(&entry.id.short())?;
@@ -137,12 +137,12 @@ impl<'l> Staging<'l> {
     }
 
     /// Writes the options and requirements for the initscript.
-    pub(crate) fn write_configuration(&self, text: &str) -> Result<(), StorageError> {
+    pub(crate) fn write_configuration(&self, text: &str) -> Result<(), FileError> {
         self.directory.write_new(CONFIGURATION, text.as_bytes())
     }
 
     /// Step 2: writes the index and waits until everything is on the disk.
-    pub(crate) fn seal(mut self) -> Result<StagedGeneration<'l>, StorageError> {
+    pub(crate) fn seal(mut self) -> Result<StagedGeneration<'l>, FileError> {
         self.index.bundles.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
         self.index.write(&self.directory)?;
         self.directory.sync_tree()?;
@@ -176,7 +176,7 @@ pub(crate) fn indexed_kernel(kernel: &Kernel) -> IndexedKernel {
 
 /// Removes what killed runs left: staging directories, and the generation that was renamed but never
 /// switched to.
-pub(crate) fn remove_left_overs(lock: &WriterLock, events: &mut Events<'_>) -> Result<(), StorageError> {
+pub(crate) fn remove_left_overs(lock: &WriterLock, events: &mut Events<'_>) -> Result<(), FileError> {
     let (state, generations) = (lock.state(), lock.generations());
     if state.kind(NEXT)?.is_some() {
         // A link that isn't one of ours names no generation to remove.
@@ -205,11 +205,11 @@ pub(crate) fn remove_left_overs(lock: &WriterLock, events: &mut Events<'_>) -> R
 }
 
 /// The number of the next generation.
-pub(crate) fn next_number(lock: &WriterLock) -> Result<u64, StorageError> {
+pub(crate) fn next_number(lock: &WriterLock) -> Result<u64, FileError> {
     let newest = generation_numbers(lock.generations())?.last().copied();
     let newest = newest.max(current_number(lock.state())?);
     newest.unwrap_or(0).checked_add(1).ok_or_else(|| {
         let problem = std::io::Error::other("there is no number after the newest generation's");
-        StorageError::new("number a generation in", lock.generations().path(), problem)
+        FileError::new("number a generation in", lock.generations().path(), problem)
     })
 }

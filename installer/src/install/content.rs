@@ -12,11 +12,11 @@ use crate::install::kept_frames::{Available, KeptFrames};
 use crate::install::options::InstallOptions;
 use crate::install::source::Arriving;
 use crate::install::spool;
-use crate::root::HostRoot;
+use files::FileSystem;
 
 /// A proven bundle on its way in.
 pub(super) struct Incoming<'i> {
-    pub(super) host: &'i HostRoot,
+    pub(super) host: &'i FileSystem,
     pub(super) manifest: &'i Manifest,
     pub(super) judge: &'i Judge,
     pub(super) options: &'i InstallOptions,

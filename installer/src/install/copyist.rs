@@ -20,7 +20,7 @@ use bundle_format::{
 };
 
 use crate::install::error::InstallError;
-use crate::storage::StorageError;
+use files::FileError;
 
 /// Bytes that are read and written at once.
 const PIECE: usize = 256 << 10;
@@ -50,7 +50,7 @@ pub(super) struct Copyist {
 
 impl Copyist {
     /// Begins a copy in `target`, which errors call `path`.
-    pub(super) fn begin(original: Original, target: File, path: PathBuf) -> Result<Self, StorageError> {
+    pub(super) fn begin(original: Original, target: File, path: PathBuf) -> Result<Self, FileError> {
         let (tell, copied) = mpsc::channel();
         let unwanted = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&unwanted);
@@ -63,7 +63,7 @@ impl Copyist {
                 let _ = tell.send(result);
                 if is_whole && !stop.load(Ordering::Relaxed) { target.sync_data() } else { Ok(()) }
             })
-            .map_err(|error| StorageError::new("start a thread to write", &path, error))?;
+            .map_err(|error| FileError::new("start a thread to write", &path, error))?;
         Ok(Self { copied, unwanted, thread: Some(thread), path })
     }
 
@@ -78,7 +78,7 @@ impl Copyist {
     fn cause(&self, error: BundleError) -> InstallError {
         match error {
             BundleError::Io { what, source } => match source.downcast::<NotWritten>() {
-                Ok(NotWritten(error)) => StorageError::new("write", &self.path, error).into(),
+                Ok(NotWritten(error)) => FileError::new("write", &self.path, error).into(),
                 Err(source) => BundleError::Io { what, source }.into(),
             },
             other => other.into(),
@@ -86,8 +86,8 @@ impl Copyist {
     }
 
     /// Waits until the copy is on the disk.
-    pub(super) fn finish(mut self) -> Result<(), StorageError> {
-        self.ended().map_err(|error| StorageError::new("write", &self.path, error))
+    pub(super) fn finish(mut self) -> Result<(), FileError> {
+        self.ended().map_err(|error| FileError::new("write", &self.path, error))
     }
 
     fn ended(&mut self) -> io::Result<()> {

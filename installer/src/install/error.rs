@@ -8,8 +8,8 @@ use crate::generation::{GenerationError, SwitchError};
 use crate::identity::Mismatch;
 use crate::lock::LockError;
 use crate::policy::{PolicyError, PolicyRefusal};
-use crate::storage::StorageError;
 use crate::trust::TrustError;
+use files::FileError;
 
 /// Why an install is refused or fails.
 #[derive(Debug, thiserror::Error)]
@@ -148,7 +148,7 @@ pub enum InstallError {
         free: u64,
         /// What failed; `None` where that was seen before anything was written.
         #[source]
-        source: Option<StorageError>,
+        source: Option<FileError>,
     },
     /// The policy's quota would be passed.
     #[error(
@@ -192,7 +192,7 @@ pub enum InstallError {
         generation: u64,
         /// Why.
         #[source]
-        source: StorageError,
+        source: FileError,
     },
     /// Two kernels whose ids begin alike.
     #[error("kernels {first} and {second} can't be told apart by their directories")]
@@ -210,7 +210,7 @@ pub enum InstallError {
     Generation(#[from] GenerationError),
     /// A file operation.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
 }
 
 /// What a bundle has and what this host has, which don't meet.

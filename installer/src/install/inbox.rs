@@ -13,9 +13,9 @@ use crate::install::error::InstallError;
 use crate::install::options::InstallOptions;
 use crate::paths::INBOX;
 use crate::policy::Policy;
-use crate::root::HostRoot;
-use crate::storage::optional;
 use crate::trust::TrustStore;
+use files::FileSystem;
+use files::optional;
 
 /// How the files in the inbox end that are looked at.
 const SUFFIX: &str = ".stapb";
@@ -41,7 +41,7 @@ pub struct PassedOver {
 /// Looks for the bundle in the inbox with the highest (epoch, serial), which is what orders bundles, among those that are believed and have a kernel for
 /// this host. The install itself reads and judges it anew, so a file that is changed meanwhile gains nothing.
 pub fn newest_in_inbox(
-    host: &HostRoot,
+    host: &FileSystem,
     identity: &HostIdentity,
     options: &InstallOptions,
 ) -> Result<InboxChoice, InstallError> {
@@ -51,7 +51,7 @@ pub fn newest_in_inbox(
     let trust = TrustStore::open(host)?;
     let policy = Policy::read(host)?;
     let here = HostKernels::read(host, identity)?;
-    let names = directory.as_ref().map(crate::directory::Directory::entries).transpose()?.unwrap_or_default();
+    let names = directory.as_ref().map(files::Directory::entries).transpose()?.unwrap_or_default();
     for name in names.iter().filter(|name| name.ends_with(SUFFIX) && !name.starts_with('.')) {
         let Some(directory) = &directory else { continue };
         let look = || -> Result<_, InstallError> {

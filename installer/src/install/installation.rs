@@ -9,7 +9,6 @@ use bundle_format::{
     VerifiedSet,
 };
 
-use crate::directory::Directory;
 use crate::events::Events;
 use crate::floors::{Floor, FloorsError};
 use crate::generation::{
@@ -30,14 +29,15 @@ use crate::install::{generations_of, past};
 use crate::lock::WriterLock;
 use crate::paths::STATE;
 use crate::policy::Policy;
-use crate::root::HostRoot;
 use crate::roots::RootRecord;
-use crate::storage::StorageError;
 use crate::trust::TrustStore;
+use files::Directory;
+use files::FileError;
+use files::FileSystem;
 
 /// One proven bundle on its way.
 pub(super) struct Installation<'i> {
-    pub(super) host: &'i HostRoot,
+    pub(super) host: &'i FileSystem,
     /// By which root the bundle was accepted.
     pub(super) record: Option<RootRecord>,
     pub(super) manifest: &'i Arc<Manifest>,
@@ -72,7 +72,7 @@ impl Placed {
     }
 
     /// A history that can't be written is no reason to fail.
-    pub(super) fn remember(&mut self, written: Result<(), StorageError>) {
+    pub(super) fn remember(&mut self, written: Result<(), FileError>) {
         if let Err(error) = written {
             self.warnings.push(InstallWarning::History { problem: with_sources(&error) });
         }
@@ -219,7 +219,7 @@ impl Installation<'_> {
         &self,
         current: &CurrentGeneration,
         same: &InstalledBundle,
-    ) -> Result<Vec<IndexedKernel>, StorageError> {
+    ) -> Result<Vec<IndexedKernel>, FileError> {
         let mut there = unpacked_kernels(current.directory(), same.name.as_str(), &same.manifest)?;
         let all_red = same.manifest.kernels.iter().filter(|kernel| kernel.frames.is_empty());
         there.extend(all_red.filter(|kernel| self.chosen.kernels.contains(&kernel.id)).map(indexed_kernel));
@@ -227,7 +227,7 @@ impl Installation<'_> {
     }
 
     /// Where a damaged copy of this bundle is mended, the kernels that it had come back too.
-    fn choose_again(&mut self, current: &CurrentGeneration) -> Result<Vec<InstallWarning>, StorageError> {
+    fn choose_again(&mut self, current: &CurrentGeneration) -> Result<Vec<InstallWarning>, FileError> {
         if !is_refused(current, &self.manifest.name) {
             return Ok(Vec::new());
         }

@@ -12,8 +12,8 @@ use bundle_format::{BundleError, CheckReport, Depth, Judge, Kernel, KernelId, Ra
 
 use crate::generation::InstalledBundle;
 use crate::install::error::InstallError;
-use crate::root::HostRoot;
-use crate::storage::StorageError;
+use files::FileError;
+use files::FileSystem;
 
 /// What the kept file has of the bundle that is to be installed again.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl KeptFrames {
     /// `partial` left out.
     pub(super) fn added_to(
         &self,
-        host: &HostRoot,
+        host: &FileSystem,
         file: &File,
         judge: &Judge,
         partial: bool,
@@ -103,7 +103,7 @@ fn good_frames(report: &CheckReport) -> BTreeSet<usize> {
 }
 
 fn from_start(file: &File) -> Result<File, InstallError> {
-    let wrong = |error| StorageError::new("read", "(a file of the bundle)", error);
+    let wrong = |error| FileError::new("read", "(a file of the bundle)", error);
     let mut again = file.try_clone().map_err(wrong)?;
     again.seek(SeekFrom::Start(0)).map_err(wrong)?;
     Ok(again)

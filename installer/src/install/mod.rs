@@ -46,7 +46,6 @@ use bundle_format::{
 use crate::compat::{
     CompatError, Foreign, ReconcileReport, absent_sources, place_sources, preview, reconcile_locked,
 };
-use crate::directory::Directory;
 use crate::events::{Events, InstallEvent};
 use crate::floors::FloorState;
 use crate::generation::{CurrentGeneration, InstalledBundle, remove_left_overs};
@@ -60,14 +59,15 @@ use crate::install::source::Arriving;
 use crate::lock::WriterLock;
 use crate::paths::{GENERATIONS, STATE};
 use crate::policy::Policy;
-use crate::root::HostRoot;
 use crate::roots::RootRecord;
-use crate::storage::optional;
 use crate::trust::{TrustError, TrustStore};
+use files::Directory;
+use files::FileSystem;
+use files::optional;
 
 /// Installs the bundle that `source` gives, from its first byte to its last.
 pub fn install<'s>(
-    host: &HostRoot,
+    host: &FileSystem,
     identity: &HostIdentity,
     source: impl Into<BundleSource<'s>>,
     options: &InstallOptions,
@@ -80,7 +80,7 @@ pub fn install<'s>(
 }
 
 fn arrived(
-    host: &HostRoot,
+    host: &FileSystem,
     identity: &HostIdentity,
     source: impl Arriving,
     options: &InstallOptions,
@@ -164,7 +164,7 @@ fn opened(
 
 /// A proven bundle, and what is needed to give it its place.
 struct Placing<'p> {
-    host: &'p HostRoot,
+    host: &'p FileSystem,
     identity: &'p HostIdentity,
     options: &'p InstallOptions,
     judge: &'p Judge,
@@ -244,7 +244,7 @@ impl Placing<'_> {
 }
 
 /// This host's trust under the lock: what was accepted or revoked while the manifest came in must count too.
-fn trust_of_now(host: &HostRoot, judge: &Judge, signers: &[KeyId]) -> Result<TrustStore, InstallError> {
+fn trust_of_now(host: &FileSystem, judge: &Judge, signers: &[KeyId]) -> Result<TrustStore, InstallError> {
     let store = TrustStore::open(host)?;
     if judge.root().is_none() {
         let keys = store.trusted_keys().keys();
@@ -267,13 +267,17 @@ fn trust_of_now(host: &HostRoot, judge: &Judge, signers: &[KeyId]) -> Result<Tru
 }
 
 /// The state's directory of generations and what is current, as they are before a first install too.
-fn generations_of(host: &HostRoot) -> Result<Option<Directory>, InstallError> {
+fn generations_of(host: &FileSystem) -> Result<Option<Directory>, InstallError> {
     let Some(state) = optional(host.open_dir(STATE))? else { return Ok(None) };
     Ok(optional(state.open_dir(GENERATIONS))?)
 }
 
 /// Reads the floors and what is kept on disk.
-fn past(host: &HostRoot, generations: Option<&Directory>, trust: &TrustStore) -> Result<Past, InstallError> {
+fn past(
+    host: &FileSystem,
+    generations: Option<&Directory>,
+    trust: &TrustStore,
+) -> Result<Past, InstallError> {
     Ok(Past::read(FloorState::read(host)?, generations, trust.host_trust())?)
 }
 
@@ -290,7 +294,7 @@ struct Believed<S> {
 /// stays whatever becomes of the bundle. A bundle that is installed now is judged as it was then, so that
 /// more of its kernels can be unpacked after a rotation.
 fn believed<S: Source>(
-    host: &HostRoot,
+    host: &FileSystem,
     raw: RawBundle<S>,
     options: &InstallOptions,
     events: &mut Events<'_>,

@@ -8,15 +8,15 @@
 
 use bundle_format::{BundleName, Digest, Manifest};
 
-use crate::directory::Directory;
 use crate::floors::{Floor, FloorState};
 use crate::generation::{CurrentGeneration, generation_numbers, with_sources};
 use crate::install::error::InstallError;
 use crate::install::options::InstallOptions;
 use crate::install::report::InstallWarning;
 use crate::policy::Policy;
-use crate::storage::StorageError;
 use crate::trust::HostTrust;
+use files::Directory;
+use files::FileError;
 
 /// The beginning of 2025: no bundle is older, so a clock before it is dead and says nothing about the time.
 const DAWN: u64 = 1_735_689_600;
@@ -54,7 +54,7 @@ impl Past {
         floors: FloorState,
         generations: Option<&Directory>,
         trust: &HostTrust,
-    ) -> Result<Self, StorageError> {
+    ) -> Result<Self, FileError> {
         let mut past = Self { floors, kept: Vec::new(), refused: Vec::new(), warnings: Vec::new() };
         let Some(generations) = generations else { return Ok(past) };
         let numbers = generation_numbers(generations)?;

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use bundle_format::{KernelId, Manifest, limits};
 
-use crate::directory::Directory;
 use crate::generation::disk_usage;
 use crate::install::error::InstallError;
 use crate::policy::Policy;
-use crate::storage::StorageError;
+use files::Directory;
+use files::FileError;
 
 /// Bytes that the new generation takes at least: the kept bundle and the chosen kernels' modules. Tails of
 /// blocks, directories and indexes come on top.
@@ -54,7 +54,7 @@ pub(super) fn explained(error: InstallError, state: &Directory, needed: u64) -> 
     }
 }
 
-fn with_numbers(source: StorageError, state: &Directory, needed: u64) -> InstallError {
+fn with_numbers(source: FileError, state: &Directory, needed: u64) -> InstallError {
     let free = state.free_bytes().ok().flatten().unwrap_or(0);
     InstallError::NoSpace { needed, free, source: Some(source) }
 }

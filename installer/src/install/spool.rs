@@ -10,15 +10,15 @@ use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 
 use bundle_format::{BundleError, CheckReport, Depth, Judge, KernelId, KernelState, Manifest, RawBundle};
 
-use crate::directory::Directory;
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
 use crate::install::report::InstallWarning;
 use crate::install::source::Arriving;
 use crate::install::space::{content_len, explained};
 use crate::paths::STATE;
-use crate::root::HostRoot;
-use crate::storage::{StorageError, optional};
+use files::Directory;
+use files::FileSystem;
+use files::{FileError, optional};
 
 /// Most problems of a damaged file that a refusal names.
 const MAX_PROBLEMS: usize = 4;
@@ -26,7 +26,7 @@ const MAX_PROBLEMS: usize = 4;
 /// Copies a source from its first byte; not more than one byte beyond what the manifest gives, so a stream that never ends
 /// does.
 pub(super) fn fill(
-    host: &HostRoot,
+    host: &FileSystem,
     source: impl Arriving,
     manifest: &Manifest,
 ) -> Result<File, InstallError> {
@@ -34,7 +34,7 @@ pub(super) fn fill(
     let (whole, head_len) = source.whole();
     let most = head_len.saturating_add(content_len(manifest));
     let wrong = |error: io::Error| {
-        let error = StorageError::new("write", place.path().join("(a copy of the source)"), error);
+        let error = FileError::new("write", place.path().join("(a copy of the source)"), error);
         explained(error.into(), &place, most)
     };
     let mut file = place.nameless_file()?;
@@ -56,7 +56,7 @@ pub(super) fn fill(
 }
 
 /// Where the copy lies: in the state directory, or where that will be.
-pub(super) fn place(host: &HostRoot) -> Result<Directory, StorageError> {
+pub(super) fn place(host: &FileSystem) -> Result<Directory, FileError> {
     if let Some(state) = optional(host.open_dir(STATE))? {
         return Ok(state);
     }
@@ -66,13 +66,12 @@ pub(super) fn place(host: &HostRoot) -> Result<Directory, StorageError> {
 
 /// What is whole in `file`; where something is damaged, a file that is whole again with all that is good.
 pub(super) fn whole_part(
-    host: &HostRoot,
+    host: &FileSystem,
     mut file: File,
     judge: &Judge,
 ) -> Result<(File, CheckReport), InstallError> {
     let place = place(host)?;
-    let wrong =
-        |error: io::Error| StorageError::new("read", place.path().join("(a copy of the source)"), error);
+    let wrong = |error: io::Error| FileError::new("read", place.path().join("(a copy of the source)"), error);
     let again = |file: &File| {
         let mut copy = file.try_clone().map_err(wrong)?;
         copy.seek(SeekFrom::Start(0)).map_err(wrong)?;

@@ -20,7 +20,7 @@ use crate::install::order::Past;
 use crate::install::report::InstallWarning;
 use crate::lock::WriterLock;
 use crate::paths::{BUNDLE_FILE, BUNDLES};
-use crate::storage::StorageError;
+use files::FileError;
 
 /// The staging of one installation.
 pub(super) struct Stage<'s, 'i> {
@@ -147,7 +147,7 @@ pub(crate) fn carry_others(
     ours: &BundleName,
     warnings: &mut Vec<InstallWarning>,
     events: &mut Events<'_>,
-) -> Result<(), StorageError> {
+) -> Result<(), FileError> {
     let old = current.directory();
     for bundle in current.bundles().iter().filter(|bundle| bundle.name != *ours) {
         let missing = staging.carry_over(old, &bundle.name, (bundle.id, &bundle.manifest))?;
@@ -199,7 +199,7 @@ pub(super) fn is_refused(current: &CurrentGeneration, name: &BundleName) -> bool
 /// Whether reading failed because of the bundle or because of our own disk.
 fn cause(error: BundleError) -> InstallError {
     match error {
-        BundleError::Receiver(ours) => match ours.downcast::<StorageError>() {
+        BundleError::Receiver(ours) => match ours.downcast::<FileError>() {
             Ok(storage) => (*storage).into(),
             Err(other) => BundleError::Receiver(other).into(),
         },

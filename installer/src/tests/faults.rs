@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::world::{Bundle, World, bundle, farm, file, public, stranger};
 use crate::generation::prepare_link;
+use files::{FileSystem, Unprotected};
+
 use crate::{
-    BundleSource, HistoryEvent, HostRoot, InstallError, InstallOptions, LockError, TrustError, TrustStore,
-    Unprotected, WriterLock, history, install,
+    BundleSource, HistoryEvent, InstallError, InstallOptions, LockError, TrustError, TrustStore, WriterLock,
+    history, install,
 };
 
 const STATE: &str = "var/lib/stap-bundle";
@@ -239,14 +241,14 @@ fn a_full_disk_is_said_to_be_one_and_the_old_generation_stays() {
     if rustix::mount::mount("tmpfs", mount_point.path(), "tmpfs", flags, Some(size)).is_err() {
         return;
     }
-    let host = HostRoot::open(mount_point.path()).unwrap();
+    let host = FileSystem::open(mount_point.path()).unwrap();
     let outcome = std::panic::catch_unwind(|| full_disk(&host, mount_point.path()));
     drop(host);
     rustix::mount::unmount(mount_point.path(), rustix::mount::UnmountFlags::DETACH).unwrap();
     outcome.unwrap();
 }
 
-fn full_disk(host: &HostRoot, root: &std::path::Path) {
+fn full_disk(host: &FileSystem, root: &std::path::Path) {
     TrustStore::open(host).unwrap().add(host, public(&farm()), None, Duration::ZERO).unwrap();
     let identity = World::new().identity;
     let install = |bytes: &[u8], streams: bool| {
@@ -279,7 +281,7 @@ fn full_disk(host: &HostRoot, root: &std::path::Path) {
     install(&bundle(2).bytes(), false).unwrap();
 }
 
-fn rollback_and_remove(host: &HostRoot, identity: &crate::HostIdentity, root: &std::path::Path) {
+fn rollback_and_remove(host: &FileSystem, identity: &crate::HostIdentity, root: &std::path::Path) {
     let newest = crate::CurrentGeneration::open(host).unwrap().unwrap().number();
     let _ = fs::remove_file(root.join("fill"));
     crate::rollback(host, identity, Some(1), None, std::time::Duration::ZERO).unwrap();

@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use super::world::{Bundle, RUNNING_V, World, bundle, farm, public};
+use files::Unprotected;
+
 use crate::{
     CurrentGeneration, GenerationError, ModuleHandle, Offer, OfferState, Refusal, TrustError, TrustStore,
-    Unprotected,
 };
 
 fn offer(world: &World, script: &str) -> Offer {

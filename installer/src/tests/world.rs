@@ -12,9 +12,11 @@ use bundle_format::{
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 
+use files::FileSystem;
+
 use crate::{
-    BundleSource, CurrentGeneration, HostIdentity, HostRoot, InstallError, InstallOptions, InstallReport,
-    KernelChoice, TrustStore, install,
+    BundleSource, CurrentGeneration, HostIdentity, InstallError, InstallOptions, InstallReport, KernelChoice,
+    TrustStore, install,
 };
 
 /// What the test host's running kernel prints for `uname -v`.
@@ -23,7 +25,7 @@ pub(crate) const RUNNING_V: &str = "#1 SMP Debian 1";
 /// A host without a compiler: two kernels installed, 6.12.1 running, one key pinned.
 pub(crate) struct World {
     pub(crate) directory: tempfile::TempDir,
-    pub(crate) host: HostRoot,
+    pub(crate) host: FileSystem,
     pub(crate) identity: HostIdentity,
     pub(crate) options: InstallOptions,
     /// Whether bundles come by a pipe, not as files.
@@ -38,7 +40,7 @@ impl World {
         fs::create_dir_all(modules.join("6.12.2")).unwrap();
         fs::write(modules.join("6.12.2/modules.order"), "").unwrap();
         fs::create_dir_all(modules.join("6.12.9/systemtap")).unwrap();
-        let host = HostRoot::open(directory.path()).unwrap();
+        let host = FileSystem::open(directory.path()).unwrap();
         let identity = HostIdentity {
             release: Some("6.12.1".parse().unwrap()),
             machine: "x86_64".parse().unwrap(),

@@ -1,6 +1,7 @@
 //! Why an install fails, as a user sees it.
 
-use installer::{HostRoot, InstallError, StorageError, TrustStore};
+use files::{FileError, FileSystem};
+use installer::{InstallError, TrustStore};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -12,8 +13,8 @@ const WITHOUT_SCRIPTS: &str =
     "install it without --with-source, or have the farm build it with `build --with-source`";
 
 /// A full disk, or a quota that is used up whatever the disk has free.
-fn no_space(needed: u64, free: u64, source: Option<&StorageError>) -> Failure {
-    let over_quota = source.is_some_and(StorageError::is_over_quota);
+fn no_space(needed: u64, free: u64, source: Option<&FileError>) -> Failure {
+    let over_quota = source.is_some_and(FileError::is_over_quota);
     let what = if over_quota {
         format!("a quota of this file system is used up: it needs {}", sized(needed))
     } else {
@@ -27,7 +28,7 @@ fn no_space(needed: u64, free: u64, source: Option<&StorageError>) -> Failure {
     failure.hint("what old generations take is free after `stap-bundle gc`")
 }
 
-pub(crate) fn install_failure(error: InstallError, root: &HostRoot) -> Failure {
+pub(crate) fn install_failure(error: InstallError, root: &FileSystem) -> Failure {
     let exit = match error {
         InstallError::Bundle(error) => {
             return match TrustStore::open(root) {

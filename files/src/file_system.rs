@@ -1,8 +1,9 @@
-//! The host's file system, from `/` or from the directory given with `--root`.
+//! A host's file system, from `/` or from the directory given with `--root`.
 //!
-//! Every path is resolved beneath the root by the kernel (openat2 with `RESOLVE_IN_ROOT`): an absolute
-//! link means "from the root", and no `..` leaves it. With the real `/` the same code runs.
+//! Every path is resolved beneath that root: an absolute link means "from the root", and no `..` leaves it. The kernel does
+//! it where it has openat2(2) with `RESOLVE_IN_ROOT` (Linux 5.6), else [`walk`]. With the real `/` the same code runs.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
@@ -10,17 +11,28 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::directory::Directory;
-use crate::storage::{StorageError, optional};
+use crate::error::{FileError, optional};
+use crate::read::{bounded, regular};
+use crate::walk::{Reached, walk};
 
 /// How often a resolution is tried again that met a rename elsewhere on its way (openat2(2), EAGAIN).
 const TRIES: usize = 64;
 
-/// How many links a path may lead through, as the kernel has it (`path_resolution(7)`).
-const MAX_LINKS: usize = 40;
+/// What becomes of symbolic links on the way and at the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// Followed beneath the root.
+    Followed,
+    /// An error (ELOOP).
+    Refused,
+}
 
-/// The open root of the host.
+/// How directories are opened.
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+
+/// The open root of a host's file system.
 #[derive(Debug)]
-pub struct HostRoot {
+pub struct FileSystem {
     fd: OwnedFd,
     path: PathBuf,
 }
@@ -46,13 +58,13 @@ pub enum Unprotected {
     },
     /// The check itself failed; a link on the way is an error too.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] FileError),
 }
 
 impl Unprotected {
     /// A check that failed for another reason than what it looks for, such as a worn-out disk, is that
     /// error; a link on the way, or anything that others could change, is `otherwise`.
-    pub(crate) fn or<E: From<StorageError>>(self, otherwise: impl FnOnce(Self) -> E) -> E {
+    pub fn or<E: From<FileError>>(self, otherwise: impl FnOnce(Self) -> E) -> E {
         match self {
             Self::Storage(error) if !error.is_link_on_the_way() => error.into(),
             other => otherwise(other),
@@ -60,13 +72,13 @@ impl Unprotected {
     }
 }
 
-impl HostRoot {
+impl FileSystem {
     /// Opens the root of the host; `/` for the real one.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StorageError> {
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, FileError> {
         let path = path.into();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&path, flags, Mode::empty())
-            .map_err(|errno| StorageError::new("open root directory", &path, errno))?;
+            .map_err(|errno| FileError::new("open root directory", &path, errno))?;
         Ok(Self { fd, path })
     }
 
@@ -82,11 +94,32 @@ impl HostRoot {
         self.path == Path::new("/")
     }
 
-    fn resolve(&self, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
+    fn resolve(
+        &self,
+        action: &'static str,
+        path: &Path,
+        flags: OFlags,
+        links: Links,
+    ) -> Result<OwnedFd, FileError> {
         let flags = flags | OFlags::CLOEXEC;
+        match self.resolve_by_kernel(path, flags, links) {
+            // Older than Linux 5.6, or a sandbox that denies calls it doesn't know.
+            Err(Errno::NOSYS | Errno::PERM) => {
+                walk::<FileError>(&self.fd, path, links, |_| Ok(()))?.open(action, flags)
+            }
+            other => other.map_err(|errno| FileError::new(action, path, errno)),
+        }
+    }
+
+    fn resolve_by_kernel(&self, path: &Path, flags: OFlags, links: Links) -> Result<OwnedFd, Errno> {
+        let no_links = match links {
+            Links::Followed => ResolveFlags::empty(),
+            Links::Refused => ResolveFlags::NO_SYMLINKS,
+        };
+        let resolve = ResolveFlags::IN_ROOT | no_links;
         let mut last = Errno::AGAIN;
         for _ in 0..TRIES {
-            match rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | resolve) {
+            match rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), resolve) {
                 Err(again @ (Errno::AGAIN | Errno::INTR)) => last = again,
                 other => return other,
             }
@@ -95,16 +128,14 @@ impl HostRoot {
     }
 
     /// Opens a directory; links on the way are followed beneath the root.
-    pub fn open_dir(&self, path: impl AsRef<Path>) -> Result<Directory, StorageError> {
+    pub fn open_dir(&self, path: impl AsRef<Path>) -> Result<Directory, FileError> {
         let path = path.as_ref();
-        let fd = self
-            .resolve(path, OFlags::RDONLY | OFlags::DIRECTORY, ResolveFlags::empty())
-            .map_err(|errno| StorageError::new("open directory", path, errno))?;
+        let fd = self.resolve("open directory", path, DIRECTORY, Links::Followed)?;
         Ok(Directory::new(fd, path.to_owned()))
     }
 
     /// Opens a directory, or the nearest one above it that is there.
-    pub(crate) fn nearest_dir(&self, path: impl AsRef<Path>) -> Result<Directory, StorageError> {
+    pub fn nearest_dir(&self, path: impl AsRef<Path>) -> Result<Directory, FileError> {
         let path = path.as_ref();
         match (optional(self.open_dir(path))?, path.parent()) {
             (Some(found), _) => Ok(found),
@@ -114,7 +145,7 @@ impl HostRoot {
     }
 
     /// Opens a directory, and makes it and those above it where they aren't there.
-    pub(crate) fn ensure_dir(&self, path: impl AsRef<Path>) -> Result<Directory, StorageError> {
+    pub fn ensure_dir(&self, path: impl AsRef<Path>) -> Result<Directory, FileError> {
         let path = path.as_ref();
         if let Some(found) = optional(self.open_dir(path))? {
             return Ok(found);
@@ -126,21 +157,18 @@ impl HostRoot {
         self.ensure_dir(parent)?.ensure_dir(name)
     }
 
-    /// Reads a regular file of at most `limit` bytes; links on the way to its directory are followed
-    /// beneath the root, and so is the file's own name.
-    pub fn read_file(&self, path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>, StorageError> {
-        use std::io::Read as _;
+    /// Opens a regular file for reading; links on the way and at its own name are followed beneath the root.
+    pub fn open_file(&self, path: impl AsRef<Path>) -> Result<File, FileError> {
         let path = path.as_ref();
-        let wrong = |errno: std::io::Error| StorageError::new("read", path, errno);
-        let fd = self
-            .resolve(path, OFlags::RDONLY | OFlags::NONBLOCK, ResolveFlags::empty())
-            .map_err(|errno| wrong(errno.into()))?;
-        let mut bytes = Vec::new();
-        std::fs::File::from(fd).take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(wrong)?;
-        if bytes.len() as u64 > limit {
-            return Err(wrong(std::io::ErrorKind::FileTooLarge.into()));
-        }
-        Ok(bytes)
+        // Without NONBLOCK a FIFO of this name would make us wait for its other end.
+        let fd = self.resolve("open", path, OFlags::RDONLY | OFlags::NONBLOCK, Links::Followed)?;
+        regular(fd).map_err(|error| FileError::new("open", path, error))
+    }
+
+    /// Reads a regular file of at most `limit` bytes, found as by [`Self::open_file`].
+    pub fn read_file(&self, path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>, FileError> {
+        let path = path.as_ref();
+        bounded(&self.open_file(path)?, limit).map_err(|error| FileError::new("read", path, error))
     }
 
     /// Opens a directory that only root can change: it and every directory above it up to the root
@@ -151,10 +179,7 @@ impl HostRoot {
         let above: Vec<&Path> = path.ancestors().collect();
         let mut opened = None;
         for part in above.into_iter().rev() {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-            let fd = self
-                .resolve(part, flags, ResolveFlags::NO_SYMLINKS)
-                .map_err(|errno| StorageError::new("open directory", part, errno))?;
+            let fd = self.resolve("open directory", part, DIRECTORY, Links::Refused)?;
             check_protected(part, &fd)?;
             opened = Some(Directory::new(fd, part.to_owned()));
         }
@@ -166,51 +191,16 @@ impl HostRoot {
 
     /// The same where links may stand on the way, as when /var/lib leads to another disk: each directory that is
     /// passed is checked, also those that hold a link, and those that a link's target leads through.
-    pub(crate) fn open_protected_through_links(
-        &self,
-        path: impl AsRef<Path>,
-    ) -> Result<Directory, Unprotected> {
+    pub fn open_protected_through_links(&self, path: impl AsRef<Path>) -> Result<Directory, Unprotected> {
         let path = path.as_ref();
-        let root = Directory::new(self.resolve_root()?, PathBuf::from("/"));
-        check_protected(root.path(), root.fd())?;
-        let mut way = vec![root];
-        let mut ahead = components(path);
-        let mut links = 0;
-        while let Some(name) = ahead.pop() {
-            let Some(here) = way.last() else { break };
-            match name.as_str() {
-                "/" => way.truncate(1),
-                // Above the root is the root.
-                ".." if way.len() > 1 => drop(way.pop()),
-                ".." => {}
-                name if here.kind(name)? == Some(rustix::fs::FileType::Symlink) => {
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return Err(StorageError::new("open directory", path, Errno::LOOP).into());
-                    }
-                    ahead.append(&mut components(Path::new(&here.read_link(name)?)));
-                }
-                name => {
-                    let next = here.open_dir(name)?;
-                    check_protected(next.path(), next.fd())?;
-                    way.push(next);
-                }
-            }
-        }
-        match way.pop() {
-            Some(found) => Ok(found),
-            None => Ok(self.open_dir(path)?),
-        }
-    }
-
-    fn resolve_root(&self) -> Result<OwnedFd, StorageError> {
-        let root = self.resolve(Path::new("/"), OFlags::RDONLY | OFlags::DIRECTORY, ResolveFlags::empty());
-        root.map_err(|errno| StorageError::new("open directory", "/", errno))
+        let check = |passed: &Directory| check_protected(passed.path(), passed.fd());
+        let reached: Reached = walk(&self.fd, path, Links::Followed, check)?;
+        Ok(Directory::new(reached.open("open directory", DIRECTORY)?, path.to_owned()))
     }
 
     /// Where an open directory really is, counted from the root: links on the way are resolved. Falls
     /// back to the path by which it was opened where /proc isn't mounted.
-    pub(crate) fn real_path(&self, directory: &Directory) -> PathBuf {
+    pub fn real_path(&self, directory: &Directory) -> PathBuf {
         let of = |fd: &OwnedFd| {
             use std::os::fd::AsRawFd as _;
             std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
@@ -224,19 +214,9 @@ impl HostRoot {
     }
 }
 
-/// The components of a path, the last one first; `/` for the root.
-fn components(path: &Path) -> Vec<String> {
-    use std::path::Component;
-    let name = |component: Component<'_>| match component {
-        Component::CurDir => None,
-        other => Some(other.as_os_str().to_string_lossy().into_owned()),
-    };
-    path.components().rev().filter_map(name).collect()
-}
-
 /// Whether only root, or the user who runs this program, can change what `fd` is open on.
-pub(crate) fn check_protected(path: &Path, fd: &impl rustix::fd::AsFd) -> Result<(), Unprotected> {
-    let stat = rustix::fs::fstat(fd).map_err(|errno| StorageError::new("look at", path, errno))?;
+pub fn check_protected(path: &Path, fd: &impl rustix::fd::AsFd) -> Result<(), Unprotected> {
+    let stat = rustix::fs::fstat(fd).map_err(|errno| FileError::new("look at", path, errno))?;
     let owner = stat.st_uid;
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {
         return Err(Unprotected::Owner { path: path.to_owned(), owner });

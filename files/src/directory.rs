@@ -4,14 +4,15 @@
 //! who swaps a name for a link while we work leads us elsewhere.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::retry_on_intr;
 
-use crate::storage::{StorageError, optional};
+use crate::error::{FileError, optional};
+use crate::read::{bounded, regular};
 
 /// Mode of every directory we make.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -26,7 +27,9 @@ pub struct Directory {
 }
 
 impl Directory {
-    pub(crate) const fn new(fd: OwnedFd, path: PathBuf) -> Self {
+    /// What `fd` is open on; `path` is how messages name it.
+    #[must_use]
+    pub const fn new(fd: OwnedFd, path: PathBuf) -> Self {
         Self { fd, path }
     }
 
@@ -36,21 +39,23 @@ impl Directory {
         &self.path
     }
 
-    pub(crate) const fn fd(&self) -> &OwnedFd {
+    /// The descriptor, for calls that this type doesn't make.
+    #[must_use]
+    pub const fn fd(&self) -> &OwnedFd {
         &self.fd
     }
 
-    fn error(&self, action: &'static str, name: &str, source: impl Into<io::Error>) -> StorageError {
-        StorageError::new(action, self.path.join(name), source)
+    pub(crate) fn error(&self, action: &'static str, name: &str, source: impl Into<io::Error>) -> FileError {
+        FileError::new(action, self.path.join(name), source)
     }
 
-    fn open(
+    pub(crate) fn open(
         &self,
         action: &'static str,
         name: &str,
         flags: OFlags,
         mode: u32,
-    ) -> Result<OwnedFd, StorageError> {
+    ) -> Result<OwnedFd, FileError> {
         if name.is_empty() || name == "." || name == ".." || name.contains('/') {
             return Err(self.error(action, name, io::ErrorKind::InvalidInput));
         }
@@ -60,13 +65,13 @@ impl Directory {
     }
 
     /// Opens a directory in this one.
-    pub fn open_dir(&self, name: &str) -> Result<Self, StorageError> {
+    pub fn open_dir(&self, name: &str) -> Result<Self, FileError> {
         let fd = self.open("open directory", name, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
         Ok(Self { fd, path: self.path.join(name) })
     }
 
     /// Makes a directory that isn't there yet, with mode 0755 whatever the umask.
-    pub(crate) fn create_dir(&self, name: &str) -> Result<Self, StorageError> {
+    pub fn create_dir(&self, name: &str) -> Result<Self, FileError> {
         retry_on_intr(|| rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(DIRECTORY_MODE)))
             .map_err(|errno| self.error("make directory", name, errno))?;
         let made = self.open_dir(name)?;
@@ -76,7 +81,7 @@ impl Directory {
     }
 
     /// Opens a directory, and makes it if it isn't there.
-    pub(crate) fn ensure_dir(&self, name: &str) -> Result<Self, StorageError> {
+    pub fn ensure_dir(&self, name: &str) -> Result<Self, FileError> {
         if let Some(found) = optional(self.open_dir(name))? {
             return Ok(found);
         }
@@ -92,33 +97,19 @@ impl Directory {
     }
 
     /// Opens a regular file for reading.
-    pub fn open_file(&self, name: &str) -> Result<File, StorageError> {
-        // Without NONBLOCK a pipe of this name would make us wait for its other end.
+    pub fn open_file(&self, name: &str) -> Result<File, FileError> {
+        // Without NONBLOCK a FIFO of this name would make us wait for its other end.
         let fd = self.open("open", name, OFlags::RDONLY | OFlags::NONBLOCK, 0)?;
-        let stat =
-            retry_on_intr(|| rustix::fs::fstat(&fd)).map_err(|errno| self.error("look at", name, errno))?;
-        if file_type(&stat) == FileType::RegularFile {
-            return Ok(File::from(fd));
-        }
-        let not_regular = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
-        Err(self.error("open", name, not_regular))
+        regular(fd).map_err(|error| self.error("open", name, error))
     }
 
     /// Reads a regular file of at most `limit` bytes.
-    pub fn read_file(&self, name: &str, limit: u64) -> Result<Vec<u8>, StorageError> {
-        let mut bytes = Vec::new();
-        let file = self.open_file(name)?;
-        file.take(limit.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .map_err(|error| self.error("read", name, error))?;
-        if bytes.len() as u64 > limit {
-            return Err(self.error("read", name, io::Error::from(io::ErrorKind::FileTooLarge)));
-        }
-        Ok(bytes)
+    pub fn read_file(&self, name: &str, limit: u64) -> Result<Vec<u8>, FileError> {
+        bounded(&self.open_file(name)?, limit).map_err(|error| self.error("read", name, error))
     }
 
     /// Makes a file that isn't there yet, with mode 0644 whatever the umask.
-    pub(crate) fn create_file(&self, name: &str) -> Result<File, StorageError> {
+    pub fn create_file(&self, name: &str) -> Result<File, FileError> {
         let fd = self.open("create", name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, FILE_MODE)?;
         retry_on_intr(|| rustix::fs::fchmod(&fd, Mode::from_raw_mode(FILE_MODE)))
             .map_err(|errno| self.error("set the mode of", name, errno))?;
@@ -126,49 +117,19 @@ impl Directory {
     }
 
     /// Makes a file that isn't there yet and fills it. It isn't on the disk before [`Self::sync_tree`].
-    pub(crate) fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+    pub fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
         self.create_file(name)?.write_all(bytes).map_err(|error| self.error("write", name, error))
     }
 
     /// Makes a file that isn't there yet, fills it, and has its bytes on the disk.
-    pub(crate) fn write_synced(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+    pub fn write_synced(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
         let mut file = self.create_file(name)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
         written.map_err(|error| self.error("write", name, error))
     }
 
-    /// Puts a file with these bytes at `name`, whole and on the disk, or leaves what was there.
-    pub(crate) fn replace_file(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
-        let temporary = format!(".{name}.new");
-        self.unlink_if_there(&temporary)?;
-        let done = self.write_synced(&temporary, bytes).and_then(|()| self.rename(&temporary, name));
-        if done.is_err() {
-            // What failed first is the news; the left-over is removed by the next try too.
-            let _ = self.unlink_if_there(&temporary);
-        }
-        done?;
-        self.sync()
-    }
-
-    /// Makes a file without a name, for reading and writing; it goes when it is closed.
-    pub(crate) fn nameless_file(&self) -> Result<File, StorageError> {
-        use rustix::io::Errno;
-        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        match rustix::fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR) {
-            Ok(fd) => return Ok(File::from(fd)),
-            // Not every file system can; then it has a name for a moment.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
-            Err(errno) => return Err(self.error("create a temporary file in", "", errno)),
-        }
-        let name = format!(".stap-bundle-{}.tmp", rustix::process::getpid());
-        self.unlink_if_there(&name)?;
-        let fd = self.open("create", &name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, 0o600)?;
-        self.unlink(&name)?;
-        Ok(File::from(fd))
-    }
-
     /// Bytes that are free on its file system for whoever asks; `None` where that isn't told.
-    pub(crate) fn free_bytes(&self) -> Result<Option<u64>, StorageError> {
+    pub fn free_bytes(&self) -> Result<Option<u64>, FileError> {
         let found = rustix::fs::fstatvfs(&self.fd)
             .map_err(|errno| self.error("ask for the free space of", "", errno))?;
         let root = rustix::process::geteuid().is_root();
@@ -177,19 +138,19 @@ impl Directory {
     }
 
     /// Opens a file for appending, and makes it if it isn't there.
-    pub(crate) fn open_append(&self, name: &str) -> Result<File, StorageError> {
+    pub fn open_append(&self, name: &str) -> Result<File, FileError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::NONBLOCK;
         self.open("open", name, flags, FILE_MODE).map(File::from)
     }
 
     /// Makes a symbolic link.
-    pub(crate) fn symlink(&self, target: &str, name: &str) -> Result<(), StorageError> {
+    pub fn symlink(&self, target: &str, name: &str) -> Result<(), FileError> {
         retry_on_intr(|| rustix::fs::symlinkat(target, &self.fd, name))
             .map_err(|errno| self.error("make link", name, errno))
     }
 
     /// Where a symbolic link points.
-    pub fn read_link(&self, name: &str) -> Result<String, StorageError> {
+    pub fn read_link(&self, name: &str) -> Result<String, FileError> {
         let target = retry_on_intr(|| rustix::fs::readlinkat(&self.fd, name, Vec::new()))
             .map_err(|errno| self.error("read link", name, errno))?;
         let invalid = |_| self.error("read link", name, io::ErrorKind::InvalidData);
@@ -197,51 +158,30 @@ impl Directory {
     }
 
     /// Renames within this directory, over what is there.
-    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), FileError> {
         retry_on_intr(|| rustix::fs::renameat(&self.fd, from, &self.fd, to))
             .map_err(|errno| self.error("rename to", to, errno))
     }
 
-    /// Gives a file of another directory a name here too. Where the file system has no hard links, or
-    /// no more for this file, its bytes are copied.
-    pub(crate) fn link_or_copy(&self, from: &Self, name: &str) -> Result<(), StorageError> {
-        self.link_or_copy_as(from, name, name)
-    }
-
-    /// The same under another name.
-    pub(crate) fn link_or_copy_as(&self, from: &Self, old: &str, name: &str) -> Result<(), StorageError> {
-        use rustix::io::Errno;
-        match retry_on_intr(|| rustix::fs::linkat(&from.fd, old, &self.fd, name, AtFlags::empty())) {
-            Ok(()) => Ok(()),
-            Err(Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP | Errno::XDEV) => {
-                let mut source = from.open_file(old)?;
-                let mut copy = self.create_file(name)?;
-                io::copy(&mut source, &mut copy).map_err(|error| self.error("copy", name, error))?;
-                Ok(())
-            }
-            Err(errno) => Err(from.error("link", old, errno)),
-        }
-    }
-
     /// Removes a file or link.
-    pub(crate) fn unlink(&self, name: &str) -> Result<(), StorageError> {
+    pub fn unlink(&self, name: &str) -> Result<(), FileError> {
         retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()))
             .map_err(|errno| self.error("remove", name, errno))
     }
 
     /// Removes a file or link if it is there.
-    pub(crate) fn unlink_if_there(&self, name: &str) -> Result<(), StorageError> {
+    pub fn unlink_if_there(&self, name: &str) -> Result<(), FileError> {
         optional(self.unlink(name)).map(|_| ())
     }
 
     /// Removes an empty directory.
-    pub(crate) fn remove_dir(&self, name: &str) -> Result<(), StorageError> {
+    pub fn remove_dir(&self, name: &str) -> Result<(), FileError> {
         retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
             .map_err(|errno| self.error("remove directory", name, errno))
     }
 
     /// Removes what stands at `name`, a directory with all in it; links are removed, not followed.
-    pub(crate) fn remove_tree(&self, name: &str) -> Result<(), StorageError> {
+    pub fn remove_tree(&self, name: &str) -> Result<(), FileError> {
         match self.kind(name)? {
             None => return Ok(()),
             Some(FileType::Directory) => {}
@@ -255,7 +195,7 @@ impl Directory {
     }
 
     /// The names in this directory, sorted. A name that isn't UTF-8 is none of ours and left out.
-    pub fn entries(&self) -> Result<Vec<String>, StorageError> {
+    pub fn entries(&self) -> Result<Vec<String>, FileError> {
         let wrong = |errno: rustix::io::Errno| self.error("list", "", errno);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = retry_on_intr(|| rustix::fs::openat(&self.fd, ".", flags, Mode::empty())).map_err(wrong)?;
@@ -273,23 +213,23 @@ impl Directory {
     }
 
     /// What stands at `name` itself, not behind a link; `None` if nothing does.
-    pub(crate) fn stat(&self, name: &str) -> Result<Option<Stat>, StorageError> {
+    pub fn stat(&self, name: &str) -> Result<Option<Stat>, FileError> {
         let stat = retry_on_intr(|| rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW));
         optional(stat.map_err(|errno| self.error("look at", name, errno)))
     }
 
     /// What kind of thing stands at `name` itself.
-    pub(crate) fn kind(&self, name: &str) -> Result<Option<FileType>, StorageError> {
+    pub fn kind(&self, name: &str) -> Result<Option<FileType>, FileError> {
         Ok(self.stat(name)?.as_ref().map(file_type))
     }
 
     /// Waits until the names in this directory are on the disk.
-    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+    pub fn sync(&self) -> Result<(), FileError> {
         retry_on_intr(|| rustix::fs::fsync(&self.fd)).map_err(|errno| self.error("write to disk", "", errno))
     }
 
     /// Waits until all files and directories in this one are on the disk.
-    pub(crate) fn sync_tree(&self) -> Result<(), StorageError> {
+    pub fn sync_tree(&self) -> Result<(), FileError> {
         for name in self.entries()? {
             match self.kind(&name)? {
                 Some(FileType::Directory) => self.open_dir(&name)?.sync_tree()?,
@@ -305,7 +245,7 @@ impl Directory {
     }
 
     /// Takes an exclusive lock on the directory itself if nobody has one; returns whether it did.
-    pub(crate) fn try_lock_exclusive(&self) -> Result<bool, StorageError> {
+    pub fn try_lock_exclusive(&self) -> Result<bool, FileError> {
         match rustix::fs::flock(self.fd.as_fd(), rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
@@ -314,13 +254,13 @@ impl Directory {
     }
 
     /// Takes a shared lock on the directory itself, waiting for it. It ends with the descriptor.
-    pub(crate) fn lock_shared(&self) -> Result<(), StorageError> {
+    pub fn lock_shared(&self) -> Result<(), FileError> {
         retry_on_intr(|| rustix::fs::flock(self.fd.as_fd(), rustix::fs::FlockOperation::LockShared))
             .map_err(|errno| self.error("lock", "", errno))
     }
 }
 
 /// The kind in a stat record.
-pub(crate) fn file_type(stat: &Stat) -> FileType {
+pub fn file_type(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }

@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("can't {action} {}", path.display())]
-pub struct StorageError {
+pub struct FileError {
     action: &'static str,
     path: PathBuf,
     #[source]
     source: io::Error,
 }
 
-impl StorageError {
-    pub(crate) fn new(action: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
+impl FileError {
+    /// `action` completes "can't … PATH".
+    pub fn new(action: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
         Self { action, path: path.into(), source: source.into() }
     }
 
@@ -37,13 +38,15 @@ impl StorageError {
     }
 
     /// Whether a symbolic link stood where none may be.
-    pub(crate) fn is_link_on_the_way(&self) -> bool {
+    #[must_use]
+    pub fn is_link_on_the_way(&self) -> bool {
         self.source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
     }
 
     /// Whether the system failed, and not what stands there: a name that is missing, or another kind of thing under
     /// it, is a damage of what was installed and no failure of the disk.
-    pub(crate) fn is_device(&self) -> bool {
+    #[must_use]
+    pub fn is_device(&self) -> bool {
         use io::ErrorKind::{InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound, Other};
         let damage = [InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound, Other];
         self.source.raw_os_error().is_some() && !damage.contains(&self.kind()) && !self.is_link_on_the_way()
@@ -63,7 +66,7 @@ impl StorageError {
 }
 
 /// Turns a missing thing into `None`.
-pub(crate) fn optional<T>(result: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
+pub fn optional<T>(result: Result<T, FileError>) -> Result<Option<T>, FileError> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_not_found() => Ok(None),

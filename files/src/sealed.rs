@@ -8,11 +8,11 @@ use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::directory::Directory;
-use crate::storage::StorageError;
+use crate::error::FileError;
 
 impl Directory {
     /// How many files in this directory and all below are sealed.
-    pub(crate) fn sealed_files(&self) -> Result<usize, StorageError> {
+    pub fn sealed_files(&self) -> Result<usize, FileError> {
         let mut sealed = 0;
         for name in self.entries()? {
             match self.kind(&name)? {
@@ -24,12 +24,12 @@ impl Directory {
         Ok(sealed)
     }
 
-    fn is_sealed(&self, name: &str) -> Result<bool, StorageError> {
+    fn is_sealed(&self, name: &str) -> Result<bool, FileError> {
         match rustix::fs::statx(self.fd(), name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
             Ok(found) => Ok(found.stx_attributes.contains(StatxAttributes::VERITY)),
             // A kernel or a sandbox without that call tells of no seal.
             Err(Errno::NOSYS | Errno::PERM) => Ok(false),
-            Err(errno) => Err(StorageError::new("look at", self.path().join(name), errno)),
+            Err(errno) => Err(FileError::new("look at", self.path().join(name), errno)),
         }
     }
 }
