@@ -233,7 +233,7 @@ pub(crate) fn storage_failure(error: &FileError) -> Failure {
 
 pub(crate) fn lock_failure(error: &LockError) -> Failure {
     match error {
-        LockError::Locked => Failure::of(Exit::Locked, error)
+        LockError::Locked(_) => Failure::of(Exit::Locked, error)
             .hint("wait until it has ended, and try again; most commands take --wait SECONDS"),
         LockError::Storage(error) => storage_failure(error),
     }
@@ -288,6 +288,8 @@ pub(crate) fn generation_failure(error: &GenerationError) -> Failure {
         GenerationError::Unprotected(_) => Failure::of(Exit::Trust, error).hint(
             "whoever can write there could bring back an older generation: give it to root and take the others' right to write",
         ),
+        GenerationError::Held(_) => Failure::of(Exit::Locked, error)
+            .hint("a collection (`stap-bundle gc`) has it for a moment; if that process hangs, end it and try again"),
         _ => Failure::of(Exit::Failed, error),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
@@ -242,21 +242,6 @@ impl Directory {
             }
         }
         self.sync()
-    }
-
-    /// Takes an exclusive lock on the directory itself if nobody has one; returns whether it did.
-    pub fn try_lock_exclusive(&self) -> Result<bool, FileError> {
-        match rustix::fs::flock(self.fd.as_fd(), rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(errno) => Err(self.error("lock", "", errno)),
-        }
-    }
-
-    /// Takes a shared lock on the directory itself, waiting for it. It ends with the descriptor.
-    pub fn lock_shared(&self) -> Result<(), FileError> {
-        retry_on_intr(|| rustix::fs::flock(self.fd.as_fd(), rustix::fs::FlockOperation::LockShared))
-            .map_err(|errno| self.error("lock", "", errno))
     }
 }
 

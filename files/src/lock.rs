@@ -98,7 +98,7 @@ impl Drop for Lock {
 impl Directory {
     /// Locks the file `name`, which is made with mode 0600 if it isn't there; waits for holders as long as `patience`.
     pub fn lock(&self, name: &str, kind: LockKind, patience: Duration) -> Result<Lock, LockError> {
-        let file = self.private_file(name)?;
+        let file = self.lock_file(name)?;
         let begun = Instant::now();
         loop {
             let tried = match kind {
@@ -121,11 +121,11 @@ impl Directory {
         }
     }
 
-    /// A regular file of ours that nobody else can open, made if it isn't there. One that an older version made readable
-    /// becomes private.
-    fn private_file(&self, name: &str) -> Result<File, FileError> {
+    /// Opens the lock file `name`, which only its owner can open; made if it isn't there. One that an older version made
+    /// readable becomes private. A disk that can't be written serves too, if the file is there.
+    pub fn lock_file(&self, name: &str) -> Result<File, FileError> {
         let wrong = |error| FileError::new("open", self.path().join(name), error);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK;
+        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NONBLOCK;
         let file = regular(self.open("open", name, flags, PRIVATE)?).map_err(wrong)?;
         let stat = fstat(&file).map_err(|errno| wrong(errno.into()))?;
         if stat.st_uid != rustix::process::geteuid().as_raw() && stat.st_uid != 0 {

@@ -25,11 +25,10 @@ use crate::generation::{
 use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::install::{InstallWarning, Past};
 use crate::lock::{LockError, WriterLock};
-use crate::paths::{RUN, TOMBSTONE};
+use crate::paths::{LOCK, RUN, TOMBSTONE};
 use crate::pins::pinned;
 use crate::trust::{TrustError, TrustStore};
-use files::FileSystem;
-use files::{FileError, optional};
+use files::{FileError, FileSystem, LockKind, optional};
 
 /// Directory of run records in [`RUN`].
 const RUN_RECORDS: &str = "run";
@@ -260,11 +259,11 @@ fn remove(
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error)),
     };
-    match opened.try_lock_exclusive() {
-        Ok(true) => {}
-        Ok(false) => return Err(SparedBecause::InUse),
-        Err(error) => return Ok(Err(error)),
-    }
+    let _held = match opened.lock(LOCK, LockKind::Exclusive, Duration::ZERO) {
+        Ok(held) => held,
+        Err(files::LockError::Held(_)) => return Err(SparedBecause::InUse),
+        Err(files::LockError::File(error)) => return Ok(Err(error)),
+    };
     let removed = || {
         let bytes = freed_by(generations, generation, gone)?;
         if !dry_run {

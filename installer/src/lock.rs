@@ -1,9 +1,10 @@
 //! One writer at a time: an exclusive flock(2) on `lock` in the state directory.
 //!
-//! The kernel drops it when its holder ends, however that ends. Readers never take it.
+//! Readers never take it.
 
-use std::fs::{File, TryLockError};
 use std::time::{Duration, Instant};
+
+use files::{Held, Lock, LockKind};
 
 use crate::paths::{GENERATIONS, LOCK, STATE};
 use files::Directory;
@@ -14,11 +15,20 @@ use files::{FileError, optional};
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else is writing.
-    #[error("another stap-bundle is writing: {STATE}/{LOCK} is locked")]
-    Locked,
+    #[error("another stap-bundle is writing: {0}")]
+    Locked(Held),
     /// The lock file or its directory.
     #[error(transparent)]
     Storage(#[from] FileError),
+}
+
+impl From<files::LockError> for LockError {
+    fn from(error: files::LockError) -> Self {
+        match error {
+            files::LockError::Held(held) => Self::Locked(held),
+            files::LockError::File(error) => Self::Storage(error),
+        }
+    }
 }
 
 /// How often the lock is tried again because its file was removed between opening and locking.
@@ -35,7 +45,8 @@ pub struct WriterLock {
     parent: Directory,
     state: Directory,
     generations: Directory,
-    file: File,
+    #[expect(dead_code, reason = "held, not read")]
+    lock: Lock,
 }
 
 impl WriterLock {
@@ -44,8 +55,11 @@ impl WriterLock {
         let begun = Instant::now();
         loop {
             match Self::acquire(host) {
-                Err(LockError::Locked) if begun.elapsed() < patience => {
+                Err(LockError::Locked(_)) if begun.elapsed() < patience => {
                     std::thread::sleep(POLL.min(patience.saturating_sub(begun.elapsed())));
+                }
+                Err(LockError::Locked(held)) => {
+                    return Err(LockError::Locked(Held { waited: patience, ..held }));
                 }
                 other => return other,
             }
@@ -59,21 +73,18 @@ impl WriterLock {
         for _ in 0..TRIES {
             // A holder that drops the lock on an empty host removes what we are about to open.
             let Some(state) = optional(parent.ensure_dir(name))? else { continue };
-            let Some(file) = optional(state.open_append(LOCK))? else { continue };
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(LockError::Locked),
-                Err(TryLockError::Error(error)) => {
-                    return Err(FileError::new("lock", state.path().join(LOCK), error).into());
-                }
-            }
+            let lock = match state.lock(LOCK, LockKind::Exclusive, Duration::ZERO) {
+                Err(files::LockError::File(error)) if error.is_not_found() => continue,
+                other => other?,
+            };
             // A lock on a file that is no longer at its name locks nobody out.
-            if is_at(&file, &state)? {
+            if is_at(lock.file(), &state)? {
                 let generations = state.ensure_dir(GENERATIONS)?;
-                return Ok(Self { parent, state, generations, file });
+                return Ok(Self { parent, state, generations, lock });
             }
         }
-        Err(LockError::Locked)
+        let moving = std::io::Error::other("it was removed again and again");
+        Err(FileError::new("lock", parent.path().join(name).join(LOCK), moving).into())
     }
 
     pub(crate) const fn state(&self) -> &Directory {
@@ -96,14 +107,11 @@ impl Drop for WriterLock {
                 let _ = self.parent.remove_dir(name);
             }
         }
-        // Closing is not enough at once: a child that another thread is just starting has the descriptor until it runs its
-        // program. Where this fails, closing does it a moment later.
-        let _ = self.file.unlock();
     }
 }
 
 /// Whether `file` is what stands at the lock's name.
-fn is_at(file: &File, state: &Directory) -> Result<bool, FileError> {
+fn is_at(file: &std::fs::File, state: &Directory) -> Result<bool, FileError> {
     let held =
         rustix::fs::fstat(file).map_err(|errno| FileError::new("look at", state.path().join(LOCK), errno))?;
     let named = optional(state.stat(LOCK).map(|stat| stat.map(|stat| (stat.st_dev, stat.st_ino))))?.flatten();

@@ -2,7 +2,7 @@
 
 /// The state directory; everything in it is written under [`crate::WriterLock`].
 pub const STATE: &str = "/var/lib/stap-bundle";
-/// Name of the writers' lock file in [`STATE`].
+/// Name of a lock file: of the state directory for writers, of a generation for its readers and the collection.
 pub(crate) const LOCK: &str = "lock";
 /// Name of the directory of generations in [`STATE`].
 pub(crate) const GENERATIONS: &str = "generations";

@@ -267,11 +267,11 @@ fn a_second_writer_waits_its_turn() {
     "), @r#"
     $ stap-bundle install --root host fleet-2.stapb
     2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
-    2> error: fleet-2.stapb: another stap-bundle is writing: /var/lib/stap-bundle/lock is locked
+    2> error: fleet-2.stapb: another stap-bundle is writing: /var/lib/stap-bundle/lock is locked by process [PID] ([PROGRAM])
     2> hint: wait until it has ended, and try again; most commands take --wait SECONDS
     [exit 15]
     $ stap-bundle rollback --root host
-    2> error: another stap-bundle is writing: /var/lib/stap-bundle/lock is locked
+    2> error: another stap-bundle is writing: /var/lib/stap-bundle/lock is locked by process [PID] ([PROGRAM])
     2> hint: wait until it has ended, and try again; most commands take --wait SECONDS
     [exit 15]
     "#);

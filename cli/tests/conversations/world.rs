@@ -193,6 +193,7 @@ fn redactions(directory: &Path, farm: &SigningKey, stranger: &SigningKey) -> Set
         settings.add_filter(&id.to_string(), format!("[{name}-KEY]"));
         settings.add_filter(&id.short(), format!("[{name}-KEY-SHORT]"));
     }
+    settings.add_filter(r"locked by process \d+ \([^)]*\)", "locked by process [PID] ([PROGRAM])");
     settings.add_filter(r"\b[0-9a-f]{64}\b", "[SHA-256]");
     settings.add_filter(r"(start_timestamp_seconds\{[^}]*\}) \d+", "$1 [SECONDS]");
     settings.add_filter(r"(module_bytes\{[^}]*\}) \d+", "$1 [BYTES]");

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bundle_format::{
     BundleError, BundleId, BundleName, BundleVersion, Digest, Extent, KernelId, KeyId, Manifest, RawBundle,
@@ -10,15 +11,17 @@ use bundle_format::{
 };
 
 use crate::generation::layout::{current_number, generation_numbers};
-use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, GENERATIONS, KERNELS, ROOT_RECORD, SETS, STATE};
+use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, GENERATIONS, KERNELS, LOCK, ROOT_RECORD, SETS, STATE};
 use crate::roots::{RootRecord, recorded_root};
 use crate::trust::{HostTrust, TrustError, TrustStore};
-use files::Directory;
-use files::{FileError, optional};
-use files::{FileSystem, Unprotected, check_protected};
+use files::{
+    Directory, FileError, FileSystem, Held, Lock, LockError, LockKind, Unprotected, check_protected, optional,
+};
 
 /// How often a reader follows a link that moves before it gives up; each try meets a whole install.
 const TRIES: usize = 100;
+/// How long a reader waits for a collection that has chosen the generation it opens.
+const READER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the current generation can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,9 @@ pub enum GenerationError {
         /// Its number.
         number: u64,
     },
+    /// A reader's lock on it that somebody keeps.
+    #[error("the generation that is installed is being changed: {0}")]
+    Held(Held),
     /// The link moved again and again.
     #[error("`current` moved {TRIES} times while it was read")]
     Moving,
@@ -103,8 +109,8 @@ impl RefusedBundle {
     }
 }
 
-/// The current generation, opened once: one consistent set for as long as this lives, since its
-/// shared lock keeps the generation from being collected.
+/// The current generation, opened once: one consistent set for as long as this lives. Its owner's shared lock keeps it from
+/// being collected; an ordinary user has none, and has read it again if `current` moved meanwhile.
 #[derive(Debug)]
 pub struct CurrentGeneration {
     number: u64,
@@ -112,8 +118,10 @@ pub struct CurrentGeneration {
     bundles: Vec<InstalledBundle>,
     refused: Vec<RefusedBundle>,
     has_bundles: bool,
-    /// Also held for its shared lock.
     directory: Directory,
+    /// Keeps it from being collected; absent for a reader who isn't its owner, or whose disk is read-only.
+    #[expect(dead_code, reason = "held, not read")]
+    lock: Option<Lock>,
 }
 
 impl CurrentGeneration {
@@ -131,8 +139,15 @@ impl CurrentGeneration {
     ) -> Result<Option<Self>, GenerationError> {
         let Some(state) = open_state(host)? else { return Ok(None) };
         let trust = TrustStore::open(host)?;
-        let Some((number, directory)) = open_current(&state)? else { return Ok(None) };
-        Self::read(number, directory, trust.host_trust(), known).map(Some)
+        for _ in 0..TRIES {
+            let Some((number, directory, lock)) = open_current(&state)? else { return Ok(None) };
+            let locked = lock.is_some();
+            let read = Self::read(number, directory, lock, trust.host_trust(), known);
+            if locked || current_number(&state)? == Some(number) {
+                return read.map(Some);
+            }
+        }
+        Err(GenerationError::Moving)
     }
 
     /// Opens the newest generation older than `number` that can be read and whose bundles are all believed; `None` if there
@@ -164,13 +179,14 @@ impl CurrentGeneration {
         trust: &HostTrust,
     ) -> Result<Self, GenerationError> {
         let directory = generations.open_dir(&number.to_string())?;
-        directory.lock_shared()?;
-        Self::read(number, directory, trust, None)
+        let lock = lock_for_reading(&directory)?;
+        Self::read(number, directory, lock, trust, None)
     }
 
     fn read(
         number: u64,
         directory: Directory,
+        lock: Option<Lock>,
         trust: &HostTrust,
         known: Option<&Twin>,
     ) -> Result<Self, GenerationError> {
@@ -190,7 +206,7 @@ impl CurrentGeneration {
             protected(inner)?;
         }
         let has_bundles = all.is_some();
-        Ok(Self { number, kernels, bundles, refused, has_bundles, directory })
+        Ok(Self { number, kernels, bundles, refused, has_bundles, directory, lock })
     }
 
     /// Its number.
@@ -298,25 +314,39 @@ fn protected(directory: &Directory) -> Result<(), GenerationError> {
     check_protected(directory.path(), directory.fd()).map_err(|error| error.or(GenerationError::Unprotected))
 }
 
-fn open_current(state: &Directory) -> Result<Option<(u64, Directory)>, GenerationError> {
+fn open_current(state: &Directory) -> Result<Option<(u64, Directory, Option<Lock>)>, GenerationError> {
     for _ in 0..TRIES {
         let Some(number) = current_number(state)? else { return Ok(None) };
         let generations = state.open_dir(GENERATIONS)?;
         protected(&generations)?;
         let opened = optional(generations.open_dir(&number.to_string()))?;
-        if let Some(directory) = &opened {
-            directory.lock_shared()?;
-        }
+        let lock = opened.as_ref().map(lock_for_reading).transpose()?.flatten();
         // Only a link that still stands there says that what was locked is the current one.
         if current_number(state)? != Some(number) {
             continue;
         }
         return match opened {
-            Some(directory) => Ok(Some((number, directory))),
+            Some(directory) => Ok(Some((number, directory, lock))),
             None => Err(GenerationError::Missing { number }),
         };
     }
     Err(GenerationError::Moving)
+}
+
+/// A reader's share of the generation's lock; `None` for one who isn't its owner, and on a read-only disk where it has none.
+fn lock_for_reading(generation: &Directory) -> Result<Option<Lock>, GenerationError> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
+    match generation.lock(LOCK, LockKind::Shared, READER_PATIENCE) {
+        Ok(lock) => Ok(Some(lock)),
+        // Not found: it is being removed.
+        Err(LockError::File(error))
+            if matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem) =>
+        {
+            Ok(None)
+        }
+        Err(LockError::File(error)) => Err(error.into()),
+        Err(LockError::Held(held)) => Err(GenerationError::Held(held)),
+    }
 }
 
 /// Why an installed bundle is refused.

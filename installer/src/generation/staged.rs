@@ -36,7 +36,7 @@ use crate::generation::layout::{
 use crate::generation::module::module_file_name;
 use crate::lock::WriterLock;
 use crate::paths::{
-    BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, NEXT, ROOT_RECORD, SETS, STAGING, TOMBSTONE,
+    BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, LOCK, NEXT, ROOT_RECORD, SETS, STAGING, TOMBSTONE,
 };
 use crate::roots::RootRecord;
 use files::Directory;
@@ -87,6 +87,7 @@ impl<'l> Staging<'l> {
         let name = format!("{STAGING}{number}");
         let directory = lock.generations().create_dir(&name)?;
         let left_over = LeftOver { lock, name, wanted: false };
+        directory.lock_file(LOCK)?;
         let bundles = directory.create_dir(BUNDLES)?;
         let kernels = directory.create_dir(KERNELS)?;
         Ok(Self { left_over, directory, bundles, kernels, index: GenerationIndex::new(number, made) })

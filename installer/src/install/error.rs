@@ -292,7 +292,7 @@ impl From<LockError> for InstallError {
     fn from(error: LockError) -> Self {
         match error {
             LockError::Storage(error) => Self::Storage(error),
-            locked @ LockError::Locked => Self::Lock(locked),
+            locked @ LockError::Locked(_) => Self::Lock(locked),
         }
     }
 }

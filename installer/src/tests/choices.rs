@@ -343,7 +343,7 @@ fn a_pipe_that_stalls_locks_nobody_out() {
 fn who_waits_gets_the_lock_when_it_is_free() {
     let world = with(InstallOptions { wait: Duration::from_secs(600), ..InstallOptions::default() });
     let lock = WriterLock::acquire(&world.host).unwrap();
-    assert!(matches!(WriterLock::wait(&world.host, Duration::from_millis(120)), Err(LockError::Locked)));
+    assert!(matches!(WriterLock::wait(&world.host, Duration::from_millis(120)), Err(LockError::Locked(_))));
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| world.install(&bundle(1).bytes()));
         std::thread::sleep(Duration::from_millis(150));

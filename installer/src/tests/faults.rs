@@ -145,7 +145,7 @@ fn a_change_of_trust_waits_for_another_writer() {
     let lock = WriterLock::acquire(&world.host).unwrap();
     let mut trust = TrustStore::open(&world.host).unwrap();
     let refused = trust.add(&world.host, public(&stranger()), None, Duration::ZERO).unwrap_err();
-    assert!(matches!(refused, TrustError::Lock(LockError::Locked)), "{refused}");
+    assert!(matches!(refused, TrustError::Lock(LockError::Locked(_))), "{refused}");
     let other = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(50));
         drop(lock);
@@ -295,7 +295,7 @@ fn of_many_writers_at_once_each_installs_or_is_turned_away() {
     let installed = std::thread::scope(|scope| {
         let one = || match world.install(&bytes) {
             Ok(_) => 1,
-            Err(InstallError::Lock(LockError::Locked)) => 0,
+            Err(InstallError::Lock(LockError::Locked(_))) => 0,
             Err(other) => panic!("{other:?}"),
         };
         let all: Vec<_> = (0..20).map(|_| scope.spawn(one)).collect();

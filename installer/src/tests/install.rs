@@ -225,7 +225,7 @@ fn a_second_writer_is_turned_away() {
     let world = World::new();
     let lock = WriterLock::acquire(&world.host).unwrap();
     let error = world.install(&bundle(1).bytes()).unwrap_err();
-    assert!(matches!(error, InstallError::Lock(LockError::Locked)), "{error}");
+    assert!(matches!(error, InstallError::Lock(LockError::Locked(_))), "{error}");
     drop(lock);
     world.install(&bundle(1).bytes()).unwrap();
 }

@@ -13,6 +13,7 @@ mod integration;
 mod kept;
 mod later_kernel;
 mod other_file_systems;
+mod other_users;
 mod reader;
 mod roots;
 mod side_by_side;
