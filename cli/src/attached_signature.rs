@@ -1,6 +1,6 @@
 //! `--attach NAME.pub:SIG`: a signature that was made elsewhere, and the key that made it.
 
-use std::fs::File;
+use files::read::open_given;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -24,8 +24,8 @@ pub(crate) fn read_signature(pair: &str) -> Result<(PublicKey, [u8; SIGNATURE]),
     };
     let key = read_public_key(Path::new(key))?;
     let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(signature);
+    let file = open_given(Path::new(signature)).map_err(|error| failed(error.into_source()))?;
     let mut bytes = Vec::new();
-    let file = File::open(signature).map_err(failed)?;
     file.take(SIGNATURE as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
     let found = bytes.len();
     let bytes = bytes.try_into().map_err(|_| {

@@ -1,5 +1,6 @@
 //! The argument that names a bundle: a path, or `-` for standard input.
 
+use files::read::open_given;
 use std::ffi::OsString;
 use std::fmt::{self, Display, Formatter};
 use std::fs::File;
@@ -37,7 +38,7 @@ impl BundlePath {
             // A descriptor of its own: dropping it must not close standard input for others.
             return io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(failed);
         }
-        let file = File::open(&self.0).map_err(failed)?;
+        let file = open_given(&self.0).map_err(|error| failed(error.into_source()))?;
         if self.0.is_dir() {
             let what = format!("{} is a directory, expected a bundle", self.display());
             return Err(Failure::new(Exit::Usage, what));

@@ -13,6 +13,7 @@ mod exit;
 mod failure;
 #[cfg(feature = "farm")]
 mod farm_roots;
+mod given_file;
 mod global;
 #[cfg(feature = "host")]
 mod host;

@@ -1,5 +1,8 @@
 //! The parts of a split bundle on the command line.
 
+use crate::given_file::given;
+use files::FileError;
+use files::read::open_given;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -8,7 +11,6 @@ use std::rc::Rc;
 
 use bundle_format::{BundleError, PartError, Parts};
 
-use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// A part's file, of which at most one is open at a time: there may be more parts than a process may have
@@ -28,7 +30,7 @@ impl Read for PartFile {
         let (_, file) = match open.take() {
             Some((place, file)) if place == self.place => open.insert((place, file)),
             _ => {
-                let mut file = File::open(&self.path)?;
+                let mut file = open_given(&self.path).map_err(FileError::into_source)?;
                 file.seek(SeekFrom::Start(self.position))?;
                 open.insert((self.place, file))
             }
@@ -56,7 +58,7 @@ fn open(files: &[PathBuf]) -> Result<Parts<PartFile>, Failure> {
     };
     for path in files {
         // A name that can't be opened is told as such, before any other part is read.
-        File::open(path).map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))?;
+        given(path)?;
     }
     Ok(Parts::open(files.iter().enumerate().map(part))?)
 }

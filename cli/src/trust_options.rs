@@ -1,5 +1,6 @@
 //! Which keys a command believes: those it was given, a directory of them, or this host's pins.
 
+use crate::given_file::given;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -98,8 +99,9 @@ pub(crate) fn read_roots(path: &Path) -> Result<RootChain, Failure> {
 /// The bytes of a file of roots.
 pub(crate) fn read_roots_file(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(limits::MAX_ROOTS + 1).read_to_end(&mut bytes))
+    given(path)?
+        .take(limits::MAX_ROOTS + 1)
+        .read_to_end(&mut bytes)
         .map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))?;
     if bytes.starts_with(b"-----BEGIN") {
         let what = format!("{} is a key, expected a file of roots", path.display());
@@ -159,8 +161,9 @@ fn files_in(directory: &Path, suffix: &str) -> Result<Vec<PathBuf>, Failure> {
 pub(crate) fn read_public_key(path: &Path) -> Result<PublicKey, Failure> {
     let name = path.display();
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_KEY_FILE).read_to_end(&mut bytes))
+    given(path)?
+        .take(MAX_KEY_FILE)
+        .read_to_end(&mut bytes)
         .map_err(|error| Failure::of(Exit::Storage, &error).about(&name))?;
     // A key is ASCII; other bytes make it no key below, with words for that.
     let pem = String::from_utf8_lossy(&bytes);

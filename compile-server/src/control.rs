@@ -1,5 +1,7 @@
 //! The actions on several servers: which are meant, what is done with each, and what came of it.
 
+use crate::global_file::MAX_CONFIG;
+use files::read::read_text_given;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -245,7 +247,8 @@ impl Control {
         let mut paths: Vec<_> = paths.filter(is_one).filter(|path| path.is_file()).collect();
         paths.sort();
         let read = |path: &std::path::PathBuf| {
-            let text = std::fs::read_to_string(path).map_err(|source| failed(path, source))?;
+            let text =
+                read_text_given(path, MAX_CONFIG).map_err(|error| failed(path, error.into_source()))?;
             let wishes = parse_server_file(path, &text)?;
             let home = self.account(&self.user_of(&wishes)?)?;
             wishes.expanded(&home)

@@ -1,12 +1,15 @@
 //! The global configuration (SRV-CFG-01).
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+
+use files::read::read_text_given;
 
 use crate::account::Account;
 use crate::error::ServerError;
 use crate::grammar::{GrammarError, assignments};
+
+/// Most bytes of a configuration file.
+pub(crate) const MAX_CONFIG: u64 = 1 << 20;
 
 /// The global configuration file of every `stap-server`.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/sysconfig/stap-server";
@@ -42,18 +45,24 @@ impl GlobalSettings {
         let mut settings =
             Self { user: std::env::var("STAP_USER").ok().filter(|name| !name.is_empty()), ..Self::default() };
         let default = Path::new(DEFAULT_CONFIG_FILE);
-        match fs::read_to_string(default) {
+        match read_text_given(default, MAX_CONFIG) {
             Ok(text) => settings.take(default, &text, own)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(ServerError::Storage { doing: "read", path: default.into(), source }),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => {
+                let source = error.into_source();
+                return Err(ServerError::Storage { doing: "read", path: default.into(), source });
+            }
         }
         if let Some(path) = further {
-            match fs::read_to_string(path) {
+            match read_text_given(path, MAX_CONFIG) {
                 Ok(text) => settings.take(path, &text, own)?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(error) if error.is_not_found() => {
                     return Err(ServerError::NoConfiguration { path: path.to_owned() });
                 }
-                Err(source) => return Err(ServerError::Storage { doing: "read", path: path.into(), source }),
+                Err(error) => {
+                    let source = error.into_source();
+                    return Err(ServerError::Storage { doing: "read", path: path.into(), source });
+                }
             }
         }
         Ok(settings)

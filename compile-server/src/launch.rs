@@ -1,5 +1,7 @@
 //! Starting the daemon, and knowing that it serves.
 
+use files::FileError;
+use files::read::open;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -10,7 +12,6 @@ use child::{Cancel, Limits};
 use crate::account::Account;
 use crate::error::ServerError;
 use crate::listening::port_of;
-use crate::plain_file::open_plain;
 use crate::preparation::{Prepared, STATED, as_user, stated};
 use crate::process::Process;
 use crate::settings::Settings;
@@ -159,7 +160,7 @@ impl Log {
 
     fn read(&self, from: u64) -> String {
         let mut bytes = Vec::new();
-        let read = open_plain(&self.path).and_then(|mut file| {
+        let read = open(&self.path).map_err(FileError::into_source).and_then(|mut file| {
             file.seek(SeekFrom::Start(from))?;
             file.take(1 << 20).read_to_end(&mut bytes)
         });

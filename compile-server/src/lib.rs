@@ -19,7 +19,6 @@ mod grammar;
 mod kernel_releases;
 mod launch;
 mod listening;
-mod plain_file;
 mod preparation;
 mod process;
 mod selection;

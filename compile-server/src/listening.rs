@@ -2,15 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
+
+use files::read::read_text;
 
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
+
+/// Most bytes of a table of sockets: some hundred thousand lines.
+const MAX_TABLE: u64 = 64 << 20;
 
 /// The port on which a process listens. `None` if it doesn't, or if we may not look (another user's process).
 pub(crate) fn port_of(pid: i32) -> Option<u16> {
     let sockets = sockets_of(pid)?;
     ["tcp6", "tcp"].iter().find_map(|table| {
-        let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).ok()?;
+        let text = read_text(Path::new(&format!("/proc/{pid}/net/{table}")), MAX_TABLE).ok()?;
         text.lines().find_map(|line| listening(line, &sockets))
     })
 }

@@ -3,6 +3,7 @@
 //! Everything in the user's home is done as that user, by a shell: root never follows a link that somebody else could have
 //! laid.
 
+use files::read::open;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,6 @@ use crate::account::Account;
 use crate::certificate::Certificate;
 use crate::error::ServerError;
 use crate::launch::Programs;
-use crate::plain_file::open_plain;
 use crate::settings::Settings;
 
 /// A certificate that ends within so many days is made anew before a start.
@@ -232,10 +232,10 @@ fn certificate(
 /// Reads a server's certificate; `None` if there is none.
 pub(crate) fn read_certificate(path: &Path) -> Result<Option<Certificate>, ServerError> {
     let failed = |source| ServerError::Storage { doing: "read", path: path.to_owned(), source };
-    let file = match open_plain(path) {
+    let file = match open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(failed(source)),
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(failed(error.into_source())),
     };
     let mut bytes = Vec::new();
     file.take(CERTIFICATE_SIZE).read_to_end(&mut bytes).map_err(failed)?;

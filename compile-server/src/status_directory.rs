@@ -3,13 +3,14 @@
 //! The assignments are those of the original, in its order, so that either program finds the other's servers. What only we
 //! know (boot, start time, the port that the server really has) stands in a last line that begins with `#`.
 
+use files::FileError;
+use files::read::open;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::ServerError;
-use crate::plain_file::open_plain;
 use crate::process::Process;
 use crate::server_file::parse_server_file;
 use crate::settings::Settings;
@@ -151,7 +152,7 @@ const MAX_STATUS: u64 = 64 << 10;
 
 /// A status file's text and who wrote it.
 fn read_status(path: &Path) -> io::Result<(String, u32)> {
-    let file = open_plain(path)?;
+    let file = open(path).map_err(FileError::into_source)?;
     let writer = file.metadata()?.uid();
     let mut text = String::new();
     file.take(MAX_STATUS).read_to_string(&mut text)?;

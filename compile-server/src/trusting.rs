@@ -1,5 +1,6 @@
 //! Trusting a server: getting its certificate, and putting it where clients look. Comparing it is people's work between the two.
 
+use files::read::open;
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -139,10 +140,10 @@ fn protect(database: &Path, is_new: bool) -> io::Result<()> {
 fn check_database(database: &Path) -> Result<(), ServerError> {
     let path = database.join("cert9.db");
     let mut start = [0; 15];
-    let read = match fs::File::open(&path) {
+    let read = match open(&path) {
         Ok(mut file) => file.read_exact(&mut start),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) => Err(error.into_source()),
     };
     if read.is_ok() && start == *b"SQLite format 3" {
         return Ok(());

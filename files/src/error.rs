@@ -19,6 +19,12 @@ impl FileError {
         Self { action, path: path.into(), source: source.into() }
     }
 
+    /// What the system said, for callers that name action and path themselves.
+    #[must_use]
+    pub fn into_source(self) -> io::Error {
+        self.source
+    }
+
     /// The path on the host, without the root.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -28,16 +28,27 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
     read_error(path, text(read(path, limit)?))
 }
 
+/// Opens a file that the user of this program has named, to be read as a stream: links are followed, and a pipe is waited for.
+pub fn open_given(path: &Path) -> Result<File, FileError> {
+    Ok(File::from(open_with(path, OFlags::empty())?))
+}
+
 /// Reads a file that the user of this program has named: links are followed, and what it names may be a pipe
 /// (`<(command)` in a shell), which is waited for. At most `limit` bytes.
 pub fn read_given(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let file = File::from(open_with(path, OFlags::empty())?);
-    read_error(path, bounded(&file, limit))
+    read_error(path, bounded(&open_given(path)?, limit))
 }
 
 /// As [`read_given`], for text; bytes that aren't UTF-8 are an error.
 pub fn read_text_given(path: &Path, limit: u64) -> Result<String, FileError> {
     read_error(path, text(read_given(path, limit)?))
+}
+
+/// Waits until the names in the directory at `path` are on the disk.
+pub fn sync_directory(path: &Path) -> Result<(), FileError> {
+    let directory = open_with(path, OFlags::DIRECTORY)?;
+    retry_on_intr(|| rustix::fs::fsync(&directory))
+        .map_err(|errno| FileError::new("write to disk", path, errno))
 }
 
 fn open_with(path: &Path, flags: OFlags) -> Result<OwnedFd, FileError> {

@@ -1,6 +1,6 @@
 //! `fsck`: is what is installed what was signed?
 
-use std::fs::File;
+use crate::given_file::given;
 use std::path::PathBuf;
 
 use files::FileSystem;
@@ -81,8 +81,7 @@ impl Args {
             InstallOptions { now: host::now(global), wait: self.lock.wait(), ..InstallOptions::default() };
         let mended = match &self.file {
             Some(path) => {
-                let source = File::open(path)
-                    .map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))?;
+                let source = given(path)?;
                 repair_from(root, &identity, source, &options, &mut |event| tell(ui, event))
                     .map(|report| vec![report])
             }

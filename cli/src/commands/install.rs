@@ -3,7 +3,7 @@
 mod failure;
 mod shown;
 
-use std::fs::File;
+use files::read::open_given;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -197,7 +197,7 @@ fn open_all(files: &[PathBuf]) -> Result<Option<Found>, Failure> {
 /// Whether the file begins as a part does; one that can't be read is told about later.
 fn is_part(file: &Path) -> bool {
     let mut magic = [0; PART_MAGIC.len()];
-    File::open(file).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *PART_MAGIC
+    open_given(file).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok()) && magic == *PART_MAGIC
 }
 
 fn join_parts(files: &[PathBuf]) -> Result<Found, Failure> {
@@ -212,8 +212,8 @@ fn open(file: &Path) -> Result<Found, Failure> {
         return Ok(Found { name: "standard input".into(), source: BundleSource::stream(io::stdin()) });
     }
     let file_failure = |error: io::Error| Failure::of(Exit::Storage, &error).about(file.display());
-    let opened = File::open(file).map_err(|error| {
-        file_failure(error)
+    let opened = open_given(file).map_err(|error| {
+        file_failure(error.into_source())
             .hint("`-` reads from a pipe; without a file the newest fitting bundle of the inbox is taken")
     })?;
     let metadata = opened.metadata().map_err(file_failure)?;

@@ -1,5 +1,6 @@
 //! `key`: the farm's signing keys.
 
+use files::read::read_text_given;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -99,9 +100,12 @@ pub(crate) fn signing_key(given: Option<&Path>) -> Result<SigningKey, Failure> {
     })
 }
 
+/// Most bytes of what may be a key.
+const MAX_KEY: u64 = 64 << 10;
+
 /// Whether somebody gave the other half: its mode would be the wrong thing to talk about.
 fn is_public(path: &Path) -> bool {
-    std::fs::read_to_string(path).is_ok_and(|text| text.contains("BEGIN PUBLIC KEY"))
+    read_text_given(path, MAX_KEY).is_ok_and(|text| text.contains("BEGIN PUBLIC KEY"))
 }
 
 fn key_failure(error: &KeyFileError) -> Failure {

@@ -1,5 +1,6 @@
 //! `sign`: signatures for a payload or one more for a bundle, with keys that are here or elsewhere.
 
+use crate::given_file::given;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -102,15 +103,13 @@ impl Args {
 
     fn read(&self) -> Result<Payload<File>, Failure> {
         let name = self.file.display();
-        let file = File::open(&self.file).map_err(|error| Failure::of(Exit::Storage, &error).about(&name))?;
+        let file = given(&self.file)?;
         if self.file.is_dir() {
             return Err(Failure::new(Exit::Usage, format!("{name} is a directory, expected a payload")));
         }
         let rest = tempfile::tempfile()
             .map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
-        let base = self.base.as_ref().map(|path| {
-            File::open(path).map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))
-        });
+        let base = self.base.as_deref().map(given);
         Payload::read_with(file, rest, base.transpose()?).map_err(|error| self.not_read(error))
     }
 

@@ -1,5 +1,6 @@
 //! `split`: a bundle in parts, for media that are too small for it.
 
+use crate::given_file::given;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ impl Args {
             return Err(Failure::new(Exit::Usage, what));
         }
         let about = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.file.display());
-        let mut file = File::open(&self.file).map_err(about)?;
+        let mut file = given(&self.file)?;
         let len = file.metadata().map_err(about)?.len();
         let raw = RawBundle::read(file.try_clone().map_err(about)?)
             .map_err(|error| Failure::from(error).about(self.file.display()))?;

@@ -4,6 +4,7 @@
 //! less changes the content and no time; hosts would take two such bundles for a forgery. Here the farm remembers, and
 //! gives new content the next free number. The memory is a file per bundle name in the cache directory.
 
+use files::read::read;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,9 @@ struct Entry {
     content: Digest,
 }
 
+/// Most bytes of the memory for one name: a million serials.
+const MAX_ISSUED: u64 = 256 << 20;
+
 impl Issued {
     /// Reads the memory for `name` in `directory`, which is made if it isn't there.
     pub(super) fn open(directory: &Path, name: &BundleName) -> io::Result<Self> {
@@ -38,10 +42,10 @@ impl Issued {
         let lock = File::options().create(true).truncate(false).write(true).open(directory.join("lock"))?;
         lock.lock()?;
         let path = directory.join(format!("{name}.json"));
-        let entries = match fs::read(&path) {
+        let entries = match read(&path, MAX_ISSUED) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
+            Err(error) if error.is_not_found() => Vec::new(),
+            Err(error) => return Err(error.into_source()),
         };
         Ok(Self { path, entries, _lock: lock })
     }

@@ -4,6 +4,8 @@
 //! packed again, in the same order, by the same version of this program, and if it was itself packed without an older
 //! bundle: then packing gives what is there already.
 
+use files::FileError;
+use files::read::open_given;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,7 +43,7 @@ pub(super) fn keep(cache: &Path, name: &BundleName, bundle: &Path) -> io::Result
     let directory = path.parent().unwrap_or(cache);
     fs::create_dir_all(directory)?;
     let mut copy = NamedTempFile::new_in(directory)?;
-    io::copy(&mut File::open(bundle)?, &mut copy)?;
+    io::copy(&mut open_given(bundle).map_err(FileError::into_source)?, &mut copy)?;
     copy.persist(path)?;
     Ok(())
 }

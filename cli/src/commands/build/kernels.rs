@@ -1,5 +1,6 @@
 //! Which kernels a build is for: releases and paths as typed, lists in files, or all that there are.
 
+use files::read::open_given;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -57,7 +58,7 @@ fn read_list(path: &Path) -> Result<Vec<String>, Failure> {
     let input: Box<dyn Read> = if path == Path::new("-") {
         Box::new(std::io::stdin().lock())
     } else {
-        Box::new(std::fs::File::open(path).map_err(failed)?)
+        Box::new(open_given(path).map_err(|error| failed(error.into_source()))?)
     };
     let mut bytes = Vec::new();
     input.take(LONGEST_LIST + 1).read_to_end(&mut bytes).map_err(failed)?;

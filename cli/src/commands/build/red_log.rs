@@ -1,9 +1,12 @@
 //! What a report says of a red cell's log: the pass that failed, and the last lines.
 
+use files::read::read;
 use std::path::Path;
 
 /// Lines of the log that stand in a report; the cache has the whole.
 const LAST: usize = 20;
+/// Most bytes of a log that are read: four times what a build keeps of one.
+pub(super) const LONGEST_LOG: u64 = 1 << 20;
 
 /// An excerpt of a compile's log.
 #[derive(Debug, Default)]
@@ -17,7 +20,7 @@ pub(super) struct RedLog {
 impl RedLog {
     /// Reads a log; one that isn't there any more has nothing to say.
     pub(super) fn read(path: &Path) -> Self {
-        let bytes = std::fs::read(path).unwrap_or_default();
+        let bytes = read(path, LONGEST_LOG).unwrap_or_default();
         Self::of(&String::from_utf8_lossy(&bytes))
     }
 

@@ -1,5 +1,7 @@
 //! A build's events as words: drawn in place on a terminal, lines in a pipe, JSON lines with `--json`.
 
+use super::red_log::LONGEST_LOG;
+use files::read::read;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -201,7 +203,7 @@ impl State<'_> {
     /// What `stap` and the compiler said goes to the log whole: the console has the reason and the file's name.
     fn log_compile(&self, report: &CellReport) {
         let Some(path) = report.outcome.log() else { return };
-        let text = match std::fs::read(path) {
+        let text = match read(path, LONGEST_LOG) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => format!("{}: {error}", path.display()),
         };

@@ -1,7 +1,7 @@
 //! The scripts of a build: from the configured directory, by name or by path.
 
+use files::read::read_given;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -122,6 +122,9 @@ fn no_such_script(directory: &Path, known: &BTreeSet<ScriptName>, name: &ScriptN
     }
 }
 
+/// Most bytes of a script: as many as a bundle may bring of it.
+const MAX_SCRIPT: u64 = bundle_format::limits::MAX_PLAIN_FRAME;
+
 fn read_one(
     configuration: &Configuration,
     name: ScriptName,
@@ -129,7 +132,7 @@ fn read_one(
     ui: &mut Ui,
 ) -> Result<ScriptSource, Failure> {
     let failed = |error: std::io::Error| Failure::of(Exit::NoBundle, &error).about(path.display());
-    let text = fs::read(path).map_err(failed)?;
+    let text = read_given(path, MAX_SCRIPT).map_err(|error| failed(error.into_source()))?;
     let modified = path.metadata().and_then(|metadata| metadata.modified()).map_err(failed)?;
     let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let settings = configuration.settings_of(&name).map_err(|problems| {
