@@ -18,7 +18,7 @@ HOSTS := tests/lab/hosts.sh
 export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
 export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
 
-.PHONY: help packages farm host programs lab hosts demo test test-long fuzz check quick tar-readers large-members lab-tests lab-cold bench bench-build bench-start bench-config man install deny clean crash every-error examples older same-again
+.PHONY: help packages farm host programs lab hosts demo test test-long fuzz check quick tar-readers large-members lab-tests lab-cold bench bench-build bench-start bench-config man install deny clean crash every-error examples older same-again bash-differential
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -110,7 +110,11 @@ fuzz: packages
 			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
 	done
 
-test-long: large-members every-error fuzz lab-cold examples older same-again
+test-long: large-members every-error fuzz lab-cold examples older same-again bash-differential
+
+# Ten times as many generated configuration files, against the real bash.
+bash-differential:
+	STAP_BUNDLE_BASH_FILES=52000 $(CARGO) test -p script-config --test bash_differential
 
 # The examples that SystemTap publishes, against the list of those that are known to compile.
 examples: farm lab

@@ -13,10 +13,8 @@ use std::process::Command;
 
 use script_config::{Environment, parse_assignments};
 
-/// Files made from the grammar of the subset; nearly all are read.
-const SUBSET_FILES: usize = 12_000;
-/// Files of which only the characters are chosen; most are refused, and the others must agree.
-const WILD_FILES: usize = 40_000;
+/// How many files are generated, unless this variable says otherwise: `make test-long` takes ten times as many.
+const FILES: (&str, usize) = ("STAP_BUNDLE_BASH_FILES", 5_200);
 /// The variables that are compared.
 const NAMES: [&str; 6] = ["A", "B", "C", "foo_OPT", "foo_REQ", "AB"];
 
@@ -289,17 +287,25 @@ fn generated_files_mean_what_bash_says_they_mean() {
         }
         files.len()
     };
+    let total = match std::env::var(FILES.0) {
+        Ok(number) => number.parse().unwrap(),
+        Err(_) => FILES.1,
+    };
+    // Files made from the grammar of the subset: nearly all are read.
+    let from_grammar = total * 3 / 13;
     let mut subset = 0;
-    for _ in 0..SUBSET_FILES {
+    for _ in 0..from_grammar {
         subset = keep(subset_file(&mut chance));
     }
+    // Of the rest only the characters are chosen: most are refused, and the others must agree.
+    let wild = total - from_grammar;
     let mut all = subset;
-    for _ in 0..WILD_FILES {
+    for _ in 0..wild {
         all = keep(wild_file(&mut chance));
     }
     println!("{subset} files of the subset, {} others", all - subset);
-    assert!(subset >= 10_000, "only {subset} of {SUBSET_FILES} generated files were read");
-    assert!(all - subset >= 1_000, "only {} wild files were read", all - subset);
+    assert!(subset >= from_grammar * 5 / 6, "only {subset} of {from_grammar} generated files were read");
+    assert!(all - subset >= wild / 40, "only {} of {wild} wild files were read", all - subset);
     let found = bash(&files);
     assert_eq!(found.len(), files.len());
     let differing: Vec<_> = (0..files.len()).filter(|&number| expected[number] != found[number]).collect();
