@@ -36,19 +36,20 @@ help:
 	@echo 'make bench-config  how long `config check` takes on a large configuration'
 	@echo 'make deny   licences, advisories and bans of all dependencies (needs cargo-deny)'
 
-packages:
-	@tests/packages.sh
+packages: packages-all
+packages-%:
+	@tests/packages.sh $*
 
-farm: packages
+farm: packages-build
 	$(CARGO) build --release -p stap-bundle
 
 # Fully static: an air-gapped host needs nothing but the file. The target is named so that the flag doesn't reach
 # procedural macros, which are shared objects.
-host: packages
+host: packages-build
 	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release -p stap-bundle \
 		--no-default-features --features host --target $(HOST_TRIPLE)
 
-lab: packages
+lab: packages-lab
 	@bash $(LAB) make
 
 # File systems that boot, for the tests that start the product as a machine's init does.
@@ -59,7 +60,7 @@ hosts: lab
 programs: farm
 	@$(MAKE) --no-print-directory host
 
-demo: packages
+demo: packages-lab
 	@$(MAKE) --no-print-directory -j2 lab programs
 	@$(CARGO) run --quiet -p end-to-end --bin demo
 
@@ -72,28 +73,28 @@ bench: packages
 	@$(MAKE) --no-print-directory -j2 lab farm
 	@$(CARGO) run --release --quiet -p end-to-end --bin bench
 
-check: packages
+check: packages-quick
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --features end-to-end/lab,end-to-end/lab-long,builder/lab-tests,builder/lab-long -- -D warnings
 	$(CARGO) clippy -p stap-bundle --no-default-features --features host -- -D warnings
 
-quick: packages
+quick: packages-quick
 	$(CARGO) test --workspace
 
 # The installer is killed at each of its system calls, and each fourth one is made to fail in five ways.
-crash: packages
+crash: packages-quick
 	STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test -p stap-bundle --test conversations crash::e1
 	STAP_BUNDLE_EVERY_CALL=4 $(CARGO) test -p stap-bundle --test conversations crash::e2
 
 # Each one.
-every-error: packages
+every-error: packages-quick
 	STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test -p stap-bundle --test conversations crash::e2
 
 # Thousands of generated bundles against GNU tar, bsdtar and Python; each of them must be there.
-tar-readers: packages
+tar-readers: packages-quick
 	STAP_BUNDLE_TAR_BUNDLES=3000 $(CARGO) test -p bundle-format --test tar_differential
 
-large-members: packages
+large-members: packages-build
 	$(CARGO) test --release -p bundle-format --test large_members -- --include-ignored
 
 FUZZ_SECONDS ?= 600
@@ -101,7 +102,7 @@ FUZZ_TOOLS := $(TARGET_DIR)/tools
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 
 # What is found new goes to fuzz/found, so that the corpus stays as its program makes it.
-fuzz: packages
+fuzz: packages-build
 	@command -v cargo-fuzz >/dev/null || test -x "$(FUZZ_TOOLS)/bin/cargo-fuzz" || \
 		$(CARGO) install cargo-fuzz --locked --root "$(FUZZ_TOOLS)"
 	@export PATH="$(FUZZ_TOOLS)/bin:$$PATH"; for target in $(FUZZ_TARGETS); do \
@@ -139,12 +140,12 @@ lab-tests: farm host lab hosts
 	$(CARGO) test -p end-to-end --features lab --test booted_host -- --test-threads=2
 
 # From the cells to the signed bundle, five times; without reading configuration and build trees.
-bench-build: packages
+bench-build: packages-build
 	$(CARGO) test --release -p builder --lib six_thousand_unchanged_cells -- --ignored --nocapture
 
 # DIR is called as the kernel's release and has 50 real modules for it.
 MODULES ?=
-bench-start: packages
+bench-start: packages-build
 	STAP_BUNDLE_FIGURE_MODULES="$(abspath $(MODULES))" $(CARGO) test --release -p service --test figures -- --ignored --nocapture
 
 # The whole command, from start to end, on 500 scripts and 200 files of conf.d.

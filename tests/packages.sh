@@ -1,14 +1,26 @@
 #!/bin/bash
-# Names the Debian packages that building and testing need, and installs those that are missing.
+# Names the Debian packages that a step needs, and installs those that are missing: packages.sh build|quick|lab|all.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
-# gcc and libc6-dev: what Rust itself needs to link, static programs too. systemd: reads our unit in a test. zstd: the
-# emergency recipe. e2fsprogs, qemu-utils: disks of machines that boot. iproute2: loopback of a network namespace. strace: kills and
-# fails the installer at each system call. libarchive-tools (bsdtar) and python3: read bundles beside GNU tar. python3-yaml and
-# python3-jsonschema: the farm's recipes. rsync: results on their way between machines. slurm-wlm: the array of shards runs on a
-# cluster of one node. time: the benchmark.
-wanted="e2fsprogs gcc iproute2 libc6-dev libarchive-tools python3 python3-jsonschema python3-yaml qemu-utils rsync slurm-wlm strace systemd time zstd $(bash "$here/lab/lab.sh" packages | tr '\n' ' ')"
+# What Rust itself needs to link, static programs too.
+build='gcc libc6-dev'
+# strace: kills and fails the installer at each system call. libarchive-tools (bsdtar) and python3: read bundles beside GNU tar. zstd and openssl: the
+# emergency recipe. systemd: reads our unit. bubblewrap: evaluates a configuration.
+quick="$build bubblewrap libarchive-tools openssl python3 strace systemd zstd"
+# e2fsprogs, qemu-utils: disks of machines that boot.
+lab="$build e2fsprogs qemu-utils $(bash "$here/lab/lab.sh" packages | tr '\n' ' ')"
+# iproute2: loopback of a network namespace. python3-yaml, python3-jsonschema: the farm's recipes. rsync: results on their way between machines.
+# slurm-wlm: the array of shards runs on a cluster of one node. time: the benchmark.
+all="$quick $lab iproute2 python3-jsonschema python3-yaml rsync slurm-wlm time"
+
+case "${1:-all}" in
+build) wanted=$build ;;
+quick) wanted=$quick ;;
+lab) wanted=$lab ;;
+all) wanted=$all ;;
+*) echo "usage: $0 build|quick|lab|all" >&2 && exit 2 ;;
+esac
 missing=
 for package in $wanted; do
     status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
