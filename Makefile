@@ -134,7 +134,7 @@ older: farm lab
 lab-cold: lab
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-long --test lab_cold -- --nocapture
 
-lab-tests: farm host lab hosts
+lab-tests: packages farm host lab hosts
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-tests --test lab --test eval_config
 	$(CARGO) test -p end-to-end --features lab -- --test-threads=1 --skip machines::
 	$(CARGO) test -p end-to-end --features lab --test booted_host -- --test-threads=2
