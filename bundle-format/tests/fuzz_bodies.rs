@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fixtures::fuzz::{IMPORT, Mutations, TARGETS, seeds};
+use fixtures::fuzz::{HOST_TARGETS, IMPORT, Mutations, TARGETS, seeds};
 
 /// Mutations of each file of the corpus.
 const MUTATIONS: u32 = 400;
@@ -51,7 +51,8 @@ fn each_target_has_its_file() {
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     files.sort();
-    let mut targets: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).chain([IMPORT]).collect();
+    let mut targets: Vec<&str> =
+        TARGETS.iter().map(|(name, _)| *name).chain([IMPORT]).chain(HOST_TARGETS).collect();
     targets.sort_unstable();
     assert_eq!(files, targets);
 }

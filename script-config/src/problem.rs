@@ -40,7 +40,7 @@ impl fmt::Display for Severity {
 
 /// One finding about a configuration: what, where, how bad, and what to do next.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{cause}")]
+#[error("{}", harmless(&cause.to_string()))]
 pub struct ConfigProblem {
     place: Option<Place>,
     cause: Cause,

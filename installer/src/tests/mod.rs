@@ -12,6 +12,7 @@ mod install;
 mod integration;
 mod kept;
 mod later_kernel;
+mod near_the_corpus;
 mod other_file_systems;
 mod other_users;
 mod reader;

@@ -1,0 +1,5 @@
+//! See `fixtures::fuzz::configuration`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fixtures::fuzz::configuration(bytes));
