@@ -77,6 +77,7 @@ check: packages-quick
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --features end-to-end/lab,end-to-end/lab-long,builder/lab-tests,builder/lab-long -- -D warnings
 	$(CARGO) clippy -p stap-bundle --no-default-features --features host -- -D warnings
+	$(CARGO) clippy --workspace --exclude fixtures --exclude end-to-end --lib --bins -- -D warnings -D clippy::disallowed_methods
 
 quick: packages-quick
 	$(CARGO) test --workspace

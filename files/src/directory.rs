@@ -246,6 +246,7 @@ impl Directory {
 }
 
 /// The kind in a stat record.
+#[must_use]
 pub fn file_type(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }

@@ -200,6 +200,7 @@ impl FileSystem {
 
     /// Where an open directory really is, counted from the root: links on the way are resolved. Falls
     /// back to the path by which it was opened where /proc isn't mounted.
+    #[must_use]
     pub fn real_path(&self, directory: &Directory) -> PathBuf {
         let of = |fd: &OwnedFd| {
             use std::os::fd::AsRawFd as _;
