@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use bundle_format::{KernelRelease, Machine, ScriptName};
+use kernel_module::Fields;
 use object::read::elf::{ElfFile64, FileHeader as _};
-use object::{Architecture, Endianness, Object, ObjectKind, ObjectSection};
+use object::{Architecture, Endianness, Object, ObjectKind};
 use serde::{Deserialize, Serialize};
 
 use crate::privilege::Privilege;
@@ -97,15 +98,13 @@ impl ModuleInfo {
         if elf.kind() != ObjectKind::Relocatable {
             return Err(not_a_module("the ELF file isn't relocatable".to_owned()));
         }
-        let section =
-            elf.section_by_name(".modinfo").ok_or_else(|| not_a_module("no section .modinfo".to_owned()))?;
-        let data = section.data().map_err(|error| not_a_module(error.to_string()))?;
-        let fields = Fields::of(data);
-        let found = fields.required("name")?;
+        let fields = Fields::read(bytes).map_err(|error| not_a_module(error.to_string()))?;
+        let required = |field| fields.get(field).map(str::to_owned).ok_or(ModuleError::NoField { field });
+        let found = required("name")?;
         if found != name.as_str() {
             return Err(ModuleError::OtherName { found, wanted: name.clone() });
         }
-        let vermagic = fields.required("vermagic")?;
+        let vermagic = required("vermagic")?;
         if vermagic.split_once(' ').is_none_or(|(first, _)| first != release.as_str()) {
             return Err(ModuleError::OtherRelease { found: vermagic, wanted: release.clone() });
         }
@@ -117,7 +116,7 @@ impl ModuleInfo {
             name: name.clone(),
             vermagic,
             machine,
-            srcversion: fields.get("srcversion"),
+            srcversion: fields.get("srcversion").map(str::to_owned),
             build_id: build_id.map(hexadecimal),
             privilege: Privilege::of_module(&elf).map_err(not_a_module)?,
             depends: fields.get("depends").map_or_else(Vec::new, |list| {
@@ -152,27 +151,6 @@ fn machine_of(elf: &ElfFile64<'_>) -> String {
         _ => return format!("ELF machine {}", elf.elf_header().e_machine(elf.endian())),
     };
     name.to_owned()
-}
-
-/// The fields of `.modinfo`: `key=value`, each ended by a NUL.
-struct Fields<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'a> Fields<'a> {
-    fn of(data: &'a [u8]) -> Self {
-        Self(
-            data.split(|byte| *byte == 0)
-                .filter_map(|field| std::str::from_utf8(field).ok()?.split_once('='))
-                .collect(),
-        )
-    }
-
-    fn get(&self, key: &str) -> Option<String> {
-        self.0.iter().find(|(found, _)| *found == key).map(|(_, value)| (*value).to_owned())
-    }
-
-    fn required(&self, field: &'static str) -> Result<String, ModuleError> {
-        self.get(field).ok_or(ModuleError::NoField { field })
-    }
 }
 
 #[cfg(test)]

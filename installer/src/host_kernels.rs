@@ -2,10 +2,10 @@
 //! built.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::Path;
 
-use bundle_format::{Kernel, KernelRelease};
+use bundle_format::{Kernel, KernelId, KernelRelease};
+use kernel_module::{Fields, Packing};
 use rustix::fs::FileType;
 
 use crate::identity::{HostIdentity, Mismatch};
@@ -20,8 +20,8 @@ const MAX_READ: u64 = 32 << 20;
 /// Where a kernel's own modules are below its directory, not those that were built later for it.
 const OWN: &str = "kernel/";
 
-/// What a module's `.modinfo` has before its vermagic.
-const KEY: &[u8] = b"\0vermagic=";
+/// How many of them are tried, should the first be damaged.
+const TRIES: usize = 4;
 
 /// This host, by which the kernels of a bundle are judged.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct HostKernels<'h> {
     identity: &'h HostIdentity,
     installed: Vec<KernelRelease>,
     vermagics: BTreeMap<KernelRelease, String>,
+    /// Kernels of a bundle that are other builds than this host's.
+    other_builds: BTreeMap<KernelId, Mismatch>,
 }
 
 impl<'h> HostKernels<'h> {
@@ -37,7 +39,7 @@ impl<'h> HostKernels<'h> {
         let installed = installed_releases(host)?;
         let vermagic = |release: &KernelRelease| Some((release.clone(), vermagic(host, release)?));
         let vermagics = installed.iter().filter_map(vermagic).collect();
-        Ok(Self { identity, installed, vermagics })
+        Ok(Self { identity, installed, vermagics, other_builds: BTreeMap::new() })
     }
 
     /// What the host says of itself.
@@ -50,15 +52,23 @@ impl<'h> HostKernels<'h> {
         &self.installed
     }
 
-    /// What separates this host from `kernel`: [`HostIdentity::mismatch`], and the vermagic where both are known. Whether it
-    /// runs or not, a kernel loads no module of another vermagic.
+    /// Takes kernels of a bundle for what their modules' symbols show them to be (`install/symbols.rs`).
+    pub(crate) fn learn(&mut self, other_builds: BTreeMap<KernelId, Mismatch>) {
+        self.other_builds.extend(other_builds);
+    }
+
+    /// What separates this host from `kernel`: [`HostIdentity::mismatch`], the vermagic where both are known, and what was
+    /// [learnt](Self::learn). Whether it runs or not, a kernel loads no module of another vermagic.
     pub(crate) fn mismatch(&self, kernel: &Kernel) -> Option<Mismatch> {
-        self.identity.mismatch(kernel).or_else(|| {
-            let (bundle, host) = (kernel.vermagic.as_deref()?, self.vermagics.get(&kernel.release)?);
-            let release = kernel.release.clone();
-            let (bundle, host) = (bundle.trim_end().to_owned(), host.clone());
-            (bundle != host).then_some(Mismatch::Vermagic { release, bundle, host })
-        })
+        let mismatch = self.identity.mismatch(kernel).or_else(|| self.other_vermagic(kernel));
+        mismatch.or_else(|| self.other_builds.get(&kernel.id).cloned())
+    }
+
+    fn other_vermagic(&self, kernel: &Kernel) -> Option<Mismatch> {
+        let bundle = kernel.vermagic.as_deref()?.trim_end().to_owned();
+        let host = self.vermagics.get(&kernel.release)?.clone();
+        let release = kernel.release.clone();
+        (bundle != host).then_some(Mismatch::Vermagic { release, bundle, host })
     }
 }
 
@@ -81,44 +91,23 @@ pub(crate) fn installed_releases(host: &FileSystem) -> Result<Vec<KernelRelease>
     Ok(releases)
 }
 
-/// The vermagic of one of the release's own modules, without blanks at its end. What can't be read, or is packed by a program
-/// that this one doesn't have (xz), is not known: that is no reason to refuse anything.
+/// The vermagic of one of the release's own modules, without blanks at its end. What can't be read is not known: that is no reason to
+/// refuse anything.
 fn vermagic(host: &FileSystem, release: &KernelRelease) -> Option<String> {
     let directory = host.open_dir(Path::new(LIB_MODULES).join(release.as_str())).ok()?;
     let index = directory.read_file("modules.dep", MAX_READ).ok()?;
     let index = String::from_utf8(index).ok()?;
-    let mut modules = index.lines().filter_map(|line| line.split_once(':')).map(|(module, _)| module);
-    let readable =
-        |module: &&str| module.starts_with(OWN) && (is_packed(module) || has_suffix(module, ".ko"));
-    let found = vermagic_in(&module_bytes(host, &directory, modules.find(readable)?)?)?;
+    let modules = index.lines().filter_map(|line| line.split_once(':')).map(|(module, _)| module);
+    let own = modules.filter(|module| module.starts_with(OWN) && Packing::of_module(module).is_some());
+    let found = own.take(TRIES).find_map(|module| vermagic_of(host, &directory, module))?;
     // Of another release it would say nothing about this one.
     (found.split(' ').next() == Some(release.as_str())).then_some(found)
 }
 
-fn is_packed(module: &str) -> bool {
-    has_suffix(module, ".ko.zst")
-}
-
-/// As depmod writes them: in small letters.
-fn has_suffix(module: &str, suffix: &str) -> bool {
-    module.strip_suffix(suffix).is_some()
-}
-
-fn module_bytes(host: &FileSystem, modules: &Directory, module: &str) -> Option<Vec<u8>> {
+fn vermagic_of(host: &FileSystem, modules: &Directory, module: &str) -> Option<String> {
     let path = modules.path().join(module);
     let name = path.file_name()?.to_str()?;
     let bytes = host.open_dir(path.parent()?).ok()?.read_file(name, MAX_READ).ok()?;
-    if !is_packed(module) {
-        return Some(bytes);
-    }
-    let mut plain = Vec::new();
-    let decoder = zstd::stream::read::Decoder::new(bytes.as_slice()).ok()?;
-    decoder.take(MAX_READ).read_to_end(&mut plain).ok()?;
-    Some(plain)
-}
-
-fn vermagic_in(module: &[u8]) -> Option<String> {
-    let at = module.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
-    let value = module.get(at..)?.split(|byte| *byte == 0).next()?;
-    Some(std::str::from_utf8(value).ok()?.trim_end().to_owned())
+    let plain = Packing::of_module(name)?.unpack(&bytes, MAX_READ).ok()?;
+    Fields::read(&plain).ok()?.vermagic().map(str::to_owned)
 }

@@ -1,6 +1,6 @@
 //! What a host says about itself, as handed in: this crate asks no `uname`.
 
-use bundle_format::{Kernel, KernelRelease, Machine};
+use bundle_format::{Kernel, KernelRelease, Machine, ScriptName};
 
 /// The facts by which a bundle's kernels are compared with a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,24 @@ pub enum Mismatch {
         bundle: String,
         /// That of the kernel's own modules here.
         host: String,
+    },
+    /// The same release and options, but another build: its kernel refuses the module for this symbol.
+    #[error(
+        "{release} is another build than this host's: {script} needs the symbol {symbol} with CRC {bundle:#010x}, {file} has {host:#010x}"
+    )]
+    Symbol {
+        /// The release.
+        release: KernelRelease,
+        /// A module that uses the symbol.
+        script: ScriptName,
+        /// The symbol.
+        symbol: String,
+        /// Its CRC, as the module was compiled.
+        bundle: u32,
+        /// Its CRC by this host's Module.symvers.
+        host: u32,
+        /// Where that is.
+        file: String,
     },
     /// The same release, built again.
     #[error("{release} is built for the kernel `{bundle}`, this host runs `{host}`")]

@@ -3,17 +3,20 @@
 //! An install unpacks the kernels that are on the host then. One that is booted later needs no second visit with the file:
 //! the kept bundle is installed once more, which adds that kernel in a new generation and changes nothing else.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
-use bundle_format::{BaseFile, BundleError, Kernel, RawBundle};
+use bundle_format::{BaseFile, BundleError, Kernel, KernelId, RawBundle};
 
 use crate::events::Events;
 use crate::generation::{
     CurrentGeneration, GenerationError, InstalledBundle, running_kernel, unpacked_kernels,
 };
 use crate::host_kernels::HostKernels;
-use crate::identity::HostIdentity;
-use crate::install::{InstallError, InstallOptions, InstallReport, KernelChoice, choose, install};
+use crate::identity::{HostIdentity, Mismatch};
+use crate::install::{
+    InstallError, InstallOptions, InstallReport, KernelChoice, choose, compare_symbols, install,
+};
 use files::FileError;
 use files::FileSystem;
 
@@ -53,7 +56,7 @@ pub fn unpack_for_running_kernel(
     if lacking.is_empty() {
         return Ok(unpacked);
     }
-    let here = HostKernels::read(host, identity).map_err(GenerationError::from)?;
+    let mut here = HostKernels::read(host, identity).map_err(GenerationError::from)?;
     let mut kept: Vec<File> = Vec::new();
     for (bundle, kernel) in lacking {
         // What an install would refuse isn't tried at each start.
@@ -62,6 +65,11 @@ pub fn unpack_for_running_kernel(
             unpacked.failures.push(refusal.into());
         } else if let Some(error) = absent_from_kept(bundle, kernel) {
             unpacked.failures.push(error.into());
+        } else if let Err(refusal) = {
+            here.learn(other_build(host, current, bundle, kernel));
+            choose(&bundle.manifest, &here, &named)
+        } {
+            unpacked.failures.push(refusal.into());
         } else {
             kept.push(bundle.kept().map_err(GenerationError::from)?);
         }
@@ -87,6 +95,17 @@ fn lacks_running_kernel<'b>(
     };
     let unpacked = unpacked_kernels(current.directory(), bundle.name.as_str(), &bundle.manifest)?;
     Ok(unpacked.iter().all(|there| there.id != kernel.id).then_some(kernel))
+}
+
+/// That kernel, if the symbols of its modules show that it is another build than this host's.
+fn other_build(
+    host: &FileSystem,
+    current: &CurrentGeneration,
+    bundle: &InstalledBundle,
+    kernel: &Kernel,
+) -> BTreeMap<KernelId, Mismatch> {
+    let open = || RawBundle::read(bundle.kept().ok()?).ok()?.verify(bundle.trusted()).ok();
+    compare_symbols(host, &bundle.manifest, &BTreeSet::from([kernel.id]), Some(current), open).mismatches
 }
 
 /// An error if the kept file is a subset without that kernel. Only its headers are looked at: an install would first copy

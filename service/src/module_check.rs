@@ -4,8 +4,7 @@
 //! or for another kernel in their place, before the kernel has to (threat F1).
 
 use bundle_format::KernelRelease;
-use object::read::elf::FileHeader;
-use object::{Endianness, Object, ObjectSection};
+use kernel_module::Fields;
 use script_config::ScriptName;
 
 /// What a module says of itself.
@@ -45,26 +44,14 @@ pub enum ModuleMismatch {
 }
 
 impl ModuleInfo {
-    /// Reads the section `.modinfo`: strings `key=value`, each ending in a zero byte.
+    /// Reads the section `.modinfo`.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, ModuleMismatch> {
-        let not_a_module = |problem: String| ModuleMismatch::NotAModule { problem };
-        // The class byte of the ELF identification; a 32-bit kernel has 32-bit modules.
-        let section = match bytes.get(4) {
-            Some(1) => section::<object::elf::FileHeader32<Endianness>>(bytes),
-            _ => section::<object::elf::FileHeader64<Endianness>>(bytes),
-        };
-        let section = section.map_err(|error| not_a_module(error.to_string()))?;
-        let section = section.ok_or_else(|| not_a_module("it has no .modinfo".into()))?;
-        let mut info = Self::default();
-        for entry in section.split(|byte| *byte == 0) {
-            let entry = String::from_utf8_lossy(entry);
-            match entry.split_once('=') {
-                Some(("name", value)) => info.name = Some(value.to_owned()),
-                Some(("vermagic", value)) => info.vermagic = Some(value.trim_end().to_owned()),
-                _ => {}
-            }
-        }
-        Ok(info)
+        let fields =
+            Fields::read(bytes).map_err(|error| ModuleMismatch::NotAModule { problem: error.to_string() })?;
+        Ok(Self {
+            name: fields.get("name").map(str::to_owned),
+            vermagic: fields.vermagic().map(str::to_owned),
+        })
     }
 
     /// Compares with what the manifest says. The manifest's vermagic may be absent; then the release must be the
@@ -87,11 +74,6 @@ impl ModuleInfo {
         let expected = vermagic.map_or(release.as_str(), str::trim_end).to_owned();
         Err(ModuleMismatch::Vermagic { expected, found: found.to_owned() })
     }
-}
-
-fn section<H: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> object::Result<Option<&[u8]>> {
-    let file = object::read::elf::ElfFile::<H>::parse(bytes)?;
-    file.section_by_name(".modinfo").map(|section| section.data()).transpose()
 }
 
 #[cfg(test)]

@@ -36,15 +36,7 @@ pub(crate) fn choose(
         }
         KernelChoice::Named(named) => {
             let chosen = of_release(named);
-            let has = |release: &&KernelRelease| {
-                !manifest
-                    .kernels
-                    .iter()
-                    .any(|kernel| kernel.release == **release && chosen.contains(&kernel.id))
-            };
-            if let Some(missing) = named.iter().find(has) {
-                return Err(refusal(manifest, here, std::slice::from_ref(missing)));
-            }
+            check_named(manifest, here, named, &chosen)?;
             chosen
         }
         KernelChoice::Installed => {
@@ -57,6 +49,53 @@ pub(crate) fn choose(
         return Err(refusal(manifest, here, &[]));
     }
     Ok(Chosen { kernels, warnings: warnings(manifest, here) })
+}
+
+impl Chosen {
+    /// Leaves out, with a word each, what has turned out not to be this host's since it was chosen. Refuses if a release was asked for
+    /// by name, or if nothing is left.
+    pub(crate) fn leave_out_others(
+        &mut self,
+        manifest: &Manifest,
+        here: &HostKernels<'_>,
+        choice: &KernelChoice,
+    ) -> Result<(), Box<DoesNotFit>> {
+        let chosen = manifest.kernels.iter().filter(|kernel| self.kernels.contains(&kernel.id));
+        let other: Vec<_> = chosen.filter_map(|kernel| Some((kernel, here.mismatch(kernel)?))).collect();
+        self.kernels.retain(|id| other.iter().all(|(kernel, _)| kernel.id != *id));
+        if let KernelChoice::Named(named) = choice {
+            check_named(manifest, here, named, &self.kernels)?;
+        }
+        if self.kernels.is_empty() {
+            return Err(refusal(manifest, here, &[]));
+        }
+        for (kernel, mismatch) in other {
+            if !has_release(manifest, &kernel.release, &self.kernels) {
+                let runs = here.identity().release.as_ref() == Some(&kernel.release);
+                let warning =
+                    if runs { InstallWarning::RunningMismatch } else { InstallWarning::InstalledMismatch };
+                self.warnings.push(warning(mismatch));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses if nothing was chosen for a release that was asked for.
+fn check_named(
+    manifest: &Manifest,
+    here: &HostKernels<'_>,
+    named: &[KernelRelease],
+    chosen: &BTreeSet<KernelId>,
+) -> Result<(), Box<DoesNotFit>> {
+    match named.iter().find(|release| !has_release(manifest, release, chosen)) {
+        Some(missing) => Err(refusal(manifest, here, std::slice::from_ref(missing))),
+        None => Ok(()),
+    }
+}
+
+fn has_release(manifest: &Manifest, release: &KernelRelease, chosen: &BTreeSet<KernelId>) -> bool {
+    manifest.kernels.iter().any(|kernel| kernel.release == *release && chosen.contains(&kernel.id))
 }
 
 fn refusal(manifest: &Manifest, here: &HostKernels<'_>, named: &[KernelRelease]) -> Box<DoesNotFit> {

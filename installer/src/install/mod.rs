@@ -24,6 +24,7 @@ mod source;
 mod space;
 mod spool;
 mod stage;
+mod symbols;
 
 pub(crate) use choice::choose;
 pub use error::{DoesNotFit, InstallError};
@@ -34,6 +35,7 @@ pub use report::{InstallOutcome, InstallReport, InstallWarning, KernelInstalled}
 pub use source::BundleSource;
 pub(crate) use source::Remembering;
 pub(crate) use stage::carry_others;
+pub(crate) use symbols::compare_symbols;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -56,6 +58,7 @@ use crate::install::content::{Content, Incoming};
 use crate::install::installation::{Installation, Placed};
 use crate::install::kept_frames::{Available, KeptFrames};
 use crate::install::source::Arriving;
+use crate::install::symbols::leave_out_other_builds;
 use crate::lock::WriterLock;
 use crate::paths::{GENERATIONS, STATE};
 use crate::policy::Policy;
@@ -98,13 +101,15 @@ fn arrived(
     }
     events(InstallEvent::Verified { name, version, signers: signers.clone() });
     policy.check(&manifest, &signers)?;
-    let mut chosen = choose(&manifest, &HostKernels::read(host, identity)?, &options.kernels)?;
+    let here = HostKernels::read(host, identity)?;
+    let mut chosen = choose(&manifest, &here, &options.kernels)?;
     let judge = bundle.judge().clone();
     let placing = |chosen, available| Placing {
         host,
         identity,
         options,
         judge: &judge,
+        here,
         installation: Installation {
             host,
             record,
@@ -168,6 +173,7 @@ struct Placing<'p> {
     identity: &'p HostIdentity,
     options: &'p InstallOptions,
     judge: &'p Judge,
+    here: HostKernels<'p>,
     installation: Installation<'p>,
 }
 
@@ -175,11 +181,12 @@ type Reconciled = Result<ReconcileReport, CompatError>;
 
 impl Placing<'_> {
     fn run(
-        self,
+        mut self,
         bundle: VerifiedBundle<impl Source>,
         file: &Positioned,
         events: &mut Events<'_>,
     ) -> Result<(Placed, Reconciled), InstallError> {
+        leave_out_other_builds(&mut self.here, &mut self.installation, self.judge, file)?;
         if self.options.dry_run { self.try_out(bundle, events) } else { self.place(bundle, file, events) }
     }
 
@@ -189,7 +196,7 @@ impl Placing<'_> {
         file: &Positioned,
         events: &mut Events<'_>,
     ) -> Result<(Placed, Reconciled), InstallError> {
-        let Self { host, identity, options, judge, installation } = self;
+        let Self { host, identity, options, judge, installation, .. } = self;
         let lock = WriterLock::wait(host, options.wait)?;
         let trust = trust_of_now(host, judge, bundle.signers())?;
         let (manifest, known) = (installation.manifest, bundle.twin());
@@ -228,7 +235,7 @@ impl Placing<'_> {
         bundle: VerifiedBundle<impl Source>,
         events: &mut Events<'_>,
     ) -> Result<(Placed, Reconciled), InstallError> {
-        let Self { host, identity, judge, installation, options } = self;
+        let Self { host, identity, judge, installation, options, .. } = self;
         let trust = trust_of_now(host, judge, bundle.signers())?;
         let manifest = installation.manifest;
         let placed = installation.try_out(&trust, bundle, events)?;

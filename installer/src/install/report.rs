@@ -83,6 +83,32 @@ pub enum InstallWarning {
     /// The bundle has the release of an installed kernel, but another build of it.
     #[error("the installed kernel is not the one in the bundle: {0}")]
     InstalledMismatch(Mismatch),
+    /// Of symbols that the bundle's modules use, this host's Module.symvers has no CRC.
+    #[error(
+        "whether the modules fit {release} isn't known by symbols: {file} has no CRC of {symbol}{}", and_more(*more)
+    )]
+    SymbolsUnknown {
+        /// The release.
+        release: KernelRelease,
+        /// The Module.symvers.
+        file: String,
+        /// The first symbol.
+        symbol: String,
+        /// How many more.
+        more: usize,
+    },
+    /// This host's Module.symvers can't be read, so it decides nothing.
+    #[error(
+        "{file} can't be read, so the modules' symbols were not compared with those of {release}: {problem}"
+    )]
+    SymversUnread {
+        /// The release.
+        release: KernelRelease,
+        /// The file.
+        file: String,
+        /// Why.
+        problem: String,
+    },
     /// An installed kernel isn't in the bundle.
     #[error("the installed kernel {release} is not in the bundle")]
     InstalledNotCovered {
@@ -208,6 +234,10 @@ pub enum InstallWarning {
         /// Why.
         problem: String,
     },
+}
+
+fn and_more(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(" and {more} more") }
 }
 
 fn kernels_are(releases: &[KernelRelease]) -> String {

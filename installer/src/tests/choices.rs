@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::io::Write as _;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -456,6 +457,24 @@ fn what_is_unpacked_and_what_is_kept_come_from_one_state_of_the_file() {
     assert_eq!(kept_and_unpacked(&world).0.len(), 3);
 }
 
+/// What the program of a file's suffix makes of these bytes.
+pub(super) fn packed(suffix: &str, bytes: &[u8]) -> Vec<u8> {
+    match suffix {
+        ".gz" => {
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            writer.write_all(bytes).unwrap();
+            writer.finish().unwrap()
+        }
+        ".xz" => {
+            let mut writer = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::default()).unwrap();
+            writer.write_all(bytes).unwrap();
+            writer.finish().unwrap()
+        }
+        ".zst" => zstd::encode_all(bytes, 3).unwrap(),
+        _ => bytes.to_vec(),
+    }
+}
+
 /// A kernel's own module, as it lies in /lib/modules/REL.
 pub(super) fn installed_kernel(world: &World, release: &str, suffix: &str, vermagic: &str) {
     let directory = world.path("lib/modules").join(release);
@@ -464,14 +483,13 @@ pub(super) fn installed_kernel(world: &World, release: &str, suffix: &str, verma
         "updates/odd.ko:\nkernel/net/packed.ko.xz:\nkernel/fs/small.ko{suffix}: kernel/net/packed.ko.xz\n"
     );
     fs::write(directory.join("modules.dep"), index).unwrap();
-    let module = format!("\u{7f}ELF\0name=small\0vermagic={vermagic} \0depends=\0").into_bytes();
-    let bytes = if suffix.is_empty() { module } else { zstd::encode_all(module.as_slice(), 3).unwrap() };
+    let bytes = packed(suffix, &fixtures::module::tiny_module("small", &format!("{vermagic} ")));
     fs::write(directory.join(format!("kernel/fs/small.ko{suffix}")), bytes).unwrap();
 }
 
 #[test]
 fn a_kernel_that_was_built_with_other_options_is_not_the_bundles() {
-    for suffix in ["", ".zst"] {
+    for suffix in ["", ".gz", ".xz", ".zst"] {
         let world = World::new();
         installed_kernel(&world, "6.12.1", suffix, "6.12.1 SMP preempt mod_unload");
         installed_kernel(&world, "6.12.2", suffix, "6.12.2 SMP mod_unload");
@@ -502,8 +520,9 @@ fn a_kernel_whose_own_vermagic_is_not_known_may_be_the_bundles() {
         installed_kernel(&world, "6.12.2", "", vermagic);
         let directory = world.path("lib/modules/6.12.2");
         if vermagic == "6.12.2" {
-            // Only packed by xz, or not there at all.
-            fs::write(directory.join("modules.dep"), "kernel/a.ko.xz:\nkernel/\u{1f}odd\n").unwrap();
+            // Packed by a program that nobody uses, or not there at all.
+            fs::write(directory.join("modules.dep"), "kernel/a.ko.bz2:\nkernel/b.ko.xz:\nkernel/\u{1f}odd\n")
+                .unwrap();
         }
         let report = world.install(&bundle(1).bytes()).unwrap();
         assert!(report.kernels.iter().any(|kernel| kernel.release.as_str() == "6.12.2"), "{vermagic}");

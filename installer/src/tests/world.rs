@@ -138,6 +138,10 @@ pub(crate) struct Bundle {
     pub(crate) key: SigningKey,
     pub(crate) more_keys: Vec<SigningKey>,
     pub(crate) roots: Option<RootChain>,
+    /// Symbols that its modules use, with their CRCs; without any, a module isn't even an ELF file.
+    pub(crate) symbols: Vec<(&'static str, u32)>,
+    /// The Module.symvers that it was compiled against.
+    pub(crate) symvers: Option<&'static str>,
 }
 
 /// Two scripts for three kernels, one of which the test host runs.
@@ -156,11 +160,17 @@ pub(crate) fn bundle(serial: u64) -> Bundle {
         key: farm(),
         more_keys: Vec::new(),
         roots: None,
+        symbols: Vec::new(),
+        symvers: None,
     }
 }
 
 impl Bundle {
     pub(crate) fn module(&self, script: &str, release: &str) -> Vec<u8> {
+        if !self.symbols.is_empty() {
+            let vermagic = format!("{release} SMP preempt mod_unload");
+            return fixtures::module::module_using(script, &vermagic, &self.symbols);
+        }
         format!("ELF {script} {release} {} {}\n", self.serial, self.salt).repeat(40).into_bytes()
     }
 
@@ -187,7 +197,7 @@ impl Bundle {
             release: release.parse().unwrap(),
             machine: self.machine.parse().unwrap(),
             uname_v: uname_v.map(str::to_owned),
-            symvers_sha256: None,
+            symvers_sha256: self.symvers.map(|text| Digest::of(text.as_bytes())),
             config_sha256: None,
             compiler: None,
             vermagic: (!green.is_empty()).then(|| format!("{release} SMP preempt mod_unload")),
