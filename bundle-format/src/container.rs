@@ -158,6 +158,33 @@ fn read_first_block(block: &[u8; BLOCK], expected: &[u8; 16]) -> Result<BundleKi
     }
 }
 
+/// What the beginning of a file says that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A signed bundle.
+    Bundle(BundleKind),
+    /// A bundle that isn't signed yet.
+    Payload,
+    /// A part of a split bundle.
+    Part,
+}
+
+/// What a file is whose first two blocks are at the start of `beginning`; nothing in it is proven. `None` for anything else, and
+/// for formats that this crate doesn't write.
+#[must_use]
+pub fn file_kind(beginning: &[u8]) -> Option<FileKind> {
+    if beginning.starts_with(PART_MAGIC) {
+        return Some(FileKind::Part);
+    }
+    let (first, rest) = beginning.split_first_chunk::<BLOCK>()?;
+    let second = rest.first_chunk::<BLOCK>()?;
+    let is_first = |name| member_header(name, BLOCK as u64).is_ok_and(|header| header == *first);
+    if is_first(HEADER_NAME) {
+        return read_header_block(second).ok().map(FileKind::Bundle);
+    }
+    (is_first(PAYLOAD_NAME) && read_payload_block(second).is_ok()).then_some(FileKind::Payload)
+}
+
 /// One signature of the `signatures` member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureEntry {

@@ -39,7 +39,7 @@ mod writer;
 
 pub use bases::{BaseFile, Bases, NoBases, plain_tar};
 pub use check::{CheckReport, Depth, KernelState};
-pub use container::{BundleKind, PART_MAGIC, SignatureEntry};
+pub use container::{BundleKind, FileKind, PART_MAGIC, SignatureEntry, file_kind};
 pub use digest::{Digest, DigestError, FieldHasher, HashingWriter};
 pub use draft::{BundleDraft, KernelDraft, ModuleBytes, ModuleDraft};
 pub use error::{BundleError, ContainerError, Part};

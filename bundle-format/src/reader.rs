@@ -95,6 +95,12 @@ impl<S: Source> RawBundle<S> {
         self.signatures.iter().map(|entry| entry.key).collect()
     }
 
+    /// Whether it is full or a delta, by its own account.
+    #[must_use]
+    pub const fn claimed_kind(&self) -> BundleKind {
+        self.kind
+    }
+
     /// Bytes of the raw manifest.
     #[must_use]
     pub fn manifest_len(&self) -> usize {

@@ -34,6 +34,12 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// The files that were read.
+    #[cfg(feature = "farm")]
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| Path::new(&file.path))
+    }
+
     /// What this host says itself: without the file that an install has put there for the initscript. A foreign file of
     /// that name doesn't count either.
     pub(crate) fn of_this_host(&self) -> Configuration {

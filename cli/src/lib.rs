@@ -21,7 +21,7 @@ mod host;
 mod local_compile;
 #[cfg(feature = "farm")]
 mod message_log;
-mod new_file;
+mod output;
 #[cfg(any(feature = "farm", feature = "host"))]
 mod question;
 mod script_directory;

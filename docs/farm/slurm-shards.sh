@@ -17,4 +17,4 @@ echo "one shard again: sbatch --array=I --wrap '$shard'" >&2
 array=$(sbatch --parsable --array="1-$SHARDS" --output='shard-%a.log' --wrap "$shard")
 # After any end: the merge says which shards are missing, and ends with 21 then.
 sbatch --parsable --dependency="afterany:$array" --output='merge.log' \
-    --wrap "$PROGRAM merge --shards $SHARDS $options -o $OUTPUT"
+    --wrap "$PROGRAM merge --shards $SHARDS $options -o $OUTPUT --replace"

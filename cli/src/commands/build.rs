@@ -35,6 +35,7 @@ use bundle_format::{
 use child::Cancel;
 use serde_json::json;
 
+use crate::bundle_path::a_file;
 use crate::commands::key::signing_keys;
 use crate::config_evaluation::EvaluationOption;
 use crate::config_files;
@@ -42,13 +43,14 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::farm_roots;
 use crate::global::Global;
+use crate::output::ReplaceOption;
 use crate::source_date::source_date_epoch;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
 use issued::Issued;
 use kernels::KernelOptions;
-use output::{Output, Product};
+use output::{Places, Product, WrittenProduct, is_page};
 use page::Facts;
 use policy::PolicyOptions;
 use reporter::Reporter;
@@ -109,8 +111,10 @@ pub(crate) struct Args {
     #[arg(hide_short_help = true, long, value_name = "N")]
     serial: Option<u64>,
     /// The file to write [default: NAME-VERSION.stapb].
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = a_file)]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    replace: ReplaceOption,
     /// Copy unchanged frames from this older bundle
     ///
     /// Packing takes as long as what is new. The older bundle is an input: with another one, or none, the same
@@ -165,7 +169,7 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Also write a report: a page if FILE ends in `.html`, else JSON.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = a_file)]
     report: Option<PathBuf>,
     #[command(flatten)]
     policy: PolicyOptions,
@@ -221,16 +225,17 @@ impl Args {
         let roots = self.roots.as_deref().map(|path| farm_roots::read(path, &keys, ui)).transpose()?;
         let cancel = Cancel::new();
         crate::signals::cancel_on_signals(&cancel)?;
-        let loaded = self
+        let mut loaded = self
             .evaluation
             .load(self.config.as_deref())
             .map_err(|failure| Failure { exit: Exit::NoBundle, ..failure })?;
         scripts::report_problems(ui, &loaded.problems)?;
-        if let Some(failure) = loaded.unreadable.into_iter().next() {
+        if let Some(failure) = loaded.unreadable.drain(..).next() {
             return Err(Failure { exit: Exit::NoBundle, ..failure });
         }
         let temporary = config_files::chosen_temp_path(&loaded.configuration);
         let found = scripts::read(&loaded.configuration, &self.script, ui)?;
+        let mut places = if self.dry_run { Places::default() } else { self.places(&loaded, ui)? };
         let request = BuildRequest {
             releases: self.kernels.releases()?,
             all_kernels: self.kernels.all(),
@@ -267,12 +272,11 @@ impl Args {
             ui.warning(warning);
         }
         self.policy.warn_of_idle(&plan, ui);
-        let output = Output::prepare(self.output.as_deref(), self.report.as_deref())?;
         ui.log_to(&loaded.configuration);
         ui.log(&format!("Exec: {}", command_line()));
         let report = self.compile(&plan, options, merged, &cancel, ui)?;
         if let Some(shard) = self.shard {
-            self.write_report(&plan, &report, None)?;
+            self.write_report(&plan, &report, None, &mut places)?;
             return Ok(shards::finished(ui, shard, &report));
         }
         let mut is_good = self.policy.check(&report);
@@ -281,7 +285,7 @@ impl Args {
         }
         if let Err(failure) = is_good {
             // What is missing is told by the failure; the table shows the rest.
-            self.write_report(&plan, &report, None)?;
+            self.write_report(&plan, &report, None, &mut places)?;
             if !ui.json {
                 table::matrix(ui, &plan, &report);
                 self.name_report(ui);
@@ -308,7 +312,7 @@ impl Args {
         reporter.finished(done, begun.elapsed(), self.reuse.as_deref());
         let copied = reporter.copied();
         drop(reporter);
-        self.finish(ui, &plan, &report, (product, copied), output)
+        self.finish(ui, &plan, &report, (product, copied), &mut places)
     }
 
     /// Compiles what is missing. Compile servers are asked only if something is.
@@ -491,14 +495,12 @@ impl Args {
         plan: &Plan,
         report: &BuildReport,
         bundle: Option<&Facts<'_>>,
+        places: &mut Places,
     ) -> Result<(), Failure> {
-        let Some(to) = &self.report else { return Ok(()) };
-        let text = if to.extension().is_some_and(|suffix| suffix == "html") {
-            page::page(plan, report, bundle)
-        } else {
-            table::as_json(plan, report, bundle)
-        };
-        std::fs::write(to, text).map_err(|error| Failure::of(Exit::Storage, &error).about(to.display()))
+        let page = self.report.as_deref().is_some_and(is_page);
+        let text =
+            || if page { page::page(plan, report, bundle) } else { table::as_json(plan, report, bundle) };
+        places.write_report(text)
     }
 
     fn name_report(&self, ui: &mut Ui) {
@@ -513,11 +515,14 @@ impl Args {
         plan: &Plan,
         report: &BuildReport,
         (mut product, copied): (Product, usize),
-        output: Output,
+        places: &mut Places,
     ) -> Result<Exit, Failure> {
-        let (path, size) = output.write(&mut product)?;
-        if self.reuse.is_none() && self.delta_from.is_none() && matches!(product, Product::Bundle(_)) {
-            let kept = kept::keep(&cache_directory(self.cache.as_deref())?, &self.name, &path);
+        let WrittenProduct { path, file, written } = places.write(&mut product)?;
+        written.tell(ui, &path);
+        let size = written.bytes;
+        let is_whole = self.reuse.is_none() && self.delta_from.is_none();
+        if let Some(file) = file.filter(|_| is_whole && matches!(product, Product::Bundle(_))) {
+            let kept = kept::keep(&cache_directory(self.cache.as_deref())?, &self.name, &file);
             if let Err(error) = kept {
                 ui.warning(format!("the bundle can't be kept for the next build: {error}"));
             }
@@ -525,7 +530,8 @@ impl Args {
         let cells = table::cells(report);
         let id = product.id();
         let bundle = path.file_name().unwrap_or_default().to_string_lossy();
-        self.write_report(plan, report, Some(&Facts { bundle: &bundle, id: &id.to_string(), size }))?;
+        let facts = Facts { bundle: &bundle, id: &id.to_string(), size };
+        self.write_report(plan, report, Some(&facts), places)?;
         let exit = self.policy.exit(report);
         let signers: Vec<String> = product.signers().iter().map(ToString::to_string).collect();
         if ui.json {

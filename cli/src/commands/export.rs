@@ -1,7 +1,7 @@
 //! `export`: packages for hosts that have the initscript and not this program (section 5.8 of its README).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{Extent, Kernel, KernelId, KernelRelease, Manifest, ScriptName, VerifiedSet};
@@ -9,13 +9,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use script_config::write_assignment;
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use crate::bundle_path::BundlePath;
 use crate::commands::extract::{MadeDirectories, opts_text, select_kernels};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::output::{Kind, Outputs, Place, ReplaceOption, Written};
 use crate::trust_options::{TrustOptions, open_verified};
 use crate::ui::Ui;
 use crate::words::bytes;
@@ -23,7 +23,7 @@ use crate::words::bytes;
 /// Write stap-scripts-RELEASE.tar.gz packages for hosts that run the initscript alone
 ///
 /// Each package holds RELEASE/NAME.ko, RELEASE/NAME.opts and NAME.conf with the scripts' options and requirements, as
-/// section 5.8.2 of the initscript's README unpacks them. A package of that name that is there is replaced. Such a package carries no signature: a host that installs it
+/// section 5.8.2 of the initscript's README unpacks them. Such a package carries no signature: a host that installs it
 /// checks nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -39,6 +39,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "REL")]
     kernel: Vec<KernelRelease>,
     #[command(flatten)]
+    replace: ReplaceOption,
+    #[command(flatten)]
     trust: TrustOptions,
 }
 
@@ -51,14 +53,15 @@ impl Args {
         let made = MadeDirectories::make(&self.output).map_err(|error| {
             Failure::of(Exit::Storage, &error).about(format_args!("directory {}", self.output.display()))
         })?;
+        let mut places = self.places(&manifest, &wanted)?;
         let mut needs_uprobes = false;
         let mut packages: Vec<(PathBuf, Package)> = Vec::new();
         bundle
             .read_content(&wanted, Extent::Wanted, &mut |kernel, set| {
                 needs_uprobes |= set.uprobes().is_some();
-                let path = self.output.join(format!("stap-scripts-{}.tar.gz", kernel.release));
-                if packages.iter().all(|(known, _)| *known != path) {
-                    packages.push((path.clone(), Package::new(&self.output, &manifest, kernel)?));
+                let path = self.path(kernel);
+                if let Some(place) = places.remove(&path) {
+                    packages.push((path.clone(), Package::new(place, &manifest, kernel)?));
                 }
                 for (_, package) in packages.iter_mut().filter(|(known, _)| *known == path) {
                     package.add(&manifest, kernel, set)?;
@@ -72,8 +75,16 @@ impl Args {
                 .hint("this version doesn't put that into packages; `extract` unpacks it"));
         }
         let mut written = Vec::new();
+        let mut finished = Vec::new();
         for (path, package) in packages {
-            let size = package.finish(&path)?;
+            let mut place = package.finish(&path)?;
+            place.check()?;
+            finished.push((path, place));
+        }
+        for (path, place) in finished {
+            let done: Written = place.finish()?;
+            done.tell(ui, &path);
+            let size = done.bytes;
             written.push(json!({ "package": path, "bytes": size }));
             if !ui.json {
                 ui.line(format!("{}: {}", path.display(), bytes(size)));
@@ -86,6 +97,35 @@ impl Args {
             ui.progress("These packages carry no signature: a host that unpacks them checks nothing.");
         }
         Ok(Exit::Done)
+    }
+}
+
+impl Args {
+    fn path(&self, kernel: &Kernel) -> PathBuf {
+        self.output.join(format!("stap-scripts-{}.tar.gz", kernel.release))
+    }
+
+    /// The places of all packages, judged before any is made.
+    fn places(
+        &self,
+        manifest: &Manifest,
+        wanted: &BTreeSet<KernelId>,
+    ) -> Result<BTreeMap<PathBuf, Place>, Failure> {
+        let mut outputs = Outputs::new(self.replace.replace);
+        if !self.file.is_input() {
+            outputs.input("the bundle", &self.file);
+        }
+        outputs.inputs("the key", &self.trust.key);
+        let kernels = manifest.kernels.iter().filter(|kernel| wanted.contains(&kernel.id));
+        let paths: BTreeSet<PathBuf> =
+            kernels.filter(|kernel| !kernel.frames.is_empty()).map(|kernel| self.path(kernel)).collect();
+        paths
+            .into_iter()
+            .map(|path| {
+                let place = outputs.place("-o", &path, Kind::Package)?;
+                Ok((path, place))
+            })
+            .collect()
     }
 }
 
@@ -106,14 +146,13 @@ fn refuse_twins(file: &BundlePath, manifest: &Manifest, wanted: &BTreeSet<Kernel
 
 /// A package under way, under a temporary name.
 struct Package {
-    tar: tar::Builder<GzEncoder<NamedTempFile>>,
+    tar: tar::Builder<GzEncoder<Place>>,
     created: u64,
 }
 
 impl Package {
-    fn new(directory: &Path, manifest: &Manifest, kernel: &Kernel) -> io::Result<Self> {
-        let file = NamedTempFile::new_in(directory)?;
-        let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::best()));
+    fn new(place: Place, manifest: &Manifest, kernel: &Kernel) -> io::Result<Self> {
+        let mut tar = tar::Builder::new(GzEncoder::new(place, Compression::best()));
         tar.mode(tar::HeaderMode::Deterministic);
         let mut package = Self { tar, created: manifest.created };
         let conf = configuration(manifest, kernel);
@@ -143,16 +182,9 @@ impl Package {
         self.tar.append_data(&mut header, path, content)
     }
 
-    fn finish(self, path: &Path) -> Result<u64, Failure> {
-        use std::os::unix::fs::PermissionsExt;
+    fn finish(self, path: &Path) -> Result<Place, Failure> {
         let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(path.display());
-        let mut file = self.tar.into_inner().and_then(GzEncoder::finish).map_err(failed)?;
-        file.flush().map_err(failed)?;
-        file.as_file().set_permissions(PermissionsExt::from_mode(0o644)).map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
-        let size = file.as_file().metadata().map_err(failed)?.len();
-        file.persist(path).map_err(|error| failed(error.error))?;
-        Ok(size)
+        self.tar.into_inner().and_then(GzEncoder::finish).map_err(failed)
     }
 }
 

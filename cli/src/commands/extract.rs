@@ -1,6 +1,7 @@
 //! `extract`: a bundle's modules as plain files, for looking or for tools of one's own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,13 +16,15 @@ use crate::bundle_path::{BundlePath, a_file};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::output::is_same_file;
 use crate::trust_options::{TrustOptions, open_base, open_verified};
 use crate::ui::Ui;
 use crate::words::count;
 
 /// Unpack a bundle's modules into DIR/RELEASE/
 ///
-/// Nothing appears in DIR before everything was verified. Existing files and directories are not overwritten. With
+/// Nothing appears in DIR before everything was verified. Existing files and directories are not replaced; where the same files are there,
+/// nothing changes. With
 /// --extra only that is unpacked: `sbom.spdx.json` is the bill of materials, `provenance.intoto.json` says how the
 /// modules were made.
 #[derive(Debug, clap::Args)]
@@ -133,15 +136,20 @@ impl Args {
         let mut entries =
             fs::read_dir(staging).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
         entries.sort_by_key(fs::DirEntry::file_name);
+        let mut new = Vec::new();
         for entry in &entries {
             let target = self.dir.join(entry.file_name());
-            if target.symlink_metadata().is_ok() {
-                return Err(Failure::new(Exit::Conflict, format!("{} exists already", target.display()))
-                    .hint("give another directory, or remove it first"));
+            if target.symlink_metadata().is_err() {
+                new.push((entry.path(), target));
+            } else if !is_same_tree(&entry.path(), &target).map_err(failed)? {
+                let what = format!("{} exists already, with other content", target.display());
+                return Err(
+                    Failure::new(Exit::Conflict, what).hint("give another directory, or remove it first")
+                );
             }
         }
-        for entry in &entries {
-            fs::rename(entry.path(), self.dir.join(entry.file_name())).map_err(failed)?;
+        for (from, to) in new {
+            fs::rename(from, to).map_err(failed)?;
         }
         Ok(())
     }
@@ -228,6 +236,22 @@ impl Drop for MadeDirectories {
             let _ = fs::remove_dir(path);
         }
     }
+}
+
+/// Whether both are the same file, or directories of the same files. Links are not followed: one is no file that was unpacked.
+fn is_same_tree(new: &Path, there: &Path) -> io::Result<bool> {
+    let (one, other) = (new.symlink_metadata()?, there.symlink_metadata()?);
+    if one.is_dir() && other.is_dir() {
+        let names = |directory: &Path| -> io::Result<BTreeSet<OsString>> {
+            fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect()
+        };
+        let all = names(new)?;
+        let same = all == names(there)?;
+        return all
+            .iter()
+            .try_fold(same, |same, name| Ok(same && is_same_tree(&new.join(name), &there.join(name))?));
+    }
+    Ok(one.is_file() && other.is_file() && is_same_file(there, new)?)
 }
 
 fn write_set(

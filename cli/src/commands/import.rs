@@ -10,7 +10,7 @@ use crate::bundle_path::a_file;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::farm_roots;
-use crate::new_file::NewFile;
+use crate::output::{Kind, Outputs, ReplaceOption};
 use crate::source_date::source_date_epoch;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
@@ -51,10 +51,15 @@ pub(crate) struct Args {
     /// The payload to write [default: NAME-VERSION.payload].
     #[arg(short, long, value_name = "FILE", value_parser = a_file)]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    replace: ReplaceOption,
 }
 
 impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
+        let mut outputs = Outputs::new(self.replace.replace);
+        outputs.inputs("the package", &self.file);
+        outputs.inputs("the chain of roots", &self.roots);
         let roots = self.roots.as_deref().map(|path| farm_roots::read(path, &[], ui)).transpose()?;
         let request = ImportRequest {
             packages: self.file,
@@ -73,11 +78,12 @@ impl Args {
         let draft = &imported.draft;
         let path: PathBuf =
             self.output.unwrap_or_else(|| format!("{}-{}.payload", draft.name, draft.version).into());
-        let output = NewFile::beside(&path)?;
+        let place = outputs.place("-o", &path, Kind::Payload)?;
         let spool = tempfile::tempfile()
             .map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
         let mut unsigned = draft.pack(spool, &mut |_| {})?;
-        let size = output.replace(&path, |target| unsigned.write_payload_to(target))?;
+        let (size, written) = place.write(|target| unsigned.write_payload_to(target))?;
+        written.tell(ui, &path);
         let modules: usize = draft.kernels.iter().map(|kernel| kernel.modules.len()).sum();
         if ui.json {
             ui.document(&json!({

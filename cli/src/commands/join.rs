@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::bundle_path::a_file;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::new_file::{NewFile, exists_already};
+use crate::output::{Kind, Outputs, ReplaceOption};
 use crate::split_parts::{open_parts, told};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
@@ -26,6 +26,8 @@ pub(crate) struct Args {
     /// The bundle to write.
     #[arg(short, long, value_name = "FILE", value_parser = a_file)]
     output: PathBuf,
+    #[command(flatten)]
+    replace: ReplaceOption,
 }
 
 impl Args {
@@ -33,7 +35,8 @@ impl Args {
         let parts = open_parts(&self.part)?;
         let (claimed, count_of_parts) = (parts.claimed_id(), parts.count());
         // The first bytes must be those of that bundle, or the parts were mislabelled.
-        let id = RawBundle::read(Stream(parts)).map_err(told)?.claimed_id();
+        let raw = RawBundle::read(Stream(parts)).map_err(told)?;
+        let id = raw.claimed_id();
         if Some(id) != claimed {
             let what =
                 format!("the parts say that they are of another bundle than {}, which they hold", id.short());
@@ -41,12 +44,15 @@ impl Args {
         }
         let mut parts = open_parts(&self.part)?;
         let path = &self.output;
-        let size = NewFile::beside(path)?.create(path, |target| {
+        let mut outputs = Outputs::new(self.replace.replace);
+        outputs.inputs("the part", &self.part);
+        let place = outputs.place("-o", path, Kind::Bundle(raw.claimed_kind()))?;
+        let (size, written) = place.write(|target| {
             let failed =
                 |error: io::Error| told(BundleError::Io { what: "the parts can't be joined", source: error });
             io::copy(&mut parts, target).map_err(failed)
         })?;
-        let size = size.ok_or_else(|| exists_already(path))?;
+        written.tell(ui, path);
         if ui.json {
             ui.document(&json!({ "bundle": path, "bundle_id": id, "bytes": size, "parts": count_of_parts }));
             return Ok(Exit::Done);

@@ -2,7 +2,6 @@
 
 use crate::given_file::given;
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{BundleError, ContainerError, KeyId, Payload, Present, PublicKey};
@@ -14,7 +13,7 @@ use crate::commands::inspect::contents::{Presence, Seen};
 use crate::commands::key::signing_key;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::new_file::{NewFile, exists_already};
+use crate::output::{Kind, Outputs, ReplaceOption};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
@@ -22,8 +21,7 @@ use crate::words::{bytes, count};
 ///
 /// A payload (`build --no-sign`, `import`) becomes a bundle; a bundle gets one more signature, and nothing else of it
 /// changes. Before that every byte is checked and every frame decoded: a damaged file is never signed, nor one that lacks
-/// frames (a subset); for a delta, --base names the bundle that it was made from. A file that is there is not written over,
-/// but for the bundle that gets one more signature. Whether what it
+/// frames (a subset); for a delta, --base names the bundle that it was made from. Whether what it
 /// says is right is for you to judge: --dry-run does the checks and shows it, as `inspect` shows a bundle.
 ///
 /// Where the private key lives elsewhere (a token, another machine), --payload-out writes the message to sign, any tool
@@ -54,10 +52,14 @@ pub(crate) struct Args {
     /// The bundle to write [default: NAME-VERSION.stapb for a payload; a bundle is replaced].
     #[arg(short, long, value_name = "FILE", value_parser = a_file)]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    replace: ReplaceOption,
 }
 
 impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
+        // As it is before it is read.
+        let change = Outputs::change(&self.file);
         let payload = self.read()?;
         if self.dry_run {
             return self.show(ui, &payload);
@@ -65,22 +67,27 @@ impl Args {
         if let Some(path) = &self.payload_out {
             return self.write_message(ui, &payload, path);
         }
+        let mut outputs = self.outputs();
         let signatures = self.signatures(&payload)?;
         let carried: Vec<KeyId> = payload.signers().collect();
         let id = payload.id();
         let default = format!("{}-{}.stapb", payload.manifest().name, payload.manifest().version);
-        let path = match &self.output {
-            Some(path) => path.clone(),
-            None if carried.is_empty() => default.into(),
-            None => self.file.clone(),
+        let kind = Kind::of_bundle(payload.manifest());
+        let new = match &self.output {
+            Some(path) => Some(path.clone()),
+            None => carried.is_empty().then(|| default.into()),
         };
+        let place = new.as_deref().map(|path| outputs.place("-o", path, kind)).transpose()?;
+        let path = new.unwrap_or_else(|| self.file.clone());
         let mut sealed = payload.attach(&signatures).map_err(|error| self.not_attached(error))?;
         let signers: Vec<String> = sealed.signers().map(|key| key.to_string()).collect();
-        let file = NewFile::beside(&path)?;
-        let size = if path == self.file {
-            file.replace(&path, |target| sealed.write_to(target))?
-        } else {
-            file.create(&path, |target| sealed.write_to(target))?.ok_or_else(|| exists_already(&path))?
+        let size = match place {
+            Some(place) => {
+                let (size, written) = place.write(|target| sealed.write_to(target))?;
+                written.tell(ui, &path);
+                size
+            }
+            None => change?.write(|target| sealed.write_to(target))?,
         };
         if ui.json {
             ui.document(&json!({ "bundle": path, "bytes": size, "bundle_id": id, "signed_by": signers }));
@@ -99,6 +106,19 @@ impl Args {
             ui.progress(text);
         }
         Ok(Exit::Done)
+    }
+
+    /// What it reads.
+    fn outputs(&self) -> Outputs {
+        let mut outputs = Outputs::new(self.replace.replace);
+        outputs.input("the file to sign", &self.file);
+        outputs.inputs("the base", &self.base);
+        outputs.inputs("the key", &self.key);
+        for (key, signature) in self.attach.iter().filter_map(|pair| pair.split_once(':')) {
+            outputs.input("the key", Path::new(key));
+            outputs.input("the signature", Path::new(signature));
+        }
+        outputs
     }
 
     fn read(&self) -> Result<Payload<File>, Failure> {
@@ -128,12 +148,8 @@ impl Args {
     fn write_message(&self, ui: &mut Ui, payload: &Payload<File>, path: &Path) -> Result<Exit, Failure> {
         let message = payload.message();
         let id = payload.id();
-        let fill = |target: &mut dyn Write| {
-            target
-                .write_all(&message)
-                .map_err(|source| BundleError::Io { what: "writing the message", source })
-        };
-        NewFile::beside(path)?.create(path, fill)?.ok_or_else(|| exists_already(path))?;
+        let place = self.outputs().place("--payload-out", path, Kind::Message)?;
+        place.write_bytes(&message)?.tell(ui, path);
         if ui.json {
             ui.document(&json!({ "message": path, "bytes": message.len(), "bundle_id": id }));
             return Ok(Exit::Done);

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::bundle_path::a_file;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::new_file::NewFile;
+use crate::output::{Kind, Outputs, Place, Replace};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, parse_size};
 
@@ -23,7 +23,8 @@ const MIN_SIZE: u64 = 4096;
 ///
 /// Each part says of which bundle it is, which part of how many, and has its own digest, so that `join` and `install`
 /// name a part that is missing or damaged. They take the parts in any order. Parts prove nothing by themselves: the
-/// joined bundle is verified like any other. A file that is there already is never written over.
+/// joined bundle is verified like any other. A file that is there already is never replaced: an old part may be all that is left of a
+/// bundle.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  stap-bundle split scripts.stapb --size 700M -o parts\n  stap-bundle install parts/scripts.stapb.*"
@@ -58,14 +59,24 @@ impl Args {
         let raw = RawBundle::read(file.try_clone().map_err(about)?)
             .map_err(|error| Failure::from(error).about(self.file.display()))?;
         let pieces = self.pieces(&mut file, raw.claimed_id(), len)?;
-        refuse_existing(&pieces)?;
-        for (at, piece) in pieces.iter().enumerate() {
-            if let Err(failure) = write_piece(&mut file, piece, &self.file) {
-                // Half a set of parts helps nobody.
-                for written in pieces.iter().take(at) {
-                    let _ = fs::remove_file(&written.path);
+        let mut outputs = Outputs::new(Replace::Never);
+        outputs.input("the bundle", &self.file);
+        let mut places = Vec::new();
+        for piece in &pieces {
+            piece.check_there(&self.file)?;
+            places.push(outputs.place("-o", &piece.path, Kind::Part)?);
+        }
+        let mut written: Vec<&Path> = Vec::new();
+        for (piece, place) in pieces.iter().zip(places) {
+            match write_piece(&mut file, piece, place, &self.file) {
+                Ok(is_new) => written.extend(is_new.then_some(piece.path.as_path())),
+                Err(failure) => {
+                    // Half a set of parts helps nobody.
+                    for path in written {
+                        let _ = fs::remove_file(path);
+                    }
+                    return Err(failure);
                 }
-                return Err(failure);
             }
             ui.progress(format!("  {}: {}", piece.path.display(), bytes(piece.header.length + PART_HEADER)));
         }
@@ -111,34 +122,40 @@ impl Args {
     }
 }
 
-fn write_piece(file: &mut File, piece: &Piece, source: &Path) -> Result<(), Failure> {
-    let Piece { path, header } = piece;
-    let found = NewFile::beside(path)?.create(path, |target| {
+impl Piece {
+    /// Refuses if another file is in its place; the part itself may be there. All parts are looked at before any is written, for mixed
+    /// with those of another bundle they are none.
+    fn check_there(&self, source: &Path) -> Result<(), Failure> {
+        let Ok(metadata) = self.path.symlink_metadata() else { return Ok(()) };
+        let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.path.display());
+        if metadata.is_file() && metadata.len() == PART_HEADER + self.header.length {
+            let mut there = given(&self.path)?;
+            let mut header = vec![0; self.header.to_bytes().len()];
+            there.read_exact(&mut header).map_err(failed)?;
+            let mut hash = HashingWriter::new(io::sink());
+            io::copy(&mut there, &mut hash).map_err(failed)?;
+            if header == self.header.to_bytes() && hash.finish().1 == self.header.sha256 {
+                return Ok(());
+            }
+        }
+        let what = format!("{} exists already and is no part of {}", self.path.display(), source.display());
+        Err(Failure::new(Exit::Conflict, what)
+            .hint("nothing was written; move the old parts away, or name another directory with -o DIR"))
+    }
+}
+
+/// Writes a part; whether it wasn't there yet.
+fn write_piece(file: &mut File, piece: &Piece, place: Place, source: &Path) -> Result<bool, Failure> {
+    let Piece { header, .. } = piece;
+    let ((), written) = place.write(|target| {
         let failed = |error: io::Error| Failure::of(Exit::Storage, &error);
         target.write_all(&header.to_bytes()).map_err(failed)?;
         file.seek(SeekFrom::Start(header.offset)).map_err(failed)?;
         let mut hash = HashingWriter::new(target);
         io::copy(&mut Read::by_ref(file).take(header.length), &mut hash).map_err(failed)?;
-        Ok::<_, Failure>(hash.finish().1)
+        if hash.finish().1 == header.sha256 { Ok(()) } else { Err(changed(source)) }
     })?;
-    // It came about since we looked.
-    let found = found.ok_or_else(|| exists(path))?;
-    if found == header.sha256 {
-        return Ok(());
-    }
-    let _ = fs::remove_file(path);
-    Err(changed(source))
-}
-
-/// Parts of an earlier `split` may be all that is left of a bundle, and mixed with ours they are none.
-fn refuse_existing(pieces: &[Piece]) -> Result<(), Failure> {
-    let there = pieces.iter().find(|piece| piece.path.symlink_metadata().is_ok());
-    there.map_or(Ok(()), |piece| Err(exists(&piece.path)))
-}
-
-fn exists(path: &Path) -> Failure {
-    Failure::new(Exit::Conflict, format!("{} exists already", path.display()))
-        .hint("nothing was written; move the old parts away, or name another directory with -o DIR")
+    Ok(!written.is_unchanged)
 }
 
 fn changed(source: &Path) -> Failure {

@@ -10,7 +10,7 @@ use crate::commands::extract::select_kernels;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::new_file::{NewFile, exists_already};
+use crate::output::{Kind, Outputs, ReplaceOption};
 use crate::trust_options::{TrustOptions, open_verified};
 use crate::ui::{Mark, Ui};
 use crate::words::bytes;
@@ -34,6 +34,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE", value_parser = a_file)]
     output: PathBuf,
     #[command(flatten)]
+    replace: ReplaceOption,
+    #[command(flatten)]
     trust: TrustOptions,
 }
 
@@ -43,11 +45,17 @@ impl Args {
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let id = bundle.id();
         let path = &self.output;
-        let present = NewFile::beside(path)?
-            .create(path, |target| bundle.write_subset(&wanted, target))
-            .map_err(|failure| about_source(failure, &self.file, &self.output))?
-            .ok_or_else(|| exists_already(path))?;
-        let size = path.metadata().map_err(|error| Failure::of(Exit::Storage, &error))?.len();
+        let mut outputs = Outputs::new(self.replace.replace);
+        if !self.file.is_input() {
+            outputs.input("the bundle", &self.file);
+        }
+        outputs.inputs("the key", &self.trust.key);
+        let place = outputs.place("-o", path, Kind::of_bundle(bundle.manifest()))?;
+        let (present, written) = place
+            .write(|target| bundle.write_subset(&wanted, target))
+            .map_err(|failure| about_source(failure, &self.file, &self.output))?;
+        written.tell(ui, path);
+        let size = written.bytes;
         if ui.json {
             ui.document(&json!({
                 "bundle": path, "bytes": size, "bundle_id": id,

@@ -266,7 +266,7 @@ fn a_bundle_of_a_later_format_names_what_is_needed() {
 }
 
 #[test]
-fn extract_writes_plain_files_once() {
+fn extract_writes_plain_files_and_leaves_the_same_ones_alone() {
     let world = world();
     assert_snapshot!(world.talk("
         extract fleet.stapb out --key farm.pub
@@ -280,9 +280,9 @@ fn extract_writes_plain_files_once() {
     out/6.13.0-test: 1 module
     [exit 0]
     $ stap-bundle extract fleet.stapb out --key farm.pub
-    2> error: out/6.12.1-test exists already
-    2> hint: give another directory, or remove it first
-    [exit 16]
+    out/6.12.1-test: 2 modules
+    out/6.13.0-test: 1 module
+    [exit 0]
     $ stap-bundle extract fleet.stapb one --key farm.pub --kernel 6.13.0-test
     one/6.13.0-test: 1 module
     [exit 0]

@@ -98,8 +98,8 @@ fn a_chain_is_made_signed_and_shown() {
     2> error: roots.stapr: its newest root has all its signatures
     [exit 2]
     $ stap-bundle trust root create --key farm.pub -o roots.stapr
-    2> error: roots.stapr exists already; a chain is never overwritten
-    2> hint: give another name with -o FILE.stapr
+    2> error: roots.stapr exists already: a file of roots with other bytes
+    2> hint: move it away, or name another file: -o FILE
     [exit 16]
     "#);
     assert_snapshot!(world.run(&format!("trust root retire-key roots.stapr {id}")), @r#"

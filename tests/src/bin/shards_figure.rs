@@ -36,7 +36,8 @@ impl Ways<'_> {
     /// Processor seconds of a command, and of the compiles in their sandboxes, which nobody outside waits for: they are in its
     /// report.
     fn cpu(&self, words: &str) -> Result<f64> {
-        let words: Vec<&str> = words.split_whitespace().chain(["--report", "report.json"]).collect();
+        let words: Vec<&str> =
+            words.split_whitespace().chain(["--report", "report.json", "--replace"]).collect();
         let finished = programs::run_expecting(self.program, self.farm.directory(), &words, &[0])?;
         let own = finished.cpu.context("the kernel tells no processor time")?;
         let report: Value = serde_json::from_slice(&fs::read(self.farm.path("report.json"))?)?;

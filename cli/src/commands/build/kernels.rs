@@ -48,6 +48,11 @@ impl KernelOptions {
         Ok(releases)
     }
 
+    /// The lists, as named.
+    pub(super) fn lists(&self) -> &[PathBuf] {
+        &self.kernels
+    }
+
     pub(super) const fn all(&self) -> bool {
         self.all_kernels
     }

@@ -7,6 +7,7 @@ use builder::{BuildReport, CellReport, JobOutcome, Maker, Plan};
 
 use super::red_log::RedLog;
 use super::table::{self, word};
+use crate::output::PAGE_BEGINNING;
 use crate::words::{bytes, count};
 
 /// Colours are those of a terminal's table: green made now, grey from the cache, red without a module.
@@ -39,7 +40,7 @@ pub(super) struct Facts<'f> {
 pub(super) fn page(plan: &Plan, report: &BuildReport, facts: Option<&Facts<'_>>) -> String {
     let mut page = Page(String::new());
     page.put(format_args!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+        "{PAGE_BEGINNING}<meta name=\"viewport\" \
          content=\"width=device-width\"><title>{0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n",
         text(facts.map_or("no bundle", |facts| facts.bundle))
     ));

@@ -1,7 +1,6 @@
 //! `trust root`: the farm's chains of roots. Each change makes or alters the next root in the file; it counts when
 //! enough keys have signed it.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,11 +12,12 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::attached_signature::read_signature;
+use crate::bundle_path::a_file;
 use crate::commands::key::signing_keys;
 use crate::commands::trust::display;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::new_file::NewFile;
+use crate::output::{Change, Kind, Outputs, Replace, ReplaceOption};
 use crate::trust_options::{read_public_key, read_roots_file, root_failure};
 use crate::ui::{Mark, Ui};
 use crate::words::count;
@@ -41,7 +41,7 @@ pub(crate) enum Args {
         #[arg(long, default_value = "default")]
         name: RootName,
         /// The file to write.
-        #[arg(short, long, value_name = "FILE.stapr")]
+        #[arg(short, long, value_name = "FILE.stapr", value_parser = a_file)]
         output: PathBuf,
     },
     /// Let further keys sign from the next root on
@@ -120,11 +120,13 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "NAME.key", env = "STAP_BUNDLE_KEY")]
     key: Vec<PathBuf>,
     /// Write the bytes to sign to FILE, and sign nothing here.
-    #[arg(long, value_name = "FILE", conflicts_with = "attach")]
+    #[arg(long, value_name = "FILE", value_parser = a_file, conflicts_with = "attach")]
     payload_out: Option<PathBuf>,
     /// Add the signature in the file SIG (64 bytes), made with the private half of NAME.pub; may be given several times.
     #[arg(long, value_name = "NAME.pub:SIG")]
     attach: Vec<String>,
+    #[command(flatten)]
+    replace: ReplaceOption,
 }
 
 impl Args {
@@ -170,21 +172,14 @@ fn read(path: &Path) -> Result<RootsFile, Failure> {
     RootsFile::read(&bytes).map_err(|error| root_failure(&error).about(path.display()))
 }
 
-/// Writes the file whole or not at all.
-fn write(path: &Path, roots: &RootsFile, is_new: bool) -> Result<(), Failure> {
-    let bytes = roots.to_bytes().map_err(|error| root_failure(&error).about(path.display()))?;
-    let file = NewFile::beside(path)?;
-    if !is_new {
-        return file.replace(path, |target| put(target, &bytes));
-    }
-    file.create(path, |target| put(target, &bytes))?.ok_or_else(|| {
-        let what = format!("{} exists already; a chain is never overwritten", path.display());
-        Failure::new(Exit::Conflict, what).hint("give another name with -o FILE.stapr")
-    })
+fn to_bytes(path: &Path, roots: &RootsFile) -> Result<Vec<u8>, Failure> {
+    roots.to_bytes().map_err(|error| root_failure(&error).about(path.display()))
 }
 
-fn put(target: &mut dyn Write, bytes: &[u8]) -> Result<(), Failure> {
-    target.write_all(bytes).map_err(|error| Failure::of(Exit::Storage, &error))
+/// Writes the changed file, whole or not at all.
+fn write(change: Change, path: &Path, roots: &RootsFile) -> Result<(), Failure> {
+    let bytes = to_bytes(path, roots)?;
+    change.write(|target| target.write_all(&bytes).map_err(|error| Failure::of(Exit::Storage, &error)))
 }
 
 fn read_keys(paths: &[PathBuf]) -> Result<Vec<PublicKey>, Failure> {
@@ -206,13 +201,17 @@ fn create(
     output: &Path,
     ui: &mut Ui,
 ) -> Result<Exit, Failure> {
+    // A chain is never replaced: hosts follow it, and nothing brings it back.
+    let mut outputs = Outputs::new(Replace::Never);
+    outputs.inputs("the key", keys);
+    let place = outputs.place("-o", output, Kind::Roots)?;
     let mut document = RootDocument::first(name, Vec::new(), threshold, now()?);
     for key in read_keys(keys)? {
         add_key(&mut document, &key)?;
     }
     document.keys.sort_by(|a, b| a.public.as_bytes().cmp(b.public.as_bytes()));
     let roots = RootsFile::create(document).map_err(|error| refused(&error))?;
-    write(output, &roots, true)?;
+    place.write_bytes(&to_bytes(output, &roots)?)?.tell(ui, output);
     tell(&roots, output, ui);
     Ok(Exit::Done)
 }
@@ -231,6 +230,7 @@ fn change(
     ui: &mut Ui,
     apply: impl FnOnce(&mut RootDocument) -> Result<(), Failure>,
 ) -> Result<Exit, Failure> {
+    let file = Outputs::change(path)?;
     let mut roots = read(path)?;
     let about = |error| root_failure(&error).about(path.display());
     let mut document = roots.next().map_err(about)?;
@@ -242,7 +242,7 @@ fn change(
     }
     document.created = document.created.max(now()?);
     let lost = roots.change(document).map_err(|error| refused(&error).about(path.display()))?;
-    write(path, &roots, false)?;
+    write(file, path, &roots)?;
     if lost > 0 {
         let what = count(lost, "signature");
         ui.warning(format!("the root was changed, so {what} on it were taken away"));
@@ -318,6 +318,7 @@ fn add_range(ranges: &mut Vec<RevokedSerials>, mut new: RevokedSerials) {
 impl Sign {
     fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
         let path = self.file.as_path();
+        let file = Outputs::change(path)?;
         let mut roots = read(path)?;
         let about = |error| root_failure(&error).about(path.display());
         let Some(pending) = roots.pending() else {
@@ -326,7 +327,10 @@ impl Sign {
         };
         if let Some(out) = &self.payload_out {
             let message = pending.message();
-            NewFile::beside(out)?.replace(out, |target| put(target, &message))?;
+            let mut outputs = Outputs::new(self.replace.replace);
+            outputs.input("the file of roots", path);
+            outputs.inputs("the key", &self.key);
+            outputs.place("--payload-out", out, Kind::Message)?.write_bytes(&message)?.tell(ui, out);
             if ui.json {
                 ui.document(
                     &json!({ "payload": out, "bytes": message.len(), "sha256": Digest::of(&message) }),
@@ -352,7 +356,7 @@ impl Sign {
                 signing::sign_root(&key, &mut roots).map_err(about)?;
             }
         }
-        write(path, &roots, false)?;
+        write(file, path, &roots)?;
         tell(&roots, path, ui);
         Ok(Exit::Done)
     }

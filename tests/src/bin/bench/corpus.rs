@@ -72,7 +72,7 @@ impl Corpus {
             &directory,
             &format!(
                 "code=0; SOURCE_DATE_EPOCH=1 '{}' build {} --sysroot '{}' -c config --key bench.key \
-                 --cache cache --time-limit 1800 --best-effort '*' -o corpus.stapb >build.log 2>&1 || code=$?; \
+                 --cache cache --time-limit 1800 --best-effort '*' -o corpus.stapb --replace >build.log 2>&1 || code=$?; \
                  [ $code = 0 ] || [ $code = 20 ] || {{ cat build.log >&2; exit $code; }}",
                 farm.display(),
                 releases.join(" "),
