@@ -5,14 +5,14 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process_group, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, getegid, kill_process_group, test_kill_process_group, waitid,
 };
 
 use crate::cancel::Waker;
@@ -277,6 +277,7 @@ type Spawned = (Child, OwnedFd, Option<OwnedFd>);
 fn spawn(command: &ChildCommand) -> Result<io::Result<Spawned>, ChildError> {
     let mut prepared = command.prepare()?;
     let mut tries = 0;
+    let mut forks = false;
     loop {
         let spawned = (|| -> io::Result<Spawned> {
             let (stdout, writer) = io::pipe()?;
@@ -293,6 +294,12 @@ fn spawn(command: &ChildCommand) -> Result<io::Result<Spawned>, ChildError> {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
                 tries += 1;
                 std::thread::sleep(Duration::from_millis(10));
+            }
+            // A sandbox that denies clone3 with EPERM lets the C library's posix_spawn start nothing; fork(2) doesn't need
+            // it. The standard library forks if a group is to be set, and setting the one that we have changes nothing.
+            Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) && !forks => {
+                forks = true;
+                prepared.gid(getegid().as_raw());
             }
             other => return Ok(other),
         }
