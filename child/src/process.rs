@@ -52,6 +52,15 @@ pub(crate) fn pidfd_of(pid: Pid) -> Result<Option<OwnedFd>, Errno> {
     }
 }
 
+/// The text of a `stat` in /proc.
+pub(crate) fn stat_text(directory: impl AsFd, path: &str) -> Option<String> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = openat(directory, path, flags, Mode::empty()).ok()?;
+    let mut text = Vec::new();
+    File::from(file).take(LONGEST_STAT).read_to_end(&mut text).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
 impl ProcessHandle {
     /// Opens the process `pid` of `proc_dir` (`/proc`); `None` if it has ended, zombies included.
     pub fn open(proc_dir: &Path, pid: u32) -> io::Result<Option<Self>> {
@@ -94,11 +103,7 @@ impl ProcessHandle {
     /// What the kernel says of it now; `None` once it was reaped.
     #[must_use]
     pub fn stat(&self) -> Option<ProcessStat> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = openat(&self.directory, "stat", flags, Mode::empty()).ok()?;
-        let mut text = Vec::new();
-        File::from(file).take(LONGEST_STAT).read_to_end(&mut text).ok()?;
-        ProcessStat::parse(&String::from_utf8_lossy(&text))
+        ProcessStat::parse(&stat_text(&self.directory, "stat")?)
     }
 
     /// Whether it has not ended. A zombie has: in a container it may never be reaped.

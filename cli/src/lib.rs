@@ -22,6 +22,7 @@ mod local_compile;
 #[cfg(feature = "farm")]
 mod message_log;
 mod new_file;
+mod persist;
 #[cfg(any(feature = "farm", feature = "host"))]
 mod question;
 mod script_directory;

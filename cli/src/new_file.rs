@@ -9,6 +9,7 @@ use tempfile::{NamedTempFile, PersistError};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::persist::persist_new;
 
 /// A file under a temporary name, in the directory where it will stand.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ impl NewFile {
     {
         let mut exists = false;
         let written = self.write(path, fill, |file| {
-            file.persist_noclobber(path).inspect_err(|error| {
+            persist_new(file, path).inspect_err(|error| {
                 exists = error.error.kind() == io::ErrorKind::AlreadyExists;
             })
         });
