@@ -77,11 +77,11 @@ pub(crate) fn walk<E: From<FileError>>(
         match found.as_ref().map(file_type) {
             Some(FileType::Symlink) => {
                 followed += 1;
-                if found.is_some_and(|link| !may_follow(way.here(), &link)) {
-                    return Err(wrong(Errno::ACCESS).into());
-                }
                 if links == Links::Refused || followed > MAX_LINKS {
                     return Err(wrong(Errno::LOOP).into());
+                }
+                if found.is_some_and(|link| !may_follow(way.here(), &link)) {
+                    return Err(wrong(Errno::ACCESS).into());
                 }
                 ahead.append(&mut components(&target(way.here(), &name).map_err(wrong)?));
             }
