@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use child::{Cancel, Finished, Limits};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use files::FileSystem;
 
 use crate::directories::{BuildDirectories, JobDirectory};
 use crate::executor::{ExecutorError, LOG_CAP, works};
@@ -150,13 +150,7 @@ fn unpacked_size(archive: &[u8]) -> Option<u64> {
 /// Reads a plain file that the client, or the server's answer, has left. No link on the way to it is followed, so it can't be a
 /// file of this machine.
 fn read_below(directory: &Path, path: &Path) -> Option<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let above = rustix::fs::open(directory, flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let file = File::from(rustix::fs::openat2(above, path, flags, Mode::empty(), resolve).ok()?);
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
+    let file = FileSystem::open(directory).ok()?.open_file_without_links(path).ok()?;
     let mut bytes = Vec::new();
     file.take(LARGEST_KEPT).read_to_end(&mut bytes).ok()?;
     Some(bytes)

@@ -3,10 +3,9 @@
 //! Every path in it is resolved as a process inside would: an absolute link in the sysroot stays in the sysroot.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, open, openat2};
+use files::{FileError, FileSystem};
 
 /// Where the sandbox puts the work directory; it must exist in the sysroot, which is mounted read-only.
 pub(crate) const WORK_MOUNT: &str = "mnt";
@@ -19,7 +18,7 @@ const STAP: &str = "usr/bin/stap";
 pub struct Sysroot {
     /// Absolute, without links.
     path: PathBuf,
-    directory: OwnedFd,
+    files: FileSystem,
 }
 
 /// Why a directory can't serve as a sysroot.
@@ -52,9 +51,8 @@ impl Sysroot {
     pub fn open(path: &Path) -> Result<Self, SysrootError> {
         let open_error = |source| SysrootError::Open { path: path.to_owned(), source };
         let canonical = path.canonicalize().map_err(open_error)?;
-        let directory = open(&canonical, OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| open_error(errno.into()))?;
-        Ok(Self { path: canonical, directory })
+        let files = FileSystem::open(&canonical).map_err(|error| open_error(error.into_source()))?;
+        Ok(Self { path: canonical, files })
     }
 
     /// All that is missing for compiling in it.
@@ -78,29 +76,14 @@ impl Sysroot {
 
     /// Where `inside` leads, links followed within the root: as a path without links below [`Sysroot::path`].
     pub fn host_path(&self, inside: &Path) -> io::Result<PathBuf> {
-        let relative = inside.strip_prefix("/").unwrap_or(inside);
-        // An empty path would be refused; the root itself is asked for when a link leads to "/".
-        let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let file =
-            openat2(&self.directory, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
-        let found = rustix::fs::readlinkat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), Vec::new())?;
-        Ok(PathBuf::from(std::ffi::OsString::from(
-            found.into_string().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
-        )))
+        let below = self.resolve(inside)?;
+        let names = below.strip_prefix("/").unwrap_or(&below).components();
+        Ok(names.fold(self.path.clone(), |path, name| path.join(name)))
     }
 
     /// As [`Sysroot::host_path`], as the absolute path that a process inside the root sees.
     pub fn resolve(&self, inside: &Path) -> io::Result<PathBuf> {
-        let host = self.host_path(inside)?;
-        let below = host.strip_prefix(&self.path).map_err(|_| {
-            // Can't come from IN_ROOT; it does if the tree is moved while we look.
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{} is outside of the sysroot", host.display()),
-            )
-        })?;
-        Ok(Path::new("/").join(below))
+        self.files.locate(inside).map_err(FileError::into_source)
     }
 
     /// Reads a text file inside.

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
+use crate::process::stat_text;
+
 /// User plus system time of `pid` and of those of its descendants that were waited for.
 ///
 /// Read from `/proc/PID/stat`, which a zombie still has; `None` where /proc isn't mounted.
 pub(crate) fn cpu_time_of_zombie(pid: Pid) -> Option<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let stat = stat_text(rustix::fs::CWD, &format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
     cpu_time_in(&stat, rustix::param::clock_ticks_per_second())
 }
 

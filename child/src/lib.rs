@@ -4,12 +4,14 @@
 //!
 //! - **Its own process group.** A time-out or a cancellation stops the whole group (TERM, a short grace, KILL), and the
 //!   leader is reaped only after the group was signalled, so its number can't have been given to somebody else.
-//! - **Nothing blocks for ever.** One loop polls the child's pidfd, its pipes and the cancellation at once. A descendant
+//! - **Nothing blocks for ever.** One loop polls the child's pidfd (where the kernel has them), its pipes and the cancellation at once. A descendant
 //!   which keeps a pipe open (`staprun -D` leaves `stapio` behind with the caller's stderr) costs a short drain, no more.
 //! - **A daemon survives a normal end.** When the child ends by itself, its group isn't touched.
 //! - **The environment is stated.** A child gets the variables that were named and no other, unless the caller asks for
 //!   this process's own environment.
 //! - **Output is bounded.** Beyond the cap the head and the tail are kept, and how much was cut between them.
+//!
+//! Processes that aren't our children are held by [`ProcessHandle`], so that no signal reaches another one.
 //!
 //! A child that ends with a failure is a result ([`Finished`]), not an error; [`ChildError`] means that it couldn't be run.
 
@@ -20,6 +22,7 @@ mod course;
 mod cpu;
 mod lookup;
 mod outcome;
+mod process;
 mod run;
 mod stream;
 
@@ -29,6 +32,7 @@ pub use command::ChildCommand;
 pub use course::TERM_GRACE;
 pub use lookup::Program;
 pub use outcome::{DEFAULT_DRAIN, DEFAULT_OUTPUT_CAP, Ended, Finished, Limits, Stream};
+pub use process::{ProcessHandle, ProcessStat};
 
 use std::path::PathBuf;
 

@@ -1,18 +1,24 @@
 //! Running a child: one loop over its pidfd, its pipes and the cancellation.
+//!
+//! Where there are no pidfds (before Linux 5.3, and in sandboxes that deny unknown calls), the loop looks now and then whether the
+//! child has become a zombie. It stays one until we reap it, so its number is its own all that time and signals by number are safe.
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, test_kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, getegid, kill_process_group, test_kill_process_group, waitid,
+};
 
 use crate::cancel::Waker;
 use crate::course::{Course, KILL_PATIENCE, Step};
 use crate::cpu::cpu_time_of_zombie;
+use crate::process::pidfd_of;
 use crate::stream::{Pieces, Pipe, Sink};
 use crate::{Cancel, Captured, ChildCommand, ChildError, Ended, Finished, Limits, Stream};
 
@@ -21,6 +27,10 @@ const QUIET: Duration = Duration::from_millis(50);
 
 /// A freshly written program may be "busy" for a moment, while another thread is between fork and exec.
 const BUSY_TRIES: u32 = 50;
+
+/// First pause between two looks at a child without a pidfd; it doubles up to [`LONGEST_PAUSE`], and begins again with each output.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a killed group may take to be gone before we stop waiting for it.
 const GROUP_END: Duration = Duration::from_secs(1);
@@ -62,7 +72,9 @@ pub(crate) fn run(
 struct Running {
     child: Child,
     pid: Pid,
-    pidfd: OwnedFd,
+    pidfd: Option<OwnedFd>,
+    /// Without a pidfd: until the next look whether it has ended.
+    pause: Duration,
     started: Instant,
     input: Option<Sink>,
     stdout: Pipe,
@@ -79,7 +91,7 @@ impl Running {
         let (mut child, stdout, stderr) = spawn(command)?.map_err(spawn_error)?;
         let started = Instant::now();
         let pid = Pid::from_child(&child);
-        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        let pidfd = match pidfd_of(pid) {
             Ok(pidfd) => pidfd,
             Err(errno) => {
                 let _ = child.kill();
@@ -91,7 +103,8 @@ impl Running {
             child.stdin.take().map(|pipe| Sink::new(pipe.into(), command.input_bytes().unwrap_or_default()));
         let stdout = Pipe::new(stdout, Stream::Stdout, limits.output_cap, pieces);
         let stderr = stderr.map(|pipe| Pipe::new(pipe, Stream::Stderr, limits.output_cap, pieces));
-        let running = Self { child, pid, pidfd, started, input, stdout, stderr, reaped: false };
+        let running =
+            Self { child, pid, pidfd, pause: FIRST_PAUSE, started, input, stdout, stderr, reaped: false };
         running.make_nonblocking().map_err(|errno| spawn_error(errno.into()))?;
         Ok(running)
     }
@@ -150,21 +163,25 @@ impl Running {
         on_line: &mut dyn FnMut(Stream, &[u8]),
     ) -> io::Result<bool> {
         let mut fds = Vec::with_capacity(5);
-        if !self.reaped {
-            fds.push(PollFd::new(&self.pidfd, PollFlags::IN));
-        }
+        let pidfd = self.pidfd.as_ref().filter(|_| !self.reaped);
+        fds.extend(pidfd.map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
+        let looks = !self.reaped && pidfd.is_none();
         fds.extend(waker.map(|waker| PollFd::new(waker, PollFlags::IN)));
         fds.extend(self.input.as_ref().map(|sink| PollFd::new(sink, PollFlags::OUT)));
         let pipes = std::iter::once(&self.stdout).chain(&self.stderr);
         fds.extend(pipes.filter_map(Pipe::file).map(|file| PollFd::new(file, PollFlags::IN)));
-        let timeout = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) => {}
+        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let pause = looks.then_some(self.pause);
+        let timeout = timeout.into_iter().chain(pause).min().map(timespec);
+        let happened = match poll(&mut fds, timeout.as_ref()) {
+            Ok(count) => count > 0,
             Err(Errno::INTR) => return Ok(false),
             Err(errno) => return Err(errno.into()),
-        }
-        let ended = !self.reaped && fds.first().is_some_and(|fd| !fd.revents().is_empty());
+        };
+        let ended = pidfd.is_some() && fds.first().is_some_and(|fd| !fd.revents().is_empty());
         drop(fds);
+        let ended = ended || (looks && self.is_zombie()?);
+        self.pause = if happened { FIRST_PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
         if self.input.as_mut().is_some_and(Sink::feed) {
             self.input = None; // All written, or nobody reads it: the child sees the end of its input.
         }
@@ -173,6 +190,13 @@ impl Running {
             stderr.take_in(on_line)?;
         }
         Ok(ended)
+    }
+
+    /// Whether it has ended and waits to be reaped.
+    fn is_zombie(&self) -> io::Result<bool> {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let found = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(self.pid), look))?;
+        Ok(found.is_some())
     }
 
     /// Collects the exit status; if we stopped the child, what is left of its group is killed first.
@@ -253,6 +277,7 @@ type Spawned = (Child, OwnedFd, Option<OwnedFd>);
 fn spawn(command: &ChildCommand) -> Result<io::Result<Spawned>, ChildError> {
     let mut prepared = command.prepare()?;
     let mut tries = 0;
+    let mut forks = false;
     loop {
         let spawned = (|| -> io::Result<Spawned> {
             let (stdout, writer) = io::pipe()?;
@@ -269,6 +294,12 @@ fn spawn(command: &ChildCommand) -> Result<io::Result<Spawned>, ChildError> {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
                 tries += 1;
                 std::thread::sleep(Duration::from_millis(10));
+            }
+            // A sandbox that denies clone3 with EPERM lets the C library's posix_spawn start nothing; fork(2) doesn't need
+            // it. The standard library forks if a group is to be set, and setting the one that we have changes nothing.
+            Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) && !forks => {
+                forks = true;
+                prepared.gid(getegid().as_raw());
             }
             other => return Ok(other),
         }

@@ -30,6 +30,7 @@ impl Failure {
         let mut failure = Self::new(exit, without_number(&error.to_string()));
         let mut source = error.source();
         while let Some(cause) = source {
+            failure.hints.extend(missing_call(cause));
             let text = without_number(&cause.to_string());
             let said = failure.because.last().unwrap_or(&failure.what).contains(&text);
             if !said {
@@ -59,6 +60,15 @@ impl Failure {
         self.hints.push(hint.into());
         self
     }
+}
+
+/// What to do where a kernel lacks a call for which there is no other way.
+fn missing_call(cause: &(dyn Error + 'static)) -> Option<String> {
+    let error = cause.downcast_ref::<std::io::Error>()?;
+    (error.raw_os_error() == Some(rustix::io::Errno::NOSYS.raw_os_error())).then(|| {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        format!("stap-bundle needs Linux 3.10 or newer; this is {release}, or a sandbox that denies the call")
+    })
 }
 
 /// The text without the number that the standard library puts behind the system's words for an error.

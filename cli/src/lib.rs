@@ -22,6 +22,7 @@ mod local_compile;
 #[cfg(feature = "farm")]
 mod message_log;
 mod output;
+mod persist;
 #[cfg(any(feature = "farm", feature = "host"))]
 mod question;
 mod script_directory;

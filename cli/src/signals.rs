@@ -1,5 +1,7 @@
 //! Ctrl-C, and TERM.
 
+use std::sync::mpsc;
+
 use child::Cancel;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -18,11 +20,14 @@ pub(crate) fn cancel_on_any_end(cancel: &Cancel) -> Result<(), Failure> {
     watch(&[SIGINT, SIGTERM, SIGHUP, SIGQUIT], cancel)
 }
 
+/// The thread comes first: once a handler is there, a signal without anybody who hears of it would be lost. Where no thread can
+/// be started, a signal ends the program at once, as if nobody watched.
 fn watch(signals: &[i32], cancel: &Cancel) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::of(Exit::Failed, &error).about("can't watch for Ctrl-C");
-    let mut signals = Signals::new(signals).map_err(failed)?;
     let cancel = cancel.clone();
-    std::thread::spawn(move || {
+    let (hand_over, taken) = mpsc::channel::<Signals>();
+    let thread = std::thread::Builder::new().spawn(move || {
+        let Ok(mut signals) = taken.recv() else { return };
         for (position, signal) in signals.forever().enumerate() {
             cancel.cancel();
             if position > 0 {
@@ -30,5 +35,9 @@ fn watch(signals: &[i32], cancel: &Cancel) -> Result<(), Failure> {
             }
         }
     });
+    if thread.is_ok() {
+        // It can only have ended by a panic, and then nothing is left that could watch.
+        let _ = hand_over.send(Signals::new(signals).map_err(failed)?);
+    }
     Ok(())
 }

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::path::Path;
 
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use child::ProcessHandle;
 
 /// The name that the kernel shows for the daemon, by which a server of the original script is known.
 const DAEMON: &str = "stap-serverd";
+
+/// Where the kernel shows processes.
+const PROC: &str = "/proc";
 
 /// A process of one boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,76 +22,44 @@ pub(crate) struct Process {
     pub(crate) boot: Option<String>,
 }
 
-/// What `/proc/PID/stat` tells.
-struct Stat {
-    name: String,
-    state: char,
-    start: u64,
-}
-
 impl Process {
     /// The process that has this id now.
     pub(crate) fn of_now(pid: i32) -> Option<Self> {
-        let stat = stat(pid)?;
-        Some(Self { pid, start: Some(stat.start), boot: boot_id() })
+        let found = opened(pid).ok()??;
+        Some(Self { pid, start: Some(found.start_time()), boot: boot_id() })
     }
 
     /// Whether it runs. A zombie doesn't: in a container nobody may ever reap it.
     pub(crate) fn is_alive(&self) -> bool {
-        let Some(now) = stat(self.pid).filter(|stat| !matches!(stat.state, 'Z' | 'X' | 'x')) else {
-            return false;
-        };
+        matches!(opened(self.pid), Ok(Some(found)) if self.is(&found))
+    }
+
+    /// Holds it, if it is still this very process, and a server. Status files may be written by the server's own user: whatever
+    /// such a file says, root signals nothing else by it.
+    pub(crate) fn open(&self) -> io::Result<Option<ProcessHandle>> {
+        Ok(opened(self.pid)?.filter(|found| self.is(found) && is_called_as_the_daemon(found)))
+    }
+
+    fn is(&self, found: &ProcessHandle) -> bool {
         let same_boot = self.boot.is_none() || self.boot == boot_id();
         match self.start {
-            Some(start) => same_boot && start == now.start,
-            None => now.name == DAEMON,
-        }
-    }
-
-    /// Whether it runs and is called as the daemon is. Status files may be written by the server's own user: whatever such a
-    /// file says, root signals nothing else by it.
-    fn is_a_server(&self) -> bool {
-        self.is_alive() && stat(self.pid).is_some_and(|stat| stat.name == DAEMON)
-    }
-
-    /// Opens it, if it is still this very process, and a server.
-    pub(crate) fn open(&self) -> io::Result<Option<OwnedFd>> {
-        let Some(pid) = Pid::from_raw(self.pid.max(0)) else { return Ok(None) };
-        match pidfd_open(pid, PidfdFlags::empty()) {
-            // Compared once the descriptor holds the process: from here on, the number can't be somebody else's.
-            Ok(pidfd) => Ok(self.is_a_server().then_some(pidfd)),
-            Err(Errno::SRCH) => Ok(None),
-            Err(errno) => Err(errno.into()),
+            Some(start) => same_boot && start == found.start_time(),
+            None => is_called_as_the_daemon(found),
         }
     }
 }
 
-/// Sends a signal to a process that was opened.
-pub(crate) fn signal(pidfd: &OwnedFd, signal: Signal) -> io::Result<()> {
-    match pidfd_send_signal(pidfd, signal) {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
+fn opened(pid: i32) -> io::Result<Option<ProcessHandle>> {
+    ProcessHandle::open(Path::new(PROC), u32::try_from(pid).unwrap_or_default())
+}
+
+fn is_called_as_the_daemon(found: &ProcessHandle) -> bool {
+    found.stat().is_some_and(|stat| stat.name == DAEMON)
 }
 
 fn boot_id() -> Option<String> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim_end().to_owned())
-}
-
-fn stat(pid: i32) -> Option<Stat> {
-    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
-/// The name stands in brackets and may hold anything, brackets too: what follows begins behind the last one.
-fn parse(text: &str) -> Option<Stat> {
-    let (before, after) = text.rsplit_once(')')?;
-    let (_, name) = before.split_once('(')?;
-    let mut fields = after.split_ascii_whitespace();
-    let state = fields.next()?.chars().next()?;
-    // Field 22 of proc(5); state is field 3.
-    let start = fields.nth(18)?.parse().ok()?;
-    Some(Stat { name: name.to_owned(), state, start })
 }
 
 #[cfg(test)]
@@ -98,14 +68,6 @@ mod tests {
 
     fn own() -> Process {
         Process::of_now(std::process::id().cast_signed()).unwrap()
-    }
-
-    #[test]
-    fn a_line_of_proc_is_read_whatever_the_name_holds() {
-        let text = "12 (a) b (c) S 1 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 1 1";
-        let stat = parse(text).unwrap();
-        assert_eq!((stat.name.as_str(), stat.state, stat.start), ("a) b (c", 'S', 4711));
-        assert!(parse("12 (a) S 1").is_none());
     }
 
     #[test]

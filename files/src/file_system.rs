@@ -103,8 +103,7 @@ impl FileSystem {
     ) -> Result<OwnedFd, FileError> {
         let flags = flags | OFlags::CLOEXEC;
         match self.resolve_by_kernel(path, flags, links) {
-            // Older than Linux 5.6, or a sandbox that denies calls it doesn't know.
-            Err(Errno::NOSYS | Errno::PERM) => {
+            Err(errno) if is_walked(errno) => {
                 walk::<FileError>(&self.fd, path, links, |_| Ok(()))?.open(action, flags)
             }
             other => other.map_err(|errno| FileError::new(action, path, errno)),
@@ -165,6 +164,30 @@ impl FileSystem {
         regular(fd).map_err(|error| FileError::new("open", path, error))
     }
 
+    /// As [`Self::open_file`], where a link on the way or at its own name is an error.
+    pub fn open_file_without_links(&self, path: impl AsRef<Path>) -> Result<File, FileError> {
+        let path = path.as_ref();
+        let fd = self.resolve("open", path, OFlags::RDONLY | OFlags::NONBLOCK, Links::Refused)?;
+        regular(fd).map_err(|error| FileError::new("open", path, error))
+    }
+
+    /// Where a path leads that is there: links are followed beneath the root, and the path that is returned has none. It counts
+    /// from the root.
+    pub fn locate(&self, path: impl AsRef<Path>) -> Result<PathBuf, FileError> {
+        let path = path.as_ref();
+        match self.resolve_by_kernel(path, OFlags::PATH | OFlags::CLOEXEC, Links::Followed) {
+            // Without /proc nobody but a walk knows.
+            Ok(fd) => {
+                if let Some(found) = self.path_beneath(&fd) {
+                    return Ok(found);
+                }
+            }
+            Err(errno) if is_walked(errno) => {}
+            Err(errno) => return Err(FileError::new("find", path, errno)),
+        }
+        walk::<FileError>(&self.fd, path, Links::Followed, |_| Ok(()))?.locate("find")
+    }
+
     /// Reads a regular file of at most `limit` bytes, found as by [`Self::open_file`].
     pub fn read_file(&self, path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>, FileError> {
         let path = path.as_ref();
@@ -202,17 +225,22 @@ impl FileSystem {
     /// back to the path by which it was opened where /proc isn't mounted.
     #[must_use]
     pub fn real_path(&self, directory: &Directory) -> PathBuf {
-        let of = |fd: &OwnedFd| {
-            use std::os::fd::AsRawFd as _;
-            std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
-        };
-        let real = of(&self.fd).and_then(|root| {
-            let path = of(directory.fd())?;
-            let beneath = path.strip_prefix(&root).map_err(std::io::Error::other)?;
-            Ok(Path::new("/").join(beneath))
-        });
-        real.unwrap_or_else(|_| directory.path().to_owned())
+        self.path_beneath(directory.fd()).unwrap_or_else(|| directory.path().to_owned())
     }
+
+    /// The path of what is open, counted from the root; `None` where /proc isn't mounted, or it isn't beneath the root any more.
+    fn path_beneath(&self, fd: &OwnedFd) -> Option<PathBuf> {
+        use std::os::fd::AsRawFd as _;
+        let of = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok();
+        let path = of(fd)?;
+        Some(Path::new("/").join(path.strip_prefix(of(&self.fd)?).ok()?))
+    }
+}
+
+/// Whether a path is resolved by [`walk`] when the kernel gives this error: it is older than Linux 5.6, or a sandbox denies
+/// what it doesn't know, or renames elsewhere never let it come to an end.
+const fn is_walked(errno: Errno) -> bool {
+    matches!(errno, Errno::NOSYS | Errno::PERM | Errno::AGAIN | Errno::INTR)
 }
 
 /// Whether only root, or the user who runs this program, can change what `fd` is open on.

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::retry_on_intr;
 
 use crate::error::FileError;
@@ -53,7 +53,7 @@ pub fn sync_directory(path: &Path) -> Result<(), FileError> {
 
 fn open_with(path: &Path, flags: OFlags) -> Result<OwnedFd, FileError> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | flags;
-    let opened = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()));
+    let opened = retry_on_intr(|| rustix::fs::openat(CWD, path, flags, Mode::empty()));
     opened.map_err(|errno| FileError::new("open", path, errno))
 }
 
@@ -96,7 +96,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    use rustix::fs::{CWD, mknodat};
+    use rustix::fs::mknodat;
 
     use super::*;
 

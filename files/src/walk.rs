@@ -2,16 +2,17 @@
 //!
 //! The directories that were passed stay open, so `..` leads back to the one that was passed, wherever it has been moved to
 //! meanwhile, and never above the root. A name is looked at before it is opened, and opened without following links: one that
-//! is swapped in between fails the resolution and leads nowhere.
+//! is swapped in between fails the resolution and leads nowhere. A link that somebody else has put into a directory like
+//! /tmp isn't followed, as the kernel doesn't with `fs.protected_symlinks`.
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::directory::Directory;
+use crate::directory::{Directory, file_type};
 use crate::error::FileError;
 use crate::file_system::Links;
 
@@ -35,6 +36,17 @@ impl Reached {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::io::retry_on_intr(|| rustix::fs::openat(self.directory.fd(), &name, flags, Mode::empty()))
             .map_err(|errno| FileError::new(action, self.directory.path().join(name), errno))
+    }
+
+    /// Its path, counted from the root, if it is there.
+    pub(crate) fn locate(self, action: &'static str) -> Result<PathBuf, FileError> {
+        let Some(name) = self.name else { return Ok(self.directory.path().to_owned()) };
+        let path = self.directory.path().join(&name);
+        match look(&self.directory, &name) {
+            Ok(Some(_)) => Ok(path),
+            Ok(None) => Err(FileError::new(action, path, Errno::NOENT)),
+            Err(errno) => Err(FileError::new(action, path, errno)),
+        }
     }
 }
 
@@ -61,11 +73,15 @@ pub(crate) fn walk<E: From<FileError>>(
             way.below.pop();
             continue;
         }
-        match kind(way.here(), &name).map_err(wrong)? {
+        let found = look(way.here(), &name).map_err(wrong)?;
+        match found.as_ref().map(file_type) {
             Some(FileType::Symlink) => {
                 followed += 1;
                 if links == Links::Refused || followed > MAX_LINKS {
                     return Err(wrong(Errno::LOOP).into());
+                }
+                if found.is_some_and(|link| !may_follow(way.here(), &link)) {
+                    return Err(wrong(Errno::ACCESS).into());
                 }
                 ahead.append(&mut components(&target(way.here(), &name).map_err(wrong)?));
             }
@@ -105,12 +121,21 @@ impl Way {
     }
 }
 
-fn kind(here: &Directory, name: &OsString) -> Result<Option<FileType>, Errno> {
+fn look(here: &Directory, name: &OsString) -> Result<Option<Stat>, Errno> {
     match rustix::fs::statat(here.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+        Ok(stat) => Ok(Some(stat)),
         Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(errno),
     }
+}
+
+/// Whether a link in `here` may be followed: not if anybody can put links there and this one is neither ours nor the directory's
+/// owner's (proc_sys_fs(5), `protected_symlinks`).
+fn may_follow(here: &Directory, link: &Stat) -> bool {
+    const SHARED: u32 = 0o1002;
+    let Ok(directory) = rustix::fs::fstat(here.fd()) else { return false };
+    let ours = rustix::process::geteuid().as_raw();
+    directory.st_mode & SHARED != SHARED || link.st_uid == ours || link.st_uid == directory.st_uid
 }
 
 fn target(here: &Directory, name: &OsString) -> Result<PathBuf, Errno> {
@@ -214,6 +239,44 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn locates_what_is_there_as_the_kernel_does() {
+        let dir = tree();
+        let system = crate::FileSystem::open(dir.path()).unwrap();
+        let root = OwnedFd::from(fs::File::open(dir.path()).unwrap());
+        for path in PATHS.iter().filter(|path| !path.is_empty()) {
+            let walked = walk::<FileError>(&root, Path::new(path), Links::Followed, |_| Ok(()))
+                .and_then(|reached| reached.locate("find"));
+            let located = system.locate(path);
+            assert_eq!(walked.as_ref().ok(), located.as_ref().ok(), "{path}");
+            assert_eq!(walked.is_ok(), located.is_ok(), "{path}");
+        }
+        assert_eq!(system.locate("var/root/absolute/up/a/b/above").unwrap(), Path::new("/a/file"));
+    }
+
+    #[test]
+    fn a_link_of_another_user_in_a_directory_for_all_is_not_followed() {
+        use std::os::unix::fs::{PermissionsExt as _, lchown};
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "this test must be run as root: it needs a second user"
+        );
+        let dir = tree();
+        fs::create_dir(dir.path().join("tmp")).unwrap();
+        symlink("/a/file", dir.path().join("tmp/link")).unwrap();
+        let root = OwnedFd::from(fs::File::open(dir.path()).unwrap());
+        let follow = |mode: u32, owner: u32| {
+            fs::set_permissions(dir.path().join("tmp"), fs::Permissions::from_mode(mode)).unwrap();
+            lchown(dir.path().join("tmp/link"), Some(owner), None).unwrap();
+            walk::<FileError>(&root, Path::new("tmp/link"), Links::Followed, |_| Ok(()))
+                .map(|_| ())
+                .map_err(|error| error.kind())
+        };
+        assert_eq!(follow(0o1777, 0), Ok(()));
+        assert_eq!(follow(0o1777, 65534), Err(std::io::ErrorKind::PermissionDenied));
+        assert_eq!(follow(0o755, 65534), Ok(()));
     }
 
     #[test]

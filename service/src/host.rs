@@ -42,6 +42,8 @@ pub struct Host {
     pub syslog: PathBuf,
     /// A given `staprun`; otherwise `/usr/bin/staprun`, then the one along PATH.
     pub staprun: Option<PathBuf>,
+    /// Where packages put `stapio`, the process that `staprun` becomes or leaves behind.
+    pub stapio: Vec<PathBuf>,
     /// Further variables for `staprun`, which otherwise gets `PATH` and `LC_ALL=C` only.
     pub staprun_environment: Vec<(OsString, OsString)>,
     /// How long things may take.
@@ -63,6 +65,13 @@ pub struct Patience {
     pub unload: Duration,
     /// For another start or stop to let go of the lock.
     pub lock: Duration,
+}
+
+/// Where `stapio` is, by package: Debian and Arch, Debian's of an architecture, Fedora and `SUSE`, and systemtap's own `make install`.
+fn stapio_places() -> impl Iterator<Item = String> {
+    let of_debian = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let usual = ["usr/lib", "usr/lib64", "usr/libexec", "usr/local/lib", "usr/local/libexec"];
+    usual.map(str::to_owned).into_iter().chain([of_debian]).map(|prefix| format!("{prefix}/systemtap/stapio"))
 }
 
 impl Default for Patience {
@@ -100,6 +109,7 @@ impl Host {
             script_dir: root.join("etc/systemtap/script.d"),
             syslog: root.join("dev/log"),
             staprun: None,
+            stapio: stapio_places().map(|place| root.join(place)).collect(),
             staprun_environment: Vec::new(),
             patience: Patience::default(),
             clock: SystemTime::now,

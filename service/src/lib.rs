@@ -50,6 +50,7 @@ mod restart;
 mod run_record;
 mod service;
 mod stapio;
+mod stapio_identity;
 mod staprun;
 mod start;
 mod status;

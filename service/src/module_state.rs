@@ -76,7 +76,7 @@ impl ModuleState {
 }
 
 /// procfs since systemtap 5 and under lockdown; debugfs before (RUN-05).
-fn systemtap_dirs(host: &Host) -> impl Iterator<Item = PathBuf> {
+pub(crate) fn systemtap_dirs(host: &Host) -> impl Iterator<Item = PathBuf> {
     [host.proc_dir.join("systemtap"), host.sys_dir.join("kernel/debug/systemtap")].into_iter()
 }
 

@@ -1,24 +1,20 @@
-//! The process that writes a file recorder's output: `stapio`, left behind by `staprun -D` (RUN-07).
+//! Processes of `stapio` at a module of ours: the daemon that writes a file recorder's output, left behind by `staprun -D`
+//! (RUN-07), and readers that are attached to a recorder in memory (`-A`).
 //!
-//! It has to be ended before its module can be removed, and its number may since have been given to another process.
-//! A signal goes through a pidfd that was opened first and judged afterwards, so it can't reach anybody else:
-//! the process must be called `stapio` and have the recorded start time, or, where the record is lost, be a daemon
-//! that was given the module's name on its command line.
+//! They have to let go before the module can be removed, and are found by number in a record or among all processes. Any
+//! user can call a process `stapio NAME`, and a number may be somebody else's by now. [`crate::stapio_identity`] judges
+//! who it is, after it was opened ([`ProcessHandle`]); one that isn't known gets no signal and is waited for by nobody.
 
 use std::fs;
-use std::os::fd::OwnedFd;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use child::ProcessHandle;
+use rustix::process::Signal;
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
 use crate::Host;
-
-/// What the kernel calls the process.
-const COMM: &str = "stapio";
+use crate::stapio_identity::{Known, is_recorded};
 
 /// A process that can't be mistaken for a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,138 +28,143 @@ pub struct ProcessId {
 /// A living `stapio` of ours.
 #[derive(Debug)]
 pub(crate) struct Stapio {
-    pidfd: OwnedFd,
+    process: ProcessHandle,
     pub(crate) id: ProcessId,
+}
+
+/// What a process is to a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The daemon that writes its output into a file.
+    Recorder,
+    /// It shows the data of its recorder in memory, or holds it in another way.
+    Reader,
 }
 
 impl Stapio {
     /// The process that a record names, if it still lives.
     pub(crate) fn recorded(host: &Host, id: ProcessId) -> Option<Self> {
-        Self::open(host, id.pid).filter(|found| found.id == id)
-    }
-
-    /// The process `pid`, if it is the daemon of the script `name`; for a number whose start time isn't known.
-    pub(crate) fn of_script(host: &Host, pid: u32, name: &ScriptName) -> Option<Self> {
-        let found = Self::open(host, pid)?;
-        is_daemon_of(&host.process_dir.join(pid.to_string()), name).then_some(found)
+        Self::just_started(host, id.pid).filter(|found| found.id == id)
     }
 
     /// The process whose number a `staprun -D` has just printed.
     pub(crate) fn just_started(host: &Host, pid: u32) -> Option<Self> {
-        Self::open(host, pid)
+        Self::open(host, pid).filter(|found| is_recorded(&found.process))
+    }
+
+    /// The process `pid`, if it is the daemon of the script `name`; for a number whose start time isn't known.
+    pub(crate) fn of_script(host: &Host, pid: u32, name: &ScriptName) -> Option<Self> {
+        Search::of(host, name).judge(pid).filter(|found| found.1 == Role::Recorder).map(|found| found.0)
     }
 
     /// Looks for the daemon of the script `name` among all processes, for a lost record.
     pub(crate) fn find(host: &Host, name: &ScriptName) -> Option<Self> {
-        let entries = fs::read_dir(&host.process_dir).ok()?;
-        entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .find_map(|pid| Self::of_script(host, pid, name))
+        Search::of(host, name).all(Role::Recorder).into_iter().next()
     }
 
-    /// The processes that are attached to the script's recorder, to show its data (`-A`).
+    /// The processes that hold the script's recorder, to show its data (`-A`).
     pub(crate) fn readers(host: &Host, name: &ScriptName) -> Vec<Self> {
-        let Ok(entries) = fs::read_dir(&host.process_dir) else { return Vec::new() };
-        let reader = |pid: u32| {
-            let found = Self::open(host, pid)?;
-            let words = command_line(&host.process_dir.join(pid.to_string()));
-            let attached =
-                words.iter().any(|word| word == "-A") && words.iter().any(|word| word == name.as_str());
-            attached.then_some(found)
-        };
-        entries.filter_map(|entry| reader(entry.ok()?.file_name().to_str()?.parse().ok()?)).collect()
+        Search::of(host, name).all(Role::Reader)
     }
 
-    /// Opens first, judges then: what is read after the pidfd is open belongs to that process as long as it lives.
     fn open(host: &Host, pid: u32) -> Option<Self> {
-        let pidfd = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
-        let stat = fs::read_to_string(host.process_dir.join(pid.to_string()).join("stat")).ok()?;
-        let (comm, state, start_time) = parse_stat(&stat)?;
-        let lives = !matches!(state, "Z" | "X");
-        (lives && comm == COMM).then_some(Self { pidfd, id: ProcessId { pid, start_time } })
+        let process = ProcessHandle::open(&host.process_dir, pid).ok()??;
+        let id = ProcessId { pid, start_time: process.start_time() };
+        Some(Self { process, id })
     }
 
     /// Asks it to end: it then writes what is left, ends the script and removes the module.
     pub(crate) fn ask_to_end(&self) {
-        // The only possible failure is that it has ended meanwhile.
-        let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
+        self.signal(Signal::TERM);
     }
 
     /// Asks a reader to let go of the module, which goes on running (RUN-06).
     pub(crate) fn ask_to_detach(&self) {
-        let _ = pidfd_send_signal(&self.pidfd, Signal::QUIT);
+        self.signal(Signal::QUIT);
     }
 
-    /// Waits until it has ended; returns whether it did within `limit`.
-    pub(crate) fn wait(&self, limit: Duration) -> bool {
-        let until = Instant::now() + limit;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).ok();
-            match poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], timeout.as_ref()) {
-                Ok(0) => return false,
-                Ok(_) => return true,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return false,
-            }
-        }
+    /// Ends a reader that doesn't let go. The kernel closes what it had open, and the script runs on.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It may have ended meanwhile, or not be ours to signal: whether it is gone is seen by the wait that follows.
+        let _ = self.process.signal(signal);
+    }
+
+    /// Waits until it has ended, at most until `until`; returns whether it has.
+    pub(crate) fn wait(&self, until: Instant) -> bool {
+        self.process.wait(until)
     }
 }
 
-/// Whether the command line in `dir` is that of a daemon (`-D`) for the module of `name`.
-fn is_daemon_of(dir: &Path, name: &ScriptName) -> bool {
-    let words = command_line(dir);
+/// A look for the processes at one script's module.
+struct Search<'s> {
+    host: &'s Host,
+    name: &'s ScriptName,
+    known: Known,
+}
+
+impl<'s> Search<'s> {
+    fn of(host: &'s Host, name: &'s ScriptName) -> Self {
+        Self { host, name, known: Known::read(host, name) }
+    }
+
+    fn all(&self, role: Role) -> Vec<Stapio> {
+        let Ok(entries) = fs::read_dir(&self.host.process_dir) else { return Vec::new() };
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        // Most processes run another program, which one call tells.
+        let pids = pids.filter(|pid: &u32| {
+            self.known.may_be_stapio(&self.host.process_dir.join(pid.to_string()).join("exe"))
+        });
+        pids.filter_map(|pid| self.judge(pid)).filter(|found| found.1 == role).map(|found| found.0).collect()
+    }
+
+    /// What the process `pid` is to the script; nothing, unless it is `stapio` and root's, or has the module's own files open.
+    fn judge(&self, pid: u32) -> Option<(Stapio, Role)> {
+        let found = Stapio::open(self.host, pid)?;
+        let evidence = self.known.examine(&found.process)?;
+        let words = evidence.words;
+        let has = |option: &str| words.iter().any(|word| word == option);
+        let role = if has("-D") && !has("-A") && names(&words, self.name) {
+            Role::Recorder
+        } else if evidence.is_attached || (has("-A") && names(&words, self.name)) {
+            Role::Reader
+        } else {
+            return None;
+        };
+        Some((found, role))
+    }
+}
+
+/// Whether a command line names the module of `name`, by its file or by its name.
+fn names(words: &[String], name: &ScriptName) -> bool {
     let file = format!("{name}.ko");
-    words.iter().any(|word| word == "-D")
-        && words.iter().any(|word| word.rsplit('/').next() == Some(file.as_str()) || *word == name.as_str())
-}
-
-/// The words of the command line in `dir`; none for a process that has ended.
-fn command_line(dir: &Path) -> Vec<String> {
-    let bytes = fs::read(dir.join("cmdline")).unwrap_or_default();
-    bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
-}
-
-/// Name, state and start time. The name is in brackets and may itself hold blanks and brackets.
-fn parse_stat(text: &str) -> Option<(&str, &str, u64)> {
-    let (front, rest) = text.rsplit_once(')')?;
-    let comm = front.split_once('(')?.1;
-    let mut fields = rest.split_ascii_whitespace();
-    let state = fields.next()?;
-    // The state is field 3.
-    let start_time = fields.nth(22 - 3 - 1)?.parse().ok()?;
-    Some((comm, state, start_time))
+    words.iter().any(|word| word.rsplit('/').next() == Some(file.as_str()) || *word == name.as_str())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
 
-    #[test]
-    fn a_process_name_may_hold_anything() {
-        let stat = "42 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 98765 20 21";
-        assert_eq!(parse_stat(stat), Some(("a) b (c", "S", 98_765)));
-        assert_eq!(parse_stat("42 (stapio) S 1"), None);
-    }
+    use super::*;
 
     #[test]
     fn this_very_process_is_no_stapio() {
         let host = Host::beneath(Path::new("/nowhere"));
-        assert!(Stapio::open(&host, std::process::id()).is_none());
-        assert!(Stapio::open(&host, 0).is_none());
+        assert!(Stapio::just_started(&host, std::process::id()).is_none());
+        assert!(Stapio::just_started(&host, 0).is_none());
+        let name = "net_drop".parse().unwrap();
+        assert!(Stapio::of_script(&host, std::process::id(), &name).is_none());
     }
 
     #[test]
-    fn a_command_line_must_name_the_module_and_be_a_daemons() {
-        let dir = tempfile::tempdir().unwrap();
+    fn a_command_line_must_name_the_module() {
         let name = "net_drop".parse().unwrap();
-        let is = |words: &str| {
-            fs::write(dir.path().join("cmdline"), words.replace(' ', "\0")).unwrap();
-            is_daemon_of(dir.path(), &name)
-        };
-        assert!(is("stapio -F4 -D -o /var/log/x /run/stap-bundle/load/net_drop/net_drop.ko "));
-        assert!(is("stapio -D -o x net_drop "));
-        assert!(!is("stapio -A net_drop "));
-        assert!(!is("stapio -D -o x /tmp/net_drop2.ko "));
+        let is = |line: &str| names(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), &name);
+        assert!(is("stapio -F4 -D -o /var/log/x /run/stap-bundle/load/net_drop/net_drop.ko"));
+        assert!(is("stapio -D -o x net_drop"));
+        assert!(!is("stapio -D -o x /tmp/net_drop2.ko"));
     }
 }

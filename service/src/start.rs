@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use script_config::ScriptName;
@@ -204,10 +205,16 @@ impl Start<'_> {
         let threads = at_once.map_or(MOST_AT_ONCE, NonZeroUsize::get).min(ready.max(1));
         let (done, is_done) = mpsc::channel();
         std::thread::scope(|scope| {
-            scope.spawn(move || self.budget.watch(self.host, &is_done));
+            let watch = move || self.budget.watch(self.host, &is_done);
+            if let Err(error) = Builder::new().spawn_scoped(scope, watch) {
+                log::line(self.host, &format!("the time limit isn't watched, for want of a thread: {error}"));
+            }
             std::thread::scope(|scope| {
-                for _ in 0..threads {
-                    scope.spawn(|| self.work(&names, &shared, &changed));
+                let work = || self.work(&names, &shared, &changed);
+                let begun = (0..threads).filter(|_| Builder::new().spawn_scoped(scope, work).is_ok());
+                // Where no thread can be started, this one does it all.
+                if begun.count() == 0 {
+                    work();
                 }
             });
             drop(done);

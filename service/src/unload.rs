@@ -1,5 +1,7 @@
 //! Taking one module of ours out of the kernel.
 
+use std::time::Instant;
+
 use script_config::ScriptName;
 
 use crate::run_record::RunRecord;
@@ -72,9 +74,11 @@ pub(crate) fn unload(staprun: &Staprun<'_>, host: &Host, name: &ScriptName) -> R
         if !is_ours(state, record.as_ref()) {
             return Err(StopFailure::NotOurs);
         }
-        end_stapio(host, name, record.as_ref())?;
-        detach_readers(host, name);
-        remove_module(staprun, host, name)?;
+        // All waits together end by then, however many processes there are to wait for.
+        let until = Instant::now() + host.patience.unload;
+        end_stapio(host, name, record.as_ref(), until)?;
+        detach_readers(host, name, until);
+        remove_module(staprun, host, name, until)?;
     }
     forget(host, name);
     Ok(())
@@ -103,46 +107,72 @@ fn stapio_of(host: &Host, name: &ScriptName, record: Option<&RunRecord>) -> Opti
 
 /// Asks the daemon to end and waits. It takes the third TERM for force (INIT-STOP-06), so a slow one gets one half
 /// of the patience before it gets the other two.
-fn end_stapio(host: &Host, name: &ScriptName, record: Option<&RunRecord>) -> Result<(), StopFailure> {
+fn end_stapio(
+    host: &Host,
+    name: &ScriptName,
+    record: Option<&RunRecord>,
+    until: Instant,
+) -> Result<(), StopFailure> {
     let Some(stapio) = stapio_of(host, name, record) else { return Ok(()) };
-    let limit = host.patience.unload;
     stapio.ask_to_end();
-    if stapio.wait(limit / 2) {
+    if stapio.wait(halfway(until)) {
         return Ok(());
     }
     stapio.ask_to_end();
     stapio.ask_to_end();
-    if stapio.wait(limit / 2) {
+    if stapio.wait(until) {
         return Ok(());
     }
-    Err(StopFailure::StapioStays { pid: stapio.id.pid, seconds: limit.as_secs() })
+    Err(StopFailure::StapioStays { pid: stapio.id.pid, seconds: host.patience.unload.as_secs() })
 }
 
 /// Whoever looks at the recorder's data has to let go first: a module with a reader can't be removed (RUN-09). One that
-/// doesn't is told by the removal's failure.
-fn detach_readers(host: &Host, name: &ScriptName) {
-    let readers = Stapio::readers(host, name);
+/// doesn't within half of the time, stopped by its user for instance, is killed: who shows data doesn't decide whether a
+/// script can be stopped.
+fn detach_readers(host: &Host, name: &ScriptName, until: Instant) {
+    let mut readers = Stapio::readers(host, name);
     for reader in &readers {
         reader.ask_to_detach();
     }
+    let halfway = halfway(until);
+    readers.retain(|reader| !reader.wait(halfway));
     for reader in &readers {
-        reader.wait(host.patience.unload / 2);
+        reader.kill();
+        log::line(
+            host,
+            &format!("{name}: process {} (stapio), a reader that didn't let go, is killed", reader.id.pid),
+        );
+    }
+    for reader in &readers {
+        // One that even outlives that is named by the removal's failure.
+        let _ = reader.wait(until);
     }
 }
 
+/// The moment between now and `until`.
+fn halfway(until: Instant) -> Instant {
+    let now = Instant::now();
+    now + until.saturating_duration_since(now) / 2
+}
+
 /// `staprun -d`, unless the ending `stapio` has removed the module itself, and a look whether it is gone.
-fn remove_module(staprun: &Staprun<'_>, host: &Host, name: &ScriptName) -> Result<(), StopFailure> {
+fn remove_module(
+    staprun: &Staprun<'_>,
+    host: &Host,
+    name: &ScriptName,
+    until: Instant,
+) -> Result<(), StopFailure> {
     if ModuleState::observe(host, name)? == ModuleState::Absent {
         return Ok(());
     }
     let end = staprun.delete(name)?;
-    let limit = host.patience.unload;
     let failed = !end.ended.success();
+    let begun = Instant::now();
     // A failed removal may have found the module gone already; one look tells.
-    let limit_now = if failed { std::time::Duration::ZERO } else { limit };
-    match confirm::watch(host, name, limit_now, |state| state == ModuleState::Absent)? {
+    let limit = if failed { std::time::Duration::ZERO } else { until.saturating_duration_since(begun) };
+    match confirm::watch(host, name, limit, |state| state == ModuleState::Absent)? {
         ModuleState::Absent => Ok(()),
         _ if failed => Err(StopFailure::Staprun(end.summary())),
-        _ => Err(StopFailure::StillLoaded { seconds: limit.as_secs() }),
+        _ => Err(StopFailure::StillLoaded { seconds: begun.elapsed().as_secs() }),
     }
 }

@@ -14,6 +14,7 @@ use super::spot::{is_stream, parent_of};
 use super::terms::{Name, Standing, Terms};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::persist::persist_new;
 use crate::ui::Ui;
 
 /// How often a place is judged again that changes while the file gets its name.
@@ -163,7 +164,7 @@ impl Place {
         file.as_file().sync_all().map_err(failed)?;
         for _ in 0..TRIES {
             match terms.standing(&name)? {
-                Standing::Free => match file.persist_noclobber(&name.path) {
+                Standing::Free => match persist_new(file, &name.path) {
                     Ok(_) => return sync_directory(&name.path).map_err(failed).map(|()| written(false)),
                     // Somebody was quicker: what is there now is judged too.
                     Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => file = error.file,

@@ -80,12 +80,12 @@ struct Point {
 }
 
 /// A world with the bundles, in which jobs find their templates.
-struct Hosts {
-    world: TestWorld,
+pub(crate) struct Hosts {
+    pub(crate) world: TestWorld,
 }
 
 impl Hosts {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = TestWorld::new();
         for serial in [1, 2, 3, 9] {
             world.bundle(&format!("fleet-{serial}.stapb"), &fleet(serial));
@@ -106,7 +106,7 @@ impl Hosts {
     }
 
     /// The command of a job on a host, under strace.
-    fn traced(&self, host: &str, line: &str, strace: &[String]) -> Command {
+    pub(crate) fn traced(&self, host: &str, line: &str, strace: &[String]) -> Command {
         let program = self.world.command("");
         let mut command = Command::new("strace");
         command.arg("-f").arg("-qq").args(strace).arg("--").arg(program.get_program());
@@ -192,7 +192,7 @@ impl Hosts {
 }
 
 /// Copies a tree with its links, hard ones too.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp").arg("-a").arg("--").arg(from).arg(to).status().unwrap();
     assert!(status.success());
 }
@@ -348,7 +348,7 @@ fn e3_of_fifty_installers_at_once_each_has_its_turn() {
 
 /// What a host is asked to do, one after the other, and how that ends; `HOST` is its name. What a running kernel is needed for
 /// is done in the virtual machines, which have no network at all.
-const HOST_COMMANDS: [(&str, i32); 36] = [
+pub(crate) const HOST_COMMANDS: [(&str, i32); 36] = [
     ("trust list", 0),
     ("trust show", 0),
     ("trust add farm.pub", 0),

@@ -15,6 +15,7 @@ mod host;
 mod importing;
 mod json;
 mod media;
+mod old_kernel;
 mod outputs;
 mod reading;
 mod roots;

@@ -12,7 +12,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, SendError, Sender};
 use std::thread::JoinHandle;
 
 use bundle_format::{
@@ -43,28 +43,57 @@ pub(super) struct Copyist {
     copied: Receiver<Result<BTreeSet<KernelId>, BundleError>>,
     /// Set once nobody wants it any more.
     unwanted: Arc<AtomicBool>,
-    /// `None` once it has ended.
-    thread: Option<JoinHandle<io::Result<()>>>,
+    /// `None` once its end was asked for.
+    written: Option<Written>,
     path: PathBuf,
 }
 
+/// Whether all is on the disk.
+#[derive(Debug)]
+enum Written {
+    /// The thread knows once it has ended.
+    ByThread(JoinHandle<io::Result<()>>),
+    /// There was no thread.
+    Already(io::Result<()>),
+}
+
+/// What is to be done, by whichever thread.
+struct Work {
+    original: Original,
+    target: File,
+    unwanted: Arc<AtomicBool>,
+    tell: Sender<Result<BTreeSet<KernelId>, BundleError>>,
+}
+
+impl Work {
+    fn carry_out(self) -> io::Result<()> {
+        let result = copy(self.original, &self.target, &self.unwanted);
+        let is_whole = result.is_ok();
+        // Nobody listens any more where the install has failed meanwhile.
+        let _ = self.tell.send(result);
+        if is_whole && !self.unwanted.load(Ordering::Relaxed) { self.target.sync_data() } else { Ok(()) }
+    }
+}
+
 impl Copyist {
-    /// Begins a copy in `target`, which errors call `path`.
-    pub(super) fn begin(original: Original, target: File, path: PathBuf) -> Result<Self, FileError> {
+    /// Begins a copy in `target`, which errors call `path`. Where no thread can be started (a sandbox that denies clone3, a limit
+    /// of processes), all of it is written before this returns.
+    pub(super) fn begin(original: Original, target: File, path: PathBuf) -> Self {
         let (tell, copied) = mpsc::channel();
         let unwanted = Arc::new(AtomicBool::new(false));
-        let stop = Arc::clone(&unwanted);
+        let work = Work { original, target, unwanted: Arc::clone(&unwanted), tell };
+        let (hand_over, taken) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("copy".into())
-            .spawn(move || {
-                let result = copy(original, &target, &stop);
-                let is_whole = result.is_ok();
-                // Nobody listens any more where the install has failed meanwhile.
-                let _ = tell.send(result);
-                if is_whole && !stop.load(Ordering::Relaxed) { target.sync_data() } else { Ok(()) }
-            })
-            .map_err(|error| FileError::new("start a thread to write", &path, error))?;
-        Ok(Self { copied, unwanted, thread: Some(thread), path })
+            .spawn(move || taken.recv().map_or(Ok(()), Work::carry_out));
+        let written = match thread {
+            Ok(thread) => match hand_over.send(work) {
+                Ok(()) => Written::ByThread(thread),
+                Err(SendError(work)) => Written::Already(work.carry_out()),
+            },
+            Err(_) => Written::Already(work.carry_out()),
+        };
+        Self { copied, unwanted, written: Some(written), path }
     }
 
     /// Waits until all is read, good and written; the kernels of which all frames are in it. To be asked once.
@@ -91,8 +120,13 @@ impl Copyist {
     }
 
     fn ended(&mut self) -> io::Result<()> {
-        let Some(thread) = self.thread.take() else { return Ok(()) };
-        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes has panicked")))
+        match self.written.take() {
+            None => Ok(()),
+            Some(Written::Already(result)) => result,
+            Some(Written::ByThread(thread)) => {
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes has panicked")))
+            }
+        }
     }
 }
 
@@ -172,7 +206,7 @@ mod tests {
         let twin = raw.verify(&TrustedKeys::any_of([public(&farm())])).unwrap().twin();
         change(&file, &bytes);
         let original = Original { source: Positioned::new(file), twin, with_sources: false };
-        let copyist = Copyist::begin(original, target, "/copy".into()).unwrap();
+        let copyist = Copyist::begin(original, target, "/copy".into());
         let kernels = copyist.copied()?;
         copyist.finish()?;
         Ok(kernels)

@@ -98,7 +98,7 @@ impl Stage<'_, '_> {
         let path = format!("{BUNDLES}/{}/{BUNDLE_FILE}", manifest.name);
         let original =
             Original { source: file.again(), twin: bundle.twin(), with_sources: options.with_source };
-        Ok(Copyist::begin(original, staging.keep_bundle(&manifest.name)?, path.into())?)
+        Ok(Copyist::begin(original, staging.keep_bundle(&manifest.name)?, path.into()))
     }
 
     /// Unpacks the wanted kernels.

@@ -79,6 +79,8 @@ impl World {
         let mut host = Host::beneath(dir.path());
         host.staprun = Some(fixtures::stand_in("fake-staprun"));
         host.staprun_environment = vec![(OsString::from(ROOT_VARIABLE), dir.path().into())];
+        // The stand-in is both.
+        host.stapio = vec![fixtures::stand_in("fake-staprun")];
         host.process_dir = fake.processes();
         host.clock = || -> SystemTime { UNIX_EPOCH + Duration::from_secs(NOW) };
         host.patience = Patience {

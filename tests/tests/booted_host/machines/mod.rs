@@ -1,9 +1,11 @@
 //! One file for each subject; [`world`] is what they share.
 
 mod boot;
+mod denied_calls;
 mod generations;
 mod init_scripts;
 mod panicking;
+mod readers;
 mod running;
 mod users;
 mod world;
