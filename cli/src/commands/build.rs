@@ -35,7 +35,7 @@ use bundle_format::{
 use child::Cancel;
 use serde_json::json;
 
-use crate::commands::key::signing_keys;
+use crate::commands::key::{sign_failure, signing_keys};
 use crate::config_evaluation::EvaluationOption;
 use crate::config_files;
 use crate::exit::Exit;
@@ -302,7 +302,8 @@ impl Args {
         let (product, done) = if keys.is_empty() {
             (Product::Payload(unsigned), "packed")
         } else {
-            let signed = signing::sign_with_all(&keys, unsigned).map_err(no_bundle)?;
+            let signed = signing::sign_with_all(&keys, unsigned)
+                .map_err(|error| sign_failure(error, no_bundle))?;
             (Product::Bundle(signed), "packed and signed")
         };
         reporter.finished(done, begun.elapsed(), self.reuse.as_deref());
