@@ -33,6 +33,7 @@ fn apart<T>(act: impl FnOnce() -> T) -> T {
 }
 
 #[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "it is the stack that is wiped")]
 fn wipe_below() {
     let mut below = [0_u8; DEEPEST];
     below.zeroize();

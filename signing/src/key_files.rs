@@ -44,7 +44,9 @@ pub enum KeyFileError {
         mode: u32,
     },
     /// A pipe or a device can't be read a second time, when it signs.
-    #[error("private key {path} is not a regular file; a key is read once before the work begins, and again when it signs")]
+    #[error(
+        "private key {path} is not a regular file; a key is read once before the work begins, and again when it signs"
+    )]
     NotAFile {
         /// Which.
         path: PathBuf,
@@ -84,6 +86,14 @@ pub enum KeyFileError {
         #[source]
         source: KeyError,
     },
+}
+
+impl KeyFileError {
+    /// Whether there is no such file.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
 }
 
 /// Where the two halves are.
@@ -236,7 +246,7 @@ fn read_private_key(path: &Path) -> Result<SigningKey, KeyFileError> {
     while let Some(room) = buffer.get_mut(len..).filter(|room| !room.is_empty()) {
         match file.read(room).map_err(failed)? {
             0 => break,
-            more => len += more,
+            read => len += read,
         }
     }
     let wrong = |source| KeyFileError::Private { path: path.to_owned(), source };

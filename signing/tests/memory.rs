@@ -4,13 +4,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test program fails by panicking")]
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use ed25519_dalek::pkcs8::DecodePrivateKey as _;
+use fixtures::memory::{forms_of_key, holds};
 use signing::{KeyPairFiles, PrivateKeyFile, SigningKey};
 use tempfile::TempDir;
 
@@ -83,26 +83,9 @@ impl Signer {
         self.child.id()
     }
 
-    /// Whether any of `needles` is in its memory, as root finds it.
-    fn holds(&self, needles: &[Vec<u8>]) -> bool {
-        let of_process = |name: &str| format!("/proc/{}/{name}", self.pid());
-        let memory = File::open(of_process("mem")).unwrap();
-        let mut looked = 0;
-        let found = fs::read_to_string(of_process("maps")).unwrap().lines().any(|line| {
-            let mut words = line.split_whitespace();
-            let (from, to) = words.next().unwrap().split_once('-').unwrap();
-            let from = u64::from_str_radix(from, 16).unwrap();
-            let len = u64::from_str_radix(to, 16).unwrap() - from;
-            if !words.next().unwrap().starts_with("rw") {
-                return false;
-            }
-            let mut bytes = vec![0; usize::try_from(len).unwrap()];
-            memory.read_exact_at(&mut bytes, from).unwrap();
-            looked += len;
-            needles.iter().any(|needle| bytes.windows(needle.len()).any(|window| window == needle))
-        });
-        assert!(found || looked > 100_000, "only {looked} bytes were looked at");
-        found
+    /// Whether the key in `pem` is in its memory, as root finds it.
+    fn holds(&self, pem: &str) -> bool {
+        holds(self.pid(), &forms_of_key(pem).unwrap()).unwrap()
     }
 }
 
@@ -119,13 +102,6 @@ fn as_nobody(program: &Path) -> Command {
     command
 }
 
-/// The forms in which a key is in memory: its seed, the scalar that signs, and the text of its file.
-fn forms(pem: &str) -> Vec<Vec<u8>> {
-    let key = ed25519_dalek::SigningKey::from_pkcs8_pem(pem).unwrap();
-    let text = pem.lines().nth(1).unwrap();
-    vec![key.to_bytes().to_vec(), key.to_scalar_bytes().to_vec(), text.as_bytes()[24..].to_vec()]
-}
-
 fn new_key() -> String {
     SigningKey::generate().unwrap().to_pem().unwrap().to_string()
 }
@@ -133,15 +109,15 @@ fn new_key() -> String {
 #[test]
 fn a_process_that_has_signed_has_no_trace_of_the_key() {
     let pem = new_key();
-    assert!(Signer::start("holds", &pem).holds(&forms(&pem)), "the search itself finds nothing");
-    assert!(!Signer::start("signs", &pem).holds(&forms(&pem)));
+    assert!(Signer::start("holds", &pem).holds(&pem), "the search itself finds nothing");
+    assert!(!Signer::start("signs", &pem).holds(&pem));
 }
 
 #[test]
 fn a_process_that_has_made_a_key_has_no_trace_of_it() {
     let signer = Signer::start("makes", "");
     let pem = fs::read_to_string(signer.folder.path().join("keys/farm.key")).unwrap();
-    assert!(!signer.holds(&forms(&pem)));
+    assert!(!signer.holds(&pem));
 }
 
 /// `gdb`, `gcore` and `strace -p` attach by ptrace(2); the rest is done by reading `/proc/PID/mem`.

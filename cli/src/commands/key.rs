@@ -87,9 +87,8 @@ pub(crate) fn signing_key(given: Option<&Path>) -> Result<PrivateKeyFile, Failur
         None => KeyPairFiles::named(&default_name()?).private,
     };
     PrivateKeyFile::open(&path).map_err(|error| {
-        let missing = matches!(&error, KeyFileError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
         let failure = key_failure(&error);
-        if missing && given.is_none() {
+        if error.is_absent() && given.is_none() {
             Failure::new(Exit::Trust, format!("no signing key: there is no {}", path.display()))
                 .hint("make one: stap-bundle key generate")
                 .hint("or name one: --key NAME.key, or the variable STAP_BUNDLE_KEY")

@@ -81,9 +81,8 @@ mod tests {
     #[test]
     fn only_the_same_frames_of_the_same_signer_are_taken() {
         let cache = tempfile::tempdir().unwrap();
-        let new_key = |name: &str| {
-            PrivateKeyFile::create(&KeyPairFiles::named(&cache.path().join(name))).unwrap()
-        };
+        let new_key =
+            |name: &str| PrivateKeyFile::create(&KeyPairFiles::named(&cache.path().join(name))).unwrap();
         let keys = [new_key("farm")];
         let name = "fleet".parse().unwrap();
         let unsigned = draft(b"module").pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap();
