@@ -3,55 +3,57 @@
 //! ```text
 //! artifacts/
 //!   ab/ab12…/            first two digits of the key, then the key
-//!     record.json        outcome, digests, key parts
+//!     record.json        outcome, digests, key parts; signed (`result_record`)
 //!     module.ko          if it compiled
 //!     log.txt            what stap wrote
 //!   tmp/                 entries in the making
 //! ```
 //! An entry is made in `tmp/` and renamed into place, so it's there whole or not at all. A power cut may leave an entry
 //! whose files are empty; that and any other damage is found on reading, because the module's length and digest are in the
-//! record, and counts as "not there". Plain files: two farms may share them by rsync.
+//! record, and counts as "not there". Plain files: two farms may share them by rsync. Who can write there decides nothing: a
+//! record counts if a builder has signed it whose results are taken ([`Builders`]).
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bundle_format::{Digest, ModuleBytes};
-use serde::{Deserialize, Serialize};
+use bundle_format::{Digest, KeyId, ModuleBytes};
 
 use crate::artifact_index::{ArtifactIndex, FileStamp, IndexedModule};
+use crate::builders::{Builders, NotTaken};
 use crate::cache_care::note_use;
 use crate::job::{CacheKey, JobOutcome, KeyParts, ModuleArtifact};
 use crate::module_info::ModuleInfo;
 use crate::privilege::Privilege;
+use crate::result_record::{FoundRecord, RECORD_FORMAT, Record, RecordedResult};
 
-/// Layout of an entry; one of another number counts as not there.
-const RECORD_FORMAT: u32 = 1;
+/// Largest module that is read, in bytes; none that is larger gets here.
+const MAX_MODULE: u64 = 64 << 20;
 
 /// The cache below one directory.
 #[derive(Debug, Clone)]
 pub struct ArtifactCache {
     directory: PathBuf,
+    builders: Arc<Builders>,
 }
 
-/// What an entry says.
-#[derive(Debug, Serialize, Deserialize)]
-struct Record {
-    format: u32,
-    key: CacheKey,
-    result: RecordedResult,
-    parts: KeyParts,
-    wall_ms: u64,
-    cpu_ms: Option<u64>,
+/// A result that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TakenResult {
+    pub outcome: JobOutcome,
+    /// Nobody, if unsigned ones are taken.
+    pub signer: Option<KeyId>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum RecordedResult {
-    Compiled { sha256: Digest, len: u64, info: ModuleInfo },
-    Failed { reason: String },
+/// Why there is no result that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// There is none, or none that is whole.
+    Absent,
+    NotTaken(NotTaken),
 }
 
 /// What is to be kept of a compile.
@@ -74,15 +76,15 @@ pub(crate) struct CachedModule(pub PathBuf);
 
 impl ModuleBytes for CachedModule {
     fn read(&self) -> io::Result<Vec<u8>> {
-        fs::read(&self.0)
+        files::read::read(&self.0, MAX_MODULE).map_err(|error| io::Error::new(error.kind(), error))
     }
 }
 
 impl ArtifactCache {
-    /// The cache in `directory`.
+    /// The cache in `directory`; what it has is taken from `builders`.
     #[must_use]
-    pub fn new(directory: PathBuf) -> Self {
-        Self { directory }
+    pub fn new(directory: PathBuf, builders: Builders) -> Self {
+        Self { directory, builders: Arc::new(builders) }
     }
 
     pub(crate) fn entry(&self, key: CacheKey) -> PathBuf {
@@ -95,61 +97,61 @@ impl ArtifactCache {
         &self.directory
     }
 
-    /// The result for a key, its module verified; `None` if there's none, or none that is whole.
+    /// The result for a key, its module verified; `None` if there's none that counts.
     #[must_use]
     pub fn find(&self, key: CacheKey) -> Option<JobOutcome> {
-        let entry = self.entry(key);
-        let found = self.whole(&entry)?;
-        note_use(&entry.join("record.json"));
-        Some(found)
+        self.taken(&self.entry(key)).ok().map(|found| found.outcome)
     }
 
-    /// As [`ArtifactCache::find`]; a module whose file is the one that `index` knows isn't read again.
-    pub(crate) fn find_by(&self, key: CacheKey, index: &mut ArtifactIndex) -> Option<JobOutcome> {
+    /// As [`ArtifactCache::find`]; a module whose file is the one that `index` knows isn't read again, nor its record.
+    pub(crate) fn find_by(&self, key: CacheKey, index: &mut ArtifactIndex) -> Result<TakenResult, Missing> {
         let entry = self.entry(key);
-        let path = entry.join("module.ko");
-        let stamp = FileStamp::of(&path);
-        let known = stamp.and_then(|stamp| index.find(key, stamp));
-        if let Some(module) = known.filter(|module| module.info.privilege.is_some()) {
+        if let Some(known) = self.known(key, index) {
             note_use(&entry.join("record.json"));
-            let IndexedModule { digest, len, info } = module;
-            return Some(JobOutcome::Cached(ModuleArtifact { digest, len, info, path }));
+            return Ok(known);
         }
-        let found = self.find(key)?;
-        if let (Some(module), Some(stamp)) = (found.module(), stamp) {
+        let stamp = FileStamp::of(&entry.join("module.ko"));
+        let found = self.taken(&entry)?;
+        note_use(&entry.join("record.json"));
+        if let (Some(module), Some(stamp), Some(signer)) = (found.outcome.module(), stamp, found.signer) {
             let ModuleArtifact { digest, len, info, .. } = module.clone();
-            index.add(key, stamp, IndexedModule { digest, len, info });
+            index.add(key, stamp, IndexedModule { digest, len, info, signer });
         }
-        Some(found)
+        Ok(found)
     }
 
-    /// The result in the directory of an entry, its module verified.
-    pub(crate) fn whole(&self, entry: &Path) -> Option<JobOutcome> {
-        let record: Record = serde_json::from_slice(&fs::read(entry.join("record.json")).ok()?).ok()?;
-        if record.format != RECORD_FORMAT || self.entry(record.key) != entry {
-            return None;
-        }
-        match record.result {
-            RecordedResult::Compiled { sha256, len, info } => {
-                let path = entry.join("module.ko");
-                let bytes = fs::read(&path).ok()?;
-                let whole = bytes.len() as u64 == len && Digest::of(&bytes) == sha256;
-                let info = judged(info, &bytes, &record.parts).filter(|_| whole)?;
-                Some(JobOutcome::Cached(ModuleArtifact { digest: sha256, len, info, path }))
-            }
-            RecordedResult::Failed { reason } => {
-                Some(JobOutcome::Failed { reason, log: entry.join("log.txt"), cached: true })
-            }
-        }
+    /// The result whose module is the file that `index` knows.
+    fn known(&self, key: CacheKey, index: &mut ArtifactIndex) -> Option<TakenResult> {
+        let path = self.entry(key).join("module.ko");
+        let known = index.find(key, FileStamp::of(&path)?, &self.builders)?;
+        known.info.privilege?;
+        let IndexedModule { digest, len, info, signer } = known;
+        let outcome = JobOutcome::Cached(ModuleArtifact { digest, len, info, path });
+        Some(TakenResult { outcome, signer: Some(signer) })
     }
 
-    /// As [`ArtifactCache::find`], but of the module only the length is looked at: for plans that are shown.
-    pub(crate) fn glance(&self, key: CacheKey) -> Option<JobOutcome> {
+    /// The record of an entry, whoever has signed it.
+    pub(crate) fn record(&self, entry: &Path) -> Option<FoundRecord> {
+        let found = Record::find(&entry.join("record.json"), &self.builders)?;
+        (self.entry(found.record.key) == entry).then_some(found)
+    }
+
+    /// The result in the directory of an entry, by a builder that is taken, its module verified.
+    pub(crate) fn taken(&self, entry: &Path) -> Result<TakenResult, Missing> {
+        let FoundRecord { record, signer } = self.record(entry).ok_or(Missing::Absent)?;
+        let signer = signer.map_err(Missing::NotTaken)?;
+        let outcome = whole(entry, record).ok_or(Missing::Absent)?;
+        Ok(TakenResult { outcome, signer })
+    }
+
+    /// As [`ArtifactCache::find_by`], but of a module that isn't known only the length is looked at: for plans that are shown.
+    pub(crate) fn glance(&self, key: CacheKey, index: &mut ArtifactIndex) -> Option<JobOutcome> {
+        if let Some(known) = self.known(key, index) {
+            return Some(known.outcome);
+        }
         let entry = self.entry(key);
-        let record: Record = serde_json::from_slice(&fs::read(entry.join("record.json")).ok()?).ok()?;
-        if record.format != RECORD_FORMAT || record.key != key {
-            return None;
-        }
+        let FoundRecord { record, signer } = self.record(&entry)?;
+        signer.ok()?;
         match record.result {
             RecordedResult::Compiled { sha256, len, info } => {
                 let path = entry.join("module.ko");
@@ -193,13 +195,30 @@ impl ArtifactCache {
         let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (wall_ms, cpu_ms) = (milliseconds(cost.wall), cost.cpu.map(milliseconds));
         let record = Record { format: RECORD_FORMAT, key, result, parts: parts.clone(), wall_ms, cpu_ms };
-        fs::write(making.path().join("record.json"), serde_json::to_vec_pretty(&record)?)?;
+        fs::write(making.path().join("record.json"), record.signed(&self.builders)?)?;
         fs::write(making.path().join("log.txt"), log)?;
         // A module, which another builder may be packing, stays; of failures the last one counts.
-        let stays = || self.whole(&entry).is_some_and(|there| there.module().is_some());
+        let there = || self.taken(&entry).ok().map(|there| there.outcome);
+        let stays = || there().is_some_and(|there| there.module().is_some());
         let ours = put_in_place(making, &entry, stays)?;
         // Two compiles of the same inputs may differ all the same: what counts is what is there.
-        Ok(if ours { outcome } else { self.whole(&entry).unwrap_or(outcome) })
+        Ok(if ours { outcome } else { there().unwrap_or(outcome) })
+    }
+}
+
+/// The result of a record, if its module is the one that was recorded.
+pub(crate) fn whole(entry: &Path, record: Record) -> Option<JobOutcome> {
+    match record.result {
+        RecordedResult::Compiled { sha256, len, info } => {
+            let path = entry.join("module.ko");
+            let bytes = files::read::read(&path, len.min(MAX_MODULE)).ok()?;
+            let whole = bytes.len() as u64 == len && Digest::of(&bytes) == sha256;
+            let info = judged(info, &bytes, &record.parts).filter(|_| whole)?;
+            Some(JobOutcome::Cached(ModuleArtifact { digest: sha256, len, info, path }))
+        }
+        RecordedResult::Failed { reason } => {
+            Some(JobOutcome::Failed { reason, log: entry.join("log.txt"), cached: true })
+        }
     }
 }
 
@@ -251,126 +270,4 @@ pub(crate) fn put_in_place(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{fake_job, fake_module};
-
-    fn cache() -> (tempfile::TempDir, ArtifactCache) {
-        let directory = tempfile::tempdir().unwrap();
-        let cache = ArtifactCache::new(directory.path().to_owned());
-        (directory, cache)
-    }
-
-    fn store_module(cache: &ArtifactCache) -> (CacheKey, PathBuf) {
-        let job = fake_job("counter", "6.12.1-test");
-        let bytes = fake_module("counter", "6.12.1-test", "x");
-        let info =
-            ModuleInfo::read(&bytes, job.script.name(), &job.kernel.release, &job.kernel.machine).unwrap();
-        let keep = Keep::Module { bytes: &bytes, info };
-        let outcome = cache.store(job.key, &job.parts, keep, "log", Cost::default()).unwrap();
-        (job.key, outcome.module().unwrap().path.clone())
-    }
-
-    #[test]
-    fn a_module_is_found_again_and_a_damaged_one_is_not() {
-        let (_directory, cache) = cache();
-        let (key, path) = store_module(&cache);
-        assert!(matches!(cache.find(key), Some(JobOutcome::Cached(_))));
-        for damage in [&b""[..], b"\x7fELF"] {
-            fs::write(&path, damage).unwrap();
-            assert_eq!(cache.find(key), None);
-        }
-        store_module(&cache);
-        assert!(cache.find(key).is_some());
-        fs::write(path.with_file_name("record.json"), "{").unwrap();
-        assert_eq!(cache.find(key), None);
-    }
-
-    /// What an older version had kept went into bundles without a look at `.stap_privilege`.
-    #[test]
-    fn a_module_kept_before_privileges_were_judged_was_never_judged() {
-        let (directory, cache) = cache();
-        let (key, path) = store_module(&cache);
-        let record = path.with_file_name("record.json");
-        let text = fs::read_to_string(&record).unwrap();
-        let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let info = value.pointer_mut("/result/compiled/info").unwrap().as_object_mut().unwrap();
-        assert!(info.remove("privilege").is_some(), "{text}");
-        fs::write(&record, value.to_string()).unwrap();
-        let found = cache.find(key).unwrap();
-        assert_eq!(found.module().unwrap().info.privilege, Some(Privilege::Stapdev));
-        // It was asked for something else: that isn't the module.
-        let argv = value.pointer_mut("/parts/argv").unwrap().as_array_mut().unwrap();
-        argv.push("--privilege=stapusr".into());
-        fs::write(&record, value.to_string()).unwrap();
-        assert_eq!(cache.find(key), None);
-        // What is remembered of the file is of that time too.
-        let mut index = ArtifactIndex::open(&directory.path().join("artifacts.json"), false);
-        assert_eq!(cache.find_by(key, &mut index), None);
-    }
-
-    #[test]
-    fn a_failure_keeps_its_reason_and_log() {
-        let (_directory, cache) = cache();
-        let job = fake_job("counter", "6.12.1-test");
-        let keep = Keep::Failure { reason: "semantic error: no match" };
-        cache.store(job.key, &job.parts, keep, "the log", Cost::default()).unwrap();
-        let Some(JobOutcome::Failed { reason, log, cached: true }) = cache.find(job.key) else {
-            panic!("not found");
-        };
-        assert_eq!(reason, "semantic error: no match");
-        assert_eq!(fs::read_to_string(log).unwrap(), "the log");
-    }
-
-    /// `--retry-failed` went on reporting the failure of the first try.
-    #[test]
-    fn a_new_failure_was_thrown_away_for_the_old_one() {
-        let (_directory, cache) = cache();
-        let job = fake_job("counter", "6.12.1-test");
-        for reason in ["semantic error: no match", "semantic error: something else"] {
-            let keep = Keep::Failure { reason };
-            let outcome = cache.store(job.key, &job.parts, keep, reason, Cost::default()).unwrap();
-            assert_eq!(outcome.red_reason().as_deref(), Some(reason));
-            assert_eq!(fs::read_to_string(outcome.log().unwrap()).unwrap(), reason);
-            assert_eq!(cache.find(job.key).unwrap().red_reason().as_deref(), Some(reason));
-        }
-    }
-
-    #[test]
-    fn several_builders_may_keep_the_same_result_at_once() {
-        let (directory, cache) = cache();
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..25).for_each(|_| drop(store_module(&cache))));
-            }
-        });
-        let job = fake_job("counter", "6.12.1-test");
-        assert!(cache.find(job.key).is_some_and(|outcome| outcome.module().is_some()));
-        assert_eq!(fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn nothing_is_left_in_the_making() {
-        let (directory, cache) = cache();
-        store_module(&cache);
-        assert_eq!(fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
-    }
-
-    /// The other builder may be packing it.
-    #[test]
-    fn a_whole_result_was_removed_by_a_builder_that_came_later() {
-        let (_directory, cache) = cache();
-        let job = fake_job("counter", "6.12.1-test");
-        let (key, path) = store_module(&cache);
-        let first = fs::read(&path).unwrap();
-        let other = fake_module("counter", "6.12.1-test", "other");
-        let info =
-            ModuleInfo::read(&other, job.script.name(), &job.kernel.release, &job.kernel.machine).unwrap();
-        let failure = Keep::Failure { reason: "no" };
-        for keep in [Keep::Module { bytes: &other, info }, failure] {
-            let outcome = cache.store(key, &job.parts, keep, "log", Cost::default()).unwrap();
-            assert_eq!(outcome.module().unwrap().digest, Digest::of(&first));
-        }
-        assert_eq!(fs::read(&path).unwrap(), first);
-    }
-}
+mod tests;

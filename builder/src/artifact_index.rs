@@ -1,7 +1,7 @@
 //! What was found in the artifacts' files, so that a build in which nothing has changed opens none of them.
 //!
-//! One file, `artifacts.json` in the state directory: for each key the module's digest, length and account of itself, and the
-//! stamp of the file in which they were found. A file of another stamp is read and compared again. The index belongs to one
+//! One file, `artifacts.json` in the state directory: for each key the module's digest, length and account of itself, the builder whose
+//! signature held, and the stamp of the file in which they were found. A file of another stamp is read and compared again. The index belongs to one
 //! machine; a cache that is shared by rsync or over a network has as many as it has users. It is worth nothing by itself: it
 //! can be removed at any time.
 
@@ -12,15 +12,16 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bundle_format::Digest;
+use bundle_format::{Digest, KeyId};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact_cache::ArtifactCache;
+use crate::builders::Builders;
 use crate::job::CacheKey;
 use crate::module_info::ModuleInfo;
 
 /// Layout of the file; one of another number counts as empty.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A file that changed less than so many seconds ago could change again without another stamp: file systems' clocks tick
 /// slowly.
@@ -46,6 +47,8 @@ pub(crate) struct IndexedModule {
     pub digest: Digest,
     pub len: u64,
     pub info: ModuleInfo,
+    /// The builder whose signature of the record held.
+    pub signer: KeyId,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -107,9 +110,17 @@ impl ArtifactIndex {
         Self { file: file.to_owned(), known: known.collect(), anew, grown: false }
     }
 
-    /// What was found in the file of this stamp.
-    pub(crate) fn find(&mut self, key: CacheKey, stamp: FileStamp) -> Option<IndexedModule> {
+    /// What was found in the file of this stamp, if its builder is still one of `builders`.
+    pub(crate) fn find(
+        &mut self,
+        key: CacheKey,
+        stamp: FileStamp,
+        builders: &Builders,
+    ) -> Option<IndexedModule> {
         let known = self.known.get_mut(&key).filter(|known| known.stamp == stamp && !self.anew)?;
+        if !builders.take(&known.module.signer) {
+            return None;
+        }
         known.unused = 0;
         Some(known.module.clone())
     }
@@ -154,12 +165,13 @@ impl ArtifactIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{fake_job, fake_module};
+    use crate::testing::{fake_builders, fake_job, fake_module};
 
     struct World {
         directory: tempfile::TempDir,
         key: CacheKey,
         module: IndexedModule,
+        builders: Builders,
     }
 
     fn world() -> World {
@@ -169,8 +181,10 @@ mod tests {
         fs::write(directory.path().join("module.ko"), &bytes).unwrap();
         let info =
             ModuleInfo::read(&bytes, job.script.name(), &job.kernel.release, &job.kernel.machine).unwrap();
-        let module = IndexedModule { digest: Digest::of(&bytes), len: bytes.len() as u64, info };
-        World { directory, key: job.key, module }
+        let (builders, len) = (fake_builders(), bytes.len() as u64);
+        let signer = builders.sign(b"").unwrap().0;
+        let module = IndexedModule { digest: Digest::of(&bytes), len, info, signer };
+        World { directory, key: job.key, module, builders }
     }
 
     impl World {
@@ -195,15 +209,20 @@ mod tests {
         let mut index = world.index(false);
         index.add(world.key, world.stamp(), world.module.clone());
         index.save().unwrap();
-        assert_eq!(world.index(false).find(world.key, world.stamp()), Some(world.module.clone()));
-        assert_eq!(world.index(true).find(world.key, world.stamp()), None);
+        assert_eq!(
+            world.index(false).find(world.key, world.stamp(), &world.builders),
+            Some(world.module.clone())
+        );
+        assert_eq!(world.index(true).find(world.key, world.stamp(), &world.builders), None);
+        // Whose results were taken then, and aren't any more.
+        assert_eq!(world.index(false).find(world.key, world.stamp(), &fake_builders()), None);
         let others = [
             FileStamp { size: 1, ..world.stamp() },
             FileStamp { inode: 1, ..world.stamp() },
             FileStamp { changed: (1000, 1), ..world.stamp() },
         ];
         for other in others {
-            assert_eq!(world.index(false).find(world.key, other), None);
+            assert_eq!(world.index(false).find(world.key, other, &world.builders), None);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Running a plan: what is in the cache is taken from there, the rest goes through the schedule.
 
+mod kept;
 mod run;
 
 use std::io;
@@ -8,16 +9,19 @@ use std::time::{Duration, Instant};
 
 use bundle_format::{Digest, FieldHasher};
 use child::Cancel;
+use signing::KeyFileError;
 
 use crate::artifact_cache::ArtifactCache;
 use crate::artifact_index::ArtifactIndex;
 use crate::assembly::{self, AssemblyError, BundleIdentity};
+use crate::builders::{Builders, NotTakenResults};
 use crate::cell_policy::{CellPolicy, Wanted};
 use crate::compile_server::ServerAddress;
+use crate::directories::BuildDirectories;
 use crate::durations::Durations;
 use crate::event::BuildEvent;
 use crate::executor::{ExecutorError, LocalExecutor, ServerExecutor};
-use crate::job::{Cell, CompileJob, JobOutcome, KeyParts};
+use crate::job::{Cell, CompileJob, JobOutcome};
 use crate::job_shell::JobLimits;
 use crate::journal::Journal;
 use crate::plan::Plan;
@@ -28,6 +32,7 @@ use crate::site::{Maker, Servers, Site};
 use crate::unbuilt;
 use crate::warm_cache::WarmUps;
 
+use kept::KeptResults;
 use run::{Run, RunResults};
 
 /// What is done about cells that have no result yet.
@@ -58,6 +63,8 @@ pub struct BuildOptions {
     pub open_cells: OpenCells,
     /// Compile servers that take the jobs.
     pub servers: Servers,
+    /// Whose results are taken from the cache. The state directory's own key is used, and made, if it names none.
+    pub builders: Builders,
     /// What the bundle will be called.
     pub identity: BundleIdentity,
 }
@@ -76,6 +83,7 @@ impl BuildOptions {
             verify_cache: false,
             policy: CellPolicy::default(),
             servers: Servers::default(),
+            builders: Builders::default(),
             identity,
         }
     }
@@ -138,6 +146,8 @@ pub enum BuildError {
     Uncompiled {
         /// Their jobs, in the plan's order.
         jobs: Vec<CompileJob>,
+        /// Results that are there and don't count.
+        not_taken: NotTakenResults,
     },
     /// The work directories can't be used.
     #[error(transparent)]
@@ -155,6 +165,9 @@ pub enum BuildError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The key that signs this builder's results can't be used.
+    #[error("the builder's own key can't be used")]
+    BuilderKey(#[source] KeyFileError),
     /// The state directory can't be used.
     #[error("the build's state can't be kept")]
     State {
@@ -216,19 +229,22 @@ pub(crate) fn build_with(
     };
     plan.directories.sweep(&lock).map_err(state_error)?;
 
-    let cache = ArtifactCache::new(plan.directories.artifacts().to_owned());
+    let cache = open_cache(&plan.directories, options)?;
     let build = digest_of(&plan.jobs, &options.limits, options.retry_failed);
     let journal = Journal::open(&plan.directories.journal(), build).map_err(state_error)?;
-    let mut index = ArtifactIndex::open(&plan.directories.artifact_index(), options.verify_cache);
-    let found = |job: &CompileJob| {
-        left_out(job, &options.policy).or_else(|| from_cache(job, &cache, &mut index, &journal, options))
-    };
+    let index = ArtifactIndex::open(&plan.directories.artifact_index(), options.verify_cache);
+    let mut kept = KeptResults::new(&cache, index, &journal, options);
+    let found = |job: &CompileJob| left_out(job, &options.policy).or_else(|| kept.find(job));
     let mut results: Vec<Option<CellReport>> = plan.jobs.iter().map(found).collect();
+    let KeptResults { index, not_taken, unsigned, .. } = kept;
     index.save().map_err(state_error)?;
     let open: Vec<usize> = (0..cells).filter(|index| results[*index].is_none()).collect();
     if options.open_cells == OpenCells::Refuse && !open.is_empty() {
         let jobs = open.iter().map(|index| plan.jobs[*index].clone()).collect();
-        return Err(BuildError::Uncompiled { jobs });
+        return Err(BuildError::Uncompiled { jobs, not_taken });
+    }
+    if !not_taken.is_empty() {
+        events(BuildEvent::ResultsNotTaken { results: not_taken });
     }
     let unserved: Vec<(Cell, String)> = open
         .iter()
@@ -305,7 +321,18 @@ pub(crate) fn build_with(
     journal.close().map_err(state_error)?;
     let servers = reports_of(sites, &lost);
     let wall = begun.elapsed();
-    Ok(BuildReport { reproducibility, cells: whole, warm_ups, servers, diagnoses, draft, wall })
+    Ok(BuildReport { reproducibility, cells: whole, warm_ups, servers, diagnoses, unsigned, draft, wall })
+}
+
+/// The cache of a build, whose own key is made now if there is none.
+fn open_cache(directories: &BuildDirectories, options: &BuildOptions) -> Result<ArtifactCache, BuildError> {
+    let builders = options.builders.clone();
+    let builders = match options.open_cells {
+        OpenCells::Compile => builders.with_new_key_of(directories),
+        OpenCells::Refuse => builders.with_key_of(directories),
+    };
+    let builders = builders.map_err(BuildError::BuilderKey)?;
+    Ok(ArtifactCache::new(directories.artifacts().to_owned(), builders))
 }
 
 fn reports_of(sites: &[Site<'_>], lost: &[(ServerAddress, String)]) -> Vec<ServerReport> {
@@ -325,29 +352,6 @@ fn left_out(job: &CompileJob, policy: &CellPolicy) -> Option<CellReport> {
     let outcome = JobOutcome::Skipped { why: unbuilt::left_out(pattern) };
     let (cell, maker) = (job.cell(), Maker::Here);
     Some(CellReport { cell, outcome, wall: Duration::ZERO, cpu: None, maker })
-}
-
-fn from_cache(
-    job: &CompileJob,
-    cache: &ArtifactCache,
-    index: &mut ArtifactIndex,
-    journal: &Journal,
-    options: &BuildOptions,
-) -> Option<CellReport> {
-    let lasting = |outcome: &JobOutcome| !options.retry_failed || outcome.module().is_some();
-    let mut found = |(maker, parts): (Maker, KeyParts)| {
-        let key = parts.key();
-        let outcome = cache.find_by(key, index).filter(lasting).or_else(|| journal.find(key))?;
-        Some(CellReport { cell: job.cell(), outcome, wall: Duration::ZERO, cpu: None, maker })
-    };
-    let mut all: Vec<CellReport> = options.servers.keys(job).into_iter().filter_map(&mut found).collect();
-    if let Some(green) = all.iter().position(|report| report.outcome.module().is_some()) {
-        return Some(all.swap_remove(green));
-    }
-    // A failure counts if this build could have the job fail there again.
-    let makers = options.servers.makers(job);
-    let counts = |report: &CellReport| makers.as_ref().map_or(true, |makers| makers.contains(&report.maker));
-    all.into_iter().find(counts)
 }
 
 /// Which build this is: one with other inputs or limits doesn't go on with its journal.

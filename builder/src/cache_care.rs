@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::artifact_cache::ArtifactCache;
+use crate::artifact_cache::{ArtifactCache, whole};
+use crate::builders::NotTaken;
 
 /// An entry's time of last use is written down again when it's older than this: not at every build.
 pub(crate) const USE_GRAIN: Duration = Duration::from_secs(24 * 3600);
@@ -39,7 +40,9 @@ impl ArtifactCache {
     pub fn verify(&self) -> io::Result<CacheContents> {
         let mut contents = CacheContents::default();
         for entry in self.entries()? {
-            match self.whole(&entry) {
+            // Whoever has signed it: but one that was changed behind its builder's back is damaged.
+            let found = self.record(&entry).filter(|found| !matches!(found.signer, Err(NotTaken::Forged(_))));
+            match found.and_then(|found| whole(&entry, found.record)) {
                 Some(outcome) => {
                     contents.bytes += size_of(&entry)?;
                     if outcome.module().is_some() { contents.modules += 1 } else { contents.failures += 1 }
@@ -136,12 +139,13 @@ pub(crate) fn note_use(record: &Path) {
 mod tests {
     use super::*;
     use crate::artifact_cache::{Cost, Keep};
+    use crate::builders::Builders;
     use crate::module_info::ModuleInfo;
-    use crate::testing::{fake_job, fake_module};
+    use crate::testing::{fake_builders, fake_job, fake_module};
 
     fn cache_with(scripts: &[&str]) -> (tempfile::TempDir, ArtifactCache) {
         let directory = tempfile::tempdir().unwrap();
-        let cache = ArtifactCache::new(directory.path().to_owned());
+        let cache = ArtifactCache::new(directory.path().to_owned(), fake_builders());
         for script in scripts {
             let job = fake_job(script, "1.0");
             let bytes = fake_module(script, "1.0", "x");
@@ -229,7 +233,7 @@ mod tests {
     #[test]
     fn a_cache_that_is_not_there_is_empty() {
         let directory = tempfile::tempdir().unwrap();
-        let cache = ArtifactCache::new(directory.path().join("none"));
+        let cache = ArtifactCache::new(directory.path().join("none"), Builders::default());
         assert_eq!(cache.verify().unwrap(), CacheContents::default());
     }
 }

@@ -1,11 +1,18 @@
 //! Copying results from one artifact cache to another: a plain directory on a stick, a mirror or a network.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::artifact_cache::{ArtifactCache, put_in_place};
-use crate::cache_care::size_of;
+use crate::artifact_cache::{ArtifactCache, Missing, put_in_place};
+use crate::builders::NotTakenResults;
+
+/// What makes up a result.
+const FILES: [&str; 3] = ["record.json", "module.ko", "log.txt"];
+
+/// Largest file of a result that is copied, in bytes.
+const MAX_FILE: u64 = 64 << 20;
 
 /// What was copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,11 +25,13 @@ pub struct Shared {
     pub there: usize,
     /// Results that aren't whole here, and so weren't copied.
     pub damaged: Vec<PathBuf>,
+    /// Results that aren't taken, and so weren't copied either.
+    pub not_taken: NotTakenResults,
 }
 
 impl ArtifactCache {
-    /// Copies every whole result that `to` lacks, or has in a damaged state. What it has stays as it is, and builds may use both
-    /// meanwhile: each result comes into place by one rename.
+    /// Copies every result that counts here and `to` lacks, or has in a damaged state or from a builder whose results aren't taken
+    /// there. What it has stays as it is, and builds may use both meanwhile: each result comes into place by one rename.
     pub fn copy_to(&self, to: &Self) -> io::Result<Shared> {
         let mut shared = Shared::default();
         for entry in self.entries()? {
@@ -31,41 +40,58 @@ impl ArtifactCache {
             else {
                 continue;
             };
-            if to.whole(&place).is_some() {
+            if to.taken(&place).is_ok() {
                 shared.there += 1;
-            } else if self.whole(&entry).is_none() {
-                shared.damaged.push(entry);
-            } else {
-                shared.entries += 1;
-                shared.bytes += copy(&entry, &place, to)?;
+                continue;
+            }
+            match self.taken(&entry) {
+                Ok(_) => match files_of(&entry) {
+                    Some(files) => {
+                        shared.entries += 1;
+                        shared.bytes += put(&files, &place, to)?;
+                    }
+                    None => shared.damaged.push(entry),
+                },
+                Err(Missing::Absent) => shared.damaged.push(entry),
+                Err(Missing::NotTaken(why)) => why.count(&entry.join("record.json"), &mut shared.not_taken),
             }
         }
         Ok(shared)
     }
 }
 
-/// Copies one result; returns its size.
-fn copy(entry: &Path, place: &Path, to: &ArtifactCache) -> io::Result<u64> {
+/// The files of a result by their names; `None` if one of them is no plain file, or too large. Whatever else somebody put there isn't
+/// part of it.
+fn files_of(entry: &Path) -> Option<BTreeMap<&'static str, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for name in FILES {
+        match files::read::read(&entry.join(name), MAX_FILE) {
+            Ok(bytes) => drop(files.insert(name, bytes)),
+            Err(error) if error.is_not_found() => {}
+            Err(_) => return None,
+        }
+    }
+    Some(files)
+}
+
+/// Puts one result in its place; returns its size.
+fn put(files: &BTreeMap<&str, Vec<u8>>, place: &Path, to: &ArtifactCache) -> io::Result<u64> {
     let making = to.directory().join("tmp");
     fs::create_dir_all(&making)?;
     let making = tempfile::tempdir_in(making)?;
-    for file in fs::read_dir(entry)? {
-        let file = file?;
-        // A result has plain files only; whatever else somebody put there isn't part of it.
-        if file.file_type()?.is_file() {
-            fs::copy(file.path(), making.path().join(file.file_name()))?;
-        }
+    for (name, bytes) in files {
+        fs::write(making.path().join(name), bytes)?;
     }
-    let bytes = size_of(making.path())?;
-    put_in_place(making, place, || to.whole(place).is_some())?;
-    Ok(bytes)
+    put_in_place(making, place, || to.taken(place).is_ok())?;
+    Ok(files.values().map(|bytes| bytes.len() as u64).sum())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::artifact_cache::{Cost, Keep};
-    use crate::testing::fake_job;
+    use crate::builders::{Builders, NotTaken};
+    use crate::testing::{fake_builders, fake_job};
 
     fn fill(cache: &ArtifactCache, scripts: &[&str]) {
         for script in scripts {
@@ -77,7 +103,8 @@ mod tests {
     #[test]
     fn what_the_other_cache_lacks_is_copied_and_damage_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = |name: &str| ArtifactCache::new(folder.path().join(name));
+        let builders = fake_builders();
+        let cache = |name: &str| ArtifactCache::new(folder.path().join(name), builders.clone());
         let (here, there) = (cache("here"), cache("there"));
         assert_eq!(here.copy_to(&there).unwrap(), Shared::default());
         fill(&here, &["a", "b", "c"]);
@@ -99,5 +126,28 @@ mod tests {
         assert_eq!(fs::read_dir(there.directory().join("tmp")).unwrap().count(), 0);
         let again = here.copy_to(&there).unwrap();
         assert_eq!((again.entries, again.there, again.damaged.len()), (0, 2, 1));
+    }
+
+    #[test]
+    fn results_of_other_builders_are_copied_if_those_are_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache =
+            |name: &str, builders: &Builders| ArtifactCache::new(folder.path().join(name), builders.clone());
+        let (here, there) = (fake_builders(), fake_builders());
+        fill(&cache("there", &there), &["a", "b"]);
+        fill(&cache("here", &here), &["b"]);
+        let key = there.sign(b"").unwrap().0;
+        let pulled = cache("there", &here).copy_to(&cache("here", &here)).unwrap();
+        let counts: Vec<_> = pulled.not_taken.iter().map(|(why, (count, _))| (*why, *count)).collect();
+        assert_eq!((pulled.entries, pulled.there, counts), (0, 1, vec![(NotTaken::Unlisted(key), 1)]));
+        let listing = here.listing(&there);
+        let pulled = cache("there", &listing).copy_to(&cache("here", &listing)).unwrap();
+        assert_eq!((pulled.entries, pulled.there, pulled.not_taken.len()), (1, 1, 0));
+        // It is still the other's.
+        let found = |builders: &Builders| cache("here", builders).find(fake_job("a", "6.12.1-test").key);
+        assert!(found(&listing).is_some() && found(&here).is_none());
+        // What isn't taken over there doesn't block the place.
+        let pushed = cache("here", &here).copy_to(&cache("there", &here)).unwrap();
+        assert_eq!((pushed.entries, pushed.there), (1, 0));
     }
 }

@@ -7,6 +7,7 @@
 //!   index/               digests of trees, versions of toolchains
 //!   warm/<key>/          a SYSTEMTAP_DIR per warm-up key (`warm_cache`)
 //!   durations.json       how long things took (`durations`)
+//!   builder.key, .pub    signs the results of this builder; made by its first build (`builders`)
 //!   servers.json         who the compile servers are (`known_servers`)
 //!   journal              what the build that runs, or was killed, has finished (`journal`)
 //!   work/<random>/       one per running job; swept when a build begins
@@ -14,7 +15,7 @@
 //! TEMP_PATH/stap-bundle-<digest>/
 //!   <random>/            instead of `work/`, where the configuration sets TEMP_PATH: a job's own `/tmp` is in there too
 //! ```
-//! Everything may be deleted while no build runs; it costs time only.
+//! Everything may be deleted while no build runs; it costs time only: without its key, a builder takes its old results for a stranger's.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use bundle_format::Digest;
 use child::Cancel;
+use signing::KeyPairFiles;
 
 use crate::sandbox::{Sandbox, SandboxError, first_closed};
 
@@ -107,6 +109,12 @@ impl BuildDirectories {
     #[must_use]
     pub fn artifacts(&self) -> &Path {
         &self.artifacts
+    }
+
+    /// The key with which this builder signs its results, unless another one is named.
+    #[must_use]
+    pub fn builder_key(&self) -> KeyPairFiles {
+        KeyPairFiles::named(&self.state.join("builder"))
     }
 
     pub(crate) fn index(&self) -> PathBuf {

@@ -34,18 +34,20 @@ pub enum DocumentError {
 }
 
 /// Both documents for the bundle of this manifest, whose name, serial and frames are settled. `headers` has for kernels, by
-/// release, the package that the build tree came from; `by_servers` are the cells that compile servers have made.
+/// release, the package that the build tree came from; `by_servers` are the cells that compile servers have made, `unsigned` those
+/// whose results were taken although no known builder has signed them.
 pub fn documents(
     manifest: &Manifest,
     headers: &BTreeMap<String, Package>,
     by_servers: &[&Cell],
+    unsigned: &[Cell],
 ) -> Result<Vec<(String, Vec<u8>)>, DocumentError> {
     let write = |name: &'static str, document: serde_json::Result<Vec<u8>>| {
         document.map(|bytes| (name.to_owned(), bytes)).map_err(|source| DocumentError::Write { name, source })
     };
     Ok(vec![
         write(SBOM_NAME, serde_json::to_vec(&sbom::of(manifest, headers)?))?,
-        write(PROVENANCE_NAME, serde_json::to_vec(&provenance::of(manifest, headers, by_servers)))?,
+        write(PROVENANCE_NAME, serde_json::to_vec(&provenance::of(manifest, headers, by_servers, unsigned)))?,
     ])
 }
 
@@ -110,12 +112,13 @@ mod tests {
     }
 
     fn namespace(manifest: &Manifest, headers: &BTreeMap<String, Package>) -> String {
-        let sbom: Value = serde_json::from_slice(&documents(manifest, headers, &[]).unwrap()[0].1).unwrap();
+        let sbom: Value =
+            serde_json::from_slice(&documents(manifest, headers, &[], &[]).unwrap()[0].1).unwrap();
         sbom["documentNamespace"].as_str().unwrap().to_owned()
     }
 
     fn both() -> (Value, Value) {
-        let documents = documents(&manifest(), &headers(), &[]).unwrap();
+        let documents = documents(&manifest(), &headers(), &[], &[]).unwrap();
         let names: Vec<&str> = documents.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, [SBOM_NAME, PROVENANCE_NAME]);
         let parse = |at: usize| serde_json::from_slice(&documents[at].1).unwrap();
@@ -192,12 +195,28 @@ mod tests {
     }
 
     #[test]
+    fn the_provenance_names_results_that_were_taken_unsigned() {
+        let cell =
+            |script: &str| Cell { script: script.parse().unwrap(), release: "6.12.1-test".parse().unwrap() };
+        let unsigned = [cell("net_rx"), cell("disk_io")];
+        let documents = documents(&manifest(), &headers(), &[], &unsigned).unwrap();
+        let provenance: Value = serde_json::from_slice(&documents[1].1).unwrap();
+        let parameters = &provenance["predicate"]["buildDefinition"]["internalParameters"];
+        assert_eq!(
+            *parameters,
+            serde_json::json!({ "unsignedResults": { "6.12.1-test": ["disk_io", "net_rx"] } })
+        );
+        let (_, without) = both();
+        assert!(without["predicate"]["buildDefinition"].get("internalParameters").is_none());
+    }
+
+    #[test]
     fn documents_depend_on_the_inputs_alone() {
-        let again = || documents(&manifest(), &BTreeMap::new(), &[]).unwrap();
+        let again = || documents(&manifest(), &BTreeMap::new(), &[], &[]).unwrap();
         assert_eq!(again(), again());
         let mut other = manifest();
         other.serial += 1;
-        let other = documents(&other, &BTreeMap::new(), &[]).unwrap();
+        let other = documents(&other, &BTreeMap::new(), &[], &[]).unwrap();
         assert_ne!(other[1], again()[1]);
         let namespaces = [
             namespace(&manifest(), &BTreeMap::new()),

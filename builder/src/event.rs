@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bundle_format::KernelRelease;
 
+use crate::builders::NotTakenResults;
 use crate::job::Cell;
 use crate::report::{CellReport, WarmUpReport};
 use crate::site::Maker;
@@ -30,6 +31,11 @@ pub enum BuildEvent {
         workers: usize,
         /// How many of them the cores are enough for.
         at_full_speed: usize,
+    },
+    /// The cache has results that count as absent, because nobody whose results are taken has signed them.
+    ResultsNotTaken {
+        /// Why, how many, and the record of the first.
+        results: NotTakenResults,
     },
     /// A leader has started: it makes a part of stap's caches for a kernel, once.
     WarmUpStarted {

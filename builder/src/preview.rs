@@ -6,6 +6,7 @@ use std::time::Duration;
 use bundle_format::KernelRelease;
 
 use crate::artifact_cache::ArtifactCache;
+use crate::artifact_index::ArtifactIndex;
 use crate::build::BuildOptions;
 use crate::cell_policy::Wanted;
 use crate::diagnosis::diagnosed_reason;
@@ -62,8 +63,9 @@ impl Plan {
     /// Asks the cache about every cell, and what is known of durations. Compiles nothing and changes nothing.
     #[must_use]
     pub fn preview(&self, options: &BuildOptions) -> Preview {
-        let BuildOptions { retry_failed, policy, servers, .. } = options;
-        let cache = ArtifactCache::new(self.directories.artifacts().to_owned());
+        let BuildOptions { retry_failed, policy, servers, builders, .. } = options;
+        let cache = ArtifactCache::new(self.directories.artifacts().to_owned(), builders.clone());
+        let mut index = ArtifactIndex::open(&self.directories.artifact_index(), false);
         let durations = Durations::open(self.directories.durations());
         let warm_ups = WarmUps::new(self.directories.warm());
         let mut known: BTreeMap<WarmUpKey, (WarmUp, Vec<Diagnosis>)> = BTreeMap::new();
@@ -77,7 +79,7 @@ impl Plan {
                 continue;
             }
             let may = servers.makers(job);
-            let kept = kept(&cache, servers.keys(job), may.as_deref().unwrap_or_default());
+            let kept = kept(&cache, &mut index, servers.keys(job), may.as_deref().unwrap_or_default());
             let state = match (kept, &may) {
                 (Some(JobOutcome::Failed { reason, .. }), _) if !retry_failed => {
                     CellPreview::CachedRed(reason)
@@ -136,8 +138,14 @@ impl Plan {
 }
 
 /// What the cache has of a cell: a module whoever made it, or the failure of somebody whom this build would ask.
-fn kept(cache: &ArtifactCache, keys: Vec<(Maker, KeyParts)>, may: &[Maker]) -> Option<JobOutcome> {
-    let there = keys.into_iter().filter_map(|(maker, parts)| Some((maker, cache.glance(parts.key())?)));
+fn kept(
+    cache: &ArtifactCache,
+    index: &mut ArtifactIndex,
+    keys: Vec<(Maker, KeyParts)>,
+    may: &[Maker],
+) -> Option<JobOutcome> {
+    let there =
+        keys.into_iter().filter_map(|(maker, parts)| Some((maker, cache.glance(parts.key(), index)?)));
     let (green, red): (Vec<_>, Vec<_>) = there.partition(|(_, outcome)| outcome.module().is_some());
     let red = red.into_iter().filter(|(maker, _)| may.is_empty() || may.contains(maker));
     green.into_iter().chain(red).next().map(|(_, outcome)| outcome)

@@ -66,6 +66,8 @@ pub struct BuildReport {
     pub diagnoses: Vec<(KernelRelease, String)>,
     /// What compiling everything twice has shown, if that was wanted.
     pub reproducibility: Option<Reproducibility>,
+    /// Cells whose result was taken although no builder that is known has signed it.
+    pub unsigned: Vec<Cell>,
     /// What is to be packed and signed.
     pub draft: BundleDraft,
     /// From the first look at the cache to the last compile.

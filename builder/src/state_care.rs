@@ -14,6 +14,7 @@ use walkdir::WalkDir;
 
 use crate::artifact_cache::ArtifactCache;
 use crate::artifact_index::ArtifactIndex;
+use crate::builders::Builders;
 use crate::cache_care::{Collected, USE_GRAIN};
 use crate::directories::BuildDirectories;
 
@@ -62,7 +63,7 @@ impl BuildDirectories {
             }
         }
         if !dry {
-            let cache = ArtifactCache::new(self.artifacts().to_owned());
+            let cache = ArtifactCache::new(self.artifacts().to_owned(), Builders::default());
             ArtifactIndex::open(&self.artifact_index(), false).without_absent(&cache)?;
         }
         Ok(Some(collected))

@@ -7,12 +7,21 @@ use std::sync::Arc;
 
 use bundle_format::Digest;
 use script_config::{ScriptOptions, ScriptUsers};
+use signing::{KeyPairFiles, PrivateKeyFile};
 
+use crate::builders::Builders;
 use crate::job::{CompileJob, KeyParts};
 use crate::kernel_tree::KernelTarget;
 use crate::recipe::compile_command;
 use crate::script::ScriptSource;
 use crate::warm_up::{WarmUp, WarmUpFlags, WarmUpKey};
+
+/// A builder with a key of its own.
+pub(crate) fn fake_builders() -> Builders {
+    let folder = tempfile::tempdir().unwrap();
+    let key = PrivateKeyFile::create(&KeyPairFiles::named(&folder.keep().join("builder"))).unwrap();
+    Builders::new(Some(key), Vec::new(), false)
+}
 
 /// A directory that looks like a sysroot with build trees of these releases: links as Debian makes them, no programs.
 pub(crate) fn fake_sysroot(releases: &[&str]) -> tempfile::TempDir {

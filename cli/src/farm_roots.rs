@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bundle_format::{KeyStatus, RootChain, RootsFile};
-use signing::SigningKey;
+use signing::PrivateKeyFile;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -12,7 +12,7 @@ use crate::ui::Ui;
 
 /// Reads the chain; refuses one whose newest root lacks signatures, and keys that it doesn't list as active: no host
 /// would take the bundle.
-pub(crate) fn read(path: &Path, keys: &[SigningKey], ui: &mut Ui) -> Result<RootChain, Failure> {
+pub(crate) fn read(path: &Path, keys: &[PrivateKeyFile], ui: &mut Ui) -> Result<RootChain, Failure> {
     let about = |error| root_failure(&error).about(path.display());
     let chain = RootsFile::read(&read_roots_file(path)?).and_then(RootsFile::complete).map_err(about)?;
     let newest = chain.newest();

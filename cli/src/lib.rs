@@ -5,6 +5,8 @@
 mod arguments;
 #[cfg(feature = "farm")]
 mod attached_signature;
+#[cfg(feature = "farm")]
+mod builder_options;
 mod bundle_path;
 mod commands;
 mod config_evaluation;

@@ -57,6 +57,12 @@ pub(crate) fn keys_of_directory(directory: &Path) -> Result<TrustedKeys, Failure
     }
 }
 
+/// The public keys in a directory, `*.pub`.
+#[cfg(feature = "farm")]
+pub(crate) fn public_keys_in(directory: &Path) -> Result<Vec<PublicKey>, Failure> {
+    files_of(directory, "pub")?.iter().map(|path| read_public_key(path)).collect()
+}
+
 fn any_of(files: &[PathBuf]) -> Result<TrustedKeys, Failure> {
     let keys = files.iter().map(|path| read_public_key(path)).collect::<Result<Vec<_>, _>>()?;
     Ok(TrustedKeys::any_of(keys))

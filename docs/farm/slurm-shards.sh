@@ -4,7 +4,8 @@
 #   KERNELS=fleet.txt ARTIFACTS=/srv/farm/artifacts OUTPUT=scripts.stapb SHARDS=4 docs/farm/slurm-shards.sh
 #
 # ARTIFACTS is a directory that every node sees. BUILD has the other words of `stap-bundle build`: --sysroot, -c …; STAP_BUNDLE_KEY
-# names the key, which only the merge reads.
+# names the key, which only the merge reads. STAP_BUNDLE_BUILDER_KEY names one key for all nodes, which signs their results; or
+# STAP_BUNDLE_BUILDERS a directory with the public keys of the nodes' builders: see README.md beside this file.
 # A shard that failed is named by the merge; it runs again alone with: sbatch --array=I … (printed below).
 set -euo pipefail
 : "${KERNELS:?a file with one kernel release a line}" "${ARTIFACTS:?a directory that every node sees}"

@@ -6,14 +6,16 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use bundle_format::KeyError;
+use bundle_format::{KeyError, KeyId, Payload, PublicKey, Role};
+use rustix::fs::{Mode, OFlags};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
+use crate::closed_memory::{close_memory, without_traces};
 use crate::signing_key::{SigningKey, SigningKeyError};
 
 /// A key file is less than 200 bytes; a larger one is something else.
-const MAX_KEY_FILE: u64 = 16 << 10;
+const MAX_KEY_FILE: usize = 16 << 10;
 
 /// Why a key file couldn't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,31 @@ pub enum KeyFileError {
         /// Its permission bits.
         mode: u32,
     },
+    /// A pipe or a device can't be read a second time, when it signs.
+    #[error(
+        "private key {path} is not a regular file; a key is read once before the work begins, and again when it signs"
+    )]
+    NotAFile {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Another key has taken its place since it was looked at.
+    #[error("private key {path} was replaced meanwhile: its key id is {found}, expected {expected}")]
+    Replaced {
+        /// Which file.
+        path: PathBuf,
+        /// The key id of the key that was there first.
+        expected: KeyId,
+        /// The key id of the one that is there now.
+        found: KeyId,
+    },
+    /// Other processes could read the key, so it isn't read.
+    #[error("this process's memory can't be closed to others, so no private key is read")]
+    Memory {
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// Not a private key.
     #[error("{path}")]
     Private {
@@ -59,6 +86,14 @@ pub enum KeyFileError {
         #[source]
         source: KeyError,
     },
+}
+
+impl KeyFileError {
+    /// Whether there is no such file.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
 }
 
 /// Where the two halves are.
@@ -83,8 +118,70 @@ impl KeyPairFiles {
     }
 }
 
+/// A private key in its file. It is usable, as far as a look has shown; it is in memory only while it signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrivateKeyFile {
+    path: PathBuf,
+    public: PublicKey,
+}
+
+impl PrivateKeyFile {
+    /// Looks whether there is a usable private key at `path` that nobody else can read, and forgets it again.
+    pub fn open(path: &Path) -> Result<Self, KeyFileError> {
+        let public = with_secret(path, |key| key.public().clone())?;
+        Ok(Self { path: path.to_owned(), public })
+    }
+
+    /// Makes a new key pair and writes both halves; makes the directory (0700) if it isn't there.
+    pub fn create(files: &KeyPairFiles) -> Result<Self, KeyFileError> {
+        let private = &files.private;
+        close_memory().map_err(|source| KeyFileError::Memory { source })?;
+        let public = without_traces(|| {
+            let key = SigningKey::generate()
+                .map_err(|source| KeyFileError::Private { path: private.clone(), source })?;
+            write_key_pair(&key, files).map(|()| key.public().clone())
+        })?;
+        Ok(Self { path: private.clone(), public })
+    }
+
+    /// The public half.
+    #[must_use]
+    pub const fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// Where the private half is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// This key's signature over `message`. Reads the key for it, and wipes it afterwards; refuses a key that isn't the one
+    /// that was there at first.
+    pub(crate) fn signature(&self, message: &[u8]) -> Result<[u8; 64], KeyFileError> {
+        let signed = with_secret(&self.path, |key| {
+            if *key.public() == self.public { Ok(key.signature(message)) } else { Err(key.public().id()) }
+        })?;
+        signed.map_err(|found| KeyFileError::Replaced {
+            path: self.path.clone(),
+            expected: self.public.id(),
+            found,
+        })
+    }
+
+    /// This key's signature of a checked payload, for [`Payload::attach`].
+    pub fn sign_payload<S>(&self, payload: &Payload<S>) -> Result<(PublicKey, [u8; 64]), KeyFileError> {
+        Ok((self.public.clone(), self.signature(&payload.message())?))
+    }
+
+    /// This key's signature of a build's result, which is none of a bundle.
+    pub fn sign_result(&self, result: &[u8]) -> Result<[u8; 64], KeyFileError> {
+        self.signature(&Role::BuildResult.signed_message(result))
+    }
+}
+
 /// Writes both halves of `key`; makes the directory (0700) if it isn't there.
-pub fn write_key_pair(key: &SigningKey, files: &KeyPairFiles) -> Result<(), KeyFileError> {
+pub(crate) fn write_key_pair(key: &SigningKey, files: &KeyPairFiles) -> Result<(), KeyFileError> {
     for path in [&files.private, &files.public] {
         if path.symlink_metadata().is_ok() {
             return Err(KeyFileError::Exists { path: path.clone() });
@@ -122,37 +219,57 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), KeyFileError>
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
 }
 
-/// Reads a private key; refuses one that others can read.
-pub fn read_private_key(path: &Path) -> Result<SigningKey, KeyFileError> {
+/// Reads the private key at `path` for `act`, in memory that is closed to others, and leaves no trace of it there.
+fn with_secret<T>(path: &Path, act: impl FnOnce(&SigningKey) -> T) -> Result<T, KeyFileError> {
+    close_memory().map_err(|source| KeyFileError::Memory { source })?;
+    without_traces(|| read_private_key(path).map(|key| act(&key)))
+}
+
+/// Refuses a key that others can read.
+fn read_private_key(path: &Path) -> Result<SigningKey, KeyFileError> {
     let failed = |source: io::Error| KeyFileError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+    // Not to wait for whoever writes into a pipe.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+    let mut file = File::from(file);
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(KeyFileError::NotAFile { path: path.to_owned() });
+    }
+    let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(KeyFileError::Readable { path: path.to_owned(), mode });
     }
-    let mut pem = Zeroizing::new(String::new());
-    file.take(MAX_KEY_FILE).read_to_string(&mut pem).map_err(failed)?;
-    SigningKey::from_pem(&pem).map_err(|source| KeyFileError::Private { path: path.to_owned(), source })
+    // A buffer that grew would leave copies behind.
+    let mut buffer = Zeroizing::new([0; MAX_KEY_FILE]);
+    let mut len = 0;
+    while let Some(room) = buffer.get_mut(len..).filter(|room| !room.is_empty()) {
+        match file.read(room).map_err(failed)? {
+            0 => break,
+            read => len += read,
+        }
+    }
+    let wrong = |source| KeyFileError::Private { path: path.to_owned(), source };
+    let text = buffer.get(..len).map(std::str::from_utf8).and_then(Result::ok);
+    let text = text.ok_or_else(|| wrong(SigningKeyError::NotPem("it is not UTF-8 text".to_owned())))?;
+    SigningKey::from_pem(text).map_err(wrong)
 }
 
 #[cfg(test)]
 mod tests {
-    use bundle_format::PublicKey;
-
     use super::*;
 
     #[test]
     fn a_pair_is_written_once_with_its_modes() {
         let directory = tempfile::tempdir().unwrap();
         let files = KeyPairFiles::named(&directory.path().join("keys/farm"));
-        let key = SigningKey::generate().unwrap();
-        write_key_pair(&key, &files).unwrap();
+        let key = PrivateKeyFile::create(&files).unwrap();
         let mode = |path: &Path| path.metadata().unwrap().mode() & 0o7777;
         assert_eq!((mode(&files.private), mode(&files.public)), (0o600, 0o644));
-        assert_eq!(read_private_key(&files.private).unwrap().public(), key.public());
+        assert_eq!(PrivateKeyFile::open(&files.private).unwrap().public(), key.public());
         let public = || PublicKey::from_pem(&fs::read_to_string(&files.public).unwrap()).unwrap();
         assert_eq!(public(), *key.public());
-        let again = write_key_pair(&SigningKey::generate().unwrap(), &files);
+        let again = PrivateKeyFile::create(&files);
         assert!(matches!(again, Err(KeyFileError::Exists { .. })));
         assert_eq!(public(), *key.public());
     }
@@ -163,7 +280,38 @@ mod tests {
         let files = KeyPairFiles::named(&directory.path().join("farm"));
         write_key_pair(&SigningKey::generate().unwrap(), &files).unwrap();
         fs::set_permissions(&files.private, Permissions::from_mode(0o640)).unwrap();
-        let error = read_private_key(&files.private).unwrap_err().to_string();
+        let error = PrivateKeyFile::open(&files.private).unwrap_err().to_string();
         assert!(error.contains("0640") && error.contains("0600"), "{error}");
+    }
+
+    #[test]
+    fn refuses_a_pipe_as_private_key_without_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("farm.key");
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(matches!(PrivateKeyFile::open(&pipe), Err(KeyFileError::NotAFile { .. })));
+    }
+
+    #[test]
+    fn refuses_a_key_that_took_the_place_of_the_one_that_was_looked_at() {
+        let directory = tempfile::tempdir().unwrap();
+        let named = |name: &str| KeyPairFiles::named(&directory.path().join(name));
+        let key = PrivateKeyFile::create(&named("farm")).unwrap();
+        let other = PrivateKeyFile::create(&named("other")).unwrap();
+        key.signature(b"message").unwrap();
+        fs::rename(other.path(), key.path()).unwrap();
+        let error = key.signature(b"message").unwrap_err().to_string();
+        assert!(error.contains(&key.public().id().to_string()), "{error}");
+        assert!(error.contains(&other.public().id().to_string()), "{error}");
+    }
+
+    #[test]
+    fn a_signature_of_a_result_is_none_of_a_bundle() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = PrivateKeyFile::create(&KeyPairFiles::named(&directory.path().join("builder"))).unwrap();
+        let signature = key.sign_result(b"{}").unwrap();
+        let holds = |role: Role| key.public().verifies(&role.signed_message(b"{}"), &signature);
+        assert!(holds(Role::BuildResult) && !holds(Role::Manifest) && !holds(Role::Root));
     }
 }

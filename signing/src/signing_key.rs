@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use bundle_format::{BundleError, Payload, PublicKey, SignedBundle, UnsignedBundle};
+use bundle_format::{BundleError, PublicKey, SignedBundle, UnsignedBundle};
 use ed25519_dalek::Signer;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes, spki::der::pem::LineEnding};
 use zeroize::Zeroizing;
 
-/// An Ed25519 private key.
+/// An Ed25519 private key in memory: to make one, and for tests. What signs in the program is a [`crate::PrivateKeyFile`].
 pub struct SigningKey {
     key: ed25519_dalek::SigningKey,
     public: PublicKey,
@@ -63,7 +63,8 @@ impl SigningKey {
     }
 
     /// This key's signature over `message`.
-    pub(crate) fn signature(&self, message: &[u8]) -> [u8; 64] {
+    #[must_use]
+    pub fn signature(&self, message: &[u8]) -> [u8; 64] {
         self.key.sign(message).to_bytes()
     }
 
@@ -71,12 +72,6 @@ impl SigningKey {
     pub fn sign<S>(&self, bundle: UnsignedBundle<S>) -> Result<SignedBundle<S>, BundleError> {
         let signature = self.signature(&bundle.message());
         bundle.attach(&[(self.public.clone(), signature)])
-    }
-
-    /// This key's signature of a checked payload, for [`Payload::attach`].
-    #[must_use]
-    pub fn sign_payload<S>(&self, payload: &Payload<S>) -> (PublicKey, [u8; 64]) {
-        (self.public.clone(), self.key.sign(&payload.message()).to_bytes())
     }
 }
 

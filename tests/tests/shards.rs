@@ -4,9 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bundle_format::PublicKey;
 use child::{Cancel, ChildCommand, Finished, Limits};
 use end_to_end::lab::{Lab, repository};
 use end_to_end::programs;
@@ -42,11 +43,11 @@ fn a_slurm_array_of_four_shards_and_a_merge_give_the_bundle_of_one_build() {
     let list: Vec<&str> = releases.iter().map(|release| release.release.as_str()).collect();
     fs::write(farm.path("fleet.txt"), list.join("\n")).unwrap();
     // A cache of its own: the one that the tests share may be locked for an hour by another one's cold kernels.
-    let options = format!(
-        "--sysroot {} -c config --cache {} heartbeat",
-        lab.root().display(),
-        base.join("cache").display()
-    );
+    let options_with = |cache: &str| {
+        let cache = base.join(cache);
+        format!("--sysroot {} -c config --cache {} heartbeat", lab.root().display(), cache.display())
+    };
+    let options = options_with("cache");
     let run = |words: &str, allowed: &[i32]| -> Finished {
         let words: Vec<&str> = words.split_whitespace().collect();
         programs::run_expecting(&program, directory, &words, allowed).unwrap()
@@ -64,7 +65,7 @@ fn a_slurm_array_of_four_shards_and_a_merge_give_the_bundle_of_one_build() {
     }
     // The node of the second shard has died, and the merge that Slurm started behind the array says so.
     let refused = log("refused.log");
-    assert!(refused.contains("1 cell without a result"), "{refused}");
+    assert!(refused.contains("1 cell without a result:"), "{refused}");
     assert!(refused.contains("build --shard 2/4") && !refused.contains("--shard 1/4"), "{refused}");
     assert!(refused.contains(&releases[1].release), "{refused}");
     let said = log("again-2.log");
@@ -86,10 +87,42 @@ fn a_slurm_array_of_four_shards_and_a_merge_give_the_bundle_of_one_build() {
     run(&merge_of("travelled.stapb", &back), &[0]);
     assert!(bytes("travelled.stapb") == one);
 
+    // A machine that has another builder's key takes them if that builder is listed.
+    let builder = fs::read_to_string(base.join("cache/build/builder.pub")).unwrap();
+    let id = PublicKey::from_pem(&builder).unwrap().id().to_string();
+    let elsewhere = |output: &str, words: &str| {
+        let results = results.display();
+        let options = options_with("elsewhere");
+        format!(
+            "merge --shards 4 --key farm.key -o {output} --artifacts {results} {words} --kernels fleet.txt {options}"
+        )
+    };
+    let refused = run(&elsewhere("none.stapb", ""), &[21]).stderr.text();
+    assert!(refused.contains(&format!("2 results are by builder {id}, which is not listed")), "{refused}");
+    assert!(refused.contains("--builders DIR") && !refused.contains("build --shard"), "{refused}");
+    assert!(!farm.path("none.stapb").exists());
+    fs::create_dir(farm.path("builders")).unwrap();
+    fs::write(farm.path("builders/node.pub"), &builder).unwrap();
+    run(&elsewhere("listed.stapb", "--builders builders"), &[0]);
+    assert!(bytes("listed.stapb") == one);
+    run(&elsewhere("unsigned.stapb", "--accept-unsigned-results"), &[0]);
+    run("extract unsigned.stapb unpacked --key farm.pub --extra provenance.intoto.json", &[0]);
+    let provenance = fs::read_to_string(farm.path("unpacked/provenance.intoto.json")).unwrap();
+    for release in &list {
+        assert!(provenance.contains(&format!("\"{release}\":[\"heartbeat\"]")), "{provenance}");
+    }
+    // Nor does one count that was changed.
+    let record = find(&back, "record.json");
+    let signed = fs::read_to_string(&record).unwrap();
+    fs::write(&record, signed.replacen("\"wall_ms\": ", "\"wall_ms\": 1", 1)).unwrap();
+    let refused = run(&merge_of("late.stapb", &back), &[21]).stderr.text();
+    assert!(refused.contains(&format!("1 result was changed after builder {id} signed it")), "{refused}");
+    fs::write(&record, signed).unwrap();
+
     // A result that is damaged doesn't count: its shard must be run again, and it alone.
     damage(&back);
     let refused = run(&merge_of("late.stapb", &back), &[21]).stderr.text();
-    assert!(refused.contains("1 cell without a result"), "{refused}");
+    assert!(refused.contains("1 cell without a result:"), "{refused}");
     // Or it is fetched again.
     rsync(&results, &back);
     run(&merge_of("mended.stapb", &back), &[0]);
@@ -130,12 +163,16 @@ fn rsync(from: &Path, to: &Path) {
     assert!(finished.status.success(), "{}", finished.stderr.text());
 }
 
+/// The first file of this name.
+fn find(results: &Path, name: &str) -> PathBuf {
+    let find = ChildCommand::new("find").arg(results).args(["-name", name]).env_from_here("PATH");
+    let finished = find.run(&Limits::default(), &Cancel::new()).unwrap();
+    PathBuf::from(finished.stdout.text().lines().next().unwrap())
+}
+
 /// Cuts one module short.
 fn damage(results: &Path) {
-    let find = ChildCommand::new("find").arg(results).args(["-name", "module.ko"]).env_from_here("PATH");
-    let finished = find.run(&Limits::default(), &Cancel::new()).unwrap();
-    let text = finished.stdout.text();
-    let module = text.lines().next().unwrap();
-    let bytes = fs::read(module).unwrap();
-    fs::write(module, &bytes[..bytes.len() / 2]).unwrap();
+    let module = find(results, "module.ko");
+    let bytes = fs::read(&module).unwrap();
+    fs::write(&module, &bytes[..bytes.len() / 2]).unwrap();
 }

@@ -7,8 +7,8 @@ use child::Ended;
 
 use super::*;
 use crate::assembly::BundleIdentity;
+use crate::builders::NotTaken;
 use crate::compile_server::CompileServer;
-use crate::directories::BuildDirectories;
 use crate::event::JobEnd;
 use crate::executor::{Compilation, Executor, LeaderTask, Leading};
 use crate::leader::Led;
@@ -193,7 +193,13 @@ fn parts_of_a_build_give_the_whole_without_a_compile() {
         plan.directories = plan.directories.with_artifacts(&artifacts);
         plan
     };
+    let keys = |plan: &Plan| Builders::default().with_new_key_of(&plan.directories).unwrap();
+    let listed = keys(&machine("first")).listing(&keys(&machine("second")));
     let refuse = |options: &mut BuildOptions| options.open_cells = OpenCells::Refuse;
+    let merge = |options: &mut BuildOptions| {
+        refuse(options);
+        options.builders = listed.clone();
+    };
     let executor = StandIn::new(|job| Ok(compiled(job)));
     let first = machine("first").only("1/2".parse().unwrap());
     let report = run(&first, &executor, &Cancel::new()).0.unwrap();
@@ -202,8 +208,8 @@ fn parts_of_a_build_give_the_whole_without_a_compile() {
 
     // The second part is missing: it is named by its jobs, and nothing is compiled.
     let whole = machine("third");
-    let (result, _) = run_with(&whole, &executor, &Cancel::new(), refuse);
-    let Err(BuildError::Uncompiled { jobs }) = result else { panic!("{result:?}") };
+    let (result, _) = run_with(&whole, &executor, &Cancel::new(), merge);
+    let Err(BuildError::Uncompiled { jobs, .. }) = result else { panic!("{result:?}") };
     let shards: Vec<String> = jobs.iter().map(|job| whole.shard_of(job, 2).unwrap().to_string()).collect();
     assert_eq!((shards, executor.runs.load(Ordering::SeqCst)), (vec!["2/2".to_owned(); 3], 3));
 
@@ -213,7 +219,14 @@ fn parts_of_a_build_give_the_whole_without_a_compile() {
     run(&machine("second").only("2/2".parse().unwrap()), &executor, &Cancel::new()).0.unwrap();
     assert_eq!(executor.runs.load(Ordering::SeqCst), 6);
 
-    let merged = run_with(&whole, &executor, &Cancel::new(), refuse).0.unwrap();
+    // Whoever can write to the directory decides nothing: both builders must be listed.
+    let refused = run_with(&whole, &executor, &Cancel::new(), refuse).0;
+    let Err(BuildError::Uncompiled { jobs, not_taken }) = refused else { panic!("{refused:?}") };
+    let counts: Vec<usize> = not_taken.values().map(|(count, _)| *count).collect();
+    assert_eq!((jobs.len(), counts), (6, vec![3, 3]));
+    assert!(not_taken.keys().all(|why| matches!(why, NotTaken::Unlisted(_))), "{not_taken:?}");
+
+    let merged = run_with(&whole, &executor, &Cancel::new(), merge).0.unwrap();
     let alone = run(&plan(&directory.path().join("alone")), &executor, &Cancel::new()).0.unwrap();
     // Only the alone one has compiled anything.
     assert_eq!(executor.runs.load(Ordering::SeqCst), 12);
@@ -222,6 +235,38 @@ fn parts_of_a_build_give_the_whole_without_a_compile() {
         modules.map(|module| module.bytes.read().unwrap()).collect()
     };
     assert_eq!(bytes(&merged), bytes(&alone));
+}
+
+#[test]
+fn results_of_other_builders_are_compiled_here_and_counted_in_one_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let shared = directory.path().join("shared");
+    let machine = |name: &str| {
+        let mut plan = plan(&directory.path().join(name));
+        plan.directories = plan.directories.with_artifacts(&shared);
+        plan
+    };
+    let executor = StandIn::new(|job| Ok(of_text(job)));
+    run(&machine("first"), &executor, &Cancel::new()).0.unwrap();
+    let second = machine("second");
+    let count = |events: &[BuildEvent]| -> Vec<usize> {
+        let counted = events.iter().filter_map(|event| match event {
+            BuildEvent::ResultsNotTaken { results } => Some(results.values().map(|(count, _)| count).sum()),
+            _ => None,
+        });
+        counted.collect()
+    };
+    let unsigned = |options: &mut BuildOptions| options.builders = Builders::new(None, Vec::new(), true);
+    // Red cells are results, too.
+    let (taken, events) = run_with(&second, &executor, &Cancel::new(), unsigned);
+    let taken = taken.unwrap();
+    assert_eq!((executor.runs.load(Ordering::SeqCst), count(&events), taken.unsigned.len()), (6, vec![], 6));
+    let (report, events) = run(&second, &executor, &Cancel::new());
+    assert_eq!((executor.runs.load(Ordering::SeqCst), count(&events)), (12, vec![6]));
+    assert!(report.unwrap().unsigned.is_empty());
+    let (again, events) = run(&second, &executor, &Cancel::new());
+    assert_eq!((executor.runs.load(Ordering::SeqCst), count(&events)), (12, vec![]));
+    again.unwrap();
 }
 
 #[test]
@@ -743,15 +788,17 @@ fn a_build_killed_ten_times_goes_on_and_gives_the_same() {
             "{again} after {finished:?}"
         );
         let plan = long_plan(directory.path());
-        let cache = ArtifactCache::new(plan.directories.artifacts().to_owned());
+        let builders = Builders::default().with_key_of(&plan.directories).unwrap();
+        let cache = ArtifactCache::new(plan.directories.artifacts().to_owned(), builders);
         let Ok(journal) =
             Journal::open(&plan.directories.journal(), digest_of(&plan.jobs, &JobLimits::default(), false))
         else {
             continue;
         };
-        let mut index = ArtifactIndex::open(&plan.directories.artifact_index(), false);
+        let index = ArtifactIndex::open(&plan.directories.artifact_index(), false);
         let options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
-        let done = |job: &&CompileJob| from_cache(job, &cache, &mut index, &journal, &options).is_some();
+        let mut kept = KeptResults::new(&cache, index, &journal, &options);
+        let done = |job: &&CompileJob| kept.find(job).is_some();
         finished = plan.jobs.iter().filter(done).map(|job| job.cell().to_string()).collect();
     }
     let executor = long_executor();
@@ -893,7 +940,7 @@ fn an_unchanged_build_and_its_packing_open_no_module() {
     let log = directory.path().join("calls");
     let files = |name: &str| {
         let status = std::process::Command::new("strace")
-            .args(["-f", "-qq", "-e", "trace=openat", "-o"])
+            .args(["-f", "-qq", "-e", "trace=open,openat,openat2", "-o"])
             .arg(&log)
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "build::tests::the_build_that_is_counted"])
@@ -940,7 +987,9 @@ fn bundled(report: &BuildReport, old: Option<&std::path::Path>) -> (Vec<u8>, usi
     let spool = tempfile::tempfile().unwrap();
     let unsigned =
         report.draft.pack_with(packing, spool, &mut |packed| copied += usize::from(packed.copied)).unwrap();
-    let documents = crate::documents(unsigned.manifest(), &std::collections::BTreeMap::new(), &[]).unwrap();
+    let documents =
+        crate::documents(unsigned.manifest(), &std::collections::BTreeMap::new(), &[], &report.unsigned)
+            .unwrap();
     let unsigned = unsigned.with_extras(documents).unwrap();
     let signature = fixtures::forge::sign(&farm, &unsigned.message());
     let mut bytes = Vec::new();

@@ -38,7 +38,7 @@ struct Predicate {
 struct BuildDefinition {
     build_type: &'static str,
     external_parameters: ExternalParameters,
-    /// Absent where this program's own sandbox made all.
+    /// Absent where this program's own sandbox made all, by builders that are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     internal_parameters: Option<InternalParameters>,
     resolved_dependencies: Vec<Resource>,
@@ -61,20 +61,32 @@ struct ExternalParameters {
 struct InternalParameters {
     /// The modules that compile servers made, by release and script. Their toolchains have the versions that the dependencies
     /// name; no digest of them is known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     made_by_compile_servers: BTreeMap<String, Vec<String>>,
+    /// The cells whose results were in a cache without the signature of a known builder, and were taken all the same.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    unsigned_results: BTreeMap<String, Vec<String>>,
 }
 
 impl InternalParameters {
-    fn of(cells: &[&Cell]) -> Option<Self> {
-        let mut made: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for cell in cells {
-            made.entry(cell.release.to_string()).or_default().push(cell.script.to_string());
-        }
-        for scripts in made.values_mut() {
-            scripts.sort();
-        }
-        (!made.is_empty()).then_some(Self { made_by_compile_servers: made })
+    fn of(by_servers: &[&Cell], unsigned: &[Cell]) -> Option<Self> {
+        let made_by_compile_servers = by_release(by_servers.iter().copied());
+        let unsigned_results = by_release(unsigned);
+        let is_empty = made_by_compile_servers.is_empty() && unsigned_results.is_empty();
+        (!is_empty).then_some(Self { made_by_compile_servers, unsigned_results })
     }
+}
+
+/// The scripts of cells, sorted, by release.
+fn by_release<'a>(cells: impl IntoIterator<Item = &'a Cell>) -> BTreeMap<String, Vec<String>> {
+    let mut scripts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for cell in cells {
+        scripts.entry(cell.release.to_string()).or_default().push(cell.script.to_string());
+    }
+    for scripts in scripts.values_mut() {
+        scripts.sort();
+    }
+    scripts
 }
 
 /// With what a script was compiled, and what is fixed for its start.
@@ -124,6 +136,7 @@ pub(super) fn of(
     manifest: &Manifest,
     headers: &BTreeMap<String, Package>,
     by_servers: &[&Cell],
+    unsigned: &[Cell],
 ) -> Statement {
     let kernels = manifest.kernels_by_release();
     Statement {
@@ -142,7 +155,7 @@ pub(super) fn of(
                     scripts: manifest.scripts.iter().map(ScriptParameters::of).collect(),
                     kernels: kernels.iter().map(|kernel| kernel.release.to_string()).collect(),
                 },
-                internal_parameters: InternalParameters::of(by_servers),
+                internal_parameters: InternalParameters::of(by_servers, unsigned),
                 resolved_dependencies: dependencies(manifest, headers),
             },
             run_details: RunDetails {

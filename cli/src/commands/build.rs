@@ -34,9 +34,11 @@ use bundle_format::{
 };
 use child::Cancel;
 use serde_json::json;
+use signing::KeyFileError;
 
+use crate::builder_options::BuilderOptions;
 use crate::bundle_path::a_file;
-use crate::commands::key::signing_keys;
+use crate::commands::key::{key_failure, sign_failure, signing_keys};
 use crate::config_evaluation::EvaluationOption;
 use crate::config_files;
 use crate::exit::Exit;
@@ -175,6 +177,8 @@ pub(crate) struct Args {
     policy: PolicyOptions,
     #[command(flatten)]
     servers: ServerOptions,
+    #[command(flatten)]
+    builders: BuilderOptions,
     /// Tell what happens as lines for people, or as JSON lines on standard error.
     #[arg(hide_short_help = true, long, value_name = "FORM", value_enum, default_value_t)]
     progress: Progress,
@@ -222,6 +226,7 @@ impl Args {
         // The key comes first: to find out after an hour of compiling that there is none would be rude.
         let unsigned = self.dry_run || self.no_sign || self.shard.is_some();
         let keys = if unsigned { Vec::new() } else { signing_keys(&self.key)? };
+        let builders = self.builders.read()?;
         let roots = self.roots.as_deref().map(|path| farm_roots::read(path, &keys, ui)).transpose()?;
         let cancel = Cancel::new();
         crate::signals::cancel_on_signals(&cancel)?;
@@ -260,6 +265,8 @@ impl Args {
         };
         let mut options = self.options(loaded.modified, roots, merged)?;
         let script_path = &loaded.configuration.parameters().script_path;
+        options.builders =
+            builders.with_key_of(&request.directories).map_err(|error| builder_key_failure(&error))?;
         let mut plan = self.plan(&request, &cancel, ui).map_err(|error| not_planned(&error, script_path))?;
         if let Some(shard) = self.shard {
             plan = plan.only(shard);
@@ -306,7 +313,8 @@ impl Args {
         let (product, done) = if keys.is_empty() {
             (Product::Payload(unsigned), "packed")
         } else {
-            let signed = signing::sign_with_all(&keys, unsigned).map_err(no_bundle)?;
+            let signed =
+                signing::sign_with_all(&keys, unsigned).map_err(|error| sign_failure(error, no_bundle))?;
             (Product::Bundle(signed), "packed and signed")
         };
         reporter.finished(done, begun.elapsed(), self.reuse.as_deref());
@@ -342,7 +350,9 @@ impl Args {
             build(&options, ui)
         };
         result.map_err(|error| match (&error, merged) {
-            (BuildError::Uncompiled { jobs }, Some(of)) => shards::uncompiled(plan, jobs, of),
+            (BuildError::Uncompiled { jobs, not_taken }, Some(of)) => {
+                shards::uncompiled(plan, jobs, not_taken, of)
+            }
             _ => build_failure(&error),
         })
     }
@@ -421,7 +431,7 @@ impl Args {
         let mut extras = Vec::new();
         if !self.no_sbom {
             let by_servers: Vec<&Cell> = report.by_servers().collect();
-            extras = builder::documents(manifest, &plan.header_packages(), &by_servers)
+            extras = builder::documents(manifest, &plan.header_packages(), &by_servers, &report.unsigned)
                 .map_err(|error| Failure::of(Exit::NoBundle, &error))?;
         }
         if self.with_source {
@@ -645,12 +655,19 @@ fn not_planned(error: &PlanError, script_path: &Path) -> Failure {
     }
 }
 
+fn builder_key_failure(error: &KeyFileError) -> Failure {
+    let failure = key_failure(error).about("the key that signs this builder's results");
+    Failure { exit: Exit::NoBundle, ..failure }
+        .hint("or remove it: the next build makes a new one, and compiles again what the old one had signed")
+}
+
 pub(crate) fn build_failure(error: &BuildError) -> Failure {
     let failure = Failure::of(Exit::NoBundle, error);
     if let Some(failure) = servers::failure(error) {
         return failure;
     }
     match error {
+        BuildError::BuilderKey(error) => builder_key_failure(error),
         BuildError::Cancelled { .. } => {
             failure.hint("run the same command again; finished cells are not compiled again")
         }

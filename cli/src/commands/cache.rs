@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use builder::{ArtifactCache, BuildDirectories, Collected, CollectedState};
+use builder::{ArtifactCache, BuildDirectories, Builders, Collected, CollectedState};
 use serde_json::json;
 
 use super::build::cache_directory;
+use super::key::key_failure;
+use crate::builder_options::{BuilderOptions, LIST_THEM, could_be_taken, why_not_taken};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -27,20 +29,26 @@ pub(crate) enum Args {
     },
     /// Copy the results that DIR lacks to it, such as a directory that several farms share
     ///
-    /// DIR is laid out as `artifacts` of a cache; `build --artifacts DIR` uses it as it is. Nothing in it is replaced but damage.
+    /// DIR is laid out as `artifacts` of a cache; `build --artifacts DIR` uses it as it is. Nothing in it is replaced but damage, and
+    /// results of builders that aren't listed here.
     Push {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        builders: BuilderOptions,
         /// The directory.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
     /// Copy the results that this cache lacks from DIR
     ///
-    /// What is damaged in DIR isn't copied, and ends the command with 1.
+    /// What is damaged in DIR isn't copied, nor what no listed builder has signed: both end the command with 1. A build that is to
+    /// take what was copied needs the same --builders.
     Pull {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        builders: BuilderOptions,
         /// The directory.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
@@ -73,7 +81,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn open(&self) -> Result<(PathBuf, ArtifactCache), Failure> {
+    fn open(&self, builders: Builders) -> Result<(PathBuf, ArtifactCache), Failure> {
         let path = self.artifacts()?;
         if !path.is_dir() {
             return Err(Failure::new(
@@ -82,7 +90,18 @@ impl Place {
             )
             .hint("--cache and --artifacts name the directories that were given to `build`"));
         }
-        Ok((path.clone(), ArtifactCache::new(path)))
+        Ok((path.clone(), ArtifactCache::new(path, builders)))
+    }
+
+    /// Whose results are taken: those of `options`, and this cache's own builder's.
+    fn builders(&self, options: &BuilderOptions) -> Result<Builders, Failure> {
+        self.own_key(options.read()?)
+    }
+
+    fn own_key(&self, builders: Builders) -> Result<Builders, Failure> {
+        // Results alone may be looked after without a home, whose cache would have a key.
+        let Ok(cache) = cache_directory(self.cache.as_deref()) else { return Ok(builders) };
+        builders.with_key_of(&BuildDirectories::beneath(&cache)).map_err(|error| key_failure(&error))
     }
 
     /// The rest of the cache, unless a directory of results alone is meant.
@@ -111,18 +130,19 @@ impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
         match self {
             Self::Verify { place } => verify(&place, ui),
-            Self::Push { place, directory } => {
-                let (path, cache) = place.open()?;
-                share((&path, &cache), (&directory, &ArtifactCache::new(directory.clone())), ui)
+            Self::Push { place, builders, directory } => {
+                let builders = place.builders(&builders)?;
+                let (path, cache) = place.open(builders.clone())?;
+                share((&path, &cache), (&directory, &ArtifactCache::new(directory.clone(), builders)), ui)
             }
-            Self::Pull { place, directory } => pull(&place, &directory, ui),
+            Self::Pull { place, builders, directory } => pull(&place, &builders, &directory, ui),
             Self::Gc { place, keep, dry_run } => collect(&place, keep, dry_run, ui),
         }
     }
 }
 
 fn verify(place: &Place, ui: &mut Ui) -> Result<Exit, Failure> {
-    let (path, cache) = place.open()?;
+    let (path, cache) = place.open(place.own_key(Builders::default())?)?;
     let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(path.display());
     let contents = cache.verify().map_err(failed)?;
     let exit = if contents.damaged.is_empty() { Exit::Done } else { Exit::Failed };
@@ -141,13 +161,15 @@ fn verify(place: &Place, ui: &mut Ui) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn pull(place: &Place, from: &Path, ui: &mut Ui) -> Result<Exit, Failure> {
+fn pull(place: &Place, builders: &BuilderOptions, from: &Path, ui: &mut Ui) -> Result<Exit, Failure> {
     if !from.is_dir() {
         return Err(Failure::new(Exit::Usage, format!("{} is no directory", from.display()))
             .hint("it is what `cache push DIR` wrote to, or what `build --artifacts DIR` uses"));
     }
     let to = place.artifacts()?;
-    share((from, &ArtifactCache::new(from.to_owned())), (&to, &ArtifactCache::new(to.clone())), ui)
+    let builders = place.builders(builders)?;
+    let there = ArtifactCache::new(from.to_owned(), builders.clone());
+    share((from, &there), (&to, &ArtifactCache::new(to.clone(), builders)), ui)
 }
 
 fn share(from: (&Path, &ArtifactCache), to: (&Path, &ArtifactCache), ui: &mut Ui) -> Result<Exit, Failure> {
@@ -155,16 +177,24 @@ fn share(from: (&Path, &ArtifactCache), to: (&Path, &ArtifactCache), ui: &mut Ui
         Failure::of(Exit::Storage, &error).about(format!("{} to {}", from.0.display(), to.0.display()))
     };
     let shared = from.1.copy_to(to.1).map_err(failed)?;
-    let exit = if shared.damaged.is_empty() { Exit::Done } else { Exit::Failed };
+    let is_all = shared.damaged.is_empty() && shared.not_taken.is_empty();
+    let exit = if is_all { Exit::Done } else { Exit::Failed };
+    let not_taken = why_not_taken(&shared.not_taken);
     if ui.json {
         ui.document(&json!({
             "from": from.0, "to": to.0, "copied": shared.entries, "bytes": shared.bytes, "there": shared.there,
-            "damaged": shared.damaged,
+            "damaged": shared.damaged, "not_taken": not_taken,
         }));
         return Ok(exit);
     }
     for damaged in &shared.damaged {
         ui.warning(format!("{} is damaged and wasn't copied", damaged.display()));
+    }
+    for why in not_taken {
+        ui.warning(format!("not copied: {why}"));
+    }
+    if could_be_taken(&shared.not_taken) > 0 {
+        ui.progress(LIST_THEM);
     }
     let (copied, there) = (count(shared.entries, "result"), shared.there);
     ui.line(format!("{copied} copied, {}; {there} were there: {}", bytes(shared.bytes), to.0.display()));
@@ -172,7 +202,7 @@ fn share(from: (&Path, &ArtifactCache), to: (&Path, &ArtifactCache), ui: &mut Ui
 }
 
 fn collect(place: &Place, keep: u32, dry_run: bool, ui: &mut Ui) -> Result<Exit, Failure> {
-    let (path, cache) = place.open()?;
+    let (path, cache) = place.open(Builders::default())?;
     let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(path.display());
     let age = Duration::from_secs(u64::from(keep) * 24 * 3600);
     let collected = cache.collect(age, SystemTime::now(), dry_run).map_err(failed)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::json;
-use signing::{KeyFileError, KeyPairFiles, SigningKey, write_key_pair};
+use signing::{KeyFileError, KeyPairFiles, PrivateKeyFile, SignError};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -30,8 +30,7 @@ impl Args {
         let Self::Generate { out } = self;
         let name = out.map_or_else(default_name, pair_name)?;
         let files = KeyPairFiles::named(&name);
-        let key = SigningKey::generate().map_err(|error| Failure::of(Exit::Failed, &error))?;
-        write_key_pair(&key, &files).map_err(|error| key_failure(&error))?;
+        let key = PrivateKeyFile::create(&files).map_err(|error| key_failure(&error))?;
         if ui.json {
             ui.document(&json!({
                 "private": files.private, "public": files.public, "key_id": key.public().id().to_string()
@@ -66,12 +65,12 @@ pub(crate) fn default_name() -> Result<PathBuf, Failure> {
     })
 }
 
-/// The keys to sign with: those given, each once, else the one of [`signing_key`].
-pub(crate) fn signing_keys(given: &[PathBuf]) -> Result<Vec<SigningKey>, Failure> {
+/// The keys to sign with, looked at but not held: those given, each once, else the one of [`signing_key`].
+pub(crate) fn signing_keys(given: &[PathBuf]) -> Result<Vec<PrivateKeyFile>, Failure> {
     if given.is_empty() {
         return Ok(vec![signing_key(None)?]);
     }
-    let mut keys: Vec<SigningKey> = Vec::new();
+    let mut keys: Vec<PrivateKeyFile> = Vec::new();
     for path in given {
         let key = signing_key(Some(path))?;
         if !keys.iter().any(|known| known.public() == key.public()) {
@@ -82,15 +81,14 @@ pub(crate) fn signing_keys(given: &[PathBuf]) -> Result<Vec<SigningKey>, Failure
 }
 
 /// The key that `build` signs with: `--key`, else `$STAP_BUNDLE_KEY` (which clap puts there too), else the default.
-pub(crate) fn signing_key(given: Option<&Path>) -> Result<SigningKey, Failure> {
+pub(crate) fn signing_key(given: Option<&Path>) -> Result<PrivateKeyFile, Failure> {
     let path = match given {
         Some(path) => path.to_owned(),
         None => KeyPairFiles::named(&default_name()?).private,
     };
-    signing::read_private_key(&path).map_err(|error| {
-        let missing = matches!(&error, KeyFileError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+    PrivateKeyFile::open(&path).map_err(|error| {
         let failure = key_failure(&error);
-        if missing && given.is_none() {
+        if error.is_absent() && given.is_none() {
             Failure::new(Exit::Trust, format!("no signing key: there is no {}", path.display()))
                 .hint("make one: stap-bundle key generate")
                 .hint("or name one: --key NAME.key, or the variable STAP_BUNDLE_KEY")
@@ -108,7 +106,18 @@ fn is_public(path: &Path) -> bool {
     read_text_given(path, MAX_KEY).is_ok_and(|text| text.contains("BEGIN PUBLIC KEY"))
 }
 
-fn key_failure(error: &KeyFileError) -> Failure {
+/// Why nothing was signed; `document` says what of the other reasons.
+pub(crate) fn sign_failure<E: std::error::Error>(
+    error: SignError<E>,
+    document: impl FnOnce(E) -> Failure,
+) -> Failure {
+    match error {
+        SignError::Key(error) => key_failure(&error),
+        SignError::Document(error) => document(error),
+    }
+}
+
+pub(crate) fn key_failure(error: &KeyFileError) -> Failure {
     match error {
         KeyFileError::Io { path, source } => {
             Failure::of(Exit::Storage, source).about(format_args!("key file {}", path.display()))
@@ -122,6 +131,14 @@ fn key_failure(error: &KeyFileError) -> Failure {
         KeyFileError::Readable { path, .. } => {
             Failure::of(Exit::Trust, error).hint(format!("chmod 600 {}", path.display()))
         }
+        KeyFileError::NotAFile { .. } => {
+            Failure::of(Exit::Usage, error).hint("copy the key into a file of mode 0600")
+        }
+        KeyFileError::Replaced { .. } => {
+            Failure::of(Exit::Trust, error).hint("run the same command again, with the key that is meant")
+        }
+        KeyFileError::Memory { .. } => Failure::of(Exit::Failed, error)
+            .hint("prctl(PR_SET_DUMPABLE) and setrlimit(RLIMIT_CORE) must be allowed here"),
         KeyFileError::Private { path, source } => {
             Failure::of(Exit::Malformed, source).about(format_args!("key file {}", path.display()))
         }

@@ -31,7 +31,7 @@ mod inspect;
 mod install;
 mod join;
 #[cfg(feature = "farm")]
-mod key;
+pub(crate) mod key;
 #[cfg(feature = "host")]
 mod list;
 #[cfg(feature = "farm")]

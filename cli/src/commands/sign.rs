@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::attached_signature::{SIGNATURE, read_signature};
 use crate::bundle_path::a_file;
 use crate::commands::inspect::contents::{Presence, Seen};
-use crate::commands::key::signing_key;
+use crate::commands::key::{key_failure, signing_key};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Kind, Outputs, ReplaceOption};
@@ -176,7 +176,8 @@ impl Args {
             keys.push(variable.as_deref());
         }
         for path in keys {
-            signatures.push(signing_key(path)?.sign_payload(payload));
+            let key = signing_key(path)?;
+            signatures.push(key.sign_payload(payload).map_err(|error| key_failure(&error))?);
         }
         Ok(signatures)
     }

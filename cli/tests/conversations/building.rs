@@ -178,6 +178,7 @@ fn results_are_pushed_to_a_directory_and_pulled_from_it() {
         "c/artifacts/ab/abcd"
       ],
       "from": "c/artifacts",
+      "not_taken": [],
       "there": 0,
       "to": "$WORLD/work/d/artifacts"
     }

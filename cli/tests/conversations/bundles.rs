@@ -61,10 +61,11 @@ impl Bundle {
     /// The whole file, signed by several keys.
     pub(crate) fn signed_by(&self, keys: &[&SigningKey]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        // A private key isn't copied; it is read again.
-        let keys: Vec<_> =
-            keys.iter().map(|key| SigningKey::from_pem(&key.to_pem().unwrap()).unwrap()).collect();
-        signing::sign_with_all(&keys, self.unsigned()).unwrap().write_to(&mut bytes).unwrap();
+        let unsigned = self.unsigned();
+        let message = unsigned.message();
+        let signatures: Vec<_> =
+            keys.iter().map(|key| (key.public().clone(), key.signature(&message))).collect();
+        unsigned.attach(&signatures).unwrap().write_to(&mut bytes).unwrap();
         bytes
     }
 
@@ -82,9 +83,8 @@ impl Bundle {
         let verified = bundle_format::RawBundle::read(file).unwrap().verify(&keys).unwrap();
         let base = bundle_format::BaseFile::open(verified).unwrap();
         let unsigned = self.packed(bundle_format::Packing::default().delta_from(base));
-        let key = SigningKey::from_pem(&key.to_pem().unwrap()).unwrap();
         let mut bytes = Vec::new();
-        signing::sign_with_all(&[key], unsigned).unwrap().write_to(&mut bytes).unwrap();
+        key.sign(unsigned).unwrap().write_to(&mut bytes).unwrap();
         bytes
     }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what the tests share may panic as they may")]
 
 mod arguments;
+mod builders;
 mod building;
 mod bundles;
 mod comparing;

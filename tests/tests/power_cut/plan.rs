@@ -117,8 +117,7 @@ pub(crate) fn bundle(serial: u64, release: &str, key: &SigningKey) -> Vec<u8> {
         kernels: vec![kernel],
     };
     let packed = draft.pack_with(Packing::default(), std::io::Cursor::new(Vec::new()), &mut |_| {}).unwrap();
-    let key = SigningKey::from_pem(&key.to_pem().unwrap()).unwrap();
     let mut bytes = Vec::new();
-    signing::sign_with_all(&[key], packed).unwrap().write_to(&mut bytes).unwrap();
+    key.sign(packed).unwrap().write_to(&mut bytes).unwrap();
     bytes
 }

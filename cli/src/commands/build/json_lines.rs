@@ -9,6 +9,7 @@ use bundle_format::FramePacked;
 use serde_json::{Value, json};
 
 use super::table::word;
+use crate::builder_options::why_not_taken;
 
 /// The number of this format.
 const VERSION: u32 = 1;
@@ -41,6 +42,10 @@ fn fields(event: &BuildEvent) -> Value {
         BuildEvent::Begun { cells, cached, jobs, workers, .. } => {
             json!({ "event": "begun", "cells": cells, "cached": cached, "jobs": jobs, "workers": workers })
         }
+        BuildEvent::ResultsNotTaken { results } => json!({
+            "event": "results-not-taken", "results": results.values().map(|(count, _)| count).sum::<usize>(),
+            "why": why_not_taken(results),
+        }),
         BuildEvent::WarmUpStarted { release, part, maker } => json!({
             "event": "warm-up-started", "kernel": release, "part": part.to_string(), "by": maker.to_string(),
         }),

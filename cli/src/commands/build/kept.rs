@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{BundleDraft, BundleName, TrustedKeys, VerifiedBundle};
-use signing::SigningKey;
+use signing::PrivateKeyFile;
 use tempfile::NamedTempFile;
 
 use crate::trust_options::open_verified;
@@ -26,7 +26,7 @@ pub(super) fn find(
     cache: &Path,
     name: &BundleName,
     draft: &BundleDraft,
-    keys: &[SigningKey],
+    keys: &[PrivateKeyFile],
 ) -> Option<VerifiedBundle<File>> {
     let path = place(cache, name);
     if keys.is_empty() || !path.is_file() {
@@ -53,6 +53,7 @@ mod tests {
     use std::io::Cursor;
 
     use bundle_format::{Digest, KernelDraft, ModuleDraft, ScriptRecord, Toolchain};
+    use signing::KeyPairFiles;
 
     use super::*;
 
@@ -80,21 +81,22 @@ mod tests {
     #[test]
     fn only_the_same_frames_of_the_same_signer_are_taken() {
         let cache = tempfile::tempdir().unwrap();
-        let (keys, name) = ([SigningKey::generate().unwrap()], "fleet".parse().unwrap());
+        let new_key =
+            |name: &str| PrivateKeyFile::create(&KeyPairFiles::named(&cache.path().join(name))).unwrap();
+        let keys = [new_key("farm")];
+        let name = "fleet".parse().unwrap();
         let unsigned = draft(b"module").pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap();
         let mut bytes = Vec::new();
         signing::sign_with_all(&keys, unsigned).unwrap().write_to(&mut bytes).unwrap();
         let path = cache.path().join("fleet.stapb");
         fs::write(&path, &bytes).unwrap();
         let found =
-            |draft: &BundleDraft, keys: &[SigningKey]| find(cache.path(), &name, draft, keys).is_some();
+            |draft: &BundleDraft, keys: &[PrivateKeyFile]| find(cache.path(), &name, draft, keys).is_some();
         assert!(!found(&draft(b"module"), &keys));
         keep(cache.path(), &name, &path).unwrap();
         assert!(found(&draft(b"module"), &keys));
         assert!(!found(&draft(b"edited"), &keys));
-        assert!(
-            !found(&draft(b"module"), &[SigningKey::generate().unwrap()]) && !found(&draft(b"module"), &[])
-        );
+        assert!(!found(&draft(b"module"), &[new_key("other")]) && !found(&draft(b"module"), &[]));
         fs::write(place(cache.path(), &name), &bytes[..bytes.len() / 3]).unwrap();
         assert!(!found(&draft(b"module"), &keys));
     }

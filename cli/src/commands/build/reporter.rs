@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::live::Live;
 use super::{json_lines, table};
+use crate::builder_options::{LIST_THEM, could_be_taken, why_not_taken};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -228,6 +229,12 @@ impl State<'_> {
                     count(cells, "cell")
                 ));
                 self.live(|live, _| (live.cells, live.at_full_speed) = (cells, at_full_speed));
+            }
+            BuildEvent::ResultsNotTaken { results } => {
+                let why = why_not_taken(&results).join("; ");
+                let hint =
+                    if could_be_taken(&results) > 0 { format!(" ({LIST_THEM})") } else { String::new() };
+                self.warn(&format!("what is in the cache doesn't all count: {why}{hint}"));
             }
             BuildEvent::WarmUpStarted { release, part, maker } => {
                 self.say(&format!("warming up {release}{}: {part}, once", at(&maker)));

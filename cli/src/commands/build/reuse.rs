@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use bundle_format::{BaseFile, BundleError, BundleName, TrustedKeys, VerifiedBundle};
-use signing::SigningKey;
+use signing::PrivateKeyFile;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use crate::trust_options::{keys_of_directory, open_verified};
 pub(super) fn open_base(
     path: &Path,
     trust: Option<&Path>,
-    keys: &[SigningKey],
+    keys: &[PrivateKeyFile],
     name: &BundleName,
 ) -> Result<BaseFile, Failure> {
     let about = |error: BundleError| Failure::from(error).about(path.display());
@@ -42,7 +42,7 @@ pub(super) fn open_base(
 pub(super) fn open(
     path: &Path,
     trust: Option<&Path>,
-    keys: &[SigningKey],
+    keys: &[PrivateKeyFile],
 ) -> Result<VerifiedBundle<File>, Failure> {
     let trusted = match trust {
         Some(directory) => keys_of_directory(directory)?,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use builder::{BuildReport, CompileJob, Plan, Shard};
+use builder::{BuildReport, CompileJob, NotTakenResults, Plan, Shard};
 use serde_json::json;
 
+use crate::builder_options::{LIST_THEM, could_be_taken, why_not_taken};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -29,22 +30,38 @@ pub(super) fn finished(ui: &mut Ui, shard: Shard, report: &BuildReport) -> Exit 
 }
 
 /// Cells without a result, by the part that must be run (again).
-pub(super) fn uncompiled(plan: &Plan, jobs: &[CompileJob], shards: u32) -> Failure {
+pub(super) fn uncompiled(
+    plan: &Plan,
+    jobs: &[CompileJob],
+    not_taken: &NotTakenResults,
+    shards: u32,
+) -> Failure {
     let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for job in jobs {
         let shard = plan.shard_of(job, shards).map_or_else(|| "?".to_owned(), |shard| shard.to_string());
         parts.entry(shard).or_default().push(job.cell().to_string());
     }
-    let what = format!("{} without a result: nothing was packed", count(jobs.len(), "cell"));
+    let that_counts = if not_taken.is_empty() { "" } else { " that counts" };
+    let what = format!("{} without a result{that_counts}: nothing was packed", count(jobs.len(), "cell"));
     let mut failure = Failure::new(Exit::NoBundle, what);
+    failure.because = why_not_taken(not_taken);
+    let could_be = could_be_taken(not_taken);
+    if could_be > 0 {
+        failure = failure.hint(LIST_THEM).hint(
+            "or take them unsigned, which the bundle's provenance then names: --accept-unsigned-results",
+        );
+    }
     for (shard, cells) in &parts {
         const SHOWN: usize = 3;
         let more = cells.len().saturating_sub(SHOWN);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let shown: Vec<&str> = cells.iter().take(SHOWN).map(String::as_str).collect();
         failure.because.push(format!("shard {shard}: {}{more}", shown.join(", ")));
-        failure = failure
-            .hint(format!("run it again alone, with the same options: stap-bundle build --shard {shard} …"));
+        if could_be < jobs.len() {
+            failure = failure.hint(format!(
+                "run it again alone, with the same options: stap-bundle build --shard {shard} …"
+            ));
+        }
     }
     failure
 }

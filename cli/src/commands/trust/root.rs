@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::attached_signature::read_signature;
 use crate::bundle_path::a_file;
-use crate::commands::key::signing_keys;
+use crate::commands::key::{sign_failure, signing_keys};
 use crate::commands::trust::display;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -353,7 +353,7 @@ impl Sign {
                 if roots.pending().is_none() {
                     break;
                 }
-                signing::sign_root(&key, &mut roots).map_err(about)?;
+                signing::sign_root(&key, &mut roots).map_err(|error| sign_failure(error, about))?;
             }
         }
         write(file, path, &roots)?;

@@ -85,7 +85,7 @@ impl Corpus {
     /// Reads the bundle that [`Corpus::make`] has made.
     pub(crate) fn open() -> Result<Self> {
         let directory = directory(&Lab::open()?)?;
-        let key = signing::read_private_key(&directory.join("bench.key"))?;
+        let key = signing::PrivateKeyFile::open(&directory.join("bench.key"))?;
         let trusted = TrustedKeys::any_of([key.public().clone()]);
         let bundle = RawBundle::read(File::open(directory.join("corpus.stapb"))?)?.verify(&trusted)?;
         let manifest = bundle.manifest().clone();

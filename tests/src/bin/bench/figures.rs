@@ -252,7 +252,7 @@ impl<'c> Figures<'c> {
     }
 
     fn manifest(&self, file: &str) -> Result<Manifest> {
-        let key = signing::read_private_key(&self.corpus.key())?;
+        let key = signing::PrivateKeyFile::open(&self.corpus.key())?;
         let trusted = TrustedKeys::any_of([key.public().clone()]);
         Ok(self.raw(file)?.verify(&trusted)?.manifest().clone())
     }

@@ -56,7 +56,7 @@ fn draft(what: &str, corpus: &Corpus) -> Result<BundleDraft> {
 
 fn pack(what: &str, target: &str, old: Option<&Path>) -> Result<ExitCode> {
     let corpus = Corpus::open()?;
-    let key = signing::read_private_key(&corpus.key())?;
+    let key = signing::PrivateKeyFile::open(&corpus.key())?;
     let mut packing = Packing::default();
     if let Some(old) = old {
         let trusted = TrustedKeys::any_of([key.public().clone()]);
@@ -64,7 +64,7 @@ fn pack(what: &str, target: &str, old: Option<&Path>) -> Result<ExitCode> {
     }
     let unsigned = draft(what, &corpus)?.pack_with(packing, tempfile::tempfile()?, &mut |_| {})?;
     let mut file = io::BufWriter::new(File::create(target)?);
-    key.sign(unsigned)?.write_to(&mut file)?;
+    signing::sign_with_all(&[key], unsigned)?.write_to(&mut file)?;
     file.flush()?;
     Ok(ExitCode::SUCCESS)
 }
