@@ -84,6 +84,8 @@ pub(crate) fn decompress(
     name: &str,
 ) -> Result<Vec<u8>, BundleError> {
     let wrong = |problem: String| BundleError::Frame { frame: name.to_owned(), problem };
+    #[cfg(test)]
+    crate::decoder_tests::count(compressed);
     check_framing(compressed, plain_size).map_err(wrong)?;
     let failed = |code| wrong(zstd_safe::get_error_name(code).to_owned());
     let mut plain = Vec::with_capacity(usize::try_from(plain_size.min(MAX_PLAIN_FRAME)).unwrap_or_default());

@@ -9,6 +9,8 @@
 mod bases;
 mod check;
 mod container;
+#[cfg(test)]
+mod decoder_tests;
 mod digest;
 mod draft;
 mod error;

@@ -36,6 +36,8 @@ mod split_parts;
 #[cfg(feature = "farm")]
 mod stap_server;
 #[cfg(feature = "host")]
+mod steady_input;
+#[cfg(feature = "host")]
 mod systemtap;
 mod tables;
 mod trust_options;

@@ -5,7 +5,7 @@
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
-use bundle_format::{BundleId, BundleName, BundleVersion, KeyId, RootName};
+use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease, KeyId, RootName};
 use serde::{Deserialize, Serialize};
 
 use crate::lock::WriterLock;
@@ -46,6 +46,9 @@ pub enum HistoryEvent {
         /// Whether it was below the floor of its name, and asked for all the same.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         downgrade: bool,
+        /// Kernels that weren't whole in the file, and left out as `--partial` asks.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_out: Vec<KernelRelease>,
     },
     /// A bundle was removed.
     Uninstall {

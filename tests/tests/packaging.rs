@@ -35,6 +35,63 @@ fn systemd_reads_the_units_without_complaint() {
     assert!(finished.status.success() && !said.contains("stap-bundle"), "{said}");
 }
 
+/// The most of 10 that systemd's own judgement (252) makes of each unit; 9.5 where nothing is set.
+const EXPOSURES: [(&str, f64); 3] =
+    [("stap-bundle.service", 6.8), ("stap-bundle-settled.service", 0.9), ("farm/stap-server.service", 1.8)];
+
+fn security(unit: &Path, json: &str) -> String {
+    let finished = ChildCommand::new("systemd-analyze")
+        .args(["security", "--offline=true", json])
+        .arg(unit)
+        .env("LC_ALL", "C.UTF-8")
+        .env_from_here("PATH")
+        .run(&Limits::default(), &Cancel::new())
+        .unwrap();
+    assert!(finished.status.success(), "{}", finished.stderr.text());
+    finished.stdout.text()
+}
+
+/// What a comment must name where systemd would have more: one of `KILL`, `@debug`, `AF_UNIX`, or the option itself.
+fn names_of(field: &str) -> Vec<String> {
+    let (option, value) = field.split_once('=').unwrap();
+    if !["CapabilityBoundingSet", "SystemCallFilter", "RestrictAddressFamilies"].contains(&option) {
+        return vec![format!("{option}=")];
+    }
+    let value = value.trim_start_matches('~').trim_start_matches("CAP_");
+    // A group is given as `SET(UID|GID|PCAP)` or `AUDIT_*`.
+    let (prefix, choices) = value.split_once('(').unwrap_or(("", value));
+    let choices = choices.trim_end_matches(')').split('|');
+    choices.map(|choice| format!("{prefix}{}", choice.trim_end_matches('*'))).collect()
+}
+
+/// Each option of systemd's own list is set, or a comment says why it isn't.
+#[test]
+fn the_units_have_every_sandbox_option_or_say_why_not() {
+    for (name, most) in EXPOSURES {
+        let path = repository().join("packaging").join(name);
+        let unit = fs::read_to_string(&path).unwrap();
+        let comments: Vec<&str> = unit.lines().filter(|line| line.starts_with('#')).collect();
+        let comments = comments.join("\n");
+        let rows: serde_json::Value = serde_json::from_str(&security(&path, "--json=short")).unwrap();
+        let rows = rows.as_array().unwrap();
+        assert!(rows.len() > 70, "{name}: {} rows", rows.len());
+        for row in rows.iter().filter(|row| row["set"] != true) {
+            let field = row["name"].as_str().unwrap();
+            let said = |name: &String| {
+                comments.contains(name.as_str()) || unit.lines().any(|line| line.starts_with(name.as_str()))
+            };
+            let known = names_of(field).iter().any(said);
+            assert!(known, "{name}: {field} is neither set nor named in a comment: {row}");
+        }
+        // Of several sets, an old systemd keeps what is in all of them.
+        assert_eq!(unit.matches("\nCapabilityBoundingSet=").count(), 1, "{name}");
+        let text = security(&path, "--no-pager");
+        let overall = text.lines().find(|line| line.contains("Overall exposure level")).unwrap();
+        let figure: f64 = overall.rsplit(": ").next().unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(figure <= most, "{name}: {figure}, at most {most}");
+    }
+}
+
 /// What `make install` places, besides the manual pages of commands: mode and path, or path and target.
 const PLACED: &str = "\
 /etc/init.d/stap-bundle 755

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bundle_format::{
@@ -114,9 +115,7 @@ impl Args {
     fn extras(&self, ui: &mut Ui, bundle: VerifiedBundle<File>, staging: &Path) -> Result<Exit, Failure> {
         let wanted = |extra: &Extra| self.extra.contains(&extra.name);
         bundle
-            .copy_extras(&mut |extra| {
-                wanted(extra).then(|| File::create(staging.join(&extra.name))).transpose()
-            })
+            .copy_extras(&mut |extra| wanted(extra).then(|| create(&staging.join(&extra.name))).transpose())
             .map_err(|error| Failure::from(error).about(self.file.display()))?;
         self.publish(staging)?;
         let written: Vec<PathBuf> = self.extra.iter().map(|name| self.dir.join(name)).collect();
@@ -260,18 +259,32 @@ fn write_set(
     kernel: &Kernel,
     set: &VerifiedSet<'_>,
 ) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
-    fs::write(directory.join(SET_NAME), set.raw())?;
+    make_directory(directory)?;
+    write(&directory.join(SET_NAME), set.raw())?;
     for module in set.modules() {
         let name = &module.record.name;
-        fs::write(directory.join(format!("{name}.ko")), module.bytes)?;
+        write(&directory.join(format!("{name}.ko")), module.bytes)?;
         if let Some(script) = scripts.iter().find(|script| script.name == *name) {
-            fs::write(directory.join(format!("{name}.opts")), opts_text(kernel, script))?;
+            write(&directory.join(format!("{name}.opts")), opts_text(kernel, script).as_bytes())?;
         }
     }
     if let Some(uprobes) = set.uprobes() {
-        fs::create_dir_all(directory.join("uprobes"))?;
-        fs::write(directory.join("uprobes/uprobes.ko"), uprobes)?;
+        make_directory(&directory.join("uprobes"))?;
+        write(&directory.join("uprobes/uprobes.ko"), uprobes)?;
     }
     Ok(())
+}
+
+/// A kernel may have several frames, each with modules of the same directory.
+fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(path)
+}
+
+/// A new file that nobody else can write, whatever the umask.
+fn create(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o644).open(path)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    create(path)?.write_all(bytes)
 }

@@ -1,5 +1,6 @@
 //! `history`: what was changed on this host, and when.
 
+use bundle_format::KernelRelease;
 use installer::{HistoryEvent, HistoryRecord, history};
 use serde_json::json;
 
@@ -46,10 +47,15 @@ fn line(record: &HistoryRecord) -> String {
 
 fn words(event: &HistoryEvent) -> String {
     match event {
-        HistoryEvent::Install { from, to, name, version, downgrade, .. } => {
+        HistoryEvent::Install { from, to, name, version, downgrade, left_out, .. } => {
             let after = from.map_or_else(String::new, |from| format!(", after {from}"));
             let word = if *downgrade { " (a downgrade, as asked for)" } else { "" };
-            format!("installed {name} {version} as generation {to}{after}{word}")
+            let left_out: Vec<&str> = left_out.iter().map(KernelRelease::as_str).collect();
+            let without = match left_out.join(", ") {
+                none if none.is_empty() => none,
+                kernels => format!(", without {kernels}, which the file didn't have whole (--partial)"),
+            };
+            format!("installed {name} {version} as generation {to}{after}{word}{without}")
         }
         HistoryEvent::Uninstall { from, to, name } => {
             format!("uninstalled {name} with generation {to}, after {from}")

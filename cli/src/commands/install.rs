@@ -5,7 +5,9 @@ mod shown;
 
 use files::read::open_given;
 use std::io::{self, Read};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bundle_format::{KernelRelease, PART_MAGIC};
 use files::FileSystem;
@@ -21,6 +23,7 @@ use crate::failure::Failure;
 use crate::global::Global;
 use crate::host;
 use crate::split_parts::open_parts;
+use crate::steady_input::SteadyInput;
 use crate::ui::Ui;
 use crate::words::bytes;
 
@@ -61,6 +64,9 @@ pub(crate) struct Args {
     /// Move foreign files aside (NAME.before-stap-bundle) where this bundle's links should be.
     #[arg(long)]
     adopt: bool,
+    /// Give up when less than 64 KiB came from standard input in so many seconds; 0 waits for ever.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    idle_timeout: u64,
     #[command(flatten)]
     lock: host::LockOptions,
 }
@@ -74,7 +80,8 @@ struct Found {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let found = open_all(&self.file)?;
+        let idle = Some(Duration::from_secs(self.idle_timeout)).filter(|limit| !limit.is_zero());
+        let found = open_all(&self.file, idle)?;
         let root = host::open_root(global)?;
         let identity = host::identity(global, &root)?;
         let kernels = match (self.all_kernels, self.kernel) {
@@ -183,11 +190,11 @@ fn from_inbox(
 }
 
 /// Opens the one file, or all parts of a split bundle; `None` if none is named.
-fn open_all(files: &[PathBuf]) -> Result<Option<Found>, Failure> {
+fn open_all(files: &[PathBuf], idle: Option<Duration>) -> Result<Option<Found>, Failure> {
     let [one] = files else {
         return if files.is_empty() { Ok(None) } else { join_parts(files).map(Some) };
     };
-    let found = open(one)?;
+    let found = open(one, idle)?;
     if !matches!(found.source, BundleSource::Stream(_)) && is_part(one) {
         return join_parts(files).map(Some);
     }
@@ -207,9 +214,14 @@ fn join_parts(files: &[PathBuf]) -> Result<Found, Failure> {
     Ok(Found { name, source: BundleSource::stream(parts) })
 }
 
-fn open(file: &Path) -> Result<Found, Failure> {
+fn open(file: &Path, idle: Option<Duration>) -> Result<Found, Failure> {
     if file == Path::new("-") {
-        return Ok(Found { name: "standard input".into(), source: BundleSource::stream(io::stdin()) });
+        let name = "standard input";
+        // Not by way of std's buffer: what is in there doesn't show when the descriptor is asked.
+        let input = io::stdin().as_fd().try_clone_to_owned().map(std::fs::File::from);
+        let input = input.map_err(|error| Failure::of(Exit::Storage, &error).about(name))?;
+        let source = BundleSource::stream(SteadyInput::new(input, idle));
+        return Ok(Found { name: name.into(), source });
     }
     let file_failure = |error: io::Error| Failure::of(Exit::Storage, &error).about(file.display());
     let opened = open_given(file).map_err(|error| {

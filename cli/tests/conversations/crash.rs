@@ -387,29 +387,50 @@ pub(crate) const HOST_COMMANDS: [(&str, i32); 36] = [
     ("list --json", 0),
 ];
 
+/// The command in a network of its own, in which there is no interface but a loopback that is down.
+fn without_network(command: &Command) -> Command {
+    let mut outer = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        outer.arg("--map-current-user");
+    }
+    outer.args(["--net", "--"]).arg(command.get_program()).args(command.get_args());
+    outer.stdin(Stdio::null());
+    if let Some(directory) = command.get_current_dir() {
+        outer.current_dir(directory);
+    }
+    outer
+}
+
 #[test]
-fn g1_no_command_of_a_host_needs_a_socket() {
+fn g1_no_command_of_a_host_needs_a_network_or_a_socket() {
+    let mut interfaces = Command::new("cat");
+    interfaces.arg("/proc/net/dev");
+    let seen = without_network(&interfaces).output().unwrap();
+    let seen = String::from_utf8(seen.stdout).unwrap();
+    let named: Vec<&str> =
+        seen.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim()).collect();
+    assert_eq!(named, ["lo"], "unshare --net: {seen}");
     let hosts = Hosts::new();
     for host in ["host-a7", "host-b7"] {
         copy(&hosts.world.path("host"), &hosts.world.path(host));
     }
-    let strace = |more: &[&str]| -> Vec<String> {
-        ["-o", "/dev/null", "-e", "trace=socket,socketpair"]
-            .iter()
-            .chain(more)
-            .map(|word| (*word).to_owned())
-            .collect()
-    };
-    let run = |host: &str, line: &str, strace: &[String]| {
-        let output = hosts.traced(host, &line.replace("HOST", host), strace).output().unwrap();
+    // Neither a network nor a socket of any kind: what a container's filter of system calls denies.
+    let denied =
+        ["-o", "/dev/null", "-e", "trace=%network", "-e", "inject=%network:error=EACCES"].map(str::to_owned);
+    let run = |host: &str, line: &str, strace: Option<&[String]>| {
+        let line = line.replace("HOST", host);
+        let output = match strace {
+            Some(strace) => without_network(&hosts.traced(host, &line, strace)).output().unwrap(),
+            None => hosts.traced(host, &line, &["-o", "/dev/null"].map(str::to_owned)).output().unwrap(),
+        };
         let text =
             [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).replace(host, "HOST"));
         (output.status.code(), text)
     };
     for (line, code) in HOST_COMMANDS {
-        let open = run("host-a7", line, &strace(&[]));
+        let open = run("host-a7", line, None);
         assert_eq!(open.0, Some(code), "{line}: {open:?}");
-        let closed = run("host-b7", line, &strace(&["-e", "inject=socket,socketpair:error=EACCES"]));
+        let closed = run("host-b7", line, Some(&denied));
         assert_eq!(closed, open, "{line}");
     }
 }

@@ -156,7 +156,7 @@ impl TestWorld {
 }
 
 impl Said {
-    fn new(line: &str, output: Output) -> Self {
+    pub(crate) fn new(line: &str, output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
         Self { line: line.to_owned(), exit: output.status.code(), stdout, stderr }

@@ -107,8 +107,9 @@ fn ten_thousand_and_one_frames() -> Vec<u8> {
     forge.sealed().bytes()
 }
 
-/// 10 GiB of zeros in 320 KiB; the record says what the frame's own header says.
-fn bomb(said: u64) -> Vec<u8> {
+/// 10 GiB of zeros in 320 KiB, which is as small as zstd's largest blocks make them; the record says what the frame's own header
+/// says.
+pub(crate) fn bomb(said: u64) -> Vec<u8> {
     let mut forge = Forge::good();
     let record = forge.record(1);
     record.reference = None;

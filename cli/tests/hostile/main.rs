@@ -8,6 +8,8 @@ mod containers;
 mod deltas;
 mod documents;
 mod frames;
+mod memory;
+mod names;
 mod signatures;
 mod sources;
 mod versions;
@@ -35,6 +37,8 @@ fn the_rows_of_the_page_have_their_tests() {
         include_str!("deltas.rs"),
         include_str!("documents.rs"),
         include_str!("frames.rs"),
+        include_str!("memory.rs"),
+        include_str!("names.rs"),
         include_str!("signatures.rs"),
         include_str!("sources.rs"),
         include_str!("versions.rs"),
@@ -42,6 +46,10 @@ fn the_rows_of_the_page_have_their_tests() {
         include_str!("../../../builder/src/artifact_cache/tests.rs"),
         include_str!("../../../builder/src/build/tests.rs"),
         include_str!("../../../builder/src/cache_sharing.rs"),
+        include_str!("../conversations/modes.rs"),
+        include_str!("../conversations/revocation.rs"),
+        include_str!("../conversations/slow_streams.rs"),
+        include_str!("../../../bundle-format/src/decoder_tests.rs"),
         include_str!("../../../bundle-format/tests/every_byte.rs"),
         include_str!("../../../bundle-format/tests/fuzz_bodies.rs"),
         include_str!("../../../bundle-format/tests/tar_differential.rs"),

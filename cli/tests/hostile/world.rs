@@ -15,7 +15,7 @@ use fixtures::forge::{Forge, bodies, farm, public, stranger};
 use tempfile::TempDir;
 
 /// The program under test.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_stap-bundle");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_stap-bundle");
 
 /// Address space that a command may take, in KiB. The program and its libraries, unoptimised, take a third of it; what
 /// the format lets a small bundle claim is far less, and what a hostile one claims is far more.

@@ -60,6 +60,10 @@ impl Placed {
     /// What the history is told; `None` if nothing was changed.
     pub(super) fn history(&self, manifest: &Manifest) -> Option<HistoryEvent> {
         let InstallOutcome::Installed { from, generation } = self.outcome else { return None };
+        let left_out = self.warnings.iter().filter_map(|warning| match warning {
+            InstallWarning::LeftOut { release, .. } => Some(release.clone()),
+            _ => None,
+        });
         Some(HistoryEvent::Install {
             from,
             to: generation,
@@ -68,6 +72,7 @@ impl Placed {
             serial: manifest.serial,
             id: self.id,
             downgrade: self.warnings.iter().any(|w| matches!(w, InstallWarning::Downgrade { .. })),
+            left_out: left_out.collect(),
         })
     }
 

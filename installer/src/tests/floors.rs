@@ -45,17 +45,9 @@ fn c1_an_older_bundle_is_refused_after_an_uninstall_too() {
 
 #[test]
 fn c7_one_copy_of_the_floors_is_enough_and_the_other_is_made_again() {
-    for (lost, spoil) in COPIES.into_iter().flat_map(|copy| [(copy, false), (copy, true)]) {
+    for (lost, fate) in COPIES.into_iter().flat_map(|copy| Fate::LOSSES.map(|fate| (copy, fate))) {
         let world = forgetful();
-        let path = world.path(RECORDS).join(lost);
-        if spoil {
-            let mut bytes = fs::read(&path).unwrap();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
-            fs::write(&path, bytes).unwrap();
-        } else {
-            fs::remove_file(&path).unwrap();
-        }
+        fate.befall(&world, lost);
         assert!(matches!(
             world.install(&bundle(4).bytes()).unwrap_err(),
             InstallError::Older { floor: 5, .. }
@@ -70,21 +62,63 @@ fn c7_one_copy_of_the_floors_is_enough_and_the_other_is_made_again() {
     }
 }
 
-#[test]
-fn c7_both_copies_gone_is_an_alarm_and_the_generations_give_the_floor() {
-    let world = World::new();
-    world.install(&bundle(5).bytes()).unwrap();
-    for copy in COPIES {
-        fs::remove_file(world.path(RECORDS).join(copy)).unwrap();
+/// What can become of one copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Gone,
+    /// One bit is another, in this byte counted in hundredths of the file.
+    Flipped(usize),
+    Empty,
+}
+
+impl Fate {
+    const LOSSES: [Self; 5] =
+        [Self::Gone, Self::Flipped(0), Self::Flipped(50), Self::Flipped(99), Self::Empty];
+
+    fn befall(self, world: &World, copy: &str) {
+        let path = world.path(RECORDS).join(copy);
+        match self {
+            Self::Kept => {}
+            Self::Gone => fs::remove_file(&path).unwrap(),
+            Self::Empty => fs::write(&path, "").unwrap(),
+            Self::Flipped(hundredths) => {
+                let mut bytes = fs::read(&path).unwrap();
+                let at = (bytes.len() - 1) * hundredths / 99;
+                bytes[at] ^= 1;
+                fs::write(&path, bytes).unwrap();
+            }
+        }
     }
-    assert!(matches!(world.install(&bundle(4).bytes()).unwrap_err(), InstallError::Older { floor: 5, .. }));
-    let report = world.install(&bundle(6).bytes()).unwrap();
-    assert!(
-        matches!(report.warnings.as_slice(), [InstallWarning::FloorsMended(said)] if said.contains("both copies")),
-        "{:?}",
-        report.warnings
-    );
-    assert!(world.install(&bundle(7).bytes()).unwrap().warnings.is_empty());
+}
+
+/// Whatever becomes of one copy or both, an older bundle is refused on a host with a generation; and it is said.
+#[test]
+fn c7_whatever_becomes_of_both_copies_is_an_alarm_and_the_generations_give_the_floor() {
+    let fates = std::iter::once(Fate::Kept).chain(Fate::LOSSES);
+    for (one, other) in fates.clone().flat_map(|one| fates.clone().map(move |other| (one, other))) {
+        let world = World::new();
+        world.install(&bundle(5).bytes()).unwrap();
+        one.befall(&world, COPIES[0]);
+        other.befall(&world, COPIES[1]);
+        let error = world.install(&bundle(4).bytes()).unwrap_err();
+        assert!(matches!(error, InstallError::Older { floor: 5, .. }), "{one:?} {other:?}: {error}");
+        let report = world.install(&bundle(6).bytes()).unwrap();
+        let warned: usize = report
+            .warnings
+            .iter()
+            .map(|warning| match warning {
+                InstallWarning::FloorsMended(said) if said.contains("both copies") => 2,
+                InstallWarning::FloorsMended(said) if said.contains("a copy of the floors") => 1,
+                other => panic!("{other:?}"),
+            })
+            .sum();
+        let lost = usize::from(one != Fate::Kept) + usize::from(other != Fate::Kept);
+        assert_eq!(warned, lost, "{one:?} {other:?}: {:?}", report.warnings);
+        let [first, second] = COPIES.map(|copy| fs::read(world.path(RECORDS).join(copy)).unwrap());
+        assert!(first == second);
+        assert!(world.install(&bundle(7).bytes()).unwrap().warnings.is_empty());
+    }
 }
 
 #[test]

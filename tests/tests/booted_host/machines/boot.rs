@@ -21,6 +21,7 @@ fn a_reboot_starts_everything_again() {
 #[test]
 fn a_tampered_module_is_refused_and_the_others_are_started() {
     let world = world();
+    world.bundles();
     let tree = world.tree_with_unit("stable-only.stapb");
     // With PASSALL=yes, what comes after it in the order would not be started either.
     tree.write("etc/systemtap/config", b"PASSALL=no\n", 0o644).unwrap();

@@ -10,6 +10,7 @@ use super::world::{assert_came_up, assert_running, modules, running, status, wor
 /// A host where the init script is enabled.
 fn tree(init: Init) -> HostTree {
     let world = world();
+    world.bundles();
     let tree = world.tree(init);
     tree.stap_bundle(&["install", &world.farm.path("stable-only.stapb").display().to_string()]).unwrap();
     tree.chroot(&["update-rc.d", "stap-bundle", "defaults"]).unwrap();

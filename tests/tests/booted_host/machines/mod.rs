@@ -7,5 +7,6 @@ mod init_scripts;
 mod panicking;
 mod readers;
 mod running;
+mod sandbox;
 mod users;
 mod world;

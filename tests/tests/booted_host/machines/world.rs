@@ -20,8 +20,6 @@ pub(crate) struct World {
     pub(crate) stable: Release,
     /// The newer kernel.
     pub(crate) testing: Release,
-    /// What `build` reported of `both.stapb`.
-    pub(crate) report: Value,
 }
 
 /// Made once for all tests.
@@ -38,16 +36,9 @@ pub(crate) fn world() -> &'static World {
             &[0],
         )
         .unwrap();
-        let (stable, testing) =
-            (lab.bootable("stable").unwrap().clone(), lab.bootable("testing").unwrap().clone());
-        // Of one name, and each one may follow the one before it.
-        let build = |farm: &Farm, releases: &[&Release], output: &str, serial: &str| {
-            build(&lab, farm, releases, output, &["--name", "fleet", "--serial", serial], 20)
-        };
-        build(&farm, &[&stable], "stable-only.stapb", "1");
-        let report = build(&farm, &[&stable, &testing], "both.stapb", "2");
-        build(&newer_scripts(&farm), &[&stable], "../booted-host/newer.stapb", "3");
-        World { lab, hosts, farm, stable, testing, report }
+        let stable = lab.bootable("stable").unwrap().clone();
+        let testing = lab.bootable("testing").unwrap().clone();
+        World { lab, hosts, farm, stable, testing }
     })
 }
 
@@ -109,9 +100,24 @@ fn newer_scripts(first: &Farm) -> Farm {
 }
 
 impl World {
+    /// Builds the bundles of the fixture scripts, once: of one name, and each one may follow the one before it. Returns what
+    /// `build` reported of `both.stapb`.
+    pub(crate) fn bundles(&self) -> &'static Value {
+        static REPORT: OnceLock<Value> = OnceLock::new();
+        REPORT.get_or_init(|| {
+            let build = |farm: &Farm, releases: &[&Release], output: &str, serial: &str| {
+                build(&self.lab, farm, releases, output, &["--name", "fleet", "--serial", serial], 20)
+            };
+            build(&self.farm, &[&self.stable], "stable-only.stapb", "1");
+            let report = build(&self.farm, &[&self.stable, &self.testing], "both.stapb", "2");
+            build(&newer_scripts(&self.farm), &[&self.stable], "../booted-host/newer.stapb", "3");
+            report
+        })
+    }
+
     /// The scripts that the farm compiled for `release`.
     pub(crate) fn green(&self, release: &Release) -> Vec<String> {
-        let cells = self.report["cells"].as_array().unwrap();
+        let cells = self.bundles()["cells"].as_array().unwrap();
         let of_release =
             cells.iter().filter(|cell| cell["kernel"] == *release.release && cell["sha256"].is_string());
         let green: Vec<_> = of_release.map(|cell| cell["script"].as_str().unwrap().to_owned()).collect();
@@ -179,6 +185,7 @@ pub(crate) fn usual_disk() -> Disk {
     static IMAGE: OnceLock<PathBuf> = OnceLock::new();
     let image = IMAGE.get_or_init(|| {
         let world = world();
+        world.bundles();
         let tree = world.tree_with_unit("stable-only.stapb");
         for bundle in ["both.stapb", "newer.stapb"] {
             tree.write(&format!("media/{bundle}"), &fs::read(world.farm.path(bundle)).unwrap(), 0o644)
