@@ -88,6 +88,10 @@ impl FileSystem {
         &self.path
     }
 
+    pub(crate) const fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
     /// Whether this is the root of the running system.
     #[must_use]
     pub fn is_real(&self) -> bool {
