@@ -175,6 +175,12 @@ impl FileSystem {
         bounded(&self.open_file(path)?, limit).map_err(|error| FileError::new("read", path, error))
     }
 
+    /// A descriptor of what is at `path`, of whatever kind, for calls that know only paths, such as connect(2): they are given
+    /// `/proc/self/fd/N`. Links are followed beneath the root.
+    pub fn locate(&self, path: impl AsRef<Path>) -> Result<OwnedFd, FileError> {
+        self.resolve("look for", path.as_ref(), OFlags::PATH, Links::Followed)
+    }
+
     /// Opens a directory that only root can change: it and every directory above it up to the root
     /// belong to root (or to the user who runs this program), are not writable by group or others, and
     /// no link stands on the way.

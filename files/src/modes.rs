@@ -14,10 +14,10 @@ impl Directory {
     pub fn create_dir_with(&self, name: &str, mode: u32) -> Result<Self, FileError> {
         retry_on_intr(|| rustix::fs::mkdirat(self.fd(), name, Mode::from_raw_mode(mode)))
             .map_err(|errno| self.error("make directory", name, errno))?;
-        let made = self.open_dir(name)?;
-        retry_on_intr(|| rustix::fs::fchmod(made.fd(), Mode::from_raw_mode(mode)))
+        let directory = self.open_dir(name)?;
+        retry_on_intr(|| rustix::fs::fchmod(directory.fd(), Mode::from_raw_mode(mode)))
             .map_err(|errno| self.error("set the mode of", name, errno))?;
-        Ok(made)
+        Ok(directory)
     }
 
     /// Makes a file that isn't there yet, for writing, with this mode.

@@ -31,13 +31,11 @@ impl FileSystem {
         let file = reached.open("open", OFlags::PATH)?;
         check_protected(path, &file)?;
         let stat = fstat(&file).map_err(|errno| FileError::new("look at", path, errno))?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Ok(()),
-            _ => {
-                let error = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file");
-                Err(FileError::new("run", path, error).into())
-            }
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+            return Ok(());
         }
+        let error = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file");
+        Err(FileError::new("run", path, error).into())
     }
 }
 

@@ -7,6 +7,7 @@ mod compiling;
 mod graph;
 mod guarding;
 mod looking;
+mod outside;
 mod restarting;
 mod settling;
 mod starting;

@@ -16,6 +16,7 @@ mod importing;
 mod json;
 mod media;
 mod outputs;
+mod outside;
 mod reading;
 mod roots;
 mod running;
