@@ -82,8 +82,10 @@ check: packages-quick
 quick: packages-quick
 	$(CARGO) test --workspace
 
-# The installer is killed at each of its system calls, and each fourth one is made to fail in five ways.
+# The installer and a compile on a host are killed at each of their system calls, and each fourth one is made to fail.
 crash: packages-quick
+	STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test -p service --test local_switch e1
+	STAP_BUNDLE_EVERY_CALL=4 $(CARGO) test -p service --test local_switch e2
 	STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test -p stap-bundle --test conversations crash::e1
 	STAP_BUNDLE_EVERY_CALL=4 $(CARGO) test -p stap-bundle --test conversations crash::e2
 

@@ -1,9 +1,11 @@
 //! Reads the initscript's configuration files from disk for `script-config`, which touches no file.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use files::read::{bounded, open_given};
+use files::{FileError, FileSystem};
 use installer::CONFIGURATION_LINK;
 use script_config::{ConfigProblem, Configuration, SourceText, conf_d_order, conf_d_warning};
 
@@ -86,7 +88,9 @@ impl Reader {
     /// The global file keeps the first place, also if it is skipped.
     fn global(&mut self, path: &Path, required: bool) -> Result<(), Failure> {
         let before = self.files.len();
-        match self.file(path) {
+        // One that was named may be a pipe, as the shell makes it of `<(command)`; the usual one is a file.
+        let file = if required { open_given(path) } else { open_plain(path) };
+        match file.map_err(FileError::into_source).and_then(|file| self.file(path, &file)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && required => {
                 return Err(Failure::new(
                     Exit::Failed,
@@ -114,21 +118,22 @@ impl Reader {
         self.problems.extend(names.iter().filter_map(|name| conf_d_warning(&shown, name)));
         for name in conf_d_order(names.iter().map(String::as_str)) {
             let path = directory.join(name);
-            if let Err(error) = self.file(&path) {
+            let file = open_plain(&path).map_err(FileError::into_source);
+            if let Err(error) = file.and_then(|file| self.file(&path, &file)) {
                 self.cannot_read(&path, &error);
             }
         }
     }
 
-    fn file(&mut self, path: &Path) -> io::Result<()> {
-        let file = fs::File::open(path)?;
+    fn file(&mut self, path: &Path, file: &fs::File) -> io::Result<()> {
         let time = file.metadata()?.modified()?;
-        let mut bytes = Vec::new();
-        file.take(MAX_CONFIG + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_CONFIG {
-            let reason = "it has more than 1 MiB, so it is no configuration";
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
-        }
+        let too_large = |error: io::Error| match error.kind() {
+            io::ErrorKind::FileTooLarge => {
+                io::Error::new(error.kind(), "it has more than 1 MiB, so it is no configuration")
+            }
+            _ => error,
+        };
+        let bytes = bounded(file, MAX_CONFIG).map_err(too_large)?;
         let seconds = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
         self.modified = seconds.max(self.modified);
         match SourceText::from_bytes(&path.display().to_string(), &bytes) {
@@ -143,6 +148,12 @@ impl Reader {
             Failure::of(Exit::Failed, error).about(format_args!("configuration {}", path.display()));
         self.unreadable.push(failure);
     }
+}
+
+/// Opens a regular file, or one that a link leads to.
+fn open_plain(path: &Path) -> Result<fs::File, FileError> {
+    let absolute = std::path::absolute(path).map_err(|error| FileError::new("open", path, error))?;
+    FileSystem::open("/")?.open_file(absolute)
 }
 
 /// The names of regular files, and links to them, in conf.d (INIT-FILE-02), sorted. One that isn't UTF-8 can't be the name of
@@ -173,6 +184,21 @@ pub(crate) fn in_words(problem: &ConfigProblem) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fifo_is_no_configuration_and_is_not_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+        let world = tempfile::tempdir().unwrap();
+        let at = |name: &str| world.path().join(name);
+        mknodat(CWD, at("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        std::os::unix::fs::symlink("fifo", at("link")).unwrap();
+        fs::write(at("plain"), "").unwrap();
+        open_plain(&at("plain")).unwrap();
+        for name in ["fifo", "link"] {
+            open_plain(&at(name)).unwrap_err();
+        }
+    }
 
     #[test]
     fn what_an_install_has_put_there_is_not_the_hosts_own() {

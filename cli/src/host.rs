@@ -117,13 +117,15 @@ pub(crate) fn now(global: &Global) -> Option<u64> {
 
 /// Whether something keeps the clock right: systemd-timesyncd leaves this file after each contact with a server.
 pub(crate) fn clock_is_synchronised(global: &Global) -> bool {
-    global.root.is_none() && Path::new("/run/systemd/timesync/synchronized").exists()
+    let there = |root: FileSystem| root.locate("/run/systemd/timesync/synchronized").is_ok();
+    global.root.is_none() && open_root(global).is_ok_and(there)
 }
 
 /// The id of this boot; `None` under `--root` and where the kernel doesn't tell.
 pub(crate) fn boot_id(global: &Global) -> Option<String> {
-    let told = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
-    global.root.is_none().then(told).flatten().map(|id| id.trim().to_owned())
+    let read = || open_root(global).ok()?.read_file("/proc/sys/kernel/random/boot_id", 64).ok();
+    let id = global.root.is_none().then(read).flatten()?;
+    Some(String::from_utf8_lossy(&id).trim().to_owned())
 }
 
 /// What the initscript's configuration says on this host.

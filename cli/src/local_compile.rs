@@ -151,14 +151,13 @@ impl<'a> LocalCompile<'a> {
     }
 
     /// Files in the cache that are there already, and would be replaced (INIT-COMP-01).
-    pub(crate) fn existing(&self, scripts: &[ScriptSource]) -> Vec<PathBuf> {
-        let paths = |script: &ScriptSource| {
-            let module = LocalModule::module_path(self.opened.host(), &self.release, script.name());
-            let opts = module.with_extension("opts");
-            [module, opts]
-        };
-        // One that is a link is there too, wherever it leads.
-        scripts.iter().flat_map(paths).filter(|path| path.symlink_metadata().is_ok()).collect()
+    pub(crate) fn existing(&self, scripts: &[ScriptSource]) -> Result<Vec<PathBuf>, Failure> {
+        let mut there = Vec::new();
+        for script in scripts {
+            let files = LocalModule::existing(self.opened.host(), &self.release, script.name());
+            there.extend(files.map_err(|error| service_failure(&error))?);
+        }
+        Ok(there)
     }
 
     /// Compiles and keeps what came out.
@@ -167,7 +166,8 @@ impl<'a> LocalCompile<'a> {
         if scripts.is_empty() {
             return Ok(done);
         }
-        check_cache(&FileSystem::open("/").map_err(|error| host::storage_failure(&error))?, &self.cache)?;
+        let cache = std::path::absolute(&self.cache).map_err(|error| Failure::of(Exit::Storage, &error))?;
+        check_cache(&FileSystem::open("/").map_err(|error| host::storage_failure(&error))?, &cache)?;
         let cancel = self.opened.host().cancel.clone();
         let records: Vec<_> = scripts.iter().map(|script| script.record().clone()).collect();
         let directories = BuildDirectories::beneath(&self.cache);
@@ -197,6 +197,7 @@ impl<'a> LocalCompile<'a> {
         let report = report.map_err(|error| failed(build::build_failure(&error)))?;
         let runs = self.opened.identity.release.as_ref() == Some(&self.release);
         let here = self.opened.identity.version.as_ref().filter(|_| runs);
+        let service = self.opened.service();
         for kernel in &report.draft.kernels {
             if let (Some(tree), Some(here)) = (&kernel.uname_v, here)
                 && tree != here
@@ -225,7 +226,7 @@ impl<'a> LocalCompile<'a> {
                     requires: script.requires.clone(),
                     compiled: self.opened.host().now(),
                 };
-                let kept = self.opened.service().store_local(&record, &bytes, &self.uname_a(&record));
+                let kept = service.store_local(&record, &bytes, &self.uname_a(&record));
                 kept.map_err(|error| service_failure(&error))?;
                 done.modules.push(record.script);
             }
@@ -248,155 +249,17 @@ impl<'a> LocalCompile<'a> {
 /// Makes the cache where it isn't there. Nobody but root may have put anything into it: modules from it are trusted as
 /// compiled here.
 fn check_cache(root: &FileSystem, cache: &Path) -> Result<(), Failure> {
-    let about = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(cache.display());
-    std::fs::create_dir_all(cache).map_err(about)?;
-    let path = cache.canonicalize().map_err(about)?;
-    let beneath = path.strip_prefix(root.path()).map_or(path.clone(), |beneath| Path::new("/").join(beneath));
-    root.open_protected(beneath).map(drop).map_err(|error| {
-        Failure::of(Exit::Trust, &error)
+    root.ensure_dir(cache).map_err(|error| host::storage_failure(&error))?;
+    root.open_protected_through_links(cache).map(drop).map_err(|error| {
+        let failure = Failure::of(Exit::Trust, &error)
             .about(format_args!("cache {}", cache.display()))
-            .hint("what is compiled here is trusted, so only root may write to its cache; give another with --cache")
+            .hint("what is compiled here is trusted, so only root may write to its cache; give another with --cache");
+        match error.mended_by(root.path()) {
+            Some(command) => failure.hint(command),
+            None => failure,
+        }
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use script_config::{ScriptOptions, ScriptUsers};
-    use service::Host;
-
-    use super::*;
-    use crate::global::{Global, When};
-    use crate::systemtap::tests::{RELEASE, identity};
-
-    fn script(text: &str, options: &str) -> ScriptSource {
-        let options = ScriptOptions::parse(options, None).unwrap();
-        let name = "a".parse().unwrap();
-        ScriptSource::new(name, text.as_bytes(), 0, &options, Vec::new(), ScriptUsers::default())
-    }
-
-    /// What is kept of a module that was compiled of `source`.
-    fn record(source: &ScriptSource, release: &KernelRelease) -> LocalModule {
-        let of_source = source.record();
-        LocalModule {
-            schema: LocalModule::SCHEMA,
-            script: source.name().clone(),
-            release: release.clone(),
-            uname_v: Some("#1 SMP".into()),
-            sha256: Digest::of(b"module"),
-            source_sha256: of_source.source_sha256,
-            opts_line: of_source.opts_line.clone(),
-            run: of_source.run.clone(),
-            requires: Vec::new(),
-            compiled: 0,
-        }
-    }
-
-    fn compile_for<'o>(opened: &'o Opened, release: &KernelRelease, directory: &Path) -> LocalCompile<'o> {
-        LocalCompile {
-            opened,
-            configuration: Configuration::default(),
-            release: release.clone(),
-            sysroots: Vec::new(),
-            cache: directory.join("cache"),
-        }
-    }
-
-    #[test]
-    fn init_cache_02_a_module_is_good_as_long_as_nothing_that_it_was_made_of_has_changed() {
-        let directory = tempfile::tempdir().unwrap();
-        fs::create_dir_all(directory.path().join("proc/sys/kernel/random")).unwrap();
-        fs::write(directory.path().join("proc/modules"), "").unwrap();
-        let mut identity = identity();
-        identity.version = Some("#1 SMP".into());
-        let opened = Opened::for_test(Host::beneath(directory.path()), identity, BTreeSet::new());
-        let release: KernelRelease = RELEASE.parse().unwrap();
-        let compile = compile_for(&opened, &release, directory.path());
-        let source = script("probe begin {}", "-g");
-        let outdated = |script: &ScriptSource| compile.outdated(vec![script.clone()]).len();
-        assert_eq!(outdated(&source), 1);
-        let mut record = record(&source, &release);
-        let store = |record: &LocalModule| opened.service().store_local(record, b"module", "Linux").unwrap();
-        store(&record);
-        assert_eq!(outdated(&source), 0);
-        assert_eq!(outdated(&script("probe end {}", "-g")), 1, "another text");
-        assert_eq!(outdated(&script("probe begin {}", "-g -v")), 1, "another option for the compile");
-        assert_eq!(outdated(&script("probe begin {}", "-g -s 4")), 1, "another option for the start");
-        let existing = || compile.existing(std::slice::from_ref(&source));
-        let suffixes = |paths: Vec<PathBuf>| -> Vec<String> {
-            paths.iter().map(|path| path.extension().unwrap().to_string_lossy().into_owned()).collect()
-        };
-        assert_eq!(suffixes(existing()), ["ko", "opts"]);
-        fs::remove_file(LocalModule::module_path(opened.host(), &release, source.name())).unwrap();
-        assert_eq!(outdated(&source), 1, "no module");
-        record.uname_v = Some("#2 SMP".into());
-        store(&record);
-        assert_eq!(outdated(&source), 1, "another build of the kernel");
-    }
-
-    #[test]
-    fn init_cache_06_the_options_file_names_the_kernel_compiled_for() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut identity = identity();
-        identity.uname_a = Some("Linux of this host".to_owned());
-        let (node, machine) = (identity.node.clone(), identity.machine.clone());
-        let opened = Opened::for_test(Host::beneath(directory.path()), identity, BTreeSet::new());
-        let source = script("probe begin {}", "");
-        let first_line = |release: &str| {
-            let release: KernelRelease = release.parse().unwrap();
-            let compile = compile_for(&opened, &release, directory.path());
-            compile.uname_a(&record(&source, &release))
-        };
-        assert_eq!(first_line(RELEASE), "Linux of this host");
-        let other = "9.9.9-other";
-        assert_eq!(first_line(other), format!("Linux {node} {other} #1 SMP {machine} GNU/Linux"));
-    }
-
-    #[test]
-    fn init_comp_02_what_a_script_requires_is_not_compiled_with_it_but_for_a_start() {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        fs::create_dir_all(at("scripts")).unwrap();
-        fs::create_dir_all(at("conf.d")).unwrap();
-        for name in ["a", "b", "c"] {
-            fs::write(at("scripts").join(format!("{name}.stp")), "probe begin {}").unwrap();
-        }
-        let own = directory.path().display();
-        let config = format!("SCRIPT_PATH={own}/scripts\nCONFIG_PATH={own}/conf.d\na_REQ=b\n");
-        fs::write(at("config"), config).unwrap();
-        let named = BTreeSet::from(["a".parse().unwrap()]);
-        let opened = Opened::for_test(Host::beneath(directory.path()), identity(), named);
-        let compile = LocalCompile {
-            opened: &opened,
-            configuration: config_files::load(Some(&at("config"))).unwrap().configuration,
-            release: RELEASE.parse().unwrap(),
-            sysroots: Vec::new(),
-            cache: at("cache"),
-        };
-        let quiet = Global { root: None, json: false, quiet: true, verbose: false, color: When::Never };
-        let mut ui = Ui::new(&quiet);
-        let called = |scripts: Vec<ScriptSource>| -> Vec<String> {
-            scripts.iter().map(|script| script.name().to_string()).collect()
-        };
-        assert_eq!(called(compile.scripts(&mut ui).unwrap()), ["a"]);
-        assert_eq!(called(compile.to_be_started(&mut ui).unwrap()), ["a", "b"]);
-    }
-
-    #[test]
-    fn a_cache_that_others_can_write_to_is_not_trusted() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = FileSystem::open(directory.path().canonicalize().unwrap()).unwrap();
-        let cache = directory.path().join("var/cache/here");
-        check_cache(&root, &cache).unwrap();
-        assert!(cache.is_dir());
-        for open in [&cache, cache.parent().unwrap()] {
-            fs::set_permissions(open, fs::Permissions::from_mode(0o777)).unwrap();
-            let failure = check_cache(&root, &cache).unwrap_err();
-            assert_eq!(failure.exit, Exit::Trust, "{}", failure.one_line());
-            fs::set_permissions(open, fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        check_cache(&root, &cache).unwrap();
-    }
-}
+mod tests;

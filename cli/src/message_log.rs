@@ -3,10 +3,11 @@
 //! On the host the service writes that file itself. A log that can't be written is told once and stops nothing: a farm's
 //! user needs no right to write to /var/log.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use files::{FileError, FileSystem};
 use jiff::{Timestamp, tz::TimeZone};
 
 /// An open log.
@@ -17,12 +18,13 @@ pub(crate) struct MessageLog {
 }
 
 impl MessageLog {
-    /// Opens the log, or makes it.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory)?;
-        }
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+    /// Opens the log, or makes it: a regular file, whatever others may have put there.
+    pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
+        let wrong = |error: io::Error| FileError::new("open", path, error);
+        let absolute = std::path::absolute(path).map_err(wrong)?;
+        let directory = FileSystem::open("/")?.ensure_dir(absolute.parent().unwrap_or(Path::new("/")))?;
+        let name = absolute.file_name().and_then(|name| name.to_str());
+        let file = directory.open_log(name.ok_or_else(|| wrong(io::ErrorKind::InvalidInput.into()))?)?;
         Ok(Self { file, zone: TimeZone::system() })
     }
 
@@ -63,5 +65,19 @@ mod tests {
         let texts: Vec<&str> =
             text.lines().filter_map(|line| line.split_once(": ")).map(|(_, text)| text).collect();
         assert_eq!(texts, ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn refuses_a_fifo_and_a_link_as_log_file() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        mknodat(CWD, at("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        std::os::unix::fs::symlink("victim", at("link")).unwrap();
+        for name in ["fifo", "link"] {
+            MessageLog::open(&at(name)).unwrap_err();
+        }
+        assert!(!at("victim").exists());
     }
 }

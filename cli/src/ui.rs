@@ -1,13 +1,13 @@
 //! What reaches the terminal or the pipe: results on standard output, everything else on standard error.
 
-use std::borrow::Cow;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
-use serde::Serialize;
-
 #[cfg(feature = "farm")]
 use script_config::Configuration;
+use script_config::{acts, shown_lines};
+use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -30,6 +30,8 @@ pub(crate) struct Ui {
     lost: Option<io::Error>,
     out_color: bool,
     err_color: bool,
+    /// What our own marks begin with until a line is written. Nobody else knows it, so no text of others can be one.
+    seal: String,
     /// Where messages go besides (README 3.5).
     #[cfg(feature = "farm")]
     log: Option<MessageLog>,
@@ -44,6 +46,12 @@ pub(crate) enum Mark {
     Strong,
     Faint,
 }
+
+/// All marks, for their codes.
+const MARKS: [Mark; 5] = [Mark::Good, Mark::Bad, Mark::Attention, Mark::Strong, Mark::Faint];
+
+/// The code of a mark's end.
+const ENDS: char = '-';
 
 impl Mark {
     const fn style(self) -> Style {
@@ -72,6 +80,7 @@ impl Ui {
             lost: None,
             out_color: color(io::stdout().is_terminal()),
             err_color: color(io::stderr().is_terminal()),
+            seal: format!("\u{1b}{:016x}", RandomState::new().hash_one("seal")),
             #[cfg(feature = "farm")]
             log: None,
         }
@@ -86,7 +95,8 @@ impl Ui {
             Ok(log) => self.log = Some(log),
             Err(error) => {
                 let failure = Failure::of(Exit::Storage, &error);
-                let text = format!("messages aren't kept in {} (LOG_FILE): {}", path.display(), failure.what);
+                let text =
+                    format!("messages aren't kept in {} (LOG_FILE): {}", path.display(), failure.one_line());
                 if configuration.origin("LOG_FILE").is_some() {
                     self.warning(text);
                 } else {
@@ -119,14 +129,42 @@ impl Ui {
         io::stderr().is_terminal() && !is_dumb && !self.quiet && !self.json
     }
 
-    /// A word for standard output.
+    /// A word for a line of standard output.
     pub(crate) fn mark(&self, mark: Mark, word: impl std::fmt::Display) -> String {
-        styled(self.out_color, mark, word)
+        if !self.out_color {
+            return word.to_string();
+        }
+        let (seal, code) = (&self.seal, mark as u8);
+        format!("{seal}{code}{word}{seal}{ENDS}")
     }
 
-    /// A line of the result.
+    /// A line of the result. What it says may come from a bundle, a record or a file: nothing of it acts on the terminal but
+    /// our own marks.
     pub(crate) fn line(&mut self, text: impl AsRef<str>) {
-        if let Err(error) = writeln!(io::stdout().lock(), "{}", text.as_ref())
+        let text = self.painted(text.as_ref());
+        self.put_line(&text);
+    }
+
+    fn painted(&self, text: &str) -> String {
+        let mut pieces = text.split(self.seal.as_str());
+        let mut line = pieces.next().map(|first| shown_lines(first).into_owned()).unwrap_or_default();
+        let mut style = Style::new();
+        for piece in pieces {
+            let code = piece.chars().next().unwrap_or(ENDS);
+            match MARKS.iter().find(|mark| char::from(b'0' + **mark as u8) == code) {
+                Some(mark) => {
+                    style = mark.style();
+                    line.push_str(&style.render().to_string());
+                }
+                None => line.push_str(&style.render_reset().to_string()),
+            }
+            line.push_str(&shown_lines(piece.get(code.len_utf8()..).unwrap_or_default()));
+        }
+        line
+    }
+
+    fn put_line(&mut self, text: &str) {
+        if let Err(error) = writeln!(io::stdout().lock(), "{text}")
             && error.kind() != io::ErrorKind::BrokenPipe
         {
             self.lost.get_or_insert(error);
@@ -143,7 +181,7 @@ impl Ui {
     /// The result as one JSON document.
     pub(crate) fn document(&mut self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
-            Ok(text) => self.line(text),
+            Ok(text) => self.put_line(&in_json(&text)),
             Err(error) => self.warning(format!("the result can't be written as JSON: {error}")),
         }
     }
@@ -152,7 +190,7 @@ impl Ui {
     pub(crate) fn progress(&mut self, text: impl AsRef<str>) {
         self.log(text.as_ref());
         if !self.quiet && !self.json {
-            put(&mut io::stderr().lock(), text.as_ref());
+            put(&mut io::stderr().lock(), &shown_lines(text.as_ref()));
         }
     }
 
@@ -164,14 +202,14 @@ impl Ui {
         reason = "what reaches a stream goes through here"
     )]
     pub(crate) fn event_line(&mut self, text: &str) {
-        put(&mut io::stderr().lock(), text);
+        put(&mut io::stderr().lock(), &in_json(text));
     }
 
     /// Something that the user should know although it isn't a failure.
     pub(crate) fn warning(&mut self, text: impl AsRef<str>) {
         self.log(&format!("warning: {}", text.as_ref()));
         let word = styled(self.err_color, Mark::Attention, "warning");
-        put(&mut io::stderr().lock(), &format!("{word}: {}", harmless(text.as_ref())));
+        put(&mut io::stderr().lock(), &format!("{word}: {}", shown_lines(text.as_ref())));
     }
 
     /// What failed, why, and what to do next.
@@ -187,13 +225,13 @@ impl Ui {
         }
         let mut err = io::stderr().lock();
         let word = styled(self.err_color, Mark::Bad, "error");
-        put(&mut err, &format!("{word}: {}", harmless(&failure.what)));
+        put(&mut err, &format!("{word}: {}", shown_lines(&failure.what)));
         for because in &failure.because {
-            put(&mut err, &format!("  because: {}", harmless(because)));
+            put(&mut err, &format!("  because: {}", shown_lines(because)));
         }
         for hint in &failure.hints {
             let word = styled(self.err_color, Mark::Good, "hint");
-            put(&mut err, &format!("{word}: {}", harmless(hint)));
+            put(&mut err, &format!("{word}: {}", shown_lines(hint)));
         }
         failure.exit
     }
@@ -204,17 +242,50 @@ fn styled(color: bool, mark: Mark, word: impl std::fmt::Display) -> String {
     if color { format!("{style}{word}{style:#}") } else { word.to_string() }
 }
 
-/// Text of others, such as a file's name, must not act on the terminal.
-fn harmless(text: &str) -> Cow<'_, str> {
-    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !text.contains(acts) {
-        return Cow::Borrowed(text);
+/// JSON in which the strings don't act on a terminal, and mean the same. Outside of strings there is nothing that could.
+fn in_json(text: &str) -> String {
+    let escaped = |c: char| acts(c) && c != '\n';
+    if !text.contains(escaped) {
+        return text.to_owned();
     }
-    let shown = text.chars().map(|c| if acts(c) { c.escape_default().to_string() } else { c.to_string() });
-    Cow::Owned(shown.collect())
+    let shown = |c: char| if escaped(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    text.chars().map(shown).collect()
 }
 
 /// Writes a line to standard error; where that fails too, nobody can be told.
 fn put(stream: &mut dyn Write, text: &str) {
     let _ = writeln!(stream, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ui(color: When) -> Ui {
+        Ui::new(&Global { root: None, json: false, quiet: false, verbose: false, color })
+    }
+
+    #[test]
+    fn text_of_others_never_acts_on_the_terminal_and_our_marks_do() {
+        let hostile = "\u{1b}[31mgreen\u{1b}[0m \u{9b}2J\u{202e}";
+        let plain = ui(When::Never);
+        let line = plain.painted(&format!("{}: {hostile}", plain.mark(Mark::Bad, hostile)));
+        assert!(!line.contains(acts), "{line:?}");
+        let coloured = ui(When::Always);
+        let line = coloured.painted(&format!("{}: {hostile}", coloured.mark(Mark::Bad, hostile)));
+        let style = Mark::Bad.style();
+        let without_ours = line.replace(&format!("{style}"), "").replace(&format!("{style:#}"), "");
+        assert!(line != without_ours && !without_ours.contains(acts), "{line:?}");
+        // Somebody else's seal is text.
+        let other = ui(When::Always).mark(Mark::Good, "x");
+        assert!(!coloured.painted(&other).contains(acts));
+    }
+
+    #[test]
+    fn json_means_the_same_and_does_not_act() {
+        let value = serde_json::json!({ "text": "\u{9b}2J\u{7f}\u{202e}\n\u{1b}" });
+        let text = in_json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(!text.contains(|c| acts(c) && c != '\n'), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 }

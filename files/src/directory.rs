@@ -72,12 +72,7 @@ impl Directory {
 
     /// Makes a directory that isn't there yet, with mode 0755 whatever the umask.
     pub fn create_dir(&self, name: &str) -> Result<Self, FileError> {
-        retry_on_intr(|| rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(DIRECTORY_MODE)))
-            .map_err(|errno| self.error("make directory", name, errno))?;
-        let made = self.open_dir(name)?;
-        retry_on_intr(|| rustix::fs::fchmod(&made.fd, Mode::from_raw_mode(DIRECTORY_MODE)))
-            .map_err(|errno| self.error("set the mode of", name, errno))?;
-        Ok(made)
+        self.create_dir_with(name, DIRECTORY_MODE)
     }
 
     /// Opens a directory, and makes it if it isn't there.
@@ -110,10 +105,7 @@ impl Directory {
 
     /// Makes a file that isn't there yet, with mode 0644 whatever the umask.
     pub fn create_file(&self, name: &str) -> Result<File, FileError> {
-        let fd = self.open("create", name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, FILE_MODE)?;
-        retry_on_intr(|| rustix::fs::fchmod(&fd, Mode::from_raw_mode(FILE_MODE)))
-            .map_err(|errno| self.error("set the mode of", name, errno))?;
-        Ok(File::from(fd))
+        self.create_file_with(name, FILE_MODE)
     }
 
     /// Makes a file that isn't there yet and fills it. It isn't on the disk before [`Self::sync_tree`].
@@ -140,7 +132,8 @@ impl Directory {
     /// Opens a file for appending, and makes it if it isn't there.
     pub fn open_append(&self, name: &str) -> Result<File, FileError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::NONBLOCK;
-        self.open("open", name, flags, FILE_MODE).map(File::from)
+        // A FIFO opened for both never blocks, and swallows what is written.
+        regular(self.open("open", name, flags, FILE_MODE)?).map_err(|error| self.error("open", name, error))
     }
 
     /// Makes a symbolic link.

@@ -88,6 +88,10 @@ impl FileSystem {
         &self.path
     }
 
+    pub(crate) const fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
     /// Whether this is the root of the running system.
     #[must_use]
     pub fn is_real(&self) -> bool {
@@ -192,6 +196,12 @@ impl FileSystem {
     pub fn read_file(&self, path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>, FileError> {
         let path = path.as_ref();
         bounded(&self.open_file(path)?, limit).map_err(|error| FileError::new("read", path, error))
+    }
+
+    /// A descriptor of what is at `path`, of whatever kind, for calls that know only paths, such as connect(2): they are given
+    /// `/proc/self/fd/N`. Links are followed beneath the root.
+    pub fn descriptor_of(&self, path: impl AsRef<Path>) -> Result<OwnedFd, FileError> {
+        self.resolve("look for", path.as_ref(), OFlags::PATH, Links::Followed)
     }
 
     /// Opens a directory that only root can change: it and every directory above it up to the root

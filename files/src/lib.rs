@@ -9,11 +9,14 @@
 //!
 //! It needs Linux 3.10: where openat2(2) is missing or denied, paths are resolved one component after the other.
 
+mod append;
 mod directory;
 mod error;
 mod file_system;
 mod lock;
+mod modes;
 mod place;
+mod protected;
 pub mod read;
 mod sealed;
 mod walk;

@@ -12,15 +12,30 @@ use crate::error::FileError;
 impl Directory {
     /// Puts a file with these bytes at `name`, whole and on the disk, or leaves what was there.
     pub fn replace_file(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+        self.replace_by(name, |temporary| self.write_synced(temporary, bytes))?;
+        self.sync()
+    }
+
+    /// As [`Self::replace_file`], but whole only as long as the machine runs: for what ends with the boot anyway, as in /run.
+    pub fn replace_unsynced(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+        self.replace_by(name, |temporary| self.write_new(temporary, bytes))
+    }
+
+    /// Renames what `write` makes over `name`. The temporary name is fixed, so that a later try finds what a killed one has
+    /// left; who replaces the same file at the same time needs a lock.
+    fn replace_by(
+        &self,
+        name: &str,
+        write: impl FnOnce(&str) -> Result<(), FileError>,
+    ) -> Result<(), FileError> {
         let temporary = format!(".{name}.new");
         self.unlink_if_there(&temporary)?;
-        let done = self.write_synced(&temporary, bytes).and_then(|()| self.rename(&temporary, name));
+        let done = write(&temporary).and_then(|()| self.rename(&temporary, name));
         if done.is_err() {
             // What failed first is the news; the left-over is removed by the next try too.
             let _ = self.unlink_if_there(&temporary);
         }
-        done?;
-        self.sync()
+        done
     }
 
     /// Makes a file without a name, for reading and writing; it goes when it is closed.

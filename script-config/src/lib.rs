@@ -29,6 +29,7 @@ mod place;
 mod problem;
 mod selection;
 mod settings;
+mod shown;
 
 pub use assignments::{Environment, SyntaxCause, Value, parse_assignments, quote_word, write_assignment};
 pub use conf_d::{ConfDFile, conf_d_file_kind, conf_d_order, conf_d_warning};
@@ -46,3 +47,4 @@ pub use place::Place;
 pub use problem::{Cause, ConfigProblem, FileCause, Severity, has_errors};
 pub use selection::{Selection, known_scripts, select_for_stop, select_known, select_to_start};
 pub use settings::{ScriptSettings, ScriptUsers, SettingsCause};
+pub use shown::{acts, quoted, shown, shown_lines};

@@ -15,6 +15,7 @@ use crate::options::OptionCause;
 use crate::parameters::ParameterCause;
 use crate::place::Place;
 use crate::settings::SettingsCause;
+use crate::shown::shown;
 
 /// How much a problem weighs. The order is the weight: an error is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -40,7 +41,7 @@ impl fmt::Display for Severity {
 
 /// One finding about a configuration: what, where, how bad, and what to do next.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{}", harmless(&cause.to_string()))]
+#[error("{}", shown(&cause.to_string()))]
 pub struct ConfigProblem {
     place: Option<Place>,
     cause: Cause,
@@ -168,7 +169,7 @@ impl ConfigProblem {
     pub fn render(&self) -> String {
         let place = self.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
         let said = format!("{place}{}: {} [{}]", self.severity(), self.cause, self.id());
-        format!("{}\n  hint: {}", harmless(&said), harmless(&self.next_step()))
+        format!("{}\n  hint: {}", shown(&said), shown(&self.next_step()))
     }
 }
 
@@ -177,14 +178,8 @@ impl ConfigProblem {
     #[must_use]
     pub fn within(&self) -> String {
         let place = self.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
-        harmless(&format!("{place}{} [{}]; {}", self.cause, self.id(), self.next_step()))
+        shown(&format!("{place}{} [{}]; {}", self.cause, self.id(), self.next_step())).into_owned()
     }
-}
-
-/// Text in which nothing acts on a terminal.
-fn harmless(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escaped).collect()
 }
 
 impl Serialize for ConfigProblem {

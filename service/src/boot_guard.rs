@@ -15,16 +15,17 @@
 //! record can't be written, the start goes on without a guard, and says so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use files::{Lock, LockKind, optional};
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
 use crate::boot_switches::with_dependants;
 use crate::offer::Offer;
 use crate::unload::error_chain;
-use crate::{Host, Refusal, ServiceError, atomic_file, log};
+use crate::{Host, Refusal, ServiceError, log, own_files};
 
 /// The version of the record.
 const SCHEMA: u32 = 1;
@@ -72,26 +73,50 @@ pub struct BootGuard<'h> {
     record: Mutex<GuardRecord>,
     /// Why the record couldn't be written, once it couldn't.
     unwritten: Mutex<Option<String>>,
+    /// Why the record of earlier boots doesn't count.
+    problem: Option<String>,
 }
 
-fn path(host: &Host) -> PathBuf {
-    host.state_dir.join("boot-guard.json")
-}
+/// The record's name in the state's directory.
+const FILE: &str = "boot-guard.json";
+
+/// Its private lock, held only while the record is read and written: a timer settles it while a start may be at work.
+const LOCK: &str = "boot-guard.lock";
+
+/// How long another process may take for that.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 impl GuardRecord {
-    /// What is remembered; nothing if there is no record, or none that can be understood.
-    #[must_use]
-    pub fn read(host: &Host) -> Option<Self> {
-        let bytes = atomic_file::read(&path(host)).ok()??;
-        let record: Self = serde_json::from_slice(&bytes).ok()?;
-        (record.schema == SCHEMA).then_some(record)
+    /// What is remembered; nothing if there is no record.
+    ///
+    /// # Errors
+    /// In words, why a record that is there doesn't count.
+    pub fn read(host: &Host) -> Result<Option<Self>, String> {
+        let path = host.state_dir.join(FILE);
+        let ignored = |why: &dyn std::fmt::Display| format!("{} doesn't count: {why}", path.display());
+        let bytes = own_files::read(host, &host.state_dir, FILE).map_err(|error| ignored(&error))?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let record: Self = serde_json::from_slice(&bytes).map_err(|error| ignored(&error))?;
+        if record.schema != SCHEMA {
+            return Err(ignored(&format!("its schema is {}, expected {SCHEMA}", record.schema)));
+        }
+        Ok(Some(record))
+    }
+
+    /// The record of these bundles, if it counts.
+    pub(crate) fn of(host: &Host, bundles: &BTreeSet<String>) -> Option<Self> {
+        Self::read(host).ok().flatten().filter(|record| record.bundles == *bundles)
     }
 
     /// Tells that this boot went well. Returns whether there was anything to tell.
     pub fn settle(host: &Host) -> Result<bool, ServiceError> {
         let boot_id = host.boot_id()?;
-        let Some(mut record) = Self::read(host).filter(|record| record.boot_id == boot_id && !record.settled)
-        else {
+        if optional(host.files.open_dir(&host.state_dir))?.is_none() {
+            return Ok(false);
+        }
+        let _lock = Self::lock(host)?;
+        let of_this_boot = |record: &Self| record.boot_id == boot_id && !record.settled;
+        let Some(mut record) = Self::read(host).ok().flatten().filter(of_this_boot) else {
             return Ok(false);
         };
         record.settled = true;
@@ -102,9 +127,12 @@ impl GuardRecord {
 
     /// Forgets everything: the next boot begins anew. Returns whether there was anything to forget.
     pub fn reset(host: &Host) -> Result<bool, ServiceError> {
-        let there = path(host).exists();
-        atomic_file::remove(&path(host))?;
-        Ok(there)
+        own_files::remove(host, &host.state_dir, FILE)
+    }
+
+    fn lock(host: &Host) -> Result<Lock, ServiceError> {
+        let directory = own_files::ours(host, &host.state_dir)?;
+        Ok(directory.lock(LOCK, LockKind::Exclusive, LOCK_PATIENCE)?)
     }
 
     /// The record with which this boot goes on.
@@ -176,17 +204,21 @@ impl GuardRecord {
     }
 
     fn write(&self, host: &Host) -> Result<(), ServiceError> {
-        let text = serde_json::to_vec(self).map_err(std::io::Error::other);
-        let text = crate::error::PathContext::context(text, "write", &path(host))?;
-        atomic_file::replace_for_good(&path(host), &text)
+        let line = own_files::line(self, &host.state_dir, FILE)?;
+        own_files::replace_for_good(host, &host.state_dir, FILE, &line)
     }
 }
 
 impl<'h> BootGuard<'h> {
     /// Begins a start at boot: judges the last boot, and writes down that this one has begun.
     pub(crate) fn begin(host: &'h Host, bundles: &BTreeSet<String>) -> Result<Self, ServiceError> {
-        let record = GuardRecord::next(GuardRecord::read(host), &host.boot_id()?, bundles);
-        let guard = Self { host, record: Mutex::new(record), unwritten: Mutex::default() };
+        let found = GuardRecord::read(host);
+        let problem = found.as_ref().err().cloned();
+        let record = GuardRecord::next(found.ok().flatten(), &host.boot_id()?, bundles);
+        let guard = Self { host, record: Mutex::new(record), unwritten: Mutex::default(), problem };
+        if let Some(problem) = &guard.problem {
+            log::loudly(host, &format!("Warning: {problem}"));
+        }
         guard.write();
         Ok(guard)
     }
@@ -221,11 +253,12 @@ impl<'h> BootGuard<'h> {
     /// What is wrong with the guard, and what it leaves out.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.lock().warning().into_iter().chain(unwritten).collect()
+        self.lock().warning().into_iter().chain(self.problem.clone()).chain(unwritten).collect()
     }
 
     fn write(&self) {
-        if let Err(error) = self.record().write(self.host) {
+        let written = GuardRecord::lock(self.host).and_then(|_lock| self.record().write(self.host));
+        if let Err(error) = written {
             let text = format!("this boot has no guard: {}", error_chain(&error));
             let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
             if unwritten.is_none() {
@@ -241,87 +274,4 @@ impl<'h> BootGuard<'h> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::GuardStage::{Nothing, OneByOne, Previous};
-    use super::*;
-
-    fn ids(text: &str) -> BTreeSet<String> {
-        BTreeSet::from([text.to_owned()])
-    }
-
-    fn names(text: &str) -> BTreeSet<ScriptName> {
-        text.split_whitespace().map(|name| name.parse().unwrap()).collect()
-    }
-
-    /// A record after a boot that went down while `under_way` was loaded.
-    fn down(record: GuardRecord, boot: &str, under_way: &str) -> GuardRecord {
-        let record = GuardRecord { under_way: names(under_way), ..record };
-        GuardRecord::next(Some(record), boot, &ids("b"))
-    }
-
-    #[test]
-    fn a_culprit_is_found_in_two_tries_and_left_out() {
-        let first = GuardRecord::next(None, "1", &ids("b"));
-        assert_eq!(first.stage, GuardStage::SideBySide);
-        let second = down(first, "2", "x y z");
-        assert_eq!((second.stage, second.culprits.len()), (GuardStage::OneByOne, 0));
-        let third = down(second, "3", "y");
-        assert_eq!((third.stage, &third.culprits), (GuardStage::OneByOne, &names("y")));
-        // A second one is found too.
-        let fourth = down(third, "4", "z");
-        assert_eq!((fourth.stage, &fourth.culprits), (GuardStage::OneByOne, &names("y z")));
-    }
-
-    #[test]
-    fn a_single_script_is_the_culprit_at_once() {
-        let second = down(GuardRecord::next(None, "1", &ids("b")), "2", "x");
-        assert_eq!((second.stage, &second.culprits), (GuardStage::OneByOne, &names("x")));
-    }
-
-    #[test]
-    fn one_that_nobody_finds_leads_to_the_previous_generation_and_then_to_nothing() {
-        let mut record = GuardRecord::next(None, "1", &ids("b"));
-        let stages = ["2", "3", "4", "5"].map(|boot| {
-            record = down(record.clone(), boot, "");
-            record.stage
-        });
-        assert_eq!(stages, [OneByOne, Previous, Nothing, Nothing]);
-    }
-
-    #[test]
-    fn a_boot_id_counts_once_and_a_settled_boot_not_at_all() {
-        let first = GuardRecord::next(None, "1", &ids("b"));
-        assert_eq!(down(first.clone(), "1", "x y").stage, GuardStage::SideBySide);
-        let settled = GuardRecord { settled: true, ..first };
-        let next = down(settled, "2", "x y");
-        assert_eq!((next.stage, next.settled), (GuardStage::SideBySide, false));
-    }
-
-    #[test]
-    fn a_restart_in_a_settled_boot_left_the_guard_unsettled_until_the_power_failed() {
-        let first = GuardRecord::next(None, "1", &ids("b"));
-        let settled = GuardRecord { settled: true, ..first };
-        let again = GuardRecord::next(Some(settled), "1", &ids("b"));
-        assert!(again.settled);
-        assert_eq!(GuardRecord::next(Some(again), "2", &ids("b")).stage, GuardStage::SideBySide);
-    }
-
-    #[test]
-    fn a_settled_boot_keeps_its_culprits_and_other_bundles_begin_anew() {
-        let second = down(GuardRecord::next(None, "1", &ids("b")), "2", "x");
-        let settled = GuardRecord { settled: true, ..second };
-        let third = GuardRecord::next(Some(settled.clone()), "3", &ids("b"));
-        assert_eq!(third.culprits, names("x"));
-        let third = GuardRecord::next(Some(settled), "3", &ids("newer"));
-        assert_eq!((third.stage, third.culprits.len()), (GuardStage::SideBySide, 0));
-    }
-
-    #[test]
-    fn too_many_culprits_are_none() {
-        let mut record = GuardRecord::next(None, "1", &ids("b"));
-        for (boot, script) in [("2", "a"), ("3", "b"), ("4", "c"), ("5", "d")] {
-            record = down(record, boot, script);
-        }
-        assert_eq!((record.stage, record.culprits), (GuardStage::Previous, names("a b c")));
-    }
-}
+mod tests;

@@ -24,7 +24,7 @@ pub(crate) struct BootSwitches {
 impl BootSwitches {
     /// Reads `/proc/cmdline`. Where that can't be read, there are no switches.
     pub(crate) fn read(host: &Host) -> Self {
-        let text = std::fs::read_to_string(host.proc_dir.join("cmdline")).unwrap_or_default();
+        let text = host.kernel_text(&host.proc_dir.join("cmdline")).unwrap_or_default();
         Self::parse(&text)
     }
 

@@ -7,15 +7,15 @@
 //! (INIT-CLEAN-02).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bundle_format::KernelRelease;
+use files::{Directory, FileError, optional};
 use installer::HostIdentity;
+use rustix::fs::FileType;
 use script_config::ScriptName;
 use serde::Serialize;
 
-use crate::error::{PathContext, if_found};
 use crate::kernel_modules::LoadedModules;
 use crate::local::LocalModule;
 use crate::offer::Source;
@@ -26,6 +26,12 @@ const SUFFIXES: [&str; 3] = ["ko", "opts", MARKER];
 
 /// The marker of a script that needs `uprobes.ko`.
 const MARKER: &str = "uprobes";
+
+/// Where the module is that scripts of old kernels share.
+const SHARED_DIRECTORY: &str = "uprobes";
+
+/// That module.
+const SHARED: &str = "uprobes.ko";
 
 /// What a cleanup is about.
 #[derive(Debug, Clone, Copy)]
@@ -112,13 +118,14 @@ impl CleanupPlan {
         choice: &CleanupChoice<'_>,
     ) -> Result<Self, ServiceError> {
         let directory = host.cache_dir.join(choice.release.as_str());
-        let mut found = ScriptFiles::read(&directory)?;
-        let exists = found.exists;
+        let opened = optional(host.files.open_dir(&directory))?;
+        let mut found = opened.as_ref().map(ScriptFiles::read).transpose()?.unwrap_or_default();
+        let exists = opened.is_some();
         let owners: BTreeMap<ScriptName, String> = source
             .offers()
-            .into_iter()
+            .iter()
             .filter(|offer| !offer.bundle.is_local())
-            .map(|offer| (offer.name, offer.bundle.name))
+            .map(|offer| (offer.name.clone(), offer.bundle.name.clone()))
             .collect();
         // A module runs from a copy, but the next start of the original would take it from here. What another kernel's
         // directory holds can't run now; where no kernel is known, whatever is loaded is left alone.
@@ -127,7 +134,7 @@ impl CleanupPlan {
         let chosen = |name: &ScriptName| choice.named.is_empty() || choice.named.contains(name);
         let (mut files, mut kept) = (Vec::new(), Vec::new());
         for (script, paths) in found.of_scripts.iter().filter(|(name, _)| chosen(name)) {
-            let reason = match (owners.get(script), paths.iter().find(|path| !is_plain(path))) {
+            let reason = match (owners.get(script), paths.iter().find(|path| !found.plain.contains(*path))) {
                 (Some(bundle), _) => Some(KeptReason::OwnedByBundle { bundle: bundle.clone() }),
                 (None, _) if modules.contains(script.as_str()) => Some(KeptReason::Running),
                 (None, Some(path)) => Some(KeptReason::NotAFile { path: path.clone() }),
@@ -142,10 +149,9 @@ impl CleanupPlan {
             }
         }
         found.markers.retain(|marker| !files.contains(marker));
-        let shared = directory.join("uprobes/uprobes.ko");
         let asked_for = choice.named.is_empty() || !files.is_empty();
-        if asked_for && found.markers.is_empty() && is_plain(&shared) {
-            files.push(shared);
+        if asked_for && found.markers.is_empty() && found.has_shared {
+            files.push(directory.join(SHARED_DIRECTORY).join(SHARED));
         }
         files.sort();
         Ok(Self { directory, exists, files, kept })
@@ -161,48 +167,55 @@ pub(crate) fn carry_out(
 ) -> Result<CleanupReport, ServiceError> {
     let CleanupPlan { directory, mut files, kept, .. } = plan;
     files.retain(|file| agreed.files.contains(file));
+    let Some(opened) = optional(host.files.open_dir(&directory))? else {
+        return Ok(CleanupReport { schema: 1, directory, removed: Vec::new(), kept });
+    };
+    let shared = opened.open_dir(SHARED_DIRECTORY).ok();
     for file in &files {
-        if_found(fs::remove_file(file)).context("remove", file)?;
-        log::line(host, &format!("cleanup: removed {}", file.display()));
-        let script = file.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
         // The shared uprobes.ko lies deeper, and is no script's.
         let is_script = file.parent() == Some(directory.as_path());
-        if let (true, Some(script), Some("ko")) =
-            (is_script, script, file.extension().and_then(|suffix| suffix.to_str()))
-        {
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        match (&shared, is_script) {
+            (_, true) => opened.unlink_if_there(name)?,
+            (Some(shared), false) => shared.unlink_if_there(name)?,
+            (None, false) => {}
+        }
+        log::line(host, &format!("cleanup: removed {}", file.display()));
+        if let (true, Some(Ok(script))) = (is_script, name.strip_suffix(".ko").map(str::parse)) {
             LocalModule::forget(host, release, &script)?;
         }
     }
     // The directory that held uprobes.ko, if it is empty now; whatever else is in there stays.
-    let _ = fs::remove_dir(directory.join("uprobes"));
+    let _ = opened.remove_dir(SHARED_DIRECTORY);
     Ok(CleanupReport { schema: 1, directory, removed: files, kept })
 }
 
 /// The files in a cache directory that are named like a script's.
 #[derive(Debug, Default)]
 struct ScriptFiles {
-    exists: bool,
     of_scripts: BTreeMap<ScriptName, Vec<PathBuf>>,
     markers: Vec<PathBuf>,
+    /// Those that are plain files.
+    plain: BTreeSet<PathBuf>,
+    /// Whether `uprobes.ko` is there.
+    has_shared: bool,
 }
 
 impl ScriptFiles {
-    fn read(directory: &Path) -> Result<Self, ServiceError> {
-        let mut found = Self::default();
-        let Some(entries) = if_found(fs::read_dir(directory)).context("read", directory)? else {
-            return Ok(found);
-        };
-        found.exists = true;
-        for entry in entries {
-            let path = entry.context("read", directory)?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.rsplit_once('.'));
-            let Some((stem, suffix)) = name else { continue };
+    fn read(directory: &Directory) -> Result<Self, FileError> {
+        let mut found = Self { has_shared: has_shared(directory)?, ..Self::default() };
+        for name in directory.entries()? {
+            let path = directory.path().join(&name);
+            let Some((stem, suffix)) = name.rsplit_once('.') else { continue };
             let Ok(script) = stem.parse::<ScriptName>() else { continue };
             if !SUFFIXES.contains(&suffix) {
                 continue;
             }
             if suffix == MARKER {
                 found.markers.push(path.clone());
+            }
+            if directory.kind(&name)? == Some(FileType::RegularFile) {
+                found.plain.insert(path.clone());
             }
             found.of_scripts.entry(script).or_default().push(path);
         }
@@ -211,6 +224,11 @@ impl ScriptFiles {
     }
 }
 
-fn is_plain(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
+fn has_shared(directory: &Directory) -> Result<bool, FileError> {
+    if directory.kind(SHARED_DIRECTORY)? != Some(FileType::Directory) {
+        return Ok(false);
+    }
+    let shared = optional(directory.open_dir(SHARED_DIRECTORY))?;
+    let kind = shared.map(|shared| shared.kind(SHARED)).transpose()?.flatten();
+    Ok(kind == Some(FileType::RegularFile))
 }

@@ -1,7 +1,5 @@
 //! Which of the installed kernels the installed bundles have modules for: the next boot may be into another one.
 
-use std::fs;
-
 use bundle_format::KernelRelease;
 use installer::{CurrentGeneration, HostIdentity};
 use serde::Serialize;
@@ -47,11 +45,12 @@ pub(crate) fn of_installed_kernels(
 
 /// A directory with the headers alone, or with what another program left, is no kernel.
 fn installed(host: &Host) -> Vec<KernelRelease> {
-    let Ok(entries) = fs::read_dir(&host.modules_dir) else { return Vec::new() };
-    let release = |entry: fs::DirEntry| {
-        let path = entry.path();
-        let is_kernel = path.join("modules.order").is_file() || path.join("kernel").is_dir();
-        is_kernel.then(|| entry.file_name().to_str()?.parse().ok()).flatten()
+    let entries = host.files.open_dir(&host.modules_dir).and_then(|directory| directory.entries());
+    let release = |name: String| {
+        let path = host.modules_dir.join(&name);
+        let is_kernel = host.files.open_file(path.join("modules.order")).is_ok()
+            || host.files.open_dir(path.join("kernel")).is_ok();
+        is_kernel.then(|| name.parse().ok()).flatten()
     };
-    entries.filter_map(|entry| release(entry.ok()?)).collect()
+    entries.unwrap_or_default().into_iter().filter_map(release).collect()
 }

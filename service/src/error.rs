@@ -1,9 +1,11 @@
 //! What stops a whole command. What stops one script is a [`crate::Refusal`] or a [`crate::StartFailure`].
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use files::{FileError, Held, LockError};
 use script_config::{DependencyError, StopRefused};
+
+use crate::own_files::Disbelief;
 
 /// Why a start, a stop or a status couldn't be carried out at all.
 #[derive(Debug, thiserror::Error)]
@@ -15,16 +17,14 @@ pub enum ServiceError {
         /// Where it was looked for.
         searched: String,
     },
+    /// `staprun` is there, and others than root could have put it there.
+    #[error("staprun can't be trusted with root's rights: {0}")]
+    StaprunUnprotected(Disbelief),
     /// Another start or stop is at work.
-    #[error("{} is held by another start or stop, waited {seconds} s", path.display())]
-    Locked {
-        /// The lock.
-        path: PathBuf,
-        /// Seconds waited.
-        seconds: u64,
-    },
+    #[error("another start or stop is at work: {0}")]
+    Locked(Held),
     /// A directory that others could write to, where modules were to be put.
-    #[error("{} must be a directory of user {user} with mode {mode:04o}, found {found}", path.display())]
+    #[error("{} must be a directory of user {user} with mode {mode:04o}, found {found}: {mend}", path.display())]
     UnsafeDirectory {
         /// The directory.
         path: PathBuf,
@@ -34,20 +34,18 @@ pub enum ServiceError {
         mode: u32,
         /// What stands there.
         found: String,
+        /// The command that mends it.
+        mend: String,
     },
+    /// Something of the service's own that others could have written.
+    #[error(transparent)]
+    Unprotected(#[from] Disbelief),
     /// The requirements can't be put in an order, or name what no one offers.
     #[error(transparent)]
     Dependency(#[from] DependencyError),
     /// Reading or writing failed.
-    #[error("can't {action} {}", path.display())]
-    Io {
-        /// What was being done.
-        action: &'static str,
-        /// To which file.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A child process couldn't be run or followed.
     #[error(transparent)]
     Child(#[from] child::ChildError),
@@ -67,22 +65,11 @@ pub enum ServiceError {
     NoKernel,
 }
 
-/// Adds what was done, and to which file, to an I/O error.
-pub(crate) trait PathContext<T> {
-    fn context(self, action: &'static str, path: &Path) -> Result<T, ServiceError>;
-}
-
-impl<T> PathContext<T> for io::Result<T> {
-    fn context(self, action: &'static str, path: &Path) -> Result<T, ServiceError> {
-        self.map_err(|source| ServiceError::Io { action, path: path.to_owned(), source })
-    }
-}
-
-/// Takes "it isn't there" for `None`.
-pub(crate) fn if_found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+impl From<LockError> for ServiceError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held(held) => Self::Locked(held),
+            LockError::File(error) => Self::File(error),
+        }
     }
 }

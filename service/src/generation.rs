@@ -120,8 +120,8 @@ fn of_installer(refusal: &installer::Refusal) -> Refusal {
 }
 
 impl Source for Generation<'_> {
-    fn offers(&self) -> Vec<Offer> {
-        self.offers.clone()
+    fn offers(&self) -> &[Offer] {
+        &self.offers
     }
 
     fn refused_bundles(&self) -> Vec<RefusedBundle> {
@@ -141,8 +141,8 @@ impl Source for Generation<'_> {
 }
 
 impl Source for Nothing {
-    fn offers(&self) -> Vec<Offer> {
-        Vec::new()
+    fn offers(&self) -> &[Offer] {
+        &[]
     }
 
     fn refused_bundles(&self) -> Vec<RefusedBundle> {

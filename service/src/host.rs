@@ -1,24 +1,31 @@
 //! Where this host keeps what the service looks at, and how patient the service is with it.
 //!
 //! Everything that reads or changes the machine goes through a [`Host`], so a test can point it at a
-//! directory with a made-up `/proc`.
+//! directory with a made-up `/proc`. All paths but one are looked up beneath the host's own root, so that none of them leads
+//! out of what `--root` names.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use child::Cancel;
+use files::{FileError, FileSystem};
 use script_config::GlobalParameters;
 
-use crate::error::PathContext;
 use crate::{ServiceError, log};
 
+/// Most bytes of a file of `/proc` or `/sys` that are read: 10,000 loaded modules take 1 MB.
+const MAX_KERNEL_TEXT: u64 = 4 << 20;
+
 /// The machine as the service sees it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Host {
+    /// Its file system; paths here are looked up beneath its root.
+    pub files: FileSystem,
     /// Where the kernel tells about modules and the boot: `/proc`.
     pub proc_dir: PathBuf,
-    /// Where the kernel tells about processes: `/proc` too; signals always go to real processes.
+    /// Where the kernel tells about processes, on this very machine: `/proc` too; signals always go to real processes.
     pub process_dir: PathBuf,
     /// Lockdown, signature enforcement and debugfs: `/sys`.
     pub sys_dir: PathBuf,
@@ -40,7 +47,8 @@ pub struct Host {
     pub script_dir: PathBuf,
     /// Where the system's log listens: `/dev/log`, a datagram socket of syslogd or journald.
     pub syslog: PathBuf,
-    /// A given `staprun`; otherwise `/usr/bin/staprun`, then the one along PATH.
+    /// A given `staprun`, for tests; otherwise the first of the usual places that has one, and only one that nobody but root
+    /// could have put there.
     pub staprun: Option<PathBuf>,
     /// Where packages put `stapio`, the process that `staprun` becomes or leaves behind.
     pub stapio: Vec<PathBuf>,
@@ -52,6 +60,8 @@ pub struct Host {
     pub clock: fn() -> SystemTime,
     /// Set to end early: running `staprun`s are stopped, nothing more is begun.
     pub cancel: Cancel,
+    /// Why the first line that couldn't be logged couldn't.
+    pub(crate) unlogged: OnceLock<String>,
 }
 
 /// How long the service waits for what.
@@ -86,48 +96,49 @@ impl Default for Patience {
 }
 
 impl Host {
-    /// This machine, with the initscript's default paths.
+    /// A machine with the initscript's default paths.
     #[must_use]
-    pub fn this_machine() -> Self {
-        Self::beneath(Path::new("/"))
-    }
-
-    /// A machine whose files are all beneath `root`, except for its processes.
-    #[must_use]
-    pub fn beneath(root: &Path) -> Self {
+    pub fn of(files: FileSystem) -> Self {
         Self {
-            proc_dir: root.join("proc"),
-            process_dir: PathBuf::from("/proc"),
-            sys_dir: root.join("sys"),
-            run_dir: root.join("run/stap-bundle"),
-            modules_dir: root.join("lib/modules"),
-            state_dir: root.join("var/lib/stap-bundle/state"),
-            local_dir: root.join("var/lib/stap-bundle/local"),
-            stat_dir: root.join("var/run/systemtap"),
-            log_file: root.join("var/log/systemtap.log"),
-            cache_dir: root.join("var/cache/systemtap"),
-            script_dir: root.join("etc/systemtap/script.d"),
-            syslog: root.join("dev/log"),
+            proc_dir: "/proc".into(),
+            process_dir: "/proc".into(),
+            sys_dir: "/sys".into(),
+            run_dir: "/run/stap-bundle".into(),
+            modules_dir: "/lib/modules".into(),
+            state_dir: "/var/lib/stap-bundle/state".into(),
+            local_dir: "/var/lib/stap-bundle/local".into(),
+            stat_dir: "/var/run/systemtap".into(),
+            log_file: "/var/log/systemtap.log".into(),
+            cache_dir: "/var/cache/systemtap".into(),
+            script_dir: "/etc/systemtap/script.d".into(),
+            syslog: "/dev/log".into(),
             staprun: None,
-            stapio: stapio_places().map(|place| root.join(place)).collect(),
+            stapio: stapio_places().map(|place| files.path().join(place)).collect(),
             staprun_environment: Vec::new(),
             patience: Patience::default(),
             clock: SystemTime::now,
             cancel: Cancel::new(),
+            unlogged: OnceLock::new(),
+            files,
         }
     }
 
-    /// The same with the host's own `STAT_PATH`, `LOG_FILE`, `CACHE_PATH` and `SCRIPT_PATH`, which are taken relative to `root` too.
+    /// The same with the host's own `STAT_PATH`, `LOG_FILE`, `CACHE_PATH` and `SCRIPT_PATH`.
     #[must_use]
-    pub fn configured(root: &Path, parameters: &GlobalParameters) -> Self {
-        let beneath = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+    pub fn configured(files: FileSystem, parameters: &GlobalParameters) -> Self {
         Self {
-            stat_dir: beneath(&parameters.stat_path),
-            log_file: beneath(&parameters.log_file),
-            cache_dir: beneath(&parameters.cache_path),
-            script_dir: beneath(&parameters.script_path),
-            ..Self::beneath(root)
+            stat_dir: parameters.stat_path.clone(),
+            log_file: parameters.log_file.clone(),
+            cache_dir: parameters.cache_path.clone(),
+            script_dir: parameters.script_path.clone(),
+            ..Self::of(files)
         }
+    }
+
+    /// Where a path of the host is on this machine: for other programs, and for commands in messages.
+    #[must_use]
+    pub fn on_this_machine(&self, path: &Path) -> PathBuf {
+        self.files.path().join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// Seconds since 1970, by the host's clock; 0 for a clock before that.
@@ -138,14 +149,24 @@ impl Host {
 
     /// The id that the kernel gave this boot.
     pub fn boot_id(&self) -> Result<String, ServiceError> {
-        let path = self.proc_dir.join("sys/kernel/random/boot_id");
-        let text = std::fs::read_to_string(&path).context("read", &path)?;
-        Ok(text.trim().to_owned())
+        Ok(self.kernel_text(&self.proc_dir.join("sys/kernel/random/boot_id"))?.trim().to_owned())
+    }
+
+    /// A file of `/proc` or `/sys`.
+    pub(crate) fn kernel_text(&self, path: &Path) -> Result<String, FileError> {
+        let bytes = self.files.read_file(path, MAX_KERNEL_TEXT)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Writes a line to `LOG_FILE` (INIT-LOG-01), for what the program itself has to say there.
     pub fn log(&self, text: &str) {
         log::line(self, text);
+    }
+
+    /// Why a line couldn't be written to `LOG_FILE`, if one couldn't: a log never stops a start, so it is for the program to say
+    /// once.
+    pub fn unlogged(&self) -> Option<&str> {
+        self.unlogged.get().map(String::as_str)
     }
 
     /// As [`Host::log`], and tells the system's log too: errors and warnings (README 3.5, INIT-LOG-02).
@@ -158,21 +179,27 @@ impl Host {
 mod tests {
     use super::*;
 
+    fn host(parameters: &GlobalParameters) -> (tempfile::TempDir, Host) {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::configured(FileSystem::open(dir.path()).unwrap(), parameters);
+        (dir, host)
+    }
+
     #[test]
     fn init_file_05_the_configuration_moves_status_files_and_log() {
         let mut parameters = GlobalParameters::default();
-        let host = Host::configured(Path::new("/x"), &parameters);
-        assert_eq!((host.stat_dir, host.log_file), {
-            let plain = Host::beneath(Path::new("/x"));
-            (plain.stat_dir, plain.log_file)
-        });
+        let (dir, plain) = host(&parameters);
+        let usual = Host::of(FileSystem::open(dir.path()).unwrap());
+        assert_eq!((plain.stat_dir, plain.log_file), (usual.stat_dir, usual.log_file));
         parameters.stat_path = "/srv/stat".into();
-        assert_eq!(Host::configured(Path::new("/x"), &parameters).stat_dir, Path::new("/x/srv/stat"));
+        let (dir, moved) = host(&parameters);
+        assert_eq!(moved.stat_dir, Path::new("/srv/stat"));
+        assert_eq!(moved.on_this_machine(&moved.stat_dir), dir.path().join("srv/stat"));
     }
 
     #[test]
     fn a_missing_boot_id_names_its_file() {
-        let error = Host::beneath(Path::new("/nowhere")).boot_id().unwrap_err();
-        assert_eq!(error.to_string(), "can't read /nowhere/proc/sys/kernel/random/boot_id");
+        let (_dir, host) = host(&GlobalParameters::default());
+        assert_eq!(host.boot_id().unwrap_err().to_string(), "can't open /proc/sys/kernel/random/boot_id");
     }
 }

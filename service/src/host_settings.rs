@@ -16,7 +16,12 @@ use crate::refusal::Refusal;
 /// A source as this host has settled it.
 pub(crate) struct HostSettings<'s> {
     source: Box<dyn Source + 's>,
-    configuration: &'s Configuration,
+    offers: Vec<Offer>,
+}
+
+/// What the host's configuration says.
+struct Settings<'c> {
+    configuration: &'c Configuration,
 }
 
 /// What a host's configuration adds to the requirements of one script.
@@ -28,10 +33,18 @@ struct Added {
 
 impl<'s> HostSettings<'s> {
     /// `configuration` is the host's own, without what bundles have put there.
-    pub(crate) fn new(source: Box<dyn Source + 's>, configuration: &'s Configuration) -> Self {
-        Self { source, configuration }
+    pub(crate) fn new(source: Box<dyn Source + 's>, configuration: &Configuration) -> Self {
+        let mut offers = source.offers().to_vec();
+        let settings = Settings { configuration };
+        settings.require(&mut offers);
+        for offer in &mut offers {
+            settings.run(offer);
+        }
+        Self { source, offers }
     }
+}
 
+impl Settings<'_> {
     /// Adds requirements; where they lead back to the script, it is refused and they don't count.
     fn require(&self, offers: &mut [Offer]) {
         let mut added = Vec::new();
@@ -133,13 +146,8 @@ fn refuse(offer: &mut Offer, refusal: Refusal) {
 }
 
 impl Source for HostSettings<'_> {
-    fn offers(&self) -> Vec<Offer> {
-        let mut offers = self.source.offers();
-        self.require(&mut offers);
-        for offer in &mut offers {
-            self.run(offer);
-        }
-        offers
+    fn offers(&self) -> &[Offer] {
+        &self.offers
     }
 
     fn refused_bundles(&self) -> Vec<RefusedBundle> {

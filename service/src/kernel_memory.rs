@@ -3,8 +3,6 @@
 //! Measured with staprun 5.6: a module takes its code and data, about 8 MiB for what the runtime allocates, and on each
 //! processor the buffers of its recorder, 16 MiB unless `-b` says otherwise.
 
-use std::fs;
-
 use crate::Host;
 
 /// What the runtime allocates besides the recorder's buffers.
@@ -26,7 +24,7 @@ fn buffers(run: &[String]) -> Option<u64> {
 
 /// How many processors are online; 1 where that can't be read.
 fn processors(host: &Host) -> u64 {
-    let text = fs::read_to_string(host.sys_dir.join("devices/system/cpu/online")).unwrap_or_default();
+    let text = host.kernel_text(&host.sys_dir.join("devices/system/cpu/online")).unwrap_or_default();
     let range = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
@@ -37,12 +35,14 @@ fn processors(host: &Host) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn buffers_count_once_for_each_processor() {
         let dir = tempfile::tempdir().unwrap();
-        let host = Host::beneath(dir.path());
+        let host = Host::of(files::FileSystem::open(dir.path()).unwrap());
         let run = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
         // As measured on one processor: about 24 MiB with default buffers, about 9 with -b 1.
         assert_eq!(about(&host, 100, &run("-L")), 100 + (24 << 20));

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use files::optional;
 use serde::Serialize;
 
-use crate::error::PathContext;
 use crate::{Host, ServiceError};
 
 /// One line of `/proc/modules`.
@@ -25,12 +25,8 @@ pub struct LoadedModules(BTreeMap<String, LoadedModule>);
 impl LoadedModules {
     /// Reads them. A kernel without module support has no such file, and so no module.
     pub fn read(host: &Host) -> Result<Self, ServiceError> {
-        let path = host.proc_dir.join("modules");
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Self::parse(&text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(error).context("read", &path),
-        }
+        let text = optional(host.kernel_text(&host.proc_dir.join("modules")))?;
+        Ok(text.map(|text| Self::parse(&text)).unwrap_or_default())
     }
 
     /// The module of this name.

@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
-use crate::error::PathContext;
 use crate::refusal::Reason;
-use crate::{Host, ServiceError, atomic_file};
+use crate::{Host, ServiceError, own_files};
 
 /// A script that a start couldn't start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,26 +21,29 @@ pub struct LastTry {
     pub boot_id: String,
 }
 
-fn path(host: &Host, script: &ScriptName) -> PathBuf {
-    host.run_dir.join("failed").join(format!("{script}.json"))
+fn directory(host: &Host) -> PathBuf {
+    host.run_dir.join("failed")
+}
+
+fn file(script: &ScriptName) -> String {
+    format!("{script}.json")
 }
 
 /// Writes down why the script wasn't started.
 pub(crate) fn write(host: &Host, script: &ScriptName, reason: &Reason) -> Result<(), ServiceError> {
     let last = LastTry { time: host.now(), reason: reason.clone(), boot_id: host.boot_id()? };
-    let path = path(host, script);
-    let text = serde_json::to_vec(&last).map_err(std::io::Error::other).context("write", &path)?;
-    atomic_file::replace(&path, &text)
+    let (directory, name) = (directory(host), file(script));
+    own_files::replace(host, &directory, &name, &own_files::line(&last, &directory, &name)?)
 }
 
 /// Removes what was written down, now that the script runs.
 pub(crate) fn forget(host: &Host, script: &ScriptName) -> Result<(), ServiceError> {
-    atomic_file::remove(&path(host, script))
+    own_files::remove(host, &directory(host), &file(script)).map(drop)
 }
 
-/// What was written down during this boot; what can't be read counts as nothing.
+/// What was written down during this boot; what can't be read, or others could have written, counts as nothing.
 pub(crate) fn read(host: &Host, script: &ScriptName) -> Result<Option<LastTry>, ServiceError> {
-    let Ok(Some(bytes)) = atomic_file::read(&path(host, script)) else { return Ok(None) };
+    let Ok(Some(bytes)) = own_files::read(host, &directory(host), &file(script)) else { return Ok(None) };
     let boot_id = host.boot_id()?;
     let last: Option<LastTry> = serde_json::from_slice(&bytes).ok();
     Ok(last.filter(|last| last.boot_id == boot_id))

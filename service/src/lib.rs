@@ -19,7 +19,6 @@
 //!
 //! Numbers such as INIT-START-17 or RUN-06 name facts about the initscript and `staprun`; see `docs/compatibility.md`.
 
-mod atomic_file;
 mod attach;
 mod boot_guard;
 mod boot_switches;
@@ -37,12 +36,15 @@ mod last_try;
 mod load;
 mod load_dir;
 mod local;
+mod local_source;
+mod local_switch;
 mod lock;
 mod log;
 mod module_check;
 mod module_rules;
 mod module_state;
 mod offer;
+mod own_files;
 mod plan;
 mod ready_queue;
 mod refusal;
@@ -74,6 +76,7 @@ pub use module_check::ModuleMismatch;
 pub use module_rules::ModuleRules;
 pub use module_state::ModuleState;
 pub use offer::RefusedBundle;
+pub use own_files::Disbelief;
 pub use plan::{StartChoice, StartPlan};
 pub use refusal::{Reason, Refusal, StartFailure};
 pub use restart::{RestartChoice, RestartReport};

@@ -9,55 +9,56 @@
 //! Only one start at a time uses `load/` ([`crate::ServiceLock`]), so what lies there at the beginning was left
 //! behind by one that was killed, and is removed.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use files::{Directory, FileError};
 use script_config::ScriptName;
 
-use crate::error::{PathContext, if_found};
 use crate::{Host, ServiceError};
 
 /// The checked, empty directory for private copies.
 #[derive(Debug)]
-pub(crate) struct LoadDir(PathBuf);
+pub(crate) struct LoadDir {
+    directory: Directory,
+    /// Where it is on this machine, for `staprun`.
+    path: PathBuf,
+}
 
 /// One module's private copy; dropping it removes it.
 #[derive(Debug)]
-pub(crate) struct PrivateCopy {
-    dir: PathBuf,
+pub(crate) struct PrivateCopy<'l> {
+    load: &'l LoadDir,
+    name: String,
     module: PathBuf,
+    dir: PathBuf,
 }
 
 impl LoadDir {
     /// Makes or checks the directory, and empties it. The lock must be held.
     pub(crate) fn open(host: &Host) -> Result<Self, ServiceError> {
-        own_directory(&host.run_dir, 0o755)?;
-        let path = host.run_dir.join("load");
-        own_directory(&path, 0o700)?;
-        for entry in fs::read_dir(&path).context("read", &path)? {
-            let left = entry.context("read", &path)?.path();
+        let directory = own_directory(host, &run_directory(host)?, "load", 0o700)?;
+        for left in directory.entries()? {
             // What was left is a directory of ours; anything else can't have been put there by others.
-            let removed = if left.is_dir() { fs::remove_dir_all(&left) } else { fs::remove_file(&left) };
-            removed.context("remove", &left)?;
+            directory.remove_tree(&left)?;
         }
-        Ok(Self(path))
+        let path = host.on_this_machine(directory.path());
+        Ok(Self { directory, path })
     }
 
     /// Writes `bytes` where only we can change them.
-    pub(crate) fn place(&self, name: &ScriptName, bytes: &[u8]) -> Result<PrivateCopy, ServiceError> {
-        let dir = self.0.join(name.as_str());
-        DirBuilder::new().mode(0o700).create(&dir).context("create", &dir)?;
-        let module = dir.join(format!("{name}.ko"));
-        let copy = PrivateCopy { dir, module };
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&copy.module);
-        file.and_then(|mut file| file.write_all(bytes)).context("write", &copy.module)?;
+    pub(crate) fn place(&self, name: &ScriptName, bytes: &[u8]) -> Result<PrivateCopy<'_>, ServiceError> {
+        let file = format!("{name}.ko");
+        let made = self.directory.create_dir_with(name.as_str(), 0o700)?;
+        let dir = self.path.join(name.as_str());
+        let copy = PrivateCopy { load: self, name: name.to_string(), module: dir.join(&file), dir };
+        let written = made.create_file_with(&file, 0o400)?.write_all(bytes);
+        written.map_err(|error| FileError::new("write", made.path().join(&file), error))?;
         Ok(copy)
     }
 }
 
-impl PrivateCopy {
+impl PrivateCopy<'_> {
     /// The module's file.
     pub(crate) fn module(&self) -> &Path {
         &self.module
@@ -69,48 +70,79 @@ impl PrivateCopy {
     }
 }
 
-impl Drop for PrivateCopy {
+impl Drop for PrivateCopy<'_> {
     fn drop(&mut self) {
         // What can't be removed now is removed by the next start.
-        let _ = fs::remove_dir_all(&self.dir);
+        let _ = self.load.directory.remove_tree(&self.name);
     }
 }
 
+/// Makes or checks `/run/stap-bundle`.
+pub(crate) fn run_directory(host: &Host) -> Result<Directory, ServiceError> {
+    let wrong = || FileError::new("open directory", &host.run_dir, io::ErrorKind::InvalidInput);
+    let parent = host.run_dir.parent().ok_or_else(wrong)?;
+    let name = host.run_dir.file_name().and_then(|name| name.to_str()).ok_or_else(wrong)?;
+    own_directory(host, &host.files.ensure_dir(parent)?, name, 0o755)
+}
+
 /// Makes the directory with exactly this mode, or checks that it is one of ours which nobody else may write to.
-pub(crate) fn own_directory(path: &Path, mode: u32) -> Result<(), ServiceError> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).context("create", parent)?;
+fn own_directory(host: &Host, parent: &Directory, name: &str, mode: u32) -> Result<Directory, ServiceError> {
+    match parent.create_dir_with(name, mode) {
+        Ok(made) => return Ok(made),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error.into()),
     }
     let user = rustix::process::geteuid().as_raw();
-    match DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error).context("create", path),
-    }
-    let Some(found) = if_found(fs::symlink_metadata(path)).context("look at", path)? else {
-        return Err(std::io::Error::from(std::io::ErrorKind::NotFound)).context("look at", path);
+    let opened = parent.open_dir(name);
+    let stat = match &opened {
+        Ok(directory) => rustix::fs::fstat(directory.fd())
+            .map_err(|errno| FileError::new("look at", directory.path(), errno))?,
+        Err(error) => match parent.stat(name)? {
+            Some(stat) => stat,
+            None => return Err(FileError::new("look at", error.path(), io::ErrorKind::NotFound).into()),
+        },
     };
-    let mode_found = found.mode() & 0o7777;
-    let too_open = mode_found & 0o777 & !mode;
-    let kind = if found.is_dir() { "a directory" } else { "no directory" };
+    let is_directory = opened.is_ok();
+    let mode_found = stat.st_mode & 0o7777;
     // A stricter umask than ours is fine; a bit that isn't in `mode` is not.
-    if found.is_dir() && found.uid() == user && too_open == 0 {
-        return Ok(());
+    if let Ok(directory) = opened
+        && stat.st_uid == user
+        && mode_found & 0o777 & !mode == 0
+    {
+        return Ok(directory);
     }
-    let found = format!("{kind} of user {} with mode {mode_found:04o}", found.uid());
-    Err(ServiceError::UnsafeDirectory { path: path.to_owned(), user, mode, found })
+    let path = parent.path().join(name);
+    let place = host.on_this_machine(&path);
+    let kind = if is_directory { "a directory" } else { "no directory" };
+    let mend = match (is_directory, stat.st_uid == user) {
+        (true, true) => format!("chmod {mode:04o} {}", place.display()),
+        (true, false) => format!("rm -r {}", place.display()),
+        (false, _) => format!("rm {}", place.display()),
+    };
+    let found = format!("{kind} of user {} with mode {mode_found:04o}", stat.st_uid);
+    Err(ServiceError::UnsafeDirectory { path, user, mode, found, mend })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
+
+    use files::FileSystem;
 
     use super::*;
 
     fn host() -> (tempfile::TempDir, Host) {
         let dir = tempfile::tempdir().unwrap();
-        let host = Host::beneath(dir.path());
+        let host = Host::of(FileSystem::open(dir.path()).unwrap());
         (dir, host)
+    }
+
+    fn run_dir(host: &Host) -> PathBuf {
+        let run_dir = host.on_this_machine(&host.run_dir);
+        fs::create_dir_all(&run_dir).unwrap();
+        fs::set_permissions(&run_dir, fs::Permissions::from_mode(0o755)).unwrap();
+        run_dir
     }
 
     #[test]
@@ -122,36 +154,36 @@ mod tests {
         assert!(copy.module().ends_with("load/a/a.ko"));
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!((mode(copy.module()), mode(copy.dir())), (0o400, 0o700));
-        assert_eq!(mode(&host.run_dir.join("load")), 0o700);
+        assert_eq!(mode(&run_dir(&host).join("load")), 0o700);
         drop(copy);
-        assert_eq!(fs::read_dir(host.run_dir.join("load")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(run_dir(&host).join("load")).unwrap().count(), 0);
     }
 
     #[test]
     fn leftovers_of_a_killed_start_are_removed() {
         let (_dir, host) = host();
-        let copy = LoadDir::open(&host).unwrap().place(&"a".parse().unwrap(), b"old").unwrap();
-        std::mem::forget(copy);
-        let again = LoadDir::open(&host).unwrap().place(&"a".parse().unwrap(), b"new").unwrap();
+        let load = LoadDir::open(&host).unwrap();
+        std::mem::forget(load.place(&"a".parse().unwrap(), b"old").unwrap());
+        let load = LoadDir::open(&host).unwrap();
+        let again = load.place(&"a".parse().unwrap(), b"new").unwrap();
         assert_eq!(fs::read(again.module()).unwrap(), b"new");
     }
 
     #[test]
     fn init_perm_01_a_directory_that_others_can_write_to_is_refused() {
         let (_dir, host) = host();
-        fs::create_dir_all(host.run_dir.join("load")).unwrap();
-        fs::set_permissions(&host.run_dir, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::set_permissions(host.run_dir.join("load"), fs::Permissions::from_mode(0o770)).unwrap();
+        let load = run_dir(&host).join("load");
+        fs::create_dir(&load).unwrap();
+        fs::set_permissions(&load, fs::Permissions::from_mode(0o770)).unwrap();
         let error = LoadDir::open(&host).unwrap_err().to_string();
-        assert!(error.contains("mode 0700, found a directory of user") && error.ends_with("0770"), "{error}");
+        assert!(error.contains("mode 0700, found a directory of user"), "{error}");
+        assert!(error.ends_with(&format!("0770: chmod 0700 {}", load.display())), "{error}");
     }
 
     #[test]
     fn a_link_in_place_of_the_directory_is_refused() {
         let (dir, host) = host();
-        fs::create_dir_all(&host.run_dir).unwrap();
-        fs::set_permissions(&host.run_dir, fs::Permissions::from_mode(0o755)).unwrap();
-        symlink(dir.path(), host.run_dir.join("load")).unwrap();
+        symlink(dir.path(), run_dir(&host).join("load")).unwrap();
         let error = LoadDir::open(&host).unwrap_err().to_string();
         assert!(error.contains("found no directory"), "{error}");
     }

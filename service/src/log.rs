@@ -1,25 +1,37 @@
 //! `LOG_FILE`, in the initscript's own line format: `Mon dd HH:MM:SS: text`, local time (INIT-LOG-01).
 //!
 //! Errors and warnings go to the system's log too, as README 3.5 has it: one datagram to `/dev/log`, where syslogd or
-//! journald listens. At boot neither may be there yet. A log that can't be written never stops a start.
+//! journald listens. At boot neither may be there yet. A log that can't be written never stops a start; the program says it once
+//! ([`Host::unlogged`]).
 
-use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 
+use files::FileError;
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::Host;
+use crate::unload::error_chain;
 
 /// Appends one line. Ends of lines and control characters inside `text` become blanks, so that nothing can forge a line.
 pub(crate) fn line(host: &Host, text: &str) {
     let line = format_line(host.now(), &TimeZone::system(), text);
-    if let Some(dir) = host.log_file.parent() {
-        let _ = std::fs::create_dir_all(dir);
+    if let Err(error) = append(host, line.as_bytes()) {
+        // The first reason is the one to mend.
+        let _ = host.unlogged.set(error_chain(&error));
     }
+}
+
+fn append(host: &Host, line: &[u8]) -> Result<(), FileError> {
+    let path = &host.log_file;
+    let wrong = |error: std::io::Error| FileError::new("write", path, error);
+    let directory = host.files.ensure_dir(path.parent().unwrap_or(Path::new("/")))?;
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| wrong(std::io::ErrorKind::InvalidInput.into()))?;
     // One write in append mode: lines of parallel loads don't mix.
-    let file = OpenOptions::new().append(true).create(true).open(&host.log_file);
-    let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    directory.open_log(name)?.write_all(line).map_err(wrong)
 }
 
 /// What the system's log calls us, as the original's `logger` lines were found.
@@ -32,9 +44,10 @@ const DAEMON_WARNING: u8 = (3 << 3) | 4;
 pub(crate) fn loudly(host: &Host, text: &str) {
     line(host, text);
     let Ok(socket) = UnixDatagram::unbound() else { return };
+    let Ok(listener) = host.files.descriptor_of(&host.syslog) else { return };
     if socket.set_nonblocking(true).is_ok() {
         let message = format!("<{DAEMON_WARNING}>{TAG}: {}", one_line(text));
-        let _ = socket.send_to(message.as_bytes(), &host.syslog);
+        let _ = socket.send_to(message.as_bytes(), format!("/proc/self/fd/{}", listener.as_raw_fd()));
     }
 }
 
@@ -60,18 +73,45 @@ mod tests {
         assert_eq!(line, "Nov 14 22:13:20: net_drop: started Jan 01 00:00:00: forged\n");
     }
 
+    fn host() -> (tempfile::TempDir, Host) {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::of(files::FileSystem::open(dir.path()).unwrap());
+        (dir, host)
+    }
+
     #[test]
     fn init_log_02_what_is_said_loudly_reaches_the_log_of_the_system() {
-        let dir = tempfile::tempdir().unwrap();
-        let host = Host::beneath(dir.path());
+        let (dir, host) = host();
         loudly(&host, "Error: nobody listens yet");
-        std::fs::create_dir_all(dir.path().join("dev")).unwrap();
-        let listener = UnixDatagram::bind(&host.syslog).unwrap();
+        let listens_at = dir.path().join("dev/log");
+        std::fs::create_dir_all(listens_at.parent().unwrap()).unwrap();
+        let listener = UnixDatagram::bind(&listens_at).unwrap();
         loudly(&host, "Error: net_drop\nforged");
         let mut bytes = [0; 200];
         let len = listener.recv(&mut bytes).unwrap();
         assert_eq!(std::str::from_utf8(&bytes[..len]).unwrap(), "<28>systemtap: Error: net_drop forged");
-        let log = std::fs::read_to_string(&host.log_file).unwrap();
+        let log = std::fs::read_to_string(host.on_this_machine(&host.log_file)).unwrap();
         assert_eq!(log.lines().count(), 2, "{log}");
+        assert_eq!(host.unlogged(), None);
+    }
+
+    #[test]
+    fn refuses_a_fifo_and_a_link_as_log_file_and_keeps_the_reason() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+        for kind in ["fifo", "link"] {
+            let (dir, host) = host();
+            let path = host.on_this_machine(&host.log_file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let victim = dir.path().join("victim");
+            match kind {
+                "fifo" => mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),
+                _ => std::os::unix::fs::symlink(&victim, &path).unwrap(),
+            }
+            line(&host, "one");
+            line(&host, "two");
+            assert!(host.unlogged().unwrap().starts_with("can't open /var/log/systemtap.log: "), "{kind}");
+            assert!(!victim.exists());
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What this kernel demands of a module before it takes it: lockdown, `module.sig_enforce`, Secure Boot,
 //! `modules_disabled`. Each has its own way out, so each is told by its name.
 
-use std::fs;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -26,10 +26,10 @@ pub struct ModuleRules {
 impl ModuleRules {
     /// Reads `/sys` and `/proc/sys`. What can't be read isn't in force.
     pub(crate) fn read(host: &Host) -> Self {
-        let text = |path| fs::read_to_string(path).unwrap_or_default();
+        let text = |path: PathBuf| host.kernel_text(&path).unwrap_or_default();
         let lockdown = text(host.sys_dir.join("kernel/security/lockdown"));
         let mode = lockdown.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
-        let secure_boot = fs::read(host.sys_dir.join(SECURE_BOOT)).unwrap_or_default();
+        let secure_boot = host.files.read_file(host.sys_dir.join(SECURE_BOOT), 64).unwrap_or_default();
         Self {
             lockdown: mode.filter(|mode| *mode != "none").map(str::to_owned),
             sig_enforce: text(host.sys_dir.join("module/module/parameters/sig_enforce")).trim() == "Y",
@@ -63,6 +63,8 @@ impl ModuleRules {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn rules(files: &[(&str, &[u8])]) -> ModuleRules {
@@ -72,7 +74,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        ModuleRules::read(&Host::beneath(dir.path()))
+        ModuleRules::read(&Host::of(files::FileSystem::open(dir.path()).unwrap()))
     }
 
     #[test]

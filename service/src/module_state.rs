@@ -5,10 +5,10 @@
 //! `/proc/systemtap/NAME/srvstat`, which reads `running` as long as probes fire (INIT-PRE-02). It appears when the
 //! script is started; the directory around it, with the transport's files, when the module is loaded.
 
-use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
 
+use files::Directory;
 use script_config::ScriptName;
 
 use crate::kernel_modules::LoadedModules;
@@ -48,12 +48,12 @@ impl ModuleState {
         if !modules.contains(name.as_str()) {
             return Self::Absent;
         }
-        let dirs: Vec<PathBuf> =
-            systemtap_dirs(host).map(|dir| dir.join(name.as_str())).filter(|dir| dir.is_dir()).collect();
+        let opened = systemtap_dirs(host).map(|dir| host.files.open_dir(dir.join(name.as_str())));
+        let dirs: Vec<Directory> = opened.filter_map(Result::ok).collect();
         if dirs.is_empty() {
             return Self::Foreign;
         }
-        match dirs.iter().find_map(|dir| state_text(&dir.join(STATE_FILE))) {
+        match dirs.iter().find_map(state_text) {
             None => Self::NotStarted,
             Some(text) if text.contains("running") => Self::Running,
             Some(_) => Self::Ended,
@@ -64,9 +64,9 @@ impl ModuleState {
     pub fn all_running(host: &Host) -> Result<Vec<ScriptName>, ServiceError> {
         let modules = LoadedModules::read(host)?;
         let mut names: Vec<ScriptName> = systemtap_dirs(host)
-            .filter_map(|dir| fs::read_dir(dir).ok())
-            .flat_map(|entries| entries.filter_map(Result::ok))
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter_map(|dir| host.files.open_dir(dir).and_then(|dir| dir.entries()).ok())
+            .flatten()
+            .filter_map(|entry| entry.parse().ok())
             .filter(|name| Self::among(host, &modules, name) == Self::Running)
             .collect();
         names.sort();
@@ -81,8 +81,8 @@ pub(crate) fn systemtap_dirs(host: &Host) -> impl Iterator<Item = PathBuf> {
 }
 
 /// The state file's text; `None` if there is none. One that can't be read says nothing, so it isn't `running`.
-fn state_text(path: &std::path::Path) -> Option<String> {
-    let file = fs::File::open(path).ok()?;
+fn state_text(directory: &Directory) -> Option<String> {
+    let file = directory.open_file(STATE_FILE).ok()?;
     let mut bytes = Vec::new();
     let _ = file.take(STATE_FILE_LIMIT).read_to_end(&mut bytes);
     Some(String::from_utf8_lossy(&bytes).into_owned())
@@ -90,6 +90,8 @@ fn state_text(path: &std::path::Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn world(modules: &str, files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
@@ -101,7 +103,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let host = Host::beneath(dir.path());
+        let host = Host::of(files::FileSystem::open(dir.path()).unwrap());
         (dir, host)
     }
 

@@ -8,8 +8,8 @@ use crate::refusal::{Reason, Refusal};
 /// Where offers and their modules come from. Outside tests there is one: `installer`'s current generation, which gives
 /// out bytes only after it has followed the whole chain from a trusted key to them.
 pub(crate) trait Source: Sync {
-    /// All scripts of all installed bundles, by name, seen from the running kernel.
-    fn offers(&self) -> Vec<Offer>;
+    /// All scripts of all installed bundles, by name, seen from the running kernel. Found out once, when the source was made.
+    fn offers(&self) -> &[Offer];
 
     /// Installed bundles that aren't believed, by name.
     fn refused_bundles(&self) -> Vec<RefusedBundle>;

@@ -117,7 +117,7 @@ impl StartPlan {
         guard: Option<&GuardRecord>,
     ) -> Result<Self, ServiceError> {
         let mut offers: BTreeMap<ScriptName, Offer> =
-            source.offers().into_iter().map(|offer| (offer.name.clone(), offer)).collect();
+            source.offers().iter().map(|offer| (offer.name.clone(), offer.clone())).collect();
         let switches =
             if choice.named.is_empty() { BootSwitches::read(host) } else { BootSwitches::default() };
         let guard = guard.filter(|_| choice.named.is_empty());
@@ -239,7 +239,7 @@ impl Judge<'_> {
         if !missing.is_empty() {
             return Err(Refusal::RequirementsNotRunning(missing));
         }
-        check_output(&offer.run)?;
+        check_output(self.host, &offer.run)?;
         let module = self.source.read(offer)?;
         let info = ModuleInfo::read(module.bytes()).map_err(Refusal::WrongModule)?;
         info.check(&offer.name, self.release, offer.vermagic.as_deref()).map_err(Refusal::WrongModule)?;
@@ -252,12 +252,14 @@ impl Judge<'_> {
 
 /// A recorder's output must have an absolute path (staprun's own directory is a private one that is removed,
 /// INIT-OPT-07) in a directory that exists.
-fn check_output(args: &[String]) -> Result<(), Refusal> {
+fn check_output(host: &Host, args: &[String]) -> Result<(), Refusal> {
     let RecorderMode::File { output, .. } = RecorderMode::of_arguments(args) else { return Ok(()) };
     let problem = match output.parent() {
         _ if !output.is_absolute() => "is not an absolute path",
         // A directory's name may hold strftime patterns too; then it can't be judged now.
-        Some(dir) if !dir.is_dir() && !has_pattern(dir) => "is in a directory that doesn't exist",
+        Some(dir) if !has_pattern(dir) && host.files.open_dir(dir).is_err() => {
+            "is in a directory that doesn't exist"
+        }
         _ => return Ok(()),
     };
     Err(Refusal::Output { output, problem })

@@ -94,6 +94,12 @@ pub enum Refusal {
         /// What doesn't fit.
         detail: String,
     },
+    /// Others could have written the record of what was compiled on this host.
+    #[error("the record of its compile on this host doesn't count: {detail}")]
+    LocalUnprotected {
+        /// Who can write where, and the command that mends it.
+        detail: String,
+    },
     /// This host's configuration asks for what its module doesn't have, or has settings for it that are wrong.
     #[error("this host's settings for it can't be used: {detail}")]
     HostSettings {
@@ -216,6 +222,7 @@ impl Refusal {
             Self::Missing { .. } => "missing",
             Self::Tampered { .. } => "tampered",
             Self::LocalOutdated { .. } => "local-outdated",
+            Self::LocalUnprotected { .. } => "local-unprotected",
             Self::HostSettings { .. } => "host-settings",
             Self::NeedsUprobes => "needs-uprobes",
             Self::WrongModule(_) => "wrong-module",
@@ -271,6 +278,9 @@ impl Refusal {
                 "stap-bundle fsck says what was changed, and fsck --repair mends it; find out who changed it"
             }
             Self::LocalOutdated { .. } => "compile it again: stap-bundle compile",
+            Self::LocalUnprotected { .. } => {
+                "who can write there could have any module loaded: find out who did, then stap-bundle compile"
+            }
             Self::HostSettings { .. } => {
                 "mend the line; NAME_OPT of a host changes run options only, what is compiled comes from the farm in a new bundle"
             }

@@ -5,16 +5,14 @@
 //! says nothing. Beside it goes the initscript's own status file ([`crate::status_file`]).
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::PathBuf;
-use std::{fs, io};
 
+use files::optional;
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{PathContext, if_found};
 use crate::stapio::ProcessId;
-use crate::{Host, ServiceError, atomic_file};
+use crate::{Host, ServiceError, own_files};
 
 /// The version of the records that this program writes.
 const SCHEMA: u32 = 1;
@@ -127,24 +125,23 @@ impl RunRecord {
         host.run_dir.join("run")
     }
 
-    fn path(host: &Host, script: &ScriptName) -> PathBuf {
-        Self::dir(host).join(format!("{script}.json"))
+    fn file(script: &ScriptName) -> String {
+        format!("{script}.json")
     }
 
     /// Writes it in one step.
     pub(crate) fn write(&self, host: &Host) -> Result<(), ServiceError> {
-        let path = Self::path(host, &self.script);
-        let mut text = serde_json::to_vec(self).map_err(std::io::Error::other).context("write", &path)?;
-        text.push(b'\n');
-        atomic_file::replace(&path, &text)
+        let (directory, name) = (Self::dir(host), Self::file(&self.script));
+        own_files::replace(host, &directory, &name, &own_files::line(self, &directory, &name)?)
     }
 
     /// Removes the record of a script, if there is one, or an empty directory in its place.
     pub(crate) fn remove(host: &Host, script: &ScriptName) -> Result<(), ServiceError> {
-        let path = Self::path(host, script);
-        match atomic_file::remove(&path) {
-            Err(_) if fs::remove_dir(&path).is_ok() => Ok(()),
-            result => result,
+        let name = Self::file(script);
+        let Some(directory) = optional(host.files.open_dir(Self::dir(host)))? else { return Ok(()) };
+        match directory.unlink_if_there(&name) {
+            Err(_) if directory.remove_dir(&name).is_ok() => Ok(()),
+            result => Ok(result?),
         }
     }
 
@@ -163,14 +160,15 @@ impl RunRecord {
     }
 
     fn look(host: &Host, script: &ScriptName) -> Result<Found, ServiceError> {
-        let path = Self::path(host, script);
-        let damaged = |why: &dyn std::fmt::Display| {
-            Found::Damaged(format!("{} is passed over, it is no record: {why}", path.display()))
+        let (directory, name) = (Self::dir(host), Self::file(script));
+        let passed_over = |why: &dyn std::fmt::Display| {
+            Found::Damaged(format!("{} is passed over: {why}", directory.join(&name).display()))
         };
-        let bytes = match atomic_file::read(&path) {
+        let damaged = |why: &dyn std::fmt::Display| passed_over(&format!("it is no record: {why}"));
+        let bytes = match own_files::read(host, &directory, &name) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Found::Nothing),
-            Err(error) => return Ok(damaged(&error)),
+            Err(error) => return Ok(passed_over(&error)),
         };
         let boot_id = host.boot_id()?;
         Ok(match serde_json::from_slice::<Self>(&bytes) {
@@ -199,21 +197,19 @@ impl Records {
 
     /// The scripts that seem to have a record, by name.
     fn names(&mut self, host: &Host) -> BTreeSet<ScriptName> {
-        let dir = RunRecord::dir(host);
-        let files = if_found(fs::read_dir(&dir)).and_then(|entries| {
-            entries.into_iter().flatten().map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()
-        });
-        let files = files.unwrap_or_else(|error| {
-            self.warnings.push(format!("{} can't be read: {error}", dir.display()));
+        let directory = RunRecord::dir(host);
+        let files = own_files::names(host, &directory).unwrap_or_else(|error| {
+            self.warnings.push(format!("all records in {} are passed over: {error}", directory.display()));
             Vec::new()
         });
-        let name = |file: OsString| file.to_str()?.strip_suffix(".json")?.parse().ok();
-        files.into_iter().filter_map(name).collect()
+        files.iter().filter_map(|file| file.strip_suffix(".json")?.parse().ok()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn record(script: &str) -> RunRecord {
@@ -236,7 +232,7 @@ mod tests {
 
     fn host() -> (tempfile::TempDir, Host) {
         let dir = tempfile::tempdir().unwrap();
-        let host = Host::beneath(dir.path());
+        let host = Host::of(files::FileSystem::open(dir.path()).unwrap());
         fs::create_dir_all(dir.path().join("proc/sys/kernel/random")).unwrap();
         fs::write(dir.path().join("proc/sys/kernel/random/boot_id"), "this-boot\n").unwrap();
         (dir, host)
@@ -248,7 +244,7 @@ mod tests {
         record("b").write(&host).unwrap();
         record("a").write(&host).unwrap();
         RunRecord { boot_id: "another".into(), ..record("c") }.write(&host).unwrap();
-        fs::write(host.run_dir.join("run/d.json"), "{").unwrap();
+        fs::write(host.on_this_machine(&host.run_dir).join("run/d.json"), "{").unwrap();
         assert_eq!(RunRecord::read_all(&host).unwrap(), [record("a"), record("b")]);
         RunRecord::remove(&host, &"a".parse().unwrap()).unwrap();
         RunRecord::remove(&host, &"a".parse().unwrap()).unwrap();
@@ -261,7 +257,7 @@ mod tests {
         record("a").write(&host).unwrap();
         RunRecord { boot_id: "another".into(), ..record("old") }.write(&host).unwrap();
         RunRecord { schema: 2, ..record("newer") }.write(&host).unwrap();
-        let run = host.run_dir.join("run");
+        let run = host.on_this_machine(&host.run_dir).join("run");
         fs::rename(run.join("a.json"), run.join("b.json")).unwrap();
         record("a").write(&host).unwrap();
         fs::create_dir(run.join("x.json")).unwrap();
@@ -280,7 +276,7 @@ mod tests {
     fn init_cfg_05_a_record_that_no_script_can_have_is_passed_over() {
         let (_dir, host) = host();
         record("a").write(&host).unwrap();
-        let run = host.run_dir.join("run");
+        let run = host.on_this_machine(&host.run_dir).join("run");
         let text = fs::read_to_string(run.join("a.json")).unwrap();
         for name in ["9x", "bad-name", &"x".repeat(56)] {
             fs::write(run.join(format!("{name}.json")), text.replace("\"a\"", &format!("\"{name}\"")))
@@ -296,8 +292,8 @@ mod tests {
     #[test]
     fn a_file_in_place_of_the_directory_is_a_warning() {
         let (_dir, host) = host();
-        fs::create_dir_all(&host.run_dir).unwrap();
-        fs::write(host.run_dir.join("run"), "").unwrap();
+        fs::create_dir_all(host.on_this_machine(&host.run_dir)).unwrap();
+        fs::write(host.on_this_machine(&host.run_dir).join("run"), "").unwrap();
         let records = Records::read(&host).unwrap();
         assert_eq!((records.all.len(), records.warnings.len()), (0, 1), "{records:?}");
         assert_eq!(RunRecord::read(&host, &"a".parse().unwrap()).unwrap(), None);

@@ -15,7 +15,9 @@ use crate::generation::{Generation, Nothing};
 use crate::host_settings::HostSettings;
 use crate::load::Loader;
 use crate::load_dir::LoadDir;
-use crate::local::{LocalModule, WithLocal};
+use crate::local::LocalModule;
+use crate::local_source::WithLocal;
+use crate::local_switch::finish_all;
 use crate::lock::ServiceLock;
 use crate::offer::Source;
 use crate::plan::{StartChoice, StartPlan};
@@ -76,8 +78,7 @@ impl<'a> Service<'a> {
     /// Finds out what a start would do: verifies every module, changes nothing.
     pub fn plan(&self, choice: &StartChoice<'_>) -> Result<StartPlan, ServiceError> {
         let release = self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
-        let guard = GuardRecord::read(self.host);
-        let guard = guard.filter(|guard| guard.bundles == self.bundle_ids());
+        let guard = GuardRecord::of(self.host, &self.bundle_ids());
         self.plan_with(release, choice, guard.as_ref())
     }
 
@@ -99,14 +100,14 @@ impl<'a> Service<'a> {
     /// The ids of all bundles that offer anything.
     fn bundle_ids(&self) -> BTreeSet<String> {
         // What was compiled here changes with every compile; a culprit must not come back by it.
-        let bundles = self.source.offers().into_iter().map(|offer| offer.bundle);
-        bundles.filter(|bundle| !bundle.is_local()).map(|bundle| bundle.id).collect()
+        let bundles = self.source.offers().iter().map(|offer| &offer.bundle);
+        bundles.filter(|bundle| !bundle.is_local()).map(|bundle| bundle.id.clone()).collect()
     }
 
     /// Whether the kernel's command line or the boot guard has this boot start nothing, so that nothing need be compiled.
     #[must_use]
     pub fn boots_without_scripts(&self) -> bool {
-        let guard = GuardRecord::read(self.host).filter(|guard| guard.bundles == self.bundle_ids());
+        let guard = GuardRecord::of(self.host, &self.bundle_ids());
         let nothing = guard.is_some_and(|guard| guard.stage == GuardStage::Nothing);
         nothing || BootSwitches::read(self.host).disabled
     }
@@ -136,6 +137,7 @@ impl<'a> Service<'a> {
         events: &EventSink<'_>,
     ) -> Result<StartReport, ServiceError> {
         let release = self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
+        self.finish_compiles(release);
         let plan = match options.guard {
             Some(guard) => self.plan_with(release, choice, Some(&guard.record()))?,
             None => self.plan(choice)?,
@@ -207,7 +209,8 @@ impl<'a> Service<'a> {
         uname_a: &str,
     ) -> Result<(), ServiceError> {
         if let Some(bundle) = self.owner(&record.script) {
-            return Err(ServiceError::OwnedByBundle { script: record.script.clone(), bundle });
+            let (script, bundle) = (record.script.clone(), bundle.to_owned());
+            return Err(ServiceError::OwnedByBundle { script, bundle });
         }
         let _lock = self.lock()?;
         record.store(self.host, module, uname_a)?;
@@ -215,22 +218,28 @@ impl<'a> Service<'a> {
         Ok(())
     }
 
+    /// Gives what a compile that was cut has left its names, or removes it. What can't be done now stops nothing: a start reads
+    /// what is there.
+    fn finish_compiles(&self, release: &KernelRelease) {
+        if let Err(error) = finish_all(self.host, release) {
+            log::line(self.host, &error_chain(&error));
+        }
+    }
+
     /// The installed bundle that offers a script.
     #[must_use]
-    pub fn owner(&self, script: &ScriptName) -> Option<String> {
-        let offers = self.source.offers().into_iter();
-        offers
-            .filter(|offer| !offer.bundle.is_local())
-            .find(|offer| offer.name == *script)
-            .map(|offer| offer.bundle.name)
+    pub fn owner(&self, script: &ScriptName) -> Option<&str> {
+        let offers = self.source.offers();
+        let at = offers.binary_search_by(|offer| offer.name.cmp(script)).ok()?;
+        let bundle = &offers.get(at)?.bundle;
+        (!bundle.is_local()).then_some(bundle.name.as_str())
     }
 
     /// Scripts that a start refuses for what this host's own configuration says of them.
     #[must_use]
     pub fn unfit_settings(&self) -> Vec<(ScriptName, Refusal)> {
-        let offers = self.source.offers().into_iter();
-        let unfit = offers.filter_map(|offer| match offer.cell {
-            Err(refusal @ Refusal::HostSettings { .. }) => Some((offer.name, refusal)),
+        let unfit = self.source.offers().iter().filter_map(|offer| match &offer.cell {
+            Err(refusal @ Refusal::HostSettings { .. }) => Some((offer.name.clone(), refusal.clone())),
             _ => None,
         });
         unfit.collect()
@@ -257,6 +266,7 @@ impl<'a> Service<'a> {
         agreed: &CleanupPlan,
     ) -> Result<CleanupReport, ServiceError> {
         let _lock = self.lock()?;
+        self.finish_compiles(choice.release);
         let plan = self.plan_cleanup(choice)?;
         cleanup::carry_out(self.host, choice.release, plan, agreed)
     }

@@ -146,13 +146,12 @@ fn names(words: &[String], name: &ScriptName) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use super::*;
 
     #[test]
     fn this_very_process_is_no_stapio() {
-        let host = Host::beneath(Path::new("/nowhere"));
+        let host = Host::of(files::FileSystem::open("/").unwrap());
         assert!(Stapio::just_started(&host, std::process::id()).is_none());
         assert!(Stapio::just_started(&host, 0).is_none());
         let name = "net_drop".parse().unwrap();

@@ -63,14 +63,17 @@ pub(crate) struct Evidence {
 impl Known {
     pub(crate) fn read(host: &Host, name: &ScriptName) -> Self {
         let id = |path: &Path| fs::metadata(path).ok().map(|found| FileId::of(found.dev(), found.ino()));
-        let files = systemtap_dirs(host)
-            .filter_map(|dir| fs::read_dir(dir.join(name.as_str())).ok())
-            .flat_map(|entries| entries.filter_map(Result::ok))
-            .filter(|entry| is_transport(&entry.file_name().to_string_lossy()));
+        let opened = systemtap_dirs(host).map(|dir| host.files.open_dir(dir.join(name.as_str())));
+        let mut transport = Vec::new();
+        for dir in opened.filter_map(Result::ok) {
+            let names = dir.entries().unwrap_or_default().into_iter().filter(|name| is_transport(name));
+            let stats = names.filter_map(|name| dir.stat(&name).ok().flatten());
+            transport.extend(stats.map(|stat| FileId::of_stat(&stat)));
+        }
         Self {
             installed: host.stapio.iter().filter_map(|place| id(place)).collect(),
             places: host.stapio.clone(),
-            transport: files.filter_map(|entry| id(&entry.path())).collect(),
+            transport,
         }
     }
 

@@ -10,14 +10,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use child::{Cancel, ChildCommand, Ended, Finished, Limits, Program, Stream};
+use files::Unprotected;
 use script_config::ScriptName;
 
 use crate::load_dir::PrivateCopy;
 use crate::module_rules::ModuleRules;
+use crate::own_files::Disbelief;
 use crate::{Host, ServiceError};
 
-/// Where packages put it.
-const USUAL_PLACE: &str = "/usr/bin/staprun";
+/// Where packages put it, and where who builds systemtap does. It is never looked for along PATH: who sets that may not be who
+/// may load modules.
+const PLACES: [&str; 5] =
+    ["/usr/bin/staprun", "/bin/staprun", "/usr/sbin/staprun", "/sbin/staprun", "/usr/local/bin/staprun"];
 
 /// Kept of what it says; its messages are a few lines.
 const OUTPUT_CAP: usize = 16 << 10;
@@ -70,20 +74,30 @@ pub enum StaprunRefusal {
 }
 
 impl<'h> Staprun<'h> {
-    /// Finds it: the given one, the usual one, or one along PATH.
+    /// Finds it: the given one, or the first of the usual places that has one. That one must be root's along the whole path;
+    /// the next place isn't asked, for who could put it there meant it to be taken.
     pub(crate) fn find(host: &'h Host) -> Result<Self, ServiceError> {
-        let found = match &host.staprun {
-            Some(given) => Program::find(given).map_err(|_| given.display().to_string()),
-            None => Program::find(USUAL_PLACE)
-                .or_else(|_| Program::find("staprun"))
-                .map_err(|_| format!("{USUAL_PLACE} or along PATH")),
-        };
-        let program = found.map_err(|searched| ServiceError::StaprunMissing { searched })?;
-        Ok(Self { host, program })
+        let missing = |searched: String| ServiceError::StaprunMissing { searched };
+        if let Some(given) = &host.staprun {
+            let program = Program::find(given).map_err(|_| missing(given.display().to_string()))?;
+            return Ok(Self { host, program });
+        }
+        for place in PLACES {
+            match host.files.check_program(place) {
+                Ok(()) => {
+                    let place = host.on_this_machine(Path::new(place));
+                    let program = Program::find(&place).map_err(|_| missing(place.display().to_string()))?;
+                    return Ok(Self { host, program });
+                }
+                Err(Unprotected::Storage(error)) if error.is_not_found() => {}
+                Err(why) => return Err(ServiceError::StaprunUnprotected(Disbelief::of(host, why))),
+            }
+        }
+        Err(missing(PLACES.join(", ")))
     }
 
     /// Loads and starts a module.
-    pub(crate) fn load(&self, copy: &PrivateCopy, args: &[String]) -> Result<StaprunEnd, ServiceError> {
+    pub(crate) fn load(&self, copy: &PrivateCopy<'_>, args: &[String]) -> Result<StaprunEnd, ServiceError> {
         let args = args.iter().map(OsStr::new).chain([copy.module().as_os_str()]);
         self.run(ChildCommand::of(&self.program).args(args).current_dir(copy.dir()), &self.host.cancel)
     }
@@ -232,12 +246,14 @@ fn last_line(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use files::FileSystem;
+
     use super::*;
 
     #[test]
     fn the_words_of_staprun_are_told_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let host = Host::beneath(dir.path());
+        let host = Host::of(FileSystem::open(dir.path()).unwrap());
         let of = |errno: &str| {
             StaprunRefusal::of(&host, &format!("ERROR: Couldn't insert module 'a.ko': {errno}\n"))
         };
@@ -265,10 +281,42 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_staprun_names_the_package() {
-        let mut host = Host::beneath(Path::new("/nowhere"));
+    fn a_missing_staprun_names_the_places_and_the_package() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut host = Host::of(FileSystem::open(dir.path()).unwrap());
         host.staprun = Some("/nowhere/staprun".into());
         let error = Staprun::find(&host).unwrap_err().to_string();
         assert_eq!(error, "staprun not found at /nowhere/staprun: install the package systemtap-runtime");
+        host.staprun = None;
+        let error = Staprun::find(&host).unwrap_err().to_string();
+        assert!(error.starts_with("staprun not found at /usr/bin/staprun, /bin/staprun, "), "{error}");
+    }
+
+    /// Not even where root calls it with a PATH of somebody's.
+    #[test]
+    fn takes_staprun_only_from_where_root_alone_can_put_it() {
+        use std::fs::{self, Permissions};
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::of(FileSystem::open(dir.path()).unwrap());
+        let bin = dir.path().join("usr/bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::write(bin.join("staprun"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(bin.join("staprun"), Permissions::from_mode(0o4755)).unwrap();
+        Staprun::find(&host).unwrap();
+        for open in [bin.join("staprun"), bin.clone(), dir.path().join("usr")] {
+            let before = fs::metadata(&open).unwrap().permissions();
+            fs::set_permissions(&open, Permissions::from_mode(before.mode() | 0o020)).unwrap();
+            let error = Staprun::find(&host).unwrap_err().to_string();
+            assert!(error.ends_with(&format!(": chmod go-w {}", open.display())), "{error}");
+            fs::set_permissions(&open, before).unwrap();
+        }
+        std::os::unix::fs::chown(bin.join("staprun"), Some(65534), None).expect("this test needs root");
+        let error = Staprun::find(&host).unwrap_err().to_string();
+        assert!(
+            error.contains("/usr/bin/staprun belongs to user 65534, not to root: chown root "),
+            "{error}"
+        );
     }
 }

@@ -136,7 +136,7 @@ impl StatusReport {
         named: &BTreeSet<ScriptName>,
     ) -> Result<Self, ServiceError> {
         let offers: BTreeMap<ScriptName, Offer> =
-            source.offers().into_iter().map(|offer| (offer.name.clone(), offer)).collect();
+            source.offers().iter().map(|offer| (offer.name.clone(), offer.clone())).collect();
         let Records { all, mut warnings } = Records::read(host)?;
         let switches = BootSwitches::read(host);
         if switches.disabled {
@@ -144,8 +144,13 @@ impl StatusReport {
         }
         warnings.extend(switches.problems.iter().cloned());
         let ids: BTreeSet<String> = offers.values().map(|offer| offer.bundle.id.clone()).collect();
-        let guard = GuardRecord::read(host).filter(|guard| guard.bundles == ids);
+        let guard = GuardRecord::read(host).unwrap_or_else(|problem| {
+            warnings.push(format!("the boot guard: {problem}"));
+            None
+        });
+        let guard = guard.filter(|guard| guard.bundles == ids);
         warnings.extend(guard.as_ref().and_then(GuardRecord::warning));
+        warnings.extend(status_file::problem(host).map(|why| format!("status files don't count: {why}")));
         let mut switched_off = guard.map(|guard| guard.refusals(&offers)).unwrap_or_default();
         switched_off.extend(switches.refusals(&offers));
         let records: BTreeMap<ScriptName, RunRecord> =
@@ -226,7 +231,7 @@ impl Look<'_> {
             kernel_memory_bytes: module_bytes
                 .filter(|_| is_ours)
                 .map(|bytes| kernel_memory::about(self.host, bytes, run)),
-            note: emptied_by_start(run),
+            note: emptied_by_start(self.host, run),
             offered_by: offer.map(|offer| offer.bundle.name.clone()),
             options_from: offer.and_then(|offer| offer.options_from.clone()),
         })
@@ -257,7 +262,7 @@ impl Look<'_> {
 }
 
 /// A recorder's file is emptied by each start (INIT-OPT-07), unless its name is made of the time or there is nothing in it.
-fn emptied_by_start(run: &[String]) -> Option<String> {
+fn emptied_by_start(host: &Host, run: &[String]) -> Option<String> {
     let RecorderMode::File { output, .. } = RecorderMode::of_arguments(run) else { return None };
     let rotates = run.iter().any(|word| word == "-S");
     let mut file = output.into_os_string();
@@ -266,7 +271,8 @@ fn emptied_by_start(run: &[String]) -> Option<String> {
     }
     let file = PathBuf::from(file);
     let has_pattern = file.to_string_lossy().contains('%');
-    let holds = std::fs::metadata(&file).is_ok_and(|found| found.is_file() && found.len() > 0);
+    let found = host.files.open_file(&file).ok().and_then(|file| file.metadata().ok());
+    let holds = found.is_some_and(|found| found.len() > 0);
     (holds && !has_pattern).then(|| {
         format!(
             "the next start empties {}: keep a copy, or put a time into -o, such as %F-%T",

@@ -1,7 +1,5 @@
 //! Kernel taint: what a support team asks for first. Modules of systemtap taint a kernel with O and, unsigned, with E.
 
-use std::fs;
-
 use serde::Serialize;
 
 use crate::Host;
@@ -21,7 +19,7 @@ pub struct Taint {
 impl Taint {
     /// Reads it; `None` where it can't be read or is 0.
     pub(crate) fn read(host: &Host) -> Option<Self> {
-        let text = fs::read_to_string(host.proc_dir.join("sys/kernel/tainted")).ok()?;
+        let text = host.kernel_text(&host.proc_dir.join("sys/kernel/tainted")).ok()?;
         let number: u64 = text.trim().parse().ok().filter(|number| *number != 0)?;
         let letters = LETTERS.iter().enumerate().filter(|(bit, _)| number >> bit & 1 == 1);
         Some(Self { number, letters: letters.map(|(_, letter)| char::from(*letter)).collect() })
@@ -30,12 +28,14 @@ impl Taint {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn bits_have_letters() {
         let dir = tempfile::tempdir().unwrap();
-        let host = Host::beneath(dir.path());
+        let host = Host::of(files::FileSystem::open(dir.path()).unwrap());
         assert_eq!(Taint::read(&host), None);
         fs::create_dir_all(dir.path().join("proc/sys/kernel")).unwrap();
         let file = dir.path().join("proc/sys/kernel/tainted");

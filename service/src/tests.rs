@@ -9,6 +9,7 @@ mod guarding;
 mod impostors;
 mod looking;
 mod old_kernel;
+mod outside;
 mod restarting;
 mod settling;
 mod starting;

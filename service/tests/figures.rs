@@ -96,7 +96,7 @@ fn identity(release: &str) -> HostIdentity {
 }
 
 fn host(directory: &Path, parameters: &GlobalParameters) -> Host {
-    let mut host = Host::configured(directory, parameters);
+    let mut host = Host::configured(FileSystem::open(directory).unwrap(), parameters);
     host.staprun = Some(fixtures::stand_in("fake-staprun"));
     host.staprun_environment = vec![(ROOT_VARIABLE.into(), directory.into())];
     host

@@ -109,7 +109,7 @@ impl World {
             node: "node1".to_owned(),
         };
         let parameters = GlobalParameters { pass_all: false, ..GlobalParameters::default() };
-        let mut host = Host::configured(dir.path(), &parameters);
+        let mut host = Host::configured(FileSystem::open(dir.path()).unwrap(), &parameters);
         host.staprun = Some(fixtures::stand_in("fake-staprun"));
         host.staprun_environment = vec![(OsString::from(ROOT_VARIABLE), dir.path().into())];
         Self { dir, root, identity, host, fake, parameters }

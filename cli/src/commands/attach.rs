@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use script_config::ScriptName;
+use script_config::{ScriptName, shown_lines};
 use service::{AttachEnd, AttachError, AttachOutput};
 
 use crate::commands::service::{Damage, Selection, service_failure};
@@ -42,7 +42,8 @@ impl Args {
                     out.write_all(bytes).and_then(|()| out.flush())
                 }
                 AttachOutput::Message(bytes) => {
-                    let _ = io::stderr().lock().write_all(bytes);
+                    let text = String::from_utf8_lossy(bytes);
+                    let _ = io::stderr().lock().write_all(shown_lines(&text).as_bytes());
                     Ok(())
                 }
             };

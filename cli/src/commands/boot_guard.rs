@@ -1,13 +1,12 @@
 //! `boot-guard`: what is remembered of boots that went down, and forgetting it.
 
-use std::path::Path;
-
 use service::{GuardRecord, GuardStage, Host};
 
 use crate::commands::service::service_failure;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::host::open_root;
 use crate::ui::Ui;
 
 /// Show or forget what the boot guard knows
@@ -34,10 +33,15 @@ enum Action {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let host = Host::beneath(global.root.as_deref().unwrap_or(Path::new("/")));
+        let host = Host::of(open_root(global)?);
         let failed = |error| service_failure(&error);
         match self.action {
-            Action::Show => show(ui, GuardRecord::read(&host)),
+            Action::Show => {
+                let record = GuardRecord::read(&host).map_err(|why| {
+                    Failure::new(Exit::Failed, why).hint("stap-bundle boot-guard reset removes it")
+                })?;
+                show(ui, record);
+            }
             Action::Settle => {
                 let told = GuardRecord::settle(&host).map_err(failed)?;
                 ui.progress(if told { "this boot went well" } else { "nothing to settle" });

@@ -3,6 +3,7 @@
 use std::io;
 
 use bundle_format::KernelRelease;
+use script_config::shown;
 use service::{CleanupChoice, CleanupPlan, CleanupReport};
 
 use crate::commands::service::{Damage, Opened, Selection, service_failure};
@@ -51,7 +52,9 @@ impl Args {
             return Ok(Exit::Done);
         }
         let report = service.cleanup(&choice, &plan).map_err(|error| service_failure(&error))?;
-        Ok(show(ui, &report))
+        let exit = show(ui, &report);
+        opened.say_unlogged(ui);
+        Ok(exit)
     }
 }
 
@@ -69,7 +72,8 @@ impl Opened {
 fn confirmed(plan: &CleanupPlan) -> bool {
     let mut to = io::stderr().lock();
     for file in &plan.files {
-        let _ = io::Write::write_all(&mut to, format!("  {}\n", file.display()).as_bytes());
+        let line = format!("  {}\n", shown(&file.display().to_string()));
+        let _ = io::Write::write_all(&mut to, line.as_bytes());
     }
     ask("Remove these files?", &mut to, &mut io::stdin().lock())
 }

@@ -56,11 +56,11 @@ impl Args {
         let release = opened.release(self.release.clone())?;
         let compile = LocalCompile::new(&opened, release, self.sysroot.clone(), self.cache.clone())?;
         let scripts = compile.scripts(ui)?;
-        let existing = compile.existing(&scripts);
+        let existing = compile.existing(&scripts)?;
         if !existing.is_empty() && !self.yes {
             let mut to = io::stderr().lock();
             for path in &existing {
-                let _ = writeln!(to, "  {}", path.display());
+                let _ = writeln!(to, "  {}", script_config::shown(&path.display().to_string()));
             }
             if !ask("Replace these modules?", &mut to, &mut io::stdin().lock()) {
                 drop(to);
@@ -69,6 +69,7 @@ impl Args {
             }
         }
         let done = compile.run(scripts, ui)?;
+        opened.say_unlogged(ui);
         if ui.json {
             ui.document(&done);
         } else {

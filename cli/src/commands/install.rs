@@ -128,7 +128,8 @@ fn warn_of_settings(global: &Global, root: &FileSystem, identity: &HostIdentity,
         return;
     }
     let Ok(current) = CurrentGeneration::open(root) else { return };
-    let host = Host::configured(Path::new("/"), loaded.configuration.parameters());
+    let Ok(files) = host::open_root(global) else { return };
+    let host = Host::configured(files, loaded.configuration.parameters());
     for (script, refusal) in Service::new(&host, identity, current.as_ref(), &own).unfit_settings() {
         ui.warning(format!("a start will refuse {script}: {refusal}"));
     }

@@ -81,6 +81,7 @@ impl Args {
         } else {
             ui.line("nothing runs, so nothing was restarted");
         }
+        opened.say_unlogged(ui);
         Ok(match report.exit_code() {
             0 if opened.all_is_good && (compiled || !opened.parameters.pass_all) => Exit::Done,
             _ => Exit::Failed,

@@ -1,7 +1,7 @@
 //! What `start`, `stop` and `status` share: their arguments, and a service on this host.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use installer::{
@@ -77,7 +77,6 @@ impl Selection {
         let identity = host::identity(global, &root)?;
         let HostConfiguration { parameters, own, is_good: mut all_is_good } =
             host::configuration(global, self.config.as_deref(), ui)?;
-        let base = global.root.as_deref().unwrap_or(Path::new("/"));
         let current = match host::current(&root) {
             Err(failure) if damage == Damage::Warns => {
                 all_is_good = false;
@@ -87,7 +86,7 @@ impl Selection {
             current => current?,
         };
         Ok(Opened {
-            host: Host::configured(base, &parameters),
+            host: Host::configured(root, &parameters),
             identity,
             current,
             parameters,
@@ -105,34 +104,35 @@ impl Opened {
     pub(crate) fn unpack_for_this_kernel(&mut self, global: &Global, ui: &mut Ui) {
         let failures = self.try_to_unpack(global, ui).unwrap_or_else(|failure| vec![failure]);
         for failure in failures {
-            self.all_is_good = false;
+            // The other writer may be doing this very thing; that alone doesn't fail a start.
+            self.all_is_good &= failure.exit == Exit::Locked;
             let why = failure.one_line();
             ui.warning(format!("what a bundle has for this kernel wasn't unpacked: {why}"));
         }
     }
 
     /// Scripts of this host that aren't the ones which the installed modules were made from.
-    pub(crate) fn other_scripts(&self, global: &Global) -> Vec<String> {
+    pub(crate) fn other_scripts(&self) -> Vec<String> {
         let Some(current) = &self.current else { return Vec::new() };
-        let found = host::open_root(global).and_then(|root| {
-            other_scripts(&root, current).map_err(|error| Failure::of(Exit::Storage, &error))
-        });
-        found.unwrap_or_else(|failure| vec![format!("scripts were not compared: {}", failure.one_line())])
+        other_scripts(&self.host.files, current).unwrap_or_else(|error| {
+            let failure = Failure::of(Exit::Storage, &error);
+            vec![format!("scripts were not compared: {}", failure.one_line())]
+        })
     }
 
     fn try_to_unpack(&mut self, global: &Global, ui: &mut Ui) -> Result<Vec<Failure>, Failure> {
         let Some(current) = &self.current else { return Ok(Vec::new()) };
-        let root = host::open_root(global)?;
+        let root = &self.host.files;
         let options =
             InstallOptions { now: host::now(global), wait: UNPACK_WAIT, ..InstallOptions::default() };
         let unpacked =
-            unpack_for_running_kernel(&root, &self.identity, current, &options, &mut |event| tell(ui, event))
+            unpack_for_running_kernel(root, &self.identity, current, &options, &mut |event| tell(ui, event))
                 .map_err(|error| match error {
                     UnpackError::Generation(error) => host::generation_failure(&error),
                     other => Failure::of(Exit::Failed, &other),
                 })?;
         if !unpacked.reports.is_empty() {
-            self.current = host::current(&root)?;
+            self.current = host::current(root)?;
         }
         for report in &unpacked.reports {
             for warning in &report.warnings {
@@ -140,7 +140,7 @@ impl Opened {
             }
             host::tell_compat(ui, &report.compat);
         }
-        Ok(unpacked.failures.into_iter().map(|error| install_failure(error, &root)).collect())
+        Ok(unpacked.failures.into_iter().map(|error| install_failure(error, root)).collect())
     }
 
     /// With AUTOCOMPILE, compiles what is to be started and has no good module (README 2.2.1); a start goes on with what
@@ -165,6 +165,13 @@ impl Opened {
     /// The service of another generation.
     pub(crate) fn service_of<'o>(&'o self, generation: Option<&'o CurrentGeneration>) -> Service<'o> {
         Service::new(&self.host, &self.identity, generation, &self.own)
+    }
+
+    /// Says once that `LOG_FILE` can't be written, if it can't: nothing ends for it.
+    pub(crate) fn say_unlogged(&self, ui: &mut Ui) {
+        if let Some(why) = self.host.unlogged() {
+            ui.warning(format!("nothing is logged in {} (LOG_FILE): {why}", self.host.log_file.display()));
+        }
     }
 
     /// Which scripts it is about.
@@ -216,8 +223,14 @@ pub(crate) fn service_failure(error: &ServiceError) -> Failure {
     let exit = match error {
         ServiceError::Locked { .. } => Exit::Locked,
         ServiceError::Dependency(_) => Exit::Order,
-        ServiceError::Io { .. } => Exit::Storage,
+        ServiceError::File(_) => Exit::Storage,
         _ => Exit::Failed,
     };
-    Failure::of(exit, error)
+    let failure = Failure::of(exit, error);
+    match error {
+        ServiceError::Locked(_) => {
+            failure.hint("wait until it has ended, and try again; if that process hangs, end it")
+        }
+        _ => failure,
+    }
 }

@@ -72,6 +72,7 @@ impl Args {
             (carry_out(&opened.service(), &choice, &options, ui)?, compiled)
         };
         show(ui, &report);
+        opened.say_unlogged(ui);
         Ok(match report.exit_code() {
             0 if opened.all_is_good && (compiled || !opened.parameters.pass_all) => Exit::Done,
             _ => Exit::Failed,

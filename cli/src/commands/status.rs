@@ -28,7 +28,7 @@ impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let opened = self.selection.open(global, Damage::Warns, ui)?;
         let mut report = opened.service().status(opened.named()).map_err(|error| service_failure(&error))?;
-        report.warnings.extend(opened.other_scripts(global));
+        report.warnings.extend(opened.other_scripts());
         if self.metrics {
             for line in metrics::text(&report).lines() {
                 ui.line(line);

@@ -36,6 +36,7 @@ impl Args {
         });
         let report = report.map_err(|error| service_failure(&error))?;
         show(ui, &report);
+        opened.say_unlogged(ui);
         Ok(if report.exit_code() == 0 { Exit::Done } else { Exit::Failed })
     }
 }

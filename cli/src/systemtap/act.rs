@@ -259,7 +259,7 @@ impl Act<'_, '_> {
         let compile = LocalCompile::new(self.opened, release, Vec::new(), CACHE.into())?;
         let scripts = compile.scripts(ui)?;
         let existing: Vec<String> =
-            compile.existing(&scripts).iter().map(|path| path.display().to_string()).collect();
+            compile.existing(&scripts)?.iter().map(|path| path.display().to_string()).collect();
         if !existing.is_empty() && !self.request.yes {
             self.console.line(&format!("Following caches will be overwritten: {}", existing.join(" ")));
             if !ask("Do you want to overwrite them?", self.console.out, self.console.input) {

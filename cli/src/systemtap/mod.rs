@@ -12,6 +12,8 @@ pub(crate) mod tests;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
+use script_config::shown_lines;
+
 use crate::commands::service::{Damage, Selection};
 use crate::failure::Failure;
 use crate::global::{Global, When};
@@ -44,7 +46,7 @@ pub(crate) struct Console<'c> {
 impl Console<'_> {
     /// A line on standard output; where nobody reads it, nobody can be told.
     fn line(&mut self, text: &str) {
-        let _ = writeln!(self.out, "{text}");
+        let _ = writeln!(self.out, "{}", shown_lines(text));
     }
 
     /// The beginning of a line.
@@ -54,7 +56,7 @@ impl Console<'_> {
 
     /// A line on standard error.
     fn error(&mut self, text: &str) {
-        let _ = writeln!(self.err, "{text}");
+        let _ = writeln!(self.err, "{}", shown_lines(text));
     }
 }
 
@@ -98,7 +100,9 @@ fn carry_out(request: &Request, console: &mut Console<'_>) -> u8 {
                 let quiet = Global { quiet: true, ..global };
                 opened.unpack_for_this_kernel(&quiet, &mut Ui::new(&quiet));
             }
-            act::act(request, &opened, console, &mut ui)
+            let exit = act::act(request, &opened, console, &mut ui);
+            opened.say_unlogged(&mut ui);
+            exit
         }
         Err(failure) => {
             tell_failure(console, &failure);

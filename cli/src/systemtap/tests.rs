@@ -43,7 +43,7 @@ impl World {
     }
 
     fn host(&self) -> Host {
-        let mut host = Host::beneath(self.dir.path());
+        let mut host = Host::of(files::FileSystem::open(self.dir.path()).unwrap());
         host.staprun = Some(fixtures::stand_in("fake-staprun"));
         host.staprun_environment = vec![(ROOT_VARIABLE.into(), self.dir.path().into())];
         host.process_dir = self.fake.processes();
@@ -122,8 +122,9 @@ fn init_stat_01_lines_are_those_of_the_original() {
     assert_eq!((said.out.as_str(), said.err.as_str(), said.exit), (lines, "", 0));
     assert_eq!(world.say("status b", "").exit, 3);
     assert_eq!(world.say("status c", "").exit, 4);
-    fs::create_dir_all(world.host().stat_dir).unwrap();
-    fs::write(world.host().stat_dir.join("b"), "0\n").unwrap();
+    let status_files = world.host().on_this_machine(&world.host().stat_dir);
+    fs::create_dir_all(&status_files).unwrap();
+    fs::write(status_files.join("b"), "0\n").unwrap();
     let said = world.say("status b", "");
     assert_eq!((said.out.as_str(), said.exit), ("b is stopped\n", 1));
 }
@@ -141,7 +142,7 @@ fn init_exit_01_a_script_that_fails_is_1() {
     let said = world.say("start ghost", "");
     assert_eq!((said.out.as_str(), said.exit), ("Starting systemtap ... FAILED\n", 1));
     assert!(said.err.starts_with("Error: ghost: no installed bundle offers it"), "{}", said.err);
-    let log = fs::read_to_string(world.host().log_file).unwrap();
+    let log = fs::read_to_string(world.host().on_this_machine(&world.host().log_file)).unwrap();
     let texts: Vec<&str> = log.lines().filter_map(|line| Some(line.split_once(": ")?.1)).collect();
     assert_eq!(texts[0], "Starting systemtap ...");
     assert!(texts.contains(&"Error: systemtap startup"), "{log}");

@@ -20,6 +20,7 @@ mod modes;
 mod no_force;
 mod old_kernel;
 mod outputs;
+mod outside;
 mod reading;
 mod revocation;
 mod roots;

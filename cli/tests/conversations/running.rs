@@ -18,7 +18,7 @@ use crate::world::TestWorld;
 pub(crate) fn start(world: &TestWorld) -> Vec<String> {
     let directory = world.path("host");
     let parameters = GlobalParameters { pass_all: false, ..GlobalParameters::default() };
-    let mut host = Host::configured(&directory, &parameters);
+    let mut host = Host::configured(FileSystem::open(&directory).unwrap(), &parameters);
     host.staprun = Some(fixtures::stand_in("fake-staprun"));
     host.staprun_environment = vec![(ROOT_VARIABLE.into(), directory.clone().into())];
     let identity = HostIdentity {

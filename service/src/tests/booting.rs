@@ -3,7 +3,8 @@
 use super::world::{World, name};
 
 fn boot_with(world: &World, words: &str) {
-    std::fs::write(world.host.proc_dir.join("cmdline"), format!("root=/dev/vda1 {words} quiet\n")).unwrap();
+    std::fs::write(world.at(&world.host.proc_dir).join("cmdline"), format!("root=/dev/vda1 {words} quiet\n"))
+        .unwrap();
 }
 
 fn reason(world: &World, script: &str) -> String {
@@ -59,6 +60,6 @@ fn a_word_that_was_mistyped_is_in_the_log() {
     let world = World::new().scripts("a");
     boot_with(&world, "stap_bundle.sikp=a");
     assert_eq!(world.start(""), "a started, exit 0");
-    let log = std::fs::read_to_string(&world.host.log_file).unwrap();
+    let log = std::fs::read_to_string(world.at(&world.host.log_file)).unwrap();
     assert!(log.contains("stap_bundle.sikp=a"), "{log}");
 }

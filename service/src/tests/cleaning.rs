@@ -10,7 +10,7 @@ const OTHER: &str = "6.1.0-other";
 
 /// Puts files into the cache directory of a release; returns that.
 fn cache(world: &World, release: &str, files: &str) -> PathBuf {
-    let directory = world.host.cache_dir.join(release);
+    let directory = world.at(&world.host.cache_dir).join(release);
     for file in files.split_whitespace() {
         let path = directory.join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -44,7 +44,7 @@ fn init_clean_01_all_compiled_scripts_of_one_kernel_go() {
     assert_eq!((report.removed.len(), report.exit_code()), (5, 0));
     assert_eq!(left(&here), "9x.ko notes.txt");
     assert_eq!(left(&other), "a.ko a.opts");
-    assert!(fs::read_to_string(&world.host.log_file).unwrap().contains("cleanup: removed "));
+    assert!(fs::read_to_string(world.at(&world.host.log_file)).unwrap().contains("cleanup: removed "));
     assert!(cleanup(&world, "6.9-nowhere", "").removed.is_empty());
 }
 

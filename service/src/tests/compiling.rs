@@ -10,7 +10,7 @@ use script_config::{Configuration, SourceText};
 use super::world::{RELEASE, VERMAGIC, World, name, names};
 use crate::{CleanupChoice, LocalModule, ServiceError};
 
-fn store(world: &World, script: &str, requires: &str) -> Result<(), ServiceError> {
+pub(super) fn store(world: &World, script: &str, requires: &str) -> Result<(), ServiceError> {
     let module = tiny_module(script, VERMAGIC);
     let record = LocalModule {
         schema: LocalModule::SCHEMA,
@@ -28,7 +28,7 @@ fn store(world: &World, script: &str, requires: &str) -> Result<(), ServiceError
 }
 
 fn module(world: &World, script: &str) -> std::path::PathBuf {
-    world.host.cache_dir.join(RELEASE).join(format!("{script}.ko"))
+    world.at(&world.host.cache_dir).join(RELEASE).join(format!("{script}.ko"))
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn what_was_changed_or_has_no_record_is_never_loaded() {
     }
     fs::write(module(&world, "a"), tiny_module("a", "another")).unwrap();
     fs::remove_file(module(&world, "b")).unwrap();
-    fs::remove_file(world.host.local_dir.join(RELEASE).join("c.json")).unwrap();
+    fs::remove_file(world.at(&world.host.local_dir).join(RELEASE).join("c.json")).unwrap();
     assert_eq!(world.start("a"), "a refused (local-outdated), exit 1");
     assert_eq!(world.start("b"), "b refused (local-outdated), exit 1");
     assert_eq!(world.start("c"), "c refused (not-offered), exit 1");
@@ -62,31 +62,31 @@ fn what_was_changed_or_has_no_record_is_never_loaded() {
 fn a_record_that_others_can_write_to_does_not_count() {
     let world = World::new();
     store(&world, "a", "").unwrap();
-    let directory = world.host.local_dir.join(RELEASE);
+    let directory = world.at(&world.host.local_dir).join(RELEASE);
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(world.start("a"), "a refused (not-offered), exit 1");
+    assert_eq!(world.start("a"), "a refused (local-unprotected), exit 1");
 }
 
 #[test]
 fn records_in_a_directory_that_others_could_replace_do_not_count() {
     let world = World::new();
     store(&world, "a", "").unwrap();
-    let above = world.host.local_dir.parent().unwrap();
+    let above = world.at(world.host.local_dir.parent().unwrap());
     fs::set_permissions(above, fs::Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(world.start("a"), "a refused (not-offered), exit 1");
+    assert_eq!(world.start("a"), "a refused (local-unprotected), exit 1");
 }
 
 #[test]
-fn a_script_that_changed_after_its_compile_was_started_from_the_old_module() {
+fn a_script_that_changed_after_its_compile_is_refused() {
     let world = World::new();
     store(&world, "a", "").unwrap();
-    fs::create_dir_all(&world.host.script_dir).unwrap();
-    fs::write(world.host.script_dir.join("a.stp"), "probe begin {}").unwrap();
+    fs::create_dir_all(world.at(&world.host.script_dir)).unwrap();
+    fs::write(world.at(&world.host.script_dir).join("a.stp"), "probe begin {}").unwrap();
     assert_eq!(world.start("a"), "a started, exit 0");
     let world = World::new();
     store(&world, "a", "").unwrap();
-    fs::create_dir_all(&world.host.script_dir).unwrap();
-    fs::write(world.host.script_dir.join("a.stp"), "probe end {}").unwrap();
+    fs::create_dir_all(world.at(&world.host.script_dir)).unwrap();
+    fs::write(world.at(&world.host.script_dir).join("a.stp"), "probe end {}").unwrap();
     assert_eq!(world.start("a"), "a refused (local-outdated), exit 1");
 }
 
@@ -94,7 +94,7 @@ fn a_script_that_changed_after_its_compile_was_started_from_the_old_module() {
 fn another_build_of_the_kernel_does_not_get_it() {
     let world = World::new();
     store(&world, "a", "").unwrap();
-    let path = world.host.local_dir.join(RELEASE).join("a.json");
+    let path = world.at(&world.host.local_dir).join(RELEASE).join("a.json");
     let text = fs::read_to_string(&path).unwrap().replace("#1 SMP", "#2 SMP");
     fs::write(&path, text).unwrap();
     assert_eq!(world.start("a"), "a refused (local-outdated), exit 1");

@@ -16,10 +16,10 @@ fn states(world: &World, words: &str) -> String {
 fn init_stat_02_the_exit_code_is_0_if_one_runs_else_that_of_the_last() {
     let world = World::new().scripts("a b");
     assert_eq!(states(&world, ""), "a Stopped, b Stopped, exit 3");
-    fs::create_dir_all(&world.host.stat_dir).unwrap();
-    fs::write(world.host.stat_dir.join("b"), "0\n").unwrap();
+    fs::create_dir_all(world.at(&world.host.stat_dir)).unwrap();
+    fs::write(world.at(&world.host.stat_dir).join("b"), "0\n").unwrap();
     assert_eq!(states(&world, ""), "a Stopped, b Dead, exit 1");
-    fs::remove_file(world.host.stat_dir.join("b")).unwrap();
+    fs::remove_file(world.at(&world.host.stat_dir).join("b")).unwrap();
     world.fake.insert_module("b", false).unwrap();
     assert_eq!(states(&world, ""), "a Stopped, b AnotherModule, exit 4");
     world.start("a");
@@ -81,14 +81,14 @@ fn the_report_is_json_with_a_schema() {
 fn the_report_tells_kernel_memory_taint_and_what_a_start_would_empty() {
     let mut world = World::new().scripts("a");
     let output = world.file_script("b");
-    fs::create_dir_all(world.host.proc_dir.join("sys/kernel")).unwrap();
-    fs::write(world.host.proc_dir.join("sys/kernel/tainted"), "4096\n").unwrap();
+    fs::create_dir_all(world.at(&world.host.proc_dir).join("sys/kernel")).unwrap();
+    fs::write(world.at(&world.host.proc_dir).join("sys/kernel/tainted"), "4096\n").unwrap();
     let report = world.status("");
     assert_eq!(report.taint.unwrap().letters, "O");
     assert!(
         report.scripts.iter().all(|script| script.kernel_memory_bytes.is_none() && script.note.is_none())
     );
-    fs::write(&output, "yesterday's trace").unwrap();
+    fs::write(world.at(&output), "yesterday's trace").unwrap();
     world.start("a");
     let report = world.status("");
     assert_eq!(report.scripts[0].kernel_memory_bytes, Some(151_552 + (24 << 20)));

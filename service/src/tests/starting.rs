@@ -68,8 +68,8 @@ fn init_start_14_staprun_is_given_the_verified_bytes_in_a_private_place() {
     let call = &world.loads()["a"];
     assert_eq!(call.args[0], "-L");
     assert_eq!(call.module_sha256, Some(Digest::of(world.bytes("a")).to_string()));
-    assert_eq!(call.directory, world.host.run_dir.join("load/a"));
-    assert_eq!(fs::read_dir(world.host.run_dir.join("load")).unwrap().count(), 0);
+    assert_eq!(call.directory, world.at(&world.host.run_dir).join("load/a"));
+    assert_eq!(fs::read_dir(world.at(&world.host.run_dir).join("load")).unwrap().count(), 0);
 }
 
 #[test]
@@ -90,8 +90,8 @@ fn a_start_leaves_a_record_a_status_file_and_a_log() {
     assert_eq!((record.phase, record.started, record.generation), (Phase::Running, NOW, 3));
     assert_eq!((record.bundle.as_str(), record.kernel.as_str()), ("stap-scripts", RELEASE));
     assert_eq!(record.sha256, Digest::of(world.bytes("a")).to_string());
-    assert_eq!(fs::read_to_string(world.host.stat_dir.join("a")).unwrap(), "0\n");
-    let log = fs::read_to_string(&world.host.log_file).unwrap();
+    assert_eq!(fs::read_to_string(world.at(&world.host.stat_dir).join("a")).unwrap(), "0\n");
+    let log = fs::read_to_string(world.at(&world.host.log_file)).unwrap();
     assert!(log.contains(": Exec: staprun -L a.ko: exit 0\n") && log.contains(": a: started in "), "{log}");
 }
 
@@ -243,7 +243,7 @@ fn a_refused_bundle_whose_scripts_nobody_can_tell_is_no_quiet_success() {
     assert_eq!((refused.bundle.as_str(), refused.reason.id.as_str()), ("fleet", "untrusted"));
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!((&json["schema"], &json["refused_bundles"][0]["bundle"]), (&1.into(), &"fleet".into()));
-    let log = fs::read_to_string(&world.host.log_file).unwrap();
+    let log = fs::read_to_string(world.at(&world.host.log_file)).unwrap();
     assert!(log.contains(": bundle fleet is not believed: its manifest is damaged\n"), "{log}");
 
     world.parameters.pass_all = false;
@@ -293,7 +293,7 @@ fn init_start_16_a_staprun_that_fails_after_loading_leaves_nothing() {
     assert_eq!(world.start(""), "a failed (staprun-failed), exit 1");
     assert_eq!((world.loaded(), world.deletes()), (String::new(), "a".into()));
     assert!(RunRecord::read(&world.host, &name("a")).unwrap().is_none());
-    assert!(!world.host.stat_dir.join("a").exists());
+    assert!(!world.at(&world.host.stat_dir).join("a").exists());
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn what_a_killed_start_left_is_taken_out_by_the_next() {
     record.phase = Phase::Loading;
     record.write(&world.host).unwrap();
     world.fake.insert_module("a", true).unwrap();
-    fs::create_dir_all(world.host.run_dir.join("load/a")).unwrap();
+    fs::create_dir_all(world.at(&world.host.run_dir).join("load/a")).unwrap();
     assert_eq!(world.start(""), "a started, exit 0");
     assert_eq!(world.deletes(), "a a");
 }

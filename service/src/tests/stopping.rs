@@ -33,8 +33,8 @@ fn all_stop_in_reverse_order() {
     assert_eq!(world.stop(""), "d stopped, c stopped, b stopped, a stopped, exit 0");
     assert_eq!(world.deletes(), "d c b a");
     assert_eq!(world.loaded(), "");
-    assert_eq!(fs::read_dir(world.host.run_dir.join("run")).unwrap().count(), 0);
-    assert_eq!(fs::read_dir(&world.host.stat_dir).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(world.at(&world.host.run_dir).join("run")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(world.at(&world.host.stat_dir)).unwrap().count(), 0);
 }
 
 #[test]
@@ -51,10 +51,10 @@ fn init_stop_02_a_needed_script_is_not_stopped_alone() {
 #[test]
 fn init_stop_03_a_script_that_does_not_run_is_no_failure() {
     let world = World::new().scripts("a");
-    fs::create_dir_all(&world.host.stat_dir).unwrap();
-    fs::write(world.host.stat_dir.join("a"), "0\n").unwrap();
+    fs::create_dir_all(world.at(&world.host.stat_dir)).unwrap();
+    fs::write(world.at(&world.host.stat_dir).join("a"), "0\n").unwrap();
     assert_eq!(world.stop("a"), "a wasn't running, exit 0");
-    assert!(!world.host.stat_dir.join("a").exists());
+    assert!(!world.at(&world.host.stat_dir).join("a").exists());
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn run_07_a_file_recorder_is_ended_by_its_stapio() {
     let RecorderMode::File { output: recorded, .. } = &record.recorder else { panic!("{record:?}") };
     assert_eq!(*recorded, output);
     let pid = stapio_of(&world, "a");
-    assert_eq!(fs::read_to_string(world.host.stat_dir.join("a")).unwrap(), format!("{pid}\n"));
+    assert_eq!(fs::read_to_string(world.at(&world.host.stat_dir).join("a")).unwrap(), format!("{pid}\n"));
     assert!(lives(pid));
     assert_eq!(world.stop(""), "a stopped, exit 0");
     // The real one removes its module when it ends, and so does the stand-in.
@@ -107,7 +107,7 @@ fn a_process_that_has_the_number_now_gets_no_signal() {
     let RecorderMode::File { stapio: Some(stapio), .. } = &mut record.recorder else { panic!("{record:?}") };
     stapio.pid = bystander.id();
     record.write(&world.host).unwrap();
-    fs::write(world.host.stat_dir.join("a"), format!("{}\n", bystander.id())).unwrap();
+    fs::write(world.at(&world.host.stat_dir).join("a"), format!("{}\n", bystander.id())).unwrap();
     assert_eq!(world.stop(""), "a stopped, exit 0");
     assert!(lives(bystander.id()));
 
@@ -115,8 +115,8 @@ fn a_process_that_has_the_number_now_gets_no_signal() {
     world.behave("a", "load ok");
     world.start("");
     kill(stapio_of(&world, "a"));
-    fs::remove_dir_all(world.host.run_dir.join("run")).unwrap();
-    fs::write(world.host.stat_dir.join("a"), format!("{}\n", bystander.id())).unwrap();
+    fs::remove_dir_all(world.at(&world.host.run_dir).join("run")).unwrap();
+    fs::write(world.at(&world.host.stat_dir).join("a"), format!("{}\n", bystander.id())).unwrap();
     assert_eq!(world.stop(""), "a stopped, exit 0");
     assert!(lives(bystander.id()));
     bystander.kill().unwrap();
@@ -129,8 +129,8 @@ fn lost_records_do_not_matter() {
     world.file_script("f");
     world.start("");
     let pid = stapio_of(&world, "f");
-    fs::remove_dir_all(world.host.run_dir.join("run")).unwrap();
-    fs::remove_dir_all(&world.host.stat_dir).unwrap();
+    fs::remove_dir_all(world.at(&world.host.run_dir).join("run")).unwrap();
+    fs::remove_dir_all(world.at(&world.host.stat_dir)).unwrap();
     assert_eq!(world.stop(""), "f stopped, b stopped, a stopped, exit 0");
     assert_eq!((lives(pid), world.loaded()), (false, String::new()));
 }
@@ -150,7 +150,7 @@ fn init_pre_02_a_module_loaded_by_hand_is_adopted_and_stopped() {
     world.fake.insert_module("early", true).unwrap();
     world.fake.set_state("early", "running\n").unwrap();
     assert_eq!(world.start(""), "exit 0");
-    assert_eq!(fs::read_to_string(world.host.stat_dir.join("early")).unwrap(), "0\n");
+    assert_eq!(fs::read_to_string(world.at(&world.host.stat_dir).join("early")).unwrap(), "0\n");
     assert_eq!(world.stop("early"), "early stopped, exit 0");
     assert_eq!(world.loaded(), "");
 }
@@ -213,7 +213,7 @@ fn damage(place: &std::path::Path) {
 fn a_directory_in_place_of_a_record_does_not_end_stop_or_status() {
     let world = World::new().scripts("a b:a c");
     world.start("");
-    let run = world.host.run_dir.join("run");
+    let run = world.at(&world.host.run_dir).join("run");
     damage(&run.join("b.json"));
     damage(&run.join("x.json"));
     fs::write(run.join("c.json"), "{ garbage").unwrap();
@@ -223,7 +223,7 @@ fn a_directory_in_place_of_a_record_does_not_end_stop_or_status() {
     let report = world.try_stop("").unwrap();
     assert_eq!((report.exit_code(), report.scripts.len(), report.warnings.len()), (0, 3, 3), "{report:?}");
     assert_eq!((world.deletes(), world.loaded()), ("c b a".into(), String::new()));
-    let log = fs::read_to_string(&world.host.log_file).unwrap();
+    let log = fs::read_to_string(world.at(&world.host.log_file)).unwrap();
     assert!(log.contains("x.json is passed over"), "{log}");
     assert_eq!(world.stop("x"), "x wasn't running, exit 0");
 }
@@ -232,7 +232,7 @@ fn a_directory_in_place_of_a_record_does_not_end_stop_or_status() {
 fn a_file_in_place_of_the_records_does_not_end_stop_or_status() {
     let world = World::new().scripts("a b:a");
     world.start("");
-    let run = world.host.run_dir.join("run");
+    let run = world.at(&world.host.run_dir).join("run");
     fs::remove_dir_all(&run).unwrap();
     fs::write(&run, "").unwrap();
     assert_eq!((world.status("").exit_code(), world.status("").warnings.len()), (0, 1));
@@ -243,8 +243,8 @@ fn a_file_in_place_of_the_records_does_not_end_stop_or_status() {
 fn a_directory_in_place_of_a_status_file_or_a_reason_does_not_end_stop_or_status() {
     let world = World::new().scripts("a b");
     world.start("a");
-    damage(&world.host.stat_dir.join("a"));
-    damage(&world.host.run_dir.join("failed/b.json"));
+    damage(&world.at(&world.host.stat_dir).join("a"));
+    damage(&world.at(&world.host.run_dir).join("failed/b.json"));
     assert_eq!(world.status("").exit_code(), 0);
     assert_eq!(world.stop(""), "a stopped, exit 0");
     assert_eq!((world.loaded(), world.status("").exit_code()), (String::new(), 3));

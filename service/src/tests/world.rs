@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bundle_format::Digest;
+use files::FileSystem;
 use fixtures::fake_host::{Call, FakeHost, ROOT_VARIABLE};
 use fixtures::module::tiny_module;
 use installer::HostIdentity;
@@ -39,15 +40,16 @@ pub(super) struct World {
 /// Offers in memory: what was signed, and what is on the disk.
 #[derive(Debug, Clone, Default)]
 struct Memory {
-    offers: BTreeMap<ScriptName, Offer>,
+    /// Sorted by name.
+    offers: Vec<Offer>,
     signed: BTreeMap<ScriptName, Digest>,
     on_disk: BTreeMap<ScriptName, Vec<u8>>,
     refused_bundles: Vec<RefusedBundle>,
 }
 
 impl Source for Memory {
-    fn offers(&self) -> Vec<Offer> {
-        self.offers.values().cloned().collect()
+    fn offers(&self) -> &[Offer] {
+        &self.offers
     }
 
     fn refused_bundles(&self) -> Vec<RefusedBundle> {
@@ -76,7 +78,7 @@ impl World {
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let fake = FakeHost::create(dir.path()).unwrap();
-        let mut host = Host::beneath(dir.path());
+        let mut host = Host::of(FileSystem::open(dir.path()).unwrap());
         host.staprun = Some(fixtures::stand_in("fake-staprun"));
         host.staprun_environment = vec![(OsString::from(ROOT_VARIABLE), dir.path().into())];
         // The stand-in is both.
@@ -112,6 +114,11 @@ impl World {
         self
     }
 
+    /// Where a path of the host is.
+    pub(super) fn at(&self, path: &Path) -> PathBuf {
+        self.host.on_this_machine(path)
+    }
+
     /// Adds one script.
     pub(super) fn script(&mut self, script: &str, requires: &[&str], run: &[&str]) {
         let offer = Offer {
@@ -133,13 +140,17 @@ impl World {
             vermagic: Some(VERMAGIC.into()),
             cell: Ok(()),
         };
-        self.memory.offers.insert(name(script), offer);
+        self.memory.offers.retain(|other| other.name != offer.name);
+        self.memory.offers.push(offer);
+        self.memory.offers.sort_by(|a, b| a.name.cmp(&b.name));
         self.module(script, &tiny_module(script, VERMAGIC));
     }
 
     /// Adds a script that records into a file; returns the file.
     pub(super) fn file_script(&mut self, script: &str) -> PathBuf {
         let output = self.dir.path().join(format!("{script}.out"));
+        // The stand-in writes where this machine has the file, the service looks where the host has it.
+        std::fs::create_dir_all(self.at(output.parent().unwrap())).unwrap();
         self.script(script, &[], &["-D", "-o", output.to_str().unwrap()]);
         output
     }
@@ -162,7 +173,8 @@ impl World {
 
     /// Takes a script's module away, for this reason.
     pub(super) fn refuse(&mut self, script: &str, refusal: Refusal) {
-        self.memory.offers.get_mut(&name(script)).unwrap().cell = Err(refusal);
+        let offer = self.memory.offers.iter_mut().find(|offer| offer.name == name(script));
+        offer.unwrap().cell = Err(refusal);
     }
 
     /// Adds a bundle that isn't believed, and whose scripts nobody can tell.

@@ -125,6 +125,7 @@ impl Page {
 
 /// As a label's value has it.
 fn escaped(text: &str) -> String {
+    let text = script_config::shown_lines(text);
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

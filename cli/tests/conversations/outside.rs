@@ -1,0 +1,63 @@
+//! `--root`: nothing outside of it is touched, whatever links it has; and nothing that a host's files say acts on the terminal.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use fixtures::fake_host::FakeHost;
+
+use crate::world::TestWorld;
+
+#[test]
+fn cleanup_and_boot_guard_reset_follow_no_link_out_of_the_root() {
+    for target in ["/victim", "../../../../victim", "../../../../../../../../victim"] {
+        let world = TestWorld::new();
+        // Absolute links mean "from the root"; this one is made to lead to the victim where they don't.
+        let absolute = world.path("victim").display().to_string();
+        let target = if target.starts_with('/') { absolute.as_str() } else { target };
+        for file in ["6.12.1-test/a.ko", "6.12.1-test/a.opts", "boot-guard.json"] {
+            world.write(&format!("victim/{file}"), file);
+        }
+        for place in ["var/cache/systemtap", "var/lib/stap-bundle/state"] {
+            let place = world.path("host").join(place);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            symlink(target, place).unwrap();
+        }
+        world.run("cleanup --root host -y -r 6.12.1-test");
+        world.run("boot-guard --root host reset");
+        for file in ["6.12.1-test/a.ko", "6.12.1-test/a.opts", "boot-guard.json"] {
+            assert_eq!(fs::read_to_string(world.path("victim").join(file)).unwrap(), file, "{target}");
+        }
+    }
+}
+
+#[test]
+fn the_text_of_a_record_does_not_act_on_the_terminal() {
+    let world = TestWorld::new();
+    let fake = FakeHost::create(&world.path("host")).unwrap();
+    fake.insert_module("counter", true).unwrap();
+    fake.set_state("counter", "running\n").unwrap();
+    let boot_id = fs::read_to_string(world.path("host/proc/sys/kernel/random/boot_id")).unwrap();
+    let hostile = "\\u001b[2J\\u009b31m\\u202e\\n";
+    let record = format!(
+        r#"{{"schema":1,"script":"counter","bundle":"b{hostile}","version":"v{hostile}","bundle_id":"i{hostile}",
+        "generation":1,"kernel":"k{hostile}","sha256":"s{hostile}","requires":[],"boot_id":"{}","started":1,
+        "recorder":{{"mode":"file","output":"/o{hostile}"}},"phase":"running"}}"#,
+        boot_id.trim()
+    );
+    world.write("host/run/stap-bundle/run/counter.json", record);
+    for line in [
+        "status --root host",
+        "status --root host --json",
+        "status --root host --metrics",
+        "--color always status --root host",
+    ] {
+        let said = world.run(line);
+        assert_eq!(said.exit, Some(0), "{said}");
+        let text = format!("{}{}", said.stdout, said.stderr)
+            .replace("\u{1b}[32m", "")
+            .replace("\u{1b}[33m", "")
+            .replace("\u{1b}[0m", "");
+        assert!(!text.contains(|c: char| c != '\n' && script_config::acts(c)), "{line}: {text:?}");
+        assert!(text.contains("counter"), "{text}");
+    }
+}

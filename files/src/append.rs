@@ -1,0 +1,66 @@
+//! Logs: files that root appends to, in directories that others may write to.
+//!
+//! A link in a log's place would have root create or lengthen any file of the machine, a hard link too, and a FIFO would have it wait.
+
+use std::fs::File;
+use std::io;
+
+use rustix::fs::{OFlags, fstat};
+
+use crate::directory::Directory;
+use crate::error::FileError;
+use crate::read::regular;
+
+/// Mode of a log that we make.
+const LOG_MODE: u32 = 0o644;
+
+impl Directory {
+    /// Opens a log for appending, and makes it if it isn't there: a regular file that has no other name.
+    pub fn open_log(&self, name: &str) -> Result<File, FileError> {
+        // Without NONBLOCK a FIFO would make us wait for a reader; with it, one without a reader is an error.
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NONBLOCK;
+        let wrong = |error: io::Error| self.error("open", name, error);
+        let file = regular(self.open("open", name, flags, LOG_MODE)?).map_err(wrong)?;
+        let names = fstat(&file).map_err(|errno| wrong(errno.into()))?.st_nlink;
+        if names > 1 {
+            let reason = format!("it is the same file as {} others (hard links)", names - 1);
+            return Err(wrong(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+        }
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write as _;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use crate::FileSystem;
+
+    #[test]
+    fn a_log_is_a_regular_file_with_one_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let here = FileSystem::open(dir.path()).unwrap().open_dir("/").unwrap();
+        for line in ["one\n", "two\n"] {
+            here.open_log("log").unwrap().write_all(line.as_bytes()).unwrap();
+        }
+        assert_eq!(fs::read_to_string(at("log")).unwrap(), "one\ntwo\n");
+        fs::write(at("victim"), "kept").unwrap();
+        fs::hard_link(at("victim"), at("hard")).unwrap();
+        std::os::unix::fs::symlink("victim", at("link")).unwrap();
+        std::os::unix::fs::symlink("made", at("dangling")).unwrap();
+        mknodat(CWD, at("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        for name in ["hard", "link", "dangling", "pipe"] {
+            here.open_log(name).unwrap_err();
+        }
+        // A FIFO that has a reader is none either.
+        let reader = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+        let _reader = rustix::fs::open(at("pipe"), reader, Mode::empty()).unwrap();
+        here.open_log("pipe").unwrap_err();
+        assert_eq!(fs::read_to_string(at("victim")).unwrap(), "kept");
+        assert!(!at("made").exists());
+    }
+}

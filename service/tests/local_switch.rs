@@ -1,0 +1,188 @@
+//! A compile on the host, killed or failed at each of its system calls: the old set or the new one is what a start loads. And how many
+//! files looking at such a host takes.
+//!
+//! A plain run takes every so-many-th call; `STAP_BUNDLE_EVERY_CALL=1` takes each, as `make crash` does.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what the tests share may panic as they may")]
+#![expect(clippy::print_stdout, reason = "an act in a process of its own reports so")]
+
+mod alone;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use alone::{Place, RELEASE, command, compiled, host, name, store, with_service};
+use script_config::GlobalParameters;
+use service::{LocalModule, StartChoice};
+
+/// How many calls a plain run passes over.
+const STRIDE: usize = 9;
+
+#[test]
+#[ignore = "what the others run in processes of their own"]
+fn carries_out_one_act() {
+    alone::act();
+}
+
+/// One system call: its name, and the how manyth of that name in its thread.
+#[derive(Debug, Clone, PartialEq)]
+struct Point {
+    call: String,
+    count: usize,
+}
+
+fn traced(strace: &[&str], words: &[String]) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq"]).args(strace).arg("--").args(words);
+    command.stdin(Stdio::null());
+    command
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg("--").arg(from).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+/// All calls of a compile from its first look at the host on.
+fn points(template: &Path, scratch: &Path) -> Vec<Point> {
+    let (there, log) = (scratch.join("traced"), scratch.join("strace"));
+    copy(template, &there);
+    let output = traced(&["-o", log.to_str().unwrap()], &command("compile", &there)).output();
+    let output = output.unwrap_or_else(|error| panic!("strace, which tests/packages.sh installs: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let (mut points, mut before) = (Vec::new(), Vec::new());
+    let mut begun = false;
+    let log = fs::read_to_string(&log).unwrap();
+    for line in log.lines() {
+        let (thread, text) = line.split_once(' ').unwrap();
+        let Some((call, rest)) = text.trim_start().split_once('(') else { continue };
+        let count = counts.entry((thread, call)).or_default();
+        *count += 1;
+        begun |= call.starts_with("open") && rest.contains("traced");
+        let is_call = call.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let point = Point { call: call.to_owned(), count: *count };
+        if !begun {
+            before.push(point);
+        } else if is_call && !call.starts_with("exit") && !points.contains(&point) {
+            points.push(point);
+        }
+    }
+    points.retain(|point| !before.contains(point));
+    let renames = points.iter().filter(|point| point.call.starts_with("rename")).count();
+    assert!(points.len() > 40 && renames >= 3, "{} calls, {renames} renames", points.len());
+    points
+}
+
+/// The edition that a start loads now. It must be whole, and its options its own.
+fn edition(directory: &Path, what: &str) -> u64 {
+    let host = host(directory);
+    let record = LocalModule::read(&host, &RELEASE.parse().unwrap(), &name("a"));
+    let record = record.unwrap_or_else(|| panic!("{what}: there is no record"));
+    record.read_module(&host).unwrap_or_else(|refusal| panic!("{what}: {refusal}"));
+    let expected = compiled("a", record.compiled).0;
+    assert_eq!(record, expected, "{what}");
+    let parameters = GlobalParameters::default();
+    let choice = StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &parameters };
+    let plan = with_service(&host, |service| service.plan(&choice).unwrap());
+    assert_eq!(plan.ready().chain(plan.already_running()).count(), 1, "{what}: {plan:?}");
+    record.compiled
+}
+
+/// Compiles once more: that succeeds, gives all files their names, and leaves nothing over.
+fn check_next(directory: &Path, what: &str) {
+    store(&host(directory), "a", 3);
+    assert_eq!(edition(directory, what), 3);
+    let cache = directory.join("var/cache/systemtap").join(RELEASE);
+    let mut names: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a.ko", "a.opts"], "{what}");
+    let opts = fs::read_to_string(cache.join("a.opts")).unwrap();
+    assert_eq!(opts, format!("Linux host 1\n{}\n", compiled("a", 3).0.opts_line), "{what}");
+    assert_eq!(fs::read(cache.join("a.ko")).unwrap(), compiled("a", 3).1, "{what}");
+}
+
+fn stride() -> usize {
+    std::env::var("STAP_BUNDLE_EVERY_CALL").map_or(STRIDE, |every| every.parse().unwrap())
+}
+
+/// Does `injected` to a compile at every so-many-th of its calls, and looks at what is left.
+fn at_every_call(injected: &str, judge: &dyn Fn(Option<i32>, u64, &str)) {
+    let (old, scratch) = (Place::new(), tempfile::tempdir().unwrap());
+    store(&host(old.dir.path()), "a", 1);
+    let points = points(old.dir.path(), scratch.path());
+    let mut tried = 0;
+    for Point { call, count } in points.iter().step_by(stride()) {
+        let what = format!("{injected} at {call} {count}");
+        let there = scratch.path().join("there");
+        copy(old.dir.path(), &there);
+        let trace = format!("trace={call}");
+        let inject = format!("inject={call}:{injected}:when={count}");
+        let strace = ["-o", "/dev/null", "-e", &trace, "-e", &inject];
+        let output = traced(&strace, &command("compile", &there)).output().unwrap();
+        judge(output.status.code(), edition(&there, &what), &what);
+        check_next(&there, &what);
+        fs::remove_dir_all(&there).unwrap();
+        tried += 1;
+    }
+    assert!(tried >= 5, "{tried} of {} points", points.len());
+}
+
+#[test]
+fn e1_a_compile_killed_at_any_system_call_leaves_the_old_set_or_the_new_one() {
+    at_every_call("signal=KILL", &|_, edition, what| {
+        assert!([1, 2].contains(&edition), "{what}: {edition}");
+    });
+}
+
+#[test]
+fn e2_an_error_of_any_system_call_leaves_the_old_set_or_the_new_one() {
+    at_every_call("error=ENOSPC", &|exit, edition, what| {
+        // A compile that says it succeeded has.
+        assert!(edition == 2 || (edition == 1 && exit != Some(0)), "{what}: {edition}, exit {exit:?}");
+    });
+}
+
+#[test]
+fn what_a_cut_compile_has_left_is_ended_by_the_next_start() {
+    let place = Place::new();
+    store(&host(place.dir.path()), "a", 1);
+    let cache = place.at("var/cache/systemtap").join(RELEASE);
+    // Cut right after the switch.
+    let old = ["a.ko", "a.opts"].map(|name| fs::read(cache.join(name)).unwrap());
+    store(&host(place.dir.path()), "a", 2);
+    for (name, bytes) in ["a.ko", "a.opts"].into_iter().zip(&old) {
+        fs::rename(cache.join(name), cache.join(format!(".{name}.next"))).unwrap();
+        fs::write(cache.join(name), bytes).unwrap();
+    }
+    assert_eq!(edition(place.dir.path(), "cut after the switch"), 2);
+    alone::run(&command("start", place.dir.path()));
+    assert_eq!(fs::read(cache.join("a.ko")).unwrap(), compiled("a", 2).1);
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 2);
+    check_next(place.dir.path(), "after that");
+}
+
+/// How many files a look at `count` scripts that were compiled here opens.
+fn opened(count: usize) -> usize {
+    let place = Place::new();
+    let scripts = place.at("etc/systemtap/script.d");
+    fs::create_dir_all(&scripts).unwrap();
+    let host = host(place.dir.path());
+    for number in 0..count {
+        store(&host, &format!("s{number}"), 1);
+        fs::write(scripts.join(format!("s{number}.stp")), "probe begin {}").unwrap();
+    }
+    let log = place.at("strace");
+    let trace = ["-o", log.to_str().unwrap(), "-e", "trace=open,openat,openat2"];
+    assert!(traced(&trace, &command("owners", place.dir.path())).status().unwrap().success());
+    fs::read_to_string(log).unwrap().lines().count()
+}
+
+#[test]
+fn files_opened_grow_with_the_number_of_scripts_and_not_with_its_square() {
+    let [few, some, many] = [5, 10, 40].map(opened);
+    let each = (some - few) / 5;
+    assert!(many <= some + 30 * (each + 1), "5 scripts: {few}, 10: {some}, 40: {many}");
+}
