@@ -1,6 +1,6 @@
 //! Small files that are there whole or not at all.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -37,17 +37,19 @@ pub(crate) fn replace_for_good(path: &Path, bytes: &[u8]) -> Result<(), ServiceE
 fn put(path: &Path, bytes: &[u8], synced: bool) -> Result<(), ServiceError> {
     let dir = path.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(dir).context("create", dir)?;
-    // A leading dot, so that nobody takes it for a record or a status file if we are killed here.
-    let mut file = tempfile::Builder::new()
-        .prefix(".new-")
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(dir)
-        .context("write to", dir)?;
+    // A leading dot, so that nobody takes it for a record or a status file if we are killed here; always the same name, so that the
+    // next one removes it.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = dir.join(format!(".{name}.new"));
+    remove(&new)?;
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).open(&new).context("write to", dir)?;
+    file.set_permissions(Permissions::from_mode(0o644)).context("write", path)?;
     file.write_all(bytes).context("write", path)?;
     if synced {
-        file.as_file().sync_all().context("write", path)?;
+        file.sync_all().context("write", path)?;
     }
-    file.persist(path).map_err(|error| error.error).context("write", path)?;
+    fs::rename(&new, path).context("write", path)?;
     if synced {
         File::open(dir).and_then(|dir| dir.sync_all()).context("write to", dir)?;
     }

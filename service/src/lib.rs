@@ -43,6 +43,7 @@ mod module_check;
 mod module_rules;
 mod module_state;
 mod offer;
+mod permission;
 mod plan;
 mod ready_queue;
 mod refusal;
