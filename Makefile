@@ -27,7 +27,7 @@ help:
 	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, 200 examples, an older systemtap, every fixture twice, an error at every system call'
 	@echo 'make fuzz   fuzz targets, FUZZ_SECONDS each (needs nightly Rust; brings cargo-fuzz if it is not there)'
 	@echo 'make crash  the installer killed at every system call, and failed at every fourth'
-	@echo 'make quick  unit tests and command-line conversations; no root, no lab'
+	@echo 'make quick  unit tests and command-line conversations; needs root, no lab'
 	@echo 'make bench  sizes, times and memory on real modules, against targets; the first run compiles for half an hour'
 	@echo 'make man    manual pages, target/man'
 	@echo 'make install DESTDIR=DIR  program, units, init script, manual pages and the rest: packaging/README.md'
@@ -149,7 +149,7 @@ bench-build: packages-build
 # DIR is called as the kernel's release and has 50 real modules for it.
 MODULES ?=
 bench-start: packages-build
-	STAP_BUNDLE_FIGURE_MODULES="$(abspath $(MODULES))" $(CARGO) test --release -p service --test figures -- --ignored --nocapture
+	STAP_BUNDLE_FIGURE_MODULES="$(abspath $(MODULES))" $(CARGO) test --release -p service --test figures fifty_scripts -- --ignored --nocapture
 
 # The whole command, from start to end, on 500 scripts and 200 files of conf.d.
 bench-config: farm

@@ -78,6 +78,14 @@ pub enum RepairError {
         /// Names and ids of what is installed.
         there: Vec<String>,
     },
+    /// What was good when it was looked at isn't any more.
+    #[error("bundle {bundle} can't be mended from the copy that is kept: {reason}")]
+    NotMended {
+        /// Its name.
+        bundle: String,
+        /// What became of it.
+        reason: String,
+    },
     /// The current generation.
     #[error(transparent)]
     Generation(#[from] GenerationError),
@@ -91,7 +99,7 @@ pub enum RepairError {
 pub fn fsck(host: &FileSystem, number: Option<u64>) -> Result<Option<FsckReport>, GenerationError> {
     let generation = match number {
         Some(number) => CurrentGeneration::open_number(host, number)?,
-        None => match CurrentGeneration::open(host)? {
+        None => match CurrentGeneration::open_readable(host)? {
             Some(current) => current,
             None => return Ok(None),
         },
@@ -350,9 +358,14 @@ pub fn repair_from_kept(
     let names: BTreeSet<&String> = mendable.filter_map(|problem| problem.bundle.as_ref()).collect();
     let mut reports = Vec::new();
     for name in names {
-        let Some(current) = CurrentGeneration::open(host)? else { break };
+        let Some(current) = CurrentGeneration::open_readable(host)? else { break };
         let bundle = current.bundles().iter().find(|bundle| bundle.name.as_str() == name);
-        let Some(kept) = bundle.map(InstalledBundle::kept) else { continue };
+        let Some(kept) = bundle.map(InstalledBundle::kept) else {
+            let refused = current.refused_bundles().iter().find(|refused| refused.name == *name);
+            let reason =
+                refused.map_or_else(|| "it was removed".to_owned(), |refused| refused.reason.clone());
+            return Err(RepairError::NotMended { bundle: name.clone(), reason });
+        };
         let kept: File = kept.map_err(GenerationError::from)?;
         drop(current);
         reports.push(repair_from(host, identity, kept, options, events)?);

@@ -234,6 +234,17 @@ impl TrustStore {
         Ok(Self { trust: HostTrust { keys, chain }, has_chain, problems })
     }
 
+    /// The same for whoever refuses by it: a pin that the disk doesn't give is an error, and not a key that isn't trusted.
+    pub(crate) fn open_readable(host: &FileSystem) -> Result<Self, TrustError> {
+        let mut store = Self::open(host)?;
+        let is_unread =
+            |problem: &TrustError| matches!(problem, TrustError::Storage(error) if error.is_device());
+        match store.problems.iter().position(is_unread) {
+            Some(at) => Err(store.problems.swap_remove(at)),
+            None => Ok(store),
+        }
+    }
+
     /// Why files in the trust directory that are called like pins are passed over, by file name.
     #[must_use]
     pub fn problems(&self) -> &[TrustError] {

@@ -45,6 +45,7 @@ mod module_rules;
 mod module_state;
 mod offer;
 mod own_files;
+mod permission;
 mod plan;
 mod ready_queue;
 mod refusal;

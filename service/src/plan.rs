@@ -15,6 +15,7 @@ use crate::boot_switches::BootSwitches;
 use crate::kernel_modules::LoadedModules;
 use crate::module_check::ModuleInfo;
 use crate::offer::{Offer, RefusedBundle, Source, VerifiedModule};
+use crate::permission::may_load_modules;
 use crate::ready_queue::OnFailure;
 use crate::refusal::Refusal;
 use crate::run_record::{RecorderMode, RunRecord};
@@ -243,6 +244,9 @@ impl Judge<'_> {
         let module = self.source.read(offer)?;
         let info = ModuleInfo::read(module.bytes()).map_err(Refusal::WrongModule)?;
         info.check(&offer.name, self.release, offer.vermagic.as_deref()).map_err(Refusal::WrongModule)?;
+        if !may_load_modules(self.host) {
+            return Err(Refusal::NotPermitted);
+        }
         let fits = self.held + module.bytes().len() <= HELD_BYTES;
         let held = fits.then_some(module);
         self.held += held.as_ref().map_or(0, |module| module.bytes().len());

@@ -85,6 +85,11 @@ impl ReadyQueue {
         }
     }
 
+    /// Whether no failure has ended the order before this place.
+    pub(crate) const fn is_before_end(&self, place: usize) -> bool {
+        place < self.end
+    }
+
     /// What became of a place.
     pub(crate) fn fate(&self, place: usize) -> Fate {
         self.fates.get(place).copied().unwrap_or(Fate::Waiting)

@@ -139,6 +139,9 @@ pub enum Refusal {
     /// The machine went down again and again after starts at boot.
     #[error("the machine went down again and again after starts at boot")]
     BootGuardNothing,
+    /// This process has no right to load modules, and neither has `staprun` started by it.
+    #[error("this process may not load modules: it runs without CAP_SYS_MODULE")]
+    NotPermitted,
     /// The place for its data won't do.
     #[error("its output {} {problem}", output.display())]
     Output {
@@ -235,6 +238,7 @@ impl Refusal {
             Self::SkippedForThisBoot(_) => "skipped-for-this-boot",
             Self::BootGuard(_) => "boot-guard",
             Self::BootGuardNothing => "boot-guard-nothing",
+            Self::NotPermitted => "not-permitted",
             Self::Output { .. } => "output",
         }
     }
@@ -296,6 +300,7 @@ impl Refusal {
             Self::BootGuard(_) | Self::BootGuardNothing => {
                 "install a newer bundle, or start it by name; stap-bundle boot-guard reset has the next boot try again"
             }
+            Self::NotPermitted => StaprunRefusal::NotPermitted.advice(),
             Self::Output { .. } => "give -o an absolute path in a directory that exists",
         }
     }

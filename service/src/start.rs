@@ -254,10 +254,13 @@ impl Start<'_> {
         Shared { queue, ready, outcomes }
     }
 
-    /// One thread: takes what is ready until nothing is and nothing more can become so.
+    /// One thread: takes what is ready until nothing is and nothing more can become so, or the start is over.
     fn work(&self, names: &[ScriptName], shared: &Mutex<Shared>, changed: &Condvar) {
         let mut guard = lock(shared);
         loop {
+            if self.host.cancel.is_cancelled() {
+                return;
+            }
             let Some(place) = guard.queue.next() else {
                 if !guard.queue.is_busy() {
                     return;
@@ -366,6 +369,10 @@ impl Start<'_> {
             let outcome = outcome.unwrap_or_else(|| {
                 let because = match queue.fate(place) {
                     Fate::Skipped(required) => names.get(required).cloned().map(Refusal::RequirementFailed),
+                    _ if queue.is_before_end(place) && self.host.cancel.is_cancelled() => {
+                        let reason = Reason::from(&self.budget.reason(StartFailure::Interrupted));
+                        return StartOutcome::Refused { reason };
+                    }
                     _ => first.clone().map(Refusal::AfterFailure),
                 };
                 let reason = Reason::from(&because.unwrap_or(Refusal::NotOffered));

@@ -14,4 +14,5 @@ mod restarting;
 mod settling;
 mod starting;
 mod stopping;
+mod storm;
 mod world;

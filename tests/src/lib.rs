@@ -1,6 +1,7 @@
 //! What the end-to-end tests and the demonstration share: the lab, the programs under test, and a virtual
 //! machine that boots a real kernel as an air-gapped host.
 
+pub mod coverage;
 pub mod hosts;
 pub mod lab;
 pub mod machine;

@@ -58,6 +58,11 @@ impl Args {
             ui.progress(line(problem));
         }
         let reports = self.mend(&root, global, &before, ui)?;
+        if reports.is_empty() {
+            // A second look may find less, where a disk gave the second time what it didn't give first.
+            show(ui, &before, false);
+            return Ok(Exit::Malformed);
+        }
         for warning in reports.iter().flat_map(|report| &report.warnings) {
             ui.warning(warning.to_string());
         }

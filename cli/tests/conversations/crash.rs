@@ -1,83 +1,26 @@
 //! The real program, killed or failed at its system calls one after the other, by strace's fault injection.
 //!
 //! A plain `cargo test` takes every so-many-th call; `STAP_BUNDLE_EVERY_CALL=1` takes each, as `make test`
-//! does for the kills and `make test-long` for the errors. After each: what is current is the old generation or the new one, whole; no floor is
+//! does for the kills and `make test-long` for the errors. It is killed at calls that may change the disk: at any other it leaves
+//! what it leaves at the next of these. After each: what is current is the old generation or the new one, whole; no floor is
 //! above it; and the next install succeeds and leaves nothing over.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use files::FileSystem;
+use fixtures::system_calls::{Point, for_each, points, stride, written_to};
 use installer::{CurrentGeneration, fsck};
 
-use crate::bundles::{Bundle, fleet};
+use crate::bundles::fleet;
+use crate::jobs::{JOBS, Job};
 use crate::world::TestWorld;
 
-/// How many calls a plain run passes over.
-const STRIDE: usize = 37;
 /// Each is tried at every call; the last three at every third, for they take the same ways as the first. Where every call is
 /// asked for, at every call too.
 const ERRORS: [(&str, usize); 5] = [("ENOSPC", 1), ("EIO", 1), ("EINTR", 3), ("EDQUOT", 3), ("EROFS", 3)];
-/// Calls that the kernel never lets fail, or that ask for memory or make threads: no disk is behind them. How many of them
-/// there are isn't the same in each run, as two threads share the memory.
-const NO_DISK: [&str; 22] = [
-    "brk",
-    "clock_gettime",
-    "clock_nanosleep",
-    "futex",
-    "getegid",
-    "geteuid",
-    "getpid",
-    "getrandom",
-    "getuid",
-    "gettid",
-    "madvise",
-    "mmap",
-    "mprotect",
-    "mremap",
-    "munmap",
-    "rseq",
-    "rt_sigaction",
-    "rt_sigprocmask",
-    "sched_getaffinity",
-    "sched_yield",
-    "set_robust_list",
-    "sigaltstack",
-];
-/// Threads that try points: a point waits for the disk most of the time.
-const CREW: usize = 4;
-
-/// What is done to a host, and what may be current afterwards.
-struct Job {
-    name: &'static str,
-    /// The command, behind `--root host`.
-    line: &'static str,
-    /// Bundles installed before, in order.
-    before: &'static [&'static str],
-    /// Serials of the bundle that may be current, the old one first; 0 for nothing.
-    serials: [u64; 2],
-    /// The highest serial that was ever current when the old one is.
-    floor_before: u64,
-}
-
-const JOBS: [Job; 5] = [
-    Job { name: "install", line: "install fleet-1.stapb", before: &[], serials: [0, 1], floor_before: 0 },
-    Job { name: "upgrade", line: "install fleet-2.stapb", before: &["1"], serials: [1, 2], floor_before: 1 },
-    Job { name: "rollback", line: "rollback 1", before: &["1", "2"], serials: [2, 1], floor_before: 2 },
-    Job { name: "gc", line: "gc --keep 1", before: &["1", "2", "3"], serials: [3, 3], floor_before: 3 },
-    Job { name: "uninstall", line: "uninstall fleet", before: &["1"], serials: [1, 0], floor_before: 1 },
-];
-
-/// One system call of a run: its name, and the how manyth of that name in its thread.
-#[derive(Debug, Clone, PartialEq)]
-struct Point {
-    call: String,
-    count: usize,
-}
 
 /// A world with the bundles, in which jobs find their templates.
 pub(crate) struct Hosts {
@@ -91,17 +34,35 @@ impl Hosts {
             world.bundle(&format!("fleet-{serial}.stapb"), &fleet(serial));
         }
         assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
+        // Two chains, the second one with one more root.
+        world.write("farm.key", world.farm.to_pem().unwrap().as_bytes());
+        world.chmod("farm.key", 0o600);
+        let lines = [
+            "trust root create --key farm.pub -o roots-2.stapr",
+            "trust root sign roots-2.stapr --key farm.key",
+            "trust root add-key roots-2.stapr --key stranger.pub",
+            "trust root sign roots-2.stapr --key farm.key",
+        ];
+        for (number, line) in lines.into_iter().enumerate() {
+            let said = world.run(line);
+            assert_eq!(said.exit, Some(0), "{said}");
+            if number == 1 {
+                fs::copy(world.path("roots-2.stapr"), world.path("roots-1.stapr")).unwrap();
+            }
+        }
         Self { world }
     }
 
     /// The host on which the job begins.
     fn template(&self, job: &Job) -> PathBuf {
-        let template = self.world.path(&format!("template-{}", job.name));
+        let host = format!("template-{}", job.name);
+        let template = self.world.path(&host);
         copy(&self.world.path("host"), &template);
-        for serial in job.before {
-            let line = format!("--root template-{} install fleet-{serial}.stapb", job.name);
-            assert_eq!(self.world.run(&line).exit, Some(0));
+        for line in job.before {
+            let said = self.world.run(&format!("--root {host} {line}"));
+            assert_eq!(said.exit, Some(0), "{said}");
         }
+        (job.prepare)(&template);
         template
     }
 
@@ -115,62 +76,46 @@ impl Hosts {
         command
     }
 
-    /// All calls of the job from its first look at bundle or host on. What comes before is the loader's; and as each thread's calls
-    /// are counted by themselves, a later thread's first call can't be told from the loader's first.
+    /// All calls of the job from its first look at bundle or host on.
     fn points(&self, job: &Job) -> Vec<Point> {
         let host = format!("traced-{}", job.name);
         copy(&self.template(job), &self.world.path(&host));
         let log = self.world.path(&format!("{}.strace", job.name));
         let output = self
-            .traced(&host, job.line, &["-o".to_owned(), log.display().to_string()])
+            .traced(&host, job.line, &written_to(&log))
             .output()
             .unwrap_or_else(|error| panic!("strace, which tests/packages.sh installs: {error}"));
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        let (mut points, mut of_loader) = (Vec::new(), Vec::new());
-        let mut begun = false;
+        assert!(output.status.success(), "{}: {}", job.name, String::from_utf8_lossy(&output.stderr));
         let log = fs::read_to_string(log).unwrap();
-        for line in log.lines() {
-            let (thread, text) = line.split_once(' ').unwrap();
-            let Some((call, rest)) = text.trim_start().split_once('(') else { continue };
-            let count = counts.entry((thread, call)).or_default();
-            *count += 1;
-            begun |= call == "openat" && (rest.contains(".stapb\"") || rest.contains(&host));
-            // A signal handler's return is no call that could fail, and the end of a thread isn't either. The rest of a call
-            // that another thread's has interrupted begins with `<`.
-            let is_call = call.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-            let point = Point { call: call.to_owned(), count: *count };
-            if !begun {
-                of_loader.push(point);
-            } else if is_call && !["exit", "exit_group"].contains(&call) && !points.contains(&point) {
-                points.push(point);
-            }
-        }
-        points.retain(|point| !of_loader.contains(point));
-        assert!(points.len() > 50, "{}: {} calls", job.name, points.len());
-        points
+        let found = points(&log, |rest| rest.contains(".stapb\"") || rest.contains(&host), |_| false);
+        assert!(found.len() > job.least_calls, "{}: {} calls", job.name, found.len());
+        found
     }
 
-    /// Does the job with `injected` at `point`; the exit code, `None` for a killed one.
+    /// Does the job with `injected` at `point`; the exit code, `None` for a killed one, and what it said.
     fn try_at(&self, job: &Job, point: &Point, injected: &str, host: &str) -> (Option<i32>, String) {
         let path = self.world.path(host);
         copy(&self.world.path(&format!("template-{}", job.name)), &path);
-        let Point { call, count } = point;
-        let strace = [
-            "-o".to_owned(),
-            "/dev/null".to_owned(),
-            "-e".to_owned(),
-            format!("trace={call}"),
-            "-e".to_owned(),
-            format!("inject={call}:{injected}:when={count}"),
-        ];
+        let strace = point.injecting(injected);
         let output = self.traced(host, job.line, &strace).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        // What `fsck` finds is a result.
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     }
 
     /// What must hold whatever was done to the job.
     fn check(&self, job: &Job, host: &str, what: &str) {
         let path = self.world.path(host);
+        if let Some(other) = &job.other {
+            let state = (other.see)(&path);
+            assert!(other.may_be.contains(&state.as_str()), "{what}: {state}");
+            // Done again it ends as if nothing had been.
+            if state == other.may_be[0] {
+                let again = self.world.run(&format!("--quiet --root {host} {}", job.line));
+                assert_eq!(again.exit, Some(0), "{what}: {again}");
+            }
+            assert_eq!((other.see)(&path), other.may_be[1], "{what}");
+        }
         let serial = current_serial(&path, what);
         assert!(job.serials.contains(&serial), "{what}: serial {serial} is current");
         let most = if serial == job.serials[1] { job.floor_before.max(serial) } else { job.floor_before };
@@ -219,44 +164,23 @@ fn floors(path: &Path) -> Vec<u64> {
     ["floors", "floors.copy"].iter().filter_map(read).collect()
 }
 
-fn stride() -> usize {
-    std::env::var("STAP_BUNDLE_EVERY_CALL").map_or(STRIDE, |every| every.parse().unwrap())
-}
-
-/// Runs `try_one` for every so-many-th point, several at once; how many were tried.
-fn for_each(points: &[Point], every: usize, try_one: &(dyn Fn(&Point, usize) + Sync)) -> usize {
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..CREW {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(point) = points.get(number * every) else { break };
-                    try_one(point, number);
-                }
-            });
-        }
-    });
-    points.len().div_ceil(every)
-}
-
 #[test]
 fn e1_a_kill_at_any_system_call_leaves_the_old_generation_or_the_new_one() {
     let hosts = Hosts::new();
     let mut tried = 0;
     for job in &JOBS {
-        let points = hosts.points(job);
-        tried += for_each(&points, stride(), &|point, number| {
+        let mut points = hosts.points(job);
+        points.retain(Point::may_change_the_disk);
+        // They are a tenth of all.
+        tried += for_each(&points, stride().div_ceil(8), &|point, number| {
             let host = format!("killed-{}-{number}", job.name);
-            let (code, stderr) = hosts.try_at(job, point, "signal=KILL", &host);
+            let (code, said) = hosts.try_at(job, point, "signal=KILL", &host);
             let what = format!("{} killed at {point:?}", job.name);
-            // Of these there may be fewer this time.
-            let is_sure = !NO_DISK.contains(&point.call.as_str());
-            assert!(code.is_none() || !is_sure, "{what}: exit {code:?}: {stderr}");
+            assert!(code.is_none() || !point.is_sure(), "{what}: exit {code:?}: {said}");
             hosts.check(job, &host, &what);
         });
     }
-    assert!(tried > 50, "{tried} points");
+    assert!(tried > 70, "{tried} points");
 }
 
 #[test]
@@ -265,16 +189,16 @@ fn e2_an_error_of_any_system_call_loses_nothing_and_has_an_exit_code() {
     let wrong = Mutex::new(Vec::new());
     for job in &JOBS {
         let mut points = hosts.points(job);
-        points.retain(|point| !NO_DISK.contains(&point.call.as_str()));
+        points.retain(Point::is_sure);
         for (error, rarer) in ERRORS {
             let every = if stride() == 1 { 1 } else { stride() * rarer };
             for_each(&points, every, &|point, number| {
                 let host = format!("{error}-{}-{number}", job.name);
-                let (code, stderr) = hosts.try_at(job, point, &format!("error={error}"), &host);
-                let what = format!("{}: {error} at {point:?}, exit {code:?}: {stderr}", job.name);
-                assert!(!stderr.contains("panicked"), "{what}");
+                let (code, said) = hosts.try_at(job, point, &format!("error={error}"), &host);
+                let what = format!("{}: {error} at {point:?}, exit {code:?}: {said}", job.name);
+                assert!(!said.contains("panicked"), "{what}");
                 let code = code.unwrap_or_else(|| panic!("{what}"));
-                if !is_right(job, code, &stderr) {
+                if !is_right(job, code, &said) {
                     wrong.lock().unwrap().push(what.clone());
                 }
                 hosts.check(job, &host, &what);
@@ -288,8 +212,8 @@ fn e2_an_error_of_any_system_call_loses_nothing_and_has_an_exit_code() {
 /// Success, if the call didn't matter; else that of storage. Of what comes in, what can't be read can't be
 /// believed or called whole either, so 10 and 11 are right too where the message says which error it was. A rollback
 /// tells the two apart: what can't be read today may be good tomorrow.
-fn is_right(job: &Job, code: i32, stderr: &str) -> bool {
-    const SAID: [&str; 5] = [
+fn is_right(job: &Job, code: i32, said: &str) -> bool {
+    const ERRNOS: [&str; 5] = [
         "No space left on device",
         "Input/output error",
         "Interrupted system call",
@@ -298,52 +222,9 @@ fn is_right(job: &Job, code: i32, stderr: &str) -> bool {
     ];
     match code {
         0 | 14 => true,
-        10 | 11 if job.name != "rollback" => SAID.iter().any(|said| stderr.contains(said)),
+        10 | 11 if job.name != "rollback" => ERRNOS.iter().any(|errno| said.contains(errno)),
         _ => false,
     }
-}
-
-#[test]
-fn e3_of_fifty_installers_at_once_each_has_its_turn() {
-    const OF_EACH: u64 = 25;
-    const STALE: i32 = 13;
-    let world = TestWorld::new();
-    assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
-    for serial in 1..=OF_EACH {
-        world.bundle(&format!("fleet-{serial}.stapb"), &fleet(serial));
-        let other = Bundle { name: "storage", scripts: vec!["blocks"], red: Vec::new(), ..fleet(serial) };
-        world.bundle(&format!("storage-{serial}.stapb"), &other);
-    }
-    let start = |number: u64| {
-        let (name, serial) = (["fleet", "storage"][usize::from(number.is_multiple_of(2))], number / 2 + 1);
-        let line = format!("--quiet --root host install --wait 3600 {name}-{serial}.stapb");
-        world.command(&line).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    let children: Vec<_> = (0..2 * OF_EACH).map(start).collect();
-    let mut installed = 0;
-    for child in children {
-        let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        // Whose turn came after that of a newer bundle is refused, as if nobody else had been there.
-        match output.status.code() {
-            Some(0) => installed += 1,
-            other => assert_eq!(other, Some(STALE), "{said}"),
-        }
-    }
-    let host = FileSystem::open(world.path("host")).unwrap();
-    let current = CurrentGeneration::open(&host).unwrap().unwrap();
-    let bundles: Vec<_> =
-        current.bundles().iter().map(|bundle| (bundle.name.as_str(), bundle.serial)).collect();
-    assert_eq!(bundles, [("fleet", OF_EACH), ("storage", OF_EACH)]);
-    // Each had a generation of its own, one after the other.
-    assert_eq!(current.number(), installed);
-    let history = installer::history(&host).unwrap();
-    let numbers = history.iter().filter_map(|record| match record.event {
-        installer::HistoryEvent::Install { to, .. } => Some(to),
-        _ => None,
-    });
-    assert!(numbers.eq(1..=installed), "{history:?}");
-    assert!(fsck(&host, None).unwrap().unwrap().problems.is_empty());
 }
 
 /// What a host is asked to do, one after the other, and how that ends; `HOST` is its name. What a running kernel is needed for

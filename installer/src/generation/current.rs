@@ -138,12 +138,25 @@ impl CurrentGeneration {
         known: Option<&Twin>,
     ) -> Result<Option<Self>, GenerationError> {
         let Some(state) = open_state(host)? else { return Ok(None) };
-        let trust = TrustStore::open(host)?;
+        Self::open_by(&TrustStore::open(host)?, &state, known)
+    }
+
+    /// The same for whoever acts on a bundle that isn't believed: a pin that the disk doesn't give is an error.
+    pub(crate) fn open_readable(host: &FileSystem) -> Result<Option<Self>, GenerationError> {
+        let Some(state) = open_state(host)? else { return Ok(None) };
+        Self::open_by(&TrustStore::open_readable(host)?, &state, None)
+    }
+
+    fn open_by(
+        trust: &TrustStore,
+        state: &Directory,
+        known: Option<&Twin>,
+    ) -> Result<Option<Self>, GenerationError> {
         for _ in 0..TRIES {
-            let Some((number, directory, lock)) = open_current(&state)? else { return Ok(None) };
+            let Some((number, directory, lock)) = open_current(state)? else { return Ok(None) };
             let locked = lock.is_some();
             let read = Self::read(number, directory, lock, trust.host_trust(), known);
-            if locked || current_number(&state)? == Some(number) {
+            if locked || current_number(state)? == Some(number) {
                 return read.map(Some);
             }
         }
@@ -165,7 +178,7 @@ impl CurrentGeneration {
 
     /// Opens generation `number`, whether it is current or not.
     pub(crate) fn open_number(host: &FileSystem, number: u64) -> Result<Self, GenerationError> {
-        let trust = TrustStore::open(host)?;
+        let trust = TrustStore::open_readable(host)?;
         let absent = || FileError::new("open directory", STATE, std::io::ErrorKind::NotFound);
         let generations = open_state(host)?.ok_or_else(absent)?.open_dir(GENERATIONS)?;
         protected(&generations)?;

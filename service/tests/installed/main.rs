@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what the tests share may panic as they may")]
 
+mod cut_short;
+mod layouts;
+mod limited;
+mod swapped;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
@@ -38,6 +43,11 @@ struct World {
 
 /// Three scripts: `counter`, `latency` which requires it, and `broken`, red for this kernel.
 fn bundle(serial: u64, scripts: &[&str]) -> Vec<u8> {
+    bundle_of(serial, scripts, &|script| tiny_module(script, VERMAGIC))
+}
+
+/// The same with other modules.
+fn bundle_of(serial: u64, scripts: &[&str], bytes: &dyn Fn(&str) -> Vec<u8>) -> Vec<u8> {
     let script = |name: &&str| ScriptRecord {
         name: name.parse().unwrap(),
         source_sha256: Digest::of(name.as_bytes()),
@@ -49,10 +59,7 @@ fn bundle(serial: u64, scripts: &[&str]) -> Vec<u8> {
         requires: if *name == "latency" { vec!["counter".parse().unwrap()] } else { Vec::new() },
         users: Vec::new(),
     };
-    let module = |name: &&str| {
-        let bytes = tiny_module(name, VERMAGIC);
-        ModuleDraft::of_bytes(name.parse().unwrap(), bytes)
-    };
+    let module = |name: &&str| ModuleDraft::of_bytes(name.parse().unwrap(), bytes(name));
     let (red, green): (Vec<&str>, Vec<&str>) = scripts.iter().partition(|name| **name == "broken");
     let red_cell =
         |name: &&str| RedCell { script: name.parse().unwrap(), reason: "no such probe".to_owned() };
@@ -95,23 +102,38 @@ fn public() -> PublicKey {
     PublicKey::from_verifying_key(farm().verifying_key()).unwrap()
 }
 
+/// The kernel that runs there.
+fn identity() -> HostIdentity {
+    HostIdentity {
+        release: Some(RELEASE.parse().unwrap()),
+        machine: "x86_64".parse().unwrap(),
+        version: Some(UNAME_V.to_owned()),
+        uname_a: Some(format!("Linux node1 {RELEASE} {UNAME_V} x86_64 GNU/Linux")),
+        node: "node1".to_owned(),
+    }
+}
+
+fn parameters() -> GlobalParameters {
+    GlobalParameters { pass_all: false, ..GlobalParameters::default() }
+}
+
+/// The host in a directory, with the stand-in for `staprun`.
+fn host_of(root: &std::path::Path, parameters: &GlobalParameters) -> Host {
+    let mut host = Host::configured(FileSystem::open(root).unwrap(), parameters);
+    host.staprun = Some(fixtures::stand_in("fake-staprun"));
+    host.staprun_environment = vec![(OsString::from(ROOT_VARIABLE), root.into())];
+    host
+}
+
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let fake = FakeHost::create(dir.path()).unwrap();
         let root = FileSystem::open(dir.path()).unwrap();
         TrustStore::open(&root).unwrap().add(&root, public(), None, Duration::ZERO).unwrap();
-        let identity = HostIdentity {
-            release: Some(RELEASE.parse().unwrap()),
-            machine: "x86_64".parse().unwrap(),
-            version: Some(UNAME_V.to_owned()),
-            uname_a: Some(format!("Linux node1 {RELEASE} {UNAME_V} x86_64 GNU/Linux")),
-            node: "node1".to_owned(),
-        };
-        let parameters = GlobalParameters { pass_all: false, ..GlobalParameters::default() };
-        let mut host = Host::configured(FileSystem::open(dir.path()).unwrap(), &parameters);
-        host.staprun = Some(fixtures::stand_in("fake-staprun"));
-        host.staprun_environment = vec![(OsString::from(ROOT_VARIABLE), dir.path().into())];
+        let parameters = parameters();
+        let host = host_of(dir.path(), &parameters);
+        let identity = identity();
         Self { dir, root, identity, host, fake, parameters }
     }
 

@@ -1,0 +1,166 @@
+//! What is done to a host while it is killed or failed (`crash`), and what may hold afterwards.
+
+use std::fs;
+use std::path::Path;
+
+use files::FileSystem;
+use installer::{TrustStore, fsck, pinned};
+
+/// What is done to a host, and what may be current afterwards.
+pub(crate) struct Job {
+    pub(crate) name: &'static str,
+    /// The command, behind `--root host`.
+    pub(crate) line: &'static str,
+    /// Commands that make the host on which it begins, in order.
+    pub(crate) before: &'static [&'static str],
+    /// What no command makes there.
+    pub(crate) prepare: fn(&Path),
+    /// Serials of the bundle that may be current, the old one first; 0 for nothing.
+    pub(crate) serials: [u64; 2],
+    /// The highest serial that was ever current when the old one is.
+    pub(crate) floor_before: u64,
+    /// What it changes beside the current generation.
+    pub(crate) other: Option<OtherState>,
+    /// Fewer calls than that, and the log wasn't understood.
+    pub(crate) least_calls: usize,
+}
+
+/// A state with an old and a new value and nothing between.
+pub(crate) struct OtherState {
+    pub(crate) see: fn(&Path) -> String,
+    /// The old one first.
+    pub(crate) may_be: [&'static str; 2],
+}
+
+const fn nothing(_: &Path) {}
+
+/// A host with generation 1; a job that changes no generation.
+const BESIDE: Job = Job {
+    name: "",
+    line: "",
+    before: &["install fleet-1.stapb"],
+    prepare: nothing,
+    serials: [1, 1],
+    floor_before: 1,
+    other: None,
+    least_calls: 15,
+};
+
+/// A host with these bundles; a job that changes the generation.
+const fn generations(name: &'static str, line: &'static str, serials: [u64; 2], floor_before: u64) -> Job {
+    Job { name, line, serials, floor_before, before: &[], least_calls: 50, ..BESIDE }
+}
+
+pub(crate) const JOBS: [Job; 11] = [
+    generations("install", "install fleet-1.stapb", [0, 1], 0),
+    Job { before: &["install fleet-1.stapb"], ..generations("upgrade", "install fleet-2.stapb", [1, 2], 1) },
+    Job {
+        before: &["install fleet-1.stapb", "install fleet-2.stapb"],
+        ..generations("rollback", "rollback 1", [2, 1], 2)
+    },
+    Job {
+        before: &["install fleet-1.stapb", "install fleet-2.stapb", "install fleet-3.stapb"],
+        ..generations("gc", "gc --keep 1", [3, 3], 3)
+    },
+    Job { before: &["install fleet-1.stapb"], ..generations("uninstall", "uninstall fleet", [1, 0], 1) },
+    Job {
+        name: "repair",
+        line: "fsck --repair",
+        prepare: damage,
+        other: Some(OtherState { see: damaged, may_be: ["damaged", "whole"] }),
+        least_calls: 50,
+        ..BESIDE
+    },
+    Job {
+        name: "trust-update",
+        line: "trust update roots-2.stapr",
+        before: &["install fleet-1.stapb", "trust update roots-1.stapr"],
+        other: Some(OtherState { see: newest_root, may_be: ["root 1", "root 2"] }),
+        ..BESIDE
+    },
+    Job {
+        name: "pin",
+        line: "pin 1",
+        other: Some(OtherState { see: pins, may_be: ["{}", "{1}"] }),
+        ..BESIDE
+    },
+    Job {
+        name: "unpin",
+        line: "pin 1 --remove",
+        before: &["install fleet-1.stapb", "pin 1"],
+        other: Some(OtherState { see: pins, may_be: ["{1}", "{}"] }),
+        ..BESIDE
+    },
+    Job {
+        name: "settle",
+        line: "boot-guard settle",
+        prepare: unsettled_boot,
+        other: Some(OtherState { see: guard, may_be: ["unsettled", "settled"] }),
+        ..BESIDE
+    },
+    Job {
+        name: "reset",
+        line: "boot-guard reset",
+        prepare: unsettled_boot,
+        other: Some(OtherState { see: guard, may_be: ["unsettled", "none"] }),
+        least_calls: 3,
+        ..BESIDE
+    },
+];
+
+/// The unpacked module of a script for the only installed kernel.
+fn module(host: &Path) -> std::path::PathBuf {
+    let kernels = host.join("var/lib/stap-bundle/current/kernels");
+    fs::read_dir(kernels).unwrap().next().unwrap().unwrap().path().join("counter.ko")
+}
+
+/// Another file in the module's place: its bytes may have further names.
+fn damage(host: &Path) {
+    let module = module(host);
+    fs::remove_file(&module).unwrap();
+    fs::write(module, "half").unwrap();
+}
+
+fn damaged(host: &Path) -> String {
+    let report = fsck(&FileSystem::open(host).unwrap(), None).unwrap().unwrap();
+    let what = report.problems.iter().map(|problem| problem.path.as_str()).collect::<Vec<_>>();
+    match what.as_slice() {
+        [] => "whole".to_owned(),
+        [one] if one.ends_with("counter.ko") => "damaged".to_owned(),
+        other => other.join(", "),
+    }
+}
+
+fn newest_root(host: &Path) -> String {
+    let store = TrustStore::open(&FileSystem::open(host).unwrap()).unwrap();
+    match store.chain() {
+        Some(chain) => format!("root {}", chain.newest().version()),
+        None => "no chain".to_owned(),
+    }
+}
+
+fn pins(host: &Path) -> String {
+    format!("{:?}", pinned(&FileSystem::open(host).unwrap()).unwrap())
+}
+
+const GUARD: &str = "var/lib/stap-bundle/state/boot-guard.json";
+
+/// A boot under way, and a culprit that must not be forgotten.
+fn unsettled_boot(host: &Path) {
+    let boot_id = "3f0c7b1e-0000-4000-8000-000000000001";
+    let random = host.join("proc/sys/kernel/random");
+    fs::create_dir_all(&random).unwrap();
+    fs::write(random.join("boot_id"), format!("{boot_id}\n")).unwrap();
+    let record = serde_json::json!({
+        "schema": 1, "boot_id": boot_id, "bundles": ["fleet"], "stage": "one-by-one",
+        "culprits": ["latency"], "under_way": ["counter"], "settled": false,
+    });
+    fs::write(host.join(GUARD), record.to_string()).unwrap();
+}
+
+fn guard(host: &Path) -> String {
+    let Ok(text) = fs::read_to_string(host.join(GUARD)) else { return "none".to_owned() };
+    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(record["culprits"], serde_json::json!(["latency"]), "{text}");
+    if record["settled"] == true { "settled" } else { "unsettled" }.to_owned()
+}
