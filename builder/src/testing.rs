@@ -9,10 +9,20 @@ use bundle_format::Digest;
 use script_config::{ScriptOptions, ScriptUsers};
 
 use crate::job::{CompileJob, KeyParts};
+use crate::job_directory::JobDirectory;
 use crate::kernel_tree::KernelTarget;
 use crate::recipe::compile_command;
+use crate::sandbox::Sandbox;
 use crate::script::ScriptSource;
 use crate::warm_up::{WarmUp, WarmUpFlags, WarmUpKey};
+
+/// The directory of a job, in one of the test's own.
+pub(crate) fn fake_work() -> (tempfile::TempDir, JobDirectory) {
+    let base = tempfile::tempdir().unwrap();
+    let parent = files::Directory::at_path(base.path()).unwrap();
+    let work = JobDirectory::new(parent, false, &Sandbox::without_user_change()).unwrap();
+    (base, work)
+}
 
 /// A directory that looks like a sysroot with build trees of these releases: links as Debian makes them, no programs.
 pub(crate) fn fake_sysroot(releases: &[&str]) -> tempfile::TempDir {
