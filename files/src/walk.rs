@@ -130,7 +130,7 @@ fn look(here: &Directory, name: &OsString) -> Result<Option<Stat>, Errno> {
 }
 
 /// Whether a link in `here` may be followed: not if anybody can put links there and this one is neither ours nor the directory's
-/// owner's (proc_sys_fs(5), `protected_symlinks`).
+/// owner's (`proc_sys_fs(5)`, `protected_symlinks`).
 fn may_follow(here: &Directory, link: &Stat) -> bool {
     const SHARED: u32 = 0o1002;
     let Ok(directory) = rustix::fs::fstat(here.fd()) else { return false };

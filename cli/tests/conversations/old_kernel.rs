@@ -32,16 +32,22 @@ fn run(world: &TestWorld, refusal: Option<Refusal>, host: &str, line: &str) -> (
 #[test]
 fn every_command_says_and_does_the_same_without_the_calls_of_newer_kernels() {
     let hosts = Hosts::new();
-    let all =
-        [("host-a", None), ("host-b", Some(Refusal::NoSuchCall)), ("host-c", Some(Refusal::NotPermitted))];
+    let all = [
+        ("host-a", None),
+        ("host-b", Some(Refusal::NoSuchCall)),
+        ("host-c", Some(Refusal::NotPermitted)),
+        ("host-d", Some(Refusal::NorThreads)),
+    ];
     for (host, _) in all {
         copy(&hosts.world.path("host"), &hosts.world.path(host));
     }
     for (line, code) in HOST_COMMANDS {
-        let [with, missing, denied] = all.map(|(host, refusal)| run(&hosts.world, refusal, host, line));
+        let [with, missing, denied, no_threads] =
+            all.map(|(host, refusal)| run(&hosts.world, refusal, host, line));
         assert_eq!(with.0, Some(code), "{line}: {with:?}");
         assert_eq!(missing, with, "{line}, ENOSYS");
         assert_eq!(denied, with, "{line}, EPERM");
+        assert_eq!(no_threads, with, "{line}, EPERM for clone3 too");
     }
 }
 
