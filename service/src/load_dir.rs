@@ -88,7 +88,7 @@ pub(crate) fn run_directory(host: &Host) -> Result<Directory, ServiceError> {
 /// Makes the directory with exactly this mode, or checks that it is one of ours which nobody else may write to.
 fn own_directory(host: &Host, parent: &Directory, name: &str, mode: u32) -> Result<Directory, ServiceError> {
     match parent.create_dir_with(name, mode) {
-        Ok(made) => return Ok(made),
+        Ok(directory) => return Ok(directory),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error.into()),
     }
