@@ -1,10 +1,10 @@
 //! A process that can't be mistaken for another: its id, when it started, and in which boot.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use child::ProcessHandle;
+use files::read::read_text;
 
 /// The name that the kernel shows for the daemon, by which a server of the original script is known.
 const DAEMON: &str = "stap-serverd";
@@ -58,7 +58,7 @@ fn is_called_as_the_daemon(found: &ProcessHandle) -> bool {
 }
 
 fn boot_id() -> Option<String> {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let text = read_text(Path::new("/proc/sys/kernel/random/boot_id"), 64).ok()?;
     Some(text.trim_end().to_owned())
 }
 

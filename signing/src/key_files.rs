@@ -216,7 +216,7 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), KeyFileError>
         io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
         _ => failed(error.error),
     })?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
+    files::read::sync_directory(directory).map_err(|error| failed(error.into_source()))
 }
 
 /// Reads the private key at `path` for `act`, in memory that is closed to others, and leaves no trace of it there.
