@@ -13,15 +13,18 @@ mod append;
 mod directory;
 mod error;
 mod file_system;
+mod given;
 mod lock;
 mod modes;
 mod place;
 mod protected;
 pub mod read;
+mod remove;
 mod sealed;
 mod walk;
 
 pub use directory::{Directory, file_type};
 pub use error::{FileError, optional};
 pub use file_system::{FileSystem, Unprotected, check_protected};
+pub use given::{GivenTo, ShelvedFile};
 pub use lock::{Held, Holder, Lock, LockError, LockKind};
