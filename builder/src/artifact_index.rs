@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,6 +18,7 @@ use crate::artifact_cache::ArtifactCache;
 use crate::builders::Builders;
 use crate::job::CacheKey;
 use crate::module_info::ModuleInfo;
+use crate::note::Notes;
 
 /// Layout of the file; one of another number counts as empty.
 const FORMAT: u32 = 2;
@@ -90,6 +90,11 @@ impl FileStamp {
         })
     }
 
+    /// Whether a later change of the file would show.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.is_fresh()
+    }
+
     fn is_fresh(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
@@ -100,8 +105,7 @@ impl FileStamp {
 impl ArtifactIndex {
     /// Reads the index; one that isn't there or can't be read is empty. If `anew`, nothing of it is believed.
     pub(crate) fn open(file: &Path, anew: bool) -> Self {
-        let document: Option<Document> =
-            fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let document: Option<Document> = Notes::read(file);
         let modules = document.filter(|document| document.format == FORMAT).map(|document| document.modules);
         let known = modules
             .unwrap_or_default()
@@ -134,31 +138,24 @@ impl ArtifactIndex {
     }
 
     /// Forgets modules whose files are gone, and writes that down.
-    pub(crate) fn without_absent(mut self, cache: &ArtifactCache) -> io::Result<()> {
+    pub(crate) fn without_absent(mut self, cache: &ArtifactCache, notes: &Notes) {
         let before = self.known.len();
         self.known.retain(|key, _| FileStamp::of(&cache.entry(*key).join("module.ko")).is_some());
         self.grown = self.known.len() < before;
-        self.save()
+        self.save(notes);
     }
 
     /// Writes what was found new.
-    pub(crate) fn save(self) -> io::Result<()> {
+    pub(crate) fn save(self, notes: &Notes) {
         if !self.grown {
-            return Ok(());
+            return;
         }
         let mut modules: Vec<(CacheKey, Known)> = self.known.into_iter().collect();
         if modules.len() > MOST {
             modules.sort_by_key(|(_, known)| known.unused);
             modules.truncate(MOST);
         }
-        let directory = self.file.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        let mut buffered = BufWriter::new(&mut file);
-        serde_json::to_writer(&mut buffered, &Document { format: FORMAT, modules })?;
-        buffered.flush()?;
-        drop(buffered);
-        file.persist(&self.file)?;
-        Ok(())
+        notes.write(&self.file, &Document { format: FORMAT, modules });
     }
 }
 
@@ -208,7 +205,7 @@ mod tests {
         let world = world();
         let mut index = world.index(false);
         index.add(world.key, world.stamp(), world.module.clone());
-        index.save().unwrap();
+        index.save(&Notes::default());
         assert_eq!(
             world.index(false).find(world.key, world.stamp(), &world.builders),
             Some(world.module.clone())

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bundle_format::{Digest, FieldHasher};
 use child::Cancel;
+use files::{FileError, Held};
 use signing::KeyFileError;
 
 use crate::artifact_cache::ArtifactCache;
@@ -174,6 +175,9 @@ pub enum BuildError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A file of the state directory can't be used.
+    #[error("the build's directories can't be used")]
+    Files(#[from] FileError),
     /// The modules don't fit together.
     #[error(transparent)]
     Assembly(#[from] AssemblyError),
@@ -190,7 +194,8 @@ pub fn build(
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
 ) -> Result<BuildReport, BuildError> {
-    let warm_ups = WarmUps::new(plan.directories.warm());
+    let warm_ups = WarmUps::new(plan.directories.warm()).with_notes(plan.directories.notes());
+    let warm_ups = warm_ups.reading_all(options.verify_cache);
     let Plan { sandbox, sysroots, directories, .. } = plan;
     let here = LocalExecutor { sandbox, sysroots, directories, warm_ups: &warm_ups };
     let Servers { servers, or_here } = &options.servers;
@@ -223,11 +228,11 @@ pub(crate) fn build_with(
     let begun = Instant::now();
     let cells = plan.jobs.len();
     let state_error = |source| BuildError::State { source };
-    let waiting = |lock: &std::path::Path| events(BuildEvent::WaitingForLock { lock: lock.to_owned() });
-    let Some(lock) = plan.directories.lock(cancel, waiting).map_err(state_error)? else {
+    let waiting = |held: &Held| events(BuildEvent::WaitingForLock { held: held.clone() });
+    let Some(lock) = plan.directories.lock(cancel, waiting)? else {
         return Err(BuildError::Cancelled { done: 0, cells });
     };
-    plan.directories.sweep(&lock).map_err(state_error)?;
+    plan.directories.sweep(&lock)?;
 
     let cache = open_cache(&plan.directories, options)?;
     let build = digest_of(&plan.jobs, &options.limits, options.retry_failed);
@@ -237,7 +242,7 @@ pub(crate) fn build_with(
     let found = |job: &CompileJob| left_out(job, &options.policy).or_else(|| kept.find(job));
     let mut results: Vec<Option<CellReport>> = plan.jobs.iter().map(found).collect();
     let KeptResults { index, not_taken, unsigned, .. } = kept;
-    index.save().map_err(state_error)?;
+    index.save(plan.directories.notes());
     let open: Vec<usize> = (0..cells).filter(|index| results[*index].is_none()).collect();
     if options.open_cells == OpenCells::Refuse && !open.is_empty() {
         let jobs = open.iter().map(|index| plan.jobs[*index].clone()).collect();

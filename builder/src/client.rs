@@ -1,14 +1,13 @@
 //! One exchange with a compile server, by the client of systemtap (`stap --use-server`) in its sandbox.
 
-use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use child::{Cancel, Finished, Limits};
-use files::FileSystem;
+use files::FileError;
 
-use crate::directories::{BuildDirectories, JobDirectory};
+use crate::directories::BuildDirectories;
 use crate::executor::{ExecutorError, LOG_CAP, works};
+use crate::job_directory::JobDirectory;
 use crate::job_shell::{JobLimits, in_shell};
 use crate::sandbox::{CLIENT_TEMPORARY, Inside, STAP_DIRECTORY, Sandbox};
 use crate::sysroot::Sysroot;
@@ -26,6 +25,9 @@ const LARGEST_TRUST: u64 = 16 << 20;
 /// Largest of the client's files that is read, in bytes: a request with tapsets, or what a server said.
 const LARGEST_KEPT: u64 = 64 << 20;
 
+/// Names in the client's temporary directory that are looked at.
+const MOST_NAMES: usize = 1000;
+
 /// The prefix of the client's own directory below its temporary one.
 const CLIENT_DIRECTORY: &str = "stap";
 
@@ -39,7 +41,7 @@ pub(crate) struct Client<'a> {
 }
 
 /// Puts into the work directory what is to be sent, and tells which paths the client finds where.
-pub(crate) type LayOut<'a> = dyn Fn(&Path) -> Result<Vec<(PathBuf, String)>, ExecutorError> + 'a;
+pub(crate) type LayOut<'a> = dyn Fn(&JobDirectory) -> Result<Vec<(PathBuf, String)>, FileError> + 'a;
 
 /// What came of an exchange.
 #[derive(Debug)]
@@ -79,29 +81,24 @@ impl Client<'_> {
         cancel: &Cancel,
     ) -> Result<Exchange, ExecutorError> {
         let work = self.directories.new_work(self.sandbox)?;
-        let sent = lay_out(work.path())?;
-        let (stap_directory, trust) = (work.path().join(STAP_DIRECTORY), work.path().join(TRUST));
-        for directory in [&trust, &stap_directory, &work.path().join(CLIENT_TEMPORARY)] {
-            self.sandbox.prepare_directory(directory)?;
+        let sent = lay_out(&work)?;
+        for directory in [TRUST, STAP_DIRECTORY, CLIENT_TEMPORARY] {
+            work.make_given(directory)?;
         }
-        self.copy_trust(&trust)?;
+        self.copy_trust(&work)?;
         let command =
             self.sandbox.client_command(&Inside::new(sysroot, &work), &sent, &in_shell(argv, limits));
         let time = Limits { time: Some(limits.time), output_cap: LOG_CAP, ..Limits::default() };
         let finished = works(command.combined_output().run(&time, cancel)?)?;
-        let (answer, request) = what_was_kept(work.path());
+        let (answer, request) = what_was_kept(&work);
         Ok(Exchange { finished, work, answer, request })
     }
 
     /// Copies the database of trusted certificates. The client opens it for writing (SIGN-04), so it needs one that is its own.
-    fn copy_trust(&self, to: &Path) -> Result<(), ExecutorError> {
+    fn copy_trust(&self, work: &JobDirectory) -> Result<(), FileError> {
         for name in TRUST_FILES {
-            let (from, copy) = (self.trust.join(name), to.join(name));
-            let mut bytes = Vec::new();
-            let read = File::open(&from).and_then(|file| file.take(LARGEST_TRUST).read_to_end(&mut bytes));
-            read.and_then(|_| fs::write(&copy, bytes))
-                .map_err(|source| ExecutorError::Work { path: from, source })?;
-            self.sandbox.give_file(&copy)?;
+            let bytes = files::read::read_given(&self.trust.join(name), LARGEST_TRUST)?;
+            work.write_given(&Path::new(TRUST).join(name), &bytes)?;
         }
         Ok(())
     }
@@ -109,21 +106,19 @@ impl Client<'_> {
 
 /// The answer and the request's size, from the temporary directory that the client has left. A server has answered if its exit
 /// code is there: what the client says on its terminal is the same for several failures.
-fn what_was_kept(work: &Path) -> (Option<Answer>, Option<RequestSize>) {
-    let temporary = work.join(CLIENT_TEMPORARY);
-    let entries = fs::read_dir(&temporary).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name());
-    let Some(own) = names
-        .filter(|name| name.to_string_lossy().starts_with(CLIENT_DIRECTORY))
-        .find(|name| read_below(&temporary, &Path::new(name).join("client.zip")).is_some())
-    else {
-        return (None, None);
-    };
-    let own = Path::new(&own);
-    let read = |name: &str| read_below(&temporary, &own.join("server").join(name));
+fn what_was_kept(work: &JobDirectory) -> (Option<Answer>, Option<RequestSize>) {
+    let temporary = work.directory().open_dir(CLIENT_TEMPORARY);
+    let names = temporary.and_then(|temporary| temporary.entries_up_to(MOST_NAMES)).unwrap_or_default();
+    let in_own = |own: &str, name: &str| Path::new(CLIENT_TEMPORARY).join(own).join(name);
+    // No link on the way is followed, so what is read is no file of this machine.
+    let found = names.iter().filter(|name| name.starts_with(CLIENT_DIRECTORY)).find_map(|own| {
+        let request = work.read(&in_own(own, "client.zip"), LARGEST_KEPT).ok()?;
+        Some((own, request))
+    });
+    let Some((own, request)) = found else { return (None, None) };
+    let read = |name: &str| work.read(&in_own(own, "server").join(name), LARGEST_KEPT).ok();
     let text = |name: &str| without_server_paths(&String::from_utf8_lossy(&read(name).unwrap_or_default()));
     let answer = read("rc").map(|_| Answer { stdout: text("stdout"), stderr: text("stderr") });
-    let request = read_below(&temporary, &own.join("client.zip")).unwrap_or_default();
     let (unpacked, packed) = (unpacked_size(&request).unwrap_or_default(), request.len() as u64);
     (answer, Some(RequestSize { unpacked, packed }))
 }
@@ -145,15 +140,6 @@ fn unpacked_size(archive: &[u8]) -> Option<u64> {
         at += 46 + number(at + 28, 2)? + number(at + 30, 2)? + number(at + 32, 2)?;
     }
     Some(sum)
-}
-
-/// Reads a plain file that the client, or the server's answer, has left. No link on the way to it is followed, so it can't be a
-/// file of this machine.
-fn read_below(directory: &Path, path: &Path) -> Option<Vec<u8>> {
-    let file = FileSystem::open(directory).ok()?.open_file_without_links(path).ok()?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST_KEPT).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 /// Takes the names of the server's temporary directories out: they are others each time, and a reason must not be.
@@ -179,7 +165,10 @@ fn without_server_paths(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::testing::fake_work;
 
     #[test]
     fn the_servers_temporary_names_are_no_part_of_what_it_said() {
@@ -204,22 +193,22 @@ mod tests {
     /// As the client leaves it; then with a link that the server's answer could hold.
     #[test]
     fn an_answer_is_one_with_an_exit_code_and_no_link_is_followed() {
-        let work = tempfile::tempdir().unwrap();
+        let (_base, work) = fake_work();
         let own = work.path().join("client/stapAbCdEf");
         fs::create_dir_all(own.join("server")).unwrap();
-        assert!(matches!(what_was_kept(work.path()), (None, None)));
+        assert!(matches!(what_was_kept(&work), (None, None)));
         fs::write(own.join("client.zip"), ARCHIVE).unwrap();
         fs::write(own.join("server/stderr"), "said").unwrap();
-        let (answer, request) = what_was_kept(work.path());
+        let (answer, request) = what_was_kept(&work);
         assert!(answer.is_none());
         assert_eq!(request, Some(RequestSize { unpacked: 5, packed: 191 }));
         fs::write(own.join("server/rc"), "1").unwrap();
-        assert_eq!(what_was_kept(work.path()).0.unwrap().stderr, "said");
+        assert_eq!(what_was_kept(&work).0.unwrap().stderr, "said");
         fs::remove_file(own.join("server/stderr")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", own.join("server/stderr")).unwrap();
-        assert_eq!(what_was_kept(work.path()).0.unwrap().stderr, "");
+        assert_eq!(what_was_kept(&work).0.unwrap().stderr, "");
         fs::rename(own.join("server"), work.path().join("elsewhere")).unwrap();
         std::os::unix::fs::symlink(work.path().join("elsewhere"), own.join("server")).unwrap();
-        assert!(what_was_kept(work.path()).0.is_none());
+        assert!(what_was_kept(&work).0.is_none());
     }
 }

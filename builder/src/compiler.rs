@@ -1,6 +1,5 @@
 //! Which compiler builds modules for a kernel, and whether it's the one that built the kernel.
 
-use std::io;
 use std::path::Path;
 
 use bundle_format::Digest;
@@ -8,6 +7,7 @@ use child::{Cancel, Limits};
 
 use crate::cache_care::note_use;
 use crate::directories::BuildDirectories;
+use crate::note::Notes;
 use crate::sandbox::{Inside, Sandbox};
 use crate::sysroot::Sysroot;
 use crate::toolchain::{ToolchainError, VERSION_LIMIT};
@@ -41,7 +41,7 @@ pub(crate) fn version_line(
 ) -> Result<Option<String>, ToolchainError> {
     let name = program.replace('/', "_");
     let remembered = directories.index().join(format!("compiler-{name}-{toolchain}.txt"));
-    if let Ok(line) = std::fs::read_to_string(&remembered) {
+    if let Some(line) = Notes::read_text(&remembered) {
         note_use(&remembered);
         return Ok(Some(line));
     }
@@ -53,13 +53,7 @@ pub(crate) fn version_line(
         return Ok(None);
     }
     let line = finished.stdout.text().lines().next().unwrap_or_default().to_owned();
-    let remember = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(directories.index())?;
-        io::Write::write_all(&mut file, line.as_bytes())?;
-        file.persist(&remembered)?;
-        Ok(())
-    };
-    remember().map_err(|source| ToolchainError::Read { sysroot: sysroot.path().to_owned(), source })?;
+    directories.notes().write_text(&remembered, &line);
     Ok(Some(line))
 }
 

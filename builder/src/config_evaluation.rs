@@ -22,11 +22,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use child::{Cancel, Captured, ChildError, Ended, Finished, Limits};
+use files::{Directory, FileError, GivenTo};
 use script_config::{
     ConfigProblem, Configuration, EvaluatedFile, EvaluationCause, Place, SourceText, VariableChange,
     default_assignments,
 };
 
+use crate::job_user::JobUser;
 use crate::sandbox::{Sandbox, SandboxError, is_sandbox_failure};
 
 /// Time that all files together may take. Sourcing assignments takes a millisecond a file.
@@ -161,22 +163,22 @@ impl ConfigEvaluation {
         files: &[SourceText],
         cancel: &Cancel,
     ) -> Result<(Configuration, Vec<ConfigProblem>), EvaluationError> {
-        let copies = self.copy(files)?;
+        let user = self.sandbox.lease()?;
+        let copies = self.copy(&user, files)?;
         let argv = ["bash", "--noprofile", "--norc", &format!("{MOUNT}/{PROGRAM}")];
-        let command = self.sandbox.reading_command(copies.path(), MOUNT, &argv);
+        let command = self.sandbox.reading_command(&user, copies.path(), MOUNT, &argv);
         let finished = command.run(&limits(self.time_limit), cancel)?;
         judge(files, MOUNT, &finished)
     }
 
     /// The files by their numbers, and the program that sources them, where only the sandbox's user can read them.
-    fn copy(&self, files: &[SourceText]) -> Result<tempfile::TempDir, EvaluationError> {
+    fn copy(&self, user: &JobUser, files: &[SourceText]) -> Result<tempfile::TempDir, EvaluationError> {
         let parent = std::env::temp_dir();
         self.sandbox.check_reachable(&parent)?;
         let failed = |source| EvaluationError::Copy { directory: parent.clone(), source };
         let copies = tempfile::Builder::new().prefix("stap-bundle-config-").tempdir_in(&parent);
         let copies = copies.map_err(failed)?;
-        write_copies(copies.path(), MOUNT, files).map_err(failed)?;
-        self.sandbox.let_read(copies.path())?;
+        write_copies(copies.path(), user, MOUNT, files).map_err(SandboxError::from)?;
         Ok(copies)
     }
 }
@@ -186,11 +188,23 @@ fn limits(time: Duration) -> Limits {
     Limits { time: Some(time), output_cap: 2 * VALUES_CAP, ..Limits::default() }
 }
 
-fn write_copies(directory: &Path, mount: &str, files: &[SourceText]) -> io::Result<()> {
+/// Fills a private directory, and lets the user of the sandbox read it, and nobody else.
+fn write_copies(
+    directory: &Path,
+    user: &JobUser,
+    mount: &str,
+    files: &[SourceText],
+) -> Result<(), FileError> {
+    let directory = Directory::at_path(directory)?;
+    let to = user.number().map_or(GivenTo::Nobody, GivenTo::Group);
     for (at, file) in files.iter().enumerate() {
-        std::fs::write(directory.join(at.to_string()), &file.text)?;
+        directory.write_given(&at.to_string(), file.text.as_ref(), 0o440, to)?;
     }
-    std::fs::write(directory.join(PROGRAM), program(mount, files.len()))
+    directory.write_given(PROGRAM, program(mount, files.len()).as_bytes(), 0o440, to)?;
+    if let Some(group) = user.number() {
+        directory.give_to_group(group)?;
+    }
+    directory.set_mode(0o750)
 }
 
 /// What came of the program, whose copies bash saw at `mount`.

@@ -17,71 +17,58 @@
 //! ```
 //! Everything may be deleted while no build runs; it costs time only: without its key, a builder takes its old results for a stranger's.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bundle_format::Digest;
 use child::Cancel;
+use files::{Directory, FileError, Held, Lock, LockError, LockKind};
 use signing::KeyPairFiles;
 
+use crate::job_directory::JobDirectory;
+use crate::note::Notes;
 use crate::sandbox::{Sandbox, SandboxError, first_closed};
+use crate::tree_digest::TreeDigests;
 
-/// How often a lock that another build holds is tried again.
+/// Mode of directories on the way to what jobs use.
+const SEARCHABLE: u32 = 0o755;
+
+/// How often it is asked whether to wait on for a lock that another build holds.
 const LOCK_POLL: Duration = Duration::from_millis(200);
 
 /// Where root's builds go when root's own cache directory is closed to the unprivileged user of jobs.
 const SYSTEM_CACHE: &str = "/var/cache";
 
 /// The directories of a build.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct BuildDirectories {
     artifacts: PathBuf,
     state: PathBuf,
     /// The initscript's `TEMP_PATH` (README 4.1.4), if it is set.
     temporary: Option<PathBuf>,
-}
-
-/// A directory for one job; removed when dropped.
-#[derive(Debug)]
-pub(crate) struct JobDirectory {
-    #[expect(dead_code, reason = "held, not read: dropping it removes the directory")]
-    whole: tempfile::TempDir,
-    work: PathBuf,
-    temporary: Option<PathBuf>,
-}
-
-impl JobDirectory {
-    /// What the job finds at `/mnt`.
-    pub(crate) fn path(&self) -> &Path {
-        &self.work
-    }
-
-    /// What the job finds at `/tmp`; memory if there is nothing.
-    pub(crate) fn temporary(&self) -> Option<&Path> {
-        self.temporary.as_deref()
-    }
+    notes: Arc<Notes>,
 }
 
 /// The right to use the state directory, as long as it lives.
 #[derive(Debug)]
-pub(crate) struct StateLock(File);
-
-impl Drop for StateLock {
-    fn drop(&mut self) {
-        // Closing is not enough at once: a child that another thread is just starting has the descriptor until it runs its
-        // program. Where this fails, closing does it a moment later.
-        let _ = self.0.unlock();
-    }
+pub(crate) struct StateLock {
+    #[expect(dead_code, reason = "held, not read: dropping it gives the lock back")]
+    lock: Lock,
 }
 
 impl BuildDirectories {
     /// The directories below `cache`, such as `~/.cache/stap-bundle`.
     #[must_use]
     pub fn beneath(cache: &Path) -> Self {
-        Self { artifacts: cache.join("artifacts"), state: cache.join("build"), temporary: None }
+        Self {
+            artifacts: cache.join("artifacts"),
+            state: cache.join("build"),
+            temporary: None,
+            notes: Arc::default(),
+        }
     }
 
     /// The same, but results are in `directory`, which several builders may use at once.
@@ -115,6 +102,16 @@ impl BuildDirectories {
     #[must_use]
     pub fn builder_key(&self) -> KeyPairFiles {
         KeyPairFiles::named(&self.state.join("builder"))
+    }
+
+    /// The owner of what is remembered here.
+    pub(crate) const fn notes(&self) -> &Arc<Notes> {
+        &self.notes
+    }
+
+    /// Digests of trees, with those that are remembered here.
+    pub(crate) fn tree_digests(&self) -> TreeDigests<'static> {
+        TreeDigests::new(self.index(), Arc::clone(&self.notes))
     }
 
     pub(crate) fn index(&self) -> PathBuf {
@@ -171,76 +168,72 @@ impl BuildDirectories {
             fs::create_dir_all(directory)
                 .map_err(|source| SandboxError::Prepare { path: directory.clone(), source })?;
         }
-        let work = self.work();
-        own_directory(&work).map_err(|source| SandboxError::Prepare { path: work.clone(), source })?;
-        for directory in [&self.state, &self.warm(), &work] {
-            fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
-                .map_err(|source| SandboxError::Prepare { path: directory.clone(), source })?;
+        self.open_work()?.set_mode(SEARCHABLE)?;
+        for directory in [&self.state, &self.warm()] {
+            Directory::at_path(directory)?.set_mode(SEARCHABLE)?;
         }
         Ok(())
     }
 
     /// Takes the lock; while another build holds it, waits and calls `waiting` once. `None` if cancelled meanwhile.
-    pub(crate) fn lock(&self, cancel: &Cancel, waiting: impl FnOnce(&Path)) -> io::Result<Option<StateLock>> {
-        let path = self.state.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+    pub(crate) fn lock(
+        &self,
+        cancel: &Cancel,
+        waiting: impl FnOnce(&Held),
+    ) -> Result<Option<StateLock>, FileError> {
+        let state = Directory::at_path(&self.state)?;
         let mut waiting = Some(waiting);
+        let mut patience = Duration::ZERO;
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Some(StateLock(file))),
-                Err(TryLockError::Error(error)) => return Err(error),
-                Err(TryLockError::WouldBlock) => {}
+            match state.lock("lock", LockKind::Exclusive, patience) {
+                Ok(lock) => return Ok(Some(StateLock { lock })),
+                Err(LockError::File(error)) => return Err(error),
+                Err(LockError::Held(_)) if cancel.is_cancelled() => return Ok(None),
+                Err(LockError::Held(held)) => {
+                    if let Some(waiting) = waiting.take() {
+                        waiting(&held);
+                    }
+                }
             }
-            if cancel.is_cancelled() {
-                return Ok(None);
-            }
-            if let Some(waiting) = waiting.take() {
-                waiting(&path);
-            }
-            std::thread::sleep(LOCK_POLL);
+            patience = LOCK_POLL;
         }
     }
 
     /// Removes what killed builds have left; only under the lock.
-    pub(crate) fn sweep(&self, _lock: &StateLock) -> io::Result<()> {
-        for entry in fs::read_dir(self.work())? {
-            fs::remove_dir_all(entry?.path())?;
+    pub(crate) fn sweep(&self, _lock: &StateLock) -> Result<(), FileError> {
+        let work = self.open_work()?;
+        // Not that of jobs that were moved up meanwhile: each removal takes its own along.
+        for name in work.entries()? {
+            work.remove_given(&name)?;
         }
         Ok(())
     }
 
     /// Empty directories that a job may write to.
     pub(crate) fn new_work(&self, sandbox: &Sandbox) -> Result<JobDirectory, SandboxError> {
-        let whole = tempfile::Builder::new()
-            .prefix("job-")
-            .permissions(fs::Permissions::from_mode(0o755))
-            .tempdir_in(self.work())
-            .map_err(|source| SandboxError::Prepare { path: self.work(), source })?;
-        let make = |name: &str| {
-            let path = whole.path().join(name);
-            sandbox.prepare_directory(&path).map(|()| path)
-        };
-        let (work, temporary) = (make("work")?, self.temporary.is_some().then(|| make("tmp")).transpose()?);
-        Ok(JobDirectory { whole, work, temporary })
+        JobDirectory::new(self.open_work()?, self.temporary.is_some(), sandbox)
     }
-}
 
-/// Somebody else's directory, or a link, of our name in a public place is not written to.
-fn own_directory(path: &Path) -> io::Result<()> {
-    let metadata = fs::symlink_metadata(path)?;
-    let (owner, ours) = (metadata.uid(), rustix::process::geteuid().as_raw());
-    if !metadata.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is no directory of its own"));
+    /// The directory of jobs. Somebody else's directory, or a link, of our name in a public place is not used.
+    fn open_work(&self) -> Result<Directory, FileError> {
+        let path = self.work();
+        let wrong = |error: io::Error| FileError::new("use", &path, error);
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let work = Directory::at_path(path.parent().unwrap_or(Path::new(".")))?.open_dir(name)?;
+        let owner = rustix::fs::fstat(work.fd()).map_err(|errno| wrong(errno.into()))?.st_uid;
+        let ours = rustix::process::geteuid().as_raw();
+        if owner != ours {
+            let reason = format!("it belongs to user {owner}, and this is user {ours}");
+            return Err(wrong(io::Error::new(io::ErrorKind::PermissionDenied, reason)));
+        }
+        Ok(work)
     }
-    if owner != ours {
-        let reason = format!("it belongs to user {owner}, and this is user {ours}");
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -252,13 +245,15 @@ mod tests {
         let held = directories.lock(&cancel, |_| panic!("nobody holds it")).unwrap();
         let mut asked = None;
         let second = directories
-            .lock(&cancel, |path| {
-                asked = Some(path.to_owned());
+            .lock(&cancel, |held| {
+                asked = Some((held.path.clone(), held.holder.as_ref().map(|holder| holder.pid)));
                 cancel.cancel();
             })
             .unwrap();
         assert!(second.is_none());
-        assert_eq!(asked, Some(base.path().join("build/lock")));
+        assert_eq!(asked, Some((base.path().join("build/lock"), Some(std::process::id()))));
+        let mode = fs::metadata(base.path().join("build/lock")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
         drop(held);
         assert!(directories.lock(&cancel, |_| panic!("nobody holds it")).unwrap().is_some());
     }
@@ -292,8 +287,11 @@ mod tests {
         let directories = BuildDirectories::beneath(&base.path().join("cache")).with_temporary(&temporary);
         std::os::unix::fs::symlink(&elsewhere, directories.work()).unwrap();
         let error = directories.prepare(&Sandbox::without_user_change()).unwrap_err();
-        let SandboxError::Prepare { path, source } = error else { panic!("{error}") };
-        assert_eq!((path, source.kind()), (directories.work(), io::ErrorKind::NotADirectory));
+        let SandboxError::Job(error) = error else { panic!("{error}") };
+        assert_eq!(
+            (error.path(), error.kind()),
+            (directories.work().as_path(), io::ErrorKind::NotADirectory)
+        );
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! How long things took, so that the longest can be begun first and a plan can say how long it will take.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::job::Cell;
+use crate::note::Notes;
 use crate::warm_up::WarmUpPart;
 
 /// CPU time of a compile where nothing is known yet: measured with systemtap 5.6 on a warm kernel.
@@ -39,8 +38,8 @@ pub(crate) struct Durations {
 impl Durations {
     /// Reads what is remembered in `path`; a file that isn't there or isn't whole is like none.
     pub(crate) fn open(path: PathBuf) -> Self {
-        let known = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        Self { path, known: known.unwrap_or_default() }
+        let known = Notes::read(&path).unwrap_or_default();
+        Self { path, known }
     }
 
     /// What a compile will take: as it took last, else as the script took for another kernel, else as scripts take.
@@ -85,12 +84,8 @@ impl Durations {
     }
 
     /// Writes them down; whole or not at all.
-    pub(crate) fn save(&self) -> io::Result<()> {
-        let directory = self.path.parent().unwrap_or(std::path::Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        serde_json::to_writer(&mut file, &self.known)?;
-        file.persist(&self.path)?;
-        Ok(())
+    pub(crate) fn save(&self, notes: &Notes) {
+        notes.write(&self.path, &self.known);
     }
 }
 
@@ -120,7 +115,7 @@ mod tests {
         durations.cell_took(&cell("a", "2.0"), Duration::from_secs(6));
         durations.cell_took(&cell("b", "1.0"), Duration::from_secs(10));
         durations.part_took(WarmUpPart::Scan, Duration::from_secs(50));
-        durations.save().unwrap();
+        durations.save(&Notes::default());
         let durations = Durations::open(path.clone());
         for (script, release, seconds) in [("a", "1.0", 2), ("a", "3.0", 6), ("c", "1.0", 8)] {
             assert_eq!(
@@ -131,7 +126,7 @@ mod tests {
         }
         assert_eq!(durations.of_part(WarmUpPart::Scan), Duration::from_secs(50));
         assert_eq!(durations.of_part(WarmUpPart::Configuration), UNKNOWN_CONFIGURATION);
-        fs::write(&path, "{").unwrap();
+        std::fs::write(&path, "{").unwrap();
         assert_eq!(Durations::open(path).of_cell(&cell("a", "1.0")), UNKNOWN_COMPILE);
     }
 }

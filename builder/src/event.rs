@@ -1,9 +1,9 @@
 //! What a build tells while it runs. The builder never prints: whoever starts it turns events into words.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bundle_format::KernelRelease;
+use files::Held;
 
 use crate::builders::NotTakenResults;
 use crate::job::Cell;
@@ -16,8 +16,8 @@ use crate::warm_up::WarmUpPart;
 pub enum BuildEvent {
     /// Another build has the state directory; this one waits for it.
     WaitingForLock {
-        /// The lock file.
-        lock: PathBuf,
+        /// The lock, and who has it.
+        held: Held,
     },
     /// The cache was asked about every cell; this is the work ahead.
     Begun {
@@ -55,6 +55,11 @@ pub enum BuildEvent {
     },
     /// Something that the user should know of a compile server.
     ServerNoted {
+        /// A sentence.
+        sentence: String,
+    },
+    /// Something that the user should know of this machine, or of what is kept on it; nothing is the worse for it.
+    Noted {
         /// A sentence.
         sentence: String,
     },

@@ -3,22 +3,24 @@
 mod local;
 mod server;
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use child::{Cancel, ChildError, Ended, Finished};
+use files::FileError;
+use rustix::fs::FileType;
 
 use crate::job::CompileJob;
+use crate::job_directory::JobDirectory;
 use crate::job_shell::JobLimits;
 use crate::kernel_tree::KernelTarget;
 use crate::leader::Led;
 use crate::recipe::script_path;
-use crate::sandbox::{STAP_DIRECTORY, SandboxError, is_sandbox_failure};
+use crate::sandbox::{SandboxError, is_sandbox_failure};
 use crate::tapset;
+use crate::warm_cache::WarmFiles;
 use crate::warm_up::{WarmUpFlags, WarmUpKey, WarmUpPart};
 
 pub(crate) use local::LocalExecutor;
@@ -30,7 +32,7 @@ pub(crate) const LOG_CAP: usize = 256 * 1024;
 const NOT_PLAIN: &str = "it isn't a plain file";
 
 /// Largest file that is taken for a module; stap's are 150 to 500 KB.
-const LARGEST_MODULE: u64 = 64 << 20;
+pub(crate) const LARGEST_MODULE: u64 = 64 << 20;
 
 /// The bytes of a module's file, or why it is no file to be read.
 pub type ModuleFile = Result<Vec<u8>, String>;
@@ -50,6 +52,8 @@ pub struct Compilation {
     pub wall: Duration,
     /// CPU time, as far as it is known.
     pub cpu: Option<Duration>,
+    /// Files of stap's caches that it made for want of them, although a leader had made their part.
+    pub missed: Vec<String>,
 }
 
 /// A part of stap's caches that is to be made.
@@ -71,6 +75,8 @@ pub(crate) struct Leading {
     pub cpu: Option<Duration>,
     /// What the user should know of who led.
     pub note: Option<String>,
+    /// What was taken over of what it made.
+    pub taken: WarmFiles,
 }
 
 /// Why a compile couldn't be run at all. Nothing is learnt about the script then; the build ends, unless it was a compile
@@ -91,17 +97,9 @@ pub enum ExecutorError {
     /// The sandbox couldn't be started.
     #[error(transparent)]
     Child(#[from] ChildError),
-    /// A file of the work directory can't be written or read.
-    #[error("{path} in the work directory of a job can't be used")]
-    Work {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// Stap's own caches can't be looked at.
-    #[error("stap's cache for a kernel can't be used")]
-    WarmUp(#[from] io::Error),
+    /// A file of a job's directory, or of stap's caches, can't be written or read.
+    #[error("the directory of a job, or stap's cache for a kernel, can't be used")]
+    Files(#[from] FileError),
     /// A compile server doesn't answer any more.
     #[error("it doesn't answer any more: {said}")]
     ServerLost {
@@ -127,8 +125,8 @@ pub(crate) trait Executor: Sync {
     ) -> Result<Compilation, ExecutorError>;
 
     /// What has changed of a job's inputs since the plan was made, in words, if something has: its result isn't that of its key.
-    fn changed_input(&self, _: &CompileJob) -> io::Result<Option<String>> {
-        Ok(None)
+    fn changed_input(&self, _: &CompileJob) -> Option<String> {
+        None
     }
 
     /// Makes a part of stap's caches; each of its commands has `limits`.
@@ -146,76 +144,87 @@ pub(crate) fn works(finished: Finished) -> Result<Finished, ExecutorError> {
     Ok(finished)
 }
 
-/// Puts the script where the command expects it, and makes the mount point of `SYSTEMTAP_DIR`.
-fn lay_out(work: &Path, job: &CompileJob) -> Result<(), ExecutorError> {
-    let script = work.join(script_path(job.script.name()));
-    let write = || {
-        fs::create_dir_all(work.join(STAP_DIRECTORY))?;
-        if let Some(parent) = script.parent() {
-            fs::create_dir_all(parent)?;
+/// Puts the script where the command expects it.
+fn lay_out(work: &JobDirectory, job: &CompileJob) -> Result<(), FileError> {
+    for (number, tapset) in job.script.tapsets().iter().enumerate() {
+        let place = Path::new(&tapset::place(number)).to_owned();
+        work.make(&place)?;
+        for (below, bytes) in tapset.files() {
+            work.write(&place.join(below), bytes)?;
         }
-        for (number, tapset) in job.script.tapsets().iter().enumerate() {
-            tapset.write(&work.join(tapset::place(number)))?;
-        }
-        fs::write(&script, job.script.text())
-    };
-    write().map_err(|source| ExecutorError::Work { path: script.clone(), source })
+    }
+    work.write(&script_path(job.script.name()), job.script.text())
 }
 
-/// Reads the module. The directory was writable for the job, so a link or anything but a plain file isn't followed: that is
-/// the script's doing and no failure of the work directory.
-fn read_module(path: &Path) -> io::Result<Option<ModuleFile>> {
+/// Reads the module. The directory is the job's, so a link or anything but a plain file isn't followed: that is the script's doing
+/// and no failure of the work directory.
+fn read_module(work: &JobDirectory, path: &Path) -> Result<Option<ModuleFile>, FileError> {
     let refused = |what: &str| Ok(Some(Err(what.to_owned())));
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let file = match File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // What can't be opened like that is a link, a socket or a device.
-        Err(error) if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file()) => {
-            return Err(error);
-        }
-        Err(_) => return refused(NOT_PLAIN),
+    let error = match work.read(path, LARGEST_MODULE) {
+        Ok(bytes) => return Ok(Some(Ok(bytes))),
+        Err(error) => error,
     };
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return refused(NOT_PLAIN);
+    match error.kind() {
+        io::ErrorKind::NotFound => return Ok(None),
+        io::ErrorKind::FileTooLarge => return refused("it is larger than 64 MiB"),
+        io::ErrorKind::PermissionDenied => return refused("it is closed to its owner"),
+        _ => {}
     }
-    if metadata.len() > LARGEST_MODULE {
-        return refused("it is larger than 64 MiB");
+    // What can't be opened otherwise is a link, a socket or a device.
+    match work.directory().kind(&path.to_string_lossy())? {
+        Some(FileType::RegularFile) => Err(error),
+        _ => refused(NOT_PLAIN),
     }
-    let mut bytes = Vec::new();
-    file.take(LARGEST_MODULE).read_to_end(&mut bytes)?;
-    Ok(Some(Ok(bytes)))
+}
+
+/// Whether `stap` has made a module for user-space probes too.
+fn made_uprobes(work: &JobDirectory) -> bool {
+    let kind = work.directory().open_dir("uprobes").and_then(|uprobes| uprobes.kind("uprobes.ko"));
+    kind.is_ok_and(|kind| kind.is_some())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs::{self, File};
 
-    #[test]
-    fn a_link_is_not_taken_for_a_module() {
-        let work = tempfile::tempdir().unwrap();
-        let path = work.path().join("a.ko");
-        assert!(read_module(&path).unwrap().is_none());
-        std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-        assert_eq!(read_module(&path).unwrap(), Some(Err(NOT_PLAIN.to_owned())));
-        fs::remove_file(&path).unwrap();
-        fs::write(&path, "bytes").unwrap();
-        assert_eq!(read_module(&path).unwrap(), Some(Ok(b"bytes".to_vec())));
+    use super::*;
+    use crate::testing::fake_work;
+
+    /// What is made of a module's file that `make` has put there.
+    fn read(make: impl FnOnce(&Path)) -> Option<ModuleFile> {
+        let (_base, work) = fake_work();
+        make(&work.path().join("a.ko"));
+        read_module(&work, Path::new("a.ko")).unwrap()
     }
 
-    /// The whole build ended with "can't be used", and named no cell.
     #[test]
-    fn a_module_that_is_too_large_was_a_failure_of_the_work_directory() {
-        let work = tempfile::tempdir().unwrap();
-        let path = work.path().join("a.ko");
-        File::create(&path).unwrap().set_len(LARGEST_MODULE + 1).unwrap();
-        assert!(read_module(&path).unwrap().unwrap().unwrap_err().contains("64 MiB"));
-        fs::remove_file(&path).unwrap();
-        fs::create_dir(&path).unwrap();
-        assert_eq!(read_module(&path).unwrap(), Some(Err(NOT_PLAIN.to_owned())));
-        fs::remove_dir(&path).unwrap();
-        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert_eq!(read_module(&path).unwrap(), Some(Err(NOT_PLAIN.to_owned())));
+    fn takes_only_a_plain_file_for_a_module() {
+        assert_eq!(read(|_| ()), None);
+        assert_eq!(read(|path| fs::write(path, "bytes").unwrap()), Some(Ok(b"bytes".to_vec())));
+        let not_plain = Some(Err(NOT_PLAIN.to_owned()));
+        assert_eq!(read(|path| std::os::unix::fs::symlink("/etc/passwd", path).unwrap()), not_plain);
+        assert_eq!(read(|path| std::os::unix::fs::symlink("/dev/zero", path).unwrap()), not_plain);
+        assert_eq!(read(|path| fs::create_dir(path).unwrap()), not_plain);
+        assert_eq!(read(|path| drop(std::os::unix::net::UnixListener::bind(path).unwrap())), not_plain);
+        let fifo = |path: &Path| {
+            rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        };
+        assert_eq!(read(fifo), not_plain);
+    }
+
+    #[test]
+    fn refuses_a_module_that_is_too_large_without_reading_it() {
+        let read = read(|path| File::create(path).unwrap().set_len(3 << 30).unwrap());
+        assert_eq!(read, Some(Err("it is larger than 64 MiB".to_owned())));
+    }
+
+    #[test]
+    fn a_link_on_the_way_makes_no_uprobes_module() {
+        let (_base, work) = fake_work();
+        assert!(!made_uprobes(&work));
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("uprobes.ko"), "").unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), work.path().join("uprobes")).unwrap();
+        assert!(!made_uprobes(&work));
     }
 }

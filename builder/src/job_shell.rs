@@ -4,12 +4,16 @@
 //! never adds their time to it. A shell around the command inside does wait, and tells by `times`. It stands outside the
 //! recorded command line: limits change no byte of a module, only whether there is one.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::job_directory::JobDirectory;
+
 /// Where the shell writes, below the work directory.
 const FILE: &str = "cpu-times";
+
+/// Longest file that `times` writes, in bytes.
+const LONGEST: u64 = 4096;
 
 /// Runs its arguments, writes `times`, and ends as they did.
 const MEASURE: &str = r#""$@"; code=$?; times > cpu-times; exit $code"#;
@@ -44,9 +48,16 @@ pub(crate) fn in_shell(argv: &[String], limits: &JobLimits) -> Vec<String> {
     all
 }
 
-/// User plus system time of a measured command that ran in `work`; `None` if it was killed, shell and all.
-pub(crate) fn read(work: &Path) -> Option<Duration> {
-    parse(&fs::read_to_string(work.join(FILE)).ok()?)
+/// User plus system time of a measured command that ran in `work`; `None` if it was killed, shell and all. The job can write
+/// there what it likes.
+pub(crate) fn read(work: &JobDirectory) -> Option<Duration> {
+    parse(std::str::from_utf8(&work.read(Path::new(FILE), LONGEST).ok()?).ok()?)
+}
+
+/// Makes [`read`] know nothing of a command that ran before.
+pub(crate) fn forget(work: &JobDirectory) {
+    // What can't be removed is no file that would be read.
+    let _ = work.directory().unlink_if_there(FILE);
 }
 
 /// POSIX: the first line is the shell's own, the second that of its children; each `%dm%fs %dm%fs`.
@@ -63,9 +74,12 @@ fn one(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use child::{Cancel, ChildCommand, Limits};
 
     use super::*;
+    use crate::testing::fake_work;
 
     #[test]
     fn the_children_line_counts() {
@@ -85,10 +99,28 @@ mod tests {
 
     #[test]
     fn the_shell_measures_and_hands_on_the_code() {
-        let work = tempfile::tempdir().unwrap();
+        let (_base, work) = fake_work();
         let script = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; exit 7";
         assert_eq!(run(work.path(), script, &JobLimits::default()), child::Ended::Code(7));
-        assert!(read(work.path()).unwrap() > Duration::ZERO);
+        assert!(read(&work).unwrap() > Duration::ZERO);
+    }
+
+    #[test]
+    fn reads_no_times_through_a_link_or_without_end() {
+        let (_base, work) = fake_work();
+        let path = work.path().join(FILE);
+        for target in ["/dev/zero", "/proc/kmsg", "times"] {
+            fs::write(work.path().join("times"), "0m1s 0m1s\n0m1s 0m1s\n").unwrap();
+            std::os::unix::fs::symlink(target, &path).unwrap();
+            assert_eq!(read(&work), None, "{target}");
+            fs::remove_file(&path).unwrap();
+        }
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        assert_eq!(read(&work), None);
+        fs::remove_file(&path).unwrap();
+        fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read(&work), None);
     }
 
     #[test]

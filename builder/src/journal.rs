@@ -28,6 +28,9 @@ struct Head {
 
 const FORMAT: u32 = 1;
 
+/// Longest journal that is read, in bytes: one of six thousand cells has 2 MB.
+const LONGEST: u64 = 256 << 20;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Line {
     key: CacheKey,
@@ -62,7 +65,7 @@ impl Journal {
     /// Opens the journal at `path`. If it's of another build than `build`, it begins anew.
     pub(crate) fn open(path: &Path, build: Digest) -> io::Result<Self> {
         let head = Head { format: FORMAT, build };
-        let text = fs::read_to_string(path).unwrap_or_default();
+        let text = files::read::read_text(path, LONGEST).unwrap_or_default();
         let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
         let same = lines
             .next()

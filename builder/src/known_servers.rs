@@ -3,8 +3,6 @@
 //! What a server made is in the cache under a key that has the server in it, so a build must know who the server is before it can
 //! look. From here it does without asking: a build of which nothing is missing needs no server, not even one that runs.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact_index::FileStamp;
 use crate::compile_server::{CompileServer, KnownServer, ServerAddress};
 use crate::directories::BuildDirectories;
+use crate::note::Notes;
 use crate::plan::Plan;
 
 /// A server, and the database that trusted it as it was then.
@@ -27,8 +26,7 @@ fn stamp(trust: &Path) -> Option<FileStamp> {
 }
 
 fn read(directories: &BuildDirectories) -> Vec<Known> {
-    let bytes = fs::read(directories.known_servers()).ok();
-    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    Notes::read(&directories.known_servers()).unwrap_or_default()
 }
 
 /// Remembers servers that have answered. Where that fails, the next build asks again.
@@ -39,15 +37,7 @@ pub(crate) fn remember(directories: &BuildDirectories, servers: &[CompileServer]
         let server = server.to_know();
         Some(Known { trusted_by: stamp(&server.trust)?, server })
     }));
-    let write = || -> io::Result<()> {
-        let path = directories.known_servers();
-        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-        serde_json::to_writer(&mut file, &known)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    // Nothing is lost but a minute of the next build.
-    let _ = write();
+    directories.notes().write(&directories.known_servers(), &known);
 }
 
 impl Plan {

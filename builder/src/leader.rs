@@ -7,15 +7,13 @@
 //!
 //! What was made while something was killed, or while memory or disk were short, isn't accepted.
 
-use std::fs;
-use std::io;
-use std::path::Path;
-
 use child::Ended;
+use files::FileError;
 
 use crate::red_reason::{may_pass_next_time, red_reason};
 use crate::verdict::SIGNAL_CODES;
-use crate::warm_cache::{Diagnosis, inventory};
+use crate::warm_cache::Diagnosis;
+use crate::warm_layer::{WarmKind, WarmLayer};
 use crate::warm_up::{WarmUpFlags, WarmUpPart};
 
 /// The name of the leader's module; it's thrown away.
@@ -32,7 +30,12 @@ const TRIES: usize = 4;
 
 /// A mark that begins each feature in `stapconf_*.h`. A kernel has dozens; a file without any was made by a compiler that
 /// failed on everything.
-const FEATURE: &str = "#define STAPCONF_";
+const FEATURE: &[u8] = b"#define STAPCONF_";
+
+/// Longest `stapconf_*.h` that is read, in bytes; they have some 4 KB.
+const LONGEST_CONFIGURATION: u64 = 1 << 20;
+
+const CONFIGURATION: WarmKind = WarmKind::Part(WarmUpPart::Configuration);
 
 /// How one command of a leader ended.
 #[derive(Debug, Clone)]
@@ -52,19 +55,18 @@ pub(crate) enum Led {
     Cancelled,
 }
 
-/// Runs a leader's commands by `run`. `cache` is the `cache` directory in the key's `SYSTEMTAP_DIR`; `shortage` says what
-/// the machine is short of, if it is.
-pub(crate) fn lead<E: From<io::Error>>(
+/// Runs a leader's commands by `run`. `layer` is its `SYSTEMTAP_DIR`; `shortage` says what the machine is short of, if it is.
+pub(crate) fn lead<E: From<FileError>>(
     part: WarmUpPart,
     kernel: &str,
     flags: &WarmUpFlags,
-    cache: &Path,
+    layer: &WarmLayer,
     run: &mut dyn FnMut(&[String]) -> Result<Ran, E>,
     shortage: &dyn Fn() -> Option<String>,
 ) -> Result<Led, E> {
     let led = match part {
-        WarmUpPart::Configuration => configure(kernel, flags, cache, run),
-        WarmUpPart::Scan => scan(kernel, flags, cache, run),
+        WarmUpPart::Configuration => configure(kernel, flags, layer, run),
+        WarmUpPart::Scan => scan(kernel, flags, layer, run),
     }?;
     Ok(match (led, shortage()) {
         (Led::Complete(_), Some(short)) => Led::Incomplete(short),
@@ -72,10 +74,10 @@ pub(crate) fn lead<E: From<io::Error>>(
     })
 }
 
-fn configure<E: From<io::Error>>(
+fn configure<E: From<FileError>>(
     kernel: &str,
     flags: &WarmUpFlags,
-    cache: &Path,
+    layer: &WarmLayer,
     run: &mut dyn FnMut(&[String]) -> Result<Ran, E>,
 ) -> Result<Led, E> {
     let fixed = ["stap", "-m", MODULE, "-p4", "-r", kernel].map(str::to_owned);
@@ -90,11 +92,13 @@ fn configure<E: From<io::Error>>(
         return Ok(Led::Complete(Some(Diagnosis::NothingCompiles { reason })));
     }
     // Several, if a file of the sysroot was touched: which one stap has made or taken, its name doesn't tell.
-    let found = inventory(cache, WarmUpPart::Configuration)?;
+    let found = layer.found(CONFIGURATION)?;
     let mut featureless = 0;
-    for name in found.keys() {
-        if !fs::read_to_string(cache.join(name))?.contains(FEATURE) {
-            fs::remove_file(cache.join(name))?;
+    for path in found.keys() {
+        // One that was there before was good when it was taken over.
+        let Some(bytes) = layer.read(path, LONGEST_CONFIGURATION)? else { continue };
+        if !bytes.windows(FEATURE.len()).any(|window| window == FEATURE) {
+            layer.remove(path)?;
             featureless += 1;
         }
     }
@@ -104,10 +108,10 @@ fn configure<E: From<io::Error>>(
     Ok(Led::Complete(None))
 }
 
-fn scan<E: From<io::Error>>(
+fn scan<E: From<FileError>>(
     kernel: &str,
     flags: &WarmUpFlags,
-    cache: &Path,
+    layer: &WarmLayer,
     run: &mut dyn FnMut(&[String]) -> Result<Ran, E>,
 ) -> Result<Led, E> {
     let fixed = ["stap", "-r", kernel].map(str::to_owned);
@@ -119,7 +123,7 @@ fn scan<E: From<io::Error>>(
         if let Some(led) = not_by_itself(&ran) {
             return Ok(led);
         }
-        let found = inventory(cache, WarmUpPart::Scan)?;
+        let found = layer.found(WarmKind::Part(WarmUpPart::Scan))?;
         let empty: Vec<String> =
             found.iter().filter(|(_, size)| **size == 0).map(|(name, _)| name.clone()).collect();
         if before.as_ref() == Some(&empty) || empty.is_empty() {
@@ -131,7 +135,7 @@ fn scan<E: From<io::Error>>(
             return Ok(Led::Complete(none.then_some(Diagnosis::NoTracepoints)));
         }
         for name in &empty {
-            fs::remove_file(cache.join(name))?;
+            layer.remove(name)?;
         }
         before = Some(empty);
     }
@@ -155,6 +159,9 @@ fn not_by_itself(ran: &Ran) -> Option<Led> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     /// A `stap` that leaves `files` in the cache at each call, unless they're there already with some content.
@@ -162,11 +169,11 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         fs::create_dir(cache.path().join("ab")).unwrap();
         let mut calls = 0;
-        let led = lead::<io::Error>(
+        let led = lead::<FileError>(
             part,
             "1.0",
             &WarmUpFlags::default(),
-            cache.path(),
+            &WarmLayer::of_test(cache.path()),
             &mut |_| {
                 calls += 1;
                 let (code, output) = stap(&cache.path().join("ab"), calls);

@@ -22,7 +22,7 @@ use crate::sandbox::Sandbox;
 use crate::script::ScriptSource;
 use crate::sysroot::Sysroot;
 use crate::tapset::{self, Tapset};
-use crate::toolchain;
+use crate::toolchain::{self, ToolchainError};
 use crate::tracepoints::TracepointAliases;
 use crate::tree_digest::{InputCheck, Reading, TreeDigests};
 use crate::unbuilt::{Fate, UnbuiltKernel};
@@ -160,6 +160,8 @@ impl Plan {
             return Err(PlanError { problems: bad });
         }
         plan.blocked.extend(left_out);
+        plan.warnings.extend(plan.directories.notes().warning());
+        plan.warnings.extend(plan.sandbox.note());
         plan.make_jobs();
         Ok(plan)
     }
@@ -218,9 +220,7 @@ impl Plan {
     ) -> Result<Vec<PlanProblem>, PlanProblem> {
         let mut bad = Vec::new();
         let check = request.input_check;
-        let index = self.directories.index();
-        let state_error = |source| PlanProblem::State { path: index.clone(), source };
-        let digests = TreeDigests::open(index.clone()).map_err(state_error)?.with_check(check);
+        let digests = self.directories.tree_digests().with_check(check);
         let digests = digests.cancelled_by(cancel, reading);
         for (tree, target) in found.iter().zip(self.examine_trees(found, &digests)) {
             let sysroot = &self.sysroots[tree.sysroot];
@@ -267,8 +267,8 @@ impl Plan {
         let (sysroot, index) = (&self.sysroots[place], self.directories.index());
         let examined = toolchain::examine(sysroot, &self.sandbox, digests, &self.directories, cancel)?;
         let path = index.join(format!("tracepoints-{}.json", examined.digest));
-        self.aliases[place] = TracepointAliases::of_sysroot(sysroot, &path)
-            .map_err(|source| PlanProblem::State { path: index, source })?;
+        self.aliases[place] = TracepointAliases::of_sysroot(sysroot, &path, self.directories.notes())
+            .map_err(|source| ToolchainError::Read { sysroot: sysroot.path().to_owned(), source })?;
         self.toolchains[place] = Some(examined);
         Ok(())
     }
@@ -601,6 +601,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_note_that_can_not_be_written_is_no_fault_of_a_build_tree() {
+        let root = fake_sysroot(&["1.0"]);
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        // Long enough ago to be remembered.
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        let notes = Arc::default();
+        let digests = TreeDigests::new(PathBuf::from("/proc/none"), Arc::clone(&notes));
+        let (release, tree) = ("1.0".parse().unwrap(), PathBuf::from("/usr/src/linux-headers-1.0"));
+        let found = FoundTree { release, sysroot: 0, tree, by_path: false, outside: None };
+        examine_tree(&sysroot, &found, &digests).unwrap();
+        toolchain::toolchain_digest(&sysroot, &digests).unwrap();
+        TracepointAliases::of_sysroot(&sysroot, Path::new("/proc/none/aliases"), &notes).unwrap();
+        let warning = notes.warning().unwrap();
+        assert!(warning.contains("/proc/none"), "{warning}");
+        assert_eq!(notes.warning(), None);
+    }
+
     /// A cell that was red for lack of debuginfo stayed red when that was installed, and a green one kept the old module.
     #[test]
     fn debuginfo_that_was_installed_left_the_key_as_it_was() {
@@ -608,7 +626,7 @@ mod tests {
         let index = tempfile::tempdir().unwrap();
         let sysroot = Sysroot::open(root.path()).unwrap();
         let look = |release: &str| {
-            let digests = TreeDigests::open(index.path().to_owned()).unwrap();
+            let digests = TreeDigests::of_test(index.path());
             let release: KernelRelease = release.parse().unwrap();
             let tree = Path::new("/usr/src").join(format!("linux-headers-{release}"));
             let found = FoundTree { release, sysroot: 0, tree, by_path: false, outside: None };

@@ -105,14 +105,6 @@ pub enum PlanProblem {
     /// It was cancelled while trees were read.
     #[error("cancelled while toolchains and build trees were read")]
     Cancelled,
-    /// Digests can't be kept.
-    #[error("the state directory {path} can't be used")]
-    State {
-        /// The directory.
-        path: PathBuf,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
     /// Two scripts have one name.
     #[error("two scripts are called {name}")]
     TwoScripts {

@@ -49,6 +49,16 @@ pub fn compile_command(
     argv
 }
 
+/// The same up to the analysis (pass 2), in which stap asks the kernel's headers for types.
+pub(crate) fn analysis_command(compile: &[String]) -> Vec<String> {
+    let mut argv = compile.to_vec();
+    // The first is that of the recipe; a script's own arguments are behind.
+    if let Some(word) = argv.iter_mut().find(|word| *word == "-p4") {
+        "-p2".clone_into(word);
+    }
+    argv
+}
+
 /// Where a compile server's client has the script.
 pub(crate) const SENT_DIRECTORY: &str = "/src";
 
@@ -86,6 +96,15 @@ mod tests {
         let own = compile_command(&"a".parse().unwrap(), "6.12.1", &["-g".to_owned()], &arguments);
         assert_eq!(argv[3..argv.len() - 2], own[1..own.len() - 2]);
         assert_eq!(argv[argv.len() - 2..], ["/src/a.stp", "script/src/a.stp"]);
+    }
+
+    #[test]
+    fn an_analysis_is_the_same_command_and_ends_before_code_is_made() {
+        let arguments = ["-p4".to_owned()];
+        let argv = compile_command(&"a".parse().unwrap(), "6.12.1", &[], &arguments);
+        let analysis = analysis_command(&argv);
+        assert_eq!((analysis[5].as_str(), analysis.last().map(String::as_str)), ("-p2", Some("-p4")));
+        assert_eq!((&analysis[..5], &analysis[6..]), (&argv[..5], &argv[6..]));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Whether the same inputs give the same module: each green cell is compiled once more and compared.
 
-use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +8,7 @@ use child::{Cancel, Ended};
 
 use crate::build::{BuildError, BuildOptions};
 use crate::event::BuildEvent;
-use crate::executor::{Executor, ExecutorError};
+use crate::executor::{Executor, ExecutorError, LARGEST_MODULE};
 use crate::job::{Cell, CompileJob, ModuleArtifact};
 use crate::plan::Plan;
 use crate::report::CellReport;
@@ -113,7 +112,7 @@ fn again(
     if Digest::of(&bytes) == module.digest {
         return Ok(None);
     }
-    let first = fs::read(&module.path).unwrap_or_default();
+    let first = files::read::read(&module.path, LARGEST_MODULE).unwrap_or_default();
     let at = first.iter().zip(&bytes).position(|(one, other)| one != other);
     let (one, other) = (first.len(), bytes.len());
     Ok(Some(match at {

@@ -19,7 +19,7 @@ pub(crate) fn shortage(directory: &Path) -> Option<String> {
             return Some(format!("only {} MiB of disk space are free at {}", mib(free), directory.display()));
         }
     }
-    let available = available_memory(&std::fs::read_to_string("/proc/meminfo").ok()?)?;
+    let available = available_memory(&files::read::read_text(Path::new("/proc/meminfo"), 1 << 20).ok()?)?;
     (available < MEMORY).then(|| format!("only {} MiB of memory are available", mib(available)))
 }
 

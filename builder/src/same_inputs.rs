@@ -5,8 +5,6 @@
 //! compile, and before its result is kept, the directories are looked at again, which costs some milliseconds; only where one of
 //! them has changed are files read. Scripts and tapsets of options (`-I`) need none of it: their bytes are those of the plan.
 
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bundle_format::Digest;
@@ -20,24 +18,24 @@ use crate::tree_digest::{InputCheck, TreeDigests};
 /// What has changed, in words for a manifest: no path of this machine is in it.
 pub(crate) fn changed_input(
     sysroots: &[Arc<Sysroot>],
-    index: PathBuf,
+    digests: TreeDigests<'_>,
     kernel: &KernelTarget,
     toolchain: Digest,
-) -> io::Result<Option<String>> {
-    let digests = TreeDigests::open(index)?.with_check(InputCheck::Directories);
-    let Some(sysroot) = sysroots.get(kernel.sysroot) else { return Ok(None) };
+) -> Option<String> {
+    let digests = digests.with_check(InputCheck::Directories);
+    let sysroot = sysroots.get(kernel.sysroot)?;
     let sentence = |what: &str| Some(format!("{what} changed while this was compiled: build again"));
     // What can't be read any more has changed too.
     if !toolchain_digest(sysroot, &digests).is_ok_and(|found| found == toolchain) {
-        return Ok(sentence("systemtap, the compiler or a library"));
+        return sentence("systemtap, the compiler or a library");
     }
     let outside = if kernel.shown.is_empty() { None } else { Sysroot::open("/".as_ref()).ok() };
     let tree_root = outside.as_ref().unwrap_or(sysroot);
     let found = tree_digests(sysroot, tree_root, &kernel.build_tree, &kernel.release, &digests);
     if !found.is_ok_and(|found| found.tree == kernel.tree_digest && found.debuginfo == kernel.debuginfo) {
-        return Ok(sentence("the kernel's build tree or debuginfo"));
+        return sentence("the kernel's build tree or debuginfo");
     }
-    Ok(None)
+    None
 }
 
 #[cfg(test)]
@@ -56,7 +54,7 @@ mod tests {
         let sysroots = [Arc::new(Sysroot::open(root.path()).unwrap())];
         let release = "1.0".parse().unwrap();
         let tree = Path::new("/usr/src/linux-headers-1.0");
-        let digests = || TreeDigests::open(index.path().to_owned()).unwrap();
+        let digests = || TreeDigests::of_test(index.path());
         let planned = || {
             let mut kernel = (*fake_job("a", "1.0").kernel).clone();
             kernel.build_tree = tree.to_owned();
@@ -65,7 +63,7 @@ mod tests {
             (kernel, toolchain_digest(&sysroots[0], &digests()).unwrap())
         };
         let changed = |(kernel, toolchain): &(KernelTarget, Digest)| {
-            changed_input(&sysroots, index.path().to_owned(), kernel, *toolchain).unwrap().unwrap_or_default()
+            changed_input(&sysroots, digests(), kernel, *toolchain).unwrap_or_default()
         };
         let first = planned();
         assert_eq!(changed(&first), "");

@@ -5,24 +5,30 @@
 //! `/proc` and `/dev`; no network; an environment that is the same on every farm.
 //!
 //! As root, bubblewrap's user namespace would map root inside to root outside, so that whatever is writable could be
-//! written as root (measured). Hence a real unprivileged user first (`setpriv`), then bubblewrap as that user. Where
-//! user namespaces are forbidden, bubblewrap fails, and so do we: there is no fallback without a sandbox.
+//! written as root (measured). Hence a real unprivileged user first (`setpriv`, see `job_user`), then bubblewrap as that user.
+//! Where user namespaces are forbidden, bubblewrap fails, and so do we (`namespaces`): there is no fallback without a sandbox.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use child::{ChildCommand, ChildError, Program};
 
-use crate::directories::JobDirectory;
+use crate::job_directory::JobDirectory;
+use crate::job_user::{JobUser, JobUsers, NoJobUser};
+use crate::namespaces::{self, NoNamespaces, TRIAL};
 use crate::sysroot::{Sysroot, WORK_MOUNT};
 
-/// User and group under which jobs run when we are root: "nobody" on every distribution. It owns nothing.
-pub const UNPRIVILEGED_ID: u32 = 65534;
+/// The user that a job sees itself as where it has no number of its own: no right comes with it.
+const NAMELESS: &str = "65534";
 
-/// Where a job finds the `SYSTEMTAP_DIR` of its warm-up key.
+/// Where a job finds its `SYSTEMTAP_DIR`.
 pub(crate) const STAP_DIRECTORY: &str = "stapdir";
+
+/// Where a job finds what leaders have made of stap's caches, to be read only.
+pub(crate) const WARM_DIRECTORY: &str = "warm";
 
 /// The environment inside. Part of every cache key: fixed locale, time zone, HOME and paths, and one thread, without
 /// which systemtap numbers probes in the order in which threads happen to run.
@@ -59,8 +65,8 @@ const THREADS: &str = "STAP_NTHREADS";
 pub(crate) struct Inside<'a> {
     pub sysroot: &'a Sysroot,
     pub work: &'a JobDirectory,
-    /// The `SYSTEMTAP_DIR`.
-    pub stap_directory: Option<&'a Path>,
+    /// What leaders have made of stap's caches.
+    pub warm: Option<&'a Path>,
     /// Directories of this machine, to be seen at the same paths.
     pub shown: &'a [PathBuf],
     /// Largest size of a `/tmp` in memory, in bytes.
@@ -74,15 +80,7 @@ pub(crate) struct Inside<'a> {
 impl<'a> Inside<'a> {
     /// A sysroot and a work directory, and nothing else.
     pub(crate) fn new(sysroot: &'a Sysroot, work: &'a JobDirectory) -> Self {
-        Self {
-            sysroot,
-            work,
-            stap_directory: None,
-            shown: &[],
-            memory: None,
-            threads: 1,
-            one_processor: false,
-        }
+        Self { sysroot, work, warm: None, shown: &[], memory: None, threads: 1, one_processor: false }
     }
 }
 
@@ -90,8 +88,10 @@ impl<'a> Inside<'a> {
 #[derive(Debug, Clone)]
 pub struct Sandbox {
     bwrap: Program,
-    /// Present if we are root.
     setpriv: Option<Program>,
+    users: Arc<JobUsers>,
+    /// Whether it works here, once that was tried.
+    works: Arc<OnceLock<Result<(), NoNamespaces>>>,
 }
 
 /// Why there is no sandbox.
@@ -108,13 +108,22 @@ pub enum SandboxError {
         source: ChildError,
     },
     /// The unprivileged user can't get to a directory that jobs work in.
-    #[error("jobs run as user {UNPRIVILEGED_ID}, who can't pass {closed} on the way to {directory}")]
+    #[error("jobs run as unprivileged users, who can't pass {closed} on the way to {directory}")]
     Unreachable {
         /// The directory that jobs need.
         directory: PathBuf,
         /// The first directory on the way that is closed to others.
         closed: PathBuf,
     },
+    /// It doesn't work here.
+    #[error(transparent)]
+    Forbidden(#[from] NoNamespaces),
+    /// There is no user for a job.
+    #[error(transparent)]
+    User(#[from] NoJobUser),
+    /// Something in a job's directory can't be made.
+    #[error("the directory of a job can't be prepared")]
+    Job(#[from] files::FileError),
     /// A directory for jobs can't be made or given to the unprivileged user.
     #[error("work directory {path} can't be prepared")]
     Prepare {
@@ -131,44 +140,52 @@ impl Sandbox {
         let find = |program: &'static str, package: &'static str| {
             Program::find(program).map_err(|source| SandboxError::Missing { program, package, source })
         };
-        let is_root = rustix::process::geteuid().is_root();
+        let users = JobUsers::find();
+        let needs_setpriv = matches!(users, JobUsers::Numbers(_));
         Ok(Self {
             bwrap: find("bwrap", "bubblewrap")?,
-            setpriv: if is_root { Some(find("setpriv", "util-linux")?) } else { None },
+            setpriv: if needs_setpriv { Some(find("setpriv", "util-linux")?) } else { None },
+            users: Arc::new(users),
+            works: Arc::default(),
         })
+    }
+
+    /// Tries once whether it works here.
+    pub(crate) fn check(&self) -> Result<(), SandboxError> {
+        if let Some(known) = self.works.get() {
+            return Ok(known.clone()?);
+        }
+        let user = self.users.lease()?;
+        let attempt = || namespaces::attempt(self.outer_command(&user).args(TRIAL));
+        Ok(self.works.get_or_init(attempt).clone()?)
+    }
+
+    /// A user for a job.
+    pub(crate) fn lease(&self) -> Result<JobUser, SandboxError> {
+        self.check()?;
+        Ok(self.users.lease()?)
+    }
+
+    /// What the user should know of the sandbox here.
+    pub(crate) fn note(&self) -> Option<String> {
+        self.users.note()
     }
 
     #[cfg(test)]
     pub(crate) fn without_user_change() -> Self {
-        Self { bwrap: Program::find("/bin/sh").unwrap(), setpriv: None }
+        Self::of_test(Program::find("/bin/sh").unwrap(), JobUsers::Own)
     }
 
-    /// Makes `path` a directory that a sandboxed process may write to.
-    pub(crate) fn prepare_directory(&self, path: &Path) -> Result<(), SandboxError> {
-        let prepare = || {
-            fs::create_dir_all(path)?;
-            if self.setpriv.is_some() {
-                chown(path, Some(UNPRIVILEGED_ID), Some(UNPRIVILEGED_ID))?;
-            }
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-        };
-        prepare().map_err(|source| SandboxError::Prepare { path: path.to_owned(), source })
-    }
-
-    /// Makes a file one that a sandboxed process may write to.
-    pub(crate) fn give_file(&self, path: &Path) -> Result<(), SandboxError> {
-        let give = || {
-            if self.setpriv.is_some() {
-                chown(path, Some(UNPRIVILEGED_ID), Some(UNPRIVILEGED_ID))?;
-            }
-            fs::set_permissions(path, fs::Permissions::from_mode(0o644))
-        };
-        give().map_err(|source| SandboxError::Prepare { path: path.to_owned(), source })
+    /// One that counts as tried.
+    #[cfg(test)]
+    fn of_test(program: Program, users: JobUsers) -> Self {
+        let works = Arc::new(OnceLock::from(Ok(())));
+        Self { bwrap: program.clone(), setpriv: Some(program), users: Arc::new(users), works }
     }
 
     /// Checks that the user of jobs can get to `directory` from outside (root's own home is closed, for one).
     pub(crate) fn check_reachable(&self, directory: &Path) -> Result<(), SandboxError> {
-        if self.setpriv.is_none() {
+        if !matches!(*self.users, JobUsers::Numbers(_)) {
             return Ok(());
         }
         match first_closed(directory) {
@@ -177,27 +194,16 @@ impl Sandbox {
         }
     }
 
-    /// Gives the user of jobs the right to read a private directory and the files in it, and nobody else.
-    pub(crate) fn let_read(&self, directory: &Path) -> Result<(), SandboxError> {
-        let give = |path: &Path, mode: u32| {
-            if self.setpriv.is_some() {
-                chown(path, None, Some(UNPRIVILEGED_ID))?;
-            }
-            fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        };
-        let give_all = || {
-            for entry in fs::read_dir(directory)? {
-                give(&entry?.path(), 0o440)?;
-            }
-            give(directory, 0o750)
-        };
-        give_all().map_err(|source| SandboxError::Prepare { path: directory.to_owned(), source })
-    }
-
     /// The command that runs `argv` where only this machine's programs and `readable`, at `mount`, are to be seen. Nothing
     /// can be written but the command's own output, and the environment is empty.
-    pub(crate) fn reading_command(&self, readable: &Path, mount: &str, argv: &[&str]) -> ChildCommand {
-        let command = programs_of(self.outer_command(), Path::new("/"));
+    pub(crate) fn reading_command(
+        &self,
+        user: &JobUser,
+        readable: &Path,
+        mount: &str,
+        argv: &[&str],
+    ) -> ChildCommand {
+        let command = programs_of(self.outer_command(user), Path::new("/"));
         command
             // Debian's `awk` and its like are links through there.
             .args(["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"])
@@ -223,7 +229,7 @@ impl Sandbox {
         argv: &[String],
     ) -> ChildCommand {
         let work_mount = format!("/{WORK_MOUNT}");
-        let mut command = programs_of(self.outer_command(), inside.sysroot.path());
+        let mut command = programs_of(self.outer_command(inside.work.user()), inside.sysroot.path());
         command = command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--bind"]);
         command = command.arg(inside.work.path()).arg(&work_mount);
         for (path, place) in sent {
@@ -237,31 +243,36 @@ impl Sandbox {
         command.args(["--chdir", &work_mount]).args(argv)
     }
 
-    /// The programs that make the sandbox, up to the options of bubblewrap.
-    fn outer_command(&self) -> ChildCommand {
-        let id = UNPRIVILEGED_ID.to_string();
-        match &self.setpriv {
-            Some(setpriv) => ChildCommand::of(setpriv)
-                .args(["--reuid", &id, "--regid", &id, "--clear-groups"])
-                .arg(self.bwrap.path()),
-            None => ChildCommand::of(&self.bwrap),
+    /// The programs that make the sandbox for a job of this user, up to the options of bubblewrap.
+    fn outer_command(&self, user: &JobUser) -> ChildCommand {
+        match (user, &self.setpriv) {
+            (JobUser::Number { number, .. }, Some(setpriv)) => {
+                let id = number.to_string();
+                ChildCommand::of(setpriv)
+                    .args(["--reuid", &id, "--regid", &id, "--clear-groups"])
+                    .arg(self.bwrap.path())
+            }
+            (JobUser::Namespace, _) => ChildCommand::of(&self.bwrap)
+                .args(["--unshare-user", "--uid", NAMELESS, "--gid", NAMELESS])
+                .args(["--cap-drop", "ALL"]),
+            _ => ChildCommand::of(&self.bwrap),
         }
     }
 
     /// The command that runs `argv` in a sysroot, with the work directory at `/mnt`.
     pub(crate) fn command(&self, inside: &Inside<'_>, argv: &[String]) -> ChildCommand {
-        let Inside { sysroot, work, stap_directory, shown, memory, threads, one_processor } = *inside;
+        let Inside { sysroot, work, warm, shown, memory, threads, one_processor } = *inside;
         let work_mount = format!("/{WORK_MOUNT}");
-        let mut command =
-            mounted(self.outer_command(), sysroot.path(), shown).args(["--proc", "/proc", "--dev", "/dev"]);
+        let mut command = mounted(self.outer_command(work.user()), sysroot.path(), shown)
+            .args(["--proc", "/proc", "--dev", "/dev"]);
         command = match (work.temporary(), memory) {
             (Some(directory), _) => command.arg("--bind").arg(directory).arg("/tmp"),
             (None, Some(bytes)) => command.args(["--size", &bytes.to_string(), "--tmpfs", "/tmp"]),
             (None, None) => command.args(["--tmpfs", "/tmp"]),
         };
         command = command.arg("--bind").arg(work.path()).arg(&work_mount);
-        if let Some(directory) = stap_directory {
-            command = command.arg("--bind").arg(directory).arg(format!("{work_mount}/{STAP_DIRECTORY}"));
+        if let Some(warm) = warm {
+            command = command.arg("--ro-bind").arg(warm).arg(format!("{work_mount}/{WARM_DIRECTORY}"));
         }
         if one_processor {
             command = command.args(["--tmpfs", "/sys", "--dir", PROCESSORS, "--ro-bind"]);
@@ -355,114 +366,4 @@ pub(crate) fn first_closed(directory: &Path) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::directories::BuildDirectories;
-    use crate::testing::fake_sysroot;
-
-    #[test]
-    fn the_command_line_is_the_one_that_was_seen_working() {
-        let root = fake_sysroot(&[]);
-        let base = tempfile::tempdir().unwrap();
-        let sysroot = Sysroot::open(root.path()).unwrap();
-        let directories = BuildDirectories::beneath(&base.path().join("cache"));
-        directories.prepare(&Sandbox::without_user_change()).unwrap();
-        let sandbox = Sandbox {
-            bwrap: Program::find("/bin/sh").unwrap(),
-            setpriv: Some(Program::find("/bin/sh").unwrap()),
-        };
-        let argv = ["stap".to_owned(), "-p4".to_owned()];
-        let line = |directories: &BuildDirectories| {
-            let work = directories.new_work(&Sandbox::without_user_change()).unwrap();
-            let inside = Inside { stap_directory: Some(Path::new("/warm")), ..Inside::new(&sysroot, &work) };
-            let line = sandbox.command(&inside, &argv).display();
-            line.replace(work.path().to_str().unwrap(), "/w")
-                .replace(work.temporary().unwrap_or(Path::new("/none")).to_str().unwrap(), "/t")
-        };
-        let expected = |tmp: &str| {
-            format!(
-                "/bin/sh --reuid 65534 --regid 65534 --clear-groups /bin/sh --ro-bind {} / --proc /proc --dev /dev \
-                 {tmp} --bind /w /mnt --bind /warm /mnt/stapdir --unshare-all --hostname localhost \
-                 --die-with-parent --new-session --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /mnt --setenv SYSTEMTAP_DIR /mnt/stapdir \
-                 --setenv STAP_NTHREADS 1 --setenv LC_ALL C.UTF-8 --setenv TZ UTC --chdir /mnt stap -p4",
-                sysroot.path().display()
-            )
-        };
-        assert_eq!(line(&directories), expected("--tmpfs /tmp"));
-        let work = directories.new_work(&Sandbox::without_user_change()).unwrap();
-        let alone = Inside { one_processor: true, ..Inside::new(&sysroot, &work) };
-        let processors = format!(
-            "--tmpfs /sys --dir /sys/devices/system/cpu --ro-bind {}/one-processor /sys/devices/system/cpu/online",
-            work.path().display()
-        );
-        assert!(sandbox.command(&alone, &argv).display().contains(&processors));
-        let elsewhere = directories.with_temporary(&base.path().join("temp"));
-        elsewhere.prepare(&Sandbox::without_user_change()).unwrap();
-        assert_eq!(line(&elsewhere), expected("--bind /t /tmp"));
-    }
-
-    #[test]
-    fn a_directory_that_the_root_lacks_is_shown_at_its_own_path() {
-        let root = fake_sysroot(&[]);
-        let base = root.path().display().to_string();
-        fs::create_dir_all(root.path().join("srv/other")).unwrap();
-        let line = |shown: &str| {
-            let command = mounted(ChildCommand::new("bwrap"), root.path(), &[PathBuf::from(shown)]);
-            command.display().replace(&base, "ROOT")
-        };
-        assert_eq!(line("/usr/share"), "bwrap --ro-bind ROOT /");
-        assert_eq!(
-            line("/srv/tree/x"),
-            "bwrap --symlink usr/lib /lib --dir /mnt --dir /srv --ro-bind ROOT/srv/other /srv/other \
-             --ro-bind ROOT/usr /usr --ro-bind /srv/tree/x /srv/tree/x"
-        );
-    }
-
-    #[test]
-    fn a_closed_directory_on_the_way_is_found() {
-        let base = tempfile::tempdir().unwrap();
-        let closed = base.path().join("closed");
-        fs::create_dir(&closed).unwrap();
-        fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(first_closed(&base.path().join("open/later")), None);
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
-        assert_eq!(first_closed(&closed.join("below")), Some(closed));
-    }
-
-    #[test]
-    fn the_sandbox_own_complaints_are_told_from_those_of_stap() {
-        assert!(is_sandbox_failure("bwrap: No permissions to create new namespace\n"));
-        assert!(is_sandbox_failure("setpriv: setresuid failed\nmore"));
-        assert!(!is_sandbox_failure("semantic error: bwrap: nothing\n"));
-        assert!(!is_sandbox_failure(""));
-    }
-
-    /// The reason for `setpriv`: with bubblewrap alone, root outside could write this file.
-    #[cfg(feature = "lab-tests")]
-    #[test]
-    fn a_root_owned_file_on_a_writable_mount_is_not_written() {
-        use child::{Cancel, Limits};
-
-        assert!(rustix::process::geteuid().is_root(), "this test must be run as root");
-        // Not the default place for temporary files: bubblewrap puts a fresh one over /tmp.
-        let base = tempfile::tempdir_in("/var/tmp").unwrap();
-        fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let sandbox = Sandbox::find().unwrap();
-        let directories = BuildDirectories::beneath(base.path());
-        directories.prepare(&sandbox).unwrap();
-        let work = directories.new_work(&sandbox).unwrap();
-        let precious = work.path().join("precious");
-        fs::write(&precious, "before").unwrap();
-        let script =
-            "id -u; echo own > own; echo after > precious; echo x > /usr/x; cat /proc/net/dev | wc -l";
-        let argv = ["/bin/sh", "-c", script].map(str::to_owned);
-        let sysroot = Sysroot::open(Path::new("/")).unwrap();
-        let command = sandbox.command(&Inside::new(&sysroot, &work), &argv).combined_output();
-        let output = command.run(&Limits::default(), &Cancel::new()).unwrap().stdout.text();
-        assert_eq!(fs::read_to_string(&precious).unwrap(), "before", "{output}");
-        assert_eq!(fs::read_to_string(work.path().join("own")).unwrap(), "own\n", "{output}");
-        assert_eq!(fs::metadata(work.path().join("own")).unwrap().uid(), UNPRIVILEGED_ID);
-        assert!(output.starts_with("65534\n") && output.contains("Permission denied"), "{output}");
-        assert!(output.contains("Read-only file system") && output.trim_end().ends_with("\n3"), "{output}");
-    }
-}
+mod tests;

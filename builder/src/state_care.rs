@@ -37,7 +37,9 @@ impl BuildDirectories {
         }
         let cancel = Cancel::new();
         cancel.cancel();
-        let Some(_lock) = self.lock(&cancel, |_| ())? else { return Ok(None) };
+        let Some(_lock) = self.lock(&cancel, |_| ()).map_err(files::FileError::into_source)? else {
+            return Ok(None);
+        };
         let is_old = |used: SystemTime| now.duration_since(used).is_ok_and(|age| age > keep + USE_GRAIN);
         for entry in paths_in(&self.warm())? {
             let note = entry.with_extension("ready.json");
@@ -64,7 +66,7 @@ impl BuildDirectories {
         }
         if !dry {
             let cache = ArtifactCache::new(self.artifacts().to_owned(), Builders::default());
-            ArtifactIndex::open(&self.artifact_index(), false).without_absent(&cache)?;
+            ArtifactIndex::open(&self.artifact_index(), false).without_absent(&cache, self.notes());
         }
         Ok(Some(collected))
     }
@@ -114,11 +116,13 @@ fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::fs::File;
 
     use super::*;
     use crate::sandbox::Sandbox;
     use crate::warm_cache::WarmUps;
+    use crate::warm_layer::{WarmKind, WarmLayer};
     use crate::warm_up::{WarmUpKey, WarmUpPart};
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -135,10 +139,14 @@ mod tests {
         let stamp = bundle_format::Digest::of(b"stamp");
         let keys = ["old", "used", "new"].map(WarmUpKey::of_test);
         for key in keys {
-            warm_ups.prepare(key, stamp, &sandbox).unwrap();
-            fs::create_dir_all(warm_ups.path(key).join("cache/ab")).unwrap();
-            fs::write(warm_ups.path(key).join("cache/ab/tracequery_x.o"), [0; 1000]).unwrap();
-            warm_ups.accept(key, stamp, WarmUpPart::Scan, None).unwrap();
+            warm_ups.prepare(key, stamp).unwrap();
+            let work = directories.new_work(&sandbox).unwrap();
+            let layer = WarmLayer::lay(&work, BTreeMap::new()).unwrap();
+            let shelf = work.path().join("stapdir/cache/ab");
+            fs::create_dir(&shelf).unwrap();
+            fs::write(shelf.join("tracequery_x.o"), [0; 1000]).unwrap();
+            let taken = warm_ups.take_over(key, &layer, WarmKind::Part(WarmUpPart::Scan)).unwrap();
+            warm_ups.accept(key, stamp, WarmUpPart::Scan, taken, None);
         }
         let age = |path: &Path| {
             File::open(path).unwrap().set_modified(SystemTime::now() - 40 * DAY).unwrap();
@@ -148,7 +156,7 @@ mod tests {
             age(&directories.warm().join(format!("{key}.ready.json")));
         }
         // A build that finds its kernel warm uses it.
-        warm_ups.prepare(keys[1], stamp, &sandbox).unwrap();
+        warm_ups.prepare(keys[1], stamp).unwrap();
         let (note, log) = (directories.index().join("glance-x"), directories.logs().join("a-1.0.txt"));
         fs::write(&note, "note").unwrap();
         fs::write(&log, "log").unwrap();

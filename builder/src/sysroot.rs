@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use files::{FileError, FileSystem};
 
+/// Longest text file that is read, in bytes; a kernel's `.config` has 300 KB.
+const LONGEST_TEXT: u64 = 16 << 20;
+
 /// Where the sandbox puts the work directory; it must exist in the sysroot, which is mounted read-only.
 pub(crate) const WORK_MOUNT: &str = "mnt";
 
@@ -86,9 +89,9 @@ impl Sysroot {
         self.files.locate(inside).map_err(FileError::into_source)
     }
 
-    /// Reads a text file inside.
+    /// Reads a text file inside; links on the way are followed beneath the root.
     pub fn read(&self, inside: &Path) -> io::Result<String> {
-        std::fs::read_to_string(self.host_path(inside)?)
+        files::read::read_text(&self.host_path(inside)?, LONGEST_TEXT).map_err(files::FileError::into_source)
     }
 }
 

@@ -3,7 +3,6 @@
 //! Their paths would be in the modules, so a job finds copies of them beside its script and is given relative paths. They
 //! are read once, when the plan is made, and their content is part of the cache key.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,24 +45,17 @@ impl Tapset {
             let time = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
             modified = modified.max(time.as_secs());
             let below = entry.path().strip_prefix(directory).unwrap_or(entry.path()).to_owned();
-            let bytes = fs::read(entry.path())?;
+            let bytes =
+                files::read::read_given(entry.path(), LARGEST).map_err(files::FileError::into_source)?;
             hash = hash.field(below.as_os_str().as_encoded_bytes()).field(Digest::of(&bytes).as_bytes());
             files.push((below, bytes));
         }
         Ok(Self { files: files.into(), digest: hash.finish(), modified })
     }
 
-    /// Writes the files below `directory`.
-    pub(crate) fn write(&self, directory: &Path) -> io::Result<()> {
-        fs::create_dir_all(directory)?;
-        for (below, bytes) in self.files.iter() {
-            let path = directory.join(below);
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            fs::write(path, bytes)?;
-        }
-        Ok(())
+    /// The files, by their path below the directory.
+    pub(crate) fn files(&self) -> &[(PathBuf, Vec<u8>)] {
+        &self.files
     }
 
     /// Bytes of all files and their names.
@@ -122,6 +114,8 @@ pub(crate) fn relocated(options: &[String], place: fn(usize) -> String) -> Vec<S
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn words(text: &str) -> Vec<String> {
@@ -143,7 +137,10 @@ mod tests {
         fs::create_dir(one.path().join("sub")).unwrap();
         fs::write(one.path().join("sub/a.stp"), "function f() {}").unwrap();
         let first = Tapset::read(one.path()).unwrap();
-        first.write(other.path()).unwrap();
+        for (below, bytes) in first.files() {
+            fs::create_dir_all(other.path().join(below).parent().unwrap()).unwrap();
+            fs::write(other.path().join(below), bytes).unwrap();
+        }
         assert_eq!(Tapset::read(other.path()).unwrap().digest, first.digest);
         assert!(first.modified > 0 && first.text().contains("function f()"));
         fs::write(other.path().join("sub/a.stp"), "function g() {}").unwrap();

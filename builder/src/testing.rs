@@ -11,8 +11,10 @@ use signing::{KeyPairFiles, PrivateKeyFile};
 
 use crate::builders::Builders;
 use crate::job::{CompileJob, KeyParts};
+use crate::job_directory::JobDirectory;
 use crate::kernel_tree::KernelTarget;
 use crate::recipe::compile_command;
+use crate::sandbox::Sandbox;
 use crate::script::ScriptSource;
 use crate::warm_up::{WarmUp, WarmUpFlags, WarmUpKey};
 
@@ -21,6 +23,14 @@ pub(crate) fn fake_builders() -> Builders {
     let folder = tempfile::tempdir().unwrap();
     let key = PrivateKeyFile::create(&KeyPairFiles::named(&folder.keep().join("builder"))).unwrap();
     Builders::new(Some(key), Vec::new(), false)
+}
+
+/// The directory of a job, in one of the test's own.
+pub(crate) fn fake_work() -> (tempfile::TempDir, JobDirectory) {
+    let base = tempfile::tempdir().unwrap();
+    let parent = files::Directory::at_path(base.path()).unwrap();
+    let work = JobDirectory::new(parent, false, &Sandbox::without_user_change()).unwrap();
+    (base, work)
 }
 
 /// A directory that looks like a sysroot with build trees of these releases: links as Debian makes them, no programs.

@@ -9,6 +9,7 @@ use child::{Cancel, ChildError, Limits};
 
 use crate::cache_care::note_use;
 use crate::directories::BuildDirectories;
+use crate::note::Notes;
 use crate::sandbox::{Inside, Sandbox, SandboxError};
 use crate::sysroot::Sysroot;
 use crate::tree_digest::TreeDigests;
@@ -76,9 +77,7 @@ pub(crate) fn examine(
     let read_error = |source| ToolchainError::Read { sysroot: sysroot.path().to_owned(), source };
     let digest = toolchain_digest(sysroot, digests).map_err(read_error)?;
     let remembered = directories.index().join(format!("toolchain-{digest}.json"));
-    if let Some(toolchain) =
-        std::fs::read(&remembered).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok())
-    {
+    if let Some(toolchain) = Notes::read(&remembered) {
         note_use(&remembered);
         return Ok(toolchain);
     }
@@ -101,13 +100,7 @@ pub(crate) fn examine(
     let stap = stap_version(&ask("stap")?);
     let compiler = ask("gcc")?.lines().next().unwrap_or_default().to_owned();
     let toolchain = Toolchain { stap, compiler, digest };
-    let remember = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(directories.index())?;
-        serde_json::to_writer(&mut file, &toolchain)?;
-        file.persist(&remembered)?;
-        Ok(())
-    };
-    remember().map_err(read_error)?;
+    directories.notes().write(&remembered, &toolchain);
     Ok(toolchain)
 }
 
@@ -199,7 +192,7 @@ mod tests {
         let root = fake_sysroot(&[]);
         let digest = || {
             let index = tempfile::tempdir().unwrap();
-            let digests = TreeDigests::open(index.path().to_owned()).unwrap();
+            let digests = TreeDigests::of_test(index.path());
             toolchain_digest(&Sysroot::open(root.path()).unwrap(), &digests).unwrap()
         };
         let first = digest();

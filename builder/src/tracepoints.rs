@@ -6,7 +6,6 @@
 //! others. So where the text leaves a doubt (a name in a comment, a wildcard), the answer is yes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use crate::cache_care::note_use;
+use crate::note::Notes;
 use crate::sysroot::Sysroot;
 use crate::wildcard::glob;
 
@@ -22,6 +22,9 @@ const PLAIN: &str = "kernel.trace";
 
 /// Where stap's own tapsets are in a sysroot.
 const LIBRARY: &str = "/usr/share/systemtap/tapset";
+
+/// Largest tapset file that is read, in bytes.
+const LARGEST: u64 = 32 << 20;
 
 /// Names of probe aliases that lead to tracepoints.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +40,7 @@ impl TracepointAliases {
                 let entry = entry?;
                 let is_tapset = entry.path().extension().is_some_and(|suffix| suffix == "stp");
                 if is_tapset && entry.file_type().is_file() {
-                    texts.push(String::from_utf8_lossy(&fs::read(entry.path())?).into_owned());
+                    texts.push(String::from_utf8_lossy(&read_tapset(entry.path())?).into_owned());
                 }
             }
         }
@@ -45,17 +48,14 @@ impl TracepointAliases {
     }
 
     /// The aliases of a sysroot's tapset library, remembered in the file `remembered`.
-    pub(crate) fn of_sysroot(sysroot: &Sysroot, remembered: &Path) -> io::Result<Self> {
-        if let Some(known) = fs::read(remembered).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+    pub(crate) fn of_sysroot(sysroot: &Sysroot, remembered: &Path, notes: &Notes) -> io::Result<Self> {
+        if let Some(known) = Notes::read(remembered) {
             note_use(remembered);
             return Ok(known);
         }
         let Ok(library) = sysroot.host_path(Path::new(LIBRARY)) else { return Ok(Self::default()) };
         let aliases = Self::of_directories([library.as_path()])?;
-        let directory = remembered.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        serde_json::to_writer(&mut file, &aliases)?;
-        file.persist(remembered)?;
+        notes.write(remembered, &aliases);
         Ok(aliases)
     }
 
@@ -131,8 +131,15 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '.'
 }
 
+/// A link in a tapset library may lead to another file of it.
+fn read_tapset(path: &Path) -> io::Result<Vec<u8>> {
+    files::read::read_given(path, LARGEST).map_err(files::FileError::into_source)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const TAPSET: &str = "/* probe in words */\nprobe ioblock_trace.request = kernel.trace(\"block_rq_issue\") { x = 1 }\n\

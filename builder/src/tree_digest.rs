@@ -10,8 +10,8 @@
 //! is seen by the build itself.
 
 use std::collections::HashMap;
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Write};
+use std::fs::{self, Metadata};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use crate::cache_care::note_use;
+use crate::note::Notes;
 use crate::sysroot::Sysroot;
 
 /// Entries changed less than this many seconds ago aren't remembered.
@@ -53,6 +54,7 @@ pub(crate) type Reading<'a> = dyn Fn(&Path, u64) + Sync + 'a;
 pub(crate) struct TreeDigests<'a> {
     /// A file for each stat digest, holding the content digest in hexadecimal digits; and one for each glance.
     directory: PathBuf,
+    notes: Arc<Notes>,
     /// Trees looked at in this run; Debian's flavours share their "-common" tree.
     seen: Mutex<HashMap<PathBuf, Arc<Mutex<Option<Digest>>>>>,
     check: InputCheck,
@@ -78,17 +80,23 @@ struct Entry {
 }
 
 impl TreeDigests<'_> {
-    /// Remembers in `directory`, which is made if it's missing.
-    pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&directory)?;
-        let (check, cancel) = (InputCheck::Files, Cancel::new());
-        Ok(Self { directory, seen: Mutex::default(), check, cancel, reading: &|_, _| () })
+    /// Remembers in `directory`, by `notes`.
+    pub(crate) fn new(directory: PathBuf, notes: Arc<Notes>) -> Self {
+        let check = InputCheck::Files;
+        Self { directory, notes, seen: Mutex::default(), check, cancel: Cancel::new(), reading: &|_, _| () }
+    }
+
+    /// Remembers in a directory that nobody else uses.
+    #[cfg(test)]
+    pub(crate) fn of_test(directory: &Path) -> Self {
+        fs::create_dir_all(directory).unwrap();
+        Self::new(directory.to_owned(), Arc::default())
     }
 
     /// The same, until `cancel` is set: then every call fails. `reading` is told of large trees.
     pub(crate) fn cancelled_by<'b>(self, cancel: &Cancel, reading: &'b Reading<'b>) -> TreeDigests<'b> {
-        let Self { directory, seen, check, .. } = self;
-        TreeDigests { directory, seen, check, cancel: cancel.clone(), reading }
+        let Self { directory, notes, seen, check, .. } = self;
+        TreeDigests { directory, notes, seen, check, cancel: cancel.clone(), reading }
     }
 
     /// The same, looking as closely as this.
@@ -135,7 +143,7 @@ impl TreeDigests<'_> {
         let by_stat = stat_digest(&entries);
         if let Some(digest) = self.recall(by_stat).filter(|_| self.check != InputCheck::Content) {
             if !Glance::read(glance).is_some_and(|noted| noted.content == digest && noted.holds()) {
-                self.note(&Glance::of(digest, &entries), glance)?;
+                self.notes.write(glance, &Glance::of(digest, &entries));
             }
             return Ok(digest);
         }
@@ -147,8 +155,8 @@ impl TreeDigests<'_> {
         }
         let digest = self.content_digest(&entries)?;
         if !is_fresh(&entries) {
-            self.remember(by_stat, digest)?;
-            self.note(&Glance::of(digest, &entries), glance)?;
+            self.remember(by_stat, digest);
+            self.notes.write(glance, &Glance::of(digest, &entries));
         }
         Ok(digest)
     }
@@ -164,30 +172,20 @@ impl TreeDigests<'_> {
         }
         let digest = self.digest_of_file(&entries[0].host)?;
         if !is_fresh(&entries) {
-            self.remember(by_stat, digest)?;
+            self.remember(by_stat, digest);
         }
         Ok(Some(digest))
     }
 
-    fn note(&self, glance: &Glance, path: &Path) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        serde_json::to_writer(&mut file, glance)?;
-        file.persist(path)?;
-        Ok(())
-    }
-
     fn recall(&self, by_stat: Digest) -> Option<Digest> {
         let note = self.directory.join(by_stat.to_string());
-        let digest = fs::read_to_string(&note).ok()?.trim_end().parse().ok()?;
+        let digest = Notes::read_text(&note)?.trim_end().parse().ok()?;
         note_use(&note);
         Some(digest)
     }
 
-    fn remember(&self, by_stat: Digest, digest: Digest) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        writeln!(file, "{digest}")?;
-        file.persist(self.directory.join(by_stat.to_string()))?;
-        Ok(())
+    fn remember(&self, by_stat: Digest, digest: Digest) {
+        self.notes.write_text(&self.directory.join(by_stat.to_string()), &format!("{digest}\n"));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Arc<Mutex<Option<Digest>>>>> {
@@ -229,7 +227,7 @@ impl TreeDigests<'_> {
 
     fn digest_of_file(&self, path: &Path) -> io::Result<Digest> {
         let mut writer = HashingWriter::new(io::sink());
-        let mut file = File::open(path)?;
+        let mut file = files::read::open(path).map_err(files::FileError::into_source)?;
         while io::copy(&mut (&mut file).take(STEP), &mut writer)? > 0 {
             self.go_on()?;
         }
@@ -250,7 +248,7 @@ impl Glance {
     }
 
     fn read(path: &Path) -> Option<Self> {
-        let glance = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let glance = Notes::read(path)?;
         note_use(path);
         Some(glance)
     }
@@ -310,7 +308,7 @@ mod tests {
     #[test]
     fn the_digest_is_of_the_content_and_not_of_the_place() {
         let digest_in = |root: &Path| {
-            let digests = TreeDigests::open(root.join("index")).unwrap();
+            let digests = TreeDigests::of_test(&root.join("index"));
             digests.of_tree(&Sysroot::open(root).unwrap(), Path::new("/usr/src")).unwrap()
         };
         let (first, second) = (fake_sysroot(&["1.0"]), fake_sysroot(&["1.0"]));
@@ -327,7 +325,7 @@ mod tests {
         let index = tempfile::tempdir().unwrap();
         std::thread::sleep(std::time::Duration::from_secs(3));
         let look = |check| {
-            let digests = TreeDigests::open(index.path().to_owned()).unwrap().with_check(check);
+            let digests = TreeDigests::of_test(index.path()).with_check(check);
             digests.of_tree(&Sysroot::open(root.path()).unwrap(), Path::new("/usr/src")).unwrap()
         };
         // Nothing is remembered yet, so that even a glance reads everything.
@@ -352,8 +350,7 @@ mod tests {
         let index = tempfile::tempdir().unwrap();
         std::thread::sleep(std::time::Duration::from_secs(3));
         let look = |files: &[&str]| {
-            let digests =
-                TreeDigests::open(index.path().to_owned()).unwrap().with_check(InputCheck::Directories);
+            let digests = TreeDigests::of_test(index.path()).with_check(InputCheck::Directories);
             let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
             digests.of_files(&Sysroot::open(root.path()).unwrap(), Path::new("programs"), &files).unwrap()
         };
@@ -368,14 +365,14 @@ mod tests {
         let root = fake_sysroot(&[]);
         let large = root.path().join("usr/share/large");
         fs::create_dir(&large).unwrap();
-        File::create(large.join("file")).unwrap().set_len(LARGE + 1).unwrap();
+        fs::File::create(large.join("file")).unwrap().set_len(LARGE + 1).unwrap();
         let (index, cancel) = (tempfile::tempdir().unwrap(), Cancel::new());
         let told = Mutex::new(Vec::new());
         let reading = |path: &Path, bytes: u64| {
             told.lock().unwrap().push((path.to_owned(), bytes > LARGE));
             cancel.cancel();
         };
-        let digests = TreeDigests::open(index.path().to_owned()).unwrap().cancelled_by(&cancel, &reading);
+        let digests = TreeDigests::of_test(index.path()).cancelled_by(&cancel, &reading);
         let sysroot = Sysroot::open(root.path()).unwrap();
         let error = digests.of_tree(&sysroot, Path::new("/usr/share")).unwrap_err();
         assert_eq!(error.to_string(), "cancelled");
@@ -388,7 +385,7 @@ mod tests {
     fn a_fresh_tree_is_not_remembered() {
         let root = fake_sysroot(&["1.0"]);
         let index = root.path().join("index");
-        let digests = TreeDigests::open(index.clone()).unwrap();
+        let digests = TreeDigests::of_test(&index);
         let sysroot = Sysroot::open(root.path()).unwrap();
         digests.of_tree(&sysroot, Path::new("/usr/src")).unwrap();
         assert_eq!(fs::read_dir(index).unwrap().count(), 0);
@@ -397,10 +394,10 @@ mod tests {
     #[test]
     fn a_remembered_digest_is_found_again() {
         let root = tempfile::tempdir().unwrap();
-        let digests = TreeDigests::open(root.path().to_owned()).unwrap();
+        let digests = TreeDigests::of_test(root.path());
         let (by_stat, content) = (Digest::of(b"stat"), Digest::of(b"content"));
         assert_eq!(digests.recall(by_stat), None);
-        digests.remember(by_stat, content).unwrap();
+        digests.remember(by_stat, content);
         assert_eq!(digests.recall(by_stat), Some(content));
     }
 }

@@ -103,9 +103,12 @@ impl UnbuiltKernel {
     }
 }
 
+/// Largest program that is looked at, in bytes; stap has 10 MB.
+const LARGEST_PROGRAM: u64 = 256 << 20;
+
 fn machine_of_program(sysroot: &Sysroot) -> Option<Machine> {
     let program = sysroot.host_path(Path::new(STAP)).ok()?;
-    machine_of_elf(&std::fs::read(program).ok()?)
+    machine_of_elf(&files::read::read(&program, LARGEST_PROGRAM).ok()?)
 }
 
 impl Plan {

@@ -132,6 +132,15 @@ impl WarmUp {
         }
     }
 
+    /// The same without `part`.
+    #[must_use]
+    pub fn without(self, part: WarmUpPart) -> Self {
+        match part {
+            WarmUpPart::Configuration => Self { configured: false, ..self },
+            WarmUpPart::Scan => Self { scanned: false, ..self },
+        }
+    }
+
     /// Whether everything in `needs` is here.
     #[must_use]
     pub fn covers(self, needs: Self) -> bool {

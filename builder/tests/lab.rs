@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -145,6 +145,124 @@ fn lab_a_cancelled_build_ends_soon_and_leaves_no_process() {
     let work = cache.path().join("build/work");
     assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
     assert!(!processes().any(|line| line.contains(&*work.to_string_lossy())));
+}
+
+/// A module of these asks for a type of the kernel.
+const TYPED: &str = "probe timer.s(1) { printf(\"%s\\n\", task_execname(task_current())) }\n";
+const TYPED_TOO: &str = "probe timer.s(2) { printf(\"%s!\\n\", task_execname(task_current())) }\n";
+
+/// All files below a directory.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().flatten() {
+        let path = entry.path();
+        if entry.file_type().unwrap().is_dir() { all.extend(files_below(&path)) } else { all.push(path) }
+    }
+    all.sort();
+    all
+}
+
+/// What stap made of its caches for the lab's kernel.
+fn warm_files(cache: &Path) -> Vec<PathBuf> {
+    let mut files = files_below(&cache.join("build/warm"));
+    files.retain(|path| {
+        ["h", "o", "ko"].iter().any(|suffix| path.extension().is_some_and(|is| is == *suffix))
+    });
+    files
+}
+
+fn noted(events: &[BuildEvent]) -> Vec<&str> {
+    let mut sentences = Vec::new();
+    for event in events {
+        if let BuildEvent::Noted { sentence } = event {
+            sentences.push(sentence.as_str());
+        }
+    }
+    sentences
+}
+
+/// The log of the only cell's compile.
+fn log_of(report: &BuildReport) -> String {
+    let [cell] = &report.cells[..] else { panic!("{:?}", report.cells) };
+    let module = cell.outcome.module().unwrap_or_else(|| panic!("{cell:?}"));
+    fs::read_to_string(module.path.with_file_name("log.txt")).unwrap()
+}
+
+/// As a user of jobs, tries by all means to change a file and what is around it.
+fn attack(user: u32, file: &Path) {
+    let script = r#"printf x | dd of="$1" conv=notrunc; chmod 666 "$1"; mv "$1" "$1.moved"; rm -f "$1"; cp /etc/hostname "$1"; ln -sf /etc/hostname "$1"
+        cd "$(dirname "$1")" && true > new; mv "$(dirname "$1")" "$(dirname "$1").moved"; true"#;
+    let user = user.to_string();
+    let status = std::process::Command::new("setpriv")
+        .args(["--reuid", &user, "--regid", &user, "--clear-groups", "/bin/sh", "-c", script, "sh"])
+        .arg(file)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn lab_no_job_changes_what_others_read_and_none_makes_it_again() {
+    assert!(rustix::process::geteuid().is_root(), "this test must be run as root");
+    let (lab, cache) = (lab(), cache());
+    let (first, events) =
+        run(&plan(&lab, cache.path(), vec![script("typed", TYPED, "-vvv")]), &Cancel::new());
+    let first = first.unwrap();
+    assert_eq!(noted(&events), [""; 0]);
+    let module = first.cells[0].outcome.module().unwrap_or_else(|| panic!("{:?}", first.cells)).clone();
+    let bytes = fs::read(&module.path).unwrap();
+
+    // What jobs read is root's, and no user of jobs changes it.
+    let files = warm_files(cache.path());
+    let names: Vec<&str> = files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    for prefix in ["stapconf_", "typequery_"] {
+        assert_eq!(names.iter().filter(|name| name.starts_with(prefix)).count(), 1, "{names:?}");
+    }
+    let before: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    let locks = fs::read_dir("/run/stap-bundle/job-users").unwrap().flatten();
+    let mut users: Vec<u32> = locks.map(|lock| lock.file_name().to_str().unwrap().parse().unwrap()).collect();
+    assert!(!users.is_empty() && !users.contains(&65534));
+    users.extend([65534, fs::metadata(&files[0]).unwrap().uid()].into_iter().filter(|user| *user != 0));
+    for user in users {
+        for file in &files {
+            attack(user, file);
+        }
+    }
+    assert_eq!(warm_files(cache.path()), files);
+    let after: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    assert!(before == after, "a user of jobs has changed what other jobs read");
+
+    // Behind the read-only mount, a second job finds all of it: it runs make once, for its own module.
+    let typed_too = || vec![script("typed_too", TYPED_TOO, "-vvv")];
+    let (second, events) = run(&plan(&lab, cache.path(), typed_too()), &Cancel::new());
+    let second = second.unwrap();
+    assert!(!events.iter().any(|event| matches!(event, BuildEvent::WarmUpStarted { .. })), "{events:?}");
+    assert_eq!(noted(&events), [""; 0]);
+    let log = log_of(&second);
+    let made: Vec<&str> =
+        log.lines().filter(|line| line.starts_with("Running env ") && line.contains(" make ")).collect();
+    assert_eq!(made.len(), 1, "{made:#?}");
+    assert!(log.contains("Pass 4: using cached"), "{log}");
+    assert!(warm_files(cache.path()) == files);
+
+    // What was changed all the same, with its length kept, is seen and made again, and the module is what it was.
+    let header = files.iter().find(|file| file.extension().unwrap() == "h").unwrap();
+    let text = fs::read_to_string(header).unwrap();
+    let define = text.lines().find(|line| line.starts_with("#define STAPCONF_")).unwrap();
+    let forged = "asm(\".section .modinfo\");";
+    fs::write(header, text.replacen(define, &format!("{forged:<width$}", width = define.len()), 1)).unwrap();
+    assert_eq!(fs::metadata(header).unwrap().len(), text.len() as u64);
+    fs::remove_dir_all(cache.path().join("artifacts")).unwrap();
+    let (third, events) =
+        run(&plan(&lab, cache.path(), vec![script("typed", TYPED, "-vvv")]), &Cancel::new());
+    third.unwrap();
+    assert!(
+        noted(&events).iter().any(|sentence| sentence.contains("changed since a leader made them")),
+        "{events:?}"
+    );
+    assert_eq!(fs::read_to_string(header).unwrap(), text);
+    assert!(fs::read(&module.path).unwrap() == bytes);
 }
 
 /// Command lines of all processes.

@@ -48,6 +48,9 @@ fn failure(error: &EvaluationError) -> Failure {
         EvaluationError::Sandbox(SandboxError::Missing { .. }) => {
             failure.hint("install it; the configuration is never evaluated without a sandbox")
         }
+        EvaluationError::Sandbox(SandboxError::Forbidden(forbidden)) => {
+            failure.hint(forbidden.way_out.clone())
+        }
         EvaluationError::Sandbox(SandboxError::Unreachable { .. }) | EvaluationError::Copy { .. } => {
             failure.hint("set TMPDIR to a directory that everybody can pass, such as /tmp")
         }

@@ -141,7 +141,7 @@ fn what_the_index_remembers_counts_as_long_as_its_builder_is_listed() {
     // The time of its change can't be set; a file that has just changed isn't remembered.
     std::thread::sleep(Duration::from_secs(3));
     assert!(cache.find_by(key, &mut index).is_ok());
-    index.save().unwrap();
+    index.save(&crate::note::Notes::default());
     let found = |builders: &Builders| {
         let mut index = ArtifactIndex::open(&file, false);
         ArtifactCache::new(cache.directory.clone(), builders.clone()).find_by(key, &mut index)

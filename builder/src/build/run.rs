@@ -1,6 +1,6 @@
 //! The open jobs of a build, run by its workers.
 
-use std::collections::{HashMap, hash_map};
+use std::collections::{HashMap, HashSet, hash_map};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +57,8 @@ struct State {
     failure: Option<BuildError>,
     diagnoses: HashMap<WarmUpKey, Vec<Diagnosis>>,
     durations: Option<Durations>,
+    /// Keys of which a job has made files that a leader should have made.
+    missed: HashSet<WarmUpKey>,
     left: Option<WorkLeft<WarmUpKey>>,
 }
 
@@ -107,6 +109,9 @@ impl<'a> Run<'a> {
 
     /// Runs all open jobs.
     pub(super) fn all(self) -> Result<RunResults, BuildError> {
+        if !self.open.is_empty() && self.sites.iter().any(|site| site.server.is_none()) {
+            self.plan.sandbox.check()?;
+        }
         let schedule = self.schedule()?;
         self.tell_work_left(|_| ());
         let begun = |site: &Site<'_>| site.workers.clamp(1, self.open.len().max(1));
@@ -128,7 +133,10 @@ impl<'a> Run<'a> {
         });
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(durations) = state.durations.filter(|_| !self.open.is_empty()) {
-            durations.save().map_err(|source| BuildError::State { source })?;
+            durations.save(self.plan.directories.notes());
+        }
+        if let Some(sentence) = self.plan.directories.notes().warning() {
+            (self.events)(BuildEvent::Noted { sentence });
         }
         state.failure.map_or(Ok(state.results), Err)
     }
@@ -183,10 +191,19 @@ impl<'a> Run<'a> {
         // A build that goes on after a kill has judged them anew already.
         let again = self.options.retry_failed && !self.leads_only && !self.journal.has_judged_anew(key);
         if again && !self.warm_ups.noted(key, job.kernel.stamp).diagnoses.is_empty() {
-            let forgotten = self.warm_ups.forget(key).and_then(|()| self.journal.note_judged_anew(key));
-            forgotten.map_err(|source| BuildError::State { source })?;
+            self.warm_ups.forget(key);
+            self.journal.note_judged_anew(key).map_err(|source| BuildError::State { source })?;
         }
-        let found = self.warm_ups.prepare(key, job.kernel.stamp, &self.plan.sandbox)?;
+        let found = self.warm_ups.prepare(key, job.kernel.stamp)?;
+        if let Some(first) = found.changed.first() {
+            let count = found.changed.len();
+            self.note(format!(
+                "stap's cache for kernel {}: {count} of its files ({first}, …) in {} changed since a leader made them: they are \
+                 made again",
+                job.kernel.release,
+                self.warm_ups.store(key).display()
+            ));
+        }
         for diagnosis in found.diagnoses {
             self.diagnosed(job, diagnosis);
         }
@@ -319,20 +336,18 @@ impl<'a> Run<'a> {
             (self.events)(BuildEvent::ServerNoted { sentence });
         }
         let result = match leading.led {
-            Led::Complete(_) if let Some(why) = changed_input(site, job)? => {
+            Led::Complete(_) if let Some(why) = site.executor.changed_input(job) => {
                 schedule.led(number, key, part, Err(by(&why)));
                 Err(why)
             }
             Led::Complete(diagnosis) => {
-                let accepted = match site.server {
-                    None => self.warm_ups.accept(key, job.kernel.stamp, part, diagnosis.clone()),
-                    Some(_) => Ok(()),
-                };
+                if site.server.is_none() {
+                    self.warm_ups.accept(key, job.kernel.stamp, part, leading.taken, diagnosis.clone());
+                }
                 if let Some(diagnosis) = diagnosis {
                     self.diagnosed(job, diagnosis);
                 }
                 schedule.led(number, key, part, Ok(()));
-                accepted.map_err(|source| BuildError::State { source })?;
                 Ok(())
             }
             Led::Incomplete(why) => {
@@ -413,6 +428,16 @@ impl<'a> Run<'a> {
         if compilation.ended == Ended::Cancelled {
             return Ok(None);
         }
+        if let Some(first) = compilation.missed.first()
+            && self.lock().missed.insert(job.warm_up_key)
+        {
+            self.note(format!(
+                "{}: stap made {first} for itself, although its cache for the kernel should be complete, so compiles for {} are \
+                 slower than they should be",
+                job.cell(),
+                job.kernel.release
+            ));
+        }
         let outcome = self.keep(site, job, &compilation, diagnoses)?;
         if let (Some(cpu), Some(durations)) = (compilation.cpu, &mut self.lock().durations) {
             durations.cell_took(&job.cell(), cpu);
@@ -439,7 +464,7 @@ impl<'a> Run<'a> {
         let command = argv.map(|(stap, arguments)| ChildCommand::new(stap).args(arguments).display());
         let command = command.unwrap_or_default();
         let log = format!("$ {command}\n{}\n{}\n", compilation.log.trim_end(), compilation.ended);
-        if let Some(reason) = changed_input(site, job)? {
+        if let Some(reason) = site.executor.changed_input(job) {
             // Not in the journal either: of the inputs that the plan has seen, nothing is known.
             let log = self.write_log(job, &log).map_err(store_error)?;
             return Ok(JobOutcome::Failed { reason, log, cached: false });
@@ -477,13 +502,13 @@ impl<'a> Run<'a> {
         Ok(path)
     }
 
+    fn note(&self, sentence: String) {
+        (self.events)(BuildEvent::Noted { sentence });
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn changed_input(site: &Site<'_>, job: &CompileJob) -> Result<Option<String>, BuildError> {
-    site.executor.changed_input(job).map_err(|source| BuildError::State { source })
 }
 
 fn report_of(

@@ -17,6 +17,7 @@ use crate::sysroot::Sysroot;
 use crate::testing::{fake_job, fake_module, fake_sysroot};
 use crate::tracepoints::TracepointAliases;
 use crate::warm_cache::Diagnosis;
+use crate::warm_cache::WarmFiles;
 use crate::warm_up::WarmUpPart;
 
 /// Answers by the script's name.
@@ -47,8 +48,8 @@ impl Executor for StandIn {
         (self.answer)(job)
     }
 
-    fn changed_input(&self, job: &CompileJob) -> io::Result<Option<String>> {
-        Ok((self.changed)(job))
+    fn changed_input(&self, job: &CompileJob) -> Option<String> {
+        (self.changed)(job)
     }
 
     fn lead(&self, task: &LeaderTask, _: &JobLimits, _: &Cancel) -> Result<Leading, ExecutorError> {
@@ -58,6 +59,7 @@ impl Executor for StandIn {
             wall: Duration::from_secs(9),
             cpu: Some(Duration::from_secs(5)),
             note: None,
+            taken: WarmFiles::new(),
         })
     }
 }
@@ -65,7 +67,15 @@ impl Executor for StandIn {
 fn ended(ended: Ended, log: &str, module: Option<Vec<u8>>) -> Compilation {
     let wall = Duration::from_secs(2);
     let module = module.map(Ok);
-    Compilation { ended, log: log.to_owned(), module, uprobes: false, wall, cpu: Some(wall) }
+    Compilation {
+        ended,
+        log: log.to_owned(),
+        module,
+        uprobes: false,
+        wall,
+        cpu: Some(wall),
+        missed: Vec::new(),
+    }
 }
 
 fn compiled(job: &CompileJob) -> Compilation {
@@ -446,7 +456,13 @@ impl Executor for Interrupted {
     }
 
     fn lead(&self, _: &LeaderTask, _: &JobLimits, _: &Cancel) -> Result<Leading, ExecutorError> {
-        Ok(Leading { led: Led::Complete(None), wall: Duration::ZERO, cpu: None, note: None })
+        Ok(Leading {
+            led: Led::Complete(None),
+            wall: Duration::ZERO,
+            cpu: None,
+            note: None,
+            taken: WarmFiles::new(),
+        })
     }
 }
 
@@ -1345,4 +1361,23 @@ fn a_kernel_that_no_server_serves_is_told_before_anything_is_compiled() {
     let preview = plan.preview(&options);
     assert!(preview.refused);
     assert_eq!(preview.makers.len(), 3);
+}
+
+#[test]
+fn a_job_that_makes_what_a_leader_should_have_made_is_noted_once_for_its_kernel() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let executor =
+        StandIn::new(|job| Ok(Compilation { missed: vec!["ab/stapconf_x.h".to_owned()], ..compiled(job) }));
+    let (report, events) = run(&plan, &executor, &Cancel::new());
+    assert_eq!(report.unwrap().green(), 6);
+    let noted: Vec<&String> = events
+        .iter()
+        .filter_map(|event| if let BuildEvent::Noted { sentence } = event { Some(sentence) } else { None })
+        .collect();
+    assert_eq!(noted.len(), 2, "{noted:?}");
+    assert!(
+        noted.iter().all(|sentence| sentence.contains("stap made ab/stapconf_x.h for itself")),
+        "{noted:?}"
+    );
 }

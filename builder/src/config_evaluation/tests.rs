@@ -19,7 +19,7 @@ fn evaluate(files: &[(&str, &str)], time: Duration) -> Evaluated {
     let files = sources(files);
     let directory = tempfile::tempdir().unwrap();
     let mount = directory.path().to_str().unwrap();
-    write_copies(directory.path(), mount, &files).unwrap();
+    write_copies(directory.path(), &JobUser::Own, mount, &files).unwrap();
     let program = directory.path().join(PROGRAM);
     let command = ChildCommand::new("/bin/bash").args(["--noprofile", "--norc"]).arg(program);
     let finished = command.run(&limits(time), &Cancel::new()).unwrap();

@@ -1,25 +1,27 @@
 //! Compiles in the sandbox of this machine.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
 use child::{Cancel, Finished, Limits};
 
 use super::{
-    Compilation, Executor, ExecutorError, LOG_CAP, LeaderTask, Leading, lay_out, read_module, works,
+    Compilation, Executor, ExecutorError, LOG_CAP, LeaderTask, Leading, lay_out, made_uprobes, read_module,
+    works,
 };
-use crate::directories::{BuildDirectories, JobDirectory};
+use crate::directories::BuildDirectories;
 use crate::job::CompileJob;
+use crate::job_directory::JobDirectory;
 use crate::job_shell::{self, JobLimits, in_shell};
 use crate::kernel_tree::KernelTarget;
-use crate::leader::{Ran, lead};
-use crate::recipe::module_path;
+use crate::leader::{Led, Ran, lead};
+use crate::recipe::{analysis_command, module_path};
 use crate::reserve::shortage;
 use crate::same_inputs::changed_input;
-use crate::sandbox::{Inside, ONE_PROCESSOR, STAP_DIRECTORY, Sandbox};
+use crate::sandbox::{Inside, ONE_PROCESSOR, Sandbox};
 use crate::sysroot::Sysroot;
-use crate::warm_cache::WarmUps;
+use crate::warm_cache::{WarmFiles, WarmUps};
+use crate::warm_layer::{WarmKind, WarmLayer};
 use crate::warm_up::WarmUpKey;
 
 /// Compiles in the sandbox, on this machine.
@@ -52,36 +54,36 @@ impl Executor for LocalExecutor<'_> {
         cancel: &Cancel,
     ) -> Result<Compilation, ExecutorError> {
         let work = self.directories.new_work(self.sandbox)?;
-        lay_out(work.path(), job)?;
-        let running = Running {
-            argv: &job.parts.argv,
-            kernel: &job.kernel,
-            key: job.warm_up_key,
-            threads: 1,
-            one_processor: job.parts.one_processor,
-            limits,
-            output_cap: LOG_CAP,
-        };
-        let finished = self.run(&work, &running, cancel)?;
-        let path = work.path().join(module_path(job.script.name()));
-        let module = read_module(&path).map_err(|source| ExecutorError::Work { path, source })?;
-        let uprobes = fs::symlink_metadata(work.path().join("uprobes/uprobes.ko")).is_ok();
-        let (wall, cpu) = (finished.wall, job_shell::read(work.path()));
-        Ok(Compilation { ended: finished.status, log: finished.stdout.text(), module, uprobes, wall, cpu })
+        let layer = WarmLayer::lay(&work, self.warm_ups.files(job.warm_up_key))?;
+        lay_out(&work, job)?;
+        let finished = self.run(&work, &running(job, &job.parts.argv, limits), cancel)?;
+        let module = read_module(&work, &module_path(job.script.name()))?;
+        let uprobes = made_uprobes(&work);
+        let (ended, log, wall) = (finished.status, finished.stdout.text(), finished.wall);
+        let mut cpu = job_shell::read(&work);
+        let mut missed = Vec::new();
+        let mut types = Vec::new();
+        // A directory that the job has left in a state in which it can't be read tells nothing.
+        for (kind, path) in layer.missed().unwrap_or_default() {
+            if kind == WarmKind::Types { types.push(path) } else { missed.push(path) }
+        }
+        if ended.success() && !types.is_empty() && self.warm_ups.claims(job.warm_up_key, &types) {
+            let took = self.lead_types(job, limits, cancel)?;
+            cpu = cpu.zip(took).map(|(cpu, took)| cpu + took);
+        }
+        Ok(Compilation { ended, log, module, uprobes, wall, cpu, missed })
     }
 
-    fn changed_input(&self, job: &CompileJob) -> std::io::Result<Option<String>> {
-        changed_input(self.sysroots, self.directories.index(), &job.kernel, job.parts.toolchain)
+    fn changed_input(&self, job: &CompileJob) -> Option<String> {
+        changed_input(self.sysroots, self.directories.tree_digests(), &job.kernel, job.parts.toolchain)
     }
 
     fn lead(&self, task: &LeaderTask, limits: &JobLimits, cancel: &Cancel) -> Result<Leading, ExecutorError> {
-        let cache = self.warm_ups.path(task.key).join("cache");
-        let (mut wall, mut cpu) = (Duration::ZERO, Some(Duration::ZERO));
+        let work = self.directories.new_work(self.sandbox)?;
+        let layer = WarmLayer::lay(&work, self.warm_ups.files(task.key))?;
+        let mut wall = Duration::ZERO;
+        let mut cpu = Some(Duration::ZERO);
         let mut run = |argv: &[String]| -> Result<Ran, ExecutorError> {
-            let work = self.directories.new_work(self.sandbox)?;
-            let stap_directory = work.path().join(STAP_DIRECTORY);
-            fs::create_dir(&stap_directory)
-                .map_err(|source| ExecutorError::Work { path: stap_directory, source })?;
             let running = Running {
                 argv,
                 kernel: &task.kernel,
@@ -91,19 +93,44 @@ impl Executor for LocalExecutor<'_> {
                 limits,
                 output_cap: child::DEFAULT_OUTPUT_CAP,
             };
+            job_shell::forget(&work);
             let finished = self.run(&work, &running, cancel)?;
-            let took = job_shell::read(work.path());
+            let took = job_shell::read(&work);
             wall += finished.wall;
             cpu = cpu.zip(took).map(|(sum, took)| sum + took);
             Ok(Ran { ended: finished.status, output: finished.stdout.text() })
         };
         let kernel = task.kernel.named_for_stap();
-        let led = lead(task.part, &kernel, &task.flags, &cache, &mut run, &|| shortage(&cache))?;
-        Ok(Leading { led, wall, cpu, note: None })
+        let short = || shortage(work.path()).or_else(|| shortage(&self.directories.warm()));
+        let led = lead(task.part, &kernel, &task.flags, &layer, &mut run, &short)?;
+        let taken = match led {
+            Led::Complete(_) => self.warm_ups.take_over(task.key, &layer, WarmKind::Part(task.part))?,
+            Led::Incomplete(_) | Led::Cancelled => WarmFiles::new(),
+        };
+        Ok(Leading { led, wall, cpu, note: None, taken })
     }
 }
 
 impl LocalExecutor<'_> {
+    /// Has stap analyse a job's script once more, and takes over the types that it has asked the kernel for: what the job itself has
+    /// made is nobody else's business. (Analysis runs nothing of the script.) Returns the CPU time, as far as it is known.
+    fn lead_types(
+        &self,
+        job: &CompileJob,
+        limits: &JobLimits,
+        cancel: &Cancel,
+    ) -> Result<Option<Duration>, ExecutorError> {
+        let work = self.directories.new_work(self.sandbox)?;
+        let layer = WarmLayer::lay(&work, self.warm_ups.files(job.warm_up_key))?;
+        lay_out(&work, job)?;
+        let finished = self.run(&work, &running(job, &analysis_command(&job.parts.argv), limits), cancel)?;
+        if finished.status.success() {
+            let taken = self.warm_ups.take_over(job.warm_up_key, &layer, WarmKind::Types)?;
+            self.warm_ups.accept_types(job.warm_up_key, taken);
+        }
+        Ok(job_shell::read(&work))
+    }
+
     /// Runs a command line of stap, within limits.
     fn run(
         &self,
@@ -112,9 +139,9 @@ impl LocalExecutor<'_> {
         cancel: &Cancel,
     ) -> Result<Finished, ExecutorError> {
         let Running { argv, kernel, key, threads, one_processor, limits, output_cap } = *running;
-        let stap_directory = self.warm_ups.path(key);
+        let store = self.warm_ups.store(key);
         let inside = Inside {
-            stap_directory: Some(&stap_directory),
+            warm: Some(&store),
             shown: &kernel.shown,
             memory: Some(limits.memory),
             threads,
@@ -122,12 +149,24 @@ impl LocalExecutor<'_> {
             ..Inside::new(&self.sysroots[kernel.sysroot], work)
         };
         if one_processor {
-            let path = work.path().join(ONE_PROCESSOR);
-            fs::write(&path, "0\n").map_err(|source| ExecutorError::Work { path, source })?;
+            work.write(ONE_PROCESSOR.as_ref(), b"0\n")?;
         }
         let command = self.sandbox.command(&inside, &in_shell(argv, limits)).combined_output();
         let time = Limits { time: Some(limits.time), output_cap, ..Limits::default() };
         let finished = command.run(&time, cancel)?;
         works(finished)
+    }
+}
+
+/// How a job's own command line is run.
+fn running<'a>(job: &'a CompileJob, argv: &'a [String], limits: &'a JobLimits) -> Running<'a> {
+    Running {
+        argv,
+        kernel: &job.kernel,
+        key: job.warm_up_key,
+        threads: 1,
+        one_processor: job.parts.one_processor,
+        limits,
+        output_cap: LOG_CAP,
     }
 }

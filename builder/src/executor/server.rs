@@ -2,19 +2,23 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bundle_format::ScriptName;
 use child::{Cancel, Ended, Finished};
+use files::FileError;
 use object::{Object, ObjectSection};
 
-use super::{Compilation, Executor, ExecutorError, LeaderTask, Leading, ModuleFile, lay_out, read_module};
+use super::{
+    Compilation, Executor, ExecutorError, LeaderTask, Leading, ModuleFile, lay_out, made_uprobes, read_module,
+};
 use crate::client::{Client, Exchange, LayOut, RequestSize};
 use crate::compile_server::{CONNECT_LIMIT, CompileServer};
 use crate::directories::BuildDirectories;
 use crate::job::CompileJob;
+use crate::job_directory::JobDirectory;
 use crate::job_shell::JobLimits;
 use crate::leader::{EMPTY_SCRIPT, Led, MODULE, SCANNED};
 use crate::module_info::ModuleInfo;
@@ -23,6 +27,7 @@ use crate::red_reason::{may_pass_next_time, red_reason};
 use crate::sandbox::Sandbox;
 use crate::sysroot::Sysroot;
 use crate::tapset;
+use crate::warm_cache::WarmFiles;
 use crate::warm_up::WarmUpPart;
 
 /// Options that a server's `stap` refuses behind `--client-options` (PROTO-04), as far as scripts may have them.
@@ -60,11 +65,12 @@ impl Executor for ServerExecutor<'_> {
         let sysroot = &self.sysroots[job.kernel.sysroot];
         let exchange = self.answered(sysroot, &argv, &|work| sent_by(work, job), limits, cancel)?;
         let module = module_of(&exchange, job.script.name())?;
-        let uprobes = exchange.work.path().join("uprobes/uprobes.ko").symlink_metadata().is_ok();
+        let uprobes = made_uprobes(&exchange.work);
         let log = log_of(&exchange);
         let Exchange { finished, .. } = exchange;
         // What it costs the server, it doesn't tell.
-        Ok(Compilation { ended: finished.status, log, module, uprobes, wall: finished.wall, cpu: None })
+        let (ended, wall) = (finished.status, finished.wall);
+        Ok(Compilation { ended, log, module, uprobes, wall, cpu: None, missed: Vec::new() })
     }
 
     fn lead(&self, task: &LeaderTask, limits: &JobLimits, cancel: &Cancel) -> Result<Leading, ExecutorError> {
@@ -99,7 +105,7 @@ impl Executor for ServerExecutor<'_> {
             }
             (Ended::Code(_), WarmUpPart::Configuration) => Led::Incomplete(red_reason(&log)),
         };
-        Ok(Leading { led, wall: exchange.finished.wall, cpu: None, note })
+        Ok(Leading { led, wall: exchange.finished.wall, cpu: None, note, taken: WarmFiles::new() })
     }
 }
 
@@ -203,12 +209,12 @@ fn judged(module: &[u8], task: &LeaderTask) -> Led {
 }
 
 /// Lays a job out for the client, and tells what it finds where.
-pub(crate) fn sent_by(work: &Path, job: &CompileJob) -> Result<Vec<(PathBuf, String)>, ExecutorError> {
+pub(crate) fn sent_by(work: &JobDirectory, job: &CompileJob) -> Result<Vec<(PathBuf, String)>, FileError> {
     lay_out(work, job)?;
-    let script = work.join(script_path(job.script.name()));
-    let directory = script.parent().unwrap_or(work).to_owned();
+    let script = work.path().join(script_path(job.script.name()));
+    let directory = script.parent().unwrap_or(work.path()).to_owned();
     let tapsets = (0..job.script.tapsets().len())
-        .map(|number| (work.join(tapset::place(number)), tapset::sent_place(number)));
+        .map(|number| (work.path().join(tapset::place(number)), tapset::sent_place(number)));
     Ok(std::iter::once((directory, SENT_DIRECTORY.to_owned())).chain(tapsets).collect())
 }
 
@@ -217,8 +223,7 @@ fn leaders_name() -> Result<ScriptName, ExecutorError> {
 }
 
 fn module_of(exchange: &Exchange, name: &ScriptName) -> Result<Option<ModuleFile>, ExecutorError> {
-    let path = exchange.work.path().join(module_path(name));
-    read_module(&path).map_err(|source| ExecutorError::Work { path, source })
+    Ok(read_module(&exchange.work, &module_path(name))?)
 }
 
 /// What the server's `stap` wrote; what its client wrote where that has failed by itself.
@@ -255,6 +260,8 @@ fn compiler_in(module: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

@@ -1,7 +1,6 @@
 //! Packages → a draft: what the modules say of themselves, joined with options and requirements.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -99,7 +98,8 @@ pub fn import(request: &ImportRequest) -> Result<Imported, ImportError> {
 
 fn open(path: &Path) -> Result<Read, ImportError> {
     let failed = |source| ImportError::Package { path: path.to_owned(), source };
-    let file = File::open(path).map_err(|error| failed(PackageError::Read(error)))?;
+    let file =
+        files::read::open_given(path).map_err(|error| failed(PackageError::Read(error.into_source())))?;
     Ok(Read { path: path.to_owned(), package: ScriptsPackage::read(file).map_err(failed)? })
 }
 
@@ -192,8 +192,12 @@ fn record(
     Ok(ScriptRecord::of_settings(name.clone(), source_sha256, &options, requires, settings.users))
 }
 
+/// Largest source of a script, in bytes.
+const LARGEST_SOURCE: u64 = 16 << 20;
+
 fn source_digest(path: &Path) -> std::io::Result<Digest> {
-    fs::read(path).map(|bytes| Digest::of(&bytes))
+    let bytes = files::read::read_given(path, LARGEST_SOURCE).map_err(files::FileError::into_source)?;
+    Ok(Digest::of(&bytes))
 }
 
 fn kernel(read: Read, scripts: &BTreeMap<ScriptName, ScriptRecord>) -> Result<KernelDraft, ImportError> {

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use builder::{
     BuildDirectories, BuildError, BuildOptions, BuildReport, BuildRequest, BundleIdentity, Cell, InputCheck,
-    JobLimits, OpenCells, Plan, PlanError, PlanProblem, Shard,
+    JobLimits, OpenCells, Plan, PlanError, PlanProblem, SandboxError, Shard, ToolchainError,
 };
 use bundle_format::{
     BaseFile, BundleError, BundleName, BundleVersion, Manifest, Packing, RootChain, SOURCES_NAME,
@@ -619,6 +619,10 @@ pub(crate) fn plan_failure(error: &PlanError, script_path: &Path) -> Failure {
             PlanProblem::Cancelled => {
                 failure.hints.push("run the same command again; what was read isn't read again".to_owned());
             }
+            PlanProblem::Sandbox(SandboxError::Forbidden(forbidden))
+            | PlanProblem::Toolchain(ToolchainError::Sandbox(SandboxError::Forbidden(forbidden))) => {
+                failure.hints.push(forbidden.way_out.clone());
+            }
             PlanProblem::NoScripts => failure.hints.push(format!(
                 "put scripts into {} (SCRIPT_PATH of the configuration), or name `.stp` files",
                 script_path.display()
@@ -671,6 +675,7 @@ pub(crate) fn build_failure(error: &BuildError) -> Failure {
         BuildError::Cancelled { .. } => {
             failure.hint("run the same command again; finished cells are not compiled again")
         }
+        BuildError::Sandbox(SandboxError::Forbidden(forbidden)) => failure.hint(forbidden.way_out.clone()),
         _ => failure,
     }
 }

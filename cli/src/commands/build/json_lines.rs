@@ -38,7 +38,11 @@ fn fields(event: &BuildEvent) -> Value {
     let milliseconds =
         |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     match event {
-        BuildEvent::WaitingForLock { lock } => json!({ "event": "waiting-for-lock", "lock": lock }),
+        BuildEvent::WaitingForLock { held } => json!({
+            "event": "waiting-for-lock", "lock": held.path,
+            "pid": held.holder.as_ref().map(|holder| holder.pid),
+            "program": held.holder.as_ref().map(|holder| &holder.program),
+        }),
         BuildEvent::Begun { cells, cached, jobs, workers, .. } => {
             json!({ "event": "begun", "cells": cells, "cached": cached, "jobs": jobs, "workers": workers })
         }
@@ -53,6 +57,7 @@ fn fields(event: &BuildEvent) -> Value {
             json!({ "event": "server-lost", "server": server.to_string(), "said": said })
         }
         BuildEvent::ServerNoted { sentence } => json!({ "event": "server-noted", "sentence": sentence }),
+        BuildEvent::Noted { sentence } => json!({ "event": "noted", "sentence": sentence }),
         BuildEvent::WarmUpFinished { report, incomplete } => json!({
             "event": "warm-up-finished", "kernel": report.release, "part": report.part.to_string(),
             "by": report.maker.to_string(),

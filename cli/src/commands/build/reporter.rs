@@ -216,8 +216,8 @@ impl State<'_> {
             self.ui.borrow_mut().event_line(&json_lines::line(&event));
         }
         match event {
-            BuildEvent::WaitingForLock { lock } => {
-                self.say(&format!("waiting for another build, which holds {}", lock.display()));
+            BuildEvent::WaitingForLock { held } => {
+                self.say(&format!("waiting for another build: {held}"));
             }
             BuildEvent::Begun { cells, cached, jobs, workers, at_full_speed } => {
                 self.cells = cells;
@@ -252,7 +252,9 @@ impl State<'_> {
                     incomplete.map_or_else(|| "complete".to_owned(), |why| format!("not complete ({why})"));
                 self.say(&format!("{name}: {how} after {:.1} s", wall.as_secs_f64()));
             }
-            BuildEvent::KernelDiagnosed { sentence, .. } | BuildEvent::ServerNoted { sentence } => {
+            BuildEvent::KernelDiagnosed { sentence, .. }
+            | BuildEvent::ServerNoted { sentence }
+            | BuildEvent::Noted { sentence } => {
                 self.warn(&sentence);
             }
             BuildEvent::ServerLost { server, said } => {
