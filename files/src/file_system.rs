@@ -168,13 +168,6 @@ impl FileSystem {
         regular(fd).map_err(|error| FileError::new("open", path, error))
     }
 
-    /// As [`Self::open_file`], where a link on the way or at its own name is an error.
-    pub fn open_file_without_links(&self, path: impl AsRef<Path>) -> Result<File, FileError> {
-        let path = path.as_ref();
-        let fd = self.resolve("open", path, OFlags::RDONLY | OFlags::NONBLOCK, Links::Refused)?;
-        regular(fd).map_err(|error| FileError::new("open", path, error))
-    }
-
     /// Where a path leads that is there: links are followed beneath the root, and the path that is returned has none. It counts
     /// from the root.
     pub fn locate(&self, path: impl AsRef<Path>) -> Result<PathBuf, FileError> {
