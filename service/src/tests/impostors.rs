@@ -166,8 +166,8 @@ fn eight_processes_that_are_only_called_stapio_do_not_hold_up_a_stop_either() {
 fn an_impostor_is_not_taken_for_the_recorder_whose_number_it_has() {
     let mut world = world();
     let one = impostor(&mut world, Disguise::Installed, 0, &["-D", "-o", "x", "a"]);
-    fs::write(world.host.stat_dir.join("a"), format!("{}\n", one.child.id())).unwrap();
-    fs::remove_dir_all(world.host.run_dir.join("run")).unwrap();
+    fs::write(world.at(&world.host.stat_dir).join("a"), format!("{}\n", one.child.id())).unwrap();
+    fs::remove_dir_all(world.at(&world.host.run_dir).join("run")).unwrap();
     assert_not_held_up(&world, &mut [one], "by the status file");
 }
 
@@ -226,6 +226,6 @@ fn readers_that_do_not_let_go_cost_one_deadline_and_no_more() {
     for other in &mut stopped {
         assert_eq!(other.child.wait().unwrap().signal(), Some(9));
     }
-    let log = fs::read_to_string(&world.host.log_file).unwrap();
+    let log = fs::read_to_string(world.at(&world.host.log_file)).unwrap();
     assert_eq!(log.matches("(stapio), a reader that didn't let go, is killed").count(), 3, "{log}");
 }
