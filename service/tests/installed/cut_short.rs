@@ -104,5 +104,5 @@ fn e1_a_boot_guard_killed_at_any_call_keeps_its_culprit_and_counts_the_boot_once
         assert_eq!(read(root), new, "{point:?}");
         nothing_is_left_over(root, point);
     });
-    assert!(kills > 5, "{kills} kills");
+    assert!(kills >= 4, "{kills} kills");
 }
