@@ -1,7 +1,6 @@
 //! A build of an ordinary user with real `stap`: while it compiles, no private key is in its memory, and no other process of that user
 //! can look there. That bubblewrap makes its user namespace all the same is shown by the bundle.
 #![cfg(feature = "lab")]
-#![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -1,7 +1,5 @@
 //! The page of attacks names each row, and only tests that are there; whether they ran is seen by the last tier of `make test`.
 
-#![expect(clippy::unwrap_used, reason = "a test program fails by panicking")]
-
 use std::path::Path;
 
 use end_to_end::coverage;

@@ -42,7 +42,7 @@ impl<'a> Result<'a> {
     fn signed(&self, by: &PrivateKeyFile) -> String {
         let record = self.record("no match").to_string();
         let signature = by.sign_result(record.as_bytes()).unwrap();
-        let digits: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = signature.iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
         format!(
             "{{\"record\": {record}, \"builder\": \"{}\", \"signature\": \"{digits}\"}}",
             by.public().id()

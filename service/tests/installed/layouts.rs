@@ -112,7 +112,7 @@ fn start(world: &World) -> String {
         let mut text = error.to_string();
         let mut source = error.source();
         while let Some(error) = source {
-            text += &format!(": {error}");
+            text = format!("{text}: {error}");
             source = error.source();
         }
         text
