@@ -124,7 +124,7 @@ fn what_was_kept(work: &JobDirectory) -> (Option<Answer>, Option<RequestSize>) {
 }
 
 /// The sum of the lengths that the directory of a zip archive has. (In the client's own copy of the request, scripts are links.)
-fn unpacked_size(archive: &[u8]) -> Option<u64> {
+pub(crate) fn unpacked_size(archive: &[u8]) -> Option<u64> {
     const END: &[u8] = b"PK\x05\x06";
     const ENTRY: &[u8] = b"PK\x01\x02";
     let number = |at: usize, len: usize| -> Option<usize> {
@@ -143,7 +143,7 @@ fn unpacked_size(archive: &[u8]) -> Option<u64> {
 }
 
 /// Takes the names of the server's temporary directories out: they are others each time, and a reason must not be.
-fn without_server_paths(text: &str) -> String {
+pub(crate) fn without_server_paths(text: &str) -> String {
     const BEGIN: &str = "<server>/";
     const END: &str = "/response/stap000000/";
     let mut out = String::with_capacity(text.len());

@@ -15,7 +15,7 @@ use bundle_format::{KernelRelease, ScriptName};
 use child::{Cancel, Ended};
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Answer, Client, Exchange, RequestSize};
+use crate::client::{Answer, Client, Exchange, RequestSize, unpacked_size, without_server_paths};
 use crate::executor::{ExecutorError, UNSENDABLE};
 use crate::job::{CompileJob, KeyParts};
 use crate::job_shell::JobLimits;
@@ -558,6 +558,18 @@ fn why_not(exchange: &Exchange, answer: &Answer, version: &str, own: &str) -> Op
 fn version_in(said: &str) -> Option<String> {
     let line = said.lines().find(|line| line.starts_with("Systemtap translator/driver (version "))?;
     Some(crate::toolchain::stap_version(line))
+}
+
+/// The texts that a build shows or signs of a server's answer with these bytes: for the fuzz target of that name, which has no
+/// server.
+#[doc(hidden)]
+#[must_use]
+pub fn words_of_answer(bytes: &[u8]) -> Vec<String> {
+    let said = without_server_paths(&String::from_utf8_lossy(bytes));
+    let Stated { threads, unpacked, packed } = Stated::read(&said);
+    let numbers = [threads.map(|threads| threads as u64), unpacked, packed, unpacked_size(bytes)];
+    let numbers = numbers.into_iter().flatten().map(|number| number.to_string());
+    numbers.chain([red_reason(&said)]).chain(version_in(&said)).collect()
 }
 
 /// The text between `name` and the next quotation mark.

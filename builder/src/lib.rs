@@ -93,6 +93,7 @@ pub use cell_policy::{CellPattern, CellPolicy, Wanted};
 pub use client::RequestSize;
 pub use compile_server::{
     AskError, CompileServer, QUESTION, STATEMENT, ServerAddress, ServerAddressError, ServerIdentity,
+    words_of_answer,
 };
 pub use config_evaluation::{ConfigEvaluation, EVALUATION_LIMIT, EvaluationError};
 pub use directories::BuildDirectories;
