@@ -109,8 +109,7 @@ impl JobUsers {
     pub(crate) fn note(&self) -> Option<String> {
         let Self::Namespace { why } = self else { return None };
         Some(format!(
-            "jobs have no user of their own ({why}): each runs as root without rights, in a user namespace of its own; to give them \
-             users, add a line root:FIRST:256 to /etc/subuid and /etc/subgid"
+            "no separate users for jobs ({why}): each runs in a user namespace of its own, without privileges outside of it"
         ))
     }
 }

@@ -146,10 +146,7 @@ impl Machine {
             .map(|(setting, value)| format!("{} = {}", setting.name, value.as_deref().unwrap_or("absent")))
             .collect();
         found(
-            &format!(
-                "bubblewrap fails, and no setting that is known to forbid it does ({})",
-                looked_at.join(", ")
-            ),
+            &format!("bubblewrap fails, but no known setting forbids it ({})", looked_at.join(", ")),
             "run `bwrap --ro-bind / / --unshare-all true` as an ordinary user and see what a security module logs (journalctl -k)",
         )
     }

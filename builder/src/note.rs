@@ -75,7 +75,7 @@ impl Notes {
         let Failed::First { note, why } = &*failed else { return None };
         let directory = note.parent().unwrap_or(note).display();
         let sentence = format!(
-            "what was found out can't be kept in {directory} ({why}), so later builds find it out again: make it writable"
+            "can't save digests and timings in {directory} ({why}), so later builds recompute them: make it writable"
         );
         *failed = Failed::Told;
         Some(sentence)

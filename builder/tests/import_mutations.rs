@@ -1,4 +1,4 @@
-//! The body of the fuzz target `import` over its corpus, and over mutations of it from a fixed seed.
+//! The bodies of the fuzz targets `import` and `server-answer` over their corpus, and over mutations of it from a fixed seed.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
 
@@ -40,5 +40,19 @@ fn import_finds_nothing_near_its_corpus() {
             refused += u32::from(read.is_err_and(|error| !matches!(error, PackageError::Read(_))));
         }
         assert!(refused > MUTATIONS / 20, "{name}: only {refused} came past gzip and tar");
+    }
+}
+
+#[test]
+fn no_answer_of_a_server_near_the_corpus_acts_on_a_terminal() {
+    let mut mutations = Mutations::default();
+    let seeds = seeds("server-answer");
+    assert!(!seeds.is_empty());
+    for (name, seed) in seeds {
+        assert!(!builder::words_of_answer(&seed).is_empty(), "{name}");
+        for _ in 0..MUTATIONS {
+            let words = builder::words_of_answer(&mutations.of(&seed));
+            assert!(!words.iter().any(|text| text.chars().any(script_config::acts)), "{words:?}");
+        }
     }
 }

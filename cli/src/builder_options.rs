@@ -12,7 +12,8 @@ use crate::trust_options::public_keys_in;
 use crate::words::count;
 
 /// What makes results from elsewhere count.
-pub(crate) const LIST_THEM: &str = "to take a builder's results, put its builder.pub (in `build` of its cache directory) into a directory: --builders DIR";
+pub(crate) const LIST_THEM: &str =
+    "to accept a builder's results, copy its build/builder.pub into a directory DIR and pass --builders DIR";
 
 /// Which builders' results are taken. Every result is signed by the builder that compiled it.
 #[derive(Debug, Args)]
@@ -21,10 +22,10 @@ pub(crate) struct BuilderOptions {
     /// cache directory, made by the first build].
     #[arg(hide_short_help = true, long, value_name = "NAME.key", env = "STAP_BUNDLE_BUILDER_KEY")]
     builder_key: Option<PathBuf>,
-    /// Take the results of the builders whose keys are in DIR (`*.pub`), beside one's own.
+    /// Take the results of the builders whose keys are in DIR (`*.pub`), besides its own.
     #[arg(hide_short_help = true, long, value_name = "DIR", env = "STAP_BUNDLE_BUILDERS")]
     builders: Option<PathBuf>,
-    /// Take results that none of these builders has signed, too; the bundle's provenance names them.
+    /// Also take results without the signature of such a builder; the bundle's provenance names them
     #[arg(hide_short_help = true, long)]
     accept_unsigned_results: bool,
 }

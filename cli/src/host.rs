@@ -237,6 +237,9 @@ pub(crate) fn lock_failure(error: &LockError) -> Failure {
     match error {
         LockError::Locked(_) => Failure::of(Exit::Locked, error)
             .hint("wait until it has ended, and try again; most commands take --wait SECONDS"),
+        LockError::Storage(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            storage_failure(error).hint("run it as root")
+        }
         LockError::Storage(error) => storage_failure(error),
     }
 }

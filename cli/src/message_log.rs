@@ -37,9 +37,9 @@ impl MessageLog {
     }
 }
 
-/// A control character becomes a blank: what a compiler prints must not steer the terminal of who reads the log.
+/// What acts on a terminal becomes a blank: what a compiler prints must not steer the terminal of who reads the log.
 fn stamped(time: Timestamp, zone: &TimeZone, line: &str) -> String {
-    let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = line.chars().map(|c| if script_config::acts(c) { ' ' } else { c }).collect();
     format!("{}: {}\n", time.to_zoned(zone.clone()).strftime("%b %d %H:%M:%S"), line.trim_end())
 }
 

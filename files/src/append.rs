@@ -23,7 +23,7 @@ impl Directory {
         let file = regular(self.open("open", name, flags, LOG_MODE)?).map_err(wrong)?;
         let names = fstat(&file).map_err(|errno| wrong(errno.into()))?.st_nlink;
         if names > 1 {
-            let reason = format!("it is the same file as {} others (hard links)", names - 1);
+            let reason = format!("it has {names} names (hard links)");
             return Err(wrong(io::Error::new(io::ErrorKind::InvalidInput, reason)));
         }
         Ok(file)

@@ -74,7 +74,7 @@ impl fmt::Display for Held {
         }
         match self.waited.as_secs() {
             0 => Ok(()),
-            seconds => write!(f, ", after {seconds} s of waiting"),
+            seconds => write!(f, "; gave up after {seconds} s"),
         }
     }
 }

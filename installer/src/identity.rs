@@ -42,7 +42,7 @@ pub enum Mismatch {
     },
     /// The same release and options, but another build: its kernel refuses the module for this symbol.
     #[error(
-        "{release} is another build than this host's: {script} needs the symbol {symbol} with CRC {bundle:#010x}, {file} has {host:#010x}"
+        "{release} is a different build from this host's: {script} needs the symbol {symbol} with CRC {bundle:#010x}, {file} has {host:#010x}"
     )]
     Symbol {
         /// The release.

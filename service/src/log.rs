@@ -51,9 +51,9 @@ pub(crate) fn loudly(host: &Host, text: &str) {
     }
 }
 
-/// Ends of lines and control characters become blanks.
+/// Ends of lines, and what acts on a terminal, become blanks.
 fn one_line(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String = text.chars().map(|c| if script_config::acts(c) { ' ' } else { c }).collect();
     text.trim_end().to_owned()
 }
 

@@ -207,7 +207,10 @@ impl Start<'_> {
         std::thread::scope(|scope| {
             let watch = move || self.budget.watch(self.host, &is_done);
             if let Err(error) = Builder::new().spawn_scoped(scope, watch) {
-                log::line(self.host, &format!("the time limit isn't watched, for want of a thread: {error}"));
+                log::line(
+                    self.host,
+                    &format!("can't watch the time limit, no thread could be started: {error}"),
+                );
             }
             std::thread::scope(|scope| {
                 let work = || self.work(&names, &shared, &changed);

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use alone::{Place, RELEASE, command, compiled, host, name, store, with_service};
 use script_config::GlobalParameters;
@@ -132,9 +133,13 @@ fn at_every_call(injected: &str, judge: &dyn Fn(Option<i32>, u64, &str)) {
 
 #[test]
 fn e1_a_compile_killed_at_any_system_call_leaves_the_old_set_or_the_new_one() {
-    at_every_call("signal=KILL", &|_, edition, what| {
+    let seen = Mutex::new(BTreeSet::new());
+    at_every_call("signal=KILL", &|exit, edition, what| {
+        assert!(exit.is_none(), "{what}: not killed, exit {exit:?}");
         assert!([1, 2].contains(&edition), "{what}: {edition}");
+        seen.lock().unwrap().insert(edition);
     });
+    assert_eq!(seen.into_inner().unwrap(), [1, 2].into(), "kills on one side of the switch only");
 }
 
 #[test]

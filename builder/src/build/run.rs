@@ -198,8 +198,8 @@ impl<'a> Run<'a> {
         if let Some(first) = found.changed.first() {
             let count = found.changed.len();
             self.note(format!(
-                "stap's cache for kernel {}: {count} of its files ({first}, …) in {} changed since a leader made them: they are \
-                 made again",
+                "stap's cache for kernel {}: {count} of its files ({first}, …) in {} changed since they were made: \
+                 making them again",
                 job.kernel.release,
                 self.warm_ups.store(key).display()
             ));

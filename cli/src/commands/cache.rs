@@ -29,8 +29,8 @@ pub(crate) enum Args {
     },
     /// Copy the results that DIR lacks to it, such as a directory that several farms share
     ///
-    /// DIR is laid out as `artifacts` of a cache; `build --artifacts DIR` uses it as it is. Nothing in it is replaced but damage, and
-    /// results of builders that aren't listed here.
+    /// DIR is laid out as `artifacts` of a cache; `build --artifacts DIR` uses it as it is. Only damaged
+    /// results, and those of builders that aren't listed here, are replaced.
     Push {
         #[command(flatten)]
         place: Place,
@@ -42,8 +42,8 @@ pub(crate) enum Args {
     },
     /// Copy the results that this cache lacks from DIR
     ///
-    /// What is damaged in DIR isn't copied, nor what no listed builder has signed: both end the command with 1. A build that is to
-    /// take what was copied needs the same --builders.
+    /// Damaged results and results of unlisted builders aren't copied, and either ends the command with 1. A build that uses
+    /// what was copied needs the same --builders.
     Pull {
         #[command(flatten)]
         place: Place,

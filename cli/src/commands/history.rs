@@ -53,7 +53,7 @@ fn words(event: &HistoryEvent) -> String {
             let left_out: Vec<&str> = left_out.iter().map(KernelRelease::as_str).collect();
             let without = match left_out.join(", ") {
                 none if none.is_empty() => none,
-                kernels => format!(", without {kernels}, which the file didn't have whole (--partial)"),
+                kernels => format!(", without {kernels}, damaged in the file (--partial)"),
             };
             format!("installed {name} {version} as generation {to}{after}{word}{without}")
         }

@@ -135,7 +135,7 @@ pub(crate) fn key_failure(error: &KeyFileError) -> Failure {
             Failure::of(Exit::Usage, error).hint("copy the key into a file of mode 0600")
         }
         KeyFileError::Replaced { .. } => {
-            Failure::of(Exit::Trust, error).hint("run the same command again, with the key that is meant")
+            Failure::of(Exit::Trust, error).hint("run the same command again, with the intended key")
         }
         KeyFileError::Memory { .. } => Failure::of(Exit::Failed, error)
             .hint("prctl(PR_SET_DUMPABLE) and setrlimit(RLIMIT_CORE) must be allowed here"),

@@ -68,8 +68,10 @@ impl Change {
         new.as_file().sync_all().map_err(failed)?;
         let now = fs::symlink_metadata(&self.path).ok().as_ref().map(Identity::from);
         if now.as_ref() != Some(&self.before) {
-            let what =
-                format!("{} was changed meanwhile; it is as somebody else left it", self.shown.display());
+            let what = format!(
+                "{} changed while the command ran, and the newer version was kept",
+                self.shown.display()
+            );
             return Err(Failure::new(Exit::Conflict, what).hint("run the same command again"));
         }
         new.persist(&self.path).map_err(|error| failed(error.error))?;

@@ -180,7 +180,8 @@ impl Place {
                 Standing::There { replaceable: false } => return Err(terms.other_bytes(&name)),
             }
         }
-        let what = format!("{} comes and goes while it is to be written", name.shown.display());
+        let what =
+            format!("{} keeps appearing and disappearing: another process is using it", name.shown.display());
         Err(Failure::new(Exit::Conflict, what).hint(terms.another()))
     }
 

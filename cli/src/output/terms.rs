@@ -68,7 +68,7 @@ impl Terms {
     }
 
     fn foreign(&self, name: &Name, found: impl std::fmt::Display) -> Failure {
-        let what = format!("{} is {found}, and {} was to be written there", name.shown.display(), self.kind);
+        let what = format!("won't overwrite {}: it is {found}, not {}", name.shown.display(), self.kind);
         Failure::new(Exit::Conflict, what).hint(self.another())
     }
 

@@ -87,14 +87,14 @@ fn only_results_of_listed_builders_are_pulled() {
     2> warning: other/artifacts/dd/[SHA-256] is damaged and wasn't copied
     2> warning: not copied: 1 result has no builder's signature: other/artifacts/cc/[SHA-256]/record.json
     2> warning: not copied: 2 results are by builder [SHA-256], which is not listed: such as other/artifacts/aa/[SHA-256]/record.json
-    2> to take a builder's results, put its builder.pub (in `build` of its cache directory) into a directory: --builders DIR
+    2> to accept a builder's results, copy its build/builder.pub into a directory DIR and pass --builders DIR
     [exit 1]
     $ stap-bundle cache pull other/artifacts --cache own --builders builders
     1 result copied, [SIZE]; 0 were there: $WORLD/work/own/artifacts
     2> warning: other/artifacts/dd/[SHA-256] is damaged and wasn't copied
     2> warning: not copied: 1 result has no builder's signature: other/artifacts/cc/[SHA-256]/record.json
     2> warning: not copied: 1 result was changed after builder [SHA-256] signed it: other/artifacts/bb/[SHA-256]/record.json
-    2> to take a builder's results, put its builder.pub (in `build` of its cache directory) into a directory: --builders DIR
+    2> to accept a builder's results, copy its build/builder.pub into a directory DIR and pass --builders DIR
     [exit 1]
     $ stap-bundle cache pull other/artifacts --cache own --accept-unsigned-results
     2 results copied, [SIZE]; 1 were there: $WORLD/work/own/artifacts

@@ -27,17 +27,16 @@ fn modules(below: &Path) -> Vec<PathBuf> {
     entries.filter(|path| path.is_file() && path.extension().is_some_and(|ext| ext == "ko")).collect()
 }
 
-/// Packages, with and without the attributes, whose modules have mode 6777, a user's attribute, and another owner if we may give one.
+/// Packages, with and without the attributes, whose modules have mode 6777, a user's attribute, and another owner.
 fn spoiled_packages(world: &TestWorld) {
+    fixtures::user::needs_root();
     assert_eq!(world.run("export fleet.stapb --tar-gz -o packages --key farm.pub").exit, Some(0));
     fs::create_dir(world.path("tree")).unwrap();
     run(world, "tar", &["-xzf", "packages/stap-scripts-6.12.1-test.tar.gz", "-C", "tree"]);
     let files = modules(&world.path("tree"));
     assert_eq!(files.len(), 2);
     for file in &files {
-        if rustix::process::geteuid().is_root() {
-            std::os::unix::fs::chown(file, Some(1234), Some(1234)).unwrap();
-        }
+        std::os::unix::fs::chown(file, Some(1234), Some(1234)).unwrap();
         fs::set_permissions(file, fs::Permissions::from_mode(0o6777)).unwrap();
         rustix::fs::setxattr(file, "user.evil", b"1", rustix::fs::XattrFlags::empty()).unwrap();
         assert_eq!(attributes(file), ["user.evil"]);

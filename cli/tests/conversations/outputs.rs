@@ -77,11 +77,11 @@ fn a_build_replaces_no_input_and_no_file_of_another_kind() {
     2> hint: name another file: -o FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace -o stranger.key
-    2> error: stranger.key is a private key, and a bundle was to be written there
+    2> error: won't overwrite stranger.key: it is a private key, not a bundle
     2> hint: name another file: -o FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace -o farm.pub
-    2> error: farm.pub is a public key, and a bundle was to be written there
+    2> error: won't overwrite farm.pub: it is a public key, not a bundle
     2> hint: name another file: -o FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace -o config
@@ -89,15 +89,15 @@ fn a_build_replaces_no_input_and_no_file_of_another_kind() {
     2> hint: name another file: -o FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace -o scripts/counter.stp
-    2> error: scripts/counter.stp is a text file, and a bundle was to be written there
+    2> error: won't overwrite scripts/counter.stp: it is a text file, not a bundle
     2> hint: name another file: -o FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace -o roots.stapr
-    2> error: roots.stapr is a file of roots, and a bundle was to be written there
+    2> error: won't overwrite roots.stapr: it is a file of roots, not a bundle
     2> hint: name another file: -o FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace -o fleet.payload
-    2> error: fleet.payload is a payload, and a bundle was to be written there
+    2> error: won't overwrite fleet.payload: it is a payload, not a bundle
     2> hint: name another file: -o FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace -o older.stapb --delta-from older.stapb
@@ -105,7 +105,7 @@ fn a_build_replaces_no_input_and_no_file_of_another_kind() {
     2> hint: name another file: -o FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace -o other.stapb --delta-from older.stapb
-    2> error: other.stapb is a bundle, and a delta was to be written there
+    2> error: won't overwrite other.stapb: it is a bundle, not a delta
     2> hint: name another file: -o FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace -o soft.stapb --reuse older.stapb
@@ -117,23 +117,23 @@ fn a_build_replaces_no_input_and_no_file_of_another_kind() {
     2> hint: name another file: -o FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace -o other.stapb --no-sign
-    2> error: other.stapb is a bundle, and a payload was to be written there
+    2> error: won't overwrite other.stapb: it is a bundle, not a payload
     2> hint: name another file: -o FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace --report scripts/counter.stp
-    2> error: scripts/counter.stp is a text file, and a report of a build was to be written there
+    2> error: won't overwrite scripts/counter.stp: it is a text file, not a report of a build
     2> hint: name another file: --report FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace --report package.json
-    2> error: package.json is another JSON document, and a report of a build was to be written there
+    2> error: won't overwrite package.json: it is another JSON document, not a report of a build
     2> hint: name another file: --report FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace --report index.html
-    2> error: index.html is a text file, and a page of a build was to be written there
+    2> error: won't overwrite index.html: it is a text file, not a page of a build
     2> hint: name another file: --report FILE
     [exit 16]
     $ stap-bundle build -r 6.1 --sysroot host -c config --key farm.key --replace --report stranger.key
-    2> error: stranger.key is a private key, and a report of a build was to be written there
+    2> error: won't overwrite stranger.key: it is a private key, not a report of a build
     2> hint: name another file: --report FILE
     [exit 16]
     "#);
@@ -254,7 +254,7 @@ fn each_command_leaves_the_same_bytes_alone_and_replaces_others_if_asked_to() {
         for (name, content) in [("out", "mine"), ("out", "-----BEGIN PRIVATE KEY-----\n")] {
             world.write(name, content);
             let said = world.run(&format!("{second} --replace"));
-            assert!(said.exit == Some(16) && said.stderr.contains("was to be written there"), "{said}");
+            assert!(said.exit == Some(16) && said.stderr.contains("won't overwrite"), "{said}");
             assert_eq!(fs::read_to_string(world.path(name)).unwrap(), content);
         }
     }

@@ -85,7 +85,7 @@ pub enum InstallWarning {
     InstalledMismatch(Mismatch),
     /// Of symbols that the bundle's modules use, this host's Module.symvers has no CRC.
     #[error(
-        "whether the modules fit {release} isn't known by symbols: {file} has no CRC of {symbol}{}", and_more(*more)
+        "can't check the modules against {release} by symbols: {file} has no CRC for {symbol}{}", and_more(*more)
     )]
     SymbolsUnknown {
         /// The release.

@@ -190,6 +190,6 @@ fn read(host: &FileSystem, path: &str, packing: Packing) -> Result<Option<HostSy
     let plain = packing.unpack(&bytes, MAX_SYMVERS).map_err(|error| error.to_string())?;
     let digest = Digest::of(&plain);
     let text = String::from_utf8(plain).ok().filter(|text| Symvers::parse(text).is_some());
-    let text = text.ok_or_else(|| "it has other lines than `0xCRC SYMBOL MODULE`".to_owned())?;
+    let text = text.ok_or_else(|| "expected lines `0xCRC SYMBOL MODULE`".to_owned())?;
     Ok(Some(HostSymvers { path: path.to_owned(), text, digest }))
 }

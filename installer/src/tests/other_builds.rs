@@ -54,7 +54,7 @@ fn a_kernel_whose_symbols_have_other_crcs_is_left_out_wherever_its_symvers_is() 
             assert_eq!(
                 warning.to_string(),
                 format!(
-                    "the installed kernel is not the one in the bundle: 6.12.2 is another build than this host's: \
+                    "the installed kernel is not the one in the bundle: 6.12.2 is a different build from this host's: \
                      counter needs the symbol vfs_read with CRC 0x1234abcd, /{path} has 0x00c0ffee"
                 )
             );
@@ -112,12 +112,12 @@ fn what_cannot_be_compared_is_said_and_keeps_no_kernel_away() {
     let hosts = [
         (
             unknown,
-            "whether the modules fit 6.12.2 isn't known by symbols: /boot/symvers-6.12.2 has no CRC of printk and 1 more",
+            "can't check the modules against 6.12.2 by symbols: /boot/symvers-6.12.2 has no CRC for printk and 1 more",
         ),
         (
             "damaged",
             "/boot/symvers-6.12.2 can't be read, so the modules' symbols were not compared with those of 6.12.2: \
-             it has other lines than `0xCRC SYMBOL MODULE`",
+             expected lines `0xCRC SYMBOL MODULE`",
         ),
     ];
     for (host, expected) in hosts {

@@ -1,4 +1,4 @@
-//! Row E6: twelve ways in which another user owns, can write, or has linked what a start believes. In each the other user
+//! Row E6: seventeen ways in which another user owns, can write, or has linked what a start believes. In each the other user
 //! really can; and the start loads nothing.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};

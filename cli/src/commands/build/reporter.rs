@@ -234,7 +234,7 @@ impl State<'_> {
                 let why = why_not_taken(&results).join("; ");
                 let hint =
                     if could_be_taken(&results) > 0 { format!(" ({LIST_THEM})") } else { String::new() };
-                self.warn(&format!("what is in the cache doesn't all count: {why}{hint}"));
+                self.warn(&format!("some cached results are ignored: {why}{hint}"));
             }
             BuildEvent::WarmUpStarted { release, part, maker } => {
                 self.say(&format!("warming up {release}{}: {part}, once", at(&maker)));

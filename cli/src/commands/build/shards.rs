@@ -41,8 +41,8 @@ pub(super) fn uncompiled(
         let shard = plan.shard_of(job, shards).map_or_else(|| "?".to_owned(), |shard| shard.to_string());
         parts.entry(shard).or_default().push(job.cell().to_string());
     }
-    let that_counts = if not_taken.is_empty() { "" } else { " that counts" };
-    let what = format!("{} without a result{that_counts}: nothing was packed", count(jobs.len(), "cell"));
+    let accepted = if not_taken.is_empty() { "a result" } else { "an accepted result" };
+    let what = format!("{} without {accepted}: nothing was packed", count(jobs.len(), "cell"));
     let mut failure = Failure::new(Exit::NoBundle, what);
     failure.because = why_not_taken(not_taken);
     let could_be = could_be_taken(not_taken);

@@ -1,4 +1,4 @@
-//! Two manifests side by side. Kernels are the same if their ids are; a kernel that was built anew under its old release
+//! Two manifests side by side. Kernels are the same if their ids are; a kernel that was rebuilt under its old release
 //! is removed and added.
 
 use std::collections::{BTreeMap, BTreeSet};
