@@ -151,7 +151,7 @@ fn e2_an_error_of_any_system_call_leaves_the_old_set_or_the_new_one() {
 }
 
 #[test]
-fn what_a_cut_compile_has_left_is_ended_by_the_next_start() {
+fn init_cache_07_what_a_cut_compile_has_left_is_ended_by_the_next_start() {
     let place = Place::new();
     store(&host(place.dir.path()), "a", 1);
     let cache = place.at("var/cache/systemtap").join(RELEASE);
