@@ -40,7 +40,9 @@ fn boot(world: &TestWorld) {
     for name in ["latency", "counter"] {
         fake.remove_module(name).unwrap();
     }
-    std::fs::remove_dir_all(world.path("host/run/stap-bundle")).unwrap();
+    for gone in ["host/run/stap-bundle", "host/var/run/systemtap"] {
+        std::fs::remove_dir_all(world.path(gone)).unwrap();
+    }
 }
 
 fn refused_at_the_next_boot(revoke: impl Fn(&TestWorld) -> String, reason: &str) {
