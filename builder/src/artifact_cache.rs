@@ -15,7 +15,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +25,7 @@ use crate::artifact_index::{ArtifactIndex, FileStamp, IndexedModule};
 use crate::builders::{Builders, NotTaken};
 use crate::cache_care::note_use;
 use crate::job::{CacheKey, JobOutcome, KeyParts, ModuleArtifact};
+use crate::making::Making;
 use crate::module_info::ModuleInfo;
 use crate::privilege::Privilege;
 use crate::result_record::{FoundRecord, RECORD_FORMAT, Record, RecordedResult};
@@ -173,13 +173,11 @@ impl ArtifactCache {
         log: &str,
         cost: Cost,
     ) -> io::Result<JobOutcome> {
-        let making = self.directory.join("tmp");
-        fs::create_dir_all(&making)?;
-        let making = tempfile::tempdir_in(making)?;
+        let making = Making::begin(&self.directory)?;
         let entry = self.entry(key);
         let (result, outcome) = match keep {
             Keep::Module { bytes, info } => {
-                fs::write(making.path().join("module.ko"), bytes)?;
+                making.write("module.ko", bytes)?;
                 let (sha256, len) = (Digest::of(bytes), bytes.len() as u64);
                 let path = entry.join("module.ko");
                 let artifact = ModuleArtifact { digest: sha256, len, info: info.clone(), path };
@@ -195,12 +193,12 @@ impl ArtifactCache {
         let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (wall_ms, cpu_ms) = (milliseconds(cost.wall), cost.cpu.map(milliseconds));
         let record = Record { format: RECORD_FORMAT, key, result, parts: parts.clone(), wall_ms, cpu_ms };
-        fs::write(making.path().join("record.json"), record.signed(&self.builders)?)?;
-        fs::write(making.path().join("log.txt"), log)?;
+        making.write("record.json", record.signed(&self.builders)?.as_ref())?;
+        making.write("log.txt", log.as_bytes())?;
         // A module, which another builder may be packing, stays; of failures the last one counts.
         let there = || self.taken(&entry).ok().map(|there| there.outcome);
         let stays = || there().is_some_and(|there| there.module().is_some());
-        let ours = put_in_place(making, &entry, stays)?;
+        let ours = making.put(&entry, stays)?;
         // Two compiles of the same inputs may differ all the same: what counts is what is there.
         Ok(if ours { outcome } else { there().unwrap_or(outcome) })
     }
@@ -230,43 +228,6 @@ fn judged(info: ModuleInfo, bytes: &[u8], parts: &KeyParts) -> Option<ModuleInfo
     let release = info.vermagic.split(' ').next()?.parse().ok()?;
     let read = ModuleInfo::read_of_any_machine(bytes, &info.name, &release).ok()?;
     (read.privilege == Some(Privilege::of_options(&parts.argv))).then_some(read)
-}
-
-/// Puts an entry in its place, unless what is there stays: then `false` is returned. Another builder may do the same at the
-/// same time.
-pub(crate) fn put_in_place(
-    making: tempfile::TempDir,
-    entry: &Path,
-    stays: impl Fn() -> bool,
-) -> io::Result<bool> {
-    if stays() {
-        return Ok(false);
-    }
-    // A shared directory may be read by others too; a temporary one is closed to them.
-    fs::set_permissions(making.path(), fs::Permissions::from_mode(0o755))?;
-    if let Some(parent) = entry.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    let taken = |error: &io::Error| {
-        matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty)
-    };
-    loop {
-        match fs::remove_dir_all(entry) {
-            // Somebody was faster, with removing or with putting another one there.
-            Err(error) if error.kind() != io::ErrorKind::NotFound && !taken(&error) => return Err(error),
-            _ => {}
-        }
-        match fs::rename(making.path(), entry) {
-            Ok(()) => {
-                // There is nothing left to remove under the old name.
-                let _ = making.keep();
-                return Ok(true);
-            }
-            Err(error) if !taken(&error) => return Err(error),
-            Err(_) if stays() => return Ok(false),
-            Err(_) => {}
-        }
-    }
 }
 
 #[cfg(test)]

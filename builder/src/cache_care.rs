@@ -1,12 +1,13 @@
 //! Looking after the artifact cache: reading it all, and removing what nobody has asked for in a long time.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::artifact_cache::{ArtifactCache, whole};
 use crate::builders::NotTaken;
+use crate::making::{MAKING, remove};
 
 /// An entry's time of last use is written down again when it's older than this: not at every build.
 pub(crate) const USE_GRAIN: Duration = Duration::from_secs(24 * 3600);
@@ -69,7 +70,7 @@ impl ArtifactCache {
             collected.entries += 1;
             collected.bytes += size_of(&entry)?;
             if !dry {
-                fs::remove_dir_all(&entry)?;
+                remove(self.directory(), &entry)?;
             }
         }
         // What builds that were killed had in the making; no build is at one for so long.
@@ -79,7 +80,7 @@ impl ArtifactCache {
             if old {
                 collected.bytes += size_of(&left)?;
                 if !dry {
-                    fs::remove_dir_all(&left)?;
+                    remove(self.directory(), &left)?;
                 }
             }
         }
@@ -87,7 +88,7 @@ impl ArtifactCache {
     }
 
     fn in_the_making(&self) -> io::Result<Vec<PathBuf>> {
-        match fs::read_dir(self.directory().join("tmp")) {
+        match fs::read_dir(self.directory().join(MAKING)) {
             Ok(places) => places.map(|place| Ok(place?.path())).collect(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
@@ -129,7 +130,7 @@ pub(crate) fn note_use(record: &Path) {
     let now = SystemTime::now();
     let used = fs::metadata(record).and_then(|metadata| metadata.modified());
     if used.is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > USE_GRAIN))
-        && let Ok(file) = File::options().append(true).open(record)
+        && let Ok(file) = files::read::open(record)
     {
         let _ = file.set_modified(now);
     }
@@ -162,7 +163,7 @@ mod tests {
         let module = cache.find(fake_job(script, "1.0").key).unwrap().module().unwrap().path.clone();
         let record = module.with_file_name("record.json");
         let then = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
-        File::options().append(true).open(&record).unwrap().set_modified(then).unwrap();
+        fs::File::options().append(true).open(&record).unwrap().set_modified(then).unwrap();
         record
     }
 
@@ -211,7 +212,7 @@ mod tests {
         let (_directory, cache) = cache_with(&["a"]);
         let record = age(&cache, "a", 0);
         let used = SystemTime::now() - 23 * HOUR;
-        File::options().append(true).open(&record).unwrap().set_modified(used).unwrap();
+        fs::File::options().append(true).open(&record).unwrap().set_modified(used).unwrap();
         note_use(&record);
         let collect = |after| cache.collect(DAY, SystemTime::now() + after, false).unwrap();
         assert_eq!(collect(23 * HOUR).kept, 1);

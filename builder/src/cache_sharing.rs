@@ -1,12 +1,12 @@
 //! Copying results from one artifact cache to another: a plain directory on a stick, a mirror or a network.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::artifact_cache::{ArtifactCache, Missing, put_in_place};
+use crate::artifact_cache::{ArtifactCache, Missing};
 use crate::builders::NotTakenResults;
+use crate::making::Making;
 
 /// What makes up a result.
 const FILES: [&str; 3] = ["record.json", "module.ko", "log.txt"];
@@ -76,18 +76,18 @@ fn files_of(entry: &Path) -> Option<BTreeMap<&'static str, Vec<u8>>> {
 
 /// Puts one result in its place; returns its size.
 fn put(files: &BTreeMap<&str, Vec<u8>>, place: &Path, to: &ArtifactCache) -> io::Result<u64> {
-    let making = to.directory().join("tmp");
-    fs::create_dir_all(&making)?;
-    let making = tempfile::tempdir_in(making)?;
+    let making = Making::begin(to.directory())?;
     for (name, bytes) in files {
-        fs::write(making.path().join(name), bytes)?;
+        making.write(name, bytes)?;
     }
-    put_in_place(making, place, || to.taken(place).is_ok())?;
+    making.put(place, || to.taken(place).is_ok())?;
     Ok(files.values().map(|bytes| bytes.len() as u64).sum())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::artifact_cache::{Cost, Keep};
     use crate::builders::{Builders, NotTaken};

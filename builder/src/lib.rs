@@ -45,6 +45,7 @@ mod kernel_tree;
 mod known_failures;
 mod known_servers;
 mod leader;
+mod making;
 mod module_info;
 mod namespaces;
 mod note;

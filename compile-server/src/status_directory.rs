@@ -3,17 +3,22 @@
 //! The assignments are those of the original, in its order, so that either program finds the other's servers. What only we
 //! know (boot, start time, the port that the server really has) stands in a last line that begins with `#`.
 
-use files::FileError;
-use files::read::open;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use files::read::open;
+use files::{Directory, FileError, Lock, LockError, LockKind};
 
 use crate::error::ServerError;
 use crate::process::Process;
 use crate::server_file::parse_server_file;
 use crate::settings::Settings;
+
+/// How long a start or stop waits for another one.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What begins our own line.
 const OWN: &str = "# stap-bundle:";
@@ -53,7 +58,7 @@ pub(crate) struct StatusDirectory {
 /// While it lives, no other stap-bundle starts or stops servers of this directory.
 #[derive(Debug)]
 pub(crate) struct StatusLock {
-    _file: File,
+    _lock: Lock,
 }
 
 impl StatusDirectory {
@@ -65,20 +70,17 @@ impl StatusDirectory {
     pub(crate) fn lock(&self) -> Result<StatusLock, ServerError> {
         fs::create_dir_all(&self.path)
             .map_err(|source| self.error("make the directory", &self.path, source))?;
-        let path = self.path.join("lock");
-        let failed = |source| self.error("lock", &path, source);
-        // Never through a link: as root we may be in a directory of the server's user.
-        let file = rustix::fs::open(
-            &path,
-            rustix::fs::OFlags::RDWR
-                | rustix::fs::OFlags::CREATE
-                | rustix::fs::OFlags::NOFOLLOW
-                | rustix::fs::OFlags::CLOEXEC,
-            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-        );
-        let file = File::from(file.map_err(|errno| failed(errno.into()))?);
-        file.lock().map_err(failed)?;
-        Ok(StatusLock { _file: file })
+        // As root we may be in a directory of the server's user, who can hold any lock in it: so the wait ends.
+        let directory = Directory::at_path(&self.path);
+        let directory = directory.map_err(|error| self.error("open", &self.path, error.into_source()))?;
+        let lock = directory.lock("lock", LockKind::Exclusive, PATIENCE);
+        lock.map(|lock| StatusLock { _lock: lock }).map_err(|error| {
+            let source = match error {
+                LockError::Held(held) => io::Error::new(io::ErrorKind::TimedOut, held.to_string()),
+                LockError::File(error) => error.into_source(),
+            };
+            self.error("lock", &self.path.join("lock"), source)
+        })
     }
 
     /// All managed servers by process id, dead ones too. A file that can't be understood is an error with its place.
@@ -113,7 +115,7 @@ impl StatusDirectory {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let mut file = File::create_new(&new)?;
+            let mut file = fs::File::create_new(&new)?;
             file.write_all(text(server).as_bytes())?;
             file.sync_all()?;
             fs::rename(&new, &path)

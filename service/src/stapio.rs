@@ -127,7 +127,7 @@ impl<'s> Search<'s> {
         let evidence = self.known.examine(&found.process)?;
         let words = evidence.words;
         let has = |option: &str| words.iter().any(|word| word == option);
-        let role = if has("-D") && !has("-A") && names(&words, self.name) {
+        let role = if evidence.is_ours && has("-D") && !has("-A") && names(&words, self.name) {
             Role::Recorder
         } else if evidence.is_attached || (has("-A") && names(&words, self.name)) {
             Role::Reader

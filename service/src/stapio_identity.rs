@@ -26,6 +26,9 @@ const COMM: &str = "stapio";
 /// What the kernel adds to the path of a program whose file was removed or replaced.
 const DELETED: &[u8] = b" (deleted)";
 
+/// The permission bits of other users.
+const OTHERS: u32 = 0o007;
+
 /// Most bytes of a process's own files that are read.
 const LONGEST: u64 = 64 * 1024;
 
@@ -54,6 +57,8 @@ pub(crate) struct Known {
 /// What speaks for a `stapio`.
 #[derive(Debug)]
 pub(crate) struct Evidence {
+    /// It is root's, or of the user of this program.
+    pub(crate) is_ours: bool,
     /// It has a file of the module's transport open.
     pub(crate) is_attached: bool,
     /// Its command line, its own name included.
@@ -68,7 +73,9 @@ impl Known {
         for dir in opened.filter_map(Result::ok) {
             let names = dir.entries().unwrap_or_default().into_iter().filter(|name| is_transport(name));
             let stats = names.filter_map(|name| dir.stat(&name).ok().flatten());
-            transport.extend(stats.map(|stat| FileId::of_stat(&stat)));
+            // A script's own file may have any name; those of the transport are closed to others.
+            let closed = stats.filter(|stat| stat.st_mode & OTHERS == 0);
+            transport.extend(closed.map(|stat| FileId::of_stat(&stat)));
         }
         Self {
             installed: host.stapio.iter().filter_map(|place| id(place)).collect(),
@@ -91,7 +98,7 @@ impl Known {
             return None;
         }
         let is_attached = self.is_attached(process).unwrap_or(false);
-        (is_ours || is_attached).then(|| Evidence { is_attached, words: command_line(process) })
+        (is_ours || is_attached).then(|| Evidence { is_ours, is_attached, words: command_line(process) })
     }
 
     /// Whether `exe` in /proc is the installed `stapio`, or was it before an upgrade.
@@ -148,8 +155,8 @@ impl FileId {
 
 /// The files of the transport in a module's directory (RUN-05); the others belong to the script, and may be everybody's.
 fn is_transport(name: &str) -> bool {
-    let of_a_processor =
-        name.strip_prefix("trace").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
+    let is_number = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit());
+    let of_a_processor = name.strip_prefix("trace").is_some_and(is_number);
     of_a_processor || [".cmd", ".ctl"].contains(&name)
 }
 
@@ -211,6 +218,7 @@ mod tests {
 
     #[test]
     fn a_scripts_own_files_are_not_its_transport() {
+        assert!(!is_transport("trace") && !is_transport("trace0x"));
         for name in [".cmd", ".ctl", "trace0", "trace127"] {
             assert!(is_transport(name), "{name}");
         }

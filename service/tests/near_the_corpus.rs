@@ -1,7 +1,5 @@
 //! The bodies of the fuzz targets `run-record` and `local-record` over their corpus, and over mutations of it from a fixed seed.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
-
 use std::error::Error;
 use std::fs;
 

@@ -63,7 +63,11 @@ pub fn newest_in_inbox(
         };
         let path = Path::new(INBOX).join(name);
         match look() {
-            Ok(age) => fitting.push((age, path, directory.open_file(name)?)),
+            Ok(age) => match directory.open_file(name) {
+                Ok(file) => fitting.push((age, path, file)),
+                // Swapped or removed since it was judged.
+                Err(error) => passed_over.push(PassedOver { path, reason: with_sources(&error) }),
+            },
             Err(error) => passed_over.push(PassedOver { path, reason: with_sources(&error) }),
         }
     }

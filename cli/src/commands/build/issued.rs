@@ -4,14 +4,19 @@
 //! less changes the content and no time; hosts would take two such bundles for a forgery. Here the farm remembers, and
 //! gives new content the next free number. The memory is a file per bundle name in the cache directory.
 
-use files::read::read;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bundle_format::{BundleName, Digest};
+use files::read::read;
+use files::{Directory, FileError, Lock, LockError, LockKind};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
+
+/// How long a build waits for another one that packs.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How many bundles of a name are remembered; the highest serial never leaves.
 const REMEMBERED: usize = 1000;
@@ -21,7 +26,7 @@ const REMEMBERED: usize = 1000;
 pub(super) struct Issued {
     path: PathBuf,
     entries: Vec<Entry>,
-    _lock: File,
+    _lock: Lock,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +44,11 @@ impl Issued {
     /// Reads the memory for `name` in `directory`, which is made if it isn't there.
     pub(super) fn open(directory: &Path, name: &BundleName) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(directory.join("lock"))?;
-        lock.lock()?;
+        let at = Directory::at_path(directory).map_err(FileError::into_source)?;
+        let lock = at.lock("lock", LockKind::Exclusive, PATIENCE).map_err(|error| match error {
+            LockError::Held(held) => io::Error::new(io::ErrorKind::TimedOut, held.to_string()),
+            LockError::File(error) => error.into_source(),
+        })?;
         let path = directory.join(format!("{name}.json"));
         let entries = match read(&path, MAX_ISSUED) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
