@@ -557,7 +557,7 @@ fn why_not(exchange: &Exchange, answer: &Answer, version: &str, own: &str) -> Op
 /// What stands behind `version` in the line with which `stap -vv` begins.
 fn version_in(said: &str) -> Option<String> {
     let line = said.lines().find(|line| line.starts_with("Systemtap translator/driver (version "))?;
-    Some(crate::toolchain::stap_version(line))
+    Some(crate::quoted::quoted(&crate::toolchain::stap_version(line)))
 }
 
 /// The texts that a build shows or signs of a server's answer with these bytes: for the fuzz target of that name, which has no
