@@ -7,21 +7,13 @@ use fixtures::old_kernel::{self, Refusal};
 /// Test modules whose tests start, stop or attach, with the stand-in for `staprun`.
 const SAME: [&str; 3] = ["tests::starting", "tests::stopping", "tests::attaching"];
 
-/// The harness itself starts a thread for each test unless it may use one only.
-const fn one_thread(refusal: Refusal) -> &'static [&'static str] {
-    match refusal {
-        Refusal::NorThreads => &["--test-threads=1"],
-        _ => &[],
-    }
-}
-
 #[test]
 fn starts_and_stops_are_the_same_without_the_calls_of_newer_kernels() {
     let stand_ins = fixtures::stand_in("fake-staprun");
     let directory = tempfile::tempdir().unwrap();
-    for refusal in Refusal::ALL.into_iter().chain([Refusal::NorThreads]) {
+    for refusal in Refusal::ALL {
         let mut tests = old_kernel::command(refusal, directory.path(), env::current_exe().unwrap()).unwrap();
-        tests.args(SAME).args(one_thread(refusal)).env(fixtures::BUILT, stand_ins.parent().unwrap());
+        tests.args(SAME).env(fixtures::BUILT, stand_ins.parent().unwrap());
         let output = tests.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{refusal:?}: {said}\n{}", String::from_utf8_lossy(&output.stderr));
