@@ -26,9 +26,6 @@ const COMM: &str = "stapio";
 /// What the kernel adds to the path of a program whose file was removed or replaced.
 const DELETED: &[u8] = b" (deleted)";
 
-/// The permission bits of other users.
-const OTHERS: u32 = 0o007;
-
 /// Most bytes of a process's own files that are read.
 const LONGEST: u64 = 64 * 1024;
 
@@ -73,9 +70,7 @@ impl Known {
         for dir in opened.filter_map(Result::ok) {
             let names = dir.entries().unwrap_or_default().into_iter().filter(|name| is_transport(name));
             let stats = names.filter_map(|name| dir.stat(&name).ok().flatten());
-            // A script's own file may have any name; those of the transport are closed to others.
-            let closed = stats.filter(|stat| stat.st_mode & OTHERS == 0);
-            transport.extend(closed.map(|stat| FileId::of_stat(&stat)));
+            transport.extend(stats.map(|stat| FileId::of_stat(&stat)));
         }
         Self {
             installed: host.stapio.iter().filter_map(|place| id(place)).collect(),
