@@ -370,7 +370,7 @@ fn what_is_unpacked_or_split_once_more_is_no_change() {
     assert!(said.contains("out/6.12.1-test exists already, with other content"), "{said}");
     world.write("message", "mine");
     let said = refused(&world, "trust root sign roots.stapr --payload-out message --replace");
-    assert!(said.contains("message is a text file"), "{said}");
+    assert!(said.contains("message: it is a text file, not"), "{said}");
 }
 
 #[test]
