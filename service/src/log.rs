@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_fifo_and_a_link_as_log_file_and_keeps_the_reason() {
+    fn init_file_06_refuses_a_fifo_and_a_link_as_log_file_and_keeps_the_reason() {
         use rustix::fs::{CWD, FileType, Mode, mknodat};
 
         for kind in ["fifo", "link"] {

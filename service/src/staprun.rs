@@ -294,7 +294,7 @@ mod tests {
 
     /// Not even where root calls it with a PATH of somebody's.
     #[test]
-    fn takes_staprun_only_from_where_root_alone_can_put_it() {
+    fn init_file_10_takes_staprun_only_from_where_root_alone_can_put_it() {
         use std::fs::{self, Permissions};
         use std::os::unix::fs::PermissionsExt as _;
 
