@@ -42,7 +42,7 @@ inside() {
     mount --rbind / "$root"
     mount --make-rprivate "$root"
     cd "$root"
-    mount -t tmpfs tmpfs run
+    mount -t tmpfs -o mode=0755 tmpfs run
     mkdir -p run/etc/{upper,work} run/systemd/system/"$name.d"
     mount -t overlay overlay -o "lowerdir=/etc,upperdir=$root/run/etc/upper,workdir=$root/run/etc/work" etc
     mount -t tmpfs -o mode=755 tmpfs var/lib
