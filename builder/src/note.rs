@@ -26,7 +26,7 @@ enum Failed {
         note: PathBuf,
         why: String,
     },
-    Told,
+    Reported,
 }
 
 impl Notes {
@@ -77,7 +77,7 @@ impl Notes {
         let sentence = format!(
             "can't save digests and timings in {directory} ({why}), so later builds recompute them: make it writable"
         );
-        *failed = Failed::Told;
+        *failed = Failed::Reported;
         Some(sentence)
     }
 }

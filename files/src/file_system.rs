@@ -199,7 +199,7 @@ impl FileSystem {
 
     /// Opens a directory that only root can change: it and every directory above it up to the root
     /// belong to root (or to the user who runs this program), are not writable by group or others, and
-    /// no link stands on the way.
+    /// no link is on the way.
     pub fn open_protected(&self, path: impl AsRef<Path>) -> Result<Directory, Unprotected> {
         let path = path.as_ref();
         let above: Vec<&Path> = path.ancestors().collect();

@@ -107,7 +107,7 @@ impl Known {
         before.is_some_and(|before| self.places.iter().any(|place| place.as_os_str().as_bytes() == before))
     }
 
-    /// Whether one of its open files belongs to the module's transport. A descriptor that only stands for a path (`O_PATH`)
+    /// Whether one of its open files belongs to the module's transport. A descriptor that only names a path (`O_PATH`)
     /// doesn't count: everybody can have one.
     fn is_attached(&self, process: &ProcessHandle) -> Result<bool, Errno> {
         if self.transport.is_empty() {

@@ -1,7 +1,7 @@
 //! `docs/design/threat-coverage.md`: which tests prove each row of the threats, whether they are there, and whether they ran.
 //!
 //! A test is named `binary/function`, where the binary is a crate's unit tests (`installer`, `bundle_format`) or a file or
-//! folder of its `tests`; a `*` at the end of the function stands for any rest. `make test` keeps what its tiers print
+//! folder of its `tests`; a `*` at the end of the function matches any rest. `make test` keeps what its tiers print
 //! (`tests/tiers.sh`), and its last tier compares the two.
 
 use std::collections::{BTreeMap, BTreeSet};

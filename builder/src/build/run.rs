@@ -57,7 +57,7 @@ struct State {
     failure: Option<BuildError>,
     diagnoses: HashMap<WarmUpKey, Vec<Diagnosis>>,
     durations: Option<Durations>,
-    /// Keys of which a job has made files that a leader should have made.
+    /// Keys for which a job has made files that a leader should have made.
     missed: HashSet<WarmUpKey>,
     left: Option<WorkLeft<WarmUpKey>>,
 }

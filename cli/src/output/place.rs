@@ -135,7 +135,7 @@ impl Place {
         Ok(self.write(put)?.1)
     }
 
-    /// Refuses if the place doesn't take the bytes written so far; for several outputs, of which all or none are to be written.
+    /// Refuses if the place doesn't take the bytes written so far; for several outputs that are written all or none.
     pub(crate) fn check(&mut self) -> Result<(), Failure> {
         let failed =
             |error: io::Error, shown: &Path| Failure::of(Exit::Storage, &error).about(shown.display());

@@ -1,6 +1,6 @@
-//! Other builds of a kernel with the release and the options of the bundle's: told by the CRCs of the symbols that modules use.
+//! Other builds of a kernel with the release and the options of the bundle's: recognised by the CRCs of the symbols that modules use.
 //!
-//! A kernel with `CONFIG_MODVERSIONS` refuses a module of which a symbol has another CRC than its own. So where a host has the
+//! A kernel with `CONFIG_MODVERSIONS` refuses a module that has another CRC for one of its symbols. So where a host has the
 //! Module.symvers of a kernel, and it isn't the one that the farm compiled against, the modules are read before anything is unpacked.
 
 use std::collections::{BTreeMap, BTreeSet};
