@@ -11,7 +11,7 @@ use bundle_format::{BundleError, BundleId, Digest, Extent, Kernel, KernelId, Raw
 
 use crate::events::Events;
 use crate::generation::{
-    CurrentGeneration, GenerationError, InstalledBundle, UPROBES_DIRECTORY, UPROBES_FILE, module_file_name,
+    CurrentGeneration, GenerationError, InstalledBundle, RefusalKind, UPROBES_DIRECTORY, UPROBES_FILE, module_file_name,
     read_sets, with_sources,
 };
 use crate::identity::HostIdentity;
@@ -84,6 +84,14 @@ pub enum RepairError {
         /// Its name.
         bundle: String,
         /// What became of it.
+        reason: String,
+    },
+    /// The system can't read what is installed.
+    #[error("bundle {bundle} can't be mended, for the disk doesn't give what is installed: {reason}")]
+    Unreadable {
+        /// The name of its directory.
+        bundle: String,
+        /// What the system said.
         reason: String,
     },
     /// The current generation.
@@ -320,15 +328,26 @@ pub fn repair_from<'s>(
 ) -> Result<InstallReport, RepairError> {
     let (id, source) = claimed_id(source.into()).map_err(|error| Box::new(InstallError::from(error)))?;
     let current = CurrentGeneration::open(host)?;
-    let Some(kernels) = current.as_ref().and_then(|current| kernels_of(current, &id.to_string())) else {
-        let bundles = current.iter().flat_map(CurrentGeneration::bundles);
-        let there =
-            bundles.map(|bundle| format!("{} {} ({})", bundle.name, bundle.version, bundle.id)).collect();
-        return Err(RepairError::OtherBundle { id: id.to_string(), there });
+    let kernels = match &current {
+        Some(current) => kernels_of(current, &id.to_string()).map_err(GenerationError::from)?,
+        None => None,
     };
+    let Some(kernels) = kernels else { return Err(not_installed(&id, current.as_ref())) };
     drop(current);
     let options = InstallOptions { kernels: KernelChoice::These(kernels), ..options.clone() };
     Ok(install(host, identity, source, &options, events).map_err(Box::new)?)
+}
+
+/// Why a bundle can't be mended from a file that none of the installed bundles seems to be.
+fn not_installed(id: &BundleId, current: Option<&CurrentGeneration>) -> RepairError {
+    // One that can't be read may be this one.
+    let refused = current.iter().flat_map(|current| current.refused_bundles());
+    if let Some(unread) = refused.into_iter().find(|refused| refused.kind == RefusalKind::Unreadable) {
+        return RepairError::Unreadable { bundle: unread.name.clone(), reason: unread.reason.clone() };
+    }
+    let bundles = current.into_iter().flat_map(CurrentGeneration::bundles);
+    let there = bundles.map(|bundle| format!("{} {} ({})", bundle.name, bundle.version, bundle.id)).collect();
+    RepairError::OtherBundle { id: id.to_string(), there }
 }
 
 /// What the bundle claims to be, and the whole source still.
@@ -361,10 +380,7 @@ pub fn repair_from_kept(
         let Some(current) = CurrentGeneration::open_readable(host)? else { break };
         let bundle = current.bundles().iter().find(|bundle| bundle.name.as_str() == name);
         let Some(kept) = bundle.map(InstalledBundle::kept) else {
-            let refused = current.refused_bundles().iter().find(|refused| refused.name == *name);
-            let reason =
-                refused.map_or_else(|| "it was removed".to_owned(), |refused| refused.reason.clone());
-            return Err(RepairError::NotMended { bundle: name.clone(), reason });
+            return Err(not_mended(&current, name));
         };
         let kept: File = kept.map_err(GenerationError::from)?;
         drop(current);
@@ -373,13 +389,26 @@ pub fn repair_from_kept(
     Ok(reports)
 }
 
-/// The kernels of the bundle that are, or should be, unpacked. Of one that can't be read all that has a
-/// directory.
-fn kernels_of(current: &CurrentGeneration, id: &str) -> Option<BTreeSet<KernelId>> {
+/// What became of a bundle since it was found to be mendable.
+fn not_mended(current: &CurrentGeneration, name: &str) -> RepairError {
+    let bundle = name.to_owned();
+    let Some(refused) = current.refused_bundles().iter().find(|refused| refused.name == name) else {
+        return RepairError::NotMended { bundle, reason: "it was removed".to_owned() };
+    };
+    let reason = refused.reason.clone();
+    match refused.kind {
+        RefusalKind::Unreadable => RepairError::Unreadable { bundle, reason },
+        RefusalKind::NotBelieved | RefusalKind::Damaged => RepairError::NotMended { bundle, reason },
+    }
+}
+
+/// The kernels of the bundle that are, or should be, unpacked; `None` if it isn't installed. Of one that isn't believed, all
+/// that has a directory.
+fn kernels_of(current: &CurrentGeneration, id: &str) -> Result<Option<BTreeSet<KernelId>>, FileError> {
     let believed = current.bundles().iter().find(|bundle| bundle.id.to_string() == id);
     let unpacked = |name: &str, manifest: &bundle_format::Manifest| {
-        let found = crate::generation::unpacked_kernels(current.directory(), name, manifest).ok()?;
-        Some(found.into_iter().map(|kernel| kernel.id).collect())
+        let found = crate::generation::unpacked_kernels(current.directory(), name, manifest)?;
+        Ok(Some(found.into_iter().map(|kernel| kernel.id).collect()))
     };
     if let Some(bundle) = believed {
         return unpacked(bundle.name.as_str(), &bundle.manifest);
@@ -388,6 +417,5 @@ fn kernels_of(current: &CurrentGeneration, id: &str) -> Option<BTreeSet<KernelId
         let (claimed, manifest) = refused.claimed()?;
         (claimed.to_string() == id).then_some((refused, manifest))
     });
-    let (refused, manifest) = refused?;
-    unpacked(&refused.name, manifest)
+    refused.map_or(Ok(None), |(refused, manifest)| unpacked(&refused.name, manifest))
 }

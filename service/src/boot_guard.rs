@@ -95,12 +95,15 @@ impl GuardRecord {
         let path = host.state_dir.join(FILE);
         let ignored = |why: &dyn std::fmt::Display| format!("{} doesn't count: {why}", path.display());
         let bytes = own_files::read(host, &host.state_dir, FILE).map_err(|error| ignored(&error))?;
-        let Some(bytes) = bytes else { return Ok(None) };
-        let record: Self = serde_json::from_slice(&bytes).map_err(|error| ignored(&error))?;
+        bytes.map(|bytes| Self::parse(&bytes).map_err(|why| ignored(&why))).transpose()
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if record.schema != SCHEMA {
-            return Err(ignored(&format!("its schema is {}, expected {SCHEMA}", record.schema)));
+            return Err(format!("its schema is {}, expected {SCHEMA}", record.schema));
         }
-        Ok(Some(record))
+        Ok(record)
     }
 
     /// The record of these bundles, if it counts.
@@ -108,7 +111,8 @@ impl GuardRecord {
         Self::read(host).ok().flatten().filter(|record| record.bundles == *bundles)
     }
 
-    /// Tells that this boot went well. Returns whether there was anything to tell.
+    /// Tells that this boot went well. Returns whether there was anything to tell: a record that doesn't count has none, one
+    /// that can't be read is an error.
     pub fn settle(host: &Host) -> Result<bool, ServiceError> {
         let boot_id = host.boot_id()?;
         if optional(host.files.open_dir(&host.state_dir))?.is_none() {
@@ -116,9 +120,9 @@ impl GuardRecord {
         }
         let _lock = Self::lock(host)?;
         let of_this_boot = |record: &Self| record.boot_id == boot_id && !record.settled;
-        let Some(mut record) = Self::read(host).ok().flatten().filter(of_this_boot) else {
-            return Ok(false);
-        };
+        let bytes = own_files::read(host, &host.state_dir, FILE)?;
+        let found = bytes.and_then(|bytes| Self::parse(&bytes).ok()).filter(of_this_boot);
+        let Some(mut record) = found else { return Ok(false) };
         record.settled = true;
         record.under_way.clear();
         record.write(host)?;

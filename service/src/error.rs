@@ -39,7 +39,7 @@ pub enum ServiceError {
     },
     /// Something of the service's own that others could have written.
     #[error(transparent)]
-    Unprotected(#[from] Disbelief),
+    Unprotected(Disbelief),
     /// The requirements can't be put in an order, or name what no one offers.
     #[error(transparent)]
     Dependency(#[from] DependencyError),

@@ -39,6 +39,16 @@ impl Disbelief {
     }
 }
 
+impl From<Disbelief> for ServiceError {
+    /// What couldn't be read is the disk's fault and nobody's.
+    fn from(disbelief: Disbelief) -> Self {
+        match disbelief.why {
+            Unprotected::Storage(error) => Self::File(error),
+            _ => Self::Unprotected(disbelief),
+        }
+    }
+}
+
 /// The names in a directory of ours; none if it isn't there.
 pub(crate) fn names(host: &Host, directory: &Path) -> Result<Vec<String>, Disbelief> {
     let opened = host.files.open_protected_through_links(directory);

@@ -152,6 +152,9 @@ fn repair_failure(error: RepairError, root: &FileSystem) -> Failure {
     match error {
         RepairError::Install(error) => install_failure(*error, root),
         RepairError::Generation(error) => host::generation_failure(&error),
+        RepairError::Unreadable { .. } => {
+            Failure::of(Exit::Storage, &error).hint("see what the kernel's log says of the disk, and try again")
+        }
         other => Failure::of(Exit::Missing, &other),
     }
 }
