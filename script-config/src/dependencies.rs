@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::name::ScriptName;
-use crate::settings::names;
+use crate::name::{ScriptName, names};
 
 type Names = BTreeSet<ScriptName>;
 

@@ -6,14 +6,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use thiserror::Error;
-
-use crate::assignments::{Environment, MAX_VALUE_LEN, Owner, SyntaxCause, owner};
-use crate::configuration::SourceText;
+use crate::assignments::{Environment, Owner, owner};
+use crate::limits::MAX_VALUE_LEN;
 use crate::parameters::is_parameter;
 use crate::place::Place;
-use crate::problem::{ConfigProblem, Severity};
+use crate::problem::{ConfigProblem, EvaluationCause, SyntaxCause};
 use crate::settings::script_variable;
+use crate::source_text::SourceText;
 
 /// A file, and the variables that are different since bash sourced it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,57 +40,6 @@ pub enum VariableChange {
         /// Its name.
         name: String,
     },
-}
-
-/// What bash had to say while it evaluated a file, or what is wrong with a value that came out.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum EvaluationCause {
-    /// Bash complained about the file. The value that depends on it isn't what was meant.
-    #[error("bash says: {text}")]
-    Complaint {
-        /// The complaint without the place.
-        text: String,
-    },
-    /// The file printed something.
-    #[error("the file prints {text:?}")]
-    Prints {
-        /// The first line that it printed.
-        text: String,
-    },
-    /// A value isn't text.
-    #[error("value of {name} isn't UTF-8")]
-    NotUtf8 {
-        /// The variable.
-        name: String,
-    },
-}
-
-impl EvaluationCause {
-    pub(crate) fn id(&self) -> &'static str {
-        match self {
-            Self::Complaint { .. } => "config-bash",
-            Self::Prints { .. } => "config-prints",
-            Self::NotUtf8 { .. } => "config-value-not-utf8",
-        }
-    }
-
-    pub(crate) fn severity(&self) -> Severity {
-        match self {
-            Self::Prints { .. } => Severity::Warning,
-            Self::Complaint { .. } | Self::NotUtf8 { .. } => Severity::Error,
-        }
-    }
-
-    pub(crate) fn next_step(&self) -> String {
-        match self {
-            Self::Complaint { .. } => {
-                "correct the line; bash sees only this configuration and /usr, and no environment".into()
-            }
-            Self::Prints { .. } => "remove the command that prints, or send its output to /dev/null".into(),
-            Self::NotUtf8 { name } => format!("give {name} a value of UTF-8 text"),
-        }
-    }
 }
 
 /// Takes over what a file changed. A value that can't be used is reported, and the variable keeps the one it had.

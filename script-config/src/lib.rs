@@ -19,8 +19,10 @@
 mod assignments;
 mod conf_d;
 mod configuration;
+mod defaults;
 mod dependencies;
 mod evaluated;
+mod limits;
 mod name;
 mod nearest;
 mod options;
@@ -30,21 +32,29 @@ mod problem;
 mod selection;
 mod settings;
 mod shown;
+mod source_text;
+mod writing;
 
-pub use assignments::{Environment, SyntaxCause, Value, parse_assignments, quote_word, write_assignment};
+pub use assignments::{Environment, Value, parse_assignments};
 pub use conf_d::{ConfDFile, conf_d_file_kind, conf_d_order, conf_d_warning};
-pub use configuration::{Configuration, SourceText};
+pub use configuration::Configuration;
+pub use defaults::{FALSE_WORDS, TRUE_WORDS, default_assignments};
 pub use dependencies::{Blocked, DependencyError, DependencyGraph, StopRefused};
-pub use evaluated::{EvaluatedFile, EvaluationCause, VariableChange};
+pub use evaluated::{EvaluatedFile, VariableChange};
 pub use name::{MAX_SCRIPT_NAME_LEN, NameError, ScriptName};
 pub use nearest::nearest;
 pub use options::{
-    OptionCause, OptionSpec, Recorder, Role, Rotation, RunArgumentsError, RunOptions, STAP_OPTIONS,
-    ScriptOptions, TakesValue,
+    OptionSpec, Recorder, Role, Rotation, RunArgumentsError, RunOptions, STAP_OPTIONS, ScriptOptions,
+    TakesValue,
 };
-pub use parameters::{FALSE_WORDS, GlobalParameters, ParameterCause, TRUE_WORDS, default_assignments};
+pub use parameters::GlobalParameters;
 pub use place::Place;
-pub use problem::{Cause, ConfigProblem, FileCause, Severity, has_errors};
+pub use problem::{
+    Cause, ConfigProblem, EvaluationCause, FileCause, OptionCause, ParameterCause, SettingsCause, Severity,
+    SyntaxCause, has_errors,
+};
 pub use selection::{Selection, known_scripts, select_for_stop, select_known, select_to_start};
-pub use settings::{ScriptSettings, ScriptUsers, SettingsCause};
+pub use settings::{ScriptSettings, ScriptUsers};
 pub use shown::{acts, quoted, shown, shown_lines};
+pub use source_text::SourceText;
+pub use writing::{quote_word, write_assignment};

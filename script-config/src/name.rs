@@ -133,6 +133,11 @@ impl fmt::Display for ScriptName {
     }
 }
 
+/// Joins names as a path of requirements.
+pub(crate) fn names(path: &[ScriptName]) -> String {
+    path.iter().map(ScriptName::as_str).collect::<Vec<_>>().join(" -> ")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -3,35 +3,12 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use thiserror::Error;
 
-use crate::assignments::{Environment, Value, write_assignment};
-use crate::name::{NameError, ScriptName};
+use crate::assignments::{Environment, Value};
+use crate::defaults::{DEFAULTS, FALSE_WORDS, TRUE_WORDS, default_of};
+use crate::name::ScriptName;
 use crate::nearest::nearest;
-use crate::problem::{ConfigProblem, Severity};
-
-/// The words that mean yes (INIT-CFG-03).
-pub const TRUE_WORDS: [&str; 6] = ["y", "Y", "yes", "Yes", "YES", "1"];
-
-/// The words that mean no (INIT-CFG-03).
-pub const FALSE_WORDS: [&str; 6] = ["n", "N", "no", "No", "NO", "0"];
-
-/// The parameters with the values they have when no file sets them (INIT-CFG-02). The original
-/// sets them before it reads its files, so a file can use `$CACHE_PATH` without setting it.
-pub(crate) const DEFAULTS: [(&str, &str); 12] = [
-    ("SCRIPT_PATH", "/etc/systemtap/script.d"),
-    ("CONFIG_PATH", "/etc/systemtap/conf.d"),
-    ("CACHE_PATH", "/var/cache/systemtap"),
-    ("TEMP_PATH", "/tmp"),
-    ("STAT_PATH", "/var/run/systemtap"),
-    ("LOG_FILE", "/var/log/systemtap.log"),
-    ("PASSALL", "yes"),
-    ("RECURSIVE", "no"),
-    ("AUTOCOMPILE", "yes"),
-    ("DEFAULT_START", ""),
-    ("ALLOW_CACHEONLY", "no"),
-    ("LOG_BOOT_ERR", "no"),
-];
+use crate::problem::{ConfigProblem, ParameterCause};
 
 /// Variables with which the initscript itself works, and which a file could change (INIT-CFG-01).
 const INTERNAL: [&str; 16] = [
@@ -83,69 +60,10 @@ pub struct GlobalParameters {
     pub log_boot_err: bool,
 }
 
-/// Why a global parameter, or a variable that is none, isn't taken as written.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ParameterCause {
-    /// A word that is neither yes nor no (INIT-CFG-03).
-    #[error("{name} is {text:?}, which is neither yes nor no")]
-    NotBoolean {
-        /// The parameter.
-        name: &'static str,
-        /// Its value.
-        text: String,
-    },
-    /// A path that isn't absolute.
-    #[error("{name} is {text:?}, which isn't an absolute path")]
-    NotAbsolute {
-        /// The parameter.
-        name: &'static str,
-        /// Its value.
-        text: String,
-    },
-    /// A word of `DEFAULT_START` that can't be a script (INIT-CFG-05).
-    #[error("word of DEFAULT_START is skipped: {0}")]
-    DefaultStart(NameError),
-    /// A word of `DEFAULT_START` that names no script.
-    #[error("DEFAULT_START names {script}, and there is no such script")]
-    DefaultStartUnknown {
-        /// The word.
-        script: ScriptName,
-        /// The script that was probably meant.
-        nearest: Option<String>,
-    },
-    /// A variable that is no parameter and that nothing uses.
-    #[error("{name} is no parameter, and nothing uses it")]
-    Unknown {
-        /// The variable.
-        name: String,
-        /// The parameter that was probably meant.
-        nearest: Option<&'static str>,
-    },
-    /// A variable with which the initscript itself works.
-    #[error("{name} is a variable inside the initscript, and setting it has no effect here")]
-    Internal {
-        /// The variable.
-        name: String,
-    },
-    /// `CONFIG_PATH` in a file that was found through `CONFIG_PATH` (INIT-CFG-01).
-    #[error("CONFIG_PATH is {text:?}, but the folder was already chosen by the global file")]
-    ConfigPathTooLate {
-        /// The value.
-        text: String,
-    },
-}
-
 impl Default for GlobalParameters {
     fn default() -> Self {
         Self::read(&default_environment()).0
     }
-}
-
-/// Returns the assignments that the original makes before it reads its files, in the syntax of bash, one a line.
-#[must_use]
-pub fn default_assignments() -> String {
-    DEFAULTS.iter().map(|(name, text)| write_assignment(name, text) + "\n").collect()
 }
 
 /// Returns an environment in which every parameter has its default.
@@ -242,10 +160,6 @@ impl ParameterReader<'_> {
     }
 }
 
-fn default_of(name: &str) -> &'static str {
-    DEFAULTS.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| text)
-}
-
 fn boolean(text: &str) -> Option<bool> {
     if TRUE_WORDS.contains(&text) {
         Some(true)
@@ -253,49 +167,6 @@ fn boolean(text: &str) -> Option<bool> {
         Some(false)
     } else {
         None
-    }
-}
-
-impl ParameterCause {
-    pub(crate) fn id(&self) -> &'static str {
-        match self {
-            Self::NotBoolean { .. } => "parameter-not-boolean",
-            Self::NotAbsolute { .. } => "parameter-not-absolute",
-            Self::DefaultStart(_) => "parameter-default-start",
-            Self::DefaultStartUnknown { .. } => "parameter-default-start-unknown",
-            Self::Unknown { .. } => "parameter-unknown",
-            Self::Internal { .. } => "parameter-internal",
-            Self::ConfigPathTooLate { .. } => "parameter-config-path-too-late",
-        }
-    }
-
-    pub(crate) fn severity(&self) -> Severity {
-        match self {
-            Self::NotBoolean { .. } | Self::NotAbsolute { .. } => Severity::Error,
-            _ => Severity::Warning,
-        }
-    }
-
-    pub(crate) fn next_step(&self) -> String {
-        match self {
-            Self::NotBoolean { .. } => {
-                format!("write one of {} or one of {}", TRUE_WORDS.join(" "), FALSE_WORDS.join(" "))
-            }
-            Self::NotAbsolute { name, .. } => {
-                format!("write a path that begins with /, such as {name}={}", default_of(name))
-            }
-            Self::DefaultStart(_) => "rename the script, or remove the word".into(),
-            Self::DefaultStartUnknown { nearest: Some(nearest), .. } => format!("did you mean {nearest}?"),
-            Self::DefaultStartUnknown { script, nearest: None } => {
-                format!("add {script}.stp, or remove the word")
-            }
-            Self::Unknown { nearest: Some(nearest), .. } => format!("did you mean {nearest}?"),
-            Self::Unknown { nearest: None, .. } => {
-                "remove it, or end its name in _OPT or _REQ if a script is meant".into()
-            }
-            Self::Internal { .. } => "remove the line".into(),
-            Self::ConfigPathTooLate { .. } => "set CONFIG_PATH in the global file".into(),
-        }
     }
 }
 

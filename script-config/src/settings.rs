@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use thiserror::Error;
 
 use crate::assignments::{Environment, Value};
-use crate::name::{NameError, ScriptName};
+use crate::name::ScriptName;
 use crate::options::ScriptOptions;
-use crate::problem::{ConfigProblem, Severity, has_errors};
+use crate::problem::{ConfigProblem, SettingsCause, has_errors};
 
 /// Who may load a script's module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -30,65 +29,6 @@ pub struct ScriptSettings {
     pub requires: Vec<ScriptName>,
     /// `NAME_USERS`, which the original doesn't have.
     pub users: ScriptUsers,
-}
-
-/// What is wrong with a script's variables, its options apart.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum SettingsCause {
-    /// A variable such as `NAME_OPT` whose `NAME` can't be a script's.
-    #[error("{variable} belongs to no script: {error}")]
-    Script {
-        /// The variable.
-        variable: String,
-        /// Why the name is none.
-        error: NameError,
-    },
-    /// A word of `NAME_REQ` that can't be a script's name.
-    #[error("{script} requires what can't be a script: {error}")]
-    Requirement {
-        /// The script that requires it.
-        script: ScriptName,
-        /// Why the name is none.
-        error: NameError,
-    },
-    /// A word of `NAME_USERS` other than `root` and `stapusr`.
-    #[error("users of {script} are {text:?}, which is neither root nor stapusr")]
-    Users {
-        /// The script.
-        script: ScriptName,
-        /// The value.
-        text: String,
-    },
-    /// A variable of a script that doesn't exist.
-    #[error("{variable} is set, but there is no script {script}")]
-    NoSuchScript {
-        /// The variable.
-        variable: String,
-        /// The script.
-        script: ScriptName,
-        /// The script that was probably meant.
-        nearest: Option<String>,
-    },
-    /// A script requires one that doesn't exist (INIT-DEP-04).
-    #[error("{script} requires {requirement}, and there is no such script")]
-    MissingRequirement {
-        /// The script that requires it.
-        script: ScriptName,
-        /// What it requires.
-        requirement: ScriptName,
-    },
-    /// Scripts require each other (INIT-DEP-02).
-    #[error("requirements form a cycle: {}", names(path))]
-    Cycle {
-        /// The cycle, beginning and ending with the same script.
-        path: Vec<ScriptName>,
-    },
-}
-
-/// Joins names as a path of requirements.
-pub(crate) fn names(path: &[ScriptName]) -> String {
-    path.iter().map(ScriptName::as_str).collect::<Vec<_>>().join(" -> ")
 }
 
 /// The kinds of variables that a script has.
@@ -181,49 +121,5 @@ impl ScriptSettings {
             }
         }
         problems
-    }
-}
-
-impl SettingsCause {
-    pub(crate) fn id(&self) -> &'static str {
-        match self {
-            Self::Script { .. } => "script-name",
-            Self::Requirement { .. } => "script-requirement-name",
-            Self::Users { .. } => "script-users",
-            Self::NoSuchScript { .. } => "script-unknown",
-            Self::MissingRequirement { .. } => "requirement-missing",
-            Self::Cycle { .. } => "requirement-cycle",
-        }
-    }
-
-    pub(crate) fn severity(&self) -> Severity {
-        match self {
-            Self::NoSuchScript { .. } => Severity::Warning,
-            _ => Severity::Error,
-        }
-    }
-
-    pub(crate) fn next_step(&self) -> String {
-        match self {
-            Self::Script { error: NameError::TooLong { .. }, .. } => {
-                "shorten the script's name, or remove the line".into()
-            }
-            Self::Script { .. } => "write NAME_OPT with the script's name, or remove the line".into(),
-            Self::Requirement { script, .. } => {
-                format!("write names of scripts separated by blanks: {script}_REQ=\"a b\"")
-            }
-            Self::Users { script, .. } => format!("write {script}_USERS=stapusr, or remove it"),
-            Self::NoSuchScript { nearest: Some(nearest), .. } => format!("did you mean {nearest}?"),
-            Self::NoSuchScript { script, nearest: None, .. } => {
-                format!("add {script}.stp, or remove the line")
-            }
-            Self::MissingRequirement { script, requirement } => {
-                format!("add {requirement}.stp, or remove {requirement} from {script}_REQ")
-            }
-            Self::Cycle { path } => match path.as_slice() {
-                [script, requirement, ..] => format!("remove {requirement} from {script}_REQ"),
-                _ => "remove one of the requirements".into(),
-            },
-        }
     }
 }

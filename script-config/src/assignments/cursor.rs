@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::refused::SyntaxCause;
 use crate::place::Place;
 use crate::problem::ConfigProblem;
+use crate::problem::SyntaxCause;
 
 /// The text of a file from some place on.
 ///

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::MAX_VALUE_LEN;
 use super::environment::{Environment, Value};
-use super::refused::SyntaxCause;
 use super::shell_names::{Owner, owner};
 use super::statements::{Assignment, Statement};
 use super::values::Part;
+use crate::limits::MAX_VALUE_LEN;
 use crate::place::Place;
 use crate::problem::ConfigProblem;
+use crate::problem::SyntaxCause;
 
 /// What the statements of one file did, not yet in force.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@
 //! - `NAME=value` and `NAME+=value`, several on a line, separated by blanks or `;`;
 //! - `export NAME=value`, `export NAME`;
 //! - `'…'`, `"…"`, `\x`, and a `\` that continues a line;
-//! - `$NAME`, `${NAME}`, `${NAME:-default}`, the default nested at most [`MAX_NESTING`] deep;
+//! - `$NAME`, `${NAME}`, `${NAME:-default}`, the default nested at most [`MAX_NESTING`](crate::limits::MAX_NESTING) deep;
 //! - comments and empty lines.
 //!
 //! Anything else is refused with its place, and a file with anything refused changes nothing.
@@ -32,22 +32,12 @@ mod refused;
 mod shell_names;
 mod statements;
 mod values;
-mod writing;
 
 pub(crate) use shell_names::{Owner, owner};
 
 pub use environment::{Environment, Value};
-pub use refused::SyntaxCause;
-pub use writing::{quote_word, write_assignment};
 
 use crate::problem::{ConfigProblem, has_errors};
-
-/// How deep `${A:-${B:-…}}` may nest: a limit for the reader's stack, far above what people write.
-pub const MAX_NESTING: usize = 16;
-
-/// The longest value in bytes: the kernel's limit for one argument of a program
-/// (`MAX_ARG_STRLEN`). Without it, `A=$A$A` on forty lines would need a terabyte.
-pub const MAX_VALUE_LEN: usize = 128 * 1024;
 
 /// Reads a configuration file into `environment`.
 ///

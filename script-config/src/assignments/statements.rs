@@ -1,10 +1,11 @@
 //! From the text of a file to its assignments.
 
 use super::cursor::{Cursor, Mark};
-use super::refused::{SyntaxCause, depth_of_line, opens_block, other_word};
+use super::refused::{depth_of_line, opens_block, other_word};
 use super::values::{Part, ValueReader};
 use crate::place::Place;
 use crate::problem::ConfigProblem;
+use crate::problem::SyntaxCause;
 
 /// `NAME=value` or `NAME+=value`.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Reader<'_> {
                     return self.export(&place);
                 }
                 self.cursor.return_to(start);
-                return Err(other_word(&mut self.cursor, before.as_ref()));
+                return Err(other_word(&mut self.cursor, before.as_ref().map(|before| before.name.as_str())));
             };
             let value = ValueReader::new(&mut self.cursor, false).value()?;
             let assignment = Assignment { name, append, value, place };

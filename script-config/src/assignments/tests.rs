@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::MAX_NESTING;
+use crate::writing::write_assignment;
 
 fn read(text: &str) -> Environment {
     let mut environment = Environment::new();

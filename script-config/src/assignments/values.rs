@@ -1,10 +1,10 @@
 //! The value of an assignment: quotes, escapes and variables.
 
-use super::MAX_NESTING;
 use super::cursor::Cursor;
-use super::refused::SyntaxCause;
+use crate::limits::MAX_NESTING;
 use crate::place::Place;
 use crate::problem::ConfigProblem;
+use crate::problem::SyntaxCause;
 
 /// A piece of a value.
 #[derive(Debug, PartialEq, Eq)]

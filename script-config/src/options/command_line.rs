@@ -1,8 +1,8 @@
 //! A command line of `stap`, taken apart as `getopt_long` does.
 
 use super::grammar::{self, OptionSpec, TakesValue};
-use super::problem::OptionCause;
 use crate::nearest::nearest;
+use crate::problem::OptionCause;
 
 /// An option as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]

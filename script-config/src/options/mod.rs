@@ -7,19 +7,17 @@
 
 mod command_line;
 mod grammar;
-mod problem;
 mod run;
 mod words;
 
 pub use grammar::{OptionSpec, Role, STAP_OPTIONS, TakesValue};
-pub use problem::OptionCause;
 pub use run::{Recorder, Rotation, RunArgumentsError, RunOptions};
 
 use command_line::{CommandLine, GivenOption};
 use words::WordError;
 
 use crate::place::Place;
-use crate::problem::{ConfigProblem, Severity};
+use crate::problem::{ConfigProblem, OptionCause, Severity};
 
 /// The options of one script, found fit to compile and to run with.
 ///

@@ -4,7 +4,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::command_line::CommandLine;
-use super::problem::OptionCause;
+use crate::problem::OptionCause;
 
 /// Where a script's output is kept. A service always runs a flight recorder (INIT-OPT-05).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -63,7 +63,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::assignments::quote_word;
+    use crate::writing::quote_word;
 
     #[test]
     fn init_opt_03_quotes_hold_a_word_together() {

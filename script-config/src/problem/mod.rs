@@ -2,20 +2,28 @@
 //!
 //! Checks collect: they return every [`ConfigProblem`] and leave it to the caller what stops him.
 
+mod evaluation;
+mod option;
+mod parameter;
+mod setting;
+mod syntax;
+
 use std::fmt;
 
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 use thiserror::Error;
 
-use crate::assignments::SyntaxCause;
-use crate::evaluated::EvaluationCause;
+pub use evaluation::EvaluationCause;
+pub use option::OptionCause;
+pub use parameter::ParameterCause;
+pub use setting::SettingsCause;
+pub use syntax::SyntaxCause;
+
 use crate::name::NameError;
-use crate::options::OptionCause;
-use crate::parameters::ParameterCause;
 use crate::place::Place;
-use crate::settings::SettingsCause;
 use crate::shown::shown;
+use crate::writing::quote_word;
 
 /// How much a problem weighs. The order is the weight: an error is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -218,7 +226,7 @@ impl FileCause {
     }
 
     fn next_step(&self) -> String {
-        let word = crate::assignments::quote_word;
+        let word = quote_word;
         match self {
             Self::WithoutSuffix { path } => {
                 format!("mv {} {}", word(path), word(&format!("{path}.conf")))

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::problem::Severity;
+use super::Severity;
 
 /// Why the options of a script can't be carried out, or what is worth knowing about them.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
