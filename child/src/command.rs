@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::{ChildError, Program};
 use crate::course::TERM_GRACE;
-use crate::stream::Pieces;
-use crate::{Cancel, ChildError, Finished, Limits, Program, Stream, run};
 
 /// A command line with everything that the child will be given.
 ///
@@ -130,31 +129,6 @@ impl ChildCommand {
             .map(|word| quoted(&word.to_string_lossy()))
             .collect();
         words.join(" ")
-    }
-
-    /// Runs the child to its end and keeps what it wrote.
-    pub fn run(&self, limits: &Limits, cancel: &Cancel) -> Result<Finished, ChildError> {
-        run::run(self, limits, cancel, Pieces::Lines, &mut |_, _| ())
-    }
-
-    /// As [`ChildCommand::run`]; besides, hands each line (without its end) to `on_line` as soon as it is complete.
-    pub fn run_streaming(
-        &self,
-        limits: &Limits,
-        cancel: &Cancel,
-        mut on_line: impl FnMut(Stream, &[u8]),
-    ) -> Result<Finished, ChildError> {
-        run::run(self, limits, cancel, Pieces::Lines, &mut on_line)
-    }
-
-    /// As [`ChildCommand::run_streaming`], but hands on what it writes as it comes, byte for byte and not by lines.
-    pub fn run_raw(
-        &self,
-        limits: &Limits,
-        cancel: &Cancel,
-        mut on_bytes: impl FnMut(Stream, &[u8]),
-    ) -> Result<Finished, ChildError> {
-        run::run(self, limits, cancel, Pieces::Bytes, &mut on_bytes)
     }
 
     pub(crate) fn asked(&self) -> (Signal, Duration) {

@@ -35,7 +35,34 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// How long a killed group may take to be gone before we stop waiting for it.
 const GROUP_END: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(
+impl ChildCommand {
+    /// Runs the child to its end and keeps what it wrote.
+    pub fn run(&self, limits: &Limits, cancel: &Cancel) -> Result<Finished, ChildError> {
+        run(self, limits, cancel, Pieces::Lines, &mut |_, _| ())
+    }
+
+    /// As [`ChildCommand::run`]; besides, hands each line (without its end) to `on_line` as soon as it is complete.
+    pub fn run_streaming(
+        &self,
+        limits: &Limits,
+        cancel: &Cancel,
+        mut on_line: impl FnMut(Stream, &[u8]),
+    ) -> Result<Finished, ChildError> {
+        run(self, limits, cancel, Pieces::Lines, &mut on_line)
+    }
+
+    /// As [`ChildCommand::run_streaming`], but hands on what it writes as it comes, byte for byte and not by lines.
+    pub fn run_raw(
+        &self,
+        limits: &Limits,
+        cancel: &Cancel,
+        mut on_bytes: impl FnMut(Stream, &[u8]),
+    ) -> Result<Finished, ChildError> {
+        run(self, limits, cancel, Pieces::Bytes, &mut on_bytes)
+    }
+}
+
+fn run(
     command: &ChildCommand,
     limits: &Limits,
     cancel: &Cancel,

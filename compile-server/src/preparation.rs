@@ -14,7 +14,7 @@ use child::{Cancel, ChildCommand, Limits};
 use crate::account::Account;
 use crate::certificate::Certificate;
 use crate::error::ServerError;
-use crate::launch::Programs;
+use crate::programs::Programs;
 use crate::settings::Settings;
 
 /// A certificate that ends within so many days is made anew before a start.

@@ -12,8 +12,8 @@ use child::{Cancel, ChildCommand, Limits};
 use crate::account::Account;
 use crate::certificate::Certificate;
 use crate::error::ServerError;
-use crate::launch::Programs;
 use crate::preparation::{read_certificate, systemtap_directory};
+use crate::programs::Programs;
 
 /// What a certificate is trusted for, and so where clients look for it (TRUST-02).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,19 +13,10 @@ use rustix::io::Errno;
 use crate::directory::Directory;
 use crate::error::{FileError, optional};
 use crate::read::{bounded, regular};
-use crate::walk::{Reached, walk};
+use crate::walk::{Links, Reached, walk};
 
 /// How often a resolution is tried again that met a rename elsewhere on its way (openat2(2), EAGAIN).
 const TRIES: usize = 64;
-
-/// What becomes of symbolic links on the way and at the end of a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Links {
-    /// Followed beneath the root.
-    Followed,
-    /// An error (ELOOP).
-    Refused,
-}
 
 /// How directories are opened.
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);

@@ -6,9 +6,9 @@ use rustix::fs::{FileType, OFlags, fstat};
 
 use crate::directory::Directory;
 use crate::error::FileError;
-use crate::file_system::{FileSystem, Links, Unprotected, check_protected};
+use crate::file_system::{FileSystem, Unprotected, check_protected};
 use crate::read::bounded;
-use crate::walk::{Reached, walk};
+use crate::walk::{Links, Reached, walk};
 
 impl Directory {
     /// Reads a regular file of at most `limit` bytes, if only root or the user who runs this program can change it. The

@@ -14,7 +14,6 @@ use rustix::io::Errno;
 
 use crate::directory::{Directory, file_type};
 use crate::error::FileError;
-use crate::file_system::Links;
 
 /// How many links a path may lead through (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
@@ -48,6 +47,15 @@ impl Reached {
             Err(errno) => Err(FileError::new(action, path, errno)),
         }
     }
+}
+
+/// What becomes of symbolic links on the way and at the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// Followed beneath the root.
+    Followed,
+    /// An error (ELOOP).
+    Refused,
 }
 
 /// Follows `path` beneath `root`, and asks `passed` of each directory on the way: the root, those that hold a link, and those
