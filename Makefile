@@ -18,7 +18,7 @@ HOSTS := tests/lab/hosts.sh
 export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
 export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
 
-.PHONY: help packages farm host programs lab hosts demo test test-long fuzz check quick tar-readers large-members lab-tests lab-cold bench bench-build bench-start bench-config man install deny clean crash every-error examples older same-again bash-differential
+.PHONY: help packages farm host programs lab hosts demo test test-long fuzz check quick tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-start bench-config man install deny clean crash every-error examples older same-again bash-differential
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -142,9 +142,17 @@ older: farm lab
 lab-cold: lab
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-long --test lab_cold -- --nocapture
 
-lab-tests: packages farm host lab hosts
+# Tests that boot a virtual machine.
+MACHINES := airgapped_host booted_host build_by_servers power_cut readme user_space_probes
+END_TO_END := $(notdir $(basename $(wildcard tests/tests/*.rs)) $(patsubst %/main.rs,%,$(wildcard tests/tests/*/main.rs)))
+of = $(addprefix --test ,$(1))
+
+lab-tests: packages farm host lab
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-tests --test lab --test eval_config
-	$(CARGO) test -p end-to-end --features lab -- --test-threads=1 --skip machines::
+	$(CARGO) test -p end-to-end --features lab --lib --bins $(call of,$(filter-out $(MACHINES),$(END_TO_END))) -- --test-threads=1
+
+machine-tests: packages farm host lab hosts
+	$(CARGO) test -p end-to-end --features lab $(call of,$(filter-out booted_host,$(MACHINES))) -- --test-threads=1
 	$(CARGO) test -p end-to-end --features lab --test booted_host -- --test-threads=2
 
 # From the cells to the signed bundle, five times; without reading configuration and build trees.

@@ -10,14 +10,17 @@ printed=${CARGO_TARGET_DIR:-target}/tiers
 rm -rf "$printed"
 mkdir -p "$printed"
 
+minutes() {
+    printf '%3d min %02d s  %s' $(($1 / 60)) $(($1 % 60)) "$2"
+}
+
 tier() {
     local name=$1 begun=$SECONDS
     shift
     number=$((number + 1))
     echo "=== $name: $*"
     "$@" 2>&1 | tee "$printed/$number.log"
-    local took=$((SECONDS - begun))
-    summary="$summary$(printf '%3d min %02d s  %s' $((took / 60)) $((took % 60)) "$name")"$'\n'
+    summary="$summary$(minutes $((SECONDS - begun)) "$name")"$'\n'
 }
 
 tier 'packages' make --no-print-directory packages
@@ -27,9 +30,10 @@ tier 'kills at every system call' make --no-print-directory crash
 tier 'three tar readers' make --no-print-directory tar-readers
 tier 'programs' make --no-print-directory farm host
 tier 'lab' make --no-print-directory lab hosts
-tier 'real stap, real kernels in a virtual machine' make --no-print-directory lab-tests
+tier 'real stap on real kernels' make --no-print-directory lab-tests
+tier 'virtual machines' make --no-print-directory machine-tests
 tier 'each named test ran' cargo run --quiet -p end-to-end --bin coverage -- "$printed"
 
 echo
-echo "all tiers passed:"
+echo "all tiers passed in $((SECONDS / 60)) min:"
 printf '%s' "$summary"
