@@ -21,10 +21,11 @@ use std::time::Duration;
 
 use bundle_format::{Digest, KeyId, ModuleBytes};
 
-use crate::artifact_index::{ArtifactIndex, FileStamp, IndexedModule};
+use crate::artifact_index::{ArtifactIndex, IndexedModule};
 use crate::builders::{Builders, NotTaken};
-use crate::cache_care::note_use;
+use crate::file_stamp::FileStamp;
 use crate::job::{CacheKey, JobOutcome, KeyParts, ModuleArtifact};
+use crate::last_use::note_use;
 use crate::making::Making;
 use crate::module_info::ModuleInfo;
 use crate::privilege::Privilege;

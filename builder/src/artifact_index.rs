@@ -6,16 +6,13 @@
 //! can be removed at any time.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bundle_format::{Digest, KeyId};
 use serde::{Deserialize, Serialize};
 
-use crate::artifact_cache::ArtifactCache;
 use crate::builders::Builders;
+use crate::file_stamp::FileStamp;
 use crate::job::CacheKey;
 use crate::module_info::ModuleInfo;
 use crate::note::Notes;
@@ -23,23 +20,8 @@ use crate::note::Notes;
 /// Layout of the file; one of another number counts as empty.
 const FORMAT: u32 = 2;
 
-/// A file that changed less than so many seconds ago could change again without another stamp: file systems' clocks tick
-/// slowly.
-const TOO_FRESH: i64 = 2;
-
 /// Most modules that the file remembers; those that no build of late has used go first.
 const MOST: usize = 200_000;
-
-/// A file as it was when it was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FileStamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    /// Seconds and nanoseconds.
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
 
 /// What was found in a module's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,31 +59,6 @@ pub(crate) struct ArtifactIndex {
     grown: bool,
 }
 
-impl FileStamp {
-    /// Of a plain file; `None` if there is none.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
-
-    /// Whether a later change of the file would show.
-    pub(crate) fn is_settled(&self) -> bool {
-        !self.is_fresh()
-    }
-
-    fn is_fresh(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
-        self.modified.0.max(self.changed.0) > now.saturating_sub(TOO_FRESH)
-    }
-}
-
 impl ArtifactIndex {
     /// Reads the index; one that isn't there or can't be read is empty. If `anew`, nothing of it is believed.
     pub(crate) fn open(file: &Path, anew: bool) -> Self {
@@ -131,16 +88,16 @@ impl ArtifactIndex {
 
     /// Remembers what was found in the file, which had this stamp before it was read.
     pub(crate) fn add(&mut self, key: CacheKey, stamp: FileStamp, module: IndexedModule) {
-        if !stamp.is_fresh() {
+        if stamp.is_settled() {
             self.known.insert(key, Known { stamp, module, unused: 0 });
             self.grown = true;
         }
     }
 
     /// Forgets modules whose files are gone, and writes that down.
-    pub(crate) fn without_absent(mut self, cache: &ArtifactCache, notes: &Notes) {
+    pub(crate) fn without_absent(mut self, is_there: impl Fn(CacheKey) -> bool, notes: &Notes) {
         let before = self.known.len();
-        self.known.retain(|key, _| FileStamp::of(&cache.entry(*key).join("module.ko")).is_some());
+        self.known.retain(|key, _| is_there(*key));
         self.grown = self.known.len() < before;
         self.save(notes);
     }
@@ -161,6 +118,8 @@ impl ArtifactIndex {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::testing::{fake_builders, fake_job, fake_module};
 

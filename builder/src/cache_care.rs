@@ -7,10 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::artifact_cache::{ArtifactCache, whole};
 use crate::builders::NotTaken;
+use crate::last_use::USE_GRAIN;
 use crate::making::{MAKING, remove};
-
-/// An entry's time of last use is written down again when it's older than this: not at every build.
-pub(crate) const USE_GRAIN: Duration = Duration::from_secs(24 * 3600);
 
 /// What a look through the cache has found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -125,22 +123,12 @@ pub(crate) fn size_of(entry: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Writes down that an entry was used. That it can't be (a cache that is shared read-only) is no failure.
-pub(crate) fn note_use(record: &Path) {
-    let now = SystemTime::now();
-    let used = fs::metadata(record).and_then(|metadata| metadata.modified());
-    if used.is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > USE_GRAIN))
-        && let Ok(file) = files::read::open(record)
-    {
-        let _ = file.set_modified(now);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::artifact_cache::{Cost, Keep};
     use crate::builders::Builders;
+    use crate::last_use::note_use;
     use crate::module_info::ModuleInfo;
     use crate::testing::{fake_builders, fake_job, fake_module};
 

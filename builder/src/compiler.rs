@@ -5,8 +5,8 @@ use std::path::Path;
 use bundle_format::Digest;
 use child::{Cancel, Limits};
 
-use crate::cache_care::note_use;
 use crate::directories::BuildDirectories;
+use crate::last_use::note_use;
 use crate::note::Notes;
 use crate::sandbox::{Inside, Sandbox};
 use crate::sysroot::Sysroot;

@@ -1,9 +1,32 @@
 //! What is wrong with a kernel as its sysroot sees it, in words.
 
 use bundle_format::{KernelRelease, Toolchain};
+use serde::{Deserialize, Serialize};
 
 use crate::known_failures::is_explained;
-use crate::warm_cache::Diagnosis;
+use crate::warm_up::WarmUpPart;
+
+/// Something that is wrong with a kernel as this sysroot sees it; told once, not once per script.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Diagnosis {
+    /// Not even an empty script compiles.
+    NothingCompiles {
+        /// The normalised reason.
+        reason: String,
+    },
+    /// The scan was complete and found not one tracepoint.
+    NoTracepoints,
+}
+
+impl Diagnosis {
+    pub(crate) fn part(&self) -> WarmUpPart {
+        match self {
+            Self::NothingCompiles { .. } => WarmUpPart::Configuration,
+            Self::NoTracepoints => WarmUpPart::Scan,
+        }
+    }
+}
 
 /// What is wrong and what to do, in a sentence; told once for each kernel.
 pub(crate) fn sentence(

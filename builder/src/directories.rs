@@ -31,7 +31,6 @@ use signing::KeyPairFiles;
 use crate::job_directory::JobDirectory;
 use crate::note::Notes;
 use crate::sandbox::{Sandbox, SandboxError, first_closed};
-use crate::tree_digest::TreeDigests;
 
 /// Mode of directories on the way to what jobs use.
 const SEARCHABLE: u32 = 0o755;
@@ -107,11 +106,6 @@ impl BuildDirectories {
     /// The owner of what is remembered here.
     pub(crate) const fn notes(&self) -> &Arc<Notes> {
         &self.notes
-    }
-
-    /// Digests of trees, with those that are remembered here.
-    pub(crate) fn tree_digests(&self) -> TreeDigests<'static> {
-        TreeDigests::new(self.index(), Arc::clone(&self.notes))
     }
 
     pub(crate) fn index(&self) -> PathBuf {
@@ -211,7 +205,7 @@ impl BuildDirectories {
 
     /// Empty directories that a job may write to.
     pub(crate) fn new_work(&self, sandbox: &Sandbox) -> Result<JobDirectory, SandboxError> {
-        JobDirectory::new(self.open_work()?, self.temporary.is_some(), sandbox)
+        Ok(JobDirectory::new(self.open_work()?, self.temporary.is_some(), sandbox.lease()?)?)
     }
 
     /// The directory of jobs. Somebody else's directory, or a link, of our name in a public place is not used.

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use files::{Directory, FileError, GivenTo};
 
 use crate::job_user::JobUser;
-use crate::sandbox::{Sandbox, SandboxError};
 
 /// The number in the name of the next directory.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -25,15 +24,7 @@ pub(crate) struct JobDirectory {
 
 impl JobDirectory {
     /// Makes one in `parent`, which nobody but us may write to; with a directory for the job's `/tmp`, if that is wanted.
-    pub(crate) fn new(
-        parent: Directory,
-        with_temporary: bool,
-        sandbox: &Sandbox,
-    ) -> Result<Self, SandboxError> {
-        Ok(Self::of(parent, with_temporary, sandbox.lease()?)?)
-    }
-
-    fn of(parent: Directory, with_temporary: bool, user: JobUser) -> Result<Self, FileError> {
+    pub(crate) fn new(parent: Directory, with_temporary: bool, user: JobUser) -> Result<Self, FileError> {
         let whole = loop {
             let name = format!("job-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
             match parent.create_dir(&name) {
@@ -162,7 +153,7 @@ mod tests {
     }
 
     fn of_user(parent: Directory, user: JobUser) -> JobDirectory {
-        JobDirectory::of(parent, true, user).unwrap()
+        JobDirectory::new(parent, true, user).unwrap()
     }
 
     /// The job's user swaps links in all the time, from before root fills its directory until that is removed.

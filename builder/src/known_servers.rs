@@ -7,9 +7,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact_index::FileStamp;
 use crate::compile_server::{CompileServer, KnownServer, ServerAddress};
 use crate::directories::BuildDirectories;
+use crate::file_stamp::FileStamp;
 use crate::note::Notes;
 use crate::plan::Plan;
 

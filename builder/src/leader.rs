@@ -10,9 +10,8 @@
 use child::Ended;
 use files::FileError;
 
-use crate::red_reason::{may_pass_next_time, red_reason};
-use crate::verdict::SIGNAL_CODES;
-use crate::warm_cache::Diagnosis;
+use crate::diagnosis::Diagnosis;
+use crate::red_reason::{killed_by, may_pass_next_time, red_reason};
 use crate::warm_layer::{WarmKind, WarmLayer};
 use crate::warm_up::{WarmUpFlags, WarmUpPart};
 
@@ -147,8 +146,8 @@ fn not_by_itself(ran: &Ran) -> Option<Led> {
     match ran.ended {
         Ended::Cancelled => Some(Led::Cancelled),
         Ended::TimedOut(_) | Ended::Signal(_) => Some(Led::Incomplete(ran.ended.to_string())),
-        Ended::Code(code) if code >= SIGNAL_CODES => {
-            Some(Led::Incomplete(format!("stap was killed by signal {}", code - SIGNAL_CODES)))
+        Ended::Code(code) if let Some(signal) = killed_by(code) => {
+            Some(Led::Incomplete(format!("stap was killed by signal {signal}")))
         }
         Ended::Code(code) if code != 0 && may_pass_next_time(&ran.output) => {
             Some(Led::Incomplete(red_reason(&ran.output)))

@@ -220,7 +220,7 @@ impl Plan {
     ) -> Result<Vec<PlanProblem>, PlanProblem> {
         let mut bad = Vec::new();
         let check = request.input_check;
-        let digests = self.directories.tree_digests().with_check(check);
+        let digests = TreeDigests::of_build(&self.directories).with_check(check);
         let digests = digests.cancelled_by(cancel, reading);
         for (tree, target) in found.iter().zip(self.examine_trees(found, &digests)) {
             let sysroot = &self.sysroots[tree.sysroot];

@@ -9,12 +9,12 @@ use crate::artifact_cache::ArtifactCache;
 use crate::artifact_index::ArtifactIndex;
 use crate::build::BuildOptions;
 use crate::cell_policy::Wanted;
-use crate::diagnosis::diagnosed_reason;
+use crate::diagnosis::{Diagnosis, diagnosed_reason};
 use crate::durations::Durations;
 use crate::job::{Cell, JobOutcome, KeyParts};
 use crate::plan::Plan;
 use crate::site::Maker;
-use crate::warm_cache::{Diagnosis, WarmUps};
+use crate::warm_cache::WarmUps;
 use crate::warm_up::{WarmUp, WarmUpKey, WarmUpPart};
 
 /// What would happen to a cell.

@@ -98,6 +98,12 @@ fn quotes_source(line: &str) -> bool {
     line.starts_with("source:") || line.split_once('|').is_some_and(is_numbered)
 }
 
+/// The signal that has killed stap, where a shell or the sandbox passes it on as an exit code.
+pub(crate) fn killed_by(code: i32) -> Option<i32> {
+    const SIGNAL_CODES: i32 = 128;
+    (code >= SIGNAL_CODES).then_some(code - SIGNAL_CODES)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

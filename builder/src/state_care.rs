@@ -15,8 +15,10 @@ use walkdir::WalkDir;
 use crate::artifact_cache::ArtifactCache;
 use crate::artifact_index::ArtifactIndex;
 use crate::builders::Builders;
-use crate::cache_care::{Collected, USE_GRAIN};
+use crate::cache_care::Collected;
 use crate::directories::BuildDirectories;
+use crate::file_stamp::FileStamp;
+use crate::last_use::USE_GRAIN;
 
 /// What was removed of a builder's own state, or would be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,7 +68,8 @@ impl BuildDirectories {
         }
         if !dry {
             let cache = ArtifactCache::new(self.artifacts().to_owned(), Builders::default());
-            ArtifactIndex::open(&self.artifact_index(), false).without_absent(&cache, self.notes());
+            let is_there = |key| FileStamp::of(&cache.entry(key).join("module.ko")).is_some();
+            ArtifactIndex::open(&self.artifact_index(), false).without_absent(is_there, self.notes());
         }
         Ok(Some(collected))
     }

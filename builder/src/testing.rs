@@ -29,7 +29,7 @@ pub(crate) fn fake_builders() -> Builders {
 pub(crate) fn fake_work() -> (tempfile::TempDir, JobDirectory) {
     let base = tempfile::tempdir().unwrap();
     let parent = files::Directory::at_path(base.path()).unwrap();
-    let work = JobDirectory::new(parent, false, &Sandbox::without_user_change()).unwrap();
+    let work = JobDirectory::new(parent, false, Sandbox::without_user_change().lease().unwrap()).unwrap();
     (base, work)
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bundle_format::{Digest, FieldHasher, Toolchain};
 use child::{Cancel, ChildError, Limits};
 
-use crate::cache_care::note_use;
 use crate::directories::BuildDirectories;
+use crate::last_use::note_use;
 use crate::note::Notes;
 use crate::sandbox::{Inside, Sandbox, SandboxError};
 use crate::sysroot::Sysroot;

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
-use crate::cache_care::note_use;
+use crate::last_use::note_use;
 use crate::note::Notes;
 use crate::sysroot::Sysroot;
 use crate::wildcard::glob;

@@ -23,7 +23,8 @@ use child::Cancel;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
-use crate::cache_care::note_use;
+use crate::directories::BuildDirectories;
+use crate::last_use::note_use;
 use crate::note::Notes;
 use crate::sysroot::Sysroot;
 
@@ -80,6 +81,11 @@ struct Entry {
 }
 
 impl TreeDigests<'_> {
+    /// Remembers where a build does.
+    pub(crate) fn of_build(directories: &BuildDirectories) -> Self {
+        Self::new(directories.index(), Arc::clone(directories.notes()))
+    }
+
     /// Remembers in `directory`, by `notes`.
     pub(crate) fn new(directory: PathBuf, notes: Arc<Notes>) -> Self {
         let check = InputCheck::Files;

@@ -6,17 +6,13 @@ use bundle_format::Toolchain;
 use child::Ended;
 use rustix::process::Signal;
 
-use crate::diagnosis::diagnosed_reason;
+use crate::diagnosis::{Diagnosis, diagnosed_reason};
 use crate::executor::Compilation;
 use crate::job::CompileJob;
 use crate::known_failures::lacks_debuginfo;
 use crate::module_info::ModuleInfo;
 use crate::privilege::Privilege;
-use crate::red_reason::{may_pass_next_time, red_reason};
-use crate::warm_cache::Diagnosis;
-
-/// Exit codes from here on mean "killed by a signal" where a shell or the sandbox passes them on.
-pub(crate) const SIGNAL_CODES: i32 = 128;
+use crate::red_reason::{killed_by, may_pass_next_time, red_reason};
 
 /// What stap says of a probe point that isn't there.
 const NO_MATCH: &str = "no match";
@@ -43,8 +39,7 @@ pub(crate) fn verdict<'a>(
     match compilation.ended {
         Ended::TimedOut(limit) => return Verdict::TimedOut(limit),
         Ended::Signal(_) | Ended::Cancelled => return Verdict::RedForNow(compilation.ended.to_string()),
-        Ended::Code(code) if code >= SIGNAL_CODES => {
-            let signal = code - SIGNAL_CODES;
+        Ended::Code(code) if let Some(signal) = killed_by(code) => {
             let limit = if signal == Signal::XFSZ.as_raw() {
                 "it wrote a file larger than the limit: raise --file-limit; "
             } else {

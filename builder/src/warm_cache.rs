@@ -19,8 +19,9 @@ use bundle_format::Digest;
 use files::{Directory, FileError, optional};
 use serde::{Deserialize, Serialize};
 
-use crate::artifact_index::FileStamp;
-use crate::cache_care::note_use;
+use crate::diagnosis::Diagnosis;
+use crate::file_stamp::FileStamp;
+use crate::last_use::note_use;
 use crate::note::Notes;
 use crate::sandbox::SandboxError;
 use crate::warm_layer::{WarmKind, WarmLayer};
@@ -66,19 +67,6 @@ struct Note {
     /// What keeps every module, or every tracepoint, from being compiled for this kernel.
     #[serde(default)]
     diagnoses: Vec<Diagnosis>,
-}
-
-/// Something that is wrong with a kernel as this sysroot sees it; told once, not once per script.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "what", rename_all = "kebab-case")]
-pub enum Diagnosis {
-    /// Not even an empty script compiles.
-    NothingCompiles {
-        /// The normalised reason.
-        reason: String,
-    },
-    /// The scan was complete and found not one tracepoint.
-    NoTracepoints,
 }
 
 /// What is good for a key.
@@ -325,15 +313,6 @@ impl Note {
         let known = |diagnosis: &&Diagnosis| self.complete.has(diagnosis.part());
         let diagnoses = self.diagnoses.iter().filter(known).cloned().collect();
         Warm { complete: self.complete, diagnoses, changed: Vec::new() }
-    }
-}
-
-impl Diagnosis {
-    fn part(&self) -> WarmUpPart {
-        match self {
-            Self::NothingCompiles { .. } => WarmUpPart::Configuration,
-            Self::NoTracepoints => WarmUpPart::Scan,
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use child::{Cancel, ChildCommand, Ended};
 use super::{BuildError, BuildOptions};
 use crate::artifact_cache::{ArtifactCache, Cost, Keep};
 use crate::compile_server::ServerAddress;
-use crate::diagnosis::{diagnosed_reason, sentence};
+use crate::diagnosis::{Diagnosis, diagnosed_reason, sentence};
 use crate::durations::Durations;
 use crate::event::{BuildEvent, JobEnd};
 use crate::executor::{Compilation, ExecutorError, LeaderTask};
@@ -25,7 +25,7 @@ use crate::report::{CellReport, WarmUpReport};
 use crate::schedule::{Assignment, Entry, Schedule, SiteEntry};
 use crate::site::{Maker, Site};
 use crate::verdict::{Verdict, verdict};
-use crate::warm_cache::{Diagnosis, WarmUps};
+use crate::warm_cache::WarmUps;
 use crate::warm_up::{WarmUp, WarmUpKey, WarmUpPart};
 use crate::work_left::WorkLeft;
 

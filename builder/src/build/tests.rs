@@ -9,6 +9,7 @@ use super::*;
 use crate::assembly::BundleIdentity;
 use crate::builders::NotTaken;
 use crate::compile_server::CompileServer;
+use crate::diagnosis::Diagnosis;
 use crate::event::JobEnd;
 use crate::executor::{Compilation, Executor, LeaderTask, Leading};
 use crate::leader::Led;
@@ -16,7 +17,6 @@ use crate::sandbox::Sandbox;
 use crate::sysroot::Sysroot;
 use crate::testing::{fake_job, fake_module, fake_sysroot};
 use crate::tracepoints::TracepointAliases;
-use crate::warm_cache::Diagnosis;
 use crate::warm_cache::WarmFiles;
 use crate::warm_up::WarmUpPart;
 

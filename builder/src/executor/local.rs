@@ -20,6 +20,7 @@ use crate::reserve::shortage;
 use crate::same_inputs::changed_input;
 use crate::sandbox::{Inside, ONE_PROCESSOR, Sandbox};
 use crate::sysroot::Sysroot;
+use crate::tree_digest::TreeDigests;
 use crate::warm_cache::{WarmFiles, WarmUps};
 use crate::warm_layer::{WarmKind, WarmLayer};
 use crate::warm_up::WarmUpKey;
@@ -75,7 +76,8 @@ impl Executor for LocalExecutor<'_> {
     }
 
     fn changed_input(&self, job: &CompileJob) -> Option<String> {
-        changed_input(self.sysroots, self.directories.tree_digests(), &job.kernel, job.parts.toolchain)
+        let digests = TreeDigests::of_build(self.directories);
+        changed_input(self.sysroots, digests, &job.kernel, job.parts.toolchain)
     }
 
     fn lead(&self, task: &LeaderTask, limits: &JobLimits, cancel: &Cancel) -> Result<Leading, ExecutorError> {

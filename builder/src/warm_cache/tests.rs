@@ -44,7 +44,7 @@ impl World {
     /// A leader's layer, in a job's directory.
     fn layer(&self) -> (JobDirectory, WarmLayer) {
         let parent = Directory::at_path(&self.base.path().join("work")).unwrap();
-        let work = JobDirectory::new(parent, false, &Sandbox::without_user_change()).unwrap();
+        let work = JobDirectory::new(parent, false, Sandbox::without_user_change().lease().unwrap()).unwrap();
         let layer = WarmLayer::lay(&work, self.warm_ups.files(self.key)).unwrap();
         (work, layer)
     }
