@@ -8,10 +8,10 @@ use bundle_format::{
 };
 
 use crate::artifact_cache::CachedModule;
+use crate::job::CellReport;
 use crate::job::ModuleArtifact;
 use crate::kernel_tree::KernelTarget;
 use crate::plan::Plan;
-use crate::report::CellReport;
 
 /// What a bundle is called, and when it was made. No clock is read: the same inputs give the same bytes.
 #[derive(Debug, Clone)]

@@ -4,20 +4,19 @@
 //! `stap-bundle server` started also state their threads and limits, to whoever defines [`QUESTION`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use bundle_format::{KernelRelease, ScriptName};
 use child::{Cancel, Ended};
 use serde::{Deserialize, Serialize};
 
+use crate::address::ServerAddress;
 use crate::client::{Answer, Client, Exchange, RequestSize, unpacked_size, without_server_paths};
 use crate::executor::{ExecutorError, UNSENDABLE};
-use crate::job::{CompileJob, KeyParts};
+use crate::job::{CompileJob, KeyParts, ServerIdentity};
 use crate::job_shell::JobLimits;
 use crate::known_servers;
 use crate::plan::Plan;
@@ -45,46 +44,6 @@ const ASK_LIMIT: Duration = Duration::from_secs(120);
 
 /// The script of a question: the least that passes 2 take.
 const ASKED_SCRIPT: &str = "probe begin { exit() }";
-
-/// Where a compile server listens, as given: `HOST:PORT`, or `[ADDRESS]:PORT`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerAddress {
-    host: String,
-    port: u16,
-}
-
-/// The text isn't `HOST:PORT`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not HOST:PORT, such as builder.example:5001 or [::1]:5001")]
-pub struct ServerAddressError;
-
-impl FromStr for ServerAddress {
-    type Err = ServerAddressError;
-
-    fn from_str(text: &str) -> Result<Self, ServerAddressError> {
-        let (host, port) = text.rsplit_once(':').ok_or(ServerAddressError)?;
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = bracketed.unwrap_or(host);
-        let known =
-            |c: char| c.is_ascii_alphanumeric() || ".-_%".contains(c) || (bracketed.is_some() && c == ':');
-        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-        let port = port.parse().ok().filter(|port| *port != 0 && digits).ok_or(ServerAddressError)?;
-        if host.is_empty() || host.starts_with('-') || !host.chars().all(known) {
-            return Err(ServerAddressError);
-        }
-        Ok(Self { host: host.to_owned(), port })
-    }
-}
-
-impl fmt::Display for ServerAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
 
 /// Why a server can't be used at all.
 #[derive(Debug, thiserror::Error)]
@@ -142,18 +101,6 @@ pub enum AskError {
     /// The build was cancelled.
     #[error("cancelled while compile servers were asked")]
     Cancelled,
-}
-
-/// What identifies a server in the key of what it compiled.
-///
-/// It can't state the digest of its toolchain, so its results have keys of their own: those of another server, or of this
-/// machine, are never taken for them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerIdentity {
-    /// Serial number of its certificate.
-    pub certificate: String,
-    /// What its `stap` says of its version.
-    pub systemtap: String,
 }
 
 /// What is remembered of a server that was asked (`known_servers`).
@@ -581,28 +528,6 @@ fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 mod tests {
     use super::*;
     use crate::testing::fake_job;
-
-    #[test]
-    fn an_address_is_host_and_port() {
-        for text in ["builder.example:5001", "127.0.0.1:1", "[::1]:65535", "[fe80::1%eth0]:5001"] {
-            assert_eq!(text.parse::<ServerAddress>().unwrap().to_string(), text);
-        }
-        for text in [
-            "",
-            "host",
-            "host:",
-            ":5001",
-            "host:0",
-            "host:65536",
-            "host:+1",
-            "::1:5001",
-            "-x:1",
-            "a b:1",
-            "a/b:1",
-        ] {
-            assert!(text.parse::<ServerAddress>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn trust_01_the_serial_is_read_from_the_list_of_servers() {

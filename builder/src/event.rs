@@ -7,8 +7,9 @@ use files::Held;
 
 use crate::builders::NotTakenResults;
 use crate::job::Cell;
-use crate::report::{CellReport, WarmUpReport};
-use crate::site::Maker;
+use crate::job::CellReport;
+use crate::maker::Maker;
+use crate::report::WarmUpReport;
 use crate::warm_up::WarmUpPart;
 
 /// Something that happened.

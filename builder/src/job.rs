@@ -8,8 +8,8 @@ use std::time::Duration;
 use bundle_format::{Digest, FieldHasher, KernelRelease, ScriptName};
 use serde::{Deserialize, Serialize};
 
-use crate::compile_server::ServerIdentity;
 use crate::kernel_tree::KernelTarget;
+use crate::maker::Maker;
 use crate::module_info::ModuleInfo;
 use crate::recipe::RECIPE_VERSION;
 use crate::sandbox::ENVIRONMENT;
@@ -25,6 +25,18 @@ impl fmt::Display for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// What identifies a server in the key of what it compiled.
+///
+/// It can't state the digest of its toolchain, so its results have keys of their own: those of another server, or of this
+/// machine, are never taken for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerIdentity {
+    /// Serial number of its certificate.
+    pub certificate: String,
+    /// What its `stap` says of its version.
+    pub systemtap: String,
 }
 
 /// The parts of a cache key; recorded beside a result, so that two builds that differ can be compared.
@@ -242,6 +254,21 @@ impl JobOutcome {
             _ => None,
         }
     }
+}
+
+/// A cell of the table.
+#[derive(Debug, Clone)]
+pub struct CellReport {
+    /// Which.
+    pub cell: Cell,
+    /// What came of it.
+    pub outcome: JobOutcome,
+    /// How long its compile took in this build.
+    pub wall: Duration,
+    /// CPU time of its compile in this build.
+    pub cpu: Option<Duration>,
+    /// Who compiled it, in this build or before.
+    pub maker: Maker,
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compile_server::{CompileServer, KnownServer, ServerAddress};
+use crate::address::ServerAddress;
+use crate::compile_server::{CompileServer, KnownServer};
 use crate::directories::BuildDirectories;
 use crate::file_stamp::FileStamp;
 use crate::note::Notes;

@@ -15,6 +15,7 @@
 //! - Nothing signed depends on a clock, a host name, a user or a path of the farm.
 
 mod accounts;
+mod address;
 mod artifact_cache;
 mod artifact_index;
 mod assembly;
@@ -47,6 +48,7 @@ mod known_failures;
 mod known_servers;
 mod last_use;
 mod leader;
+mod maker;
 mod making;
 mod module_info;
 mod namespaces;
@@ -67,6 +69,7 @@ mod same_inputs;
 mod sandbox;
 mod schedule;
 mod script;
+mod servers;
 mod shard;
 mod site;
 mod state_care;
@@ -86,6 +89,7 @@ mod warm_up;
 mod wildcard;
 mod work_left;
 
+pub use address::{ServerAddress, ServerAddressError};
 pub use artifact_cache::ArtifactCache;
 pub use assembly::{AssemblyError, BundleIdentity};
 pub use build::{BuildError, BuildOptions, OpenCells, build};
@@ -94,10 +98,7 @@ pub use cache_care::{CacheContents, Collected};
 pub use cache_sharing::Shared;
 pub use cell_policy::{CellPattern, CellPolicy, Wanted};
 pub use client::RequestSize;
-pub use compile_server::{
-    AskError, CompileServer, QUESTION, STATEMENT, ServerAddress, ServerAddressError, ServerIdentity,
-    words_of_answer,
-};
+pub use compile_server::{AskError, CompileServer, QUESTION, STATEMENT, words_of_answer};
 pub use config_evaluation::{ConfigEvaluation, EVALUATION_LIMIT, EvaluationError};
 pub use diagnosis::Diagnosis;
 pub use directories::BuildDirectories;
@@ -105,11 +106,12 @@ pub use documents::{DocumentError, documents};
 pub use event::{BuildEvent, JobEnd};
 pub use executor::ExecutorError;
 pub use import::{ImportError, ImportRequest, Imported, PackageError, ScriptsPackage, UNKNOWN, import};
-pub use job::{CacheKey, Cell, CompileJob, JobOutcome, KeyParts, ModuleArtifact};
+pub use job::{CacheKey, Cell, CellReport, CompileJob, JobOutcome, KeyParts, ModuleArtifact, ServerIdentity};
 pub use job_shell::JobLimits;
 pub use job_user::NoJobUser;
 pub use kernel_list::{KernelListError, kernels_in};
 pub use kernel_tree::{KernelTarget, KernelTreeError};
+pub use maker::Maker;
 pub use module_info::{ModuleError, ModuleInfo};
 pub use namespaces::NoNamespaces;
 pub use packages::Package;
@@ -118,12 +120,12 @@ pub use plan_problem::{PlanError, PlanProblem};
 pub use preview::{CellPreview, Preview};
 pub use privilege::Privilege;
 pub use recipe::{RECIPE_VERSION, compile_command};
-pub use report::{BuildReport, CellReport, ServerReport, WarmUpReport};
+pub use report::{BuildReport, ServerReport, WarmUpReport};
 pub use reproducible::Reproducibility;
 pub use sandbox::{Sandbox, SandboxError};
 pub use script::ScriptSource;
+pub use servers::Servers;
 pub use shard::{Shard, ShardError};
-pub use site::{Maker, Servers};
 pub use state_care::CollectedState;
 pub use sysroot::{Sysroot, SysrootError};
 pub use toolchain::ToolchainError;

@@ -12,8 +12,8 @@ use crate::cell_policy::Wanted;
 use crate::diagnosis::{Diagnosis, diagnosed_reason};
 use crate::durations::Durations;
 use crate::job::{Cell, JobOutcome, KeyParts};
+use crate::maker::Maker;
 use crate::plan::Plan;
-use crate::site::Maker;
 use crate::warm_cache::WarmUps;
 use crate::warm_up::{WarmUp, WarmUpKey, WarmUpPart};
 

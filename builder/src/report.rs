@@ -4,26 +4,11 @@ use std::time::Duration;
 
 use bundle_format::{BundleDraft, KernelRelease};
 
-use crate::compile_server::ServerAddress;
-use crate::job::{Cell, JobOutcome};
+use crate::address::ServerAddress;
+use crate::job::{Cell, CellReport};
+use crate::maker::Maker;
 use crate::reproducible::Reproducibility;
-use crate::site::Maker;
 use crate::warm_up::WarmUpPart;
-
-/// A cell of the table.
-#[derive(Debug, Clone)]
-pub struct CellReport {
-    /// Which.
-    pub cell: Cell,
-    /// What came of it.
-    pub outcome: JobOutcome,
-    /// How long its compile took in this build.
-    pub wall: Duration,
-    /// CPU time of its compile in this build.
-    pub cpu: Option<Duration>,
-    /// Who compiled it, in this build or before.
-    pub maker: Maker,
-}
 
 /// A leader that ran in this build.
 #[derive(Debug, Clone)]

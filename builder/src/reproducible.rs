@@ -9,9 +9,9 @@ use child::{Cancel, Ended};
 use crate::build::{BuildError, BuildOptions};
 use crate::event::BuildEvent;
 use crate::executor::{Executor, ExecutorError, LARGEST_MODULE};
+use crate::job::CellReport;
 use crate::job::{Cell, CompileJob, ModuleArtifact};
 use crate::plan::Plan;
-use crate::report::CellReport;
 use crate::site::Site;
 
 /// What the second compiles have shown.

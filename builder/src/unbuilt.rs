@@ -12,15 +12,15 @@ use std::time::Duration;
 use bundle_format::{KernelRelease, Machine};
 
 use crate::cell_policy::{CellPattern, CellPolicy, Wanted};
+use crate::job::CellReport;
 use crate::job::{Cell, JobOutcome};
 use crate::kernel_search::below;
 use crate::kernel_tree::{KernelTarget, build_link};
+use crate::maker::Maker;
 use crate::module_info::machine_of_elf;
 use crate::plan::Plan;
 use crate::plan_problem::PlanProblem;
-use crate::report::CellReport;
 use crate::script::ScriptSource;
-use crate::site::Maker;
 use crate::sysroot::Sysroot;
 
 /// The program of a sysroot whose machine is that of its kernels.

@@ -6,10 +6,10 @@ use super::BuildOptions;
 use crate::artifact_cache::{ArtifactCache, Missing};
 use crate::artifact_index::ArtifactIndex;
 use crate::builders::NotTakenResults;
+use crate::job::CellReport;
 use crate::job::{Cell, CompileJob, JobOutcome, KeyParts};
 use crate::journal::Journal;
-use crate::report::CellReport;
-use crate::site::Maker;
+use crate::maker::Maker;
 
 /// A look at all cells, one after the other.
 pub(super) struct KeptResults<'a> {
