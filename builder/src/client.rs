@@ -7,10 +7,14 @@ use files::FileError;
 
 use crate::directories::BuildDirectories;
 use crate::executor::{ExecutorError, LOG_CAP, works};
+use crate::job::CompileJob;
 use crate::job_directory::JobDirectory;
+use crate::job_files::lay_out;
 use crate::job_shell::{JobLimits, in_shell};
+use crate::recipe::{SENT_DIRECTORY, script_path};
 use crate::sandbox::{CLIENT_TEMPORARY, Inside, STAP_DIRECTORY, Sandbox};
 use crate::sysroot::Sysroot;
+use crate::tapset;
 
 /// The files of a database of trusted certificates (TRUST-02). Clients of systemtap 5.6 can't read everybody's database unless
 /// they are root, so each client gets a copy as its own.
@@ -102,6 +106,16 @@ impl Client<'_> {
         }
         Ok(())
     }
+}
+
+/// Lays a job out for the client, and tells what it finds where.
+pub(crate) fn sent_by(work: &JobDirectory, job: &CompileJob) -> Result<Vec<(PathBuf, String)>, FileError> {
+    lay_out(work, job)?;
+    let script = work.path().join(script_path(job.script.name()));
+    let directory = script.parent().unwrap_or(work.path()).to_owned();
+    let tapsets = (0..job.script.tapsets().len())
+        .map(|number| (work.path().join(tapset::place(number)), tapset::sent_place(number)));
+    Ok(std::iter::once((directory, SENT_DIRECTORY.to_owned())).chain(tapsets).collect())
 }
 
 /// The answer and the request's size, from the temporary directory that the client has left. A server has answered if its exit

@@ -41,19 +41,17 @@ pub(crate) fn remember(directories: &BuildDirectories, servers: &[CompileServer]
     directories.notes().write(&directories.known_servers(), &known);
 }
 
-impl Plan {
-    /// The servers at these addresses as they answered last; `None` if one of them isn't known, or the database of
-    /// certificates that trusted it has changed since. Nobody has asked whether they still serve: this is for a build that
-    /// compiles nothing ([`crate::OpenCells::Refuse`]).
-    #[must_use]
-    pub fn known_servers(&self, addresses: &[ServerAddress]) -> Option<Vec<CompileServer>> {
-        let known = read(&self.directories);
-        let of = |address: &ServerAddress| {
-            let found = known.iter().find(|of| of.server.address == address.to_string())?;
-            let unchanged = stamp(&found.server.trust) == Some(found.trusted_by);
-            let kernels = self.kernels().map(|kernel| &kernel.release);
-            unchanged.then(|| CompileServer::known(found.server.clone(), kernels)).flatten()
-        };
-        addresses.iter().map(of).collect()
-    }
+/// The servers at these addresses as they answered last; `None` if one of them isn't known, or the database of
+/// certificates that trusted it has changed since. Nobody has asked whether they still serve: this is for a build that
+/// compiles nothing ([`crate::OpenCells::Refuse`]).
+#[must_use]
+pub fn known_servers(plan: &Plan, addresses: &[ServerAddress]) -> Option<Vec<CompileServer>> {
+    let known = read(&plan.directories);
+    let of = |address: &ServerAddress| {
+        let found = known.iter().find(|of| of.server.address == address.to_string())?;
+        let unchanged = stamp(&found.server.trust) == Some(found.trusted_by);
+        let kernels = plan.kernels().map(|kernel| &kernel.release);
+        unchanged.then(|| CompileServer::known(found.server.clone(), kernels)).flatten()
+    };
+    addresses.iter().map(of).collect()
 }

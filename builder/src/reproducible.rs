@@ -8,9 +8,10 @@ use child::{Cancel, Ended};
 
 use crate::build::{BuildError, BuildOptions};
 use crate::event::BuildEvent;
-use crate::executor::{Executor, ExecutorError, LARGEST_MODULE};
+use crate::executor::{Executor, ExecutorError};
 use crate::job::CellReport;
 use crate::job::{Cell, CompileJob, ModuleArtifact};
+use crate::job_files::LARGEST_MODULE;
 use crate::plan::Plan;
 use crate::site::Site;
 

@@ -12,6 +12,7 @@ use crate::compile_server::CompileServer;
 use crate::diagnosis::Diagnosis;
 use crate::event::JobEnd;
 use crate::executor::{Compilation, Executor, LeaderTask, Leading};
+use crate::known_servers::{known_servers, remember};
 use crate::leader::Led;
 use crate::sandbox::Sandbox;
 use crate::sysroot::Sysroot;
@@ -1318,16 +1319,16 @@ fn a_build_that_compiles_nothing_asked_all_servers() {
     let plan = plan(directory.path());
     let (one, two): (ServerAddress, ServerAddress) = ("one:1".parse().unwrap(), "two:2".parse().unwrap());
     let addresses = [one.clone(), two];
-    assert!(plan.known_servers(&addresses).is_none());
+    assert!(known_servers(&plan, &addresses).is_none());
     std::fs::write(directory.path().join("cert9.db"), "certificates").unwrap();
     let mut servers = ["one:1", "two:2"].map(|address| CompileServer::of_test(address, 2, &["1.0", "2.0"]));
     for server in &mut servers {
         server.trust = directory.path().to_owned();
     }
-    crate::known_servers::remember(&plan.directories, &servers);
+    remember(&plan.directories, &servers);
     // The same once more takes the old one's place.
-    crate::known_servers::remember(&plan.directories, &servers[..1]);
-    let known = plan.known_servers(&addresses).unwrap();
+    remember(&plan.directories, &servers[..1]);
+    let known = known_servers(&plan, &addresses).unwrap();
     let build = |servers: Vec<CompileServer>| {
         let mut options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
         options.servers = Servers { servers, or_here: false };
@@ -1341,7 +1342,7 @@ fn a_build_that_compiles_nothing_asked_all_servers() {
     }
     // Whom the user trusts has changed: they are asked.
     std::fs::write(directory.path().join("cert9.db"), "other certificates").unwrap();
-    assert!(plan.known_servers(&addresses).is_none());
+    assert!(known_servers(&plan, &addresses).is_none());
 }
 
 #[test]

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use child::{Cancel, Finished, Limits};
 
-use super::{
-    Compilation, Executor, ExecutorError, LOG_CAP, LeaderTask, Leading, lay_out, made_uprobes, read_module,
-    works,
-};
 use crate::directories::BuildDirectories;
+use crate::executor::{Compilation, Executor, ExecutorError, LOG_CAP, LeaderTask, Leading, works};
 use crate::job::CompileJob;
 use crate::job_directory::JobDirectory;
+use crate::job_files::{lay_out, made_uprobes, read_module};
 use crate::job_shell::{self, JobLimits, in_shell};
 use crate::kernel_tree::KernelTarget;
 use crate::leader::{Led, Ran, lead};

@@ -2,36 +2,28 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bundle_format::ScriptName;
 use child::{Cancel, Ended, Finished};
-use files::FileError;
 use object::{Object, ObjectSection};
 
-use super::{
-    Compilation, Executor, ExecutorError, LeaderTask, Leading, ModuleFile, lay_out, made_uprobes, read_module,
-};
-use crate::client::{Client, Exchange, LayOut, RequestSize};
+use crate::client::{Client, Exchange, LayOut, RequestSize, sent_by};
 use crate::compile_server::{CONNECT_LIMIT, CompileServer};
 use crate::directories::BuildDirectories;
+use crate::executor::{Compilation, Executor, ExecutorError, LeaderTask, Leading};
 use crate::job::CompileJob;
-use crate::job_directory::JobDirectory;
+use crate::job_files::{ModuleFile, made_uprobes, read_module};
 use crate::job_shell::JobLimits;
 use crate::leader::{EMPTY_SCRIPT, Led, MODULE, SCANNED};
 use crate::module_info::ModuleInfo;
-use crate::recipe::{SENT_DIRECTORY, client_command, module_path, script_path};
+use crate::recipe::{client_command, module_path};
 use crate::red_reason::{may_pass_next_time, red_reason};
 use crate::sandbox::Sandbox;
 use crate::sysroot::Sysroot;
-use crate::tapset;
 use crate::warm_cache::WarmFiles;
 use crate::warm_up::WarmUpPart;
-
-/// Options that a server's `stap` refuses behind `--client-options` (PROTO-04), as far as scripts may have them.
-pub(crate) const UNSENDABLE: [&str; 3] = ["-B", "-i", "-q"];
 
 /// Tries of a job whose connection is closed without an answer, while the server lives. It may have been restarted meanwhile.
 const TRIES: usize = 2;
@@ -206,16 +198,6 @@ fn judged(module: &[u8], task: &LeaderTask) -> Led {
         )),
         _ => Led::Complete(None),
     }
-}
-
-/// Lays a job out for the client, and tells what it finds where.
-pub(crate) fn sent_by(work: &JobDirectory, job: &CompileJob) -> Result<Vec<(PathBuf, String)>, FileError> {
-    lay_out(work, job)?;
-    let script = work.path().join(script_path(job.script.name()));
-    let directory = script.parent().unwrap_or(work.path()).to_owned();
-    let tapsets = (0..job.script.tapsets().len())
-        .map(|number| (work.path().join(tapset::place(number)), tapset::sent_place(number)));
-    Ok(std::iter::once((directory, SENT_DIRECTORY.to_owned())).chain(tapsets).collect())
 }
 
 fn leaders_name() -> Result<ScriptName, ExecutorError> {
