@@ -6,24 +6,11 @@ use std::sync::Arc;
 
 use bundle_format::KernelRelease;
 
+use crate::examine::FoundTree;
 use crate::kernel_tree::{build_link, release_of};
-use crate::plan::BuildRequest;
 use crate::plan_problem::PlanProblem;
+use crate::request::BuildRequest;
 use crate::sysroot::Sysroot;
-
-/// Where the build tree of a release was found.
-#[derive(Debug)]
-pub(crate) struct FoundTree {
-    pub release: KernelRelease,
-    /// The sysroot that compiles for it.
-    pub sysroot: usize,
-    /// As seen inside the sysroot, without links.
-    pub tree: PathBuf,
-    /// It was given by its path, so stap is told the path.
-    pub by_path: bool,
-    /// Where its files are read from, if the sysroot hasn't got it: this machine's root.
-    pub outside: Option<Arc<Sysroot>>,
-}
 
 /// Finds the trees of all kernels that `request` asks for, in natural order of the releases.
 pub(crate) fn find_trees(
@@ -73,10 +60,9 @@ impl Search<'_> {
             // That no sysroot could be opened was told already.
             [] if self.sysroots.is_empty() => {}
             [] => {
-                let looked_at: Vec<PathBuf> = (0..self.sysroots.len())
-                    .filter(|index| pinned.is_none_or(|pinned| pinned == *index))
-                    .map(|index| below(&looked_at(index), &link))
-                    .collect();
+                let asked = self.sysroots.iter().enumerate();
+                let asked = asked.filter(|(index, _)| pinned.is_none_or(|pinned| pinned == *index));
+                let looked_at = asked.map(|(_, sysroot)| sysroot.below(&link)).collect();
                 self.problems.push(PlanProblem::NoBuildTree { release, looked_at });
             }
             [(sysroot, tree)] => {
@@ -143,7 +129,7 @@ impl Search<'_> {
         releases.sort();
         releases.dedup();
         if releases.is_empty() && !self.sysroots.is_empty() {
-            let looked_at = self.sysroots.iter().map(|sysroot| below(sysroot.path(), modules)).collect();
+            let looked_at = self.sysroots.iter().map(|sysroot| sysroot.below(modules)).collect();
             self.problems.push(PlanProblem::NoBuildTrees { looked_at });
         }
         for release in releases {
@@ -183,11 +169,6 @@ fn pins_of(
         }
     }
     pins
-}
-
-/// `inside`, a path as seen in a root, on this machine.
-pub(crate) fn below(root: &Path, inside: &Path) -> PathBuf {
-    root.join(inside.strip_prefix("/").unwrap_or(inside))
 }
 
 #[cfg(test)]

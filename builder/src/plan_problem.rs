@@ -133,6 +133,16 @@ pub enum PlanProblem {
     },
 }
 
+impl PlanProblem {
+    /// The problem, with what is wrong with a build tree.
+    pub(crate) fn in_one_line(&self) -> String {
+        match self {
+            Self::Tree { source, .. } => format!("{self}: {source}"),
+            _ => self.to_string(),
+        }
+    }
+}
+
 /// Everything that is wrong with a request.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]

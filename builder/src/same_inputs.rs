@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bundle_format::Digest;
 
+use crate::examine::tree_digests;
 use crate::kernel_tree::KernelTarget;
-use crate::plan::tree_digests;
 use crate::sysroot::Sysroot;
 use crate::toolchain::toolchain_digest;
 use crate::tree_digest::{InputCheck, TreeDigests};

@@ -77,6 +77,11 @@ impl Sysroot {
         &self.path
     }
 
+    /// `inside`, a path as seen in the root, on this machine; links aren't followed.
+    pub(crate) fn below(&self, inside: &Path) -> PathBuf {
+        self.path.join(inside.strip_prefix("/").unwrap_or(inside))
+    }
+
     /// Where `inside` leads, links followed within the root: as a path without links below [`Sysroot::path`].
     pub fn host_path(&self, inside: &Path) -> io::Result<PathBuf> {
         let below = self.resolve(inside)?;

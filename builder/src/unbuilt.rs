@@ -7,18 +7,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bundle_format::{KernelRelease, Machine};
 
 use crate::cell_policy::{CellPattern, CellPolicy, Wanted};
-use crate::job::CellReport;
-use crate::job::{Cell, JobOutcome};
-use crate::kernel_search::below;
 use crate::kernel_tree::{KernelTarget, build_link};
-use crate::maker::Maker;
 use crate::module_info::machine_of_elf;
-use crate::plan::Plan;
 use crate::plan_problem::PlanProblem;
 use crate::script::ScriptSource;
 use crate::sysroot::Sysroot;
@@ -78,7 +72,7 @@ impl UnbuiltKernel {
         let (release, places, why): (_, Vec<usize>, _) = match problem {
             PlanProblem::NoBuildTree { release, looked_at } => {
                 let link = build_link(release);
-                let is_one = |sysroot: &Sysroot| looked_at.contains(&below(sysroot.path(), &link));
+                let is_one = |sysroot: &Sysroot| looked_at.contains(&sysroot.below(&link));
                 let places = (0..sysroots.len()).filter(|place| is_one(&sysroots[*place]));
                 (release, places.collect(), format!("the farm has no build tree of kernel {release}"))
             }
@@ -103,42 +97,31 @@ impl UnbuiltKernel {
     }
 }
 
+/// The kernel that a problem is about, if the policy lets a build be without it.
+pub(crate) fn excuse<'p>(
+    problem: &'p PlanProblem,
+    scripts: &[Arc<ScriptSource>],
+    policy: &'p CellPolicy,
+) -> Option<(&'p KernelRelease, Fate<'p>)> {
+    let (release, may_be_red) = match problem {
+        PlanProblem::NoBuildTree { release, .. } | PlanProblem::Tree { release, .. } => (release, true),
+        // There are good trees: which is meant, somebody must say.
+        PlanProblem::TwoBuildTrees { release, .. } => (release, false),
+        _ => return None,
+    };
+    match Fate::of(release, scripts, policy) {
+        Fate::Problem => None,
+        Fate::Unbuilt if !may_be_red => None,
+        fate => Some((release, fate)),
+    }
+}
+
 /// Largest program that is looked at, in bytes; stap has 10 MB.
 const LARGEST_PROGRAM: u64 = 256 << 20;
 
 fn machine_of_program(sysroot: &Sysroot) -> Option<Machine> {
     let program = sysroot.host_path(Path::new(STAP)).ok()?;
     machine_of_elf(&files::read::read(&program, LARGEST_PROGRAM).ok()?)
-}
-
-impl Plan {
-    /// The cells of kernels without a build tree.
-    pub(crate) fn unbuilt_cells(&self, policy: &CellPolicy) -> Vec<CellReport> {
-        let cells_of = |kernel: &UnbuiltKernel| {
-            let (release, why) = (kernel.release.clone(), kernel.why.clone());
-            let cell = move |script: &Arc<ScriptSource>| {
-                let why = match policy.of(script.name(), &release) {
-                    Wanted::Skip(pattern) => left_out(pattern),
-                    _ => why.clone(),
-                };
-                let cell = Cell { script: script.name().clone(), release: release.clone() };
-                let outcome = JobOutcome::Skipped { why };
-                CellReport { cell, outcome, wall: Duration::ZERO, cpu: None, maker: Maker::Here }
-            };
-            self.scripts.iter().map(cell).collect::<Vec<_>>()
-        };
-        self.unbuilt.iter().flat_map(cells_of).collect()
-    }
-
-    /// Whether a pattern has a cell of this plan, or of a kernel that the policy has left out of it.
-    #[must_use]
-    pub fn has_cell(&self, pattern: &CellPattern) -> bool {
-        let releases = self.kernels.iter().map(|kernel| &kernel.release);
-        let releases =
-            releases.chain(self.unbuilt.iter().map(|kernel| &kernel.release)).chain(&self.left_out);
-        let has = |release| self.scripts.iter().any(|script| pattern.matches(script.name(), release));
-        releases.into_iter().any(has)
-    }
 }
 
 /// The reason in the manifest of a cell that isn't to be compiled.
@@ -188,7 +171,7 @@ mod tests {
         let sysroots = roots.each_ref().map(|root| Arc::new(Sysroot::open(root.path()).unwrap()));
         let release: KernelRelease = "6.1.0".parse().unwrap();
         let link = build_link(&release);
-        let looked_at = sysroots.iter().map(|sysroot| below(sysroot.path(), &link)).collect();
+        let looked_at = sysroots.iter().map(|sysroot| sysroot.below(&link)).collect();
         let missing = PlanProblem::NoBuildTree { release, looked_at };
         let found = |kernels: &[_]| UnbuiltKernel::of(&missing, &sysroots, kernels);
         // What stands there as stap isn't a program.
