@@ -3,36 +3,31 @@
 mod kept;
 mod run;
 
-use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bundle_format::{Digest, FieldHasher};
 use child::Cancel;
-use files::{FileError, Held};
-use signing::KeyFileError;
+use files::Held;
 
 use crate::address::ServerAddress;
 use crate::artifact_cache::ArtifactCache;
 use crate::artifact_index::ArtifactIndex;
-use crate::assembly::{self, AssemblyError, BundleIdentity};
-use crate::builders::{Builders, NotTakenResults};
+use crate::assembly;
+use crate::build_error::BuildError;
 use crate::cell_policy::{CellPolicy, Wanted};
 use crate::directories::BuildDirectories;
 use crate::durations::Durations;
 use crate::event::BuildEvent;
-use crate::executor::ExecutorError;
 use crate::executor::local::LocalExecutor;
 use crate::executor::server::ServerExecutor;
-use crate::job::CellReport;
-use crate::job::{Cell, CompileJob, JobOutcome};
+use crate::job::{Cell, CellReport, CompileJob, JobOutcome};
 use crate::job_shell::JobLimits;
 use crate::journal::Journal;
 use crate::maker::Maker;
+use crate::options::{AT_ONCE_BY_SERVER, BuildOptions, OpenCells};
 use crate::plan::Plan;
 use crate::report::{BuildReport, ServerReport};
 use crate::reproducible;
-use crate::sandbox::SandboxError;
 use crate::servers::Servers;
 use crate::site::Site;
 use crate::unbuilt;
@@ -40,157 +35,6 @@ use crate::warm_cache::WarmUps;
 
 use kept::KeptResults;
 use run::{Run, RunResults};
-
-/// What is done about cells that have no result yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenCells {
-    /// They are compiled.
-    Compile,
-    /// Nothing is compiled: [`BuildError::Uncompiled`] names them.
-    Refuse,
-}
-
-/// How a plan is to be run.
-#[derive(Debug, Clone)]
-pub struct BuildOptions {
-    /// Compiles that run side by side; at least 1.
-    pub workers: usize,
-    /// What a compile may use; a leader has three times the time.
-    pub limits: JobLimits,
-    /// Compile again what failed before, of the same inputs.
-    pub retry_failed: bool,
-    /// Compile each green cell once more, and compare.
-    pub check_reproducible: bool,
-    /// Read and compare every module in the cache, although its file hasn't changed.
-    pub verify_cache: bool,
-    /// Which cells aren't compiled.
-    pub policy: CellPolicy,
-    /// What is done about cells that have no result yet.
-    pub open_cells: OpenCells,
-    /// Compile servers that take the jobs.
-    pub servers: Servers,
-    /// Whose results are taken from the cache. The state directory's own key is used, and made, if it names none.
-    pub builders: Builders,
-    /// What the bundle will be called.
-    pub identity: BundleIdentity,
-}
-
-impl BuildOptions {
-    /// One worker more than there are cores, and the default time limit. A compile has moments in which it only waits: on two
-    /// cores, two of them leave 3 % of the time unused, three leave 1 %.
-    #[must_use]
-    pub fn new(identity: BundleIdentity) -> Self {
-        Self {
-            workers: cores() + 1,
-            limits: JobLimits::default(),
-            retry_failed: false,
-            check_reproducible: false,
-            open_cells: OpenCells::Compile,
-            verify_cache: false,
-            policy: CellPolicy::default(),
-            servers: Servers::default(),
-            builders: Builders::default(),
-            identity,
-        }
-    }
-}
-
-/// Jobs that one server is given at once, whatever threads it has: of two at the same moment, one now and then ended with
-/// "Pass 1: parse failed", although its script was good and compiled the next time (systemtap 5.6, `--max-threads 2`).
-const AT_ONCE_BY_SERVER: usize = 1;
-
-impl BuildOptions {
-    /// Compiles that may run side by side, wherever they do.
-    #[must_use]
-    pub fn at_once(&self) -> usize {
-        let by_servers = self.servers.servers.len() * AT_ONCE_BY_SERVER;
-        if by_servers == 0 { self.workers } else { by_servers }
-    }
-
-    /// How many of them get on at full speed: here, no more than there are cores.
-    #[must_use]
-    pub fn at_full_speed(&self) -> usize {
-        if self.servers.servers.is_empty() { self.workers.min(cores()) } else { self.at_once() }
-    }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Why a build ended without a bundle.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// It was cancelled; what had finished is in the cache.
-    #[error("cancelled with {done} of {cells} cells done; the same command goes on from there")]
-    Cancelled {
-        /// Cells with a result.
-        done: usize,
-        /// All cells.
-        cells: usize,
-    },
-    /// Neither a compile server nor this machine is to compile these cells.
-    #[error("no compile server compiles {}", counted(cells.len()))]
-    Unserved {
-        /// Each with why not.
-        cells: Vec<(Cell, String)>,
-    },
-    /// All compile servers that could have gone on are lost; what had finished is in the cache.
-    #[error(
-        "compile servers were lost with {done} of {cells} cells done; the same command goes on from there"
-    )]
-    ServersLost {
-        /// Which, and what their clients said.
-        lost: Vec<(ServerAddress, String)>,
-        /// Cells with a result.
-        done: usize,
-        /// All cells.
-        cells: usize,
-    },
-    /// Nothing was to be compiled, and these cells have no result.
-    #[error("{} of the build's cells have no result", jobs.len())]
-    Uncompiled {
-        /// Their jobs, in the plan's order.
-        jobs: Vec<CompileJob>,
-        /// Results that are there and don't count.
-        not_taken: NotTakenResults,
-    },
-    /// The work directories can't be used.
-    #[error(transparent)]
-    Sandbox(#[from] SandboxError),
-    /// A compile couldn't be run.
-    #[error(transparent)]
-    Executor(#[from] ExecutorError),
-    /// A result can't be kept.
-    #[error("the result of {cell} can't be kept in {directory}")]
-    Store {
-        /// Which cell.
-        cell: Cell,
-        /// The cache.
-        directory: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The key that signs this builder's results can't be used.
-    #[error("the builder's own key can't be used")]
-    BuilderKey(#[source] KeyFileError),
-    /// The state directory can't be used.
-    #[error("the build's state can't be kept")]
-    State {
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// A file of the state directory can't be used.
-    #[error("the build's directories can't be used")]
-    Files(#[from] FileError),
-    /// The modules don't fit together.
-    #[error(transparent)]
-    Assembly(#[from] AssemblyError),
-}
-
-fn counted(cells: usize) -> String {
-    if cells == 1 { "1 cell".to_owned() } else { format!("{cells} cells") }
-}
 
 /// Runs `plan`: in the sandbox of this machine, or by the compile servers of `options`.
 pub fn build(

@@ -8,30 +8,11 @@ use bundle_format::{Manifest, PROVENANCE_NAME, SBOM_NAME};
 use crate::job::Cell;
 use crate::packages::Package;
 
+mod error;
 mod provenance;
 mod sbom;
 
-/// Of this program, which both name as their maker.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// Why the documents can't be made.
-#[derive(Debug, thiserror::Error)]
-pub enum DocumentError {
-    /// `created` is beyond the calendar.
-    #[error("{created} seconds since 1970 is no date")]
-    NoDate {
-        /// The number.
-        created: u64,
-    },
-    /// A document can't be written.
-    #[error("{name} can't be written")]
-    Write {
-        /// The extra's name.
-        name: &'static str,
-        /// Why.
-        source: serde_json::Error,
-    },
-}
+pub use error::DocumentError;
 
 /// Both documents for the bundle of this manifest, whose name, serial and frames are settled. `headers` has for kernels, by
 /// release, the package that the build tree came from; `by_servers` are the cells that compile servers have made, `unsigned` those

@@ -11,9 +11,6 @@ mod package;
 #[cfg(test)]
 mod tests;
 
-pub use draft::{ImportRequest, Imported, import};
+pub use draft::{ImportRequest, Imported, UNKNOWN, import};
 pub use error::{ImportError, PackageError};
 pub use package::ScriptsPackage;
-
-/// What the manifest says of systemtap and the compiler.
-pub const UNKNOWN: &str = "unknown, imported";

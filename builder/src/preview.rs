@@ -7,12 +7,12 @@ use bundle_format::KernelRelease;
 
 use crate::artifact_cache::ArtifactCache;
 use crate::artifact_index::ArtifactIndex;
-use crate::build::BuildOptions;
 use crate::cell_policy::Wanted;
 use crate::diagnosis::{Diagnosis, diagnosed_reason};
 use crate::durations::Durations;
 use crate::job::{Cell, JobOutcome, KeyParts};
 use crate::maker::Maker;
+use crate::options::BuildOptions;
 use crate::plan::Plan;
 use crate::warm_cache::WarmUps;
 use crate::warm_up::{WarmUp, WarmUpKey, WarmUpPart};

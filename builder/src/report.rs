@@ -7,7 +7,6 @@ use bundle_format::{BundleDraft, KernelRelease};
 use crate::address::ServerAddress;
 use crate::job::{Cell, CellReport};
 use crate::maker::Maker;
-use crate::reproducible::Reproducibility;
 use crate::warm_up::WarmUpPart;
 
 /// A leader that ran in this build.
@@ -36,6 +35,15 @@ pub struct ServerReport {
     pub threads: usize,
     /// Why it was lost, if it was.
     pub lost: Option<String>,
+}
+
+/// What the second compiles have shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reproducibility {
+    /// Cells whose second module has the same bytes.
+    pub equal: usize,
+    /// The others, each with what was found.
+    pub exceptions: Vec<(Cell, String)>,
 }
 
 /// A build that has come to its end.

@@ -6,23 +6,16 @@ use std::sync::{Mutex, PoisonError};
 use bundle_format::Digest;
 use child::{Cancel, Ended};
 
-use crate::build::{BuildError, BuildOptions};
+use crate::build_error::BuildError;
 use crate::event::BuildEvent;
 use crate::executor::{Executor, ExecutorError};
 use crate::job::CellReport;
 use crate::job::{Cell, CompileJob, ModuleArtifact};
 use crate::job_files::LARGEST_MODULE;
+use crate::options::BuildOptions;
 use crate::plan::Plan;
+use crate::report::Reproducibility;
 use crate::site::Site;
-
-/// What the second compiles have shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reproducibility {
-    /// Cells whose second module has the same bytes.
-    pub equal: usize,
-    /// The others, each with what was found.
-    pub exceptions: Vec<(Cell, String)>,
-}
 
 /// Compiles the green cells of `cells` again, each where it was made, and as many at once as go there; nothing of it is kept. The
 /// kernels are warm by now.

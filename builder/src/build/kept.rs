@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::BuildOptions;
 use crate::artifact_cache::{ArtifactCache, Missing};
 use crate::artifact_index::ArtifactIndex;
 use crate::builders::NotTakenResults;
@@ -10,6 +9,7 @@ use crate::job::CellReport;
 use crate::job::{Cell, CompileJob, JobOutcome, KeyParts};
 use crate::journal::Journal;
 use crate::maker::Maker;
+use crate::options::BuildOptions;
 
 /// A look at all cells, one after the other.
 pub(super) struct KeptResults<'a> {

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use bundle_format::KernelRelease;
 use child::{Cancel, ChildCommand, Ended};
 
-use super::{BuildError, BuildOptions};
 use crate::address::ServerAddress;
 use crate::artifact_cache::{ArtifactCache, Cost, Keep};
+use crate::build_error::BuildError;
 use crate::diagnosis::{Diagnosis, diagnosed_reason, sentence};
 use crate::durations::Durations;
 use crate::event::{BuildEvent, JobEnd};
@@ -22,6 +22,7 @@ use crate::job_shell::JobLimits;
 use crate::journal::Journal;
 use crate::leader::Led;
 use crate::maker::Maker;
+use crate::options::BuildOptions;
 use crate::plan::Plan;
 use crate::report::WarmUpReport;
 use crate::schedule::{Assignment, Entry, Schedule, SiteEntry};

@@ -1,5 +1,6 @@
 //! The engine with a stand-in for the executor.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -7,11 +8,11 @@ use child::Ended;
 
 use super::*;
 use crate::assembly::BundleIdentity;
-use crate::builders::NotTaken;
+use crate::builders::{Builders, NotTaken};
 use crate::compile_server::CompileServer;
 use crate::diagnosis::Diagnosis;
 use crate::event::JobEnd;
-use crate::executor::{Compilation, Executor, LeaderTask, Leading};
+use crate::executor::{Compilation, Executor, ExecutorError, LeaderTask, Leading};
 use crate::known_servers::{known_servers, remember};
 use crate::leader::Led;
 use crate::sandbox::Sandbox;

@@ -7,9 +7,11 @@ use bundle_format::{
 };
 use serde::Serialize;
 
-use super::VERSION;
 use crate::job::Cell;
 use crate::packages::Package;
+
+/// Of this program, which both name as their maker.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How the modules were made, as SLSA names kinds of builds.
 pub(super) const BUILD_TYPE: &str = "urn:stap-bundle:build:1";

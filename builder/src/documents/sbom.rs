@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bundle_format::{Digest, Kernel, Manifest, SBOM_NAME};
 use serde::Serialize;
 
-use super::{DocumentError, VERSION};
+use super::error::DocumentError;
+use super::provenance::VERSION;
 use crate::packages::Package;
 
 /// What SPDX writes where nothing is asserted.

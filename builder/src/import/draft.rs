@@ -10,12 +10,14 @@ use bundle_format::{
 };
 use script_config::{Configuration, ScriptOptions, Severity, SourceText};
 
-use super::UNKNOWN;
 use super::error::{ImportError, PackageError};
 use super::package::ScriptsPackage;
 use crate::assembly::{BundleIdentity, version_of};
 use crate::module_info::ModuleInfo;
 use crate::quoted::quoted;
+
+/// What the manifest says of systemtap and the compiler.
+pub const UNKNOWN: &str = "unknown, imported";
 
 /// What the kernel's own signing tool puts at the end of a module.
 const SIGNATURE_MARK: &[u8] = b"~Module signature appended~\n";
