@@ -1,146 +1,93 @@
 //! Scripts × kernels → compiled modules → the draft of a bundle.
 //!
 //! ```text
-//! BuildRequest ──Plan::make──▶ Plan ──build──▶ BuildReport { cells, draft }
-//!                               │                 ▲
-//!   sysroot, kernel_tree,       │ CompileJob      │ JobOutcome
-//!   toolchain, tree_digest      ▼                 │
-//!                            schedule ──▶ executor ──▶ module_info ──▶ artifact_cache ──▶ assembly
-//!                                         (local: the sandbox; server: a compile server by its client)
+//! BuildRequest ──plan──▶ Plan ──run──▶ BuildReport { cells, draft }
+//!                 │               │ ▲
+//!              inputs     CompileJob│ JobOutcome
+//!                 │               ▼ │
+//!              sandbox ◀── compile, servers ──▶ results ──▶ bundle
 //! ```
+//! The rooms, from the ground up; each imports only from those above it in this list:
 //!
-//! - A [`Plan`] exists only if every build tree was found and every input of the modules' bytes digested.
-//! - [`build`] compiles what isn't in the cache, each job by the one compile command ([`recipe`]) in the sandbox.
-//! - Nothing here prints: [`BuildEvent`]s tell what happens, the [`BuildReport`] what came of it.
-//! - Nothing signed depends on a clock, a host name, a user or a path of the farm.
+//! - `words`: what stap and others said, in one line that is the same on every farm.
+//! - `sandbox`: a sysroot, and the sandbox in which all of it runs.
+//! - `state`: the directories of a build, its lock and its notes.
+//! - `warm`: stap's own caches for a kernel, made once by leaders.
+//! - `inputs`: scripts, tapsets, toolchains and build trees, with their digests.
+//! - `job`: a cell on its way, its key and its outcome.
+//! - `plan`: from a request to jobs. A [`Plan`] exists only if every build tree was found and every input of the modules' bytes
+//!   digested.
+//! - `results`: the artifact cache, and the journal of a build.
+//! - `compile`: a job or a leader on this machine, by the one compile command.
+//! - `servers`: the same by compile servers.
+//! - `bundle`: the draft of a bundle, and its documents.
+//! - `run`: [`build`] compiles what isn't in the cache.
+//! - `import`: modules that were built elsewhere.
+//!
+//! Nothing here prints: [`BuildEvent`]s tell what happens, the [`BuildReport`] what came of it. Nothing signed depends on a
+//! clock, a host name, a user or a path of the farm.
 
-mod accounts;
-mod address;
-mod artifact_cache;
-mod artifact_index;
-mod ask_servers;
-mod assembly;
-mod build;
-mod build_error;
-mod builders;
-mod cache_care;
-mod cache_sharing;
-mod cell_policy;
-mod client;
-mod compile_server;
-mod compiler;
-mod config_evaluation;
-mod diagnosis;
-mod directories;
-mod documents;
-mod durations;
-mod event;
-mod examine;
-mod executor;
-mod file_stamp;
+mod bundle;
+mod compile;
 mod import;
+mod inputs;
 mod job;
-mod job_directory;
-mod job_files;
-mod job_shell;
-mod job_user;
-mod journal;
-mod kernel_list;
-mod kernel_search;
-mod kernel_tree;
-mod known_failures;
-mod known_servers;
-mod last_use;
-mod leader;
-mod make_plan;
-mod maker;
-mod making;
-mod module_info;
-mod namespaces;
-mod note;
-mod options;
-mod packages;
 mod plan;
-mod plan_inputs;
-mod plan_problem;
-mod plan_scripts;
-mod preview;
-mod privilege;
-mod quoted;
-mod recipe;
-mod red_reason;
-mod report;
-mod reproducible;
-mod request;
-mod reserve;
-mod result_record;
-mod same_inputs;
+mod results;
+mod run;
 mod sandbox;
-mod schedule;
-mod script;
 mod servers;
-mod shard;
-mod site;
-mod state_care;
-mod sysroot;
-mod tapset;
+mod state;
 #[cfg(test)]
 mod testing;
-mod toolchain;
-mod tracepoints;
-mod tree_digest;
-mod unbuilt;
-mod verdict;
-mod warm_cache;
-mod warm_layer;
-mod warm_stamp;
-mod warm_up;
-mod wildcard;
-mod work_left;
+mod warm;
+mod words;
 
-pub use address::{ServerAddress, ServerAddressError};
-pub use artifact_cache::ArtifactCache;
-pub use ask_servers::{AskError, QUESTION, ask_servers, words_of_answer};
-pub use assembly::{AssemblyError, BundleIdentity};
-pub use build::build;
-pub use build_error::BuildError;
-pub use builders::{Builders, NotTaken, NotTakenResults};
-pub use cache_care::{CacheContents, Collected};
-pub use cache_sharing::Shared;
-pub use cell_policy::{CellPattern, CellPolicy, Wanted};
-pub use client::RequestSize;
-pub use compile_server::{CompileServer, STATEMENT};
-pub use config_evaluation::{ConfigEvaluation, EVALUATION_LIMIT, EvaluationError};
-pub use diagnosis::Diagnosis;
-pub use directories::BuildDirectories;
-pub use documents::{DocumentError, documents};
-pub use event::{BuildEvent, JobEnd};
-pub use executor::ExecutorError;
+pub use bundle::assembly::{AssemblyError, BundleIdentity};
+pub use bundle::documents::{DocumentError, documents};
+pub use compile::executor::ExecutorError;
 pub use import::{ImportError, ImportRequest, Imported, PackageError, ScriptsPackage, UNKNOWN, import};
-pub use job::{CacheKey, Cell, CellReport, CompileJob, JobOutcome, KeyParts, ModuleArtifact, ServerIdentity};
-pub use job_shell::JobLimits;
-pub use job_user::NoJobUser;
-pub use kernel_list::{KernelListError, kernels_in};
-pub use kernel_tree::{KernelTarget, KernelTreeError};
-pub use known_servers::known_servers;
-pub use maker::Maker;
-pub use module_info::{ModuleError, ModuleInfo};
-pub use namespaces::NoNamespaces;
-pub use options::{BuildOptions, OpenCells};
-pub use packages::Package;
-pub use plan::Plan;
-pub use plan_problem::{PlanError, PlanProblem};
-pub use preview::{CellPreview, Preview};
-pub use privilege::Privilege;
-pub use recipe::{RECIPE_VERSION, compile_command};
-pub use report::{BuildReport, Reproducibility, ServerReport, WarmUpReport};
-pub use request::BuildRequest;
-pub use sandbox::{Sandbox, SandboxError};
-pub use script::ScriptSource;
-pub use servers::Servers;
-pub use shard::{Shard, ShardError};
-pub use state_care::CollectedState;
-pub use sysroot::{Sysroot, SysrootError};
-pub use toolchain::ToolchainError;
-pub use tree_digest::InputCheck;
-pub use warm_up::{WarmUp, WarmUpFlags, WarmUpKey, WarmUpPart};
+pub use inputs::kernel_list::{KernelListError, kernels_in};
+pub use inputs::kernel_tree::{KernelTarget, KernelTreeError};
+pub use inputs::packages::Package;
+pub use inputs::script::ScriptSource;
+pub use inputs::toolchain::ToolchainError;
+pub use inputs::tree_digest::InputCheck;
+pub use job::address::{ServerAddress, ServerAddressError};
+pub use job::cell::{
+    CacheKey, Cell, CellReport, CompileJob, JobOutcome, KeyParts, ModuleArtifact, ServerIdentity,
+};
+pub use job::maker::Maker;
+pub use job::module_info::{ModuleError, ModuleInfo};
+pub use job::privilege::Privilege;
+pub use job::recipe::{RECIPE_VERSION, compile_command};
+pub use plan::matrix::Plan;
+pub use plan::policy::{CellPattern, CellPolicy, Wanted};
+pub use plan::problem::{PlanError, PlanProblem};
+pub use plan::request::BuildRequest;
+pub use plan::shard::{Shard, ShardError};
+pub use results::artifacts::ArtifactCache;
+pub use results::builders::{Builders, NotTaken, NotTakenResults};
+pub use results::care::{CacheContents, Collected};
+pub use results::sharing::Shared;
+pub use results::state_care::CollectedState;
+pub use run::build::build;
+pub use run::error::BuildError;
+pub use run::event::{BuildEvent, JobEnd};
+pub use run::options::{BuildOptions, OpenCells};
+pub use run::preview::{CellPreview, Preview};
+pub use run::report::{BuildReport, Reproducibility, ServerReport, WarmUpReport};
+pub use sandbox::bubblewrap::{Sandbox, SandboxError};
+pub use sandbox::config_evaluation::{ConfigEvaluation, EVALUATION_LIMIT, EvaluationError};
+pub use sandbox::job_shell::JobLimits;
+pub use sandbox::job_user::NoJobUser;
+pub use sandbox::namespaces::NoNamespaces;
+pub use sandbox::sysroot::{Sysroot, SysrootError};
+pub use servers::ask::{AskError, QUESTION, ask_servers, words_of_answer};
+pub use servers::client::RequestSize;
+pub use servers::known::known_servers;
+pub use servers::of_build::Servers;
+pub use servers::server::{CompileServer, STATEMENT};
+pub use state::directories::BuildDirectories;
+pub use warm::diagnosis::Diagnosis;
+pub use warm::parts::{WarmUp, WarmUpFlags, WarmUpKey, WarmUpPart};

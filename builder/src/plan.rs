@@ -1,115 +1,12 @@
-//! A plan: scripts × kernels, what compiles them, and a job for each cell.
+//! From a request to jobs. In comes a `BuildRequest`; out goes a `Plan`, or all that is wrong with the request at once.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
-use bundle_format::{KernelRelease, Toolchain};
-
-use crate::cell_policy::{CellPattern, CellPolicy, Wanted};
-use crate::directories::BuildDirectories;
-use crate::job::{Cell, CellReport, CompileJob, JobOutcome};
-use crate::kernel_tree::KernelTarget;
-use crate::maker::Maker;
-use crate::packages::{Package, owner_of};
-use crate::sandbox::Sandbox;
-use crate::script::ScriptSource;
-use crate::sysroot::Sysroot;
-use crate::tracepoints::TracepointAliases;
-use crate::unbuilt::{UnbuiltKernel, left_out};
-
-/// A request found good: every build tree found, every input of the modules' bytes digested.
-#[derive(Debug)]
-pub struct Plan {
-    pub(crate) scripts: Vec<Arc<ScriptSource>>,
-    pub(crate) kernels: Vec<Arc<KernelTarget>>,
-    pub(crate) sysroots: Vec<Arc<Sysroot>>,
-    /// One for each sysroot that has a kernel of the plan, by the sysroot's index.
-    pub(crate) toolchains: Vec<Option<Toolchain>>,
-    /// The probe aliases that lead to tracepoints, likewise.
-    pub(crate) aliases: Vec<TracepointAliases>,
-    pub(crate) jobs: Vec<CompileJob>,
-    /// Kernels without a good build tree of which the policy asks for nothing that must be green.
-    pub(crate) unbuilt: Vec<UnbuiltKernel>,
-    /// Kernels without a good build tree of which nothing is wanted.
-    pub(crate) left_out: Vec<KernelRelease>,
-    /// Kernels that were left out of a plan that is only shown, and why.
-    pub(crate) blocked: Vec<(KernelRelease, String)>,
-    /// What the user should know although it keeps nothing from being built.
-    pub(crate) warnings: Vec<String>,
-    pub(crate) sandbox: Sandbox,
-    pub(crate) directories: BuildDirectories,
-}
-
-impl Plan {
-    /// The package that each kernel's build tree came from, by release, as far as the sysroots' databases tell.
-    #[must_use]
-    pub fn header_packages(&self) -> BTreeMap<String, Package> {
-        let owner = |kernel: &Arc<KernelTarget>| {
-            let package = owner_of(self.sysroots.get(kernel.sysroot)?, &kernel.build_tree)?;
-            Some((kernel.release.to_string(), package))
-        };
-        self.kernels.iter().filter_map(owner).collect()
-    }
-
-    /// The scripts, by name.
-    pub fn scripts(&self) -> impl Iterator<Item = &ScriptSource> {
-        self.scripts.iter().map(AsRef::as_ref)
-    }
-
-    /// The kernels, in natural order.
-    pub fn kernels(&self) -> impl Iterator<Item = &KernelTarget> {
-        self.kernels.iter().map(AsRef::as_ref)
-    }
-
-    /// The jobs: kernel by kernel, and for each kernel script by script.
-    #[must_use]
-    pub fn jobs(&self) -> &[CompileJob] {
-        &self.jobs
-    }
-
-    /// The sysroot of a kernel.
-    #[must_use]
-    pub fn sysroot_of(&self, kernel: &KernelTarget) -> &Sysroot {
-        &self.sysroots[kernel.sysroot]
-    }
-
-    /// What the user should know although it keeps nothing from being built.
-    pub fn warnings(&self) -> impl Iterator<Item = &str> {
-        self.warnings.iter().map(String::as_str)
-    }
-
-    /// What compiles for a kernel.
-    #[must_use]
-    pub fn toolchain_of(&self, kernel: &KernelTarget) -> Option<&Toolchain> {
-        self.toolchains[kernel.sysroot].as_ref()
-    }
-
-    /// The cells of kernels without a build tree.
-    pub(crate) fn unbuilt_cells(&self, policy: &CellPolicy) -> Vec<CellReport> {
-        let cells_of = |kernel: &UnbuiltKernel| {
-            let (release, why) = (kernel.release.clone(), kernel.why.clone());
-            let cell = move |script: &Arc<ScriptSource>| {
-                let why = match policy.of(script.name(), &release) {
-                    Wanted::Skip(pattern) => left_out(pattern),
-                    _ => why.clone(),
-                };
-                let cell = Cell { script: script.name().clone(), release: release.clone() };
-                let outcome = JobOutcome::Skipped { why };
-                CellReport { cell, outcome, wall: Duration::ZERO, cpu: None, maker: Maker::Here }
-            };
-            self.scripts.iter().map(cell).collect::<Vec<_>>()
-        };
-        self.unbuilt.iter().flat_map(cells_of).collect()
-    }
-
-    /// Whether a pattern has a cell of this plan, or of a kernel that the policy has left out of it.
-    #[must_use]
-    pub fn has_cell(&self, pattern: &CellPattern) -> bool {
-        let releases = self.kernels.iter().map(|kernel| &kernel.release);
-        let releases =
-            releases.chain(self.unbuilt.iter().map(|kernel| &kernel.release)).chain(&self.left_out);
-        let has = |release| self.scripts.iter().any(|script| pattern.matches(script.name(), release));
-        releases.into_iter().any(has)
-    }
-}
+pub(crate) mod inputs;
+pub(crate) mod kernel_search;
+pub(crate) mod make;
+pub(crate) mod matrix;
+pub(crate) mod policy;
+pub(crate) mod problem;
+pub(crate) mod request;
+pub(crate) mod scripts;
+pub(crate) mod shard;
+pub(crate) mod unbuilt;

@@ -9,14 +9,14 @@ use bundle_format::Digest;
 use script_config::{ScriptOptions, ScriptUsers};
 use signing::{KeyPairFiles, PrivateKeyFile};
 
-use crate::builders::Builders;
-use crate::job::{CompileJob, KeyParts};
-use crate::job_directory::JobDirectory;
-use crate::kernel_tree::KernelTarget;
-use crate::recipe::compile_command;
-use crate::sandbox::Sandbox;
-use crate::script::ScriptSource;
-use crate::warm_up::{WarmUp, WarmUpFlags, WarmUpKey};
+use crate::inputs::kernel_tree::KernelTarget;
+use crate::inputs::script::ScriptSource;
+use crate::job::cell::{CompileJob, KeyParts};
+use crate::job::recipe::compile_command;
+use crate::results::builders::Builders;
+use crate::sandbox::bubblewrap::Sandbox;
+use crate::sandbox::job_directory::JobDirectory;
+use crate::warm::parts::{WarmUp, WarmUpFlags, WarmUpKey};
 
 /// A builder with a key of its own.
 pub(crate) fn fake_builders() -> Builders {
