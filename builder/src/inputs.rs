@@ -11,5 +11,6 @@ pub(crate) mod tapset;
 pub(crate) mod toolchain;
 pub(crate) mod tracepoints;
 pub(crate) mod tree_digest;
+pub(crate) mod tree_entry;
 pub(crate) mod warm_stamp;
 pub(crate) mod wildcard;

@@ -2,7 +2,9 @@
 
 pub(crate) mod address;
 pub(crate) mod cell;
+pub(crate) mod key;
 pub(crate) mod maker;
 pub(crate) mod module_info;
+pub(crate) mod outcome;
 pub(crate) mod privilege;
 pub(crate) mod recipe;

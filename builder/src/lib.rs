@@ -54,11 +54,11 @@ pub use inputs::script::ScriptSource;
 pub use inputs::toolchain::ToolchainError;
 pub use inputs::tree_digest::InputCheck;
 pub use job::address::{ServerAddress, ServerAddressError};
-pub use job::cell::{
-    CacheKey, Cell, CellReport, CompileJob, JobOutcome, KeyParts, ModuleArtifact, ServerIdentity,
-};
+pub use job::cell::{Cell, CompileJob};
+pub use job::key::{CacheKey, KeyParts, ServerIdentity};
 pub use job::maker::Maker;
 pub use job::module_info::{ModuleError, ModuleInfo};
+pub use job::outcome::{CellReport, JobOutcome, ModuleArtifact};
 pub use job::privilege::Privilege;
 pub use job::recipe::{RECIPE_VERSION, compile_command};
 pub use plan::matrix::Plan;
@@ -83,10 +83,12 @@ pub use sandbox::job_shell::JobLimits;
 pub use sandbox::job_user::NoJobUser;
 pub use sandbox::namespaces::NoNamespaces;
 pub use sandbox::sysroot::{Sysroot, SysrootError};
-pub use servers::ask::{AskError, QUESTION, ask_servers, words_of_answer};
+pub use servers::ask::ask_servers;
 pub use servers::client::RequestSize;
+pub use servers::error::AskError;
 pub use servers::known::known_servers;
 pub use servers::of_build::Servers;
+pub use servers::question::{QUESTION, words_of_answer};
 pub use servers::server::{CompileServer, STATEMENT};
 pub use state::directories::BuildDirectories;
 pub use warm::diagnosis::Diagnosis;

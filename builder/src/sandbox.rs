@@ -4,8 +4,10 @@
 pub(crate) mod accounts;
 pub(crate) mod bubblewrap;
 pub(crate) mod config_evaluation;
+pub(crate) mod config_output;
 pub(crate) mod job_directory;
 pub(crate) mod job_shell;
 pub(crate) mod job_user;
+pub(crate) mod mounts;
 pub(crate) mod namespaces;
 pub(crate) mod sysroot;

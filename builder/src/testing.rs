@@ -11,7 +11,8 @@ use signing::{KeyPairFiles, PrivateKeyFile};
 
 use crate::inputs::kernel_tree::KernelTarget;
 use crate::inputs::script::ScriptSource;
-use crate::job::cell::{CompileJob, KeyParts};
+use crate::job::cell::CompileJob;
+use crate::job::key::KeyParts;
 use crate::job::recipe::compile_command;
 use crate::results::builders::Builders;
 use crate::sandbox::bubblewrap::Sandbox;

@@ -8,8 +8,8 @@ use bundle_format::{
 };
 
 use crate::inputs::kernel_tree::KernelTarget;
-use crate::job::cell::CellReport;
-use crate::job::cell::ModuleArtifact;
+use crate::job::outcome::CellReport;
+use crate::job::outcome::ModuleArtifact;
 use crate::plan::matrix::Plan;
 use crate::results::artifacts::CachedModule;
 

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::inputs::toolchain::toolchain_digest;
     use crate::inputs::tracepoints::TracepointAliases;
-    use crate::job::cell::KeyParts;
+    use crate::job::key::KeyParts;
     use crate::testing::fake_sysroot;
 
     #[test]

@@ -10,26 +10,22 @@
 //! is seen by the build itself.
 
 use std::collections::HashMap;
-use std::fs::{self, Metadata};
+use std::fs::{self};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bundle_format::{Digest, FieldHasher, HashingWriter};
 use child::Cancel;
-use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
+use crate::inputs::tree_entry::{Entry, Glance, is_fresh, stat_digest};
 use crate::sandbox::sysroot::Sysroot;
 use crate::state::directories::BuildDirectories;
 use crate::state::last_use::note_use;
 use crate::state::note::Notes;
-
-/// Entries changed less than this many seconds ago aren't remembered.
-const TOO_FRESH: i64 = 2;
 
 /// How closely sysroots and build trees are compared with what is remembered of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,23 +57,6 @@ pub(crate) struct TreeDigests<'a> {
     check: InputCheck,
     cancel: Cancel,
     reading: &'a Reading<'a>,
-}
-
-/// What a glance compares: the directories of a tree, and what was named itself.
-#[derive(Debug, Serialize, Deserialize)]
-struct Glance {
-    content: Digest,
-    places: Vec<(PathBuf, String)>,
-}
-
-/// A file, directory or link below a tree.
-struct Entry {
-    /// As seen inside the sysroot.
-    inside: PathBuf,
-    host: PathBuf,
-    metadata: Metadata,
-    /// Named itself, and not found in a directory.
-    is_top: bool,
 }
 
 impl TreeDigests<'_> {
@@ -244,66 +223,6 @@ impl TreeDigests<'_> {
     fn go_on(&self) -> io::Result<()> {
         if self.cancel.is_cancelled() { Err(io::Error::other("cancelled")) } else { Ok(()) }
     }
-}
-
-impl Glance {
-    fn of(content: Digest, entries: &[Entry]) -> Self {
-        let is_place = |entry: &&Entry| entry.metadata.is_dir() || entry.is_top;
-        let place = |entry: &Entry| (entry.host.clone(), stamp(&entry.metadata));
-        Self { content, places: entries.iter().filter(is_place).map(place).collect() }
-    }
-
-    fn read(path: &Path) -> Option<Self> {
-        let glance = Notes::read(path)?;
-        note_use(path);
-        Some(glance)
-    }
-
-    fn holds(&self) -> bool {
-        let is_same = |(place, stamped): &(PathBuf, String)| {
-            fs::symlink_metadata(place).is_ok_and(|metadata| stamp(&metadata) == *stamped)
-        };
-        self.places.iter().all(is_same)
-    }
-}
-
-/// What changes when a directory's list of entries does.
-fn stamp(metadata: &Metadata) -> String {
-    format!(
-        "{} {} {} {}.{:09} {}.{:09}",
-        metadata.dev(),
-        metadata.ino(),
-        metadata.size(),
-        metadata.mtime(),
-        metadata.mtime_nsec(),
-        metadata.ctime(),
-        metadata.ctime_nsec()
-    )
-}
-
-fn stat_digest(entries: &[Entry]) -> Digest {
-    let mut hash = FieldHasher::new().field("stap-bundle stat digest 1");
-    for Entry { inside, metadata, .. } in entries {
-        let numbers = [
-            i128::from(metadata.mode()),
-            i128::from(metadata.size()),
-            i128::from(metadata.mtime()),
-            i128::from(metadata.mtime_nsec()),
-            i128::from(metadata.ctime()),
-            i128::from(metadata.ctime_nsec()),
-            i128::from(metadata.ino()),
-            i128::from(metadata.dev()),
-        ];
-        let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
-        hash = hash.field(inside.as_os_str().as_bytes()).field(numbers);
-    }
-    hash.finish()
-}
-
-fn is_fresh(entries: &[Entry]) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
-    entries.iter().any(|entry| entry.metadata.ctime() > now - TOO_FRESH)
 }
 
 #[cfg(test)]

@@ -21,8 +21,9 @@ use std::time::Duration;
 
 use bundle_format::{Digest, KeyId, ModuleBytes};
 
-use crate::job::cell::{CacheKey, JobOutcome, KeyParts, ModuleArtifact};
+use crate::job::key::{CacheKey, KeyParts};
 use crate::job::module_info::ModuleInfo;
+use crate::job::outcome::{JobOutcome, ModuleArtifact};
 use crate::job::privilege::Privilege;
 use crate::results::builders::{Builders, NotTaken};
 use crate::results::index::{ArtifactIndex, IndexedModule};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use bundle_format::{Digest, KeyId};
 use serde::{Deserialize, Serialize};
 
-use crate::job::cell::CacheKey;
+use crate::job::key::CacheKey;
 use crate::job::module_info::ModuleInfo;
 use crate::results::builders::Builders;
 use crate::state::file_stamp::FileStamp;

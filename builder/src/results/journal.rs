@@ -15,7 +15,8 @@ use std::time::Duration;
 use bundle_format::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::job::cell::{CacheKey, JobOutcome};
+use crate::job::key::CacheKey;
+use crate::job::outcome::JobOutcome;
 use crate::warm::parts::WarmUpKey;
 
 /// The first line: which build it is.

@@ -13,7 +13,7 @@ use bundle_format::{Digest, KeyId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::job::cell::{CacheKey, KeyParts};
+use crate::job::key::{CacheKey, KeyParts};
 use crate::job::module_info::ModuleInfo;
 use crate::results::builders::{Builders, NotTaken, ResultSignature};
 

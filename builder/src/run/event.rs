@@ -6,8 +6,8 @@ use bundle_format::KernelRelease;
 use files::Held;
 
 use crate::job::cell::Cell;
-use crate::job::cell::CellReport;
 use crate::job::maker::Maker;
+use crate::job::outcome::CellReport;
 use crate::results::builders::NotTakenResults;
 use crate::run::report::WarmUpReport;
 use crate::warm::parts::WarmUpPart;

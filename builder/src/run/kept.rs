@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use crate::job::cell::CellReport;
-use crate::job::cell::{Cell, CompileJob, JobOutcome, KeyParts};
+use crate::job::cell::{Cell, CompileJob};
+use crate::job::key::KeyParts;
 use crate::job::maker::Maker;
+use crate::job::outcome::CellReport;
+use crate::job::outcome::JobOutcome;
 use crate::results::artifacts::{ArtifactCache, Missing};
 use crate::results::builders::NotTakenResults;
 use crate::results::index::ArtifactIndex;

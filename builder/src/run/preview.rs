@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bundle_format::KernelRelease;
 
-use crate::job::cell::{Cell, JobOutcome, KeyParts};
+use crate::job::cell::Cell;
+use crate::job::key::KeyParts;
 use crate::job::maker::Maker;
+use crate::job::outcome::JobOutcome;
 use crate::plan::matrix::Plan;
 use crate::plan::policy::Wanted;
 use crate::results::artifacts::ArtifactCache;

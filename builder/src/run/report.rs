@@ -5,8 +5,9 @@ use std::time::Duration;
 use bundle_format::{BundleDraft, KernelRelease};
 
 use crate::job::address::ServerAddress;
-use crate::job::cell::{Cell, CellReport};
+use crate::job::cell::Cell;
 use crate::job::maker::Maker;
+use crate::job::outcome::CellReport;
 use crate::warm::parts::WarmUpPart;
 
 /// A leader that ran in this build.

@@ -8,8 +8,9 @@ use child::{Cancel, Ended};
 
 use crate::compile::executor::{Executor, ExecutorError};
 use crate::compile::job_files::LARGEST_MODULE;
-use crate::job::cell::CellReport;
-use crate::job::cell::{Cell, CompileJob, ModuleArtifact};
+use crate::job::cell::{Cell, CompileJob};
+use crate::job::outcome::CellReport;
+use crate::job::outcome::ModuleArtifact;
 use crate::plan::matrix::Plan;
 use crate::run::error::BuildError;
 use crate::run::event::BuildEvent;

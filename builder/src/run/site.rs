@@ -1,7 +1,8 @@
 //! Where jobs are compiled: on this machine, or by compile servers.
 
 use crate::compile::executor::Executor;
-use crate::job::cell::{CompileJob, KeyParts};
+use crate::job::cell::CompileJob;
+use crate::job::key::KeyParts;
 use crate::job::maker::Maker;
 use crate::servers::server::CompileServer;
 

@@ -15,20 +15,17 @@
 //! ```
 //! Standard error is parted into files by the same number between two NULs.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use child::{Cancel, Captured, ChildError, Ended, Finished, Limits};
+use child::{Cancel, ChildError, Ended, Finished, Limits};
 use files::{Directory, FileError, GivenTo};
-use script_config::{
-    ConfigProblem, Configuration, EvaluatedFile, EvaluationCause, Place, SourceText, VariableChange,
-    default_assignments,
-};
+use script_config::{ConfigProblem, Configuration, SourceText, default_assignments};
 
 use crate::sandbox::bubblewrap::{Sandbox, SandboxError, is_sandbox_failure};
+use crate::sandbox::config_output::{OURS, Printed, Words, shown};
 use crate::sandbox::job_user::JobUser;
 
 /// Time that all files together may take. Sourcing assignments takes a millisecond a file.
@@ -40,9 +37,6 @@ const VALUES_CAP: usize = 4 << 20;
 /// Bytes of what bash and the files print.
 const PRINTED_CAP: usize = 256 * 1024;
 
-/// Characters that a message shows of a printed line.
-const SHOWN: usize = 200;
-
 /// Memory that bash may have, in KiB: `A=$A$A` in a loop takes all there is.
 const MEMORY_LIMIT: u32 = 256 << 10;
 
@@ -51,9 +45,6 @@ const MOUNT: &str = "/config";
 
 /// The name of our own program beside the copies, whose names are numbers.
 const PROGRAM: &str = "program";
-
-/// What each of our own variables and functions in bash begins with.
-const OURS: &str = "__stap_bundle_";
 
 /// Tells the variables that are different since the last call. `local -` keeps what a file did to `set` out of here and
 /// in force for the next file.
@@ -257,134 +248,6 @@ fn program(mount: &str, files: usize) -> String {
         );
     }
     text + "exit 0\n"
-}
-
-/// What came over the descriptor for variables.
-#[derive(Default)]
-struct Words {
-    /// The changes of each file; those before the first file are left out.
-    changes: Vec<Vec<VariableChange>>,
-    /// The file that bash began with last.
-    begun: Option<usize>,
-    /// How many files bash came to the end of.
-    ended: usize,
-}
-
-impl Words {
-    fn of(output: &Captured) -> Self {
-        // `head` is all there is when no more than half of the cap was written.
-        let mut words = output.head().split(|byte| *byte == 0);
-        let mut all = Self::default();
-        let text = |word: Option<&[u8]>| word.map(|word| String::from_utf8_lossy(word).into_owned());
-        while let Some(kind) = words.next() {
-            match kind {
-                b"B" => {
-                    all.begun = text(words.next()).and_then(|word| word.parse().ok());
-                    all.changes.push(Vec::new());
-                }
-                b"E" => {
-                    words.next();
-                    all.ended += 1;
-                }
-                b"V" => {
-                    let (name, attributes) = (text(words.next()), text(words.next()));
-                    if let (Some(name), Some(attributes), Some(value)) = (name, attributes, words.next()) {
-                        let array = attributes.contains(['a', 'A']);
-                        all.push(VariableChange::Set { name, array, text: value.to_vec() });
-                    }
-                }
-                b"U" => {
-                    if let Some(name) = text(words.next()) {
-                        all.push(VariableChange::Unset { name });
-                    }
-                }
-                _ => {}
-            }
-        }
-        all
-    }
-
-    fn push(&mut self, change: VariableChange) {
-        let (VariableChange::Set { name, .. } | VariableChange::Unset { name }) = &change;
-        if let (Some(changes), false) = (self.changes.last_mut(), name.starts_with(OURS)) {
-            changes.push(change);
-        }
-    }
-
-    fn files(self, sources: &[SourceText]) -> Vec<EvaluatedFile> {
-        let files = sources.iter().zip(self.changes);
-        files.map(|(source, changes)| EvaluatedFile { source: source.clone(), changes }).collect()
-    }
-}
-
-/// What bash and each file printed.
-struct Printed {
-    files: Vec<String>,
-}
-
-impl Printed {
-    fn of(output: &[u8], files: usize) -> Self {
-        let text = String::from_utf8_lossy(output);
-        let mut parts = text.split('\0').skip(1);
-        let mut all = vec![String::new(); files];
-        // A file that prints NULs itself has its words lost, not another file's.
-        while let Some(number) = parts.next() {
-            if let Some(file) = number.parse().ok().and_then(|at: usize| all.get_mut(at)) {
-                file.push_str(parts.next().unwrap_or_default());
-            }
-        }
-        Self { files: all }
-    }
-
-    fn longest(&self) -> Option<usize> {
-        (0..self.files.len()).max_by_key(|at| self.files.get(*at).map_or(0, String::len))
-    }
-
-    /// Complaints of bash, each at its line; and one for each file that prints something else.
-    fn problems(&self, mount: &str, sources: &[SourceText]) -> Vec<ConfigProblem> {
-        let mut problems = Vec::new();
-        for (source, printed) in sources.iter().zip(&self.files) {
-            let mut known = BTreeSet::new();
-            let mut first_other = None;
-            for line in printed.lines().filter(|line| !line.trim().is_empty()) {
-                match complaint(mount, line) {
-                    // Of a syntax error bash shows the line too, as a second complaint.
-                    Some((number, _)) if !known.insert(number) => {}
-                    Some((number, text)) => {
-                        let place = Place::whole_line(source.path.as_str(), number);
-                        let cause = EvaluationCause::Complaint { text: text.to_owned() };
-                        problems.push(ConfigProblem::new(Some(place), cause));
-                    }
-                    None => _ = first_other.get_or_insert(line),
-                }
-            }
-            // A program that a file runs complains in words of its own.
-            if let Some(line) = first_other {
-                let text = line.chars().take(SHOWN).collect();
-                let place = Place::whole_file(source.path.as_str());
-                problems.push(ConfigProblem::new(Some(place), EvaluationCause::Prints { text }));
-            }
-        }
-        problems
-    }
-}
-
-/// Takes apart `/config/7: line 3: nosuch: command not found`.
-fn complaint<'l>(mount: &str, line: &'l str) -> Option<(u32, &'l str)> {
-    let rest = line.strip_prefix(mount)?.strip_prefix('/')?;
-    let (_, rest) = rest.split_once(": ")?;
-    // `eval: line 3:` and `-c: line 3:` count from the line of their command.
-    let (_, rest) = rest.split_once("line ")?;
-    let (number, text) = rest.split_once(": ")?;
-    Some((number.parse().ok()?, text))
-}
-
-/// A line that was printed, without the name that only the sandbox knows; the start of it if it is long.
-fn shown(mount: &str, line: Option<&str>) -> String {
-    let line = line.unwrap_or_default();
-    let (number, text) = complaint(mount, line)
-        .map_or((String::new(), line), |(number, text)| (format!("line {number}: "), text));
-    number + &text.chars().take(SHOWN).collect::<String>()
 }
 
 #[cfg(test)]

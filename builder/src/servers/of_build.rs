@@ -1,6 +1,7 @@
 //! The compile servers of a build.
 
-use crate::job::cell::{CompileJob, KeyParts};
+use crate::job::cell::CompileJob;
+use crate::job::key::KeyParts;
 use crate::job::maker::Maker;
 use crate::servers::server::CompileServer;
 

@@ -12,7 +12,8 @@ use bundle_format::{KernelRelease, ScriptName};
 use serde::{Deserialize, Serialize};
 
 use crate::job::address::ServerAddress;
-use crate::job::cell::{CompileJob, KeyParts, ServerIdentity};
+use crate::job::cell::CompileJob;
+use crate::job::key::{KeyParts, ServerIdentity};
 
 /// Options that a server's `stap` refuses behind `--client-options` (PROTO-04), as far as scripts may have them.
 pub(crate) const UNSENDABLE: [&str; 3] = ["-B", "-i", "-q"];

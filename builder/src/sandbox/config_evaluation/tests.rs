@@ -160,17 +160,3 @@ fn values_come_through_as_they_are() {
     assert_eq!(text("C_OPT"), Some(""));
     assert!(problems.iter().any(|problem| problem.contains("UNUSED is no parameter")), "{problems:?}");
 }
-
-#[test]
-fn a_complaint_of_bash_has_a_line() {
-    let texts = [
-        ("/config/0: line 3: nosuch: command not found", Some((3, "nosuch: command not found"))),
-        ("/config/12: eval: line 4: unexpected EOF", Some((4, "unexpected EOF"))),
-        ("/config/0: line x: nothing", None),
-        ("ls: cannot access '/x': No such file or directory", None),
-        ("hello", None),
-    ];
-    for (line, expected) in texts {
-        assert_eq!(complaint(MOUNT, line), expected, "{line}");
-    }
-}
