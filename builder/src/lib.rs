@@ -75,7 +75,7 @@ pub use run::build::build;
 pub use run::error::BuildError;
 pub use run::event::{BuildEvent, JobEnd};
 pub use run::options::{BuildOptions, OpenCells};
-pub use run::preview::{CellPreview, Preview};
+pub use run::preview::{CellPreview, Preview, preview};
 pub use run::report::{BuildReport, Reproducibility, ServerReport, WarmUpReport};
 pub use sandbox::bubblewrap::{Sandbox, SandboxError};
 pub use sandbox::config_evaluation::{ConfigEvaluation, EVALUATION_LIMIT, EvaluationError};

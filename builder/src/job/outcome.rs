@@ -99,3 +99,10 @@ pub struct CellReport {
     /// Who compiled it, in this build or before.
     pub maker: Maker,
 }
+
+impl CellReport {
+    /// A cell that wasn't compiled in this build.
+    pub(crate) fn not_run(cell: Cell, outcome: JobOutcome) -> Self {
+        Self { cell, outcome, wall: Duration::ZERO, cpu: None, maker: Maker::Here }
+    }
+}

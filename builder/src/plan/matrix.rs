@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bundle_format::{KernelRelease, Toolchain};
 
@@ -11,7 +10,6 @@ use crate::inputs::packages::{Package, owner_of};
 use crate::inputs::script::ScriptSource;
 use crate::inputs::tracepoints::TracepointAliases;
 use crate::job::cell::{Cell, CompileJob};
-use crate::job::maker::Maker;
 use crate::job::outcome::{CellReport, JobOutcome};
 use crate::plan::policy::{CellPattern, CellPolicy, Wanted};
 use crate::plan::unbuilt::{UnbuiltKernel, left_out};
@@ -96,8 +94,7 @@ impl Plan {
                     _ => why.clone(),
                 };
                 let cell = Cell { script: script.name().clone(), release: release.clone() };
-                let outcome = JobOutcome::Skipped { why };
-                CellReport { cell, outcome, wall: Duration::ZERO, cpu: None, maker: Maker::Here }
+                CellReport::not_run(cell, JobOutcome::Skipped { why })
             };
             self.scripts.iter().map(cell).collect::<Vec<_>>()
         };

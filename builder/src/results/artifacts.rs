@@ -147,23 +147,26 @@ impl ArtifactCache {
     }
 
     /// As [`ArtifactCache::find_by`], but of a module that isn't known only the length is looked at: for plans that are shown.
-    pub(crate) fn glance(&self, key: CacheKey, index: &mut ArtifactIndex) -> Option<JobOutcome> {
+    pub(crate) fn glance(&self, key: CacheKey, index: &mut ArtifactIndex) -> Result<TakenResult, Missing> {
         if let Some(known) = self.known(key, index) {
-            return Some(known.outcome);
+            return Ok(known);
         }
         let entry = self.entry(key);
-        let FoundRecord { record, signer } = self.record(&entry)?;
-        signer.ok()?;
-        match record.result {
+        let FoundRecord { record, signer } = self.record(&entry).ok_or(Missing::Absent)?;
+        let signer = signer.map_err(Missing::NotTaken)?;
+        let outcome = match record.result {
             RecordedResult::Compiled { sha256, len, info } => {
                 let path = entry.join("module.ko");
-                let there = fs::metadata(&path).is_ok_and(|metadata| metadata.len() == len);
-                there.then_some(JobOutcome::Cached(ModuleArtifact { digest: sha256, len, info, path }))
+                if !fs::metadata(&path).is_ok_and(|metadata| metadata.len() == len) {
+                    return Err(Missing::Absent);
+                }
+                JobOutcome::Cached(ModuleArtifact { digest: sha256, len, info, path })
             }
             RecordedResult::Failed { reason } => {
-                Some(JobOutcome::Failed { reason, log: entry.join("log.txt"), cached: true })
+                JobOutcome::Failed { reason, log: entry.join("log.txt"), cached: true }
             }
-        }
+        };
+        Ok(TakenResult { outcome, signer })
     }
 
     /// Puts a result in its place, instead of a damaged one that may be there.

@@ -58,41 +58,38 @@ enum Passing {
 pub(crate) struct Journal {
     path: PathBuf,
     file: Mutex<File>,
-    finished: BTreeMap<CacheKey, JobOutcome>,
+    before: Finished,
+}
+
+/// What a build had finished when it was interrupted.
+#[derive(Debug, Default)]
+pub(crate) struct Finished {
+    outcomes: BTreeMap<CacheKey, JobOutcome>,
     judged_anew: BTreeSet<String>,
 }
 
 impl Journal {
     /// Opens the journal at `path`. If it's of another build than `build`, it begins anew.
     pub(crate) fn open(path: &Path, build: Digest) -> io::Result<Self> {
-        let head = Head { format: FORMAT, build };
         let text = files::read::read_text(path, LONGEST).unwrap_or_default();
-        let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        let same = lines
-            .next()
-            .and_then(|line| serde_json::from_str::<Head>(line).ok())
-            .is_some_and(|found| found == head);
-        let lines: Vec<&str> = lines.filter(|_| same).collect();
-        let finished = lines.iter().copied().filter_map(outcome_of).collect();
-        let anew = lines.iter().filter_map(|line| serde_json::from_str::<JudgedAnew>(line).ok());
-        let judged_anew = anew.map(|line| line.judged_anew).collect();
-        let mut file = if same {
+        let before = Finished::in_text(&text, build);
+        let mut file = if before.is_some() {
             File::options().append(true).open(path)?
         } else {
             let mut file = File::create(path)?;
-            serde_json::to_writer(&mut file, &head)?;
+            serde_json::to_writer(&mut file, &Head { format: FORMAT, build })?;
             file.write_all(b"\n")?;
             file
         };
-        if same && !text.ends_with('\n') {
+        if before.is_some() && !text.ends_with('\n') {
             file.write_all(b"\n")?; // What was cut short stays a line of its own.
         }
-        Ok(Self { path: path.to_owned(), file: Mutex::new(file), finished, judged_anew })
+        Ok(Self { path: path.to_owned(), file: Mutex::new(file), before: before.unwrap_or_default() })
     }
 
-    /// What came of a job before this build was interrupted.
-    pub(crate) fn find(&self, key: CacheKey) -> Option<JobOutcome> {
-        self.finished.get(&key).cloned()
+    /// What the build had finished before it was interrupted.
+    pub(crate) const fn before(&self) -> &Finished {
+        &self.before
     }
 
     /// Writes down what came of a job, if the cache doesn't keep it.
@@ -110,11 +107,6 @@ impl Journal {
         self.write(&Line { key, log: log.clone(), result })
     }
 
-    /// Whether this build has forgotten what was known of a kernel before it was interrupted.
-    pub(crate) fn has_judged_anew(&self, key: WarmUpKey) -> bool {
-        self.judged_anew.contains(&key.to_string())
-    }
-
     /// Writes down that what was known of a kernel is forgotten.
     pub(crate) fn note_judged_anew(&self, key: WarmUpKey) -> io::Result<()> {
         self.write(&JudgedAnew { judged_anew: key.to_string() })
@@ -130,6 +122,40 @@ impl Journal {
     /// The build has come to its end: the next one tries again.
     pub(crate) fn close(self) -> io::Result<()> {
         fs::remove_file(self.path)
+    }
+}
+
+impl Finished {
+    /// What the journal at `path` says of the build `build`; nothing if it's of another one.
+    pub(crate) fn read(path: &Path, build: Digest) -> Self {
+        let text = files::read::read_text(path, LONGEST).unwrap_or_default();
+        Self::in_text(&text, build).unwrap_or_default()
+    }
+
+    fn in_text(text: &str, build: Digest) -> Option<Self> {
+        let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let head: Head = serde_json::from_str(lines.next()?).ok()?;
+        if head != (Head { format: FORMAT, build }) {
+            return None;
+        }
+        let mut finished = Self::default();
+        for line in lines {
+            if let Ok(line) = serde_json::from_str::<JudgedAnew>(line) {
+                finished.judged_anew.insert(line.judged_anew);
+            }
+            finished.outcomes.extend(outcome_of(line));
+        }
+        Some(finished)
+    }
+
+    /// What came of a job.
+    pub(crate) fn find(&self, key: CacheKey) -> Option<JobOutcome> {
+        self.outcomes.get(&key).cloned()
+    }
+
+    /// Whether the build had forgotten what was known of a kernel.
+    pub(crate) fn has_judged_anew(&self, key: WarmUpKey) -> bool {
+        self.judged_anew.contains(&key.to_string())
     }
 }
 
@@ -166,12 +192,15 @@ mod tests {
         text.extend(b"{\"key\":\"12");
         fs::write(&path, text).unwrap();
         let journal = Journal::open(&path, one).unwrap();
-        assert_eq!((journal.find(key("a")), journal.find(key("b"))), (Some(timed_out), None));
+        assert_eq!(
+            (journal.before().find(key("a")), journal.before().find(key("b"))),
+            (Some(timed_out), None)
+        );
         journal.note(key("b"), &failed).unwrap();
         drop(journal);
-        assert_eq!(Journal::open(&path, one).unwrap().find(key("b")), Some(failed));
+        assert_eq!(Journal::open(&path, one).unwrap().before().find(key("b")), Some(failed));
         let journal = Journal::open(&path, other).unwrap();
-        assert_eq!(journal.find(key("a")), None);
+        assert_eq!(journal.before().find(key("a")), None);
         journal.close().unwrap();
         assert!(!path.exists());
     }

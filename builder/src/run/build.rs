@@ -1,33 +1,28 @@
 //! Running a plan: what is in the cache is taken from there, the rest goes through the schedule.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bundle_format::{Digest, FieldHasher};
 use child::Cancel;
 use files::Held;
 
 use crate::bundle::assembly;
 use crate::compile::local::LocalExecutor;
 use crate::job::address::ServerAddress;
-use crate::job::cell::{Cell, CompileJob};
-use crate::job::maker::Maker;
+use crate::job::cell::Cell;
 use crate::job::outcome::{CellReport, JobOutcome};
 use crate::plan::matrix::Plan;
-use crate::plan::policy::{CellPolicy, Wanted};
-use crate::plan::unbuilt;
+use crate::plan::unbuilt::left_out;
 use crate::results::artifacts::ArtifactCache;
-use crate::results::durations::Durations;
-use crate::results::index::ArtifactIndex;
+use crate::results::builders::NotTakenResults;
 use crate::results::journal::Journal;
+use crate::run::compare::compare_all;
+use crate::run::decide::{Decision, Decisions, Look, digest_of};
 use crate::run::error::BuildError;
 use crate::run::event::BuildEvent;
-use crate::run::kept::KeptResults;
 use crate::run::options::{AT_ONCE_BY_SERVER, BuildOptions, OpenCells};
 use crate::run::report::{BuildReport, ServerReport};
-use crate::run::reproducible;
 use crate::run::site::Site;
-use crate::run::workers::{Run, RunResults};
-use crate::sandbox::job_shell::JobLimits;
+use crate::run::workers::{Run, RunResults, Task, Work};
 use crate::servers::executor::ServerExecutor;
 use crate::servers::of_build::Servers;
 use crate::state::directories::BuildDirectories;
@@ -66,113 +61,143 @@ pub fn build(
 pub(crate) fn build_with(
     plan: &Plan,
     sites: &[Site<'_>],
-    warm_up_directories: &WarmUps,
+    warm_ups: &WarmUps,
     options: &BuildOptions,
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
 ) -> Result<BuildReport, BuildError> {
     let begun = Instant::now();
-    let cells = plan.jobs.len();
     let state_error = |source| BuildError::State { source };
     let waiting = |held: &Held| events(BuildEvent::WaitingForLock { held: held.clone() });
     let Some(lock) = plan.directories.lock(cancel, waiting)? else {
-        return Err(BuildError::Cancelled { done: 0, cells });
+        return Err(BuildError::Cancelled { done: 0, cells: plan.jobs.len() });
     };
     plan.directories.sweep(&lock)?;
-
     let cache = open_cache(&plan.directories, options)?;
-    let build = digest_of(&plan.jobs, &options.limits, options.retry_failed);
-    let journal = Journal::open(&plan.directories.journal(), build).map_err(state_error)?;
-    let index = ArtifactIndex::open(&plan.directories.artifact_index(), options.verify_cache);
-    let mut kept = KeptResults::new(&cache, index, &journal, options);
-    let found = |job: &CompileJob| left_out(job, &options.policy).or_else(|| kept.find(job));
-    let mut results: Vec<Option<CellReport>> = plan.jobs.iter().map(found).collect();
-    let KeptResults { index, not_taken, unsigned, .. } = kept;
-    index.save(plan.directories.notes());
-    let open: Vec<usize> = (0..cells).filter(|index| results[*index].is_none()).collect();
-    if options.open_cells == OpenCells::Refuse && !open.is_empty() {
-        let jobs = open.iter().map(|index| plan.jobs[*index].clone()).collect();
-        return Err(BuildError::Uncompiled { jobs, not_taken });
-    }
-    if !not_taken.is_empty() {
-        events(BuildEvent::ResultsNotTaken { results: not_taken });
-    }
-    let unserved: Vec<(Cell, String)> = open
-        .iter()
-        .map(|index| &plan.jobs[*index])
-        .filter(|job| !sites.iter().any(|site| site.takes(job)))
-        .map(|job| (job.cell(), options.servers.makers(job).err().unwrap_or_default()))
-        .collect();
-    if !unserved.is_empty() {
-        return Err(BuildError::Unserved { cells: unserved });
-    }
-    let workers: usize = sites.iter().map(|site| site.workers.clamp(1, open.len().max(1))).sum();
-    let workers = workers.min(open.len().max(1));
+    let journal =
+        Journal::open(&plan.directories.journal(), digest_of(plan, options)).map_err(state_error)?;
+    let work = Work { plan, sites, warm_ups, cache: &cache, journal: &journal, options, events, cancel };
+
+    let known = Known::of(work);
+    let unsigned = known.unsigned.clone();
     let unbuilt = plan.unbuilt_cells(&options.policy);
-    let all = cells + unbuilt.len();
-    events(BuildEvent::Begun {
-        cells: all,
-        cached: all - open.len(),
-        jobs: open.len(),
-        workers,
-        at_full_speed: workers.min(options.at_full_speed()),
-    });
-    for cell in results.iter().flatten().chain(&unbuilt) {
-        events(BuildEvent::CellDone(Box::new(cell.clone())));
-    }
-    let durations = Durations::open(plan.directories.durations());
-    let run = Run::new(
-        plan,
-        sites,
-        warm_up_directories,
-        (cache.clone(), &journal),
-        options,
-        events,
-        cancel,
-        (open, durations),
-    );
-    let RunResults { reports, mut warm_ups, mut diagnoses, lost } = run.all()?;
-    for (index, report) in reports {
-        results[index] = Some(report);
-    }
-    let results: Vec<CellReport> = results.into_iter().flatten().collect();
-    if results.len() < cells {
-        let done = results.len();
-        let stopped = lost.is_empty() || cancel.is_cancelled();
-        return Err(if stopped {
-            BuildError::Cancelled { done, cells }
-        } else {
-            BuildError::ServersLost { lost, done, cells }
-        });
-    }
-    let mut whole = results.clone();
+    begin(work, &known, &unbuilt)?;
+    let run = Run::new(work, Task::Compile, known.open, RunResults::default());
+    let mut found = run.all()?;
+    let cells = complete(work, known.results, &mut found)?;
+    let mut whole = cells.clone();
     whole.extend(unbuilt);
     // As if they had been among the others, in the plan's order.
     whole.sort_by(|a, b| (&a.cell.release, &a.cell.script).cmp(&(&b.cell.release, &b.cell.script)));
     let draft = assembly::draft(plan, &whole, &options.identity)?;
-    let reproducibility = if options.check_reproducible {
-        // Modules from elsewhere may be in the cache, of kernels that this machine has compiled nothing for.
-        let here = sites.iter().find(|site| site.server.is_none());
-        let here: Vec<Site<'_>> =
-            here.map(|site| Site::here(site.executor, site.workers)).into_iter().collect();
-        if !here.is_empty() {
-            let is_green = |index: &usize| results[*index].outcome.module().is_some();
-            let green: Vec<usize> = (0..cells).filter(is_green).collect();
-            let known = (green, Durations::open(plan.directories.durations()));
-            let (warm, kept) = (warm_up_directories, (cache, &journal));
-            let run = Run::new(plan, &here, warm, kept, options, events, cancel, known);
-            let found = run.leads_only(diagnoses).all()?;
-            warm_ups.extend(found.warm_ups);
-            diagnoses = found.diagnoses;
-        }
-        Some(reproducible::check(plan, sites, options, &results, events, cancel)?)
-    } else {
-        None
-    };
+    let reproducibility =
+        if options.check_reproducible { Some(compare_all(work, &cells, &mut found)?) } else { None };
     journal.close().map_err(state_error)?;
-    let servers = reports_of(sites, &lost);
-    let wall = begun.elapsed();
-    Ok(BuildReport { reproducibility, cells: whole, warm_ups, servers, diagnoses, unsigned, draft, wall })
+    Ok(BuildReport {
+        reproducibility,
+        cells: whole,
+        servers: reports_of(sites, &found.lost),
+        warm_ups: found.warm_ups,
+        diagnoses: found.diagnoses,
+        unsigned,
+        draft,
+        wall: begun.elapsed(),
+    })
+}
+
+/// What is known of the cells before anything is compiled.
+struct Known {
+    /// By the jobs' positions in the plan.
+    results: Vec<Option<CellReport>>,
+    /// Positions of the jobs without a result.
+    open: Vec<usize>,
+    /// Those of them that nobody compiles, and why not.
+    unserved: Vec<(Cell, String)>,
+    /// Results of open cells that are there and don't count.
+    not_taken: NotTakenResults,
+    unsigned: Vec<Cell>,
+}
+
+impl Known {
+    fn of(work: Work<'_>) -> Self {
+        let Work { plan, options, cache, journal, .. } = work;
+        let mut decisions = Decisions::new(plan, options, cache, journal.before(), Look::Read);
+        let mut results = Vec::new();
+        let mut open = Vec::new();
+        let mut unserved = Vec::new();
+        for (index, job) in plan.jobs.iter().enumerate() {
+            let decision = decisions.of(job);
+            if matches!(decision, Decision::Compile(_) | Decision::Refuse(_)) {
+                open.push(index);
+            }
+            results.push(match decision {
+                Decision::LeaveOut(pattern) => {
+                    let skipped = JobOutcome::Skipped { why: left_out(pattern) };
+                    Some(CellReport::not_run(job.cell(), skipped))
+                }
+                Decision::Keep(report) => Some(*report),
+                Decision::Compile(_) => None,
+                Decision::Refuse(why) => {
+                    unserved.push((job.cell(), why));
+                    None
+                }
+            });
+        }
+        let Decisions { index, not_taken, unsigned, .. } = decisions;
+        index.save(plan.directories.notes());
+        Self { results, open, unserved, not_taken, unsigned }
+    }
+}
+
+/// Tells what is known and the work ahead, unless the build can't be.
+fn begin(work: Work<'_>, known: &Known, unbuilt: &[CellReport]) -> Result<(), BuildError> {
+    let Work { plan, sites, options, events, .. } = work;
+    let open = known.open.len();
+    if options.open_cells == OpenCells::Refuse && open > 0 {
+        let jobs = known.open.iter().map(|index| plan.jobs[*index].clone()).collect();
+        return Err(BuildError::Uncompiled { jobs, not_taken: known.not_taken.clone() });
+    }
+    if !known.not_taken.is_empty() {
+        events(BuildEvent::ResultsNotTaken { results: known.not_taken.clone() });
+    }
+    if !known.unserved.is_empty() {
+        return Err(BuildError::Unserved { cells: known.unserved.clone() });
+    }
+    let workers: usize = sites.iter().map(|site| site.workers.clamp(1, open.max(1))).sum();
+    let workers = workers.min(open.max(1));
+    let cells = plan.jobs.len() + unbuilt.len();
+    events(BuildEvent::Begun {
+        cells,
+        cached: cells - open,
+        jobs: open,
+        workers,
+        at_full_speed: workers.min(options.at_full_speed()),
+    });
+    for cell in known.results.iter().flatten().chain(unbuilt) {
+        events(BuildEvent::CellDone(Box::new(cell.clone())));
+    }
+    Ok(())
+}
+
+/// All cells in the plan's order, if each has come to its end.
+fn complete(
+    work: Work<'_>,
+    mut known: Vec<Option<CellReport>>,
+    found: &mut RunResults,
+) -> Result<Vec<CellReport>, BuildError> {
+    for (index, report) in found.reports.drain(..) {
+        known[index] = Some(report);
+    }
+    let cells = known.len();
+    let results: Vec<CellReport> = known.into_iter().flatten().collect();
+    let done = results.len();
+    if done == cells {
+        return Ok(results);
+    }
+    if found.lost.is_empty() || work.cancel.is_cancelled() {
+        return Err(BuildError::Cancelled { done, cells });
+    }
+    Err(BuildError::ServersLost { lost: std::mem::take(&mut found.lost), done, cells })
 }
 
 /// The cache of a build, whose own key is made now if there is none.
@@ -195,25 +220,6 @@ fn reports_of(sites: &[Site<'_>], lost: &[(ServerAddress, String)]) -> Vec<Serve
         Some(ServerReport { address, systemtap, threads: site.workers, lost })
     };
     sites.iter().filter_map(of_site).collect()
-}
-
-/// A cell that isn't to be compiled.
-fn left_out(job: &CompileJob, policy: &CellPolicy) -> Option<CellReport> {
-    let Wanted::Skip(pattern) = policy.of(job.script.name(), &job.kernel.release) else { return None };
-    let outcome = JobOutcome::Skipped { why: unbuilt::left_out(pattern) };
-    let (cell, maker) = (job.cell(), Maker::Here);
-    Some(CellReport { cell, outcome, wall: Duration::ZERO, cpu: None, maker })
-}
-
-/// Which build this is: one with other inputs or limits doesn't go on with its journal.
-fn digest_of(jobs: &[CompileJob], limits: &JobLimits, retry_failed: bool) -> Digest {
-    let mut hash = FieldHasher::new().field("stap-bundle build 1");
-    hash = hash.field(limits.time.as_millis().to_be_bytes());
-    hash = hash.field(limits.memory.to_be_bytes()).field(limits.file.to_be_bytes());
-    if retry_failed {
-        hash = hash.field("retry");
-    }
-    hash.list(jobs.iter().map(|job| job.key.to_string())).finish()
 }
 
 #[cfg(test)]

@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use bundle_format::KernelRelease;
 
-use crate::job::cell::Cell;
-use crate::job::key::KeyParts;
+use crate::job::cell::{Cell, CompileJob};
 use crate::job::maker::Maker;
-use crate::job::outcome::JobOutcome;
 use crate::plan::matrix::Plan;
 use crate::plan::policy::Wanted;
 use crate::results::artifacts::ArtifactCache;
 use crate::results::durations::Durations;
-use crate::results::index::ArtifactIndex;
+use crate::results::journal::Finished;
+use crate::run::decide::{Decision, Decisions, Look, digest_of, judges_anew};
 use crate::run::options::BuildOptions;
-use crate::warm::cache::WarmUps;
-use crate::warm::diagnosis::{Diagnosis, diagnosed_reason};
-use crate::warm::parts::{WarmUp, WarmUpKey, WarmUpPart};
+use crate::warm::cache::{Warm, WarmUps};
+use crate::warm::diagnosis::nothing_compiles;
+use crate::warm::parts::{WarmUpKey, WarmUpPart};
 
 /// What would happen to a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,96 +60,102 @@ impl Preview {
     }
 }
 
-impl Plan {
-    /// Asks the cache about every cell, and what is known of durations. Compiles nothing and changes nothing.
-    #[must_use]
-    pub fn preview(&self, options: &BuildOptions) -> Preview {
-        let BuildOptions { retry_failed, policy, servers, builders, .. } = options;
-        let cache = ArtifactCache::new(self.directories.artifacts().to_owned(), builders.clone());
-        let mut index = ArtifactIndex::open(&self.directories.artifact_index(), false);
-        let durations = Durations::open(self.directories.durations());
-        let warm_ups = WarmUps::new(self.directories.warm());
-        let mut known: BTreeMap<WarmUpKey, (WarmUp, Vec<Diagnosis>)> = BTreeMap::new();
-        let mut wanted: BTreeSet<(WarmUpKey, WarmUpPart)> = BTreeSet::new();
-        let mut missing = Vec::new();
-        let mut refused = !self.blocked.is_empty();
-        let (mut cells, mut makers) = (Vec::new(), BTreeMap::new());
-        for job in &self.jobs {
-            if let Wanted::Skip(pattern) = policy.of(job.script.name(), &job.kernel.release) {
-                cells.push((job.cell(), CellPreview::LeftOut(pattern.to_string())));
-                continue;
+/// What a build of `plan` would do with every cell, by what is in the cache and what is known of durations. Compiles nothing and
+/// changes nothing.
+#[must_use]
+pub fn preview(plan: &Plan, options: &BuildOptions) -> Preview {
+    let directories = &plan.directories;
+    let cache = ArtifactCache::new(directories.artifacts().to_owned(), options.builders.clone());
+    let journal = Finished::read(&directories.journal(), digest_of(plan, options));
+    let mut decisions = Decisions::new(plan, options, &cache, &journal, Look::Glance);
+    let mut kernels = Kernels {
+        plan,
+        options,
+        journal: &journal,
+        durations: Durations::open(directories.durations()),
+        warm_ups: WarmUps::new(directories.warm()),
+        known: BTreeMap::new(),
+        wanted: BTreeSet::new(),
+        missing: Vec::new(),
+    };
+    let mut refused = !plan.blocked.is_empty();
+    let mut cells = Vec::new();
+    let mut makers = BTreeMap::new();
+    for job in &plan.jobs {
+        let state = match decisions.of(job) {
+            Decision::LeaveOut(pattern) => CellPreview::LeftOut(pattern.to_string()),
+            Decision::Keep(report) => {
+                report.outcome.red_reason().map_or(CellPreview::Cached, CellPreview::CachedRed)
             }
-            let may = servers.makers(job);
-            let kept = kept(&cache, &mut index, servers.keys(job), may.as_deref().unwrap_or_default());
-            let state = match (kept, &may) {
-                (Some(JobOutcome::Failed { reason, .. }), _) if !retry_failed => {
-                    CellPreview::CachedRed(reason)
+            Decision::Refuse(why) => {
+                refused = true;
+                CellPreview::Blocked(why)
+            }
+            Decision::Compile(by) => {
+                let is_here = by.contains(&Maker::Here);
+                if !options.servers.servers.is_empty() {
+                    makers.insert(job.cell(), by);
                 }
-                (Some(outcome), _) if outcome.module().is_some() => CellPreview::Cached,
-                (_, Err(why)) => {
-                    refused = true;
-                    CellPreview::Blocked(why.clone())
-                }
-                (_, Ok(may)) if !may.contains(&Maker::Here) => {
-                    makers.insert(job.cell(), may.clone());
-                    CellPreview::Compile(durations.of_cell(&job.cell()))
-                }
-                (_, Ok(may)) => {
-                    if !servers.servers.is_empty() {
-                        makers.insert(job.cell(), may.clone());
-                    }
-                    let (warm, diagnoses) = known.entry(job.warm_up_key).or_insert_with(|| {
-                        let noted = warm_ups.noted(job.warm_up_key, job.kernel.stamp);
-                        (noted.complete, noted.diagnoses)
-                    });
-                    for part in WarmUpPart::ALL {
-                        let open = job.needs.has(part) && !warm.has(part);
-                        if open && wanted.insert((job.warm_up_key, part)) {
-                            missing.push((job.kernel.release.clone(), part, durations.of_part(part)));
-                        }
-                    }
-                    match diagnoses.iter().find(|found| matches!(found, Diagnosis::NothingCompiles { .. })) {
-                        Some(nothing) if !retry_failed => {
-                            CellPreview::Blocked(diagnosed_reason(nothing, self.toolchain_of(&job.kernel)))
-                        }
-                        _ => CellPreview::Compile(durations.of_cell(&job.cell())),
-                    }
-                }
-            };
-            cells.push((job.cell(), state));
+                let blocked = if is_here { kernels.warm(job) } else { None };
+                let expected = kernels.durations.of_cell(&job.cell());
+                blocked.map_or(CellPreview::Compile(expected), CellPreview::Blocked)
+            }
+        };
+        cells.push((job.cell(), state));
+    }
+    cells.extend(without_tree(plan, options));
+    let mut preview = Preview { cells, makers, warm_ups: kernels.missing, refused, wall: Duration::ZERO };
+    preview.wall = wall_of(&preview, options.at_full_speed());
+    preview
+}
+
+/// What this machine would have to make of stap's caches.
+struct Kernels<'a> {
+    plan: &'a Plan,
+    options: &'a BuildOptions,
+    journal: &'a Finished,
+    durations: Durations,
+    warm_ups: WarmUps,
+    known: BTreeMap<WarmUpKey, Warm>,
+    wanted: BTreeSet<(WarmUpKey, WarmUpPart)>,
+    missing: Vec<(KernelRelease, WarmUpPart, Duration)>,
+}
+
+impl Kernels<'_> {
+    /// Adds what a job that is compiled here needs; returns why nothing compiles for its kernel, if that is known.
+    fn warm(&mut self, job: &CompileJob) -> Option<String> {
+        let key = job.warm_up_key;
+        let warm = self.known.entry(key).or_insert_with(|| {
+            let noted = self.warm_ups.noted(key, job.kernel.stamp);
+            if judges_anew(self.options, self.journal, key) { noted.forgotten() } else { noted }
+        });
+        for part in job.needs.parts().filter(|part| !warm.complete.has(*part)) {
+            if self.wanted.insert((key, part)) {
+                self.missing.push((job.kernel.release.clone(), part, self.durations.of_part(part)));
+            }
         }
-        cells.extend(self.unbuilt_cells(policy).into_iter().map(|report| {
-            let why = report.outcome.red_reason().unwrap_or_default();
-            let state = match policy.of(&report.cell.script, &report.cell.release) {
-                Wanted::Skip(pattern) => CellPreview::LeftOut(pattern.to_string()),
-                _ => CellPreview::Blocked(why),
-            };
-            (report.cell, state)
-        }));
-        for (release, why) in &self.blocked {
-            cells.extend(self.scripts.iter().map(|script| {
-                let cell = Cell { script: script.name().clone(), release: release.clone() };
-                (cell, CellPreview::Blocked(why.clone()))
-            }));
-        }
-        let mut preview = Preview { cells, makers, warm_ups: missing, refused, wall: Duration::ZERO };
-        preview.wall = wall_of(&preview, options.at_full_speed());
-        preview
+        nothing_compiles(&warm.diagnoses, self.plan.toolchain_of(&job.kernel))
     }
 }
 
-/// What the cache has of a cell: a module whoever made it, or the failure of somebody whom this build would ask.
-fn kept(
-    cache: &ArtifactCache,
-    index: &mut ArtifactIndex,
-    keys: Vec<(Maker, KeyParts)>,
-    may: &[Maker],
-) -> Option<JobOutcome> {
-    let there =
-        keys.into_iter().filter_map(|(maker, parts)| Some((maker, cache.glance(parts.key(), index)?)));
-    let (green, red): (Vec<_>, Vec<_>) = there.partition(|(_, outcome)| outcome.module().is_some());
-    let red = red.into_iter().filter(|(maker, _)| may.is_empty() || may.contains(maker));
-    green.into_iter().chain(red).next().map(|(_, outcome)| outcome)
+/// The cells of kernels without a build tree: those that the bundle would name, and those for which the build would refuse to
+/// begin.
+fn without_tree(plan: &Plan, options: &BuildOptions) -> Vec<(Cell, CellPreview)> {
+    let unbuilt = plan.unbuilt_cells(&options.policy).into_iter().map(|report| {
+        let why = report.outcome.red_reason().unwrap_or_default();
+        let state = match options.policy.of(&report.cell.script, &report.cell.release) {
+            Wanted::Skip(pattern) => CellPreview::LeftOut(pattern.to_string()),
+            _ => CellPreview::Blocked(why),
+        };
+        (report.cell, state)
+    });
+    let blocked = plan.blocked.iter().flat_map(|(release, why)| {
+        plan.scripts.iter().map(move |script| {
+            let cell = Cell { script: script.name().clone(), release: release.clone() };
+            (cell, CellPreview::Blocked(why.clone()))
+        })
+    });
+    unbuilt.chain(blocked).collect()
 }
 
 /// As long as the work takes on `workers` cores, but not shorter than the longest way through one kernel.

@@ -102,7 +102,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
         waiting.sort_by_key(|index| (std::cmp::Reverse(entries[*index].expected), *index));
         let mut parts = HashMap::new();
         for entry in &entries {
-            for part in WarmUpPart::ALL.into_iter().filter(|part| entry.needs.has(*part)) {
+            for part in entry.needs.parts() {
                 for (number, site) in
                     sites.iter().enumerate().filter(|(number, _)| entry.sites.contains(number))
                 {
@@ -217,7 +217,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
         let mut first: Vec<(K, WarmUpPart)> = Vec::new();
         for index in own {
             let entry = &self.entries[*index];
-            for part in WarmUpPart::ALL.into_iter().filter(|part| entry.needs.has(*part)) {
+            for part in entry.needs.parts() {
                 if !matches!(state.parts.get(&(site, entry.key, part)), Some(PartState::Missing(_))) {
                     continue;
                 }
@@ -262,7 +262,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
     /// What keeps a job from running at a site; a part that was given up counts more than one that is on its way.
     fn hindrance<'s>(&self, state: &'s State<K>, site: usize, index: usize) -> Option<&'s PartState> {
         let entry = &self.entries[index];
-        let parts = WarmUpPart::ALL.into_iter().filter(|part| entry.needs.has(*part));
+        let parts = entry.needs.parts();
         let states = parts.filter_map(|part| state.parts.get(&(site, entry.key, part)));
         states
             .filter(|state| **state != PartState::Complete)

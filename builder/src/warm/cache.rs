@@ -308,6 +308,16 @@ impl WarmUps {
     }
 }
 
+impl Warm {
+    /// The same without what is wrong with the kernel, and the parts that have shown it.
+    pub(crate) fn forgotten(mut self) -> Self {
+        for diagnosis in self.diagnoses.drain(..) {
+            self.complete = self.complete.without(diagnosis.part());
+        }
+        self
+    }
+}
+
 impl Note {
     fn warm(&self) -> Warm {
         let known = |diagnosis: &&Diagnosis| self.complete.has(diagnosis.part());

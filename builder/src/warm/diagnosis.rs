@@ -64,6 +64,12 @@ pub(crate) fn diagnosed_reason(diagnosis: &Diagnosis, toolchain: Option<&Toolcha
     }
 }
 
+/// Why nothing compiles for a kernel, as the reason of a red cell; `None` if something may.
+pub(crate) fn nothing_compiles(diagnoses: &[Diagnosis], toolchain: Option<&Toolchain>) -> Option<String> {
+    let nothing = diagnoses.iter().find(|found| matches!(found, Diagnosis::NothingCompiles { .. }))?;
+    Some(diagnosed_reason(nothing, toolchain))
+}
+
 /// Name and plain version: what stands behind a slash or a comma is of no use to a reader.
 fn systemtap(toolchain: Option<&Toolchain>) -> String {
     let version = toolchain.and_then(|toolchain| toolchain.stap.split(['/', ',', ' ']).next());

@@ -123,6 +123,11 @@ impl WarmUp {
         }
     }
 
+    /// What is in it.
+    pub(crate) fn parts(self) -> impl Iterator<Item = WarmUpPart> {
+        WarmUpPart::ALL.into_iter().filter(move |part| self.has(*part))
+    }
+
     /// The same, and `part`.
     #[must_use]
     pub fn with(self, part: WarmUpPart) -> Self {
@@ -144,7 +149,7 @@ impl WarmUp {
     /// Whether everything in `needs` is here.
     #[must_use]
     pub fn covers(self, needs: Self) -> bool {
-        WarmUpPart::ALL.into_iter().all(|part| self.has(part) || !needs.has(part))
+        needs.parts().all(|part| self.has(part))
     }
 }
 

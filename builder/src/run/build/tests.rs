@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use child::Ended;
 
@@ -10,9 +11,14 @@ use super::*;
 use crate::bundle::assembly::BundleIdentity;
 use crate::compile::executor::{Compilation, Executor, ExecutorError, LeaderTask, Leading};
 use crate::inputs::tracepoints::TracepointAliases;
+use crate::job::cell::CompileJob;
+use crate::job::maker::Maker;
+use crate::plan::policy::CellPolicy;
 use crate::results::builders::{Builders, NotTaken};
 use crate::run::event::JobEnd;
+use crate::run::preview::{CellPreview, preview};
 use crate::sandbox::bubblewrap::Sandbox;
+use crate::sandbox::job_shell::JobLimits;
 use crate::sandbox::sysroot::Sysroot;
 use crate::servers::known::{known_servers, remember};
 use crate::servers::server::CompileServer;
@@ -621,6 +627,37 @@ fn a_killed_build_goes_on_with_what_the_cache_does_not_keep() {
     assert_eq!(run(&plan, &executor, &cancel).0.unwrap().green(), 6);
 }
 
+#[test]
+fn a_shown_plan_says_what_the_build_would_do_after_a_kill_and_after_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
+    let shown = |state: &dyn Fn(&CellPreview) -> bool| {
+        let builders = options.builders.clone().with_key_of(&plan.directories).unwrap();
+        let options = BuildOptions { builders, ..options.clone() };
+        preview(&plan, &options).cells.iter().filter(|(_, found)| state(found)).count()
+    };
+    let is_open = |state: &CellPreview| matches!(state, CellPreview::Compile(_));
+    let late =
+        |state: &CellPreview| *state == CellPreview::CachedRed("stopped at the time limit of 300 s".into());
+    let killed = StandIn::new(|job| {
+        Ok(match job.script.name().as_str() {
+            "a" => ended(Ended::TimedOut(Duration::from_secs(300)), "", None),
+            "b" => compiled(job),
+            _ => ended(Ended::Cancelled, "", None),
+        })
+    });
+    assert!(run(&plan, &killed, &Cancel::new()).0.is_err());
+    let journal = std::fs::read(plan.directories.journal()).unwrap();
+    assert_eq!((shown(&|state| *state == CellPreview::Cached), shown(&late), shown(&is_open)), (2, 2, 2));
+    assert_eq!(std::fs::read(plan.directories.journal()).unwrap(), journal, "nothing is changed");
+    let resumed = StandIn::new(|job| Ok(compiled(job)));
+    run(&plan, &resumed, &Cancel::new()).0.unwrap();
+    assert_eq!(resumed.runs.load(Ordering::SeqCst), 2);
+    // The build has come to its end: the next one compiles again what was late.
+    assert_eq!((shown(&late), shown(&is_open)), (0, 2));
+}
+
 /// A package that was upgraded while a build ran left modules of the new files under the keys of the old ones.
 #[test]
 fn what_was_compiled_of_changed_inputs_is_not_kept() {
@@ -808,15 +845,12 @@ fn a_build_killed_ten_times_goes_on_and_gives_the_same() {
         let plan = long_plan(directory.path());
         let builders = Builders::default().with_key_of(&plan.directories).unwrap();
         let cache = ArtifactCache::new(plan.directories.artifacts().to_owned(), builders);
-        let Ok(journal) =
-            Journal::open(&plan.directories.journal(), digest_of(&plan.jobs, &JobLimits::default(), false))
-        else {
+        let options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
+        let Ok(journal) = Journal::open(&plan.directories.journal(), digest_of(&plan, &options)) else {
             continue;
         };
-        let index = ArtifactIndex::open(&plan.directories.artifact_index(), false);
-        let options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
-        let mut kept = KeptResults::new(&cache, index, &journal, &options);
-        let done = |job: &&CompileJob| kept.find(job).is_some();
+        let mut decisions = Decisions::new(&plan, &options, &cache, journal.before(), Look::Read);
+        let done = |job: &&CompileJob| matches!(decisions.of(job), Decision::Keep(_));
         finished = plan.jobs.iter().filter(done).map(|job| job.cell().to_string()).collect();
     }
     let executor = long_executor();
@@ -1360,7 +1394,7 @@ fn a_kernel_that_no_server_serves_is_told_before_anything_is_compiled() {
     let Err(BuildError::Unserved { cells }) = result else { panic!("{result:?}") };
     assert_eq!((cells.len(), executor.runs.load(Ordering::SeqCst)), (3, 0));
     assert_eq!(cells[0].1, "one:1: it doesn't serve 2.0");
-    let preview = plan.preview(&options);
+    let preview = preview(&plan, &options);
     assert!(preview.refused);
     assert_eq!(preview.makers.len(), 3);
 }
