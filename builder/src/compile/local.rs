@@ -58,7 +58,8 @@ impl Executor for LocalExecutor<'_> {
         let finished = self.run(&work, &running(job, &job.parts.argv, limits), cancel)?;
         let module = read_module(&work, &module_path(job.script.name()))?;
         let uprobes = made_uprobes(&work);
-        let (ended, log, wall) = (finished.status, finished.stdout.text(), finished.wall);
+        let log = finished.stdout.text();
+        let Finished { status: ended, wall, .. } = finished;
         let mut cpu = job_shell::read(&work);
         let mut missed = Vec::new();
         let mut types = Vec::new();

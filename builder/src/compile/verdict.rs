@@ -62,6 +62,11 @@ pub(crate) fn verdict<'a>(
             });
         }
     }
+    made(job, compilation)
+}
+
+/// Judges what a compile that has ended well made.
+fn made<'a>(job: &CompileJob, compilation: &'a Compilation) -> Verdict<'a> {
     let Some(bytes) = &compilation.module else {
         // Seen: a full disk at the last copy, and exit code 0.
         if may_pass_next_time(&compilation.log) {

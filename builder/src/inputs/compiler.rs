@@ -59,7 +59,8 @@ pub(crate) fn version_line(
 
 /// In what the compiler that built a kernel differs from the one that will be used, if it does: in kind or major version.
 pub(crate) fn difference(kernel: &str, used: &str) -> Option<String> {
-    let (built, using) = (identity(kernel)?, identity(used)?);
+    let built = identity(kernel)?;
+    let using = identity(used)?;
     let major = |version: &str| version.split('.').next().map(str::to_owned);
     if built.0 == using.0 && major(&built.1) == major(&using.1) {
         return None;

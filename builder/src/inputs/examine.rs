@@ -116,7 +116,8 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_secs(3));
         let notes = Arc::default();
         let digests = TreeDigests::new(PathBuf::from("/proc/none"), Arc::clone(&notes));
-        let (release, tree) = ("1.0".parse().unwrap(), PathBuf::from("/usr/src/linux-headers-1.0"));
+        let release = "1.0".parse().unwrap();
+        let tree = PathBuf::from("/usr/src/linux-headers-1.0");
         let found = FoundTree { release, sysroot: 0, tree, by_path: false, outside: None };
         examine_tree(&sysroot, &found, &digests).unwrap();
         toolchain_digest(&sysroot, &digests).unwrap();

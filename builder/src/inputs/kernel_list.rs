@@ -15,7 +15,8 @@ pub struct KernelListError {
 /// The releases in `text`, each once, in the order given: a release or the output of `uname -a` on each line. What follows
 /// a `#` is a comment (in the output of `uname -a` it's the kernel's own build number); empty lines are passed over.
 pub fn kernels_in(text: &str) -> Result<Vec<String>, Vec<KernelListError>> {
-    let (mut releases, mut errors) = (Vec::new(), Vec::new());
+    let mut releases = Vec::new();
+    let mut errors = Vec::new();
     for (position, line) in text.lines().enumerate() {
         match release_in(line.trim()) {
             Ok(Some(release)) if !releases.contains(&release) => releases.push(release),

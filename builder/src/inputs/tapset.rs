@@ -29,7 +29,9 @@ pub(crate) struct Tapset {
 impl Tapset {
     /// Reads all files of `directory`.
     pub(crate) fn read(directory: &Path) -> io::Result<Self> {
-        let (mut files, mut modified, mut total) = (Vec::new(), 0, 0);
+        let mut files = Vec::new();
+        let mut modified = 0;
+        let mut total = 0;
         let mut hash = FieldHasher::new().field("stap-bundle tapset 1");
         for entry in WalkDir::new(directory).follow_links(true).sort_by_file_name() {
             let entry = entry?;
@@ -133,7 +135,8 @@ mod tests {
 
     #[test]
     fn the_digest_is_of_names_and_content_and_a_copy_is_the_same() {
-        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let one = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
         fs::create_dir(one.path().join("sub")).unwrap();
         fs::write(one.path().join("sub/a.stp"), "function f() {}").unwrap();
         let first = Tapset::read(one.path()).unwrap();

@@ -236,7 +236,8 @@ mod tests {
             let digests = TreeDigests::of_test(&root.join("index"));
             digests.of_tree(&Sysroot::open(root).unwrap(), Path::new("/usr/src")).unwrap()
         };
-        let (first, second) = (fake_sysroot(&["1.0"]), fake_sysroot(&["1.0"]));
+        let first = fake_sysroot(&["1.0"]);
+        let second = fake_sysroot(&["1.0"]);
         assert_eq!(digest_in(first.path()), digest_in(second.path()));
         fs::write(second.path().join("usr/src/linux-headers-1.0/Module.symvers"), "other").unwrap();
         assert_ne!(digest_in(first.path()), digest_in(second.path()));
@@ -279,7 +280,8 @@ mod tests {
             let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
             digests.of_files(&Sysroot::open(root.path()).unwrap(), Path::new("programs"), &files).unwrap()
         };
-        let (one, two) = (look(&["/usr/bin/stap"]), look(&["/usr/bin/gcc-14", "/usr/bin/stap"]));
+        let one = look(&["/usr/bin/stap"]);
+        let two = look(&["/usr/bin/gcc-14", "/usr/bin/stap"]);
         assert_ne!(one, two);
         assert_eq!((look(&["/usr/bin/stap"]), look(&["/usr/bin/gcc-14", "/usr/bin/stap"])), (one, two));
     }
@@ -291,7 +293,8 @@ mod tests {
         let large = root.path().join("usr/share/large");
         fs::create_dir(&large).unwrap();
         fs::File::create(large.join("file")).unwrap().set_len(LARGE + 1).unwrap();
-        let (index, cancel) = (tempfile::tempdir().unwrap(), Cancel::new());
+        let index = tempfile::tempdir().unwrap();
+        let cancel = Cancel::new();
         let told = Mutex::new(Vec::new());
         let reading = |path: &Path, bytes: u64| {
             told.lock().unwrap().push((path.to_owned(), bytes > LARGE));
@@ -320,7 +323,8 @@ mod tests {
     fn a_remembered_digest_is_found_again() {
         let root = tempfile::tempdir().unwrap();
         let digests = TreeDigests::of_test(root.path());
-        let (by_stat, content) = (Digest::of(b"stat"), Digest::of(b"content"));
+        let by_stat = Digest::of(b"stat");
+        let content = Digest::of(b"content");
         assert_eq!(digests.recall(by_stat), None);
         digests.remember(by_stat, content);
         assert_eq!(digests.recall(by_stat), Some(content));

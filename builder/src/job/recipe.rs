@@ -73,7 +73,8 @@ pub(crate) fn client_command(
     arguments: &[String],
 ) -> Vec<String> {
     let mut argv = compile_command(name, kernel, options, arguments);
-    let (sent, script) = (format!("{SENT_DIRECTORY}/{name}.stp"), script_path(name));
+    let sent = format!("{SENT_DIRECTORY}/{name}.stp");
+    let script = script_path(name);
     // The options end where the script's own arguments begin, which may look like it.
     let at = argv.len() - arguments.len() - 1;
     if let Some(word) = argv.get_mut(at).filter(|word| script == Path::new(word.as_str())) {

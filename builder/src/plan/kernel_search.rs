@@ -76,8 +76,12 @@ impl Search<'_> {
                 self.add(release, tree);
             }
             [(first, _), (second, _), ..] => {
-                let (first, second) = (looked_at(*first), looked_at(*second));
-                self.problems.push(PlanProblem::TwoBuildTrees { release, first, second });
+                let problem = PlanProblem::TwoBuildTrees {
+                    release,
+                    first: looked_at(*first),
+                    second: looked_at(*second),
+                };
+                self.problems.push(problem);
             }
         }
     }
@@ -144,8 +148,8 @@ impl Search<'_> {
             None => _ = self.found.insert(release, tree),
             Some(known) if known.tree == tree.tree && known.sysroot == tree.sysroot => {}
             Some(known) => {
-                let (first, second) = (known.tree.clone(), tree.tree);
-                self.problems.push(PlanProblem::GivenTwice { release, first, second });
+                let first = known.tree.clone();
+                self.problems.push(PlanProblem::GivenTwice { release, first, second: tree.tree });
             }
         }
     }
@@ -193,7 +197,8 @@ mod tests {
 
     #[test]
     fn all_build_trees_are_found_each_once() {
-        let (one, two) = (fake_sysroot(&["1.0", "2.0"]), fake_sysroot(&["10.0"]));
+        let one = fake_sysroot(&["1.0", "2.0"]);
+        let two = fake_sysroot(&["10.0"]);
         std::fs::create_dir_all(one.path().join("usr/lib/modules/3.0-no-headers")).unwrap();
         let (found, problems) =
             find(&["2.0"], &[one.path(), two.path()], |request| request.all_kernels = true);
@@ -203,7 +208,8 @@ mod tests {
 
     #[test]
     fn a_pin_decides_between_two_sysroots() {
-        let (one, two) = (fake_sysroot(&["1.0"]), fake_sysroot(&["1.0"]));
+        let one = fake_sysroot(&["1.0"]);
+        let two = fake_sysroot(&["1.0"]);
         let pin = |request: &mut BuildRequest| request.pins = vec![("1.0".to_owned(), two.path().to_owned())];
         let (found, problems) = find(&["1.0"], &[one.path(), two.path()], pin);
         assert_eq!((found[0].sysroot, problems.len()), (1, 0));

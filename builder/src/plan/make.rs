@@ -79,7 +79,6 @@ impl Plan {
                 let parts = KeyParts::new(argv, script.record().source_sha256, toolchain.digest, kernel)
                     .with_tapsets(script.tapsets().iter().map(|tapset| tapset.digest).collect())
                     .on_one_processor(needs_one_processor(&toolchain.stap));
-                let (tree, digest) = (&kernel.build_tree, kernel.tree_digest);
                 let flags = WarmUpFlags::among(&options);
                 let scanned = self.aliases[kernel.sysroot].are_used_by(&script.all_text());
                 self.jobs.push(CompileJob {
@@ -87,7 +86,13 @@ impl Plan {
                     kernel: Arc::clone(kernel),
                     key: parts.key(),
                     parts,
-                    warm_up_key: WarmUpKey::new(sysroot, toolchain.digest, tree, digest, &flags),
+                    warm_up_key: WarmUpKey::new(
+                        sysroot,
+                        toolchain.digest,
+                        &kernel.build_tree,
+                        kernel.tree_digest,
+                        &flags,
+                    ),
                     warm_up_flags: flags,
                     needs: WarmUp { configured: true, scanned },
                 });
@@ -240,8 +245,10 @@ mod tests {
 
     #[test]
     fn a_release_in_two_sysroots_shows_both() {
-        let (one, two) = (fake_sysroot(&["1.0"]), fake_sysroot(&["1.0"]));
-        let (first, second) = (one.path().canonicalize().unwrap(), two.path().canonicalize().unwrap());
+        let one = fake_sysroot(&["1.0"]);
+        let two = fake_sysroot(&["1.0"]);
+        let first = one.path().canonicalize().unwrap();
+        let second = two.path().canonicalize().unwrap();
         let text = problems(&["1.0"], &[&first, &second]);
         let expected = format!(
             "1.0 has a build tree in two sysroots, {} and {}; `--pin 1.0=DIR` decides",

@@ -86,19 +86,17 @@ impl Plan {
 
     /// The cells of kernels without a build tree.
     pub(crate) fn unbuilt_cells(&self, policy: &CellPolicy) -> Vec<CellReport> {
-        let cells_of = |kernel: &UnbuiltKernel| {
-            let (release, why) = (kernel.release.clone(), kernel.why.clone());
-            let cell = move |script: &Arc<ScriptSource>| {
-                let why = match policy.of(script.name(), &release) {
-                    Wanted::Skip(pattern) => left_out(pattern),
-                    _ => why.clone(),
-                };
-                let cell = Cell { script: script.name().clone(), release: release.clone() };
-                CellReport::not_run(cell, JobOutcome::Skipped { why })
+        let scripts_of = |kernel| self.scripts.iter().map(move |script| (kernel, script));
+        let cells = self.unbuilt.iter().flat_map(scripts_of);
+        let report = |(kernel, script): (&UnbuiltKernel, &Arc<ScriptSource>)| {
+            let why = match policy.of(script.name(), &kernel.release) {
+                Wanted::Skip(pattern) => left_out(pattern),
+                _ => kernel.why.clone(),
             };
-            self.scripts.iter().map(cell).collect::<Vec<_>>()
+            let cell = Cell { script: script.name().clone(), release: kernel.release.clone() };
+            CellReport::not_run(cell, JobOutcome::Skipped { why })
         };
-        self.unbuilt.iter().flat_map(cells_of).collect()
+        cells.map(report).collect()
     }
 
     /// Whether a pattern has a cell of this plan, or of a kernel that the policy has left out of it.

@@ -28,7 +28,8 @@ impl FromStr for Shard {
         let (number, of) = text.split_once('/').ok_or(ShardError)?;
         let plain =
             |text: &str| text.parse::<u32>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let (number, of) = (plain(number).ok_or(ShardError)?, plain(of).ok_or(ShardError)?);
+        let number = plain(number).ok_or(ShardError)?;
+        let of = plain(of).ok_or(ShardError)?;
         if (1..=of).contains(&number) { Ok(Self { number, of }) } else { Err(ShardError) }
     }
 }

@@ -153,7 +153,8 @@ mod tests {
             (&[], &["*"], &["@1.0"], "left out"),
             (&["*"], &[], &["a", "b"], "left out"),
         ] {
-            let (best_effort, required) = (patterns(best_effort), patterns(required));
+            let best_effort = patterns(best_effort);
+            let required = patterns(required);
             let policy = CellPolicy { best_effort, required, skip: patterns(skip) };
             let found = match Fate::of(&release, &scripts, &policy) {
                 Fate::Problem => "problem",

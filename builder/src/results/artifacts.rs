@@ -183,7 +183,8 @@ impl ArtifactCache {
         let (result, outcome) = match keep {
             Keep::Module { bytes, info } => {
                 making.write("module.ko", bytes)?;
-                let (sha256, len) = (Digest::of(bytes), bytes.len() as u64);
+                let sha256 = Digest::of(bytes);
+                let len = bytes.len() as u64;
                 let path = entry.join("module.ko");
                 let artifact = ModuleArtifact { digest: sha256, len, info: info.clone(), path };
                 (RecordedResult::Compiled { sha256, len, info }, JobOutcome::Compiled(artifact))
@@ -196,7 +197,8 @@ impl ArtifactCache {
             }
         };
         let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let (wall_ms, cpu_ms) = (milliseconds(cost.wall), cost.cpu.map(milliseconds));
+        let wall_ms = milliseconds(cost.wall);
+        let cpu_ms = cost.cpu.map(milliseconds);
         let record = Record { format: RECORD_FORMAT, key, result, parts: parts.clone(), wall_ms, cpu_ms };
         making.write("record.json", record.signed(&self.builders)?.as_ref())?;
         making.write("log.txt", log.as_bytes())?;

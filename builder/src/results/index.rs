@@ -137,7 +137,8 @@ mod tests {
         fs::write(directory.path().join("module.ko"), &bytes).unwrap();
         let info =
             ModuleInfo::read(&bytes, job.script.name(), &job.kernel.release, &job.kernel.machine).unwrap();
-        let (builders, len) = (fake_builders(), bytes.len() as u64);
+        let builders = fake_builders();
+        let len = bytes.len() as u64;
         let signer = builders.sign(b"").unwrap().0;
         let module = IndexedModule { digest: Digest::of(&bytes), len, info, signer };
         World { directory, key: job.key, module, builders }

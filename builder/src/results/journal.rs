@@ -179,7 +179,8 @@ mod tests {
     fn a_killed_build_finds_what_it_had_finished_and_another_build_does_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
-        let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+        let one = Digest::of(b"one");
+        let other = Digest::of(b"other");
         let key = |script: &str| fake_job(script, "1.0").key;
         let log = PathBuf::from("/log");
         let timed_out = JobOutcome::TimedOut { limit: Duration::from_secs(3), log: log.clone() };

@@ -116,7 +116,8 @@ mod tests {
     #[test]
     fn an_entry_whose_directory_was_swapped_changes_nothing_elsewhere() {
         let base = tempfile::tempdir().unwrap();
-        let (cache, victim) = (base.path().join("cache"), base.path().join("victim"));
+        let cache = base.path().join("cache");
+        let victim = base.path().join("victim");
         fs::create_dir(&victim).unwrap();
         fs::set_permissions(&victim, fs::Permissions::from_mode(0o700)).unwrap();
         fs::write(victim.join("log.txt"), "mine").unwrap();
@@ -134,7 +135,8 @@ mod tests {
     #[test]
     fn a_shelf_that_is_a_link_is_not_followed() {
         let base = tempfile::tempdir().unwrap();
-        let (cache, victim) = (base.path().join("cache"), base.path().join("victim"));
+        let cache = base.path().join("cache");
+        let victim = base.path().join("victim");
         fs::create_dir_all(victim.join("abcd")).unwrap();
         fs::create_dir(&cache).unwrap();
         symlink(&victim, cache.join("ab")).unwrap();

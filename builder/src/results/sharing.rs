@@ -105,7 +105,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let builders = fake_builders();
         let cache = |name: &str| ArtifactCache::new(folder.path().join(name), builders.clone());
-        let (here, there) = (cache("here"), cache("there"));
+        let here = cache("here");
+        let there = cache("there");
         assert_eq!(here.copy_to(&there).unwrap(), Shared::default());
         fill(&here, &["a", "b", "c"]);
         fill(&there, &["c"]);
@@ -133,7 +134,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache =
             |name: &str, builders: &Builders| ArtifactCache::new(folder.path().join(name), builders.clone());
-        let (here, there) = (fake_builders(), fake_builders());
+        let here = fake_builders();
+        let there = fake_builders();
         fill(&cache("there", &there), &["a", "b"]);
         fill(&cache("here", &here), &["b"]);
         let key = there.sign(b"").unwrap().0;

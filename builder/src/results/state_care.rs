@@ -160,7 +160,8 @@ mod tests {
         }
         // A build that finds its kernel warm uses it.
         warm_ups.prepare(keys[1], stamp).unwrap();
-        let (note, log) = (directories.index().join("glance-x"), directories.logs().join("a-1.0.txt"));
+        let note = directories.index().join("glance-x");
+        let log = directories.logs().join("a-1.0.txt");
         fs::write(&note, "note").unwrap();
         fs::write(&log, "log").unwrap();
         age(&note);

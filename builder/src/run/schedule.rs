@@ -113,9 +113,15 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
             }
         }
         let last_resort = sites.iter().map(|site| site.last_resort).collect();
-        let (running, refused) = (BTreeMap::new(), BTreeMap::new());
-        let state = State { waiting, running, parts, lost: BTreeSet::new(), refused, stopped: false };
-        Self { entries, last_resort, costs, state: Mutex::new(state), changed: Condvar::new() }
+        let state = Mutex::new(State {
+            waiting,
+            running: BTreeMap::new(),
+            parts,
+            lost: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            stopped: false,
+        });
+        Self { entries, last_resort, costs, state, changed: Condvar::new() }
     }
 
     /// The next thing to do at a site; waits while all that is left has to. `None` when there's nothing left for the site, or no
@@ -199,14 +205,12 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
     fn why_nobody(&self, state: &State<K>, index: usize) -> String {
         let mut all: Vec<&str> = Vec::new();
         for site in &self.entries[index].sites {
-            let (refused, hindrance) =
-                (state.refused.get(&(index, *site)), self.hindrance(state, *site, index));
-            let ((Some(why), _) | (None, Some(PartState::GivenUp(why)))) = (refused, hindrance) else {
-                continue;
+            let given_up = || match self.hindrance(state, *site, index) {
+                Some(PartState::GivenUp(why)) => Some(why),
+                _ => None,
             };
-            if !all.contains(&why.as_str()) {
-                all.push(why);
-            }
+            let why = state.refused.get(&(index, *site)).or_else(given_up);
+            all.extend(why.map(String::as_str).filter(|why| !all.contains(why)));
         }
         all.join("; ")
     }

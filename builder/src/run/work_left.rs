@@ -61,7 +61,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut durations = Durations::open(directory.path().join("durations.json"));
         let cell = |script: &str| Cell { script: script.parse().unwrap(), release: "1.0".parse().unwrap() };
-        let (scan, configuration) = (WarmUpPart::Scan, WarmUpPart::Configuration);
+        let scan = WarmUpPart::Scan;
+        let configuration = WarmUpPart::Configuration;
         let jobs = ["a", "b", "c"].map(cell).into_iter().enumerate();
         let mut left = WorkLeft::new(jobs, [("k", scan), ("k", configuration)].into_iter());
         let seconds = Duration::from_secs;

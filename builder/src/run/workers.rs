@@ -107,7 +107,8 @@ impl<'a> Run<'a> {
         let schedule = self.schedule()?;
         self.tell_work_left(|_| ());
         std::thread::scope(|scope| {
-            let (run, schedule) = (&self, &schedule);
+            let run = &self;
+            let schedule = &schedule;
             for (number, site) in sites.iter().enumerate() {
                 for _ in 0..site.workers.clamp(1, self.open.len().max(1)) {
                     scope.spawn(move || {

@@ -39,7 +39,8 @@ impl Words {
                     all.ended += 1;
                 }
                 b"V" => {
-                    let (name, attributes) = (text(words.next()), text(words.next()));
+                    let name = text(words.next());
+                    let attributes = text(words.next());
                     if let (Some(name), Some(attributes), Some(value)) = (name, attributes, words.next()) {
                         let array = attributes.contains(['a', 'A']);
                         all.push(VariableChange::Set { name, array, text: value.to_vec() });

@@ -140,7 +140,8 @@ mod tests {
     fn what_a_job_may_write_is_its_own_and_all_else_stays_ours() {
         let base = tempfile::tempdir().unwrap();
         let parent = || Directory::at_path(base.path()).unwrap();
-        let (one, other) = (of_user(parent(), JobUser::Own), of_user(parent(), JobUser::Own));
+        let one = of_user(parent(), JobUser::Own);
+        let other = of_user(parent(), JobUser::Own);
         assert_ne!(one.path(), other.path());
         one.write(Path::new("script/src/a.stp"), b"text").unwrap();
         one.write_given(Path::new("stapdir/ssl/x"), b"x").unwrap();

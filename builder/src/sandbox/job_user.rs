@@ -124,14 +124,17 @@ impl Numbers {
                 Err(LockError::File(error)) => return Err(NoJobUser::Lock(error)),
             }
         }
-        let (first, end) = (self.numbers.first().copied(), self.numbers.last().copied());
         let held = last.unwrap_or_else(|| files::Held {
             path: self.locks.path().to_owned(),
             holder: None,
             waited: Duration::ZERO,
         });
-        let count = self.numbers.len();
-        Err(NoJobUser::Taken { count, first: first.unwrap_or_default(), last: end.unwrap_or_default(), held })
+        Err(NoJobUser::Taken {
+            count: self.numbers.len(),
+            first: self.numbers.first().copied().unwrap_or_default(),
+            last: self.numbers.last().copied().unwrap_or_default(),
+            held,
+        })
     }
 }
 
@@ -221,8 +224,10 @@ mod tests {
             JobUsers::Numbers(Numbers { numbers: vec![7, 8], locks })
         };
         // As two builds: each has its own descriptors.
-        let (one, other) = (users(), users());
-        let (first, second) = (one.lease().unwrap(), other.lease().unwrap());
+        let one = users();
+        let other = users();
+        let first = one.lease().unwrap();
+        let second = other.lease().unwrap();
         assert_eq!((first.number(), second.number()), (Some(7), Some(8)));
         let error = one.lease().unwrap_err().to_string();
         assert!(

@@ -14,7 +14,8 @@ const MADE_ANEW: [&str; 4] = ["proc", "dev", "tmp", WORK_MOUNT];
 pub(crate) fn programs_of(command: ChildCommand, root: &Path) -> ChildCommand {
     let mut command = command.arg("--ro-bind").arg(root.join("usr")).arg("/usr");
     for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
-        let (from, path) = (root.join(name), format!("/{name}"));
+        let from = root.join(name);
+        let path = format!("/{name}");
         command = match fs::symlink_metadata(&from) {
             Ok(metadata) if metadata.is_symlink() => {
                 command.args(["--symlink", &format!("usr/{name}"), &path])
@@ -54,7 +55,8 @@ fn beside(mut command: ChildCommand, root: &Path, directory: &Path, shown: &[&Pa
         .unwrap_or_default();
     names.sort();
     for inside in names {
-        let (host, target) = (root.join(&inside), Path::new("/").join(&inside));
+        let host = root.join(&inside);
+        let target = Path::new("/").join(&inside);
         let link = fs::read_link(&host).ok();
         if let Some(link) = link {
             command = command.arg("--symlink").arg(link).arg(target);

@@ -53,7 +53,9 @@ fn check_client(plan: &Plan) -> Result<(), AskError> {
 fn those_that_answer(
     asked: Vec<Result<(CompileServer, Vec<String>), AskError>>,
 ) -> Result<(Vec<CompileServer>, Vec<String>), AskError> {
-    let (mut servers, mut warnings, mut silent) = (Vec::new(), Vec::new(), None);
+    let mut servers = Vec::new();
+    let mut warnings = Vec::new();
+    let mut silent = None;
     for answer in asked {
         match answer {
             Ok((server, said)) => {

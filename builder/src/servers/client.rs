@@ -133,8 +133,8 @@ fn what_was_kept(work: &JobDirectory) -> (Option<Answer>, Option<RequestSize>) {
     let read = |name: &str| work.read(&in_own(own, "server").join(name), LARGEST_KEPT).ok();
     let text = |name: &str| without_server_paths(&String::from_utf8_lossy(&read(name).unwrap_or_default()));
     let answer = read("rc").map(|_| Answer { stdout: text("stdout"), stderr: text("stderr") });
-    let (unpacked, packed) = (unpacked_size(&request).unwrap_or_default(), request.len() as u64);
-    (answer, Some(RequestSize { unpacked, packed }))
+    let unpacked = unpacked_size(&request).unwrap_or_default();
+    (answer, Some(RequestSize { unpacked, packed: request.len() as u64 }))
 }
 
 /// The sum of the lengths that the directory of a zip archive has. (In the client's own copy of the request, scripts are links.)
@@ -146,7 +146,8 @@ pub(crate) fn unpacked_size(archive: &[u8]) -> Option<u64> {
         Some(bytes.iter().rev().fold(0, |sum, byte| (sum << 8) | usize::from(*byte)))
     };
     let end = archive.windows(END.len()).rposition(|window| window == END)?;
-    let (count, mut at) = (number(end + 10, 2)?, number(end + 16, 4)?);
+    let count = number(end + 10, 2)?;
+    let mut at = number(end + 16, 4)?;
     let mut sum = 0;
     for _ in 0..count {
         archive.get(at..)?.starts_with(ENTRY).then_some(())?;

@@ -59,9 +59,8 @@ impl Executor for ServerExecutor<'_> {
         let module = module_of(&exchange, job.script.name())?;
         let uprobes = made_uprobes(&exchange.work);
         let log = log_of(&exchange);
-        let Exchange { finished, .. } = exchange;
+        let Finished { status: ended, wall, .. } = exchange.finished;
         // What it costs the server, it doesn't tell.
-        let (ended, wall) = (finished.status, finished.wall);
         Ok(Compilation { ended, log, module, uprobes, wall, cpu: None, missed: Vec::new() })
     }
 
@@ -79,7 +78,8 @@ impl Executor for ServerExecutor<'_> {
         });
         let sysroot = &self.sysroots[task.kernel.sysroot];
         let exchange = self.answered(sysroot, &argv, &|_| Ok(Vec::new()), limits, cancel)?;
-        let (mut note, log) = (None, log_of(&exchange));
+        let mut note = None;
+        let log = log_of(&exchange);
         let led = match (exchange.finished.status, task.part) {
             (Ended::Cancelled, _) => Led::Cancelled,
             (ended @ (Ended::TimedOut(_) | Ended::Signal(_)), _) => Led::Incomplete(ended.to_string()),

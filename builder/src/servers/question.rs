@@ -54,7 +54,8 @@ impl Question<'_> {
         let (trust, certificate) = self.certificate(socket, databases)?;
         let mut kernels = BTreeMap::new();
         // What it first says of itself: its name in keys must not follow the order of the kernels.
-        let (mut systemtap, mut stated) = (String::new(), None);
+        let mut systemtap = String::new();
+        let mut stated = None;
         for kernel in self.plan.kernels() {
             let release = &kernel.release;
             if kernel.by_path {
@@ -78,10 +79,15 @@ impl Question<'_> {
                 systemtap = version;
             }
         }
-        let stated = stated.unwrap_or_default();
-        let identity = ServerIdentity { certificate, systemtap };
-        let (address, too_large) = (self.address.clone(), BTreeMap::new());
-        let mut server = CompileServer { address, socket, trust, identity, stated, kernels, too_large };
+        let mut server = CompileServer {
+            address: self.address.clone(),
+            socket,
+            trust,
+            identity: ServerIdentity { certificate, systemtap },
+            stated: stated.unwrap_or_default(),
+            kernels,
+            too_large: BTreeMap::new(),
+        };
         let warnings = self.measure(&mut server)?;
         Ok((server, warnings))
     }

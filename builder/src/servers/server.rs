@@ -146,9 +146,13 @@ impl CompileServer {
 
     /// What is remembered of it.
     pub(crate) fn to_know(&self) -> KnownServer {
-        let (address, threads) = (self.address.to_string(), self.threads());
-        let (trust, identity) = (self.trust.clone(), self.identity.clone());
-        KnownServer { address, socket: self.socket, trust, identity, threads }
+        KnownServer {
+            address: self.address.to_string(),
+            socket: self.socket,
+            trust: self.trust.clone(),
+            identity: self.identity.clone(),
+            threads: self.threads(),
+        }
     }
 
     #[cfg(test)]

@@ -275,7 +275,8 @@ mod tests {
     #[test]
     fn a_link_of_our_name_in_temp_path_is_not_followed() {
         let base = tempfile::tempdir().unwrap();
-        let (temporary, elsewhere) = (base.path().join("temp"), base.path().join("elsewhere"));
+        let temporary = base.path().join("temp");
+        let elsewhere = base.path().join("elsewhere");
         fs::create_dir(&temporary).unwrap();
         fs::create_dir(&elsewhere).unwrap();
         let directories = BuildDirectories::beneath(&base.path().join("cache")).with_temporary(&temporary);

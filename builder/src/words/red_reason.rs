@@ -29,8 +29,8 @@ fn first_error(log: &str) -> String {
         let last = lines.iter().rev().find(|line| !line.trim().is_empty());
         return normalised(last.unwrap_or(&"stap failed without a message"));
     };
-    let (line, rest) =
-        (lines.get(first).copied().unwrap_or_default(), lines.get(first + 1..).unwrap_or_default());
+    let line = lines.get(first).copied().unwrap_or_default();
+    let rest = lines.get(first + 1..).unwrap_or_default();
     if !line.contains("error: while ") {
         return normalised(line);
     }

@@ -76,7 +76,8 @@ fn missing(cache: &ArtifactCache, builders: &Builders) -> Option<Missing> {
 fn a_result_counts_only_with_the_signature_of_a_listed_builder() {
     let (_directory, cache) = cache();
     let (_, path) = store_module(&cache);
-    let (own, stranger) = (Builders::clone(&cache.builders), fake_builders());
+    let own = Builders::clone(&cache.builders);
+    let stranger = fake_builders();
     let id = own.sign(b"").unwrap().0;
     let unlisted = Missing::NotTaken(NotTaken::Unlisted(id));
     assert_eq!((missing(&cache, &own), missing(&cache, &stranger)), (None, Some(unlisted)));

@@ -929,7 +929,8 @@ fn a_kernel_without_a_tree_is_named_with_red_cells_if_they_may_be_red() {
     }];
     let executor = StandIn::new(|job| Ok(compiled(job)));
     let policy = |options: &mut BuildOptions| {
-        let (best_effort, skip) = (vec!["@1.5".parse().unwrap()], vec!["c@1.5".parse().unwrap()]);
+        let best_effort = vec!["@1.5".parse().unwrap()];
+        let skip = vec!["c@1.5".parse().unwrap()];
         options.policy = CellPolicy { best_effort, skip, ..CellPolicy::default() };
     };
     let (report, events) = run_with(&plan, &executor, &Cancel::new(), policy);
@@ -950,8 +951,8 @@ fn a_kernel_without_a_tree_is_named_with_red_cells_if_they_may_be_red() {
     assert_eq!((kernel.release.as_str(), kernel.machine.as_str()), ("1.5", "x86_64"));
     assert!(kernel.uname_v.is_none() && kernel.symvers_sha256.is_none() && kernel.frames.is_empty());
     let reasons: Vec<&str> = kernel.red.iter().map(|cell| cell.reason.as_str()).collect();
-    let (missing, left_out) =
-        ("the farm has no build tree of kernel 1.5", "the farm left it out: --skip c@1.5");
+    let missing = "the farm has no build tree of kernel 1.5";
+    let left_out = "the farm left it out: --skip c@1.5";
     assert_eq!(reasons, [missing, missing, left_out]);
     assert!(!plan.only("1/1".parse().unwrap()).has_cell(&"@1.5".parse().unwrap()));
 }
@@ -1017,7 +1018,8 @@ fn an_unchanged_build_and_its_packing_open_no_module() {
 
 /// A module of 64 KiB: what scripts have in common, what is the script's own, and a little of the kernel.
 fn sized(job: &CompileJob) -> Compilation {
-    let (name, release) = (job.script.name().as_str(), job.kernel.release.as_str());
+    let name = job.script.name().as_str();
+    let release = job.kernel.release.as_str();
     let mut module = fake_module(name, release, "x");
     let mut noise = name.bytes().fold(0x5eed_u64, |seed, byte| seed.wrapping_mul(31) + u64::from(byte));
     while module.len() < 64 << 10 {
@@ -1052,7 +1054,8 @@ fn bundled(report: &BuildReport, old: Option<&std::path::Path>) -> (Vec<u8>, usi
 
 /// A module that shows the script's text; `b` compiles for one kernel only.
 fn of_text(job: &CompileJob) -> Compilation {
-    let (name, release) = (job.script.name().as_str(), job.kernel.release.as_str());
+    let name = job.script.name().as_str();
+    let release = job.kernel.release.as_str();
     if name == "b" && release == "1.0" {
         return ended(Ended::Code(1), "semantic error: no match", None);
     }
@@ -1164,7 +1167,8 @@ fn by_servers_with(
     let mut options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
     options.servers = Servers { servers: servers.to_vec(), or_here: here.is_some() };
     change(&mut options);
-    let (events, warm_ups) = (Mutex::new(Vec::new()), WarmUps::new(plan.directories.warm()));
+    let events = Mutex::new(Vec::new());
+    let warm_ups = WarmUps::new(plan.directories.warm());
     let on = |event| events.lock().unwrap().push(event);
     let result = build_with(&plan, &sites, &warm_ups, &options, &on, &Cancel::new());
     (result, events.into_inner().unwrap())
@@ -1181,7 +1185,8 @@ fn made_by(report: &BuildReport, maker: &str) -> usize {
 #[test]
 fn what_a_lost_server_was_at_is_compiled_by_another_one() {
     let directory = tempfile::tempdir().unwrap();
-    let (whole, lost) = (StandIn::new(|job| Ok(compiled(job))), lost());
+    let whole = StandIn::new(|job| Ok(compiled(job)));
+    let lost = lost();
     let (report, events) = by_servers(directory.path(), [&lost, &whole], None);
     let report = report.unwrap();
     assert_eq!((report.green(), made_by(&report, "two:2")), (6, 6));
@@ -1224,7 +1229,8 @@ fn a_failure_of_this_machine_kept_servers_from_being_asked() {
     let directory = tempfile::tempdir().unwrap();
     let here = StandIn::new(|_| Ok(ended(Ended::Code(1), "semantic error: no match", None)));
     assert_eq!(run(&plan(directory.path()), &here, &Cancel::new()).0.unwrap().red(), 6);
-    let (one, two) = (StandIn::new(|job| Ok(compiled(job))), StandIn::new(|job| Ok(compiled(job))));
+    let one = StandIn::new(|job| Ok(compiled(job)));
+    let two = StandIn::new(|job| Ok(compiled(job)));
     let (report, _) = by_servers(directory.path(), [&one, &two], None);
     assert_eq!(report.unwrap().green(), 6);
     // And a module of a server stands before a failure of this machine.
@@ -1259,7 +1265,8 @@ fn what_no_server_takes_is_a_red_cell_or_compiled_here() {
             _ => Ok(compiled(job)),
         })
     };
-    let (one, two) = (picky(), picky());
+    let one = picky();
+    let two = picky();
     let (report, _) = by_servers(directory.path(), [&one, &two], None);
     let report = report.unwrap();
     assert_eq!((report.green(), report.red()), (4, 2));
@@ -1284,7 +1291,9 @@ fn a_job_that_a_server_sent_back_never_ended() {
     let (report, events) = by_servers(directory.path(), [&picky, &picky], Some(&here));
     assert_eq!(report.unwrap().green(), 6);
     let mut open: Vec<(Cell, Maker)> = Vec::new();
-    let (mut started, mut sent_back, mut done) = (0, 0, 0);
+    let mut started = 0;
+    let mut sent_back = 0;
+    let mut done = 0;
     for event in events {
         match event {
             BuildEvent::JobStarted { cell, maker } => {

@@ -199,7 +199,8 @@ fn only_plain_files_of_stap_s_names_are_taken_over() {
 #[test]
 fn a_diagnosis_lasts_as_long_as_its_part() {
     let world = world();
-    let (key, stamp) = (world.key, world.stamp);
+    let key = world.key;
+    let stamp = world.stamp;
     let diagnosis = Some(Diagnosis::NoTracepoints);
     world.warm_ups.accept(key, stamp, WarmUpPart::Scan, WarmFiles::new(), diagnosis);
     assert_eq!(world.warm_ups.noted(key, stamp).diagnoses, [Diagnosis::NoTracepoints]);
@@ -216,7 +217,8 @@ fn two_parts_that_come_about_at_once_are_both_noted() {
         let together = std::sync::Barrier::new(2);
         std::thread::scope(|scope| {
             for part in WarmUpPart::ALL {
-                let (world, together) = (&world, &together);
+                let world = &world;
+                let together = &together;
                 scope.spawn(move || {
                     together.wait();
                     world.warm_ups.accept(world.key, world.stamp, part, WarmFiles::new(), None);
