@@ -12,6 +12,7 @@ pub(crate) mod options;
 pub(crate) mod preview;
 pub(crate) mod report;
 pub(crate) mod schedule;
+pub(crate) mod schedule_state;
 pub(crate) mod site;
 pub(crate) mod work_left;
 pub(crate) mod workers;

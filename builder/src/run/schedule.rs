@@ -8,63 +8,18 @@
 //! A site that is lost gets no more jobs, and what it was at goes back to the others. A kernel that one site has warmed is
 //! warmed at another one only if the work that waits for it takes longer than that.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use child::Cancel;
 
-use crate::warm::parts::{WarmUp, WarmUpPart};
+use crate::run::schedule_state::{Assignment, Entry, PartState, SiteEntry, State};
+use crate::warm::parts::WarmUpPart;
 
 /// A waiting worker looks this often whether the build was cancelled.
 const CANCEL_POLL: Duration = Duration::from_millis(100);
-
-/// Tries of a leader in one build.
-const TRIES: u32 = 2;
-
-/// What the schedule knows of a job.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry<K> {
-    pub key: K,
-    pub needs: WarmUp,
-    /// CPU time that it will take, as far as one can tell.
-    pub expected: Duration,
-    /// The sites that take it, by their numbers.
-    pub sites: BTreeSet<usize>,
-}
-
-/// What the schedule knows of a site.
-#[derive(Debug, Clone)]
-pub(crate) struct SiteEntry<K> {
-    /// What is complete there already.
-    pub warm: HashMap<K, WarmUp>,
-    /// It takes only what no other site takes any more.
-    pub last_resort: bool,
-}
-
-/// Something given to a worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Assignment<K> {
-    /// Make a part of a key's caches.
-    Lead { key: K, part: WarmUpPart },
-    /// Compile the job at this position.
-    Job(usize),
-    /// The job at this position can't be compiled in this build: a part that it needs didn't come about, or all that take it
-    /// have refused it.
-    Blocked(usize, String),
-}
-
-/// How far a part of a key is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum PartState {
-    /// To be made; tried so many times.
-    Missing(u32),
-    /// A leader is at it; it's the so many-th.
-    Making(u32),
-    Complete,
-    GivenUp(String),
-}
 
 /// The jobs of a build, shared by its workers.
 #[derive(Debug)]
@@ -77,20 +32,6 @@ pub(crate) struct Schedule<K> {
     changed: Condvar,
 }
 
-#[derive(Debug)]
-struct State<K> {
-    /// Positions of jobs not given out yet, longest first.
-    waiting: Vec<usize>,
-    /// Jobs given out, and where; they may come back.
-    running: BTreeMap<usize, usize>,
-    parts: HashMap<(usize, K, WarmUpPart), PartState>,
-    /// Sites that get nothing more.
-    lost: BTreeSet<usize>,
-    /// Jobs that a site has sent back, and why.
-    refused: BTreeMap<(usize, usize), String>,
-    stopped: bool,
-}
-
 impl<K: Copy + Eq + Hash> Schedule<K> {
     /// The jobs for these sites. `costs` are those of leaders.
     pub(crate) fn new(
@@ -98,29 +39,8 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
         sites: &[SiteEntry<K>],
         costs: HashMap<WarmUpPart, Duration>,
     ) -> Self {
-        let mut waiting: Vec<usize> = (0..entries.len()).collect();
-        waiting.sort_by_key(|index| (std::cmp::Reverse(entries[*index].expected), *index));
-        let mut parts = HashMap::new();
-        for entry in &entries {
-            for part in entry.needs.parts() {
-                for (number, site) in
-                    sites.iter().enumerate().filter(|(number, _)| entry.sites.contains(number))
-                {
-                    let complete = site.warm.get(&entry.key).is_some_and(|warm| warm.has(part));
-                    let state = if complete { PartState::Complete } else { PartState::Missing(0) };
-                    parts.insert((number, entry.key, part), state);
-                }
-            }
-        }
         let last_resort = sites.iter().map(|site| site.last_resort).collect();
-        let state = Mutex::new(State {
-            waiting,
-            running: BTreeMap::new(),
-            parts,
-            lost: BTreeSet::new(),
-            refused: BTreeMap::new(),
-            stopped: false,
-        });
+        let state = Mutex::new(State::new(&entries, sites));
         Self { entries, last_resort, costs, state, changed: Condvar::new() }
     }
 
@@ -282,16 +202,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
 
     /// Tells that a leader has ended: `Ok` if its part is complete, else why it isn't.
     pub(crate) fn led(&self, site: usize, key: K, part: WarmUpPart, result: Result<(), String>) {
-        let mut state = self.lock();
-        if let Some(place) = state.parts.get_mut(&(site, key, part)) {
-            *place = match (result, &*place) {
-                (Ok(()), _) => PartState::Complete,
-                (Err(why), PartState::Making(tries)) if *tries >= TRIES => PartState::GivenUp(why),
-                (Err(_), PartState::Making(tries)) => PartState::Missing(*tries),
-                (Err(why), _) => PartState::GivenUp(why),
-            };
-        }
-        drop(state);
+        self.lock().led(site, key, part, result);
         self.changed.notify_all();
     }
 
@@ -330,35 +241,6 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<K: Copy + Eq + Hash> State<K> {
-    fn give(&mut self, site: usize, assignment: &Assignment<K>) {
-        match assignment {
-            Assignment::Lead { key, part } => {
-                if let Some(place) = self.parts.get_mut(&(site, *key, *part)) {
-                    let tries = if let PartState::Missing(tries) = place { *tries } else { 0 };
-                    *place = PartState::Making(tries + 1);
-                }
-            }
-            Assignment::Job(index) => {
-                self.waiting.retain(|waiting| waiting != index);
-                self.running.insert(*index, site);
-            }
-            Assignment::Blocked(index, _) => self.waiting.retain(|waiting| waiting != index),
-        }
-    }
-
-    /// Puts a job that was given out where it was among those that wait.
-    fn take_back(&mut self, entries: &[Entry<K>], index: usize) {
-        if self.running.remove(&index).is_none() {
-            return;
-        }
-        self.waiting.push(index);
-        let place =
-            |index: &usize| (std::cmp::Reverse(entries.get(*index).map(|entry| entry.expected)), *index);
-        self.waiting.sort_by_key(place);
     }
 }
 
