@@ -43,53 +43,35 @@ mod testing;
 mod warm;
 mod words;
 
-pub use bundle::assembly::{AssemblyError, BundleIdentity};
-pub use bundle::documents::{DocumentError, documents};
-pub use compile::executor::ExecutorError;
+pub use bundle::{AssemblyError, BundleIdentity, DocumentError, documents};
+pub use compile::ExecutorError;
 pub use import::{ImportError, ImportRequest, Imported, PackageError, ScriptsPackage, UNKNOWN, import};
-pub use inputs::kernel_list::{KernelListError, kernels_in};
-pub use inputs::kernel_tree::{KernelTarget, KernelTreeError};
-pub use inputs::packages::Package;
-pub use inputs::script::ScriptSource;
-pub use inputs::toolchain::ToolchainError;
-pub use inputs::tree_digest::InputCheck;
-pub use job::address::{ServerAddress, ServerAddressError};
-pub use job::cell::{Cell, CompileJob};
-pub use job::key::{CacheKey, KeyParts, ServerIdentity};
-pub use job::maker::Maker;
-pub use job::module_info::{ModuleError, ModuleInfo};
-pub use job::outcome::{CellReport, JobOutcome, ModuleArtifact};
-pub use job::privilege::Privilege;
-pub use job::recipe::{RECIPE_VERSION, compile_command};
-pub use plan::matrix::Plan;
-pub use plan::policy::{CellPattern, CellPolicy, Wanted};
-pub use plan::problem::{PlanError, PlanProblem};
-pub use plan::request::BuildRequest;
-pub use plan::shard::{Shard, ShardError};
-pub use results::artifacts::ArtifactCache;
-pub use results::builders::{Builders, NotTaken, NotTakenResults};
-pub use results::care::{CacheContents, Collected};
-pub use results::sharing::Shared;
-pub use results::state_care::CollectedState;
-pub use run::build::build;
-pub use run::error::BuildError;
-pub use run::event::{BuildEvent, JobEnd};
-pub use run::options::{BuildOptions, OpenCells};
-pub use run::preview::{CellPreview, Preview, preview};
-pub use run::report::{BuildReport, Reproducibility, ServerReport, WarmUpReport};
-pub use sandbox::bubblewrap::{Sandbox, SandboxError};
-pub use sandbox::config_evaluation::{ConfigEvaluation, EVALUATION_LIMIT, EvaluationError};
-pub use sandbox::job_shell::JobLimits;
-pub use sandbox::job_user::NoJobUser;
-pub use sandbox::namespaces::NoNamespaces;
-pub use sandbox::sysroot::{Sysroot, SysrootError};
-pub use servers::ask::ask_servers;
-pub use servers::client::RequestSize;
-pub use servers::error::AskError;
-pub use servers::known::known_servers;
-pub use servers::of_build::Servers;
-pub use servers::question::{QUESTION, words_of_answer};
-pub use servers::server::{CompileServer, STATEMENT};
-pub use state::directories::BuildDirectories;
-pub use warm::diagnosis::Diagnosis;
-pub use warm::parts::{WarmUp, WarmUpFlags, WarmUpKey, WarmUpPart};
+pub use inputs::{
+    InputCheck, KernelListError, KernelTarget, KernelTreeError, Package, ScriptSource, ToolchainError,
+    kernels_in,
+};
+pub use job::{
+    CacheKey, Cell, CellReport, CompileJob, JobOutcome, KeyParts, Maker, ModuleArtifact, ModuleError,
+    ModuleInfo, Privilege, RECIPE_VERSION, ServerAddress, ServerAddressError, ServerIdentity,
+    compile_command,
+};
+pub use plan::{
+    BuildRequest, CellPattern, CellPolicy, Plan, PlanError, PlanProblem, Shard, ShardError, Wanted,
+};
+pub use results::{
+    ArtifactCache, Builders, CacheContents, Collected, CollectedState, NotTaken, NotTakenResults, Shared,
+};
+pub use run::{
+    BuildError, BuildEvent, BuildOptions, BuildReport, CellPreview, JobEnd, OpenCells, Preview,
+    Reproducibility, ServerReport, WarmUpReport, build, preview,
+};
+pub use sandbox::{
+    ConfigEvaluation, EVALUATION_LIMIT, EvaluationError, JobLimits, NoJobUser, NoNamespaces, Sandbox,
+    SandboxError, Sysroot, SysrootError,
+};
+pub use servers::{
+    AskError, CompileServer, QUESTION, RequestSize, STATEMENT, Servers, ask_servers, known_servers,
+    words_of_answer,
+};
+pub use state::BuildDirectories;
+pub use warm::{Diagnosis, WarmUp, WarmUpFlags, WarmUpKey, WarmUpPart};

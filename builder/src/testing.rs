@@ -9,15 +9,11 @@ use bundle_format::Digest;
 use script_config::{ScriptOptions, ScriptUsers};
 use signing::{KeyPairFiles, PrivateKeyFile};
 
-use crate::inputs::kernel_tree::KernelTarget;
-use crate::inputs::script::ScriptSource;
-use crate::job::cell::CompileJob;
-use crate::job::key::KeyParts;
-use crate::job::recipe::compile_command;
-use crate::results::builders::Builders;
-use crate::sandbox::bubblewrap::Sandbox;
-use crate::sandbox::job_directory::JobDirectory;
-use crate::warm::parts::{WarmUp, WarmUpFlags, WarmUpKey};
+use crate::inputs::{KernelTarget, ScriptSource};
+use crate::job::{CompileJob, KeyParts, compile_command};
+use crate::results::Builders;
+use crate::sandbox::{JobDirectory, Sandbox};
+use crate::warm::{WarmUp, WarmUpFlags, WarmUpKey};
 
 /// A builder with a key of its own.
 pub(crate) fn fake_builders() -> Builders {

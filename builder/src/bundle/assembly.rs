@@ -7,11 +7,10 @@ use bundle_format::{
     RedCell, RootChain, Toolchain,
 };
 
-use crate::inputs::kernel_tree::KernelTarget;
-use crate::job::outcome::CellReport;
-use crate::job::outcome::ModuleArtifact;
-use crate::plan::matrix::Plan;
-use crate::results::artifacts::CachedModule;
+use crate::inputs::KernelTarget;
+use crate::job::{CellReport, ModuleArtifact};
+use crate::plan::Plan;
+use crate::results::CachedModule;
 
 /// What a bundle is called, and when it was made. No clock is read: the same inputs give the same bytes.
 #[derive(Debug, Clone)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use bundle_format::{Manifest, PROVENANCE_NAME, SBOM_NAME};
 
-use crate::inputs::packages::Package;
-use crate::job::cell::Cell;
+use crate::inputs::Package;
+use crate::job::Cell;
 
 mod error;
 mod provenance;

@@ -6,14 +6,11 @@ use std::time::Duration;
 use child::{Cancel, ChildError, Ended, Finished};
 use files::FileError;
 
-use crate::compile::job_files::ModuleFile;
-use crate::inputs::kernel_tree::KernelTarget;
-use crate::job::cell::CompileJob;
-use crate::sandbox::bubblewrap::{SandboxError, is_sandbox_failure};
-use crate::sandbox::job_shell::JobLimits;
-use crate::warm::cache::WarmFiles;
-use crate::warm::leader::Led;
-use crate::warm::parts::{WarmUpFlags, WarmUpKey, WarmUpPart};
+use super::job_files::ModuleFile;
+use crate::inputs::KernelTarget;
+use crate::job::CompileJob;
+use crate::sandbox::{JobLimits, SandboxError, is_sandbox_failure};
+use crate::warm::{Led, WarmFiles, WarmUpFlags, WarmUpKey, WarmUpPart};
 
 /// Longest log that is kept of a compile, in bytes; beyond it head and tail are.
 pub(crate) const LOG_CAP: usize = 256 * 1024;

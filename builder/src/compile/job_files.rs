@@ -7,9 +7,8 @@ use files::FileError;
 use rustix::fs::FileType;
 
 use crate::inputs::tapset;
-use crate::job::cell::CompileJob;
-use crate::job::recipe::script_path;
-use crate::sandbox::job_directory::JobDirectory;
+use crate::job::{CompileJob, script_path};
+use crate::sandbox::JobDirectory;
 
 const NOT_PLAIN: &str = "it isn't a plain file";
 

@@ -5,23 +5,14 @@ use std::time::Duration;
 
 use child::{Cancel, Finished, Limits};
 
-use crate::compile::executor::{Compilation, Executor, ExecutorError, LOG_CAP, LeaderTask, Leading, works};
-use crate::compile::job_files::{lay_out, made_uprobes, read_module};
-use crate::compile::reserve::shortage;
-use crate::inputs::kernel_tree::KernelTarget;
-use crate::inputs::same_inputs::changed_input;
-use crate::inputs::tree_digest::TreeDigests;
-use crate::job::cell::CompileJob;
-use crate::job::recipe::{analysis_command, module_path};
-use crate::sandbox::bubblewrap::{Inside, ONE_PROCESSOR, Sandbox};
-use crate::sandbox::job_directory::JobDirectory;
-use crate::sandbox::job_shell::{self, JobLimits, in_shell};
-use crate::sandbox::sysroot::Sysroot;
-use crate::state::directories::BuildDirectories;
-use crate::warm::cache::{WarmFiles, WarmUps};
-use crate::warm::layer::{WarmKind, WarmLayer};
-use crate::warm::leader::{Led, Ran, lead};
-use crate::warm::parts::WarmUpKey;
+use super::executor::{Compilation, Executor, ExecutorError, LOG_CAP, LeaderTask, Leading, works};
+use super::job_files::{lay_out, made_uprobes, read_module};
+use super::reserve::shortage;
+use crate::inputs::{KernelTarget, TreeDigests, changed_input};
+use crate::job::{CompileJob, analysis_command, module_path};
+use crate::sandbox::{Inside, JobDirectory, JobLimits, ONE_PROCESSOR, Sandbox, Sysroot, in_shell, job_shell};
+use crate::state::BuildDirectories;
+use crate::warm::{Led, Ran, WarmFiles, WarmKind, WarmLayer, WarmUpKey, WarmUps, lead};
 
 /// Compiles in the sandbox, on this machine.
 #[derive(Debug)]

@@ -6,13 +6,10 @@ use bundle_format::Toolchain;
 use child::Ended;
 use rustix::process::Signal;
 
-use crate::compile::executor::Compilation;
-use crate::job::cell::CompileJob;
-use crate::job::module_info::ModuleInfo;
-use crate::job::privilege::Privilege;
-use crate::warm::diagnosis::{Diagnosis, diagnosed_reason};
-use crate::words::known_failures::lacks_debuginfo;
-use crate::words::red_reason::{killed_by, may_pass_next_time, red_reason};
+use super::executor::Compilation;
+use crate::job::{CompileJob, ModuleInfo, Privilege};
+use crate::warm::{Diagnosis, diagnosed_reason};
+use crate::words::{killed_by, lacks_debuginfo, may_pass_next_time, red_reason};
 
 /// What stap says of a probe point that isn't there.
 const NO_MATCH: &str = "no match";

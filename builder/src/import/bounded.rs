@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::GzDecoder;
 
 use super::error::{MAX_RATIO, PackageError};
-use crate::words::quoted::quoted;
+use crate::words::quoted;
 
 /// Most plain bytes of a package; all of it is in memory.
 const MAX_TOTAL: u64 = 1 << 30;

@@ -12,9 +12,9 @@ use script_config::{Configuration, ScriptOptions, Severity, SourceText};
 
 use super::error::{ImportError, PackageError};
 use super::package::ScriptsPackage;
-use crate::bundle::assembly::{BundleIdentity, version_of};
-use crate::job::module_info::ModuleInfo;
-use crate::words::quoted::quoted;
+use crate::bundle::{BundleIdentity, version_of};
+use crate::job::ModuleInfo;
+use crate::words::quoted;
 
 /// What the manifest says of systemtap and the compiler.
 pub const UNKNOWN: &str = "unknown, imported";

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use bundle_format::{KernelRelease, ScriptName};
 
-use crate::bundle::assembly::AssemblyError;
-use crate::job::module_info::ModuleError;
+use crate::bundle::AssemblyError;
+use crate::job::ModuleError;
 
 /// Most plain bytes for each compressed one: modules give 4 to 8, zeros 1000.
 pub(super) const MAX_RATIO: u64 = 100;

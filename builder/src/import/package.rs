@@ -11,7 +11,7 @@ use bundle_format::{KernelRelease, ScriptName, limits};
 
 use super::bounded::{Plain, unreadable};
 use super::error::PackageError;
-use crate::words::quoted::quoted;
+use crate::words::quoted;
 
 /// Most members: a module and its options for as many scripts as a bundle holds, directories and configuration files.
 const MAX_MEMBERS: usize = 2 * limits::MAX_SCRIPTS + 1000;

@@ -5,12 +5,9 @@ use std::path::Path;
 use bundle_format::Digest;
 use child::{Cancel, Limits};
 
-use crate::inputs::toolchain::{ToolchainError, VERSION_LIMIT};
-use crate::sandbox::bubblewrap::{Inside, Sandbox};
-use crate::sandbox::sysroot::Sysroot;
-use crate::state::directories::BuildDirectories;
-use crate::state::last_use::note_use;
-use crate::state::note::Notes;
+use super::toolchain::{ToolchainError, VERSION_LIMIT};
+use crate::sandbox::{Inside, Sandbox, Sysroot};
+use crate::state::{BuildDirectories, Notes, note_use};
 
 /// The program that kbuild calls for the tree at `tree`: distributions name one (`CC` in Debian's `.kernelvariables`).
 pub(crate) fn compiler_of(tree_root: &Sysroot, tree: &Path) -> String {

@@ -7,10 +7,10 @@ use std::time::UNIX_EPOCH;
 
 use bundle_format::{Digest, FieldHasher, KernelRelease};
 
-use crate::inputs::kernel_tree::{KernelTarget, KernelTreeError, debuginfo_of, read_facts, trees_of};
-use crate::inputs::tree_digest::TreeDigests;
-use crate::inputs::warm_stamp::stamp;
-use crate::sandbox::sysroot::Sysroot;
+use super::kernel_tree::{KernelTarget, KernelTreeError, debuginfo_of, read_facts, trees_of};
+use super::tree_digest::TreeDigests;
+use super::warm_stamp::stamp;
+use crate::sandbox::Sysroot;
 
 /// Where the build tree of a release was found.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::inputs::toolchain::toolchain_digest;
     use crate::inputs::tracepoints::TracepointAliases;
-    use crate::job::key::KeyParts;
+    use crate::job::KeyParts;
     use crate::testing::fake_sysroot;
 
     #[test]

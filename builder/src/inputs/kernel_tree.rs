@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bundle_format::{Digest, KernelRelease, Machine};
 
-use crate::sandbox::sysroot::Sysroot;
+use crate::sandbox::Sysroot;
 
 /// A kernel to compile for: its build tree in one of the sysroots and what that tree says.
 ///

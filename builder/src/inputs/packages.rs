@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::sandbox::sysroot::Sysroot;
+use crate::sandbox::Sysroot;
 
 /// A package of a distribution.
 #[derive(Debug, Clone, PartialEq, Eq)]

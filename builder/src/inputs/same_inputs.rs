@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use bundle_format::Digest;
 
-use crate::inputs::examine::tree_digests;
-use crate::inputs::kernel_tree::KernelTarget;
-use crate::inputs::toolchain::toolchain_digest;
-use crate::inputs::tree_digest::{InputCheck, TreeDigests};
-use crate::sandbox::sysroot::Sysroot;
+use super::examine::tree_digests;
+use super::kernel_tree::KernelTarget;
+use super::toolchain::toolchain_digest;
+use super::tree_digest::{InputCheck, TreeDigests};
+use crate::sandbox::Sysroot;
 
 /// What has changed, in words for a manifest: no path of this machine is in it.
 pub(crate) fn changed_input(

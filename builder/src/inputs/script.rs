@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bundle_format::{Digest, ScriptName, ScriptRecord};
 use script_config::{ScriptOptions, ScriptUsers};
 
-use crate::inputs::tapset::{Tapset, place, relocated, sent_place};
+use super::tapset::{Tapset, place, relocated, sent_place};
 
 /// A script with its digest fixed and its options parsed.
 #[derive(Debug, Clone)]

@@ -7,12 +7,9 @@ use std::time::Duration;
 use bundle_format::{Digest, FieldHasher, Toolchain};
 use child::{Cancel, ChildError, Limits};
 
-use crate::inputs::tree_digest::TreeDigests;
-use crate::sandbox::bubblewrap::{Inside, Sandbox, SandboxError};
-use crate::sandbox::sysroot::Sysroot;
-use crate::state::directories::BuildDirectories;
-use crate::state::last_use::note_use;
-use crate::state::note::Notes;
+use super::tree_digest::TreeDigests;
+use crate::sandbox::{Inside, Sandbox, SandboxError, Sysroot};
+use crate::state::{BuildDirectories, Notes, note_use};
 
 /// Trees that stap and the compiler read or run, where they exist.
 const TREES: [&str; 7] = [

@@ -12,10 +12,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
-use crate::inputs::wildcard::glob;
-use crate::sandbox::sysroot::Sysroot;
-use crate::state::last_use::note_use;
-use crate::state::note::Notes;
+use super::wildcard::glob;
+use crate::sandbox::Sysroot;
+use crate::state::{Notes, note_use};
 
 /// How a tracepoint is spelled where it isn't hidden in an alias.
 const PLAIN: &str = "kernel.trace";

@@ -21,11 +21,9 @@ use bundle_format::{Digest, FieldHasher, HashingWriter};
 use child::Cancel;
 use walkdir::WalkDir;
 
-use crate::inputs::tree_entry::{Entry, Glance, is_fresh, stat_digest};
-use crate::sandbox::sysroot::Sysroot;
-use crate::state::directories::BuildDirectories;
-use crate::state::last_use::note_use;
-use crate::state::note::Notes;
+use super::tree_entry::{Entry, Glance, is_fresh, stat_digest};
+use crate::sandbox::Sysroot;
+use crate::state::{BuildDirectories, Notes, note_use};
 
 /// How closely sysroots and build trees are compared with what is remembered of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bundle_format::{Digest, FieldHasher};
 use serde::{Deserialize, Serialize};
 
-use crate::state::last_use::note_use;
-use crate::state::note::Notes;
+use crate::state::{Notes, note_use};
 
 /// Entries changed less than this many seconds ago aren't remembered.
 const TOO_FRESH: i64 = 2;

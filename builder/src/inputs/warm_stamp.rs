@@ -9,7 +9,7 @@ use std::path::Path;
 
 use bundle_format::{Digest, FieldHasher};
 
-use crate::sandbox::sysroot::Sysroot;
+use crate::sandbox::Sysroot;
 
 /// Files and directories of the sysroot.
 const OF_TOOLCHAIN: [&str; 4] =

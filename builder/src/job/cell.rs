@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use bundle_format::{KernelRelease, ScriptName};
 
-use crate::inputs::kernel_tree::KernelTarget;
-use crate::inputs::script::ScriptSource;
-use crate::job::key::{CacheKey, KeyParts};
-use crate::warm::parts::{WarmUp, WarmUpFlags, WarmUpKey};
+use super::key::{CacheKey, KeyParts};
+use crate::inputs::{KernelTarget, ScriptSource};
+use crate::warm::{WarmUp, WarmUpFlags, WarmUpKey};
 
 /// One cell: a script × a kernel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

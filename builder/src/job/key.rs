@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use bundle_format::{Digest, FieldHasher};
 use serde::{Deserialize, Serialize};
 
-use crate::inputs::kernel_tree::KernelTarget;
-use crate::job::recipe::RECIPE_VERSION;
-use crate::sandbox::bubblewrap::ENVIRONMENT;
+use super::recipe::RECIPE_VERSION;
+use crate::inputs::KernelTarget;
+use crate::sandbox::ENVIRONMENT;
 
 /// Digest of everything that may change a module's bytes: the name of a result in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

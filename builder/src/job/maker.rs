@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::job::address::ServerAddress;
+use super::address::ServerAddress;
 
 /// Who made a cell's module, or tried to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]

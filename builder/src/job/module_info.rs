@@ -8,8 +8,8 @@ use object::read::elf::{ElfFile64, FileHeader as _};
 use object::{Architecture, Endianness, Object, ObjectKind};
 use serde::{Deserialize, Serialize};
 
-use crate::job::privilege::Privilege;
-use crate::words::quoted::quoted;
+use super::privilege::Privilege;
+use crate::words::quoted;
 
 /// What `.modinfo` and the ELF header say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

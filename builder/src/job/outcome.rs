@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bundle_format::Digest;
 
-use crate::job::cell::Cell;
-use crate::job::maker::Maker;
-use crate::job::module_info::ModuleInfo;
+use super::cell::Cell;
+use super::maker::Maker;
+use super::module_info::ModuleInfo;
 
 /// A module in the cache, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,16 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use child::Cancel;
 
-use crate::inputs::compiler::{compiler_of, difference, version_line};
-use crate::inputs::examine::{FoundTree, examine_tree};
-use crate::inputs::kernel_tree::{KernelTarget, KernelTreeError};
-use crate::inputs::toolchain::{self, ToolchainError};
-use crate::inputs::tracepoints::TracepointAliases;
-use crate::inputs::tree_digest::TreeDigests;
-use crate::plan::matrix::Plan;
-use crate::plan::policy::CellPolicy;
-use crate::plan::problem::PlanProblem;
-use crate::plan::unbuilt::{Fate, UnbuiltKernel, excuse};
+use super::matrix::Plan;
+use super::policy::CellPolicy;
+use super::problem::PlanProblem;
+use super::unbuilt::{Fate, UnbuiltKernel, excuse};
+use crate::inputs::{
+    FoundTree, KernelTarget, KernelTreeError, ToolchainError, TracepointAliases, TreeDigests, compiler_of,
+    difference, examine_tree, toolchain, version_line,
+};
 
 impl Plan {
     /// Returns what is wrong with build trees, but for what the policy excuses: those kernels, and the `excused` ones, are in

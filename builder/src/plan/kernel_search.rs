@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use bundle_format::KernelRelease;
 
-use crate::inputs::examine::FoundTree;
-use crate::inputs::kernel_tree::{build_link, release_of};
-use crate::plan::problem::PlanProblem;
-use crate::plan::request::BuildRequest;
-use crate::sandbox::sysroot::Sysroot;
+use super::problem::PlanProblem;
+use super::request::BuildRequest;
+use crate::inputs::{FoundTree, build_link, release_of};
+use crate::sandbox::Sysroot;
 
 /// Finds the trees of all kernels that `request` asks for, in natural order of the releases.
 pub(crate) fn find_trees(
@@ -178,7 +177,7 @@ fn pins_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::directories::BuildDirectories;
+    use crate::state::BuildDirectories;
     use crate::testing::fake_sysroot;
 
     fn find(

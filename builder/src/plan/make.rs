@@ -6,22 +6,16 @@ use std::sync::Arc;
 use bundle_format::KernelRelease;
 use child::Cancel;
 
-use crate::inputs::examine::FoundTree;
-use crate::inputs::toolchain::needs_one_processor;
-use crate::inputs::tracepoints::TracepointAliases;
-use crate::inputs::tree_digest::{Reading, TreeDigests};
-use crate::job::cell::CompileJob;
-use crate::job::key::KeyParts;
-use crate::job::recipe::compile_command;
-use crate::plan::kernel_search::find_trees;
-use crate::plan::matrix::Plan;
-use crate::plan::problem::{PlanError, PlanProblem};
-use crate::plan::request::BuildRequest;
-use crate::plan::scripts::check_scripts;
-use crate::plan::unbuilt::excuse;
-use crate::sandbox::bubblewrap::Sandbox;
-use crate::sandbox::sysroot::Sysroot;
-use crate::warm::parts::{WarmUp, WarmUpFlags, WarmUpKey};
+use super::kernel_search::find_trees;
+use super::matrix::Plan;
+use super::problem::{PlanError, PlanProblem};
+use super::request::BuildRequest;
+use super::scripts::check_scripts;
+use super::unbuilt::excuse;
+use crate::inputs::{FoundTree, Reading, TracepointAliases, TreeDigests, needs_one_processor};
+use crate::job::{CompileJob, KeyParts, compile_command};
+use crate::sandbox::{Sandbox, Sysroot};
+use crate::warm::{WarmUp, WarmUpFlags, WarmUpKey};
 
 /// What was found of a request, before anything is read.
 struct FoundRequest {
@@ -178,7 +172,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::state::directories::BuildDirectories;
+    use crate::state::BuildDirectories;
     use crate::testing::{fake_script, fake_sysroot};
 
     fn problems(releases: &[&str], sysroots: &[&Path]) -> Vec<String> {

@@ -5,17 +5,12 @@ use std::sync::Arc;
 
 use bundle_format::{KernelRelease, Toolchain};
 
-use crate::inputs::kernel_tree::KernelTarget;
-use crate::inputs::packages::{Package, owner_of};
-use crate::inputs::script::ScriptSource;
-use crate::inputs::tracepoints::TracepointAliases;
-use crate::job::cell::{Cell, CompileJob};
-use crate::job::outcome::{CellReport, JobOutcome};
-use crate::plan::policy::{CellPattern, CellPolicy, Wanted};
-use crate::plan::unbuilt::{UnbuiltKernel, left_out};
-use crate::sandbox::bubblewrap::Sandbox;
-use crate::sandbox::sysroot::Sysroot;
-use crate::state::directories::BuildDirectories;
+use super::policy::{CellPattern, CellPolicy, Wanted};
+use super::unbuilt::{UnbuiltKernel, left_out};
+use crate::inputs::{KernelTarget, Package, ScriptSource, TracepointAliases, owner_of};
+use crate::job::{Cell, CellReport, CompileJob, JobOutcome};
+use crate::sandbox::{Sandbox, Sysroot};
+use crate::state::BuildDirectories;
 
 /// A request found good: every build tree found, every input of the modules' bytes digested.
 #[derive(Debug)]

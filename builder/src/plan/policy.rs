@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bundle_format::{KernelRelease, ScriptName};
 
-use crate::inputs::wildcard::glob;
+use crate::inputs::glob;
 
 /// Cells, by patterns of their script and of their kernel: `SCRIPT`, `SCRIPT@RELEASE` or `@RELEASE`, with `*` for anything.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 
 use bundle_format::{KernelRelease, NameError, ScriptName};
 
-use crate::inputs::kernel_tree::KernelTreeError;
-use crate::inputs::toolchain::ToolchainError;
-use crate::sandbox::bubblewrap::SandboxError;
-use crate::sandbox::sysroot::SysrootError;
+use crate::inputs::{KernelTreeError, ToolchainError};
+use crate::sandbox::{SandboxError, SysrootError};
 
 /// One thing that is wrong with a request.
 #[derive(Debug, thiserror::Error)]

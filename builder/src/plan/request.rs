@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::inputs::script::ScriptSource;
-use crate::inputs::tree_digest::InputCheck;
-use crate::plan::policy::CellPolicy;
-use crate::state::directories::BuildDirectories;
+use super::policy::CellPolicy;
+use crate::inputs::{InputCheck, ScriptSource};
+use crate::state::BuildDirectories;
 
 /// What is to be built.
 #[derive(Debug, Clone)]

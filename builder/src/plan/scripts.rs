@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::inputs::script::ScriptSource;
-use crate::inputs::tapset::{self, Tapset};
-use crate::plan::problem::PlanProblem;
+use super::problem::PlanProblem;
+use crate::inputs::{ScriptSource, Tapset, tapset};
 
 /// Options of `stap` that name a directory of the farm; it would have to be mounted and be part of the key.
 const DIRECTORY_OPTIONS: [&str; 2] = ["-R", "--sysroot"];

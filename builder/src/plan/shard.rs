@@ -6,8 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::job::cell::CompileJob;
-use crate::plan::matrix::Plan;
+use super::matrix::Plan;
+use crate::job::CompileJob;
 
 /// One part of so many: every `of`-th kernel, beginning with the `number`-th.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,12 +10,11 @@ use std::sync::Arc;
 
 use bundle_format::{KernelRelease, Machine};
 
-use crate::inputs::kernel_tree::{KernelTarget, build_link};
-use crate::inputs::script::ScriptSource;
-use crate::job::module_info::machine_of_elf;
-use crate::plan::policy::{CellPattern, CellPolicy, Wanted};
-use crate::plan::problem::PlanProblem;
-use crate::sandbox::sysroot::Sysroot;
+use super::policy::{CellPattern, CellPolicy, Wanted};
+use super::problem::PlanProblem;
+use crate::inputs::{KernelTarget, ScriptSource, build_link};
+use crate::job::machine_of_elf;
+use crate::sandbox::Sysroot;
 
 /// The program of a sysroot whose machine is that of its kernels.
 const STAP: &str = "/usr/bin/stap";

@@ -21,16 +21,12 @@ use std::time::Duration;
 
 use bundle_format::{Digest, KeyId, ModuleBytes};
 
-use crate::job::key::{CacheKey, KeyParts};
-use crate::job::module_info::ModuleInfo;
-use crate::job::outcome::{JobOutcome, ModuleArtifact};
-use crate::job::privilege::Privilege;
-use crate::results::builders::{Builders, NotTaken};
-use crate::results::index::{ArtifactIndex, IndexedModule};
-use crate::results::making::Making;
-use crate::results::record::{FoundRecord, RECORD_FORMAT, Record, RecordedResult};
-use crate::state::file_stamp::FileStamp;
-use crate::state::last_use::note_use;
+use super::builders::{Builders, NotTaken};
+use super::index::{ArtifactIndex, IndexedModule};
+use super::making::Making;
+use super::record::{FoundRecord, RECORD_FORMAT, Record, RecordedResult};
+use crate::job::{CacheKey, JobOutcome, KeyParts, ModuleArtifact, ModuleInfo, Privilege};
+use crate::state::{FileStamp, note_use};
 
 /// Largest module that is read, in bytes; none that is larger gets here.
 const MAX_MODULE: u64 = 64 << 20;

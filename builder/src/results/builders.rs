@@ -13,7 +13,7 @@ use bundle_format::{Digest, KeyId, PublicKey, Role};
 use serde::{Deserialize, Serialize};
 use signing::{KeyFileError, PrivateKeyFile};
 
-use crate::state::directories::BuildDirectories;
+use crate::state::BuildDirectories;
 
 /// The builders whose results are taken; by default none.
 #[derive(Debug, Clone, Default)]

@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::results::artifacts::{ArtifactCache, whole};
-use crate::results::builders::NotTaken;
-use crate::results::making::{MAKING, remove};
-use crate::state::last_use::USE_GRAIN;
+use super::artifacts::{ArtifactCache, whole};
+use super::builders::NotTaken;
+use super::making::{MAKING, remove};
+use crate::state::USE_GRAIN;
 
 /// What a look through the cache has found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -126,10 +126,10 @@ pub(crate) fn size_of(entry: &Path) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::module_info::ModuleInfo;
+    use crate::job::ModuleInfo;
     use crate::results::artifacts::{Cost, Keep};
     use crate::results::builders::Builders;
-    use crate::state::last_use::note_use;
+    use crate::state::note_use;
     use crate::testing::{fake_builders, fake_job, fake_module};
 
     fn cache_with(scripts: &[&str]) -> (tempfile::TempDir, ArtifactCache) {

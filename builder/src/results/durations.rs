@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::cell::Cell;
-use crate::state::note::Notes;
-use crate::warm::parts::WarmUpPart;
+use crate::job::Cell;
+use crate::state::Notes;
+use crate::warm::WarmUpPart;
 
 /// CPU time of a compile where nothing is known yet: measured with systemtap 5.6 on a warm kernel.
 const UNKNOWN_COMPILE: Duration = Duration::from_secs(3);

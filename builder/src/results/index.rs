@@ -11,11 +11,9 @@ use std::path::{Path, PathBuf};
 use bundle_format::{Digest, KeyId};
 use serde::{Deserialize, Serialize};
 
-use crate::job::key::CacheKey;
-use crate::job::module_info::ModuleInfo;
-use crate::results::builders::Builders;
-use crate::state::file_stamp::FileStamp;
-use crate::state::note::Notes;
+use super::builders::Builders;
+use crate::job::{CacheKey, ModuleInfo};
+use crate::state::{FileStamp, Notes};
 
 /// Layout of the file; one of another number counts as empty.
 const FORMAT: u32 = 2;

@@ -15,9 +15,8 @@ use std::time::Duration;
 use bundle_format::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::job::key::CacheKey;
-use crate::job::outcome::JobOutcome;
-use crate::warm::parts::WarmUpKey;
+use crate::job::{CacheKey, JobOutcome};
+use crate::warm::WarmUpKey;
 
 /// The first line: which build it is.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]

@@ -13,9 +13,8 @@ use bundle_format::{Digest, KeyId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::job::key::{CacheKey, KeyParts};
-use crate::job::module_info::ModuleInfo;
-use crate::results::builders::{Builders, NotTaken, ResultSignature};
+use super::builders::{Builders, NotTaken, ResultSignature};
+use crate::job::{CacheKey, KeyParts, ModuleInfo};
 
 /// Layout of an entry; one of another number counts as not there.
 pub(crate) const RECORD_FORMAT: u32 = 1;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::results::artifacts::{ArtifactCache, Missing};
-use crate::results::builders::NotTakenResults;
-use crate::results::making::Making;
+use super::artifacts::{ArtifactCache, Missing};
+use super::builders::NotTakenResults;
+use super::making::Making;
 
 /// What makes up a result.
 const FILES: [&str; 3] = ["record.json", "module.ko", "log.txt"];

@@ -12,13 +12,11 @@ use std::time::{Duration, SystemTime};
 use child::Cancel;
 use walkdir::WalkDir;
 
-use crate::results::artifacts::ArtifactCache;
-use crate::results::builders::Builders;
-use crate::results::care::Collected;
-use crate::results::index::ArtifactIndex;
-use crate::state::directories::BuildDirectories;
-use crate::state::file_stamp::FileStamp;
-use crate::state::last_use::USE_GRAIN;
+use super::artifacts::ArtifactCache;
+use super::builders::Builders;
+use super::care::Collected;
+use super::index::ArtifactIndex;
+use crate::state::{BuildDirectories, FileStamp, USE_GRAIN};
 
 /// What was removed of a builder's own state, or would be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -123,10 +121,8 @@ mod tests {
     use std::fs::File;
 
     use super::*;
-    use crate::sandbox::bubblewrap::Sandbox;
-    use crate::warm::cache::WarmUps;
-    use crate::warm::layer::{WarmKind, WarmLayer};
-    use crate::warm::parts::{WarmUpKey, WarmUpPart};
+    use crate::sandbox::Sandbox;
+    use crate::warm::{WarmKind, WarmLayer, WarmUpKey, WarmUpPart, WarmUps};
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -5,28 +5,22 @@ use std::time::Instant;
 use child::Cancel;
 use files::Held;
 
+use super::compare::compare_all;
+use super::decide::{Decision, Decisions, Look, digest_of};
+use super::error::BuildError;
+use super::event::BuildEvent;
+use super::options::{AT_ONCE_BY_SERVER, BuildOptions, OpenCells};
+use super::report::{BuildReport, ServerReport};
+use super::site::Site;
+use super::workers::{Run, RunResults, Task, Work};
 use crate::bundle::assembly;
-use crate::compile::local::LocalExecutor;
-use crate::job::address::ServerAddress;
-use crate::job::cell::Cell;
-use crate::job::outcome::{CellReport, JobOutcome};
-use crate::plan::matrix::Plan;
-use crate::plan::unbuilt::left_out;
-use crate::results::artifacts::ArtifactCache;
-use crate::results::builders::NotTakenResults;
-use crate::results::journal::Journal;
-use crate::run::compare::compare_all;
-use crate::run::decide::{Decision, Decisions, Look, digest_of};
-use crate::run::error::BuildError;
-use crate::run::event::BuildEvent;
-use crate::run::options::{AT_ONCE_BY_SERVER, BuildOptions, OpenCells};
-use crate::run::report::{BuildReport, ServerReport};
-use crate::run::site::Site;
-use crate::run::workers::{Run, RunResults, Task, Work};
-use crate::servers::executor::ServerExecutor;
-use crate::servers::of_build::Servers;
-use crate::state::directories::BuildDirectories;
-use crate::warm::cache::WarmUps;
+use crate::compile::LocalExecutor;
+use crate::job::{Cell, CellReport, JobOutcome, ServerAddress};
+use crate::plan::{Plan, left_out};
+use crate::results::{ArtifactCache, Journal, NotTakenResults};
+use crate::servers::{ServerExecutor, Servers};
+use crate::state::BuildDirectories;
+use crate::warm::WarmUps;
 
 /// Runs `plan`: in the sandbox of this machine, or by the compile servers of `options`.
 pub fn build(

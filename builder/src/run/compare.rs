@@ -3,15 +3,13 @@
 use bundle_format::Digest;
 use child::Ended;
 
-use crate::compile::executor::ExecutorError;
-use crate::compile::job_files::LARGEST_MODULE;
-use crate::job::cell::{Cell, CompileJob};
-use crate::job::outcome::{CellReport, ModuleArtifact};
-use crate::run::error::BuildError;
-use crate::run::event::BuildEvent;
-use crate::run::report::Reproducibility;
-use crate::run::site::Site;
-use crate::run::workers::{Run, RunResults, Task, Work};
+use super::error::BuildError;
+use super::event::BuildEvent;
+use super::report::Reproducibility;
+use super::site::Site;
+use super::workers::{Run, RunResults, Task, Work};
+use crate::compile::{ExecutorError, LARGEST_MODULE};
+use crate::job::{Cell, CellReport, CompileJob, ModuleArtifact};
 
 /// Compares the green cells of `cells`, each where it was made; adds to the results of the build. A kernel of which this machine
 /// has compiled nothing, because its modules came from elsewhere, is made warm first.

@@ -5,18 +5,11 @@
 
 use bundle_format::{Digest, FieldHasher};
 
-use crate::job::cell::{Cell, CompileJob};
-use crate::job::key::KeyParts;
-use crate::job::maker::Maker;
-use crate::job::outcome::{CellReport, JobOutcome};
-use crate::plan::matrix::Plan;
-use crate::plan::policy::{CellPattern, Wanted};
-use crate::results::artifacts::{ArtifactCache, Missing};
-use crate::results::builders::NotTakenResults;
-use crate::results::index::ArtifactIndex;
-use crate::results::journal::Finished;
-use crate::run::options::BuildOptions;
-use crate::warm::parts::WarmUpKey;
+use super::options::BuildOptions;
+use crate::job::{Cell, CellReport, CompileJob, JobOutcome, KeyParts, Maker};
+use crate::plan::{CellPattern, Plan, Wanted};
+use crate::results::{ArtifactCache, ArtifactIndex, Finished, Missing, NotTakenResults};
+use crate::warm::WarmUpKey;
 
 /// What is to be done about a cell.
 #[derive(Debug)]

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use files::FileError;
 use signing::KeyFileError;
 
-use crate::bundle::assembly::AssemblyError;
-use crate::compile::executor::ExecutorError;
-use crate::job::address::ServerAddress;
-use crate::job::cell::{Cell, CompileJob};
-use crate::results::builders::NotTakenResults;
-use crate::sandbox::bubblewrap::SandboxError;
+use crate::bundle::AssemblyError;
+use crate::compile::ExecutorError;
+use crate::job::{Cell, CompileJob, ServerAddress};
+use crate::results::NotTakenResults;
+use crate::sandbox::SandboxError;
 
 /// Why a build ended without a bundle.
 #[derive(Debug, thiserror::Error)]

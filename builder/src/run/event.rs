@@ -5,12 +5,10 @@ use std::time::Duration;
 use bundle_format::KernelRelease;
 use files::Held;
 
-use crate::job::cell::Cell;
-use crate::job::maker::Maker;
-use crate::job::outcome::CellReport;
-use crate::results::builders::NotTakenResults;
-use crate::run::report::WarmUpReport;
-use crate::warm::parts::WarmUpPart;
+use super::report::WarmUpReport;
+use crate::job::{Cell, CellReport, Maker};
+use crate::results::NotTakenResults;
+use crate::warm::WarmUpPart;
 
 /// Something that happened.
 #[derive(Debug, Clone)]

@@ -5,16 +5,14 @@ use std::path::PathBuf;
 
 use child::{ChildCommand, Ended};
 
-use crate::compile::executor::{Compilation, ExecutorError};
-use crate::compile::verdict::{Verdict, verdict};
-use crate::job::cell::CompileJob;
-use crate::job::outcome::{CellReport, JobOutcome};
-use crate::results::artifacts::{Cost, Keep};
-use crate::run::error::BuildError;
-use crate::run::event::{BuildEvent, JobEnd};
-use crate::run::site::Site;
-use crate::run::workers::Run;
-use crate::warm::diagnosis::{Diagnosis, nothing_compiles};
+use super::error::BuildError;
+use super::event::{BuildEvent, JobEnd};
+use super::site::Site;
+use super::workers::Run;
+use crate::compile::{Compilation, ExecutorError, Verdict, verdict};
+use crate::job::{CellReport, CompileJob, JobOutcome};
+use crate::results::{Cost, Keep};
+use crate::warm::{Diagnosis, nothing_compiles};
 
 impl Run<'_> {
     /// Compiles one job and keeps what came of it. `None` if it was cancelled.

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::compile::executor::{ExecutorError, LeaderTask, Leading};
-use crate::job::cell::CompileJob;
-use crate::run::error::BuildError;
-use crate::run::event::BuildEvent;
-use crate::run::report::WarmUpReport;
-use crate::run::schedule::Schedule;
-use crate::run::site::Site;
-use crate::run::workers::Run;
-use crate::sandbox::job_shell::JobLimits;
-use crate::warm::leader::Led;
-use crate::warm::parts::{WarmUpKey, WarmUpPart};
+use super::error::BuildError;
+use super::event::BuildEvent;
+use super::report::WarmUpReport;
+use super::schedule::Schedule;
+use super::site::Site;
+use super::workers::Run;
+use crate::compile::{ExecutorError, LeaderTask, Leading};
+use crate::job::CompileJob;
+use crate::sandbox::JobLimits;
+use crate::warm::{Led, WarmUpKey, WarmUpPart};
 
 /// A leader does some 90 CPU seconds of work, so it may take this many times the limit of a job.
 const LEADER_SHARE: u32 = 3;

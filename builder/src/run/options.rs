@@ -1,10 +1,10 @@
 //! How a plan is to be run.
 
-use crate::bundle::assembly::BundleIdentity;
-use crate::plan::policy::CellPolicy;
-use crate::results::builders::Builders;
-use crate::sandbox::job_shell::JobLimits;
-use crate::servers::of_build::Servers;
+use crate::bundle::BundleIdentity;
+use crate::plan::CellPolicy;
+use crate::results::Builders;
+use crate::sandbox::JobLimits;
+use crate::servers::Servers;
 
 /// Jobs that one server is given at once, whatever threads it has: of two at the same moment, one now and then ended with
 /// "Pass 1: parse failed", although its script was good and compiled the next time (systemtap 5.6, `--max-threads 2`).

@@ -5,18 +5,12 @@ use std::time::Duration;
 
 use bundle_format::KernelRelease;
 
-use crate::job::cell::{Cell, CompileJob};
-use crate::job::maker::Maker;
-use crate::plan::matrix::Plan;
-use crate::plan::policy::Wanted;
-use crate::results::artifacts::ArtifactCache;
-use crate::results::durations::Durations;
-use crate::results::journal::Finished;
-use crate::run::decide::{Decision, Decisions, Look, digest_of, judges_anew};
-use crate::run::options::BuildOptions;
-use crate::warm::cache::{Warm, WarmUps};
-use crate::warm::diagnosis::nothing_compiles;
-use crate::warm::parts::{WarmUpKey, WarmUpPart};
+use super::decide::{Decision, Decisions, Look, digest_of, judges_anew};
+use super::options::BuildOptions;
+use crate::job::{Cell, CompileJob, Maker};
+use crate::plan::{Plan, Wanted};
+use crate::results::{ArtifactCache, Durations, Finished};
+use crate::warm::{Warm, WarmUpKey, WarmUpPart, WarmUps, nothing_compiles};
 
 /// What would happen to a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]

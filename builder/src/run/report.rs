@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use bundle_format::{BundleDraft, KernelRelease};
 
-use crate::job::address::ServerAddress;
-use crate::job::cell::Cell;
-use crate::job::maker::Maker;
-use crate::job::outcome::CellReport;
-use crate::warm::parts::WarmUpPart;
+use crate::job::{Cell, CellReport, Maker, ServerAddress};
+use crate::warm::WarmUpPart;
 
 /// A leader that ran in this build.
 #[derive(Debug, Clone)]

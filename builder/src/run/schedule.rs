@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use child::Cancel;
 
-use crate::run::schedule_state::{Assignment, Entry, PartState, SiteEntry, State};
-use crate::warm::parts::WarmUpPart;
+use super::schedule_state::{Assignment, Entry, PartState, SiteEntry, State};
+use crate::warm::WarmUpPart;
 
 /// A waiting worker looks this often whether the build was cancelled.
 const CANCEL_POLL: Duration = Duration::from_millis(100);

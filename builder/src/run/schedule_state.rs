@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::time::Duration;
 
-use crate::warm::parts::{WarmUp, WarmUpPart};
+use crate::warm::{WarmUp, WarmUpPart};
 
 /// Tries of a leader in one build.
 pub(crate) const TRIES: u32 = 2;

@@ -1,10 +1,8 @@
 //! Where jobs are compiled: on this machine, or by compile servers.
 
-use crate::compile::executor::Executor;
-use crate::job::cell::CompileJob;
-use crate::job::key::KeyParts;
-use crate::job::maker::Maker;
-use crate::servers::server::CompileServer;
+use crate::compile::Executor;
+use crate::job::{CompileJob, KeyParts, Maker};
+use crate::servers::CompileServer;
 
 /// A place where jobs are compiled, with its workers.
 pub(crate) struct Site<'a> {

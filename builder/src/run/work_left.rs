@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-use crate::job::cell::Cell;
-use crate::results::durations::Durations;
-use crate::warm::parts::WarmUpPart;
+use crate::job::Cell;
+use crate::results::Durations;
+use crate::warm::WarmUpPart;
 
 /// The open jobs and leaders of a build, each with what it will take.
 #[derive(Debug)]

@@ -6,27 +6,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bundle_format::KernelRelease;
 use child::Cancel;
 
-use crate::compile::executor::ExecutorError;
-use crate::job::address::ServerAddress;
-use crate::job::cell::{Cell, CompileJob};
-use crate::job::maker::Maker;
-use crate::job::outcome::{CellReport, JobOutcome};
-use crate::plan::matrix::Plan;
-use crate::results::artifacts::ArtifactCache;
-use crate::results::durations::Durations;
-use crate::results::journal::Journal;
-use crate::run::decide::judges_anew;
-use crate::run::error::BuildError;
-use crate::run::event::BuildEvent;
-use crate::run::options::BuildOptions;
-use crate::run::report::WarmUpReport;
-use crate::run::schedule::Schedule;
-use crate::run::schedule_state::{Assignment, Entry, SiteEntry};
-use crate::run::site::Site;
-use crate::run::work_left::WorkLeft;
-use crate::warm::cache::WarmUps;
-use crate::warm::diagnosis::{Diagnosis, sentence};
-use crate::warm::parts::{WarmUp, WarmUpKey, WarmUpPart};
+use super::decide::judges_anew;
+use super::error::BuildError;
+use super::event::BuildEvent;
+use super::options::BuildOptions;
+use super::report::WarmUpReport;
+use super::schedule::Schedule;
+use super::schedule_state::{Assignment, Entry, SiteEntry};
+use super::site::Site;
+use super::work_left::WorkLeft;
+use crate::compile::ExecutorError;
+use crate::job::{Cell, CellReport, CompileJob, JobOutcome, Maker, ServerAddress};
+use crate::plan::Plan;
+use crate::results::{ArtifactCache, Durations, Journal};
+use crate::warm::{Diagnosis, WarmUp, WarmUpKey, WarmUpPart, WarmUps, sentence};
 
 /// A build: what is compiled, where, and who is told.
 #[derive(Clone, Copy)]

@@ -16,11 +16,11 @@ use std::sync::{Arc, OnceLock};
 
 use child::{ChildCommand, ChildError, Program};
 
-use crate::sandbox::job_directory::JobDirectory;
-use crate::sandbox::job_user::{JobUser, JobUsers, NoJobUser};
-use crate::sandbox::mounts::{mounted, programs_of};
-use crate::sandbox::namespaces::{self, NoNamespaces, TRIAL};
-use crate::sandbox::sysroot::{Sysroot, WORK_MOUNT};
+use super::job_directory::JobDirectory;
+use super::job_user::{JobUser, JobUsers, NoJobUser};
+use super::mounts::{mounted, programs_of};
+use super::namespaces::{self, NoNamespaces, TRIAL};
+use super::sysroot::{Sysroot, WORK_MOUNT};
 
 /// The user that a job sees itself as where it has no number of its own: no right comes with it.
 const NAMELESS: &str = "65534";

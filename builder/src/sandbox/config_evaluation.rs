@@ -24,9 +24,9 @@ use child::{Cancel, ChildError, Ended, Finished, Limits};
 use files::{Directory, FileError, GivenTo};
 use script_config::{ConfigProblem, Configuration, SourceText, default_assignments};
 
-use crate::sandbox::bubblewrap::{Sandbox, SandboxError, is_sandbox_failure};
-use crate::sandbox::config_output::{OURS, Printed, Words, shown};
-use crate::sandbox::job_user::JobUser;
+use super::bubblewrap::{Sandbox, SandboxError, is_sandbox_failure};
+use super::config_output::{OURS, Printed, Words, shown};
+use super::job_user::JobUser;
 
 /// Time that all files together may take. Sourcing assignments takes a millisecond a file.
 pub const EVALUATION_LIMIT: Duration = Duration::from_secs(60);

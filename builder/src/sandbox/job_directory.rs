@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use files::{Directory, FileError, GivenTo};
 
-use crate::sandbox::job_user::JobUser;
+use super::job_user::JobUser;
 
 /// The number in the name of the next directory.
 static NEXT: AtomicU64 = AtomicU64::new(0);

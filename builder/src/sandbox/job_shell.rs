@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::sandbox::job_directory::JobDirectory;
+use super::job_directory::JobDirectory;
 
 /// Where the shell writes, below the work directory.
 const FILE: &str = "cpu-times";

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use files::{Directory, FileSystem, GivenTo, Lock, LockError, LockKind};
 
-use crate::sandbox::accounts::Accounts;
+use super::accounts::Accounts;
 
 /// Where locks on numbers are: one place for all builds of this machine.
 const LOCKS: &str = "/run/stap-bundle/job-users";

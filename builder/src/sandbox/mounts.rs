@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use child::ChildCommand;
 
-use crate::sandbox::sysroot::WORK_MOUNT;
+use super::sysroot::WORK_MOUNT;
 
 /// Directories of a root over which others are mounted.
 const MADE_ANEW: [&str; 4] = ["proc", "dev", "tmp", WORK_MOUNT];

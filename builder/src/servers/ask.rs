@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use child::Cancel;
 
-use crate::job::address::ServerAddress;
-use crate::plan::matrix::Plan;
-use crate::servers::error::AskError;
-use crate::servers::known::remember;
-use crate::servers::question::Question;
-use crate::servers::server::CompileServer;
+use super::error::AskError;
+use super::known::remember;
+use super::question::Question;
+use super::server::CompileServer;
+use crate::job::ServerAddress;
+use crate::plan::Plan;
 
 /// Asks compile servers about the kernels and scripts of a plan, side by side. `databases` are looked through for their
 /// certificates, in this order. The second list is what the user should know.

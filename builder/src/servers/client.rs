@@ -5,16 +5,13 @@ use std::path::{Path, PathBuf};
 use child::{Cancel, Finished, Limits};
 use files::FileError;
 
-use crate::compile::executor::{ExecutorError, LOG_CAP, works};
-use crate::compile::job_files::lay_out;
+use crate::compile::{ExecutorError, LOG_CAP, lay_out, works};
 use crate::inputs::tapset;
-use crate::job::cell::CompileJob;
-use crate::job::recipe::{SENT_DIRECTORY, script_path};
-use crate::sandbox::bubblewrap::{CLIENT_TEMPORARY, Inside, STAP_DIRECTORY, Sandbox};
-use crate::sandbox::job_directory::JobDirectory;
-use crate::sandbox::job_shell::{JobLimits, in_shell};
-use crate::sandbox::sysroot::Sysroot;
-use crate::state::directories::BuildDirectories;
+use crate::job::{CompileJob, SENT_DIRECTORY, script_path};
+use crate::sandbox::{
+    CLIENT_TEMPORARY, Inside, JobDirectory, JobLimits, STAP_DIRECTORY, Sandbox, Sysroot, in_shell,
+};
+use crate::state::BuildDirectories;
 
 /// The files of a database of trusted certificates (TRUST-02). Clients of systemtap 5.6 can't read everybody's database unless
 /// they are root, so each client gets a copy as its own.

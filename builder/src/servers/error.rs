@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::compile::executor::ExecutorError;
-use crate::job::address::ServerAddress;
+use crate::compile::ExecutorError;
+use crate::job::ServerAddress;
 
 /// Why a server can't be used at all.
 #[derive(Debug, thiserror::Error)]

@@ -9,21 +9,16 @@ use bundle_format::ScriptName;
 use child::{Cancel, Ended, Finished};
 use object::{Object, ObjectSection};
 
-use crate::compile::executor::{Compilation, Executor, ExecutorError, LeaderTask, Leading};
-use crate::compile::job_files::{ModuleFile, made_uprobes, read_module};
-use crate::job::cell::CompileJob;
-use crate::job::module_info::ModuleInfo;
-use crate::job::recipe::{client_command, module_path};
-use crate::sandbox::bubblewrap::Sandbox;
-use crate::sandbox::job_shell::JobLimits;
-use crate::sandbox::sysroot::Sysroot;
-use crate::servers::client::{Client, Exchange, LayOut, RequestSize, sent_by};
-use crate::servers::server::{CONNECT_LIMIT, CompileServer};
-use crate::state::directories::BuildDirectories;
-use crate::warm::cache::WarmFiles;
-use crate::warm::leader::{EMPTY_SCRIPT, Led, MODULE, SCANNED};
-use crate::warm::parts::WarmUpPart;
-use crate::words::red_reason::{may_pass_next_time, red_reason};
+use super::client::{Client, Exchange, LayOut, RequestSize, sent_by};
+use super::server::{CONNECT_LIMIT, CompileServer};
+use crate::compile::{
+    Compilation, Executor, ExecutorError, LeaderTask, Leading, ModuleFile, made_uprobes, read_module,
+};
+use crate::job::{CompileJob, ModuleInfo, client_command, module_path};
+use crate::sandbox::{JobLimits, Sandbox, Sysroot};
+use crate::state::BuildDirectories;
+use crate::warm::{EMPTY_SCRIPT, Led, MODULE, SCANNED, WarmFiles, WarmUpPart};
+use crate::words::{may_pass_next_time, red_reason};
 
 /// Tries of a job whose connection is closed without an answer, while the server lives. It may have been restarted meanwhile.
 const TRIES: usize = 2;

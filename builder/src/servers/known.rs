@@ -7,12 +7,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::address::ServerAddress;
-use crate::plan::matrix::Plan;
-use crate::servers::server::{CompileServer, KnownServer};
-use crate::state::directories::BuildDirectories;
-use crate::state::file_stamp::FileStamp;
-use crate::state::note::Notes;
+use super::server::{CompileServer, KnownServer};
+use crate::job::ServerAddress;
+use crate::plan::Plan;
+use crate::state::{BuildDirectories, FileStamp, Notes};
 
 /// A server, and the database that trusted it as it was then.
 #[derive(Debug, Serialize, Deserialize)]

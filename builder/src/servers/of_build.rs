@@ -1,9 +1,7 @@
 //! The compile servers of a build.
 
-use crate::job::cell::CompileJob;
-use crate::job::key::KeyParts;
-use crate::job::maker::Maker;
-use crate::servers::server::CompileServer;
+use super::server::CompileServer;
+use crate::job::{CompileJob, KeyParts, Maker};
 
 /// The compile servers of a build. Without any, this machine compiles.
 #[derive(Debug, Clone, Default)]

@@ -9,21 +9,16 @@ use std::time::Duration;
 use bundle_format::ScriptName;
 use child::{Cancel, Ended};
 
-use crate::inputs::toolchain::stap_version;
-use crate::job::address::ServerAddress;
-use crate::job::cell::CompileJob;
-use crate::job::key::ServerIdentity;
-use crate::job::recipe::client_command;
-use crate::plan::matrix::Plan;
-use crate::sandbox::job_shell::JobLimits;
-use crate::sandbox::sysroot::Sysroot;
-use crate::servers::client::{
+use super::client::{
     Answer, Client, Exchange, LayOut, RequestSize, sent_by, unpacked_size, without_server_paths,
 };
-use crate::servers::error::AskError;
-use crate::servers::server::{CONNECT_LIMIT, CompileServer, Stated, not_served};
-use crate::words::quoted::quoted;
-use crate::words::red_reason::red_reason;
+use super::error::AskError;
+use super::server::{CONNECT_LIMIT, CompileServer, Stated, not_served};
+use crate::inputs::stap_version;
+use crate::job::{CompileJob, ServerAddress, ServerIdentity, client_command};
+use crate::plan::Plan;
+use crate::sandbox::{JobLimits, Sysroot};
+use crate::words::{quoted, red_reason};
 
 /// The macro by which a server is asked to state what it is; to a script it means nothing.
 pub const QUESTION: &str = "STAP_BUNDLE_ASKS";

@@ -11,9 +11,7 @@ use std::time::Duration;
 use bundle_format::{KernelRelease, ScriptName};
 use serde::{Deserialize, Serialize};
 
-use crate::job::address::ServerAddress;
-use crate::job::cell::CompileJob;
-use crate::job::key::{KeyParts, ServerIdentity};
+use crate::job::{CompileJob, KeyParts, ServerAddress, ServerIdentity};
 
 /// Options that a server's `stap` refuses behind `--client-options` (PROTO-04), as far as scripts may have them.
 pub(crate) const UNSENDABLE: [&str; 3] = ["-B", "-i", "-q"];

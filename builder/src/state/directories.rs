@@ -28,9 +28,8 @@ use child::Cancel;
 use files::{Directory, FileError, Held, Lock, LockError, LockKind};
 use signing::KeyPairFiles;
 
-use crate::sandbox::bubblewrap::{Sandbox, SandboxError, first_closed};
-use crate::sandbox::job_directory::JobDirectory;
-use crate::state::note::Notes;
+use super::note::Notes;
+use crate::sandbox::{JobDirectory, Sandbox, SandboxError, first_closed};
 
 /// Mode of directories on the way to what jobs use.
 const SEARCHABLE: u32 = 0o755;

@@ -19,13 +19,11 @@ use bundle_format::Digest;
 use files::{Directory, FileError, optional};
 use serde::{Deserialize, Serialize};
 
-use crate::sandbox::bubblewrap::SandboxError;
-use crate::state::file_stamp::FileStamp;
-use crate::state::last_use::note_use;
-use crate::state::note::Notes;
-use crate::warm::diagnosis::Diagnosis;
-use crate::warm::layer::{WarmKind, WarmLayer};
-use crate::warm::parts::{WarmUp, WarmUpKey, WarmUpPart};
+use super::diagnosis::Diagnosis;
+use super::layer::{WarmKind, WarmLayer};
+use super::parts::{WarmUp, WarmUpKey, WarmUpPart};
+use crate::sandbox::SandboxError;
+use crate::state::{FileStamp, Notes, note_use};
 
 /// Layout of the note. Of others nothing is kept: up to 2, the files belonged to the user of jobs.
 const NOTE_FORMAT: u32 = 3;

@@ -3,8 +3,8 @@
 use bundle_format::{KernelRelease, Toolchain};
 use serde::{Deserialize, Serialize};
 
-use crate::warm::parts::WarmUpPart;
-use crate::words::known_failures::is_explained;
+use super::parts::WarmUpPart;
+use crate::words::is_explained;
 
 /// Something that is wrong with a kernel as this sysroot sees it; told once, not once per script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_missing_compiler_was_blamed_on_the_systemtap() {
         let log = "/bin/sh: 1: gcc-12: not found\nmake[1]: *** [Makefile:9: x] Error 127\n";
-        let nothing = Diagnosis::NothingCompiles { reason: crate::words::red_reason::red_reason(log) };
+        let nothing = Diagnosis::NothingCompiles { reason: crate::words::red_reason(log) };
         for text in [sentence(&nothing, None, &"1.0".parse().unwrap()), diagnosed_reason(&nothing, None)] {
             assert!(text.starts_with("nothing compiles for") && text.contains("install compiler"), "{text}");
             assert!(!text.contains("systemtap"), "{text}");

@@ -15,10 +15,8 @@ use std::path::Path;
 use files::{Directory, FileError, ShelvedFile};
 use rustix::fs::FileType;
 
-use crate::sandbox::bubblewrap::{STAP_DIRECTORY, WARM_DIRECTORY};
-use crate::sandbox::job_directory::JobDirectory;
-use crate::sandbox::sysroot::WORK_MOUNT;
-use crate::warm::parts::WarmUpPart;
+use super::parts::WarmUpPart;
+use crate::sandbox::{JobDirectory, STAP_DIRECTORY, WARM_DIRECTORY, WORK_MOUNT};
 
 /// Size limit of stap's cache, in megabytes: its default of 256 is too little for a kernel with many scans, and what it
 /// evicts is silently missing.

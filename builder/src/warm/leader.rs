@@ -10,10 +10,10 @@
 use child::Ended;
 use files::FileError;
 
-use crate::warm::diagnosis::Diagnosis;
-use crate::warm::layer::{WarmKind, WarmLayer};
-use crate::warm::parts::{WarmUpFlags, WarmUpPart};
-use crate::words::red_reason::{killed_by, may_pass_next_time, red_reason};
+use super::diagnosis::Diagnosis;
+use super::layer::{WarmKind, WarmLayer};
+use super::parts::{WarmUpFlags, WarmUpPart};
+use crate::words::{killed_by, may_pass_next_time, red_reason};
 
 /// The name of the leader's module; it's thrown away.
 pub(crate) const MODULE: &str = "stap_bundle_warm_up";

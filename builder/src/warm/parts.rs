@@ -11,7 +11,7 @@ use std::path::Path;
 use bundle_format::{Digest, FieldHasher};
 use serde::{Deserialize, Serialize};
 
-use crate::sandbox::sysroot::Sysroot;
+use crate::sandbox::Sysroot;
 
 /// The compile options that are in the name of what stap caches (hash.cxx): guru mode, and flags for make.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

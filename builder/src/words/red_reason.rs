@@ -2,7 +2,7 @@
 //!
 //! The line goes into the signed manifest, so it may hold no time, process id or temporary name.
 
-use crate::words::known_failures::meaning;
+use super::known_failures::meaning;
 
 /// Longest reason, in bytes; a reason is a hint, the log has the rest.
 const LONGEST: usize = 300;

@@ -7,8 +7,8 @@ use bundle_format::{
 };
 use serde::Serialize;
 
-use crate::inputs::packages::Package;
-use crate::job::cell::Cell;
+use crate::inputs::Package;
+use crate::job::Cell;
 
 /// Of this program, which both name as their maker.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::error::DocumentError;
 use super::provenance::VERSION;
-use crate::inputs::packages::Package;
+use crate::inputs::Package;
 
 /// What SPDX writes where nothing is asserted.
 const NO_ASSERTION: &str = "NOASSERTION";

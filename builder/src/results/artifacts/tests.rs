@@ -142,7 +142,7 @@ fn what_the_index_remembers_counts_as_long_as_its_builder_is_listed() {
     // The time of its change can't be set; a file that has just changed isn't remembered.
     std::thread::sleep(Duration::from_secs(3));
     assert!(cache.find_by(key, &mut index).is_ok());
-    index.save(&crate::state::note::Notes::default());
+    index.save(&crate::state::Notes::default());
     let found = |builders: &Builders| {
         let mut index = ArtifactIndex::open(&file, false);
         ArtifactCache::new(cache.directory.clone(), builders.clone()).find_by(key, &mut index)

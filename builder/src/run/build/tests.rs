@@ -15,25 +15,19 @@ use std::time::Duration;
 use child::Ended;
 
 use super::*;
-use crate::bundle::assembly::BundleIdentity;
-use crate::compile::executor::{Compilation, Executor, ExecutorError, LeaderTask, Leading};
-use crate::inputs::tracepoints::TracepointAliases;
-use crate::job::cell::CompileJob;
-use crate::job::maker::Maker;
-use crate::plan::policy::CellPolicy;
-use crate::results::builders::{Builders, NotTaken};
+use crate::bundle::BundleIdentity;
+use crate::compile::{Compilation, Executor, ExecutorError, LeaderTask, Leading};
+use crate::inputs::TracepointAliases;
+use crate::job::{CompileJob, Maker};
+use crate::plan::CellPolicy;
+use crate::results::{Builders, NotTaken};
 use crate::run::event::JobEnd;
 use crate::run::preview::{CellPreview, preview};
-use crate::sandbox::bubblewrap::Sandbox;
-use crate::sandbox::job_shell::JobLimits;
-use crate::sandbox::sysroot::Sysroot;
-use crate::servers::known::{known_servers, remember};
-use crate::servers::server::CompileServer;
+use crate::sandbox::{JobLimits, Sandbox, Sysroot};
+use crate::servers::known::remember;
+use crate::servers::{CompileServer, known_servers};
 use crate::testing::{fake_job, fake_module, fake_sysroot};
-use crate::warm::cache::WarmFiles;
-use crate::warm::diagnosis::Diagnosis;
-use crate::warm::leader::Led;
-use crate::warm::parts::WarmUpPart;
+use crate::warm::{Diagnosis, Led, WarmFiles, WarmUpPart};
 
 /// Answers by the script's name.
 struct StandIn {

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::run::schedule_state::TRIES;
-use crate::warm::parts::WarmUp;
+use crate::warm::WarmUp;
 
 const PLAIN: WarmUp = WarmUp { configured: true, scanned: false };
 const TRACE: WarmUp = WarmUp { configured: true, scanned: true };

@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::state::directories::BuildDirectories;
+use crate::state::BuildDirectories;
 use crate::testing::fake_sysroot;
 
 #[test]

@@ -1,8 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::sandbox::bubblewrap::Sandbox;
-use crate::sandbox::job_directory::JobDirectory;
+use crate::sandbox::{JobDirectory, Sandbox};
 
 struct World {
     base: tempfile::TempDir,

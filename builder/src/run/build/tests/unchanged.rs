@@ -81,7 +81,7 @@ fn of_one_edited_script_exactly_its_cells_are_compiled_and_frames_without_it_are
     let old = directory.path().join("old.stapb");
     std::fs::write(&old, bundled(&first, None).0).unwrap();
 
-    let edited = Arc::new(crate::inputs::script::ScriptSource::new(
+    let edited = Arc::new(crate::inputs::ScriptSource::new(
         "b".parse().unwrap(),
         b"probe end {}\n".to_vec(),
         1_000,
