@@ -1,129 +1,77 @@
 //! Scripts × kernels → compiled modules → the draft of a bundle.
 //!
 //! ```text
-//! BuildRequest ──Plan::make──▶ Plan ──build──▶ BuildReport { cells, draft }
-//!                               │                 ▲
-//!   sysroot, kernel_tree,       │ CompileJob      │ JobOutcome
-//!   toolchain, tree_digest      ▼                 │
-//!                            schedule ──▶ executor ──▶ module_info ──▶ artifact_cache ──▶ assembly
-//!                                         (local: the sandbox; server: a compile server by its client)
+//! BuildRequest ──plan──▶ Plan ──run──▶ BuildReport { cells, draft }
+//!                 │               │ ▲
+//!              inputs     CompileJob│ JobOutcome
+//!                 │               ▼ │
+//!              sandbox ◀── compile, servers ──▶ results ──▶ bundle
 //! ```
+//! The rooms, from the ground up; each imports only from those above it in this list:
 //!
-//! - A [`Plan`] exists only if every build tree was found and every input of the modules' bytes digested.
-//! - [`build`] compiles what isn't in the cache, each job by the one compile command ([`recipe`]) in the sandbox.
-//! - Nothing here prints: [`BuildEvent`]s tell what happens, the [`BuildReport`] what came of it.
-//! - Nothing signed depends on a clock, a host name, a user or a path of the farm.
+//! - `words`: what stap and others said, in one line that is the same on every farm.
+//! - `sandbox`: a sysroot, and the sandbox in which all of it runs.
+//! - `state`: the directories of a build, its lock and its notes.
+//! - `warm`: stap's own caches for a kernel, made once by leaders.
+//! - `inputs`: scripts, tapsets, toolchains and build trees, with their digests.
+//! - `job`: a cell on its way, its key and its outcome.
+//! - `plan`: from a request to jobs. A [`Plan`] exists only if every build tree was found and every input of the modules' bytes
+//!   digested.
+//! - `results`: the artifact cache, and the journal of a build.
+//! - `compile`: a job or a leader on this machine, by the one compile command.
+//! - `servers`: the same by compile servers.
+//! - `bundle`: the draft of a bundle, and its documents.
+//! - `run`: [`build`] compiles what isn't in the cache.
+//! - `import`: modules that were built elsewhere.
+//!
+//! Nothing here prints: [`BuildEvent`]s tell what happens, the [`BuildReport`] what came of it. Nothing signed depends on a
+//! clock, a host name, a user or a path of the farm.
 
-mod accounts;
-mod artifact_cache;
-mod artifact_index;
-mod assembly;
-mod build;
-mod builders;
-mod cache_care;
-mod cache_sharing;
-mod cell_policy;
-mod client;
-mod compile_server;
-mod compiler;
-mod config_evaluation;
-mod diagnosis;
-mod directories;
-mod documents;
-mod durations;
-mod event;
-mod executor;
+mod bundle;
+mod compile;
 mod import;
+mod inputs;
 mod job;
-mod job_directory;
-mod job_shell;
-mod job_user;
-mod journal;
-mod kernel_list;
-mod kernel_search;
-mod kernel_tree;
-mod known_failures;
-mod known_servers;
-mod leader;
-mod making;
-mod module_info;
-mod namespaces;
-mod note;
-mod packages;
 mod plan;
-mod plan_problem;
-mod preview;
-mod privilege;
-mod quoted;
-mod recipe;
-mod red_reason;
-mod report;
-mod reproducible;
-mod reserve;
-mod result_record;
-mod same_inputs;
+mod results;
+mod run;
 mod sandbox;
-mod schedule;
-mod script;
-mod shard;
-mod site;
-mod state_care;
-mod sysroot;
-mod tapset;
+mod servers;
+mod state;
 #[cfg(test)]
 mod testing;
-mod toolchain;
-mod tracepoints;
-mod tree_digest;
-mod unbuilt;
-mod verdict;
-mod warm_cache;
-mod warm_layer;
-mod warm_stamp;
-mod warm_up;
-mod wildcard;
-mod work_left;
+mod warm;
+mod words;
 
-pub use artifact_cache::ArtifactCache;
-pub use assembly::{AssemblyError, BundleIdentity};
-pub use build::{BuildError, BuildOptions, OpenCells, build};
-pub use builders::{Builders, NotTaken, NotTakenResults};
-pub use cache_care::{CacheContents, Collected};
-pub use cache_sharing::Shared;
-pub use cell_policy::{CellPattern, CellPolicy, Wanted};
-pub use client::RequestSize;
-pub use compile_server::{
-    AskError, CompileServer, QUESTION, STATEMENT, ServerAddress, ServerAddressError, ServerIdentity,
+pub use bundle::{AssemblyError, BundleIdentity, DocumentError, documents};
+pub use compile::ExecutorError;
+pub use import::{ImportError, ImportRequest, Imported, PackageError, ScriptsPackage, UNKNOWN, import};
+pub use inputs::{
+    InputCheck, KernelListError, KernelTarget, KernelTreeError, Package, ScriptSource, ToolchainError,
+    kernels_in,
+};
+pub use job::{
+    CacheKey, Cell, CellReport, CompileJob, JobOutcome, KeyParts, Maker, ModuleArtifact, ModuleError,
+    ModuleInfo, Privilege, RECIPE_VERSION, ServerAddress, ServerAddressError, ServerIdentity,
+    compile_command,
+};
+pub use plan::{
+    BuildRequest, CellPattern, CellPolicy, Plan, PlanError, PlanProblem, Shard, ShardError, Wanted,
+};
+pub use results::{
+    ArtifactCache, Builders, CacheContents, Collected, CollectedState, NotTaken, NotTakenResults, Shared,
+};
+pub use run::{
+    BuildError, BuildEvent, BuildOptions, BuildReport, CellPreview, JobEnd, OpenCells, Preview,
+    Reproducibility, ServerReport, WarmUpReport, build, preview,
+};
+pub use sandbox::{
+    ConfigEvaluation, EVALUATION_LIMIT, EvaluationError, JobLimits, NoJobUser, NoNamespaces, Sandbox,
+    SandboxError, Sysroot, SysrootError,
+};
+pub use servers::{
+    AskError, CompileServer, QUESTION, RequestSize, STATEMENT, Servers, ask_servers, known_servers,
     words_of_answer,
 };
-pub use config_evaluation::{ConfigEvaluation, EVALUATION_LIMIT, EvaluationError};
-pub use directories::BuildDirectories;
-pub use documents::{DocumentError, documents};
-pub use event::{BuildEvent, JobEnd};
-pub use executor::ExecutorError;
-pub use import::{ImportError, ImportRequest, Imported, PackageError, ScriptsPackage, UNKNOWN, import};
-pub use job::{CacheKey, Cell, CompileJob, JobOutcome, KeyParts, ModuleArtifact};
-pub use job_shell::JobLimits;
-pub use job_user::NoJobUser;
-pub use kernel_list::{KernelListError, kernels_in};
-pub use kernel_tree::{KernelTarget, KernelTreeError};
-pub use module_info::{ModuleError, ModuleInfo};
-pub use namespaces::NoNamespaces;
-pub use packages::Package;
-pub use plan::{BuildRequest, Plan};
-pub use plan_problem::{PlanError, PlanProblem};
-pub use preview::{CellPreview, Preview};
-pub use privilege::Privilege;
-pub use recipe::{RECIPE_VERSION, compile_command};
-pub use report::{BuildReport, CellReport, ServerReport, WarmUpReport};
-pub use reproducible::Reproducibility;
-pub use sandbox::{Sandbox, SandboxError};
-pub use script::ScriptSource;
-pub use shard::{Shard, ShardError};
-pub use site::{Maker, Servers};
-pub use state_care::CollectedState;
-pub use sysroot::{Sysroot, SysrootError};
-pub use toolchain::ToolchainError;
-pub use tree_digest::InputCheck;
-pub use warm_cache::Diagnosis;
-pub use warm_up::{WarmUp, WarmUpFlags, WarmUpKey, WarmUpPart};
+pub use state::BuildDirectories;
+pub use warm::{Diagnosis, WarmUp, WarmUpFlags, WarmUpKey, WarmUpPart};

@@ -9,14 +9,11 @@ use bundle_format::Digest;
 use script_config::{ScriptOptions, ScriptUsers};
 use signing::{KeyPairFiles, PrivateKeyFile};
 
-use crate::builders::Builders;
-use crate::job::{CompileJob, KeyParts};
-use crate::job_directory::JobDirectory;
-use crate::kernel_tree::KernelTarget;
-use crate::recipe::compile_command;
-use crate::sandbox::Sandbox;
-use crate::script::ScriptSource;
-use crate::warm_up::{WarmUp, WarmUpFlags, WarmUpKey};
+use crate::inputs::{KernelTarget, ScriptSource};
+use crate::job::{CompileJob, KeyParts, compile_command};
+use crate::results::Builders;
+use crate::sandbox::{JobDirectory, Sandbox};
+use crate::warm::{WarmUp, WarmUpFlags, WarmUpKey};
 
 /// A builder with a key of its own.
 pub(crate) fn fake_builders() -> Builders {
@@ -29,7 +26,7 @@ pub(crate) fn fake_builders() -> Builders {
 pub(crate) fn fake_work() -> (tempfile::TempDir, JobDirectory) {
     let base = tempfile::tempdir().unwrap();
     let parent = files::Directory::at_path(base.path()).unwrap();
-    let work = JobDirectory::new(parent, false, &Sandbox::without_user_change()).unwrap();
+    let work = JobDirectory::new(parent, false, Sandbox::without_user_change().lease().unwrap()).unwrap();
     (base, work)
 }
 

@@ -4,13 +4,11 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
 
-use super::error::PackageError;
-use crate::quoted::quoted;
+use super::error::{MAX_RATIO, PackageError};
+use crate::words::quoted;
 
 /// Most plain bytes of a package; all of it is in memory.
 const MAX_TOTAL: u64 = 1 << 30;
-/// Most plain bytes for each compressed one: modules give 4 to 8, zeros 1000.
-pub(super) const MAX_RATIO: u64 = 100;
 /// Most characters of what the tar reader says.
 const MAX_WORDS: usize = 300;
 /// Plain bytes that no ratio is asked of: padding of a small archive.

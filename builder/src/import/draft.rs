@@ -10,12 +10,14 @@ use bundle_format::{
 };
 use script_config::{Configuration, ScriptOptions, Severity, SourceText};
 
-use super::UNKNOWN;
 use super::error::{ImportError, PackageError};
 use super::package::ScriptsPackage;
-use crate::assembly::{BundleIdentity, version_of};
-use crate::module_info::ModuleInfo;
-use crate::quoted::quoted;
+use crate::bundle::{BundleIdentity, version_of};
+use crate::job::ModuleInfo;
+use crate::words::quoted;
+
+/// What the manifest says of systemtap and the compiler.
+pub const UNKNOWN: &str = "unknown, imported";
 
 /// What the kernel's own signing tool puts at the end of a module.
 const SIGNATURE_MARK: &[u8] = b"~Module signature appended~\n";
@@ -57,9 +59,11 @@ pub fn import(request: &ImportRequest) -> Result<Imported, ImportError> {
     packages.sort_by(|a, b| a.package.release.cmp(&b.package.release));
     let same = |pair: &&[Read]| matches!(pair, [a, b] if a.package.release == b.package.release);
     if let Some([first, second]) = packages.windows(2).find(same) {
-        let (first, second, release) =
-            (first.path.clone(), second.path.clone(), first.package.release.clone());
-        return Err(ImportError::ReleaseTwice { release, first, second });
+        return Err(ImportError::ReleaseTwice {
+            release: first.package.release.clone(),
+            first: first.path.clone(),
+            second: second.path.clone(),
+        });
     }
     let mut notes = Vec::new();
     let scripts = scripts(&packages, request.sources.as_deref(), &mut notes)?;
@@ -120,7 +124,8 @@ fn scripts(
             let first = records.entry(name.clone()).or_insert_with(|| (record.clone(), &read.path));
             if first.0 != record {
                 let what = format!("options, requirements or users of script {name}");
-                let (first, second) = (first.1.to_owned(), read.path.clone());
+                let first = first.1.to_owned();
+                let second = read.path.clone();
                 return Err(ImportError::Disagree { what, first, second });
             }
         }

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use bundle_format::{KernelRelease, ScriptName};
 
-use super::bounded::MAX_RATIO;
-use crate::assembly::AssemblyError;
-use crate::module_info::ModuleError;
+use crate::bundle::AssemblyError;
+use crate::job::ModuleError;
+
+/// Most plain bytes for each compressed one: modules give 4 to 8, zeros 1000.
+pub(super) const MAX_RATIO: u64 = 100;
 
 /// Why packages don't make a bundle.
 #[derive(Debug, thiserror::Error)]

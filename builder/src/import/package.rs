@@ -11,7 +11,7 @@ use bundle_format::{KernelRelease, ScriptName, limits};
 
 use super::bounded::{Plain, unreadable};
 use super::error::PackageError;
-use crate::quoted::quoted;
+use crate::words::quoted;
 
 /// Most members: a module and its options for as many scripts as a bundle holds, directories and configuration files.
 const MAX_MEMBERS: usize = 2 * limits::MAX_SCRIPTS + 1000;
@@ -55,8 +55,12 @@ impl ScriptsPackage {
         let mut contents = Contents::default();
         for (position, member) in archive.entries().map_err(unreadable)?.raw(true).enumerate() {
             if position >= MAX_MEMBERS {
-                let (found, limit) = (position as u64 + 1, MAX_MEMBERS as u64);
-                return Err(PackageError::over("the archive", found, "members", limit));
+                return Err(PackageError::over(
+                    "the archive",
+                    position as u64 + 1,
+                    "members",
+                    MAX_MEMBERS as u64,
+                ));
             }
             contents.member(member.map_err(unreadable)?)?;
         }

@@ -10,7 +10,7 @@ use tar::EntryType;
 use super::draft::{ImportRequest, Imported, import};
 use super::error::PackageError;
 use super::package::ScriptsPackage;
-use crate::assembly::BundleIdentity;
+use crate::bundle::BundleIdentity;
 use crate::testing::fake_module;
 
 const RELEASE: &str = "6.12.1-test";

@@ -15,7 +15,7 @@ use crate::words::count;
 /// Shows the plan; ends as the build would if everything compiled that isn't known to be red.
 pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions, policy: &PolicyOptions) -> Exit {
     let workers = options.at_once();
-    let preview = plan.preview(options);
+    let preview = builder::preview(plan, options);
     let exit = policy.expected(&preview);
     if ui.json {
         ui.document(&as_json(plan, &preview, options));

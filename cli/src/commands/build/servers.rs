@@ -32,7 +32,7 @@ impl ServerOptions {
     /// The servers as they answered last, without asking them; `None` without servers, or where one must be asked.
     pub(super) fn known(&self, plan: &Plan) -> Option<Servers> {
         let asked = (!self.server.is_empty()).then_some(&self.server)?;
-        Some(Servers { servers: plan.known_servers(asked)?, or_here: self.or_here })
+        Some(Servers { servers: builder::known_servers(plan, asked)?, or_here: self.or_here })
     }
 
     /// Asks the servers; tells what they say.
@@ -41,7 +41,7 @@ impl ServerOptions {
             return Ok(Servers::default());
         }
         let databases = client_databases().map_err(|error| crate::commands::server::failure(&error))?;
-        let asked = plan.ask_servers(&self.server, &databases, cancel);
+        let asked = builder::ask_servers(plan, &self.server, &databases, cancel);
         let (servers, warnings) = asked.map_err(|error| not_asked(&error, &databases))?;
         for server in &servers {
             ui.progress(told(server));

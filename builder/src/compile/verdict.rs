@@ -1,0 +1,99 @@
+//! What a compile that has ended says about its cell.
+
+use std::time::Duration;
+
+use bundle_format::Toolchain;
+use child::Ended;
+use rustix::process::Signal;
+
+use super::executor::Compilation;
+use crate::job::{CompileJob, ModuleInfo, Privilege};
+use crate::warm::{Diagnosis, diagnosed_reason};
+use crate::words::{killed_by, lacks_debuginfo, may_pass_next_time, red_reason};
+
+/// What stap says of a probe point that isn't there.
+const NO_MATCH: &str = "no match";
+
+/// Green, or why not, and whether that will last.
+pub(crate) enum Verdict<'a> {
+    Green(&'a [u8], ModuleInfo),
+    /// It will fail again for the same inputs.
+    Red(String),
+    /// It may go well next time: the machine's fault, not the script's.
+    RedForNow(String),
+    TimedOut(Duration),
+}
+
+/// Judges a compile that wasn't cancelled.
+///
+/// Where `diagnoses` of the kernel explain a failure, they are its reason: stap only says "no match".
+pub(crate) fn verdict<'a>(
+    job: &CompileJob,
+    compilation: &'a Compilation,
+    diagnoses: &[Diagnosis],
+    toolchain: Option<&Toolchain>,
+) -> Verdict<'a> {
+    match compilation.ended {
+        Ended::TimedOut(limit) => return Verdict::TimedOut(limit),
+        Ended::Signal(_) | Ended::Cancelled => return Verdict::RedForNow(compilation.ended.to_string()),
+        Ended::Code(code) if let Some(signal) = killed_by(code) => {
+            let limit = if signal == Signal::XFSZ.as_raw() {
+                "it wrote a file larger than the limit: raise --file-limit; "
+            } else {
+                ""
+            };
+            return Verdict::RedForNow(format!("{limit}stap was killed by signal {signal}"));
+        }
+        Ended::Code(0) => {}
+        // Debuginfo outside of what the key covers, of programs for example, may be there the next day.
+        Ended::Code(_) if may_pass_next_time(&compilation.log) || lacks_debuginfo(&compilation.log) => {
+            return Verdict::RedForNow(red_reason(&compilation.log));
+        }
+        Ended::Code(_) => {
+            let no_tracepoints = diagnoses.iter().find(|found| **found == Diagnosis::NoTracepoints);
+            return Verdict::Red(match no_tracepoints {
+                Some(found) if job.needs.scanned && compilation.log.contains(NO_MATCH) => {
+                    diagnosed_reason(found, toolchain)
+                }
+                _ => red_reason(&compilation.log),
+            });
+        }
+    }
+    made(job, compilation)
+}
+
+/// Judges what a compile that has ended well made.
+fn made<'a>(job: &CompileJob, compilation: &'a Compilation) -> Verdict<'a> {
+    let Some(bytes) = &compilation.module else {
+        // Seen: a full disk at the last copy, and exit code 0.
+        if may_pass_next_time(&compilation.log) {
+            return Verdict::RedForNow(red_reason(&compilation.log));
+        }
+        return Verdict::Red("stap ended well but made no module".to_owned());
+    };
+    let bytes = match bytes {
+        Ok(bytes) => bytes,
+        Err(what) => return refused(what),
+    };
+    if compilation.uprobes {
+        return Verdict::Red("it needs uprobes.ko, which can't be bundled yet".to_owned());
+    }
+    let kernel = &job.kernel;
+    match ModuleInfo::read(bytes, job.script.name(), &kernel.release, &kernel.machine) {
+        Ok(info) => {
+            let wanted = Privilege::of_options(&job.script.compile_options());
+            match info.privilege {
+                Some(found) if found == wanted => Verdict::Green(bytes, info),
+                Some(found) => refused(&format!("it is for {found} (.stap_privilege), not {wanted}")),
+                None => {
+                    refused(&format!("it doesn't say that it is for {wanted}: it has no .stap_privilege"))
+                }
+            }
+        }
+        Err(error) => refused(&error.to_string()),
+    }
+}
+
+fn refused<'a>(what: &str) -> Verdict<'a> {
+    Verdict::Red(format!("the module that stap made was refused: {what}"))
+}

@@ -1,0 +1,158 @@
+//! Reading a build tree that was found: what it says of its kernel, and digests of all that a compile for it reads.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use bundle_format::{Digest, FieldHasher, KernelRelease};
+
+use super::kernel_tree::{KernelTarget, KernelTreeError, debuginfo_of, read_facts, trees_of};
+use super::tree_digest::TreeDigests;
+use super::warm_stamp::stamp;
+use crate::sandbox::Sysroot;
+
+/// Where the build tree of a release was found.
+#[derive(Debug)]
+pub(crate) struct FoundTree {
+    pub release: KernelRelease,
+    /// The sysroot that compiles for it.
+    pub sysroot: usize,
+    /// As seen inside the sysroot, without links.
+    pub tree: PathBuf,
+    /// It was given by its path, so stap is told the path.
+    pub by_path: bool,
+    /// Where its files are read from, if the sysroot hasn't got it: this machine's root.
+    pub outside: Option<Arc<Sysroot>>,
+}
+
+pub(crate) fn examine_tree(
+    sysroot: &Sysroot,
+    found: &FoundTree,
+    digests: &TreeDigests<'_>,
+) -> Result<KernelTarget, KernelTreeError> {
+    let compiling = sysroot;
+    let sysroot = found.outside.as_deref().unwrap_or(compiling);
+    let facts = read_facts(sysroot, &found.tree, &found.release)?;
+    let read_error = |path: &Path, source| KernelTreeError::Read { path: path.to_owned(), source };
+    let symvers = found.tree.join("Module.symvers");
+    let symvers_digest =
+        digests.of_bytes(sysroot, &symvers).map_err(|source| read_error(&symvers, source))?;
+    let mut modified = 0;
+    if let Ok(host) = sysroot.host_path(&symvers) {
+        let time = host.metadata().and_then(|metadata| metadata.modified());
+        let time = time.map_err(|source| read_error(&symvers, source))?;
+        modified = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    }
+    let auto_conf = found.tree.join("include/config/auto.conf");
+    let config = digests.of_bytes(sysroot, &auto_conf).map_err(|source| read_error(&auto_conf, source))?;
+    let TreesFound { trees, tree: tree_digest, debuginfo } =
+        tree_digests(compiling, sysroot, &found.tree, &found.release, digests)?;
+    Ok(KernelTarget {
+        release: found.release.clone(),
+        machine: facts.machine,
+        uname_v: facts.uname_v,
+        symvers: symvers_digest,
+        config,
+        kernel_compiler: facts.kernel_compiler,
+        sysroot: found.sysroot,
+        build_tree: found.tree.clone(),
+        tree_digest,
+        debuginfo,
+        compiler: None,
+        by_path: found.by_path,
+        shown: if found.outside.is_some() { trees.into_iter().collect() } else { Vec::new() },
+        stamp: stamp(compiling, sysroot, &found.tree),
+        modified,
+    })
+}
+
+/// What a compile for a kernel reads besides the toolchain.
+pub(crate) struct TreesFound {
+    trees: BTreeSet<PathBuf>,
+    /// Digest of them.
+    pub tree: Digest,
+    /// Digest of the kernel's debuginfo, if there is any.
+    pub debuginfo: Option<Digest>,
+}
+
+/// Digests the build tree at `tree`, as seen in `tree_root`, and the debuginfo that `compiling` has.
+pub(crate) fn tree_digests(
+    compiling: &Sysroot,
+    tree_root: &Sysroot,
+    tree: &Path,
+    release: &KernelRelease,
+    digests: &TreeDigests<'_>,
+) -> Result<TreesFound, KernelTreeError> {
+    let read_error = |path: &Path, source| KernelTreeError::Read { path: path.to_owned(), source };
+    let mut hash = FieldHasher::new().field("stap-bundle build tree 1");
+    let trees = trees_of(tree_root, tree, release);
+    for tree in &trees {
+        let digest = digests.of_tree(tree_root, tree).map_err(|source| read_error(tree, source))?;
+        hash = hash.field(tree.as_os_str().as_encoded_bytes()).field(digest.as_bytes());
+    }
+    let mut debuginfo = None;
+    for place in debuginfo_of(compiling, release) {
+        let digest = digests.of_tree(compiling, &place).map_err(|source| read_error(&place, source))?;
+        let hash: FieldHasher = debuginfo.unwrap_or_default();
+        debuginfo = Some(hash.field(place.as_os_str().as_encoded_bytes()).field(digest.as_bytes()));
+    }
+    Ok(TreesFound { trees, tree: hash.finish(), debuginfo: debuginfo.map(FieldHasher::finish) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inputs::toolchain::toolchain_digest;
+    use crate::inputs::tracepoints::TracepointAliases;
+    use crate::job::KeyParts;
+    use crate::testing::fake_sysroot;
+
+    #[test]
+    fn a_note_that_can_not_be_written_is_no_fault_of_a_build_tree() {
+        let root = fake_sysroot(&["1.0"]);
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        // Long enough ago to be remembered.
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        let notes = Arc::default();
+        let digests = TreeDigests::new(PathBuf::from("/proc/none"), Arc::clone(&notes));
+        let release = "1.0".parse().unwrap();
+        let tree = PathBuf::from("/usr/src/linux-headers-1.0");
+        let found = FoundTree { release, sysroot: 0, tree, by_path: false, outside: None };
+        examine_tree(&sysroot, &found, &digests).unwrap();
+        toolchain_digest(&sysroot, &digests).unwrap();
+        TracepointAliases::of_sysroot(&sysroot, Path::new("/proc/none/aliases"), &notes).unwrap();
+        let warning = notes.warning().unwrap();
+        assert!(warning.contains("/proc/none"), "{warning}");
+        assert_eq!(notes.warning(), None);
+    }
+
+    /// A cell that was red for lack of debuginfo stayed red when that was installed, and a green one kept the old module.
+    #[test]
+    fn debuginfo_that_was_installed_left_the_key_as_it_was() {
+        let root = fake_sysroot(&["1.0", "2.0"]);
+        let index = tempfile::tempdir().unwrap();
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        let look = |release: &str| {
+            let digests = TreeDigests::of_test(index.path());
+            let release: KernelRelease = release.parse().unwrap();
+            let tree = Path::new("/usr/src").join(format!("linux-headers-{release}"));
+            let found = FoundTree { release, sysroot: 0, tree, by_path: false, outside: None };
+            let target = examine_tree(&sysroot, &found, &digests).unwrap();
+            let parts = KeyParts::new(Vec::new(), Digest::of(b"script"), Digest::of(b"toolchain"), &target);
+            (target.debuginfo, target.tree_digest, parts.key())
+        };
+        let (none, tree, first) = look("1.0");
+        assert_eq!(none, None);
+        let (_, _, other) = look("2.0");
+        let file = root.path().join("usr/lib/debug/lib/modules/1.0/vmlinux");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "one").unwrap();
+        let (some, same_tree, second) = look("1.0");
+        assert!(some.is_some() && second != first);
+        // What stap keeps for a kernel is as good as before.
+        assert_eq!((same_tree, look("2.0").2), (tree, other));
+        std::fs::write(&file, "two").unwrap();
+        assert!(![first, second].contains(&look("1.0").2));
+    }
+}

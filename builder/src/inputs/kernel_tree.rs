@@ -1,0 +1,310 @@
+//! What a kernel's build tree says about the kernel.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bundle_format::{Digest, KernelRelease, Machine};
+
+use crate::sandbox::Sysroot;
+
+/// A kernel to compile for: its build tree in one of the sysroots and what that tree says.
+///
+/// The vermagic isn't known yet: it's read from the modules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelTarget {
+    /// What `uname -r` prints.
+    pub release: KernelRelease,
+    /// What `uname -m` prints.
+    pub machine: Machine,
+    /// What `uname -v` prints, if the tree tells.
+    pub uname_v: Option<String>,
+    /// Digest of `Module.symvers`, if there is one.
+    pub symvers: Option<Digest>,
+    /// Digest of `include/config/auto.conf`, which the build reads; if there is one.
+    pub config: Option<Digest>,
+    /// What compiled the kernel, if the tree tells.
+    pub kernel_compiler: Option<String>,
+    /// What will compile its modules: what the compiler that kbuild calls says of its version.
+    pub compiler: Option<String>,
+    /// It was given by the path of its tree.
+    pub by_path: bool,
+    /// Index of the sysroot in the plan.
+    pub sysroot: usize,
+    /// The build tree as seen inside the sysroot: absolute, without links.
+    pub build_tree: PathBuf,
+    /// Digest over every file of the build tree and of the trees it refers to.
+    pub tree_digest: Digest,
+    /// Digest over debuginfo and symbols of the kernel in the sysroot, if there are any.
+    pub debuginfo: Option<Digest>,
+    /// Directories of this machine that the sysroot lacks and compiles for this kernel need.
+    pub shown: Vec<PathBuf>,
+    /// Digest of the sizes and times by which stap names what it caches (hash.cxx), besides what the digests cover.
+    pub stamp: Digest,
+    /// Modification time of `Module.symvers`, seconds since 1970; 0 if there is none.
+    pub modified: u64,
+}
+
+impl KernelTarget {
+    /// What `stap -r` is given.
+    #[must_use]
+    pub fn named_for_stap(&self) -> String {
+        if self.by_path { self.build_tree.display().to_string() } else { self.release.to_string() }
+    }
+}
+
+/// Why a directory isn't the build tree that was looked for.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelTreeError {
+    /// A file of the tree can't be read.
+    #[error("{path} can't be read")]
+    Read {
+        /// The file, as seen inside the sysroot.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The tree is for another release.
+    #[error("{tree} is a build tree of {found}, not of {wanted}")]
+    OtherRelease {
+        /// The tree, as seen inside the sysroot.
+        tree: PathBuf,
+        /// What its `utsrelease.h` says.
+        found: String,
+        /// What was asked for.
+        wanted: KernelRelease,
+    },
+    /// Nothing in the tree tells for which machine it is.
+    #[error(
+        "{tree} doesn't tell its machine: neither UTS_MACHINE in include/generated/compile.h nor a known CONFIG_ in include/config/auto.conf"
+    )]
+    NoMachine {
+        /// The tree, as seen inside the sysroot.
+        tree: PathBuf,
+    },
+}
+
+impl KernelTreeError {
+    /// For a manifest: without paths of this machine.
+    pub(crate) fn in_short(&self) -> String {
+        match self {
+            Self::Read { path, source } => {
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                format!("its {} can't be read: {}", name.to_string_lossy(), source.kind())
+            }
+            Self::OtherRelease { found, .. } => format!("it is a build tree of {found}"),
+            Self::NoMachine { .. } => "it doesn't tell its machine".to_owned(),
+        }
+    }
+}
+
+/// Where the build tree of a release is looked for, as seen inside a sysroot.
+#[must_use]
+pub fn build_link(release: &KernelRelease) -> PathBuf {
+    Path::new("/lib/modules").join(release.as_str()).join("build")
+}
+
+/// The facts that are in a few small files of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TreeFacts {
+    pub machine: Machine,
+    pub uname_v: Option<String>,
+    pub kernel_compiler: Option<String>,
+}
+
+/// The release that the tree at `tree` is for, or why that can't be told.
+pub(crate) fn release_of(sysroot: &Sysroot, tree: &Path) -> Result<KernelRelease, String> {
+    let utsrelease = tree.join("include/generated/utsrelease.h");
+    let text = sysroot.read(&utsrelease).map_err(|error| format!("{}: {error}", utsrelease.display()))?;
+    let found = defined(&text, "UTS_RELEASE").unwrap_or_default();
+    found.parse().map_err(|error: bundle_format::NameError| format!("{}: {error}", utsrelease.display()))
+}
+
+/// Reads the facts of the tree at `tree` (inside the root) and checks that it's the tree of `release`.
+pub(crate) fn read_facts(
+    sysroot: &Sysroot,
+    tree: &Path,
+    release: &KernelRelease,
+) -> Result<TreeFacts, KernelTreeError> {
+    let utsrelease = tree.join("include/generated/utsrelease.h");
+    let text =
+        sysroot.read(&utsrelease).map_err(|source| KernelTreeError::Read { path: utsrelease, source })?;
+    let found = defined(&text, "UTS_RELEASE").unwrap_or_default();
+    if found != release.as_str() {
+        return Err(KernelTreeError::OtherRelease { tree: tree.to_owned(), found, wanted: release.clone() });
+    }
+    let compile = sysroot.read(&tree.join("include/generated/compile.h")).unwrap_or_default();
+    // Since 6.1 in a file of its own, before that in compile.h.
+    let version = sysroot.read(&tree.join("include/generated/utsversion.h")).unwrap_or_default();
+    let machine = defined(&compile, "UTS_MACHINE")
+        .or_else(|| {
+            machine_of_config(&sysroot.read(&tree.join("include/config/auto.conf")).unwrap_or_default())
+        })
+        .and_then(|machine| machine.parse().ok())
+        .ok_or_else(|| KernelTreeError::NoMachine { tree: tree.to_owned() })?;
+    Ok(TreeFacts {
+        machine,
+        uname_v: defined(&version, "UTS_VERSION").or_else(|| defined(&compile, "UTS_VERSION")),
+        kernel_compiler: defined(&compile, "LINUX_COMPILER"),
+    })
+}
+
+/// The text in quotes that `#define NAME "…"` gives.
+fn defined(text: &str, name: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let value = line.strip_prefix("#define")?.trim_start().strip_prefix(name)?;
+        let value = value.strip_prefix([' ', '\t'])?.trim();
+        Some(value.strip_prefix('"')?.strip_suffix('"')?.to_owned())
+    })
+}
+
+/// The machine by configuration symbols, for trees without `compile.h`.
+fn machine_of_config(config: &str) -> Option<String> {
+    let set: BTreeSet<&str> = config.lines().filter_map(|line| line.strip_suffix("=y")).collect();
+    let machine = if set.contains("CONFIG_X86_64") {
+        "x86_64"
+    } else if set.contains("CONFIG_ARM64") {
+        "aarch64"
+    } else if set.contains("CONFIG_PPC64") {
+        if set.contains("CONFIG_CPU_LITTLE_ENDIAN") { "ppc64le" } else { "ppc64" }
+    } else if set.contains("CONFIG_S390") {
+        "s390x"
+    } else if set.contains("CONFIG_RISCV") {
+        "riscv64"
+    } else {
+        return None;
+    };
+    Some(machine.to_owned())
+}
+
+/// The directories whose files go into modules for this tree, as seen inside the root, each once.
+///
+/// Distributions split the tree: Debian's `build` includes the Makefile of a "-common" tree and has links to a tree of
+/// tools; `lib/modules/REL/source` leads to the first of them as well.
+pub(crate) fn trees_of(sysroot: &Sysroot, tree: &Path, release: &KernelRelease) -> BTreeSet<PathBuf> {
+    let mut trees = BTreeSet::from([tree.to_owned()]);
+    let source = Path::new("/lib/modules").join(release.as_str()).join("source");
+    trees.extend(sysroot.resolve(&source));
+    for name in ["scripts", "tools"] {
+        trees.extend(sysroot.resolve(&tree.join(name)).ok().filter(|target| !target.starts_with(tree)));
+    }
+    let makefile = sysroot.read(&tree.join("Makefile")).unwrap_or_default();
+    let included = makefile.lines().filter_map(|line| line.strip_prefix("include "));
+    for path in included.map(str::trim).filter(|path| path.starts_with('/')) {
+        let directory = Path::new(path).parent().and_then(|directory| sysroot.resolve(directory).ok());
+        trees.extend(directory.filter(|directory| directory.parent().is_some()));
+    }
+    trees
+}
+
+/// Where debuginfo and symbols of a kernel are, as far as they exist: what stap finds there goes into modules.
+///
+/// Separate files below `usr/lib/debug`, by path and by build id; the kernel and its symbol table in `boot`; the kernel's own
+/// modules, of which stap reads the build ids.
+pub(crate) fn debuginfo_of(sysroot: &Sysroot, release: &KernelRelease) -> BTreeSet<PathBuf> {
+    let places = [
+        format!("/usr/lib/debug/lib/modules/{release}"),
+        format!("/usr/lib/debug/usr/lib/modules/{release}"),
+        format!("/usr/lib/debug/boot/vmlinux-{release}"),
+        "/usr/lib/debug/.build-id".to_owned(),
+        format!("/boot/System.map-{release}"),
+        format!("/boot/vmlinux-{release}"),
+    ];
+    let mut found: BTreeSet<PathBuf> =
+        places.iter().filter_map(|place| sysroot.resolve(Path::new(place)).ok()).collect();
+    let own = Path::new("/lib/modules").join(release.as_str());
+    // `build` and `source` are links to trees that are digested themselves; lists and indexes beside them aren't read.
+    let entries = sysroot.host_path(&own).and_then(std::fs::read_dir).into_iter().flatten().flatten();
+    let is_read = |entry: &std::fs::DirEntry| {
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let is_tree = matches!(entry.file_name().to_str(), Some("build" | "source"));
+        (is_directory && !is_tree) || entry.file_name().as_encoded_bytes().starts_with(b"vmlinux")
+    };
+    found.extend(
+        entries.filter(is_read).filter_map(|entry| sysroot.resolve(&own.join(entry.file_name())).ok()),
+    );
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fake_sysroot;
+
+    #[test]
+    fn debuginfo_is_looked_for_where_stap_does() {
+        let root = fake_sysroot(&["1.0", "2.0"]);
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        let found = || debuginfo_of(&sysroot, &"1.0".parse().unwrap());
+        assert_eq!(found(), BTreeSet::new());
+        let files = [
+            "usr/lib/debug/usr/lib/modules/1.0/vmlinux",
+            "usr/lib/debug/usr/lib/modules/2.0/vmlinux",
+            "usr/lib/debug/.build-id/ab/cd.debug",
+            "boot/System.map-1.0",
+            "boot/System.map-2.0",
+            "usr/lib/modules/1.0/kernel/fs/ext4.ko",
+            "usr/lib/modules/1.0/modules.order",
+        ];
+        for file in files {
+            std::fs::create_dir_all(root.path().join(file).parent().unwrap()).unwrap();
+            std::fs::write(root.path().join(file), "x").unwrap();
+        }
+        let expected = [
+            "/boot/System.map-1.0",
+            "/usr/lib/debug/.build-id",
+            "/usr/lib/debug/usr/lib/modules/1.0",
+            "/usr/lib/modules/1.0/kernel",
+        ];
+        assert_eq!(found(), expected.iter().map(PathBuf::from).collect());
+    }
+
+    #[test]
+    fn facts_come_from_the_generated_headers() {
+        let root = fake_sysroot(&["6.12.1-test"]);
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        let release: KernelRelease = "6.12.1-test".parse().unwrap();
+        let tree = sysroot.resolve(&build_link(&release)).unwrap();
+        assert_eq!(tree, Path::new("/usr/src/linux-headers-6.12.1-test"));
+        let facts = read_facts(&sysroot, &tree, &release).unwrap();
+        assert_eq!(facts.machine.as_str(), "x86_64");
+        assert_eq!(facts.uname_v.as_deref(), Some("#1 SMP Test 6.12.1-test"));
+        let trees: Vec<_> = trees_of(&sysroot, &tree, &release).into_iter().collect();
+        assert_eq!(
+            trees,
+            [Path::new("/usr/src/linux-headers-6.12.1-test"), Path::new("/usr/src/linux-headers-common")]
+        );
+    }
+
+    #[test]
+    fn a_tree_of_another_release_is_refused_with_both() {
+        let root = fake_sysroot(&["6.12.1-test"]);
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        let wanted: KernelRelease = "6.12.2-test".parse().unwrap();
+        let tree = Path::new("/usr/src/linux-headers-6.12.1-test");
+        let text = read_facts(&sysroot, tree, &wanted).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "/usr/src/linux-headers-6.12.1-test is a build tree of 6.12.1-test, not of 6.12.2-test"
+        );
+    }
+
+    #[test]
+    fn the_machine_is_found_by_configuration_too() {
+        assert_eq!(machine_of_config("CONFIG_64BIT=y\nCONFIG_X86_64=y\n").as_deref(), Some("x86_64"));
+        assert_eq!(
+            machine_of_config("CONFIG_PPC64=y\nCONFIG_CPU_LITTLE_ENDIAN=y\n").as_deref(),
+            Some("ppc64le")
+        );
+        assert_eq!(machine_of_config("CONFIG_X86_64=m\n"), None);
+    }
+
+    #[test]
+    fn a_definition_needs_its_whole_name() {
+        assert_eq!(
+            defined("#define UTS_VERSION_X \"a\"\n#define UTS_VERSION\t\t\"b\"\n", "UTS_VERSION"),
+            Some("b".into())
+        );
+        assert_eq!(defined("#define UTS_VERSION b\n", "UTS_VERSION"), None);
+    }
+}

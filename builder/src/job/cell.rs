@@ -1,0 +1,52 @@
+//! A cell of the matrix, and the job that compiles it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bundle_format::{KernelRelease, ScriptName};
+
+use super::key::{CacheKey, KeyParts};
+use crate::inputs::{KernelTarget, ScriptSource};
+use crate::warm::{WarmUp, WarmUpFlags, WarmUpKey};
+
+/// One cell: a script × a kernel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cell {
+    /// The script.
+    pub script: ScriptName,
+    /// The kernel.
+    pub release: KernelRelease,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for {}", self.script, self.release)
+    }
+}
+
+/// A cell with all that is needed to compile it.
+#[derive(Debug, Clone)]
+pub struct CompileJob {
+    /// The script.
+    pub script: Arc<ScriptSource>,
+    /// The kernel.
+    pub kernel: Arc<KernelTarget>,
+    /// What its key is made of; holds the argument vector.
+    pub parts: KeyParts,
+    /// Its name in the cache.
+    pub key: CacheKey,
+    /// With which jobs it shares stap's own caches.
+    pub warm_up_key: WarmUpKey,
+    /// The options that divide those caches.
+    pub warm_up_flags: WarmUpFlags,
+    /// Which of those caches it uses.
+    pub needs: WarmUp,
+}
+
+impl CompileJob {
+    /// Which cell this is.
+    #[must_use]
+    pub fn cell(&self) -> Cell {
+        Cell { script: self.script.name().clone(), release: self.kernel.release.clone() }
+    }
+}

@@ -1,0 +1,203 @@
+//! What a compiled module says about itself, read from the ELF file, and whether that is what was asked for.
+
+use std::fmt::Write as _;
+
+use bundle_format::{KernelRelease, Machine, ScriptName};
+use kernel_module::Fields;
+use object::read::elf::{ElfFile64, FileHeader as _};
+use object::{Architecture, Endianness, Object, ObjectKind};
+use serde::{Deserialize, Serialize};
+
+use super::privilege::Privilege;
+use crate::words::quoted;
+
+/// What `.modinfo` and the ELF header say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleInfo {
+    /// The module's name.
+    pub name: ScriptName,
+    /// What the kernel compares with its own when it loads the module.
+    pub vermagic: String,
+    /// `uname -m` of the kernels that can load it.
+    pub machine: Machine,
+    /// Digest of the source as modpost computes it.
+    pub srcversion: Option<String>,
+    /// Build id in hexadecimal digits.
+    pub build_id: Option<String>,
+    /// Modules that must be loaded first.
+    pub depends: Vec<String>,
+    /// Who may load it; `None` if it doesn't say, or was kept before this was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privilege: Option<Privilege>,
+}
+
+/// Why a file isn't the module that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ModuleError {
+    /// It isn't a relocatable 64-bit ELF file.
+    #[error("not a kernel module: {}", quoted(reason))]
+    NotAModule {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `.modinfo` lacks a field.
+    #[error("its .modinfo has no {field}")]
+    NoField {
+        /// The field.
+        field: &'static str,
+    },
+    /// It is another module.
+    #[error("its name is `{}`, not `{wanted}`", quoted(found))]
+    OtherName {
+        /// What `.modinfo` says.
+        found: String,
+        /// The script's name.
+        wanted: ScriptName,
+    },
+    /// It is for another kernel.
+    #[error("its vermagic is `{}`, which isn't for the release {wanted}", quoted(found))]
+    OtherRelease {
+        /// What `.modinfo` says.
+        found: String,
+        /// The release that was asked for.
+        wanted: KernelRelease,
+    },
+    /// It is for another machine.
+    #[error("it is for the machine {}, not {wanted}", quoted(found))]
+    OtherMachine {
+        /// What the ELF header says.
+        found: String,
+        /// The kernel's machine.
+        wanted: Machine,
+    },
+}
+
+impl ModuleInfo {
+    /// Reads `bytes` and compares name, vermagic and machine with what was asked for.
+    pub fn read(
+        bytes: &[u8],
+        name: &ScriptName,
+        release: &KernelRelease,
+        machine: &Machine,
+    ) -> Result<Self, ModuleError> {
+        let info = Self::read_of_any_machine(bytes, name, release)?;
+        if info.machine == *machine {
+            return Ok(info);
+        }
+        Err(ModuleError::OtherMachine { found: info.machine.to_string(), wanted: machine.clone() })
+    }
+
+    /// As [`ModuleInfo::read`], for any machine that this program has a name for.
+    pub(crate) fn read_of_any_machine(
+        bytes: &[u8],
+        name: &ScriptName,
+        release: &KernelRelease,
+    ) -> Result<Self, ModuleError> {
+        let not_a_module = |reason: String| ModuleError::NotAModule { reason };
+        let elf = ElfFile64::<Endianness>::parse(bytes).map_err(|error| not_a_module(error.to_string()))?;
+        if elf.kind() != ObjectKind::Relocatable {
+            return Err(not_a_module("the ELF file isn't relocatable".to_owned()));
+        }
+        let fields = Fields::read(bytes).map_err(|error| not_a_module(error.to_string()))?;
+        let required = |field| fields.get(field).map(str::to_owned).ok_or(ModuleError::NoField { field });
+        let found = required("name")?;
+        if found != name.as_str() {
+            return Err(ModuleError::OtherName { found, wanted: name.clone() });
+        }
+        let vermagic = required("vermagic")?;
+        if vermagic.split_once(' ').is_none_or(|(first, _)| first != release.as_str()) {
+            return Err(ModuleError::OtherRelease { found: vermagic, wanted: release.clone() });
+        }
+        let found = machine_of(&elf);
+        let machine: Machine =
+            found.parse().map_err(|_| not_a_module(format!("no machine is known as {found}")))?;
+        let build_id = elf.build_id().map_err(|error| not_a_module(error.to_string()))?;
+        Ok(Self {
+            name: name.clone(),
+            vermagic,
+            machine,
+            srcversion: fields.get("srcversion").map(str::to_owned),
+            build_id: build_id.map(hexadecimal),
+            privilege: Privilege::of_module(&elf).map_err(not_a_module)?,
+            depends: fields.get("depends").map_or_else(Vec::new, |list| {
+                list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+            }),
+        })
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The machine that an ELF file is for; `None` if it is none, or one that this program has no name for.
+pub(crate) fn machine_of_elf(bytes: &[u8]) -> Option<Machine> {
+    machine_of(&ElfFile64::<Endianness>::parse(bytes).ok()?).parse().ok()
+}
+
+/// `uname -m` for the ELF header; the header's number where there's no name for it.
+fn machine_of(elf: &ElfFile64<'_>) -> String {
+    let name = match (elf.architecture(), elf.is_little_endian()) {
+        (Architecture::X86_64, _) => "x86_64",
+        (Architecture::Aarch64, true) => "aarch64",
+        (Architecture::PowerPc64, true) => "ppc64le",
+        (Architecture::PowerPc64, false) => "ppc64",
+        (Architecture::S390x, _) => "s390x",
+        (Architecture::Riscv64, _) => "riscv64",
+        _ => return format!("ELF machine {}", elf.elf_header().e_machine(elf.endian())),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fake_module;
+
+    fn read(bytes: &[u8]) -> Result<ModuleInfo, ModuleError> {
+        ModuleInfo::read(
+            bytes,
+            &"counter".parse().unwrap(),
+            &"6.12.1-test".parse().unwrap(),
+            &"x86_64".parse().unwrap(),
+        )
+    }
+
+    #[test]
+    fn the_fields_are_read() {
+        let info = read(&fake_module("counter", "6.12.1-test", "x")).unwrap();
+        assert_eq!(info.vermagic, "6.12.1-test SMP preempt mod_unload modversions ");
+        assert_eq!(info.srcversion.as_deref(), Some("x"));
+        assert_eq!((info.depends, info.build_id), (vec!["a".to_owned(), "b".to_owned()], None));
+    }
+
+    #[test]
+    fn another_module_is_refused_with_both_values() {
+        let text = |bytes: &[u8]| read(bytes).unwrap_err().to_string();
+        assert_eq!(text(&fake_module("other", "6.12.1-test", "x")), "its name is `other`, not `counter`");
+        // A longer release which begins with ours is another release.
+        assert_eq!(
+            text(&fake_module("counter", "6.12.1-test2", "x")),
+            "its vermagic is `6.12.1-test2 SMP preempt mod_unload modversions `, which isn't for the release 6.12.1-test"
+        );
+        let mut arm = fake_module("counter", "6.12.1-test", "x");
+        arm[18] = 0xb7;
+        assert_eq!(text(&arm), "it is for the machine aarch64, not x86_64");
+    }
+
+    #[test]
+    fn what_is_no_module_is_refused() {
+        assert!(matches!(read(b""), Err(ModuleError::NotAModule { .. })));
+        let mut program = fake_module("counter", "6.12.1-test", "x");
+        program[16] = 2; // ET_EXEC
+        assert!(matches!(read(&program), Err(ModuleError::NotAModule { .. })));
+        let whole = fake_module("counter", "6.12.1-test", "x");
+        for len in 0..whole.len() {
+            assert!(read(&whole[..len]).is_err(), "{len}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What came of a job.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bundle_format::Digest;
+
+use super::cell::Cell;
+use super::maker::Maker;
+use super::module_info::ModuleInfo;
+
+/// A module in the cache, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleArtifact {
+    /// Digest of the module's bytes.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub len: u64,
+    /// What it says about itself.
+    pub info: ModuleInfo,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// What came of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobOutcome {
+    /// Compiled in this build.
+    Compiled(ModuleArtifact),
+    /// Compiled before, of the same inputs.
+    Cached(ModuleArtifact),
+    /// stap said no.
+    Failed {
+        /// The normalised reason.
+        reason: String,
+        /// The whole log.
+        log: PathBuf,
+        /// It failed before, of the same inputs, and wasn't tried again.
+        cached: bool,
+    },
+    /// Killed at its time limit.
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+        /// The log up to there.
+        log: PathBuf,
+    },
+    /// Not run.
+    Skipped {
+        /// Why not.
+        why: String,
+    },
+}
+
+impl JobOutcome {
+    /// The module, if there is one.
+    #[must_use]
+    pub fn module(&self) -> Option<&ModuleArtifact> {
+        match self {
+            Self::Compiled(module) | Self::Cached(module) => Some(module),
+            _ => None,
+        }
+    }
+
+    /// What a red cell says, if this is one.
+    #[must_use]
+    pub fn red_reason(&self) -> Option<String> {
+        match self {
+            Self::Compiled(_) | Self::Cached(_) => None,
+            Self::Failed { reason, .. } => Some(reason.clone()),
+            Self::TimedOut { limit, .. } => {
+                Some(format!("stopped at the time limit of {} s", limit.as_secs()))
+            }
+            Self::Skipped { why } => Some(why.clone()),
+        }
+    }
+
+    /// Where the log is, if it's a red cell that has one.
+    #[must_use]
+    pub fn log(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Failed { log, .. } | Self::TimedOut { log, .. } => Some(log),
+            _ => None,
+        }
+    }
+}
+
+/// A cell of the table.
+#[derive(Debug, Clone)]
+pub struct CellReport {
+    /// Which.
+    pub cell: Cell,
+    /// What came of it.
+    pub outcome: JobOutcome,
+    /// How long its compile took in this build.
+    pub wall: Duration,
+    /// CPU time of its compile in this build.
+    pub cpu: Option<Duration>,
+    /// Who compiled it, in this build or before.
+    pub maker: Maker,
+}
+
+impl CellReport {
+    /// A cell that wasn't compiled in this build.
+    pub(crate) fn not_run(cell: Cell, outcome: JobOutcome) -> Self {
+        Self { cell, outcome, wall: Duration::ZERO, cpu: None, maker: Maker::Here }
+    }
+}

@@ -1,0 +1,106 @@
+//! A plan: scripts × kernels, what compiles them, and a job for each cell.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bundle_format::{KernelRelease, Toolchain};
+
+use super::policy::{CellPattern, CellPolicy, Wanted};
+use super::unbuilt::{UnbuiltKernel, left_out};
+use crate::inputs::{KernelTarget, Package, ScriptSource, TracepointAliases, owner_of};
+use crate::job::{Cell, CellReport, CompileJob, JobOutcome};
+use crate::sandbox::{Sandbox, Sysroot};
+use crate::state::BuildDirectories;
+
+/// A request found good: every build tree found, every input of the modules' bytes digested.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) scripts: Vec<Arc<ScriptSource>>,
+    pub(crate) kernels: Vec<Arc<KernelTarget>>,
+    pub(crate) sysroots: Vec<Arc<Sysroot>>,
+    /// One for each sysroot that has a kernel of the plan, by the sysroot's index.
+    pub(crate) toolchains: Vec<Option<Toolchain>>,
+    /// The probe aliases that lead to tracepoints, likewise.
+    pub(crate) aliases: Vec<TracepointAliases>,
+    pub(crate) jobs: Vec<CompileJob>,
+    /// Kernels without a good build tree of which the policy asks for nothing that must be green.
+    pub(crate) unbuilt: Vec<UnbuiltKernel>,
+    /// Kernels without a good build tree of which nothing is wanted.
+    pub(crate) left_out: Vec<KernelRelease>,
+    /// Kernels that were left out of a plan that is only shown, and why.
+    pub(crate) blocked: Vec<(KernelRelease, String)>,
+    /// What the user should know although it keeps nothing from being built.
+    pub(crate) warnings: Vec<String>,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) directories: BuildDirectories,
+}
+
+impl Plan {
+    /// The package that each kernel's build tree came from, by release, as far as the sysroots' databases tell.
+    #[must_use]
+    pub fn header_packages(&self) -> BTreeMap<String, Package> {
+        let owner = |kernel: &Arc<KernelTarget>| {
+            let package = owner_of(self.sysroots.get(kernel.sysroot)?, &kernel.build_tree)?;
+            Some((kernel.release.to_string(), package))
+        };
+        self.kernels.iter().filter_map(owner).collect()
+    }
+
+    /// The scripts, by name.
+    pub fn scripts(&self) -> impl Iterator<Item = &ScriptSource> {
+        self.scripts.iter().map(AsRef::as_ref)
+    }
+
+    /// The kernels, in natural order.
+    pub fn kernels(&self) -> impl Iterator<Item = &KernelTarget> {
+        self.kernels.iter().map(AsRef::as_ref)
+    }
+
+    /// The jobs: kernel by kernel, and for each kernel script by script.
+    #[must_use]
+    pub fn jobs(&self) -> &[CompileJob] {
+        &self.jobs
+    }
+
+    /// The sysroot of a kernel.
+    #[must_use]
+    pub fn sysroot_of(&self, kernel: &KernelTarget) -> &Sysroot {
+        &self.sysroots[kernel.sysroot]
+    }
+
+    /// What the user should know although it keeps nothing from being built.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(String::as_str)
+    }
+
+    /// What compiles for a kernel.
+    #[must_use]
+    pub fn toolchain_of(&self, kernel: &KernelTarget) -> Option<&Toolchain> {
+        self.toolchains[kernel.sysroot].as_ref()
+    }
+
+    /// The cells of kernels without a build tree.
+    pub(crate) fn unbuilt_cells(&self, policy: &CellPolicy) -> Vec<CellReport> {
+        let scripts_of = |kernel| self.scripts.iter().map(move |script| (kernel, script));
+        let cells = self.unbuilt.iter().flat_map(scripts_of);
+        let report = |(kernel, script): (&UnbuiltKernel, &Arc<ScriptSource>)| {
+            let why = match policy.of(script.name(), &kernel.release) {
+                Wanted::Skip(pattern) => left_out(pattern),
+                _ => kernel.why.clone(),
+            };
+            let cell = Cell { script: script.name().clone(), release: kernel.release.clone() };
+            CellReport::not_run(cell, JobOutcome::Skipped { why })
+        };
+        cells.map(report).collect()
+    }
+
+    /// Whether a pattern has a cell of this plan, or of a kernel that the policy has left out of it.
+    #[must_use]
+    pub fn has_cell(&self, pattern: &CellPattern) -> bool {
+        let releases = self.kernels.iter().map(|kernel| &kernel.release);
+        let releases =
+            releases.chain(self.unbuilt.iter().map(|kernel| &kernel.release)).chain(&self.left_out);
+        let has = |release| self.scripts.iter().any(|script| pattern.matches(script.name(), release));
+        releases.into_iter().any(has)
+    }
+}

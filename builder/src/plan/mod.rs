@@ -1,0 +1,19 @@
+//! From a request to jobs. In comes a `BuildRequest`; out goes a `Plan`, or all that is wrong with the request at once.
+
+mod inputs;
+mod kernel_search;
+mod make;
+mod matrix;
+mod policy;
+mod problem;
+mod request;
+mod scripts;
+mod shard;
+pub(crate) mod unbuilt;
+
+pub use matrix::Plan;
+pub use policy::{CellPattern, CellPolicy, Wanted};
+pub use problem::{PlanError, PlanProblem};
+pub use request::BuildRequest;
+pub use shard::{Shard, ShardError};
+pub(crate) use unbuilt::left_out;

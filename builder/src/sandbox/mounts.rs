@@ -1,0 +1,72 @@
+//! What of a root a process in the sandbox sees.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use child::ChildCommand;
+
+use super::sysroot::WORK_MOUNT;
+
+/// Directories of a root over which others are mounted.
+const MADE_ANEW: [&str; 4] = ["proc", "dev", "tmp", WORK_MOUNT];
+
+/// Mounts the programs and libraries of `root`, read-only, and nothing else of it.
+pub(crate) fn programs_of(command: ChildCommand, root: &Path) -> ChildCommand {
+    let mut command = command.arg("--ro-bind").arg(root.join("usr")).arg("/usr");
+    for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+        let from = root.join(name);
+        let path = format!("/{name}");
+        command = match fs::symlink_metadata(&from) {
+            Ok(metadata) if metadata.is_symlink() => {
+                command.args(["--symlink", &format!("usr/{name}"), &path])
+            }
+            Ok(_) => command.arg("--ro-bind").arg(from).arg(path),
+            Err(_) => command,
+        };
+    }
+    command
+}
+
+/// Mounts `root` read-only, and in it the directories `shown`, which it may not have.
+///
+/// Nothing can be mounted where the root has no directory, so the way to each of them is laid out anew: what stands beside
+/// it is mounted piece by piece.
+pub(crate) fn mounted(command: ChildCommand, root: &Path, shown: &[PathBuf]) -> ChildCommand {
+    let shown: Vec<&Path> = shown
+        .iter()
+        .filter_map(|path| path.strip_prefix("/").ok())
+        .filter(|path| !root.join(path).is_dir())
+        .collect();
+    if shown.is_empty() {
+        return command.arg("--ro-bind").arg(root).arg("/");
+    }
+    let mut command = beside(command, root, Path::new(""), &shown);
+    for path in shown {
+        let whole = Path::new("/").join(path);
+        command = command.arg("--ro-bind").arg(&whole).arg(&whole);
+    }
+    command
+}
+
+/// Mounts what is in `directory` of the root, and goes down where a shown directory lies below.
+fn beside(mut command: ChildCommand, root: &Path, directory: &Path, shown: &[&Path]) -> ChildCommand {
+    let mut names: Vec<PathBuf> = fs::read_dir(root.join(directory))
+        .map(|entries| entries.flatten().map(|entry| directory.join(entry.file_name())).collect())
+        .unwrap_or_default();
+    names.sort();
+    for inside in names {
+        let host = root.join(&inside);
+        let target = Path::new("/").join(&inside);
+        let link = fs::read_link(&host).ok();
+        if let Some(link) = link {
+            command = command.arg("--symlink").arg(link).arg(target);
+        } else if shown.iter().any(|path| path.starts_with(&inside)) {
+            command = beside(command.arg("--dir").arg(target), root, &inside, shown);
+        } else if !MADE_ANEW.iter().any(|name| inside == Path::new(name)) {
+            command = command.arg("--ro-bind").arg(host).arg(target);
+        } else {
+            command = command.arg("--dir").arg(target);
+        }
+    }
+    command
+}
