@@ -3,21 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom};
 use std::sync::Arc;
 
-use crate::check::digest_problem;
-use crate::container::BundleKind;
 use crate::digest::Digest;
-use crate::error::{BundleError, Part, io_while};
+use crate::error::{BundleError, Part, digest_problem};
 use crate::frame::decompress;
-use crate::frames::frame_of_header;
+use crate::frames::next_frame;
 use crate::kernel_id::KernelId;
-use crate::limits::{BLOCK, MAX_LIVE_REFERENCES, MAX_REFERENCE_AND_FRAME};
-use crate::manifest::{BaseBundle, BundleId, FrameOf, Kernel, Manifest};
-use crate::reader::VerifiedBundle;
-use crate::set::{SetDocument, write_plain};
-use crate::source::MemberReader;
+use crate::limits::{MAX_LIVE_REFERENCES, MAX_REFERENCE_AND_FRAME};
+use crate::manifest::{BaseBundle, BundleId, BundleKind, FrameOf, Kernel, Manifest};
+use crate::member_reader::MemberReader;
+use crate::verified::VerifiedBundle;
 
 /// Gives plain tars that the frames of a delta refer to.
 pub trait Bases {
@@ -59,12 +55,6 @@ pub(crate) fn base_of(
         return Err(BundleError::OverLimit { member, len: both, limit: MAX_REFERENCE_AND_FRAME });
     }
     Ok(plain)
-}
-
-/// The canonical plain tar of a SET.json and its modules' bytes, without appended kernel signatures, given in its order,
-/// the shared `uprobes.ko` last. There is only one, so a host can make it again from what is installed.
-pub fn plain_tar(set: &SetDocument, bodies: &[Vec<u8>]) -> Result<Vec<u8>, BundleError> {
-    write_plain(set, bodies).map(|(plain, _)| plain)
 }
 
 /// The frames of a verified full bundle in a file, each to be had by the digest of its plain tar, in any order.
@@ -113,23 +103,14 @@ impl Recent {
 
 impl BaseFile {
     /// Finds the frames that are in the file; none is decoded yet.
-    pub fn open(bundle: VerifiedBundle<File>) -> Result<Self, BundleError> {
+    pub fn open(mut bundle: VerifiedBundle<File>) -> Result<Self, BundleError> {
         let id = bundle.id();
+        bundle.pass_extras()?;
         let (manifest, mut reader) = bundle.into_parts();
-        for extra in &manifest.extras {
-            reader.header(&extra.name, extra.size)?;
-            reader.skip(&extra.name, extra.size)?;
-        }
         let mut places = BTreeMap::new();
         let frames = manifest.frames();
         let mut next = 0;
-        loop {
-            let offset = reader.offset();
-            let block = reader.block("a frame's header")?;
-            if block == [0; BLOCK] {
-                break;
-            }
-            let index = frame_of_header(&frames, next, &block, offset)?;
+        while let Some(index) = next_frame(&mut reader, &frames, next)? {
             places.insert(index, reader.offset());
             let Some(of) = frames.get(index) else { break };
             reader.skip(&of.member, of.frame.size)?;
@@ -213,15 +194,6 @@ impl Bases for BaseFile {
         let frames = self.manifest.kernels.iter().flat_map(|kernel| &kernel.frames);
         let found = frames.into_iter().find(|frame| frame.plain_sha256 == *base).map(|frame| frame.index);
         found.map_or(Ok(None), |index| self.plain_of(index))
-    }
-}
-
-impl MemberReader<File> {
-    /// Goes on reading at `place`.
-    fn go_to(&mut self, place: u64) -> Result<(), BundleError> {
-        self.source_mut().seek(SeekFrom::Start(place)).map_err(io_while("reading the bundle"))?;
-        self.set_offset(place);
-        Ok(())
     }
 }
 

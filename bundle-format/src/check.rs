@@ -9,16 +9,19 @@ use std::io::{self, Write};
 
 use crate::bases::{Bases, NoBases, base_of};
 use crate::digest::Digest;
-use crate::error::{BundleError, Part};
-use crate::frames::{References, frame_of_header, span_of_all};
+use crate::error::{BundleError, Part, digest_problem};
+use crate::found::Found;
+use crate::frames::{Present, References, frame_of_header, span_of_all};
 use crate::kernel_id::KernelId;
 use crate::limits::{BLOCK, MAX_MANIFEST};
 use crate::manifest::{Extra, FrameOf, Kernel, Manifest};
-use crate::provenance::{PROVENANCE_NAME, check_provenance};
-use crate::reader::{Found, Present, VerifiedBundle};
-use crate::set::VerifiedSet;
-use crate::source::{MemberReader, Source};
-use crate::sources::{SOURCES_NAME, check_packed_size, read_sources};
+use crate::member_reader::MemberReader;
+use crate::members::{PROVENANCE_NAME, SOURCES_NAME};
+use crate::plain_tar::VerifiedSet;
+use crate::provenance::check_provenance;
+use crate::source::Source;
+use crate::sources::{check_packed_size, read_sources};
+use crate::verified::VerifiedBundle;
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -397,18 +400,4 @@ fn about_size(extra: &Extra) -> Option<Result<(), BundleError>> {
         SOURCES_NAME => Some(check_packed_size(extra.size)),
         _ => None,
     }
-}
-
-/// An error unless the digests are the same; it says of which part of the file.
-pub(crate) fn digest_problem(
-    part: Part,
-    name: &str,
-    expected: &Digest,
-    found: Digest,
-) -> Result<(), BundleError> {
-    if found == *expected {
-        return Ok(());
-    }
-    let what = if part == Part::Plain { format!("the plain tar of `{name}`") } else { format!("`{name}`") };
-    Err(BundleError::Digest { part, what, expected: *expected, found })
 }

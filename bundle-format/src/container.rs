@@ -1,53 +1,18 @@
-//! The outer tar: the exact bytes of every header, the first two members and the end mark
-//! (`docs/bundle-spec.md`, "Container").
+//! The outer tar: the exact bytes of every header and of the first member (`docs/bundle-spec.md`, "Container").
 //!
 //! A reader never takes a name, type or mode from the file: it computes the header that must stand
 //! there and compares 512 bytes. That leaves nothing for two tar readers to disagree about.
 
-use crate::error::ContainerError;
-use crate::keys::KeyId;
-use crate::limits::{BLOCK, MAX_MEMBER, MAX_SIGNATURES};
-use crate::names::KernelRelease;
-
-/// Name of the first member.
-pub const HEADER_NAME: &str = "stap-bundle";
-/// Name of a payload's first member.
-pub const PAYLOAD_NAME: &str = "stap-payload";
-/// Name of the second member.
-pub const SIGNATURES_NAME: &str = "signatures";
-/// Name of the third member.
-pub const ROOTS_NAME: &str = "roots";
-/// Name of the fourth member.
-pub const MANIFEST_NAME: &str = "manifest.json";
+use crate::container_error::ContainerError;
+use crate::limits::{BLOCK, MAX_MEMBER};
+use crate::manifest::{BundleKind, FORMAT};
+use crate::members::{HEADER_NAME, PAYLOAD_NAME};
 
 /// How a part of a split bundle begins; the shape is reserved (specification, section 18).
 pub const PART_MAGIC: &[u8; 16] = b"stapb-part\0\0\r\n\x1a\n";
 
 const MAGIC: &[u8; 16] = b"stap-bundle\0\r\n\x1a\n";
 const PAYLOAD_MAGIC: &[u8; 16] = b"stap-payload\r\n\x1a\n";
-const ENTRY: usize = 32 + 64;
-/// Length of the `signatures` member: a count of four bytes and sixteen entries.
-pub const SIGNATURES_LEN: usize = 4 + MAX_SIGNATURES * ENTRY;
-
-/// Whether a bundle holds all that its modules need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BundleKind {
-    /// All references are frames of this bundle.
-    Full,
-    /// References may be modules that are already installed on the host.
-    Delta,
-}
-
-impl std::fmt::Display for BundleKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Full => "full",
-            Self::Delta => "delta",
-        })
-    }
-}
-
 /// What a file of members is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ContainerKind {
@@ -56,9 +21,6 @@ pub(crate) enum ContainerKind {
     /// Not signed yet, and no reader's business.
     Payload,
 }
-
-/// The version of the format this crate writes and the only major one it reads.
-pub const FORMAT: u32 = 1;
 
 /// The 512 bytes of a regular member's header: ustar, mode 0644, owner 0:0, time 0, no names of
 /// owners, `path` at most 100 bytes.
@@ -99,12 +61,6 @@ pub fn size_field(header: &[u8; BLOCK]) -> Option<u64> {
         return None;
     }
     Some(digits.iter().fold(0, |size, digit| size * 8 + u64::from(digit - b'0')))
-}
-
-/// Name of a frame's member.
-#[must_use]
-pub fn frame_name(index: usize, release: &KernelRelease) -> String {
-    format!("kernels/{index:04}-{release}.tar.zst")
 }
 
 /// The content of the first member.
@@ -185,62 +141,9 @@ pub fn file_kind(beginning: &[u8]) -> Option<FileKind> {
     (is_first(PAYLOAD_NAME) && read_payload_block(second).is_ok()).then_some(FileKind::Payload)
 }
 
-/// One signature of the `signatures` member.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignatureEntry {
-    /// Whose.
-    pub key: KeyId,
-    /// The 64 bytes of RFC 8032.
-    pub signature: [u8; 64],
-}
-
-/// The content of the second member; entries are sorted here.
-pub fn signatures_block(entries: &[SignatureEntry]) -> Result<Vec<u8>, ContainerError> {
-    let count = entries.len();
-    if count == 0 || count > MAX_SIGNATURES {
-        return Err(ContainerError::SignatureCount { count });
-    }
-    let mut sorted: Vec<&SignatureEntry> = entries.iter().collect();
-    sorted.sort_by_key(|entry| entry.key);
-    if let Some(pair) = sorted.windows(2).find(|pair| pair[0].key == pair[1].key) {
-        return Err(ContainerError::SignatureTwice { key: pair[0].key });
-    }
-    let mut block = Vec::with_capacity(SIGNATURES_LEN);
-    block.extend_from_slice(&u32::try_from(count).unwrap_or_default().to_be_bytes());
-    for entry in sorted {
-        block.extend_from_slice(entry.key.as_bytes());
-        block.extend_from_slice(&entry.signature);
-    }
-    block.resize(SIGNATURES_LEN, 0);
-    Ok(block)
-}
-
-/// Reads the content of the second member: keys strictly ascending, the rest zero.
-pub fn read_signatures_block(block: &[u8]) -> Result<Vec<SignatureEntry>, ContainerError> {
-    let (count, rest) = block.split_first_chunk::<4>().ok_or(ContainerError::SignaturesBlock)?;
-    let count = u32::from_be_bytes(*count) as usize;
-    if count == 0 || count > MAX_SIGNATURES {
-        return Err(ContainerError::SignatureCount { count });
-    }
-    let entries: Vec<SignatureEntry> = rest
-        .chunks_exact(ENTRY)
-        .take(count)
-        .filter_map(|chunk| {
-            let (key, signature) = chunk.split_first_chunk::<32>()?;
-            Some(SignatureEntry { key: KeyId::from_bytes(*key), signature: *signature.first_chunk::<64>()? })
-        })
-        .collect();
-    // Writing them again compares order, repetition and the zeros at once.
-    if signatures_block(&entries)? == block { Ok(entries) } else { Err(ContainerError::SignaturesBlock) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn entry(n: u8) -> SignatureEntry {
-        SignatureEntry { key: KeyId::from_bytes([n; 32]), signature: [n; 64] }
-    }
 
     #[test]
     fn a_member_header_is_plain_ustar() {
@@ -277,30 +180,5 @@ mod tests {
         let mut block = header_block(BundleKind::Full);
         block[19] = 2;
         assert!(matches!(read_header_block(&block), Err(ContainerError::Format { found: 2 })));
-    }
-
-    #[test]
-    fn signatures_round_trip_sorted() {
-        let block = signatures_block(&[entry(9), entry(3)]).unwrap();
-        assert_eq!(block.len(), SIGNATURES_LEN);
-        assert_eq!(read_signatures_block(&block).unwrap(), [entry(3), entry(9)]);
-    }
-
-    #[test]
-    fn repeated_unsorted_and_trailing_signatures_are_refused() {
-        assert!(matches!(
-            signatures_block(&[entry(1), entry(1)]),
-            Err(ContainerError::SignatureTwice { .. })
-        ));
-        assert!(signatures_block(&[]).is_err());
-        assert!(signatures_block(&(0..17).map(entry).collect::<Vec<_>>()).is_err());
-        let mut block = signatures_block(&[entry(3), entry(9)]).unwrap();
-        let (a, b) = (block[4..100].to_vec(), block[100..196].to_vec());
-        block[4..100].copy_from_slice(&b);
-        block[100..196].copy_from_slice(&a);
-        assert!(read_signatures_block(&block).is_err());
-        let mut trailing = signatures_block(&[entry(3)]).unwrap();
-        trailing[SIGNATURES_LEN - 1] = 1;
-        assert!(read_signatures_block(&trailing).is_err());
     }
 }

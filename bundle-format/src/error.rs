@@ -2,65 +2,14 @@
 
 use std::io;
 
+use crate::container_error::ContainerError;
 use crate::digest::Digest;
 use crate::kernel_id::KernelId;
-use crate::keys::KeyId;
+use crate::keys::{KeyId, KeyStatus};
 use crate::manifest::BaseBundle;
 use crate::names::{BundleName, BundleVersion, KernelRelease};
-use crate::root::{KeyStatus, RootError};
+use crate::root::RootError;
 use crate::strict_json::JsonError;
-
-/// The outer tar isn't as format 1 has it.
-#[derive(Debug, thiserror::Error)]
-pub enum ContainerError {
-    /// The magic is missing.
-    #[error("not a bundle: the file does not begin with a `stap-bundle` member")]
-    NotABundle,
-    /// A bundle's content that nobody has signed.
-    #[error("an unsigned payload, not a bundle")]
-    Payload,
-    /// A part of a split bundle.
-    #[error("this is one part of a split bundle")]
-    Part,
-    /// Another major version.
-    #[error("bundle format {found}, this program reads format 1: a newer stap-bundle is needed")]
-    Format {
-        /// What the file says.
-        found: u32,
-    },
-    /// The first member has bytes that format 1 doesn't define.
-    #[error("the `stap-bundle` member is not as format 1 has it")]
-    HeaderBlock,
-    /// A count outside 1 to 16.
-    #[error("{count} signatures, expected 1 to 16")]
-    SignatureCount {
-        /// How many were found.
-        count: usize,
-    },
-    /// Order, repetition or trailing bytes in the `signatures` member.
-    #[error("the `signatures` member is not as format 1 has it")]
-    SignaturesBlock,
-    /// One key, two signatures.
-    #[error("key {key} signed twice")]
-    SignatureTwice {
-        /// Whose.
-        key: KeyId,
-    },
-    /// A size that a ustar header can't hold.
-    #[error("member `{path}` has {len} bytes, at most 8,589,934,591 fit")]
-    MemberTooLarge {
-        /// The member's name.
-        path: String,
-        /// Its size in bytes.
-        len: u64,
-    },
-    /// A name that a ustar header can't hold.
-    #[error("`{path}` is no name for a member")]
-    Path {
-        /// The name.
-        path: String,
-    },
-}
 
 /// A part of a bundle that has a signed digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -312,4 +261,18 @@ fn list(keys: &[KeyId]) -> String {
 /// Adds what was being done to an I/O error.
 pub(crate) fn io_while(what: &'static str) -> impl FnOnce(io::Error) -> BundleError {
     move |source| BundleError::Io { what, source }
+}
+
+/// An error unless the digests are the same; it says of which part of the file.
+pub(crate) fn digest_problem(
+    part: Part,
+    name: &str,
+    expected: &Digest,
+    found: Digest,
+) -> Result<(), BundleError> {
+    if found == *expected {
+        return Ok(());
+    }
+    let what = if part == Part::Plain { format!("the plain tar of `{name}`") } else { format!("`{name}`") };
+    Err(BundleError::Digest { part, what, expected: *expected, found })
 }

@@ -4,13 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::check::digest_problem;
 use crate::container::{member_header, member_span};
 use crate::digest::Digest;
-use crate::error::{BundleError, Part};
+use crate::error::{BundleError, Part, digest_problem};
 use crate::frame::decompress;
 use crate::limits::{BLOCK, END_MARK};
 use crate::manifest::{Frame, FrameOf};
+use crate::member_reader::MemberReader;
+use crate::source::Source;
+
+/// What of a bundle's frames is in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Present {
+    /// Frames in the file.
+    pub present: usize,
+    /// Frames in the manifest.
+    pub total: usize,
+}
 
 /// Bytes from the first frame's header to the end of a file that has all frames.
 pub(crate) fn span_of_all(frames: &[FrameOf<'_>]) -> u64 {
@@ -44,6 +54,20 @@ pub(crate) fn frame_of_header(
     let expected =
         frames.get(next).map_or_else(|| "the end mark".to_owned(), |of| format!("`{}`", of.member));
     Err(BundleError::Header { offset, expected })
+}
+
+/// Reads the header of a frame, the one at `next` or a later one; `None` at the end mark, whose first block was read then.
+pub(crate) fn next_frame<S: Source>(
+    reader: &mut MemberReader<S>,
+    frames: &[FrameOf<'_>],
+    next: usize,
+) -> Result<Option<usize>, BundleError> {
+    let offset = reader.offset();
+    let block = reader.block("a frame's header")?;
+    if block == [0; BLOCK] {
+        return Ok(None);
+    }
+    frame_of_header(frames, next, &block, offset).map(Some)
 }
 
 /// Gives the plain tar of a base by its digest.

@@ -1,11 +1,11 @@
 //! The members before the extras, as they were read, so that they can be written again byte for byte.
 
-use crate::container::{
-    BundleKind, HEADER_NAME, MANIFEST_NAME, PAYLOAD_NAME, ROOTS_NAME, SIGNATURES_NAME, SignatureEntry,
-    header_block, payload_block, signatures_block,
-};
+use crate::container::{header_block, payload_block};
 use crate::error::BundleError;
-use crate::writer::MemberWriter;
+use crate::manifest::BundleKind;
+use crate::member_writer::MemberWriter;
+use crate::members::{HEADER_NAME, MANIFEST_NAME, PAYLOAD_NAME, ROOTS_NAME, SIGNATURES_NAME};
+use crate::signatures::{SignatureEntry, signatures_block};
 
 /// The content of `stap-bundle`, `signatures`, `roots` and `manifest.json`.
 #[derive(Debug)]

@@ -9,10 +9,32 @@ use std::fmt;
 use script_config::{ScriptOptions, ScriptUsers};
 use serde::{Deserialize, Serialize};
 
-use crate::container::{BundleKind, FORMAT, frame_name};
 use crate::digest::{Digest, FieldHasher};
 use crate::kernel_id::KernelId;
+use crate::members::frame_name;
 use crate::names::{BundleName, BundleVersion, GroupName, KernelRelease, Machine, ScriptName};
+
+/// The version of the format this crate writes and the only major one it reads.
+pub const FORMAT: u32 = 1;
+
+/// Whether a bundle holds all that its modules need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BundleKind {
+    /// All references are frames of this bundle.
+    Full,
+    /// References may be modules that are already installed on the host.
+    Delta,
+}
+
+impl std::fmt::Display for BundleKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::Delta => "delta",
+        })
+    }
+}
 
 /// The SHA-256 of the raw manifest: what names a bundle. Signatures and absent frames don't change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

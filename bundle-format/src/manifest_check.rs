@@ -6,19 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use script_config::RunOptions;
-use serde::{Deserialize, Serialize};
 
-use crate::container::{BundleKind, FORMAT, HEADER_NAME, MANIFEST_NAME, ROOTS_NAME, SIGNATURES_NAME};
 use crate::error::BundleError;
 use crate::limits::{
     MAX_EXTRAS, MAX_FRAMES, MAX_LIVE_REFERENCES, MAX_MEMBER, MAX_PLAIN_FRAME, MAX_REFERENCE_AND_FRAME,
     MAX_REFERENCE_DEPTH, MAX_ROOTS, MAX_SCRIPTS, MAX_TEXT, max_compressed,
 };
-use crate::manifest::{Frame, FrameOf, Kernel, Manifest, ScriptRecord};
+use crate::manifest::{BundleKind, Frame, FrameOf, Kernel, Manifest, ScriptRecord};
+use crate::members::{HEADER_NAME, MANIFEST_NAME, ROOTS_NAME, SIGNATURES_NAME};
 use crate::names::ScriptName;
-
-/// Minor version of the format that this reader knows.
-const READER_MINOR: u64 = 0;
+use crate::preface::Preface;
+use crate::text::{is_text, printable};
 
 /// What an extra may not be called: the fixed members, and the directory of the frames.
 const RESERVED_NAMES: [&str; 5] = [HEADER_NAME, SIGNATURES_NAME, ROOTS_NAME, MANIFEST_NAME, "kernels"];
@@ -31,36 +29,9 @@ macro_rules! must {
     };
 }
 
-/// The fields that say whether this reader may read the others. Their shape never changes in format 1;
-/// that of the others may, under a new minor version or a critical entry.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Preface {
-    /// Wider than this version's own fields, so that whatever a later one writes is told from nonsense.
-    format: u64,
-    minimum_reader: u64,
-    critical: Vec<String>,
-}
-
-impl Preface {
-    pub(crate) fn check(&self) -> Result<(), BundleError> {
-        if self.format != u64::from(FORMAT) {
-            return Err(BundleError::Critical { what: format!("format {}", self.format) });
-        }
-        if self.minimum_reader > READER_MINOR {
-            return Err(BundleError::Critical { what: format!("format 1.{}", self.minimum_reader) });
-        }
-        match self.critical.first() {
-            Some(what) => Err(BundleError::Critical { what: printable(what) }),
-            None => Ok(()),
-        }
-    }
-}
-
 /// Checks all of it.
 pub(crate) fn check(manifest: &Manifest) -> Result<(), BundleError> {
-    let Manifest { format, minimum_reader, critical, .. } = manifest;
-    let (format, minimum_reader) = (u64::from(*format), u64::from(*minimum_reader));
-    Preface { format, minimum_reader, critical: critical.clone() }.check()?;
+    Preface::of(manifest).check().map_err(|what| BundleError::Critical { what })?;
     check_roots(manifest)?;
     check_extras(manifest)?;
     must!(!manifest.toolchains.is_empty(), "no toolchain");
@@ -313,11 +284,6 @@ fn ascending<T, K: Ord>(list: &[T], key: impl Fn(&T) -> &K) -> bool {
     list.windows(2).all(|pair| matches!(pair, [a, b] if key(a) < key(b)))
 }
 
-/// Printable ASCII, not over long: what may reach a terminal.
-pub(crate) fn is_text(text: &str) -> bool {
-    text.len() <= MAX_TEXT && text.bytes().all(|b| (0x20..0x7f).contains(&b))
-}
-
 /// What may be an argument of a program and reach a terminal: printable ASCII, letters and digits of all
 /// scripts, not over long. No control, format or separator characters, which hide or reorder text.
 fn is_argument(text: &str) -> bool {
@@ -328,17 +294,13 @@ fn is_argument(text: &str) -> bool {
 /// The fillers of Hangul: letters to Unicode, and nothing to the eye.
 const BLANK_LETTERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
 
-fn printable(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_default).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::digest::Digest;
     use crate::kernel_id::KernelId;
     use crate::limits::{MAX_JSON_VALUES, MAX_MANIFEST};
-    use crate::manifest::{RedCell, RootsRecord, Toolchain};
+    use crate::manifest::{FORMAT, RedCell, RootsRecord, Toolchain};
     use crate::set::modules_digest;
     use crate::strict_json;
 

@@ -21,9 +21,10 @@ use crate::draft::{KernelDraft, ModuleDraft};
 use crate::error::{self, BundleError, io_while};
 use crate::limits::MAX_FRAMES;
 use crate::manifest::{BaseBundle, Frame};
-use crate::reader::VerifiedBundle;
-use crate::set::{SetDocument, write_plain, write_set};
+use crate::plain_tar::write_plain;
+use crate::set::{SetDocument, write_set};
 use crate::source::Source;
+use crate::verified::VerifiedBundle;
 
 use candidates::Candidates;
 use crew::with_crew;

@@ -1,21 +1,22 @@
 //! Signing elsewhere: a payload is a bundle's content without signatures, in a file that no reader takes for a bundle
 //! (`docs/bundle-spec.md`, section 16). [`Payload::read`] proves every byte before there is anything to sign.
 
-use std::io::{self, Read, Seek, SeekFrom, Write};
-
 use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::bases::{BaseFile, Bases, NoBases};
 use crate::check::{Depth, check_content};
-use crate::container::{ContainerKind, SignatureEntry};
-use crate::error::{BundleError, ContainerError, io_while};
+use crate::container::ContainerKind;
+use crate::container_error::ContainerError;
+use crate::error::{BundleError, io_while};
 use crate::head::Head;
 use crate::keys::{KeyId, PublicKey, Role};
 use crate::limits::MAX_SIGNATURES;
 use crate::manifest::{BundleId, Manifest};
-use crate::reader::RawBundle;
+use crate::member_writer::MemberWriter;
+use crate::raw::RawBundle;
+use crate::signatures::SignatureEntry;
 use crate::source::Source;
-use crate::writer::MemberWriter;
 
 /// All of a bundle but new signatures: read from a payload, or from a bundle that is to be signed once more.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! What may be wrong with a bundle, by identifier: stable words for scripts and for the table in
 //! `docs/bundle-spec.md`, section 17, which a test compares with this list.
 
-use crate::error::{BundleError, ContainerError, Part};
+use crate::container_error::ContainerError;
+use crate::error::{BundleError, Part};
 
 macro_rules! problem_ids {
     ($($name:ident = $text:literal, $meaning:literal;)+) => {

@@ -7,12 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::BundleError;
 use crate::manifest::Manifest;
+use crate::members::PROVENANCE_NAME;
 use crate::strict_json;
-
-/// Name of the extra with the bill of materials.
-pub const SBOM_NAME: &str = "sbom.spdx.json";
-/// Name of the extra with the provenance.
-pub const PROVENANCE_NAME: &str = "provenance.intoto.json";
 
 /// The type of an in-toto statement, version 1.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";

@@ -1,40 +1,21 @@
-//! What can be taken out of a verified bundle as it stands: an extra, or a subset of the kernels, which needs no private
-//! key because the manifest stays the same (`docs/bundle-spec.md`, section 8.5).
+//! Bundles made of the frames of verified ones: a subset of the kernels, or a union of subsets. They need no private key,
+//! because the manifest stays the same (`docs/bundle-spec.md`, section 8.5).
 
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use crate::check::digest_problem;
 use crate::container::member_header;
-use crate::error::{BundleError, Part};
-use crate::frames::{frame_of_header, needed_by, span_of_all};
+use crate::error::{BundleError, Part, digest_problem};
+use crate::frames::{Present, needed_by, next_frame, span_of_all};
 use crate::kernel_id::KernelId;
 use crate::limits::{BLOCK, END_MARK};
-use crate::manifest::{Extra, FrameOf};
-use crate::reader::{Present, VerifiedBundle};
-use crate::source::{MemberReader, PASSED_OVER, Source};
-use crate::writer::MemberWriter;
+use crate::manifest::FrameOf;
+use crate::member_reader::{MemberReader, PASSED_OVER};
+use crate::member_writer::MemberWriter;
+use crate::source::Source;
+use crate::verified::VerifiedBundle;
 
 impl<S: Source> VerifiedBundle<S> {
-    /// Writes the extras for which `target` gives a place, in one pass. What was written is good only if this succeeds.
-    pub fn copy_extras<W: Write>(
-        mut self,
-        target: &mut dyn FnMut(&Extra) -> std::io::Result<Option<W>>,
-    ) -> Result<(), BundleError> {
-        for extra in &self.manifest.extras {
-            self.reader.header(&extra.name, extra.size)?;
-            let place = target(extra).map_err(|error| BundleError::Receiver(Box::new(error)))?;
-            let Some(mut place) = place else {
-                self.reader.skip(&extra.name, extra.size)?;
-                continue;
-            };
-            let found = self.reader.copy_content(&extra.name, extra.size, &mut place)?;
-            digest_problem(Part::Extra, &extra.name, &extra.sha256, found)?;
-            self.reader.padding(&extra.name, extra.size)?;
-        }
-        Ok(())
-    }
-
     /// Writes a bundle with the same signatures, roots, manifest and extras, and of the frames only those of `wanted` and
     /// what they refer to, each byte for byte.
     ///
@@ -102,14 +83,6 @@ impl<S: Source> VerifiedBundle<S> {
         }
         Ok(())
     }
-
-    fn pass_extras(&mut self) -> Result<(), BundleError> {
-        for extra in &self.manifest.extras {
-            self.reader.header(&extra.name, extra.size)?;
-            self.reader.skip(&extra.name, extra.size)?;
-        }
-        Ok(())
-    }
 }
 
 /// Those of `present` whose references are there too.
@@ -153,8 +126,7 @@ impl<'w, S: Source> FrameWalk<'w, S> {
             self.next = index + 1;
             return copy_frame(self.reader, of, out);
         }
-        let (release, kernel) = (of.kernel.release.clone(), of.kernel.id);
-        Err(BundleError::AbsentFrame { release, kernel })
+        Err(BundleError::AbsentFrame { release: of.kernel.release.clone(), kernel: of.kernel.id })
     }
 
     /// Goes on behind the header of frame `index`; false if it isn't in the file.
@@ -178,12 +150,8 @@ impl<'w, S: Source> FrameWalk<'w, S> {
                     self.next = begun + 1;
                 }
                 None => {
-                    let offset = self.reader.offset();
-                    let block = self.reader.block("a frame's header")?;
-                    self.ended = block == [0; BLOCK];
-                    if !self.ended {
-                        self.begun = Some(frame_of_header(self.frames, self.next, &block, offset)?);
-                    }
+                    self.begun = next_frame(self.reader, self.frames, self.next)?;
+                    self.ended = self.begun.is_none();
                 }
             }
         }
@@ -209,21 +177,11 @@ fn copy_frame<S: Source>(
     of: &FrameOf<'_>,
     out: &mut MemberWriter<'_>,
 ) -> Result<(), BundleError> {
-    let (name, size) = (of.member.as_str(), of.frame.size);
+    let name = of.member.as_str();
+    let size = of.frame.size;
     out.bytes(&member_header(name, size)?)?;
     let found = reader.copy_content(name, size, out)?;
     digest_problem(Part::Frame, name, &of.frame.sha256, found)?;
     reader.padding(name, size)?;
     out.padding(size)
-}
-
-impl Write for MemberWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.bytes(bytes).map_err(std::io::Error::other)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -6,19 +6,15 @@ use std::io::Cursor;
 
 use zstd::zstd_safe;
 
-use crate::check::digest_problem;
 use crate::container::{member_header, padding};
 use crate::digest::Digest;
-use crate::error::{BundleError, Part, io_while};
+use crate::error::{BundleError, io_while};
 use crate::frame::{Encoding, compress, decompress};
 use crate::limits::{END_MARK, MAX_PLAIN_FRAME, max_compressed};
 use crate::manifest::Manifest;
+use crate::member_reader::MemberReader;
+use crate::members::SOURCES_NAME;
 use crate::names::ScriptName;
-use crate::reader::VerifiedBundle;
-use crate::source::{MemberReader, Source};
-
-/// Name of the extra with the scripts.
-pub const SOURCES_NAME: &str = "sources.tar.zst";
 
 /// The texts of a bundle's scripts, by name.
 pub type Sources = BTreeMap<ScriptName, Vec<u8>>;
@@ -94,28 +90,6 @@ fn file_name(script: &ScriptName) -> String {
 
 const fn wrong(problem: String) -> BundleError {
     BundleError::Sources { problem }
-}
-
-impl<S: Source> VerifiedBundle<S> {
-    /// The scripts that travel with the bundle; `None` if it carries none. No frame is read.
-    pub fn sources(mut self) -> Result<Option<Sources>, BundleError> {
-        let Some(extra) = self.manifest.extras.iter().find(|extra| extra.name == SOURCES_NAME) else {
-            return Ok(None);
-        };
-        check_packed_size(extra.size)?;
-        let (expected, mut packed) = (extra.sha256, Vec::new());
-        for extra in &self.manifest.extras {
-            self.reader.header(&extra.name, extra.size)?;
-            if extra.name != SOURCES_NAME {
-                self.reader.skip(&extra.name, extra.size)?;
-                continue;
-            }
-            packed = self.reader.body(&extra.name, extra.size)?;
-            break;
-        }
-        digest_problem(Part::Extra, SOURCES_NAME, &expected, Digest::of(&packed))?;
-        read_sources(&packed, &self.manifest).map(Some)
-    }
 }
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ mod tests {
         #[derive(serde::Serialize, serde::Deserialize)]
         struct Outer {
             inner: Inner,
-            kind: crate::container::BundleKind,
+            kind: crate::manifest::BundleKind,
             #[serde(default, skip_serializing_if = "Option::is_none")]
             maybe: Option<u64>,
         }
@@ -277,7 +277,7 @@ mod tests {
     fn a_parsers_message_could_act_on_the_terminal_and_fill_it() {
         #[derive(serde::Serialize, serde::Deserialize)]
         struct Known {
-            kind: crate::container::BundleKind,
+            kind: crate::manifest::BundleKind,
             digest: crate::Digest,
         }
         let said = |text: &str| match parse::<Known>(text.as_bytes()) {

@@ -1,10 +1,9 @@
 //! Whom a reader believes: pinned keys, or a chain of roots; and what that says about one bundle.
 
 use crate::digest::Digest;
-use crate::key_set::KeySet;
-use crate::keys::{KeyId, PublicKey};
+use crate::keys::{KeyId, KeyStatus, PublicKey};
 use crate::manifest::Manifest;
-use crate::root::{KeyStatus, RawRoots, Root, RootChain, RootError};
+use crate::root::{KeySet, RawRoots, Root, RootChain, RootError};
 
 /// The keys that are believed, and by which rule. A copy is cheap.
 #[derive(Debug, Clone)]
@@ -141,7 +140,8 @@ fn is_revoked(chain: Option<&RootChain>, id: &KeyId) -> bool {
 /// Judged by the root of version `judge`, else by the newest, less what the newest revokes.
 fn by_root(chain: RootChain, judge: Option<u64>, roots: (u64, u64)) -> Judge {
     let root = judge.and_then(|version| chain.get(version)).unwrap_or_else(|| chain.newest());
-    let (epoch, version) = (root.document().epoch, root.version());
+    let epoch = root.document().epoch;
+    let version = root.version();
     let keys = root.keys().without(|id| is_revoked(Some(&chain), id));
     Judge { keys, epoch, version, chain: Some(chain), roots, less: None }
 }

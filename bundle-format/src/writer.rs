@@ -3,24 +3,26 @@
 //!
 //! Deterministic: the same draft gives the same bytes ([`Packing`]).
 
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 
-use crate::container::{
-    BundleKind, FORMAT, MANIFEST_NAME, SignatureEntry, member_header, padding, signatures_block,
-};
 use crate::digest::Digest;
 use crate::draft::{BundleDraft, KernelDraft};
-use crate::error::{BundleError, ContainerError, io_while};
+use crate::error::{BundleError, io_while};
 use crate::frame::zstd_version;
 use crate::head::Head;
 use crate::keys::{KeyId, PublicKey, Role};
 use crate::limits::{END_MARK, MAX_MANIFEST};
-use crate::manifest::{BaseBundle, BundleId, Extra, Frame, Kernel, Manifest, RootsRecord};
+use crate::manifest::{
+    BaseBundle, BundleId, BundleKind, Extra, FORMAT, Frame, Kernel, Manifest, RootsRecord,
+};
 use crate::manifest_check;
+use crate::member_writer::MemberWriter;
+use crate::members::MANIFEST_NAME;
 use crate::names::{BundleVersion, ScriptName};
 use crate::packing::{FramePacked, Packing, pack_frames, sets_of};
 use crate::root::{Root, RootChain};
 use crate::set::modules_digest;
+use crate::signatures::{SignatureEntry, signatures_block};
 use crate::strict_json;
 
 /// A manifest and its frames, complete but for signatures; no reader takes it for a bundle.
@@ -292,49 +294,5 @@ impl<S: Read + Seek> SignedBundle<S> {
         self.bundle.head(self.signatures.clone()).write_bundle(&mut out)?;
         self.bundle.write_content(&mut out)?;
         Ok(out.written())
-    }
-}
-
-/// Writes members to a file.
-pub(crate) struct MemberWriter<'t> {
-    target: &'t mut dyn Write,
-    written: u64,
-}
-
-impl<'t> MemberWriter<'t> {
-    pub(crate) fn new(target: &'t mut dyn Write) -> Self {
-        Self { target, written: 0 }
-    }
-
-    /// Bytes so far.
-    pub(crate) const fn written(&self) -> u64 {
-        self.written
-    }
-
-    /// The zeros after a member of `len` bytes.
-    pub(crate) fn padding(&mut self, len: u64) -> Result<(), BundleError> {
-        self.bytes(&vec![0; padding(len)])
-    }
-
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), BundleError> {
-        self.target.write_all(bytes).map_err(io_while("writing the bundle"))?;
-        self.written += bytes.len() as u64;
-        Ok(())
-    }
-
-    pub(crate) fn member(&mut self, name: &str, content: &[u8]) -> Result<(), BundleError> {
-        self.copied_member(name, content.len() as u64, &mut io::Cursor::new(content))
-    }
-
-    fn copied_member(&mut self, name: &str, len: u64, content: &mut dyn Read) -> Result<(), BundleError> {
-        let header = member_header(name, len)?;
-        self.bytes(&header)?;
-        let copied =
-            io::copy(&mut content.take(len), &mut self.target).map_err(io_while("writing the bundle"))?;
-        if copied != len {
-            return Err(ContainerError::Path { path: format!("{name}: {copied} of {len} bytes") }.into());
-        }
-        self.written += len;
-        self.padding(len)
     }
 }

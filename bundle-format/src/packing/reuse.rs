@@ -3,15 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::check::digest_problem;
 use crate::digest::Digest;
-use crate::error::{BundleError, Part};
-use crate::frames::{References, frame_of_header};
+use crate::error::{BundleError, Part, digest_problem};
+use crate::frames::{References, next_frame};
 use crate::limits::BLOCK;
 use crate::manifest::{Frame, Manifest};
-use crate::reader::VerifiedBundle;
-use crate::set::VerifiedSet;
-use crate::source::{MemberReader, Source};
+use crate::plain_tar::VerifiedSet;
+use crate::source::Source;
+use crate::verified::VerifiedBundle;
 
 /// Which frames of an older bundle are wanted.
 #[derive(Debug)]
@@ -64,8 +63,7 @@ impl<S: Source> OldFrames for VerifiedBundle<S> {
     }
 
     fn copy(self: Box<Self>, plan: &Plan, take: &mut TakeFrame<'_>) -> Result<(), BundleError> {
-        let (manifest, mut reader) = self.into_parts();
-        copy(&manifest, &mut reader, plan, take).map_err(|error| match error {
+        copy(*self, plan, take).map_err(|error| match error {
             BundleError::Cancelled => error,
             other => BundleError::OldBundle(Box::new(other)),
         })
@@ -78,26 +76,18 @@ fn no_base() -> BundleError {
 }
 
 fn copy<S: Source>(
-    manifest: &Manifest,
-    reader: &mut MemberReader<S>,
+    mut old: VerifiedBundle<S>,
     Plan { wanted, .. }: &Plan,
     take: &mut TakeFrame<'_>,
 ) -> Result<(), BundleError> {
-    for extra in &manifest.extras {
-        reader.header(&extra.name, extra.size)?;
-        reader.skip(&extra.name, extra.size)?;
-    }
+    old.pass_extras()?;
+    let (manifest, mut reader) = old.into_parts();
     let frames = manifest.frames();
     let decoded = frames.iter().map(|of| of.frame).filter(|frame| wanted.contains(&frame.index));
     let mut references = References::of(decoded);
     let mut next = 0;
     loop {
-        let offset = reader.offset();
-        let block = reader.block("a frame's header")?;
-        if block == [0; BLOCK] {
-            return reader.end(BLOCK);
-        }
-        let index = frame_of_header(&frames, next, &block, offset)?;
+        let Some(index) = next_frame(&mut reader, &frames, next)? else { return reader.end(BLOCK) };
         next = index + 1;
         let Some(of) = frames.get(index) else { continue };
         if !wanted.contains(&index) {

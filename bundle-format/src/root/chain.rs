@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::container::SignatureEntry;
 use crate::digest::Digest;
-use crate::key_set::{BadVote, KeySet, Votes};
-use crate::keys::{KeyId, Role};
+use crate::keys::{KeyId, KeyStatus, Role};
 use crate::limits::{MAX_ROOT_COUNT, MAX_ROOTS};
-use crate::root::document::{KeyStatus, RootDocument};
+use crate::root::document::RootDocument;
 use crate::root::error::{RootError, Signatures};
+use crate::root::key_set::{BadVote, KeySet, Votes};
 use crate::root::raw::{RawRoot, RawRoots, append};
+use crate::signatures::{SIGNATURES_LEN, SignatureEntry};
 
 /// One root of a chain: who signed it is proven, and what it says fits the root before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +183,7 @@ impl RootChain {
 
     /// A chain that outgrows a member's limits loses its oldest roots: nothing new is judged by them.
     fn let_go_of_the_oldest(&mut self) {
-        let span = |root: &Root| 4 + crate::container::SIGNATURES_LEN as u64 + root.raw.len() as u64;
+        let span = |root: &Root| 4 + SIGNATURES_LEN as u64 + root.raw.len() as u64;
         let mut bytes: u64 = self.roots.iter().map(span).sum();
         let mut surplus = 0;
         for root in self.roots.iter() {

@@ -1,45 +1,20 @@
 //! A root document: the shapes on the wire, and what must hold between its fields.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::FORMAT;
 use crate::digest::Digest;
-use crate::error::BundleError;
-use crate::keys::{KeyId, PublicKey};
+use crate::keys::{KeyId, KeyStatus, PublicKey};
 use crate::limits::{MAX_REVOKED, MAX_ROOT, MAX_ROOT_KEYS, MAX_SIGNATURES, MAX_THRESHOLD};
-use crate::manifest::Manifest;
-use crate::manifest_check::Preface;
+use crate::manifest::{FORMAT, Manifest};
 use crate::names::BundleName;
+use crate::preface::Preface;
 use crate::root::error::RootError;
 use crate::strict_json;
 
 /// The name of a chain; the same rule as for a bundle's name.
 pub type RootName = BundleName;
-
-/// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum KeyStatus {
-    /// Its signatures count.
-    Active,
-    /// They count for what was installed before; for nothing new.
-    Retired,
-    /// They count for nothing, and never again.
-    Revoked,
-}
-
-impl fmt::Display for KeyStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Active => "active",
-            Self::Retired => "retired",
-            Self::Revoked => "revoked",
-        })
-    }
-}
 
 /// One key of a root. Its id isn't written: a reader computes it, so none can lie.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,7 +129,8 @@ impl RootDocument {
     pub(crate) fn read(raw: &[u8], position: usize) -> Result<Self, RootError> {
         let unreadable = |source| RootError::Json { position, source };
         // First, because what it forbids to read may have another shape.
-        strict_json::parse::<Preface>(raw).map_err(unreadable)?.check().map_err(critical)?;
+        let preface: Preface = strict_json::parse(raw).map_err(unreadable)?;
+        preface.check().map_err(|what| RootError::Critical { what })?;
         let document: Self = strict_json::parse(raw).map_err(unreadable)?;
         document.check()?;
         Ok(document)
@@ -256,12 +232,4 @@ impl RootDocument {
             None => Ok(()),
         }
     }
-}
-
-fn critical(error: BundleError) -> RootError {
-    let what = match error {
-        BundleError::Critical { what } => what,
-        other => other.to_string(),
-    };
-    RootError::Critical { what }
 }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::container_error::ContainerError;
 use crate::digest::Digest;
-use crate::error::ContainerError;
 use crate::keys::KeyId;
 use crate::strict_json::JsonError;
 

@@ -3,14 +3,14 @@
 //! No host takes a file whose last root is incomplete: a root without a signature isn't even a valid
 //! member, and one with too few is refused by the threshold.
 
-use crate::container::SignatureEntry;
-use crate::key_set::{BadVote, KeySet};
 use crate::keys::{KeyId, PublicKey, Role};
 use crate::limits::MAX_SIGNATURES;
 use crate::root::chain::{RootChain, key_set};
 use crate::root::document::{RootDocument, RootKey};
 use crate::root::error::{RootError, Signatures};
+use crate::root::key_set::{BadVote, KeySet};
 use crate::root::raw::{RawRoots, append};
+use crate::signatures::SignatureEntry;
 
 /// A chain in the making.
 #[derive(Debug, Clone)]

@@ -9,10 +9,12 @@ mod chain;
 mod document;
 mod error;
 mod file;
+mod key_set;
 mod raw;
 
 pub use chain::{Root, RootChain};
-pub use document::{KeyStatus, RevokedSerials, RootDocument, RootKey, RootName};
+pub use document::{RevokedSerials, RootDocument, RootKey, RootName};
 pub use error::{RootError, Signatures};
 pub use file::{Lacking, PendingRoot, RootsFile};
+pub(crate) use key_set::{BadVote, KeySet, Votes};
 pub(crate) use raw::RawRoots;

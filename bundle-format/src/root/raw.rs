@@ -1,10 +1,11 @@
 //! A `roots` member as bytes: a sequence of length, signature block and raw document. Nothing in here
 //! is believed yet.
 
-use crate::container::{SIGNATURES_LEN, SignatureEntry, read_signatures_block, signatures_block};
+use crate::container_error::ContainerError;
 use crate::digest::Digest;
 use crate::limits::{MAX_ROOT, MAX_ROOT_COUNT, MAX_ROOTS, MAX_SIGNATURES};
 use crate::root::error::RootError;
+use crate::signatures::{SIGNATURES_LEN, SignatureEntry, read_signatures_block, signatures_block};
 
 /// One root as it travels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +105,7 @@ pub(crate) fn append(
             signatures_block(signatures).map_err(|source| RootError::Block { position, source })?
         }
         count => {
-            let source = crate::error::ContainerError::SignatureCount { count };
+            let source = ContainerError::SignatureCount { count };
             return Err(RootError::Block { position, source });
         }
     };

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::container::SignatureEntry;
-use crate::keys::{KeyId, PublicKey};
-use crate::root::KeyStatus;
+use crate::keys::{KeyId, KeyStatus, PublicKey};
+use crate::signatures::SignatureEntry;
 
 /// Known keys and how many of the active ones must have signed.
 #[derive(Debug, Clone)]
