@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use child::{Ended, Stream};
 use script_config::ScriptName;
 
+use crate::error::ServiceError;
+use crate::host::Host;
+use crate::log;
+use crate::module_state::ModuleState;
 use crate::run_record::{RecorderMode, RunRecord};
 use crate::staprun::Staprun;
-use crate::{Host, ModuleState, ServiceError, log};
 
 /// Where what a reader writes belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

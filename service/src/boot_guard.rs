@@ -23,9 +23,12 @@ use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
 use crate::boot_switches::with_dependants;
+use crate::causes::error_chain;
+use crate::error::ServiceError;
+use crate::host::Host;
 use crate::offer::Offer;
-use crate::unload::error_chain;
-use crate::{Host, Refusal, ServiceError, log, own_files};
+use crate::refusal::Refusal;
+use crate::{log, own_files};
 
 /// The version of the record.
 const SCHEMA: u32 = 1;

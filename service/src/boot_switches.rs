@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use script_config::ScriptName;
 
+use crate::host::Host;
 use crate::offer::Offer;
-use crate::{Host, Refusal};
+use crate::refusal::Refusal;
 
 /// The switches of this boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -16,10 +16,11 @@ use rustix::fs::FileType;
 use script_config::ScriptName;
 use serde::Serialize;
 
+use crate::error::ServiceError;
+use crate::host::Host;
 use crate::kernel_modules::LoadedModules;
 use crate::local::LocalModule;
-use crate::offer::Source;
-use crate::{Host, ServiceError, log};
+use crate::log;
 
 /// What belongs to a script in the cache.
 const SUFFIXES: [&str; 3] = ["ko", "opts", MARKER];
@@ -110,10 +111,10 @@ impl CleanupReport {
 }
 
 impl CleanupPlan {
-    /// Looks at the cache directory of a release.
+    /// Looks at the cache directory of a release; `owners` are the installed bundles by the scripts that they offer.
     pub(crate) fn make(
         host: &Host,
-        source: &dyn Source,
+        owners: &BTreeMap<ScriptName, String>,
         identity: &HostIdentity,
         choice: &CleanupChoice<'_>,
     ) -> Result<Self, ServiceError> {
@@ -121,12 +122,6 @@ impl CleanupPlan {
         let opened = optional(host.files.open_dir(&directory))?;
         let mut found = opened.as_ref().map(ScriptFiles::read).transpose()?.unwrap_or_default();
         let exists = opened.is_some();
-        let owners: BTreeMap<ScriptName, String> = source
-            .offers()
-            .iter()
-            .filter(|offer| !offer.bundle.is_local())
-            .map(|offer| (offer.name.clone(), offer.bundle.name.clone()))
-            .collect();
         // A module runs from a copy, but the next start of the original would take it from here. What another kernel's
         // directory holds can't run now; where no kernel is known, whatever is loaded is left alone.
         let runs_here = identity.release.as_ref().is_none_or(|release| release == choice.release);

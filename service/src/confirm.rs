@@ -1,33 +1,11 @@
 //! After `staprun` has ended: does the script really run?
 
-use std::time::{Duration, Instant};
-
 use script_config::ScriptName;
 
-use crate::{Host, ModuleState, ServiceError};
-
-/// First pause between two looks; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-
-/// Looks at the module until `done` is content with its state, or `limit` is over; returns the last state seen.
-pub(crate) fn watch(
-    host: &Host,
-    name: &ScriptName,
-    limit: Duration,
-    done: impl Fn(ModuleState) -> bool,
-) -> Result<ModuleState, ServiceError> {
-    let until = Instant::now() + limit;
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let state = ModuleState::observe(host, name)?;
-        if done(state) || Instant::now() >= until {
-            return Ok(state);
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
+use crate::error::ServiceError;
+use crate::host::Host;
+use crate::module_state::ModuleState;
+use crate::watch::watch;
 
 /// The state of a script whose `staprun -L` or `-D` ended well: it runs, or won't any more. Probes are registered
 /// before `staprun -L` ends (RUN-06), so a running one is seen at the first look; a daemon may be a moment later.

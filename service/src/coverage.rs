@@ -4,7 +4,7 @@ use bundle_format::KernelRelease;
 use installer::{CurrentGeneration, HostIdentity};
 use serde::Serialize;
 
-use crate::Host;
+use crate::host::Host;
 
 /// One kernel that is installed on this host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use files::{FileError, Held, LockError};
+use files::{FileError, Held, LockError, Unprotected};
 use script_config::{DependencyError, StopRefused};
 
-use crate::own_files::Disbelief;
+use crate::disbelief::Disbelief;
 
 /// Why a start, a stop or a status couldn't be carried out at all.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,16 @@ impl From<LockError> for ServiceError {
         match error {
             LockError::Held(held) => Self::Locked(held),
             LockError::File(error) => Self::File(error),
+        }
+    }
+}
+
+impl From<Disbelief> for ServiceError {
+    /// What couldn't be read is the disk's fault and nobody's.
+    fn from(disbelief: Disbelief) -> Self {
+        match disbelief.why {
+            Unprotected::Storage(error) => Self::File(error),
+            _ => Self::Unprotected(disbelief),
         }
     }
 }

@@ -6,7 +6,8 @@ use installer::{CurrentGeneration, HostIdentity, Mismatch, ModuleHandle, OfferSt
 use script_config::ScriptName;
 
 use crate::offer::{CompiledWith, Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
-use crate::refusal::{Reason, Refusal};
+use crate::reason::Reason;
+use crate::refusal::Refusal;
 
 /// The current generation, seen from the running kernel.
 #[derive(Debug)]

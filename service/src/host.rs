@@ -13,7 +13,7 @@ use child::Cancel;
 use files::{FileError, FileSystem};
 use script_config::GlobalParameters;
 
-use crate::{ServiceError, log};
+use crate::error::ServiceError;
 
 /// Most bytes of a file of `/proc` or `/sys` that are read: 10,000 loaded modules take 1 MB.
 const MAX_KERNEL_TEXT: u64 = 4 << 20;
@@ -156,22 +156,6 @@ impl Host {
     pub(crate) fn kernel_text(&self, path: &Path) -> Result<String, FileError> {
         let bytes = self.files.read_file(path, MAX_KERNEL_TEXT)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    /// Writes a line to `LOG_FILE` (INIT-LOG-01), for what the program itself has to say there.
-    pub fn log(&self, text: &str) {
-        log::line(self, text);
-    }
-
-    /// Why a line couldn't be written to `LOG_FILE`, if one couldn't: a log never stops a start, so it is for the program to say
-    /// once.
-    pub fn unlogged(&self) -> Option<&str> {
-        self.unlogged.get().map(String::as_str)
-    }
-
-    /// As [`Host::log`], and tells the system's log too: errors and warnings (README 3.5, INIT-LOG-02).
-    pub fn log_loudly(&self, text: &str) {
-        log::loudly(self, text);
     }
 }
 

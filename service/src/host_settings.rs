@@ -9,8 +9,7 @@ use std::collections::BTreeSet;
 
 use script_config::{Configuration, DependencyGraph, ScriptName, ScriptOptions};
 
-use crate::offer::{CompiledWith, Offer, RefusedBundle, Source, VerifiedModule};
-use crate::plan::graph_of;
+use crate::offer::{CompiledWith, Offer, RefusedBundle, Source, VerifiedModule, graph_of};
 use crate::refusal::Refusal;
 
 /// A source as this host has settled it.

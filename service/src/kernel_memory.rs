@@ -3,7 +3,7 @@
 //! Measured with staprun 5.6: a module takes its code and data, about 8 MiB for what the runtime allocates, and on each
 //! processor the buffers of its recorder, 16 MiB unless `-b` says otherwise.
 
-use crate::Host;
+use crate::host::Host;
 
 /// What the runtime allocates besides the recorder's buffers.
 const RUNTIME: u64 = 8 << 20;

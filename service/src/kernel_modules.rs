@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use files::optional;
 use serde::Serialize;
 
-use crate::{Host, ServiceError};
+use crate::error::ServiceError;
+use crate::host::Host;
 
 /// One line of `/proc/modules`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
-use crate::refusal::Reason;
-use crate::{Host, ServiceError, own_files};
+use crate::error::ServiceError;
+use crate::host::Host;
+use crate::own_files;
+use crate::reason::Reason;
 
 /// A script that a start couldn't start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,14 +5,17 @@ use std::time::Instant;
 use child::Ended;
 use script_config::ScriptName;
 
+use crate::host::Host;
 use crate::load_dir::LoadDir;
+use crate::module_state::ModuleState;
 use crate::offer::VerifiedModule;
-use crate::refusal::StartFailure;
-use crate::run_record::{Phase, RecorderMode, RunRecord};
+use crate::run_record::{Phase, RecorderMode, RunRecord, is_ours};
 use crate::stapio::Stapio;
-use crate::staprun::{Staprun, StaprunEnd, StaprunRefusal};
-use crate::unload::{error_chain, forget, is_ours, unload};
-use crate::{Host, ModuleState, ServiceError, confirm, log, status_file};
+use crate::staprun::{Staprun, StaprunEnd};
+use crate::staprun_refusal::StaprunRefusal;
+use crate::start_failure::StartFailure;
+use crate::unload::{forget, unload};
+use crate::{confirm, log, status_file};
 
 /// What loading needs of the host, found before the first load.
 #[derive(Debug)]
@@ -20,12 +23,6 @@ pub(crate) struct Loader<'h> {
     pub(crate) host: &'h Host,
     pub(crate) staprun: Staprun<'h>,
     pub(crate) load_dir: LoadDir,
-}
-
-impl From<ServiceError> for StartFailure {
-    fn from(error: ServiceError) -> Self {
-        Self::Host(error_chain(&error))
-    }
 }
 
 impl Loader<'_> {

@@ -9,13 +9,15 @@
 //! Only one start at a time uses `load/` ([`crate::ServiceLock`]), so what lies there at the beginning was left
 //! behind by one that was killed, and is removed.
 
-use std::io::{self, Write};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use files::{Directory, FileError};
 use script_config::ScriptName;
 
-use crate::{Host, ServiceError};
+use crate::directories::{own_directory, run_directory};
+use crate::error::ServiceError;
+use crate::host::Host;
 
 /// The checked, empty directory for private copies.
 #[derive(Debug)]
@@ -75,52 +77,6 @@ impl Drop for PrivateCopy<'_> {
         // What can't be removed now is removed by the next start.
         let _ = self.load.directory.remove_tree(&self.name);
     }
-}
-
-/// Makes or checks `/run/stap-bundle`.
-pub(crate) fn run_directory(host: &Host) -> Result<Directory, ServiceError> {
-    let wrong = || FileError::new("open directory", &host.run_dir, io::ErrorKind::InvalidInput);
-    let parent = host.run_dir.parent().ok_or_else(wrong)?;
-    let name = host.run_dir.file_name().and_then(|name| name.to_str()).ok_or_else(wrong)?;
-    own_directory(host, &host.files.ensure_dir(parent)?, name, 0o755)
-}
-
-/// Makes the directory with exactly this mode, or checks that it is one of ours which nobody else may write to.
-fn own_directory(host: &Host, parent: &Directory, name: &str, mode: u32) -> Result<Directory, ServiceError> {
-    match parent.create_dir_with(name, mode) {
-        Ok(directory) => return Ok(directory),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error.into()),
-    }
-    let user = rustix::process::geteuid().as_raw();
-    let opened = parent.open_dir(name);
-    let stat = match &opened {
-        Ok(directory) => rustix::fs::fstat(directory.fd())
-            .map_err(|errno| FileError::new("look at", directory.path(), errno))?,
-        Err(error) => match parent.stat(name)? {
-            Some(stat) => stat,
-            None => return Err(FileError::new("look at", error.path(), io::ErrorKind::NotFound).into()),
-        },
-    };
-    let is_directory = opened.is_ok();
-    let mode_found = stat.st_mode & 0o7777;
-    // A stricter umask than ours is fine; a bit that isn't in `mode` is not.
-    if let Ok(directory) = opened
-        && stat.st_uid == user
-        && mode_found & 0o777 & !mode == 0
-    {
-        return Ok(directory);
-    }
-    let path = parent.path().join(name);
-    let place = host.on_this_machine(&path);
-    let kind = if is_directory { "a directory" } else { "no directory" };
-    let mend = match (is_directory, stat.st_uid == user) {
-        (true, true) => format!("chmod {mode:04o} {}", place.display()),
-        (true, false) => format!("rm -r {}", place.display()),
-        (false, _) => format!("rm {}", place.display()),
-    };
-    let found = format!("{kind} of user {} with mode {mode_found:04o}", stat.st_uid);
-    Err(ServiceError::UnsafeDirectory { path, user, mode, found, mend })
 }
 
 #[cfg(test)]

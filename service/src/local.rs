@@ -15,7 +15,9 @@ use bundle_format::{Digest, KernelRelease};
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
-use crate::{Host, ServiceError, own_files};
+use crate::error::ServiceError;
+use crate::host::Host;
+use crate::own_files;
 
 /// The version of the records that this program writes.
 const SCHEMA: u32 = 1;

@@ -7,9 +7,10 @@ use bundle_format::{Digest, limits};
 use installer::HostIdentity;
 use script_config::ScriptName;
 
+use crate::host::Host;
 use crate::local::{LocalModule, LocalRecord};
 use crate::offer::{CompiledWith, Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
-use crate::{Host, Refusal};
+use crate::refusal::Refusal;
 
 /// What `status` and records call the bundle of such a module.
 const LOCAL: &str = "local";
@@ -91,7 +92,7 @@ fn fresh(host: &Host, record: &LocalModule) -> Result<(), Refusal> {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
             Ok(())
         }
-        Err(error) => outdated(format!("can't be compared: {}", crate::unload::error_chain(&error))),
+        Err(error) => outdated(format!("can't be compared: {}", crate::causes::error_chain(&error))),
     }
 }
 

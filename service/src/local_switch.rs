@@ -14,8 +14,10 @@ use bundle_format::{Digest, KernelRelease, limits};
 use files::{Directory, FileError, optional};
 use script_config::ScriptName;
 
+use crate::error::ServiceError;
+use crate::host::Host;
 use crate::local::LocalModule;
-use crate::{Host, Refusal, ServiceError};
+use crate::refusal::Refusal;
 
 /// Most bytes of a module: no frame and its reference, together, have more.
 const MAX_MODULE: u64 = limits::MAX_REFERENCE_AND_FRAME;
@@ -67,7 +69,7 @@ impl LocalModule {
     pub fn read_module(&self, host: &Host) -> Result<Vec<u8>, Refusal> {
         let path = Self::module_path(host, &self.release, &self.script);
         let outdated = |why: String| Refusal::LocalOutdated { detail: format!("{}: {why}", path.display()) };
-        let unreadable = |error: FileError| outdated(crate::unload::error_chain(&error));
+        let unreadable = |error: FileError| outdated(crate::causes::error_chain(&error));
         let cache = host.files.open_dir(Self::cache(host, &self.release)).map_err(unreadable)?;
         let names = Names::of(&self.script);
         // There only while a compile is at work, or where one was cut.

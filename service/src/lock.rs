@@ -5,8 +5,9 @@
 
 use files::{Lock, LockKind};
 
-use crate::load_dir::run_directory;
-use crate::{Host, ServiceError};
+use crate::directories::run_directory;
+use crate::error::ServiceError;
+use crate::host::Host;
 
 /// The lock, held as long as the value lives.
 #[derive(Debug)]

@@ -12,8 +12,26 @@ use std::path::Path;
 use files::FileError;
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::Host;
-use crate::unload::error_chain;
+use crate::causes::error_chain;
+use crate::host::Host;
+
+impl Host {
+    /// Writes a line to `LOG_FILE` (INIT-LOG-01), for what the program itself has to say there.
+    pub fn log(&self, text: &str) {
+        line(self, text);
+    }
+
+    /// As [`Host::log`], and tells the system's log too: errors and warnings (README 3.5, INIT-LOG-02).
+    pub fn log_loudly(&self, text: &str) {
+        loudly(self, text);
+    }
+
+    /// Why a line couldn't be written to `LOG_FILE`, if one couldn't: a log never stops a start, so it is for the program to say
+    /// once.
+    pub fn unlogged(&self) -> Option<&str> {
+        self.unlogged.get().map(String::as_str)
+    }
+}
 
 /// Appends one line. Ends of lines and control characters inside `text` become blanks, so that nothing can forge a line.
 pub(crate) fn line(host: &Host, text: &str) {

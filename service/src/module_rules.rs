@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::Host;
+use crate::host::Host;
 
 /// The firmware's variable, in efivarfs: four bytes of attributes, then 1 if Secure Boot is on.
 const SECURE_BOOT: &str = "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";

@@ -11,8 +11,9 @@ use std::path::PathBuf;
 use files::Directory;
 use script_config::ScriptName;
 
+use crate::error::ServiceError;
+use crate::host::Host;
 use crate::kernel_modules::LoadedModules;
-use crate::{Host, ServiceError};
 
 /// The state file's name.
 const STATE_FILE: &str = "srvstat";

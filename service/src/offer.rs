@@ -1,9 +1,12 @@
 //! What the current generation offers, as a start and a status need it.
 
-use script_config::ScriptName;
+use std::collections::{BTreeMap, BTreeSet};
+
+use script_config::{DependencyGraph, ScriptName};
 use serde::Serialize;
 
-use crate::refusal::{Reason, Refusal};
+use crate::reason::Reason;
+use crate::refusal::Refusal;
 
 /// Where offers and their modules come from. Outside tests there is one: `installer`'s current generation, which gives
 /// out bytes only after it has followed the whole chain from a trusted key to them.
@@ -106,4 +109,23 @@ impl VerifiedModule {
     pub(crate) fn sha256(&self) -> &str {
         &self.sha256
     }
+}
+
+/// The graph of all offers. A script that is required or named and isn't offered gets a place too: it is in the order
+/// and fails there, as the original has it (INIT-DEP-04).
+pub(crate) fn graph_of<'o>(
+    offers: impl IntoIterator<Item = &'o Offer>,
+    chosen: &BTreeSet<ScriptName>,
+) -> DependencyGraph {
+    let mut nodes: BTreeMap<ScriptName, BTreeSet<ScriptName>> = BTreeMap::new();
+    for offer in offers {
+        for required in &offer.requires {
+            nodes.entry(required.clone()).or_default();
+        }
+        nodes.entry(offer.name.clone()).or_default().extend(offer.requires.iter().cloned());
+    }
+    for name in chosen {
+        nodes.entry(name.clone()).or_default();
+    }
+    DependencyGraph::new(nodes)
 }

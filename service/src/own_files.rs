@@ -5,62 +5,25 @@ use std::path::Path;
 
 use files::{Directory, FileError, Unprotected, optional};
 
-use crate::{Host, ServiceError};
+use crate::disbelief::Disbelief;
+use crate::error::ServiceError;
+use crate::host::Host;
 
 /// More than such a file ever holds, in bytes.
 const LIMIT: u64 = 1 << 20;
-
-/// Why one of the service's own files isn't believed.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", words(.why, .command.as_deref()))]
-pub struct Disbelief {
-    why: Unprotected,
-    /// What mends it.
-    command: Option<String>,
-}
-
-fn words(why: &Unprotected, command: Option<&str>) -> String {
-    let mut text = crate::unload::error_chain(why);
-    if let Some(command) = command {
-        text = format!("{text}: {command}");
-    }
-    text
-}
-
-impl Disbelief {
-    /// Whether others could have written it; otherwise it couldn't be read.
-    pub(crate) const fn is_of_others(&self) -> bool {
-        !matches!(self.why, Unprotected::Storage(_))
-    }
-
-    pub(crate) fn of(host: &Host, why: Unprotected) -> Self {
-        let command = why.mended_by(host.files.path());
-        Self { why, command }
-    }
-}
-
-impl From<Disbelief> for ServiceError {
-    /// What couldn't be read is the disk's fault and nobody's.
-    fn from(disbelief: Disbelief) -> Self {
-        match disbelief.why {
-            Unprotected::Storage(error) => Self::File(error),
-            _ => Self::Unprotected(disbelief),
-        }
-    }
-}
 
 /// The names in a directory of ours; none if it isn't there.
 pub(crate) fn names(host: &Host, directory: &Path) -> Result<Vec<String>, Disbelief> {
     let opened = host.files.open_protected_through_links(directory);
     let names = opened.and_then(|directory| Ok(directory.entries()?));
-    Ok(if_there(names).map_err(|why| Disbelief::of(host, why))?.unwrap_or_default())
+    Ok(if_there(names).map_err(|why| Disbelief::of(host.files.path(), why))?.unwrap_or_default())
 }
 
 /// The bytes of a file of ours; `None` if it isn't there.
 pub(crate) fn read(host: &Host, directory: &Path, name: &str) -> Result<Option<Vec<u8>>, Disbelief> {
     let opened = host.files.open_protected_through_links(directory);
     let bytes = opened.and_then(|directory| directory.read_protected(name, LIMIT));
-    if_there(bytes).map_err(|why| Disbelief::of(host, why))
+    if_there(bytes).map_err(|why| Disbelief::of(host.files.path(), why))
 }
 
 fn if_there<T>(result: Result<T, Unprotected>) -> Result<Option<T>, Unprotected> {
@@ -80,7 +43,7 @@ pub(crate) fn replace(host: &Host, directory: &Path, name: &str, bytes: &[u8]) -
 pub(crate) fn ours(host: &Host, directory: &Path) -> Result<Directory, ServiceError> {
     host.files.ensure_dir(directory)?;
     let opened = host.files.open_protected_through_links(directory);
-    Ok(opened.map_err(|why| Disbelief::of(host, why))?)
+    Ok(opened.map_err(|why| Disbelief::of(host.files.path(), why))?)
 }
 
 /// As [`replace`], and on the disk when this returns.

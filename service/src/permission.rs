@@ -1,6 +1,6 @@
 //! Whether this process, and `staprun` started by it, can have the right to load modules.
 
-use crate::Host;
+use crate::host::Host;
 
 /// `CAP_SYS_MODULE` among the bits of a set.
 const SYS_MODULE: u64 = 1 << 16;

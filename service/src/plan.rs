@@ -8,19 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bundle_format::KernelRelease;
-use script_config::{DependencyGraph, GlobalParameters, ScriptName, select_to_start};
+use script_config::{GlobalParameters, ScriptName, select_to_start};
 
 use crate::boot_guard::GuardRecord;
 use crate::boot_switches::BootSwitches;
+use crate::error::ServiceError;
+use crate::host::Host;
 use crate::kernel_modules::LoadedModules;
 use crate::module_check::ModuleInfo;
-use crate::offer::{Offer, RefusedBundle, Source, VerifiedModule};
+use crate::module_state::ModuleState;
+use crate::offer::{Offer, RefusedBundle, Source, VerifiedModule, graph_of};
 use crate::permission::may_load_modules;
-use crate::ready_queue::OnFailure;
 use crate::refusal::Refusal;
-use crate::run_record::{RecorderMode, RunRecord};
-use crate::unload::is_ours;
-use crate::{Host, ModuleState, ServiceError};
+use crate::run_record::{RecorderMode, RunRecord, is_ours};
 
 /// Bytes of modules that a plan keeps in memory. A module has about 270 kB; a host's start is to stay below 16 MiB.
 const HELD_BYTES: usize = 8 << 20;
@@ -34,6 +34,15 @@ pub struct StartChoice<'a> {
     pub with_requirements: bool,
     /// The host's configuration: `DEFAULT_START`, `RECURSIVE`, `PASSALL`.
     pub parameters: &'a GlobalParameters,
+}
+
+/// How a start goes on after a failure (`PASSALL`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// `PASSALL=yes`: nothing that comes after it runs in the end.
+    EndThere,
+    /// `PASSALL=no`: only what requires it, directly or not, doesn't run.
+    LeaveOut,
 }
 
 /// All that a start will do, in its total order: each script after what it requires, names deciding the rest.
@@ -173,25 +182,6 @@ fn is_switched_off(offer: &Offer) -> bool {
 /// Why a start of all passes over the script; `None` if it doesn't.
 fn absence(offer: &Offer) -> Option<&Refusal> {
     offer.cell.as_ref().err().filter(|refusal| refusal.is_absence())
-}
-
-/// The graph of all offers. A script that is required or named and isn't offered gets a place too: it is in the order
-/// and fails there, as the original has it (INIT-DEP-04).
-pub(crate) fn graph_of<'o>(
-    offers: impl IntoIterator<Item = &'o Offer>,
-    chosen: &BTreeSet<ScriptName>,
-) -> DependencyGraph {
-    let mut nodes: BTreeMap<ScriptName, BTreeSet<ScriptName>> = BTreeMap::new();
-    for offer in offers {
-        for required in &offer.requires {
-            nodes.entry(required.clone()).or_default();
-        }
-        nodes.entry(offer.name.clone()).or_default().extend(offer.requires.iter().cloned());
-    }
-    for name in chosen {
-        nodes.entry(name.clone()).or_default();
-    }
-    DependencyGraph::new(nodes)
 }
 
 /// Finds the verdicts, one after the other.

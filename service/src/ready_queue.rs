@@ -4,14 +4,7 @@
 //! are handed out together; a dependant waits until its requirements really run. What a failure means is told by
 //! the order and not by the clock, so a start in parallel ends with the set that a start one by one would have had.
 
-/// How a start goes on after a failure (`PASSALL`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    /// `PASSALL=yes`: nothing that comes after it runs in the end.
-    EndThere,
-    /// `PASSALL=no`: only what requires it, directly or not, doesn't run.
-    LeaveOut,
-}
+use crate::plan::OnFailure;
 
 /// What became of a place in the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

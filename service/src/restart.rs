@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use script_config::ScriptName;
 use serde::Serialize;
 
-use crate::start::StartReport;
+use crate::start_report::StartReport;
 use crate::stop::{StopOutcome, StopReport};
 
 /// When a restart does anything.

@@ -11,8 +11,11 @@ use files::optional;
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
+use crate::error::ServiceError;
+use crate::host::Host;
+use crate::module_state::ModuleState;
+use crate::own_files;
 use crate::stapio::ProcessId;
-use crate::{Host, ServiceError, own_files};
 
 /// The version of the records that this program writes.
 const SCHEMA: u32 = 1;
@@ -96,6 +99,16 @@ impl RecorderMode {
             Self::Memory => None,
             Self::File { stapio, .. } => *stapio,
         }
+    }
+}
+
+/// Whether the module of this name may be taken out: the service has a record of it from this boot, or its state
+/// file shows that it was compiled for the service (INIT-PRE-02).
+pub(crate) fn is_ours(state: ModuleState, record: Option<&RunRecord>) -> bool {
+    match state {
+        ModuleState::Running | ModuleState::Ended => true,
+        ModuleState::NotStarted => record.is_some(),
+        ModuleState::Foreign | ModuleState::Absent => false,
     }
 }
 

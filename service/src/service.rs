@@ -9,9 +9,13 @@ use script_config::{Configuration, ScriptName};
 use crate::attach::{AttachEnd, AttachError, AttachOutput, attach};
 use crate::boot_guard::{BootGuard, GuardRecord, GuardStage};
 use crate::boot_switches::BootSwitches;
+use crate::budget::Budget;
+use crate::causes::error_chain;
 use crate::cleanup::{self, CleanupChoice, CleanupPlan, CleanupReport};
+use crate::error::ServiceError;
 use crate::event::EventSink;
 use crate::generation::{Generation, Nothing};
+use crate::host::Host;
 use crate::host_settings::HostSettings;
 use crate::load::Loader;
 use crate::load_dir::LoadDir;
@@ -19,16 +23,17 @@ use crate::local::LocalModule;
 use crate::local_source::WithLocal;
 use crate::local_switch::finish_all;
 use crate::lock::ServiceLock;
+use crate::module_state::ModuleState;
 use crate::offer::Source;
 use crate::plan::{StartChoice, StartPlan};
 use crate::refusal::Refusal;
 use crate::restart::{RestartChoice, RestartReport, started_again};
 use crate::staprun::Staprun;
-use crate::start::{Budget, Start, StartOptions, StartReport};
+use crate::start::{Start, StartOptions};
+use crate::start_report::StartReport;
 use crate::status::StatusReport;
 use crate::stop::{StopReport, stop};
-use crate::unload::error_chain;
-use crate::{Host, ModuleState, ServiceError, log, status_file};
+use crate::{log, status_file};
 
 /// The service on one host, with the generation that was current when it was made.
 pub struct Service<'a> {
@@ -256,7 +261,9 @@ impl<'a> Service<'a> {
 
     /// Finds out which files of the initscript's cache a cleanup would remove; changes nothing.
     pub fn plan_cleanup(&self, choice: &CleanupChoice<'_>) -> Result<CleanupPlan, ServiceError> {
-        CleanupPlan::make(self.host, self.source.as_ref(), self.identity, choice)
+        let of_bundles = self.source.offers().iter().filter(|offer| !offer.bundle.is_local());
+        let owners = of_bundles.map(|offer| (offer.name.clone(), offer.bundle.name.clone())).collect();
+        CleanupPlan::make(self.host, &owners, self.identity, choice)
     }
 
     /// Removes the files of a plan, as far as a second look under the lock still finds them free to go.

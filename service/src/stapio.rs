@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
-use crate::Host;
+use crate::host::Host;
 use crate::stapio_identity::{Known, is_recorded};
 
 /// A process that can't be mistaken for a later one with the same number.

@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use script_config::ScriptName;
 
-use crate::Host;
+use crate::host::Host;
 use crate::module_state::systemtap_dirs;
 
 /// What the kernel calls it.

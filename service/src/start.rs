@@ -1,110 +1,41 @@
 //! Carrying out a plan: several loads at once, each script only after what it requires really runs.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use script_config::ScriptName;
-use serde::Serialize;
 
 use crate::boot_guard::BootGuard;
+use crate::budget::Budget;
+use crate::causes::error_chain;
 use crate::event::{EventSink, ServiceEvent};
+use crate::host::Host;
 use crate::load::Loader;
-use crate::offer::{RefusedBundle, Source};
-use crate::plan::{PlannedScript, ReadyScript, StartPlan, Verdict};
-use crate::ready_queue::{Fate, OnFailure, ReadyQueue};
-use crate::refusal::{Reason, Refusal, StartFailure};
+use crate::offer::Source;
+use crate::plan::{OnFailure, PlannedScript, ReadyScript, StartPlan, Verdict};
+use crate::ready_queue::{Fate, ReadyQueue};
+use crate::reason::Reason;
+use crate::refusal::Refusal;
 use crate::run_record::{Phase, RecorderMode, RunRecord};
-use crate::unload::{error_chain, unload};
-use crate::{Host, last_try, log};
+use crate::start_failure::StartFailure;
+use crate::start_report::{LeftOutScript, StartOutcome, StartReport, StartedScript};
+use crate::unload::unload;
+use crate::{last_try, log};
 
 /// Most `staprun`s at a time: they allocate relay buffers and register probes, which the kernel does one by one anyway.
 const MOST_AT_ONCE: usize = 8;
 
-/// What a start has done.
-#[derive(Debug, Serialize)]
-pub struct StartReport {
-    /// Version of this document; 1.
-    pub schema: u32,
-    /// `PASSALL`.
-    pub pass_all: bool,
-    /// The number of the current generation; absent if nothing is installed.
-    pub generation: Option<u64>,
-    /// The scripts that were to be started, in the order of the plan.
-    pub scripts: Vec<StartedScript>,
-    /// Scripts of installed bundles that have no module for this kernel, when all were to be started.
-    pub left_out: Vec<LeftOutScript>,
-    /// Installed bundles that aren't believed. Scripts of theirs are in `scripts` as far as they can be told. Empty if
-    /// scripts were named and none of them was refused.
-    pub refused_bundles: Vec<RefusedBundle>,
-    /// What on the kernel's command line isn't understood, and what the boot guard has to say.
-    pub warnings: Vec<String>,
-}
-
-/// One script of a start.
-#[derive(Debug, Serialize)]
-pub struct StartedScript {
-    /// The script.
-    pub script: ScriptName,
-    /// What became of it.
-    pub outcome: StartOutcome,
-}
-
-/// A script that a start of all passes over.
-#[derive(Debug, Serialize)]
-pub struct LeftOutScript {
-    /// The script.
-    pub script: ScriptName,
-    /// Why.
-    pub reason: Reason,
-}
-
-/// What became of a script.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "outcome")]
-pub enum StartOutcome {
-    /// It was started, and runs.
-    Started {
-        /// What is remembered of it.
-        record: Box<RunRecord>,
-    },
-    /// It ran before.
-    AlreadyRunning,
-    /// It was refused, and nothing was tried.
-    Refused {
-        /// Why.
-        reason: Reason,
-    },
-    /// It was tried in vain.
-    Failed {
-        /// Why.
-        reason: Reason,
-    },
-    /// It was started, and stopped again because of an earlier failure.
-    StoppedAgain {
-        /// Why.
-        reason: Reason,
-    },
-}
-
-impl StartReport {
-    /// The exit code: 1 if a script doesn't run that should, or a bundle is refused that may have had one, and `PASSALL`
-    /// is yes; else 0 (INIT-EXIT-01).
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        u8::from(self.pass_all && !(self.all_run() && self.refused_bundles.is_empty()))
-    }
-
-    /// Whether every script of the plan runs now.
-    #[must_use]
-    pub fn all_run(&self) -> bool {
-        let runs = |script: &StartedScript| {
-            matches!(script.outcome, StartOutcome::Started { .. } | StartOutcome::AlreadyRunning)
-        };
-        self.scripts.iter().all(runs)
-    }
+/// How a start goes about its scripts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StartOptions<'g> {
+    /// At most as many at a time; by default 8, also on one processor: half of what a load takes is waiting.
+    pub at_once: Option<NonZeroUsize>,
+    /// Time that the whole start may take (`--timeout`). What isn't loaded by then isn't started.
+    pub budget: Option<Duration>,
+    /// The guard of a start at boot.
+    pub guard: Option<&'g BootGuard<'g>>,
 }
 
 /// A start under way.
@@ -118,49 +49,6 @@ pub(crate) struct Start<'a> {
     pub(crate) generation: Option<u64>,
     pub(crate) guard: Option<&'a BootGuard<'a>>,
     pub(crate) budget: Budget,
-}
-
-/// How a start goes about its scripts.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct StartOptions<'g> {
-    /// At most as many at a time; by default 8, also on one processor: half of what a load takes is waiting.
-    pub at_once: Option<NonZeroUsize>,
-    /// Time that the whole start may take (`--timeout`). What isn't loaded by then isn't started.
-    pub budget: Option<Duration>,
-    /// The guard of a start at boot.
-    pub guard: Option<&'g BootGuard<'g>>,
-}
-
-/// The time that a start may take.
-#[derive(Debug, Default)]
-pub(crate) struct Budget {
-    pub(crate) limit: Option<Duration>,
-    is_over: AtomicBool,
-}
-
-impl Budget {
-    pub(crate) fn new(limit: Option<Duration>) -> Self {
-        Self { limit, is_over: AtomicBool::new(false) }
-    }
-
-    /// Cancels what runs when the time is over, unless `done` is told before.
-    fn watch(&self, host: &Host, done: &mpsc::Receiver<()>) {
-        let Some(limit) = self.limit else { return };
-        if done.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
-            self.is_over.store(true, Ordering::SeqCst);
-            host.cancel.cancel();
-        }
-    }
-
-    /// What an interrupted load has failed of.
-    fn reason(&self, failure: StartFailure) -> StartFailure {
-        match (self.limit, &failure) {
-            (Some(limit), StartFailure::Interrupted) if self.is_over.load(Ordering::SeqCst) => {
-                StartFailure::OutOfTime { seconds: limit.as_secs() }
-            }
-            _ => failure,
-        }
-    }
 }
 
 /// What the loading threads share.

@@ -9,16 +9,19 @@ use serde::Serialize;
 
 use crate::boot_guard::GuardRecord;
 use crate::boot_switches::BootSwitches;
+use crate::coverage::KernelCoverage;
+use crate::error::ServiceError;
+use crate::host::Host;
 use crate::kernel_modules::LoadedModules;
+use crate::module_rules::ModuleRules;
+use crate::module_state::ModuleState;
 use crate::offer::{Offer, Source};
-use crate::refusal::{Reason, Refusal};
-use crate::run_record::{RecorderMode, Records, RunRecord};
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+use crate::run_record::{RecorderMode, Records, RunRecord, is_ours};
 use crate::stapio::Stapio;
-use crate::unload::is_ours;
-use crate::{
-    Host, KernelCoverage, ModuleRules, ModuleState, ServiceError, Taint, coverage, kernel_memory, last_try,
-    status_file,
-};
+use crate::taint::Taint;
+use crate::{coverage, kernel_memory, last_try, status_file};
 
 /// The whole service at one moment. Fields are only added within a schema version.
 #[derive(Debug, Serialize)]

@@ -6,9 +6,11 @@
 use files::optional;
 use script_config::ScriptName;
 
-use crate::own_files::{self, Disbelief};
-use crate::unload::error_chain;
-use crate::{Host, ServiceError, log};
+use crate::causes::error_chain;
+use crate::disbelief::Disbelief;
+use crate::error::ServiceError;
+use crate::host::Host;
+use crate::{log, own_files};
 
 /// Writes the status file of a running script.
 pub(crate) fn write(host: &Host, script: &ScriptName, pid: Option<u32>) -> Result<(), ServiceError> {

@@ -10,14 +10,17 @@ use std::time::Instant;
 use script_config::{DependencyGraph, ScriptName, select_for_stop};
 use serde::Serialize;
 
+use crate::error::ServiceError;
 use crate::event::{EventSink, ServiceEvent};
+use crate::host::Host;
 use crate::kernel_modules::LoadedModules;
+use crate::log;
+use crate::module_state::ModuleState;
 use crate::offer::Source;
 use crate::plan::StartChoice;
-use crate::run_record::Records;
+use crate::run_record::{Records, is_ours};
 use crate::staprun::Staprun;
-use crate::unload::{forget, is_ours, unload};
-use crate::{Host, ModuleState, ServiceError, log};
+use crate::unload::{StopFailure, forget, unload};
 
 /// What a stop has done.
 #[derive(Debug, Serialize)]
@@ -138,7 +141,7 @@ pub(crate) fn stop(
 /// A named script that isn't among ours: whatever is remembered of it is stale, and a module of its name is foreign.
 fn not_running(host: &Host, script: &ScriptName) -> Result<StopOutcome, ServiceError> {
     if ModuleState::observe(host, script)? != ModuleState::Absent {
-        return Ok(StopOutcome::Failed { text: crate::StopFailure::NotOurs.to_string() });
+        return Ok(StopOutcome::Failed { text: StopFailure::NotOurs.to_string() });
     }
     forget(host, script);
     Ok(StopOutcome::NotRunning)

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::Host;
+use crate::host::Host;
 
 /// The letters of bits 0 to 18, as the kernel writes them (Documentation/admin-guide/tainted-kernels.rst).
 const LETTERS: &[u8] = b"PFSRMBUDAWCIOELKXTN";

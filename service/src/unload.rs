@@ -4,10 +4,15 @@ use std::time::Instant;
 
 use script_config::ScriptName;
 
-use crate::run_record::RunRecord;
+use crate::causes::error_chain;
+use crate::error::ServiceError;
+use crate::host::Host;
+use crate::module_state::ModuleState;
+use crate::run_record::{RunRecord, is_ours};
 use crate::stapio::Stapio;
 use crate::staprun::Staprun;
-use crate::{Host, ModuleState, ServiceError, confirm, log, status_file};
+use crate::watch::watch;
+use crate::{log, status_file};
 
 /// Why a script couldn't be stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,27 +46,6 @@ pub enum StopFailure {
 impl From<ServiceError> for StopFailure {
     fn from(error: ServiceError) -> Self {
         Self::Host(error_chain(&error))
-    }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-/// Whether the module of this name may be taken out: the service has a record of it from this boot, or its state
-/// file shows that it was compiled for the service (INIT-PRE-02).
-pub(crate) fn is_ours(state: ModuleState, record: Option<&RunRecord>) -> bool {
-    match state {
-        ModuleState::Running | ModuleState::Ended => true,
-        ModuleState::NotStarted => record.is_some(),
-        ModuleState::Foreign | ModuleState::Absent => false,
     }
 }
 
@@ -170,7 +154,7 @@ fn remove_module(
     let begun = Instant::now();
     // A failed removal may have found the module gone already; one look tells.
     let limit = if failed { std::time::Duration::ZERO } else { until.saturating_duration_since(begun) };
-    match confirm::watch(host, name, limit, |state| state == ModuleState::Absent)? {
+    match watch(host, name, limit, |state| state == ModuleState::Absent)? {
         ModuleState::Absent => Ok(()),
         _ if failed => Err(StopFailure::Staprun(end.summary())),
         _ => Err(StopFailure::StillLoaded { seconds: begun.elapsed().as_secs() }),
