@@ -5,86 +5,52 @@
 //!
 //! Life of a bundle: [`BundleDraft`] → [`UnsignedBundle`] → [`SignedBundle`] → bytes → [`RawBundle`] →
 //! [`VerifiedBundle`] → [`VerifiedSet`]. There is no other way through.
+//!
+//! The rooms, each of which knows only those above it:
+//!
+//! - [`limits`]: every number of the format.
+//! - `names`: names, digests, ids and keys.
+//! - `document`: what is said and signed: the manifest, `SET.json`, roots.
+//! - `container`: the bytes around that: members, frames, parts.
+//! - `read`: from bytes to verified content.
+//! - `write`: from a draft to a signed bundle.
 
-mod bases;
-mod check;
+pub mod limits;
+
+mod names;
+
+mod document;
+
 mod container;
-mod container_error;
-mod content;
+
+mod read;
+
+mod write;
+
 #[cfg(test)]
 mod decoder_tests;
-mod digest;
-mod draft;
-mod error;
-mod extras;
-mod found;
-mod frame;
-mod frames;
-mod head;
-mod kernel_id;
-mod keys;
-pub mod limits;
-mod manifest;
-mod manifest_check;
-mod member_reader;
-mod member_writer;
-mod members;
-mod names;
-mod packing;
-mod part;
-mod payload;
-mod plain_tar;
-mod preface;
-mod problem;
-mod provenance;
-mod raw;
-mod repack;
-mod root;
-mod set;
-mod signatures;
-mod source;
-mod sources;
-mod strict_json;
-mod text;
-mod trust;
-mod verified;
-mod writer;
 
-pub use bases::{BaseFile, Bases, NoBases};
-pub use check::{CheckReport, Depth, KernelState};
-pub use container::{FileKind, PART_MAGIC, file_kind};
-pub use container_error::ContainerError;
-pub use content::{Extent, Receive};
-pub use digest::{Digest, DigestError, FieldHasher, HashingWriter};
-pub use draft::{BundleDraft, KernelDraft, ModuleBytes, ModuleDraft};
-pub use error::{BundleError, Part};
-pub use frames::Present;
-pub use kernel_id::KernelId;
-pub use keys::{KeyError, KeyId, KeyStatus, PublicKey, Role};
-pub use manifest::{
-    BaseBundle, BundleId, BundleKind, Extra, Frame, FrameOf, Kernel, Manifest, RedCell, RootsRecord,
-    ScriptRecord, Toolchain,
+pub use container::{
+    FileKind, PART_HEADER, PART_MAGIC, PartError, PartHeader, Parts, Positioned, Source, Stream,
+    VerifiedModule, VerifiedSet, file_kind, plain_tar,
 };
-pub use members::{PROVENANCE_NAME, SBOM_NAME, SET_NAME, SOURCES_NAME};
+pub use document::{
+    BaseBundle, BundleError, BundleId, BundleKind, ContainerError, Extra, FileRecord, Frame, FrameOf,
+    JsonError, Kernel, Lacking, Manifest, ModuleRecord, PREDICATE_TYPE, Part, PendingRoot, ProblemId,
+    RedCell, RevokedSerials, Root, RootChain, RootDocument, RootError, RootKey, RootName, RootsFile,
+    RootsRecord, STATEMENT_TYPE, ScriptRecord, SetDocument, SignatureEntry, Signatures, Subject, Toolchain,
+    Trailer, modules_digest, provenance_subjects, read_set,
+};
 pub use names::{
-    BundleName, BundleVersion, GroupName, KernelRelease, Machine, NameError, ScriptName, ScriptNameError,
+    BundleName, BundleVersion, Digest, DigestError, FieldHasher, GroupName, HashingWriter, KernelId,
+    KernelRelease, KeyError, KeyId, KeyStatus, Machine, NameError, PROVENANCE_NAME, PublicKey, Role,
+    SBOM_NAME, SET_NAME, SOURCES_NAME, ScriptName, ScriptNameError,
 };
-pub use packing::{FramePacked, Packing};
-pub use part::{PART_HEADER, PartError, PartHeader, Parts};
-pub use payload::{Payload, SealedPayload};
-pub use plain_tar::{VerifiedModule, VerifiedSet, plain_tar};
-pub use problem::ProblemId;
-pub use provenance::{PREDICATE_TYPE, STATEMENT_TYPE, Subject, provenance_subjects};
-pub use raw::{RawBundle, UnverifiedManifest};
-pub use root::{
-    Lacking, PendingRoot, RevokedSerials, Root, RootChain, RootDocument, RootError, RootKey, RootName,
-    RootsFile, Signatures,
+pub use read::{
+    BaseFile, Bases, CheckReport, Depth, Extent, Judge, KernelState, NoBases, Present, RawBundle, Receive,
+    Sources, TrustedKeys, Twin, UnverifiedManifest, VerifiedBundle, pack_sources,
 };
-pub use set::{FileRecord, ModuleRecord, SetDocument, Trailer, modules_digest, read_set};
-pub use signatures::SignatureEntry;
-pub use source::{Positioned, Source, Stream};
-pub use sources::{Sources, pack_sources};
-pub use strict_json::JsonError;
-pub use trust::{Judge, TrustedKeys};
-pub use verified::{Twin, VerifiedBundle};
-pub use writer::{SignedBundle, UnsignedBundle};
+pub use write::{
+    BundleDraft, FramePacked, KernelDraft, ModuleBytes, ModuleDraft, Packing, Payload, SealedPayload,
+    SignedBundle, UnsignedBundle,
+};
