@@ -17,88 +17,70 @@
 //! A crash at any point leaves at worst a module that is loaded and recorded as `loading`: the next start or stop takes
 //! it out. The lock goes with the process.
 //!
+//! The rooms, each of which knows only those above it:
+//!
+//! - `host`: the machine, the service's own files, the lock, the log.
+//! - `kernel`: what the kernel tells now.
+//! - `staprun`: the program that loads and removes modules.
+//! - `reasons`: why a script isn't started or doesn't run.
+//! - `records`: what is remembered until the next boot.
+//! - `local`: what was compiled on this host.
+//! - `offers`: what could be started.
+//! - `boot`: what a start at boot does without.
+//! - `plan`: what a start will do.
+//! - `stop`: out of the kernel.
+//! - `start`: into the kernel.
+//! - `seen`: status, and the data of recorders.
+//! - `service`: the commands.
+//!
 //! Numbers such as INIT-START-17 or RUN-06 name facts about the initscript and `staprun`; see `docs/compatibility.md`.
 
-mod attach;
-mod boot_guard;
-mod boot_switches;
-mod budget;
-mod causes;
-mod cleanup;
-mod confirm;
-mod coverage;
-mod directories;
-mod disbelief;
-mod error;
 mod event;
-mod generation;
-mod host;
-mod host_settings;
-mod kernel_memory;
-mod kernel_modules;
-mod last_try;
-mod load;
-mod load_dir;
-mod local;
-mod local_source;
-mod local_switch;
-mod lock;
-mod log;
-mod module_check;
-mod module_rules;
-mod module_state;
-mod offer;
-mod own_files;
-mod permission;
-mod plan;
-mod ready_queue;
-mod reason;
-mod refusal;
-mod restart;
-mod run_record;
 mod service;
-mod stapio;
-mod stapio_identity;
+
+mod host;
+
+mod kernel;
+
 mod staprun;
-mod staprun_refusal;
-mod start;
-mod start_failure;
-mod start_report;
-mod status;
-mod status_file;
+
+mod reasons;
+
+mod records;
+
+mod local;
+
+mod offers;
+
+mod boot;
+
+mod plan;
+
 mod stop;
-mod taint;
-mod unload;
-mod watch;
+
+mod start;
+
+mod seen;
 
 #[cfg(test)]
 mod tests;
 
-pub use attach::{AttachEnd, AttachError, AttachOutput};
-pub use boot_guard::{BootGuard, GuardRecord, GuardStage};
-pub use cleanup::{CleanupChoice, CleanupPlan, CleanupReport, KeptReason, KeptScript};
-pub use coverage::KernelCoverage;
-pub use disbelief::Disbelief;
-pub use error::ServiceError;
+pub use boot::{BootGuard, GuardRecord, GuardStage};
 pub use event::{EventSink, ServiceEvent};
-pub use host::{Host, Patience};
-pub use local::LocalModule;
-pub use module_check::ModuleMismatch;
-pub use module_rules::ModuleRules;
-pub use module_state::ModuleState;
-pub use offer::RefusedBundle;
+pub use host::{Disbelief, Host, Patience, ServiceError};
+pub use kernel::{ModuleRules, ModuleState, ProcessId, Taint};
+pub use local::{CleanupChoice, CleanupPlan, CleanupReport, KeptReason, KeptScript, LocalModule};
+pub use offers::RefusedBundle;
 pub use plan::{StartChoice, StartPlan};
-pub use reason::Reason;
-pub use refusal::Refusal;
-pub use restart::{RestartChoice, RestartReport};
-pub use run_record::{Phase, RecorderMode, RunRecord};
+pub use reasons::{ModuleMismatch, Reason, Refusal, StartFailure};
+pub use records::{Phase, RecorderMode, RunRecord};
+pub use seen::{
+    AttachEnd, AttachError, AttachOutput, BundleStatus, KernelCoverage, ScriptState, ScriptStatus,
+    StatusReport,
+};
 pub use service::Service;
-pub use stapio::ProcessId;
-pub use staprun_refusal::StaprunRefusal;
-pub use start::StartOptions;
-pub use start_failure::StartFailure;
-pub use start_report::{LeftOutScript, StartOutcome, StartReport, StartedScript};
-pub use status::{BundleStatus, ScriptState, ScriptStatus, StatusReport};
-pub use stop::{StopOutcome, StopReport, StoppedScript};
-pub use taint::Taint;
-pub use unload::StopFailure;
+pub use staprun::StaprunRefusal;
+pub use start::{
+    LeftOutScript, RestartChoice, RestartReport, StartOptions, StartOutcome, StartReport, StartedScript,
+};
+pub use stop::{StopFailure, StopOutcome, StopReport, StoppedScript};

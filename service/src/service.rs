@@ -6,34 +6,21 @@ use bundle_format::KernelRelease;
 use installer::{CurrentGeneration, HostIdentity};
 use script_config::{Configuration, ScriptName};
 
-use crate::attach::{AttachEnd, AttachError, AttachOutput, attach};
-use crate::boot_guard::{BootGuard, GuardRecord, GuardStage};
-use crate::boot_switches::BootSwitches;
-use crate::budget::Budget;
-use crate::causes::error_chain;
-use crate::cleanup::{self, CleanupChoice, CleanupPlan, CleanupReport};
-use crate::error::ServiceError;
+use crate::boot::{BootGuard, BootSwitches, GuardRecord, GuardStage};
 use crate::event::EventSink;
-use crate::generation::{Generation, Nothing};
-use crate::host::Host;
-use crate::host_settings::HostSettings;
-use crate::load::Loader;
-use crate::load_dir::LoadDir;
-use crate::local::LocalModule;
-use crate::local_source::WithLocal;
-use crate::local_switch::finish_all;
-use crate::lock::ServiceLock;
-use crate::module_state::ModuleState;
-use crate::offer::Source;
+use crate::host::{Host, ServiceError, ServiceLock, error_chain, log};
+use crate::kernel::ModuleState;
+use crate::local::{CleanupChoice, CleanupPlan, CleanupReport, LocalModule, cleanup, finish_all};
+use crate::offers::{Generation, HostSettings, Nothing, Source, WithLocal};
 use crate::plan::{StartChoice, StartPlan};
-use crate::refusal::Refusal;
-use crate::restart::{RestartChoice, RestartReport, started_again};
-use crate::staprun::Staprun;
-use crate::start::{Start, StartOptions};
-use crate::start_report::StartReport;
-use crate::status::StatusReport;
+use crate::reasons::Refusal;
+use crate::records::status_file;
+use crate::seen::{AttachEnd, AttachError, AttachOutput, StatusReport, attach};
+use crate::staprun::{LoadDir, Staprun};
+use crate::start::{
+    Budget, Loader, RestartChoice, RestartReport, Start, StartOptions, StartReport, started_again,
+};
 use crate::stop::{StopReport, stop};
-use crate::{log, status_file};
 
 /// The service on one host, with the generation that was current when it was made.
 pub struct Service<'a> {

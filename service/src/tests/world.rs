@@ -13,7 +13,7 @@ use fixtures::module::tiny_module;
 use installer::HostIdentity;
 use script_config::{Configuration, GlobalParameters, ScriptName};
 
-use crate::offer::{CompiledWith, Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
+use crate::offers::{CompiledWith, Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
 use crate::{
     GuardStage, Host, Patience, Reason, Refusal, Service, ServiceError, ServiceEvent, StartChoice,
     StartOptions, StartOutcome, StartReport, StatusReport, StopOutcome, StopReport,

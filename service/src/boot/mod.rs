@@ -1,0 +1,7 @@
+//! What a start at boot does without: by the kernel's command line, and by what became of the boots before.
+
+mod guard;
+mod switches;
+
+pub use guard::{BootGuard, GuardRecord, GuardStage};
+pub(crate) use switches::BootSwitches;
