@@ -35,16 +35,16 @@ pub use container::{
     VerifiedModule, VerifiedSet, file_kind, plain_tar,
 };
 pub use document::{
-    BaseBundle, BundleError, BundleId, BundleKind, ContainerError, Extra, FileRecord, Frame, FrameOf,
-    JsonError, Kernel, Lacking, Manifest, ModuleRecord, PREDICATE_TYPE, Part, PendingRoot, ProblemId,
-    RedCell, RevokedSerials, Root, RootChain, RootDocument, RootError, RootKey, RootName, RootsFile,
-    RootsRecord, STATEMENT_TYPE, ScriptRecord, SetDocument, SignatureEntry, Signatures, Subject, Toolchain,
-    Trailer, modules_digest, provenance_subjects, read_set,
+    BaseBundle, BundleError, BundleKind, ContainerError, Extra, FileRecord, Frame, FrameOf, JsonError,
+    Kernel, Lacking, Manifest, ModuleRecord, PREDICATE_TYPE, Part, PendingRoot, ProblemId, RedCell,
+    RevokedSerials, Root, RootChain, RootDocument, RootError, RootKey, RootName, RootsFile, RootsRecord,
+    STATEMENT_TYPE, ScriptRecord, SetDocument, SignatureEntry, Signatures, Subject, Toolchain, Trailer,
+    modules_digest, provenance_subjects, read_set,
 };
 pub use names::{
-    BundleName, BundleVersion, Digest, DigestError, FieldHasher, GroupName, HashingWriter, KernelId,
-    KernelRelease, KeyError, KeyId, KeyStatus, Machine, NameError, PROVENANCE_NAME, PublicKey, Role,
-    SBOM_NAME, SET_NAME, SOURCES_NAME, ScriptName, ScriptNameError,
+    BundleId, BundleName, BundleVersion, Digest, DigestError, FieldHasher, GroupName, HashingWriter,
+    KernelId, KernelRelease, KeyError, KeyId, KeyStatus, Machine, NameError, PROVENANCE_NAME, PublicKey,
+    Role, SBOM_NAME, SET_NAME, SOURCES_NAME, ScriptName, ScriptNameError,
 };
 pub use read::{
     BaseFile, Bases, CheckReport, Depth, Extent, Judge, KernelState, NoBases, Present, RawBundle, Receive,

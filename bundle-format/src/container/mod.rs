@@ -7,6 +7,7 @@ mod header;
 mod member_reader;
 mod member_writer;
 mod part;
+mod parts;
 mod plain_tar;
 mod source;
 
@@ -18,7 +19,8 @@ pub(crate) use header::{
 pub use header::{FileKind, PART_MAGIC, file_kind};
 pub(crate) use member_reader::{MemberReader, PASSED_OVER};
 pub(crate) use member_writer::MemberWriter;
-pub use part::{PART_HEADER, PartError, PartHeader, Parts};
+pub use part::{PART_HEADER, PartHeader};
+pub use parts::{PartError, Parts};
 pub(crate) use plain_tar::write_plain;
 pub use plain_tar::{VerifiedModule, VerifiedSet, plain_tar};
 pub use source::{Positioned, Source, Stream};

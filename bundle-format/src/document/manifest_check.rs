@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use script_config::RunOptions;
 
 use crate::document::error::BundleError;
-use crate::document::manifest::{BundleKind, Frame, FrameOf, Kernel, Manifest, ScriptRecord};
+use crate::document::kernel_record::{Frame, FrameOf, Kernel};
+use crate::document::manifest::{BundleKind, Manifest};
 use crate::document::preface::Preface;
+use crate::document::script_record::ScriptRecord;
 use crate::document::text::{is_text, printable};
 use crate::limits::{
     MAX_EXTRAS, MAX_FRAMES, MAX_LIVE_REFERENCES, MAX_MEMBER, MAX_PLAIN_FRAME, MAX_REFERENCE_AND_FRAME,
@@ -152,10 +154,11 @@ fn check_script(manifest: &Manifest, script: &ScriptRecord) -> Result<(), Bundle
 /// The host gives them to `staprun` as root: anything but a flight recorder could load or remove modules.
 fn check_run(script: &ScriptRecord) -> Result<(), BundleError> {
     if let Err(why) = RunOptions::from_staprun_args(&script.run) {
-        let (name, found) = (&script.name, printable(&script.run.join(" ")));
         must!(
             false,
-            "the run arguments of script `{name}` are not those of a flight recorder: found `{found}`: {why}"
+            "the run arguments of script `{}` are not those of a flight recorder: found `{}`: {why}",
+            script.name,
+            printable(&script.run.join(" "))
         );
     }
     Ok(())
@@ -296,7 +299,8 @@ const BLANK_LETTERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::manifest::{FORMAT, RedCell, RootsRecord, Toolchain};
+    use crate::document::kernel_record::RedCell;
+    use crate::document::manifest::{FORMAT, RootsRecord, Toolchain};
     use crate::document::set::modules_digest;
     use crate::document::strict_json;
     use crate::limits::{MAX_JSON_VALUES, MAX_MANIFEST};

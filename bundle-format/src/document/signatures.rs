@@ -81,9 +81,8 @@ mod tests {
         assert!(signatures_block(&[]).is_err());
         assert!(signatures_block(&(0..17).map(entry).collect::<Vec<_>>()).is_err());
         let mut block = signatures_block(&[entry(3), entry(9)]).unwrap();
-        let (a, b) = (block[4..100].to_vec(), block[100..196].to_vec());
-        block[4..100].copy_from_slice(&b);
-        block[100..196].copy_from_slice(&a);
+        let (first, second) = block[4..196].split_at_mut(96);
+        first.swap_with_slice(second);
         assert!(read_signatures_block(&block).is_err());
         let mut trailing = signatures_block(&[entry(3)]).unwrap();
         trailing[SIGNATURES_LEN - 1] = 1;

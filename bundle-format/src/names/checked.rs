@@ -195,8 +195,9 @@ checked_name!(
 /// Compares runs of digits by value and the rest by byte, so that `-47-` comes before `-101-`;
 /// texts that are equal by value fall back to bytes, so the order is total.
 fn natural_order(left: &str, right: &str) -> Ordering {
-    let (mut a, mut b) = (left.as_bytes(), right.as_bytes());
-    while let (Some(&x), Some(&y)) = (a.first(), b.first()) {
+    let mut a = left.as_bytes();
+    let mut b = right.as_bytes();
+    while let Some((&x, &y)) = a.first().zip(b.first()) {
         let order = if x.is_ascii_digit() && y.is_ascii_digit() {
             let (run_a, rest_a) = split_number(a);
             let (run_b, rest_b) = split_number(b);

@@ -53,7 +53,8 @@ const NO_DIGIT: u8 = 0x80;
 /// The value of a hexadecimal digit; without branches, as a manifest of 300 kernels has some thousand digests, and
 /// reading and writing them took a fifth of its time.
 const fn value(digit: u8) -> u8 {
-    let (decimal, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
+    let decimal = digit.wrapping_sub(b'0');
+    let letter = digit.wrapping_sub(b'a');
     if decimal < 10 {
         decimal
     } else if letter < 6 {
@@ -101,9 +102,11 @@ impl FromStr for Digest {
         if pairs.len() != 32 {
             return Err(wrong());
         }
-        let (mut bytes, mut seen) = ([0; 32], 0);
+        let mut bytes = [0; 32];
+        let mut seen = 0;
         for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-            let (high, low) = (value(*high), value(*low));
+            let high = value(*high);
+            let low = value(*low);
             seen |= high | low;
             *byte = high << 4 | low;
         }

@@ -1,20 +1,18 @@
 //! Which kernel a module is for: five facts that its build tree tells, one id (`docs/bundle-spec.md`, "Kernel id").
 
-use std::fmt;
 use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
 
 use crate::names::checked::{KernelRelease, Machine};
 use crate::names::digest::{Digest, DigestError, FieldHasher};
+use crate::names::id::digest_id;
 
-/// The digest over release, machine, `uname -v` and the digests of Module.symvers and of the configuration.
-///
-/// All of them are known before anything is compiled, so a kernel keeps its id when its first module appears. The
-/// vermagic isn't part of it: it follows from release and configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct KernelId(Digest);
+digest_id!(
+    /// The digest over release, machine, `uname -v` and the digests of Module.symvers and of the configuration.
+    ///
+    /// All of them are known before anything is compiled, so a kernel keeps its id when its first module appears. The
+    /// vermagic isn't part of it: it follows from release and configuration.
+    KernelId
+);
 
 impl KernelId {
     /// Computes the id. An absent fact counts as an empty field; no present one may be empty.
@@ -36,24 +34,6 @@ impl KernelId {
             .field(bytes(config))
             .finish();
         Self(id)
-    }
-
-    /// The 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
-    }
-
-    /// The first 16 hexadecimal digits: a generation's directory name.
-    #[must_use]
-    pub fn short(&self) -> String {
-        self.0.short()
-    }
-}
-
-impl fmt::Display for KernelId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

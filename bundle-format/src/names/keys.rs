@@ -8,6 +8,7 @@ use ed25519_dalek::pkcs8::{DecodePublicKey, EncodePublicKey, spki::der::pem::Lin
 use serde::{Deserialize, Serialize};
 
 use crate::names::digest::Digest;
+use crate::names::id::digest_id;
 
 /// What a signed document is; part of the signed bytes, so that no signature serves two purposes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,42 +42,10 @@ impl Role {
     }
 }
 
-/// The SHA-256 of a key's SPKI DER, whole.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct KeyId(Digest);
-
-impl KeyId {
-    /// The id with these 32 bytes.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Digest::from_bytes(bytes))
-    }
-
-    /// The 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
-    }
-
-    /// The first 16 hexadecimal digits, for lists that people read.
-    #[must_use]
-    pub fn short(&self) -> String {
-        self.0.short()
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyId({})", self.0)
-    }
-}
+digest_id!(
+    /// The SHA-256 of a key's SPKI DER, whole.
+    KeyId
+);
 
 /// An Ed25519 public key that isn't of low order. In JSON it is the 64 lower-case hexadecimal digits of
 /// its 32 bytes.

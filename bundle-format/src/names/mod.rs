@@ -3,6 +3,7 @@
 
 mod checked;
 mod digest;
+mod id;
 mod kernel_id;
 mod keys;
 mod members;
@@ -11,6 +12,7 @@ pub use checked::{
     BundleName, BundleVersion, GroupName, KernelRelease, Machine, NameError, ScriptName, ScriptNameError,
 };
 pub use digest::{Digest, DigestError, FieldHasher, HashingWriter};
+pub use id::BundleId;
 pub use kernel_id::KernelId;
 pub use keys::{KeyError, KeyId, KeyStatus, PublicKey, Role};
 pub(crate) use members::{

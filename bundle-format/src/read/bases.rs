@@ -6,11 +6,9 @@ use std::fs::File;
 use std::sync::Arc;
 
 use crate::container::{MemberReader, decompress};
-use crate::document::{
-    BaseBundle, BundleError, BundleId, BundleKind, FrameOf, Kernel, Manifest, Part, digest_problem,
-};
+use crate::document::{BaseBundle, BundleError, BundleKind, FrameOf, Kernel, Manifest, Part, digest_problem};
 use crate::limits::{MAX_LIVE_REFERENCES, MAX_REFERENCE_AND_FRAME};
-use crate::names::{Digest, KernelId};
+use crate::names::{BundleId, Digest, KernelId};
 use crate::read::frames::next_frame;
 use crate::read::verified::VerifiedBundle;
 

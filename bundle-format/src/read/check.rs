@@ -16,72 +16,9 @@ use crate::names::{Digest, KernelId, PROVENANCE_NAME, SOURCES_NAME};
 use crate::read::bases::{Bases, NoBases, base_of};
 use crate::read::found::Found;
 use crate::read::frames::{Present, References, frame_of_header, span_of_all};
+use crate::read::report::{CheckReport, Depth, KernelState};
 use crate::read::sources::{check_packed_size, read_sources};
 use crate::read::verified::VerifiedBundle;
-
-/// How closely to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// Headers, padding and the digests of all members.
-    Digests,
-    /// Also decode all frames and compare every module.
-    Modules,
-}
-
-/// What can be had of a kernel from this file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum KernelState {
-    /// All its frames and their references are good, as far as was looked.
-    Good,
-    /// A frame that it needs is not in the file, which is a subset.
-    Absent,
-    /// A frame that it needs is damaged, or behind damage that nothing can be found behind.
-    Damaged,
-    /// Its frames have the signed digests, but what they refer to in another bundle isn't here, so none was decoded.
-    Undecoded,
-}
-
-/// What was found.
-#[derive(Debug)]
-pub struct CheckReport {
-    /// Frames in the file.
-    pub present: Present,
-    /// Modules that were decoded and compared.
-    pub modules: usize,
-    /// Frames of a delta that were not decoded, for want of what they refer to.
-    pub undecoded: usize,
-    /// All problems, in the order of the file.
-    pub problems: Vec<BundleError>,
-    /// Each kernel of the manifest, in the natural order of the releases.
-    pub kernels: Vec<(KernelId, KernelState)>,
-    /// The frames that are in the file, by index, and whether their bytes are those that were signed.
-    pub frames: BTreeMap<usize, bool>,
-}
-
-impl CheckReport {
-    /// The kernels all of whose frames are in the file with the signed digests.
-    #[must_use]
-    pub fn intact(&self) -> BTreeSet<KernelId> {
-        let is_intact = |state: KernelState| matches!(state, KernelState::Good | KernelState::Undecoded);
-        self.kernels.iter().filter(|(_, state)| is_intact(*state)).map(|(id, _)| *id).collect()
-    }
-
-    /// What keeps the file from being called seen as a whole: a kernel whose frames are absent or couldn't be decoded.
-    pub(crate) fn unseen(&self, manifest: &Manifest) -> Option<BundleError> {
-        let (id, state) = self.kernels.iter().find(|(_, state)| *state != KernelState::Good)?;
-        let kernel = manifest.kernels.iter().find(|kernel| kernel.id == *id)?;
-        let release = kernel.release.clone();
-        let base =
-            kernel.frames.iter().find_map(|frame| frame.base).filter(|_| *state == KernelState::Undecoded);
-        Some(match base {
-            Some(base) => {
-                BundleError::BaseAbsent { release, base, from: manifest.from.clone().map(Box::new) }
-            }
-            None => BundleError::AbsentFrame { release, kernel: *id },
-        })
-    }
-}
 
 impl<S: Source> VerifiedBundle<S> {
     /// Looks at every byte and collects all problems. Fails only where the source can't be read. Frames of a delta are
@@ -104,8 +41,7 @@ pub(crate) fn check_content<S: Source>(
     bases: &mut dyn Bases,
 ) -> Result<CheckReport, BundleError> {
     let frames = manifest.frames();
-    let references = References::of(frames.iter().map(|of| of.frame));
-    let mut check = Check { depth, references, ..Check::empty(manifest, &frames, bases) };
+    let mut check = Check::new(manifest, &frames, depth, bases);
     match check.run(reader) {
         Ok(()) | Err(Stop::Lost) => {}
         Err(Stop::Failed(error)) => return Err(error),
@@ -144,14 +80,19 @@ struct Check<'m> {
 }
 
 impl<'m> Check<'m> {
-    fn empty(manifest: &'m Manifest, frames: &'m [FrameOf<'m>], bases: &'m mut dyn Bases) -> Self {
+    fn new(
+        manifest: &'m Manifest,
+        frames: &'m [FrameOf<'m>],
+        depth: Depth,
+        bases: &'m mut dyn Bases,
+    ) -> Self {
         Self {
-            bases,
-            undecoded: BTreeSet::new(),
             manifest,
             frames,
-            depth: Depth::Digests,
-            references: References::default(),
+            depth,
+            bases,
+            undecoded: BTreeSet::new(),
+            references: References::of(frames.iter().map(|of| of.frame)),
             seen: BTreeSet::new(),
             damaged: BTreeSet::new(),
             whole: BTreeSet::new(),
@@ -313,12 +254,12 @@ impl<'m> Check<'m> {
         Ok(())
     }
 
-    /// Damage of the other bundle is told once, and is none of this one.
+    /// Damage of the other bundle is reported once, and not as this one's.
     fn note_base(&mut self, decoded: Result<(), BundleError>) -> Result<(), Stop> {
         match decoded {
             Err(error @ BundleError::Base(_)) => {
-                let told = self.problems.iter().any(|problem| problem.to_string() == error.to_string());
-                if told { Ok(()) } else { self.note(error) }
+                let known = self.problems.iter().any(|problem| problem.to_string() == error.to_string());
+                if known { Ok(()) } else { self.note(error) }
             }
             _ => Ok(()),
         }
@@ -326,8 +267,9 @@ impl<'m> Check<'m> {
 
     fn decode(&mut self, of: &FrameOf<'_>, compressed: &[u8]) -> Result<(), BundleError> {
         let name = of.member.as_str();
-        let (bases, from) = (&mut *self.bases, self.manifest.from.as_ref());
-        let plain = self.references.decode(of, compressed, &mut |base| base_of(bases, from, of, base))?;
+        let from = self.manifest.from.as_ref();
+        let mut give_base = |base: &Digest| base_of(self.bases, from, of, base);
+        let plain = self.references.decode(of, compressed, &mut give_base)?;
         let set = VerifiedSet::read(&plain, &of.frame.set_sha256, name)?;
         let wrong = |problem: String| BundleError::Set { frame: name.to_owned(), problem };
         if set.document().kernel != of.kernel.id {
@@ -356,10 +298,14 @@ impl<'m> Check<'m> {
             }
         }
         let kernels = kernels.iter().map(|kernel| (kernel.id, self.state(kernel))).collect();
-        let present = Present { present: self.seen.len(), total: self.frames.len() };
-        let frames = self.seen.iter().map(|index| (*index, self.whole.contains(index))).collect();
-        let (modules, undecoded) = (self.modules, self.undecoded.len());
-        CheckReport { present, modules, undecoded, problems: self.problems, kernels, frames }
+        CheckReport {
+            present: Present { present: self.seen.len(), total: self.frames.len() },
+            modules: self.modules,
+            undecoded: self.undecoded.len(),
+            kernels,
+            frames: self.seen.iter().map(|index| (*index, self.whole.contains(index))).collect(),
+            problems: self.problems,
+        }
     }
 
     fn state(&self, kernel: &Kernel) -> KernelState {

@@ -141,10 +141,10 @@ impl<'a> Pass<'a> {
         content: &mut Content<'_, '_>,
     ) -> Result<(), BundleError> {
         let Some(of) = self.frames.get(index) else { return Ok(()) };
-        let (frame, name) = (of.frame, of.member.as_str());
+        let FrameOf { frame, member: name, .. } = of;
         if let Some(reference) = frame.reference.filter(|reference| !self.present.contains(reference)) {
             let problem = format!("frame {reference}, which it refers to, is absent");
-            return Err(BundleError::Frame { frame: name.to_owned(), problem });
+            return Err(BundleError::Frame { frame: name.clone(), problem });
         }
         self.present.insert(index);
         if !self.needed.contains(&index) {

@@ -91,14 +91,14 @@ impl References {
         compressed: &[u8],
         base: &mut GiveBase<'_>,
     ) -> Result<Arc<Vec<u8>>, BundleError> {
-        let (frame, name) = (of.frame, of.member.as_str());
+        let FrameOf { frame, member, .. } = of;
         let reference = match &frame.base {
             Some(digest) => Some(base(digest)?),
             None => frame.reference.and_then(|reference| self.plain.get(&reference)).cloned(),
         };
         let reference = reference.as_ref().map(|plain| plain.as_slice());
-        let plain = decompress(compressed, reference, frame.plain_size, name)?;
-        digest_problem(Part::Plain, name, &frame.plain_sha256, Digest::of(&plain))?;
+        let plain = decompress(compressed, reference, frame.plain_size, member)?;
+        digest_problem(Part::Plain, member, &frame.plain_sha256, Digest::of(&plain))?;
         let plain = Arc::new(plain);
         self.plain
             .retain(|reference, _| self.last_use.get(reference).is_some_and(|last| *last > frame.index));

@@ -8,14 +8,14 @@ use crate::container::{
     read_payload_block,
 };
 use crate::document::{
-    BadVote, BaseBundle, BundleError, BundleId, BundleKind, ContainerError, Manifest, Part, Preface, Root,
+    BadVote, BaseBundle, BundleError, BundleKind, ContainerError, Manifest, Part, Preface, Root,
     SIGNATURES_LEN, SignatureEntry, Votes, manifest_check, read_signatures_block, strict_json,
 };
 use crate::limits::{BLOCK, MAX_MANIFEST, MAX_ROOTS};
 use crate::names::{
-    Digest, HEADER_NAME, KeyId, MANIFEST_NAME, PAYLOAD_NAME, ROOTS_NAME, Role, SIGNATURES_NAME,
+    BundleId, Digest, HEADER_NAME, KeyId, MANIFEST_NAME, PAYLOAD_NAME, ROOTS_NAME, Role, SIGNATURES_NAME,
 };
-use crate::read::trust::{Judge, TrustedKeys};
+use crate::read::trust::{Judge, TrustedKeys, Versions};
 use crate::read::verified::{Twin, VerifiedBundle};
 
 /// The first four members, unverified. It has no content to give: only a [`VerifiedBundle`] has.
@@ -252,9 +252,9 @@ impl<S: Source> RawBundle<S> {
 
 /// What the manifest says of roots, epoch and itself must fit the roots.
 fn check_by(manifest: &Manifest, judge: &Judge) -> Result<(), BundleError> {
-    let (first, last) = judge.roots();
-    if (manifest.roots.first, manifest.roots.last) != (first, last) {
-        let stated = &manifest.roots;
+    let stated = Versions { first: manifest.roots.first, last: manifest.roots.last };
+    let Versions { first, last } = judge.roots();
+    if stated != judge.roots() {
         let problem =
             format!("it names roots {} to {}, the file has {first} to {last}", stated.first, stated.last);
         return Err(BundleError::Manifest { problem });

@@ -21,7 +21,8 @@ pub fn pack_sources(manifest: &Manifest, sources: &Sources) -> Result<Vec<u8>, B
         let Some(text) = sources.get(&script.name) else {
             return Err(wrong(format!("the text of script {} is not known", script.name)));
         };
-        let (name, len) = (file_name(&script.name), text.len() as u64);
+        let name = file_name(&script.name);
+        let len = text.len() as u64;
         check_len(&name, len, MAX_PLAIN_FRAME)?;
         plain.extend_from_slice(&member_header(&name, len)?);
         plain.extend_from_slice(text);
@@ -142,7 +143,8 @@ mod tests {
 
     #[test]
     fn what_was_packed_is_read_and_is_the_same_each_time() {
-        let (manifest, texts) = (manifest(), texts());
+        let manifest = manifest();
+        let texts = texts();
         let packed = pack_sources(&manifest, &texts).unwrap();
         assert_eq!(pack_sources(&manifest, &texts).unwrap(), packed);
         assert_eq!(read_sources(&packed, &manifest).unwrap(), texts);
@@ -159,7 +161,8 @@ mod tests {
 
     #[test]
     fn every_other_tar_is_refused() {
-        let (manifest, texts) = (manifest(), texts());
+        let manifest = manifest();
+        let texts = texts();
         let [disk, net] = ["disk_io", "net_rx"].map(|name| texts[name].as_slice());
         let bad = [
             ("another order", packed(&[("net_rx.stp", net), ("disk_io.stp", disk)], END_MARK)),

@@ -1,6 +1,6 @@
 //! Whom a reader believes: pinned keys, or a chain of roots; and what that says about one bundle.
 
-use crate::document::{KeySet, Manifest, RawRoots, Root, RootChain, RootError};
+use crate::document::{Accepted, KeySet, Manifest, RawRoots, Root, RootChain, RootError};
 use crate::names::{Digest, KeyId, KeyStatus, PublicKey};
 
 /// The keys that are believed, and by which rule. A copy is cheap.
@@ -28,10 +28,17 @@ pub struct Judge {
     chain: Option<RootChain>,
     /// Version of the root that gives the keys.
     version: u64,
-    /// First and last version of the bundle's roots; 0 and 0 without roots.
-    roots: (u64, u64),
+    /// The bundle's own roots.
+    roots: Versions,
     /// A chain that was accepted here by another way: what its newest root revokes is revoked.
     less: Option<RootChain>,
+}
+
+/// The first and the last version of a bundle's roots; 0 and 0 without roots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Versions {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
 }
 
 impl TrustedKeys {
@@ -97,10 +104,10 @@ impl TrustedKeys {
                 epoch: 0,
                 chain: less.clone(),
                 version: 0,
-                roots: (0, 0),
+                roots: Versions::default(),
                 less: None,
             },
-            Basis::Chain { chain, judge } => by_root(chain.clone(), *judge, (0, 0)),
+            Basis::Chain { chain, judge } => by_root(chain.clone(), *judge, Versions::default()),
         }
     }
 
@@ -112,13 +119,13 @@ impl TrustedKeys {
         let raw = RawRoots::read(roots)?;
         match &self.basis {
             Basis::Chain { chain, judge } => {
-                let accepted = chain.extended(raw)?;
-                Ok(by_root(accepted.chain, *judge, (accepted.first, accepted.last)))
+                let Accepted { chain, first, last } = chain.extended(raw)?;
+                Ok(by_root(chain, *judge, Versions { first, last }))
             }
             Basis::Pins { keys, less } => {
                 let pins = KeySet::any_of(keys.iter().cloned()).without(|id| is_revoked(less.as_ref(), id));
-                let accepted = RootChain::enter(raw, &pins)?;
-                let judge = by_root(accepted.chain, None, (accepted.first, accepted.last));
+                let Accepted { chain, first, last } = RootChain::enter(raw, &pins)?;
+                let judge = by_root(chain, None, Versions { first, last });
                 let keys = judge.keys.without(|id| is_revoked(less.as_ref(), id));
                 Ok(Judge { keys, less: less.clone(), ..judge })
             }
@@ -136,7 +143,7 @@ fn is_revoked(chain: Option<&RootChain>, id: &KeyId) -> bool {
 }
 
 /// Judged by the root of version `judge`, else by the newest, less what the newest revokes.
-fn by_root(chain: RootChain, judge: Option<u64>, roots: (u64, u64)) -> Judge {
+fn by_root(chain: RootChain, judge: Option<u64>, roots: Versions) -> Judge {
     let root = judge.and_then(|version| chain.get(version)).unwrap_or_else(|| chain.newest());
     let epoch = root.document().epoch;
     let version = root.version();
@@ -176,7 +183,7 @@ impl Judge {
         self.epoch
     }
 
-    pub(crate) const fn roots(&self) -> (u64, u64) {
+    pub(crate) const fn roots(&self) -> Versions {
         self.roots
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::container::{Head, MemberReader, Source};
-use crate::document::{BundleId, Manifest, SignatureEntry};
-use crate::names::KeyId;
+use crate::document::{Manifest, SignatureEntry};
+use crate::names::{BundleId, KeyId};
 use crate::read::trust::Judge;
 
 /// By what a verified bundle is known again to one who reads its file a second time.

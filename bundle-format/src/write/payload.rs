@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::container::{ContainerKind, Head, MemberWriter, Source};
-use crate::document::{BundleError, BundleId, ContainerError, Manifest, SignatureEntry, io_while};
+use crate::document::{BundleError, ContainerError, Manifest, SignatureEntry, io_while};
 use crate::limits::MAX_SIGNATURES;
-use crate::names::{KeyId, PublicKey, Role};
+use crate::names::{BundleId, KeyId, PublicKey, Role};
 use crate::read::{BaseFile, Bases, Depth, NoBases, RawBundle, check_content};
 
 /// All of a bundle but new signatures: read from a payload, or from a bundle that is to be signed once more.

@@ -7,11 +7,11 @@ use std::io::{Read, Seek, SeekFrom, Write};
 
 use crate::container::{Head, MemberWriter, zstd_version};
 use crate::document::{
-    BaseBundle, BundleError, BundleId, BundleKind, Extra, FORMAT, Frame, Kernel, Manifest, Root, RootChain,
+    BaseBundle, BundleError, BundleKind, Extra, FORMAT, Frame, Kernel, Manifest, Root, RootChain,
     RootsRecord, SignatureEntry, io_while, manifest_check, modules_digest, signatures_block, strict_json,
 };
 use crate::limits::{END_MARK, MAX_MANIFEST};
-use crate::names::{BundleVersion, Digest, KeyId, MANIFEST_NAME, PublicKey, Role, ScriptName};
+use crate::names::{BundleId, BundleVersion, Digest, KeyId, MANIFEST_NAME, PublicKey, Role, ScriptName};
 use crate::write::draft::{BundleDraft, KernelDraft};
 use crate::write::packing::{FramePacked, Packing, pack_frames, sets_of};
 

@@ -129,9 +129,12 @@ impl RootChain {
         let mut entries = roots.0;
         let known = entries.iter().rposition(|entry| self.with_digest(&entry.digest()).is_some());
         let Some(known) = known else {
-            let (old, newest) = (self.newest().version(), self);
-            let chain = newest.clone().followed_by(entries.into_iter())?;
-            return Ok(Accepted { first: old + 1, last: chain.newest().version(), chain });
+            let chain = self.clone().followed_by(entries.into_iter())?;
+            return Ok(Accepted {
+                first: self.newest().version() + 1,
+                last: chain.newest().version(),
+                chain,
+            });
         };
         let new = entries.split_off(known + 1);
         let Some(base) = entries.pop().and_then(|entry| self.with_digest(&entry.digest())) else {
@@ -165,12 +168,12 @@ impl RootChain {
             let base = chain.newest();
             check_threshold(&base.keys(), &entry, Signatures::Predecessor)?;
             let document = RootDocument::read(&entry.raw, entry.position)?;
-            let (expected, found) = (base.version() + 1, document.version);
-            if found != expected {
-                return Err(chain.fork(found, entry.digest()));
+            let version = document.version;
+            if version != base.version() + 1 {
+                return Err(chain.fork(version, entry.digest()));
             }
             if document.prev != Some(base.digest) {
-                return Err(RootError::Previous { version: found });
+                return Err(RootError::Previous { version });
             }
             check_own(&entry, &document)?;
             document.check_follows(&base.document)?;
@@ -234,7 +237,8 @@ impl RootChain {
 
 /// Proves the roots before `root` by its `prev` alone; returns the version of the first.
 fn prove_backwards(before: Vec<RawRoot>, root: &Root) -> Result<u64, RootError> {
-    let (mut version, mut prev) = (root.version(), root.document.prev);
+    let mut version = root.version();
+    let mut prev = root.document.prev;
     for entry in before.into_iter().rev() {
         if prev != Some(entry.digest()) {
             return Err(RootError::Previous { version });
@@ -243,7 +247,8 @@ fn prove_backwards(before: Vec<RawRoot>, root: &Root) -> Result<u64, RootError> 
         if document.version + 1 != version {
             return Err(RootError::Order { expected: version - 1, found: document.version });
         }
-        (version, prev) = (document.version, document.prev);
+        version = document.version;
+        prev = document.prev;
     }
     Ok(version)
 }
@@ -253,7 +258,8 @@ fn check_own(entry: &RawRoot, document: &RootDocument) -> Result<(), RootError> 
 }
 
 fn check_threshold(keys: &KeySet, entry: &RawRoot, whose: Signatures) -> Result<(), RootError> {
-    let (valid, threshold) = (votes(keys, entry)?.valid.len(), keys.threshold());
+    let valid = votes(keys, entry)?.valid.len();
+    let threshold = keys.threshold();
     if valid >= threshold {
         return Ok(());
     }

@@ -114,8 +114,8 @@ impl RootsFile {
             return Ok(pending.document.clone());
         }
         let newest = self.chain.as_ref().ok_or(RootError::Empty)?.newest();
-        let (version, prev) = (newest.version() + 1, Some(newest.digest()));
-        Ok(RootDocument { version, prev, ..newest.document().clone() })
+        let prev = Some(newest.digest());
+        Ok(RootDocument { version: newest.version() + 1, prev, ..newest.document().clone() })
     }
 
     /// Makes `document` the pending root; signatures of another pending one are lost. Returns how many.
@@ -158,7 +158,8 @@ impl RootsFile {
                 problem: "has all its signatures; nothing waits for one".to_owned(),
             });
         };
-        let (version, id) = (pending.document.version, key.id());
+        let version = pending.document.version;
+        let id = key.id();
         let refused = |problem: String| Err(RootError::Successor { version, problem });
         if !self.electorates(&pending.document).iter().any(|(_, keys)| keys.counts(&id)) {
             return refused(format!("does not ask for a signature by key {}", id.short()));
@@ -193,8 +194,8 @@ impl RootsFile {
             let (valid, candidates): (Vec<KeyId>, Vec<KeyId>) =
                 keys.active().map(PublicKey::id).partition(signed);
             if valid.len() < keys.threshold() {
-                let (valid, threshold) = (valid.len(), keys.threshold());
-                lacking.push(Lacking { whose, valid, threshold, candidates });
+                let threshold = keys.threshold();
+                lacking.push(Lacking { whose, valid: valid.len(), threshold, candidates });
             }
         }
         lacking

@@ -12,6 +12,7 @@ mod file;
 mod key_set;
 mod raw;
 
+pub(crate) use chain::Accepted;
 pub use chain::{Root, RootChain};
 pub use document::{RevokedSerials, RootDocument, RootKey, RootName};
 pub use error::{RootError, Signatures};

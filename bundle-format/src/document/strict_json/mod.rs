@@ -113,8 +113,8 @@ fn invalid(error: serde_json::Error) -> JsonError {
         return JsonError::Invalid(error);
     }
     let shown: String = said.chars().take(MAX_MESSAGE).flat_map(char::escape_debug).collect();
-    let (line, column) = (error.line(), error.column());
-    JsonError::Invalid(serde_json::Error::custom(format_args!("{shown} … at line {line} column {column}")))
+    let said = format!("{shown} … at line {} column {}", error.line(), error.column());
+    JsonError::Invalid(serde_json::Error::custom(said))
 }
 
 #[cfg(test)]

@@ -143,7 +143,8 @@ impl<'de> Visitor<'de> for Written<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
         let nothing = Map::new();
         let written = self.0.as_object();
-        let (mut agrees, mut missing) = (written.is_some(), written.map_or(0, Map::len));
+        let mut agrees = written.is_some();
+        let mut missing = written.map_or(0, Map::len);
         while let Some(key) = object.next_key::<String>()? {
             if let Some(value) = written.unwrap_or(&nothing).get(&key) {
                 agrees &= object.next_value_seed(Written(value))?;

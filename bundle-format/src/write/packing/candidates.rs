@@ -107,14 +107,12 @@ impl Candidates {
         for root in self.roots.iter().filter(|root| fits(len, &root.kept)) {
             let size = trial(Some(&root.kept))?;
             if is_near_copy(size, len) {
-                let (reference, encoding) = (Some(root.kept.clone()), Encoding::NearCopy);
-                let promised = most_of_near_copy(len);
                 return Ok(Choice {
-                    reference,
-                    encoding,
+                    reference: Some(root.kept.clone()),
+                    encoding: Encoding::NearCopy,
                     by_base: false,
                     has_much_of_its_own: false,
-                    promised,
+                    promised: most_of_near_copy(len),
                 });
             }
             if best.is_none_or(|(smallest, _)| size < smallest) {
@@ -126,15 +124,18 @@ impl Candidates {
         // What saves less than a quarter is another family: its first frame stands alone, so that the others need
         // two frames and not three. Only where few share the cost of that frame, less is enough.
         let least = if self.few && root.hub.is_none() { alone / 100 } else { alone / 4 };
-        let (mut chosen, mut size) = (None, alone);
+        let mut chosen = None;
+        let mut size = alone;
         if by_root + least.max(1) <= alone {
-            (chosen, size) = (Some(&root.kept), by_root);
+            chosen = Some(&root.kept);
+            size = by_root;
         }
         if let Some(hub) = root.hub.as_ref().filter(|hub| fits(len, hub)) {
             let by_hub = trial(Some(hub))?;
             // 5 % of what the frame takes alone, for a third frame to read and to decode.
             if by_hub + alone / 4 <= alone && by_hub + alone.div_ceil(20) <= size {
-                (chosen, size) = (Some(hub), by_hub);
+                chosen = Some(hub);
+                size = by_hub;
             }
         }
         let near = chosen.is_some() && is_near_copy(size, len);

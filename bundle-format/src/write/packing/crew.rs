@@ -70,7 +70,9 @@ pub(super) fn with_crew<T>(
     let mut crew_threads = Vec::new();
     let mut failed = None;
     for _ in 0..threads {
-        let (queue, stop, done) = (Arc::clone(&queue), Arc::clone(&stop), done.clone());
+        let queue = Arc::clone(&queue);
+        let stop = Arc::clone(&stop);
+        let done = done.clone();
         let begun =
             thread::Builder::new().name("compress".to_owned()).spawn(move || work(&queue, &done, &stop));
         match begun {
@@ -165,7 +167,8 @@ mod tests {
         let mut new = old.clone();
         (0..new.len()).step_by(999).for_each(|place| new[place] ^= 1);
         let len = |encoding| compress(&new, Some(&old), encoding).unwrap().len();
-        let (near, whole) = (len(Encoding::NearCopy), len(Encoding::Whole));
+        let near = len(Encoding::NearCopy);
+        let whole = len(Encoding::Whole);
         let well = |promised| compress_well(&new, Some(&old), Encoding::NearCopy, promised).unwrap().len();
         assert_eq!((well(near), well(near - 1)), (near, near.min(whole)));
     }

@@ -54,11 +54,10 @@ pub struct Packing<'p> {
 
 impl fmt::Debug for Packing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (reuse, delta) = (self.old.is_some(), self.base.is_some());
         f.debug_struct("Packing")
             .field("threads", &self.threads)
-            .field("reuse", &reuse)
-            .field("delta", &delta)
+            .field("reuse", &self.old.is_some())
+            .field("delta", &self.base.is_some())
             .finish_non_exhaustive()
     }
 }

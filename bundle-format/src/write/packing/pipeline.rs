@@ -56,7 +56,8 @@ impl<'p, 's> Pipeline<'p, 's> {
         base: Option<Arc<Vec<u8>>>,
         candidates: &mut Candidates,
     ) -> Result<(), BundleError> {
-        let (index, plain) = (self.next, Arc::new(plain));
+        let index = self.next;
+        let plain = Arc::new(plain);
         let choice = match &base {
             Some(base) => candidates.choose_beside(&plain, base),
             None => candidates.choose(&plain),
