@@ -58,12 +58,12 @@ impl Source for File {
 /// A file, or its bytes, read from a place of its own: whoever else reads the same isn't in the way.
 #[derive(Debug, Clone)]
 pub struct Positioned {
-    content: Content,
+    backing: Backing,
     position: u64,
 }
 
 #[derive(Debug, Clone)]
-enum Content {
+enum Backing {
     File(Arc<File>),
     Memory(Arc<Vec<u8>>),
 }
@@ -72,19 +72,19 @@ impl Positioned {
     /// Reads `file` from its first byte.
     #[must_use]
     pub const fn new(file: Arc<File>) -> Self {
-        Self { content: Content::File(file), position: 0 }
+        Self { backing: Backing::File(file), position: 0 }
     }
 
     /// Reads these bytes of a file.
     #[must_use]
     pub const fn in_memory(bytes: Arc<Vec<u8>>) -> Self {
-        Self { content: Content::Memory(bytes), position: 0 }
+        Self { backing: Backing::Memory(bytes), position: 0 }
     }
 
     /// Another reader of the same, from the first byte.
     #[must_use]
     pub fn again(&self) -> Self {
-        Self { content: self.content.clone(), position: 0 }
+        Self { backing: self.backing.clone(), position: 0 }
     }
 
     /// Bytes before the next one to be read.
@@ -96,9 +96,9 @@ impl Positioned {
 
 impl Read for Positioned {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = match &self.content {
-            Content::File(file) => file.read_at(buffer, self.position)?,
-            Content::Memory(bytes) => {
+        let read = match &self.backing {
+            Backing::File(file) => file.read_at(buffer, self.position)?,
+            Backing::Memory(bytes) => {
                 let place = usize::try_from(self.position).unwrap_or(usize::MAX);
                 bytes.get(place..).unwrap_or_default().read(buffer)?
             }
@@ -119,11 +119,11 @@ impl Source for Positioned {
     }
 
     fn remaining(&mut self) -> io::Result<Option<u64>> {
-        let len = match &self.content {
-            Content::File(file) => {
+        let len = match &self.backing {
+            Backing::File(file) => {
                 Some(file.metadata()?).filter(std::fs::Metadata::is_file).map(|found| found.len())
             }
-            Content::Memory(bytes) => Some(bytes.len() as u64),
+            Backing::Memory(bytes) => Some(bytes.len() as u64),
         };
         Ok(len.and_then(|len| len.checked_sub(self.position)))
     }

@@ -8,7 +8,7 @@ use crate::limits::{MAX_LIVE_REFERENCES, MAX_REFERENCE_AND_FRAME};
 
 /// How many frames without a reference are kept. With one frame that refers to the best of them, no frame is
 /// tried against more than four.
-const ROOTS: usize = 3;
+const FAMILIES: usize = 3;
 
 /// A frame that takes at most this part of its plain bytes is a near copy of its reference: no other candidate
 /// could save anything to speak of, so none is tried.
@@ -24,10 +24,10 @@ pub(super) struct Kept {
     pub(super) plain: Arc<Vec<u8>>,
 }
 
-/// A frame without a reference.
+/// A frame without a reference, and what refers to it.
 #[derive(Debug)]
-struct Root {
-    kept: Kept,
+struct Family {
+    first: Kept,
     /// The newest frame that refers to it and yet has much of its own: the centre of a family within the family.
     hub: Option<Kept>,
     /// Whether it has a base, which is a step too: then what refers to it is the end of the chain.
@@ -41,7 +41,7 @@ pub(super) struct Choice {
     pub(super) encoding: Encoding,
     /// Whether it is to refer to its base instead.
     pub(super) by_base: bool,
-    /// Whether a frame that refers to a root may itself be worth referring to.
+    /// Whether a frame that refers to the first of a family may itself be worth referring to.
     has_much_of_its_own: bool,
     /// Most bytes that a near copy may take before it is compressed as any other frame too.
     pub(super) promised: usize,
@@ -61,7 +61,7 @@ impl Choice {
 /// The frames that a later one can refer to, the one used last first.
 #[derive(Debug)]
 pub(super) struct Candidates {
-    roots: Vec<Root>,
+    families: Vec<Family>,
     /// Whether the bundle has few frames.
     few: bool,
 }
@@ -69,7 +69,7 @@ pub(super) struct Candidates {
 impl Candidates {
     /// None yet, for a bundle of that many frames.
     pub(super) const fn new(frames: usize) -> Self {
-        Self { roots: Vec::new(), few: frames <= FEW }
+        Self { families: Vec::new(), few: frames <= FEW }
     }
 
     /// Chooses for a frame by the sizes that cheap trials give, never by name or time.
@@ -103,12 +103,12 @@ impl Candidates {
     }
 
     fn choose_by(&self, len: usize, trial: &Trial<'_>) -> io::Result<Choice> {
-        let mut best: Option<(usize, &Root)> = None;
-        for root in self.roots.iter().filter(|root| fits(len, &root.kept)) {
-            let size = trial(Some(&root.kept))?;
+        let mut best: Option<(usize, &Family)> = None;
+        for family in self.families.iter().filter(|family| fits(len, &family.first)) {
+            let size = trial(Some(&family.first))?;
             if is_near_copy(size, len) {
                 return Ok(Choice {
-                    reference: Some(root.kept.clone()),
+                    reference: Some(family.first.clone()),
                     encoding: Encoding::NearCopy,
                     by_base: false,
                     has_much_of_its_own: false,
@@ -116,21 +116,21 @@ impl Candidates {
                 });
             }
             if best.is_none_or(|(smallest, _)| size < smallest) {
-                best = Some((size, root));
+                best = Some((size, family));
             }
         }
-        let Some((by_root, root)) = best else { return Ok(Choice::ALONE) };
+        let Some((by_first, family)) = best else { return Ok(Choice::ALONE) };
         let alone = trial(None)?;
         // What saves less than a quarter is another family: its first frame stands alone, so that the others need
         // two frames and not three. Only where few share the cost of that frame, less is enough.
-        let least = if self.few && root.hub.is_none() { alone / 100 } else { alone / 4 };
+        let least = if self.few && family.hub.is_none() { alone / 100 } else { alone / 4 };
         let mut chosen = None;
         let mut size = alone;
-        if by_root + least.max(1) <= alone {
-            chosen = Some(&root.kept);
-            size = by_root;
+        if by_first + least.max(1) <= alone {
+            chosen = Some(&family.first);
+            size = by_first;
         }
-        if let Some(hub) = root.hub.as_ref().filter(|hub| fits(len, hub)) {
+        if let Some(hub) = family.hub.as_ref().filter(|hub| fits(len, hub)) {
             let by_hub = trial(Some(hub))?;
             // 5 % of what the frame takes alone, for a third frame to read and to decode.
             if by_hub + alone / 4 <= alone && by_hub + alone.div_ceil(20) <= size {
@@ -167,23 +167,24 @@ impl Candidates {
 
     /// Whether frame `index` can still be referred to.
     pub(super) fn holds(&self, index: usize) -> bool {
-        self.roots.iter().any(|root| root.indexes().any(|kept| kept == index))
+        self.families.iter().any(|family| family.indexes().any(|kept| kept == index))
     }
 
     fn take(&mut self, frame: Kept, reference: Option<usize>, may_be_hub: bool, has_base: bool) {
-        let used =
-            |root: &Root| reference.is_some_and(|reference| root.indexes().any(|kept| kept == reference));
-        match self.roots.iter().position(used) {
+        let used = |family: &Family| {
+            reference.is_some_and(|reference| family.indexes().any(|kept| kept == reference))
+        };
+        match self.families.iter().position(used) {
             None => {
-                self.roots.insert(0, Root { kept: frame, hub: None, has_base });
-                self.roots.truncate(ROOTS);
+                self.families.insert(0, Family { first: frame, hub: None, has_base });
+                self.families.truncate(FAMILIES);
             }
             Some(position) => {
-                let mut root = self.roots.remove(position);
-                if may_be_hub && !root.has_base && reference == Some(root.kept.index) {
-                    root.hub = Some(frame);
+                let mut family = self.families.remove(position);
+                if may_be_hub && !family.has_base && reference == Some(family.first.index) {
+                    family.hub = Some(frame);
                 }
-                self.roots.insert(0, root);
+                self.families.insert(0, family);
             }
         }
         self.keep_within_limit();
@@ -192,15 +193,15 @@ impl Candidates {
     /// What can be referred to is what a reader must keep, so the same limit holds for it.
     fn keep_within_limit(&mut self) {
         while self.bytes() > MAX_LIVE_REFERENCES {
-            match self.roots.last_mut() {
-                Some(Root { hub: hub @ Some(_), .. }) => *hub = None,
-                _ => drop(self.roots.pop()),
+            match self.families.last_mut() {
+                Some(Family { hub: hub @ Some(_), .. }) => *hub = None,
+                _ => drop(self.families.pop()),
             }
         }
     }
 
     fn bytes(&self) -> u64 {
-        let kept = self.roots.iter().flat_map(|root| std::iter::once(&root.kept).chain(&root.hub));
+        let kept = self.families.iter().flat_map(|family| std::iter::once(&family.first).chain(&family.hub));
         kept.map(|kept| kept.plain.len() as u64).sum()
     }
 }
@@ -208,9 +209,9 @@ impl Candidates {
 /// The bytes that a frame takes with this reference, by a cheap trial.
 type Trial<'t> = dyn Fn(Option<&Kept>) -> io::Result<usize> + 't;
 
-impl Root {
+impl Family {
     fn indexes(&self) -> impl Iterator<Item = usize> {
-        std::iter::once(self.kept.index).chain(self.hub.as_ref().map(|hub| hub.index))
+        std::iter::once(self.first.index).chain(self.hub.as_ref().map(|hub| hub.index))
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::container::{Source, write_plain};
-use crate::document::{BaseBundle, BundleError, Frame, Part as Signed, SetDocument, io_while, write_set};
+use crate::document::{BaseBundle, BundleError, Frame, Part, SetDocument, io_while, write_set};
 use crate::limits::MAX_FRAMES;
 use crate::names::Digest;
 use crate::read::{BaseFile, VerifiedBundle};
@@ -107,7 +107,7 @@ impl<'p> Packing<'p> {
 }
 
 /// One frame that is to be made.
-struct Part<'d> {
+struct NewFrame<'d> {
     /// Position of its kernel among those given to [`pack_frames`].
     kernel: usize,
     /// Position among the frames of its kernel.
@@ -116,25 +116,25 @@ struct Part<'d> {
     set: SetDocument,
 }
 
-/// The parts of all kernels: the first ones of each kernel, in the order given, then the second ones, and so on.
+/// The frames of all kernels: the first ones of each kernel, in the order given, then the second ones, and so on.
 /// So what can refer to each other stands near each other also where a kernel has many frames.
-fn parts<'d>(kernels: &[&'d KernelDraft]) -> Vec<Part<'d>> {
-    let mut parts: Vec<(usize, Part<'d>)> = Vec::new();
+fn new_frames<'d>(kernels: &[&'d KernelDraft]) -> Vec<NewFrame<'d>> {
+    let mut frames = Vec::new();
     for (kernel, draft) in kernels.iter().enumerate() {
         let id = draft.id();
         for (number, modules) in draft.frames().into_iter().enumerate() {
             let records = modules.iter().map(|module| module.record.clone()).collect();
             let set = SetDocument { kernel: id, modules: records, uprobes: None };
-            parts.push((number, Part { kernel, number, modules, set }));
+            frames.push(NewFrame { kernel, number, modules, set });
         }
     }
-    parts.sort_by_key(|(number, part)| (*number, part.kernel));
-    parts.into_iter().map(|(_, part)| part).collect()
+    frames.sort_by_key(|frame| (frame.number, frame.kernel));
+    frames
 }
 
 /// Digests of the SET.json of all frames of `kernels`, in the order in which they would be made.
 pub(crate) fn sets_of(kernels: &[&KernelDraft]) -> Result<Vec<Digest>, BundleError> {
-    parts(kernels).iter().map(|part| Ok(Digest::of(&write_set(&part.set)?))).collect()
+    new_frames(kernels).iter().map(|frame| Ok(Digest::of(&write_set(&frame.set)?))).collect()
 }
 
 /// Makes the frames of all `kernels` and writes them to `spool`, one after another; returns the frames of each
@@ -145,8 +145,8 @@ pub(crate) fn pack_frames(
     spool: &mut dyn Write,
     progress: &mut dyn FnMut(FramePacked),
 ) -> Result<Vec<Vec<Frame>>, BundleError> {
-    let mut parts = parts(kernels);
-    let total = parts.len();
+    let mut new = new_frames(kernels);
+    let total = new.len();
     if total > MAX_FRAMES {
         let problem = format!("{total} frames, limit {MAX_FRAMES}");
         return Err(BundleError::Manifest { problem });
@@ -155,17 +155,17 @@ pub(crate) fn pack_frames(
     let mut spooled = Spooled { spool, progress, total, frames: vec![Vec::new(); kernels.len()], done: 0 };
     let mut candidates = Candidates::new(total);
     if let Some(old) = old {
-        parts = copy_unchanged(old, parts, &mut candidates, &mut spooled, cancelled)?;
+        new = copy_unchanged(old, new, &mut candidates, &mut spooled, cancelled)?;
     }
-    let workers = threads.get().min(parts.len());
+    let workers = threads.get().min(new.len());
     with_crew(workers, |crew| {
         let mut pipeline = Pipeline::new(crew, &mut spooled, 2 * workers, cancelled);
-        for part in &parts {
+        for frame in &new {
             pipeline.make_room()?;
-            let made = plain_of(part).and_then(|made| Ok((made, base_for(part, base.as_mut())?)));
+            let made = plain_of(frame).and_then(|made| Ok((made, base_for(frame, base.as_mut())?)));
             match made {
                 Ok(((plain, set), base)) => {
-                    pipeline.take(part.kernel, plain, set, base, &mut candidates)?;
+                    pipeline.take(frame.kernel, plain, set, base, &mut candidates)?;
                 }
                 // An error of an earlier frame comes first, however the threads stand.
                 Err(error) => return Err(pipeline.finish().err().unwrap_or(error)),
@@ -181,16 +181,16 @@ pub(crate) fn pack_frames(
 }
 
 /// The frame of the same kernel at the same position.
-fn base_for(part: &Part<'_>, base: Option<&mut BaseFile>) -> Result<Option<Arc<Vec<u8>>>, BundleError> {
+fn base_for(frame: &NewFrame<'_>, base: Option<&mut BaseFile>) -> Result<Option<Arc<Vec<u8>>>, BundleError> {
     let Some(base) = base else { return Ok(None) };
-    let Some(index) = base.index_for(&part.set.kernel, part.number) else { return Ok(None) };
+    let Some(index) = base.index_for(&frame.set.kernel, frame.number) else { return Ok(None) };
     base.plain_of(index)
 }
 
-/// Reads a part's modules and writes its plain tar; also returns the digest of its SET.json.
-fn plain_of(part: &Part<'_>) -> Result<(Vec<u8>, Digest), BundleError> {
-    let bodies = part.modules.iter().map(|module| read_body(module)).collect::<Result<Vec<_>, _>>()?;
-    write_plain(&part.set, &bodies)
+/// Reads a frame's modules and writes its plain tar; also returns the digest of its SET.json.
+fn plain_of(frame: &NewFrame<'_>) -> Result<(Vec<u8>, Digest), BundleError> {
+    let bodies = frame.modules.iter().map(|module| read_body(module)).collect::<Result<Vec<_>, _>>()?;
+    write_plain(&frame.set, &bodies)
 }
 
 fn read_body(module: &ModuleDraft) -> Result<Vec<u8>, BundleError> {
@@ -200,32 +200,32 @@ fn read_body(module: &ModuleDraft) -> Result<Vec<u8>, BundleError> {
         return Ok(bytes);
     }
     Err(BundleError::Digest {
-        part: Signed::Module,
+        part: Part::Module,
         what: format!("module {}", module.record.name),
         expected: module.record.sha256,
         found,
     })
 }
 
-/// Copies the frames of `old` whose SET.json is that of a part, and whose reference is there too; returns the
-/// parts that are left to be made. A part's SET.json has the digests of its modules, so it stands for all of it.
+/// Copies the frames of `old` whose SET.json is that of a new one, and whose reference is there too; returns
+/// those that are left to be made. A SET.json has the digests of its modules, so it stands for the whole frame.
 fn copy_unchanged<'d>(
     old: Box<dyn OldFrames + '_>,
-    parts: Vec<Part<'d>>,
+    new: Vec<NewFrame<'d>>,
     candidates: &mut Candidates,
     spooled: &mut Spooled<'_>,
     cancelled: &dyn Fn() -> bool,
-) -> Result<Vec<Part<'d>>, BundleError> {
-    let mut wanted: BTreeMap<Digest, Part<'d>> = BTreeMap::new();
-    let mut order = Vec::with_capacity(parts.len());
-    for part in parts {
-        let set = Digest::of(&write_set(&part.set)?);
+) -> Result<Vec<NewFrame<'d>>, BundleError> {
+    let mut wanted: BTreeMap<Digest, NewFrame<'d>> = BTreeMap::new();
+    let mut order = Vec::with_capacity(new.len());
+    for frame in new {
+        let set = Digest::of(&write_set(&frame.set)?);
         order.push(set);
-        wanted.insert(set, part);
+        wanted.insert(set, frame);
     }
-    let plan = reuse::plan(old.manifest(), |set| wanted.contains_key(set));
+    let in_old = reuse::wanted(old.manifest(), |set| wanted.contains_key(set));
     let mut new_index: BTreeMap<usize, usize> = BTreeMap::new();
-    old.copy(&plan, &mut |frame, compressed, plain| {
+    old.copy(&in_old, &mut |frame, compressed, plain| {
         if cancelled() {
             return Err(BundleError::Cancelled);
         }
@@ -235,11 +235,11 @@ fn copy_unchanged<'d>(
             // What it refers to is not kept that long here: it's made anew.
             Some(_) => return Ok(()),
         };
-        let Some(part) = wanted.remove(&frame.set_sha256) else { return Ok(()) };
+        let Some(new) = wanted.remove(&frame.set_sha256) else { return Ok(()) };
         let index = spooled.done;
         new_index.insert(frame.index, index);
-        candidates.copied(index, plain, reference, plan.is_reference(frame.index));
-        spooled.write(part.kernel, compressed, Frame { index, reference, ..frame.clone() }, true)
+        candidates.copied(index, plain, reference, in_old.is_reference(frame.index));
+        spooled.write(new.kernel, compressed, Frame { index, reference, ..frame.clone() }, true)
     })?;
     Ok(order.iter().filter_map(|set| wanted.remove(set)).collect())
 }

@@ -11,13 +11,13 @@ use crate::read::{References, VerifiedBundle, next_frame};
 
 /// Which frames of an older bundle are wanted.
 #[derive(Debug)]
-pub(super) struct Plan {
-    wanted: BTreeSet<usize>,
+pub(super) struct Wanted {
+    frames: BTreeSet<usize>,
     /// Frames that any other refers to, wanted or not.
     references: BTreeSet<usize>,
 }
 
-impl Plan {
+impl Wanted {
     /// Whether in the older bundle another frame refers to this one.
     pub(super) fn is_reference(&self, index: usize) -> bool {
         self.references.contains(&index)
@@ -25,20 +25,20 @@ impl Plan {
 }
 
 /// The frames whose SET.json is wanted, so long as what they refer to is wanted too.
-pub(super) fn plan(old: &Manifest, is_wanted: impl Fn(&Digest) -> bool) -> Plan {
-    let mut plan = Plan { wanted: BTreeSet::new(), references: BTreeSet::new() };
+pub(super) fn wanted(old: &Manifest, is_wanted: impl Fn(&Digest) -> bool) -> Wanted {
+    let mut wanted = Wanted { frames: BTreeSet::new(), references: BTreeSet::new() };
     for of in old.frames() {
         let Frame { index, reference, set_sha256, .. } = of.frame;
-        plan.references.extend(reference);
+        wanted.references.extend(reference);
         let has_base = of.frame.base.is_some();
         if !has_base
             && is_wanted(set_sha256)
-            && reference.is_none_or(|reference| plan.wanted.contains(&reference))
+            && reference.is_none_or(|reference| wanted.frames.contains(&reference))
         {
-            plan.wanted.insert(*index);
+            wanted.frames.insert(*index);
         }
     }
-    plan
+    wanted
 }
 
 /// Takes a frame, its compressed bytes and its plain ones.
@@ -49,9 +49,9 @@ pub(super) trait OldFrames {
     /// Its signed account.
     fn manifest(&self) -> &Manifest;
 
-    /// Gives out the planned frames that are in the file, in the order of their indexes, each verified down to
+    /// Gives out the wanted frames that are in the file, in the order of their indexes, each verified down to
     /// its modules.
-    fn copy(self: Box<Self>, plan: &Plan, take: &mut TakeFrame<'_>) -> Result<(), BundleError>;
+    fn copy(self: Box<Self>, wanted: &Wanted, take: &mut TakeFrame<'_>) -> Result<(), BundleError>;
 }
 
 impl<S: Source> OldFrames for VerifiedBundle<S> {
@@ -59,35 +59,35 @@ impl<S: Source> OldFrames for VerifiedBundle<S> {
         self.manifest()
     }
 
-    fn copy(self: Box<Self>, plan: &Plan, take: &mut TakeFrame<'_>) -> Result<(), BundleError> {
-        copy(*self, plan, take).map_err(|error| match error {
+    fn copy(self: Box<Self>, wanted: &Wanted, take: &mut TakeFrame<'_>) -> Result<(), BundleError> {
+        copy(*self, wanted, take).map_err(|error| match error {
             BundleError::Cancelled => error,
             other => BundleError::OldBundle(Box::new(other)),
         })
     }
 }
 
-/// Frames with a base are not planned.
+/// Frames with a base are never wanted.
 fn no_base() -> BundleError {
     BundleError::NoBase { problem: "it is a delta itself".to_owned() }
 }
 
 fn copy<S: Source>(
     mut old: VerifiedBundle<S>,
-    Plan { wanted, .. }: &Plan,
+    wanted: &Wanted,
     take: &mut TakeFrame<'_>,
 ) -> Result<(), BundleError> {
     old.pass_extras()?;
     let (manifest, mut reader) = old.into_parts();
     let frames = manifest.frames();
-    let decoded = frames.iter().map(|of| of.frame).filter(|frame| wanted.contains(&frame.index));
+    let decoded = frames.iter().map(|of| of.frame).filter(|frame| wanted.frames.contains(&frame.index));
     let mut references = References::of(decoded);
     let mut next = 0;
     loop {
         let Some(index) = next_frame(&mut reader, &frames, next)? else { return reader.end(BLOCK) };
         next = index + 1;
         let Some(of) = frames.get(index) else { continue };
-        if !wanted.contains(&index) {
+        if !wanted.frames.contains(&index) {
             reader.skip(&of.member, of.frame.size)?;
             continue;
         }
