@@ -70,7 +70,7 @@ pub use event::{EventSink, ServiceEvent};
 pub use host::{Disbelief, Host, Patience, ServiceError};
 pub use kernel::{ModuleRules, ModuleState, ProcessId, Taint};
 pub use local::{CleanupChoice, CleanupPlan, CleanupReport, KeptReason, KeptScript, LocalModule};
-pub use offers::RefusedBundle;
+pub use offers::LeftOutBundle;
 pub use plan::{StartChoice, StartPlan};
 pub use reasons::{ModuleMismatch, Reason, Refusal, StartFailure};
 pub use records::{Phase, RecorderMode, RunRecord};

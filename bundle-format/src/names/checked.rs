@@ -192,6 +192,23 @@ checked_name!(
     "expected 1 to 64 letters, digits, `_` and `-`, beginning with a letter or digit"
 );
 
+impl BundleName {
+    /// The name under which a host records what was compiled on it.
+    pub const LOCAL: &str = "local";
+
+    /// [`Self::LOCAL`] as a name.
+    #[must_use]
+    pub fn local() -> Self {
+        Self(Self::LOCAL.to_owned())
+    }
+}
+
+impl From<u64> for BundleVersion {
+    fn from(number: u64) -> Self {
+        Self(number.to_string())
+    }
+}
+
 /// Compares runs of digits by value and the rest by byte, so that `-47-` comes before `-101-`;
 /// texts that are equal by value fall back to bytes, so the order is total.
 fn natural_order(left: &str, right: &str) -> Ordering {

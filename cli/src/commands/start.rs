@@ -7,7 +7,7 @@ use installer::CurrentGeneration;
 use script_config::ScriptName;
 use serde_json::json;
 use service::{
-    GuardStage, Reason, Refusal, RefusedBundle, Service, StartChoice, StartOptions, StartOutcome, StartPlan,
+    GuardStage, LeftOutBundle, Reason, Refusal, Service, StartChoice, StartOptions, StartOutcome, StartPlan,
     StartReport,
 };
 
@@ -178,7 +178,7 @@ fn show_plan(ui: &mut Ui, plan: &StartPlan) {
     show_refused_bundles(ui, plan.refused_bundles());
 }
 
-fn show_refused_bundles(ui: &mut Ui, bundles: &[RefusedBundle]) {
+fn show_refused_bundles(ui: &mut Ui, bundles: &[LeftOutBundle]) {
     for refused in bundles {
         let name = ui.mark(Mark::Bad, format!("bundle {}", refused.bundle));
         ui.line(format!("{name} is refused: {}", explain(&refused.reason)));

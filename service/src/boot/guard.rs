@@ -22,9 +22,9 @@ use files::{Lock, LockKind, optional};
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
-use crate::boot::switches::with_dependants;
+use crate::boot::switches::{BootSwitches, with_dependants};
 use crate::host::{Host, ServiceError, error_chain, log, own_files};
-use crate::offers::Offer;
+use crate::offers::Candidates;
 use crate::reasons::Refusal;
 
 /// The version of the record.
@@ -180,11 +180,11 @@ impl GuardRecord {
     }
 
     /// What a start without names does without, each with the reason: all, or culprits and what requires them.
-    pub(crate) fn refusals(&self, offers: &BTreeMap<ScriptName, Offer>) -> BTreeMap<ScriptName, Refusal> {
+    fn refusals(&self, candidates: &Candidates) -> BTreeMap<ScriptName, Refusal> {
         if self.stage == GuardStage::Nothing {
-            return offers.keys().map(|name| (name.clone(), Refusal::BootGuardNothing)).collect();
+            return candidates.keys().map(|name| (name.clone(), Refusal::BootGuardNothing)).collect();
         }
-        let left_out = with_dependants(&self.culprits, offers).into_iter();
+        let left_out = with_dependants(&self.culprits, candidates).into_iter();
         left_out.map(|(name, culprit)| (name, Refusal::BootGuard(culprit))).collect()
     }
 
@@ -211,6 +211,17 @@ impl GuardRecord {
         let line = own_files::line(self, &host.state_dir, FILE)?;
         own_files::replace_for_good(host, &host.state_dir, FILE, &line)
     }
+}
+
+/// What a start without names does without in this boot, each with the reason; the kernel's command line has the last word.
+pub(crate) fn switched_off(
+    guard: Option<&GuardRecord>,
+    switches: &BootSwitches,
+    candidates: &Candidates,
+) -> BTreeMap<ScriptName, Refusal> {
+    let mut all = guard.map(|guard| guard.refusals(candidates)).unwrap_or_default();
+    all.extend(switches.refusals(candidates));
+    all
 }
 
 impl<'h> BootGuard<'h> {

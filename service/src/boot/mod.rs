@@ -3,5 +3,6 @@
 mod guard;
 mod switches;
 
+pub(crate) use guard::switched_off;
 pub use guard::{BootGuard, GuardRecord, GuardStage};
 pub(crate) use switches::BootSwitches;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use script_config::ScriptName;
 
 use crate::host::Host;
-use crate::offers::Offer;
+use crate::offers::Candidates;
 use crate::reasons::Refusal;
 
 /// The switches of this boot.
@@ -30,11 +30,11 @@ impl BootSwitches {
     }
 
     /// What a start of all these scripts does without, each with the reason: all, or some and what requires them.
-    pub(crate) fn refusals(&self, offers: &BTreeMap<ScriptName, Offer>) -> BTreeMap<ScriptName, Refusal> {
+    pub(crate) fn refusals(&self, candidates: &Candidates) -> BTreeMap<ScriptName, Refusal> {
         if self.disabled {
-            return offers.keys().map(|name| (name.clone(), Refusal::DisabledForThisBoot)).collect();
+            return candidates.keys().map(|name| (name.clone(), Refusal::DisabledForThisBoot)).collect();
         }
-        let left_out = with_dependants(&self.skipped, offers).into_iter();
+        let left_out = with_dependants(&self.skipped, candidates).into_iter();
         left_out.map(|(name, cause)| (name, Refusal::SkippedForThisBoot(cause))).collect()
     }
 
@@ -75,14 +75,14 @@ impl BootSwitches {
 /// These scripts and all that require them, directly or not; each with the one of them that is the cause.
 pub(crate) fn with_dependants(
     scripts: &BTreeSet<ScriptName>,
-    offers: &BTreeMap<ScriptName, Offer>,
+    candidates: &Candidates,
 ) -> BTreeMap<ScriptName, ScriptName> {
     let mut because: BTreeMap<ScriptName, ScriptName> =
         scripts.iter().map(|name| (name.clone(), name.clone())).collect();
     loop {
-        let next = offers.values().find_map(|offer| {
-            let cause = offer.requires.iter().find_map(|required| because.get(required))?;
-            (!because.contains_key(&offer.name)).then(|| (offer.name.clone(), cause.clone()))
+        let next = candidates.values().find_map(|candidate| {
+            let cause = candidate.requires.iter().find_map(|required| because.get(required))?;
+            (!because.contains_key(&candidate.name)).then(|| (candidate.name.clone(), cause.clone()))
         });
         let Some((name, cause)) = next else { return because };
         because.insert(name, cause);

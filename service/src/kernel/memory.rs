@@ -27,8 +27,8 @@ fn processors(host: &Host) -> u64 {
     let text = host.kernel_text(&host.sys_dir.join("devices/system/cpu/online")).unwrap_or_default();
     let range = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-        Some(last.saturating_sub(first) + 1)
+        let last: u64 = last.parse().ok()?;
+        Some(last.saturating_sub(first.parse().ok()?) + 1)
     };
     text.trim().split(',').filter_map(range).sum::<u64>().max(1)
 }

@@ -125,7 +125,8 @@ impl CleanupPlan {
         let runs_here = identity.release.as_ref().is_none_or(|release| release == choice.release);
         let modules = if runs_here { LoadedModules::read(host)? } else { LoadedModules::default() };
         let chosen = |name: &ScriptName| choice.named.is_empty() || choice.named.contains(name);
-        let (mut files, mut kept) = (Vec::new(), Vec::new());
+        let mut files = Vec::new();
+        let mut kept = Vec::new();
         for (script, paths) in found.of_scripts.iter().filter(|(name, _)| chosen(name)) {
             let reason = match (owners.get(script), paths.iter().find(|path| !found.plain.contains(*path))) {
                 (Some(bundle), _) => Some(KeptReason::OwnedByBundle { bundle: bundle.clone() }),
@@ -174,7 +175,7 @@ pub(crate) fn carry_out(
             (None, false) => {}
         }
         log::line(host, &format!("cleanup: removed {}", file.display()));
-        if let (true, Some(Ok(script))) = (is_script, name.strip_suffix(".ko").map(str::parse)) {
+        if is_script && let Some(Ok(script)) = name.strip_suffix(".ko").map(str::parse) {
             LocalModule::forget(host, release, &script)?;
         }
     }

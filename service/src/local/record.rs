@@ -70,7 +70,8 @@ impl LocalModule {
 
     /// Writes the record: from now on this set is the one that is loaded.
     pub(crate) fn write(&self, host: &Host) -> Result<(), ServiceError> {
-        let (directory, name) = (Self::directory(host, &self.release), Self::file(&self.script));
+        let directory = Self::directory(host, &self.release);
+        let name = Self::file(&self.script);
         own_files::replace_for_good(host, &directory, &name, &own_files::line(self, &directory, &name)?)
     }
 
@@ -94,7 +95,7 @@ impl LocalModule {
 }
 
 /// What is in the place of a record.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum LocalRecord {
     /// A record that counts.
     Good(Box<LocalModule>),

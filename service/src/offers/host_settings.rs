@@ -7,15 +7,19 @@
 
 use std::collections::BTreeSet;
 
-use script_config::{Configuration, DependencyGraph, ScriptName, ScriptOptions};
+use script_config::{Configuration, ScriptName, ScriptOptions};
 
-use crate::offers::offer::{CompiledWith, Offer, RefusedBundle, Source, VerifiedModule, graph_of};
+use crate::local::LocalRecord;
+use crate::offers::candidate::{Candidate, Candidates, Origin, graph_of};
 use crate::reasons::Refusal;
 
-/// A source as this host has settled it.
-pub(crate) struct HostSettings<'s> {
-    source: Box<dyn Source + 's>,
-    offers: Vec<Offer>,
+/// `configuration` is the host's own, without what bundles have put there.
+pub(crate) fn apply(configuration: &Configuration, candidates: &mut Candidates) {
+    let settings = Settings { configuration };
+    settings.require(candidates);
+    for candidate in candidates.values_mut() {
+        settings.run(candidate);
+    }
 }
 
 /// What the host's configuration says.
@@ -25,88 +29,77 @@ struct Settings<'c> {
 
 /// What a host's configuration adds to the requirements of one script.
 struct Added {
-    /// Its place among the offers.
-    place: usize,
+    script: ScriptName,
     requires: Vec<ScriptName>,
-}
-
-impl<'s> HostSettings<'s> {
-    /// `configuration` is the host's own, without what bundles have put there.
-    pub(crate) fn new(source: Box<dyn Source + 's>, configuration: &Configuration) -> Self {
-        let mut offers = source.offers().to_vec();
-        let settings = Settings { configuration };
-        settings.require(&mut offers);
-        for offer in &mut offers {
-            settings.run(offer);
-        }
-        Self { source, offers }
-    }
 }
 
 impl Settings<'_> {
     /// Adds requirements; where they lead back to the script, it is refused and they don't count.
-    fn require(&self, offers: &mut [Offer]) {
+    fn require(&self, candidates: &mut Candidates) {
         let mut added = Vec::new();
-        for (place, offer) in offers.iter_mut().enumerate() {
-            let own = self.configuration.requirements_of(&offer.name).into_iter();
-            let requires: Vec<ScriptName> = own.filter(|name| !offer.requires.contains(name)).collect();
+        for candidate in candidates.values_mut() {
+            let own = self.configuration.requirements_of(&candidate.name).into_iter();
+            let requires: Vec<ScriptName> = own.filter(|name| !candidate.requires.contains(name)).collect();
             if !requires.is_empty() {
-                offer.requires.extend(requires.iter().cloned());
-                added.push(Added { place, requires });
+                candidate.requires.extend(requires.iter().cloned());
+                added.push(Added { script: candidate.name.clone(), requires });
             }
         }
         if added.is_empty() {
             return;
         }
-        let mut graph = graph(offers);
-        for Added { place, requires } in added {
-            let Some(offer) = offers.get_mut(place) else { continue };
-            let leads_back = |name: &&ScriptName| {
-                **name == offer.name || graph.requirements_of(name).contains(&offer.name)
-            };
+        let mut graph = graph_of(candidates, &BTreeSet::new());
+        for Added { script, requires } in added {
+            let leads_back =
+                |name: &&ScriptName| **name == script || graph.requirements_of(name).contains(&script);
             let Some(culprit) = requires.iter().find(leads_back) else { continue };
-            let variable = format!("{}_REQ", offer.name);
-            let (place, name) = (self.place_of(&variable), &offer.name);
-            let detail = format!("{place}: {name} would require {culprit}, which requires {name}");
-            offer.requires.retain(|name| !requires.contains(name));
-            refuse(offer, Refusal::HostSettings { detail });
-            graph = self::graph(offers);
+            let Some(candidate) = candidates.get_mut(&script) else { continue };
+            let place = self.place_of(&format!("{script}_REQ"));
+            let detail = format!("{place}: {script} would require {culprit}, which requires {script}");
+            candidate.requires.retain(|name| !requires.contains(name));
+            candidate.refuse(Refusal::HostSettings { detail });
+            graph = graph_of(candidates, &BTreeSet::new());
         }
     }
 
-    fn run(&self, offer: &mut Offer) {
-        let settings = match self.configuration.settings_of(&offer.name) {
+    fn run(&self, candidate: &mut Candidate) {
+        let settings = match self.configuration.settings_of(&candidate.name) {
             Ok(settings) => settings,
             Err(problems) => {
-                let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                return refuse(offer, Refusal::HostSettings { detail: told.join("; ") });
+                let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                return candidate.refuse(Refusal::HostSettings { detail: said.join("; ") });
             }
         };
-        let variable = format!("{}_OPT", offer.name);
-        if !self.says_something_of(offer, &variable) {
+        let variable = format!("{}_OPT", candidate.name);
+        if !self.says_something_of(candidate, &variable) {
             return;
         }
         let place = self.place_of(&variable);
-        match run_options(offer, &settings.options) {
-            Ok(run) if run == offer.run || offer.cell.is_err() => {}
+        match run_options(candidate, &settings.options) {
+            Ok(run) if run == candidate.run || candidate.cell.is_err() => {}
             Ok(run) => {
-                offer.run = run;
-                offer.options_from = Some(place);
+                candidate.run = run;
+                candidate.options_from = Some(place);
             }
-            Err(detail) if offer.bundle.is_local() => {
-                refuse(offer, Refusal::LocalOutdated { detail: format!("{place}: {detail}") });
+            Err(why) => {
+                let detail = format!("{place}: {why}");
+                candidate.refuse(if matches!(candidate.origin, Origin::Local(_)) {
+                    Refusal::LocalOutdated { detail }
+                } else {
+                    Refusal::HostSettings { detail }
+                });
             }
-            Err(detail) => refuse(offer, Refusal::HostSettings { detail: format!("{place}: {detail}") }),
         }
     }
 
     /// A bundle has its options with it, so only a line that is there counts. What was compiled on this host was made of
     /// this configuration, so there the lack of a line counts too (INIT-CACHE-02): unless there is no configuration, as
     /// under `--root`, or the line may be in a file that can't be read.
-    fn says_something_of(&self, offer: &Offer, variable: &str) -> bool {
+    fn says_something_of(&self, candidate: &Candidate, variable: &str) -> bool {
         let environment = self.configuration.environment();
         let is_known = environment.iter().next().is_some() && self.configuration.skipped_files().is_empty();
-        environment.get(variable).is_some() || (offer.bundle.is_local() && is_known)
+        let is_local = matches!(candidate.origin, Origin::Local(_));
+        environment.get(variable).is_some() || (is_local && is_known)
     }
 
     fn place_of(&self, variable: &str) -> String {
@@ -114,46 +107,27 @@ impl Settings<'_> {
     }
 }
 
-fn graph(offers: &[Offer]) -> DependencyGraph {
-    graph_of(offers, &BTreeSet::new())
-}
-
-/// The run options, if what `options` say to the compiler is what the module was made with.
-fn run_options(offer: &Offer, options: &ScriptOptions) -> Result<Vec<String>, String> {
-    let (compile, arguments) = (options.compile_args(), options.script_args());
-    let (is_same, made_with) = match &offer.compiled_with {
-        CompiledWith::Options { opts_line, .. } if compile.is_empty() && arguments.is_empty() => {
-            (true, opts_line)
-        }
-        CompiledWith::Options { compile: signed, arguments: words, opts_line } => {
-            (*signed == compile && words == arguments, opts_line)
-        }
-        CompiledWith::Line(opts_line) => (options.opts_line() == *opts_line, opts_line),
-    };
-    if is_same {
-        return Ok(options.staprun_args());
-    }
+/// The run options, if what `options` say to the compiler is nothing, or what the module was made with.
+fn run_options(candidate: &Candidate, options: &ScriptOptions) -> Result<Vec<String>, String> {
     let ours = options.opts_line();
-    Err(format!("{}_OPT compiles with `{ours}`, the module was made with `{made_with}`", offer.name))
-}
-
-/// A script that has no module anyway keeps the reason for that.
-fn refuse(offer: &mut Offer, refusal: Refusal) {
-    if offer.cell.is_ok() {
-        offer.cell = Err(refusal);
-    }
-}
-
-impl Source for HostSettings<'_> {
-    fn offers(&self) -> &[Offer] {
-        &self.offers
-    }
-
-    fn refused_bundles(&self) -> Vec<RefusedBundle> {
-        self.source.refused_bundles()
-    }
-
-    fn read(&self, offer: &Offer) -> Result<VerifiedModule, Refusal> {
-        self.source.read(offer)
+    let compile = options.compile_args();
+    let arguments = options.script_args();
+    let made_with = match &candidate.origin {
+        Origin::Bundle(signed) => {
+            let record = &signed.record;
+            let says_nothing = compile.is_empty() && arguments.is_empty();
+            let is_same = says_nothing || (record.compile == compile && record.arguments == arguments);
+            Some(&record.opts_line).filter(|_| !is_same)
+        }
+        Origin::Local(LocalRecord::Good(record)) => Some(&record.opts_line).filter(|line| **line != ours),
+        // Refused in any case, for a better reason.
+        Origin::RefusedBundle(_) | Origin::Local(LocalRecord::Unprotected { .. }) => None,
+    };
+    match made_with {
+        None => Ok(options.staprun_args()),
+        Some(line) => {
+            let name = &candidate.name;
+            Err(format!("{name}_OPT compiles with `{ours}`, the module was made with `{line}`"))
+        }
     }
 }

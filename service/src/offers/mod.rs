@@ -1,15 +1,15 @@
 //! What could be started: scripts of installed bundles, then those compiled here, then what the host's configuration says
 //! of both. Found out once, before anything else is asked.
 
-mod generation;
+mod all;
+mod candidate;
+mod compiled_here;
 mod host_settings;
-mod local_source;
-mod offer;
+mod installed;
 
-pub(crate) use generation::{Generation, Nothing};
-pub(crate) use host_settings::HostSettings;
-pub(crate) use local_source::WithLocal;
-pub use offer::RefusedBundle;
+pub(crate) use all::Offers;
+pub(crate) use candidate::{Candidate, Candidates, VerifiedModule, graph_of};
 #[cfg(test)]
-pub(crate) use offer::{CompiledWith, OfferedBy};
-pub(crate) use offer::{Offer, Source, VerifiedModule, graph_of};
+pub(crate) use candidate::{OfferedBy, Origin, SignedScript};
+pub(crate) use installed::Installed;
+pub use installed::LeftOutBundle;

@@ -5,8 +5,8 @@ mod reason;
 mod refusal;
 mod start_failure;
 
-pub(crate) use module_check::ModuleInfo;
 pub use module_check::ModuleMismatch;
+pub(crate) use module_check::check_module;
 pub use reason::Reason;
 pub use refusal::Refusal;
 pub use start_failure::StartFailure;

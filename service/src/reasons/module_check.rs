@@ -7,15 +7,6 @@ use bundle_format::KernelRelease;
 use kernel_module::Fields;
 use script_config::ScriptName;
 
-/// What a module says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ModuleInfo {
-    /// `name=`: what the kernel will call it.
-    pub(crate) name: Option<String>,
-    /// `vermagic=`: release and build options of the kernel that it is for, without blanks at the end.
-    pub(crate) vermagic: Option<String>,
-}
-
 /// How a module differs from what the manifest says of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModuleMismatch {
@@ -43,37 +34,27 @@ pub enum ModuleMismatch {
     },
 }
 
-impl ModuleInfo {
-    /// Reads the section `.modinfo`.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, ModuleMismatch> {
-        let fields =
-            Fields::read(bytes).map_err(|error| ModuleMismatch::NotAModule { problem: error.to_string() })?;
-        Ok(Self {
-            name: fields.get("name").map(str::to_owned),
-            vermagic: fields.vermagic().map(str::to_owned),
-        })
+/// Compares what a module says of itself with what the manifest says. The manifest's vermagic may be absent; then the release
+/// must be the first word.
+pub(crate) fn check_module(
+    bytes: &[u8],
+    name: &ScriptName,
+    release: &KernelRelease,
+    vermagic: Option<&str>,
+) -> Result<(), ModuleMismatch> {
+    let fields =
+        Fields::read(bytes).map_err(|error| ModuleMismatch::NotAModule { problem: error.to_string() })?;
+    let found = fields.get("name").unwrap_or_default();
+    if found != name.as_str() {
+        return Err(ModuleMismatch::Name { expected: name.clone(), found: found.to_owned() });
     }
-
-    /// Compares with what the manifest says. The manifest's vermagic may be absent; then the release must be the
-    /// first word.
-    pub(crate) fn check(
-        &self,
-        name: &ScriptName,
-        release: &KernelRelease,
-        vermagic: Option<&str>,
-    ) -> Result<(), ModuleMismatch> {
-        let found = self.name.as_deref().unwrap_or_default();
-        if found != name.as_str() {
-            return Err(ModuleMismatch::Name { expected: name.clone(), found: found.to_owned() });
-        }
-        let found = self.vermagic.as_deref().unwrap_or_default();
-        let first = found.split(' ').next().unwrap_or_default();
-        if first == release.as_str() && vermagic.is_none_or(|expected| expected.trim_end() == found) {
-            return Ok(());
-        }
-        let expected = vermagic.map_or(release.as_str(), str::trim_end).to_owned();
-        Err(ModuleMismatch::Vermagic { expected, found: found.to_owned() })
+    let found = fields.vermagic().unwrap_or_default();
+    let first = found.split(' ').next().unwrap_or_default();
+    if first == release.as_str() && vermagic.is_none_or(|expected| expected.trim_end() == found) {
+        return Ok(());
     }
+    let expected = vermagic.map_or(release.as_str(), str::trim_end).to_owned();
+    Err(ModuleMismatch::Vermagic { expected, found: found.to_owned() })
 }
 
 #[cfg(test)]
@@ -85,17 +66,17 @@ mod tests {
 
     #[test]
     fn name_and_vermagic_must_be_those_of_the_manifest() {
-        let info = ModuleInfo::read(&tiny_module("net_drop", VERMAGIC)).unwrap();
+        let module = tiny_module("net_drop", VERMAGIC);
         let name = "net_drop".parse().unwrap();
         let release: KernelRelease = "6.12.107+deb13-amd64".parse().unwrap();
-        info.check(&name, &release, Some(VERMAGIC)).unwrap();
-        info.check(&name, &release, None).unwrap();
+        check_module(&module, &name, &release, Some(VERMAGIC)).unwrap();
+        check_module(&module, &name, &release, None).unwrap();
 
-        let error = info.check(&"other".parse().unwrap(), &release, None).unwrap_err();
+        let error = check_module(&module, &"other".parse().unwrap(), &release, None).unwrap_err();
         assert_eq!(error.to_string(), "it calls itself net_drop, expected other");
-        let error = info.check(&name, &"6.12.108".parse().unwrap(), None).unwrap_err();
+        let error = check_module(&module, &name, &"6.12.108".parse().unwrap(), None).unwrap_err();
         assert!(error.to_string().ends_with("expected `6.12.108`"), "{error}");
-        let error = info.check(&name, &release, Some("6.12.107+deb13-amd64 SMP")).unwrap_err();
+        let error = check_module(&module, &name, &release, Some("6.12.107+deb13-amd64 SMP")).unwrap_err();
         assert!(matches!(error, ModuleMismatch::Vermagic { .. }));
     }
 
@@ -104,7 +85,8 @@ mod tests {
         for bytes in
             [&b""[..], b"no elf at all, but long enough to look at", &[0x7f, b'E', b'L', b'F', 2, 1, 1]]
         {
-            assert!(matches!(ModuleInfo::read(bytes), Err(ModuleMismatch::NotAModule { .. })));
+            let checked = check_module(bytes, &"a".parse().unwrap(), &"6.12".parse().unwrap(), None);
+            assert!(matches!(checked, Err(ModuleMismatch::NotAModule { .. })));
         }
     }
 }

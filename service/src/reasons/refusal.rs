@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bundle_format::{BundleName, KernelRelease};
 use script_config::ScriptName;
 
 use crate::reasons::module_check::ModuleMismatch;
@@ -19,23 +20,23 @@ pub enum Refusal {
     #[error("no kernel runs here for which bundle {bundle} could have a module")]
     NoKernel {
         /// The bundle's name.
-        bundle: String,
+        bundle: BundleName,
     },
     /// The bundle that offers it has nothing for this kernel.
     #[error("bundle {bundle} has no modules for kernel {release}")]
     AnotherKernel {
         /// The bundle's name.
-        bundle: String,
+        bundle: BundleName,
         /// This host's release.
-        release: String,
+        release: KernelRelease,
     },
     /// The bundle has modules for this release, but of another build of it (`uname -v`).
     #[error("bundle {bundle} is for another build of kernel {release}: {built}, this host runs {running}")]
     AnotherBuild {
         /// The bundle's name.
-        bundle: String,
+        bundle: BundleName,
         /// This host's release.
-        release: String,
+        release: KernelRelease,
         /// `uname -v` of the kernel that the modules are for.
         built: String,
         /// `uname -v` of this host.
@@ -51,9 +52,9 @@ pub enum Refusal {
     #[error("bundle {bundle} has modules for kernel {release}, but they aren't unpacked")]
     NotUnpacked {
         /// The bundle's name.
-        bundle: String,
+        bundle: BundleName,
         /// This host's release.
-        release: String,
+        release: KernelRelease,
     },
     /// The installed bundle isn't signed by a key that is trusted now.
     #[error("bundle {bundle} is not believed: {reason}")]

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use bundle_format::{BundleId, BundleName, BundleVersion, Digest, KernelRelease};
 use files::optional;
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
@@ -25,17 +26,17 @@ pub struct RunRecord {
     /// The script, and its module.
     pub script: ScriptName,
     /// The bundle's name.
-    pub bundle: String,
+    pub bundle: BundleName,
     /// The bundle's version.
-    pub version: String,
-    /// The bundle's id, in hexadecimal digits.
-    pub bundle_id: String,
+    pub version: BundleVersion,
+    /// The bundle's id.
+    pub bundle_id: BundleId,
     /// The number of the generation.
     pub generation: u64,
     /// The kernel's release.
-    pub kernel: String,
+    pub kernel: KernelRelease,
     /// The module's digest.
-    pub sha256: String,
+    pub sha256: Digest,
     /// Scripts that this one requires, as they were then.
     pub requires: Vec<ScriptName>,
     /// The boot during which it was loaded.
@@ -141,7 +142,8 @@ impl RunRecord {
 
     /// Writes it in one step.
     pub(crate) fn write(&self, host: &Host) -> Result<(), ServiceError> {
-        let (directory, name) = (Self::dir(host), Self::file(&self.script));
+        let directory = Self::dir(host);
+        let name = Self::file(&self.script);
         own_files::replace(host, &directory, &name, &own_files::line(self, &directory, &name)?)
     }
 
@@ -170,7 +172,8 @@ impl RunRecord {
     }
 
     fn look(host: &Host, script: &ScriptName) -> Result<Found, ServiceError> {
-        let (directory, name) = (Self::dir(host), Self::file(script));
+        let directory = Self::dir(host);
+        let name = Self::file(script);
         let passed_over = |why: &dyn std::fmt::Display| {
             Found::Damaged(format!("{} is passed over: {why}", directory.join(&name).display()))
         };
@@ -226,12 +229,12 @@ mod tests {
         RunRecord {
             schema: SCHEMA,
             script: script.parse().unwrap(),
-            bundle: "stap-scripts".into(),
-            version: "1".into(),
-            bundle_id: "ab".repeat(32),
+            bundle: "stap-scripts".parse().unwrap(),
+            version: "1".parse().unwrap(),
+            bundle_id: BundleId::of_manifest(b""),
             generation: 3,
-            kernel: "6.12.107+deb13-amd64".into(),
-            sha256: "cd".repeat(32),
+            kernel: "6.12.107+deb13-amd64".parse().unwrap(),
+            sha256: Digest::of(b""),
             requires: vec![],
             boot_id: "this-boot".into(),
             started: 1_700_000_000,

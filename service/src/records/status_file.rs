@@ -59,7 +59,7 @@ mod tests {
     fn init_start_17_zero_for_memory_and_the_pid_for_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let host = Host::of(files::FileSystem::open(dir.path()).unwrap());
-        let (a, b): (ScriptName, ScriptName) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let [a, b]: [ScriptName; 2] = ["a", "b"].map(|name| name.parse().unwrap());
         assert_eq!(read(&host, &a), None);
         write(&host, &a, None).unwrap();
         write(&host, &b, Some(4711)).unwrap();

@@ -37,8 +37,8 @@ pub(crate) fn of_installed_kernels(
             let bundles = current.bundles().iter().filter(|bundle| has(bundle) == covered);
             bundles.map(|bundle| bundle.name.to_string()).collect()
         };
-        let (covered_by, lacking) = (names(true), names(false));
-        KernelCoverage { running: identity.release.as_ref() == Some(&release), release, covered_by, lacking }
+        let running = identity.release.as_ref() == Some(&release);
+        KernelCoverage { covered_by: names(true), lacking: names(false), running, release }
     };
     releases.into_iter().map(coverage).collect()
 }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use bundle_format::BundleName;
 use installer::{CurrentGeneration, HostIdentity};
 use script_config::ScriptName;
 use serde::Serialize;
 
-use crate::boot::{BootSwitches, GuardRecord};
+use crate::boot::{BootSwitches, GuardRecord, switched_off};
 use crate::host::{Host, ServiceError};
 use crate::kernel::{LoadedModules, ModuleRules, ModuleState, Stapio, Taint, memory};
-use crate::offers::{Offer, Source};
+use crate::offers::{Candidate, Offers};
 use crate::reasons::{Reason, Refusal};
 use crate::records::{RecorderMode, Records, RunRecord, is_ours, last_try, status_file};
 use crate::seen::coverage;
@@ -126,34 +127,30 @@ impl StatusReport {
     /// Looks at everything and changes nothing.
     pub(crate) fn look(
         host: &Host,
-        source: &dyn Source,
+        offers: &Offers<'_>,
         identity: &HostIdentity,
         current: Option<&CurrentGeneration>,
         named: &BTreeSet<ScriptName>,
     ) -> Result<Self, ServiceError> {
-        let offers: BTreeMap<ScriptName, Offer> =
-            source.offers().iter().map(|offer| (offer.name.clone(), offer.clone())).collect();
         let Records { all, mut warnings } = Records::read(host)?;
         let switches = BootSwitches::read(host);
         if switches.disabled {
             warnings.push(format!("{}: only scripts named are started", Refusal::DisabledForThisBoot));
         }
         warnings.extend(switches.problems.iter().cloned());
-        let ids: BTreeSet<String> = offers.values().map(|offer| offer.bundle.id.clone()).collect();
         let guard = GuardRecord::read(host).unwrap_or_else(|problem| {
             warnings.push(format!("the boot guard: {problem}"));
             None
         });
-        let guard = guard.filter(|guard| guard.bundles == ids);
+        let guard = guard.filter(|guard| guard.bundles == offers.bundle_ids());
         warnings.extend(guard.as_ref().and_then(GuardRecord::warning));
         warnings.extend(status_file::problem(host).map(|why| format!("status files don't count: {why}")));
-        let mut switched_off = guard.map(|guard| guard.refusals(&offers)).unwrap_or_default();
-        switched_off.extend(switches.refusals(&offers));
+        let switched_off = switched_off(guard.as_ref(), &switches, offers.candidates());
         let records: BTreeMap<ScriptName, RunRecord> =
             all.into_iter().map(|record| (record.script.clone(), record)).collect();
         let mut listed = named.clone();
         if listed.is_empty() {
-            listed = offers.keys().chain(records.keys()).cloned().collect();
+            listed = offers.candidates().keys().chain(records.keys()).cloned().collect();
             listed.extend(ModuleState::all_running(host)?);
         }
         let modules = LoadedModules::read(host)?;
@@ -189,7 +186,7 @@ impl Look<'_> {
     fn script(
         &self,
         name: &ScriptName,
-        offer: Option<&Offer>,
+        candidate: Option<&Candidate>,
         record: Option<&RunRecord>,
     ) -> Result<ScriptStatus, ServiceError> {
         let module = ModuleState::among(self.host, &self.modules, name);
@@ -205,18 +202,18 @@ impl Look<'_> {
         let stapio = record.and_then(|record| record.recorder.stapio());
         let alive = stapio.and_then(|id| Stapio::recorded(self.host, id));
         let dead_stapio = runs && stapio.is_some() && alive.is_none();
-        let requires = match (record, offer) {
+        let requires = match (record, candidate) {
             (Some(record), _) if runs => record.requires.clone(),
-            (_, Some(offer)) => offer.requires.clone(),
+            (_, Some(candidate)) => candidate.requires.clone(),
             (record, None) => record.map(|record| record.requires.clone()).unwrap_or_default(),
         };
         let module_bytes = self.modules.get(name.as_str()).map(|module| module.size);
-        let run = offer.map(|offer| offer.run.as_slice()).unwrap_or_default();
+        let run = candidate.map(|candidate| candidate.run.as_slice()).unwrap_or_default();
         let is_ours = is_ours(module, record);
         Ok(ScriptStatus {
             script: name.clone(),
             state,
-            reason: if runs { None } else { self.reason(name, module, offer, record)? },
+            reason: if runs { None } else { self.reason(name, module, candidate, record)? },
             warning: dead_stapio.then(|| {
                 "the process that writes its output has ended, so its data are lost; restart it".to_owned()
             }),
@@ -228,8 +225,8 @@ impl Look<'_> {
                 .filter(|_| is_ours)
                 .map(|bytes| memory::about(self.host, bytes, run)),
             note: emptied_by_start(self.host, run),
-            offered_by: offer.map(|offer| offer.bundle.name.clone()),
-            options_from: offer.and_then(|offer| offer.options_from.clone()),
+            offered_by: candidate.map(|candidate| candidate.bundle().unwrap_or(BundleName::LOCAL).to_owned()),
+            options_from: candidate.and_then(|candidate| candidate.options_from.clone()),
         })
     }
 
@@ -237,7 +234,7 @@ impl Look<'_> {
         &self,
         name: &ScriptName,
         module: ModuleState,
-        offer: Option<&Offer>,
+        candidate: Option<&Candidate>,
         record: Option<&RunRecord>,
     ) -> Result<Option<Reason>, ServiceError> {
         if module != ModuleState::Absent && !is_ours(module, record) {
@@ -245,7 +242,7 @@ impl Look<'_> {
                 if module == ModuleState::Foreign { Refusal::ForeignModule } else { Refusal::LeftLoaded };
             return Ok(Some(Reason::from(&refusal)));
         }
-        match offer.map(|offer| &offer.cell) {
+        match candidate.map(|candidate| &candidate.cell) {
             None => return Ok(Some(Reason::from(&Refusal::NotOffered))),
             Some(Err(refusal)) => return Ok(Some(Reason::from(refusal))),
             Some(Ok(())) => {}

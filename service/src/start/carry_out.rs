@@ -5,13 +5,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use bundle_format::KernelRelease;
 use script_config::ScriptName;
 
 use crate::boot::BootGuard;
 use crate::event::{EventSink, ServiceEvent};
 use crate::host::{Host, error_chain, log};
-use crate::offers::Source;
-use crate::plan::{OnFailure, PlannedScript, ReadyScript, StartPlan, Verdict};
+use crate::offers::Offers;
+use crate::plan::{OnFailure, PlannedScript, ReadyScript, StartPlan, Step};
 use crate::reasons::{Reason, Refusal, StartFailure};
 use crate::records::{Phase, RecorderMode, RunRecord, last_try};
 use crate::start::budget::Budget;
@@ -37,10 +38,10 @@ pub struct StartOptions<'g> {
 /// A start under way.
 pub(crate) struct Start<'a> {
     pub(crate) host: &'a Host,
-    pub(crate) source: &'a dyn Source,
+    pub(crate) offers: &'a Offers<'a>,
     pub(crate) loader: &'a Loader<'a>,
     pub(crate) events: &'a EventSink<'a>,
-    pub(crate) kernel: String,
+    pub(crate) kernel: KernelRelease,
     pub(crate) boot_id: String,
     pub(crate) generation: Option<u64>,
     pub(crate) guard: Option<&'a BootGuard<'a>>,
@@ -121,14 +122,14 @@ impl Start<'_> {
         let mut queue = ReadyQueue::new(requirements, plan.on_failure);
         let mut ready = Vec::new();
         let mut outcomes = Vec::new();
-        for (place, PlannedScript { name, verdict, .. }) in plan.entries.into_iter().enumerate() {
-            let (script, outcome) = match verdict {
-                Verdict::Ready(script) => (Some(script), None),
-                Verdict::AlreadyRunning => {
+        for (place, PlannedScript { name, step, .. }) in plan.entries.into_iter().enumerate() {
+            let (script, outcome) = match step {
+                Step::Ready(script) => (Some(script), None),
+                Step::AlreadyRunning => {
                     queue.runs(place);
                     (None, Some(StartOutcome::AlreadyRunning))
                 }
-                Verdict::Refused(refusal) => {
+                Step::Refused(refusal) => {
                     queue.failed(place);
                     let reason = Reason::from(&refusal);
                     (self.events)(ServiceEvent::Failed(name, reason.clone()));
@@ -173,27 +174,28 @@ impl Start<'_> {
             guard.under_way(std::iter::once(name.clone()));
         }
         let begun = Instant::now();
-        let ReadyScript { offer, held } = script;
+        let ReadyScript { candidate, held } = script;
         let module = match held {
             Some(module) => module,
-            None => self.source.read(&offer).map_err(StartFailure::Refused)?,
+            None => self.offers.read(&candidate).map_err(StartFailure::Refused)?,
         };
+        let bundle = candidate.origin.recorded().ok_or(StartFailure::Refused(Refusal::NotOffered))?;
         let record = RunRecord {
             schema: RunRecord::SCHEMA,
-            script: offer.name,
-            bundle: offer.bundle.name,
-            version: offer.bundle.version,
-            bundle_id: offer.bundle.id,
-            generation: offer.bundle.generation,
+            script: candidate.name,
+            bundle: bundle.name,
+            version: bundle.version,
+            bundle_id: bundle.id,
+            generation: bundle.generation,
             kernel: self.kernel.clone(),
-            sha256: module.sha256().to_owned(),
-            requires: offer.requires,
+            sha256: module.sha256(),
+            requires: candidate.requires,
             boot_id: self.boot_id.clone(),
             started: self.host.now(),
-            recorder: RecorderMode::of_arguments(&offer.run),
+            recorder: RecorderMode::of_arguments(&candidate.run),
             phase: Phase::Loading,
         };
-        let record = self.loader.load(record, &module, &offer.run)?;
+        let record = self.loader.load(record, &module, &candidate.run)?;
         (self.events)(ServiceEvent::Started(name.clone(), begun.elapsed()));
         Ok(record)
     }

@@ -72,7 +72,9 @@ impl ReadyQueue {
                 matches!(self.fates.get(**required), Some(Fate::Failed | Fate::Skipped(_)))
             };
             let because = self.requirements.get(later).and_then(|all| all.iter().find(lost)).copied();
-            if let (Some(because), Some(Fate::Waiting)) = (because, self.fates.get(later)) {
+            if let Some(because) = because
+                && self.fate(later) == Fate::Waiting
+            {
                 self.set(later, Fate::Skipped(because));
             }
         }

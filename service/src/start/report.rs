@@ -3,7 +3,7 @@
 use script_config::ScriptName;
 use serde::Serialize;
 
-use crate::offers::RefusedBundle;
+use crate::offers::LeftOutBundle;
 use crate::reasons::Reason;
 use crate::records::RunRecord;
 
@@ -22,7 +22,7 @@ pub struct StartReport {
     pub left_out: Vec<LeftOutScript>,
     /// Installed bundles that aren't believed. Scripts of theirs are in `scripts` as far as they can be told. Empty if
     /// scripts were named and none of them was refused.
-    pub refused_bundles: Vec<RefusedBundle>,
+    pub refused_bundles: Vec<LeftOutBundle>,
     /// What on the kernel's command line isn't understood, and what the boot guard has to say.
     pub warnings: Vec<String>,
 }

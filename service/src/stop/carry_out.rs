@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::event::{EventSink, ServiceEvent};
 use crate::host::{Host, ServiceError, log};
 use crate::kernel::{LoadedModules, ModuleState};
-use crate::offers::Source;
+use crate::offers::Offers;
 use crate::plan::StartChoice;
 use crate::records::{Records, is_ours};
 use crate::staprun::Staprun;
@@ -75,7 +75,7 @@ impl StopReport {
 /// The scripts whose modules are loaded and ours, each with what it requires.
 fn running(
     host: &Host,
-    source: &dyn Source,
+    offers: &Offers<'_>,
     records: Records,
 ) -> Result<BTreeMap<ScriptName, BTreeSet<ScriptName>>, ServiceError> {
     let modules = LoadedModules::read(host)?;
@@ -86,12 +86,9 @@ fn running(
             running.insert(record.script, record.requires.into_iter().collect());
         }
     }
-    let offers = source.offers();
     for name in ModuleState::all_running(host)? {
-        let offered = || offers.iter().filter(|offer| offer.name == name);
-        running
-            .entry(name.clone())
-            .or_insert_with(|| offered().flat_map(|offer| offer.requires.clone()).collect());
+        let offered = offers.get(&name).into_iter().flat_map(|candidate| candidate.requires.iter().cloned());
+        running.entry(name.clone()).or_insert_with(|| offered.collect());
     }
     Ok(running)
 }
@@ -99,7 +96,7 @@ fn running(
 /// Carries out a stop. The lock must be held.
 pub(crate) fn stop(
     host: &Host,
-    source: &dyn Source,
+    offers: &Offers<'_>,
     choice: &StartChoice<'_>,
     events: &EventSink<'_>,
 ) -> Result<StopReport, ServiceError> {
@@ -108,7 +105,7 @@ pub(crate) fn stop(
     for warning in &warnings {
         log::line(host, warning);
     }
-    let graph_nodes = running(host, source, records)?;
+    let graph_nodes = running(host, offers, records)?;
     let runs: BTreeSet<ScriptName> = graph_nodes.keys().cloned().collect();
     let chosen = select_for_stop(choice.named, &runs, choice.parameters, choice.with_requirements);
     let graph = DependencyGraph::new(graph_nodes);

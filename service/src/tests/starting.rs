@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use bundle_format::Digest;
+use bundle_format::{BundleName, Digest, KernelRelease};
 use fixtures::module::tiny_module;
 
 use super::world::{NOW, RELEASE, VERMAGIC, World, name};
@@ -89,7 +89,7 @@ fn a_start_leaves_a_record_a_status_file_and_a_log() {
     let record = RunRecord::read(&world.host, &name("a")).unwrap().unwrap();
     assert_eq!((record.phase, record.started, record.generation), (Phase::Running, NOW, 3));
     assert_eq!((record.bundle.as_str(), record.kernel.as_str()), ("stap-scripts", RELEASE));
-    assert_eq!(record.sha256, Digest::of(world.bytes("a")).to_string());
+    assert_eq!(record.sha256, Digest::of(world.bytes("a")));
     assert_eq!(fs::read_to_string(world.at(&world.host.stat_dir).join("a")).unwrap(), "0\n");
     let log = fs::read_to_string(world.at(&world.host.log_file)).unwrap();
     assert!(log.contains(": Exec: staprun -L a.ko: exit 0\n") && log.contains(": a: started in "), "{log}");
@@ -217,7 +217,8 @@ fn a_refused_module_counts_in_a_start_of_all() {
 
 #[test]
 fn what_has_no_module_for_this_kernel_is_left_out() {
-    let (bundle, release) = (String::from("fleet"), RELEASE.to_owned());
+    let bundle: BundleName = "fleet".parse().unwrap();
+    let release: KernelRelease = RELEASE.parse().unwrap();
     let absences = [
         Refusal::AnotherKernel { bundle: bundle.clone(), release: release.clone() },
         Refusal::NotUnpacked { bundle: bundle.clone(), release: release.clone() },
