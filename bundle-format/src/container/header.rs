@@ -10,15 +10,29 @@ use crate::names::{HEADER_NAME, PAYLOAD_NAME};
 /// How a part of a split bundle begins; the shape is reserved (specification, section 18).
 pub const PART_MAGIC: &[u8; 16] = b"stapb-part\0\0\r\n\x1a\n";
 
-const MAGIC: &[u8; 16] = b"stap-bundle\0\r\n\x1a\n";
-const PAYLOAD_MAGIC: &[u8; 16] = b"stap-payload\r\n\x1a\n";
-/// What a file of members is.
+/// What a file of members is; its first member says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ContainerKind {
     /// Signed.
     Bundle,
     /// Not signed yet, and no reader's business.
     Payload,
+}
+
+impl ContainerKind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Bundle => HEADER_NAME,
+            Self::Payload => PAYLOAD_NAME,
+        }
+    }
+
+    const fn magic(self) -> &'static [u8; 16] {
+        match self {
+            Self::Bundle => b"stap-bundle\0\r\n\x1a\n",
+            Self::Payload => b"stap-payload\r\n\x1a\n",
+        }
+    }
 }
 
 /// The 512 bytes of a regular member's header: ustar, mode 0644, owner 0:0, time 0, no names of
@@ -64,23 +78,13 @@ pub fn size_field(header: &[u8; BLOCK]) -> Option<u64> {
 
 /// The content of the first member.
 #[must_use]
-pub fn header_block(kind: BundleKind) -> [u8; BLOCK] {
-    first_block(MAGIC, kind)
-}
-
-/// The content of a payload's first member.
-#[must_use]
-pub fn payload_block(kind: BundleKind) -> [u8; BLOCK] {
-    first_block(PAYLOAD_MAGIC, kind)
-}
-
-fn first_block(magic: &[u8; 16], kind: BundleKind) -> [u8; BLOCK] {
+pub(crate) fn first_block(container: ContainerKind, kind: BundleKind) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     let kind: u32 = match kind {
         BundleKind::Full => 0,
         BundleKind::Delta => 1,
     };
-    let fields = [magic.as_slice(), &FORMAT.to_be_bytes(), &kind.to_be_bytes()].concat();
+    let fields = [container.magic().as_slice(), &FORMAT.to_be_bytes(), &kind.to_be_bytes()].concat();
     for (to, from) in block.iter_mut().zip(fields) {
         *to = from;
     }
@@ -88,22 +92,13 @@ fn first_block(magic: &[u8; 16], kind: BundleKind) -> [u8; BLOCK] {
 }
 
 /// Reads the content of the first member.
-pub fn read_header_block(block: &[u8; BLOCK]) -> Result<BundleKind, ContainerError> {
-    read_first_block(block, MAGIC)
-}
-
-/// Reads the content of a payload's first member.
-pub fn read_payload_block(block: &[u8; BLOCK]) -> Result<BundleKind, ContainerError> {
-    read_first_block(block, PAYLOAD_MAGIC)
-}
-
-fn read_first_block(block: &[u8; BLOCK], expected: &[u8; 16]) -> Result<BundleKind, ContainerError> {
-    let (magic, rest) = block.split_at(expected.len());
-    if magic != expected {
-        return Err(ContainerError::NotABundle);
-    }
+pub(crate) fn read_first_block(
+    container: ContainerKind,
+    block: &[u8; BLOCK],
+) -> Result<BundleKind, ContainerError> {
+    let Some(rest) = block.strip_prefix(container.magic()) else { return Err(ContainerError::NotABundle) };
     for kind in [BundleKind::Full, BundleKind::Delta] {
-        if *block == first_block(expected, kind) {
+        if *block == first_block(container, kind) {
             return Ok(kind);
         }
     }
@@ -133,11 +128,14 @@ pub fn file_kind(beginning: &[u8]) -> Option<FileKind> {
     }
     let (first, rest) = beginning.split_first_chunk::<BLOCK>()?;
     let second = rest.first_chunk::<BLOCK>()?;
-    let is_first = |name| member_header(name, BLOCK as u64).is_ok_and(|header| header == *first);
-    if is_first(HEADER_NAME) {
-        return read_header_block(second).ok().map(FileKind::Bundle);
+    let is = |container: ContainerKind| {
+        member_header(container.name(), BLOCK as u64).is_ok_and(|header| header == *first)
+    };
+    if is(ContainerKind::Bundle) {
+        return read_first_block(ContainerKind::Bundle, second).ok().map(FileKind::Bundle);
     }
-    (is_first(PAYLOAD_NAME) && read_payload_block(second).is_ok()).then_some(FileKind::Payload)
+    let is_payload = is(ContainerKind::Payload) && read_first_block(ContainerKind::Payload, second).is_ok();
+    is_payload.then_some(FileKind::Payload)
 }
 
 #[cfg(test)]
@@ -164,20 +162,23 @@ mod tests {
     #[test]
     fn the_first_member_round_trips_and_nothing_else_is_read() {
         for kind in [BundleKind::Full, BundleKind::Delta] {
-            let block = header_block(kind);
-            assert_eq!(read_header_block(&block).unwrap(), kind);
+            let block = first_block(ContainerKind::Bundle, kind);
+            assert_eq!(read_first_block(ContainerKind::Bundle, &block).unwrap(), kind);
             for index in 0..BLOCK {
                 let mut flipped = block;
                 flipped[index] ^= 0x40;
-                assert!(read_header_block(&flipped).is_err(), "byte {index}");
+                assert!(read_first_block(ContainerKind::Bundle, &flipped).is_err(), "byte {index}");
             }
         }
     }
 
     #[test]
     fn a_newer_format_is_named() {
-        let mut block = header_block(BundleKind::Full);
+        let mut block = first_block(ContainerKind::Bundle, BundleKind::Full);
         block[19] = 2;
-        assert!(matches!(read_header_block(&block), Err(ContainerError::Format { found: 2 })));
+        assert!(matches!(
+            read_first_block(ContainerKind::Bundle, &block),
+            Err(ContainerError::Format { found: 2 })
+        ));
     }
 }

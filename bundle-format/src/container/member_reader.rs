@@ -111,15 +111,7 @@ impl<S: Source> MemberReader<S> {
         target: &mut dyn Write,
     ) -> Result<Digest, BundleError> {
         let mut hash = HashingWriter::new(target);
-        let mut left = len;
-        let mut buffer = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(128 << 10)];
-        while left > 0 {
-            let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let chunk = buffer.get_mut(..part).unwrap_or_default();
-            self.exact(chunk, name)?;
-            hash.write_all(chunk).map_err(io_while("writing"))?;
-            left -= part as u64;
-        }
+        self.in_chunks(name, len, &mut |chunk| hash.write_all(chunk).map_err(io_while("writing")))?;
         Ok(hash.finish().1)
     }
 
@@ -140,19 +132,28 @@ impl<S: Source> MemberReader<S> {
                 return Err(BundleError::Truncated { offset, inside: name.to_owned() });
             }
             Some(_) => self.source.skip(span).map_err(io_while("reading the bundle"))?,
-            None => return self.read_over(name, span),
+            // The end of this source isn't known.
+            None => return self.in_chunks(name, span, &mut |_| Ok(())),
         }
         self.offset += span;
         Ok(())
     }
 
-    /// Passes over bytes of a source whose end isn't known.
-    fn read_over(&mut self, name: &str, mut span: u64) -> Result<(), BundleError> {
-        let mut buffer = vec![0; 128 << 10];
-        while span > 0 {
-            let part = usize::try_from(span).unwrap_or(usize::MAX).min(buffer.len());
-            self.exact(buffer.get_mut(..part).unwrap_or_default(), name)?;
-            span -= part as u64;
+    /// Reads `len` bytes without having them in memory at once.
+    fn in_chunks(
+        &mut self,
+        name: &str,
+        len: u64,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), BundleError>,
+    ) -> Result<(), BundleError> {
+        let mut left = len;
+        let mut buffer = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(128 << 10)];
+        while left > 0 {
+            let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let chunk = buffer.get_mut(..part).unwrap_or_default();
+            self.exact(chunk, name)?;
+            take(chunk)?;
+            left -= part as u64;
         }
         Ok(())
     }

@@ -16,7 +16,6 @@ impl<'t> MemberWriter<'t> {
         Self { target, written: 0 }
     }
 
-    /// Bytes so far.
     pub(crate) const fn written(&self) -> u64 {
         self.written
     }

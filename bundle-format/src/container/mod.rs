@@ -13,9 +13,7 @@ mod source;
 
 pub(crate) use frame::{Encoding, compress, decompress, zstd_version};
 pub(crate) use head::Head;
-pub(crate) use header::{
-    ContainerKind, member_header, member_span, padding, read_header_block, read_payload_block,
-};
+pub(crate) use header::{ContainerKind, member_header, member_span, padding, read_first_block};
 pub use header::{FileKind, PART_MAGIC, file_kind};
 pub(crate) use member_reader::{MemberReader, PASSED_OVER};
 pub(crate) use member_writer::MemberWriter;

@@ -30,7 +30,6 @@ macro_rules! must {
     };
 }
 
-/// Checks all of it.
 pub(crate) fn check(manifest: &Manifest) -> Result<(), BundleError> {
     Preface::of(manifest).check().map_err(|what| BundleError::Critical { what })?;
     check_roots(manifest)?;

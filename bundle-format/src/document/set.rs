@@ -103,7 +103,6 @@ pub fn modules_digest<'m>(
     hash.field(uprobes.map_or(&[][..], |file| file.sha256.as_bytes())).finish()
 }
 
-/// Writes SET.json.
 pub(crate) fn write_set(set: &SetDocument) -> Result<Vec<u8>, BundleError> {
     strict_json::write(set).map_err(|source| BundleError::Json { document: SET_NAME, source })
 }

@@ -33,12 +33,16 @@ fn check(what: &'static str, text: &str, extra: &str, rule: &'static str) -> Res
     if good {
         return Ok(());
     }
-    let found = text.chars().take(80).flat_map(char::escape_default).collect();
-    Err(NameError { what, found, rule })
+    Err(NameError { what, found: shown(text), rule })
 }
 
-macro_rules! checked_name {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $extra:literal, $rule:literal) => {
+fn shown(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_default).collect()
+}
+
+/// A text that `$check` has found good.
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -62,7 +66,7 @@ macro_rules! checked_name {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                check($what, text, $extra, $rule)?;
+                $check(text)?;
                 Ok(Self(text.to_owned()))
             }
         }
@@ -87,6 +91,14 @@ macro_rules! checked_name {
             }
         }
 
+    };
+}
+
+/// A name that is part of a path, in the order of people.
+macro_rules! checked_name {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $extra:literal, $rule:literal) => {
+        checked_text!($(#[$doc])* $name, |text: &str| check($what, text, $extra, $rule));
+
         impl Ord for $name {
             fn cmp(&self, other: &Self) -> Ordering {
                 natural_order(&self.0, &other.0)
@@ -101,10 +113,12 @@ macro_rules! checked_name {
     };
 }
 
-/// A group of users on a host; may be named as the ones that may start a script besides root.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct GroupName(String);
+checked_text!(
+    /// A group of users on a host; may be named as the ones that may start a script besides root.
+    #[derive(PartialOrd, Ord)]
+    GroupName,
+    check_group
+);
 
 impl GroupName {
     /// The group whose members `SystemTap` lets use `staprun` with modules of others (stap(1), "stapusr").
@@ -112,55 +126,17 @@ impl GroupName {
     pub fn stapusr() -> Self {
         Self("stapusr".to_owned())
     }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for GroupName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+/// What `groupadd` of the common distributions takes.
+fn check_group(text: &str) -> Result<(), NameError> {
+    let begin = |b: u8| b.is_ascii_lowercase() || b == b'_';
+    let later = |b: u8| begin(b) || b.is_ascii_digit() || b == b'-';
+    if text.len() <= 32 && text.bytes().next().is_some_and(begin) && text.bytes().all(later) {
+        return Ok(());
     }
-}
-
-impl FromStr for GroupName {
-    type Err = NameError;
-
-    /// What `groupadd` of the common distributions takes.
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        let begin = |b: u8| b.is_ascii_lowercase() || b == b'_';
-        let later = |b: u8| begin(b) || b.is_ascii_digit() || b == b'-';
-        let good = text.len() <= 32 && text.bytes().next().is_some_and(begin) && text.bytes().all(later);
-        if good {
-            return Ok(Self(text.to_owned()));
-        }
-        let found = text.chars().take(80).flat_map(char::escape_default).collect();
-        let rule = "expected 1 to 32 lower-case letters, digits, `_` and `-`, beginning with a letter or `_`";
-        Err(NameError { what: "group name", found, rule })
-    }
-}
-
-impl TryFrom<String> for GroupName {
-    type Error = NameError;
-
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
-    }
-}
-
-impl From<GroupName> for String {
-    fn from(name: GroupName) -> Self {
-        name.0
-    }
-}
-
-impl AsRef<[u8]> for GroupName {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
+    let rule = "expected 1 to 32 lower-case letters, digits, `_` and `-`, beginning with a letter or `_`";
+    Err(NameError { what: "group name", found: shown(text), rule })
 }
 
 checked_name!(

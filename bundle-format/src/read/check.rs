@@ -57,7 +57,6 @@ enum Stop {
     Failed(BundleError),
 }
 
-/// One pass.
 struct Check<'m> {
     manifest: &'m Manifest,
     frames: &'m [FrameOf<'m>],

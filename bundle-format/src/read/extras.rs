@@ -9,7 +9,6 @@ use crate::read::sources::{Sources, check_packed_size, read_sources};
 use crate::read::verified::VerifiedBundle;
 
 impl<S: Source> VerifiedBundle<S> {
-    /// Passes over all of them.
     pub(crate) fn pass_extras(&mut self) -> Result<(), BundleError> {
         for extra in &self.manifest.extras {
             self.reader.header(&extra.name, extra.size)?;

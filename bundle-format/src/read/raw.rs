@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use crate::container::{
-    ContainerKind, Head, MemberReader, PART_MAGIC, Source, member_header, read_header_block,
-    read_payload_block,
+    ContainerKind, Head, MemberReader, PART_MAGIC, Source, member_header, read_first_block,
 };
 use crate::document::{
     BadVote, BaseBundle, BundleError, BundleKind, ContainerError, Manifest, Part, Preface, Root,
@@ -59,13 +58,13 @@ impl<S: Source> RawBundle<S> {
             return Err(ContainerError::Part.into());
         }
         let (kind, signatures) = if first == member_header(HEADER_NAME, BLOCK as u64)? {
-            let kind = read_header_block(&reader.block(HEADER_NAME)?)?;
+            let kind = read_first_block(ContainerKind::Bundle, &reader.block(HEADER_NAME)?)?;
             let signatures = reader.member(SIGNATURES_NAME, SIGNATURES_LEN as u64)?;
             (kind, read_signatures_block(&signatures)?)
         } else if first != member_header(PAYLOAD_NAME, BLOCK as u64)? {
             return Err(ContainerError::NotABundle.into());
         } else if kinds.contains(&ContainerKind::Payload) {
-            (read_payload_block(&reader.block(PAYLOAD_NAME)?)?, Vec::new())
+            (read_first_block(ContainerKind::Payload, &reader.block(PAYLOAD_NAME)?)?, Vec::new())
         } else {
             return Err(ContainerError::Payload.into());
         };

@@ -114,7 +114,7 @@ impl<S: Read + Seek> SealedPayload<S> {
     /// Writes the bundle; returns its length in bytes.
     pub fn write_to(&mut self, target: &mut dyn Write) -> Result<u64, BundleError> {
         let mut out = MemberWriter::new(target);
-        self.0.head.write_bundle(&mut out)?;
+        self.0.head.write(ContainerKind::Bundle, &mut out)?;
         let head = out.written();
         let rest = &mut self.0.rest;
         rest.seek(SeekFrom::Start(0)).map_err(io_while("reading the temporary file"))?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use crate::container::{MemberReader, MemberWriter, PASSED_OVER, Source, member_header};
+use crate::container::{ContainerKind, MemberReader, MemberWriter, PASSED_OVER, Source, member_header};
 use crate::document::{BundleError, FrameOf, Part, digest_problem};
 use crate::limits::{BLOCK, END_MARK};
 use crate::names::KernelId;
@@ -21,7 +21,7 @@ impl<S: Source> VerifiedBundle<S> {
         target: &mut dyn Write,
     ) -> Result<Present, BundleError> {
         let mut out = MemberWriter::new(target);
-        self.head.write_bundle(&mut out)?;
+        self.head.write(ContainerKind::Bundle, &mut out)?;
         self.write_extras(&mut out)?;
         let frames = self.manifest.frames();
         let needed = needed_by(&frames, |of| wanted.contains(&of.kernel.id));
@@ -49,7 +49,7 @@ impl<S: Source> VerifiedBundle<S> {
             return Err(BundleError::Manifest { problem });
         }
         let mut out = MemberWriter::new(target);
-        self.head.write_bundle(&mut out)?;
+        self.head.write(ContainerKind::Bundle, &mut out)?;
         self.write_extras(&mut out)?;
         other.pass_extras()?;
         let frames = self.manifest.frames();
@@ -153,7 +153,6 @@ impl<'w, S: Source> FrameWalk<'w, S> {
         Ok(false)
     }
 
-    /// Compares the end mark.
     fn end(mut self) -> Result<(), BundleError> {
         if self.direct {
             for of in self.frames.iter().skip(self.next) {

@@ -5,7 +5,7 @@
 
 use std::io::{Read, Seek, SeekFrom, Write};
 
-use crate::container::{Head, MemberWriter, zstd_version};
+use crate::container::{ContainerKind, Head, MemberWriter, zstd_version};
 use crate::document::{
     BaseBundle, BundleError, BundleKind, Extra, FORMAT, Frame, Kernel, Manifest, Root, RootChain,
     RootsRecord, SignatureEntry, io_while, manifest_check, modules_digest, signatures_block, strict_json,
@@ -237,7 +237,7 @@ impl<S: Read + Seek> UnsignedBundle<S> {
     /// Writes the payload, which is to be signed elsewhere and which no reader takes for a bundle; returns its length.
     pub fn write_payload_to(&mut self, target: &mut dyn Write) -> Result<u64, BundleError> {
         let mut out = MemberWriter::new(target);
-        self.head(Vec::new()).write_payload(&mut out)?;
+        self.head(Vec::new()).write(ContainerKind::Payload, &mut out)?;
         self.write_content(&mut out)?;
         Ok(out.written())
     }
@@ -281,7 +281,7 @@ impl<S: Read + Seek> SignedBundle<S> {
     /// Writes the file; returns its length in bytes.
     pub fn write_to(&mut self, target: &mut dyn Write) -> Result<u64, BundleError> {
         let mut out = MemberWriter::new(target);
-        self.bundle.head(self.signatures.clone()).write_bundle(&mut out)?;
+        self.bundle.head(self.signatures.clone()).write(ContainerKind::Bundle, &mut out)?;
         self.bundle.write_content(&mut out)?;
         Ok(out.written())
     }

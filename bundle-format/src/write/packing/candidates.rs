@@ -48,7 +48,6 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// No reference.
     const ALONE: Self = Self {
         reference: None,
         encoding: Encoding::Whole,
@@ -110,9 +109,9 @@ impl Candidates {
                 return Ok(Choice {
                     reference: Some(family.first.clone()),
                     encoding: Encoding::NearCopy,
-                    by_base: false,
                     has_much_of_its_own: false,
                     promised: most_of_near_copy(len),
+                    ..Choice::ALONE
                 });
             }
             if best.is_none_or(|(smallest, _)| size < smallest) {
@@ -124,12 +123,9 @@ impl Candidates {
         // What saves less than a quarter is another family: its first frame stands alone, so that the others need
         // two frames and not three. Only where few share the cost of that frame, less is enough.
         let least = if self.few && family.hub.is_none() { alone / 100 } else { alone / 4 };
-        let mut chosen = None;
-        let mut size = alone;
-        if by_first + least.max(1) <= alone {
-            chosen = Some(&family.first);
-            size = by_first;
-        }
+        let takes_first = by_first + least.max(1) <= alone;
+        let mut chosen = takes_first.then_some(&family.first);
+        let mut size = if takes_first { by_first } else { alone };
         if let Some(hub) = family.hub.as_ref().filter(|hub| fits(len, hub)) {
             let by_hub = trial(Some(hub))?;
             // 5 % of what the frame takes alone, for a third frame to read and to decode.
@@ -142,9 +138,9 @@ impl Candidates {
         Ok(Choice {
             reference: chosen.cloned(),
             encoding: if near { Encoding::NearCopy } else { Encoding::Whole },
-            by_base: false,
             has_much_of_its_own: 20 * size >= alone,
             promised: most_of_near_copy(len),
+            ..Choice::ALONE
         })
     }
 

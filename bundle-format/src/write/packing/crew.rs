@@ -11,7 +11,6 @@ use crate::container::{Encoding, compress};
 use crate::document::{BundleError, io_while};
 use crate::names::Digest;
 
-/// A frame to compress.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) index: usize,
@@ -22,7 +21,6 @@ pub(super) struct Job {
     pub(super) promised: usize,
 }
 
-/// A frame, compressed.
 #[derive(Debug)]
 pub(super) struct Compressed {
     pub(super) bytes: Vec<u8>,

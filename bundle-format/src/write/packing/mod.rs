@@ -244,7 +244,6 @@ fn copy_unchanged<'d>(
     Ok(order.iter().filter_map(|set| wanted.remove(set)).collect())
 }
 
-/// The frames that are written.
 struct Spooled<'s> {
     spool: &'s mut dyn Write,
     progress: &'s mut dyn FnMut(FramePacked),

@@ -46,7 +46,6 @@ pub(super) type TakeFrame<'t> = dyn FnMut(&Frame, &[u8], Arc<Vec<u8>>) -> Result
 
 /// A verified bundle of any source.
 pub(super) trait OldFrames {
-    /// Its signed account.
     fn manifest(&self) -> &Manifest;
 
     /// Gives out the wanted frames that are in the file, in the order of their indexes, each verified down to
