@@ -17,70 +17,66 @@
 //! A crash at any point leaves at worst a module that is loaded and recorded as `loading`: the next start or stop takes
 //! it out. The lock goes with the process.
 //!
-//! The rooms, each of which knows only those above it:
-//!
-//! - `host`: the machine, the service's own files, the lock, the log.
-//! - `kernel`: what the kernel tells now.
-//! - `staprun`: the program that loads and removes modules.
-//! - `reasons`: why a script isn't started or doesn't run.
-//! - `records`: what is remembered until the next boot.
-//! - `local`: what was compiled on this host.
-//! - `offers`: what could be started.
-//! - `boot`: what a start at boot does without.
-//! - `plan`: what a start will do.
-//! - `stop`: out of the kernel.
-//! - `start`: into the kernel.
-//! - `seen`: status, and the data of recorders.
-//! - `service`: the commands.
+//! The rooms below are in the order of the data; each knows only those above it.
 //!
 //! Numbers such as INIT-START-17 or RUN-06 name facts about the initscript and `staprun`; see `docs/compatibility.md`.
 
-mod event;
-mod service;
-
+// The machine, the service's own files, the lock, the log.
 mod host;
 
+// What the kernel tells now.
 mod kernel;
 
+// The program that loads and removes modules.
 mod staprun;
 
+// Why a script isn't started or doesn't run.
 mod reasons;
 
+// What is told while it happens.
+mod event;
+
+// What is remembered until the next boot.
 mod records;
 
+// What was compiled on this host.
 mod local;
 
+// What could be started.
 mod offers;
 
+// What a start at boot does without.
 mod boot;
 
+// What a start will do.
 mod plan;
 
+// Out of the kernel.
 mod stop;
 
+// Into the kernel.
 mod start;
 
+// Status, and the data of recorders.
 mod seen;
+
+// The commands.
+mod service;
 
 #[cfg(test)]
 mod tests;
 
-pub use boot::{BootGuard, GuardRecord, GuardStage};
+pub use boot::*;
 pub use event::{EventSink, ServiceEvent};
-pub use host::{Disbelief, Host, Patience, ServiceError};
-pub use kernel::{ModuleRules, ModuleState, ProcessId, Taint};
-pub use local::{CleanupChoice, CleanupPlan, CleanupReport, KeptReason, KeptScript, LocalModule};
-pub use offers::LeftOutBundle;
-pub use plan::{StartChoice, StartPlan};
-pub use reasons::{ModuleMismatch, Reason, Refusal, StartFailure};
-pub use records::{Phase, RecorderMode, RunRecord};
-pub use seen::{
-    AttachEnd, AttachError, AttachOutput, BundleStatus, KernelCoverage, ScriptState, ScriptStatus,
-    StatusReport,
-};
+pub use host::*;
+pub use kernel::*;
+pub use local::*;
+pub use offers::*;
+pub use plan::*;
+pub use reasons::*;
+pub use records::*;
+pub use seen::*;
 pub use service::Service;
-pub use staprun::StaprunRefusal;
-pub use start::{
-    LeftOutScript, RestartChoice, RestartReport, StartOptions, StartOutcome, StartReport, StartedScript,
-};
-pub use stop::{StopFailure, StopOutcome, StopReport, StoppedScript};
+pub use staprun::*;
+pub use start::*;
+pub use stop::*;

@@ -13,7 +13,7 @@ use crate::kernel::ModuleState;
 use crate::local::{CleanupChoice, CleanupPlan, CleanupReport, LocalModule, cleanup, finish_all};
 use crate::offers::{Candidate, Installed, Offers};
 use crate::plan::{StartChoice, StartPlan};
-use crate::reasons::Refusal;
+use crate::reasons::StartRefusal;
 use crate::records::status_file;
 use crate::seen::{AttachEnd, AttachError, AttachOutput, StatusReport, attach};
 use crate::staprun::{LoadDir, Staprun};
@@ -214,9 +214,11 @@ impl<'a> Service<'a> {
 
     /// Scripts that a start refuses for what this host's own configuration says of them.
     #[must_use]
-    pub fn unfit_settings(&self) -> Vec<(ScriptName, Refusal)> {
+    pub fn unfit_settings(&self) -> Vec<(ScriptName, StartRefusal)> {
         let unfit = self.offers.candidates().values().filter_map(|candidate| match &candidate.cell {
-            Err(refusal @ Refusal::HostSettings { .. }) => Some((candidate.name.clone(), refusal.clone())),
+            Err(refusal @ StartRefusal::HostSettings { .. }) => {
+                Some((candidate.name.clone(), refusal.clone()))
+            }
             _ => None,
         });
         unfit.collect()

@@ -25,9 +25,8 @@ use serde::{Deserialize, Serialize};
 use crate::boot::switches::{BootSwitches, with_dependants};
 use crate::host::{Host, ServiceError, error_chain, log, own_files};
 use crate::offers::Candidates;
-use crate::reasons::Refusal;
+use crate::reasons::StartRefusal;
 
-/// The version of the record.
 const SCHEMA: u32 = 1;
 
 /// More culprits than that, and it isn't the scripts.
@@ -180,12 +179,12 @@ impl GuardRecord {
     }
 
     /// What a start without names does without, each with the reason: all, or culprits and what requires them.
-    fn refusals(&self, candidates: &Candidates) -> BTreeMap<ScriptName, Refusal> {
+    fn refusals(&self, candidates: &Candidates) -> BTreeMap<ScriptName, StartRefusal> {
         if self.stage == GuardStage::Nothing {
-            return candidates.keys().map(|name| (name.clone(), Refusal::BootGuardNothing)).collect();
+            return candidates.keys().map(|name| (name.clone(), StartRefusal::BootGuardNothing)).collect();
         }
         let left_out = with_dependants(&self.culprits, candidates).into_iter();
-        left_out.map(|(name, culprit)| (name, Refusal::BootGuard(culprit))).collect()
+        left_out.map(|(name, culprit)| (name, StartRefusal::BootGuard(culprit))).collect()
     }
 
     /// What `status` has to say about it.
@@ -208,8 +207,7 @@ impl GuardRecord {
     }
 
     fn write(&self, host: &Host) -> Result<(), ServiceError> {
-        let line = own_files::line(self, &host.state_dir, FILE)?;
-        own_files::replace_for_good(host, &host.state_dir, FILE, &line)
+        own_files::write_for_good(host, &host.state_dir, FILE, self)
     }
 }
 
@@ -218,7 +216,7 @@ pub(crate) fn switched_off(
     guard: Option<&GuardRecord>,
     switches: &BootSwitches,
     candidates: &Candidates,
-) -> BTreeMap<ScriptName, Refusal> {
+) -> BTreeMap<ScriptName, StartRefusal> {
     let mut all = guard.map(|guard| guard.refusals(candidates)).unwrap_or_default();
     all.extend(switches.refusals(candidates));
     all

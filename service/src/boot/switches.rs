@@ -9,9 +9,8 @@ use script_config::ScriptName;
 
 use crate::host::Host;
 use crate::offers::Candidates;
-use crate::reasons::Refusal;
+use crate::reasons::StartRefusal;
 
-/// The switches of this boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BootSwitches {
     /// A start of all scripts starts nothing.
@@ -30,12 +29,12 @@ impl BootSwitches {
     }
 
     /// What a start of all these scripts does without, each with the reason: all, or some and what requires them.
-    pub(crate) fn refusals(&self, candidates: &Candidates) -> BTreeMap<ScriptName, Refusal> {
+    pub(crate) fn refusals(&self, candidates: &Candidates) -> BTreeMap<ScriptName, StartRefusal> {
         if self.disabled {
-            return candidates.keys().map(|name| (name.clone(), Refusal::DisabledForThisBoot)).collect();
+            return candidates.keys().map(|name| (name.clone(), StartRefusal::DisabledForThisBoot)).collect();
         }
         let left_out = with_dependants(&self.skipped, candidates).into_iter();
-        left_out.map(|(name, cause)| (name, Refusal::SkippedForThisBoot(cause))).collect()
+        left_out.map(|(name, cause)| (name, StartRefusal::SkippedForThisBoot(cause))).collect()
     }
 
     fn parse(cmdline: &str) -> Self {

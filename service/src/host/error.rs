@@ -1,4 +1,4 @@
-//! What stops a whole command. What stops one script is a [`crate::Refusal`] or a [`crate::StartFailure`].
+//! What stops a whole command. What stops one script is a [`crate::StartRefusal`] or a [`crate::StartFailure`].
 
 use std::path::PathBuf;
 

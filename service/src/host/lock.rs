@@ -27,14 +27,11 @@ impl ServiceLock {
 mod tests {
     use std::time::Duration;
 
-    use files::FileSystem;
-
     use super::*;
 
     #[test]
     fn init_lock_01_the_second_waits_and_then_names_the_holder() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut host = Host::of(FileSystem::open(dir.path()).unwrap());
+        let (_dir, mut host) = Host::temporary();
         host.patience.lock = Duration::from_millis(80);
         let held = ServiceLock::take(&host).unwrap();
         let error = ServiceLock::take(&host).unwrap_err();

@@ -91,15 +91,9 @@ mod tests {
         assert_eq!(line, "Nov 14 22:13:20: net_drop: started Jan 01 00:00:00: forged\n");
     }
 
-    fn host() -> (tempfile::TempDir, Host) {
-        let dir = tempfile::tempdir().unwrap();
-        let host = Host::of(files::FileSystem::open(dir.path()).unwrap());
-        (dir, host)
-    }
-
     #[test]
     fn init_log_02_what_is_said_loudly_reaches_the_log_of_the_system() {
-        let (dir, host) = host();
+        let (dir, host) = Host::temporary();
         loudly(&host, "Error: nobody listens yet");
         let listens_at = dir.path().join("dev/log");
         std::fs::create_dir_all(listens_at.parent().unwrap()).unwrap();
@@ -118,7 +112,7 @@ mod tests {
         use rustix::fs::{CWD, FileType, Mode, mknodat};
 
         for kind in ["fifo", "link"] {
-            let (dir, host) = host();
+            let (dir, host) = Host::temporary();
             let path = host.on_this_machine(&host.log_file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             let victim = dir.path().join("victim");

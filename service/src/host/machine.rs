@@ -123,6 +123,14 @@ impl Host {
         }
     }
 
+    /// A machine in a directory that goes with the value.
+    #[cfg(test)]
+    pub(crate) fn temporary() -> (tempfile::TempDir, Self) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let host = Self::of(FileSystem::open(dir.path()).expect("the directory"));
+        (dir, host)
+    }
+
     /// The same with the host's own `STAT_PATH`, `LOG_FILE`, `CACHE_PATH` and `SCRIPT_PATH`.
     #[must_use]
     pub fn configured(files: FileSystem, parameters: &GlobalParameters) -> Self {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use files::{Directory, FileError, Unprotected, optional};
+use serde::Serialize;
 
 use crate::host::disbelief::Disbelief;
 use crate::host::error::ServiceError;
@@ -34,9 +35,14 @@ fn if_there<T>(result: Result<T, Unprotected>) -> Result<Option<T>, Unprotected>
     }
 }
 
-/// Replaces a file in one step. Not synced: what is in /run ends with the boot.
-pub(crate) fn replace(host: &Host, directory: &Path, name: &str, bytes: &[u8]) -> Result<(), ServiceError> {
-    Ok(ours(host, directory)?.replace_unsynced(name, bytes)?)
+/// Writes a document as a line of JSON, in one step. Not synced: what is in /run ends with the boot.
+pub(crate) fn write(
+    host: &Host,
+    directory: &Path,
+    name: &str,
+    document: &impl Serialize,
+) -> Result<(), ServiceError> {
+    Ok(ours(host, directory)?.replace_unsynced(name, &line(document, directory, name)?)?)
 }
 
 /// Opens a directory of ours, made if it isn't there; a record beside which others could put theirs would never be believed.
@@ -46,14 +52,14 @@ pub(crate) fn ours(host: &Host, directory: &Path) -> Result<Directory, ServiceEr
     Ok(opened.map_err(|why| Disbelief::of(host.files.path(), why))?)
 }
 
-/// As [`replace`], and on the disk when this returns.
-pub(crate) fn replace_for_good(
+/// As [`write`], and on the disk when this returns.
+pub(crate) fn write_for_good(
     host: &Host,
     directory: &Path,
     name: &str,
-    bytes: &[u8],
+    document: &impl Serialize,
 ) -> Result<(), ServiceError> {
-    Ok(ours(host, directory)?.replace_file(name, bytes)?)
+    Ok(ours(host, directory)?.replace_file(name, &line(document, directory, name)?)?)
 }
 
 /// Removes a file, if it is there; whether it was.
@@ -62,15 +68,9 @@ pub(crate) fn remove(host: &Host, directory: &Path, name: &str) -> Result<bool, 
     Ok(optional(directory.unlink(name))?.is_some())
 }
 
-/// A document of ours as a line of JSON.
-pub(crate) fn line(
-    document: &impl serde::Serialize,
-    directory: &Path,
-    name: &str,
-) -> Result<Vec<u8>, FileError> {
-    let text = serde_json::to_vec(document);
-    let mut text =
-        text.map_err(|error| FileError::new("write", directory.join(name), io::Error::other(error)))?;
+fn line(document: &impl Serialize, directory: &Path, name: &str) -> Result<Vec<u8>, FileError> {
+    let wrong = |error| FileError::new("write", directory.join(name), io::Error::other(error));
+    let mut text = serde_json::to_vec(document).map_err(wrong)?;
     text.push(b'\n');
     Ok(text)
 }

@@ -41,8 +41,7 @@ mod tests {
 
     #[test]
     fn buffers_count_once_for_each_processor() {
-        let dir = tempfile::tempdir().unwrap();
-        let host = Host::of(files::FileSystem::open(dir.path()).unwrap());
+        let (dir, host) = Host::temporary();
         let run = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
         // As measured on one processor: about 24 MiB with default buffers, about 9 with -b 1.
         assert_eq!(about(&host, 100, &run("-L")), 100 + (24 << 20));

@@ -68,13 +68,13 @@ mod tests {
     use super::*;
 
     fn rules(files: &[(&str, &[u8])]) -> ModuleRules {
-        let dir = tempfile::tempdir().unwrap();
+        let (dir, host) = Host::temporary();
         for (path, bytes) in files {
             let path = dir.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        ModuleRules::read(&Host::of(files::FileSystem::open(dir.path()).unwrap()))
+        ModuleRules::read(&host)
     }
 
     #[test]

@@ -14,7 +14,6 @@ use script_config::ScriptName;
 use crate::host::{Host, ServiceError};
 use crate::kernel::modules::LoadedModules;
 
-/// The state file's name.
 const STATE_FILE: &str = "srvstat";
 
 /// More than a state file ever holds; a foreign file of that name may be endless.
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
 
     fn world(modules: &str, files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
-        let dir = tempfile::tempdir().unwrap();
+        let (dir, host) = Host::temporary();
         fs::create_dir_all(dir.path().join("proc")).unwrap();
         fs::write(dir.path().join("proc/modules"), modules).unwrap();
         for (path, text) in files {
@@ -103,7 +102,6 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let host = Host::of(files::FileSystem::open(dir.path()).unwrap());
         (dir, host)
     }
 

@@ -34,8 +34,7 @@ mod tests {
 
     #[test]
     fn bits_have_letters() {
-        let dir = tempfile::tempdir().unwrap();
-        let host = Host::of(files::FileSystem::open(dir.path()).unwrap());
+        let (dir, host) = Host::temporary();
         assert_eq!(Taint::read(&host), None);
         fs::create_dir_all(dir.path().join("proc/sys/kernel")).unwrap();
         let file = dir.path().join("proc/sys/kernel/tainted");

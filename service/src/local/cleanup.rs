@@ -29,7 +29,6 @@ const MARKER: &str = "uprobes";
 /// Where the module is that scripts of old kernels share.
 const SHARED_DIRECTORY: &str = "uprobes";
 
-/// That module.
 const SHARED: &str = "uprobes.ko";
 
 /// What a cleanup is about.
@@ -191,7 +190,6 @@ struct ScriptFiles {
     markers: Vec<PathBuf>,
     /// Those that are plain files.
     plain: BTreeSet<PathBuf>,
-    /// Whether `uprobes.ko` is there.
     has_shared: bool,
 }
 

@@ -71,8 +71,7 @@ impl LocalModule {
     /// Writes the record: from now on this set is the one that is loaded.
     pub(crate) fn write(&self, host: &Host) -> Result<(), ServiceError> {
         let directory = Self::directory(host, &self.release);
-        let name = Self::file(&self.script);
-        own_files::replace_for_good(host, &directory, &name, &own_files::line(self, &directory, &name)?)
+        own_files::write_for_good(host, &directory, &Self::file(&self.script), self)
     }
 
     /// The record of a script for a kernel; none where others could have written it.

@@ -16,7 +16,7 @@ use script_config::ScriptName;
 
 use crate::host::{Host, ServiceError};
 use crate::local::record::LocalModule;
-use crate::reasons::Refusal;
+use crate::reasons::StartRefusal;
 
 /// Most bytes of a module: no frame and its reference, together, have more.
 const MAX_MODULE: u64 = limits::MAX_REFERENCE_AND_FRAME;
@@ -65,9 +65,10 @@ impl LocalModule {
     ///
     /// # Errors
     /// Why they aren't.
-    pub fn read_module(&self, host: &Host) -> Result<Vec<u8>, Refusal> {
+    pub fn read_module(&self, host: &Host) -> Result<Vec<u8>, StartRefusal> {
         let path = Self::module_path(host, &self.release, &self.script);
-        let outdated = |why: String| Refusal::LocalOutdated { detail: format!("{}: {why}", path.display()) };
+        let outdated =
+            |why: String| StartRefusal::LocalOutdated { detail: format!("{}: {why}", path.display()) };
         let unreadable = |error: FileError| outdated(crate::host::error_chain(&error));
         let cache = host.files.open_dir(Self::cache(host, &self.release)).map_err(unreadable)?;
         let names = Names::of(&self.script);

@@ -10,7 +10,7 @@ use crate::local::LocalRecord;
 use crate::offers::candidate::{Candidate, Candidates, Origin, VerifiedModule};
 use crate::offers::installed::{Installed, LeftOutBundle, ReadInstalled};
 use crate::offers::{compiled_here, host_settings};
-use crate::reasons::Refusal;
+use crate::reasons::StartRefusal;
 
 /// The candidates of this host, seen from the running kernel.
 pub(crate) struct Offers<'a> {
@@ -34,12 +34,10 @@ impl<'a> Offers<'a> {
         Self { host, candidates, refused_bundles, read_installed }
     }
 
-    /// All of them, by name.
     pub(crate) const fn candidates(&self) -> &Candidates {
         &self.candidates
     }
 
-    /// The candidate of this name.
     pub(crate) fn get(&self, script: &ScriptName) -> Option<&Candidate> {
         self.candidates.get(script)
     }
@@ -62,7 +60,7 @@ impl<'a> Offers<'a> {
     }
 
     /// Reads and verifies the module of a script that has one.
-    pub(crate) fn read(&self, candidate: &Candidate) -> Result<VerifiedModule, Refusal> {
+    pub(crate) fn read(&self, candidate: &Candidate) -> Result<VerifiedModule, StartRefusal> {
         match &candidate.origin {
             Origin::Local(LocalRecord::Good(record)) => {
                 Ok(VerifiedModule::vouched_for(record.read_module(self.host)?, record.sha256))

@@ -6,9 +6,8 @@ use bundle_format::{BundleId, BundleName, BundleVersion, Digest, ScriptRecord};
 use script_config::{DependencyGraph, ScriptName};
 
 use crate::local::LocalRecord;
-use crate::reasons::Refusal;
+use crate::reasons::StartRefusal;
 
-/// Candidates by name.
 pub(crate) type Candidates = BTreeMap<ScriptName, Candidate>;
 
 /// What a start would take, seen from the running kernel.
@@ -23,10 +22,9 @@ pub(crate) struct Candidate {
     /// What must run before it.
     pub(crate) requires: Vec<ScriptName>,
     /// Whether there is a module for this kernel.
-    pub(crate) cell: Result<(), Refusal>,
+    pub(crate) cell: Result<(), StartRefusal>,
 }
 
-/// Where a candidate is from.
 #[derive(Debug, Clone)]
 pub(crate) enum Origin {
     /// A believed bundle.
@@ -74,7 +72,7 @@ impl Origin {
 
 impl Candidate {
     /// Refuses it; one that has no module anyway keeps the reason for that.
-    pub(crate) fn refuse(&mut self, refusal: Refusal) {
+    pub(crate) fn refuse(&mut self, refusal: StartRefusal) {
         if self.cell.is_ok() {
             self.cell = Err(refusal);
         }
@@ -111,12 +109,10 @@ impl VerifiedModule {
         Self { bytes, sha256 }
     }
 
-    /// The module.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Its digest.
     pub(crate) const fn sha256(&self) -> Digest {
         self.sha256
     }

@@ -8,7 +8,7 @@ use installer::HostIdentity;
 use crate::host::{Host, error_chain};
 use crate::local::{LocalModule, LocalRecord};
 use crate::offers::candidate::{Candidate, Candidates, Origin};
-use crate::reasons::Refusal;
+use crate::reasons::StartRefusal;
 
 /// Most bytes of a script that are read, as an install reads them.
 const MAX_SCRIPT: u64 = limits::MAX_PLAIN_FRAME;
@@ -28,14 +28,14 @@ fn candidate(host: &Host, identity: &HostIdentity, record: LocalRecord) -> Candi
         LocalRecord::Good(good) => (good.run.clone(), good.requires.clone(), fits(host, identity, good)),
         // A record that others could have written offers nothing, and says so.
         LocalRecord::Unprotected { why, .. } => {
-            (Vec::new(), Vec::new(), Err(Refusal::LocalUnprotected { detail: why.clone() }))
+            (Vec::new(), Vec::new(), Err(StartRefusal::LocalUnprotected { detail: why.clone() }))
         }
     };
     Candidate { name, origin: Origin::Local(record), run, options_from: None, requires, cell }
 }
 
 /// Whether it was compiled for this very kernel, of the script as it is now.
-fn fits(host: &Host, identity: &HostIdentity, record: &LocalModule) -> Result<(), Refusal> {
+fn fits(host: &Host, identity: &HostIdentity, record: &LocalModule) -> Result<(), StartRefusal> {
     let built = record.uname_v.as_ref().filter(|built| identity.version.as_ref() != Some(built));
     let Some(built) = built else { return fresh(host, record) };
     let detail = format!(
@@ -43,14 +43,14 @@ fn fits(host: &Host, identity: &HostIdentity, record: &LocalModule) -> Result<()
         record.release,
         identity.version.as_deref().unwrap_or("another")
     );
-    Err(Refusal::LocalOutdated { detail })
+    Err(StartRefusal::LocalOutdated { detail })
 }
 
 /// A script that is on this host must still be the one that was compiled; one that is not was brought as a module.
-fn fresh(host: &Host, record: &LocalModule) -> Result<(), Refusal> {
+fn fresh(host: &Host, record: &LocalModule) -> Result<(), StartRefusal> {
     let script = host.script_dir.join(format!("{}.stp", record.script));
     let outdated =
-        |what: String| Err(Refusal::LocalOutdated { detail: format!("{} {what}", script.display()) });
+        |what: String| Err(StartRefusal::LocalOutdated { detail: format!("{} {what}", script.display()) });
     match host.files.read_file(&script, MAX_SCRIPT) {
         Ok(text) if Digest::of(&text) != record.source_sha256 => outdated("has changed since".to_owned()),
         Ok(_) => Ok(()),

@@ -11,7 +11,7 @@ use script_config::{Configuration, ScriptName, ScriptOptions};
 
 use crate::local::LocalRecord;
 use crate::offers::candidate::{Candidate, Candidates, Origin, graph_of};
-use crate::reasons::Refusal;
+use crate::reasons::StartRefusal;
 
 /// `configuration` is the host's own, without what bundles have put there.
 pub(crate) fn apply(configuration: &Configuration, candidates: &mut Candidates) {
@@ -57,7 +57,7 @@ impl Settings<'_> {
             let place = self.place_of(&format!("{script}_REQ"));
             let detail = format!("{place}: {script} would require {culprit}, which requires {script}");
             candidate.requires.retain(|name| !requires.contains(name));
-            candidate.refuse(Refusal::HostSettings { detail });
+            candidate.refuse(StartRefusal::HostSettings { detail });
             graph = graph_of(candidates, &BTreeSet::new());
         }
     }
@@ -67,7 +67,7 @@ impl Settings<'_> {
             Ok(settings) => settings,
             Err(problems) => {
                 let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                return candidate.refuse(Refusal::HostSettings { detail: said.join("; ") });
+                return candidate.refuse(StartRefusal::HostSettings { detail: said.join("; ") });
             }
         };
         let variable = format!("{}_OPT", candidate.name);
@@ -84,9 +84,9 @@ impl Settings<'_> {
             Err(why) => {
                 let detail = format!("{place}: {why}");
                 candidate.refuse(if matches!(candidate.origin, Origin::Local(_)) {
-                    Refusal::LocalOutdated { detail }
+                    StartRefusal::LocalOutdated { detail }
                 } else {
-                    Refusal::HostSettings { detail }
+                    StartRefusal::HostSettings { detail }
                 });
             }
         }

@@ -8,7 +8,7 @@ use script_config::ScriptName;
 use serde::Serialize;
 
 use crate::offers::candidate::{Candidate, Candidates, OfferedBy, Origin, SignedScript, VerifiedModule};
-use crate::reasons::{Reason, Refusal};
+use crate::reasons::{Reason, StartRefusal};
 
 /// The scripts of all installed bundles, and the one way to their modules: through the whole chain from a trusted key.
 pub(crate) struct Installed<'g> {
@@ -19,7 +19,7 @@ pub(crate) struct Installed<'g> {
 }
 
 /// Reads and verifies the module of a script that has one.
-pub(crate) type ReadInstalled<'g> = dyn Fn(&ScriptName) -> Result<VerifiedModule, Refusal> + Sync + 'g;
+pub(crate) type ReadInstalled<'g> = dyn Fn(&ScriptName) -> Result<VerifiedModule, StartRefusal> + Sync + 'g;
 
 /// An installed bundle that isn't believed, so that nothing of it is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,7 +33,7 @@ pub struct LeftOutBundle {
 impl<'g> Installed<'g> {
     /// Of a host on which nothing is installed.
     pub(crate) fn nothing() -> Self {
-        let read = Box::new(|_: &ScriptName| Err(Refusal::NotOffered));
+        let read = Box::new(|_: &ScriptName| Err(StartRefusal::NotOffered));
         Self { candidates: Candidates::new(), refused: Vec::new(), read }
     }
 
@@ -46,7 +46,7 @@ impl<'g> Installed<'g> {
             };
             let kernel = bundle.manifest.kernels.iter().find(|kernel| Some(kernel.id) == offer.kernel);
             let cell = match offer.state {
-                OfferState::Ready(handle) if handle.record().needs_uprobes => Err(Refusal::NeedsUprobes),
+                OfferState::Ready(handle) if handle.record().needs_uprobes => Err(StartRefusal::NeedsUprobes),
                 OfferState::Ready(handle) => {
                     handles.insert(offer.script.clone(), handle);
                     Ok(())
@@ -74,7 +74,8 @@ impl<'g> Installed<'g> {
         }
         let mut refused = Vec::new();
         for bundle in current.refused_bundles() {
-            let refusal = Refusal::Untrusted { bundle: bundle.name.clone(), reason: bundle.reason.clone() };
+            let refusal =
+                StartRefusal::Untrusted { bundle: bundle.name.clone(), reason: bundle.reason.clone() };
             refused.push(LeftOutBundle { bundle: bundle.name.clone(), reason: Reason::from(&refusal) });
             for script in &bundle.claimed_scripts {
                 candidates.entry(script.clone()).or_insert_with(|| Candidate {
@@ -88,7 +89,7 @@ impl<'g> Installed<'g> {
             }
         }
         let read = move |script: &ScriptName| {
-            let handle = handles.get(script).ok_or(Refusal::NotOffered)?;
+            let handle = handles.get(script).ok_or(StartRefusal::NotOffered)?;
             let module = current.read_module(handle).map_err(|refusal| of_installer(&refusal))?;
             let sha256 = *module.sha256();
             Ok(VerifiedModule::vouched_for(module.into_bytes(), sha256))
@@ -97,27 +98,27 @@ impl<'g> Installed<'g> {
     }
 }
 
-fn refusal_of(state: OfferState, bundle: BundleName, release: Option<KernelRelease>) -> Refusal {
+fn refusal_of(state: OfferState, bundle: BundleName, release: Option<KernelRelease>) -> StartRefusal {
     match (state, release) {
-        (OfferState::Red { reason }, _) => Refusal::RedOnFarm { reason },
+        (OfferState::Red { reason }, _) => StartRefusal::RedOnFarm { reason },
         (OfferState::Refused(refusal), _) => of_installer(&refusal),
         // Ready is no refusal; the caller has taken it out.
-        (OfferState::Ready(_), _) => Refusal::Missing { detail: "it wasn't looked for".into() },
-        (_, None) => Refusal::NoKernel { bundle },
+        (OfferState::Ready(_), _) => StartRefusal::Missing { detail: "it wasn't looked for".into() },
+        (_, None) => StartRefusal::NoKernel { bundle },
         (
             OfferState::NoKernel { mismatch: Some(Mismatch::Version { bundle: built, host, .. }), .. },
             Some(release),
-        ) => Refusal::AnotherBuild { bundle, release, built, running: host },
-        (OfferState::NoKernel { .. }, Some(release)) => Refusal::AnotherKernel { bundle, release },
-        (OfferState::NotMaterialised, Some(release)) => Refusal::NotUnpacked { bundle, release },
+        ) => StartRefusal::AnotherBuild { bundle, release, built, running: host },
+        (OfferState::NoKernel { .. }, Some(release)) => StartRefusal::AnotherKernel { bundle, release },
+        (OfferState::NotMaterialised, Some(release)) => StartRefusal::NotUnpacked { bundle, release },
     }
 }
 
-fn of_installer(refusal: &installer::Refusal) -> Refusal {
+fn of_installer(refusal: &installer::Refusal) -> StartRefusal {
     let detail = refusal.to_string();
     match refusal {
-        installer::Refusal::Storage { .. } => Refusal::Missing { detail },
-        installer::Refusal::Twin { .. } => Refusal::OfferedTwice { detail },
-        _ => Refusal::Tampered { detail },
+        installer::Refusal::Storage { .. } => StartRefusal::Missing { detail },
+        installer::Refusal::Twin { .. } => StartRefusal::OfferedTwice { detail },
+        _ => StartRefusal::Tampered { detail },
     }
 }

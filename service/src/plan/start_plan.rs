@@ -15,13 +15,13 @@ use crate::kernel::LoadedModules;
 use crate::offers::{LeftOutBundle, Offers, graph_of};
 use crate::plan::choice::{OnFailure, StartChoice};
 use crate::plan::step::{Step, Steps};
-use crate::reasons::Refusal;
+use crate::reasons::StartRefusal;
 
 /// All that a start will do, in its total order: each script after what it requires, names deciding the rest.
 #[derive(Debug)]
 pub struct StartPlan {
     pub(crate) entries: Vec<PlannedScript>,
-    pub(crate) left_out: Vec<(ScriptName, Refusal)>,
+    pub(crate) left_out: Vec<(ScriptName, StartRefusal)>,
     pub(crate) refused_bundles: Vec<LeftOutBundle>,
     pub(crate) on_failure: OnFailure,
     /// What on the kernel's command line isn't understood.
@@ -51,7 +51,7 @@ impl StartPlan {
     }
 
     /// The scripts that can't be started, each with the reason.
-    pub fn refused(&self) -> impl Iterator<Item = (&ScriptName, &Refusal)> {
+    pub fn refused(&self) -> impl Iterator<Item = (&ScriptName, &StartRefusal)> {
         self.entries.iter().filter_map(|entry| match &entry.step {
             Step::Refused(refusal) => Some((&entry.name, refusal)),
             _ => None,
@@ -60,7 +60,7 @@ impl StartPlan {
 
     /// Scripts of installed bundles that a start of all leaves out, since there is no module for this kernel.
     #[must_use]
-    pub fn left_out(&self) -> &[(ScriptName, Refusal)] {
+    pub fn left_out(&self) -> &[(ScriptName, StartRefusal)] {
         &self.left_out
     }
 
@@ -71,7 +71,6 @@ impl StartPlan {
         &self.refused_bundles
     }
 
-    /// Makes the plan.
     pub(crate) fn make(
         host: &Host,
         offers: &Offers<'_>,

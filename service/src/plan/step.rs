@@ -9,7 +9,7 @@ use script_config::ScriptName;
 use crate::host::{Host, ServiceError};
 use crate::kernel::{LoadedModules, ModuleState, may_load_modules};
 use crate::offers::{Candidate, Offers, VerifiedModule};
-use crate::reasons::{Refusal, check_module};
+use crate::reasons::{StartRefusal, check_module};
 use crate::records::{RecorderMode, RunRecord, is_ours};
 
 /// Bytes of modules that a plan keeps in memory. A module has about 270 kB; a host's start is to stay below 16 MiB.
@@ -18,12 +18,11 @@ const HELD_BYTES: usize = 8 << 20;
 /// What will be done at a place.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// It is loaded.
     Ready(Box<ReadyScript>),
     /// Nothing; it runs.
     AlreadyRunning,
     /// Nothing; it can't be.
-    Refused(Refusal),
+    Refused(StartRefusal),
 }
 
 /// A script whose module was verified.
@@ -39,7 +38,7 @@ pub(super) struct Steps<'a> {
     pub(super) host: &'a Host,
     pub(super) offers: &'a Offers<'a>,
     /// What a start of all does without in this boot.
-    pub(super) switched_off: &'a BTreeMap<ScriptName, Refusal>,
+    pub(super) switched_off: &'a BTreeMap<ScriptName, StartRefusal>,
     pub(super) release: &'a KernelRelease,
     pub(super) modules: LoadedModules,
     /// Bytes that the plan has kept so far.
@@ -52,11 +51,11 @@ impl Steps<'_> {
         let state = ModuleState::among(self.host, &self.modules, name);
         let refusal = match state {
             ModuleState::Running => return Ok(Step::AlreadyRunning),
-            ModuleState::Foreign => Some(Refusal::ForeignModule),
+            ModuleState::Foreign => Some(StartRefusal::ForeignModule),
             ModuleState::Absent => None,
             ModuleState::NotStarted | ModuleState::Ended => {
                 let ours = is_ours(state, RunRecord::read(self.host, name)?.as_ref());
-                (!ours).then_some(Refusal::LeftLoaded)
+                (!ours).then_some(StartRefusal::LeftLoaded)
             }
         };
         if let Some(refusal) = refusal {
@@ -72,21 +71,21 @@ impl Steps<'_> {
         })
     }
 
-    fn prepare(&mut self, name: &ScriptName, missing: Vec<ScriptName>) -> Result<ReadyScript, Refusal> {
-        let candidate = self.offers.get(name).ok_or(Refusal::NotOffered)?;
+    fn prepare(&mut self, name: &ScriptName, missing: Vec<ScriptName>) -> Result<ReadyScript, StartRefusal> {
+        let candidate = self.offers.get(name).ok_or(StartRefusal::NotOffered)?;
         if let Some(refusal) = self.switched_off.get(name) {
             return Err(refusal.clone());
         }
         candidate.cell.clone()?;
         if !missing.is_empty() {
-            return Err(Refusal::RequirementsNotRunning(missing));
+            return Err(StartRefusal::RequirementsNotRunning(missing));
         }
         check_output(self.host, &candidate.run)?;
         let module = self.offers.read(candidate)?;
         check_module(module.bytes(), name, self.release, candidate.vermagic())
-            .map_err(Refusal::WrongModule)?;
+            .map_err(StartRefusal::WrongModule)?;
         if !may_load_modules(self.host) {
-            return Err(Refusal::NotPermitted);
+            return Err(StartRefusal::NotPermitted);
         }
         let fits = self.held + module.bytes().len() <= HELD_BYTES;
         let held = fits.then_some(module);
@@ -97,7 +96,7 @@ impl Steps<'_> {
 
 /// A recorder's output must have an absolute path (staprun's own directory is a private one that is removed,
 /// INIT-OPT-07) in a directory that exists.
-fn check_output(host: &Host, args: &[String]) -> Result<(), Refusal> {
+fn check_output(host: &Host, args: &[String]) -> Result<(), StartRefusal> {
     let RecorderMode::File { output, .. } = RecorderMode::of_arguments(args) else { return Ok(()) };
     let problem = match output.parent() {
         _ if !output.is_absolute() => "is not an absolute path",
@@ -107,7 +106,7 @@ fn check_output(host: &Host, args: &[String]) -> Result<(), Refusal> {
         }
         _ => return Ok(()),
     };
-    Err(Refusal::Output { output, problem })
+    Err(StartRefusal::Output { output, problem })
 }
 
 fn has_pattern(path: &Path) -> bool {

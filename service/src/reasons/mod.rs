@@ -2,11 +2,11 @@
 
 mod module_check;
 mod reason;
-mod refusal;
 mod start_failure;
+mod start_refusal;
 
 pub use module_check::ModuleMismatch;
 pub(crate) use module_check::check_module;
 pub use reason::Reason;
-pub use refusal::Refusal;
 pub use start_failure::StartFailure;
+pub use start_refusal::StartRefusal;

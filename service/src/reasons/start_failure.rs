@@ -2,7 +2,7 @@
 
 use crate::host::{ServiceError, error_chain};
 use crate::reasons::reason::Reason;
-use crate::reasons::refusal::Refusal;
+use crate::reasons::start_refusal::StartRefusal;
 use crate::staprun::StaprunRefusal;
 
 /// Why a script that was to be loaded doesn't run.
@@ -47,7 +47,7 @@ pub enum StartFailure {
     Host(String),
     /// The module was changed or removed on the disk after it had been verified.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(StartRefusal),
 }
 
 impl StartFailure {

@@ -12,7 +12,7 @@ use crate::staprun::StaprunRefusal;
 /// Why a script is refused before anything is loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum StartRefusal {
     /// No installed bundle offers it.
     #[error("no installed bundle offers it")]
     NotOffered,
@@ -152,7 +152,7 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl StartRefusal {
     /// The id.
     #[must_use]
     pub const fn id(&self) -> &'static str {
@@ -250,8 +250,8 @@ impl Refusal {
     }
 }
 
-impl From<&Refusal> for Reason {
-    fn from(refusal: &Refusal) -> Self {
+impl From<&StartRefusal> for Reason {
+    fn from(refusal: &StartRefusal) -> Self {
         Self { id: refusal.id().into(), text: refusal.to_string(), advice: refusal.advice().into() }
     }
 }

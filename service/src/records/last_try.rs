@@ -32,9 +32,7 @@ fn file(script: &ScriptName) -> String {
 /// Writes down why the script wasn't started.
 pub(crate) fn write(host: &Host, script: &ScriptName, reason: &Reason) -> Result<(), ServiceError> {
     let last = LastTry { time: host.now(), reason: reason.clone(), boot_id: host.boot_id()? };
-    let directory = directory(host);
-    let name = file(script);
-    own_files::replace(host, &directory, &name, &own_files::line(&last, &directory, &name)?)
+    own_files::write(host, &directory(host), &file(script), &last)
 }
 
 /// Removes what was written down, now that the script runs.

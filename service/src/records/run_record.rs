@@ -140,11 +140,8 @@ impl RunRecord {
         format!("{script}.json")
     }
 
-    /// Writes it in one step.
     pub(crate) fn write(&self, host: &Host) -> Result<(), ServiceError> {
-        let directory = Self::dir(host);
-        let name = Self::file(&self.script);
-        own_files::replace(host, &directory, &name, &own_files::line(self, &directory, &name)?)
+        own_files::write(host, &Self::dir(host), &Self::file(&self.script), self)
     }
 
     /// Removes the record of a script, if there is one, or an empty directory in its place.
@@ -244,8 +241,7 @@ mod tests {
     }
 
     fn host() -> (tempfile::TempDir, Host) {
-        let dir = tempfile::tempdir().unwrap();
-        let host = Host::of(files::FileSystem::open(dir.path()).unwrap());
+        let (dir, host) = Host::temporary();
         fs::create_dir_all(dir.path().join("proc/sys/kernel/random")).unwrap();
         fs::write(dir.path().join("proc/sys/kernel/random/boot_id"), "this-boot\n").unwrap();
         (dir, host)

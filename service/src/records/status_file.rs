@@ -57,8 +57,7 @@ mod tests {
 
     #[test]
     fn init_start_17_zero_for_memory_and_the_pid_for_a_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let host = Host::of(files::FileSystem::open(dir.path()).unwrap());
+        let (_dir, host) = Host::temporary();
         let [a, b]: [ScriptName; 2] = ["a", "b"].map(|name| name.parse().unwrap());
         assert_eq!(read(&host, &a), None);
         write(&host, &a, None).unwrap();

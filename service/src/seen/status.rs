@@ -12,7 +12,7 @@ use crate::boot::{BootSwitches, GuardRecord, switched_off};
 use crate::host::{Host, ServiceError};
 use crate::kernel::{LoadedModules, ModuleRules, ModuleState, Stapio, Taint, memory};
 use crate::offers::{Candidate, Offers};
-use crate::reasons::{Reason, Refusal};
+use crate::reasons::{Reason, StartRefusal};
 use crate::records::{RecorderMode, Records, RunRecord, is_ours, last_try, status_file};
 use crate::seen::coverage;
 use crate::seen::coverage::KernelCoverage;
@@ -135,7 +135,7 @@ impl StatusReport {
         let Records { all, mut warnings } = Records::read(host)?;
         let switches = BootSwitches::read(host);
         if switches.disabled {
-            warnings.push(format!("{}: only scripts named are started", Refusal::DisabledForThisBoot));
+            warnings.push(format!("{}: only scripts named are started", StartRefusal::DisabledForThisBoot));
         }
         warnings.extend(switches.problems.iter().cloned());
         let guard = GuardRecord::read(host).unwrap_or_else(|problem| {
@@ -179,7 +179,7 @@ struct Look<'h> {
     host: &'h Host,
     modules: LoadedModules,
     /// What a start of all scripts does without in this boot.
-    switched_off: BTreeMap<ScriptName, Refusal>,
+    switched_off: BTreeMap<ScriptName, StartRefusal>,
 }
 
 impl Look<'_> {
@@ -238,12 +238,15 @@ impl Look<'_> {
         record: Option<&RunRecord>,
     ) -> Result<Option<Reason>, ServiceError> {
         if module != ModuleState::Absent && !is_ours(module, record) {
-            let refusal =
-                if module == ModuleState::Foreign { Refusal::ForeignModule } else { Refusal::LeftLoaded };
+            let refusal = if module == ModuleState::Foreign {
+                StartRefusal::ForeignModule
+            } else {
+                StartRefusal::LeftLoaded
+            };
             return Ok(Some(Reason::from(&refusal)));
         }
         match candidate.map(|candidate| &candidate.cell) {
-            None => return Ok(Some(Reason::from(&Refusal::NotOffered))),
+            None => return Ok(Some(Reason::from(&StartRefusal::NotOffered))),
             Some(Err(refusal)) => return Ok(Some(Reason::from(refusal))),
             Some(Ok(())) => {}
         }

@@ -30,7 +30,6 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long a reader may take to let go of a module; it writes what it has read first.
 const DETACH_GRACE: Duration = Duration::from_secs(10);
 
-/// The program, once found.
 #[derive(Debug)]
 pub(crate) struct Staprun<'h> {
     host: &'h Host,
@@ -73,7 +72,6 @@ impl<'h> Staprun<'h> {
         Err(missing(PLACES.join(", ")))
     }
 
-    /// Loads and starts a module.
     pub(crate) fn load(&self, copy: &PrivateCopy<'_>, args: &[String]) -> Result<StaprunEnd, ServiceError> {
         let args = args.iter().map(OsStr::new).chain([copy.module().as_os_str()]);
         self.run(ChildCommand::of(&self.program).args(args).current_dir(copy.dir()), &self.host.cancel)
@@ -145,14 +143,11 @@ impl StaprunEnd {
 
 #[cfg(test)]
 mod tests {
-    use files::FileSystem;
-
     use super::*;
 
     #[test]
     fn a_missing_staprun_names_the_places_and_the_package() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut host = Host::of(FileSystem::open(dir.path()).unwrap());
+        let (_dir, mut host) = Host::temporary();
         host.staprun = Some("/nowhere/staprun".into());
         let error = Staprun::find(&host).unwrap_err().to_string();
         assert_eq!(error, "staprun not found at /nowhere/staprun: install the package systemtap-runtime");
@@ -167,8 +162,7 @@ mod tests {
         use std::fs::{self, Permissions};
         use std::os::unix::fs::PermissionsExt as _;
 
-        let dir = tempfile::tempdir().unwrap();
-        let host = Host::of(FileSystem::open(dir.path()).unwrap());
+        let (dir, host) = Host::temporary();
         let bin = dir.path().join("usr/bin");
         fs::create_dir_all(&bin).unwrap();
         fs::write(bin.join("staprun"), "#!/bin/sh\n").unwrap();

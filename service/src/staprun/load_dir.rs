@@ -59,7 +59,6 @@ impl LoadDir {
 }
 
 impl PrivateCopy<'_> {
-    /// The module's file.
     pub(crate) fn module(&self) -> &Path {
         &self.module
     }
@@ -82,15 +81,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
 
-    use files::FileSystem;
-
     use super::*;
-
-    fn host() -> (tempfile::TempDir, Host) {
-        let dir = tempfile::tempdir().unwrap();
-        let host = Host::of(FileSystem::open(dir.path()).unwrap());
-        (dir, host)
-    }
 
     fn run_dir(host: &Host) -> PathBuf {
         let run_dir = host.on_this_machine(&host.run_dir);
@@ -101,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_copy_is_private_and_goes_with_its_value() {
-        let (_dir, host) = host();
+        let (_dir, host) = Host::temporary();
         let load = LoadDir::open(&host).unwrap();
         let copy = load.place(&"a".parse().unwrap(), b"bytes").unwrap();
         assert_eq!(fs::read(copy.module()).unwrap(), b"bytes");
@@ -115,7 +106,7 @@ mod tests {
 
     #[test]
     fn leftovers_of_a_killed_start_are_removed() {
-        let (_dir, host) = host();
+        let (_dir, host) = Host::temporary();
         let load = LoadDir::open(&host).unwrap();
         std::mem::forget(load.place(&"a".parse().unwrap(), b"old").unwrap());
         let load = LoadDir::open(&host).unwrap();
@@ -125,7 +116,7 @@ mod tests {
 
     #[test]
     fn init_perm_01_a_directory_that_others_can_write_to_is_refused() {
-        let (_dir, host) = host();
+        let (_dir, host) = Host::temporary();
         let load = run_dir(&host).join("load");
         fs::create_dir(&load).unwrap();
         fs::set_permissions(&load, fs::Permissions::from_mode(0o770)).unwrap();
@@ -136,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_link_in_place_of_the_directory_is_refused() {
-        let (dir, host) = host();
+        let (dir, host) = Host::temporary();
         symlink(dir.path(), run_dir(&host).join("load")).unwrap();
         let error = LoadDir::open(&host).unwrap_err().to_string();
         assert!(error.contains("found no directory"), "{error}");

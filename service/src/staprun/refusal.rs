@@ -108,14 +108,11 @@ pub(crate) fn last_line(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use files::FileSystem;
-
     use super::*;
 
     #[test]
     fn the_words_of_staprun_are_told_apart() {
-        let dir = tempfile::tempdir().unwrap();
-        let host = Host::of(FileSystem::open(dir.path()).unwrap());
+        let (dir, host) = Host::temporary();
         let of = |errno: &str| {
             StaprunRefusal::of(&host, &format!("ERROR: Couldn't insert module 'a.ko': {errno}\n"))
         };

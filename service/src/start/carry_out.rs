@@ -13,7 +13,7 @@ use crate::event::{EventSink, ServiceEvent};
 use crate::host::{Host, error_chain, log};
 use crate::offers::Offers;
 use crate::plan::{OnFailure, PlannedScript, ReadyScript, StartPlan, Step};
-use crate::reasons::{Reason, Refusal, StartFailure};
+use crate::reasons::{Reason, StartFailure, StartRefusal};
 use crate::records::{Phase, RecorderMode, RunRecord, last_try};
 use crate::start::budget::Budget;
 use crate::start::load::Loader;
@@ -35,7 +35,6 @@ pub struct StartOptions<'g> {
     pub guard: Option<&'g BootGuard<'g>>,
 }
 
-/// A start under way.
 pub(crate) struct Start<'a> {
     pub(crate) host: &'a Host,
     pub(crate) offers: &'a Offers<'a>,
@@ -179,7 +178,7 @@ impl Start<'_> {
             Some(module) => module,
             None => self.offers.read(&candidate).map_err(StartFailure::Refused)?,
         };
-        let bundle = candidate.origin.recorded().ok_or(StartFailure::Refused(Refusal::NotOffered))?;
+        let bundle = candidate.origin.recorded().ok_or(StartFailure::Refused(StartRefusal::NotOffered))?;
         let record = RunRecord {
             schema: RunRecord::SCHEMA,
             script: candidate.name,
@@ -244,7 +243,7 @@ impl Start<'_> {
                 (self.events)(ServiceEvent::StopFailed(name.clone(), failure.to_string()));
                 continue;
             }
-            let reason = Reason::from(&Refusal::AfterFailure(culprit.clone()));
+            let reason = Reason::from(&StartRefusal::AfterFailure(culprit.clone()));
             *outcome = Some(StartOutcome::StoppedAgain { reason });
         }
     }
@@ -257,14 +256,16 @@ impl Start<'_> {
         for (place, (script, outcome)) in names.iter().cloned().zip(outcomes).enumerate() {
             let outcome = outcome.unwrap_or_else(|| {
                 let because = match queue.fate(place) {
-                    Fate::Skipped(required) => names.get(required).cloned().map(Refusal::RequirementFailed),
+                    Fate::Skipped(required) => {
+                        names.get(required).cloned().map(StartRefusal::RequirementFailed)
+                    }
                     _ if queue.is_before_end(place) && self.host.cancel.is_cancelled() => {
                         let reason = Reason::from(&self.budget.reason(StartFailure::Interrupted));
                         return StartOutcome::Refused { reason };
                     }
-                    _ => first.clone().map(Refusal::AfterFailure),
+                    _ => first.clone().map(StartRefusal::AfterFailure),
                 };
-                let reason = Reason::from(&because.unwrap_or(Refusal::NotOffered));
+                let reason = Reason::from(&because.unwrap_or(StartRefusal::NotOffered));
                 StartOutcome::Refused { reason }
             });
             let written = match &outcome {

@@ -13,9 +13,7 @@ pub(crate) enum Fate {
     Waiting,
     /// Handed out; no result yet.
     Loading,
-    /// It runs.
     Running,
-    /// It failed.
     Failed,
     /// It wasn't tried, because this requirement doesn't run.
     Skipped(usize),
@@ -55,7 +53,6 @@ impl ReadyQueue {
         self.fates.contains(&Fate::Loading)
     }
 
-    /// Tells that a place runs.
     pub(crate) fn runs(&mut self, place: usize) {
         self.set(place, Fate::Running);
     }
@@ -85,12 +82,10 @@ impl ReadyQueue {
         place < self.end
     }
 
-    /// What became of a place.
     pub(crate) fn fate(&self, place: usize) -> Fate {
         self.fates.get(place).copied().unwrap_or(Fate::Waiting)
     }
 
-    /// The earliest place that failed.
     pub(crate) fn first_failure(&self) -> Option<usize> {
         self.fates.iter().position(|fate| *fate == Fate::Failed)
     }

@@ -7,7 +7,7 @@ use bundle_format::{BundleName, Digest, KernelRelease};
 use fixtures::module::tiny_module;
 
 use super::world::{NOW, RELEASE, VERMAGIC, World, name};
-use crate::{Phase, Refusal, RunRecord, ServiceError, StartChoice};
+use crate::{Phase, RunRecord, ServiceError, StartChoice, StartRefusal};
 
 #[test]
 fn init_start_03_a_chain_starts_in_order() {
@@ -185,7 +185,7 @@ fn a_module_of_another_name_or_kernel_is_refused() {
 #[test]
 fn a_red_cell_is_passed_over_by_all_and_refused_by_name() {
     let mut world = World::new().scripts("a b");
-    world.refuse("a", Refusal::RedOnFarm { reason: "no such tracepoint".into() });
+    world.refuse("a", StartRefusal::RedOnFarm { reason: "no such tracepoint".into() });
     let report = world.try_start("").unwrap();
     assert_eq!((report.scripts.len(), report.exit_code()), (1, 0));
     assert_eq!(report.left_out[0].reason.id, "red-on-farm");
@@ -196,11 +196,11 @@ fn a_red_cell_is_passed_over_by_all_and_refused_by_name() {
 #[test]
 fn a_refused_module_counts_in_a_start_of_all() {
     let faults = [
-        Refusal::Tampered { detail: "SET.json".into() },
-        Refusal::Missing { detail: "SET.json".into() },
-        Refusal::Untrusted { bundle: "fleet".into(), reason: "unknown key".into() },
-        Refusal::Revoked { reason: "key".into() },
-        Refusal::OfferedTwice { detail: "two".into() },
+        StartRefusal::Tampered { detail: "SET.json".into() },
+        StartRefusal::Missing { detail: "SET.json".into() },
+        StartRefusal::Untrusted { bundle: "fleet".into(), reason: "unknown key".into() },
+        StartRefusal::Revoked { reason: "key".into() },
+        StartRefusal::OfferedTwice { detail: "two".into() },
     ];
     for fault in faults {
         let mut world = World::new().scripts("a b c");
@@ -220,9 +220,9 @@ fn what_has_no_module_for_this_kernel_is_left_out() {
     let bundle: BundleName = "fleet".parse().unwrap();
     let release: KernelRelease = RELEASE.parse().unwrap();
     let absences = [
-        Refusal::AnotherKernel { bundle: bundle.clone(), release: release.clone() },
-        Refusal::NotUnpacked { bundle: bundle.clone(), release: release.clone() },
-        Refusal::AnotherBuild { bundle, release, built: "#1".into(), running: "#2".into() },
+        StartRefusal::AnotherKernel { bundle: bundle.clone(), release: release.clone() },
+        StartRefusal::NotUnpacked { bundle: bundle.clone(), release: release.clone() },
+        StartRefusal::AnotherBuild { bundle, release, built: "#1".into(), running: "#2".into() },
     ];
     for absence in absences {
         let mut world = World::new().scripts("a b");

@@ -17,8 +17,8 @@ use crate::offers::{
     Candidate, Candidates, Installed, LeftOutBundle, OfferedBy, Origin, SignedScript, VerifiedModule,
 };
 use crate::{
-    GuardStage, Host, Patience, Reason, Refusal, Service, ServiceError, ServiceEvent, StartChoice,
-    StartOptions, StartOutcome, StartReport, StatusReport, StopOutcome, StopReport,
+    GuardStage, Host, Patience, Reason, Service, ServiceError, ServiceEvent, StartChoice, StartOptions,
+    StartOutcome, StartRefusal, StartReport, StatusReport, StopOutcome, StopReport,
 };
 
 pub(super) const RELEASE: &str = "6.12.107+deb13-amd64";
@@ -55,7 +55,7 @@ impl Memory {
             let expected = self.signed[script];
             let found = Digest::of(&bytes);
             if expected != found {
-                return Err(Refusal::Tampered { detail: format!("expected {expected}, found {found}") });
+                return Err(StartRefusal::Tampered { detail: format!("expected {expected}, found {found}") });
             }
             Ok(VerifiedModule::vouched_for(bytes, expected))
         };
@@ -170,13 +170,14 @@ impl World {
     }
 
     /// Takes a script's module away, for this reason.
-    pub(super) fn refuse(&mut self, script: &str, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, script: &str, refusal: StartRefusal) {
         self.memory.candidates.get_mut(&name(script)).unwrap().cell = Err(refusal);
     }
 
     /// Adds a bundle that isn't believed, and whose scripts nobody can tell.
     pub(super) fn refuse_bundle(&mut self, bundle: &str) {
-        let refusal = Refusal::Untrusted { bundle: bundle.into(), reason: "its manifest is damaged".into() };
+        let refusal =
+            StartRefusal::Untrusted { bundle: bundle.into(), reason: "its manifest is damaged".into() };
         let refused = LeftOutBundle { bundle: bundle.into(), reason: Reason::from(&refusal) };
         self.memory.refused.push(refused);
     }
