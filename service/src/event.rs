@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use script_config::ScriptName;
 
-use crate::refusal::Reason;
+use crate::reasons::Reason;
 
 /// One happening.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,76 +17,66 @@
 //! A crash at any point leaves at worst a module that is loaded and recorded as `loading`: the next start or stop takes
 //! it out. The lock goes with the process.
 //!
+//! The rooms below are in the order of the data; each knows only those above it.
+//!
 //! Numbers such as INIT-START-17 or RUN-06 name facts about the initscript and `staprun`; see `docs/compatibility.md`.
 
-mod attach;
-mod boot_guard;
-mod boot_switches;
-mod cleanup;
-mod confirm;
-mod coverage;
-mod error;
-mod event;
-mod generation;
+// The machine, the service's own files, the lock, the log.
 mod host;
-mod host_settings;
-mod kernel_memory;
-mod kernel_modules;
-mod last_try;
-mod load;
-mod load_dir;
-mod local;
-mod local_source;
-mod local_switch;
-mod lock;
-mod log;
-mod module_check;
-mod module_rules;
-mod module_state;
-mod offer;
-mod own_files;
-mod permission;
-mod plan;
-mod ready_queue;
-mod refusal;
-mod restart;
-mod run_record;
-mod service;
-mod stapio;
-mod stapio_identity;
+
+// What the kernel tells now.
+mod kernel;
+
+// The program that loads and removes modules.
 mod staprun;
-mod start;
-mod status;
-mod status_file;
+
+// Why a script isn't started or doesn't run.
+mod reasons;
+
+// What is told while it happens.
+mod event;
+
+// What is remembered until the next boot.
+mod records;
+
+// What was compiled on this host.
+mod local;
+
+// What could be started.
+mod offers;
+
+// What a start at boot does without.
+mod boot;
+
+// What a start will do.
+mod plan;
+
+// Out of the kernel.
 mod stop;
-mod taint;
-mod unload;
+
+// Into the kernel.
+mod start;
+
+// Status, and the data of recorders.
+mod seen;
+
+// The commands.
+mod service;
 
 #[cfg(test)]
 mod tests;
 
-pub use attach::{AttachEnd, AttachError, AttachOutput};
-pub use boot_guard::{BootGuard, GuardRecord, GuardStage};
-pub use cleanup::{CleanupChoice, CleanupPlan, CleanupReport, KeptReason, KeptScript};
-pub use coverage::KernelCoverage;
-pub use error::ServiceError;
+pub use boot::*;
 pub use event::{EventSink, ServiceEvent};
-pub use host::{Host, Patience};
-pub use local::LocalModule;
-pub use module_check::ModuleMismatch;
-pub use module_rules::ModuleRules;
-pub use module_state::ModuleState;
-pub use offer::RefusedBundle;
-pub use own_files::Disbelief;
-pub use plan::{StartChoice, StartPlan};
-pub use refusal::{Reason, Refusal, StartFailure};
-pub use restart::{RestartChoice, RestartReport};
-pub use run_record::{Phase, RecorderMode, RunRecord};
+pub use host::*;
+pub use kernel::*;
+pub use local::*;
+pub use offers::*;
+pub use plan::*;
+pub use reasons::*;
+pub use records::*;
+pub use seen::*;
 pub use service::Service;
-pub use stapio::ProcessId;
-pub use staprun::StaprunRefusal;
-pub use start::{LeftOutScript, StartOptions, StartOutcome, StartReport, StartedScript};
-pub use status::{BundleStatus, ScriptState, ScriptStatus, StatusReport};
-pub use stop::{StopOutcome, StopReport, StoppedScript};
-pub use taint::Taint;
-pub use unload::StopFailure;
+pub use staprun::*;
+pub use start::*;
+pub use stop::*;

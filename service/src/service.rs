@@ -6,36 +6,28 @@ use bundle_format::KernelRelease;
 use installer::{CurrentGeneration, HostIdentity};
 use script_config::{Configuration, ScriptName};
 
-use crate::attach::{AttachEnd, AttachError, AttachOutput, attach};
-use crate::boot_guard::{BootGuard, GuardRecord, GuardStage};
-use crate::boot_switches::BootSwitches;
-use crate::cleanup::{self, CleanupChoice, CleanupPlan, CleanupReport};
+use crate::boot::{BootGuard, BootSwitches, GuardRecord, GuardStage};
 use crate::event::EventSink;
-use crate::generation::{Generation, Nothing};
-use crate::host_settings::HostSettings;
-use crate::load::Loader;
-use crate::load_dir::LoadDir;
-use crate::local::LocalModule;
-use crate::local_source::WithLocal;
-use crate::local_switch::finish_all;
-use crate::lock::ServiceLock;
-use crate::offer::Source;
+use crate::host::{Host, ServiceError, ServiceLock, error_chain, log};
+use crate::kernel::ModuleState;
+use crate::local::{CleanupChoice, CleanupPlan, CleanupReport, LocalModule, cleanup, finish_all};
+use crate::offers::{Candidate, Installed, Offers};
 use crate::plan::{StartChoice, StartPlan};
-use crate::refusal::Refusal;
-use crate::restart::{RestartChoice, RestartReport, started_again};
-use crate::staprun::Staprun;
-use crate::start::{Budget, Start, StartOptions, StartReport};
-use crate::status::StatusReport;
+use crate::reasons::StartRefusal;
+use crate::records::status_file;
+use crate::seen::{AttachEnd, AttachError, AttachOutput, StatusReport, attach};
+use crate::staprun::{LoadDir, Staprun};
+use crate::start::{
+    Budget, Loader, RestartChoice, RestartReport, Start, StartOptions, StartReport, started_again,
+};
 use crate::stop::{StopReport, stop};
-use crate::unload::error_chain;
-use crate::{Host, ModuleState, ServiceError, log, status_file};
 
 /// The service on one host, with the generation that was current when it was made.
 pub struct Service<'a> {
     host: &'a Host,
     identity: &'a HostIdentity,
     current: Option<&'a CurrentGeneration>,
-    source: Box<dyn Source + 'a>,
+    offers: Offers<'a>,
 }
 
 impl std::fmt::Debug for Service<'_> {
@@ -55,30 +47,25 @@ impl<'a> Service<'a> {
         current: Option<&'a CurrentGeneration>,
         configuration: &'a Configuration,
     ) -> Self {
-        let source: Box<dyn Source + 'a> = match current {
-            Some(current) => Box::new(Generation::new(current, identity)),
-            None => Box::new(Nothing),
-        };
-        let source = Box::new(WithLocal::new(host, identity, source));
-        Self { host, identity, current, source: Box::new(HostSettings::new(source, configuration)) }
+        let installed = current.map_or_else(Installed::nothing, |current| Installed::of(current, identity));
+        Self { current, ..Self::with_installed(host, identity, installed, configuration) }
     }
 
-    /// A service whose modules come from somewhere else; for tests of everything but the installer.
-    #[cfg(test)]
-    pub(crate) fn with_source(
+    /// A service whose modules may come from somewhere else, for tests of everything but the installer.
+    pub(crate) fn with_installed(
         host: &'a Host,
         identity: &'a HostIdentity,
-        source: Box<dyn Source + 'a>,
-        configuration: &'a Configuration,
+        installed: Installed<'a>,
+        configuration: &Configuration,
     ) -> Self {
-        let source = Box::new(WithLocal::new(host, identity, source));
-        Self { host, identity, current: None, source: Box::new(HostSettings::new(source, configuration)) }
+        let offers = Offers::find(host, identity, installed, configuration);
+        Self { host, identity, current: None, offers }
     }
 
     /// Finds out what a start would do: verifies every module, changes nothing.
     pub fn plan(&self, choice: &StartChoice<'_>) -> Result<StartPlan, ServiceError> {
         let release = self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
-        let guard = GuardRecord::of(self.host, &self.bundle_ids());
+        let guard = GuardRecord::of(self.host, &self.offers.bundle_ids());
         self.plan_with(release, choice, guard.as_ref())
     }
 
@@ -88,26 +75,19 @@ impl<'a> Service<'a> {
         choice: &StartChoice<'_>,
         guard: Option<&GuardRecord>,
     ) -> Result<StartPlan, ServiceError> {
-        StartPlan::make(self.host, self.source.as_ref(), release, choice, guard)
+        StartPlan::make(self.host, &self.offers, release, choice, guard)
     }
 
     /// Begins a start at boot: judges by the guard's record how the last boot went. To be asked of the current
     /// generation, whichever is started then.
     pub fn boot_guard(&self) -> Result<BootGuard<'a>, ServiceError> {
-        BootGuard::begin(self.host, &self.bundle_ids())
-    }
-
-    /// The ids of all bundles that offer anything.
-    fn bundle_ids(&self) -> BTreeSet<String> {
-        // What was compiled here changes with every compile; a culprit must not come back by it.
-        let bundles = self.source.offers().iter().map(|offer| &offer.bundle);
-        bundles.filter(|bundle| !bundle.is_local()).map(|bundle| bundle.id.clone()).collect()
+        BootGuard::begin(self.host, &self.offers.bundle_ids())
     }
 
     /// Whether the kernel's command line or the boot guard has this boot start nothing, so that nothing need be compiled.
     #[must_use]
     pub fn boots_without_scripts(&self) -> bool {
-        let guard = GuardRecord::of(self.host, &self.bundle_ids());
+        let guard = GuardRecord::of(self.host, &self.offers.bundle_ids());
         let nothing = guard.is_some_and(|guard| guard.stage == GuardStage::Nothing);
         nothing || BootSwitches::read(self.host).disabled
     }
@@ -149,10 +129,10 @@ impl<'a> Service<'a> {
         };
         let start = Start {
             host: self.host,
-            source: self.source.as_ref(),
+            offers: &self.offers,
             loader: &loader,
             events,
-            kernel: self.identity.release.as_ref().map(ToString::to_string).unwrap_or_default(),
+            kernel: release.clone(),
             boot_id: self.host.boot_id()?,
             generation: self.current.map(CurrentGeneration::number),
             guard: options.guard,
@@ -165,7 +145,7 @@ impl<'a> Service<'a> {
     pub fn stop(&self, choice: &StartChoice<'_>, events: &EventSink<'_>) -> Result<StopReport, ServiceError> {
         self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
         let _lock = self.lock()?;
-        let report = stop(self.host, self.source.as_ref(), choice, events)?;
+        let report = stop(self.host, &self.offers, choice, events)?;
         // An orderly stop of everything: this boot didn't go down.
         if choice.named.is_empty()
             && let Err(error) = GuardRecord::settle(self.host)
@@ -194,7 +174,7 @@ impl<'a> Service<'a> {
         if when == RestartChoice::IfRunning && self.status(choice.named)?.exit_code() != 0 {
             return Ok(RestartReport::NOTHING);
         }
-        let stopped = stop(self.host, self.source.as_ref(), choice, events)?;
+        let stopped = stop(self.host, &self.offers, choice, events)?;
         let named = started_again(choice.named, &stopped);
         let started = self.start_locked(&StartChoice { named: &named, ..*choice }, options, events)?;
         Ok(RestartReport { schema: 1, stop: Some(stopped), start: Some(started) })
@@ -209,8 +189,8 @@ impl<'a> Service<'a> {
         uname_a: &str,
     ) -> Result<(), ServiceError> {
         if let Some(bundle) = self.owner(&record.script) {
-            let (script, bundle) = (record.script.clone(), bundle.to_owned());
-            return Err(ServiceError::OwnedByBundle { script, bundle });
+            let script = record.script.clone();
+            return Err(ServiceError::OwnedByBundle { script, bundle: bundle.to_owned() });
         }
         let _lock = self.lock()?;
         record.store(self.host, module, uname_a)?;
@@ -229,17 +209,16 @@ impl<'a> Service<'a> {
     /// The installed bundle that offers a script.
     #[must_use]
     pub fn owner(&self, script: &ScriptName) -> Option<&str> {
-        let offers = self.source.offers();
-        let at = offers.binary_search_by(|offer| offer.name.cmp(script)).ok()?;
-        let bundle = &offers.get(at)?.bundle;
-        (!bundle.is_local()).then_some(bundle.name.as_str())
+        self.offers.get(script)?.bundle()
     }
 
     /// Scripts that a start refuses for what this host's own configuration says of them.
     #[must_use]
-    pub fn unfit_settings(&self) -> Vec<(ScriptName, Refusal)> {
-        let unfit = self.source.offers().iter().filter_map(|offer| match &offer.cell {
-            Err(refusal @ Refusal::HostSettings { .. }) => Some((offer.name.clone(), refusal.clone())),
+    pub fn unfit_settings(&self) -> Vec<(ScriptName, StartRefusal)> {
+        let unfit = self.offers.candidates().values().filter_map(|candidate| match &candidate.cell {
+            Err(refusal @ StartRefusal::HostSettings { .. }) => {
+                Some((candidate.name.clone(), refusal.clone()))
+            }
             _ => None,
         });
         unfit.collect()
@@ -256,7 +235,9 @@ impl<'a> Service<'a> {
 
     /// Finds out which files of the initscript's cache a cleanup would remove; changes nothing.
     pub fn plan_cleanup(&self, choice: &CleanupChoice<'_>) -> Result<CleanupPlan, ServiceError> {
-        CleanupPlan::make(self.host, self.source.as_ref(), self.identity, choice)
+        let owner = |candidate: &Candidate| Some((candidate.name.clone(), candidate.bundle()?.to_owned()));
+        let owners = self.offers.candidates().values().filter_map(owner).collect();
+        CleanupPlan::make(self.host, &owners, self.identity, choice)
     }
 
     /// Removes the files of a plan, as far as a second look under the lock still finds them free to go.
@@ -273,6 +254,6 @@ impl<'a> Service<'a> {
 
     /// Looks at the named scripts, or at all that are offered or run. Takes no lock and changes nothing.
     pub fn status(&self, named: &BTreeSet<ScriptName>) -> Result<StatusReport, ServiceError> {
-        StatusReport::look(self.host, self.source.as_ref(), self.identity, self.current, named)
+        StatusReport::look(self.host, &self.offers, self.identity, self.current, named)
     }
 }

@@ -115,7 +115,8 @@ fn a_start_alone() {
     let started = std::env::var(STARTED).unwrap();
     let (release, directory) = started.split_once(' ').unwrap();
     let directory = Path::new(directory);
-    let (identity, parameters) = (identity(release), GlobalParameters::default());
+    let identity = identity(release);
+    let parameters = GlobalParameters::default();
     let host = host(directory, &parameters);
     let current = CurrentGeneration::open(&FileSystem::open(directory).unwrap()).unwrap();
     let own = Configuration::default();

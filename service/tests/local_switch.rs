@@ -8,13 +8,13 @@
 
 mod alone;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use alone::{Place, RELEASE, command, compiled, host, name, store, with_service};
+use fixtures::system_calls::{Point, copy, for_each, points, stride_or, traced, written_to};
 use script_config::GlobalParameters;
 use service::{LocalModule, StartChoice};
 
@@ -27,51 +27,15 @@ fn carries_out_one_act() {
     alone::act();
 }
 
-/// One system call: its name, and the how manyth of that name in its thread.
-#[derive(Debug, Clone, PartialEq)]
-struct Point {
-    call: String,
-    count: usize,
-}
-
-fn traced(strace: &[&str], words: &[String]) -> Command {
-    let mut command = Command::new("strace");
-    command.args(["-f", "-qq"]).args(strace).arg("--").args(words);
-    command.stdin(Stdio::null());
-    command
-}
-
-fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-a").arg("--").arg(from).arg(to).status().unwrap();
-    assert!(status.success());
-}
-
 /// All calls of a compile from its first look at the host on.
-fn points(template: &Path, scratch: &Path) -> Vec<Point> {
-    let (there, log) = (scratch.join("traced"), scratch.join("strace"));
+fn compile_points(template: &Path, scratch: &Path) -> Vec<Point> {
+    let there = scratch.join("traced");
+    let log = scratch.join("strace");
     copy(template, &there);
-    let output = traced(&["-o", log.to_str().unwrap()], &command("compile", &there)).output();
+    let output = traced(&written_to(&log), &command("compile", &there)).output();
     let output = output.unwrap_or_else(|error| panic!("strace, which tests/packages.sh installs: {error}"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    let (mut points, mut before) = (Vec::new(), Vec::new());
-    let mut begun = false;
-    let log = fs::read_to_string(&log).unwrap();
-    for line in log.lines() {
-        let (thread, text) = line.split_once(' ').unwrap();
-        let Some((call, rest)) = text.trim_start().split_once('(') else { continue };
-        let count = counts.entry((thread, call)).or_default();
-        *count += 1;
-        begun |= call.starts_with("open") && rest.contains("traced");
-        let is_call = call.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let point = Point { call: call.to_owned(), count: *count };
-        if !begun {
-            before.push(point);
-        } else if is_call && !call.starts_with("exit") && !points.contains(&point) {
-            points.push(point);
-        }
-    }
-    points.retain(|point| !before.contains(point));
+    let points = points(&fs::read_to_string(&log).unwrap(), |rest| rest.contains("traced"), |_| false);
     let renames = points.iter().filter(|point| point.call.starts_with("rename")).count();
     assert!(points.len() > 40 && renames >= 3, "{} calls, {renames} renames", points.len());
     points
@@ -105,29 +69,21 @@ fn check_next(directory: &Path, what: &str) {
     assert_eq!(fs::read(cache.join("a.ko")).unwrap(), compiled("a", 3).1, "{what}");
 }
 
-fn stride() -> usize {
-    std::env::var("STAP_BUNDLE_EVERY_CALL").map_or(STRIDE, |every| every.parse().unwrap())
-}
-
 /// Does `injected` to a compile at every so-many-th of its calls, and looks at what is left.
-fn at_every_call(injected: &str, judge: &dyn Fn(Option<i32>, u64, &str)) {
-    let (old, scratch) = (Place::new(), tempfile::tempdir().unwrap());
+fn at_every_call(injected: &str, judge: &(dyn Fn(Option<i32>, u64, &str) + Sync)) {
+    let old = Place::new();
+    let scratch = tempfile::tempdir().unwrap();
     store(&host(old.dir.path()), "a", 1);
-    let points = points(old.dir.path(), scratch.path());
-    let mut tried = 0;
-    for Point { call, count } in points.iter().step_by(stride()) {
-        let what = format!("{injected} at {call} {count}");
-        let there = scratch.path().join("there");
+    let points = compile_points(old.dir.path(), scratch.path());
+    let tried = for_each(&points, stride_or(STRIDE), &|point, number| {
+        let what = format!("{injected} at {point:?}");
+        let there = scratch.path().join(number.to_string());
         copy(old.dir.path(), &there);
-        let trace = format!("trace={call}");
-        let inject = format!("inject={call}:{injected}:when={count}");
-        let strace = ["-o", "/dev/null", "-e", &trace, "-e", &inject];
-        let output = traced(&strace, &command("compile", &there)).output().unwrap();
+        let output = traced(&point.injecting(injected), &command("compile", &there)).output().unwrap();
         judge(output.status.code(), edition(&there, &what), &what);
         check_next(&there, &what);
         fs::remove_dir_all(&there).unwrap();
-        tried += 1;
-    }
+    });
     assert!(tried >= 5, "{tried} of {} points", points.len());
 }
 
@@ -180,7 +136,7 @@ fn opened(count: usize) -> usize {
         fs::write(scripts.join(format!("s{number}.stp")), "probe begin {}").unwrap();
     }
     let log = place.at("strace");
-    let trace = ["-o", log.to_str().unwrap(), "-e", "trace=open,openat,openat2"];
+    let trace = [written_to(&log), vec!["-e".to_owned(), "trace=open,openat,openat2".to_owned()]].concat();
     assert!(traced(&trace, &command("owners", place.dir.path())).status().unwrap().success());
     fs::read_to_string(log).unwrap().lines().count()
 }

@@ -6,7 +6,9 @@ use end_to_end::lab::repository;
 
 #[test]
 fn the_page_of_reasons_has_the_ids_of_the_code() {
-    let source = std::fs::read_to_string(repository().join("service/src/refusal.rs")).unwrap();
+    let read =
+        |file: &str| std::fs::read_to_string(repository().join("service/src/reasons").join(file)).unwrap();
+    let source = ["start_refusal.rs", "start_failure.rs"].map(read).concat();
     // The arms of both functions `id`, each up to the function after it.
     let functions = source.split("fn id(&self)").skip(1);
     let bodies = functions.map(|text| text.split("\n    }\n").next().unwrap());

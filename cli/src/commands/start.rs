@@ -7,8 +7,8 @@ use installer::CurrentGeneration;
 use script_config::ScriptName;
 use serde_json::json;
 use service::{
-    GuardStage, Reason, Refusal, RefusedBundle, Service, StartChoice, StartOptions, StartOutcome, StartPlan,
-    StartReport,
+    GuardStage, LeftOutBundle, Reason, Service, StartChoice, StartOptions, StartOutcome, StartPlan,
+    StartRefusal, StartReport,
 };
 
 use crate::commands::service::{Damage, Opened, Selection, explain, sentence, service_failure};
@@ -156,7 +156,7 @@ fn start_at_boot(
 }
 
 fn show_plan(ui: &mut Ui, plan: &StartPlan) {
-    let reasons = |(script, refusal): (&ScriptName, &Refusal)| (script.clone(), Reason::from(refusal));
+    let reasons = |(script, refusal): (&ScriptName, &StartRefusal)| (script.clone(), Reason::from(refusal));
     let refused: Vec<_> =
         plan.refused().chain(plan.left_out().iter().map(|(a, b)| (a, b))).map(reasons).collect();
     if ui.json {
@@ -178,7 +178,7 @@ fn show_plan(ui: &mut Ui, plan: &StartPlan) {
     show_refused_bundles(ui, plan.refused_bundles());
 }
 
-fn show_refused_bundles(ui: &mut Ui, bundles: &[RefusedBundle]) {
+fn show_refused_bundles(ui: &mut Ui, bundles: &[LeftOutBundle]) {
     for refused in bundles {
         let name = ui.mark(Mark::Bad, format!("bundle {}", refused.bundle));
         ui.line(format!("{name} is refused: {}", explain(&refused.reason)));

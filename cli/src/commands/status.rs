@@ -150,7 +150,7 @@ fn row(script: &ScriptStatus) -> [String; 8] {
     [
         script.script.to_string(),
         state.to_owned(),
-        record.map_or_else(dash, |record| record.kernel.clone()),
+        record.map_or_else(dash, |record| record.kernel.to_string()),
         bundle.unwrap_or_else(dash),
         record.map_or_else(dash, |record| date(record.started)),
         script.module_bytes.map_or_else(dash, bytes),

@@ -42,26 +42,33 @@ fn the_text_of_a_record_does_not_act_on_the_terminal() {
     fake.set_state("counter", "running\n").unwrap();
     let boot_id = fs::read_to_string(world.path("host/proc/sys/kernel/random/boot_id")).unwrap();
     let hostile = "\\u001b[2J\\u009b31m\\u202e\\n";
-    let record = format!(
-        r#"{{"schema":1,"script":"counter","bundle":"b{hostile}","version":"v{hostile}","bundle_id":"i{hostile}",
-        "generation":1,"kernel":"k{hostile}","sha256":"s{hostile}","requires":[],"boot_id":"{}","started":1,
-        "recorder":{{"mode":"file","output":"/o{hostile}"}},"phase":"running"}}"#,
+    let good = format!(
+        r#"{{"schema":1,"script":"counter","bundle":"B","version":"V","bundle_id":"{0}","generation":1,"kernel":"K",
+        "sha256":"{0}","requires":[],"boot_id":"{1}","started":1,"recorder":{{"mode":"file","output":"/o{hostile}"}},
+        "phase":"running"}}"#,
+        "0".repeat(64),
         boot_id.trim()
     );
-    world.write("host/run/stap-bundle/run/counter.json", record);
-    for line in [
-        "status --root host",
-        "status --root host --json",
-        "status --root host --metrics",
-        "--color always status --root host",
-    ] {
-        let said = world.run(line);
-        assert_eq!(said.exit, Some(0), "{said}");
-        let text = format!("{}{}", said.stdout, said.stderr)
-            .replace("\u{1b}[32m", "")
-            .replace("\u{1b}[33m", "")
-            .replace("\u{1b}[0m", "");
-        assert!(!text.contains(|c: char| c != '\n' && script_config::acts(c)), "{line}: {text:?}");
-        assert!(text.contains("counter"), "{text}");
+    // The second one isn't believed, and the reason is shown.
+    let bad = ["B", "V", "K"].iter().fold(good.clone(), |text, field| {
+        text.replace(&format!("\"{field}\""), &format!("\"{field}{hostile}\""))
+    });
+    for record in [good, bad] {
+        world.write("host/run/stap-bundle/run/counter.json", record);
+        for line in [
+            "status --root host",
+            "status --root host --json",
+            "status --root host --metrics",
+            "--color always status --root host",
+        ] {
+            let said = world.run(line);
+            assert_eq!(said.exit, Some(0), "{said}");
+            let text = format!("{}{}", said.stdout, said.stderr)
+                .replace("\u{1b}[32m", "")
+                .replace("\u{1b}[33m", "")
+                .replace("\u{1b}[0m", "");
+            assert!(!text.contains(|c: char| c != '\n' && script_config::acts(c)), "{line}: {text:?}");
+            assert!(text.contains("counter"), "{text}");
+        }
     }
 }

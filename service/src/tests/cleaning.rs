@@ -20,7 +20,8 @@ fn cache(world: &World, release: &str, files: &str) -> PathBuf {
 }
 
 fn cleanup(world: &World, release: &str, words: &str) -> CleanupReport {
-    let (release, named) = (release.parse().unwrap(), names(words));
+    let release = release.parse().unwrap();
+    let named = names(words);
     let choice = CleanupChoice { release: &release, named: &named };
     world.with_service(|service| {
         let plan = service.plan_cleanup(&choice).unwrap();
@@ -92,7 +93,8 @@ fn what_a_bundle_offers_and_what_is_no_plain_file_stays() {
 fn only_what_was_agreed_to_goes() {
     let world = World::new();
     let here = cache(&world, RELEASE, "a.ko");
-    let (release, named) = (RELEASE.parse().unwrap(), names(""));
+    let release = RELEASE.parse().unwrap();
+    let named = names("");
     let choice = CleanupChoice { release: &release, named: &named };
     world.with_service(|service| {
         let plan = service.plan_cleanup(&choice).unwrap();

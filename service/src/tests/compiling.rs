@@ -111,7 +111,7 @@ fn a_script_of_a_bundle_is_not_compiled_here() {
     store(&world, "b", "").unwrap();
     world.script("b", &[], &["-L"]);
     assert_eq!(world.start("b"), "b started, exit 0");
-    assert_eq!(world.status("b").scripts[0].record.as_ref().unwrap().bundle, "stap-scripts");
+    assert_eq!(world.status("b").scripts[0].record.as_ref().unwrap().bundle.as_str(), "stap-scripts");
 }
 
 #[test]
@@ -140,7 +140,8 @@ fn init_cache_02_other_compile_options_than_it_was_made_with_are_refused() {
 fn a_cleanup_removes_module_and_record() {
     let world = World::new();
     store(&world, "a", "").unwrap();
-    let (release, named) = (RELEASE.parse().unwrap(), names(""));
+    let release = RELEASE.parse().unwrap();
+    let named = names("");
     let choice = CleanupChoice { release: &release, named: &named };
     world.with_service(|service| {
         let plan = service.plan_cleanup(&choice).unwrap();

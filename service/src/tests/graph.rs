@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::world::{World, name};
-use crate::Refusal;
+use crate::StartRefusal;
 
 const SCRIPTS: usize = 200;
 
@@ -79,7 +79,7 @@ fn world(graph: &Graph, faults: &BTreeMap<String, Fault>) -> World {
             Fault::EndsAtOnce => world.behave(script, "load ended"),
             Fault::Vanishes => world.behave(script, "load gone"),
             Fault::Tampered => world.tamper(script),
-            Fault::Red => world.refuse(script, Refusal::RedOnFarm { reason: "red".into() }),
+            Fault::Red => world.refuse(script, StartRefusal::RedOnFarm { reason: "red".into() }),
             Fault::ForeignModule => world.fake.insert_module(script, false).unwrap(),
         }
     }

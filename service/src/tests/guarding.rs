@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use super::compiling::store;
 use super::world::{World, name};
 use crate::GuardRecord;
 use crate::GuardStage::{self, Nothing, OneByOne, Previous, SideBySide};
@@ -65,6 +66,19 @@ fn a_script_that_brings_the_machine_down_is_left_out_with_its_dependants() {
     world.stop("");
     assert!(GuardRecord::reset(&world.host).unwrap());
     assert_eq!(world.start(""), "a started, b started, c started, exit 0");
+}
+
+#[test]
+fn status_names_a_culprit_also_beside_a_script_that_was_compiled_here() {
+    let world = World::new().scripts("a");
+    store(&world, "b", "").unwrap();
+    world.boot();
+    went_down_at(&world, "a");
+    go_down(&world, "boot-2");
+    world.boot();
+    let status = world.status("");
+    assert!(status.warnings[0].contains("while a was started"), "{:?}", status.warnings);
+    assert_eq!(status.scripts[0].reason.as_ref().unwrap().id, "boot-guard");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::world::{NOW, RELEASE, World};
-use crate::Refusal;
+use crate::StartRefusal;
 
 fn states(world: &World, words: &str) -> String {
     let report = world.status(words);
@@ -47,7 +47,7 @@ fn init_stat_03_a_running_script_without_offer_is_listed_with_its_requirements()
 fn a_stopped_script_tells_why() {
     let mut world = World::new().scripts("a b c d");
     world.parameters.pass_all = false;
-    world.refuse("b", Refusal::RedOnFarm { reason: "no such tracepoint".into() });
+    world.refuse("b", StartRefusal::RedOnFarm { reason: "no such tracepoint".into() });
     world.behave("c", "load fail ERROR: Couldn't insert module 'c.ko': Key was rejected by service");
     world.fake.insert_module("d", false).unwrap();
     world.start("");

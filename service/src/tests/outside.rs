@@ -47,7 +47,8 @@ fn link(world: &World, path: &Path, target: &Path) {
 }
 
 fn cleanup(world: &World) {
-    let (release, named) = (RELEASE.parse().unwrap(), names(""));
+    let release = RELEASE.parse().unwrap();
+    let named = names("");
     let choice = CleanupChoice { release: &release, named: &named };
     world.with_service(|service| {
         let plan = service.plan_cleanup(&choice).unwrap();

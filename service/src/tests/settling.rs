@@ -83,6 +83,6 @@ fn the_same_options_as_the_bundles_are_no_news() {
 #[test]
 fn a_script_without_a_module_keeps_that_reason() {
     let mut world = settled("a_OPT='-D X=1'\n");
-    world.refuse("a", crate::Refusal::RedOnFarm { reason: "no such tracepoint".into() });
+    world.refuse("a", crate::StartRefusal::RedOnFarm { reason: "no such tracepoint".into() });
     assert_eq!(world.status("a").scripts[0].reason.as_ref().unwrap().id, "red-on-farm");
 }

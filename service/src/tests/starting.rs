@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::Duration;
 
-use bundle_format::Digest;
+use bundle_format::{BundleName, Digest, KernelRelease};
 use fixtures::module::tiny_module;
 
 use super::world::{NOW, RELEASE, VERMAGIC, World, name};
-use crate::{Phase, Refusal, RunRecord, ServiceError, StartChoice};
+use crate::{Phase, RunRecord, ServiceError, StartChoice, StartRefusal};
 
 #[test]
 fn init_start_03_a_chain_starts_in_order() {
@@ -89,7 +89,7 @@ fn a_start_leaves_a_record_a_status_file_and_a_log() {
     let record = RunRecord::read(&world.host, &name("a")).unwrap().unwrap();
     assert_eq!((record.phase, record.started, record.generation), (Phase::Running, NOW, 3));
     assert_eq!((record.bundle.as_str(), record.kernel.as_str()), ("stap-scripts", RELEASE));
-    assert_eq!(record.sha256, Digest::of(world.bytes("a")).to_string());
+    assert_eq!(record.sha256, Digest::of(world.bytes("a")));
     assert_eq!(fs::read_to_string(world.at(&world.host.stat_dir).join("a")).unwrap(), "0\n");
     let log = fs::read_to_string(world.at(&world.host.log_file)).unwrap();
     assert!(log.contains(": Exec: staprun -L a.ko: exit 0\n") && log.contains(": a: started in "), "{log}");
@@ -185,7 +185,7 @@ fn a_module_of_another_name_or_kernel_is_refused() {
 #[test]
 fn a_red_cell_is_passed_over_by_all_and_refused_by_name() {
     let mut world = World::new().scripts("a b");
-    world.refuse("a", Refusal::RedOnFarm { reason: "no such tracepoint".into() });
+    world.refuse("a", StartRefusal::RedOnFarm { reason: "no such tracepoint".into() });
     let report = world.try_start("").unwrap();
     assert_eq!((report.scripts.len(), report.exit_code()), (1, 0));
     assert_eq!(report.left_out[0].reason.id, "red-on-farm");
@@ -196,11 +196,11 @@ fn a_red_cell_is_passed_over_by_all_and_refused_by_name() {
 #[test]
 fn a_refused_module_counts_in_a_start_of_all() {
     let faults = [
-        Refusal::Tampered { detail: "SET.json".into() },
-        Refusal::Missing { detail: "SET.json".into() },
-        Refusal::Untrusted { bundle: "fleet".into(), reason: "unknown key".into() },
-        Refusal::Revoked { reason: "key".into() },
-        Refusal::OfferedTwice { detail: "two".into() },
+        StartRefusal::Tampered { detail: "SET.json".into() },
+        StartRefusal::Missing { detail: "SET.json".into() },
+        StartRefusal::Untrusted { bundle: "fleet".into(), reason: "unknown key".into() },
+        StartRefusal::Revoked { reason: "key".into() },
+        StartRefusal::OfferedTwice { detail: "two".into() },
     ];
     for fault in faults {
         let mut world = World::new().scripts("a b c");
@@ -217,11 +217,12 @@ fn a_refused_module_counts_in_a_start_of_all() {
 
 #[test]
 fn what_has_no_module_for_this_kernel_is_left_out() {
-    let (bundle, release) = (String::from("fleet"), RELEASE.to_owned());
+    let bundle: BundleName = "fleet".parse().unwrap();
+    let release: KernelRelease = RELEASE.parse().unwrap();
     let absences = [
-        Refusal::AnotherKernel { bundle: bundle.clone(), release: release.clone() },
-        Refusal::NotUnpacked { bundle: bundle.clone(), release: release.clone() },
-        Refusal::AnotherBuild { bundle, release, built: "#1".into(), running: "#2".into() },
+        StartRefusal::AnotherKernel { bundle: bundle.clone(), release: release.clone() },
+        StartRefusal::NotUnpacked { bundle: bundle.clone(), release: release.clone() },
+        StartRefusal::AnotherBuild { bundle, release, built: "#1".into(), running: "#2".into() },
     ];
     for absence in absences {
         let mut world = World::new().scripts("a b");

@@ -7,7 +7,7 @@ use fixtures::fake_host::Call;
 use fixtures::module::tiny_module;
 
 use super::world::{VERMAGIC, World};
-use crate::plan::Verdict;
+use crate::plan::Step;
 use crate::{ServiceEvent, StartChoice, StartOptions, StartOutcome, StartReport};
 
 const SCRIPTS: usize = 200;
@@ -132,8 +132,8 @@ fn f11_a_plan_holds_the_bytes_of_few_modules_however_many_there_are() {
     let held: usize = plan
         .entries
         .iter()
-        .map(|entry| match &entry.verdict {
-            Verdict::Ready(script) => script.held.as_ref().map_or(0, |module| module.bytes().len()),
+        .map(|entry| match &entry.step {
+            Step::Ready(script) => script.held.as_ref().map_or(0, |module| module.bytes().len()),
             _ => panic!("{} isn't ready", entry.name),
         })
         .sum();

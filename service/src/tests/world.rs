@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bundle_format::Digest;
+use bundle_format::{BundleId, Digest, ScriptRecord};
 use files::FileSystem;
 use fixtures::fake_host::{Call, FakeHost, ROOT_VARIABLE};
 use fixtures::module::tiny_module;
 use installer::HostIdentity;
 use script_config::{Configuration, GlobalParameters, ScriptName};
 
-use crate::offer::{CompiledWith, Offer, OfferedBy, RefusedBundle, Source, VerifiedModule};
+use crate::offers::{
+    Candidate, Candidates, Installed, LeftOutBundle, OfferedBy, Origin, SignedScript, VerifiedModule,
+};
 use crate::{
-    GuardStage, Host, Patience, Reason, Refusal, Service, ServiceError, ServiceEvent, StartChoice,
-    StartOptions, StartOutcome, StartReport, StatusReport, StopOutcome, StopReport,
+    GuardStage, Host, Patience, Reason, Service, ServiceError, ServiceEvent, StartChoice, StartOptions,
+    StartOutcome, StartRefusal, StartReport, StatusReport, StopOutcome, StopReport,
 };
 
 pub(super) const RELEASE: &str = "6.12.107+deb13-amd64";
@@ -37,32 +39,27 @@ pub(super) struct World {
     memory: Memory,
 }
 
-/// Offers in memory: what was signed, and what is on the disk.
+/// What is installed, in memory: what was signed, and what is on the disk.
 #[derive(Debug, Clone, Default)]
 struct Memory {
-    /// Sorted by name.
-    offers: Vec<Offer>,
+    candidates: Candidates,
     signed: BTreeMap<ScriptName, Digest>,
     on_disk: BTreeMap<ScriptName, Vec<u8>>,
-    refused_bundles: Vec<RefusedBundle>,
+    refused: Vec<LeftOutBundle>,
 }
 
-impl Source for Memory {
-    fn offers(&self) -> &[Offer] {
-        &self.offers
-    }
-
-    fn refused_bundles(&self) -> Vec<RefusedBundle> {
-        self.refused_bundles.clone()
-    }
-
-    fn read(&self, offer: &Offer) -> Result<VerifiedModule, Refusal> {
-        let bytes = self.on_disk[&offer.name].clone();
-        let (expected, found) = (self.signed[&offer.name], Digest::of(&bytes));
-        if expected != found {
-            return Err(Refusal::Tampered { detail: format!("expected {expected}, found {found}") });
-        }
-        Ok(VerifiedModule::vouched_for(bytes, expected.to_string()))
+impl Memory {
+    fn installed(&self) -> Installed<'_> {
+        let read = |script: &ScriptName| {
+            let bytes = self.on_disk[script].clone();
+            let expected = self.signed[script];
+            let found = Digest::of(&bytes);
+            if expected != found {
+                return Err(StartRefusal::Tampered { detail: format!("expected {expected}, found {found}") });
+            }
+            Ok(VerifiedModule::vouched_for(bytes, expected))
+        };
+        Installed { candidates: self.candidates.clone(), refused: self.refused.clone(), read: Box::new(read) }
     }
 }
 
@@ -121,28 +118,29 @@ impl World {
 
     /// Adds one script.
     pub(super) fn script(&mut self, script: &str, requires: &[&str], run: &[&str]) {
-        let offer = Offer {
+        let record = ScriptRecord {
+            compile: vec!["-g".into()],
+            opts_line: "-g --".into(),
+            ..ScriptRecord::plain(name(script), Digest::of(b""))
+        };
+        let candidate = Candidate {
             name: name(script),
-            compiled_with: CompiledWith::Options {
-                compile: vec!["-g".into()],
-                arguments: Vec::new(),
-                opts_line: "-g --".into(),
-            },
+            origin: Origin::Bundle(Box::new(SignedScript {
+                record,
+                bundle: OfferedBy {
+                    name: "stap-scripts".parse().unwrap(),
+                    version: "12".parse().unwrap(),
+                    id: BundleId::from_bytes([0xab; 32]),
+                    generation: 3,
+                },
+                vermagic: Some(VERMAGIC.into()),
+            })),
             run: run.iter().map(ToString::to_string).collect(),
             options_from: None,
             requires: requires.iter().map(|required| name(required)).collect(),
-            bundle: OfferedBy {
-                name: "stap-scripts".into(),
-                version: "12".into(),
-                id: "ab".repeat(32),
-                generation: 3,
-            },
-            vermagic: Some(VERMAGIC.into()),
             cell: Ok(()),
         };
-        self.memory.offers.retain(|other| other.name != offer.name);
-        self.memory.offers.push(offer);
-        self.memory.offers.sort_by(|a, b| a.name.cmp(&b.name));
+        self.memory.candidates.insert(name(script), candidate);
         self.module(script, &tiny_module(script, VERMAGIC));
     }
 
@@ -172,16 +170,16 @@ impl World {
     }
 
     /// Takes a script's module away, for this reason.
-    pub(super) fn refuse(&mut self, script: &str, refusal: Refusal) {
-        let offer = self.memory.offers.iter_mut().find(|offer| offer.name == name(script));
-        offer.unwrap().cell = Err(refusal);
+    pub(super) fn refuse(&mut self, script: &str, refusal: StartRefusal) {
+        self.memory.candidates.get_mut(&name(script)).unwrap().cell = Err(refusal);
     }
 
     /// Adds a bundle that isn't believed, and whose scripts nobody can tell.
     pub(super) fn refuse_bundle(&mut self, bundle: &str) {
-        let refusal = Refusal::Untrusted { bundle: bundle.into(), reason: "its manifest is damaged".into() };
-        let refused = RefusedBundle { bundle: bundle.into(), reason: Reason::from(&refusal) };
-        self.memory.refused_bundles.push(refused);
+        let refusal =
+            StartRefusal::Untrusted { bundle: bundle.into(), reason: "its manifest is damaged".into() };
+        let refused = LeftOutBundle { bundle: bundle.into(), reason: Reason::from(&refusal) };
+        self.memory.refused.push(refused);
     }
 
     /// Removes all offers: another generation without them became current.
@@ -201,7 +199,7 @@ impl World {
             uname_a: None,
             node: "host".into(),
         };
-        act(&Service::with_source(&self.host, &identity, Box::new(self.memory.clone()), &self.configuration))
+        act(&Service::with_installed(&self.host, &identity, self.memory.installed(), &self.configuration))
     }
 
     /// A start at boot, as `start --boot` has it.

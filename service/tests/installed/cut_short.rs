@@ -3,10 +3,10 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use super::*;
-use fixtures::system_calls::{Point, for_each, points, written_to};
+use fixtures::system_calls::{self, Point, copy, for_each, points, written_to};
 
 /// The host on which the process is to begin a start at boot.
 const ROOT: &str = "STAP_BUNDLE_TEST_ROOT";
@@ -34,20 +34,13 @@ fn the_boot_that_is_killed() {
 
 /// Does it in a process of its own, under strace.
 fn traced(root: &Path, strace: &[String]) -> Output {
-    Command::new("strace")
-        .args(["-f", "-qq"])
-        .args(strace)
-        .arg("--")
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "cut_short::the_boot_that_is_killed", "--ignored", "--test-threads=1"])
+    let program = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
+    let test = ["--exact", "cut_short::the_boot_that_is_killed", "--ignored", "--test-threads=1"];
+    let words: Vec<String> = std::iter::once(program).chain(test.map(str::to_owned)).collect();
+    system_calls::traced(strace, &words)
         .env(ROOT, root)
         .output()
         .unwrap_or_else(|error| panic!("strace, which tests/packages.sh installs: {error}"))
-}
-
-/// A copy of a host, with its links.
-fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
 }
 
 /// Kills it at each call on a copy of the host, and looks at each; how often it was killed.

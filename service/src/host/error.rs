@@ -1,0 +1,85 @@
+//! What stops a whole command. What stops one script is a [`crate::StartRefusal`] or a [`crate::StartFailure`].
+
+use std::path::PathBuf;
+
+use files::{FileError, Held, LockError, Unprotected};
+use script_config::{DependencyError, StopRefused};
+
+use crate::host::disbelief::Disbelief;
+
+/// Why a start, a stop or a status couldn't be carried out at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// The host has no `staprun`.
+    #[error("staprun not found at {searched}: install the package systemtap-runtime")]
+    StaprunMissing {
+        /// Where it was looked for.
+        searched: String,
+    },
+    /// `staprun` is there, and others than root could have put it there.
+    #[error("staprun can't be trusted with root's rights: {0}")]
+    StaprunUnprotected(Disbelief),
+    /// Another start or stop is at work.
+    #[error("another start or stop is at work: {0}")]
+    Locked(Held),
+    /// A directory that others could write to, where modules were to be put.
+    #[error("{} must be a directory of user {user} with mode {mode:04o}, found {found}: {mend}", path.display())]
+    UnsafeDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The number of the user that it must belong to.
+        user: u32,
+        /// The mode that it must have.
+        mode: u32,
+        /// What stands there.
+        found: String,
+        /// The command that mends it.
+        mend: String,
+    },
+    /// Something of the service's own that others could have written.
+    #[error(transparent)]
+    Unprotected(Disbelief),
+    /// The requirements can't be put in an order, or name what no one offers.
+    #[error(transparent)]
+    Dependency(#[from] DependencyError),
+    /// Reading or writing failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A child process couldn't be run or followed.
+    #[error(transparent)]
+    Child(#[from] child::ChildError),
+    /// Scripts that others still need aren't stopped.
+    #[error(transparent)]
+    StopRefused(#[from] StopRefused),
+    /// A script of a bundle isn't compiled on the host.
+    #[error("{script} is owned by bundle {bundle}")]
+    OwnedByBundle {
+        /// The script.
+        script: script_config::ScriptName,
+        /// The bundle's name.
+        bundle: String,
+    },
+    /// Under `--root` no kernel runs, so there is nothing to start or stop.
+    #[error("no kernel runs on this host, so nothing can be started")]
+    NoKernel,
+}
+
+impl From<LockError> for ServiceError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held(held) => Self::Locked(held),
+            LockError::File(error) => Self::File(error),
+        }
+    }
+}
+
+impl From<Disbelief> for ServiceError {
+    /// What couldn't be read is the disk's fault and nobody's.
+    fn from(disbelief: Disbelief) -> Self {
+        match disbelief.why {
+            Unprotected::Storage(error) => Self::File(error),
+            _ => Self::Unprotected(disbelief),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! `LOG_FILE`, in the initscript's own line format: `Mon dd HH:MM:SS: text`, local time (INIT-LOG-01).
+//!
+//! Errors and warnings go to the system's log too, as README 3.5 has it: one datagram to `/dev/log`, where syslogd or
+//! journald listens. At boot neither may be there yet. A log that can't be written never stops a start; the program says it once
+//! ([`Host::unlogged`]).
+
+use std::io::Write;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use files::FileError;
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::host::causes::error_chain;
+use crate::host::machine::Host;
+
+impl Host {
+    /// Writes a line to `LOG_FILE` (INIT-LOG-01), for what the program itself has to say there.
+    pub fn log(&self, text: &str) {
+        line(self, text);
+    }
+
+    /// As [`Host::log`], and tells the system's log too: errors and warnings (README 3.5, INIT-LOG-02).
+    pub fn log_loudly(&self, text: &str) {
+        loudly(self, text);
+    }
+
+    /// Why a line couldn't be written to `LOG_FILE`, if one couldn't: a log never stops a start, so it is for the program to say
+    /// once.
+    pub fn unlogged(&self) -> Option<&str> {
+        self.unlogged.get().map(String::as_str)
+    }
+}
+
+/// Appends one line. Ends of lines and control characters inside `text` become blanks, so that nothing can forge a line.
+pub(crate) fn line(host: &Host, text: &str) {
+    let line = format_line(host.now(), &TimeZone::system(), text);
+    if let Err(error) = append(host, line.as_bytes()) {
+        // The first reason is the one to mend.
+        let _ = host.unlogged.set(error_chain(&error));
+    }
+}
+
+fn append(host: &Host, line: &[u8]) -> Result<(), FileError> {
+    let path = &host.log_file;
+    let wrong = |error: std::io::Error| FileError::new("write", path, error);
+    let directory = host.files.ensure_dir(path.parent().unwrap_or(Path::new("/")))?;
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| wrong(std::io::ErrorKind::InvalidInput.into()))?;
+    // One write in append mode: lines of parallel loads don't mix.
+    directory.open_log(name)?.write_all(line).map_err(wrong)
+}
+
+/// What the system's log calls us, as the original's `logger` lines were found.
+const TAG: &str = "systemtap";
+
+/// Facility daemon (3), severity warning (4), as RFC 3164 writes them.
+const DAEMON_WARNING: u8 = (3 << 3) | 4;
+
+/// Appends one line, and sends it to the system's log. Nobody listening, or one who doesn't read, is not waited for.
+pub(crate) fn loudly(host: &Host, text: &str) {
+    line(host, text);
+    let Ok(socket) = UnixDatagram::unbound() else { return };
+    let Ok(listener) = host.files.descriptor_of(&host.syslog) else { return };
+    if socket.set_nonblocking(true).is_ok() {
+        let message = format!("<{DAEMON_WARNING}>{TAG}: {}", one_line(text));
+        let _ = socket.send_to(message.as_bytes(), format!("/proc/self/fd/{}", listener.as_raw_fd()));
+    }
+}
+
+/// Ends of lines, and what acts on a terminal, become blanks.
+fn one_line(text: &str) -> String {
+    let text: String = text.chars().map(|c| if script_config::acts(c) { ' ' } else { c }).collect();
+    text.trim_end().to_owned()
+}
+
+fn format_line(seconds: u64, zone: &TimeZone, text: &str) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(0);
+    let time = Timestamp::from_second(seconds).unwrap_or_default().to_zoned(zone.clone());
+    format!("{}: {}\n", time.strftime("%b %d %H:%M:%S"), one_line(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn init_log_01_a_line_has_month_day_time_and_text() {
+        let line = format_line(1_700_000_000, &TimeZone::UTC, "net_drop: started\nJan 01 00:00:00: forged");
+        assert_eq!(line, "Nov 14 22:13:20: net_drop: started Jan 01 00:00:00: forged\n");
+    }
+
+    #[test]
+    fn init_log_02_what_is_said_loudly_reaches_the_log_of_the_system() {
+        let (dir, host) = Host::temporary();
+        loudly(&host, "Error: nobody listens yet");
+        let listens_at = dir.path().join("dev/log");
+        std::fs::create_dir_all(listens_at.parent().unwrap()).unwrap();
+        let listener = UnixDatagram::bind(&listens_at).unwrap();
+        loudly(&host, "Error: net_drop\nforged");
+        let mut bytes = [0; 200];
+        let len = listener.recv(&mut bytes).unwrap();
+        assert_eq!(std::str::from_utf8(&bytes[..len]).unwrap(), "<28>systemtap: Error: net_drop forged");
+        let log = std::fs::read_to_string(host.on_this_machine(&host.log_file)).unwrap();
+        assert_eq!(log.lines().count(), 2, "{log}");
+        assert_eq!(host.unlogged(), None);
+    }
+
+    #[test]
+    fn init_file_06_refuses_a_fifo_and_a_link_as_log_file_and_keeps_the_reason() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+        for kind in ["fifo", "link"] {
+            let (dir, host) = Host::temporary();
+            let path = host.on_this_machine(&host.log_file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let victim = dir.path().join("victim");
+            match kind {
+                "fifo" => mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),
+                _ => std::os::unix::fs::symlink(&victim, &path).unwrap(),
+            }
+            line(&host, "one");
+            line(&host, "two");
+            assert!(host.unlogged().unwrap().starts_with("can't open /var/log/systemtap.log: "), "{kind}");
+            assert!(!victim.exists());
+        }
+    }
+}

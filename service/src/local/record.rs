@@ -1,0 +1,143 @@
+//! Modules that were compiled on this very host (`compile`, AUTOCOMPILE): trusted through a record of their own.
+//!
+//! ```text
+//! /var/lib/stap-bundle/local/REL/NAME.json   what was compiled, of what, its digest and its options: the one switch
+//! CACHE_PATH/REL/NAME.ko, NAME.opts          as the initscript has them; the .ko counts only with its digest in the record
+//! CACHE_PATH/REL/.NAME.ko.next, …            the same of a set that the record names already, or will ([`crate::local::switch`])
+//! ```
+//!
+//! A script that an installed bundle offers is never taken from here. Records count only where nobody but root, or the service's
+//! user, can write.
+
+use std::path::{Path, PathBuf};
+
+use bundle_format::{Digest, KernelRelease};
+use script_config::ScriptName;
+use serde::{Deserialize, Serialize};
+
+use crate::host::{Host, ServiceError, own_files};
+
+/// The version of the records that this program writes.
+const SCHEMA: u32 = 1;
+
+/// A module that was compiled here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalModule {
+    /// Version of this document; 1.
+    pub schema: u32,
+    /// The script.
+    pub script: ScriptName,
+    /// The kernel's release.
+    pub release: KernelRelease,
+    /// `uname -v` of the kernel, if it was known: another build of the release doesn't get the module.
+    pub uname_v: Option<String>,
+    /// The module's digest.
+    pub sha256: Digest,
+    /// The script's digest.
+    pub source_sha256: Digest,
+    /// What it was compiled with, as NAME.opts has it (INIT-CACHE-03).
+    pub opts_line: String,
+    /// Run arguments for `staprun`.
+    pub run: Vec<String>,
+    /// What must run before it.
+    pub requires: Vec<ScriptName>,
+    /// When, in seconds since 1970.
+    pub compiled: u64,
+}
+
+impl LocalModule {
+    /// The version that new records get.
+    pub const SCHEMA: u32 = SCHEMA;
+
+    fn directory(host: &Host, release: &KernelRelease) -> PathBuf {
+        host.local_dir.join(release.as_str())
+    }
+
+    fn file(script: &ScriptName) -> String {
+        format!("{script}.json")
+    }
+
+    /// Where a script's module is.
+    #[must_use]
+    pub fn module_path(host: &Host, release: &KernelRelease, script: &ScriptName) -> PathBuf {
+        Self::cache(host, release).join(format!("{script}.ko"))
+    }
+
+    /// The initscript's cache of a kernel.
+    pub(crate) fn cache(host: &Host, release: &KernelRelease) -> PathBuf {
+        host.cache_dir.join(release.as_str())
+    }
+
+    /// Writes the record: from now on this set is the one that is loaded.
+    pub(crate) fn write(&self, host: &Host) -> Result<(), ServiceError> {
+        let directory = Self::directory(host, &self.release);
+        own_files::write_for_good(host, &directory, &Self::file(&self.script), self)
+    }
+
+    /// The record of a script for a kernel; none where others could have written it.
+    #[must_use]
+    pub fn read(host: &Host, release: &KernelRelease, script: &ScriptName) -> Option<Self> {
+        match LocalRecord::look(host, release, script)? {
+            LocalRecord::Good(record) => Some(*record),
+            LocalRecord::Unprotected { .. } => None,
+        }
+    }
+
+    /// Forgets a module that was removed.
+    pub(crate) fn forget(
+        host: &Host,
+        release: &KernelRelease,
+        script: &ScriptName,
+    ) -> Result<(), ServiceError> {
+        own_files::remove(host, &Self::directory(host, release), &Self::file(script)).map(drop)
+    }
+}
+
+/// What is in the place of a record.
+#[derive(Debug, Clone)]
+pub(crate) enum LocalRecord {
+    /// A record that counts.
+    Good(Box<LocalModule>),
+    /// One that others could have written.
+    Unprotected {
+        /// The script that its name is of.
+        script: ScriptName,
+        /// Who can write where, and the command that mends it.
+        why: String,
+    },
+}
+
+impl LocalRecord {
+    /// Whose it is.
+    pub(crate) const fn script(&self) -> &ScriptName {
+        match self {
+            Self::Good(record) => &record.script,
+            Self::Unprotected { script, .. } => script,
+        }
+    }
+
+    /// `None` for a record that isn't there, or that nobody can understand.
+    fn look(host: &Host, release: &KernelRelease, script: &ScriptName) -> Option<Self> {
+        let read = own_files::read(host, &LocalModule::directory(host, release), &LocalModule::file(script));
+        let bytes = match read {
+            Ok(bytes) => bytes?,
+            Err(why) if why.is_of_others() => {
+                return Some(Self::Unprotected { script: script.clone(), why: why.to_string() });
+            }
+            Err(_) => return None,
+        };
+        let record: LocalModule = serde_json::from_slice(&bytes).ok()?;
+        let fits = record.schema == SCHEMA && record.script == *script && record.release == *release;
+        fits.then(|| Self::Good(Box::new(record)))
+    }
+
+    /// All records for a kernel, by script.
+    pub(crate) fn read_all(host: &Host, release: &KernelRelease) -> Vec<Self> {
+        let directory: &Path = &LocalModule::directory(host, release);
+        // Names are believed by nobody: each record is judged with its directory.
+        let names = host.files.open_dir(directory).and_then(|directory| directory.entries());
+        let scripts = names.unwrap_or_default().into_iter();
+        let scripts = scripts.filter_map(|name| name.strip_suffix(".json")?.parse().ok());
+        scripts.filter_map(|script| Self::look(host, release, &script)).collect()
+    }
+}

@@ -1,0 +1,129 @@
+//! What a start will do, found out before it does anything.
+//!
+//! Making a plan verifies every module that is to be loaded and changes nothing. A plan keeps the verified bytes, so
+//! what is loaded is what was judged here; beyond some MiB it lets them go, and they are verified again when
+//! their turn comes.
+
+use std::collections::BTreeMap;
+
+use bundle_format::KernelRelease;
+use script_config::{ScriptName, select_to_start};
+
+use crate::boot::{BootSwitches, GuardRecord, switched_off};
+use crate::host::{Host, ServiceError};
+use crate::kernel::LoadedModules;
+use crate::offers::{LeftOutBundle, Offers, graph_of};
+use crate::plan::choice::{OnFailure, StartChoice};
+use crate::plan::step::{Step, Steps};
+use crate::reasons::StartRefusal;
+
+/// All that a start will do, in its total order: each script after what it requires, names deciding the rest.
+#[derive(Debug)]
+pub struct StartPlan {
+    pub(crate) entries: Vec<PlannedScript>,
+    pub(crate) left_out: Vec<(ScriptName, StartRefusal)>,
+    pub(crate) refused_bundles: Vec<LeftOutBundle>,
+    pub(crate) on_failure: OnFailure,
+    /// What on the kernel's command line isn't understood.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One place in the order.
+#[derive(Debug)]
+pub(crate) struct PlannedScript {
+    pub(crate) name: ScriptName,
+    /// Places in the order that must run before.
+    pub(crate) requirements: Vec<usize>,
+    pub(crate) step: Step,
+}
+
+impl StartPlan {
+    /// The scripts that would be loaded, in their order.
+    pub fn ready(&self) -> impl Iterator<Item = &ScriptName> {
+        let ready = |entry: &&PlannedScript| matches!(entry.step, Step::Ready(_));
+        self.entries.iter().filter(ready).map(|entry| &entry.name)
+    }
+
+    /// The scripts that would run already.
+    pub fn already_running(&self) -> impl Iterator<Item = &ScriptName> {
+        let runs = |entry: &&PlannedScript| matches!(entry.step, Step::AlreadyRunning);
+        self.entries.iter().filter(runs).map(|entry| &entry.name)
+    }
+
+    /// The scripts that can't be started, each with the reason.
+    pub fn refused(&self) -> impl Iterator<Item = (&ScriptName, &StartRefusal)> {
+        self.entries.iter().filter_map(|entry| match &entry.step {
+            Step::Refused(refusal) => Some((&entry.name, refusal)),
+            _ => None,
+        })
+    }
+
+    /// Scripts of installed bundles that a start of all leaves out, since there is no module for this kernel.
+    #[must_use]
+    pub fn left_out(&self) -> &[(ScriptName, StartRefusal)] {
+        &self.left_out
+    }
+
+    /// Installed bundles that aren't believed: scripts of theirs may be missing here without a word. Where scripts were
+    /// named and each of them can be started, no bundle is missing.
+    #[must_use]
+    pub fn refused_bundles(&self) -> &[LeftOutBundle] {
+        &self.refused_bundles
+    }
+
+    pub(crate) fn make(
+        host: &Host,
+        offers: &Offers<'_>,
+        release: &KernelRelease,
+        choice: &StartChoice<'_>,
+        guard: Option<&GuardRecord>,
+    ) -> Result<Self, ServiceError> {
+        let candidates = offers.candidates();
+        let switches =
+            if choice.named.is_empty() { BootSwitches::read(host) } else { BootSwitches::default() };
+        let guard = guard.filter(|_| choice.named.is_empty());
+        let switched_off = switched_off(guard, &switches, candidates);
+        let absence = |name: &ScriptName| match switched_off.get(name) {
+            Some(refusal) => Some(refusal),
+            None => candidates.get(name)?.cell.as_ref().err().filter(|refusal| refusal.is_absence()),
+        };
+        let known = candidates.keys().filter(|name| absence(name).is_none()).cloned().collect();
+        let mut chosen = select_to_start(choice.named, &known, choice.parameters, choice.with_requirements);
+        // DEFAULT_START names scripts too.
+        chosen.scripts.retain(|name| !switched_off.contains_key(name));
+        let graph = graph_of(candidates, &chosen.scripts);
+        let order = graph.start_order(&chosen.scripts, chosen.recursive)?;
+
+        let mut steps = Steps {
+            host,
+            offers,
+            switched_off: &switched_off,
+            release,
+            modules: LoadedModules::read(host)?,
+            held: 0,
+        };
+        let mut places: BTreeMap<ScriptName, usize> = BTreeMap::new();
+        let mut entries = Vec::with_capacity(order.len());
+        for name in order {
+            let (inside, outside): (Vec<_>, Vec<_>) = graph
+                .direct_requirements_of(&name)
+                .cloned()
+                .partition(|required| places.contains_key(required));
+            let requirements = inside.iter().filter_map(|required| places.get(required).copied()).collect();
+            let step = steps.step(&name, outside)?;
+            places.insert(name.clone(), entries.len());
+            entries.push(PlannedScript { name, requirements, step });
+        }
+        let passed_over =
+            candidates.keys().filter(|name| choice.named.is_empty() && !places.contains_key(*name));
+        let left_out = passed_over.filter_map(|name| Some((name.clone(), absence(name)?.clone()))).collect();
+        let on_failure = if choice.parameters.pass_all { OnFailure::EndThere } else { OnFailure::LeaveOut };
+        let mut plan =
+            Self { entries, left_out, refused_bundles: Vec::new(), on_failure, warnings: switches.problems };
+        let looks_at_all = choice.named.is_empty() && !switches.disabled;
+        if looks_at_all || plan.refused().next().is_some() {
+            plan.refused_bundles = offers.refused_bundles().to_vec();
+        }
+        Ok(plan)
+    }
+}

@@ -1,0 +1,300 @@
+//! What runs, since when and from which bundle; and why the rest doesn't.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use bundle_format::BundleName;
+use installer::{CurrentGeneration, HostIdentity};
+use script_config::ScriptName;
+use serde::Serialize;
+
+use crate::boot::{BootSwitches, GuardRecord, switched_off};
+use crate::host::{Host, ServiceError};
+use crate::kernel::{LoadedModules, ModuleRules, ModuleState, Stapio, Taint, memory};
+use crate::offers::{Candidate, Offers};
+use crate::reasons::{Reason, StartRefusal};
+use crate::records::{RecorderMode, Records, RunRecord, is_ours, last_try, status_file};
+use crate::seen::coverage;
+use crate::seen::coverage::KernelCoverage;
+
+/// The whole service at one moment. Fields are only added within a schema version.
+#[derive(Debug, Serialize)]
+pub struct StatusReport {
+    /// Version of this document; 1.
+    pub schema: u32,
+    /// The running kernel's release; absent under `--root`.
+    pub kernel: Option<String>,
+    /// The number of the current generation; absent if nothing is installed.
+    pub generation: Option<u64>,
+    /// Installed bundles, by name.
+    pub bundles: Vec<BundleStatus>,
+    /// Scripts, by name.
+    pub scripts: Vec<ScriptStatus>,
+    /// Installed kernels, and which bundles have modules for them; empty where nothing is installed.
+    pub kernels: Vec<KernelCoverage>,
+    /// What this kernel demands of modules.
+    pub module_rules: ModuleRules,
+    /// The kernel's taint; absent if there is none.
+    pub taint: Option<Taint>,
+    /// What is damaged on the host and was passed over, such as a record that can't be read.
+    pub warnings: Vec<String>,
+}
+
+/// One installed bundle.
+#[derive(Debug, Serialize)]
+pub struct BundleStatus {
+    /// Its name.
+    pub name: String,
+    /// Its version; absent if it isn't believed.
+    pub version: Option<String>,
+    /// Its id, in hexadecimal digits; absent if it isn't believed.
+    pub id: Option<String>,
+    /// Seconds since 1970 after which it should be replaced.
+    pub best_before: Option<u64>,
+    /// Whether that time is over.
+    pub expired: bool,
+    /// Why it isn't believed.
+    pub refused: Option<String>,
+}
+
+/// One script.
+#[derive(Debug, Serialize)]
+pub struct ScriptStatus {
+    /// Its name.
+    pub script: ScriptName,
+    /// What it does.
+    pub state: ScriptState,
+    /// Why it doesn't run; absent if it runs, or was never told to.
+    pub reason: Option<Reason>,
+    /// Something that is wrong although it runs.
+    pub warning: Option<String>,
+    /// What it requires.
+    pub requires: Vec<ScriptName>,
+    /// What the service remembers of its start; absent for a script that was loaded otherwise or whose record is lost.
+    pub record: Option<RunRecord>,
+    /// The process that writes its output, if that lives; 0 in the initscript's terms otherwise.
+    pub pid: Option<u32>,
+    /// Bytes of the module's code and data in the kernel; its relay buffers come on top.
+    pub module_bytes: Option<u64>,
+    /// Bytes of kernel memory that a loaded module holds with its buffers, about.
+    pub kernel_memory_bytes: Option<u64>,
+    /// Something to know that isn't wrong: that the next start empties the output, so far.
+    pub note: Option<String>,
+    /// The bundle that offers it now.
+    pub offered_by: Option<String>,
+    /// Where a start takes its run options from, if this host's configuration has others than the bundle: file, line and
+    /// column.
+    pub options_from: Option<String>,
+}
+
+/// What a script does, in the initscript's four states (INIT-RUN-01).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScriptState {
+    /// It runs.
+    Running,
+    /// It doesn't run, but a status file says that it was started.
+    Dead,
+    /// It doesn't run.
+    Stopped,
+    /// It doesn't run, but a module of its name is loaded.
+    AnotherModule,
+}
+
+impl ScriptState {
+    /// The initscript's number for it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Running => 0,
+            Self::Dead => 1,
+            Self::Stopped => 3,
+            Self::AnotherModule => 4,
+        }
+    }
+}
+
+impl StatusReport {
+    /// The exit code: 0 if one script runs, else the state of the last one (INIT-STAT-02); 3 if there is none (INIT-STAT-01).
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if self.scripts.iter().any(|script| script.state == ScriptState::Running) {
+            return 0;
+        }
+        self.scripts.last().map_or(ScriptState::Stopped.code(), |script| script.state.code())
+    }
+
+    /// Looks at everything and changes nothing.
+    pub(crate) fn look(
+        host: &Host,
+        offers: &Offers<'_>,
+        identity: &HostIdentity,
+        current: Option<&CurrentGeneration>,
+        named: &BTreeSet<ScriptName>,
+    ) -> Result<Self, ServiceError> {
+        let Records { all, mut warnings } = Records::read(host)?;
+        let switches = BootSwitches::read(host);
+        if switches.disabled {
+            warnings.push(format!("{}: only scripts named are started", StartRefusal::DisabledForThisBoot));
+        }
+        warnings.extend(switches.problems.iter().cloned());
+        let guard = GuardRecord::read(host).unwrap_or_else(|problem| {
+            warnings.push(format!("the boot guard: {problem}"));
+            None
+        });
+        let guard = guard.filter(|guard| guard.bundles == offers.bundle_ids());
+        warnings.extend(guard.as_ref().and_then(GuardRecord::warning));
+        warnings.extend(status_file::problem(host).map(|why| format!("status files don't count: {why}")));
+        let switched_off = switched_off(guard.as_ref(), &switches, offers.candidates());
+        let records: BTreeMap<ScriptName, RunRecord> =
+            all.into_iter().map(|record| (record.script.clone(), record)).collect();
+        let mut listed = named.clone();
+        if listed.is_empty() {
+            listed = offers.candidates().keys().chain(records.keys()).cloned().collect();
+            listed.extend(ModuleState::all_running(host)?);
+        }
+        let modules = LoadedModules::read(host)?;
+        let look = Look { host, modules, switched_off };
+        let mut scripts = Vec::with_capacity(listed.len());
+        for name in listed {
+            scripts.push(look.script(&name, offers.get(&name), records.get(&name))?);
+        }
+        Ok(Self {
+            schema: 1,
+            kernel: identity.release.as_ref().map(ToString::to_string),
+            generation: current.map(CurrentGeneration::number),
+            bundles: current.map(|current| bundles(current, host.now())).unwrap_or_default(),
+            scripts,
+            kernels: current
+                .map(|current| coverage::of_installed_kernels(host, identity, current))
+                .unwrap_or_default(),
+            module_rules: ModuleRules::read(host),
+            taint: Taint::read(host),
+            warnings,
+        })
+    }
+}
+
+struct Look<'h> {
+    host: &'h Host,
+    modules: LoadedModules,
+    /// What a start of all scripts does without in this boot.
+    switched_off: BTreeMap<ScriptName, StartRefusal>,
+}
+
+impl Look<'_> {
+    fn script(
+        &self,
+        name: &ScriptName,
+        candidate: Option<&Candidate>,
+        record: Option<&RunRecord>,
+    ) -> Result<ScriptStatus, ServiceError> {
+        let module = ModuleState::among(self.host, &self.modules, name);
+        let state = match module {
+            ModuleState::Running => ScriptState::Running,
+            ModuleState::Absent if status_file::read(self.host, name).is_some() => ScriptState::Dead,
+            ModuleState::Absent => ScriptState::Stopped,
+            // Loaded by us and not running: dead rather than somebody else's.
+            _ if is_ours(module, record) => ScriptState::Dead,
+            _ => ScriptState::AnotherModule,
+        };
+        let runs = state == ScriptState::Running;
+        let stapio = record.and_then(|record| record.recorder.stapio());
+        let alive = stapio.and_then(|id| Stapio::recorded(self.host, id));
+        let dead_stapio = runs && stapio.is_some() && alive.is_none();
+        let requires = match (record, candidate) {
+            (Some(record), _) if runs => record.requires.clone(),
+            (_, Some(candidate)) => candidate.requires.clone(),
+            (record, None) => record.map(|record| record.requires.clone()).unwrap_or_default(),
+        };
+        let module_bytes = self.modules.get(name.as_str()).map(|module| module.size);
+        let run = candidate.map(|candidate| candidate.run.as_slice()).unwrap_or_default();
+        let is_ours = is_ours(module, record);
+        Ok(ScriptStatus {
+            script: name.clone(),
+            state,
+            reason: if runs { None } else { self.reason(name, module, candidate, record)? },
+            warning: dead_stapio.then(|| {
+                "the process that writes its output has ended, so its data are lost; restart it".to_owned()
+            }),
+            requires,
+            record: record.filter(|_| module != ModuleState::Absent).cloned(),
+            pid: alive.map(|stapio| stapio.id.pid),
+            module_bytes,
+            kernel_memory_bytes: module_bytes
+                .filter(|_| is_ours)
+                .map(|bytes| memory::about(self.host, bytes, run)),
+            note: emptied_by_start(self.host, run),
+            offered_by: candidate.map(|candidate| candidate.bundle().unwrap_or(BundleName::LOCAL).to_owned()),
+            options_from: candidate.and_then(|candidate| candidate.options_from.clone()),
+        })
+    }
+
+    fn reason(
+        &self,
+        name: &ScriptName,
+        module: ModuleState,
+        candidate: Option<&Candidate>,
+        record: Option<&RunRecord>,
+    ) -> Result<Option<Reason>, ServiceError> {
+        if module != ModuleState::Absent && !is_ours(module, record) {
+            let refusal = if module == ModuleState::Foreign {
+                StartRefusal::ForeignModule
+            } else {
+                StartRefusal::LeftLoaded
+            };
+            return Ok(Some(Reason::from(&refusal)));
+        }
+        match candidate.map(|candidate| &candidate.cell) {
+            None => return Ok(Some(Reason::from(&StartRefusal::NotOffered))),
+            Some(Err(refusal)) => return Ok(Some(Reason::from(refusal))),
+            Some(Ok(())) => {}
+        }
+        if let Some(last) = last_try::read(self.host, name)? {
+            return Ok(Some(last.reason));
+        }
+        Ok(self.switched_off.get(name).map(Reason::from))
+    }
+}
+
+/// A recorder's file is emptied by each start (INIT-OPT-07), unless its name is made of the time or there is nothing in it.
+fn emptied_by_start(host: &Host, run: &[String]) -> Option<String> {
+    let RecorderMode::File { output, .. } = RecorderMode::of_arguments(run) else { return None };
+    let rotates = run.iter().any(|word| word == "-S");
+    let mut file = output.into_os_string();
+    if rotates {
+        file.push(".0");
+    }
+    let file = PathBuf::from(file);
+    let has_pattern = file.to_string_lossy().contains('%');
+    let found = host.files.open_file(&file).ok().and_then(|file| file.metadata().ok());
+    let holds = found.is_some_and(|found| found.len() > 0);
+    (holds && !has_pattern).then(|| {
+        format!(
+            "the next start empties {}: keep a copy, or put a time into -o, such as %F-%T",
+            file.display()
+        )
+    })
+}
+
+fn bundles(current: &CurrentGeneration, now: u64) -> Vec<BundleStatus> {
+    let believed = current.bundles().iter().map(|bundle| BundleStatus {
+        name: bundle.name.to_string(),
+        version: Some(bundle.version.to_string()),
+        id: Some(bundle.id.to_string()),
+        best_before: bundle.best_before,
+        expired: bundle.best_before.is_some_and(|time| time < now),
+        refused: None,
+    });
+    let refused = current.refused_bundles().iter().map(|bundle| BundleStatus {
+        name: bundle.name.clone(),
+        version: None,
+        id: None,
+        best_before: None,
+        expired: false,
+        refused: Some(bundle.reason.clone()),
+    });
+    let mut all: Vec<BundleStatus> = believed.chain(refused).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
