@@ -27,7 +27,8 @@ use crate::install::{InstallWarning, Past};
 use crate::lock::{LockError, WriterLock};
 use crate::paths::{LOCK, RUN, TOMBSTONE};
 use crate::pins::pinned;
-use crate::trust::{TrustError, TrustStore};
+use crate::trust::TrustStore;
+use crate::trust_error::TrustError;
 use files::{FileError, FileSystem, LockKind, optional};
 
 /// Directory of run records in [`RUN`].
@@ -194,9 +195,7 @@ pub fn collect(host: &FileSystem, options: &CollectOptions) -> Result<CollectRep
         let removed = report.removed.iter().map(|collected| collected.generation).collect();
         let event = HistoryEvent::Collect { removed };
         if let Err(error) = append(host, &lock, &HistoryRecord { time: options.now, event }) {
-            report
-                .warnings
-                .push(InstallWarning::History { problem: crate::generation::with_sources(&error) });
+            report.warnings.push(InstallWarning::History { problem: crate::words::with_sources(&error) });
         }
     }
     Ok(report)

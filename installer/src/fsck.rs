@@ -11,14 +11,14 @@ use bundle_format::{BundleError, BundleId, Digest, Extent, Kernel, KernelId, Raw
 
 use crate::events::Events;
 use crate::generation::{
-    CurrentGeneration, GenerationError, InstalledBundle, RefusalKind, UPROBES_DIRECTORY, UPROBES_FILE, module_file_name,
-    read_sets, with_sources,
+    CurrentGeneration, GenerationError, InstalledBundle, RefusalKind, module_file_name, read_sets,
 };
 use crate::identity::HostIdentity;
 use crate::install::{
     BundleSource, InstallError, InstallOptions, InstallReport, KernelChoice, Remembering, install,
 };
-use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS};
+use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS, UPROBES_DIRECTORY, UPROBES_FILE};
+use crate::words::with_sources;
 use files::Directory;
 use files::FileSystem;
 use files::{FileError, optional};

@@ -54,6 +54,10 @@ pub(crate) const INDEX: &str = "generation.json";
 pub(crate) const BUNDLES: &str = "bundles";
 /// Name of the directory of modules in a generation.
 pub(crate) const KERNELS: &str = "kernels";
+/// Name of the directory of the shared `uprobes.ko` in a kernel's directory; a script may be called `uprobes`.
+pub(crate) const UPROBES_DIRECTORY: &str = "uprobes";
+/// Name of the shared module for user-space probes.
+pub(crate) const UPROBES_FILE: &str = "uprobes.ko";
 /// Name of the directory of SET.json files of a bundle.
 pub(crate) const SETS: &str = "sets";
 /// Name of a bundle's file in its directory.

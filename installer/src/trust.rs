@@ -1,28 +1,21 @@
 //! Whom this host believes: the administrator's pins, and the chain of roots that it has accepted.
 //!
-//! A pin is `/etc/stap-bundle/trust/default/<key id>.pub`, one SPKI PEM a file, or a chain of roots in
-//! `root.stapr` there. There is one domain, `default`, which owns every bundle name. Once a chain was
-//! accepted (`roots.rs`), it rules: pins count only for what they had let in before. Pin and chain count
-//! only if nobody but root could have put them there: every directory on the way and the file belong to
-//! root and are writable by nobody else.
+//! There is one domain, `default`, which owns every bundle name. Once a chain was accepted, it rules: pins count only for what
+//! they had let in before.
 
-use std::io::Read as _;
 use std::time::Duration;
 
-use bundle_format::{KeyError, KeyId, PublicKey, RootChain, RootError, TrustedKeys, limits};
+use bundle_format::{KeyId, PublicKey, RootChain, TrustedKeys};
+use files::{FileError, FileSystem, Unprotected};
 
+use crate::domain::Domain;
 use crate::history::{HistoryEvent, HistoryRecord, append};
-use crate::lock::{LockError, WriterLock};
+use crate::host_trust::HostTrust;
+use crate::lock::WriterLock;
 use crate::paths::{ROOT_PIN, TRUST};
-use crate::roots::{Domain, RootRecord, advance, check_file, read_chain};
-use files::Directory;
-use files::{FileError, optional};
-use files::{FileSystem, Unprotected, check_protected};
-
-/// Most bytes of a pin: a PEM of an Ed25519 key has 113.
-const MAX_PIN: u64 = 4096;
-/// How a pin's file name ends.
-const SUFFIX: &str = ".pub";
+use crate::roots::{advance, read_chain};
+use crate::trust_error::TrustError;
+use crate::trust_pins::{PIN_SUFFIX, pin_file_name, read_pin, read_root_pin, writable};
 
 /// The pins of this host, and its accepted chain.
 #[derive(Debug)]
@@ -30,44 +23,6 @@ pub struct TrustStore {
     trust: HostTrust,
     has_chain: bool,
     problems: Vec<TrustError>,
-}
-
-/// Whom this host believes, to judge bundles by. A copy is cheap.
-#[derive(Debug, Clone)]
-pub(crate) struct HostTrust {
-    keys: Vec<PublicKey>,
-    /// The accepted chain, else a pinned one.
-    chain: Option<RootChain>,
-}
-
-impl HostTrust {
-    /// What judges a bundle that isn't installed.
-    pub(crate) fn for_new(&self) -> TrustedKeys {
-        match &self.chain {
-            Some(chain) => TrustedKeys::by_chain(chain.clone()),
-            None => TrustedKeys::any_of(self.keys.iter().cloned()),
-        }
-    }
-
-    /// What judges a bundle that was accepted by this root, or by pins: the same again, less what the
-    /// newest root revokes. So a planned rotation disables nothing.
-    pub(crate) fn for_installed(&self, record: Option<&RootRecord>) -> Result<TrustedKeys, TrustError> {
-        let keys = self.keys.iter().cloned();
-        match (&self.chain, record) {
-            (None, _) => Ok(TrustedKeys::any_of(keys)),
-            (Some(chain), None) => Ok(TrustedKeys::any_of_less(keys, chain.clone())),
-            (Some(chain), Some(RootRecord { version, sha256 })) => {
-                TrustedKeys::by_recorded_root(chain.clone(), *version, sha256)
-                    .ok_or(TrustError::NotInChain { version: *version })
-            }
-        }
-    }
-
-    /// Whether the newest root of both is the same.
-    pub(crate) fn has_same_newest(&self, chain: Option<&RootChain>) -> bool {
-        let newest = |chain: &RootChain| chain.newest().digest();
-        self.chain.as_ref().map(newest) == chain.map(newest)
-    }
 }
 
 /// What a file of roots changed.
@@ -79,107 +34,6 @@ pub struct RootsUpdate {
     pub chain: RootChain,
     /// Why the history wasn't written.
     pub history: Option<FileError>,
-}
-
-/// Why the pins can't be read or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustError {
-    /// Somebody other than root could change them.
-    #[error("the trust store is not protected")]
-    Unprotected(#[source] Unprotected),
-    /// Somebody other than root could change a pin.
-    #[error("{file} in {TRUST} is not protected")]
-    UnprotectedPin {
-        /// The file's name.
-        file: String,
-        /// Why.
-        #[source]
-        source: Unprotected,
-    },
-    /// Somebody other than root could change the accepted chain of roots.
-    #[error("the accepted chain of roots is not protected")]
-    UnprotectedChain(#[source] Unprotected),
-    /// The accepted chain is damaged, so nothing is believed.
-    #[error("{file}, the accepted chain of roots, can't be used")]
-    Chain {
-        /// The file.
-        file: String,
-        /// Why.
-        #[source]
-        source: RootError,
-    },
-    /// Roots that were offered aren't believed.
-    #[error("the roots are refused")]
-    Roots(#[source] RootError),
-    /// A pin was to be added beside an accepted chain.
-    #[error("root {version} rules on this host, so a pin would count for nothing")]
-    ChainRules {
-        /// Version of the newest accepted root.
-        version: u64,
-    },
-    /// A bundle was accepted by a root that isn't in the accepted chain.
-    #[error("it was accepted by root {version}, which is not in the accepted chain")]
-    NotInChain {
-        /// The root's version.
-        version: u64,
-    },
-    /// Another writer accepted other roots at the same time.
-    #[error("root {version} was accepted at the same time; try again")]
-    Overtaken {
-        /// Its version.
-        version: u64,
-    },
-    /// A file that is no key.
-    #[error("{file} in {TRUST} is no pin")]
-    Key {
-        /// The file's name.
-        file: String,
-        /// Why.
-        #[source]
-        source: KeyError,
-    },
-    /// A file whose name is another key's.
-    #[error("{file} in {TRUST} holds the key {found}")]
-    Name {
-        /// The file's name.
-        file: String,
-        /// The id of the key in it.
-        found: KeyId,
-    },
-    /// No pinned key begins like this.
-    #[error("no pinned key begins with `{prefix}`")]
-    Unknown {
-        /// What was given.
-        prefix: String,
-    },
-    /// Several pinned keys begin like this.
-    #[error("{count} pinned keys begin with `{prefix}`")]
-    Ambiguous {
-        /// What was given.
-        prefix: String,
-        /// How many.
-        count: usize,
-    },
-    /// No lock.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// A file operation.
-    #[error(transparent)]
-    Storage(#[from] FileError),
-}
-
-impl TrustError {
-    /// The name of the pin's file, where one file is the matter.
-    #[must_use]
-    pub fn file(&self) -> Option<&str> {
-        match self {
-            Self::UnprotectedPin { file, .. } | Self::Key { file, .. } | Self::Name { file, .. } => {
-                Some(file)
-            }
-            Self::Storage(error) => error.path().file_name().and_then(|name| name.to_str()),
-            _ => None,
-        }
-    }
 }
 
 /// What adding a pin changed.
@@ -218,7 +72,7 @@ impl TrustStore {
         let (mut keys, mut problems) = (Vec::new(), Vec::new());
         for file in directory.entries()? {
             // Anything else, such as what an editor leaves, is no pin and says nothing.
-            if file.ends_with(SUFFIX) && !file.starts_with('.') {
+            if file.ends_with(PIN_SUFFIX) && !file.starts_with('.') {
                 match read_pin(&directory, file) {
                     Ok(key) => keys.push(key),
                     Err(problem) => problems.push(problem),
@@ -384,7 +238,7 @@ impl TrustStore {
         }
         let directory = writable(host)?;
         let id = key.id();
-        let file = file_name(&id);
+        let file = pin_file_name(&id);
         let pem = key.to_pem().map_err(|source| TrustError::Key { file: file.clone(), source })?;
         directory.replace_file(&file, pem.as_bytes())?;
         self.problems.retain(|problem| problem.file() != Some(&file));
@@ -414,50 +268,11 @@ impl TrustStore {
             several => return Err(TrustError::Ambiguous { prefix, count: several.len() }),
         };
         let directory = host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))?;
-        directory.unlink(&file_name(&key))?;
+        directory.unlink(&pin_file_name(&key))?;
         directory.sync()?;
         self.trust.keys.retain(|pinned| pinned.id() != key);
         let event = HistoryEvent::Distrust { key };
         let history = append(host, &lock, &HistoryRecord { time: now, event }).err();
         Ok(TrustRemoved { key, history })
     }
-}
-
-/// The directory of pins, made if it isn't there.
-fn writable(host: &FileSystem) -> Result<Directory, TrustError> {
-    host.ensure_dir(TRUST)?;
-    host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))
-}
-
-/// The pinned chain, if there is one.
-fn read_root_pin(directory: &Directory) -> Result<Option<RootChain>, TrustError> {
-    let Some(bytes) = optional(directory.read_file(ROOT_PIN, limits::MAX_ROOTS))? else { return Ok(None) };
-    let file = ROOT_PIN.to_owned();
-    if let Err(source) = check_file(directory, ROOT_PIN) {
-        return Err(source.or(|source| TrustError::UnprotectedPin { file, source }));
-    }
-    let file = format!("{TRUST}/{ROOT_PIN}");
-    RootChain::read_trusted(&bytes).map(Some).map_err(|source| TrustError::Chain { file, source })
-}
-
-fn file_name(id: &KeyId) -> String {
-    format!("{id}{SUFFIX}")
-}
-
-fn read_pin(directory: &Directory, file: String) -> Result<PublicKey, TrustError> {
-    let opened = directory.open_file(&file)?;
-    let path = directory.path().join(&file);
-    if let Err(source) = check_protected(&path, &opened) {
-        return Err(source.or(|source| TrustError::UnprotectedPin { file, source }));
-    }
-    let mut bytes = Vec::new();
-    opened.take(MAX_PIN).read_to_end(&mut bytes).map_err(|error| FileError::new("read", path, error))?;
-    let key = match PublicKey::from_pem(&String::from_utf8_lossy(&bytes)) {
-        Ok(key) => key,
-        Err(source) => return Err(TrustError::Key { file, source }),
-    };
-    if file != file_name(&key.id()) {
-        return Err(TrustError::Name { file, found: key.id() });
-    }
-    Ok(key)
 }

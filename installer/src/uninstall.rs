@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use bundle_format::BundleName;
 
-use crate::compat::{
-    CompatError, Foreign, ReconcileReport, cache_only, configuration_text, reconcile_locked,
-};
+use crate::compat::{CompatError, Foreign, ReconcileReport, cache_only, reconcile_locked};
 use crate::events::{Events, InstallEvent};
 use crate::floors::{FloorState, FloorsError};
 use crate::generation::{
-    CurrentGeneration, GenerationError, Staging, SwitchError, next_number, remove_left_overs,
+    CurrentGeneration, GenerationError, Staging, SwitchError, configuration_text, next_number,
+    remove_left_overs,
 };
 use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::identity::HostIdentity;
 use crate::install::{InstallWarning, Past, carry_others};
 use crate::lock::{LockError, WriterLock};
 use crate::policy::{Policy, PolicyError};
-use crate::trust::{TrustError, TrustStore};
+use crate::trust::TrustStore;
+use crate::trust_error::TrustError;
 use files::FileError;
 use files::FileSystem;
 
@@ -125,7 +125,7 @@ pub fn uninstall(
     staged.activate()?;
     let event = HistoryEvent::Uninstall { from, to, name: name.clone() };
     if let Err(error) = append(host, &lock, &HistoryRecord { time: now, event }) {
-        warnings.push(InstallWarning::History { problem: crate::generation::with_sources(&error) });
+        warnings.push(InstallWarning::History { problem: crate::words::with_sources(&error) });
     }
     events(InstallEvent::Reconciling);
     let left = left.iter().map(|bundle| bundle.name.clone()).collect();

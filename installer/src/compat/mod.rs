@@ -12,7 +12,6 @@
 //! is right is left alone, what is somebody else's is reported and never touched. Our own start doesn't
 //! read any of it.
 
-mod configuration;
 mod link;
 mod opts;
 mod places;
@@ -22,7 +21,6 @@ mod scripts;
 mod users;
 mod wanted;
 
-pub(crate) use configuration::configuration_text;
 pub(crate) use preview::preview;
 pub(crate) use report::Foreign;
 pub use report::{CompatError, ForeignFile, ReconcileReport};
@@ -41,7 +39,7 @@ use crate::compat::report::Work;
 use crate::compat::scripts::{other_scripts_at, settle_times};
 use crate::compat::users::reconcile_users;
 use crate::compat::wanted::{CacheEntry, Wanted, wanted};
-use crate::generation::{CurrentGeneration, module_file_name};
+use crate::generation::{CurrentGeneration, configuration_text, module_file_name};
 use crate::identity::HostIdentity;
 use crate::lock::WriterLock;
 use crate::paths::{CONFIGURATION, CONFIGURATION_LINK, KERNELS};

@@ -13,8 +13,9 @@ use rustix::fs::FileType;
 use crate::compat::places::Places;
 use crate::compat::report::{CompatError, ReconcileReport};
 use crate::compat::wanted::Wanted;
-use crate::generation::{CurrentGeneration, module_file_name, with_sources};
+use crate::generation::{CurrentGeneration, module_file_name};
 use crate::lock::WriterLock;
+use crate::words::with_sources;
 use files::FileSystem;
 use files::{FileError, optional};
 

@@ -3,8 +3,10 @@
 use bundle_format::{BundleError, Kernel};
 use rustix::fs::FileType;
 
-use crate::generation::current::{CurrentGeneration, InstalledBundle, with_sources};
+use crate::generation::current::CurrentGeneration;
+use crate::generation::installed::InstalledBundle;
 use crate::generation::module::{Refusal, module_file_name, read_sets};
+use crate::words::with_sources;
 use files::FileError;
 
 /// How closely to look.

@@ -3,7 +3,7 @@
 use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease};
 
 use crate::generation::index::GenerationIndex;
-use crate::generation::{current_number, generation_numbers};
+use crate::generation::layout::{current_number, generation_numbers};
 use crate::paths::{GENERATIONS, STATE};
 use files::FileSystem;
 use files::{FileError, optional};
@@ -56,7 +56,7 @@ fn summary(number: u64, current: bool, index: Result<GenerationIndex, FileError>
     let index = match index {
         Ok(index) => index,
         Err(error) => {
-            let problem = Some(crate::generation::with_sources(&error));
+            let problem = Some(crate::words::with_sources(&error));
             return GenerationSummary { number, current, made: None, bundles: Vec::new(), problem };
         }
     };

@@ -28,8 +28,8 @@ use std::fs::File;
 use bundle_format::{BundleName, Kernel, VerifiedSet};
 
 use crate::events::{Events, InstallEvent};
-use crate::generation::current::set_file_name;
 use crate::generation::index::{GenerationIndex, IndexedBundle, IndexedKernel};
+use crate::generation::installed::set_file_name;
 use crate::generation::layout::{
     SwitchError, current_number, generation_numbers, linked_number, prepare_link, switch_to,
 };
@@ -37,15 +37,11 @@ use crate::generation::module::module_file_name;
 use crate::lock::WriterLock;
 use crate::paths::{
     BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, LOCK, NEXT, ROOT_RECORD, SETS, STAGING, TOMBSTONE,
+    UPROBES_DIRECTORY, UPROBES_FILE,
 };
 use crate::roots::RootRecord;
 use files::Directory;
 use files::FileError;
-
-/// Directory of the shared `uprobes.ko` in a kernel's directory; a script may be called `uprobes`.
-pub(crate) const UPROBES_DIRECTORY: &str = "uprobes";
-/// The shared module for user-space probes.
-pub(crate) const UPROBES_FILE: &str = "uprobes.ko";
 
 /// A generation that is being written; removed again unless it is sealed.
 #[derive(Debug)]

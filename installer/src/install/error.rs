@@ -8,7 +8,7 @@ use crate::generation::{GenerationError, SwitchError};
 use crate::identity::Mismatch;
 use crate::lock::LockError;
 use crate::policy::{PolicyError, PolicyRefusal};
-use crate::trust::TrustError;
+use crate::trust_error::TrustError;
 use files::FileError;
 
 /// Why an install is refused or fails.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use bundle_format::RawBundle;
 
-use crate::generation::with_sources;
 use crate::host_kernels::HostKernels;
 use crate::identity::HostIdentity;
 use crate::install::choice::choose;
@@ -14,6 +13,7 @@ use crate::install::options::InstallOptions;
 use crate::paths::INBOX;
 use crate::policy::Policy;
 use crate::trust::TrustStore;
+use crate::words::with_sources;
 use files::FileSystem;
 use files::optional;
 

@@ -13,7 +13,7 @@ use crate::events::Events;
 use crate::floors::{Floor, FloorsError};
 use crate::generation::{
     CurrentGeneration, IndexedKernel, InstalledBundle, Look, generation_numbers, indexed_kernel,
-    intact_kernels, remove_left_overs, unpacked_kernels, with_sources,
+    intact_kernels, remove_left_overs, unpacked_kernels,
 };
 use crate::history::HistoryEvent;
 use crate::install::bases::HostBases;
@@ -31,6 +31,7 @@ use crate::paths::STATE;
 use crate::policy::Policy;
 use crate::roots::RootRecord;
 use crate::trust::TrustStore;
+use crate::words::with_sources;
 use files::Directory;
 use files::FileError;
 use files::FileSystem;

@@ -9,12 +9,13 @@
 use bundle_format::{BundleName, Digest, Manifest};
 
 use crate::floors::{Floor, FloorState};
-use crate::generation::{CurrentGeneration, generation_numbers, with_sources};
+use crate::generation::{CurrentGeneration, generation_numbers};
+use crate::host_trust::HostTrust;
 use crate::install::error::InstallError;
 use crate::install::options::InstallOptions;
 use crate::install::report::InstallWarning;
 use crate::policy::Policy;
-use crate::trust::HostTrust;
+use crate::words::with_sources;
 use files::Directory;
 use files::FileError;
 

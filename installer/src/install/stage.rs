@@ -7,10 +7,11 @@ use bundle_format::{
     BundleError, BundleName, Extent, Kernel, KernelId, Positioned, Source, VerifiedBundle, VerifiedSet,
 };
 
-use crate::compat::{cache_only, configuration_text};
+use crate::compat::cache_only;
 use crate::events::{Events, InstallEvent};
 use crate::generation::{
-    CurrentGeneration, IndexedBundle, IndexedKernel, RefusedBundle, Staging, indexed_kernel, next_number,
+    CurrentGeneration, IndexedBundle, IndexedKernel, RefusedBundle, Staging, configuration_text,
+    indexed_kernel, next_number,
 };
 use crate::install::bases::HostBases;
 use crate::install::copyist::{Copyist, Original};

@@ -12,7 +12,7 @@ use bundle_format::{
 use files::{FileSystem, optional};
 use kernel_module::{Packing, Symvers, symbol_versions};
 
-use crate::generation::{CurrentGeneration, with_sources};
+use crate::generation::CurrentGeneration;
 use crate::host_kernels::HostKernels;
 use crate::identity::Mismatch;
 use crate::install::bases::HostBases;
@@ -20,6 +20,7 @@ use crate::install::error::InstallError;
 use crate::install::installation::Installation;
 use crate::install::options::KernelChoice;
 use crate::install::report::InstallWarning;
+use crate::words::with_sources;
 
 /// Most bytes of a Module.symvers that are read, packed or not; those of distributions have 1 to 3 MiB.
 const MAX_SYMVERS: u64 = 64 << 20;

@@ -7,10 +7,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::world::{Bundle, World, bundle, file, on_disk, stranger};
-use crate::BundleSource;
 use crate::{
-    InstallError, InstallOptions, InstallOutcome, InstallWarning, LockError, WriterLock, install,
-    newest_in_inbox,
+    BundleSource, InstallError, InstallOptions, InstallOutcome, InstallWarning, LockError, WriterLock,
+    install, newest_in_inbox,
 };
 
 fn with(options: InstallOptions) -> World {

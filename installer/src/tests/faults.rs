@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use super::world::{Bundle, World, bundle, farm, file, public, stranger};
 use crate::generation::prepare_link;
-use files::{FileSystem, Unprotected};
-
 use crate::{
     BundleSource, HistoryEvent, InstallError, InstallOptions, LockError, TrustError, TrustStore, WriterLock,
     history, install,
 };
+use files::{FileSystem, Unprotected};
 
 const STATE: &str = "var/lib/stap-bundle";
 
