@@ -2,11 +2,11 @@
 //! installed is started all the same, with a word.
 
 use bundle_format::{BundleName, BundleVersion};
+use files::FileSystem;
 
 use crate::floors::FloorState;
 use crate::generation::CurrentGeneration;
 use crate::policy::Policy;
-use files::FileSystem;
 
 /// An installed bundle that should be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use files::{FileError, FileSystem, LockKind, optional};
 use serde::Deserialize;
 
 use crate::floors::{FloorState, FloorsError};
@@ -29,7 +30,6 @@ use crate::paths::{LOCK, RUN, TOMBSTONE};
 use crate::pins::pinned;
 use crate::trust::TrustStore;
 use crate::trust_error::TrustError;
-use files::{FileError, FileSystem, LockKind, optional};
 
 /// Directory of run records in [`RUN`].
 const RUN_RECORDS: &str = "run";

@@ -1,6 +1,8 @@
 //! What an install tells while it works. Words are the reporter's.
 
-use bundle_format::{BundleName, BundleVersion, KernelId, KernelRelease, KeyId, RootName};
+use bundle_format::{
+    BundleName, BundleVersion, Kernel, KernelId, KernelRelease, KeyId, RootName, VerifiedSet,
+};
 
 /// A step of an install, in the order in which they come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,19 @@ pub enum InstallEvent {
     },
     /// Links and options for the initscript are being brought in line.
     Reconciling,
+}
+
+impl InstallEvent {
+    /// A part of the modules for `kernel` is verified and written.
+    pub(crate) fn kernel_staged(kernel: &Kernel, set: &VerifiedSet<'_>) -> Self {
+        let modules = &set.document().modules;
+        Self::KernelStaged {
+            kernel: kernel.id,
+            release: kernel.release.clone(),
+            modules: modules.len(),
+            bytes: modules.iter().map(|module| module.size).sum(),
+        }
+    }
 }
 
 /// Takes the events of an install.

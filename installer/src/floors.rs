@@ -19,13 +19,11 @@
 use std::collections::BTreeMap;
 
 use bundle_format::{BundleName, Digest, Manifest};
+use files::{Directory, FileError, FileSystem, Unprotected, check_protected, optional};
 use serde::{Deserialize, Serialize};
 
 use crate::lock::WriterLock;
 use crate::paths::{FLOORS, RECORDS};
-use files::Directory;
-use files::{FileError, optional};
-use files::{FileSystem, Unprotected, check_protected};
 
 /// Most bytes of a copy: some ten thousand names.
 const MAX_FLOORS: u64 = 4 << 20;

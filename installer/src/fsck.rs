@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 
 use bundle_format::{BundleError, BundleId, Digest, Extent, Kernel, KernelId, RawBundle};
+use files::{Directory, FileError, FileSystem, optional};
 
 use crate::events::Events;
 use crate::generation::{
@@ -19,9 +20,6 @@ use crate::install::{
 };
 use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS, UPROBES_DIRECTORY, UPROBES_FILE};
 use crate::words::with_sources;
-use files::Directory;
-use files::FileSystem;
-use files::{FileError, optional};
 
 /// What was found.
 #[derive(Debug)]

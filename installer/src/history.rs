@@ -6,12 +6,11 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
 use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease, KeyId, RootName};
+use files::{FileError, FileSystem, optional};
 use serde::{Deserialize, Serialize};
 
 use crate::lock::WriterLock;
 use crate::paths::{HISTORY, RECORDS};
-use files::FileSystem;
-use files::{FileError, optional};
 
 /// Most bytes of the history that are read: some hundred thousand events.
 const MAX_HISTORY: u64 = 64 << 20;

@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bundle_format::{Kernel, KernelId, KernelRelease};
+use files::{Directory, FileError, FileSystem, optional};
 use kernel_module::{Fields, Packing};
 use rustix::fs::FileType;
 
 use crate::identity::{HostIdentity, Mismatch};
 use crate::paths::LIB_MODULES;
-use files::Directory;
-use files::FileSystem;
-use files::{FileError, optional};
 
 /// Most bytes of `modules.dep`, and of a module, that are read.
 const MAX_READ: u64 = 32 << 20;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 use bundle_format::{BaseFile, BundleError, Kernel, KernelId, RawBundle};
+use files::{FileError, FileSystem};
 
 use crate::events::Events;
 use crate::generation::{
@@ -17,8 +18,6 @@ use crate::identity::{HostIdentity, Mismatch};
 use crate::install::{
     InstallError, InstallOptions, InstallReport, KernelChoice, choose, compare_symbols, install,
 };
-use files::FileError;
-use files::FileSystem;
 
 /// Why nothing was unpacked for the running kernel.
 #[derive(Debug, thiserror::Error)]

@@ -4,12 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use files::{Held, Lock, LockKind};
+use files::{Directory, FileError, FileSystem, Held, Lock, LockKind, optional};
 
 use crate::paths::{GENERATIONS, LOCK, STATE};
-use files::Directory;
-use files::FileSystem;
-use files::{FileError, optional};
 
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]

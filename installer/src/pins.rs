@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use files::{FileError, FileSystem, optional};
+
 use crate::generation::{current_number, generation_numbers, parse_number};
 use crate::history::{HistoryEvent, HistoryRecord, append};
 use crate::lock::{LockError, WriterLock};
 use crate::paths::{PINS, RECORDS};
-use files::FileSystem;
-use files::{FileError, optional};
 
 /// Why a generation isn't pinned, or still is.
 #[derive(Debug, thiserror::Error)]

@@ -7,11 +7,10 @@
 use std::fmt;
 
 use bundle_format::{Digest, KeyId, Manifest};
+use files::{FileError, FileSystem, Unprotected, check_protected};
 use serde::Deserialize;
 
 use crate::paths::{ADMINISTRATION, POLICY};
-use files::FileError;
-use files::{FileSystem, Unprotected, check_protected};
 
 /// Most bytes of a policy: a thousand keys and names.
 const MAX_POLICY: u64 = 256 << 10;

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use files::{FileError, FileSystem};
+
 use crate::compat::{CompatError, Foreign, ReconcileReport, reconcile_locked};
 use crate::generation::{
     CurrentGeneration, GenerationError, Look, Problem, RefusalKind, SwitchError, current_number,
@@ -15,8 +17,6 @@ use crate::identity::HostIdentity;
 use crate::lock::{LockError, WriterLock};
 use crate::paths::BACK;
 use crate::policy::{Policy, PolicyError, PolicyRefusal};
-use files::FileError;
-use files::FileSystem;
 
 /// What a rollback did.
 #[derive(Debug)]

@@ -7,15 +7,13 @@
 //! It lies beneath /var/lib and not beneath /etc, where configuration management would bring old roots back.
 
 use bundle_format::{Digest, RootChain, limits};
+use files::{Directory, FileError, FileSystem, Unprotected, check_protected, optional};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Domain;
 use crate::lock::WriterLock;
 use crate::paths::CHAIN_FILE;
 use crate::trust_error::TrustError;
-use files::Directory;
-use files::{FileError, optional};
-use files::{FileSystem, Unprotected, check_protected};
 
 /// By which root a bundle was accepted; kept beside it in its generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

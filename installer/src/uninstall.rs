@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bundle_format::BundleName;
+use files::{FileError, FileSystem};
 
 use crate::compat::{CompatError, Foreign, ReconcileReport, cache_only, reconcile_locked};
 use crate::events::{Events, InstallEvent};
@@ -21,8 +22,6 @@ use crate::lock::{LockError, WriterLock};
 use crate::policy::{Policy, PolicyError};
 use crate::trust::TrustStore;
 use crate::trust_error::TrustError;
-use files::FileError;
-use files::FileSystem;
 
 /// What an uninstall did.
 #[derive(Debug)]

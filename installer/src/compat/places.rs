@@ -2,11 +2,11 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use files::FileSystem;
 use script_config::{Configuration, SourceText, conf_d_order};
 
 use crate::compat::report::{CompatError, ReconcileReport};
 use crate::paths::{ADMINISTRATION, RUN, STATE};
-use files::FileSystem;
 
 /// The initscript's global configuration (INIT-FILE-01).
 const GLOBAL: &str = "/etc/systemtap/config";

@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 
 use bundle_format::{BundleName, Digest, Manifest, RawBundle, ScriptName};
+use files::{FileError, FileSystem, optional};
 use rustix::fs::FileType;
 
 use crate::compat::places::Places;
@@ -16,8 +17,6 @@ use crate::compat::wanted::Wanted;
 use crate::generation::{CurrentGeneration, module_file_name};
 use crate::lock::WriterLock;
 use crate::words::with_sources;
-use files::FileSystem;
-use files::{FileError, optional};
 
 /// Most bytes of a script that is compared: as many as a bundle may bring of it.
 const MAX_SCRIPT: u64 = bundle_format::limits::MAX_PLAIN_FRAME;

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle_format::{Digest, KernelRelease};
+use files::{Directory, FileError, FileSystem, optional};
 use rustix::fs::FileType;
 
 use crate::compat::link::{kind_word, move_aside};
@@ -18,9 +19,6 @@ use crate::generation::{CurrentGeneration, module_file_name};
 use crate::host_kernels::installed_releases;
 use crate::paths::{LIB_MODULES, RECORDS, USER_MODULES};
 use crate::words::with_sources;
-use files::Directory;
-use files::FileSystem;
-use files::{FileError, optional};
 
 /// Name of the directory in that of a release (staprun(8)).
 const SYSTEMTAP: &str = "systemtap";

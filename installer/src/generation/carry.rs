@@ -5,6 +5,7 @@
 //! that comes back finds it.
 
 use bundle_format::{BundleId, BundleName, Digest, Kernel, KernelId, Manifest, RawBundle, ScriptName};
+use files::{Directory, FileError, optional};
 
 use crate::generation::index::{IndexedBundle, IndexedKernel};
 use crate::generation::installed::{InstalledBundle, MAX_SET, set_file_name};
@@ -14,8 +15,6 @@ use crate::generation::staged::{Staging, indexed_kernel};
 use crate::paths::{
     BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, ROOT_RECORD, SETS, UPROBES_DIRECTORY, UPROBES_FILE,
 };
-use files::Directory;
-use files::{FileError, optional};
 
 /// The kernels of the bundle `name` that are unpacked in `generation`, wholly or in part.
 pub(crate) fn unpacked_kernels(

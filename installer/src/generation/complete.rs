@@ -1,13 +1,13 @@
 //! Whether what is unpacked of a bundle is all there.
 
 use bundle_format::{BundleError, Kernel};
+use files::FileError;
 use rustix::fs::FileType;
 
 use crate::generation::current::CurrentGeneration;
 use crate::generation::installed::InstalledBundle;
 use crate::generation::module::{Refusal, module_file_name, read_sets};
 use crate::words::with_sources;
-use files::FileError;
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,11 @@
 //! All generations of a host, for people.
 
 use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease};
+use files::{FileError, FileSystem, optional};
 
 use crate::generation::index::GenerationIndex;
 use crate::generation::layout::{current_number, generation_numbers};
 use crate::paths::{GENERATIONS, STATE};
-use files::FileSystem;
-use files::{FileError, optional};
 
 /// One generation as its index describes it; nothing in it is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]

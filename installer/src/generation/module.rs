@@ -4,11 +4,11 @@ use bundle_format::{
     BundleName, Digest, FileRecord, Kernel, KernelId, KernelRelease, Machine, ModuleRecord, ScriptName,
     SetDocument, read_set,
 };
+use files::FileError;
 
 use crate::generation::current::CurrentGeneration;
 use crate::generation::installed::{InstalledBundle, set_digest};
 use crate::words::with_sources;
-use files::FileError;
 
 /// The way to one module; made only from a verified account.
 #[derive(Debug, Clone)]

@@ -26,6 +26,7 @@
 use std::fs::File;
 
 use bundle_format::{BundleName, Kernel, VerifiedSet};
+use files::{Directory, FileError};
 
 use crate::events::{Events, InstallEvent};
 use crate::generation::index::{GenerationIndex, IndexedBundle, IndexedKernel};
@@ -40,8 +41,6 @@ use crate::paths::{
     UPROBES_DIRECTORY, UPROBES_FILE,
 };
 use crate::roots::RootRecord;
-use files::Directory;
-use files::FileError;
 
 /// A generation that is being written; removed again unless it is sealed.
 #[derive(Debug)]

@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 
-use bundle_format::{Judge, Manifest, Positioned, VerifiedBundle};
+use bundle_format::{Extent, Judge, Manifest, Positioned, Source, VerifiedBundle};
+use files::FileSystem;
 
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
-use crate::install::installation::read_unchanged;
 use crate::install::kept_frames::{Available, KeptFrames};
 use crate::install::options::InstallOptions;
 use crate::install::source::Arriving;
 use crate::install::spool;
-use files::FileSystem;
 
 /// A proven bundle on its way in.
 pub(super) struct Incoming<'i> {
@@ -70,4 +69,10 @@ impl Incoming<'_> {
         }
         Ok(Content::Made(file, available))
     }
+}
+
+/// Reads a bundle of which nothing is to be written: a damaged copy must not be called installed.
+pub(super) fn read_unchanged(bundle: VerifiedBundle<impl Source>) -> Result<(), InstallError> {
+    bundle.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(()))?;
+    Ok(())
 }

@@ -2,6 +2,7 @@
 //! generation that was current still is.
 
 use bundle_format::{BundleError, BundleName, BundleVersion, KernelId, KernelRelease, ScriptName};
+use files::FileError;
 
 use crate::floors::FloorsError;
 use crate::generation::{GenerationError, SwitchError};
@@ -9,7 +10,6 @@ use crate::identity::Mismatch;
 use crate::lock::LockError;
 use crate::policy::{PolicyError, PolicyRefusal};
 use crate::trust_error::TrustError;
-use files::FileError;
 
 /// Why an install is refused or fails.
 #[derive(Debug, thiserror::Error)]

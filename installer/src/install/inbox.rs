@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bundle_format::RawBundle;
+use files::{FileSystem, optional};
 
 use crate::host_kernels::HostKernels;
 use crate::identity::HostIdentity;
@@ -14,8 +15,6 @@ use crate::paths::INBOX;
 use crate::policy::Policy;
 use crate::trust::TrustStore;
 use crate::words::with_sources;
-use files::FileSystem;
-use files::optional;
 
 /// How the files in the inbox end that are looked at.
 const SUFFIX: &str = ".stapb";

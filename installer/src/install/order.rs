@@ -7,6 +7,7 @@
 //! never above what was installed. The bundle that is installed now is exempt from every check here.
 
 use bundle_format::{BundleName, Digest, Manifest};
+use files::{Directory, FileError};
 
 use crate::floors::{Floor, FloorState};
 use crate::generation::{CurrentGeneration, generation_numbers};
@@ -16,8 +17,6 @@ use crate::install::options::InstallOptions;
 use crate::install::report::InstallWarning;
 use crate::policy::Policy;
 use crate::words::with_sources;
-use files::Directory;
-use files::FileError;
 
 /// The beginning of 2025: no bundle is older, so a clock before it is dead and says nothing about the time.
 const DAWN: u64 = 1_735_689_600;

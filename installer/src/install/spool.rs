@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 
 use bundle_format::{BundleError, CheckReport, Depth, Judge, KernelId, KernelState, Manifest, RawBundle};
+use files::{Directory, FileError, FileSystem, optional};
 
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
@@ -16,9 +17,6 @@ use crate::install::report::InstallWarning;
 use crate::install::source::Arriving;
 use crate::install::space::{content_len, explained};
 use crate::paths::STATE;
-use files::Directory;
-use files::FileSystem;
-use files::{FileError, optional};
 
 /// Most problems of a damaged file that a refusal names.
 const MAX_PROBLEMS: usize = 4;

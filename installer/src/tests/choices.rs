@@ -1,8 +1,7 @@
 //! What the user of an install decides: dry runs, parts of damaged files, foreign files, waiting, the inbox.
 
 use std::fs;
-use std::io::Read;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::sync::mpsc;
 use std::time::Duration;
 

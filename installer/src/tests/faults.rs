@@ -4,13 +4,14 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;
 
+use files::{FileSystem, Unprotected};
+
 use super::world::{Bundle, World, bundle, farm, file, public, stranger};
 use crate::generation::prepare_link;
 use crate::{
     BundleSource, HistoryEvent, InstallError, InstallOptions, LockError, TrustError, TrustStore, WriterLock,
     history, install,
 };
-use files::{FileSystem, Unprotected};
 
 const STATE: &str = "var/lib/stap-bundle";
 
