@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 
 use crate::compat::link::kind_word;
 use crate::generation::module_file_name;
-use crate::identity::HostIdentity;
+use crate::host::HostIdentity;
 
 /// The whole file for one script: `opts_line` is the signed last line.
 pub(super) fn opts_text(uname_a: &str, opts_line: &str) -> String {

@@ -6,7 +6,7 @@ use files::FileSystem;
 use script_config::{Configuration, SourceText, conf_d_order};
 
 use crate::compat::report::{CompatError, ReconcileReport};
-use crate::paths::{ADMINISTRATION, RUN, STATE};
+use crate::host::paths::{ADMINISTRATION, RUN, STATE};
 
 /// The initscript's global configuration (INIT-FILE-01).
 const GLOBAL: &str = "/etc/systemtap/config";

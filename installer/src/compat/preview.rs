@@ -11,7 +11,7 @@ use crate::compat::opts::{foreign_opts, opts_file_name, opts_text, uname_line};
 use crate::compat::places::Places;
 use crate::compat::report::{CompatError, ForeignFile, ReconcileReport};
 use crate::generation::module_file_name;
-use crate::identity::HostIdentity;
+use crate::host::HostIdentity;
 
 /// The links that would be made for the kernels `ids` of `manifest`, and what stands in their way. Nothing
 /// is written. Links of ours that are there already lead through `current` and follow by themselves.

@@ -15,10 +15,9 @@ use crate::compat::scripts::{other_scripts_at, settle_times};
 use crate::compat::users::reconcile_users;
 use crate::compat::wanted::{CacheEntry, Wanted, wanted};
 use crate::generation::{CurrentGeneration, configuration_text, module_file_name};
-use crate::identity::HostIdentity;
-use crate::lock::WriterLock;
-use crate::paths::{CONFIGURATION, CONFIGURATION_LINK, KERNELS};
-use crate::policy::Policy;
+use crate::host::paths::{CONFIGURATION, CONFIGURATION_LINK, KERNELS};
+use crate::host::{HostIdentity, WriterLock};
+use crate::trust::Policy;
 
 /// Brings cache links, `.opts` and the conf.d link in line with the current generation.
 pub fn reconcile(host: &FileSystem, identity: &HostIdentity) -> Result<ReconcileReport, CompatError> {

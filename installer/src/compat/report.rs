@@ -6,8 +6,8 @@ use bundle_format::BundleError;
 use files::FileError;
 
 use crate::generation::GenerationError;
-use crate::lock::LockError;
-use crate::policy::PolicyError;
+use crate::host::LockError;
+use crate::trust::PolicyError;
 
 /// What reconciling changed, and what it left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

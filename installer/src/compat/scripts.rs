@@ -15,7 +15,7 @@ use crate::compat::places::Places;
 use crate::compat::report::{CompatError, ReconcileReport};
 use crate::compat::wanted::Wanted;
 use crate::generation::{CurrentGeneration, module_file_name};
-use crate::lock::WriterLock;
+use crate::host::WriterLock;
 use crate::words::with_sources;
 
 /// Most bytes of a script that is compared: as many as a bundle may bring of it.

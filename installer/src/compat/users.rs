@@ -16,8 +16,8 @@ use crate::compat::link::{kind_word, move_aside};
 use crate::compat::report::Work;
 use crate::compat::wanted::Wanted;
 use crate::generation::{CurrentGeneration, module_file_name};
-use crate::host_kernels::installed_releases;
-use crate::paths::{LIB_MODULES, RECORDS, USER_MODULES};
+use crate::host::installed_releases;
+use crate::host::paths::{LIB_MODULES, RECORDS, USER_MODULES};
 use crate::words::with_sources;
 
 /// Name of the directory in that of a release (staprun(8)).

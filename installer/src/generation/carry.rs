@@ -12,7 +12,7 @@ use crate::generation::installed::{InstalledBundle, MAX_SET, set_file_name};
 use crate::generation::module::module_file_name;
 use crate::generation::refused::RefusedBundle;
 use crate::generation::staged::{Staging, indexed_kernel};
-use crate::paths::{
+use crate::host::paths::{
     BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, ROOT_RECORD, SETS, UPROBES_DIRECTORY, UPROBES_FILE,
 };
 

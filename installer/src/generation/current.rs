@@ -10,10 +10,8 @@ use files::{
 use crate::generation::installed::{InstalledBundle, read_bundle};
 use crate::generation::layout::{current_number, generation_numbers};
 use crate::generation::refused::{RefusedBundle, refuse};
-use crate::host_trust::HostTrust;
-use crate::paths::{BUNDLES, GENERATIONS, KERNELS, LOCK, STATE};
-use crate::trust::TrustStore;
-use crate::trust_error::TrustError;
+use crate::host::paths::{BUNDLES, GENERATIONS, KERNELS, LOCK, STATE};
+use crate::trust::{HostTrust, TrustError, TrustStore};
 
 /// How often a reader follows a link that moves before it gives up; each try meets a whole install.
 const TRIES: usize = 100;

@@ -10,7 +10,7 @@ use crate::generation::configuration::configuration_text;
 use crate::generation::current::CurrentGeneration;
 use crate::generation::index::{GenerationIndex, IndexedBundle, IndexedKernel};
 use crate::generation::installed::InstalledBundle;
-use crate::paths::{BUNDLES, CONFIGURATION, INDEX, ROOT_RECORD};
+use crate::host::paths::{BUNDLES, CONFIGURATION, INDEX, ROOT_RECORD};
 use crate::words::with_sources;
 
 /// Most bytes of a configuration: as many as a manifest may have, which holds all that it says.

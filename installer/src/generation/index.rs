@@ -8,7 +8,7 @@ use bundle_format::{
 use files::{Directory, FileError};
 use serde::{Deserialize, Serialize};
 
-use crate::paths::INDEX;
+use crate::host::paths::INDEX;
 
 /// Most bytes of an index: as many as a manifest may have, for it says less.
 const MAX_INDEX: u64 = 16 << 20;

@@ -11,9 +11,8 @@ use bundle_format::{
 use files::{Directory, FileError, optional};
 
 use crate::generation::refused::BundleRefusal;
-use crate::host_trust::HostTrust;
-use crate::paths::{BASE_FILE, BUNDLE_FILE, ROOT_RECORD, SETS};
-use crate::roots::{RootRecord, recorded_root};
+use crate::host::paths::{BASE_FILE, BUNDLE_FILE, ROOT_RECORD, SETS};
+use crate::trust::{HostTrust, RootRecord, recorded_root};
 
 /// An installed bundle whose signatures hold.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use files::{Directory, FileError, optional};
 
-use crate::paths::{CURRENT, GENERATIONS};
+use crate::host::paths::{CURRENT, GENERATIONS};
 
 /// Where the link `name` of the state directory points: the number of a generation.
 pub(crate) fn linked_number(state: &Directory, name: &str) -> Result<Option<u64>, FileError> {

@@ -5,7 +5,7 @@ use files::{FileError, FileSystem, optional};
 
 use crate::generation::index::GenerationIndex;
 use crate::generation::layout::{current_number, generation_numbers};
-use crate::paths::{GENERATIONS, STATE};
+use crate::host::paths::{GENERATIONS, STATE};
 
 /// One generation as its index describes it; nothing in it is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]

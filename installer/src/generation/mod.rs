@@ -5,6 +5,7 @@ mod complete;
 mod configuration;
 mod current;
 mod documents;
+mod events;
 mod index;
 mod installed;
 mod layout;
@@ -16,6 +17,7 @@ mod staged;
 mod usage;
 
 pub use current::{CurrentGeneration, GenerationError};
+pub use events::{Events, InstallEvent};
 pub use installed::InstalledBundle;
 pub use list::{BundleSummary, GenerationSummary, list_generations};
 pub use module::{ModuleHandle, Refusal, VerifiedModuleBytes};

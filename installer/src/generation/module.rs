@@ -240,7 +240,7 @@ impl CurrentGeneration {
 
     /// The bytes of all files of an unpacked SET.json, in its order, proven by its digests; `None` if one isn't whole.
     pub(crate) fn read_bodies(&self, kernel: &Kernel, set: &SetDocument) -> Option<Vec<Vec<u8>>> {
-        use crate::paths::{UPROBES_DIRECTORY, UPROBES_FILE};
+        use crate::host::paths::{UPROBES_DIRECTORY, UPROBES_FILE};
         let directory = self.kernels()?.open_dir(&kernel.id.short()).ok()?;
         let whole = |bytes: Vec<u8>, sha256: &Digest| (Digest::of(&bytes) == *sha256).then_some(bytes);
         let module = |record: &ModuleRecord| {

@@ -5,7 +5,7 @@ use bundle_format::{BundleName, BundleVersion, Kernel, KernelId, KernelRelease, 
 use crate::generation::current::CurrentGeneration;
 use crate::generation::installed::InstalledBundle;
 use crate::generation::module::{ModuleHandle, ReadSet, Refusal, read_sets};
-use crate::identity::HostIdentity;
+use crate::host::HostIdentity;
 use crate::words::with_sources;
 
 /// One script of an installed bundle, seen from the running kernel.

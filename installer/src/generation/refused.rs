@@ -3,8 +3,8 @@
 use bundle_format::{BundleError, BundleId, BundleName, Manifest, RawBundle, ScriptName};
 use files::{Directory, FileError};
 
-use crate::paths::BUNDLE_FILE;
-use crate::trust_error::TrustError;
+use crate::host::paths::BUNDLE_FILE;
+use crate::trust::TrustError;
 use crate::words::with_sources;
 
 /// An installed bundle that isn't believed: nothing of it is used, the others go on.

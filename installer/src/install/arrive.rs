@@ -6,9 +6,8 @@ use std::sync::Arc;
 use bundle_format::{BundleError, BundleId, Judge, Positioned, RawBundle, SOURCES_NAME, VerifiedBundle};
 use files::FileSystem;
 
-use crate::events::{Events, InstallEvent};
-use crate::host_kernels::HostKernels;
-use crate::identity::HostIdentity;
+use crate::generation::{Events, InstallEvent};
+use crate::host::{HostIdentity, HostKernels};
 use crate::install::believe::{Believed, believed};
 use crate::install::choice::choose;
 use crate::install::content::{Content, Incoming};
@@ -19,7 +18,7 @@ use crate::install::options::InstallOptions;
 use crate::install::place::Placing;
 use crate::install::report::InstallReport;
 use crate::install::source::{Arriving, BundleSource, Remembering};
-use crate::policy::Policy;
+use crate::trust::Policy;
 
 /// Installs the bundle that `source` gives, from its first byte to its last.
 pub fn install<'s>(

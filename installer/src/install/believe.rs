@@ -3,14 +3,11 @@
 use bundle_format::{BundleError, Judge, KeyId, RawBundle, Root, RootChain, Source, VerifiedBundle};
 use files::FileSystem;
 
-use crate::events::{Events, InstallEvent};
-use crate::generation::{CurrentGeneration, InstalledBundle};
+use crate::generation::{CurrentGeneration, Events, InstallEvent, InstalledBundle};
 use crate::install::error::InstallError;
 use crate::install::kept_frames::KeptFrames;
 use crate::install::options::InstallOptions;
-use crate::roots::RootRecord;
-use crate::trust::TrustStore;
-use crate::trust_error::TrustError;
+use crate::trust::{RootRecord, TrustError, TrustStore};
 
 /// A bundle that is believed.
 pub(super) struct Believed<S> {

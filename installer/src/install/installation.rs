@@ -9,15 +9,14 @@ use files::{FileError, FileSystem};
 use crate::generation::{
     CurrentGeneration, IndexedKernel, InstalledBundle, indexed_kernel, intact_kernels, unpacked_kernels,
 };
-use crate::history::HistoryEvent;
+use crate::host::HistoryEvent;
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
 use crate::install::kept_frames::{Available, KeptFrames};
 use crate::install::options::InstallOptions;
 use crate::install::others::{is_refused, other_refused};
 use crate::install::report::{InstallOutcome, InstallWarning, KernelInstalled};
-use crate::policy::Policy;
-use crate::roots::RootRecord;
+use crate::trust::{Policy, RootRecord};
 use crate::words::with_sources;
 
 /// One proven bundle on its way.

@@ -4,12 +4,12 @@
 use bundle_format::{Extent, Kernel, KernelId, Manifest, Positioned, Source, VerifiedBundle, VerifiedSet};
 use files::Directory;
 
-use crate::events::{Events, InstallEvent};
-use crate::floors::{Floor, FloorsError};
 use crate::generation::{
-    CurrentGeneration, IndexedKernel, InstalledBundle, Look, generation_numbers, indexed_kernel,
-    remove_left_overs,
+    CurrentGeneration, Events, IndexedKernel, InstallEvent, InstalledBundle, Look, generation_numbers,
+    indexed_kernel, remove_left_overs,
 };
+use crate::host::WriterLock;
+use crate::host::paths::STATE;
 use crate::install::bases::HostBases;
 use crate::install::content::read_unchanged;
 use crate::install::error::InstallError;
@@ -19,9 +19,7 @@ use crate::install::place::{generations_of, past};
 use crate::install::report::{InstallOutcome, InstallWarning};
 use crate::install::space::{self, needed};
 use crate::install::stage::Stage;
-use crate::lock::WriterLock;
-use crate::paths::STATE;
-use crate::trust::TrustStore;
+use crate::trust::{Floor, FloorsError, TrustStore};
 use crate::words::with_sources;
 
 /// What was found out before anything is written.

@@ -1,7 +1,7 @@
 //! Nothing older by accident: what was installed decides what may be installed.
 //!
 //! The floor of a bundle name is the highest (epoch, serial) that was ever current here: the state's two
-//! copies remember it (`floors.rs`), and so does every generation on disk in a kept bundle whose
+//! copies remember it (`trust/floors.rs`), and so does every generation on disk in a kept bundle whose
 //! signatures hold now. Nothing unsigned sets a floor: a forged serial could otherwise lock out every
 //! later bundle. A generation that never became current is removed before this is asked, so the floor is
 //! never above what was installed. The bundle that is installed now is exempt from every check here.
@@ -9,13 +9,11 @@
 use bundle_format::{BundleName, Digest, Manifest};
 use files::{Directory, FileError};
 
-use crate::floors::{Floor, FloorState};
 use crate::generation::{CurrentGeneration, generation_numbers};
-use crate::host_trust::HostTrust;
 use crate::install::error::InstallError;
 use crate::install::options::InstallOptions;
 use crate::install::report::InstallWarning;
-use crate::policy::Policy;
+use crate::trust::{Floor, FloorState, HostTrust, Policy};
 use crate::words::with_sources;
 
 /// The beginning of 2025: no bundle is older, so a clock before it is dead and says nothing about the time.

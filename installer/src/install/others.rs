@@ -3,8 +3,7 @@
 use bundle_format::BundleName;
 use files::FileError;
 
-use crate::events::{Events, InstallEvent};
-use crate::generation::{CurrentGeneration, RefusedBundle, Staging};
+use crate::generation::{CurrentGeneration, Events, InstallEvent, RefusedBundle, Staging};
 use crate::install::report::InstallWarning;
 
 /// Gives all bundles of `current` but the one called `ours` a place in the new generation too.

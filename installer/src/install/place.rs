@@ -6,21 +6,16 @@ use files::{Directory, FileSystem, optional};
 use crate::compat::{
     CompatError, Foreign, ReconcileReport, absent_sources, place_sources, preview, reconcile_locked,
 };
-use crate::events::{Events, InstallEvent};
-use crate::floors::FloorState;
-use crate::generation::remove_left_overs;
-use crate::history::{HistoryEvent, HistoryRecord, append};
-use crate::host_kernels::HostKernels;
-use crate::identity::HostIdentity;
+use crate::generation::{Events, InstallEvent, remove_left_overs};
+use crate::host::paths::{GENERATIONS, STATE};
+use crate::host::{HistoryEvent, HistoryRecord, HostIdentity, HostKernels, WriterLock, append};
 use crate::install::believe::trust_of_now;
 use crate::install::error::InstallError;
 use crate::install::installation::{Installation, Placed};
 use crate::install::options::InstallOptions;
 use crate::install::order::Past;
 use crate::install::symbols::leave_out_other_builds;
-use crate::lock::WriterLock;
-use crate::paths::{GENERATIONS, STATE};
-use crate::trust::TrustStore;
+use crate::trust::{FloorState, TrustStore};
 
 /// A proven bundle, and what is needed to give it its place.
 pub(super) struct Placing<'p> {

@@ -3,7 +3,7 @@
 use bundle_format::{BundleId, BundleName, BundleVersion, KernelId, KernelRelease, KeyId, RedCell};
 
 use crate::compat::{CompatError, ReconcileReport};
-use crate::identity::Mismatch;
+use crate::host::Mismatch;
 
 /// What an install did.
 #[derive(Debug)]

@@ -7,10 +7,12 @@ use bundle_format::{BundleError, Extent, Kernel, KernelId, Positioned, Source, V
 use files::FileError;
 
 use crate::compat::cache_only;
-use crate::events::{Events, InstallEvent};
 use crate::generation::{
-    CurrentGeneration, IndexedBundle, IndexedKernel, Staging, configuration_text, indexed_kernel, next_number,
+    CurrentGeneration, Events, IndexedBundle, IndexedKernel, InstallEvent, Staging, configuration_text,
+    indexed_kernel, next_number,
 };
+use crate::host::WriterLock;
+use crate::host::paths::{BUNDLE_FILE, BUNDLES};
 use crate::install::bases::HostBases;
 use crate::install::copyist::{Copyist, Original};
 use crate::install::error::InstallError;
@@ -18,8 +20,6 @@ use crate::install::installation::Installation;
 use crate::install::order::Past;
 use crate::install::others::carry_others;
 use crate::install::report::InstallWarning;
-use crate::lock::WriterLock;
-use crate::paths::{BUNDLE_FILE, BUNDLES};
 
 /// The staging of one installation.
 pub(super) struct Stage<'s, 'i> {

@@ -13,8 +13,7 @@ use files::{FileSystem, optional};
 use kernel_module::{Packing, Symvers, symbol_versions};
 
 use crate::generation::CurrentGeneration;
-use crate::host_kernels::HostKernels;
-use crate::identity::Mismatch;
+use crate::host::{HostKernels, Mismatch};
 use crate::install::bases::HostBases;
 use crate::install::error::InstallError;
 use crate::install::installation::Installation;

@@ -22,8 +22,8 @@ use bundle_format::{BundleName, Digest, Manifest};
 use files::{Directory, FileError, FileSystem, Unprotected, check_protected, optional};
 use serde::{Deserialize, Serialize};
 
-use crate::lock::WriterLock;
-use crate::paths::{FLOORS, RECORDS};
+use crate::host::WriterLock;
+use crate::host::paths::{FLOORS, RECORDS};
 
 /// Most bytes of a copy: some ten thousand names.
 const MAX_FLOORS: u64 = 4 << 20;

@@ -10,15 +10,14 @@ use std::fs::File;
 use bundle_format::{BundleError, BundleId, Digest, Extent, Kernel, KernelId, RawBundle};
 use files::{Directory, FileError, FileSystem, optional};
 
-use crate::events::Events;
 use crate::generation::{
-    CurrentGeneration, GenerationError, InstalledBundle, RefusalKind, module_file_name, read_sets,
+    CurrentGeneration, Events, GenerationError, InstalledBundle, RefusalKind, module_file_name, read_sets,
 };
-use crate::identity::HostIdentity;
+use crate::host::HostIdentity;
+use crate::host::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS, UPROBES_DIRECTORY, UPROBES_FILE};
 use crate::install::{
     BundleSource, InstallError, InstallOptions, InstallReport, KernelChoice, Remembering, install,
 };
-use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS, UPROBES_DIRECTORY, UPROBES_FILE};
 use crate::words::with_sources;
 
 /// What was found.

@@ -9,8 +9,8 @@ use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease, KeyId, R
 use files::{FileError, FileSystem, optional};
 use serde::{Deserialize, Serialize};
 
-use crate::lock::WriterLock;
-use crate::paths::{HISTORY, RECORDS};
+use crate::host::lock::WriterLock;
+use crate::host::paths::{HISTORY, RECORDS};
 
 /// Most bytes of the history that are read: some hundred thousand events.
 const MAX_HISTORY: u64 = 64 << 20;

@@ -12,11 +12,9 @@ use crate::generation::{
     CurrentGeneration, GenerationError, Look, Problem, RefusalKind, SwitchError, current_number,
     generation_numbers, prepare_link, remove_left_overs, switch_to,
 };
-use crate::history::{HistoryEvent, HistoryRecord, append};
-use crate::identity::HostIdentity;
-use crate::lock::{LockError, WriterLock};
-use crate::paths::BACK;
-use crate::policy::{Policy, PolicyError, PolicyRefusal};
+use crate::host::paths::BACK;
+use crate::host::{HistoryEvent, HistoryRecord, HostIdentity, LockError, WriterLock, append};
+use crate::trust::{Policy, PolicyError, PolicyRefusal};
 
 /// What a rollback did.
 #[derive(Debug)]

@@ -10,10 +10,10 @@ use bundle_format::{Digest, RootChain, limits};
 use files::{Directory, FileError, FileSystem, Unprotected, check_protected, optional};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Domain;
-use crate::lock::WriterLock;
-use crate::paths::CHAIN_FILE;
-use crate::trust_error::TrustError;
+use crate::host::WriterLock;
+use crate::host::paths::CHAIN_FILE;
+use crate::trust::domain::Domain;
+use crate::trust::error::TrustError;
 
 /// By which root a bundle was accepted; kept beside it in its generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::paths::{CHAIN_FILE, RECORDS, ROOTS};
+use crate::host::paths::{CHAIN_FILE, RECORDS, ROOTS};
 
 /// The name of a domain: whom it trusts, and one day which bundle names it owns. This version has one,
 /// `default`, which owns all.

@@ -9,19 +9,13 @@ use bundle_format::BundleName;
 use files::{FileError, FileSystem};
 
 use crate::compat::{CompatError, Foreign, ReconcileReport, cache_only, reconcile_locked};
-use crate::events::{Events, InstallEvent};
-use crate::floors::{FloorState, FloorsError};
 use crate::generation::{
-    CurrentGeneration, GenerationError, Staging, SwitchError, configuration_text, next_number,
-    remove_left_overs,
+    CurrentGeneration, Events, GenerationError, InstallEvent, Staging, SwitchError, configuration_text,
+    next_number, remove_left_overs,
 };
-use crate::history::{HistoryEvent, HistoryRecord, append};
-use crate::identity::HostIdentity;
+use crate::host::{HistoryEvent, HistoryRecord, HostIdentity, LockError, WriterLock, append};
 use crate::install::{InstallWarning, Past, carry_others};
-use crate::lock::{LockError, WriterLock};
-use crate::policy::{Policy, PolicyError};
-use crate::trust::TrustStore;
-use crate::trust_error::TrustError;
+use crate::trust::{FloorState, FloorsError, Policy, PolicyError, TrustError, TrustStore};
 
 /// What an uninstall did.
 #[derive(Debug)]

@@ -9,9 +9,8 @@ use std::time::Duration;
 use files::{FileError, FileSystem, optional};
 
 use crate::generation::{current_number, generation_numbers, parse_number};
-use crate::history::{HistoryEvent, HistoryRecord, append};
-use crate::lock::{LockError, WriterLock};
-use crate::paths::{PINS, RECORDS};
+use crate::host::paths::{PINS, RECORDS};
+use crate::host::{HistoryEvent, HistoryRecord, LockError, WriterLock, append};
 
 /// Why a generation isn't pinned, or still is.
 #[derive(Debug, thiserror::Error)]

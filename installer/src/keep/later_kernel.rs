@@ -9,12 +9,10 @@ use std::fs::File;
 use bundle_format::{BaseFile, BundleError, Kernel, KernelId, RawBundle};
 use files::{FileError, FileSystem};
 
-use crate::events::Events;
 use crate::generation::{
-    CurrentGeneration, GenerationError, InstalledBundle, running_kernel, unpacked_kernels,
+    CurrentGeneration, Events, GenerationError, InstalledBundle, running_kernel, unpacked_kernels,
 };
-use crate::host_kernels::HostKernels;
-use crate::identity::{HostIdentity, Mismatch};
+use crate::host::{HostIdentity, HostKernels, Mismatch};
 use crate::install::{
     InstallError, InstallOptions, InstallReport, KernelChoice, choose, compare_symbols, install,
 };

@@ -4,9 +4,8 @@
 use bundle_format::{BundleName, BundleVersion};
 use files::FileSystem;
 
-use crate::floors::FloorState;
 use crate::generation::CurrentGeneration;
-use crate::policy::Policy;
+use crate::trust::{FloorState, Policy};
 
 /// An installed bundle that should be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,17 +19,14 @@ use std::time::Duration;
 use files::{FileError, FileSystem, LockKind, optional};
 use serde::Deserialize;
 
-use crate::floors::{FloorState, FloorsError};
 use crate::generation::{
     CurrentGeneration, Look, current_number, freed_by, generation_numbers, remove_left_overs, tree_usage,
 };
-use crate::history::{HistoryEvent, HistoryRecord, append};
+use crate::host::paths::{LOCK, RUN, TOMBSTONE};
+use crate::host::{HistoryEvent, HistoryRecord, LockError, WriterLock, append};
 use crate::install::{InstallWarning, Past};
-use crate::lock::{LockError, WriterLock};
-use crate::paths::{LOCK, RUN, TOMBSTONE};
-use crate::pins::pinned;
-use crate::trust::TrustStore;
-use crate::trust_error::TrustError;
+use crate::keep::pins::pinned;
+use crate::trust::{FloorState, FloorsError, TrustError, TrustStore};
 
 /// Directory of run records in [`RUN`].
 const RUN_RECORDS: &str = "run";

@@ -8,14 +8,13 @@ use std::time::Duration;
 use bundle_format::{KeyId, PublicKey, RootChain, TrustedKeys};
 use files::{FileError, FileSystem, Unprotected};
 
-use crate::domain::Domain;
-use crate::history::{HistoryEvent, HistoryRecord, append};
-use crate::host_trust::HostTrust;
-use crate::lock::WriterLock;
-use crate::paths::{ROOT_PIN, TRUST};
-use crate::roots::{advance, read_chain};
-use crate::trust_error::TrustError;
-use crate::trust_pins::{PIN_SUFFIX, pin_file_name, read_pin, read_root_pin, writable};
+use crate::host::paths::{ROOT_PIN, TRUST};
+use crate::host::{HistoryEvent, HistoryRecord, WriterLock, append};
+use crate::trust::chain::{advance, read_chain};
+use crate::trust::domain::Domain;
+use crate::trust::error::TrustError;
+use crate::trust::host_trust::HostTrust;
+use crate::trust::pins::{PIN_SUFFIX, pin_file_name, read_pin, read_root_pin, writable};
 
 /// The pins of this host, and its accepted chain.
 #[derive(Debug)]

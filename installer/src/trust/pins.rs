@@ -8,9 +8,9 @@ use std::io::Read as _;
 use bundle_format::{KeyId, PublicKey, RootChain, limits};
 use files::{Directory, FileError, FileSystem, check_protected, optional};
 
-use crate::paths::{ROOT_PIN, TRUST};
-use crate::roots::check_file;
-use crate::trust_error::TrustError;
+use crate::host::paths::{ROOT_PIN, TRUST};
+use crate::trust::chain::check_file;
+use crate::trust::error::TrustError;
 
 /// Most bytes of a pin: a PEM of an Ed25519 key has 113.
 const MAX_PIN: u64 = 4096;

@@ -9,8 +9,8 @@ use files::{Directory, FileError, FileSystem, optional};
 use kernel_module::{Fields, Packing};
 use rustix::fs::FileType;
 
-use crate::identity::{HostIdentity, Mismatch};
-use crate::paths::LIB_MODULES;
+use crate::host::identity::{HostIdentity, Mismatch};
+use crate::host::paths::LIB_MODULES;
 
 /// Most bytes of `modules.dep`, and of a module, that are read.
 const MAX_READ: u64 = 32 << 20;

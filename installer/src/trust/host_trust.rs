@@ -2,8 +2,8 @@
 
 use bundle_format::{PublicKey, RootChain, TrustedKeys};
 
-use crate::roots::RootRecord;
-use crate::trust_error::TrustError;
+use crate::trust::chain::RootRecord;
+use crate::trust::error::TrustError;
 
 /// Whom this host believes, to judge bundles by. A copy is cheap.
 #[derive(Debug, Clone)]

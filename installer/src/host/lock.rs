@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use files::{Directory, FileError, FileSystem, Held, Lock, LockKind, optional};
 
-use crate::paths::{GENERATIONS, LOCK, STATE};
+use crate::host::paths::{GENERATIONS, LOCK, STATE};
 
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,8 @@
 use bundle_format::{KeyError, KeyId, RootError};
 use files::{FileError, Unprotected};
 
-use crate::lock::LockError;
-use crate::paths::TRUST;
+use crate::host::LockError;
+use crate::host::paths::TRUST;
 
 /// Why the pins can't be read or changed.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use bundle_format::{Digest, KeyId, Manifest};
 use files::{FileError, FileSystem, Unprotected, check_protected};
 use serde::Deserialize;
 
-use crate::paths::{ADMINISTRATION, POLICY};
+use crate::host::paths::{ADMINISTRATION, POLICY};
 
 /// Most bytes of a policy: a thousand keys and names.
 const MAX_POLICY: u64 = 256 << 10;
