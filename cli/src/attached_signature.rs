@@ -1,10 +1,10 @@
 //! `--attach NAME.pub:SIG`: a signature that was made elsewhere, and the key that made it.
 
-use files::read::open_given;
 use std::io::{self, Read};
 use std::path::Path;
 
 use bundle_format::PublicKey;
+use files::read::open_given;
 
 use crate::exit::Exit;
 use crate::failure::Failure;

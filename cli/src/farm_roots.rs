@@ -6,8 +6,8 @@ use bundle_format::{KeyStatus, RootChain, RootsFile};
 use signing::PrivateKeyFile;
 
 use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::trust_options::{read_roots_file, root_failure};
+use crate::failure::{Failure, root_failure};
+use crate::trust_options::read_roots_file;
 use crate::ui::Ui;
 
 /// Reads the chain; refuses one whose newest root lacks signatures, and keys that it doesn't list as active: no host

@@ -17,36 +17,36 @@ use service::LocalModule;
 use crate::commands::build::reporter::Reporter;
 use crate::commands::service::{Autocompiled, Opened, service_failure};
 use crate::commands::{build, scripts_of};
-use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::host;
-use crate::script_directory;
 use crate::ui::Ui;
 use crate::words::count;
+use crate::{config_files, host, script_directory};
 
-/// With AUTOCOMPILE and a `stap`, compiles what is to be started and isn't there or isn't current. What fails is told, and is
-/// for the start to refuse.
-pub(crate) fn before_start(opened: &Opened, ui: &mut Ui) -> Autocompiled {
-    let release = opened.identity.release.clone();
-    let is_wanted = opened.parameters.auto_compile && Program::find("stap").is_ok();
-    let Some(release) = release.filter(|_| is_wanted) else { return Autocompiled::NOTHING };
-    let done = LocalCompile::new(opened, release, Vec::new(), PathBuf::from(CACHE)).and_then(|compile| {
-        let scripts = compile.to_be_started(ui)?;
-        compile.run(compile.outdated(scripts), ui)
-    });
-    match done {
-        Ok(done) => {
-            for (script, reason) in &done.failed {
-                ui.warning(format!("{script}: not compiled: {reason}"));
-                opened.host().log_loudly(&format!("Error: {script}: not compiled: {reason}"));
+impl Opened {
+    /// With AUTOCOMPILE and a `stap`, compiles what is to be started and has no good module (README 2.2.1). What fails is
+    /// told, and is for the start to refuse.
+    pub(crate) fn autocompile(&self, ui: &mut Ui) -> Autocompiled {
+        let release = self.identity.release.clone();
+        let is_wanted = self.parameters.auto_compile && Program::find("stap").is_ok();
+        let Some(release) = release.filter(|_| is_wanted) else { return Autocompiled::NOTHING };
+        let done = LocalCompile::new(self, release, Vec::new(), PathBuf::from(CACHE)).and_then(|compile| {
+            let scripts = compile.to_be_started(ui)?;
+            compile.run(compile.outdated(scripts), ui)
+        });
+        match done {
+            Ok(done) => {
+                for (script, reason) in &done.failed {
+                    ui.warning(format!("{script}: not compiled: {reason}"));
+                    self.host().log_loudly(&format!("Error: {script}: not compiled: {reason}"));
+                }
+                Autocompiled { all_well: done.failed.is_empty(), modules: done.modules.len() }
             }
-            Autocompiled { all_well: done.failed.is_empty(), modules: done.modules.len() }
-        }
-        Err(failure) => {
-            ui.warning(format!("nothing is compiled: {}", failure.one_line()));
-            opened.host().log_loudly(&format!("Error: nothing is compiled: {}", failure.one_line()));
-            Autocompiled { all_well: false, modules: 0 }
+            Err(failure) => {
+                ui.warning(format!("nothing is compiled: {}", failure.one_line()));
+                self.host().log_loudly(&format!("Error: nothing is compiled: {}", failure.one_line()));
+                Autocompiled { all_well: false, modules: 0 }
+            }
         }
     }
 }

@@ -14,16 +14,6 @@ pub(crate) struct Args {
     _words: Vec<String>,
 }
 
-/// The build side isn't in this program.
-#[cfg(not(feature = "farm"))]
-pub(crate) fn no_farm(command: &str) -> Failure {
-    Failure::new(
-        Exit::NotBuilt,
-        format!("`{command}`: this stap-bundle was built for hosts, without the build side"),
-    )
-    .hint("run it on the build farm, with the full stap-bundle")
-}
-
 /// A word that is no command of this program.
 pub(crate) fn unknown(words: &[String]) -> Failure {
     let word = words.first().map_or("", String::as_str);

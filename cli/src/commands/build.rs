@@ -33,30 +33,28 @@ use bundle_format::{
     UnsignedBundle, VerifiedBundle,
 };
 use child::Cancel;
+use issued::Issued;
+use kernels::KernelOptions;
+use output::{Places, Product, WrittenProduct, is_page};
+use policy::PolicyOptions;
+use reporter::Reporter;
 use serde_json::json;
+use servers::ServerOptions;
 use signing::KeyFileError;
+use table::Facts;
 
 use crate::builder_options::BuilderOptions;
 use crate::bundle_path::a_file;
 use crate::commands::key::{key_failure, sign_failure, signing_keys};
 use crate::config_evaluation::EvaluationOption;
-use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::farm_roots;
 use crate::global::Global;
 use crate::output::ReplaceOption;
 use crate::source_date::source_date_epoch;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
-
-use issued::Issued;
-use kernels::KernelOptions;
-use output::{Places, Product, WrittenProduct, is_page};
-use page::Facts;
-use policy::PolicyOptions;
-use reporter::Reporter;
-use servers::ServerOptions;
+use crate::{config_files, farm_roots};
 
 /// Compile scripts for kernel releases and write one signed bundle
 ///

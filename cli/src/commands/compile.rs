@@ -37,7 +37,16 @@ pub(crate) struct Args {
 impl Args {
     #[expect(clippy::unused_self, reason = "the same call as in the full program")]
     pub(crate) fn run(self, _global: &Global, _ui: &mut Ui) -> Result<Exit, Failure> {
-        Err(crate::commands::no_farm("compile"))
+        Err(crate::failure::no_farm("compile"))
+    }
+}
+
+#[cfg(not(feature = "farm"))]
+impl crate::commands::service::Opened {
+    /// A host program compiles nothing.
+    #[expect(clippy::unused_self, reason = "the same call as in the full program")]
+    pub(crate) fn autocompile(&self, _ui: &mut Ui) -> crate::commands::service::Autocompiled {
+        crate::commands::service::Autocompiled::NOTHING
     }
 }
 

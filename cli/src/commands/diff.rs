@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 use bundle_format::{Bases, BundleError, Extent, Kernel, KernelId, Manifest, ScriptName, VerifiedBundle};
+use compare::{Difference, KernelChange, Modules, ScriptChange, Sizes, changed_kernels, compare};
 
 use crate::bundle_path::BundlePath;
 use crate::exit::Exit;
@@ -14,8 +15,6 @@ use crate::global::Global;
 use crate::trust_options::{TrustOptions, base_if_named, open_verified};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
-
-use compare::{Difference, KernelChange, Modules, ScriptChange, Sizes, changed_kernels, compare};
 
 /// Show what changed between two bundles
 ///

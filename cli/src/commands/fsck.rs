@@ -1,6 +1,5 @@
 //! `fsck`: is what is installed what was signed?
 
-use crate::given_file::given;
 use std::path::PathBuf;
 
 use files::FileSystem;
@@ -13,6 +12,7 @@ use serde_json::json;
 use crate::commands::install::{install_failure, tell};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::given_file::given;
 use crate::global::Global;
 use crate::host;
 use crate::ui::{Mark, Ui};
@@ -152,9 +152,8 @@ fn repair_failure(error: RepairError, root: &FileSystem) -> Failure {
     match error {
         RepairError::Install(error) => install_failure(*error, root),
         RepairError::Generation(error) => host::generation_failure(&error),
-        RepairError::Unreadable { .. } => {
-            Failure::of(Exit::Storage, &error).hint("see what the kernel's log says of the disk, and try again")
-        }
+        RepairError::Unreadable { .. } => Failure::of(Exit::Storage, &error)
+            .hint("see what the kernel's log says of the disk, and try again"),
         other => Failure::of(Exit::Missing, &other),
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod contents;
 use std::collections::BTreeSet;
 
 use bundle_format::{Extent, KeyId};
+use contents::{Presence, Seen};
 use serde_json::json;
 
 use crate::bundle_path::BundlePath;
@@ -14,8 +15,6 @@ use crate::global::Global;
 use crate::trust_options::{TrustOptions, not_verified, open_raw};
 use crate::ui::{Mark, Ui};
 use crate::words::bytes;
-
-use contents::{Presence, Seen};
 
 /// Show what is in a bundle
 ///

@@ -3,7 +3,6 @@
 mod failure;
 mod shown;
 
-use files::read::open_given;
 use std::io::{self, Read};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -11,21 +10,21 @@ use std::time::Duration;
 
 use bundle_format::{KernelRelease, PART_MAGIC};
 use files::FileSystem;
+use files::read::open_given;
 use installer::{
     BundleSource, CollectOptions, CurrentGeneration, HostIdentity, InstallOptions, InstallOutcome,
     KernelChoice, Policy, newest_in_inbox,
 };
 use service::{Host, Service};
 
-use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::host;
 use crate::split_parts::open_parts;
 use crate::steady_input::SteadyInput;
 use crate::ui::Ui;
 use crate::words::bytes;
+use crate::{config_files, host};
 
 pub(crate) use failure::install_failure;
 pub(crate) use shown::tell;

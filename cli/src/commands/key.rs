@@ -1,9 +1,9 @@
 //! `key`: the farm's signing keys.
 
-use files::read::read_text_given;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use files::read::read_text_given;
 use serde_json::json;
 use signing::{KeyFileError, KeyPairFiles, PrivateKeyFile, SignError};
 

@@ -8,10 +8,9 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::host;
-use crate::tables;
 use crate::ui::Ui;
 use crate::words::date;
+use crate::{host, tables};
 
 /// List the generations on this host and what is in them
 #[derive(Debug, clap::Args)]

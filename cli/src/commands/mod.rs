@@ -62,8 +62,6 @@ mod trust;
 mod uninstall;
 mod verify;
 
-#[cfg(not(feature = "farm"))]
-pub(crate) use absent::no_farm;
 #[cfg(all(feature = "farm", feature = "host"))]
 pub(crate) use build::scripts::read as scripts_of;
 use clap::Subcommand;
@@ -216,7 +214,7 @@ impl Command {
             #[cfg(feature = "farm")]
             Self::Merge(args) => args.run(global, ui),
             #[cfg(not(feature = "farm"))]
-            Self::Merge(_) => Err(absent::no_farm("merge")),
+            Self::Merge(_) => Err(crate::failure::no_farm("merge")),
             #[cfg(feature = "farm")]
             Self::Cache(args) => args.run(ui),
             #[cfg(feature = "farm")]
@@ -226,17 +224,17 @@ impl Command {
             #[cfg(feature = "farm")]
             Self::Server(args) => args.run(global, ui),
             #[cfg(not(feature = "farm"))]
-            Self::Server(_) => Err(absent::no_farm("server")),
+            Self::Server(_) => Err(crate::failure::no_farm("server")),
             #[cfg(not(feature = "farm"))]
-            Self::Sign(_) => Err(absent::no_farm("sign")),
+            Self::Sign(_) => Err(crate::failure::no_farm("sign")),
             #[cfg(not(feature = "farm"))]
-            Self::Import(_) => Err(absent::no_farm("import")),
+            Self::Import(_) => Err(crate::failure::no_farm("import")),
             #[cfg(not(feature = "farm"))]
-            Self::Key(_) => Err(absent::no_farm("key")),
+            Self::Key(_) => Err(crate::failure::no_farm("key")),
             #[cfg(not(feature = "farm"))]
-            Self::Build(_) => Err(absent::no_farm("build")),
+            Self::Build(_) => Err(crate::failure::no_farm("build")),
             #[cfg(not(feature = "farm"))]
-            Self::Cache(_) => Err(absent::no_farm("cache")),
+            Self::Cache(_) => Err(crate::failure::no_farm("cache")),
             Self::Inspect(args) => args.run(global, ui),
             Self::Verify(args) => args.run(global, ui),
             Self::Diff(args) => args.run(global, ui),

@@ -143,20 +143,6 @@ impl Opened {
         Ok(unpacked.failures.into_iter().map(|error| install_failure(error, root)).collect())
     }
 
-    /// With AUTOCOMPILE, compiles what is to be started and has no good module (README 2.2.1); a start goes on with what
-    /// there is.
-    #[cfg(feature = "farm")]
-    pub(crate) fn autocompile(&self, ui: &mut Ui) -> Autocompiled {
-        crate::local_compile::before_start(self, ui)
-    }
-
-    /// A host program compiles nothing.
-    #[cfg(not(feature = "farm"))]
-    #[expect(clippy::unused_self, reason = "the same call as in the full program")]
-    pub(crate) fn autocompile(&self, _ui: &mut Ui) -> Autocompiled {
-        Autocompiled::NOTHING
-    }
-
     /// The service.
     pub(crate) fn service(&self) -> Service<'_> {
         self.service_of(self.current.as_ref())

@@ -1,6 +1,5 @@
 //! `sign`: signatures for a payload or one more for a bundle, with keys that are here or elsewhere.
 
-use crate::given_file::given;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use crate::commands::inspect::contents::{Presence, Seen};
 use crate::commands::key::{key_failure, signing_key};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::given_file::given;
 use crate::output::{Kind, Outputs, ReplaceOption};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};

@@ -1,6 +1,5 @@
 //! `split`: a bundle in parts, for media that are too small for it.
 
-use crate::given_file::given;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use serde_json::json;
 use crate::bundle_path::a_file;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::given_file::given;
 use crate::output::{Kind, Outputs, Place, Replace};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, parse_size};

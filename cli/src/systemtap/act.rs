@@ -287,7 +287,7 @@ impl Act<'_, '_> {
     /// A host program compiles nothing.
     #[cfg(not(feature = "farm"))]
     fn compile(&mut self, _ui: &mut Ui) -> u8 {
-        tell_failure(self.console, &crate::commands::no_farm("compile"));
+        tell_failure(self.console, &crate::failure::no_farm("compile"));
         crate::Exit::NotBuilt.code()
     }
 }

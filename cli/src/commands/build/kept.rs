@@ -4,13 +4,13 @@
 //! packed again, in the same order, by the same version of this program, and if it was itself packed without an older
 //! bundle: then packing gives what is there already.
 
-use files::FileError;
-use files::read::open_given;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{BundleDraft, BundleName, TrustedKeys, VerifiedBundle};
+use files::FileError;
+use files::read::open_given;
 use signing::PrivateKeyFile;
 use tempfile::NamedTempFile;
 

@@ -1,10 +1,10 @@
 //! Which kernels a build is for: releases and paths as typed, lists in files, or all that there are.
 
-use files::read::open_given;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use builder::kernels_in;
+use files::read::open_given;
 
 use crate::exit::Exit;
 use crate::failure::Failure;

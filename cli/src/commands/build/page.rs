@@ -6,7 +6,7 @@ use std::time::Duration;
 use builder::{BuildReport, CellReport, JobOutcome, Maker, Plan};
 
 use super::red_log::RedLog;
-use super::table::{self, word};
+use super::table::{self, Facts, word};
 use crate::output::PAGE_BEGINNING;
 use crate::words::{bytes, count};
 
@@ -27,14 +27,6 @@ details:has(:target) { border-color: var(--bad) } details div { scroll-margin-to
 pre { overflow-x: auto; background: #8881; padding: .6rem; border-radius: 4px; font-size: 13px }
 .warning { border-left: 4px solid #bf8700; padding: .2rem .8rem; margin: .4rem 0 }
 ";
-
-/// What stands above the table besides the report's own figures.
-#[derive(Debug)]
-pub(super) struct Facts<'f> {
-    pub(super) bundle: &'f str,
-    pub(super) id: &'f str,
-    pub(super) size: u64,
-}
 
 /// The whole page; without `facts` no bundle was written.
 pub(super) fn page(plan: &Plan, report: &BuildReport, facts: Option<&Facts<'_>>) -> String {

@@ -1,7 +1,8 @@
 //! What a report says of a red cell's log: the pass that failed, and the last lines.
 
-use files::read::read;
 use std::path::Path;
+
+use files::read::read;
 
 /// Lines of the log that stand in a report; the cache has the whole.
 const LAST: usize = 20;

@@ -1,7 +1,5 @@
 //! A build's events as words: drawn in place on a terminal, lines in a pipe, JSON lines with `--json`.
 
-use super::red_log::LONGEST_LOG;
-use files::read::read;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use builder::{BuildEvent, CellReport, JobEnd, JobOutcome, Maker, Reproducibility, WarmUpReport};
 use bundle_format::{FramePacked, KernelRelease};
+use files::read::read;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::live::Live;
+use super::red_log::LONGEST_LOG;
 use super::{json_lines, table};
 use crate::builder_options::{LIST_THEM, could_be_taken, why_not_taken};
 use crate::exit::Exit;

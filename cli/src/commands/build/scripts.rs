@@ -1,11 +1,11 @@
 //! The scripts of a build: from the configured directory, by name or by path.
 
-use files::read::read_given;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use builder::ScriptSource;
+use files::read::read_given;
 use script_config::{ConfigProblem, Configuration, ScriptName, Severity, has_errors};
 
 use crate::config_files::in_words;

@@ -6,12 +6,19 @@ use builder::{BuildReport, JobOutcome, Plan};
 use bundle_format::KernelRelease;
 use serde_json::{Value, json};
 
-use super::page::Facts;
 use super::red_cells::RedCells;
 use super::red_log::RedLog;
 use crate::tables;
 use crate::ui::{Mark, Ui};
 use crate::words::{count, duration};
+
+/// What stands above the table besides the report's own figures.
+#[derive(Debug)]
+pub(super) struct Facts<'f> {
+    pub(super) bundle: &'f str,
+    pub(super) id: &'f str,
+    pub(super) size: u64,
+}
 
 /// All cells as JSON values.
 pub(super) fn cells(report: &BuildReport) -> Vec<Value> {

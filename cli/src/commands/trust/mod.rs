@@ -39,7 +39,7 @@ impl Args {
             #[cfg(feature = "farm")]
             Self::Root(args) => args.run(ui),
             #[cfg(not(feature = "farm"))]
-            Self::Root(_) => Err(absent::no_farm("trust root")),
+            Self::Root(_) => Err(crate::failure::no_farm("trust root")),
         }
     }
 }

@@ -16,9 +16,9 @@ use crate::bundle_path::a_file;
 use crate::commands::key::{sign_failure, signing_keys};
 use crate::commands::trust::display;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, root_failure};
 use crate::output::{Change, Kind, Outputs, Replace, ReplaceOption};
-use crate::trust_options::{read_public_key, read_roots_file, root_failure};
+use crate::trust_options::{read_public_key, read_roots_file};
 use crate::ui::{Mark, Ui};
 use crate::words::count;
 
