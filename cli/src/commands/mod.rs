@@ -1,70 +1,26 @@
 //! The subcommands: one file each, `Args` is what may be typed and `run` is what happens.
 
 mod absent;
-#[cfg(feature = "host")]
-mod attach;
-#[cfg(feature = "host")]
-mod boot_guard;
-#[cfg(feature = "farm")]
-pub(crate) mod build;
-#[cfg(feature = "farm")]
-mod cache;
-#[cfg(feature = "host")]
-mod cleanup;
-#[cfg(feature = "host")]
-mod compile;
+mod bundle;
 mod completions;
 mod config;
-mod diff;
-mod export;
-mod extract;
-#[cfg(feature = "host")]
-mod fsck;
-#[cfg(feature = "host")]
-mod gc;
-#[cfg(feature = "host")]
-mod history;
 #[cfg(feature = "farm")]
-mod import;
-mod inspect;
+pub(crate) mod farm;
 #[cfg(feature = "host")]
-mod install;
-mod join;
-#[cfg(feature = "farm")]
-pub(crate) mod key;
-#[cfg(feature = "host")]
-mod list;
-#[cfg(feature = "farm")]
-mod merge;
-#[cfg(feature = "host")]
-mod pin;
-#[cfg(feature = "host")]
-mod restart;
-#[cfg(feature = "host")]
-mod rollback;
-#[cfg(feature = "farm")]
-pub(crate) mod server;
-#[cfg(feature = "host")]
-pub(crate) mod service;
-#[cfg(feature = "farm")]
-mod sign;
-mod split;
-#[cfg(feature = "host")]
-mod start;
-#[cfg(feature = "host")]
-mod status;
-#[cfg(feature = "host")]
-mod stop;
-mod subset;
+pub(crate) mod host;
 #[cfg(any(feature = "farm", feature = "host"))]
 mod trust;
-#[cfg(feature = "host")]
-mod uninstall;
-mod verify;
 
-#[cfg(all(feature = "farm", feature = "host"))]
-pub(crate) use build::scripts::read as scripts_of;
+use bundle::{diff, export, extract, inspect, join, split, subset, verify};
 use clap::Subcommand;
+
+#[cfg(feature = "farm")]
+use farm::{build, cache, import, key, merge, server, sign};
+#[cfg(feature = "host")]
+use host::{
+    attach, boot_guard, cleanup, compile, fsck, gc, history, install, list, pin, restart, rollback, start,
+    status, stop, uninstall,
+};
 
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use parse::{Request, Word};
 use script_config::shown_lines;
 
-use crate::commands::service::{Damage, Selection};
+use crate::commands::host::service::{Damage, Selection};
 use crate::failure::Failure;
 use crate::global::{Global, When};
 use crate::ui::Ui;

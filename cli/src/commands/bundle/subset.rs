@@ -6,7 +6,7 @@ use bundle_format::KernelRelease;
 use serde_json::json;
 
 use crate::bundle_path::{BundlePath, a_file};
-use crate::commands::extract::select_kernels;
+use crate::commands::bundle::extract::select_kernels;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;

@@ -2,7 +2,7 @@
 
 use service::{GuardRecord, GuardStage, Host};
 
-use crate::commands::service::service_failure;
+use crate::commands::host::service::service_failure;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;

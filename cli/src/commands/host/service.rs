@@ -10,7 +10,7 @@ use installer::{
 use script_config::{Configuration, GlobalParameters, ScriptName};
 use service::{Host, Reason, Service, ServiceError, ServiceEvent, StartChoice};
 
-use crate::commands::install::{install_failure, tell};
+use crate::commands::host::install::{install_failure, tell};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;

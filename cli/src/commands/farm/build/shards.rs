@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use builder::{BuildReport, CompileJob, NotTakenResults, Plan, Shard};
 use serde_json::json;
 
-use crate::builder_options::{LIST_THEM, could_be_taken, why_not_taken};
+use crate::commands::farm::builder_options::{LIST_THEM, could_be_taken, why_not_taken};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use super::live::Live;
 use super::red_log::LONGEST_LOG;
 use super::{json_lines, table};
-use crate::builder_options::{LIST_THEM, could_be_taken, why_not_taken};
+use crate::commands::farm::builder_options::{LIST_THEM, could_be_taken, why_not_taken};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;

@@ -6,7 +6,7 @@ use bundle_format::KernelRelease;
 use script_config::shown;
 use service::{CleanupChoice, CleanupPlan, CleanupReport};
 
-use crate::commands::service::{Damage, Opened, Selection, service_failure};
+use crate::commands::host::service::{Damage, Opened, Selection, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;

@@ -9,7 +9,7 @@ use installer::{
 };
 use serde_json::json;
 
-use crate::commands::install::{install_failure, tell};
+use crate::commands::host::install::{install_failure, tell};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::given_file::given;

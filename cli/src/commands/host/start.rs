@@ -11,7 +11,7 @@ use service::{
     StartReport,
 };
 
-use crate::commands::service::{Damage, Opened, Selection, explain, sentence, service_failure};
+use crate::commands::host::service::{Damage, Opened, Selection, explain, sentence, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;

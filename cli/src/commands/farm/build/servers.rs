@@ -40,7 +40,7 @@ impl ServerOptions {
         if self.server.is_empty() {
             return Ok(Servers::default());
         }
-        let databases = client_databases().map_err(|error| crate::commands::server::failure(&error))?;
+        let databases = client_databases().map_err(|error| crate::commands::farm::server::failure(&error))?;
         let asked = plan.ask_servers(&self.server, &databases, cancel);
         let (servers, warnings) = asked.map_err(|error| not_asked(&error, &databases))?;
         for server in &servers {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use script_config::{ScriptName, shown_lines};
 use service::{AttachEnd, AttachError, AttachOutput};
 
-use crate::commands::service::{Damage, Selection, service_failure};
+use crate::commands::host::service::{Damage, Selection, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;

@@ -9,7 +9,7 @@ use bundle_format::FramePacked;
 use serde_json::{Value, json};
 
 use super::table::word;
-use crate::builder_options::why_not_taken;
+use crate::commands::farm::builder_options::why_not_taken;
 
 /// The number of this format.
 const VERSION: u32 = 1;
@@ -105,7 +105,7 @@ mod tests {
     /// Each event that stands in this file has its row.
     #[test]
     fn the_page_tells_all_events() {
-        let page = include_str!("../../../../docs/progress.md");
+        let page = include_str!("../../../../../docs/progress.md");
         let here = include_str!("json_lines.rs").split("mod tests").next().unwrap();
         let events: Vec<&str> =
             here.split("\"event\": \"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bundle_format::KernelRelease;
 
-use crate::commands::service::Selection;
+use crate::commands::host::service::Selection;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -42,11 +42,11 @@ impl Args {
 }
 
 #[cfg(not(feature = "farm"))]
-impl crate::commands::service::Opened {
+impl crate::commands::host::service::Opened {
     /// A host program compiles nothing.
     #[expect(clippy::unused_self, reason = "the same call as in the full program")]
-    pub(crate) fn autocompile(&self, _ui: &mut Ui) -> crate::commands::service::Autocompiled {
-        crate::commands::service::Autocompiled::NOTHING
+    pub(crate) fn autocompile(&self, _ui: &mut Ui) -> crate::commands::host::service::Autocompiled {
+        crate::commands::host::service::Autocompiled::NOTHING
     }
 }
 
@@ -55,8 +55,8 @@ impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         use std::io::{self, Write};
 
-        use crate::commands::service::Damage;
-        use crate::local_compile::LocalCompile;
+        use crate::commands::host::local_compile::LocalCompile;
+        use crate::commands::host::service::Damage;
         use crate::question::ask;
 
         crate::host::refuse_root(global, "compile")?;

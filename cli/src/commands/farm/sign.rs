@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use bundle_format::{BundleError, ContainerError, KeyId, Payload, Present, PublicKey};
 use serde_json::json;
 
-use crate::attached_signature::{SIGNATURE, read_signature};
 use crate::bundle_path::a_file;
-use crate::commands::inspect::contents::{Presence, Seen};
-use crate::commands::key::{key_failure, signing_key};
+use crate::commands::bundle::inspect::contents::{Presence, Seen};
+use crate::commands::farm::attached_signature::{SIGNATURE, read_signature};
+use crate::commands::farm::key::{key_failure, signing_key};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::given_file::given;

@@ -7,11 +7,11 @@ use bundle_format::{BundleName, BundleVersion};
 use serde_json::json;
 
 use crate::bundle_path::a_file;
+use crate::commands::farm::roots;
+use crate::commands::farm::source_date::source_date_epoch;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::farm_roots;
 use crate::output::{Kind, Outputs, ReplaceOption};
-use crate::source_date::source_date_epoch;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
@@ -60,7 +60,7 @@ impl Args {
         let mut outputs = Outputs::new(self.replace.replace);
         outputs.inputs("the package", &self.file);
         outputs.inputs("the chain of roots", &self.roots);
-        let roots = self.roots.as_deref().map(|path| farm_roots::read(path, &[], ui)).transpose()?;
+        let roots = self.roots.as_deref().map(|path| roots::read(path, &[], ui)).transpose()?;
         let request = ImportRequest {
             packages: self.file,
             sources: self.scripts,

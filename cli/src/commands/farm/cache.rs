@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::build::cache_directory;
 use super::key::key_failure;
-use crate::builder_options::{BuilderOptions, LIST_THEM, could_be_taken, why_not_taken};
+use crate::commands::farm::builder_options::{BuilderOptions, LIST_THEM, could_be_taken, why_not_taken};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;

@@ -9,8 +9,8 @@ use compile_server::{
 };
 use serde_json::json;
 
-use crate::commands::server::failure;
-use crate::commands::server::shown::date;
+use crate::commands::farm::server::failure;
+use crate::commands::farm::server::shown::date;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::question::ask;

@@ -6,7 +6,7 @@ use compile_server::{Certificate, Managed, RENEW_DAYS, Started, StatusLine, Stop
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::commands::server::{any_failed, failure};
+use crate::commands::farm::server::{any_failed, failure};
 use crate::exit::Exit;
 use crate::ui::Ui;
 

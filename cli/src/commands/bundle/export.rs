@@ -11,7 +11,7 @@ use script_config::write_assignment;
 use serde_json::json;
 
 use crate::bundle_path::BundlePath;
-use crate::commands::extract::{MadeDirectories, opts_text, select_kernels};
+use crate::commands::bundle::extract::{MadeDirectories, opts_text, select_kernels};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;

@@ -13,7 +13,7 @@ mod red_cells;
 mod red_log;
 pub(crate) mod reporter;
 mod reuse;
-pub(super) mod scripts;
+pub(crate) mod scripts;
 mod servers;
 mod shards;
 mod table;
@@ -43,18 +43,19 @@ use servers::ServerOptions;
 use signing::KeyFileError;
 use table::Facts;
 
-use crate::builder_options::BuilderOptions;
 use crate::bundle_path::a_file;
-use crate::commands::key::{key_failure, sign_failure, signing_keys};
+use crate::commands::farm::builder_options::BuilderOptions;
+use crate::commands::farm::key::{key_failure, sign_failure, signing_keys};
+use crate::commands::farm::roots;
+use crate::commands::farm::source_date::source_date_epoch;
 use crate::config_evaluation::EvaluationOption;
+use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::output::ReplaceOption;
-use crate::source_date::source_date_epoch;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
-use crate::{config_files, farm_roots};
 
 /// Compile scripts for kernel releases and write one signed bundle
 ///
@@ -225,7 +226,7 @@ impl Args {
         let unsigned = self.dry_run || self.no_sign || self.shard.is_some();
         let keys = if unsigned { Vec::new() } else { signing_keys(&self.key)? };
         let builders = self.builders.read()?;
-        let roots = self.roots.as_deref().map(|path| farm_roots::read(path, &keys, ui)).transpose()?;
+        let roots = self.roots.as_deref().map(|path| roots::read(path, &keys, ui)).transpose()?;
         let cancel = Cancel::new();
         crate::signals::cancel_on_signals(&cancel)?;
         let mut loaded = self

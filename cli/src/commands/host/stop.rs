@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use service::{StopOutcome, StopReport};
 
-use crate::commands::service::{Damage, Selection, sentence, service_failure};
+use crate::commands::host::service::{Damage, Selection, sentence, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;

@@ -1,6 +1,6 @@
 //! `merge`: one bundle of what several machines have compiled.
 
-use crate::commands::build;
+use crate::commands::farm::build;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;

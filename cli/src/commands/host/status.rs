@@ -4,7 +4,7 @@ mod metrics;
 
 use service::{KernelCoverage, Reason, RecorderMode, ScriptState, ScriptStatus, StatusReport};
 
-use crate::commands::service::{Damage, Selection, explain, service_failure};
+use crate::commands::host::service::{Damage, Selection, explain, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;

@@ -14,9 +14,9 @@ use script_config::{Configuration, ScriptName};
 use serde::Serialize;
 use service::LocalModule;
 
-use crate::commands::build::reporter::Reporter;
-use crate::commands::service::{Autocompiled, Opened, service_failure};
-use crate::commands::{build, scripts_of};
+use crate::commands::farm::build::reporter::Reporter;
+use crate::commands::farm::build::{self, scripts};
+use crate::commands::host::service::{Autocompiled, Opened, service_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -108,7 +108,7 @@ impl<'a> LocalCompile<'a> {
             return Ok(Vec::new());
         }
         let words: Vec<String> = free.iter().map(ToString::to_string).collect();
-        let found = scripts_of(configuration, &words, ui);
+        let found = scripts::read(configuration, &words, ui);
         // What they require is compiled only if it was meant too (INIT-COMP-02).
         let mut found = found.map_err(|failure| Failure { exit: Exit::Failed, ..failure })?;
         found.retain(|script| free.contains(script.name()));
@@ -127,7 +127,7 @@ impl<'a> LocalCompile<'a> {
         if words.is_empty() {
             return Ok(Vec::new());
         }
-        let mut found = scripts_of(&self.configuration, &words, ui)?;
+        let mut found = scripts::read(&self.configuration, &words, ui)?;
         found.retain(|script| service.owner(script.name()).is_none());
         Ok(found)
     }

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use service::{RestartChoice, StartOptions};
 
-use crate::commands::service::{Damage, Selection, sentence, service_failure};
-use crate::commands::{start, stop};
+use crate::commands::host::service::{Damage, Selection, sentence, service_failure};
+use crate::commands::host::{start, stop};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
