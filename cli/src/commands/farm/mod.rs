@@ -3,11 +3,52 @@
 pub(super) mod attached_signature;
 pub(crate) mod build;
 mod builder_options;
-pub(super) mod cache;
-pub(super) mod import;
+mod cache;
+mod import;
 pub(crate) mod key;
-pub(super) mod merge;
+mod merge;
 mod roots;
 pub(crate) mod server;
-pub(super) mod sign;
+mod sign;
 pub(super) mod source_date;
+
+use clap::Subcommand;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::ui::Ui;
+
+/// What to do on a farm.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(subcommand, display_order = 1)]
+    Key(key::Args),
+    #[command(display_order = 2)]
+    Build(Box<build::Args>),
+    #[command(display_order = 2)]
+    Merge(Box<merge::Args>),
+    #[command(subcommand, display_order = 2)]
+    Cache(cache::Args),
+    #[command(display_order = 2)]
+    Sign(sign::Args),
+    #[command(display_order = 2)]
+    Import(import::Args),
+    #[command(subcommand, display_order = 2)]
+    Server(server::Args),
+}
+
+impl Command {
+    /// Carries it out.
+    pub(super) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        match self {
+            Self::Key(args) => args.run(ui),
+            Self::Build(args) => args.run(global, ui),
+            Self::Merge(args) => args.run(global, ui),
+            Self::Cache(args) => args.run(ui),
+            Self::Sign(args) => args.run(ui),
+            Self::Import(args) => args.run(ui),
+            Self::Server(args) => args.run(global, ui),
+        }
+    }
+}

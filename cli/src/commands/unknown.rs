@@ -1,18 +1,10 @@
-//! Commands that aren't there: not in this build, not in this version, or not at all. None pretends.
+//! Words that are no command: one of a later version, or a mistake.
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// What the two carried-on systems have, or a later version will, and this one doesn't.
 const LATER: &[(&str, &str)] = &[("onboot", "put scripts into the initramfs")];
-
-/// Whatever follows the name of an absent command.
-#[cfg(not(feature = "farm"))]
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    _words: Vec<String>,
-}
 
 /// A word that is no command of this program.
 pub(crate) fn unknown(words: &[String]) -> Failure {
