@@ -12,6 +12,7 @@
 //! - `host`: where things are, who may write, what happened, which kernels there are;
 //! - `trust`: pins, roots, policy and floors, which judge a bundle;
 //! - `generation`: what is installed, and how a new generation becomes current;
+//! - `state`: what one command has opened of all that, once;
 //! - `compat`: what the unmodified initscript needs of it;
 //! - `install`: a bundle's way from its first byte to the current generation;
 //! - `keep`: what becomes of it later: rollback, uninstall, gc, fsck.
@@ -21,6 +22,7 @@ mod generation;
 mod host;
 mod install;
 mod keep;
+mod state;
 #[cfg(test)]
 mod tests;
 mod trust;

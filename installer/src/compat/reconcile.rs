@@ -17,26 +17,28 @@ use crate::compat::wanted::{CacheEntry, Wanted, wanted};
 use crate::generation::{CurrentGeneration, configuration_text, module_file_name};
 use crate::host::paths::{CONFIGURATION, CONFIGURATION_LINK, KERNELS};
 use crate::host::{HostIdentity, WriterLock};
+use crate::state::State;
 use crate::trust::Policy;
 
 /// Brings cache links, `.opts` and the conf.d link in line with the current generation.
 pub fn reconcile(host: &FileSystem, identity: &HostIdentity) -> Result<ReconcileReport, CompatError> {
     let lock = WriterLock::acquire(host)?;
-    reconcile_locked(host, identity, &lock, Foreign::Leave, None)
+    reconcile_locked(&State::of(host), identity, &lock, Foreign::Leave, None)
 }
 
 /// The same for one who has the lock, and may have verified a bundle under it.
 pub(crate) fn reconcile_locked(
-    host: &FileSystem,
+    state: &State<'_>,
     identity: &HostIdentity,
     _lock: &WriterLock,
     foreign: Foreign,
     known: Option<&Twin>,
 ) -> Result<ReconcileReport, CompatError> {
+    let host = state.host;
     let mut work = Work { foreign, ..Work::default() };
-    let cache_only = cache_only(host, &Policy::read(host)?)?;
+    let cache_only = cache_only(host, state.policy()?)?;
     let places = Places::read(host, &mut work.report)?;
-    let generation = CurrentGeneration::open_with(host, known)?;
+    let generation = state.current(known)?;
     let wanted = match &generation {
         Some(generation) => wanted(generation, identity, &mut work.report.warnings),
         None => Wanted::new(),

@@ -64,34 +64,27 @@ impl CurrentGeneration {
     /// Opens the current generation; `None` if nothing is installed. Every bundle's signatures are
     /// checked anew against the pins and roots of this moment.
     pub fn open(host: &FileSystem) -> Result<Option<Self>, GenerationError> {
-        Self::open_with(host, None)
-    }
-
-    /// The same for one who has just verified a bundle of it: where the kept file begins with the very bytes that he verified,
-    /// its signatures aren't calculated a second time.
-    pub(crate) fn open_with(
-        host: &FileSystem,
-        known: Option<&Twin>,
-    ) -> Result<Option<Self>, GenerationError> {
         let Some(state) = open_state(host)? else { return Ok(None) };
-        Self::open_by(&TrustStore::open(host)?, &state, known)
+        Self::open_by(TrustStore::open(host)?.host_trust(), &state, None)
     }
 
     /// The same for whoever acts on a bundle that isn't believed: a pin that the disk doesn't give is an error.
     pub(crate) fn open_readable(host: &FileSystem) -> Result<Option<Self>, GenerationError> {
         let Some(state) = open_state(host)? else { return Ok(None) };
-        Self::open_by(&TrustStore::open_readable(host)?, &state, None)
+        Self::open_by(TrustStore::open_readable(host)?.host_trust(), &state, None)
     }
 
-    fn open_by(
-        trust: &TrustStore,
+    /// Judges the current generation of `state` by `trust`. For one who has just verified a bundle of it: where the kept file
+    /// begins with the very bytes that are `known`, its signatures aren't calculated a second time.
+    pub(crate) fn open_by(
+        trust: &HostTrust,
         state: &Directory,
         known: Option<&Twin>,
     ) -> Result<Option<Self>, GenerationError> {
         for _ in 0..TRIES {
             let Some((number, directory, lock)) = open_current(state)? else { return Ok(None) };
             let locked = lock.is_some();
-            let read = Self::read(number, directory, lock, trust.host_trust(), known);
+            let read = Self::read(number, directory, lock, trust, known);
             if locked || current_number(state)? == Some(number) {
                 return read.map(Some);
             }
@@ -114,11 +107,19 @@ impl CurrentGeneration {
 
     /// Opens generation `number`, whether it is current or not.
     pub(crate) fn open_number(host: &FileSystem, number: u64) -> Result<Self, GenerationError> {
-        let trust = TrustStore::open_readable(host)?;
+        Self::open_number_by(TrustStore::open_readable(host)?.host_trust(), host, number)
+    }
+
+    /// The same, judged by `trust`.
+    pub(crate) fn open_number_by(
+        trust: &HostTrust,
+        host: &FileSystem,
+        number: u64,
+    ) -> Result<Self, GenerationError> {
         let absent = || FileError::new("open directory", STATE, std::io::ErrorKind::NotFound);
         let generations = open_state(host)?.ok_or_else(absent)?.open_dir(GENERATIONS)?;
         protected(&generations)?;
-        Self::open_in(&generations, number, trust.host_trust())
+        Self::open_in(&generations, number, trust)
     }
 
     /// Opens generation `number` of `generations` and judges its bundles by `trust`.
@@ -193,7 +194,7 @@ impl CurrentGeneration {
 }
 
 /// The state directory, if there is one; refused if anybody but root could change it or a directory on the way.
-fn open_state(host: &FileSystem) -> Result<Option<Directory>, GenerationError> {
+pub(crate) fn open_state(host: &FileSystem) -> Result<Option<Directory>, GenerationError> {
     match host.open_protected_through_links(STATE) {
         Ok(state) => Ok(Some(state)),
         Err(Unprotected::Storage(error)) if error.is_not_found() => Ok(None),

@@ -27,6 +27,7 @@ pub use refused::{RefusalKind, RefusedBundle};
 pub(crate) use carry::{intact_kernels, unpacked_kernels};
 pub(crate) use complete::{Look, Problem};
 pub(crate) use configuration::configuration_text;
+pub(crate) use current::open_state;
 pub(crate) use index::{IndexedBundle, IndexedKernel};
 pub(crate) use layout::{
     SwitchError, current_number, generation_numbers, parse_number, prepare_link, switch_to,

@@ -113,13 +113,18 @@ pub enum HistoryEvent {
     },
 }
 
-/// Appends one record, on the disk when this returns.
-pub(crate) fn append(host: &FileSystem, _lock: &WriterLock, record: &HistoryRecord) -> Result<(), FileError> {
+/// Appends what happened at `time`, on the disk when this returns.
+pub(crate) fn append(
+    host: &FileSystem,
+    _lock: &WriterLock,
+    time: Option<u64>,
+    event: HistoryEvent,
+) -> Result<(), FileError> {
     let records = host.ensure_dir(RECORDS)?;
     let is_new = records.kind(HISTORY)?.is_none();
     let wrong = |error: std::io::Error| FileError::new("write", format!("{RECORDS}/{HISTORY}"), error);
     let mut file = records.open_append(HISTORY)?;
-    let mut line = serde_json::to_vec(record).map_err(|error| wrong(error.into()))?;
+    let mut line = serde_json::to_vec(&HistoryRecord { time, event }).map_err(|error| wrong(error.into()))?;
     line.push(b'\n');
     if ends_inside_a_line(&mut file).map_err(wrong)? {
         line.insert(0, b'\n');
@@ -155,10 +160,10 @@ mod tests {
         let host = FileSystem::open(directory.path()).unwrap();
         let lock = WriterLock::acquire(&host).unwrap();
         let record = |from| HistoryRecord { time: Some(1), event: HistoryEvent::Rollback { from, to: 1 } };
-        append(&host, &lock, &record(2)).unwrap();
+        append(&host, &lock, Some(1), record(2).event).unwrap();
         let path = directory.path().join("var/lib/stap-bundle/state/history");
         std::fs::File::options().append(true).open(&path).unwrap().write_all(b"{\"time\":3,\"ev").unwrap();
-        append(&host, &lock, &record(3)).unwrap();
+        append(&host, &lock, Some(1), record(3).event).unwrap();
         assert_eq!(history(&host).unwrap(), [record(2), record(3)]);
     }
 }

@@ -10,7 +10,7 @@ use crate::generation::{Events, InstallEvent};
 use crate::host::{HostIdentity, HostKernels};
 use crate::install::believe::{Believed, believed};
 use crate::install::choice::choose;
-use crate::install::content::{Content, Incoming};
+use crate::install::content::Content;
 use crate::install::error::InstallError;
 use crate::install::installation::Installation;
 use crate::install::kept_frames::Available;
@@ -18,7 +18,7 @@ use crate::install::options::InstallOptions;
 use crate::install::place::Placing;
 use crate::install::report::InstallReport;
 use crate::install::source::{Arriving, BundleSource, Remembering};
-use crate::trust::Policy;
+use crate::state::State;
 
 /// Installs the bundle that `source` gives, from its first byte to its last.
 pub fn install<'s>(
@@ -42,65 +42,47 @@ fn arrived(
     events: &mut Events<'_>,
 ) -> Result<InstallReport, InstallError> {
     let raw = RawBundle::read(source)?;
-    let policy = Policy::read(host)?;
-    let Believed { bundle, record, again } = believed(host, raw, options, events)?;
+    let mut before = State::of(host);
+    before.policy()?;
+    let Believed { bundle, record, again } = believed(&mut before, raw, options, events)?;
     let bundle = bundle.checking_sources(options.with_source);
     let manifest = bundle.shared_manifest();
-    let (id, signers) = (bundle.id(), bundle.signers().to_vec());
-    let (name, version) = (manifest.name.clone(), manifest.version.clone());
+    let name = manifest.name.clone();
+    let version = manifest.version.clone();
     if options.with_source && manifest.extras.iter().all(|extra| extra.name != SOURCES_NAME) {
         return Err(InstallError::NoSources { name, version });
     }
+    let id = bundle.id();
+    let signers = bundle.signers().to_vec();
     events(InstallEvent::Verified { name, version, signers: signers.clone() });
-    policy.check(&manifest, &signers)?;
+    before.policy()?.check(&manifest, &signers)?;
     let here = HostKernels::read(host, identity)?;
-    let mut chosen = choose(&manifest, &here, &options.kernels)?;
+    let chosen = choose(&manifest, &here, &options.kernels)?;
     let judge = bundle.judge().clone();
-    let placing = |chosen, available| Placing {
-        host,
-        identity,
+    let installation = Installation {
+        record,
+        manifest: &manifest,
+        id,
+        signers: &signers,
         options,
-        judge: &judge,
-        here,
-        installation: Installation {
-            host,
-            record,
-            manifest: &manifest,
-            id,
-            options,
-            policy: &policy,
-            chosen,
-            available,
-        },
+        chosen,
+        available: Available::default(),
     };
-    let incoming = Incoming { host, manifest: &manifest, judge: &judge, options };
-    let (placed, compat) = match incoming.content(bundle, again.as_ref(), &mut chosen)? {
-        Content::AsItCame(bundle, again) => {
-            placing(chosen, Available::default()).run(bundle, &again, events)?
-        }
-        Content::Made(file, available) => {
+    let mut placing = Placing { before, identity, judge: &judge, here, installation };
+    match placing.content(bundle, again.as_ref())? {
+        Content::AsItCame(bundle, again) => placing.run(*bundle, &again, events),
+        Content::Made(file) => {
             let (bundle, file) = opened(file, id, &judge, options)?;
             if bundle.signers() != signers {
                 return Err(BundleError::Changed.into());
             }
-            placing(chosen, available).run(bundle, &file, events)?
+            placing.run(bundle, &file, events)
         }
         Content::Kept(file) => {
             let (bundle, file) = opened(file, id, &judge, options)?;
-            placing(chosen, Available::default()).run(bundle, &file, events)?
+            placing.run(bundle, &file, events)
         }
-    };
-    Ok(InstallReport {
-        outcome: placed.outcome,
-        name: manifest.name.clone(),
-        version: manifest.version.clone(),
-        serial: manifest.serial,
-        id,
-        signers,
-        kernels: placed.kernels,
-        warnings: placed.warnings,
-        compat,
-    })
+    }
 }
 
 /// The bundle with that id in a file that was made of what came. What came is judged already, and it alone: another bundle

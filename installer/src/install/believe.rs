@@ -1,12 +1,12 @@
 //! Whether a bundle is believed: as it comes in, and once more under the lock.
 
 use bundle_format::{BundleError, Judge, KeyId, RawBundle, Root, RootChain, Source, VerifiedBundle};
-use files::FileSystem;
 
-use crate::generation::{CurrentGeneration, Events, InstallEvent, InstalledBundle};
+use crate::generation::{Events, InstallEvent, InstalledBundle};
 use crate::install::error::InstallError;
 use crate::install::kept_frames::KeptFrames;
 use crate::install::options::InstallOptions;
+use crate::state::State;
 use crate::trust::{RootRecord, TrustError, TrustStore};
 
 /// A bundle that is believed.
@@ -22,20 +22,19 @@ pub(super) struct Believed<S> {
 /// stays whatever becomes of the bundle. A bundle that is installed now is judged as it was then, so that
 /// more of its kernels can be unpacked after a rotation.
 pub(super) fn believed<S: Source>(
-    host: &FileSystem,
+    state: &mut State<'_>,
     raw: RawBundle<S>,
     options: &InstallOptions,
     events: &mut Events<'_>,
 ) -> Result<Believed<S>, InstallError> {
-    let mut store = TrustStore::open(host)?;
-    let trusted = store.trusted_keys();
+    let trusted = state.trust()?.trusted_keys();
     if trusted.is_empty() {
         // A pin that was passed over says more than that there is none.
-        let problem = store.into_problems().into_iter().next();
+        let problem = state.with_trust_mut(TrustStore::take_problem)?;
         return Err(problem.map_or(InstallError::NoTrust, InstallError::Trust));
     }
     // A generation that can't be read is the locked part's matter.
-    let current = CurrentGeneration::open(host).ok().flatten();
+    let current = state.current(None).ok().flatten();
     let same = current.as_ref().and_then(|current| {
         let id = raw.claimed_id();
         current.bundles().iter().find(|bundle| bundle.id == id)
@@ -43,9 +42,11 @@ pub(super) fn believed<S: Source>(
     // One whose record of that is gone is judged as if it came for the first time.
     let recorded = same.filter(|same| same.root_problem().is_none());
     let judge = raw.judge(recorded.map_or(&trusted, InstalledBundle::trusted))?;
-    let accepted = judge.chain().filter(|_| !options.dry_run);
-    let accepted = accepted.map(|chain| store.accept(host, chain, options.now, options.wait)).transpose()?;
-    if let Some(update) = accepted.flatten() {
+    let host = state.host;
+    if let Some(chain) = judge.chain().filter(|_| !options.dry_run)
+        && let Some(update) =
+            state.with_trust_mut(|trust| trust.accept(host, chain, options.now, options.wait))??
+    {
         let newest = update.chain.newest();
         let name = newest.document().name.clone();
         events(InstallEvent::RootsAccepted { name, from: update.from, to: newest.version() });
@@ -58,19 +59,19 @@ pub(super) fn believed<S: Source>(
     Ok(Believed { bundle: raw.verify_by(judge)?, record, again })
 }
 
-/// This host's trust under the lock: what was accepted or revoked while the manifest came in must count too.
-pub(super) fn trust_of_now(
-    host: &FileSystem,
+/// By this host's trust under the lock: what was accepted or revoked while the manifest came in must count too.
+pub(super) fn believed_still(
+    state: &mut State<'_>,
     judge: &Judge,
     signers: &[KeyId],
-) -> Result<TrustStore, InstallError> {
-    let store = TrustStore::open(host)?;
+) -> Result<(), InstallError> {
+    let store = state.trust()?;
     if judge.root().is_none() {
         let keys = store.trusted_keys().keys();
         let counted = signers.iter().filter(|id| keys.iter().any(|key| key.id() == **id)).count();
         if counted < judge.threshold() {
             // A pin that can't be read now is another matter than one that was taken back.
-            let problem = store.into_problems().into_iter().next();
+            let problem = state.with_trust_mut(TrustStore::take_problem)?;
             let taken_back = || BundleError::NotTrusted { signers: signers.to_vec() }.into();
             return Err(problem.map_or_else(taken_back, InstallError::Trust));
         }
@@ -81,6 +82,6 @@ pub(super) fn trust_of_now(
     let is_newer = |now: &&Root| newest.is_none_or(|newest| newest.version() <= now.version());
     match store.chain().map(RootChain::newest).filter(other).filter(is_newer) {
         Some(now) => Err(TrustError::Overtaken { version: now.version() }.into()),
-        None => Ok(store),
+        None => Ok(()),
     }
 }

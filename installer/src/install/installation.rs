@@ -3,79 +3,52 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bundle_format::{BundleId, BundleName, Kernel, KernelId, Manifest, ScriptName};
-use files::{FileError, FileSystem};
+use bundle_format::{BundleId, BundleName, Kernel, KernelId, KeyId, Manifest, ScriptName};
+use files::FileError;
 
+use crate::compat::ReconcileReport;
 use crate::generation::{
     CurrentGeneration, IndexedKernel, InstalledBundle, indexed_kernel, intact_kernels, unpacked_kernels,
 };
-use crate::host::HistoryEvent;
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
 use crate::install::kept_frames::{Available, KeptFrames};
 use crate::install::options::InstallOptions;
 use crate::install::others::{is_refused, other_refused};
-use crate::install::report::{InstallOutcome, InstallWarning, KernelInstalled};
-use crate::trust::{Policy, RootRecord};
-use crate::words::with_sources;
+use crate::install::report::{InstallOutcome, InstallReport, InstallWarning, KernelInstalled};
+use crate::trust::RootRecord;
 
 /// One proven bundle on its way.
 pub(super) struct Installation<'i> {
-    pub(super) host: &'i FileSystem,
     /// By which root the bundle was accepted.
     pub(super) record: Option<RootRecord>,
     pub(super) manifest: &'i Arc<Manifest>,
     pub(super) id: BundleId,
+    pub(super) signers: &'i [KeyId],
     pub(super) options: &'i InstallOptions,
-    pub(super) policy: &'i Policy,
     pub(super) chosen: Chosen,
     pub(super) available: Available,
 }
 
-/// What is current afterwards.
-pub(super) struct Placed {
-    pub(super) outcome: InstallOutcome,
-    pub(super) kernels: Vec<KernelInstalled>,
-    pub(super) warnings: Vec<InstallWarning>,
-    id: BundleId,
-}
-
-impl Placed {
-    /// What the history is told; `None` if nothing was changed.
-    pub(super) fn history(&self, manifest: &Manifest) -> Option<HistoryEvent> {
-        let InstallOutcome::Installed { from, generation } = self.outcome else { return None };
-        let left_out = self.warnings.iter().filter_map(|warning| match warning {
-            InstallWarning::LeftOut { release, .. } => Some(release.clone()),
-            _ => None,
-        });
-        Some(HistoryEvent::Install {
-            from,
-            to: generation,
-            name: manifest.name.clone(),
-            version: manifest.version.clone(),
-            serial: manifest.serial,
-            id: self.id,
-            downgrade: self.warnings.iter().any(|w| matches!(w, InstallWarning::Downgrade { .. })),
-            left_out: left_out.collect(),
-        })
-    }
-
-    /// A history that can't be written is no reason to fail.
-    pub(super) fn remember(&mut self, written: Result<(), FileError>) {
-        if let Err(error) = written {
-            self.warnings.push(InstallWarning::History { problem: with_sources(&error) });
-        }
-    }
-}
-
 impl Installation<'_> {
+    /// What was done, but for what follows it for the initscript.
     pub(super) fn placed(
         &self,
         outcome: InstallOutcome,
         kernels: &[IndexedKernel],
         warnings: Vec<InstallWarning>,
-    ) -> Placed {
-        Placed { outcome, kernels: self.report(kernels), warnings, id: self.id }
+    ) -> InstallReport {
+        InstallReport {
+            outcome,
+            name: self.manifest.name.clone(),
+            version: self.manifest.version.clone(),
+            serial: self.manifest.serial,
+            id: self.id,
+            signers: self.signers.to_vec(),
+            kernels: self.kernels_installed(kernels),
+            warnings,
+            compat: Ok(ReconcileReport::default()),
+        }
     }
 
     /// The bundle that is to be installed, where it is in `current` and believed.
@@ -180,7 +153,7 @@ impl Installation<'_> {
         })
     }
 
-    fn report(&self, unpacked: &[IndexedKernel]) -> Vec<KernelInstalled> {
+    fn kernels_installed(&self, unpacked: &[IndexedKernel]) -> Vec<KernelInstalled> {
         let kernels = self.manifest.kernels_by_release().into_iter();
         let installed = kernels.filter_map(|kernel| {
             let entry = unpacked.iter().find(|entry| entry.id == kernel.id)?;

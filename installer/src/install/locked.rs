@@ -2,24 +2,24 @@
 //! checks for a dry run.
 
 use bundle_format::{Extent, Kernel, KernelId, Manifest, Positioned, Source, VerifiedBundle, VerifiedSet};
-use files::Directory;
+use files::{Directory, FileError, FileSystem, optional};
 
 use crate::generation::{
     CurrentGeneration, Events, IndexedKernel, InstallEvent, InstalledBundle, Look, generation_numbers,
     indexed_kernel, remove_left_overs,
 };
 use crate::host::WriterLock;
-use crate::host::paths::STATE;
+use crate::host::paths::{GENERATIONS, STATE};
 use crate::install::bases::HostBases;
 use crate::install::content::read_unchanged;
 use crate::install::error::InstallError;
-use crate::install::installation::{Installation, Placed};
+use crate::install::installation::Installation;
 use crate::install::order::Past;
-use crate::install::place::{generations_of, past};
-use crate::install::report::{InstallOutcome, InstallWarning};
+use crate::install::report::{InstallOutcome, InstallReport, InstallWarning};
 use crate::install::space::{self, needed};
 use crate::install::stage::Stage;
-use crate::trust::{Floor, FloorsError, TrustStore};
+use crate::state::State;
+use crate::trust::{Floor, FloorsError};
 use crate::words::with_sources;
 
 /// What was found out before anything is written.
@@ -35,29 +35,30 @@ struct Examined {
 impl Installation<'_> {
     pub(super) fn run(
         mut self,
+        state: &State<'_>,
         lock: &WriterLock,
-        trust: &TrustStore,
         bundle: VerifiedBundle<impl Source>,
         file: &Positioned,
         events: &mut Events<'_>,
-    ) -> Result<Placed, InstallError> {
+    ) -> Result<InstallReport, InstallError> {
         remove_left_overs(lock, events)?;
-        let current = CurrentGeneration::open(self.host)?;
+        let current = state.current(None)?;
         let Examined { mut past, mut warnings, there, carried } =
-            self.examine(Some(lock.generations()), trust, current.as_ref())?;
+            self.examine(state, Some(lock.generations()), current.as_ref())?;
         if let Some((current, kernels)) = current.as_ref().zip(there) {
             read_unchanged(bundle)?;
-            warnings.extend(floors_written(past.floors.write(self.host, lock)));
+            warnings.extend(floors_written(past.floors.write(state.host, lock)));
             let outcome = InstallOutcome::AlreadyInstalled { generation: current.number() };
             return Ok(self.placed(outcome, &kernels, warnings));
         }
         let needed = needed(self.manifest, &self.chosen.kernels);
-        space::check(lock.state(), Some(lock.generations()), self.policy, needed)?;
-        let stage = Stage { installation: &self, lock, current: current.as_ref(), carried };
-        let staged = stage.run(bundle, file, &mut past, &mut warnings, events);
-        let (generation, kernels) = staged.map_err(|error| space::explained(error, lock.state(), needed))?;
+        space::check(lock.state(), Some(lock.generations()), state.policy()?, needed)?;
+        let (generation, kernels) =
+            Stage { installation: &self, state, lock, current: current.as_ref(), carried }
+                .run(bundle, file, &mut past, &mut warnings, events)
+                .map_err(|error| space::explained(error, lock.state(), needed))?;
         past.floors.raise(&self.manifest.name, &Floor::of(self.manifest), self.manifest.created);
-        warnings.extend(floors_written(past.floors.write(self.host, lock)));
+        warnings.extend(floors_written(past.floors.write(state.host, lock)));
         let outcome = InstallOutcome::Installed { from: current.map(|current| current.number()), generation };
         Ok(self.placed(outcome, &kernels, warnings))
     }
@@ -65,14 +66,14 @@ impl Installation<'_> {
     /// All checks of [`Self::run`] and the whole of the bundle, but no write.
     pub(super) fn try_out(
         mut self,
-        trust: &TrustStore,
+        state: &State<'_>,
         bundle: VerifiedBundle<impl Source>,
         events: &mut Events<'_>,
-    ) -> Result<Placed, InstallError> {
-        let current = CurrentGeneration::open(self.host)?;
-        let generations = generations_of(self.host)?;
+    ) -> Result<InstallReport, InstallError> {
+        let current = state.current(None)?;
+        let generations = generations_of(state.host)?;
         let Examined { mut warnings, there, carried, .. } =
-            self.examine(generations.as_ref(), trust, current.as_ref())?;
+            self.examine(state, generations.as_ref(), current.as_ref())?;
         let from = current.as_ref().map(CurrentGeneration::number);
         if let Some((current, kernels)) = current.as_ref().zip(there) {
             read_unchanged(bundle)?;
@@ -80,7 +81,7 @@ impl Installation<'_> {
             return Ok(self.placed(outcome, &kernels, warnings));
         }
         let needed = needed(self.manifest, &self.chosen.kernels);
-        space::check(&self.host.nearest_dir(STATE)?, generations.as_ref(), self.policy, needed)?;
+        space::check(&state.host.nearest_dir(STATE)?, generations.as_ref(), state.policy()?, needed)?;
         let wanted = self.manifest.kernels.iter().filter(|kernel| self.chosen.kernels.contains(&kernel.id));
         let mut entries: Vec<IndexedKernel> = wanted.map(indexed_kernel).collect();
         let mut receive = |kernel: &Kernel, set: &VerifiedSet<'_>| {
@@ -104,12 +105,12 @@ impl Installation<'_> {
     /// Everything that can refuse the bundle but its own content.
     fn examine(
         &mut self,
+        state: &State<'_>,
         generations: Option<&Directory>,
-        trust: &TrustStore,
         current: Option<&CurrentGeneration>,
     ) -> Result<Examined, InstallError> {
         check_kernel_ids(self.manifest)?;
-        let mut past = past(self.host, generations, trust)?;
+        let mut past = Past::read::<InstallError>(state, generations, current)?;
         let mut carried = Vec::new();
         let mut warnings = std::mem::take(&mut self.chosen.warnings);
         warnings.append(&mut past.warnings);
@@ -129,8 +130,8 @@ impl Installation<'_> {
             warnings.extend(self.no_longer_kept(&self.available.lost));
         } else {
             warnings.extend(past.without_floor(&self.manifest.name));
-            warnings.extend(past.check_floor(self.manifest, self.options, self.policy)?);
-            warnings.extend(past.check_time(self.manifest, self.options, self.policy)?);
+            warnings.extend(past.check_floor(self.manifest, self.options, state.policy()?)?);
+            warnings.extend(past.check_time(self.manifest, self.options, state.policy()?)?);
         }
         if let Some(current) = current {
             self.check_conflicts(current)?;
@@ -172,4 +173,10 @@ fn check_kernel_ids(manifest: &Manifest) -> Result<(), InstallError> {
         _ => None,
     });
     twins.map_or(Ok(()), |(first, second)| Err(InstallError::KernelIds { first, second }))
+}
+
+/// The directory of generations; `None` before the first install.
+fn generations_of(host: &FileSystem) -> Result<Option<Directory>, FileError> {
+    let Some(state) = optional(host.open_dir(STATE))? else { return Ok(None) };
+    optional(state.open_dir(GENERATIONS))
 }

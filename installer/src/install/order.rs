@@ -13,7 +13,8 @@ use crate::generation::{CurrentGeneration, generation_numbers};
 use crate::install::error::InstallError;
 use crate::install::options::InstallOptions;
 use crate::install::report::InstallWarning;
-use crate::trust::{Floor, FloorState, HostTrust, Policy};
+use crate::state::State;
+use crate::trust::{Floor, FloorState, FloorsError, Policy, TrustError};
 use crate::words::with_sources;
 
 /// The beginning of 2025: no bundle is older, so a clock before it is dead and says nothing about the time.
@@ -47,12 +48,14 @@ struct RefusedThere {
 }
 
 impl Past {
-    /// Reads the kept bundles of every generation and judges them by `trust`.
-    pub(crate) fn read(
-        floors: FloorState,
+    /// Reads the floors, and the kept bundles of every generation; the `current` one is open already.
+    pub(crate) fn read<E: From<TrustError> + From<FloorsError> + From<FileError>>(
+        state: &State<'_>,
         generations: Option<&Directory>,
-        trust: &HostTrust,
-    ) -> Result<Self, FileError> {
+        current: Option<&CurrentGeneration>,
+    ) -> Result<Self, E> {
+        let trust = state.trust()?.host_trust();
+        let floors = FloorState::read(state.host)?;
         let mut past = Self { floors, kept: Vec::new(), refused: Vec::new(), warnings: Vec::new() };
         let Some(generations) = generations else { return Ok(past) };
         let numbers = generation_numbers(generations)?;
@@ -60,6 +63,10 @@ impl Past {
             past.warnings.extend(past.floors.problems().into_iter().map(InstallWarning::FloorsMended));
         }
         for number in numbers {
+            if let Some(current) = current.filter(|current| current.number() == number) {
+                past.add(current);
+                continue;
+            }
             match CurrentGeneration::open_in(generations, number, trust) {
                 Ok(generation) => past.add(&generation),
                 Err(error) => past.unreadable(number, with_sources(&error)),

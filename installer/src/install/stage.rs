@@ -20,10 +20,12 @@ use crate::install::installation::Installation;
 use crate::install::order::Past;
 use crate::install::others::carry_others;
 use crate::install::report::InstallWarning;
+use crate::state::State;
 
 /// The staging of one installation.
 pub(super) struct Stage<'s, 'i> {
     pub(super) installation: &'s Installation<'i>,
+    pub(super) state: &'s State<'s>,
     pub(super) lock: &'s WriterLock,
     pub(super) current: Option<&'s CurrentGeneration>,
     /// Kernels of this bundle that are unpacked now and that the source can't give.
@@ -40,7 +42,7 @@ impl Stage<'_, '_> {
         warnings: &mut Vec<InstallWarning>,
         events: &mut Events<'_>,
     ) -> Result<(u64, Vec<IndexedKernel>), InstallError> {
-        let Installation { host, manifest, options, policy, .. } = *self.installation;
+        let Installation { manifest, options, .. } = *self.installation;
         let number = next_number(self.lock)?;
         events(InstallEvent::Staging { generation: number, kernels: self.installation.chosen.kernels.len() });
         let mut staging = Staging::begin(self.lock, number, options.now)?;
@@ -74,13 +76,16 @@ impl Stage<'_, '_> {
         let others = self.current.iter().flat_map(|current| current.bundles());
         let others =
             others.map(|bundle| bundle.manifest.as_ref()).filter(|other| other.name != manifest.name);
-        let text = configuration_text(others.chain([manifest.as_ref()]), cache_only(host, policy)?);
+        let text = configuration_text(
+            others.chain([manifest.as_ref()]),
+            cache_only(self.state.host, self.state.policy()?)?,
+        );
         staging.write_configuration(&text)?;
         events(InstallEvent::Syncing);
         let staged = staging.seal()?;
         // An error of the disk may have been told to the one who wrote, and isn't told twice.
         copyist.finish()?;
-        past.floors.ensure(host, self.lock)?;
+        past.floors.ensure(self.state.host, self.lock)?;
         events(InstallEvent::Switching { from: self.current.map(CurrentGeneration::number), to: number });
         staged.activate()?;
         Ok((number, kernels))

@@ -23,10 +23,11 @@ use crate::generation::{
     CurrentGeneration, Look, current_number, freed_by, generation_numbers, remove_left_overs, tree_usage,
 };
 use crate::host::paths::{LOCK, RUN, TOMBSTONE};
-use crate::host::{HistoryEvent, HistoryRecord, LockError, WriterLock, append};
+use crate::host::{HistoryEvent, LockError, WriterLock, append};
 use crate::install::{InstallWarning, Past};
 use crate::keep::pins::pinned;
-use crate::trust::{FloorState, FloorsError, TrustError, TrustStore};
+use crate::state::State;
+use crate::trust::{FloorsError, HostTrust, TrustError};
 
 /// Directory of run records in [`RUN`].
 const RUN_RECORDS: &str = "run";
@@ -150,8 +151,8 @@ pub fn collect(host: &FileSystem, options: &CollectOptions) -> Result<CollectRep
         remove_left_overs(&lock, &mut |_| {})?;
     }
     let runs = runs_from(host, options.boot_id.as_deref())?;
-    let trust = TrustStore::open(host)?;
-    let mut past = Past::read(FloorState::read(host)?, Some(lock.generations()), trust.host_trust())?;
+    let state = State::of(host);
+    let mut past = Past::read::<CollectError>(&state, Some(lock.generations()), None)?;
     let mut report = CollectReport {
         removed: Vec::new(),
         spared: Vec::new(),
@@ -167,7 +168,7 @@ pub fn collect(host: &FileSystem, options: &CollectOptions) -> Result<CollectRep
     }
     let protected = Protected {
         current: current_number(lock.state())?,
-        previous: previous(&lock, &numbers, &trust)?,
+        previous: previous(&lock, &numbers, state.trust()?.host_trust())?,
         pinned: pinned(host)?,
         runs,
     };
@@ -191,9 +192,8 @@ pub fn collect(host: &FileSystem, options: &CollectOptions) -> Result<CollectRep
     if !options.dry_run && !report.removed.is_empty() {
         let removed = report.removed.iter().map(|collected| collected.generation).collect();
         let event = HistoryEvent::Collect { removed };
-        if let Err(error) = append(host, &lock, &HistoryRecord { time: options.now, event }) {
-            report.warnings.push(InstallWarning::History { problem: crate::words::with_sources(&error) });
-        }
+        let written = append(host, &lock, options.now, event);
+        report.warnings.extend(written.err().map(|error| InstallWarning::history(&error)));
     }
     Ok(report)
 }
@@ -226,11 +226,11 @@ impl Protected {
 
 /// The newest generation before the current one that is whole and believed; where there is none, the newest
 /// before it. That is where a rollback goes.
-fn previous(lock: &WriterLock, numbers: &[u64], trust: &TrustStore) -> Result<Option<u64>, FileError> {
+fn previous(lock: &WriterLock, numbers: &[u64], trust: &HostTrust) -> Result<Option<u64>, FileError> {
     let Some(current) = current_number(lock.state())? else { return Ok(None) };
     let older: Vec<u64> = numbers.iter().copied().filter(|number| *number < current).rev().collect();
     let is_good = |number: &&u64| {
-        CurrentGeneration::open_in(lock.generations(), **number, trust.host_trust()).is_ok_and(|generation| {
+        CurrentGeneration::open_in(lock.generations(), **number, trust).is_ok_and(|generation| {
             generation.has_bundles()
                 && generation.refused_bundles().is_empty()
                 && generation

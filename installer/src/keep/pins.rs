@@ -10,7 +10,7 @@ use files::{FileError, FileSystem, optional};
 
 use crate::generation::{current_number, generation_numbers, parse_number};
 use crate::host::paths::{PINS, RECORDS};
-use crate::host::{HistoryEvent, HistoryRecord, LockError, WriterLock, append};
+use crate::host::{HistoryEvent, LockError, WriterLock, append};
 
 /// Why a generation isn't pinned, or still is.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +82,7 @@ pub fn pin(
     pins.write_new(&generation.to_string(), b"")?;
     pins.sync()?;
     // The pin is on the disk: a history that can't be written is no reason to call it failed.
-    let history = append(host, &lock, &HistoryRecord { time: now, event: HistoryEvent::Pin { generation } });
+    let history = append(host, &lock, now, HistoryEvent::Pin { generation });
     Ok(PinReport { generation, changed: true, history: history.err() })
 }
 
@@ -100,7 +100,6 @@ pub fn unpin(
     let pins = host.open_dir(RECORDS)?.open_dir(PINS)?;
     pins.unlink(&generation.to_string())?;
     pins.sync()?;
-    let history =
-        append(host, &lock, &HistoryRecord { time: now, event: HistoryEvent::Unpin { generation } });
+    let history = append(host, &lock, now, HistoryEvent::Unpin { generation });
     Ok(PinReport { generation, changed: true, history: history.err() })
 }

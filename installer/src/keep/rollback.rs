@@ -13,8 +13,9 @@ use crate::generation::{
     generation_numbers, prepare_link, remove_left_overs, switch_to,
 };
 use crate::host::paths::BACK;
-use crate::host::{HistoryEvent, HistoryRecord, HostIdentity, LockError, WriterLock, append};
-use crate::trust::{Policy, PolicyError, PolicyRefusal};
+use crate::host::{HistoryEvent, HostIdentity, LockError, WriterLock, append};
+use crate::state::State;
+use crate::trust::{Policy, PolicyError, PolicyRefusal, TrustStore};
 
 /// What a rollback did.
 #[derive(Debug)]
@@ -139,18 +140,19 @@ pub fn rollback(
     if !numbers.contains(&to) {
         return Err(RollbackError::NotThere { generation: to, there: numbers });
     }
-    let target = CurrentGeneration::open_number(host, to)?;
+    let trust = TrustStore::open_readable(host).map_err(GenerationError::from)?;
+    let state = State::of(host).with_trust(trust);
+    let target = state.generation(to)?;
     check_complete(&target)?;
-    check_policy(&Policy::read(host)?, &target)?;
+    check_policy(state.policy()?, &target)?;
     drop(target);
     prepare_link(lock.state(), BACK, to)?;
     switch_to(lock.state(), BACK, to)?;
-    let record = HistoryRecord { time: now, event: HistoryEvent::Rollback { from: current, to } };
-    let history = append(host, &lock, &record).err();
+    let history = append(host, &lock, now, HistoryEvent::Rollback { from: current, to }).err();
     Ok(RollbackReport {
         from: current,
         to,
-        compat: reconcile_locked(host, identity, &lock, Foreign::Leave, None),
+        compat: reconcile_locked(&state, identity, &lock, Foreign::Leave, None),
         history,
     })
 }

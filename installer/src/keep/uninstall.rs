@@ -10,12 +10,13 @@ use files::{FileError, FileSystem};
 
 use crate::compat::{CompatError, Foreign, ReconcileReport, cache_only, reconcile_locked};
 use crate::generation::{
-    CurrentGeneration, Events, GenerationError, InstallEvent, Staging, SwitchError, configuration_text,
-    next_number, remove_left_overs,
+    Events, GenerationError, InstallEvent, Staging, SwitchError, configuration_text, next_number,
+    remove_left_overs,
 };
-use crate::host::{HistoryEvent, HistoryRecord, HostIdentity, LockError, WriterLock, append};
+use crate::host::{HistoryEvent, HostIdentity, LockError, WriterLock, append};
 use crate::install::{InstallWarning, Past, carry_others};
-use crate::trust::{FloorState, FloorsError, Policy, PolicyError, TrustError, TrustStore};
+use crate::state::State;
+use crate::trust::{FloorsError, PolicyError, TrustError};
 
 /// What an uninstall did.
 #[derive(Debug)]
@@ -88,7 +89,8 @@ pub fn uninstall(
 ) -> Result<UninstallReport, UninstallError> {
     let lock = WriterLock::wait(host, wait)?;
     remove_left_overs(&lock, events)?;
-    let current = CurrentGeneration::open(host)?;
+    let state = State::of(host);
+    let current = state.current(None)?;
     let not_installed = |there: Vec<String>| UninstallError::NotInstalled { name: name.clone(), there };
     let current = current.ok_or_else(|| not_installed(Vec::new()))?;
     let believed = current.bundles().iter().map(|bundle| bundle.name.to_string());
@@ -98,15 +100,14 @@ pub fn uninstall(
         return Err(not_installed(there));
     }
     // What goes away must be remembered before it goes.
-    let trust = TrustStore::open(host)?;
-    let mut past = Past::read(FloorState::read(host)?, Some(lock.generations()), trust.host_trust())?;
+    let mut past = Past::read::<UninstallError>(&state, Some(lock.generations()), Some(&current))?;
     past.floors.write(host, &lock)?;
     let mut warnings = std::mem::take(&mut past.warnings);
     let to = next_number(&lock)?;
     let mut staging = Staging::begin(&lock, to, now)?;
     carry_others(&current, &mut staging, name, &mut warnings, events)?;
     let left: Vec<_> = current.bundles().iter().filter(|bundle| bundle.name != *name).collect();
-    let cache_only = cache_only(host, &Policy::read(host)?)?;
+    let cache_only = cache_only(host, state.policy()?)?;
     staging.write_configuration(&configuration_text(
         left.iter().map(|bundle| bundle.manifest.as_ref()),
         cache_only,
@@ -117,12 +118,10 @@ pub fn uninstall(
     events(InstallEvent::Switching { from: Some(from), to });
     staged.activate()?;
     let event = HistoryEvent::Uninstall { from, to, name: name.clone() };
-    if let Err(error) = append(host, &lock, &HistoryRecord { time: now, event }) {
-        warnings.push(InstallWarning::History { problem: crate::words::with_sources(&error) });
-    }
+    warnings.extend(append(host, &lock, now, event).err().map(|error| InstallWarning::history(&error)));
     events(InstallEvent::Reconciling);
     let left = left.iter().map(|bundle| bundle.name.clone()).collect();
-    let compat = reconcile_locked(host, identity, &lock, Foreign::Leave, None);
+    let compat = reconcile_locked(&state, identity, &lock, Foreign::Leave, None);
     Ok(UninstallReport { from, to, left, warnings, compat })
 }
 

@@ -86,9 +86,9 @@ fn a_trust_store_that_others_can_write_is_refused() {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         let error = match TrustStore::open(&world.host) {
             Err(error) => error,
-            Ok(store) => {
+            Ok(mut store) => {
                 assert!(store.list().is_empty() && store.trusted_keys().is_empty());
-                store.into_problems().remove(0)
+                store.take_problem().unwrap()
             }
         };
         let (TrustError::Unprotected(found) | TrustError::UnprotectedPin { source: found, .. }) = error

@@ -9,7 +9,7 @@ use bundle_format::{KeyId, PublicKey, RootChain, TrustedKeys};
 use files::{FileError, FileSystem, Unprotected};
 
 use crate::host::paths::{ROOT_PIN, TRUST};
-use crate::host::{HistoryEvent, HistoryRecord, WriterLock, append};
+use crate::host::{HistoryEvent, WriterLock, append};
 use crate::trust::chain::{advance, read_chain};
 use crate::trust::domain::Domain;
 use crate::trust::error::TrustError;
@@ -104,9 +104,9 @@ impl TrustStore {
         &self.problems
     }
 
-    /// The same, to keep.
-    pub(crate) fn into_problems(self) -> Vec<TrustError> {
-        self.problems
+    /// The first of them, to be an error itself.
+    pub(crate) fn take_problem(&mut self) -> Option<TrustError> {
+        (!self.problems.is_empty()).then(|| self.problems.remove(0))
     }
 
     /// The pinned keys, by id.
@@ -159,8 +159,7 @@ impl TrustStore {
         };
         self.trust.chain = Some(chain.clone());
         let (name, to) = (chain.newest().document().name.clone(), chain.newest().version());
-        let record = HistoryRecord { time: now, event: HistoryEvent::Roots { name, from, to } };
-        let history = append(host, &lock, &record).err();
+        let history = append(host, &lock, now, HistoryEvent::Roots { name, from, to }).err();
         Ok(Some(RootsUpdate { from, chain: chain.clone(), history }))
     }
 
@@ -204,7 +203,7 @@ impl TrustStore {
         let (name, version) = (chain.newest().document().name.clone(), chain.newest().version());
         self.trust.chain = Some(chain);
         let event = HistoryEvent::TrustRoots { name, version };
-        let history = append(host, &lock, &HistoryRecord { time: now, event }).err();
+        let history = append(host, &lock, now, event).err();
         Ok(TrustAdded { changed: true, history })
     }
 
@@ -245,7 +244,7 @@ impl TrustStore {
         self.trust.keys.sort_by_key(PublicKey::id);
         // The pin is on the disk: a history that can't be written is no reason to call it failed.
         let event = HistoryEvent::Trust { key: id };
-        let history = append(host, &lock, &HistoryRecord { time: now, event }).err();
+        let history = append(host, &lock, now, event).err();
         Ok(TrustAdded { changed: true, history })
     }
 
@@ -271,7 +270,7 @@ impl TrustStore {
         directory.sync()?;
         self.trust.keys.retain(|pinned| pinned.id() != key);
         let event = HistoryEvent::Distrust { key };
-        let history = append(host, &lock, &HistoryRecord { time: now, event }).err();
+        let history = append(host, &lock, now, event).err();
         Ok(TrustRemoved { key, history })
     }
 }
