@@ -1,6 +1,5 @@
 //! The argument that names a bundle: a path, or `-` for standard input.
 
-use files::read::open_given;
 use std::ffi::OsString;
 use std::fmt::{self, Display, Formatter};
 use std::fs::File;
@@ -8,6 +7,8 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+
+use files::read::open_given;
 
 use crate::exit::Exit;
 use crate::failure::Failure;

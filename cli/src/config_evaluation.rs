@@ -29,7 +29,7 @@ impl EvaluationOption {
 
 #[cfg(not(feature = "farm"))]
 fn evaluate(_given: Option<&Path>) -> Result<Loaded, Failure> {
-    Err(crate::commands::no_farm("--eval-config"))
+    Err(crate::failure::no_farm("--eval-config"))
 }
 
 #[cfg(feature = "farm")]

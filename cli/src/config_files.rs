@@ -1,8 +1,7 @@
 //! Reads the initscript's configuration files from disk for `script-config`, which touches no file.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use files::read::{bounded, open_given};
 use files::{FileError, FileSystem};

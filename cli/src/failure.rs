@@ -130,6 +130,36 @@ pub(crate) fn root_exit(error: &RootError) -> Exit {
     }
 }
 
+/// Why roots aren't believed, with what to do next.
+pub(crate) fn root_failure(error: &RootError) -> Failure {
+    let failure = Failure::of(root_exit(error), error);
+    match error {
+        RootError::Incomplete { .. } | RootError::Threshold { .. } => {
+            failure.hint("`stap-bundle trust root show FILE` says which signatures are missing")
+        }
+        RootError::Fork { .. } => {
+            failure.hint("somebody signed two different roots under one number: ask your farm before anything else")
+        }
+        RootError::Layout { offset: 0, .. } => {
+            failure.hint("a file of roots is what `stap-bundle trust root create` writes")
+        }
+        RootError::Order { .. } => failure.hint("bring the farm's whole file of roots"),
+        RootError::NoEntry => failure
+            .hint("compare the keys' ids with what your farm published, then pin one: stap-bundle trust add NAME.pub"),
+        _ => failure,
+    }
+}
+
+/// The build side isn't in this program.
+#[cfg(not(feature = "farm"))]
+pub(crate) fn no_farm(command: &str) -> Failure {
+    Failure::new(
+        Exit::NotBuilt,
+        format!("`{command}`: this stap-bundle was built for hosts, without the build side"),
+    )
+    .hint("run it on the build farm, with the full stap-bundle")
+}
+
 impl From<PartError> for Failure {
     fn from(error: PartError) -> Self {
         let failure = Self::of(part_exit(&error), &error);

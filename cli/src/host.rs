@@ -15,9 +15,8 @@ use script_config::{Configuration, GlobalParameters, has_errors};
 
 use crate::config_files;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, root_failure};
 use crate::global::Global;
-use crate::trust_options::root_failure;
 use crate::ui::Ui;
 
 /// What every command takes that changes something on a host.

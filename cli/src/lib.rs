@@ -3,24 +3,16 @@
 //! The libraries never print and never end the process; everything that a user sees comes from here.
 
 mod arguments;
-#[cfg(feature = "farm")]
-mod attached_signature;
-#[cfg(feature = "farm")]
-mod builder_options;
 mod bundle_path;
 mod commands;
 mod config_evaluation;
 mod config_files;
 mod exit;
 mod failure;
-#[cfg(feature = "farm")]
-mod farm_roots;
 mod given_file;
 mod global;
 #[cfg(feature = "host")]
 mod host;
-#[cfg(all(feature = "farm", feature = "host"))]
-mod local_compile;
 #[cfg(feature = "farm")]
 mod message_log;
 mod output;
@@ -30,8 +22,6 @@ mod question;
 mod script_directory;
 #[cfg(any(feature = "farm", feature = "host"))]
 mod signals;
-#[cfg(feature = "farm")]
-mod source_date;
 mod split_parts;
 #[cfg(feature = "farm")]
 mod stap_server;

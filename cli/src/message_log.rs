@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use files::{FileError, FileSystem};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// An open log.
 #[derive(Debug)]

@@ -1,8 +1,5 @@
 //! The parts of a split bundle on the command line.
 
-use crate::given_file::given;
-use files::FileError;
-use files::read::open_given;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -10,8 +7,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use bundle_format::{BundleError, PartError, Parts};
+use files::FileError;
+use files::read::open_given;
 
 use crate::failure::Failure;
+use crate::given_file::given;
 
 /// A part's file, of which at most one is open at a time: there may be more parts than a process may have
 /// files. What is found when it is opened again is judged by the part's own digest.

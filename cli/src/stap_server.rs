@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::commands::server;
+use crate::commands::farm::server;
 use crate::global::{Global, When};
 use crate::ui::Ui;
 

@@ -1,19 +1,19 @@
 //! Which keys a command believes: those it was given, a directory of them, or this host's pins.
 
-use crate::given_file::given;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{
     BaseBundle, BaseFile, Bases, BundleError, Judge, NoBases, PublicKey, RawBundle, Root, RootChain,
-    RootError, TrustedKeys, VerifiedBundle, limits,
+    TrustedKeys, VerifiedBundle, limits,
 };
 use clap::Args;
 
 use crate::bundle_path::BundlePath;
 use crate::exit::Exit;
-use crate::failure::{Failure, root_exit};
+use crate::failure::{Failure, root_failure};
+use crate::given_file::given;
 use crate::global::Global;
 use crate::ui::Ui;
 use crate::words::count;
@@ -115,26 +115,6 @@ pub(crate) fn read_roots_file(path: &Path) -> Result<Vec<u8>, Failure> {
             .hint("a file of roots is what `stap-bundle trust root create` writes"));
     }
     Ok(bytes)
-}
-
-/// Why roots aren't believed, with what to do next.
-pub(crate) fn root_failure(error: &RootError) -> Failure {
-    let failure = Failure::of(root_exit(error), error);
-    match error {
-        RootError::Incomplete { .. } | RootError::Threshold { .. } => {
-            failure.hint("`stap-bundle trust root show FILE` says which signatures are missing")
-        }
-        RootError::Fork { .. } => {
-            failure.hint("somebody signed two different roots under one number: ask your farm before anything else")
-        }
-        RootError::Layout { offset: 0, .. } => {
-            failure.hint("a file of roots is what `stap-bundle trust root create` writes")
-        }
-        RootError::Order { .. } => failure.hint("bring the farm's whole file of roots"),
-        RootError::NoEntry => failure
-            .hint("compare the keys' ids with what your farm published, then pin one: stap-bundle trust add NAME.pub"),
-        _ => failure,
-    }
 }
 
 fn files_of(directory: &Path, suffix: &str) -> Result<Vec<PathBuf>, Failure> {

@@ -6,53 +6,48 @@
 //!
 //! This crate runs no process, asks no `uname` and takes no time from a clock: facts about the host come in as a
 //! [`HostIdentity`], paths are resolved beneath a [`FileSystem`](files::FileSystem).
+//!
+//! The rooms, in the order in which a bundle passes them; each imports only those before it:
+//!
+//! - `host`: where things are, who may write, what happened, which kernels there are;
+//! - `trust`: pins, roots, policy and floors, which judge a bundle;
+//! - `generation`: what is installed, and how a new generation becomes current;
+//! - `state`: what one command has opened of all that, once;
+//! - `compat`: what the unmodified initscript needs of it;
+//! - `install`: a bundle's way from its first byte to the current generation;
+//! - `keep`: what becomes of it later: rollback, uninstall, gc, fsck.
 
-mod aging;
-mod collect;
 mod compat;
-mod events;
-mod floors;
-mod fsck;
 mod generation;
-mod history;
-mod host_kernels;
-mod identity;
+mod host;
 mod install;
-mod later_kernel;
-mod lock;
-pub mod paths;
-mod pins;
-pub mod policy;
-mod rollback;
-mod roots;
+mod keep;
+mod state;
 #[cfg(test)]
 mod tests;
 mod trust;
-mod uninstall;
 mod words;
 
-pub use aging::{Aging, aging};
-pub use collect::{CollectError, CollectOptions, CollectReport, Collected, Spared, SparedBecause, collect};
 pub use compat::{CompatError, ForeignFile, ReconcileReport, other_scripts, reconcile};
-pub use events::{Events, InstallEvent};
-pub use floors::FloorsError;
-pub use fsck::{FsckProblem, FsckReport, Mending, RepairError, fsck, repair_from, repair_from_kept};
 pub use generation::{
-    BundleSummary, CurrentGeneration, GenerationError, GenerationSummary, InstalledBundle, ModuleHandle,
-    Offer, OfferState, Refusal, RefusalKind, RefusedBundle, VerifiedModuleBytes, list_generations,
+    BundleSummary, CurrentGeneration, Events, GenerationError, GenerationSummary, InstallEvent,
+    InstalledBundle, ModuleHandle, Offer, OfferState, Refusal, RefusalKind, RefusedBundle,
+    VerifiedModuleBytes, list_generations,
 };
-pub use history::{HistoryEvent, HistoryRecord, history};
-pub use identity::{HostIdentity, Mismatch};
+pub use host::paths::{self, CONFIGURATION_LINK};
+pub use host::{HistoryEvent, HistoryRecord, HostIdentity, LockError, Mismatch, WriterLock, history};
 pub use install::{
     BundleSource, DoesNotFit, InboxChoice, InstallError, InstallOptions, InstallOutcome, InstallReport,
     InstallWarning, KernelChoice, KernelInstalled, PassedOver, install, newest_in_inbox,
 };
-pub use later_kernel::{UnpackError, Unpacked, unpack_for_running_kernel};
-pub use lock::{LockError, WriterLock};
-pub use paths::CONFIGURATION_LINK;
-pub use pins::{PinError, PinReport, pin, pinned, unpin};
-pub use policy::{Policy, PolicyError, PolicyRefusal};
-pub use rollback::{RollbackError, RollbackReport, rollback};
-pub use roots::{Domain, DomainError, RootRecord};
-pub use trust::{RootsUpdate, TrustAdded, TrustError, TrustRemoved, TrustStore};
-pub use uninstall::{UninstallError, UninstallReport, uninstall};
+pub use keep::{
+    Aging, CollectError, CollectOptions, CollectReport, Collected, FsckProblem, FsckReport, Mending,
+    PinError, PinReport, RepairError, RollbackError, RollbackReport, Spared, SparedBecause, UninstallError,
+    UninstallReport, UnpackError, Unpacked, aging, collect, fsck, pin, pinned, repair_from, repair_from_kept,
+    rollback, uninstall, unpack_for_running_kernel, unpin,
+};
+pub use trust::policy::{self, Policy, PolicyError, PolicyRefusal};
+pub use trust::{
+    Domain, DomainError, FloorsError, RootRecord, RootsUpdate, TrustAdded, TrustError, TrustRemoved,
+    TrustStore,
+};

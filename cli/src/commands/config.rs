@@ -5,6 +5,7 @@ mod shown;
 
 use std::path::PathBuf;
 
+use checked::Checked;
 use clap::Subcommand;
 use script_config::has_errors;
 
@@ -14,8 +15,6 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::ui::Ui;
-
-use checked::Checked;
 
 /// Look at the initscript's configuration
 #[derive(Debug, Subcommand)]

@@ -1,14 +1,13 @@
 //! What may be written at a place.
 
-use std::fs;
-use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
+use std::{fs, io};
 
 use files::read::open;
 
-use super::Replace;
 use super::kind::{Found, Kind, found_in};
+use super::replace::Replace;
 use crate::exit::Exit;
 use crate::failure::Failure;
 

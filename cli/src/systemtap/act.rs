@@ -5,7 +5,7 @@ use service::{
     StopOutcome, StopReport,
 };
 
-use crate::commands::service::{Opened, service_failure};
+use crate::commands::host::service::{Opened, service_failure};
 use crate::question::ask;
 use crate::systemtap::parse::{Request, Word};
 use crate::systemtap::{Console, tell_failure};
@@ -253,7 +253,7 @@ impl Act<'_, '_> {
 
     #[cfg(feature = "farm")]
     fn compiled(&mut self, ui: &mut Ui) -> Result<u8, crate::failure::Failure> {
-        use crate::local_compile::{CACHE, LocalCompile};
+        use crate::commands::host::local_compile::{CACHE, LocalCompile};
 
         let release = self.opened.release(self.request.release.clone())?;
         let compile = LocalCompile::new(self.opened, release, Vec::new(), CACHE.into())?;
@@ -287,7 +287,7 @@ impl Act<'_, '_> {
     /// A host program compiles nothing.
     #[cfg(not(feature = "farm"))]
     fn compile(&mut self, _ui: &mut Ui) -> u8 {
-        tell_failure(self.console, &crate::commands::no_farm("compile"));
+        tell_failure(self.console, &crate::failure::no_farm("compile"));
         crate::Exit::NotBuilt.code()
     }
 }

@@ -12,14 +12,13 @@ pub(crate) mod tests;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
+use parse::{Request, Word};
 use script_config::shown_lines;
 
-use crate::commands::service::{Damage, Selection};
+use crate::commands::host::service::{Damage, Selection};
 use crate::failure::Failure;
 use crate::global::{Global, When};
 use crate::ui::Ui;
-
-use parse::{Request, Word};
 
 /// Names under which the program takes the initscript's command line. The second is that of the systemd era.
 pub(crate) const NAMES: [&str; 2] = ["systemtap", "systemtap-service"];

@@ -9,7 +9,7 @@ use installer::HostIdentity;
 use script_config::{Configuration, GlobalParameters};
 use service::Host;
 
-use crate::commands::service::Opened;
+use crate::commands::host::service::Opened;
 use crate::global::{Global, When};
 use crate::systemtap::parse::parse;
 use crate::systemtap::{Console, act, usage};

@@ -2,12 +2,11 @@
 
 use std::path::{Component, Path};
 
+use files::{Directory, FileError};
 use rustix::fs::FileType;
 
 use crate::compat::report::{Foreign, ForeignFile, Work};
-use crate::paths::{CURRENT, STATE};
-use files::Directory;
-use files::FileError;
+use crate::host::paths::{CURRENT, STATE};
 
 /// What is put behind the name of a foreign file that is moved aside: neither the initscript nor our start
 /// looks at such a name.

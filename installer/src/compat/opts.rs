@@ -4,9 +4,13 @@
 //! itself writes the line of the machine that compiled, which no other machine ever prints
 //! (INIT-CACHE-06); ours is that of the host.
 
-use bundle_format::Kernel;
+use bundle_format::{Kernel, ScriptName};
+use files::{Directory, FileError};
+use rustix::fs::FileType;
 
-use crate::identity::HostIdentity;
+use crate::compat::link::kind_word;
+use crate::generation::module_file_name;
+use crate::host::HostIdentity;
 
 /// The whole file for one script: `opts_line` is the signed last line.
 pub(super) fn opts_text(uname_a: &str, opts_line: &str) -> String {
@@ -54,3 +58,27 @@ fn tail(identity: &HostIdentity, kernel: &Kernel) -> String {
     };
     known().map_or_else(|| format!("{} GNU/Linux", kernel.machine), str::to_owned)
 }
+
+/// An `.opts` file without a module beside it is somebody's own, unless it says what ours would. Our
+/// link must not come beside it, for by the link the next run would take the pair for ours.
+pub(super) fn foreign_opts(
+    directory: &Directory,
+    script: &ScriptName,
+    text: &str,
+) -> Result<Option<String>, FileError> {
+    let name = opts_file_name(script);
+    let Some(kind) = directory.kind(&name)? else { return Ok(None) };
+    let has_module = directory.kind(&module_file_name(script))?.is_some();
+    let is_equal = || directory.read_file(&name, MAX_OPTS).is_ok_and(|found| found == text.as_bytes());
+    if has_module || (kind == FileType::RegularFile && is_equal()) {
+        return Ok(None);
+    }
+    Ok(Some(kind_word(kind).to_owned()))
+}
+
+pub(super) fn opts_file_name(script: &ScriptName) -> String {
+    format!("{script}.opts")
+}
+
+/// Most bytes of an `.opts` file that is compared before it is replaced.
+pub(super) const MAX_OPTS: u64 = 64 << 10;

@@ -2,11 +2,11 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use files::FileSystem;
 use script_config::{Configuration, SourceText, conf_d_order};
 
 use crate::compat::report::{CompatError, ReconcileReport};
-use crate::paths::{ADMINISTRATION, RUN, STATE};
-use files::FileSystem;
+use crate::host::paths::{ADMINISTRATION, RUN, STATE};
 
 /// The initscript's global configuration (INIT-FILE-01).
 const GLOBAL: &str = "/etc/systemtap/config";
@@ -66,7 +66,7 @@ fn source(host: &FileSystem, path: &Path, report: &mut ReconcileReport) -> Optio
         Ok(bytes) => bytes,
         Err(error) if error.is_not_found() => return None,
         Err(error) => {
-            report.warnings.push(crate::generation::with_sources(&error));
+            report.warnings.push(crate::words::with_sources(&error));
             return None;
         }
     };

@@ -3,18 +3,15 @@
 use std::collections::BTreeSet;
 
 use bundle_format::{KernelId, Manifest, ScriptName};
+use files::{Directory, FileError, FileSystem, optional};
 use rustix::fs::FileType;
 
 use crate::compat::link::{has_our_link, kind_word};
-use crate::compat::opts::{opts_text, uname_line};
+use crate::compat::opts::{foreign_opts, opts_file_name, opts_text, uname_line};
 use crate::compat::places::Places;
 use crate::compat::report::{CompatError, ForeignFile, ReconcileReport};
-use crate::compat::{foreign_opts, opts_file_name};
 use crate::generation::module_file_name;
-use crate::identity::HostIdentity;
-use files::Directory;
-use files::FileSystem;
-use files::{FileError, optional};
+use crate::host::HostIdentity;
 
 /// The links that would be made for the kernels `ids` of `manifest`, and what stands in their way. Nothing
 /// is written. Links of ours that are there already lead through `current` and follow by themselves.

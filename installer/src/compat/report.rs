@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use bundle_format::BundleError;
+use files::FileError;
 
 use crate::generation::GenerationError;
-use crate::lock::LockError;
-use crate::policy::PolicyError;
-use files::FileError;
+use crate::host::LockError;
+use crate::trust::PolicyError;
 
 /// What reconciling changed, and what it left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

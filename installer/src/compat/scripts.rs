@@ -8,15 +8,16 @@
 use std::path::PathBuf;
 
 use bundle_format::{BundleName, Digest, Manifest, RawBundle, ScriptName};
+use files::{FileError, FileSystem, optional};
 use rustix::fs::FileType;
 
 use crate::compat::places::Places;
 use crate::compat::report::{CompatError, ReconcileReport};
 use crate::compat::wanted::Wanted;
-use crate::generation::{CurrentGeneration, module_file_name, with_sources};
-use crate::lock::WriterLock;
-use files::FileSystem;
-use files::{FileError, optional};
+use crate::generation::{CurrentGeneration, module_file_name};
+use crate::host::WriterLock;
+use crate::state::State;
+use crate::words::with_sources;
 
 /// Most bytes of a script that is compared: as many as a bundle may bring of it.
 const MAX_SCRIPT: u64 = bundle_format::limits::MAX_PLAIN_FRAME;
@@ -86,11 +87,12 @@ pub(super) fn other_scripts_at(
 /// Places the scripts that travel with the installed bundle `name` where the host has nothing of that name; their paths.
 /// What is there, of whatever kind, stays as it is.
 pub(crate) fn place_sources(
-    host: &FileSystem,
+    state: &State<'_>,
     _lock: &WriterLock,
     name: &BundleName,
 ) -> Result<Vec<PathBuf>, CompatError> {
-    let Some(current) = CurrentGeneration::open(host)? else { return Ok(Vec::new()) };
+    let host = state.host;
+    let Some(current) = state.current(None)? else { return Ok(Vec::new()) };
     let Some(bundle) = current.bundles().iter().find(|bundle| bundle.name == *name) else {
         return Ok(Vec::new());
     };

@@ -9,17 +9,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle_format::{Digest, KernelRelease};
+use files::{Directory, FileError, FileSystem, optional};
 use rustix::fs::FileType;
 
 use crate::compat::link::{kind_word, move_aside};
 use crate::compat::report::Work;
 use crate::compat::wanted::Wanted;
-use crate::generation::{CurrentGeneration, module_file_name, with_sources};
-use crate::host_kernels::installed_releases;
-use crate::paths::{LIB_MODULES, RECORDS, USER_MODULES};
-use files::Directory;
-use files::FileSystem;
-use files::{FileError, optional};
+use crate::generation::{CurrentGeneration, module_file_name};
+use crate::host::installed_releases;
+use crate::host::paths::{LIB_MODULES, RECORDS, USER_MODULES};
+use crate::words::with_sources;
 
 /// Name of the directory in that of a release (staprun(8)).
 const SYSTEMTAP: &str = "systemtap";

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use bundle_format::{Digest, Kernel, KernelId, KernelRelease, ScriptName};
 
 use crate::compat::opts::{identity_problem, opts_text, uname_line};
-use crate::generation::{
-    CurrentGeneration, InstalledBundle, ModuleHandle, read_sets, running_kernel, with_sources,
-};
-use crate::identity::HostIdentity;
+use crate::generation::{CurrentGeneration, InstalledBundle, ModuleHandle, read_sets, running_kernel};
+use crate::host::HostIdentity;
+use crate::words::with_sources;
 
 /// What one script's files in the cache should be.
 #[derive(Debug, Clone)]

@@ -5,14 +5,16 @@
 //! that comes back finds it.
 
 use bundle_format::{BundleId, BundleName, Digest, Kernel, KernelId, Manifest, RawBundle, ScriptName};
+use files::{Directory, FileError, optional};
 
-use crate::generation::current::{InstalledBundle, MAX_SET, RefusedBundle, set_file_name};
 use crate::generation::index::{IndexedBundle, IndexedKernel};
+use crate::generation::installed::{InstalledBundle, MAX_SET, set_file_name};
 use crate::generation::module::module_file_name;
-use crate::generation::staged::{Staging, UPROBES_DIRECTORY, UPROBES_FILE, indexed_kernel};
-use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, ROOT_RECORD, SETS};
-use files::Directory;
-use files::{FileError, optional};
+use crate::generation::refused::RefusedBundle;
+use crate::generation::staged::{Staging, indexed_kernel};
+use crate::host::paths::{
+    BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, ROOT_RECORD, SETS, UPROBES_DIRECTORY, UPROBES_FILE,
+};
 
 /// The kernels of the bundle `name` that are unpacked in `generation`, wholly or in part.
 pub(crate) fn unpacked_kernels(

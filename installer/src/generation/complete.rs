@@ -1,11 +1,13 @@
 //! Whether what is unpacked of a bundle is all there.
 
 use bundle_format::{BundleError, Kernel};
+use files::FileError;
 use rustix::fs::FileType;
 
-use crate::generation::current::{CurrentGeneration, InstalledBundle, with_sources};
+use crate::generation::current::CurrentGeneration;
+use crate::generation::installed::InstalledBundle;
 use crate::generation::module::{Refusal, module_file_name, read_sets};
-use files::FileError;
+use crate::words::with_sources;
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

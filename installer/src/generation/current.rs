@@ -1,22 +1,17 @@
 //! The reader's side: one whole generation, verified from its kept bundles.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bundle_format::{
-    BundleError, BundleId, BundleName, BundleVersion, Digest, Extent, KernelId, KeyId, Manifest, RawBundle,
-    ScriptName, TrustedKeys, Twin,
-};
-
-use crate::generation::layout::{current_number, generation_numbers};
-use crate::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, GENERATIONS, KERNELS, LOCK, ROOT_RECORD, SETS, STATE};
-use crate::roots::{RootRecord, recorded_root};
-use crate::trust::{HostTrust, TrustError, TrustStore};
+use bundle_format::Twin;
 use files::{
     Directory, FileError, FileSystem, Held, Lock, LockError, LockKind, Unprotected, check_protected, optional,
 };
+
+use crate::generation::installed::{InstalledBundle, read_bundle};
+use crate::generation::layout::{current_number, generation_numbers};
+use crate::generation::refused::{RefusedBundle, refuse};
+use crate::host::paths::{BUNDLES, GENERATIONS, KERNELS, LOCK, STATE};
+use crate::trust::{HostTrust, TrustError, TrustStore};
 
 /// How often a reader follows a link that moves before it gives up; each try meets a whole install.
 const TRIES: usize = 100;
@@ -50,65 +45,6 @@ pub enum GenerationError {
     Moving,
 }
 
-/// An installed bundle whose signatures hold.
-#[derive(Debug)]
-pub struct InstalledBundle {
-    /// Its name.
-    pub name: BundleName,
-    /// Its version for people.
-    pub version: BundleVersion,
-    /// Its serial.
-    pub serial: u64,
-    /// Its id.
-    pub id: BundleId,
-    /// Seconds since 1970, as signed.
-    pub created: u64,
-    /// Seconds since 1970 after which it should be replaced, as signed.
-    pub best_before: Option<u64>,
-    /// Trusted keys whose signatures hold.
-    pub signers: Vec<KeyId>,
-    /// The signed account.
-    pub manifest: Arc<Manifest>,
-    /// The root by which it was accepted; `None` where a pin was enough.
-    pub root: Option<RootRecord>,
-    /// What judged it just now.
-    trusted: TrustedKeys,
-    directory: Directory,
-    sets: OnceLock<Option<(Directory, BTreeSet<String>)>>,
-}
-
-/// An installed bundle that isn't believed: nothing of it is used, the others go on.
-#[derive(Debug)]
-pub struct RefusedBundle {
-    /// The name of its directory in the generation.
-    pub name: String,
-    /// Why.
-    pub reason: String,
-    /// Whether its signature, its files or the disk is the matter.
-    pub kind: RefusalKind,
-    /// The scripts that it claims to have, for messages only: nothing proves them.
-    pub claimed_scripts: Vec<ScriptName>,
-    claimed: Option<Box<(BundleId, Manifest)>>,
-}
-
-/// What is the matter with a bundle that isn't believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusalKind {
-    /// Nothing proves it, or what proved it was taken back.
-    NotBelieved,
-    /// A file of it is missing, or isn't what it must be.
-    Damaged,
-    /// The system can't read a file of it.
-    Unreadable,
-}
-
-impl RefusedBundle {
-    /// What its kept file claims, proven by nothing; `None` if it can't even be read.
-    pub(crate) fn claimed(&self) -> Option<(BundleId, &Manifest)> {
-        self.claimed.as_deref().map(|(id, manifest)| (*id, manifest))
-    }
-}
-
 /// The current generation, opened once: one consistent set for as long as this lives. Its owner's shared lock keeps it from
 /// being collected; an ordinary user has none, and has read it again if `current` moved meanwhile.
 #[derive(Debug)]
@@ -128,34 +64,27 @@ impl CurrentGeneration {
     /// Opens the current generation; `None` if nothing is installed. Every bundle's signatures are
     /// checked anew against the pins and roots of this moment.
     pub fn open(host: &FileSystem) -> Result<Option<Self>, GenerationError> {
-        Self::open_with(host, None)
-    }
-
-    /// The same for one who has just verified a bundle of it: where the kept file begins with the very bytes that he verified,
-    /// its signatures aren't calculated a second time.
-    pub(crate) fn open_with(
-        host: &FileSystem,
-        known: Option<&Twin>,
-    ) -> Result<Option<Self>, GenerationError> {
         let Some(state) = open_state(host)? else { return Ok(None) };
-        Self::open_by(&TrustStore::open(host)?, &state, known)
+        Self::open_by(TrustStore::open(host)?.host_trust(), &state, None)
     }
 
     /// The same for whoever acts on a bundle that isn't believed: a pin that the disk doesn't give is an error.
     pub(crate) fn open_readable(host: &FileSystem) -> Result<Option<Self>, GenerationError> {
         let Some(state) = open_state(host)? else { return Ok(None) };
-        Self::open_by(&TrustStore::open_readable(host)?, &state, None)
+        Self::open_by(TrustStore::open_readable(host)?.host_trust(), &state, None)
     }
 
-    fn open_by(
-        trust: &TrustStore,
+    /// Judges the current generation of `state` by `trust`. For one who has just verified a bundle of it: where the kept file
+    /// begins with the very bytes that are `known`, its signatures aren't calculated a second time.
+    pub(crate) fn open_by(
+        trust: &HostTrust,
         state: &Directory,
         known: Option<&Twin>,
     ) -> Result<Option<Self>, GenerationError> {
         for _ in 0..TRIES {
             let Some((number, directory, lock)) = open_current(state)? else { return Ok(None) };
             let locked = lock.is_some();
-            let read = Self::read(number, directory, lock, trust.host_trust(), known);
+            let read = Self::read(number, directory, lock, trust, known);
             if locked || current_number(state)? == Some(number) {
                 return read.map(Some);
             }
@@ -178,11 +107,19 @@ impl CurrentGeneration {
 
     /// Opens generation `number`, whether it is current or not.
     pub(crate) fn open_number(host: &FileSystem, number: u64) -> Result<Self, GenerationError> {
-        let trust = TrustStore::open_readable(host)?;
+        Self::open_number_by(TrustStore::open_readable(host)?.host_trust(), host, number)
+    }
+
+    /// The same, judged by `trust`.
+    pub(crate) fn open_number_by(
+        trust: &HostTrust,
+        host: &FileSystem,
+        number: u64,
+    ) -> Result<Self, GenerationError> {
         let absent = || FileError::new("open directory", STATE, std::io::ErrorKind::NotFound);
         let generations = open_state(host)?.ok_or_else(absent)?.open_dir(GENERATIONS)?;
         protected(&generations)?;
-        Self::open_in(&generations, number, trust.host_trust())
+        Self::open_in(&generations, number, trust)
     }
 
     /// Opens generation `number` of `generations` and judges its bundles by `trust`.
@@ -256,66 +193,8 @@ impl CurrentGeneration {
     }
 }
 
-impl InstalledBundle {
-    /// Reads the kept file from its first byte to its last.
-    pub(crate) fn check_kept(&self) -> Result<(), BundleError> {
-        let file = self.kept().map_err(|error| BundleError::Receiver(Box::new(error)))?;
-        let verified = RawBundle::read(file)?.verify(&self.trusted)?;
-        verified.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(())).map(|_| ())
-    }
-
-    /// What judges this bundle if it comes once more: not the newest root, but the one that accepted it.
-    pub(crate) const fn trusted(&self) -> &TrustedKeys {
-        &self.trusted
-    }
-
-    /// The bundle as it arrived: a source for installing more of its kernels.
-    pub fn kept(&self) -> Result<File, FileError> {
-        self.directory.open_file(BUNDLE_FILE)
-    }
-
-    /// The full bundle that a delta was made from, where it is kept beside it.
-    pub(crate) fn kept_base(&self) -> Result<File, FileError> {
-        self.directory.open_file(BASE_FILE)
-    }
-
-    /// The directory of its files.
-    pub(crate) const fn directory(&self) -> &Directory {
-        &self.directory
-    }
-
-    /// The directory of its SET.json files and their names, read once: of a bundle's many kernels, few are unpacked.
-    fn sets(&self) -> Result<Option<&(Directory, BTreeSet<String>)>, FileError> {
-        if let Some(known) = self.sets.get() {
-            return Ok(known.as_ref());
-        }
-        let sets = optional(self.directory.open_dir(SETS))?;
-        let found = sets.map(|sets| sets.entries().map(|names| (sets, names.into_iter().collect())));
-        let found = found.transpose()?;
-        Ok(self.sets.get_or_init(|| found).as_ref())
-    }
-
-    /// The raw SET.json at `position` among the sets of `kernel`; `None` if it wasn't unpacked.
-    pub(crate) fn raw_set(&self, kernel: &KernelId, position: usize) -> Result<Option<Vec<u8>>, FileError> {
-        let Some((sets, names)) = self.sets()? else { return Ok(None) };
-        let name = set_file_name(kernel, position);
-        if names.contains(&name) { sets.read_file(&name, MAX_SET).map(Some) } else { Ok(None) }
-    }
-}
-
-/// Most bytes of a SET.json: its frame's plain tar holds it.
-pub(crate) const MAX_SET: u64 = bundle_format::limits::MAX_PLAIN_FRAME;
-
-/// The file of a SET.json in `sets/`. A kernel with more modules than one frame takes has several.
-pub(crate) fn set_file_name(kernel: &KernelId, position: usize) -> String {
-    match position {
-        0 => format!("{}.json", kernel.short()),
-        later => format!("{}.{}.json", kernel.short(), later + 1),
-    }
-}
-
 /// The state directory, if there is one; refused if anybody but root could change it or a directory on the way.
-fn open_state(host: &FileSystem) -> Result<Option<Directory>, GenerationError> {
+pub(crate) fn open_state(host: &FileSystem) -> Result<Option<Directory>, GenerationError> {
     match host.open_protected_through_links(STATE) {
         Ok(state) => Ok(Some(state)),
         Err(Unprotected::Storage(error)) if error.is_not_found() => Ok(None),
@@ -360,97 +239,4 @@ fn lock_for_reading(generation: &Directory) -> Result<Option<Lock>, GenerationEr
         Err(LockError::File(error)) => Err(error.into()),
         Err(LockError::Held(held)) => Err(GenerationError::Held(held)),
     }
-}
-
-/// Why an installed bundle is refused.
-#[derive(Debug, thiserror::Error)]
-enum BundleRefusal {
-    #[error(transparent)]
-    Storage(#[from] FileError),
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    #[error("the kept bundle is `{found}`")]
-    Name { found: BundleName },
-}
-
-impl BundleRefusal {
-    fn kind(&self) -> RefusalKind {
-        match self {
-            Self::Storage(error) if error.is_device() => RefusalKind::Unreadable,
-            Self::Bundle(BundleError::Io { .. }) => RefusalKind::Unreadable,
-            Self::Trust(TrustError::Storage(error)) if error.is_device() => RefusalKind::Unreadable,
-            Self::Storage(_)
-            | Self::Name { .. }
-            | Self::Bundle(
-                BundleError::Container(_)
-                | BundleError::Truncated { .. }
-                | BundleError::Header { .. }
-                | BundleError::Padding { .. }
-                | BundleError::OverLimit { .. },
-            ) => RefusalKind::Damaged,
-            Self::Bundle(_) | Self::Trust(_) => RefusalKind::NotBelieved,
-        }
-    }
-}
-
-fn read_bundle(
-    all: &Directory,
-    name: &str,
-    trust: &HostTrust,
-    known: Option<&Twin>,
-) -> Result<InstalledBundle, BundleRefusal> {
-    let directory = all.open_dir(name)?;
-    let root = recorded_root(&directory, ROOT_RECORD)?;
-    let trusted = trust.for_installed(root.as_ref())?;
-    let verified = RawBundle::read(directory.open_file(BUNDLE_FILE)?)?.verify_again(&trusted, known)?;
-    let (id, manifest) = (verified.id(), verified.shared_manifest());
-    if manifest.name.as_str() != name {
-        return Err(BundleRefusal::Name { found: manifest.name.clone() });
-    }
-    Ok(InstalledBundle {
-        name: manifest.name.clone(),
-        version: manifest.version.clone(),
-        serial: manifest.serial,
-        id,
-        created: manifest.created,
-        best_before: manifest.best_before,
-        signers: verified.signers().to_vec(),
-        manifest,
-        root,
-        trusted,
-        directory,
-        sets: OnceLock::new(),
-    })
-}
-
-fn refuse(all: &Directory, name: String, reason: &BundleRefusal) -> RefusedBundle {
-    let claimed = || {
-        let file = all.open_dir(&name).ok()?.open_file(BUNDLE_FILE).ok()?;
-        let raw = RawBundle::read(file).ok()?;
-        Some(Box::new((raw.claimed_id(), raw.unverified_manifest().ok()?.0)))
-    };
-    let claimed = claimed();
-    let scripts = claimed.iter().flat_map(|claimed| &claimed.1.scripts);
-    let claimed_scripts = scripts.map(|script| script.name.clone()).collect();
-    RefusedBundle { name, reason: with_sources(reason), kind: reason.kind(), claimed_scripts, claimed }
-}
-
-/// An error and its causes as one fragment.
-pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-/// The digest that the manifest has for the set at `position` of `kernel`.
-pub(crate) fn set_digest(manifest: &Manifest, kernel: &KernelId, position: usize) -> Option<Digest> {
-    let kernel = manifest.kernels.iter().find(|candidate| candidate.id == *kernel)?;
-    kernel.frames.get(position).map(|frame| frame.set_sha256)
 }

@@ -5,11 +5,13 @@
 
 use bundle_format::KernelId;
 
-use crate::compat::configuration_text;
 use crate::generation::carry::unpacked_kernels;
-use crate::generation::current::{CurrentGeneration, InstalledBundle, with_sources};
+use crate::generation::configuration::configuration_text;
+use crate::generation::current::CurrentGeneration;
 use crate::generation::index::{GenerationIndex, IndexedBundle, IndexedKernel};
-use crate::paths::{BUNDLES, CONFIGURATION, INDEX, ROOT_RECORD};
+use crate::generation::installed::InstalledBundle;
+use crate::host::paths::{BUNDLES, CONFIGURATION, INDEX, ROOT_RECORD};
+use crate::words::with_sources;
 
 /// Most bytes of a configuration: as many as a manifest may have, which holds all that it says.
 const MAX_CONFIGURATION: u64 = bundle_format::limits::MAX_MANIFEST * 4;

@@ -5,11 +5,10 @@
 use bundle_format::{
     BundleId, BundleName, BundleVersion, Digest, KernelId, KernelRelease, Manifest, ScriptName,
 };
+use files::{Directory, FileError};
 use serde::{Deserialize, Serialize};
 
-use crate::paths::INDEX;
-use files::Directory;
-use files::FileError;
+use crate::host::paths::INDEX;
 
 /// Most bytes of an index: as many as a manifest may have, for it says less.
 const MAX_INDEX: u64 = 16 << 20;

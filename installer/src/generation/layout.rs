@@ -1,8 +1,8 @@
 //! The names in the state directory: numbers of generations, and the link that makes one current.
 
-use crate::paths::{CURRENT, GENERATIONS};
-use files::Directory;
-use files::{FileError, optional};
+use files::{Directory, FileError, optional};
+
+use crate::host::paths::{CURRENT, GENERATIONS};
 
 /// Where the link `name` of the state directory points: the number of a generation.
 pub(crate) fn linked_number(state: &Directory, name: &str) -> Result<Option<u64>, FileError> {

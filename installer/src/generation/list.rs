@@ -1,12 +1,11 @@
 //! All generations of a host, for people.
 
 use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease};
+use files::{FileError, FileSystem, optional};
 
 use crate::generation::index::GenerationIndex;
-use crate::generation::{current_number, generation_numbers};
-use crate::paths::{GENERATIONS, STATE};
-use files::FileSystem;
-use files::{FileError, optional};
+use crate::generation::layout::{current_number, generation_numbers};
+use crate::host::paths::{GENERATIONS, STATE};
 
 /// One generation as its index describes it; nothing in it is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +55,7 @@ fn summary(number: u64, current: bool, index: Result<GenerationIndex, FileError>
     let index = match index {
         Ok(index) => index,
         Err(error) => {
-            let problem = Some(crate::generation::with_sources(&error));
+            let problem = Some(crate::words::with_sources(&error));
             return GenerationSummary { number, current, made: None, bundles: Vec::new(), problem };
         }
     };

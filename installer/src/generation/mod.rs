@@ -2,31 +2,37 @@
 
 mod carry;
 mod complete;
+mod configuration;
 mod current;
 mod documents;
+mod events;
 mod index;
+mod installed;
 mod layout;
 mod list;
 mod module;
 mod offers;
+mod refused;
 mod staged;
 mod usage;
 
-pub use current::{CurrentGeneration, GenerationError, InstalledBundle, RefusalKind, RefusedBundle};
+pub use current::{CurrentGeneration, GenerationError};
+pub use events::{Events, InstallEvent};
+pub use installed::InstalledBundle;
 pub use list::{BundleSummary, GenerationSummary, list_generations};
 pub use module::{ModuleHandle, Refusal, VerifiedModuleBytes};
 pub use offers::{Offer, OfferState};
+pub use refused::{RefusalKind, RefusedBundle};
 
 pub(crate) use carry::{intact_kernels, unpacked_kernels};
 pub(crate) use complete::{Look, Problem};
-pub(crate) use current::with_sources;
+pub(crate) use configuration::configuration_text;
+pub(crate) use current::open_state;
 pub(crate) use index::{IndexedBundle, IndexedKernel};
 pub(crate) use layout::{
     SwitchError, current_number, generation_numbers, parse_number, prepare_link, switch_to,
 };
 pub(crate) use module::{module_file_name, read_sets};
 pub(crate) use offers::running_kernel;
-pub(crate) use staged::{
-    Staging, UPROBES_DIRECTORY, UPROBES_FILE, indexed_kernel, next_number, remove_left_overs,
-};
+pub(crate) use staged::{Staging, indexed_kernel, next_number, remove_left_overs};
 pub(crate) use usage::{disk_usage, freed_by, tree_usage};

@@ -4,9 +4,11 @@ use bundle_format::{
     BundleName, Digest, FileRecord, Kernel, KernelId, KernelRelease, Machine, ModuleRecord, ScriptName,
     SetDocument, read_set,
 };
-
-use crate::generation::current::{CurrentGeneration, InstalledBundle, set_digest, with_sources};
 use files::FileError;
+
+use crate::generation::current::CurrentGeneration;
+use crate::generation::installed::{InstalledBundle, set_digest};
+use crate::words::with_sources;
 
 /// The way to one module; made only from a verified account.
 #[derive(Debug, Clone)]
@@ -238,7 +240,7 @@ impl CurrentGeneration {
 
     /// The bytes of all files of an unpacked SET.json, in its order, proven by its digests; `None` if one isn't whole.
     pub(crate) fn read_bodies(&self, kernel: &Kernel, set: &SetDocument) -> Option<Vec<Vec<u8>>> {
-        use crate::generation::staged::{UPROBES_DIRECTORY, UPROBES_FILE};
+        use crate::host::paths::{UPROBES_DIRECTORY, UPROBES_FILE};
         let directory = self.kernels()?.open_dir(&kernel.id.short()).ok()?;
         let whole = |bytes: Vec<u8>, sha256: &Digest| (Digest::of(&bytes) == *sha256).then_some(bytes);
         let module = |record: &ModuleRecord| {

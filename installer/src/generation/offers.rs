@@ -2,9 +2,11 @@
 
 use bundle_format::{BundleName, BundleVersion, Kernel, KernelId, KernelRelease, ScriptName, ScriptRecord};
 
-use crate::generation::current::{CurrentGeneration, InstalledBundle, with_sources};
+use crate::generation::current::CurrentGeneration;
+use crate::generation::installed::InstalledBundle;
 use crate::generation::module::{ModuleHandle, ReadSet, Refusal, read_sets};
-use crate::identity::HostIdentity;
+use crate::host::HostIdentity;
+use crate::words::with_sources;
 
 /// One script of an installed bundle, seen from the running kernel.
 #[derive(Debug, Clone)]

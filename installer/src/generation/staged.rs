@@ -12,7 +12,7 @@
 //! | 4 | `.staging-n` is renamed to `n`, `generations/` fsynced | `m` current, `n` complete but never current | removes `n`, then `.next` |
 //! | 5 | `.next` is renamed over `current`: **the switch** | `m` or `n` current, each complete | nothing, or as after 4 |
 //! | 6 | the state directory is fsynced | `n` current | nothing |
-//! | 7 | both copies of the floors are brought up (`floors.rs`) | `n` current, which holds the floor itself | brings them up |
+//! | 7 | both copies of the floors are brought up (`trust/floors.rs`) | `n` current, which holds the floor itself | brings them up |
 //! | 8 | the history gets its line | `n` current, perhaps half a line | begins a new line |
 //! | 9 | cache links, `.opts` and the conf.d link follow | `n` current; links lead through `current`, so none is mixed | reconciles |
 //!
@@ -26,26 +26,21 @@
 use std::fs::File;
 
 use bundle_format::{BundleName, Kernel, VerifiedSet};
+use files::{Directory, FileError};
 
-use crate::events::{Events, InstallEvent};
-use crate::generation::current::set_file_name;
+use crate::generation::events::{Events, InstallEvent};
 use crate::generation::index::{GenerationIndex, IndexedBundle, IndexedKernel};
+use crate::generation::installed::set_file_name;
 use crate::generation::layout::{
     SwitchError, current_number, generation_numbers, linked_number, prepare_link, switch_to,
 };
 use crate::generation::module::module_file_name;
-use crate::lock::WriterLock;
-use crate::paths::{
+use crate::host::WriterLock;
+use crate::host::paths::{
     BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, LOCK, NEXT, ROOT_RECORD, SETS, STAGING, TOMBSTONE,
+    UPROBES_DIRECTORY, UPROBES_FILE,
 };
-use crate::roots::RootRecord;
-use files::Directory;
-use files::FileError;
-
-/// Directory of the shared `uprobes.ko` in a kernel's directory; a script may be called `uprobes`.
-pub(crate) const UPROBES_DIRECTORY: &str = "uprobes";
-/// The shared module for user-space probes.
-pub(crate) const UPROBES_FILE: &str = "uprobes.ko";
+use crate::trust::RootRecord;
 
 /// A generation that is being written; removed again unless it is sealed.
 #[derive(Debug)]

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use files::{Directory, FileError, file_type};
 use rustix::fs::FileType;
 
 use crate::generation::layout::parse_number;
-use files::FileError;
-use files::{Directory, file_type};
 
 /// Bytes of a block in a stat record (stat(2)).
 const STAT_BLOCK: u64 = 512;

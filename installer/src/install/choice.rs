@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use bundle_format::{Kernel, KernelId, KernelRelease, Manifest};
 
-use crate::host_kernels::HostKernels;
-use crate::identity::Mismatch;
+use crate::host::{HostKernels, Mismatch};
 use crate::install::error::DoesNotFit;
 use crate::install::options::KernelChoice;
 use crate::install::report::InstallWarning;

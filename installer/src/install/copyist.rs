@@ -18,9 +18,9 @@ use std::thread::JoinHandle;
 use bundle_format::{
     BundleError, Extent, Kernel, KernelId, NoBases, Positioned, RawBundle, Stream, Twin, VerifiedSet,
 };
+use files::FileError;
 
 use crate::install::error::InstallError;
-use files::FileError;
 
 /// Bytes that are read and written at once.
 const PIECE: usize = 256 << 10;

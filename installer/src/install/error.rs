@@ -2,14 +2,11 @@
 //! generation that was current still is.
 
 use bundle_format::{BundleError, BundleName, BundleVersion, KernelId, KernelRelease, ScriptName};
-
-use crate::floors::FloorsError;
-use crate::generation::{GenerationError, SwitchError};
-use crate::identity::Mismatch;
-use crate::lock::LockError;
-use crate::policy::{PolicyError, PolicyRefusal};
-use crate::trust::TrustError;
 use files::FileError;
+
+use crate::generation::{GenerationError, SwitchError};
+use crate::host::{LockError, Mismatch};
+use crate::trust::{FloorsError, PolicyError, PolicyRefusal, TrustError};
 
 /// Why an install is refused or fails.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +24,7 @@ pub enum InstallError {
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// No key is pinned, so no bundle can be believed.
-    #[error("this host trusts no key: {} is empty", crate::paths::TRUST)]
+    #[error("this host trusts no key: {} is empty", crate::host::paths::TRUST)]
     NoTrust,
     /// The pins can't be read.
     #[error(transparent)]

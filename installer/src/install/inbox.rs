@@ -4,18 +4,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bundle_format::RawBundle;
+use files::{FileSystem, optional};
 
-use crate::generation::with_sources;
-use crate::host_kernels::HostKernels;
-use crate::identity::HostIdentity;
+use crate::host::paths::INBOX;
+use crate::host::{HostIdentity, HostKernels};
 use crate::install::choice::choose;
 use crate::install::error::InstallError;
 use crate::install::options::InstallOptions;
-use crate::paths::INBOX;
-use crate::policy::Policy;
-use crate::trust::TrustStore;
-use files::FileSystem;
-use files::optional;
+use crate::trust::{Policy, TrustStore};
+use crate::words::with_sources;
 
 /// How the files in the inbox end that are looked at.
 const SUFFIX: &str = ".stapb";

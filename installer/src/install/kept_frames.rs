@@ -9,11 +9,10 @@ use std::fs::File;
 use std::io::{Seek as _, SeekFrom};
 
 use bundle_format::{BundleError, CheckReport, Depth, Judge, Kernel, KernelId, RawBundle, VerifiedBundle};
+use files::{FileError, FileSystem};
 
 use crate::generation::InstalledBundle;
 use crate::install::error::InstallError;
-use files::FileError;
-use files::FileSystem;
 
 /// What the kept file has of the bundle that is to be installed again.
 #[derive(Debug)]

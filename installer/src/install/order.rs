@@ -1,22 +1,21 @@
 //! Nothing older by accident: what was installed decides what may be installed.
 //!
 //! The floor of a bundle name is the highest (epoch, serial) that was ever current here: the state's two
-//! copies remember it (`floors.rs`), and so does every generation on disk in a kept bundle whose
+//! copies remember it (`trust/floors.rs`), and so does every generation on disk in a kept bundle whose
 //! signatures hold now. Nothing unsigned sets a floor: a forged serial could otherwise lock out every
 //! later bundle. A generation that never became current is removed before this is asked, so the floor is
 //! never above what was installed. The bundle that is installed now is exempt from every check here.
 
 use bundle_format::{BundleName, Digest, Manifest};
+use files::{Directory, FileError};
 
-use crate::floors::{Floor, FloorState};
-use crate::generation::{CurrentGeneration, generation_numbers, with_sources};
+use crate::generation::{CurrentGeneration, generation_numbers};
 use crate::install::error::InstallError;
 use crate::install::options::InstallOptions;
 use crate::install::report::InstallWarning;
-use crate::policy::Policy;
-use crate::trust::HostTrust;
-use files::Directory;
-use files::FileError;
+use crate::state::State;
+use crate::trust::{Floor, FloorState, FloorsError, Policy, TrustError};
+use crate::words::with_sources;
 
 /// The beginning of 2025: no bundle is older, so a clock before it is dead and says nothing about the time.
 const DAWN: u64 = 1_735_689_600;
@@ -49,12 +48,14 @@ struct RefusedThere {
 }
 
 impl Past {
-    /// Reads the kept bundles of every generation and judges them by `trust`.
-    pub(crate) fn read(
-        floors: FloorState,
+    /// Reads the floors, and the kept bundles of every generation; the `current` one is open already.
+    pub(crate) fn read<E: From<TrustError> + From<FloorsError> + From<FileError>>(
+        state: &State<'_>,
         generations: Option<&Directory>,
-        trust: &HostTrust,
-    ) -> Result<Self, FileError> {
+        current: Option<&CurrentGeneration>,
+    ) -> Result<Self, E> {
+        let trust = state.trust()?.host_trust();
+        let floors = FloorState::read(state.host)?;
         let mut past = Self { floors, kept: Vec::new(), refused: Vec::new(), warnings: Vec::new() };
         let Some(generations) = generations else { return Ok(past) };
         let numbers = generation_numbers(generations)?;
@@ -62,6 +63,10 @@ impl Past {
             past.warnings.extend(past.floors.problems().into_iter().map(InstallWarning::FloorsMended));
         }
         for number in numbers {
+            if let Some(current) = current.filter(|current| current.number() == number) {
+                past.add(current);
+                continue;
+            }
             match CurrentGeneration::open_in(generations, number, trust) {
                 Ok(generation) => past.add(&generation),
                 Err(error) => past.unreadable(number, with_sources(&error)),

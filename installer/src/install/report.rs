@@ -1,9 +1,11 @@
 //! What an install did.
 
 use bundle_format::{BundleId, BundleName, BundleVersion, KernelId, KernelRelease, KeyId, RedCell};
+use files::FileError;
 
 use crate::compat::{CompatError, ReconcileReport};
-use crate::identity::Mismatch;
+use crate::host::{HistoryEvent, Mismatch};
+use crate::words::with_sources;
 
 /// What an install did.
 #[derive(Debug)]
@@ -26,6 +28,39 @@ pub struct InstallReport {
     pub warnings: Vec<InstallWarning>,
     /// Links and options for the initscript. An error leaves the new generation current all the same.
     pub compat: Result<ReconcileReport, CompatError>,
+}
+
+impl InstallReport {
+    /// What the history says of it; `None` if nothing was changed.
+    pub(super) fn history(&self) -> Option<HistoryEvent> {
+        let InstallOutcome::Installed { from, generation } = self.outcome else { return None };
+        let left_out = self.warnings.iter().filter_map(|warning| match warning {
+            InstallWarning::LeftOut { release, .. } => Some(release.clone()),
+            _ => None,
+        });
+        Some(HistoryEvent::Install {
+            from,
+            to: generation,
+            name: self.name.clone(),
+            version: self.version.clone(),
+            serial: self.serial,
+            id: self.id,
+            downgrade: self.warnings.iter().any(|w| matches!(w, InstallWarning::Downgrade { .. })),
+            left_out: left_out.collect(),
+        })
+    }
+
+    /// A history that can't be written is no reason to fail.
+    pub(super) fn remember(&mut self, written: Result<(), FileError>) {
+        self.warnings.extend(written.err().map(|error| InstallWarning::history(&error)));
+    }
+}
+
+impl InstallWarning {
+    /// The history couldn't be written.
+    pub(crate) fn history(error: &FileError) -> Self {
+        Self::History { problem: with_sources(error) }
+    }
 }
 
 /// Whether an install changed the current generation.

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 
 use bundle_format::{KernelId, Manifest, limits};
+use files::{Directory, FileError};
 
 use crate::generation::disk_usage;
 use crate::install::error::InstallError;
-use crate::policy::Policy;
-use files::Directory;
-use files::FileError;
+use crate::trust::Policy;
 
 /// Bytes that the new generation takes at least: the kept bundle and the chosen kernels' modules. Tails of
 /// blocks, directories and indexes come on top.

@@ -9,16 +9,14 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 
 use bundle_format::{BundleError, CheckReport, Depth, Judge, KernelId, KernelState, Manifest, RawBundle};
+use files::{Directory, FileError, FileSystem, optional};
 
+use crate::host::paths::STATE;
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
 use crate::install::report::InstallWarning;
 use crate::install::source::Arriving;
 use crate::install::space::{content_len, explained};
-use crate::paths::STATE;
-use files::Directory;
-use files::FileSystem;
-use files::{FileError, optional};
 
 /// Most problems of a damaged file that a refusal names.
 const MAX_PROBLEMS: usize = 4;

@@ -3,28 +3,29 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle_format::{
-    BundleError, BundleName, Extent, Kernel, KernelId, Positioned, Source, VerifiedBundle, VerifiedSet,
-};
+use bundle_format::{BundleError, Extent, Kernel, KernelId, Positioned, Source, VerifiedBundle, VerifiedSet};
+use files::FileError;
 
-use crate::compat::{cache_only, configuration_text};
-use crate::events::{Events, InstallEvent};
+use crate::compat::cache_only;
 use crate::generation::{
-    CurrentGeneration, IndexedBundle, IndexedKernel, RefusedBundle, Staging, indexed_kernel, next_number,
+    CurrentGeneration, Events, IndexedBundle, IndexedKernel, InstallEvent, Staging, configuration_text,
+    indexed_kernel, next_number,
 };
+use crate::host::WriterLock;
+use crate::host::paths::{BUNDLE_FILE, BUNDLES};
 use crate::install::bases::HostBases;
 use crate::install::copyist::{Copyist, Original};
 use crate::install::error::InstallError;
 use crate::install::installation::Installation;
 use crate::install::order::Past;
+use crate::install::others::carry_others;
 use crate::install::report::InstallWarning;
-use crate::lock::WriterLock;
-use crate::paths::{BUNDLE_FILE, BUNDLES};
-use files::FileError;
+use crate::state::State;
 
 /// The staging of one installation.
 pub(super) struct Stage<'s, 'i> {
     pub(super) installation: &'s Installation<'i>,
+    pub(super) state: &'s State<'s>,
     pub(super) lock: &'s WriterLock,
     pub(super) current: Option<&'s CurrentGeneration>,
     /// Kernels of this bundle that are unpacked now and that the source can't give.
@@ -41,7 +42,7 @@ impl Stage<'_, '_> {
         warnings: &mut Vec<InstallWarning>,
         events: &mut Events<'_>,
     ) -> Result<(u64, Vec<IndexedKernel>), InstallError> {
-        let Installation { host, manifest, options, policy, .. } = *self.installation;
+        let Installation { manifest, options, .. } = *self.installation;
         let number = next_number(self.lock)?;
         events(InstallEvent::Staging { generation: number, kernels: self.installation.chosen.kernels.len() });
         let mut staging = Staging::begin(self.lock, number, options.now)?;
@@ -75,13 +76,16 @@ impl Stage<'_, '_> {
         let others = self.current.iter().flat_map(|current| current.bundles());
         let others =
             others.map(|bundle| bundle.manifest.as_ref()).filter(|other| other.name != manifest.name);
-        let text = configuration_text(others.chain([manifest.as_ref()]), cache_only(host, policy)?);
+        let text = configuration_text(
+            others.chain([manifest.as_ref()]),
+            cache_only(self.state.host, self.state.policy()?)?,
+        );
         staging.write_configuration(&text)?;
         events(InstallEvent::Syncing);
         let staged = staging.seal()?;
         // An error of the disk may have been told to the one who wrote, and isn't told twice.
         copyist.finish()?;
-        past.floors.ensure(host, self.lock)?;
+        past.floors.ensure(self.state.host, self.lock)?;
         events(InstallEvent::Switching { from: self.current.map(CurrentGeneration::number), to: number });
         staged.activate()?;
         Ok((number, kernels))
@@ -120,7 +124,7 @@ impl Stage<'_, '_> {
             if let Some(entry) = entries.borrow_mut().get_mut(&kernel.id) {
                 staging.add_set(&manifest.name, entry, set)?;
             }
-            events(kernel_staged(kernel, set));
+            events(InstallEvent::kernel_staged(kernel, set));
             Ok(())
         };
         let mut bases = HostBases::new(self.current, &manifest.name);
@@ -128,72 +132,6 @@ impl Stage<'_, '_> {
         let (_, in_file) = read.map_err(cause)?;
         Ok((entries.into_inner().into_values().collect(), in_file))
     }
-}
-
-pub(super) fn kernel_staged(kernel: &Kernel, set: &VerifiedSet<'_>) -> InstallEvent {
-    let modules = &set.document().modules;
-    InstallEvent::KernelStaged {
-        kernel: kernel.id,
-        release: kernel.release.clone(),
-        modules: modules.len(),
-        bytes: modules.iter().map(|module| module.size).sum(),
-    }
-}
-
-/// Gives all bundles of `current` but the one called `ours` a place in the new generation too.
-pub(crate) fn carry_others(
-    current: &CurrentGeneration,
-    staging: &mut Staging<'_>,
-    ours: &BundleName,
-    warnings: &mut Vec<InstallWarning>,
-    events: &mut Events<'_>,
-) -> Result<(), FileError> {
-    let old = current.directory();
-    for bundle in current.bundles().iter().filter(|bundle| bundle.name != *ours) {
-        let missing = staging.carry_over(old, &bundle.name, (bundle.id, &bundle.manifest))?;
-        told(&bundle.name, missing, warnings, events);
-    }
-    for (name, refused) in other_refused(current, ours) {
-        let missing = match refused.claimed() {
-            Some(claimed) => staging.carry_over(old, &name, claimed)?,
-            None => staging.carry_wreck(old, refused).map(|()| Vec::new())?,
-        };
-        told(&name, missing, warnings, events);
-        let (name, reason) = (refused.name.clone(), refused.reason.clone());
-        warnings.push(InstallWarning::OtherRefused { name, reason });
-    }
-    let strays = current.refused_bundles().iter().filter(|refused| bundle_name(refused).is_none());
-    let generation = current.number();
-    warnings.extend(strays.map(|stray| InstallWarning::NotABundle { name: stray.name.clone(), generation }));
-    Ok(())
-}
-
-fn told(
-    name: &BundleName,
-    missing: Vec<String>,
-    warnings: &mut Vec<InstallWarning>,
-    events: &mut Events<'_>,
-) {
-    let missing = missing.into_iter();
-    warnings.extend(missing.map(|path| InstallWarning::OtherDamaged { name: name.clone(), path }));
-    events(InstallEvent::CarriedOver { name: name.clone() });
-}
-
-/// The bundles of `current` that aren't believed, without the one called `ours`.
-pub(super) fn other_refused<'c>(
-    current: &'c CurrentGeneration,
-    ours: &BundleName,
-) -> impl Iterator<Item = (BundleName, &'c RefusedBundle)> {
-    let named = current.refused_bundles().iter().filter_map(|refused| Some((bundle_name(refused)?, refused)));
-    named.filter(move |(name, _)| name != ours)
-}
-
-fn bundle_name(refused: &RefusedBundle) -> Option<BundleName> {
-    refused.name.parse().ok()
-}
-
-pub(super) fn is_refused(current: &CurrentGeneration, name: &BundleName) -> bool {
-    current.refused_bundles().iter().any(|refused| refused.name == name.as_str())
 }
 
 /// Whether reading failed because of the bundle or because of our own disk.

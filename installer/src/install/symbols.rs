@@ -12,14 +12,15 @@ use bundle_format::{
 use files::{FileSystem, optional};
 use kernel_module::{Packing, Symvers, symbol_versions};
 
-use crate::generation::{CurrentGeneration, with_sources};
-use crate::host_kernels::HostKernels;
-use crate::identity::Mismatch;
+use crate::generation::CurrentGeneration;
+use crate::host::{HostKernels, Mismatch};
 use crate::install::bases::HostBases;
 use crate::install::error::InstallError;
 use crate::install::installation::Installation;
 use crate::install::options::KernelChoice;
 use crate::install::report::InstallWarning;
+use crate::state::State;
+use crate::words::with_sources;
 
 /// Most bytes of a Module.symvers that are read, packed or not; those of distributions have 1 to 3 MiB.
 const MAX_SYMVERS: u64 = 64 << 20;
@@ -78,19 +79,20 @@ pub(crate) fn compare_symbols<S: Source>(
 /// Leaves out of an installation the kernels that are other builds than this host's, although release and options agree. Who asks for all, or for
 /// kernels by their ids, may be on another host.
 pub(super) fn leave_out_other_builds(
+    state: &State<'_>,
     here: &mut HostKernels<'_>,
     installation: &mut Installation<'_>,
     judge: &Judge,
     file: &Positioned,
 ) -> Result<(), InstallError> {
-    let Installation { host, manifest, options, chosen, .. } = installation;
+    let Installation { manifest, options, chosen, .. } = installation;
     if matches!(options.kernels, KernelChoice::All | KernelChoice::These(_)) {
         return Ok(());
     }
     // A generation that can't be read is the locked part's matter.
-    let current = CurrentGeneration::open(host).ok().flatten();
+    let current = state.current(None).ok().flatten();
     let open = || RawBundle::read(file.again()).ok()?.verify_by(judge.clone()).ok();
-    let found = compare_symbols(host, manifest, &chosen.kernels, current.as_ref(), open);
+    let found = compare_symbols(state.host, manifest, &chosen.kernels, current.as_ref(), open);
     chosen.warnings.extend(found.warnings);
     if found.mismatches.is_empty() {
         return Ok(());

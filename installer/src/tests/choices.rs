@@ -1,16 +1,14 @@
 //! What the user of an install decides: dry runs, parts of damaged files, foreign files, waiting, the inbox.
 
 use std::fs;
-use std::io::Read;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use super::world::{Bundle, World, bundle, file, on_disk, stranger};
-use crate::BundleSource;
 use crate::{
-    InstallError, InstallOptions, InstallOutcome, InstallWarning, LockError, WriterLock, install,
-    newest_in_inbox,
+    BundleSource, InstallError, InstallOptions, InstallOutcome, InstallWarning, LockError, WriterLock,
+    install, newest_in_inbox,
 };
 
 fn with(options: InstallOptions) -> World {

@@ -68,7 +68,7 @@ fn current_previous_pinned_running_and_open_generations_stay() {
     runs(&world, 2, "this-boot");
     let generations = crate::WriterLock::acquire(&world.host).unwrap();
     let read = generations.generations().open_dir("3").unwrap();
-    let reader = read.lock(crate::paths::LOCK, files::LockKind::Shared, Duration::ZERO).unwrap();
+    let reader = read.lock(crate::host::paths::LOCK, files::LockKind::Shared, Duration::ZERO).unwrap();
     drop(generations);
     let report = collect(&world.host, &options(1)).unwrap();
     assert_eq!(removed(&report), [6]);

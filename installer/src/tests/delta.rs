@@ -11,9 +11,11 @@ use bundle_format::{
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use super::world::{RUNNING_V, World, farm, public, stranger};
-use crate::BundleSource;
 use crate::generation::Look;
-use crate::{InstallError, InstallOutcome, InstallWarning, KernelChoice, Mending, TrustStore, fsck, install};
+use crate::{
+    BundleSource, InstallError, InstallOutcome, InstallWarning, KernelChoice, Mending, TrustStore, fsck,
+    install,
+};
 
 const SCRIPTS: usize = 12;
 const RELEASES: [&str; 4] = ["6.12.1", "6.12.2", "6.12.3", "6.12.4"];

@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;
 
-use super::world::{Bundle, World, bundle, farm, file, public, stranger};
-use crate::generation::prepare_link;
 use files::{FileSystem, Unprotected};
 
+use super::world::{Bundle, World, bundle, farm, file, public, stranger};
+use crate::generation::prepare_link;
 use crate::{
     BundleSource, HistoryEvent, InstallError, InstallOptions, LockError, TrustError, TrustStore, WriterLock,
     history, install,
@@ -86,9 +86,9 @@ fn a_trust_store_that_others_can_write_is_refused() {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         let error = match TrustStore::open(&world.host) {
             Err(error) => error,
-            Ok(store) => {
+            Ok(mut store) => {
                 assert!(store.list().is_empty() && store.trusted_keys().is_empty());
-                store.into_problems().remove(0)
+                store.take_problem().unwrap()
             }
         };
         let (TrustError::Unprotected(found) | TrustError::UnprotectedPin { source: found, .. }) = error

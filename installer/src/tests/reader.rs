@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use super::world::{Bundle, RUNNING_V, World, bundle, farm, public};
 use files::Unprotected;
 
+use super::world::{Bundle, RUNNING_V, World, bundle, farm, public};
 use crate::{
     CurrentGeneration, GenerationError, ModuleHandle, Offer, OfferState, Refusal, TrustError, TrustStore,
 };

@@ -11,7 +11,6 @@ use bundle_format::{
     UnsignedBundle,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
-
 use files::FileSystem;
 
 use crate::{

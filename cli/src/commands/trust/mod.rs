@@ -9,7 +9,7 @@ mod root;
 use clap::Subcommand;
 
 #[cfg(not(feature = "farm"))]
-use crate::commands::absent;
+use crate::commands::no_farm;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -27,7 +27,7 @@ pub(crate) enum Args {
     /// Make and sign chains of roots (not in this build)
     #[cfg(not(feature = "farm"))]
     #[command(hide = true)]
-    Root(absent::Args),
+    Root(no_farm::Args),
 }
 
 impl Args {
@@ -39,7 +39,7 @@ impl Args {
             #[cfg(feature = "farm")]
             Self::Root(args) => args.run(ui),
             #[cfg(not(feature = "farm"))]
-            Self::Root(_) => Err(absent::no_farm("trust root")),
+            Self::Root(_) => Err(crate::failure::no_farm("trust root")),
         }
     }
 }

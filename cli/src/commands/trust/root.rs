@@ -11,14 +11,14 @@ use bundle_format::{
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::attached_signature::read_signature;
 use crate::bundle_path::a_file;
-use crate::commands::key::{sign_failure, signing_keys};
+use crate::commands::farm::attached_signature::read_signature;
+use crate::commands::farm::key::{sign_failure, signing_keys};
 use crate::commands::trust::display;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, root_failure};
 use crate::output::{Change, Kind, Outputs, Replace, ReplaceOption};
-use crate::trust_options::{read_public_key, read_roots_file, root_failure};
+use crate::trust_options::{read_public_key, read_roots_file};
 use crate::ui::{Mark, Ui};
 use crate::words::count;
 
@@ -188,7 +188,7 @@ fn read_keys(paths: &[PathBuf]) -> Result<Vec<PublicKey>, Failure> {
 
 /// When a root is made: `SOURCE_DATE_EPOCH`, else the clock; a root is a decision and has no input with a time.
 fn now() -> Result<u64, Failure> {
-    if let Some(time) = crate::source_date::source_date_epoch()? {
+    if let Some(time) = crate::commands::farm::source_date::source_date_epoch()? {
         return Ok(time);
     }
     Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))

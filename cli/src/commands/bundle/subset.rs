@@ -1,0 +1,87 @@
+//! `subset`: a smaller file with the same signatures.
+
+use std::path::{Path, PathBuf};
+
+use bundle_format::KernelRelease;
+use serde_json::json;
+
+use crate::bundle_path::{BundlePath, a_file};
+use crate::commands::bundle::extract::select_kernels;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::output::{Kind, Outputs, ReplaceOption};
+use crate::trust_options::{TrustOptions, open_verified};
+use crate::ui::{Mark, Ui};
+use crate::words::bytes;
+
+/// Re-pack some kernels of a bundle, without a private key
+///
+/// The new file has the same signatures, manifest and extras, and so the same bundle id; of the modules it has those of
+/// the kernels named and what their frames refer to, byte for byte. `verify` then says "present 2 of 300". `install`
+/// takes it on hosts that need only what is in it. From a damaged bundle, `subset` saves the kernels that are still good.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  stap-bundle subset all.stapb --kernel 6.12.1-amd64 --key farm.pub -o web.stapb\n  stap-bundle verify all.stapb       # after a bad copy: says which kernels are still good"
+)]
+pub(crate) struct Args {
+    /// The bundle; `-` reads it from standard input.
+    file: BundlePath,
+    /// A kernel release to take; may be given several times.
+    #[arg(long, value_name = "REL", required = true)]
+    kernel: Vec<KernelRelease>,
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE", value_parser = a_file)]
+    output: PathBuf,
+    #[command(flatten)]
+    replace: ReplaceOption,
+    #[command(flatten)]
+    trust: TrustOptions,
+}
+
+impl Args {
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        let bundle = open_verified(&self.file, &self.trust.keys(global, ui)?)?;
+        let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
+        let id = bundle.id();
+        let path = &self.output;
+        let mut outputs = Outputs::new(self.replace.replace);
+        if !self.file.is_input() {
+            outputs.input("the bundle", &self.file);
+        }
+        outputs.inputs("the key", &self.trust.key);
+        let place = outputs.place("-o", path, Kind::of_bundle(bundle.manifest()))?;
+        let (present, written) = place
+            .write(|target| bundle.write_subset(&wanted, target))
+            .map_err(|failure| about_source(failure, &self.file, &self.output))?;
+        written.tell(ui, path);
+        let size = written.bytes;
+        if ui.json {
+            ui.document(&json!({
+                "bundle": path, "bytes": size, "bundle_id": id,
+                "frames_present": present.present, "frames": present.total, "kernels": wanted,
+            }));
+            return Ok(Exit::Done);
+        }
+        let written = ui.mark(Mark::Strong, path.display());
+        ui.line(format!(
+            "{written}: {}, frames present {} of {}",
+            bytes(size),
+            present.present,
+            present.total
+        ));
+        ui.line(format!("  bundle id  {id}"));
+        Ok(Exit::Done)
+    }
+}
+
+/// What is wrong is wrong with the source, unless writing failed.
+fn about_source(mut failure: Failure, source: &BundlePath, output: &Path) -> Failure {
+    if failure.exit != Exit::Storage {
+        let written = format!("{}: ", output.display());
+        if let Some(what) = failure.what.strip_prefix(&written) {
+            failure.what = format!("{}: {what}", source.display());
+        }
+    }
+    failure
+}

@@ -1,0 +1,54 @@
+//! The build side: keys, builds, signatures, compile servers.
+
+pub(super) mod attached_signature;
+pub(crate) mod build;
+mod builder_options;
+mod cache;
+mod import;
+pub(crate) mod key;
+mod merge;
+mod roots;
+pub(crate) mod server;
+mod sign;
+pub(super) mod source_date;
+
+use clap::Subcommand;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::ui::Ui;
+
+/// What to do on a farm.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(subcommand, display_order = 1)]
+    Key(key::Args),
+    #[command(display_order = 2)]
+    Build(Box<build::Args>),
+    #[command(display_order = 2)]
+    Merge(Box<merge::Args>),
+    #[command(subcommand, display_order = 2)]
+    Cache(cache::Args),
+    #[command(display_order = 2)]
+    Sign(sign::Args),
+    #[command(display_order = 2)]
+    Import(import::Args),
+    #[command(subcommand, display_order = 2)]
+    Server(server::Args),
+}
+
+impl Command {
+    /// Carries it out.
+    pub(super) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        match self {
+            Self::Key(args) => args.run(ui),
+            Self::Build(args) => args.run(global, ui),
+            Self::Merge(args) => args.run(global, ui),
+            Self::Cache(args) => args.run(ui),
+            Self::Sign(args) => args.run(ui),
+            Self::Import(args) => args.run(ui),
+            Self::Server(args) => args.run(global, ui),
+        }
+    }
+}

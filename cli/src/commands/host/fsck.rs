@@ -1,0 +1,159 @@
+//! `fsck`: is what is installed what was signed?
+
+use std::path::PathBuf;
+
+use files::FileSystem;
+use installer::{
+    FsckProblem, FsckReport, InstallOptions, InstallReport, Mending, RepairError, fsck, repair_from,
+    repair_from_kept,
+};
+use serde_json::json;
+
+use crate::commands::host::install::{install_failure, tell};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::given_file::given;
+use crate::global::Global;
+use crate::host;
+use crate::ui::{Mark, Ui};
+use crate::words::{bytes, count};
+
+/// Compare every file of the current generation with what was signed
+///
+/// Ends with 0 if all is well and with 11 if something isn't, after naming each file and how it can be mended. `--repair`
+/// makes a new generation, in which the damaged bundle is whole again: from its file, or without one from the bundle that
+/// is kept on the host, where that is still good.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Look at this generation instead of the current one.
+    #[arg(long, value_name = "N", conflicts_with = "repair")]
+    generation: Option<u64>,
+    /// Mend what is damaged, from FILE or from the kept bundle.
+    #[arg(long)]
+    repair: bool,
+    /// The bundle to mend from.
+    #[arg(requires = "repair")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    lock: host::LockOptions,
+}
+
+impl Args {
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        let root = host::open_root(global)?;
+        let look = || fsck(&root, self.generation).map_err(|error| host::generation_failure(&error));
+        let Some(before) = look()? else {
+            if ui.json {
+                ui.document(&json!({ "generation": null, "problems": [], "repaired": false }));
+            } else {
+                ui.progress("nothing is installed");
+            }
+            return Ok(Exit::Done);
+        };
+        if before.problems.is_empty() || !self.repair {
+            show(ui, &before, false);
+            return Ok(if before.problems.is_empty() { Exit::Done } else { Exit::Malformed });
+        }
+        for problem in &before.problems {
+            ui.progress(line(problem));
+        }
+        let reports = self.mend(&root, global, &before, ui)?;
+        if reports.is_empty() {
+            // A second look may find less, where a disk gave the second time what it didn't give first.
+            show(ui, &before, false);
+            return Ok(Exit::Malformed);
+        }
+        for warning in reports.iter().flat_map(|report| &report.warnings) {
+            ui.warning(warning.to_string());
+        }
+        for report in &reports {
+            host::tell_compat(ui, &report.compat);
+        }
+        let Some(after) = look()? else { return Ok(Exit::Failed) };
+        show(ui, &after, after.generation != before.generation);
+        Ok(if after.problems.is_empty() { Exit::Done } else { Exit::Malformed })
+    }
+
+    fn mend(
+        &self,
+        root: &FileSystem,
+        global: &Global,
+        report: &FsckReport,
+        ui: &mut Ui,
+    ) -> Result<Vec<InstallReport>, Failure> {
+        let identity = host::identity(global, root)?;
+        let options =
+            InstallOptions { now: host::now(global), wait: self.lock.wait(), ..InstallOptions::default() };
+        let mended = match &self.file {
+            Some(path) => {
+                let source = given(path)?;
+                repair_from(root, &identity, source, &options, &mut |event| tell(ui, event))
+                    .map(|report| vec![report])
+            }
+            None => repair_from_kept(root, &identity, report, &options, &mut |event| tell(ui, event)),
+        };
+        mended.map_err(|error| repair_failure(error, root))
+    }
+}
+
+fn line(problem: &FsckProblem) -> String {
+    let bundle = problem.bundle.as_ref().map_or_else(String::new, |bundle| format!(" (bundle {bundle})"));
+    format!("{}{bundle}: {}", problem.path, problem.what)
+}
+
+const fn mending(mending: Mending) -> &'static str {
+    match mending {
+        Mending::FromKept => "mend it: stap-bundle fsck --repair",
+        Mending::FromFile => "mend it from the bundle's file: stap-bundle fsck --repair FILE",
+        Mending::ByTrust => "it isn't believed: bring a bundle that is, or stap-bundle uninstall NAME",
+        Mending::ByFullBundle => {
+            "kernels that come later need it: bring the full bundle of this version, or a later one"
+        }
+        Mending::NotNeeded => "it is in nobody's way; the next install leaves it behind",
+    }
+}
+
+fn show(ui: &mut Ui, report: &FsckReport, repaired: bool) {
+    if ui.json {
+        let problems: Vec<_> = report
+            .problems
+            .iter()
+            .map(|problem| {
+                json!({
+                    "bundle": problem.bundle, "path": problem.path, "what": problem.what,
+                    "mending": mending(problem.mending),
+                })
+            })
+            .collect();
+        ui.document(&json!({
+            "generation": report.generation, "files": report.files, "bytes": report.bytes, "sealed": report.sealed,
+            "problems": problems, "repaired": repaired,
+        }));
+        return;
+    }
+    for problem in &report.problems {
+        ui.line(line(problem));
+        ui.line(format!("  {}", mending(problem.mending)));
+    }
+    let mut looked = format!("{} compared, {}", count(report.files, "file"), bytes(report.bytes));
+    if report.sealed > 0 {
+        looked = format!("{looked}, {} sealed by fs-verity", report.sealed);
+    }
+    let (mark, word) = match (report.problems.len(), repaired) {
+        (0, true) => (Mark::Good, "mended".to_owned()),
+        (0, false) => (Mark::Good, "good".to_owned()),
+        (problems, _) => (Mark::Bad, count(problems, "problem")),
+    };
+    let word = ui.mark(mark, word);
+    ui.line(format!("{word}: generation {}, {looked}", report.generation));
+}
+
+fn repair_failure(error: RepairError, root: &FileSystem) -> Failure {
+    match error {
+        RepairError::Install(error) => install_failure(*error, root),
+        RepairError::Generation(error) => host::generation_failure(&error),
+        RepairError::Unreadable { .. } => Failure::of(Exit::Storage, &error)
+            .hint("see what the kernel's log says of the disk, and try again"),
+        other => Failure::of(Exit::Missing, &other),
+    }
+}

@@ -1,0 +1,83 @@
+//! `list`: the generations on this host.
+
+use std::collections::BTreeSet;
+
+use installer::{BundleSummary, GenerationSummary, list_generations, pinned};
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::ui::Ui;
+use crate::words::date;
+use crate::{host, tables};
+
+/// List the generations on this host and what is in them
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+impl Args {
+    #[expect(clippy::unused_self, reason = "all commands are called alike")]
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        let root = host::open_root(global)?;
+        let list = list_generations(&root).map_err(|error| host::storage_failure(&error))?;
+        let pinned = pinned(&root).map_err(|error| host::storage_failure(&error))?;
+        if ui.json {
+            let generations: Vec<_> = list.iter().map(|generation| as_json(generation, &pinned)).collect();
+            ui.document(&json!({ "generations": generations }));
+            return Ok(Exit::Done);
+        }
+        if list.is_empty() {
+            ui.progress("nothing is installed");
+            return Ok(Exit::Done);
+        }
+        let mut table = tables::plain(["GENERATION", "MADE", "BUNDLE", "SCRIPTS", "KERNELS"]);
+        for generation in &list {
+            let mark = match (generation.current, pinned.contains(&generation.number)) {
+                (true, true) => " (current, pinned)",
+                (true, false) => " (current)",
+                (false, true) => " (pinned)",
+                (false, false) => "",
+            };
+            let number = format!("{}{mark}", generation.number);
+            let made = generation.made.map_or_else(|| "-".to_owned(), date);
+            if let Some(problem) = &generation.problem {
+                table.add_row([number.clone(), made.clone(), format!("can't be read: {problem}")]);
+            }
+            for bundle in &generation.bundles {
+                let name = format!("{} {}", bundle.name, bundle.version);
+                table.add_row([
+                    number.clone(),
+                    made.clone(),
+                    name,
+                    bundle.scripts.to_string(),
+                    releases(bundle),
+                ]);
+            }
+        }
+        ui.line(table.trim_fmt());
+        Ok(Exit::Done)
+    }
+}
+
+fn releases(bundle: &BundleSummary) -> String {
+    let releases: Vec<&str> = bundle.kernels.iter().map(bundle_format::KernelRelease::as_str).collect();
+    releases.join(", ")
+}
+
+fn as_json(generation: &GenerationSummary, pinned: &BTreeSet<u64>) -> serde_json::Value {
+    let bundles: Vec<_> = generation
+        .bundles
+        .iter()
+        .map(|bundle| {
+            json!({
+                "name": bundle.name, "version": bundle.version, "bundle_id": bundle.id, "scripts": bundle.scripts,
+                "kernels": bundle.kernels,
+            })
+        })
+        .collect();
+    json!({
+        "number": generation.number, "current": generation.current, "made": generation.made, "bundles": bundles,
+        "problem": generation.problem, "pinned": pinned.contains(&generation.number),
+    })
+}

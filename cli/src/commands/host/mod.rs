@@ -1,0 +1,92 @@
+//! The production side: installs, starts, watches and looks after what is installed on this host.
+
+mod attach;
+mod boot_guard;
+mod cleanup;
+mod compile;
+mod fsck;
+mod gc;
+mod history;
+mod install;
+mod list;
+#[cfg(feature = "farm")]
+pub(crate) mod local_compile;
+mod pin;
+mod restart;
+mod rollback;
+pub(crate) mod service;
+mod start;
+mod status;
+mod stop;
+mod uninstall;
+
+use clap::Subcommand;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::ui::Ui;
+
+/// What to do on a host.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(display_order = 7)]
+    Install(install::Args),
+    #[command(display_order = 8)]
+    List(list::Args),
+    #[command(display_order = 9)]
+    Start(start::Args),
+    #[command(display_order = 10)]
+    Status(status::Args),
+    #[command(display_order = 11)]
+    Stop(stop::Args),
+    #[command(display_order = 12, visible_aliases = ["reload", "force-reload"])]
+    Restart(restart::Args),
+    #[command(display_order = 12, visible_alias = "condrestart")]
+    TryRestart(restart::TryArgs),
+    #[command(display_order = 11)]
+    Attach(attach::Args),
+    #[command(display_order = 12)]
+    BootGuard(boot_guard::Args),
+    #[command(display_order = 12, hide = cfg!(not(feature = "farm")))]
+    Compile(compile::Args),
+    #[command(display_order = 12)]
+    Cleanup(cleanup::Args),
+    #[command(display_order = 13)]
+    Rollback(rollback::Args),
+    #[command(display_order = 13)]
+    Uninstall(uninstall::Args),
+    #[command(display_order = 13)]
+    History(history::Args),
+    #[command(display_order = 13)]
+    Fsck(fsck::Args),
+    #[command(display_order = 13)]
+    Gc(gc::Args),
+    #[command(display_order = 13)]
+    Pin(pin::Args),
+}
+
+impl Command {
+    /// Carries it out.
+    pub(super) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        match self {
+            Self::Install(args) => args.run(global, ui),
+            Self::List(args) => args.run(global, ui),
+            Self::Start(args) => args.run(global, ui),
+            Self::Status(args) => args.run(global, ui),
+            Self::Stop(args) => args.run(global, ui),
+            Self::Restart(args) => args.run(global, ui),
+            Self::TryRestart(args) => args.run(global, ui),
+            Self::Attach(args) => args.run(global, ui),
+            Self::BootGuard(args) => args.run(global, ui),
+            Self::Compile(args) => args.run(global, ui),
+            Self::Cleanup(args) => args.run(global, ui),
+            Self::Rollback(args) => args.run(global, ui),
+            Self::Uninstall(args) => args.run(global, ui),
+            Self::History(args) => args.run(global, ui),
+            Self::Fsck(args) => args.run(global, ui),
+            Self::Gc(args) => args.run(global, ui),
+            Self::Pin(args) => args.run(global, ui),
+        }
+    }
+}

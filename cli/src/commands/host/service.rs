@@ -1,0 +1,222 @@
+//! What `start`, `stop` and `status` share: their arguments, and a service on this host.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use installer::{
+    CurrentGeneration, HostIdentity, InstallOptions, UnpackError, other_scripts, unpack_for_running_kernel,
+};
+use script_config::{Configuration, GlobalParameters, ScriptName};
+use service::{Host, Reason, Service, ServiceError, ServiceEvent, StartChoice};
+
+use crate::commands::host::install::{install_failure, tell};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::host::{self, HostConfiguration};
+use crate::ui::Ui;
+
+/// How long a start waits for another writer before it goes on with what is unpacked.
+const UNPACK_WAIT: Duration = Duration::from_secs(30);
+
+/// Scripts and where their configuration is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Selection {
+    /// The initscript's global configuration file.
+    #[arg(short, long, value_name = "CONFIG", help = format!("The initscript's global configuration file [default: {}]", crate::config_files::DEFAULT_CONFIG))]
+    pub(crate) config: Option<PathBuf>,
+    /// Only these scripts.
+    pub(crate) script: Vec<ScriptName>,
+}
+
+/// A host with its current generation and its configuration.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) host: Host,
+    pub(crate) identity: HostIdentity,
+    pub(crate) current: Option<CurrentGeneration>,
+    pub(crate) parameters: GlobalParameters,
+    /// This host's own settings of scripts.
+    pub(crate) own: Configuration,
+    pub(crate) named: BTreeSet<ScriptName>,
+    /// The global configuration file that was given.
+    #[cfg_attr(not(feature = "farm"), expect(dead_code, reason = "only a compile reads it again"))]
+    pub(crate) config: Option<PathBuf>,
+    /// Whether the configuration and the installed generation could be read whole.
+    pub(crate) all_is_good: bool,
+}
+
+/// What AUTOCOMPILE did before a start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Autocompiled {
+    /// Whether no compile failed.
+    pub(crate) all_well: bool,
+    /// Modules that there are now and weren't before.
+    pub(crate) modules: usize,
+}
+
+impl Autocompiled {
+    /// Nothing was to be done.
+    pub(crate) const NOTHING: Self = Self { all_well: true, modules: 0 };
+}
+
+/// What a command does about a generation that can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// A start has nothing that it could believe: it ends.
+    Ends,
+    /// What runs can be seen and stopped without it: a warning.
+    Warns,
+}
+
+impl Selection {
+    /// Opens what the command works on.
+    pub(crate) fn open(&self, global: &Global, damage: Damage, ui: &mut Ui) -> Result<Opened, Failure> {
+        let root = host::open_root(global)?;
+        let identity = host::identity(global, &root)?;
+        let HostConfiguration { parameters, own, is_good: mut all_is_good } =
+            host::configuration(global, self.config.as_deref(), ui)?;
+        let current = match host::current(&root) {
+            Err(failure) if damage == Damage::Warns => {
+                all_is_good = false;
+                ui.warning(format!("what is installed can't be read: {}", failure.one_line()));
+                None
+            }
+            current => current?,
+        };
+        Ok(Opened {
+            host: Host::configured(root, &parameters),
+            identity,
+            current,
+            parameters,
+            own,
+            named: self.script.iter().cloned().collect(),
+            config: self.config.clone(),
+            all_is_good,
+        })
+    }
+}
+
+impl Opened {
+    /// A kernel that came after the bundles: unpacks what they have for it from where they are kept. Where that can't be
+    /// done, a start goes on with what there is.
+    pub(crate) fn unpack_for_this_kernel(&mut self, global: &Global, ui: &mut Ui) {
+        let failures = self.try_to_unpack(global, ui).unwrap_or_else(|failure| vec![failure]);
+        for failure in failures {
+            // The other writer may be doing this very thing; that alone doesn't fail a start.
+            self.all_is_good &= failure.exit == Exit::Locked;
+            let why = failure.one_line();
+            ui.warning(format!("what a bundle has for this kernel wasn't unpacked: {why}"));
+        }
+    }
+
+    /// Scripts of this host that aren't the ones which the installed modules were made from.
+    pub(crate) fn other_scripts(&self) -> Vec<String> {
+        let Some(current) = &self.current else { return Vec::new() };
+        other_scripts(&self.host.files, current).unwrap_or_else(|error| {
+            let failure = Failure::of(Exit::Storage, &error);
+            vec![format!("scripts were not compared: {}", failure.one_line())]
+        })
+    }
+
+    fn try_to_unpack(&mut self, global: &Global, ui: &mut Ui) -> Result<Vec<Failure>, Failure> {
+        let Some(current) = &self.current else { return Ok(Vec::new()) };
+        let root = &self.host.files;
+        let options =
+            InstallOptions { now: host::now(global), wait: UNPACK_WAIT, ..InstallOptions::default() };
+        let unpacked =
+            unpack_for_running_kernel(root, &self.identity, current, &options, &mut |event| tell(ui, event))
+                .map_err(|error| match error {
+                    UnpackError::Generation(error) => host::generation_failure(&error),
+                    other => Failure::of(Exit::Failed, &other),
+                })?;
+        if !unpacked.reports.is_empty() {
+            self.current = host::current(root)?;
+        }
+        for report in &unpacked.reports {
+            for warning in &report.warnings {
+                ui.warning(warning.to_string());
+            }
+            host::tell_compat(ui, &report.compat);
+        }
+        Ok(unpacked.failures.into_iter().map(|error| install_failure(error, root)).collect())
+    }
+
+    /// The service.
+    pub(crate) fn service(&self) -> Service<'_> {
+        self.service_of(self.current.as_ref())
+    }
+
+    /// The service of another generation.
+    pub(crate) fn service_of<'o>(&'o self, generation: Option<&'o CurrentGeneration>) -> Service<'o> {
+        Service::new(&self.host, &self.identity, generation, &self.own)
+    }
+
+    /// Says once that `LOG_FILE` can't be written, if it can't: nothing ends for it.
+    pub(crate) fn say_unlogged(&self, ui: &mut Ui) {
+        if let Some(why) = self.host.unlogged() {
+            ui.warning(format!("nothing is logged in {} (LOG_FILE): {why}", self.host.log_file.display()));
+        }
+    }
+
+    /// Which scripts it is about.
+    pub(crate) fn choice(&self, with_requirements: bool) -> StartChoice<'_> {
+        StartChoice { named: &self.named, with_requirements, parameters: &self.parameters }
+    }
+
+    /// The machine.
+    pub(crate) const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The scripts named.
+    pub(crate) const fn named(&self) -> &BTreeSet<ScriptName> {
+        &self.named
+    }
+}
+
+/// A happening in words.
+pub(crate) fn sentence(event: &ServiceEvent) -> Option<String> {
+    Some(match event {
+        ServiceEvent::Planned { ready, refused: 0 } => {
+            format!("verified {}", crate::words::count(*ready, "module"))
+        }
+        ServiceEvent::Planned { ready, refused } => {
+            format!("verified {}, refused {refused}", crate::words::count(*ready, "module"))
+        }
+        ServiceEvent::Started(script, took) => format!("  started {script} ({:.1} s)", took.as_secs_f64()),
+        ServiceEvent::Failed(script, reason) => format!("  {script} did not start: {}", reason.text),
+        ServiceEvent::StoppingAgain(script) => {
+            format!("  stopping {script} again, because of an earlier failure")
+        }
+        ServiceEvent::Stopped(script, took) => format!("  stopped {script} ({:.1} s)", took.as_secs_f64()),
+        ServiceEvent::StopFailed(script, text) => format!("  {script} could not be stopped: {text}"),
+        _ => return None,
+    })
+}
+
+/// A reason and what to do about it, on two lines.
+pub(crate) fn explain(reason: &Reason) -> String {
+    if reason.advice.is_empty() {
+        reason.text.clone()
+    } else {
+        format!("{}\n    {}", reason.text, reason.advice)
+    }
+}
+
+pub(crate) fn service_failure(error: &ServiceError) -> Failure {
+    let exit = match error {
+        ServiceError::Locked { .. } => Exit::Locked,
+        ServiceError::Dependency(_) => Exit::Order,
+        ServiceError::File(_) => Exit::Storage,
+        _ => Exit::Failed,
+    };
+    let failure = Failure::of(exit, error);
+    match error {
+        ServiceError::Locked(_) => {
+            failure.hint("wait until it has ended, and try again; if that process hangs, end it")
+        }
+        _ => failure,
+    }
+}

@@ -1,0 +1,160 @@
+//! `status`: what runs, from which bundle, and why something doesn't.
+
+mod metrics;
+
+use service::{KernelCoverage, Reason, RecorderMode, ScriptState, ScriptStatus, StatusReport};
+
+use crate::commands::host::service::{Damage, Selection, explain, service_failure};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::tables;
+use crate::ui::{Mark, Ui};
+use crate::words::{bytes, count, date};
+
+/// Show which scripts run, from which bundle and for which kernel
+///
+/// Exit code 0 if at least one script runs, else 1, 3 or 4 as the initscript has it; with `--metrics` always 0.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Write gauges in Prometheus' text format, for a node exporter's textfile collector.
+    #[arg(long, conflicts_with = "json")]
+    metrics: bool,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Args {
+    pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        let opened = self.selection.open(global, Damage::Warns, ui)?;
+        let mut report = opened.service().status(opened.named()).map_err(|error| service_failure(&error))?;
+        report.warnings.extend(opened.other_scripts());
+        if self.metrics {
+            for line in metrics::text(&report).lines() {
+                ui.line(line);
+            }
+            // What doesn't run is told by the gauges; whoever gathers them wants to know whether there are any.
+            return Ok(Exit::Done);
+        }
+        if ui.json {
+            ui.document(&report);
+        } else {
+            show(ui, &report);
+        }
+        Ok(match report.exit_code() {
+            0 => Exit::Done,
+            3 => Exit::NotRunning,
+            4 => Exit::Foreign,
+            _ => Exit::Failed,
+        })
+    }
+}
+
+fn show(ui: &mut Ui, report: &StatusReport) {
+    for warning in &report.warnings {
+        ui.warning(warning);
+    }
+    let kernel = report.kernel.as_deref().unwrap_or("no kernel runs here");
+    let generation = report
+        .generation
+        .map_or_else(|| "nothing is installed".to_owned(), |number| format!("generation {number}"));
+    let taint = report.taint.as_ref().map(|taint| format!(", tainted {}", taint.letters)).unwrap_or_default();
+    ui.line(format!("{kernel}, {generation}{taint}"));
+    if let Some(rules) = report.module_rules.in_words() {
+        ui.line(rules);
+    }
+    for bundle in &report.bundles {
+        let version = bundle.version.as_deref().unwrap_or("-");
+        ui.line(format!("bundle {} {version}", bundle.name));
+        if let Some(refused) = &bundle.refused {
+            let word = ui.mark(Mark::Bad, "refused");
+            ui.line(format!("  {word}: {refused}"));
+        }
+        if let (true, Some(best_before)) = (bundle.expired, bundle.best_before) {
+            let word = ui.mark(Mark::Attention, "expired");
+            ui.line(format!("  {word}: best before {}", date(best_before)));
+        }
+    }
+    for kernel in report.kernels.iter().filter(|kernel| !kernel.lacking.is_empty()) {
+        show_lacking(ui, kernel);
+    }
+    if report.scripts.is_empty() {
+        ui.line("no scripts");
+        return;
+    }
+    let mut table =
+        tables::plain(["SCRIPT", "STATE", "KERNEL", "BUNDLE", "SINCE", "MODULE", "DATA", "REQUIRES"]);
+    for script in &report.scripts {
+        table.add_row(row(script));
+    }
+    ui.line("");
+    ui.line(tables::painted(ui, &table, STATES));
+    let mut causes: Vec<(&Reason, Vec<&str>)> = Vec::new();
+    for script in &report.scripts {
+        let name = script.script.as_str();
+        match (&script.reason, causes.iter_mut().find(|(reason, _)| Some(*reason) == script.reason.as_ref()))
+        {
+            (_, Some((_, names))) => names.push(name),
+            (Some(reason), None) => causes.push((reason, vec![name])),
+            (None, None) => {}
+        }
+        for told in script.warning.iter().chain(&script.note) {
+            ui.line(format!("{}: {told}", ui.mark(Mark::Attention, name)));
+        }
+        if let Some(place) = &script.options_from {
+            ui.line(format!("{name}: a start takes its run options from {place}"));
+        }
+    }
+    for (reason, names) in causes {
+        ui.line(format!("{}: {}", ui.mark(Mark::Bad, names.join(", ")), explain(reason)));
+    }
+    let held: Vec<u64> = report.scripts.iter().filter_map(|script| script.kernel_memory_bytes).collect();
+    if !held.is_empty() {
+        let sum = bytes(held.iter().sum());
+        ui.line(format!(
+            "kernel memory: about {sum} in {}, recorders' buffers included",
+            count(held.len(), "module")
+        ));
+    }
+}
+
+/// A kernel that can be booted, and bundles whose scripts won't run then.
+fn show_lacking(ui: &mut Ui, kernel: &KernelCoverage) {
+    let word = ui.mark(Mark::Attention, "not covered");
+    let which = if kernel.running { "runs" } else { "is installed" };
+    let bundles = kernel.lacking.join(", ");
+    ui.line(format!("kernel {} {which} and is {word} by {bundles}", kernel.release));
+    ui.line(format!("    on the farm: stap-bundle build -r {} …", kernel.release));
+}
+
+/// How the states are coloured.
+const STATES: &[(&str, Mark)] =
+    &[("running", Mark::Good), ("stopped", Mark::Faint), ("dead", Mark::Bad), ("foreign", Mark::Bad)];
+
+fn row(script: &ScriptStatus) -> [String; 8] {
+    let dash = || "-".to_owned();
+    let state = match script.state {
+        ScriptState::Running => "running",
+        ScriptState::Stopped => "stopped",
+        ScriptState::Dead => "dead",
+        ScriptState::AnotherModule => "foreign",
+    };
+    let record = script.record.as_ref();
+    let bundle =
+        record.map(|record| format!("{} {}", record.bundle, record.version)).or(script.offered_by.clone());
+    let data = record.map(|record| match &record.recorder {
+        RecorderMode::Memory => "memory".to_owned(),
+        RecorderMode::File { output, .. } => output.display().to_string(),
+    });
+    let requires: Vec<&str> = script.requires.iter().map(script_config::ScriptName::as_str).collect();
+    [
+        script.script.to_string(),
+        state.to_owned(),
+        record.map_or_else(dash, |record| record.kernel.to_string()),
+        bundle.unwrap_or_else(dash),
+        record.map_or_else(dash, |record| date(record.started)),
+        script.module_bytes.map_or_else(dash, bytes),
+        data.unwrap_or_else(dash),
+        if requires.is_empty() { dash() } else { requires.join(" ") },
+    ]
+}

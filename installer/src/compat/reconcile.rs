@@ -1,0 +1,229 @@
+//! Brings what is written for the initscript in line with the current generation.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bundle_format::{KernelRelease, ScriptName, Twin};
+use files::{Directory, FileError, FileSystem, optional};
+use rustix::fs::FileType;
+
+use crate::compat::link::{has_our_link, kind_word, link_text, move_aside, put_link};
+use crate::compat::opts::{MAX_OPTS, foreign_opts, opts_file_name};
+use crate::compat::places::Places;
+use crate::compat::report::{CompatError, Foreign, ForeignFile, ReconcileReport, Work};
+use crate::compat::scripts::{other_scripts_at, settle_times};
+use crate::compat::users::reconcile_users;
+use crate::compat::wanted::{CacheEntry, Wanted, wanted};
+use crate::generation::{CurrentGeneration, configuration_text, module_file_name};
+use crate::host::paths::{CONFIGURATION, CONFIGURATION_LINK, KERNELS};
+use crate::host::{HostIdentity, WriterLock};
+use crate::state::State;
+use crate::trust::Policy;
+
+/// Brings cache links, `.opts` and the conf.d link in line with the current generation.
+pub fn reconcile(host: &FileSystem, identity: &HostIdentity) -> Result<ReconcileReport, CompatError> {
+    let lock = WriterLock::acquire(host)?;
+    reconcile_locked(&State::of(host), identity, &lock, Foreign::Leave, None)
+}
+
+/// The same for one who has the lock, and may have verified a bundle under it.
+pub(crate) fn reconcile_locked(
+    state: &State<'_>,
+    identity: &HostIdentity,
+    _lock: &WriterLock,
+    foreign: Foreign,
+    known: Option<&Twin>,
+) -> Result<ReconcileReport, CompatError> {
+    let host = state.host;
+    let mut work = Work { foreign, ..Work::default() };
+    let cache_only = cache_only(host, state.policy()?)?;
+    let places = Places::read(host, &mut work.report)?;
+    let generation = state.current(known)?;
+    let wanted = match &generation {
+        Some(generation) => wanted(generation, identity, &mut work.report.warnings),
+        None => Wanted::new(),
+    };
+    let believed = generation.as_ref().filter(|generation| !generation.bundles().is_empty());
+    if let Some(generation) = believed {
+        write_configuration(generation, cache_only, &mut work.report)?;
+    }
+    configuration_link(host, &places.configuration, believed.is_some(), &mut work)?;
+    if !wanted.is_empty() {
+        let cache = host.ensure_dir(&places.cache)?;
+        for (release, scripts) in &wanted {
+            fill(host, &cache, release, scripts, &mut work)?;
+        }
+    }
+    if let Some(cache) = optional(host.open_dir(&places.cache))? {
+        clear(&cache, &wanted, &mut work.report)?;
+    }
+    if let Some(generation) = &generation {
+        work.report.warnings.extend(other_scripts_at(host, &places, generation)?);
+        settle_times(host, &places, generation, &wanted, &mut work.report)?;
+    }
+    reconcile_users(host, generation.as_ref(), &wanted, &mut work)?;
+    Ok(work.report)
+}
+
+/// Writes the current generation's `stap-bundle.conf` anew if it isn't what its believed bundles say.
+/// It is the one file of a generation that is ever replaced, for the initscript takes it as it is.
+fn write_configuration(
+    generation: &CurrentGeneration,
+    cache_only: bool,
+    report: &mut ReconcileReport,
+) -> Result<(), FileError> {
+    let directory = generation.directory();
+    let text =
+        configuration_text(generation.bundles().iter().map(|bundle| bundle.manifest.as_ref()), cache_only);
+    let found = directory.read_file(CONFIGURATION, text.len() as u64);
+    if found.is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(());
+    }
+    directory.replace_file(CONFIGURATION, text.as_bytes())?;
+    report.written.push(directory.path().join(CONFIGURATION));
+    Ok(())
+}
+
+/// Whether the initscript is to compile nothing: as the policy says, by default where it has no `stap`.
+pub(crate) fn cache_only(host: &FileSystem, policy: &Policy) -> Result<bool, FileError> {
+    if let Some(decided) = policy.initscript.cache_only {
+        return Ok(decided);
+    }
+    let programs = optional(host.open_dir("/usr/bin"))?;
+    Ok(programs.is_none_or(|programs| programs.kind("stap").is_ok_and(|kind| kind.is_none())))
+}
+
+fn configuration_link(
+    host: &FileSystem,
+    path: &Path,
+    installed: bool,
+    work: &mut Work,
+) -> Result<(), FileError> {
+    if installed {
+        let directory = host.ensure_dir(path)?;
+        let text = link_text(&host.real_path(&directory), CONFIGURATION);
+        put_link(&directory, CONFIGURATION_LINK, &text, work)?;
+        return directory.sync();
+    }
+    let Some(directory) = optional(host.open_dir(path))? else { return Ok(()) };
+    if has_our_link(&directory, CONFIGURATION_LINK)? {
+        directory.unlink(CONFIGURATION_LINK)?;
+        work.report.removed.push(directory.path().join(CONFIGURATION_LINK));
+        directory.sync()?;
+    }
+    Ok(())
+}
+
+/// Makes the files of one release. The `.opts` file follows the link: without a good first line the
+/// initscript refuses the module, so a cut between the two is harmless.
+fn fill(
+    host: &FileSystem,
+    cache: &Directory,
+    release: &KernelRelease,
+    scripts: &BTreeMap<ScriptName, CacheEntry>,
+    work: &mut Work,
+) -> Result<(), FileError> {
+    if let Some(kind) = cache.kind(release.as_str())?.filter(|kind| *kind != FileType::Directory) {
+        let path = cache.path().join(release.as_str());
+        work.report.foreign.push(ForeignFile { path, what: kind_word(kind).to_owned() });
+        return Ok(());
+    }
+    let directory = cache.ensure_dir(release.as_str())?;
+    let here = host.real_path(&directory);
+    for (script, entry) in scripts {
+        let module = module_file_name(script);
+        if let Some(what) = foreign_opts(&directory, script, &entry.opts)?
+            && !move_aside(&directory, &opts_file_name(script), what, work)?
+        {
+            continue;
+        }
+        let was_ours = has_our_link(&directory, &module)?;
+        let text = link_text(&here, &format!("{KERNELS}/{}/{module}", entry.kernel.short()));
+        if put_link(&directory, &module, &text, work)? {
+            if !was_ours {
+                opts_of_another(&directory, script, work)?;
+            }
+            put_opts(&directory, script, &entry.opts, work)?;
+        }
+    }
+    directory.sync()
+}
+
+/// The options of a foreign module that was moved aside go the same way.
+fn opts_of_another(directory: &Directory, script: &ScriptName, work: &mut Work) -> Result<(), FileError> {
+    let name = opts_file_name(script);
+    let moved = work
+        .report
+        .adopted
+        .last()
+        .is_some_and(|(from, _)| *from == directory.path().join(module_file_name(script)));
+    if moved && directory.kind(&name)? == Some(FileType::RegularFile) {
+        move_aside(directory, &name, "file".to_owned(), work)?;
+    }
+    Ok(())
+}
+
+/// Writes the `.opts` file beside our link.
+fn put_opts(
+    directory: &Directory,
+    script: &ScriptName,
+    text: &str,
+    work: &mut Work,
+) -> Result<(), FileError> {
+    let name = opts_file_name(script);
+    let path = directory.path().join(&name);
+    match directory.kind(&name)? {
+        None => {}
+        Some(FileType::RegularFile) => {
+            let found = directory.read_file(&name, MAX_OPTS);
+            if found.is_ok_and(|found| found == text.as_bytes()) {
+                return Ok(());
+            }
+        }
+        Some(other) => {
+            work.report.foreign.push(ForeignFile { path, what: kind_word(other).to_owned() });
+            return Ok(());
+        }
+    }
+    directory.replace_file(&name, text.as_bytes())?;
+    work.report.written.push(path);
+    Ok(())
+}
+
+/// Removes our links that nothing wants any more, each after its `.opts`: so a cut between the two
+/// leaves the link, by which the next run knows the pair as ours.
+fn clear(cache: &Directory, wanted: &Wanted, report: &mut ReconcileReport) -> Result<(), FileError> {
+    for name in cache.entries()? {
+        let Ok(release) = name.parse::<KernelRelease>() else { continue };
+        if cache.kind(&name)? != Some(FileType::Directory) {
+            continue;
+        }
+        let directory = cache.open_dir(&name)?;
+        let scripts = wanted.get(&release);
+        let before = report.removed.len();
+        for file in directory.entries()? {
+            let script = file.strip_suffix(".ko").and_then(|stem| stem.parse::<ScriptName>().ok());
+            let Some(script) = script else { continue };
+            let keep = scripts.is_some_and(|scripts| scripts.contains_key(&script));
+            if keep || !has_our_link(&directory, &file)? {
+                continue;
+            }
+            let opts = opts_file_name(&script);
+            if directory.kind(&opts)? == Some(FileType::RegularFile) {
+                directory.unlink(&opts)?;
+                directory.sync()?;
+                report.removed.push(directory.path().join(&opts));
+            }
+            directory.unlink(&file)?;
+            report.removed.push(directory.path().join(&file));
+        }
+        if report.removed.len() > before {
+            directory.sync()?;
+            if directory.entries()?.is_empty() {
+                cache.remove_dir(&name)?;
+                report.removed.push(directory.path().to_owned());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! The host as an installer meets it: where things are, who may write, what happened, which kernels it has.
+
+pub(crate) mod history;
+mod identity;
+mod kernels;
+pub(crate) mod lock;
+pub mod paths;
+
+pub(crate) use history::append;
+pub use history::{HistoryEvent, HistoryRecord, history};
+pub use identity::{HostIdentity, Mismatch};
+pub(crate) use kernels::{HostKernels, installed_releases};
+pub use lock::{LockError, WriterLock};

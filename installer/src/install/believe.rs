@@ -1,0 +1,87 @@
+//! Whether a bundle is believed: as it comes in, and once more under the lock.
+
+use bundle_format::{BundleError, Judge, KeyId, RawBundle, Root, RootChain, Source, VerifiedBundle};
+
+use crate::generation::{Events, InstallEvent, InstalledBundle};
+use crate::install::error::InstallError;
+use crate::install::kept_frames::KeptFrames;
+use crate::install::options::InstallOptions;
+use crate::state::State;
+use crate::trust::{RootRecord, TrustError, TrustStore};
+
+/// A bundle that is believed.
+pub(super) struct Believed<S> {
+    pub(super) bundle: VerifiedBundle<S>,
+    /// By which root it was accepted.
+    pub(super) record: Option<RootRecord>,
+    /// What is kept of the same bundle, if it is installed now.
+    pub(super) again: Option<KeptFrames>,
+}
+
+/// Judges the bundle by this host's trust. What its roots add to the accepted chain is stored first, and
+/// stays whatever becomes of the bundle. A bundle that is installed now is judged as it was then, so that
+/// more of its kernels can be unpacked after a rotation.
+pub(super) fn believed<S: Source>(
+    state: &mut State<'_>,
+    raw: RawBundle<S>,
+    options: &InstallOptions,
+    events: &mut Events<'_>,
+) -> Result<Believed<S>, InstallError> {
+    let trusted = state.trust()?.trusted_keys();
+    if trusted.is_empty() {
+        // A pin that was passed over says more than that there is none.
+        let problem = state.with_trust_mut(TrustStore::take_problem)?;
+        return Err(problem.map_or(InstallError::NoTrust, InstallError::Trust));
+    }
+    // A generation that can't be read is the locked part's matter.
+    let current = state.current(None).ok().flatten();
+    let same = current.as_ref().and_then(|current| {
+        let id = raw.claimed_id();
+        current.bundles().iter().find(|bundle| bundle.id == id)
+    });
+    // One whose record of that is gone is judged as if it came for the first time.
+    let recorded = same.filter(|same| same.root_problem().is_none());
+    let judge = raw.judge(recorded.map_or(&trusted, InstalledBundle::trusted))?;
+    let host = state.host;
+    if let Some(chain) = judge.chain().filter(|_| !options.dry_run)
+        && let Some(update) =
+            state.with_trust_mut(|trust| trust.accept(host, chain, options.now, options.wait))??
+    {
+        let newest = update.chain.newest();
+        let name = newest.document().name.clone();
+        events(InstallEvent::RootsAccepted { name, from: update.from, to: newest.version() });
+    }
+    let record = match recorded {
+        Some(same) => same.root.clone(),
+        None => judge.chain().map(RootRecord::of_newest),
+    };
+    let again = same.and_then(KeptFrames::of);
+    Ok(Believed { bundle: raw.verify_by(judge)?, record, again })
+}
+
+/// By this host's trust under the lock: what was accepted or revoked while the manifest came in must count too.
+pub(super) fn believed_still(
+    state: &mut State<'_>,
+    judge: &Judge,
+    signers: &[KeyId],
+) -> Result<(), InstallError> {
+    let store = state.trust()?;
+    if judge.root().is_none() {
+        let keys = store.trusted_keys().keys();
+        let counted = signers.iter().filter(|id| keys.iter().any(|key| key.id() == **id)).count();
+        if counted < judge.threshold() {
+            // A pin that can't be read now is another matter than one that was taken back.
+            let problem = state.with_trust_mut(TrustStore::take_problem)?;
+            let taken_back = || BundleError::NotTrusted { signers: signers.to_vec() }.into();
+            return Err(problem.map_or_else(taken_back, InstallError::Trust));
+        }
+    }
+    let newest = judge.chain().map(RootChain::newest);
+    let other = |now: &&Root| newest.is_none_or(|newest| newest.digest() != now.digest());
+    // A dry run has not stored what the bundle's own roots add.
+    let is_newer = |now: &&Root| newest.is_none_or(|newest| newest.version() <= now.version());
+    match store.chain().map(RootChain::newest).filter(other).filter(is_newer) {
+        Some(now) => Err(TrustError::Overtaken { version: now.version() }.into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,182 @@
+//! The locked part of an install: checks against what is there, then staging and the switch; and the same
+//! checks for a dry run.
+
+use bundle_format::{Extent, Kernel, KernelId, Manifest, Positioned, Source, VerifiedBundle, VerifiedSet};
+use files::{Directory, FileError, FileSystem, optional};
+
+use crate::generation::{
+    CurrentGeneration, Events, IndexedKernel, InstallEvent, InstalledBundle, Look, generation_numbers,
+    indexed_kernel, remove_left_overs,
+};
+use crate::host::WriterLock;
+use crate::host::paths::{GENERATIONS, STATE};
+use crate::install::bases::HostBases;
+use crate::install::content::read_unchanged;
+use crate::install::error::InstallError;
+use crate::install::installation::Installation;
+use crate::install::order::Past;
+use crate::install::report::{InstallOutcome, InstallReport, InstallWarning};
+use crate::install::space::{self, needed};
+use crate::install::stage::Stage;
+use crate::state::State;
+use crate::trust::{Floor, FloorsError};
+use crate::words::with_sources;
+
+/// What was found out before anything is written.
+struct Examined {
+    past: Past,
+    warnings: Vec<InstallWarning>,
+    /// What is unpacked, if the bundle and all chosen kernels are there and whole.
+    there: Option<Vec<IndexedKernel>>,
+    /// Unpacked kernels of this bundle that the new file can't give: their files get a place in the new generation.
+    carried: Vec<IndexedKernel>,
+}
+
+impl Installation<'_> {
+    pub(super) fn run(
+        mut self,
+        state: &State<'_>,
+        lock: &WriterLock,
+        bundle: VerifiedBundle<impl Source>,
+        file: &Positioned,
+        events: &mut Events<'_>,
+    ) -> Result<InstallReport, InstallError> {
+        remove_left_overs(lock, events)?;
+        let current = state.current(None)?;
+        let Examined { mut past, mut warnings, there, carried } =
+            self.examine(state, Some(lock.generations()), current.as_ref())?;
+        if let Some((current, kernels)) = current.as_ref().zip(there) {
+            read_unchanged(bundle)?;
+            warnings.extend(floors_written(past.floors.write(state.host, lock)));
+            let outcome = InstallOutcome::AlreadyInstalled { generation: current.number() };
+            return Ok(self.placed(outcome, &kernels, warnings));
+        }
+        let needed = needed(self.manifest, &self.chosen.kernels);
+        space::check(lock.state(), Some(lock.generations()), state.policy()?, needed)?;
+        let (generation, kernels) =
+            Stage { installation: &self, state, lock, current: current.as_ref(), carried }
+                .run(bundle, file, &mut past, &mut warnings, events)
+                .map_err(|error| space::explained(error, lock.state(), needed))?;
+        past.floors.raise(&self.manifest.name, &Floor::of(self.manifest), self.manifest.created);
+        warnings.extend(floors_written(past.floors.write(state.host, lock)));
+        let outcome = InstallOutcome::Installed { from: current.map(|current| current.number()), generation };
+        Ok(self.placed(outcome, &kernels, warnings))
+    }
+
+    /// All checks of [`Self::run`] and the whole of the bundle, but no write.
+    pub(super) fn try_out(
+        mut self,
+        state: &State<'_>,
+        bundle: VerifiedBundle<impl Source>,
+        events: &mut Events<'_>,
+    ) -> Result<InstallReport, InstallError> {
+        let current = state.current(None)?;
+        let generations = generations_of(state.host)?;
+        let Examined { mut warnings, there, carried, .. } =
+            self.examine(state, generations.as_ref(), current.as_ref())?;
+        let from = current.as_ref().map(CurrentGeneration::number);
+        if let Some((current, kernels)) = current.as_ref().zip(there) {
+            read_unchanged(bundle)?;
+            let outcome = InstallOutcome::AlreadyInstalled { generation: current.number() };
+            return Ok(self.placed(outcome, &kernels, warnings));
+        }
+        let needed = needed(self.manifest, &self.chosen.kernels);
+        space::check(&state.host.nearest_dir(STATE)?, generations.as_ref(), state.policy()?, needed)?;
+        let wanted = self.manifest.kernels.iter().filter(|kernel| self.chosen.kernels.contains(&kernel.id));
+        let mut entries: Vec<IndexedKernel> = wanted.map(indexed_kernel).collect();
+        let mut receive = |kernel: &Kernel, set: &VerifiedSet<'_>| {
+            if let Some(entry) = entries.iter_mut().find(|entry| entry.id == kernel.id) {
+                entry.modules.extend(set.document().modules.iter().map(|module| module.name.clone()));
+            }
+            events(InstallEvent::kernel_staged(kernel, set));
+            Ok(())
+        };
+        let mut bases = HostBases::new(current.as_ref(), &self.manifest.name);
+        let (_, in_file) =
+            bundle.read_content_with(&self.chosen.kernels, Extent::Everything, &mut bases, &mut receive)?;
+        warnings.extend(self.replaced(current.as_ref(), &in_file));
+        entries.extend(carried);
+        let newest =
+            generations.as_ref().map(generation_numbers).transpose()?.and_then(|all| all.last().copied());
+        let generation = newest.max(from).unwrap_or(0).saturating_add(1);
+        Ok(self.placed(InstallOutcome::WouldInstall { from, generation }, &entries, warnings))
+    }
+
+    /// Everything that can refuse the bundle but its own content.
+    fn examine(
+        &mut self,
+        state: &State<'_>,
+        generations: Option<&Directory>,
+        current: Option<&CurrentGeneration>,
+    ) -> Result<Examined, InstallError> {
+        check_kernel_ids(self.manifest)?;
+        let mut past = Past::read::<InstallError>(state, generations, current)?;
+        let mut carried = Vec::new();
+        let mut warnings = std::mem::take(&mut self.chosen.warnings);
+        warnings.append(&mut past.warnings);
+        if let Some((current, same)) = current.and_then(|current| self.same(current)) {
+            let kernels = self.kernels_there(current, same)?;
+            let (given, other): (Vec<_>, Vec<_>) =
+                kernels.iter().cloned().partition(|kernel| self.available.has(&kernel.id));
+            self.chosen.kernels.extend(given.iter().map(|kernel| kernel.id));
+            let all_there = self.chosen.kernels.iter().all(|id| kernels.iter().any(|there| there.id == *id));
+            let is_good = || {
+                current.first_problem(same, Look::Digests).is_none() && current.document_problems().is_empty()
+            };
+            if all_there && !self.available.is_more && is_good() {
+                return Ok(Examined { past, warnings, there: Some(kernels), carried });
+            }
+            carried = whole_of(current, same, other, &mut warnings);
+            warnings.extend(self.no_longer_kept(&self.available.lost));
+        } else {
+            warnings.extend(past.without_floor(&self.manifest.name));
+            warnings.extend(past.check_floor(self.manifest, self.options, state.policy()?)?);
+            warnings.extend(past.check_time(self.manifest, self.options, state.policy()?)?);
+        }
+        if let Some(current) = current {
+            self.check_conflicts(current)?;
+            warnings.extend(self.choose_again(current)?);
+        }
+        Ok(Examined { past, warnings, there: None, carried })
+    }
+}
+
+/// Floors that can't be written are in the generations meanwhile, and no reason to fail.
+pub(crate) fn floors_written(written: Result<bool, FloorsError>) -> Option<InstallWarning> {
+    written.err().map(|error| InstallWarning::FloorsNotWritten { problem: with_sources(&error) })
+}
+
+/// Of unpacked kernels that the new file can't give, those that are whole where they are; a word on the others.
+fn whole_of(
+    current: &CurrentGeneration,
+    same: &InstalledBundle,
+    there: Vec<IndexedKernel>,
+    warnings: &mut Vec<InstallWarning>,
+) -> Vec<IndexedKernel> {
+    let is_whole = |entry: &IndexedKernel| {
+        let kernel = same.manifest.kernels.iter().find(|kernel| kernel.id == entry.id);
+        let has_set = same.raw_set(&entry.id, 0).is_ok_and(|set| set.is_some());
+        kernel.is_some_and(|kernel| has_set && current.kernel_problem(same, kernel, Look::Digests).is_none())
+    };
+    let (whole, damaged): (Vec<_>, Vec<_>) = there.into_iter().partition(is_whole);
+    let what = "damaged here and not whole";
+    warnings
+        .extend(damaged.into_iter().map(|kernel| InstallWarning::LeftOut { release: kernel.release, what }));
+    whole
+}
+
+/// Two kernels share a directory if the first 64 bits of their ids are equal: nobody meets that by chance.
+fn check_kernel_ids(manifest: &Manifest) -> Result<(), InstallError> {
+    let ids: Vec<KernelId> = manifest.kernels.iter().map(|kernel| kernel.id).collect();
+    let twins = ids.windows(2).find_map(|pair| match pair {
+        [first, second] if first.short() == second.short() => Some((*first, *second)),
+        _ => None,
+    });
+    twins.map_or(Ok(()), |(first, second)| Err(InstallError::KernelIds { first, second }))
+}
+
+/// The directory of generations; `None` before the first install.
+fn generations_of(host: &FileSystem) -> Result<Option<Directory>, FileError> {
+    let Some(state) = optional(host.open_dir(STATE))? else { return Ok(None) };
+    optional(state.open_dir(GENERATIONS))
+}

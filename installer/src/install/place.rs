@@ -1,0 +1,100 @@
+//! A proven bundle gets its place: under the lock, or tried out without one.
+
+use bundle_format::{Judge, Positioned, Source, VerifiedBundle};
+
+use crate::compat::{Foreign, absent_sources, place_sources, preview, reconcile_locked};
+use crate::generation::{Events, InstallEvent, remove_left_overs};
+use crate::host::{HistoryEvent, HostIdentity, HostKernels, WriterLock, append};
+use crate::install::believe::believed_still;
+use crate::install::error::InstallError;
+use crate::install::installation::Installation;
+use crate::install::report::InstallReport;
+use crate::install::symbols::leave_out_other_builds;
+use crate::state::State;
+
+/// A proven bundle, and what is needed to give it its place.
+pub(super) struct Placing<'p> {
+    /// As it was opened before the lock.
+    pub(super) before: State<'p>,
+    pub(super) identity: &'p HostIdentity,
+    pub(super) judge: &'p Judge,
+    pub(super) here: HostKernels<'p>,
+    pub(super) installation: Installation<'p>,
+}
+
+impl Placing<'_> {
+    pub(super) fn run(
+        mut self,
+        bundle: VerifiedBundle<impl Source>,
+        file: &Positioned,
+        events: &mut Events<'_>,
+    ) -> Result<InstallReport, InstallError> {
+        leave_out_other_builds(&self.before, &mut self.here, &mut self.installation, self.judge, file)?;
+        if self.installation.options.dry_run {
+            self.try_out(bundle, events)
+        } else {
+            self.place(bundle, file, events)
+        }
+    }
+
+    fn place(
+        self,
+        bundle: VerifiedBundle<impl Source>,
+        file: &Positioned,
+        events: &mut Events<'_>,
+    ) -> Result<InstallReport, InstallError> {
+        let Self { before, identity, judge, installation, .. } = self;
+        let Installation { manifest, options, .. } = installation;
+        let lock = WriterLock::wait(before.host, options.wait)?;
+        let mut state = before.anew();
+        believed_still(&mut state, judge, bundle.signers())?;
+        let known = bundle.twin();
+        let mut report = match installation.run(&state, &lock, bundle, file, events) {
+            Ok(report) => report,
+            Err(error) => {
+                // Best effort: the next writer does it too.
+                let _ = remove_left_overs(&lock, events);
+                return Err(error);
+            }
+        };
+        if let Some(event) = report.history() {
+            report.remember(append(state.host, &lock, options.now, event));
+        }
+        events(InstallEvent::Reconciling);
+        let foreign = if options.adopt { Foreign::Adopt } else { Foreign::Leave };
+        // Before the rest, which brings the times of the modules up to those of their scripts.
+        let scripts =
+            if options.with_source { place_sources(&state, &lock, &manifest.name) } else { Ok(Vec::new()) };
+        let compat = reconcile_locked(&state, identity, &lock, foreign, Some(&known));
+        let moved = compat.iter().flat_map(|compat| compat.adopted.clone()).collect::<Vec<_>>();
+        if !moved.is_empty() {
+            report.remember(append(state.host, &lock, options.now, HistoryEvent::Adopt { moved }));
+        }
+        report.compat = compat.and_then(|mut compat| {
+            compat.written.extend(scripts?);
+            Ok(compat)
+        });
+        Ok(report)
+    }
+
+    /// The same without a lock and without a write.
+    fn try_out(
+        self,
+        bundle: VerifiedBundle<impl Source>,
+        events: &mut Events<'_>,
+    ) -> Result<InstallReport, InstallError> {
+        let Self { before, identity, judge, installation, .. } = self;
+        let Installation { manifest, options, .. } = installation;
+        let mut state = before.anew();
+        believed_still(&mut state, judge, bundle.signers())?;
+        let mut report = installation.try_out(&state, bundle, events)?;
+        let ids = report.kernels.iter().map(|kernel| kernel.id).collect();
+        report.compat = preview(state.host, identity, manifest, &ids).and_then(|mut compat| {
+            if options.with_source {
+                compat.written.extend(absent_sources(state.host, manifest)?);
+            }
+            Ok(compat)
+        });
+        Ok(report)
+    }
+}

@@ -1,0 +1,418 @@
+//! `fsck`: every file of a generation against what was signed, and mending what isn't that.
+//!
+//! A generation is never changed, so mending makes a new one: the same bundle is installed once more, from
+//! a given file or from the kept one where that is still whole. Generations share files by hard links, so
+//! an older one may have the same damage; the new one has none of its files.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+
+use bundle_format::{BundleError, BundleId, Digest, Extent, Kernel, KernelId, RawBundle};
+use files::{Directory, FileError, FileSystem, optional};
+
+use crate::generation::{
+    CurrentGeneration, Events, GenerationError, InstalledBundle, RefusalKind, module_file_name, read_sets,
+};
+use crate::host::HostIdentity;
+use crate::host::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS, UPROBES_DIRECTORY, UPROBES_FILE};
+use crate::install::{
+    BundleSource, InstallError, InstallOptions, InstallReport, KernelChoice, Remembering, install,
+};
+use crate::words::with_sources;
+
+/// What was found.
+#[derive(Debug)]
+pub struct FsckReport {
+    /// The generation.
+    pub generation: u64,
+    /// Files that were read and compared.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files of the generation that fs-verity seals. They were read and compared as all others.
+    pub sealed: usize,
+    /// What is wrong, bundle by bundle.
+    pub problems: Vec<FsckProblem>,
+}
+
+/// Something that isn't as it was signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FsckProblem {
+    /// The bundle; `None` for what no bundle accounts for.
+    pub bundle: Option<String>,
+    /// The path in the generation.
+    pub path: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// How it can be mended.
+    pub mending: Mending,
+}
+
+/// How a problem can be mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mending {
+    /// From the bundle that is kept in the generation.
+    FromKept,
+    /// From the bundle's file, which must be brought.
+    FromFile,
+    /// By believing its signature again, or by uninstalling it.
+    ByTrust,
+    /// By installing the full bundle of the same or a later version.
+    ByFullBundle,
+    /// It is in nobody's way: any new generation is without it.
+    NotNeeded,
+}
+
+/// Why mending failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// The given bundle isn't installed.
+    #[error("bundle {id} is not installed, so nothing can be mended from it; installed: {}", there.join(", "))]
+    OtherBundle {
+        /// The id of the given file.
+        id: String,
+        /// Names and ids of what is installed.
+        there: Vec<String>,
+    },
+    /// What was good when it was looked at isn't any more.
+    #[error("bundle {bundle} can't be mended from the copy that is kept: {reason}")]
+    NotMended {
+        /// Its name.
+        bundle: String,
+        /// What became of it.
+        reason: String,
+    },
+    /// The system can't read what is installed.
+    #[error("bundle {bundle} can't be mended, for the disk doesn't give what is installed: {reason}")]
+    Unreadable {
+        /// The name of its directory.
+        bundle: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The current generation.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    /// Installing it once more.
+    #[error(transparent)]
+    Install(#[from] Box<InstallError>),
+}
+
+/// Compares every file of the current generation, or of `number`, with what was signed; `None` if nothing
+/// is installed. Nothing is written.
+pub fn fsck(host: &FileSystem, number: Option<u64>) -> Result<Option<FsckReport>, GenerationError> {
+    let generation = match number {
+        Some(number) => CurrentGeneration::open_number(host, number)?,
+        None => match CurrentGeneration::open_readable(host)? {
+            Some(current) => current,
+            None => return Ok(None),
+        },
+    };
+    let (known, unsure) = (BTreeSet::new(), BTreeSet::new());
+    let mut check =
+        Check { generation: &generation, report: FsckReport::of(generation.number()), known, unsure };
+    check.run()?;
+    Ok(Some(check.report))
+}
+
+impl FsckReport {
+    const fn of(generation: u64) -> Self {
+        Self { generation, files: 0, bytes: 0, sealed: 0, problems: Vec::new() }
+    }
+}
+
+/// One pass over a generation.
+struct Check<'g> {
+    generation: &'g CurrentGeneration,
+    report: FsckReport,
+    /// Files that a bundle accounts for, as directory and name in `kernels/`.
+    known: BTreeSet<(String, String)>,
+    /// Kernels of which the account is damaged, so that nobody can say what is known there.
+    unsure: BTreeSet<String>,
+}
+
+impl Check<'_> {
+    fn run(&mut self) -> Result<(), FileError> {
+        if !self.generation.has_bundles() {
+            self.problem(None, BUNDLES.to_owned(), "it is missing".to_owned(), Mending::FromFile);
+        }
+        for refused in self.generation.refused_bundles() {
+            let path = format!("{BUNDLES}/{}", refused.name);
+            let mending = if refused.claimed().is_some() { Mending::ByTrust } else { Mending::FromFile };
+            self.problem(Some(&refused.name), path, refused.reason.clone(), mending);
+        }
+        for bundle in self.generation.bundles() {
+            self.bundle(bundle);
+        }
+        self.documents();
+        if self.generation.refused_bundles().is_empty() {
+            self.strays()?;
+        }
+        // Only a count: what can't be looked at is among the problems already.
+        self.report.sealed = self.generation.directory().sealed_files().unwrap_or_default();
+        Ok(())
+    }
+
+    /// What no signature covers, but follows from what is signed. Any new generation has it right.
+    fn documents(&mut self) {
+        let spoiled = |name: &str| {
+            let of = |problem: &FsckProblem| problem.bundle.as_deref() == Some(name);
+            self.report.problems.iter().any(|problem| of(problem) && problem.mending != Mending::FromKept)
+        };
+        let names = self.generation.bundles().iter().map(|bundle| bundle.name.to_string());
+        let (spoiled, whole): (Vec<_>, Vec<_>) = names.partition(|name| spoiled(name));
+        let found = self.generation.document_problems();
+        self.report.files +=
+            2 + self.generation.bundles().iter().filter(|bundle| bundle.root.is_some()).count();
+        for problem in found {
+            let bundle = problem.bundle.or_else(|| whole.first().or(spoiled.first()).cloned());
+            let mending = match &bundle {
+                Some(name) if whole.contains(name) => Mending::FromKept,
+                Some(_) => Mending::FromFile,
+                None => Mending::NotNeeded,
+            };
+            self.problem(bundle.as_deref(), problem.path, problem.what, mending);
+        }
+    }
+
+    fn bundle(&mut self, bundle: &InstalledBundle) {
+        let name = bundle.name.to_string();
+        let kept = bundle.check_kept().err().map(|error| with_sources(&error));
+        let mending = if kept.is_none() { Mending::FromKept } else { Mending::FromFile };
+        self.read(
+            bundle.kept().ok().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len()),
+        );
+        if let Some(what) = kept {
+            self.problem(Some(&name), format!("{BUNDLES}/{name}/{BUNDLE_FILE}"), what, mending);
+        }
+        self.base(bundle, &name);
+        for kernel in &bundle.manifest.kernels {
+            match read_sets(bundle, kernel) {
+                Err(refusal) => {
+                    let path = format!("{BUNDLES}/{name}/{SETS}/{}.json", kernel.id.short());
+                    self.problem(Some(&name), path, with_sources(&refusal), mending);
+                    self.unsure.insert(kernel.id.short());
+                }
+                Ok(None) => {}
+                Ok(Some(set)) => {
+                    for module in set.modules() {
+                        let file = module_file_name(&module.name);
+                        self.module(&name, kernel, &file, mending, &|generation| {
+                            let handle = set.handle(kernel, &module.name)?;
+                            generation.read_module(&handle).map(|read| read.bytes().len() as u64)
+                        });
+                    }
+                    if let Some(record) = set.uprobes() {
+                        self.uprobes(&name, kernel, record.size, &record.sha256, mending);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The full bundle that a delta was made from.
+    fn base(&mut self, bundle: &InstalledBundle, name: &str) {
+        let Some(from) = &bundle.manifest.from else { return };
+        let Ok(file) = bundle.kept_base() else { return };
+        self.read(file.metadata().map_or(0, |metadata| metadata.len()));
+        let check = || -> Result<(), bundle_format::BundleError> {
+            // The delta names it by its id, which proves it whatever became of its keys.
+            let verified = RawBundle::read(file)?.verify_named(from)?;
+            verified.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(())).map(drop)
+        };
+        let what = match check() {
+            Ok(()) => return,
+            Err(bundle_format::BundleError::NoBase { problem }) => problem,
+            Err(error) => with_sources(&error),
+        };
+        self.problem(Some(name), format!("{BUNDLES}/{name}/{BASE_FILE}"), what, Mending::ByFullBundle);
+    }
+
+    fn module(
+        &mut self,
+        bundle: &str,
+        kernel: &Kernel,
+        file: &str,
+        mending: Mending,
+        read: &dyn Fn(&CurrentGeneration) -> Result<u64, crate::Refusal>,
+    ) {
+        self.known.insert((kernel.id.short(), file.to_owned()));
+        match read(self.generation) {
+            Ok(bytes) => self.read(bytes),
+            Err(refusal) => {
+                let path = format!("{KERNELS}/{}/{file}", kernel.id.short());
+                self.problem(Some(bundle), path, with_sources(&refusal), mending);
+            }
+        }
+    }
+
+    /// The shared module for user-space probes.
+    fn uprobes(&mut self, bundle: &str, kernel: &Kernel, size: u64, expected: &Digest, mending: Mending) {
+        let short = kernel.id.short();
+        self.known.insert((short.clone(), UPROBES_DIRECTORY.to_owned()));
+        let path = format!("{KERNELS}/{short}/{UPROBES_DIRECTORY}/{UPROBES_FILE}");
+        let bytes =
+            self.generation.kernels().ok_or_else(|| "the generation has no modules".to_owned()).and_then(
+                |kernels| {
+                    let directory =
+                        kernels.open_dir(&short).and_then(|kernel| kernel.open_dir(UPROBES_DIRECTORY));
+                    directory
+                        .and_then(|directory| directory.read_file(UPROBES_FILE, size))
+                        .map_err(|error| with_sources(&error))
+                },
+            );
+        match bytes {
+            Ok(bytes) if Digest::of(&bytes) == *expected => self.read(size),
+            Ok(bytes) => {
+                let what = format!("it has SHA-256 {}, signed is {expected}", Digest::of(&bytes));
+                self.problem(Some(bundle), path, what, mending);
+            }
+            Err(what) => self.problem(Some(bundle), path, what, mending),
+        }
+    }
+
+    /// What lies among the modules and no bundle accounts for.
+    fn strays(&mut self) -> Result<(), FileError> {
+        let Some(kernels) = self.generation.kernels() else { return Ok(()) };
+        for kernel in kernels.entries()? {
+            if self.unsure.contains(&kernel) {
+                continue;
+            }
+            let Some(directory) = optional_directory(kernels, &kernel)? else {
+                self.stray(&kernel);
+                continue;
+            };
+            for name in directory.entries()? {
+                if !self.known.contains(&(kernel.clone(), name.clone())) {
+                    self.stray(&format!("{kernel}/{name}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stray(&mut self, path: &str) {
+        let what = "no bundle accounts for it; `start` never loads it".to_owned();
+        self.problem(None, format!("{KERNELS}/{path}"), what, Mending::NotNeeded);
+    }
+
+    fn problem(&mut self, bundle: Option<&str>, path: String, what: String, mending: Mending) {
+        let bundle = bundle.map(str::to_owned);
+        self.report.problems.push(FsckProblem { bundle, path, what, mending });
+    }
+
+    fn read(&mut self, bytes: u64) {
+        self.report.files += 1;
+        self.report.bytes += bytes;
+    }
+}
+
+fn optional_directory(parent: &Directory, name: &str) -> Result<Option<Directory>, FileError> {
+    match parent.kind(name)? {
+        Some(rustix::fs::FileType::Directory) => optional(parent.open_dir(name)),
+        _ => Ok(None),
+    }
+}
+
+/// Mends an installed bundle from its file: installs it once more with the kernels that it has here.
+pub fn repair_from<'s>(
+    host: &FileSystem,
+    identity: &HostIdentity,
+    source: impl Into<BundleSource<'s>>,
+    options: &InstallOptions,
+    events: &mut Events<'_>,
+) -> Result<InstallReport, RepairError> {
+    let (id, source) = claimed_id(source.into()).map_err(|error| Box::new(InstallError::from(error)))?;
+    let current = CurrentGeneration::open(host)?;
+    let kernels = match &current {
+        Some(current) => kernels_of(current, &id.to_string()).map_err(GenerationError::from)?,
+        None => None,
+    };
+    let Some(kernels) = kernels else { return Err(not_installed(&id, current.as_ref())) };
+    drop(current);
+    let options = InstallOptions { kernels: KernelChoice::These(kernels), ..options.clone() };
+    Ok(install(host, identity, source, &options, events).map_err(Box::new)?)
+}
+
+/// Why a bundle can't be mended from a file that none of the installed bundles seems to be.
+fn not_installed(id: &BundleId, current: Option<&CurrentGeneration>) -> RepairError {
+    // One that can't be read may be this one.
+    let refused = current.iter().flat_map(|current| current.refused_bundles());
+    if let Some(unread) = refused.into_iter().find(|refused| refused.kind == RefusalKind::Unreadable) {
+        return RepairError::Unreadable { bundle: unread.name.clone(), reason: unread.reason.clone() };
+    }
+    let bundles = current.into_iter().flat_map(CurrentGeneration::bundles);
+    let there = bundles.map(|bundle| format!("{} {} ({})", bundle.name, bundle.version, bundle.id)).collect();
+    RepairError::OtherBundle { id: id.to_string(), there }
+}
+
+/// What the bundle claims to be, and the whole source still.
+fn claimed_id(source: BundleSource<'_>) -> Result<(BundleId, BundleSource<'_>), BundleError> {
+    match source {
+        BundleSource::File(file) => {
+            let id = RawBundle::read(file.again())?.claimed_id();
+            Ok((id, BundleSource::File(file)))
+        }
+        BundleSource::Stream(source) => {
+            let raw = RawBundle::read(Remembering::new(source))?;
+            let id = raw.claimed_id();
+            Ok((id, BundleSource::stream(raw.into_source().0.into_whole())))
+        }
+    }
+}
+
+/// Mends what the kept bundles can mend; the reports, bundle by bundle.
+pub fn repair_from_kept(
+    host: &FileSystem,
+    identity: &HostIdentity,
+    report: &FsckReport,
+    options: &InstallOptions,
+    events: &mut Events<'_>,
+) -> Result<Vec<InstallReport>, RepairError> {
+    let mendable = report.problems.iter().filter(|problem| problem.mending == Mending::FromKept);
+    let names: BTreeSet<&String> = mendable.filter_map(|problem| problem.bundle.as_ref()).collect();
+    let mut reports = Vec::new();
+    for name in names {
+        let Some(current) = CurrentGeneration::open_readable(host)? else { break };
+        let bundle = current.bundles().iter().find(|bundle| bundle.name.as_str() == name);
+        let Some(kept) = bundle.map(InstalledBundle::kept) else {
+            return Err(not_mended(&current, name));
+        };
+        let kept: File = kept.map_err(GenerationError::from)?;
+        drop(current);
+        reports.push(repair_from(host, identity, kept, options, events)?);
+    }
+    Ok(reports)
+}
+
+/// What became of a bundle since it was found to be mendable.
+fn not_mended(current: &CurrentGeneration, name: &str) -> RepairError {
+    let bundle = name.to_owned();
+    let Some(refused) = current.refused_bundles().iter().find(|refused| refused.name == name) else {
+        return RepairError::NotMended { bundle, reason: "it was removed".to_owned() };
+    };
+    let reason = refused.reason.clone();
+    match refused.kind {
+        RefusalKind::Unreadable => RepairError::Unreadable { bundle, reason },
+        RefusalKind::NotBelieved | RefusalKind::Damaged => RepairError::NotMended { bundle, reason },
+    }
+}
+
+/// The kernels of the bundle that are, or should be, unpacked; `None` if it isn't installed. Of one that isn't believed, all
+/// that has a directory.
+fn kernels_of(current: &CurrentGeneration, id: &str) -> Result<Option<BTreeSet<KernelId>>, FileError> {
+    let believed = current.bundles().iter().find(|bundle| bundle.id.to_string() == id);
+    let unpacked = |name: &str, manifest: &bundle_format::Manifest| {
+        let found = crate::generation::unpacked_kernels(current.directory(), name, manifest)?;
+        Ok(Some(found.into_iter().map(|kernel| kernel.id).collect()))
+    };
+    if let Some(bundle) = believed {
+        return unpacked(bundle.name.as_str(), &bundle.manifest);
+    }
+    let refused = current.refused_bundles().iter().find_map(|refused| {
+        let (claimed, manifest) = refused.claimed()?;
+        (claimed.to_string() == id).then_some((refused, manifest))
+    });
+    refused.map_or(Ok(None), |(refused, manifest)| unpacked(&refused.name, manifest))
+}

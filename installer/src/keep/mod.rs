@@ -1,0 +1,17 @@
+//! What becomes of installed bundles: gone back to, taken away, collected, checked and mended, unpacked for a later kernel.
+
+mod aging;
+mod collect;
+mod fsck;
+mod later_kernel;
+mod pins;
+mod rollback;
+mod uninstall;
+
+pub use aging::{Aging, aging};
+pub use collect::{CollectError, CollectOptions, CollectReport, Collected, Spared, SparedBecause, collect};
+pub use fsck::{FsckProblem, FsckReport, Mending, RepairError, fsck, repair_from, repair_from_kept};
+pub use later_kernel::{UnpackError, Unpacked, unpack_for_running_kernel};
+pub use pins::{PinError, PinReport, pin, pinned, unpin};
+pub use rollback::{RollbackError, RollbackReport, rollback};
+pub use uninstall::{UninstallError, UninstallReport, uninstall};

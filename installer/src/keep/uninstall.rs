@@ -1,0 +1,135 @@
+//! `uninstall`: a new generation without one bundle becomes current.
+//!
+//! The same steps as an install (`generation/staged.rs`); all other bundles are carried over. The floor of
+//! the bundle's name stays, so that uninstalling is no way to an older one.
+
+use std::time::Duration;
+
+use bundle_format::BundleName;
+use files::{FileError, FileSystem};
+
+use crate::compat::{CompatError, Foreign, ReconcileReport, cache_only, reconcile_locked};
+use crate::generation::{
+    Events, GenerationError, InstallEvent, Staging, SwitchError, configuration_text, next_number,
+    remove_left_overs,
+};
+use crate::host::{HistoryEvent, HostIdentity, LockError, WriterLock, append};
+use crate::install::{InstallWarning, Past, carry_others};
+use crate::state::State;
+use crate::trust::{FloorsError, PolicyError, TrustError};
+
+/// What an uninstall did.
+#[derive(Debug)]
+pub struct UninstallReport {
+    /// The generation that was current.
+    pub from: u64,
+    /// The one without the bundle.
+    pub to: u64,
+    /// Bundles that are still installed, by name.
+    pub left: Vec<BundleName>,
+    /// What the user should know.
+    pub warnings: Vec<InstallWarning>,
+    /// Links and options for the initscript.
+    pub compat: Result<ReconcileReport, CompatError>,
+}
+
+/// Why a bundle isn't uninstalled; but for [`Self::NotConfirmed`] what was current still is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UninstallError {
+    /// No such bundle.
+    #[error("bundle {name} is not installed; {}", installed(there))]
+    NotInstalled {
+        /// The name.
+        name: BundleName,
+        /// Names of those that are.
+        there: Vec<String>,
+    },
+    /// The switch was made, but may be undone by a power cut.
+    #[error("generation {generation} is current, but the disk didn't confirm it")]
+    NotConfirmed {
+        /// The new generation.
+        generation: u64,
+        /// Why.
+        #[source]
+        source: FileError,
+    },
+    /// The floors can't be written, without which the bundle would be forgotten.
+    #[error(transparent)]
+    Floors(#[from] FloorsError),
+    /// The pins or roots.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The current generation.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    /// Another writer.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A file operation.
+    #[error(transparent)]
+    Storage(#[from] FileError),
+}
+
+fn installed(there: &[String]) -> String {
+    if there.is_empty() { "nothing is".to_owned() } else { format!("installed: {}", there.join(", ")) }
+}
+
+/// Makes a generation without the bundle `name` current. A bundle that isn't believed any more can go too.
+pub fn uninstall(
+    host: &FileSystem,
+    identity: &HostIdentity,
+    name: &BundleName,
+    now: Option<u64>,
+    wait: Duration,
+    events: &mut Events<'_>,
+) -> Result<UninstallReport, UninstallError> {
+    let lock = WriterLock::wait(host, wait)?;
+    remove_left_overs(&lock, events)?;
+    let state = State::of(host);
+    let current = state.current(None)?;
+    let not_installed = |there: Vec<String>| UninstallError::NotInstalled { name: name.clone(), there };
+    let current = current.ok_or_else(|| not_installed(Vec::new()))?;
+    let believed = current.bundles().iter().map(|bundle| bundle.name.to_string());
+    let refused = current.refused_bundles().iter().map(|refused| refused.name.clone());
+    let there: Vec<String> = believed.chain(refused).collect();
+    if !there.iter().any(|other| other == name.as_str()) {
+        return Err(not_installed(there));
+    }
+    // What goes away must be remembered before it goes.
+    let mut past = Past::read::<UninstallError>(&state, Some(lock.generations()), Some(&current))?;
+    past.floors.write(host, &lock)?;
+    let mut warnings = std::mem::take(&mut past.warnings);
+    let to = next_number(&lock)?;
+    let mut staging = Staging::begin(&lock, to, now)?;
+    carry_others(&current, &mut staging, name, &mut warnings, events)?;
+    let left: Vec<_> = current.bundles().iter().filter(|bundle| bundle.name != *name).collect();
+    let cache_only = cache_only(host, state.policy()?)?;
+    staging.write_configuration(&configuration_text(
+        left.iter().map(|bundle| bundle.manifest.as_ref()),
+        cache_only,
+    ))?;
+    events(InstallEvent::Syncing);
+    let staged = staging.seal()?;
+    let from = current.number();
+    events(InstallEvent::Switching { from: Some(from), to });
+    staged.activate()?;
+    let event = HistoryEvent::Uninstall { from, to, name: name.clone() };
+    warnings.extend(append(host, &lock, now, event).err().map(|error| InstallWarning::history(&error)));
+    events(InstallEvent::Reconciling);
+    let left = left.iter().map(|bundle| bundle.name.clone()).collect();
+    let compat = reconcile_locked(&state, identity, &lock, Foreign::Leave, None);
+    Ok(UninstallReport { from, to, left, warnings, compat })
+}
+
+impl From<SwitchError> for UninstallError {
+    fn from(error: SwitchError) -> Self {
+        match error {
+            SwitchError::Before(error) => Self::Storage(error),
+            SwitchError::NotConfirmed { number, source } => Self::NotConfirmed { generation: number, source },
+        }
+    }
+}

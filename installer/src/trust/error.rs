@@ -1,0 +1,108 @@
+//! Why the pins and the accepted chain can't be read or changed.
+
+use bundle_format::{KeyError, KeyId, RootError};
+use files::{FileError, Unprotected};
+
+use crate::host::LockError;
+use crate::host::paths::TRUST;
+
+/// Why the pins can't be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// Somebody other than root could change them.
+    #[error("the trust store is not protected")]
+    Unprotected(#[source] Unprotected),
+    /// Somebody other than root could change a pin.
+    #[error("{file} in {TRUST} is not protected")]
+    UnprotectedPin {
+        /// The file's name.
+        file: String,
+        /// Why.
+        #[source]
+        source: Unprotected,
+    },
+    /// Somebody other than root could change the accepted chain of roots.
+    #[error("the accepted chain of roots is not protected")]
+    UnprotectedChain(#[source] Unprotected),
+    /// The accepted chain is damaged, so nothing is believed.
+    #[error("{file}, the accepted chain of roots, can't be used")]
+    Chain {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: RootError,
+    },
+    /// Roots that were offered aren't believed.
+    #[error("the roots are refused")]
+    Roots(#[source] RootError),
+    /// A pin was to be added beside an accepted chain.
+    #[error("root {version} rules on this host, so a pin would count for nothing")]
+    ChainRules {
+        /// Version of the newest accepted root.
+        version: u64,
+    },
+    /// A bundle was accepted by a root that isn't in the accepted chain.
+    #[error("it was accepted by root {version}, which is not in the accepted chain")]
+    NotInChain {
+        /// The root's version.
+        version: u64,
+    },
+    /// Another writer accepted other roots at the same time.
+    #[error("root {version} was accepted at the same time; try again")]
+    Overtaken {
+        /// Its version.
+        version: u64,
+    },
+    /// A file that is no key.
+    #[error("{file} in {TRUST} is no pin")]
+    Key {
+        /// The file's name.
+        file: String,
+        /// Why.
+        #[source]
+        source: KeyError,
+    },
+    /// A file whose name is another key's.
+    #[error("{file} in {TRUST} holds the key {found}")]
+    Name {
+        /// The file's name.
+        file: String,
+        /// The id of the key in it.
+        found: KeyId,
+    },
+    /// No pinned key begins like this.
+    #[error("no pinned key begins with `{prefix}`")]
+    Unknown {
+        /// What was given.
+        prefix: String,
+    },
+    /// Several pinned keys begin like this.
+    #[error("{count} pinned keys begin with `{prefix}`")]
+    Ambiguous {
+        /// What was given.
+        prefix: String,
+        /// How many.
+        count: usize,
+    },
+    /// No lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A file operation.
+    #[error(transparent)]
+    Storage(#[from] FileError),
+}
+
+impl TrustError {
+    /// The name of the pin's file, where one file is the matter.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::UnprotectedPin { file, .. } | Self::Key { file, .. } | Self::Name { file, .. } => {
+                Some(file)
+            }
+            Self::Storage(error) => error.path().file_name().and_then(|name| name.to_str()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Floors: what keeps an older bundle from being installed by accident or by design.
+//!
+//! For each bundle name the highest (epoch, serial) that was ever current here, with its content; for each
+//! domain the newest `created` of an accepted bundle, which is the one clock that can't be turned back. It is
+//! what its signer claims, so a wrong one would keep out what follows: how far it may go ahead is bounded
+//! (`install/order.rs`), and bundles of a higher epoch, which only a root can allow, begin it anew.
+//! They lie in two copies in `state/`, each with its own digest, so that losing or spoiling one loses
+//! nothing. What counts is the higher of both and of the kept bundles of all generations.
+//!
+//! | when | what is written | a cut after it leaves |
+//! |---|---|---|
+//! | before the first switch | both copies, empty | empty floors: nothing was current yet |
+//! | after each switch | `floors`, then `floors.copy`, each by a new file renamed over it | the switched generation itself holds the floor |
+//! | before `gc` removes anything | the same, if a copy is behind | both, or one and the generation |
+//!
+//! So a floor is never above what was current, and a host with generations but without both copies has
+//! lost them in another way: that is told.
+
+use std::collections::BTreeMap;
+
+use bundle_format::{BundleName, Digest, Manifest};
+use files::{Directory, FileError, FileSystem, Unprotected, check_protected, optional};
+use serde::{Deserialize, Serialize};
+
+use crate::host::WriterLock;
+use crate::host::paths::{FLOORS, RECORDS};
+
+/// Most bytes of a copy: some ten thousand names.
+const MAX_FLOORS: u64 = 4 << 20;
+/// The one domain there is.
+const DOMAIN: &str = "default";
+
+/// What was installed last of a bundle name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Floor {
+    pub epoch: u64,
+    pub serial: u64,
+    pub content: Digest,
+}
+
+impl Floor {
+    pub(crate) const fn of(manifest: &Manifest) -> Self {
+        Self { epoch: manifest.epoch, serial: manifest.serial, content: manifest.content }
+    }
+
+    pub(crate) const fn order(&self) -> (u64, u64) {
+        (self.epoch, self.serial)
+    }
+}
+
+/// One copy's content.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names of what is on the disk")]
+pub(crate) struct Floors {
+    /// By bundle name.
+    floors: BTreeMap<BundleName, Floor>,
+    /// Newest `created`, by domain, in seconds since 1970.
+    times: BTreeMap<String, u64>,
+    /// The highest epoch, by domain: that of the bundles whose `created` count. Absent is 0.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    time_epochs: BTreeMap<String, u64>,
+}
+
+/// Why the floors can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FloorsError {
+    /// Somebody other than root could change them.
+    #[error("the floors are not protected")]
+    Unprotected(#[source] Unprotected),
+    /// A file operation.
+    #[error(transparent)]
+    Storage(#[from] FileError),
+}
+
+/// One copy as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Copy {
+    Absent,
+    Damaged(String),
+    Good(Floors),
+}
+
+/// Both copies, and what they say together.
+#[derive(Debug)]
+pub(crate) struct FloorState {
+    merged: Floors,
+    copies: [Copy; 2],
+}
+
+impl Floors {
+    /// Raises the floor of a name, never lowers it.
+    fn raise(&mut self, name: &BundleName, floor: &Floor) {
+        let old = self.floors.get(name);
+        if old.is_none_or(|old| old.order() < floor.order()) {
+            self.floors.insert(name.clone(), floor.clone());
+        }
+    }
+
+    /// The newest `created` among those of the highest epoch.
+    fn time(&self, domain: &str) -> Option<(u64, u64)> {
+        let created = *self.times.get(domain)?;
+        Some((self.time_epochs.get(domain).copied().unwrap_or(0), created))
+    }
+
+    fn raise_time(&mut self, domain: &str, epoch: u64, created: u64) {
+        if self.time(domain).is_none_or(|old| old < (epoch, created)) {
+            self.times.insert(domain.to_owned(), created);
+            if epoch > 0 {
+                self.time_epochs.insert(domain.to_owned(), epoch);
+            }
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (name, floor) in &other.floors {
+            self.raise(name, floor);
+        }
+        for domain in other.times.keys() {
+            if let Some((epoch, created)) = other.time(domain) {
+                self.raise_time(domain, epoch, created);
+            }
+        }
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut json = serde_json::to_vec_pretty(self)?;
+        json.push(b'\n');
+        let mut bytes = format!("{}\n", Digest::of(&json)).into_bytes();
+        bytes.append(&mut json);
+        Ok(bytes)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let line = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no first line")?;
+        let (first, rest) = bytes.split_at_checked(line + 1).ok_or("it has no first line")?;
+        let json = rest;
+        if first != format!("{}\n", Digest::of(json)).as_bytes() {
+            return Err("its first line is not the digest of the rest".to_owned());
+        }
+        serde_json::from_slice(json).map_err(|error| error.to_string())
+    }
+}
+
+impl FloorState {
+    /// Reads both copies.
+    pub(crate) fn read(host: &FileSystem) -> Result<Self, FloorsError> {
+        let nothing = || Self { merged: Floors::default(), copies: [Copy::Absent, Copy::Absent] };
+        if optional(host.open_dir(RECORDS))?.is_none() {
+            return Ok(nothing());
+        }
+        let records =
+            host.open_protected_through_links(RECORDS).map_err(|error| error.or(FloorsError::Unprotected))?;
+        let [first, second] = FLOORS;
+        let copies = [read_copy(&records, first)?, read_copy(&records, second)?];
+        let mut merged = Floors::default();
+        for copy in &copies {
+            if let Copy::Good(floors) = copy {
+                merged.merge(floors);
+            }
+        }
+        Ok(Self { merged, copies })
+    }
+
+    /// What is wrong with the copies on a host where something was installed before, in words.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        if self.copies.iter().all(|copy| *copy == Copy::Absent) {
+            return vec![format!(
+                "both copies of the floors in {RECORDS} are gone; they are made again from the generations on disk, \
+                 which may know of less"
+            )];
+        }
+        let problems = self.copies.iter().zip(FLOORS).filter_map(|(copy, name)| {
+            let problem = match copy {
+                Copy::Good(_) => return None,
+                Copy::Absent => "it is not there",
+                Copy::Damaged(problem) => problem,
+            };
+            Some(format!(
+                "{RECORDS}/{name}, a copy of the floors, can't be used and is made again: {problem}"
+            ))
+        });
+        problems.collect()
+    }
+
+    /// The floor of a name.
+    pub(crate) fn floor(&self, name: &BundleName) -> Option<&Floor> {
+        self.merged.floors.get(name)
+    }
+
+    /// The newest `created` of an accepted bundle, for judging one of `epoch`: `None` if that is above all
+    /// that were accepted.
+    pub(crate) fn newest_created(&self, epoch: u64) -> Option<u64> {
+        self.merged.time(DOMAIN).filter(|(highest, _)| epoch <= *highest).map(|(_, created)| created)
+    }
+
+    /// A bundle is, or was, current.
+    pub(crate) fn raise(&mut self, name: &BundleName, floor: &Floor, created: u64) {
+        self.merged.raise(name, floor);
+        self.merged.raise_time(DOMAIN, floor.epoch, created);
+    }
+
+    /// Makes both copies where neither is there: before anything is current, so that missing ones are
+    /// always a loss.
+    pub(crate) fn ensure(&mut self, host: &FileSystem, lock: &WriterLock) -> Result<(), FloorsError> {
+        if self.copies.iter().all(|copy| *copy == Copy::Absent) {
+            return self.put(host, lock, &Floors::default());
+        }
+        Ok(())
+    }
+
+    /// Brings both copies up to what is known, on the disk when this returns; whether one was changed.
+    pub(crate) fn write(&mut self, host: &FileSystem, lock: &WriterLock) -> Result<bool, FloorsError> {
+        let merged = self.merged.clone();
+        let behind = self.copies.iter().any(|copy| *copy != Copy::Good(merged.clone()));
+        if behind {
+            self.put(host, lock, &merged)?;
+        }
+        Ok(behind)
+    }
+
+    fn put(&mut self, host: &FileSystem, _lock: &WriterLock, floors: &Floors) -> Result<(), FloorsError> {
+        host.ensure_dir(RECORDS)?;
+        let records =
+            host.open_protected_through_links(RECORDS).map_err(|error| error.or(FloorsError::Unprotected))?;
+        let wrong = |error: serde_json::Error| FileError::new("write", RECORDS, std::io::Error::from(error));
+        let bytes = floors.to_bytes().map_err(wrong)?;
+        for (copy, name) in self.copies.iter_mut().zip(FLOORS) {
+            if *copy != Copy::Good(floors.clone()) {
+                records.replace_file(name, &bytes)?;
+                *copy = Copy::Good(floors.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_copy(records: &Directory, name: &str) -> Result<Copy, FloorsError> {
+    let Some(kind) = records.kind(name)? else { return Ok(Copy::Absent) };
+    if kind != rustix::fs::FileType::RegularFile {
+        return Ok(Copy::Damaged("it is no regular file".to_owned()));
+    }
+    let file = records.open_file(name)?;
+    check_protected(&records.path().join(name), &file).map_err(|error| error.or(FloorsError::Unprotected))?;
+    let bytes = match records.read_file(name, MAX_FLOORS) {
+        Ok(bytes) => bytes,
+        // A worn-out block takes one copy along, not the host's power to install.
+        Err(error) => return Ok(Copy::Damaged(crate::words::with_sources(&error))),
+    };
+    Ok(Floors::from_bytes(&bytes).map_or_else(Copy::Damaged, Copy::Good))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_read_as_it_was_written_and_no_other_byte_passes() {
+        let mut floors = Floors::default();
+        let floor = Floor { epoch: 1, serial: 7, content: Digest::of(b"x") };
+        floors.raise(&"fleet".parse().unwrap(), &floor);
+        floors.raise_time(DOMAIN, 0, 5);
+        let bytes = floors.to_bytes().unwrap();
+        assert_eq!(Floors::from_bytes(&bytes).unwrap(), floors);
+        for at in 0..bytes.len() {
+            let mut spoiled = bytes.clone();
+            spoiled[at] ^= 1;
+            assert!(Floors::from_bytes(&spoiled).is_err(), "{at}");
+            assert!(Floors::from_bytes(&bytes[..at]).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_higher_epoch_begins_the_time_anew_and_a_lower_one_says_nothing() {
+        let mut floors = Floors::default();
+        let steps = [(0, 50, (0, 50)), (0, 40, (0, 50)), (2, 7, (2, 7)), (1, 99, (2, 7)), (2, 8, (2, 8))];
+        for (epoch, created, expected) in steps {
+            floors.raise_time(DOMAIN, epoch, created);
+            assert_eq!(floors.time(DOMAIN), Some(expected));
+        }
+        // Whatever the order of the copies.
+        let mut other = Floors::default();
+        other.raise_time(DOMAIN, 1, 500);
+        other.merge(&floors);
+        assert_eq!(other.time(DOMAIN), Some((2, 8)));
+        assert_eq!(Floors::from_bytes(&other.to_bytes().unwrap()).unwrap(), other);
+    }
+
+    #[test]
+    fn a_floor_is_never_lowered() {
+        let mut floors = Floors::default();
+        let name = "fleet".parse().unwrap();
+        let floor = |epoch, serial| Floor { epoch, serial, content: Digest::of(b"x") };
+        for (epoch, serial, expected) in [(0, 9, (0, 9)), (0, 3, (0, 9)), (1, 1, (1, 1)), (0, 99, (1, 1))] {
+            floors.raise(&name, &floor(epoch, serial));
+            assert_eq!(floors.floors[&name].order(), expected);
+        }
+    }
+}

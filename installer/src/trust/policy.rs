@@ -1,0 +1,342 @@
+//! `/etc/stap-bundle/policy.toml`: what the administrator allows beyond whom the host believes.
+//!
+//! A policy only narrows: nothing in it makes a bundle acceptable that pins and roots refuse. Where there
+//! is no file the defaults below hold. A file that can't be understood whole, or that others could change,
+//! stops every install: half a policy would be none.
+
+use std::fmt;
+
+use bundle_format::{Digest, KeyId, Manifest};
+use files::{FileError, FileSystem, Unprotected, check_protected};
+use serde::Deserialize;
+
+use crate::host::paths::{ADMINISTRATION, POLICY};
+
+/// Most bytes of a policy: a thousand keys and names.
+const MAX_POLICY: u64 = 256 << 10;
+/// Seconds of a day.
+const DAY: u64 = 24 * 3600;
+
+/// The whole policy.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// What may be installed.
+    pub install: InstallPolicy,
+    /// What is too old.
+    pub time: TimePolicy,
+    /// What is kept.
+    pub generations: GenerationsPolicy,
+    /// What is written for the initscript.
+    pub initscript: InitscriptPolicy,
+}
+
+/// `[install]`: what may be installed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct InstallPolicy {
+    /// Names of bundles; `None` allows all.
+    pub bundles: Option<Vec<Pattern>>,
+    /// Names of scripts that a bundle may have; `None` allows all.
+    pub scripts: Option<Vec<Pattern>>,
+    /// Ids of those trusted keys that count; `None` lets all count.
+    pub keys: Option<Vec<Digest>>,
+    /// How many keys that count must have signed, if that is more than pins or root ask for.
+    pub signatures: Option<usize>,
+    /// How far a serial may be above that of the newest bundle of its name here; `None` is without limit.
+    pub max_serial_jump: Option<u64>,
+}
+
+/// `[time]`: what is too old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TimePolicy {
+    /// How many days before its best-before a bundle is worth a word.
+    pub warn_days: u64,
+    /// How many days after its best-before it is still taken.
+    pub grace_days: u64,
+    /// How many hours ahead of a synchronised clock a bundle may have been made.
+    pub future_hours: u64,
+    /// How many days a bundle may have been made after the latest time that is known here, where no clock is
+    /// synchronised.
+    pub ahead_days: u64,
+}
+
+/// `[generations]`: what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GenerationsPolicy {
+    /// How many generations `gc` leaves, the current one among them.
+    pub keep: usize,
+    /// Whether each install that makes a generation removes those beyond `keep`, as `gc` does.
+    pub automatic: bool,
+    /// Most bytes of all generations, in MiB; an install that would need more is refused.
+    pub quota_mib: Option<u64>,
+}
+
+/// `[initscript]`: what is written for the unmodified initscript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct InitscriptPolicy {
+    /// Whether `AUTOCOMPILE=no` and `ALLOW_CACHEONLY=yes` are set for it; by default where no `stap` is
+    /// installed.
+    pub cache_only: Option<bool>,
+}
+
+impl Default for TimePolicy {
+    fn default() -> Self {
+        Self { warn_days: 14, grace_days: 0, future_hours: 48, ahead_days: 730 }
+    }
+}
+
+impl Default for GenerationsPolicy {
+    fn default() -> Self {
+        Self { keep: 3, automatic: false, quota_mib: None }
+    }
+}
+
+impl TimePolicy {
+    pub(crate) const fn warn_seconds(self) -> u64 {
+        self.warn_days.saturating_mul(DAY)
+    }
+
+    pub(crate) const fn grace_seconds(self) -> u64 {
+        self.grace_days.saturating_mul(DAY)
+    }
+
+    pub(crate) const fn ahead_seconds(self) -> u64 {
+        self.ahead_days.saturating_mul(DAY)
+    }
+
+    pub(crate) const fn future_seconds(self) -> u64 {
+        self.future_hours.saturating_mul(3600)
+    }
+}
+
+impl GenerationsPolicy {
+    /// The quota in bytes.
+    #[must_use]
+    pub const fn quota(self) -> Option<u64> {
+        match self.quota_mib {
+            Some(mib) => Some(mib.saturating_mul(1 << 20)),
+            None => None,
+        }
+    }
+}
+
+/// A name, in which each `*` stands for any characters.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Pattern(String);
+
+impl TryFrom<String> for Pattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let word = |b: u8| b.is_ascii_alphanumeric() || b"_-.+*".contains(&b);
+        if !text.is_empty() && text.len() <= 64 && text.bytes().all(word) {
+            return Ok(Self(text));
+        }
+        Err(format!("{text:?} is no pattern of names: expected 1 to 64 of A-Z, a-z, 0-9, `_-.+` and `*`"))
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Pattern {
+    fn matches(&self, name: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+        let middle: Vec<&str> = parts.collect();
+        let Some((last, middle)) = middle.split_last() else { return rest.is_empty() };
+        for part in middle {
+            let Some(at) = rest.find(part) else { return false };
+            rest = rest.get(at + part.len()..).unwrap_or_default();
+        }
+        rest.ends_with(last)
+    }
+}
+
+/// Why there is no policy to go by.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// Somebody other than root could change it.
+    #[error("the policy is not protected")]
+    Unprotected(#[source] Unprotected),
+    /// It isn't what a policy must be.
+    #[error("{ADMINISTRATION}/{POLICY}:{line}:{column}: {problem}")]
+    Malformed {
+        /// Line of the mistake, from 1.
+        line: usize,
+        /// Column of the mistake in characters, from 1.
+        column: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file operation.
+    #[error(transparent)]
+    Storage(#[from] FileError),
+}
+
+/// What a policy has against a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyRefusal {
+    /// A bundle of another name.
+    #[error("the policy allows bundles called {}, not `{name}`", list(allowed))]
+    Bundle {
+        /// The bundle's name.
+        name: String,
+        /// What is allowed.
+        allowed: Vec<Pattern>,
+    },
+    /// A script of another name.
+    #[error("the policy allows scripts called {}, not `{script}`", list(allowed))]
+    Script {
+        /// The first such script.
+        script: String,
+        /// What is allowed.
+        allowed: Vec<Pattern>,
+    },
+    /// Too few signatures that count.
+    #[error("{valid} of the keys that the policy counts signed it, needed {needed}")]
+    Signatures {
+        /// Signatures that hold and count.
+        valid: usize,
+        /// How many are needed.
+        needed: usize,
+    },
+}
+
+fn list(patterns: &[Pattern]) -> String {
+    let names: Vec<String> = patterns.iter().map(|pattern| format!("`{pattern}`")).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+impl Policy {
+    /// Reads this host's policy; the defaults where there is none.
+    pub fn read(host: &FileSystem) -> Result<Self, PolicyError> {
+        use std::io::Read as _;
+        let directory = match host.open_dir(ADMINISTRATION) {
+            Ok(directory) => directory,
+            Err(error) if error.is_not_found() => return Ok(Self::default()),
+            Err(error) => return Err(error.into()),
+        };
+        if directory.kind(POLICY)?.is_none() {
+            return Ok(Self::default());
+        }
+        let directory =
+            host.open_protected(ADMINISTRATION).map_err(|error| error.or(PolicyError::Unprotected))?;
+        let file = directory.open_file(POLICY)?;
+        let path = directory.path().join(POLICY);
+        check_protected(&path, &file).map_err(|error| error.or(PolicyError::Unprotected))?;
+        let mut bytes = Vec::new();
+        let wrong = |error| FileError::new("read", path, error);
+        file.take(MAX_POLICY + 1).read_to_end(&mut bytes).map_err(wrong)?;
+        if bytes.len() as u64 > MAX_POLICY {
+            let problem = format!("it has more than {MAX_POLICY} bytes");
+            return Err(PolicyError::Malformed { line: 1, column: 1, problem });
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Result<Self, PolicyError> {
+        let malformed = |at: usize, problem: String| {
+            let before = text.get(..at).unwrap_or(text);
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            PolicyError::Malformed { line, column, problem }
+        };
+        let policy: Self = toml::from_str(text).map_err(|error| {
+            malformed(error.span().map_or(0, |span| span.start), error.message().replace('\n', " "))
+        })?;
+        if policy.generations.keep == 0 {
+            let at = text.find("keep").unwrap_or(0);
+            return Err(malformed(
+                at,
+                "`keep` counts the current generation, so it is at least 1".to_owned(),
+            ));
+        }
+        Ok(policy)
+    }
+
+    /// What it has against a bundle that these keys signed.
+    pub(crate) fn check(&self, manifest: &Manifest, signers: &[KeyId]) -> Result<(), PolicyRefusal> {
+        let InstallPolicy { bundles, scripts, keys, signatures, .. } = &self.install;
+        let allows = |allowed: &[Pattern], name: &str| allowed.iter().any(|pattern| pattern.matches(name));
+        if let Some(allowed) = bundles.as_ref().filter(|allowed| !allows(allowed, manifest.name.as_str())) {
+            return Err(PolicyRefusal::Bundle { name: manifest.name.to_string(), allowed: allowed.clone() });
+        }
+        if let Some(allowed) = scripts {
+            let other = manifest.scripts.iter().find(|script| !allows(allowed, script.name.as_str()));
+            if let Some(script) = other {
+                let script = script.name.to_string();
+                return Err(PolicyRefusal::Script { script, allowed: allowed.clone() });
+            }
+        }
+        let counts = |key: &&KeyId| {
+            keys.as_ref().is_none_or(|keys| keys.iter().any(|counting| counting.as_bytes() == key.as_bytes()))
+        };
+        let valid = signers.iter().filter(counts).count();
+        let needed = signatures.unwrap_or(1).max(1);
+        if valid < needed {
+            return Err(PolicyRefusal::Signatures { valid, needed });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::try_from(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (text, yes, no) in [
+            ("fleet", &["fleet"][..], &["fleet2", "afleet", ""][..]),
+            ("net-*", &["net-", "net-1"], &["net", "anet-1"]),
+            ("*-x", &["-x", "a-x"], &["a-xy"]),
+            ("a*b*c", &["abc", "a1b2c", "abbc"], &["acb", "ab"]),
+            ("*", &["", "anything"], &[]),
+            ("ab*ba", &["abba", "abxba"], &["aba"]),
+        ] {
+            assert!(yes.iter().all(|name| pattern(text).matches(name)), "{text}");
+            assert!(!no.iter().any(|name| pattern(text).matches(name)), "{text}");
+        }
+        assert!(Pattern::try_from("a b".to_owned()).is_err());
+    }
+
+    #[test]
+    fn an_empty_policy_is_the_default_one() {
+        assert_eq!(Policy::parse("").unwrap(), Policy::default());
+        let text = "[install]\nbundles = [\"fleet*\"]\nmax-serial-jump = 5\n[time]\nwarn-days = 3\n";
+        let policy = Policy::parse(text).unwrap();
+        assert_eq!(policy.install.max_serial_jump, Some(5));
+        assert_eq!((policy.time.warn_days, policy.time.future_hours), (3, 48));
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_place() {
+        for (text, place, word) in [
+            ("[install]\nbundels = []\n", "2:1", "bundels"),
+            ("[time]\nwarn-days = \"x\"\n", "2:13", "invalid type"),
+            ("[install]\nkeys = [\"abc\"]\n", "2:", "abc"),
+            ("[install]\nbundles = [\"a b\"]\n", "2:", "is no pattern"),
+            ("[generations]\nkeep = 0\n", "2:1", "at least 1"),
+            ("x", "1:", ""),
+            ("[policy]\n", "1:2", "policy"),
+        ] {
+            let said = Policy::parse(text).unwrap_err().to_string();
+            assert!(said.starts_with(&format!("/etc/stap-bundle/policy.toml:{place}")), "{said}");
+            assert!(said.contains(word), "{said}");
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Whom this host believes: the administrator's pins, and the chain of roots that it has accepted.
+//!
+//! There is one domain, `default`, which owns every bundle name. Once a chain was accepted, it rules: pins count only for what
+//! they had let in before.
+
+use std::time::Duration;
+
+use bundle_format::{KeyId, PublicKey, RootChain, TrustedKeys};
+use files::{FileError, FileSystem, Unprotected};
+
+use crate::host::paths::{ROOT_PIN, TRUST};
+use crate::host::{HistoryEvent, WriterLock, append};
+use crate::trust::chain::{advance, read_chain};
+use crate::trust::domain::Domain;
+use crate::trust::error::TrustError;
+use crate::trust::host_trust::HostTrust;
+use crate::trust::pins::{PIN_SUFFIX, pin_file_name, read_pin, read_root_pin, writable};
+
+/// The pins of this host, and its accepted chain.
+#[derive(Debug)]
+pub struct TrustStore {
+    trust: HostTrust,
+    has_chain: bool,
+    problems: Vec<TrustError>,
+}
+
+/// What a file of roots changed.
+#[derive(Debug)]
+pub struct RootsUpdate {
+    /// The newest version before; 0 where there was no chain.
+    pub from: u64,
+    /// The accepted chain now, or as it would be after a dry run.
+    pub chain: RootChain,
+    /// Why the history wasn't written.
+    pub history: Option<FileError>,
+}
+
+/// What adding a pin changed.
+#[derive(Debug)]
+pub struct TrustAdded {
+    /// Whether it wasn't believed before.
+    pub changed: bool,
+    /// Why the history wasn't written.
+    pub history: Option<FileError>,
+}
+
+/// A pin that was taken back.
+#[derive(Debug)]
+pub struct TrustRemoved {
+    /// The key.
+    pub key: KeyId,
+    /// Why the history wasn't written.
+    pub history: Option<FileError>,
+}
+
+impl TrustStore {
+    /// Reads the pins. A host without a trust directory believes nobody. A file that can't be a pin is
+    /// passed over and told by [`Self::problems`]: it is never believed, and the others go on.
+    pub fn open(host: &FileSystem) -> Result<Self, TrustError> {
+        let chain = read_chain(host, &Domain::default())?;
+        let has_chain = chain.is_some();
+        let directory = match host.open_protected(TRUST) {
+            Ok(directory) => directory,
+            Err(Unprotected::Storage(error)) if error.is_not_found() => {
+                let trust = HostTrust { keys: Vec::new(), chain };
+                return Ok(Self { trust, has_chain, problems: Vec::new() });
+            }
+            Err(error) => return Err(error.or(TrustError::Unprotected)),
+        };
+        let mut chain = chain;
+        let (mut keys, mut problems) = (Vec::new(), Vec::new());
+        for file in directory.entries()? {
+            // Anything else, such as what an editor leaves, is no pin and says nothing.
+            if file.ends_with(PIN_SUFFIX) && !file.starts_with('.') {
+                match read_pin(&directory, file) {
+                    Ok(key) => keys.push(key),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+        }
+        if chain.is_none() {
+            match read_root_pin(&directory) {
+                Ok(pinned) => chain = pinned,
+                Err(problem) => problems.push(problem),
+            }
+        }
+        Ok(Self { trust: HostTrust { keys, chain }, has_chain, problems })
+    }
+
+    /// The same for whoever refuses by it: a pin that the disk doesn't give is an error, and not a key that isn't trusted.
+    pub(crate) fn open_readable(host: &FileSystem) -> Result<Self, TrustError> {
+        let mut store = Self::open(host)?;
+        let is_unread =
+            |problem: &TrustError| matches!(problem, TrustError::Storage(error) if error.is_device());
+        match store.problems.iter().position(is_unread) {
+            Some(at) => Err(store.problems.swap_remove(at)),
+            None => Ok(store),
+        }
+    }
+
+    /// Why files in the trust directory that are called like pins are passed over, by file name.
+    #[must_use]
+    pub fn problems(&self) -> &[TrustError] {
+        &self.problems
+    }
+
+    /// The first of them, to be an error itself.
+    pub(crate) fn take_problem(&mut self) -> Option<TrustError> {
+        (!self.problems.is_empty()).then(|| self.problems.remove(0))
+    }
+
+    /// The pinned keys, by id.
+    #[must_use]
+    pub fn list(&self) -> &[PublicKey] {
+        &self.trust.keys
+    }
+
+    /// The accepted chain of roots, or the pinned one where none was accepted yet.
+    #[must_use]
+    pub const fn chain(&self) -> Option<&RootChain> {
+        self.trust.chain.as_ref()
+    }
+
+    /// Whether a chain was accepted, so that pins no longer decide about new bundles.
+    #[must_use]
+    pub const fn has_accepted_chain(&self) -> bool {
+        self.has_chain
+    }
+
+    /// What judges a bundle that is to be installed.
+    #[must_use]
+    pub fn trusted_keys(&self) -> TrustedKeys {
+        self.trust.for_new()
+    }
+
+    /// To judge bundles by, new and installed ones.
+    pub(crate) const fn host_trust(&self) -> &HostTrust {
+        &self.trust
+    }
+
+    /// Stores `chain`, with which a bundle's roots were verified, as the accepted one; the old newest
+    /// version if that is a change.
+    pub(crate) fn accept(
+        &mut self,
+        host: &FileSystem,
+        chain: &RootChain,
+        now: Option<u64>,
+        wait: Duration,
+    ) -> Result<Option<RootsUpdate>, TrustError> {
+        if self.has_chain && self.trust.has_same_newest(Some(chain)) {
+            return Ok(None);
+        }
+        let lock = WriterLock::wait(host, wait)?;
+        let from = advance(host, &lock, &Domain::default(), chain)?;
+        self.has_chain = true;
+        let Some(from) = from else {
+            self.trust.chain = read_chain(host, &Domain::default())?;
+            return Ok(None);
+        };
+        self.trust.chain = Some(chain.clone());
+        let (name, to) = (chain.newest().document().name.clone(), chain.newest().version());
+        let history = append(host, &lock, now, HistoryEvent::Roots { name, from, to }).err();
+        Ok(Some(RootsUpdate { from, chain: chain.clone(), history }))
+    }
+
+    /// Takes a file of roots without a bundle: a revocation in haste. `None` if it holds nothing new. With
+    /// `dry_run` nothing is written.
+    pub fn update(
+        &mut self,
+        host: &FileSystem,
+        roots: &[u8],
+        now: Option<u64>,
+        wait: Duration,
+        dry_run: bool,
+    ) -> Result<Option<RootsUpdate>, TrustError> {
+        let chain = self.trusted_keys().accept_roots(roots).map_err(TrustError::Roots)?;
+        if !dry_run {
+            return self.accept(host, &chain, now, wait);
+        }
+        if self.has_chain && self.trust.has_same_newest(Some(&chain)) {
+            return Ok(None);
+        }
+        let old = self.trust.chain.as_ref().filter(|_| self.has_chain);
+        let from = old.map_or(0, |old| old.newest().version());
+        Ok(Some(RootsUpdate { from, chain, history: None }))
+    }
+
+    /// Pins a chain of roots, for which the administrator vouches; on the disk when this returns.
+    pub fn add_root(
+        &mut self,
+        host: &FileSystem,
+        roots: &[u8],
+        now: Option<u64>,
+        wait: Duration,
+    ) -> Result<TrustAdded, TrustError> {
+        let chain = RootChain::read_trusted(roots).map_err(TrustError::Roots)?;
+        let lock = self.wait_and_read(host, wait)?;
+        self.refuse_beside_a_chain()?;
+        if self.trust.chain.as_ref() == Some(&chain) {
+            return Ok(TrustAdded { changed: false, history: None });
+        }
+        writable(host)?.replace_file(ROOT_PIN, roots)?;
+        let (name, version) = (chain.newest().document().name.clone(), chain.newest().version());
+        self.trust.chain = Some(chain);
+        let event = HistoryEvent::TrustRoots { name, version };
+        let history = append(host, &lock, now, event).err();
+        Ok(TrustAdded { changed: true, history })
+    }
+
+    /// The lock, and the pins as they are under it: another writer may have changed them meanwhile.
+    fn wait_and_read(&mut self, host: &FileSystem, wait: Duration) -> Result<WriterLock, TrustError> {
+        let lock = WriterLock::wait(host, wait)?;
+        *self = Self::open(host)?;
+        Ok(lock)
+    }
+
+    fn refuse_beside_a_chain(&self) -> Result<(), TrustError> {
+        match self.trust.chain.as_ref().filter(|_| self.has_chain) {
+            Some(chain) => Err(TrustError::ChainRules { version: chain.newest().version() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Pins a key, on the disk when this returns.
+    pub fn add(
+        &mut self,
+        host: &FileSystem,
+        key: PublicKey,
+        now: Option<u64>,
+        wait: Duration,
+    ) -> Result<TrustAdded, TrustError> {
+        let lock = self.wait_and_read(host, wait)?;
+        self.refuse_beside_a_chain()?;
+        if self.trust.keys.contains(&key) {
+            return Ok(TrustAdded { changed: false, history: None });
+        }
+        let directory = writable(host)?;
+        let id = key.id();
+        let file = pin_file_name(&id);
+        let pem = key.to_pem().map_err(|source| TrustError::Key { file: file.clone(), source })?;
+        directory.replace_file(&file, pem.as_bytes())?;
+        self.problems.retain(|problem| problem.file() != Some(&file));
+        self.trust.keys.push(key);
+        self.trust.keys.sort_by_key(PublicKey::id);
+        // The pin is on the disk: a history that can't be written is no reason to call it failed.
+        let event = HistoryEvent::Trust { key: id };
+        let history = append(host, &lock, now, event).err();
+        Ok(TrustAdded { changed: true, history })
+    }
+
+    /// Removes the one pin whose id begins with `prefix`.
+    pub fn remove(
+        &mut self,
+        host: &FileSystem,
+        prefix: &str,
+        now: Option<u64>,
+        wait: Duration,
+    ) -> Result<TrustRemoved, TrustError> {
+        let lock = self.wait_and_read(host, wait)?;
+        let begins = |key: &&PublicKey| !prefix.is_empty() && key.id().to_string().starts_with(prefix);
+        let found: Vec<KeyId> = self.trust.keys.iter().filter(begins).map(PublicKey::id).collect();
+        let prefix = prefix.to_owned();
+        let key = match found.as_slice() {
+            [] => return Err(TrustError::Unknown { prefix }),
+            [id] => *id,
+            several => return Err(TrustError::Ambiguous { prefix, count: several.len() }),
+        };
+        let directory = host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))?;
+        directory.unlink(&pin_file_name(&key))?;
+        directory.sync()?;
+        self.trust.keys.retain(|pinned| pinned.id() != key);
+        let event = HistoryEvent::Distrust { key };
+        let history = append(host, &lock, now, event).err();
+        Ok(TrustRemoved { key, history })
+    }
+}
