@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn every_waiter_is_woken_and_a_late_one_too() {
         let cancel = Cancel::new();
-        let (first, second) = (cancel.waker().unwrap(), cancel.clone().waker().unwrap());
+        let first = cancel.waker().unwrap();
+        let second = cancel.clone().waker().unwrap();
         assert!(!readable(&first) && !cancel.is_cancelled());
         cancel.clone().cancel();
         assert!(readable(&first) && readable(&second) && cancel.is_cancelled());

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::{ChildError, Program};
 use crate::course::TERM_GRACE;
+use crate::{ChildError, Program};
 
 /// A command line with everything that the child will be given.
 ///

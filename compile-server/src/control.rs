@@ -329,8 +329,11 @@ impl Control {
             stopping::stop(&server.process)?;
             return Err(error);
         }
-        let (certificate, new_certificate) = (prepared.certificate, prepared.new_certificate);
-        Ok(Started::Now { server, certificate, new_certificate })
+        Ok(Started::Now {
+            server,
+            certificate: prepared.certificate,
+            new_certificate: prepared.new_certificate,
+        })
     }
 
     fn stop_all(

@@ -35,7 +35,9 @@ fn sockets_of(pid: i32) -> Option<BTreeSet<String>> {
 /// The port of a line of `/proc/net/tcp`, if one of `sockets` listens there.
 fn listening(line: &str, sockets: &BTreeSet<String>) -> Option<u16> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+    let local = fields.get(1)?;
+    let state = fields.get(3)?;
+    let inode = fields.get(9)?;
     if *state != LISTEN || !sockets.contains(*inode) {
         return None;
     }

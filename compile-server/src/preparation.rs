@@ -287,7 +287,8 @@ mod tests {
     #[test]
     fn a_servers_database_was_open_for_everybody() {
         let folder = tempfile::tempdir().unwrap();
-        let (database, generator) = (folder.path().join("ssl/server"), folder.path().join("stap-gen-cert"));
+        let database = folder.path().join("ssl/server");
+        let generator = folder.path().join("stap-gen-cert");
         let text = "#!/bin/sh\numask 0\nmkdir \"$1\"\nstat -c %a \"${1%/*}\" >>\"${0%/*}/modes\"\n: >\"$1/key4.db\"\n\
                     cat \"${0%/*}/text\" >\"$1/stap.cert\"\n";
         fs::write(&generator, text).unwrap();

@@ -32,7 +32,8 @@ impl Directory {
     }
 
     fn own(&self, user: Option<u32>, group: u32) -> Result<(), FileError> {
-        let (user, group) = (user.map(Uid::from_raw), Gid::from_raw(group));
+        let user = user.map(Uid::from_raw);
+        let group = Gid::from_raw(group);
         retry_on_intr(|| rustix::fs::fchown(self.fd(), user, Some(group)))
             .map_err(|errno| self.error("change the owner of", "", errno))
     }

@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn removes_links_and_not_what_they_lead_to() {
-        let (dir, precious) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let precious = tempfile::tempdir().unwrap();
         fs::write(precious.path().join("file"), "precious").unwrap();
         fs::create_dir_all(dir.path().join("given/below")).unwrap();
         symlink(precious.path(), dir.path().join("given/below/link")).unwrap();

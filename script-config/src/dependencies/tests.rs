@@ -171,7 +171,8 @@ proptest! {
         let fails: Names = order.iter().enumerate()
             .filter(|(i, _)| failing >> (i % 16) & 1 == 1).map(|(_, s)| s.clone()).collect();
         let wanted: Names = order.iter().cloned().collect();
-        let (mut running, mut failed) = (Names::new(), Names::new());
+        let mut running = Names::new();
+        let mut failed = Names::new();
         loop {
             let ready = graph.ready(&wanted, &running, &failed);
             if ready.is_empty() { break; }
