@@ -202,8 +202,7 @@ fn a_build_that_compiles_nothing_asked_all_servers() {
     let whole = StandIn::new(|job| Ok(compiled(job)));
     by_servers(directory.path(), [&whole, &whole], None).0.unwrap();
     let plan = plan(directory.path());
-    let (one, two): (ServerAddress, ServerAddress) = ("one:1".parse().unwrap(), "two:2".parse().unwrap());
-    let addresses = [one.clone(), two];
+    let addresses = ["one:1", "two:2"].map(|address| address.parse::<ServerAddress>().unwrap());
     assert!(known_servers(&plan, &addresses).is_none());
     std::fs::write(directory.path().join("cert9.db"), "certificates").unwrap();
     let mut servers = ["one:1", "two:2"].map(|address| CompileServer::of_test(address, 2, &["1.0", "2.0"]));
