@@ -15,7 +15,6 @@ use crate::results::CachedModule;
 /// What a bundle is called, and when it was made. No clock is read: the same inputs give the same bytes.
 #[derive(Debug, Clone)]
 pub struct BundleIdentity {
-    /// The name.
     pub name: BundleName,
     /// The version; by default the time of `created`, as `YYYY.MMDD.HHMM`.
     pub version: Option<BundleVersion>,
@@ -50,27 +49,10 @@ impl BundleIdentity {
 /// Why the cells don't make a bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum AssemblyError {
-    /// Two modules of a kernel name different kernels.
     #[error("the modules of {release} disagree: {first} has the vermagic `{one}`, {second} has `{other}`")]
-    Vermagic {
-        /// The kernel.
-        release: KernelRelease,
-        /// A script.
-        first: String,
-        /// Its module's vermagic.
-        one: String,
-        /// Another script.
-        second: String,
-        /// Its module's vermagic.
-        other: String,
-    },
-    /// `created` is beyond the calendar.
+    Vermagic { release: KernelRelease, first: String, one: String, second: String, other: String },
     #[error("{created} seconds since 1970 is no date")]
-    NoDate {
-        /// The number.
-        created: u64,
-    },
-    /// The version made of the date isn't one.
+    NoDate { created: u64 },
     #[error(transparent)]
     Version(#[from] NameError),
 }

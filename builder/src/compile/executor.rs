@@ -18,7 +18,6 @@ pub(crate) const LOG_CAP: usize = 256 * 1024;
 /// How a compile ended.
 #[derive(Debug, Clone)]
 pub struct Compilation {
-    /// How `stap` ended.
     pub ended: Ended,
     /// What it wrote, both streams in order.
     pub log: String,
@@ -41,7 +40,6 @@ pub(crate) struct LeaderTask {
     pub part: WarmUpPart,
     pub flags: WarmUpFlags,
     pub kernel: Arc<KernelTarget>,
-    /// Threads that stap may use.
     pub threads: usize,
 }
 
@@ -61,24 +59,17 @@ pub(crate) struct Leading {
 /// server that failed: another one may do better.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutorError {
-    /// The work directory couldn't be prepared.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
-    /// The sandbox refused its service.
     #[error(
         "the compile sandbox doesn't work here: {message}; it needs user namespaces for unprivileged users"
     )]
-    SandboxRefused {
-        /// What it said.
-        message: String,
-    },
-    /// The sandbox couldn't be started.
+    SandboxRefused { message: String },
     #[error(transparent)]
     Child(#[from] ChildError),
     /// A file of a job's directory, or of stap's caches, can't be written or read.
     #[error("the directory of a job, or stap's cache for a kernel, can't be used")]
     Files(#[from] FileError),
-    /// A compile server doesn't answer any more.
     #[error("it doesn't answer any more: {said}")]
     ServerLost {
         /// The last words of its client.

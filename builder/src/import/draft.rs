@@ -38,7 +38,6 @@ pub struct ImportRequest {
 /// A draft and what isn't known about it.
 #[derive(Debug)]
 pub struct Imported {
-    /// What is to be packed.
     pub draft: BundleDraft,
     /// What the user should know, in words.
     pub notes: Vec<String>,

@@ -14,44 +14,18 @@ pub(super) const MAX_RATIO: u64 = 100;
 /// Why packages don't make a bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// One of them can't be taken.
     #[error("{path}")]
     Package {
-        /// Which.
         path: PathBuf,
-        /// Why.
         #[source]
         source: PackageError,
     },
-    /// Two packages have one release.
     #[error("{first} and {second} are both for {release}")]
-    ReleaseTwice {
-        /// The release.
-        release: KernelRelease,
-        /// One package.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
-    /// Two packages disagree about a script.
+    ReleaseTwice { release: KernelRelease, first: PathBuf, second: PathBuf },
     #[error("{first} and {second} disagree about {what}")]
-    Disagree {
-        /// About what.
-        what: String,
-        /// One package.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
-    /// The settings of a script can't be used.
+    Disagree { what: String, first: PathBuf, second: PathBuf },
     #[error("{path}: {problem}")]
-    Settings {
-        /// The package.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// The version or the date.
+    Settings { path: PathBuf, problem: String },
     #[error(transparent)]
     Assembly(#[from] AssemblyError),
 }
@@ -62,19 +36,8 @@ pub enum PackageError {
     /// It can't be read, or isn't gzip or tar.
     #[error("it can't be read as tar.gz")]
     Read(#[source] io::Error),
-    /// More of something than is allowed.
     #[error("{what} has {found} {unit}, at most {limit} are allowed")]
-    OverLimit {
-        /// Of what.
-        what: String,
-        /// How much.
-        found: u64,
-        /// Of which unit.
-        unit: &'static str,
-        /// The limit.
-        limit: u64,
-    },
-    /// It grows too much.
+    OverLimit { what: String, found: u64, unit: &'static str, limit: u64 },
     #[error("it unpacks to more than {MAX_RATIO} times its size, as no package of modules does")]
     Bomb,
     /// A name that has no place in a package.
@@ -92,39 +55,24 @@ pub enum PackageError {
     Kind {
         /// The name, escaped.
         name: String,
-        /// What it is.
         kind: String,
     },
-    /// One name, two members.
     #[error("`{name}` stands in it twice")]
     Twice {
         /// The name, escaped.
         name: String,
     },
-    /// Modules for two kernels.
     #[error("it is for {first} and for {second}; make a package for each release")]
-    TwoReleases {
-        /// One.
-        first: KernelRelease,
-        /// The other.
-        second: KernelRelease,
-    },
-    /// No module at all.
+    TwoReleases { first: KernelRelease, second: KernelRelease },
     #[error("there is no REL/NAME.ko in it")]
     NoModule,
-    /// Options for no module.
     #[error("it has {name}.opts but no {name}.ko")]
-    OptionsAlone {
-        /// The script.
-        name: ScriptName,
-    },
-    /// A file that must be text.
+    OptionsAlone { name: ScriptName },
     #[error("`{name}` is not UTF-8 text")]
     NotText {
         /// The name, escaped.
         name: String,
     },
-    /// Bytes behind the archive.
     #[error("bytes follow the end of the archive")]
     TrailingBytes,
     /// A module that a kernel before 3.5 needs and that bundles of this version don't carry.
@@ -134,16 +82,10 @@ pub enum PackageError {
     #[error(
         "module {name} carries a kernel signature, which this version doesn't put into bundles: take it off (strip --strip-debug does)"
     )]
-    Signed {
-        /// The script.
-        name: ScriptName,
-    },
-    /// A module that isn't what its place says.
+    Signed { name: ScriptName },
     #[error("module {name}")]
     Module {
-        /// The script.
         name: ScriptName,
-        /// Why.
         #[source]
         source: ModuleError,
     },

@@ -8,7 +8,6 @@ use bundle_format::KernelRelease;
 pub struct KernelListError {
     /// Counted from 1.
     pub line: usize,
-    /// The line.
     pub text: String,
 }
 

@@ -56,22 +56,18 @@ impl KernelTarget {
 /// Why a directory isn't the build tree that was looked for.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelTreeError {
-    /// A file of the tree can't be read.
     #[error("{path} can't be read")]
     Read {
         /// The file, as seen inside the sysroot.
         path: PathBuf,
-        /// What the kernel said.
         source: io::Error,
     },
-    /// The tree is for another release.
     #[error("{tree} is a build tree of {found}, not of {wanted}")]
     OtherRelease {
         /// The tree, as seen inside the sysroot.
         tree: PathBuf,
         /// What its `utsrelease.h` says.
         found: String,
-        /// What was asked for.
         wanted: KernelRelease,
     },
     /// Nothing in the tree tells for which machine it is.

@@ -10,7 +10,6 @@ use crate::sandbox::Sysroot;
 /// A package of a distribution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
-    /// Its name.
     pub name: String,
     /// Its version, as the distribution writes it.
     pub version: String,

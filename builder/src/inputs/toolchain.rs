@@ -35,32 +35,14 @@ pub(crate) const VERSION_LIMIT: Duration = Duration::from_secs(30);
 /// Why a sysroot's toolchain can't be known.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolchainError {
-    /// A file of it can't be read.
     #[error("the toolchain in {sysroot} can't be read")]
-    Read {
-        /// The sysroot.
-        sysroot: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The sandbox couldn't be prepared.
+    Read { sysroot: PathBuf, source: io::Error },
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
-    /// A program couldn't be started.
     #[error(transparent)]
     Child(#[from] ChildError),
-    /// A program doesn't tell its version.
     #[error("{command} in {sysroot} fails ({status}): {output}")]
-    Version {
-        /// The command inside the sandbox.
-        command: String,
-        /// The sysroot.
-        sysroot: PathBuf,
-        /// How it ended.
-        status: child::Ended,
-        /// The first line that it printed.
-        output: String,
-    },
+    Version { command: String, sysroot: PathBuf, status: child::Ended, output: String },
 }
 
 /// Digests the toolchain of `sysroot` and asks its versions; those are remembered by the digest.

@@ -12,9 +12,7 @@ use crate::warm::{WarmUp, WarmUpFlags, WarmUpKey};
 /// One cell: a script × a kernel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cell {
-    /// The script.
     pub script: ScriptName,
-    /// The kernel.
     pub release: KernelRelease,
 }
 
@@ -27,9 +25,7 @@ impl fmt::Display for Cell {
 /// A cell with all that is needed to compile it.
 #[derive(Debug, Clone)]
 pub struct CompileJob {
-    /// The script.
     pub script: Arc<ScriptSource>,
-    /// The kernel.
     pub kernel: Arc<KernelTarget>,
     /// What its key is made of; holds the argument vector.
     pub parts: KeyParts,

@@ -38,7 +38,6 @@ pub struct ServerIdentity {
 pub struct KeyParts {
     /// [`RECIPE_VERSION`] of the command.
     pub recipe: u32,
-    /// The argument vector.
     pub argv: Vec<String>,
     /// The environment, `NAME=VALUE`.
     pub environment: Vec<String>,
@@ -47,11 +46,9 @@ pub struct KeyParts {
     /// Digests of the tapset directories that its options name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tapsets: Vec<Digest>,
-    /// Digest of the toolchain.
     pub toolchain: Digest,
     /// Where the build tree is inside the sysroot: paths of headers are in the module.
     pub build_tree: PathBuf,
-    /// Digest of the build tree.
     pub tree: Digest,
     /// Digest of the kernel's debuginfo, if the sysroot has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]

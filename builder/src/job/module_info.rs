@@ -34,27 +34,16 @@ pub struct ModuleInfo {
 /// Why a file isn't the module that was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
-    /// It isn't a relocatable 64-bit ELF file.
     #[error("not a kernel module: {}", quoted(reason))]
-    NotAModule {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// `.modinfo` lacks a field.
+    NotAModule { reason: String },
     #[error("its .modinfo has no {field}")]
-    NoField {
-        /// The field.
-        field: &'static str,
-    },
-    /// It is another module.
+    NoField { field: &'static str },
     #[error("its name is `{}`, not `{wanted}`", quoted(found))]
     OtherName {
         /// What `.modinfo` says.
         found: String,
-        /// The script's name.
         wanted: ScriptName,
     },
-    /// It is for another kernel.
     #[error("its vermagic is `{}`, which isn't for the release {wanted}", quoted(found))]
     OtherRelease {
         /// What `.modinfo` says.
@@ -62,12 +51,10 @@ pub enum ModuleError {
         /// The release that was asked for.
         wanted: KernelRelease,
     },
-    /// It is for another machine.
     #[error("it is for the machine {}, not {wanted}", quoted(found))]
     OtherMachine {
         /// What the ELF header says.
         found: String,
-        /// The kernel's machine.
         wanted: Machine,
     },
 }

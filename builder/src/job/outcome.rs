@@ -12,13 +12,10 @@ use super::module_info::ModuleInfo;
 /// A module in the cache, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleArtifact {
-    /// Digest of the module's bytes.
     pub digest: Digest,
     /// Its length in bytes.
     pub len: u64,
-    /// What it says about itself.
     pub info: ModuleInfo,
-    /// Where it is.
     pub path: PathBuf,
 }
 
@@ -31,25 +28,19 @@ pub enum JobOutcome {
     Cached(ModuleArtifact),
     /// stap said no.
     Failed {
-        /// The normalised reason.
         reason: String,
-        /// The whole log.
         log: PathBuf,
         /// It failed before, of the same inputs, and wasn't tried again.
         cached: bool,
     },
     /// Killed at its time limit.
     TimedOut {
-        /// The limit.
         limit: Duration,
         /// The log up to there.
         log: PathBuf,
     },
     /// Not run.
-    Skipped {
-        /// Why not.
-        why: String,
-    },
+    Skipped { why: String },
 }
 
 impl JobOutcome {
@@ -88,9 +79,7 @@ impl JobOutcome {
 /// A cell of the table.
 #[derive(Debug, Clone)]
 pub struct CellReport {
-    /// Which.
     pub cell: Cell,
-    /// What came of it.
     pub outcome: JobOutcome,
     /// How long its compile took in this build.
     pub wall: Duration,

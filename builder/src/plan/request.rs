@@ -23,7 +23,6 @@ pub struct BuildRequest {
     pub input_check: InputCheck,
     /// Roots with `stap` and build trees; `/` if there are none.
     pub sysroots: Vec<PathBuf>,
-    /// The scripts.
     pub scripts: Vec<ScriptSource>,
     /// Where results and state are kept.
     pub directories: BuildDirectories,

@@ -17,12 +17,7 @@ use crate::sandbox::SandboxError;
 pub enum BuildError {
     /// It was cancelled; what had finished is in the cache.
     #[error("cancelled with {done} of {cells} cells done; the same command goes on from there")]
-    Cancelled {
-        /// Cells with a result.
-        done: usize,
-        /// All cells.
-        cells: usize,
-    },
+    Cancelled { done: usize, cells: usize },
     /// Neither a compile server nor this machine is to compile these cells.
     #[error("no compile server compiles {}", counted(cells.len()))]
     Unserved {
@@ -36,9 +31,7 @@ pub enum BuildError {
     ServersLost {
         /// Which, and what their clients said.
         lost: Vec<(ServerAddress, String)>,
-        /// Cells with a result.
         done: usize,
-        /// All cells.
         cells: usize,
     },
     /// Nothing was to be compiled, and these cells have no result.
@@ -49,35 +42,25 @@ pub enum BuildError {
         /// Results that are there and don't count.
         not_taken: NotTakenResults,
     },
-    /// The work directories can't be used.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
-    /// A compile couldn't be run.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
-    /// A result can't be kept.
     #[error("the result of {cell} can't be kept in {directory}")]
     Store {
-        /// Which cell.
         cell: Cell,
         /// The cache.
         directory: PathBuf,
-        /// What the kernel said.
         source: io::Error,
     },
     /// The key that signs this builder's results can't be used.
     #[error("the builder's own key can't be used")]
     BuilderKey(#[source] KeyFileError),
-    /// The state directory can't be used.
     #[error("the build's state can't be kept")]
-    State {
-        /// What the kernel said.
-        source: io::Error,
-    },
+    State { source: io::Error },
     /// A file of the state directory can't be used.
     #[error("the build's directories can't be used")]
     Files(#[from] FileError),
-    /// The modules don't fit together.
     #[error(transparent)]
     Assembly(#[from] AssemblyError),
 }

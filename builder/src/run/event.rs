@@ -20,7 +20,6 @@ pub enum BuildEvent {
     },
     /// The cache was asked about every cell; this is the work ahead.
     Begun {
-        /// Cells in the matrix.
         cells: usize,
         /// Those whose result is in the cache (green or red).
         cached: usize,
@@ -37,31 +36,13 @@ pub enum BuildEvent {
         results: NotTakenResults,
     },
     /// A leader has started: it makes a part of stap's caches for a kernel, once.
-    WarmUpStarted {
-        /// The kernel.
-        release: KernelRelease,
-        /// Which part.
-        part: WarmUpPart,
-        /// Where.
-        maker: Maker,
-    },
+    WarmUpStarted { release: KernelRelease, part: WarmUpPart, maker: Maker },
     /// A compile server is lost: what it was at goes elsewhere.
-    ServerLost {
-        /// Which.
-        server: Maker,
-        /// What its client said.
-        said: String,
-    },
+    ServerLost { server: Maker, said: String },
     /// Something that the user should know of a compile server.
-    ServerNoted {
-        /// A sentence.
-        sentence: String,
-    },
+    ServerNoted { sentence: String },
     /// Something that the user should know of this machine, or of what is kept on it; nothing is the worse for it.
-    Noted {
-        /// A sentence.
-        sentence: String,
-    },
+    Noted { sentence: String },
     /// A leader has ended.
     WarmUpFinished {
         /// The kernel, the part, and what it took.
@@ -71,35 +52,21 @@ pub enum BuildEvent {
     },
     /// Something is wrong with a kernel, whatever the script; told once.
     KernelDiagnosed {
-        /// The kernel.
         release: KernelRelease,
         /// What is wrong and what to do, in a sentence.
         sentence: String,
     },
     /// A compile has started.
-    JobStarted {
-        /// Which.
-        cell: Cell,
-        /// Where.
-        maker: Maker,
-    },
+    JobStarted { cell: Cell, maker: Maker },
     /// What is left to be done, running compiles included; told whenever something has ended, as long as it is known.
     WorkLeft {
         /// CPU time that it will take, by what compiles have taken before.
         cpu: Duration,
     },
     /// A compile that had started has ended, whatever came of it: once for each [`BuildEvent::JobStarted`].
-    JobEnded {
-        /// Which.
-        cell: Cell,
-        /// Where.
-        maker: Maker,
-        /// How.
-        end: JobEnd,
-    },
+    JobEnded { cell: Cell, maker: Maker, end: JobEnd },
     /// A green cell was compiled once more (`check_reproducible`).
     CellChecked {
-        /// Which.
         cell: Cell,
         /// In what the second module differs, if it does.
         difference: Option<String>,

@@ -21,7 +21,6 @@ const LEADER_SHARE: u32 = 3;
 struct Leader<'r> {
     run: &'r Run<'r>,
     schedule: &'r Schedule<WarmUpKey>,
-    /// The site's number.
     number: usize,
     key: WarmUpKey,
     part: WarmUpPart,

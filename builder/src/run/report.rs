@@ -10,22 +10,17 @@ use crate::warm::WarmUpPart;
 /// A leader that ran in this build.
 #[derive(Debug, Clone)]
 pub struct WarmUpReport {
-    /// The kernel.
     pub release: KernelRelease,
-    /// What it made.
     pub part: WarmUpPart,
-    /// How long it took.
     pub wall: Duration,
     /// CPU time; a compile server doesn't tell.
     pub cpu: Option<Duration>,
-    /// Where.
     pub maker: Maker,
 }
 
 /// A compile server of a build.
 #[derive(Debug, Clone)]
 pub struct ServerReport {
-    /// Which.
     pub address: ServerAddress,
     /// What its `stap` says of its version.
     pub systemtap: String,

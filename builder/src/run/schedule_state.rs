@@ -24,7 +24,6 @@ pub(crate) struct Entry<K> {
 /// What the schedule knows of a site.
 #[derive(Debug, Clone)]
 pub(crate) struct SiteEntry<K> {
-    /// What is complete there already.
     pub warm: HashMap<K, WarmUp>,
     /// It takes only what no other site takes any more.
     pub last_resort: bool,

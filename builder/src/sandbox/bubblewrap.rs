@@ -98,41 +98,24 @@ pub struct Sandbox {
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// A program is missing.
     #[error("the sandbox needs {program}: the Debian package {package} would bring it")]
-    Missing {
-        /// The program.
-        program: &'static str,
-        /// The package that has it.
-        package: &'static str,
-        /// Where it was looked for.
-        source: ChildError,
-    },
+    Missing { program: &'static str, package: &'static str, source: ChildError },
     /// The unprivileged user can't get to a directory that jobs work in.
     #[error("jobs run as unprivileged users, who can't pass {closed} on the way to {directory}")]
     Unreachable {
-        /// The directory that jobs need.
         directory: PathBuf,
         /// The first directory on the way that is closed to others.
         closed: PathBuf,
     },
-    /// It doesn't work here.
     #[error(transparent)]
     Forbidden(#[from] NoNamespaces),
-    /// There is no user for a job.
     #[error(transparent)]
     User(#[from] NoJobUser),
-    /// Something in a job's directory can't be made.
     #[error("the directory of a job can't be prepared")]
     Job(#[from] files::FileError),
     /// A directory for jobs can't be made or given to the unprivileged user.
     #[error("work directory {path} can't be prepared")]
-    Prepare {
-        /// The directory.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    Prepare { path: PathBuf, source: io::Error },
 }
 
 impl Sandbox {

@@ -83,51 +83,18 @@ pub enum EvaluationError {
     Sandbox(#[from] SandboxError),
     /// The sandbox, or bash in it, couldn't be started.
     #[error("the sandbox for the configuration doesn't work here: {message}")]
-    SandboxRefused {
-        /// What it said.
-        message: String,
-    },
-    /// A program couldn't be run.
+    SandboxRefused { message: String },
     #[error(transparent)]
     Child(#[from] ChildError),
-    /// The copies for the sandbox can't be made.
     #[error("the copies of the configuration files in {directory} can't be made")]
-    Copy {
-        /// Where.
-        directory: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// A file ended bash.
+    Copy { directory: PathBuf, source: io::Error },
     #[error("{file} ends bash ({ended}){}", said(.printed))]
-    Ended {
-        /// The file.
-        file: String,
-        /// How bash ended.
-        ended: Ended,
-        /// The last line that it printed.
-        printed: String,
-    },
-    /// Bash was still busy at the time limit.
+    Ended { file: String, ended: Ended, printed: String },
     #[error("bash isn't done with {file} after {} s{}", .limit.as_secs_f64(), said(.printed))]
-    TimedOut {
-        /// The file.
-        file: String,
-        /// The limit.
-        limit: Duration,
-        /// The last line that it printed.
-        printed: String,
-    },
+    TimedOut { file: String, limit: Duration, printed: String },
     /// A file prints, or sets, more than any configuration has.
     #[error("{file} makes bash write more than {limit} bytes{}", said(.printed))]
-    TooMuch {
-        /// The file.
-        file: String,
-        /// The limit.
-        limit: usize,
-        /// The first line that it printed.
-        printed: String,
-    },
+    TooMuch { file: String, limit: usize, printed: String },
 }
 
 fn said(printed: &str) -> String {

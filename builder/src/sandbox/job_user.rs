@@ -52,19 +52,14 @@ pub(crate) enum JobUser {
 /// Why a job has no user.
 #[derive(Debug, thiserror::Error)]
 pub enum NoJobUser {
-    /// All numbers are taken.
     #[error("all {count} users for jobs, {first} to {last}, are taken by other jobs ({held})")]
     Taken {
-        /// How many there are.
         count: usize,
-        /// The first.
         first: u32,
-        /// The last.
         last: u32,
         /// Who has the last one.
         held: files::Held,
     },
-    /// A number can't be locked.
     #[error(transparent)]
     Lock(files::FileError),
 }

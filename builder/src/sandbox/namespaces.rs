@@ -36,9 +36,7 @@ const TRIAL_LIMIT: Duration = Duration::from_secs(60);
 pub struct NoNamespaces {
     /// Which setting forbids it, as far as that can be seen.
     pub what: String,
-    /// What to do.
     pub way_out: String,
-    /// What the sandbox said.
     pub said: String,
 }
 

@@ -27,26 +27,13 @@ pub struct Sysroot {
 /// Why a directory can't serve as a sysroot.
 #[derive(Debug, thiserror::Error)]
 pub enum SysrootError {
-    /// It can't be opened.
     #[error("sysroot {path} can't be opened")]
-    Open {
-        /// The directory as given.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// It has no `stap`.
+    Open { path: PathBuf, source: io::Error },
     #[error("sysroot {path} has no /{STAP}: the package systemtap would bring it")]
-    NoStap {
-        /// The directory.
-        path: PathBuf,
-    },
+    NoStap { path: PathBuf },
     /// It lacks the directory onto which the work directory is mounted.
     #[error("sysroot {path} has no directory /{WORK_MOUNT}, where the work directory of a job is mounted")]
-    NoWorkMount {
-        /// The directory.
-        path: PathBuf,
-    },
+    NoWorkMount { path: PathBuf },
 }
 
 impl Sysroot {

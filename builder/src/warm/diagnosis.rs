@@ -11,10 +11,7 @@ use crate::words::is_explained;
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum Diagnosis {
     /// Not even an empty script compiles.
-    NothingCompiles {
-        /// The normalised reason.
-        reason: String,
-    },
+    NothingCompiles { reason: String },
     /// The scan was complete and found not one tracepoint.
     NoTracepoints,
 }

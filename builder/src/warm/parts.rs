@@ -107,9 +107,7 @@ impl fmt::Display for WarmUpPart {
 /// Parts of stap's caches: those that a job needs, or those that are complete.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WarmUp {
-    /// [`WarmUpPart::Configuration`].
     pub configured: bool,
-    /// [`WarmUpPart::Scan`].
     pub scanned: bool,
 }
 
