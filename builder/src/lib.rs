@@ -27,11 +27,6 @@
 //! Nothing here prints: [`BuildEvent`]s tell what happens, the [`BuildReport`] what came of it. Nothing signed depends on a
 //! clock, a host name, a user or a path of the farm.
 
-#![expect(
-    missing_docs,
-    reason = "called by this workspace alone: a name and a type say what most fields are"
-)]
-
 mod bundle;
 mod compile;
 mod import;

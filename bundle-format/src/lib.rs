@@ -8,6 +8,9 @@
 //!
 //! The rooms below are in the order of the data; each knows only those above it.
 
+// Whoever writes another reader calls this crate.
+#![deny(missing_docs)]
+
 pub mod limits;
 
 // Names, digests, ids and keys.

@@ -42,27 +42,19 @@ pub enum ChildError {
     /// No directory of the search path holds the program.
     #[error("program {program} not found in PATH {searched}")]
     NotFound {
-        /// The name as given.
         program: String,
         /// The search path, as it is in the environment.
         searched: String,
     },
     /// The program was given by a path at which nothing is.
     #[error("program {path} doesn't exist")]
-    NoSuchFile {
-        /// The path as given.
-        path: PathBuf,
-    },
+    NoSuchFile { path: PathBuf },
     /// There is a file, but it may not be executed.
     #[error("{path} is not executable")]
-    NotExecutable {
-        /// The file that was found.
-        path: PathBuf,
-    },
+    NotExecutable { path: PathBuf },
     /// The directory in which the child was to start isn't there.
     #[error("working directory {path} doesn't exist, so {command} can't start")]
     NoWorkingDirectory {
-        /// The directory as given.
         path: PathBuf,
         /// The command line, quoted for a shell.
         command: String,
@@ -72,7 +64,6 @@ pub enum ChildError {
     Spawn {
         /// The command line, quoted for a shell.
         command: String,
-        /// What the kernel said.
         source: std::io::Error,
     },
     /// Waiting for a started child failed; the child was killed.
@@ -80,7 +71,6 @@ pub enum ChildError {
     Follow {
         /// The command line, quoted for a shell.
         command: String,
-        /// What the kernel said.
         source: std::io::Error,
     },
     /// The child didn't end even after KILL: it hangs inside the kernel.

@@ -84,7 +84,6 @@ impl std::fmt::Display for Ended {
 /// A child that has ended and was reaped.
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// How it ended.
     pub status: Ended,
     /// What it wrote to standard output.
     pub stdout: Captured,

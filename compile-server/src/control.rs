@@ -37,9 +37,7 @@ pub struct Control {
 pub enum Started {
     /// It runs now.
     Now {
-        /// The server.
         server: Managed,
-        /// Its certificate.
         certificate: Certificate,
         /// The certificate was made for this start: clients must trust it first.
         new_certificate: bool,
@@ -64,7 +62,6 @@ pub enum Stopped {
 /// One server in `status`.
 #[derive(Debug)]
 pub struct StatusLine {
-    /// The server.
     pub server: Managed,
     /// Whether it runs.
     pub running: bool,

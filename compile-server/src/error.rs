@@ -20,101 +20,60 @@ pub enum ServerError {
         doing: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
         source: std::io::Error,
     },
     /// A configuration file that was named isn't there.
     #[error("there is no configuration file {}", path.display())]
-    NoConfiguration {
-        /// As named.
-        path: PathBuf,
-    },
+    NoConfiguration { path: PathBuf },
     /// A program couldn't be run.
     #[error(transparent)]
     Child(#[from] ChildError),
-    /// No such user.
     #[error("there is no user {name}")]
-    NoSuchUser {
-        /// As named.
-        name: String,
-    },
+    NoSuchUser { name: String },
     /// The server would run as root.
     #[error("a compile server never runs as root")]
     Root,
     /// Only root may start something as another user.
     #[error("only root can start a server as {user}")]
-    OtherUser {
-        /// The user wanted.
-        user: String,
-    },
+    OtherUser { user: String },
     /// Its settings are known from a file that somebody else wrote.
     #[error(
         "server {pid} was written down by the user with the id {writer}: root doesn't start again what that file says"
     )]
-    StatusOfAnother {
-        /// The server.
-        pid: i32,
-        /// Who wrote the file.
-        writer: u32,
-    },
+    StatusOfAnother { pid: i32, writer: u32 },
     /// A setting would spoil the status file.
     #[error("{setting} has a line feed or another control character")]
-    ControlCharacter {
-        /// Its name, and its option.
-        setting: &'static str,
-    },
+    ControlCharacter { setting: &'static str },
     /// `stap-serverd` isn't there.
     #[error("there is no {program} in {}", searched.join(", "))]
     NoProgram {
-        /// The program.
         program: &'static str,
         /// The directories that were looked into.
         searched: Vec<String>,
     },
     /// No managed server has this process id.
     #[error("no compile server that is managed here has the process id {pid}")]
-    NoSuchPid {
-        /// As given.
-        pid: i32,
-    },
+    NoSuchPid { pid: i32 },
     /// A name that another running server has.
     #[error("the server {pid} has the name {nickname} already")]
-    NicknameTaken {
-        /// The name.
-        nickname: String,
-        /// Who has it.
-        pid: i32,
-    },
+    NicknameTaken { nickname: String, pid: i32 },
     /// A directory given by `-r` isn't a build tree.
     #[error("{} is no kernel build tree: it has no include/config/kernel.release", path.display())]
-    NoBuildTree {
-        /// As given.
-        path: PathBuf,
-    },
+    NoBuildTree { path: PathBuf },
     /// `-i`, but no kernel is installed.
     #[error("no kernel is installed in {}", directory.display())]
-    NoKernel {
-        /// Where kernels would be.
-        directory: PathBuf,
-    },
+    NoKernel { directory: PathBuf },
     /// A step of the preparation failed.
     #[error("can't {step} as {user}: {said}")]
     Preparation {
-        /// What was to be done.
         step: &'static str,
         /// The server's user.
         user: String,
-        /// What the program said.
         said: String,
     },
     /// The server's certificate can't be read.
     #[error("the server's certificate {}", path.display())]
-    Certificate {
-        /// The certificate file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: CertificateError,
-    },
+    Certificate { path: PathBuf, source: CertificateError },
     /// The server ended before it served.
     #[error("the server ended before it served{}", last_words(said))]
     Died {
@@ -124,7 +83,6 @@ pub enum ServerError {
     /// The server didn't come to serve in time; it was stopped.
     #[error("the server didn't listen within {seconds} s and was stopped{}", last_words(said))]
     NeverServed {
-        /// How long was waited.
         seconds: u64,
         /// The last lines of its log.
         said: String,
@@ -142,26 +100,17 @@ pub enum ServerError {
     NotRoot,
     /// A database that would be wiped.
     #[error("{} is no certificate database", path.display())]
-    BrokenDatabase {
-        /// The file.
-        path: PathBuf,
-    },
+    BrokenDatabase { path: PathBuf },
     /// The certificate couldn't be put into the database.
     #[error("the certificate wasn't put into {}: {said}", database.display())]
     NotTrusted {
-        /// The directory.
         database: PathBuf,
         /// What `stap-authorize-cert` said.
         said: String,
     },
     /// The server may not be signalled, or doesn't end.
     #[error("the server {pid} doesn't end: {said}")]
-    StillRunning {
-        /// Its process id.
-        pid: i32,
-        /// Why.
-        said: String,
-    },
+    StillRunning { pid: i32, said: String },
 }
 
 fn last_words(said: &str) -> String {

@@ -9,7 +9,6 @@ pub struct Wishes {
     pub arch: Option<String>,
     /// `-u`, USER
     pub user: Option<String>,
-    /// NICKNAME
     pub nickname: Option<String>,
     /// `-r`, RELEASE
     pub releases: Vec<String>,

@@ -34,19 +34,13 @@ pub enum Unprotected {
     /// Another owner.
     #[error("{} belongs to user {owner}, not to root", path.display())]
     Owner {
-        /// The path on the host.
         path: PathBuf,
         /// Its owner's id.
         owner: u32,
     },
     /// Writable by group or others.
     #[error("{} can be written by others (mode {mode:04o})", path.display())]
-    Writable {
-        /// The path on the host.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    Writable { path: PathBuf, mode: u32 },
     /// The check itself failed; a link on the way is an error too.
     #[error(transparent)]
     Storage(#[from] FileError),

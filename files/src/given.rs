@@ -126,7 +126,6 @@ pub enum GivenTo {
 pub struct ShelvedFile {
     /// The inner directory's name.
     pub shelf: String,
-    /// The name in it.
     pub name: String,
     /// What kind of thing it is.
     pub kind: FileType,

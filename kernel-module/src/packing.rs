@@ -14,11 +14,8 @@ const ZSTD_WINDOW: u32 = 26;
 pub enum Packing {
     /// By none.
     Plain,
-    /// gzip.
     Gzip,
-    /// xz.
     Xz,
-    /// zstd.
     Zstd,
 }
 

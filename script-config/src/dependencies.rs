@@ -36,15 +36,11 @@ pub enum DependencyError {
     Missing {
         /// The script that doesn't exist.
         requirement: ScriptName,
-        /// The scripts that require it.
         required_by: Names,
     },
     /// A script that doesn't exist was named.
     #[error("there is no script {script}")]
-    Unknown {
-        /// The name.
-        script: ScriptName,
-    },
+    Unknown { script: ScriptName },
 }
 
 /// Why a script can never start, whatever happens.
@@ -61,7 +57,6 @@ pub enum Blocked {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{script} is required by {}, still running", list(dependants))]
 pub struct StopRefused {
-    /// The script.
     pub script: ScriptName,
     /// Running scripts that require it, directly or not, and weren't named.
     pub dependants: Names,

@@ -28,18 +28,13 @@ pub struct EvaluatedFile {
 pub enum VariableChange {
     /// It has a new value.
     Set {
-        /// Its name.
         name: String,
-        /// It is an array.
         array: bool,
         /// Its value, which for bash is any bytes but NUL; the first element of an array.
         text: Vec<u8>,
     },
     /// It isn't set any more.
-    Unset {
-        /// Its name.
-        name: String,
-    },
+    Unset { name: String },
 }
 
 /// Takes over what a file changed. A value that can't be used is reported, and the variable keeps the one it had.

@@ -34,24 +34,13 @@ pub enum NameError {
     Empty,
     /// It has more than [`MAX_SCRIPT_NAME_LEN`] characters.
     #[error("script name {name:?} has {len} characters, at most {MAX_SCRIPT_NAME_LEN} fit a kernel module")]
-    TooLong {
-        /// The text.
-        name: String,
-        /// Its length in characters.
-        len: usize,
-    },
+    TooLong { name: String, len: usize },
     /// Its first character is a digit.
     #[error("script name {name:?} starts with the digit {digit:?}, a letter or _ must come first")]
-    StartsWithDigit {
-        /// The text.
-        name: String,
-        /// Its first character.
-        digit: char,
-    },
+    StartsWithDigit { name: String, digit: char },
     /// A character other than an ASCII letter, a digit or `_`.
     #[error("script name {name:?} contains {character:?}, only letters, digits and _ are allowed")]
     Character {
-        /// The text.
         name: String,
         /// The first character that isn't allowed.
         character: char,

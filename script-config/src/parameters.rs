@@ -30,7 +30,6 @@ const INTERNAL: [&str; 16] = [
     "prog",
 ];
 
-/// The global parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "the README has five switches, none depends on another")]
 pub struct GlobalParameters {

@@ -8,7 +8,6 @@ use crate::problem::{ConfigProblem, FileCause};
 pub struct SourceText {
     /// The path, as places show it.
     pub path: String,
-    /// What is in it.
     pub text: String,
 }
 

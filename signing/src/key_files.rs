@@ -23,38 +23,24 @@ pub enum KeyFileError {
     /// The file system said no.
     #[error("{path}")]
     Io {
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// A key of that name exists already.
     #[error("{path} exists already; a key is never overwritten")]
-    Exists {
-        /// Which file.
-        path: PathBuf,
-    },
+    Exists { path: PathBuf },
     /// Others than the owner can read the private key.
     #[error("private key {path} has mode {mode:04o}, expected 0600: others on this machine can read it")]
-    Readable {
-        /// Which file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    Readable { path: PathBuf, mode: u32 },
     /// A pipe or a device can't be read a second time, when it signs.
     #[error(
         "private key {path} is not a regular file; a key is read once before the work begins, and again when it signs"
     )]
-    NotAFile {
-        /// Which.
-        path: PathBuf,
-    },
+    NotAFile { path: PathBuf },
     /// Another key has taken its place since it was looked at.
     #[error("private key {path} was replaced meanwhile: its key id is {found}, expected {expected}")]
     Replaced {
-        /// Which file.
         path: PathBuf,
         /// The key id of the key that was there first.
         expected: KeyId,
@@ -64,25 +50,20 @@ pub enum KeyFileError {
     /// Other processes could read the key, so it isn't read.
     #[error("this process's memory can't be closed to others, so no private key is read")]
     Memory {
-        /// What the kernel said.
         #[source]
         source: io::Error,
     },
     /// Not a private key.
     #[error("{path}")]
     Private {
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: SigningKeyError,
     },
     /// Not a public key.
     #[error("{path}")]
     Public {
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: KeyError,
     },

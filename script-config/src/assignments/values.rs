@@ -44,7 +44,6 @@ impl Context {
 
 type Refusal = ConfigProblem;
 
-/// Reads one value.
 pub(super) struct ValueReader<'c, 't> {
     cursor: &'c mut Cursor<'t>,
     after_export: bool,

@@ -55,20 +55,13 @@ pub enum RunArgumentsError {
     Recorder,
     /// The output file could be anywhere.
     #[error("the output file {path:?} is not an absolute path without ..")]
-    Output {
-        /// The path.
-        path: String,
-    },
+    Output { path: String },
     /// A module, or an option that a service doesn't give.
     #[error("{word:?} is none of -S, -b, -c and -x")]
-    Word {
-        /// The word.
-        word: String,
-    },
+    Word { word: String },
     /// An option without a value, or with one that is out of range.
     #[error("{value:?} is no value of {option}")]
     Value {
-        /// The option.
         option: String,
         /// Its value; empty if there is none.
         value: String,

@@ -22,10 +22,7 @@ pub enum EvaluationCause {
     },
     /// A value isn't text.
     #[error("value of {name} isn't UTF-8")]
-    NotUtf8 {
-        /// The variable.
-        name: String,
-    },
+    NotUtf8 { name: String },
 }
 
 impl EvaluationCause {

@@ -85,14 +85,10 @@ pub enum Cause {
 pub enum FileCause {
     /// A regular file of `conf.d` without the suffix `.conf` (INIT-FILE-02).
     #[error("file isn't read, because its name doesn't end in .conf")]
-    WithoutSuffix {
-        /// The file, with its folder.
-        path: String,
-    },
+    WithoutSuffix { path: String },
     /// A file of `conf.d` whose name starts with a dot, which bash's `*` doesn't match.
     #[error("file isn't read, because its name starts with a dot")]
     Hidden {
-        /// The file, with its folder.
         path: String,
         /// The same without the leading dots.
         visible: String,
@@ -108,7 +104,6 @@ pub enum FileCause {
     NotUtf8 {
         /// The first byte that doesn't fit.
         byte: u8,
-        /// Its offset in the file.
         offset: usize,
     },
 }

@@ -10,99 +10,52 @@ use super::Severity;
 pub enum OptionCause {
     /// A quote without its end.
     #[error("quote {quote} in the options {text:?} is never closed")]
-    Unterminated {
-        /// The quote.
-        quote: char,
-        /// The whole value.
-        text: String,
-    },
+    Unterminated { quote: char, text: String },
     /// The value ends in a backslash.
     #[error("options {text:?} end in a backslash")]
-    EndsInBackslash {
-        /// The whole value.
-        text: String,
-    },
+    EndsInBackslash { text: String },
     /// No version of `stap` from 4.8 to 5.6 has the option.
     #[error("stap has no option {option}")]
     Unknown {
-        /// The option with its dashes.
         option: String,
         /// The option that was probably meant.
         nearest: Option<String>,
     },
     /// A long option cut so short that it may mean several.
     #[error("option {option} may mean {}", .candidates.join(" or "))]
-    Ambiguous {
-        /// The option with its dashes.
-        option: String,
-        /// What it may mean.
-        candidates: Vec<String>,
-    },
+    Ambiguous { option: String, candidates: Vec<String> },
     /// An option without the value that it needs.
     #[error("option {option} needs a value")]
-    MissingValue {
-        /// The option with its dashes.
-        option: String,
-    },
+    MissingValue { option: String },
     /// A value attached to an option that takes none.
     #[error("option {option} takes no value, but has {value:?}")]
-    UnexpectedValue {
-        /// The option with its dashes.
-        option: String,
-        /// The value.
-        value: String,
-    },
+    UnexpectedValue { option: String, value: String },
     /// An option with which `stap` makes no module.
     #[error("stap makes no module with {option}: {why}")]
-    NoModule {
-        /// The option with its dashes.
-        option: String,
-        /// What it does instead.
-        why: &'static str,
-    },
+    NoModule { option: String, why: &'static str },
     /// `-s` outside 1 to 4095 (INIT-OPT-08).
     #[error("buffer size {value:?} of -s isn't a number of megabytes from 1 to 4095")]
-    BufferSize {
-        /// The value.
-        value: String,
-    },
+    BufferSize { value: String },
     /// `-S` that isn't `SIZE` or `SIZE,COUNT`.
     #[error("value {value:?} of -S isn't SIZE or SIZE,COUNT with SIZE in megabytes from 1")]
-    Rotation {
-        /// The value.
-        value: String,
-    },
+    Rotation { value: String },
     /// `-x` that isn't a process number.
     #[error("value {value:?} of -x isn't a process number")]
-    Pid {
-        /// The value.
-        value: String,
-    },
+    Pid { value: String },
     /// `-c` with an empty command.
     #[error("command of -c is empty")]
     EmptyCommand,
     /// `-o` with a path that isn't absolute (INIT-OPT-07).
     #[error("output file {path:?} of -o isn't an absolute path, and its folder is removed after start")]
-    RelativeOutput {
-        /// The path.
-        path: String,
-    },
+    RelativeOutput { path: String },
     /// `-o` with a path that leaves the folder it names first.
     #[error("output file {path:?} of -o has a .. in it")]
-    ClimbingOutput {
-        /// The path.
-        path: String,
-    },
+    ClimbingOutput { path: String },
     /// `-o` and `-c` (INIT-OPT-06).
     #[error(
         "-o {path:?} and -c {command:?} exclude each other: staprun can't start a command in the background"
     )]
-    OutputWithCommand {
-        /// The output file.
-        path: String,
-        /// The command.
-        command: String,
-    },
+    OutputWithCommand { path: String, command: String },
     /// `-S` without `-o` (INIT-OPT-06).
     #[error("-S {value} needs an output file, and there is no -o")]
     RotationWithoutOutput {
@@ -111,42 +64,25 @@ pub enum OptionCause {
     },
     /// `-c` and `-x` (INIT-OPT-06).
     #[error("-c {command:?} and -x {pid} exclude each other: a script has one target")]
-    CommandWithPid {
-        /// The command.
-        command: String,
-        /// The process number.
-        pid: u32,
-    },
+    CommandWithPid { command: String, pid: u32 },
     /// `--suppress-time-limits` without an earlier `-g`, which `stap` refuses.
     #[error("--suppress-time-limits needs -g in front of it")]
     NeedsGuru,
     /// An option of which a service makes no use.
     #[error("option {option} is ignored: the service decides this itself")]
-    Ignored {
-        /// The option with its dashes.
-        option: String,
-    },
+    Ignored { option: String },
     /// An option that acts only on scripts that `stap` runs.
     #[error("option {option} has no effect: the service runs the module without stap")]
-    NoEffect {
-        /// The option with its dashes.
-        option: String,
-    },
+    NoEffect { option: String },
     /// An option that the last initscript doesn't know (INIT-OPT-02).
     #[error("the stock initscript can't run this one: it doesn't know {option}")]
-    StockOption {
-        /// The option with its dashes.
-        option: String,
-    },
+    StockOption { option: String },
     /// A quote or a backslash, which the initscript takes literally (INIT-OPT-03).
     #[error("the stock initscript can't run this one: it doesn't understand quotes in options")]
     StockQuotes,
     /// Arguments of the script, which the initscript puts before the script (INIT-CACHE-08).
     #[error("the stock initscript can't run this one: it would take {argument:?} for the script")]
-    StockArgument {
-        /// The first argument.
-        argument: String,
-    },
+    StockArgument { argument: String },
 }
 
 impl OptionCause {

@@ -12,27 +12,16 @@ use crate::name::{NameError, ScriptName};
 pub enum ParameterCause {
     /// A word that is neither yes nor no (INIT-CFG-03).
     #[error("{name} is {text:?}, which is neither yes nor no")]
-    NotBoolean {
-        /// The parameter.
-        name: &'static str,
-        /// Its value.
-        text: String,
-    },
+    NotBoolean { name: &'static str, text: String },
     /// A path that isn't absolute.
     #[error("{name} is {text:?}, which isn't an absolute path")]
-    NotAbsolute {
-        /// The parameter.
-        name: &'static str,
-        /// Its value.
-        text: String,
-    },
+    NotAbsolute { name: &'static str, text: String },
     /// A word of `DEFAULT_START` that can't be a script (INIT-CFG-05).
     #[error("word of DEFAULT_START is skipped: {0}")]
     DefaultStart(NameError),
     /// A word of `DEFAULT_START` that names no script.
     #[error("DEFAULT_START names {script}, and there is no such script")]
     DefaultStartUnknown {
-        /// The word.
         script: ScriptName,
         /// The script that was probably meant.
         nearest: Option<String>,
@@ -40,23 +29,16 @@ pub enum ParameterCause {
     /// A variable that is no parameter and that nothing uses.
     #[error("{name} is no parameter, and nothing uses it")]
     Unknown {
-        /// The variable.
         name: String,
         /// The parameter that was probably meant.
         nearest: Option<&'static str>,
     },
     /// A variable with which the initscript itself works.
     #[error("{name} is a variable inside the initscript, and setting it has no effect here")]
-    Internal {
-        /// The variable.
-        name: String,
-    },
+    Internal { name: String },
     /// `CONFIG_PATH` in a file that was found through `CONFIG_PATH` (INIT-CFG-01).
     #[error("CONFIG_PATH is {text:?}, but the folder was already chosen by the global file")]
-    ConfigPathTooLate {
-        /// The value.
-        text: String,
-    },
+    ConfigPathTooLate { text: String },
 }
 
 impl ParameterCause {

@@ -12,7 +12,6 @@ pub enum SettingsCause {
     /// A variable such as `NAME_OPT` whose `NAME` can't be a script's.
     #[error("{variable} belongs to no script: {error}")]
     Script {
-        /// The variable.
         variable: String,
         /// Why the name is none.
         error: NameError,
@@ -20,37 +19,24 @@ pub enum SettingsCause {
     /// A word of `NAME_REQ` that can't be a script's name.
     #[error("{script} requires what can't be a script: {error}")]
     Requirement {
-        /// The script that requires it.
         script: ScriptName,
         /// Why the name is none.
         error: NameError,
     },
     /// A word of `NAME_USERS` other than `root` and `stapusr`.
     #[error("users of {script} are {text:?}, which is neither root nor stapusr")]
-    Users {
-        /// The script.
-        script: ScriptName,
-        /// The value.
-        text: String,
-    },
+    Users { script: ScriptName, text: String },
     /// A variable of a script that doesn't exist.
     #[error("{variable} is set, but there is no script {script}")]
     NoSuchScript {
-        /// The variable.
         variable: String,
-        /// The script.
         script: ScriptName,
         /// The script that was probably meant.
         nearest: Option<String>,
     },
     /// A script requires one that doesn't exist (INIT-DEP-04).
     #[error("{script} requires {requirement}, and there is no such script")]
-    MissingRequirement {
-        /// The script that requires it.
-        script: ScriptName,
-        /// What it requires.
-        requirement: ScriptName,
-    },
+    MissingRequirement { script: ScriptName, requirement: ScriptName },
     /// Scripts require each other (INIT-DEP-02).
     #[error("requirements form a cycle: {}", names(path))]
     Cycle {

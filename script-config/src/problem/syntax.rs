@@ -9,7 +9,6 @@ use crate::limits::{MAX_NESTING, MAX_VALUE_LEN};
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SyntaxCause {
-    /// A command.
     #[error("command {text:?} isn't run: configuration files are read, never executed")]
     Command {
         /// The command's first word.
@@ -17,10 +16,7 @@ pub enum SyntaxCause {
     },
     /// A compound command or another reserved word.
     #[error("{word:?} isn't carried out: configuration files are read, never executed")]
-    Keyword {
-        /// The reserved word.
-        word: String,
-    },
+    Keyword { word: String },
     /// A function definition.
     #[error("function {name:?} isn't defined: configuration files are read, never executed")]
     Function {
@@ -49,10 +45,7 @@ pub enum SyntaxCause {
     },
     /// `NAME=(…)` or `NAME[…]=…`.
     #[error("array {name} isn't read")]
-    Array {
-        /// The variable.
-        name: String,
-    },
+    Array { name: String },
     /// `export` with an option, or with a word that isn't an assignment.
     #[error("export of {text:?} isn't read")]
     ExportForm {
@@ -70,19 +63,13 @@ pub enum SyntaxCause {
     },
     /// `$(…)` or a backquote.
     #[error("command substitution {open} isn't run: configuration files are read, never executed")]
-    CommandSubstitution {
-        /// What opens it.
-        open: String,
-    },
+    CommandSubstitution { open: String },
     /// `<(…)` or `>(…)`.
     #[error("process substitution isn't run: configuration files are read, never executed")]
     ProcessSubstitution,
     /// `$((…))` or `$[…]`.
     #[error("arithmetic {open} isn't evaluated")]
-    Arithmetic {
-        /// What opens it.
-        open: String,
-    },
+    Arithmetic { open: String },
     /// `$'…'` or `$"…"`.
     #[error("quotes of the form ${quote}…{quote} aren't read")]
     DollarQuote {
@@ -103,10 +90,7 @@ pub enum SyntaxCause {
     },
     /// A character in a default that bash treats in a way of its own.
     #[error("{character:?} in the default of a ${{…:-…}} isn't read")]
-    InDefault {
-        /// The character.
-        character: char,
-    },
+    InDefault { character: char },
     /// `${A:-${B:-…}}` nested too deep.
     #[error("defaults nest more than {MAX_NESTING} deep")]
     TooDeep,
@@ -115,10 +99,7 @@ pub enum SyntaxCause {
     Tilde,
     /// A quote or brace without its end.
     #[error("{quote} is never closed")]
-    Unterminated {
-        /// What was opened.
-        quote: char,
-    },
+    Unterminated { quote: char },
     /// A backslash is the last character of the file.
     #[error("file ends in a backslash")]
     EndsInBackslash,
@@ -127,49 +108,28 @@ pub enum SyntaxCause {
     CarriageReturn,
     /// Another control character outside a comment.
     #[error("control character {character:?} isn't read")]
-    ControlCharacter {
-        /// The character.
-        character: char,
-    },
+    ControlCharacter { character: char },
     /// The file begins with U+FEFF.
     #[error("file begins with a byte order mark, which bash takes for part of a command")]
     ByteOrderMark,
     /// A value that no program could take as an argument.
     #[error("value of {name} is longer than {MAX_VALUE_LEN} bytes")]
-    ValueTooLong {
-        /// The variable.
-        name: String,
-    },
+    ValueTooLong { name: String },
     /// An assignment to a variable that bash owns.
     #[error("{name} belongs to bash and can't be set here")]
-    SetsShellVariable {
-        /// The variable.
-        name: String,
-    },
+    SetsShellVariable { name: String },
     /// The value of a variable that bash owns.
     #[error("{name} belongs to bash, and its value isn't known here")]
-    ReadsShellVariable {
-        /// The variable.
-        name: String,
-    },
+    ReadsShellVariable { name: String },
     /// The value of an environment variable that the configuration hasn't set.
     #[error("{name} comes from the environment, which differs between farm, boot and shell")]
-    ReadsEnvironment {
-        /// The variable.
-        name: String,
-    },
+    ReadsEnvironment { name: String },
     /// An assignment to an environment variable.
     #[error("setting {name} has no effect on this program")]
-    NoEffect {
-        /// The variable.
-        name: String,
-    },
+    NoEffect { name: String },
     /// The value of a variable that nothing has set.
     #[error("{name} isn't set and gives an empty text")]
-    Unset {
-        /// The variable.
-        name: String,
-    },
+    Unset { name: String },
 }
 
 impl SyntaxCause {
