@@ -27,6 +27,8 @@
 //! Nothing here prints: [`BuildEvent`]s tell what happens, the [`BuildReport`] what came of it. Nothing signed depends on a
 //! clock, a host name, a user or a path of the farm.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod bundle;
 mod compile;
 mod import;

@@ -15,6 +15,8 @@
 //!
 //! A child that ends with a failure is a result ([`Finished`]), not an error; [`ChildError`] means that it couldn't be run.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod cancel;
 mod capture;
 mod command;

@@ -2,6 +2,8 @@
 //!
 //! The libraries never print and never end the process; everything that a user sees comes from here.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod arguments;
 mod bundle_path;
 mod commands;

@@ -10,6 +10,8 @@
 //! - **Files are those of the original** (`docs/compatibility.md`, facts SRV-…): global and per-server configuration, status
 //!   files. What the original doesn't know stands in lines that begin with `#`, which its grammar leaves out.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod account;
 mod certificate;
 mod control;

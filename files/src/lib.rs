@@ -9,6 +9,8 @@
 //!
 //! It needs Linux 3.10: where openat2(2) is missing or denied, paths are resolved one component after the other.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod append;
 mod directory;
 mod error;

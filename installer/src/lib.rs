@@ -17,6 +17,8 @@
 //! - `install`: a bundle's way from its first byte to the current generation;
 //! - `keep`: what becomes of it later: rollback, uninstall, gc, fsck.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod compat;
 mod generation;
 mod host;

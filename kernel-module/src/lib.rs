@@ -3,6 +3,8 @@
 //! The farm reads it of what it compiled, the installer of what a host has in /lib/modules and in a bundle, the service of what it is about
 //! to load. Nothing here trusts its input: every length is bounded, and nonsense is an error or absent, never a panic.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod packing;
 mod section;
 mod symvers;

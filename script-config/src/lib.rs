@@ -16,6 +16,8 @@
 //! check returns all of them. The numbers in the comments (INIT-CFG-03 …) name facts about the
 //! original initscript; `docs/compatibility.md` lists where this crate differs from it.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod assignments;
 mod conf_d;
 mod configuration;

@@ -21,6 +21,8 @@
 //!
 //! Numbers such as INIT-START-17 or RUN-06 name facts about the initscript and `staprun`; see `docs/compatibility.md`.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 // The machine, the service's own files, the lock, the log.
 mod host;
 

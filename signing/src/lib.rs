@@ -7,6 +7,8 @@
 //! A private key is in memory only while it signs ([`PrivateKeyFile`]): other processes of the same user could read it there for
 //! as long as a build takes.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod closed_memory;
 mod key_files;
 mod several;
