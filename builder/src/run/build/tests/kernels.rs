@@ -21,6 +21,33 @@ fn each_part_is_made_once_for_a_kernel_and_not_by_the_next_build() {
 }
 
 #[test]
+fn a_shown_retry_names_the_leaders_that_the_build_would_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(directory.path());
+    let mut executor = StandIn::new(|job| Ok(compiled(job)));
+    executor.led = |task| {
+        let reason = "x.c:1: error: y".to_owned();
+        let bad = task.kernel.release.as_str() == "1.0";
+        Led::Complete(bad.then_some(Diagnosis::NothingCompiles { reason }))
+    };
+    assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().red(), 3);
+    let mut options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
+    options.builders = options.builders.with_key_of(&plan.directories).unwrap();
+    let shown = |options: &BuildOptions| {
+        let preview = preview(&plan, options);
+        let blocked =
+            preview.cells.iter().filter(|(_, state)| matches!(state, CellPreview::Blocked(_))).count();
+        (blocked, preview.warm_ups.len())
+    };
+    assert_eq!(shown(&options), (3, 0));
+    options.retry_failed = true;
+    assert_eq!(shown(&options), (0, 1));
+    let led = executor.leaders().len();
+    run_with(&plan, &executor, &Cancel::new(), |options| options.retry_failed = true).0.unwrap();
+    assert_eq!(executor.leaders().len(), led + 1);
+}
+
+#[test]
 fn a_part_that_does_not_come_about_makes_its_jobs_red_for_now() {
     let directory = tempfile::tempdir().unwrap();
     let mut plan = plan(directory.path());
