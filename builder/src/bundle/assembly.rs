@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bundle_format::{
     BundleDraft, BundleName, BundleVersion, KernelDraft, KernelRelease, ModuleDraft, ModuleRecord, NameError,
-    RedCell, RootChain, Toolchain,
+    RedCell, RootChain, ScriptName, Toolchain,
 };
 
 use crate::inputs::KernelTarget;
@@ -50,7 +50,7 @@ impl BundleIdentity {
 #[derive(Debug, thiserror::Error)]
 pub enum AssemblyError {
     #[error("the modules of {release} disagree: {first} has the vermagic `{one}`, {second} has `{other}`")]
-    Vermagic { release: KernelRelease, first: String, one: String, second: String, other: String },
+    Vermagic { release: KernelRelease, first: ScriptName, one: String, second: ScriptName, other: String },
     #[error("{created} seconds since 1970 is no date")]
     NoDate { created: u64 },
     #[error(transparent)]
@@ -115,7 +115,7 @@ fn kernel_draft(
 ) -> Result<KernelDraft, AssemblyError> {
     let mut modules = Vec::new();
     let mut red = Vec::new();
-    let mut vermagic: Option<(String, String)> = None;
+    let mut vermagic: Option<(ScriptName, String)> = None;
     for cell in cells {
         let script = &cell.cell.script;
         if let Some(reason) = cell.outcome.red_reason() {
@@ -123,13 +123,13 @@ fn kernel_draft(
         }
         let Some(module) = cell.outcome.module() else { continue };
         let found = &module.info.vermagic;
-        let (first, one) = vermagic.get_or_insert_with(|| (script.to_string(), found.clone()));
+        let (first, one) = vermagic.get_or_insert_with(|| (script.clone(), found.clone()));
         if one != found {
             return Err(AssemblyError::Vermagic {
                 release: kernel.release.clone(),
                 first: first.clone(),
                 one: one.clone(),
-                second: script.to_string(),
+                second: script.clone(),
                 other: found.clone(),
             });
         }

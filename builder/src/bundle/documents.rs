@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bundle_format::{Manifest, PROVENANCE_NAME, SBOM_NAME};
+use bundle_format::{KernelRelease, Manifest, PROVENANCE_NAME, SBOM_NAME};
 
 use crate::inputs::Package;
 use crate::job::Cell;
@@ -19,7 +19,7 @@ pub use error::DocumentError;
 /// whose results were taken although no known builder has signed them.
 pub fn documents(
     manifest: &Manifest,
-    headers: &BTreeMap<String, Package>,
+    headers: &BTreeMap<KernelRelease, Package>,
     by_servers: &[&Cell],
     unsigned: &[Cell],
 ) -> Result<Vec<(String, Vec<u8>)>, DocumentError> {
@@ -76,10 +76,10 @@ mod tests {
         draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap().manifest().clone()
     }
 
-    fn headers() -> BTreeMap<String, Package> {
+    fn headers() -> BTreeMap<KernelRelease, Package> {
         let package =
             Package { name: "linux-headers-6.12.1-test".to_owned(), version: "6.12.1-1+b1".to_owned() };
-        BTreeMap::from([("6.12.1-test".to_owned(), package)])
+        BTreeMap::from([("6.12.1-test".parse().unwrap(), package)])
     }
 
     fn version(version: &str) -> Manifest {
@@ -92,7 +92,7 @@ mod tests {
         manifest
     }
 
-    fn namespace(manifest: &Manifest, headers: &BTreeMap<String, Package>) -> String {
+    fn namespace(manifest: &Manifest, headers: &BTreeMap<KernelRelease, Package>) -> String {
         let sbom: Value =
             serde_json::from_slice(&documents(manifest, headers, &[], &[]).unwrap()[0].1).unwrap();
         sbom["documentNamespace"].as_str().unwrap().to_owned()

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// Where a compile server listens, as given: `HOST:PORT`, or `[ADDRESS]:PORT`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ServerAddress {
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -40,6 +43,20 @@ impl fmt::Display for ServerAddress {
         } else {
             write!(f, "{}:{}", self.host, self.port)
         }
+    }
+}
+
+impl TryFrom<String> for ServerAddress {
+    type Error = ServerAddressError;
+
+    fn try_from(text: String) -> Result<Self, ServerAddressError> {
+        text.parse()
+    }
+}
+
+impl From<ServerAddress> for String {
+    fn from(address: ServerAddress) -> Self {
+        address.to_string()
     }
 }
 

@@ -38,10 +38,10 @@ pub struct Plan {
 impl Plan {
     /// The package that each kernel's build tree came from, by release, as far as the sysroots' databases tell.
     #[must_use]
-    pub fn header_packages(&self) -> BTreeMap<String, Package> {
+    pub fn header_packages(&self) -> BTreeMap<KernelRelease, Package> {
         let owner = |kernel: &Arc<KernelTarget>| {
             let package = owner_of(self.sysroots.get(kernel.sysroot)?, &kernel.build_tree)?;
-            Some((kernel.release.to_string(), package))
+            Some((kernel.release.clone(), package))
         };
         self.kernels.iter().filter_map(owner).collect()
     }

@@ -19,7 +19,7 @@ const UNKNOWN_CONFIGURATION: Duration = Duration::from_secs(17);
 
 /// CPU times in milliseconds, as they were last.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
+struct KnownDurations {
     /// By `SCRIPT RELEASE`.
     cells: BTreeMap<String, u64>,
     /// By script: its last cell, on whatever kernel.
@@ -32,7 +32,7 @@ struct Known {
 #[derive(Debug)]
 pub(crate) struct Durations {
     path: PathBuf,
-    known: Known,
+    known: KnownDurations,
 }
 
 impl Durations {
@@ -49,7 +49,7 @@ impl Durations {
 
     /// As [`Durations::of_cell`], but `None` if no compile was ever recorded.
     pub(crate) fn recorded_of_cell(&self, cell: &Cell) -> Option<Duration> {
-        let Known { cells, scripts, .. } = &self.known;
+        let KnownDurations { cells, scripts, .. } = &self.known;
         let known = cells.get(&name_of(cell)).or_else(|| scripts.get(cell.script.as_str()));
         known.map_or_else(|| self.average(), |known| Some(Duration::from_millis(*known)))
     }

@@ -32,7 +32,7 @@ pub(crate) struct IndexedModule {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Known {
+struct KnownModule {
     stamp: FileStamp,
     module: IndexedModule,
     /// Builds since it was used.
@@ -44,14 +44,14 @@ struct Known {
 #[derive(Debug, Serialize, Deserialize)]
 struct Document {
     format: u32,
-    modules: Vec<(CacheKey, Known)>,
+    modules: Vec<(CacheKey, KnownModule)>,
 }
 
 /// The index of one cache, while a build runs.
 #[derive(Debug)]
 pub(crate) struct ArtifactIndex {
     file: PathBuf,
-    known: BTreeMap<CacheKey, Known>,
+    known: BTreeMap<CacheKey, KnownModule>,
     /// Whether every module is to be read, whatever is known.
     anew: bool,
     grown: bool,
@@ -65,7 +65,7 @@ impl ArtifactIndex {
         let known = modules
             .unwrap_or_default()
             .into_iter()
-            .map(|(key, known)| (key, Known { unused: known.unused.saturating_add(1), ..known }));
+            .map(|(key, known)| (key, KnownModule { unused: known.unused.saturating_add(1), ..known }));
         Self { file: file.to_owned(), known: known.collect(), anew, grown: false }
     }
 
@@ -87,7 +87,7 @@ impl ArtifactIndex {
     /// Remembers what was found in the file, which had this stamp before it was read.
     pub(crate) fn add(&mut self, key: CacheKey, stamp: FileStamp, module: IndexedModule) {
         if stamp.is_settled() {
-            self.known.insert(key, Known { stamp, module, unused: 0 });
+            self.known.insert(key, KnownModule { stamp, module, unused: 0 });
             self.grown = true;
         }
     }
@@ -105,7 +105,7 @@ impl ArtifactIndex {
         if !self.grown {
             return;
         }
-        let mut modules: Vec<(CacheKey, Known)> = self.known.into_iter().collect();
+        let mut modules: Vec<(CacheKey, KnownModule)> = self.known.into_iter().collect();
         if modules.len() > MOST {
             modules.sort_by_key(|(_, known)| known.unused);
             modules.truncate(MOST);

@@ -57,12 +57,12 @@ enum Passing {
 pub(crate) struct Journal {
     path: PathBuf,
     file: Mutex<File>,
-    before: Finished,
+    before: EarlierOutcomes,
 }
 
 /// What a build had finished when it was interrupted.
 #[derive(Debug, Default)]
-pub(crate) struct Finished {
+pub(crate) struct EarlierOutcomes {
     outcomes: BTreeMap<CacheKey, JobOutcome>,
     judged_anew: BTreeSet<String>,
 }
@@ -71,7 +71,7 @@ impl Journal {
     /// Opens the journal at `path`. If it's of another build than `build`, it begins anew.
     pub(crate) fn open(path: &Path, build: Digest) -> io::Result<Self> {
         let text = files::read::read_text(path, LONGEST).unwrap_or_default();
-        let before = Finished::in_text(&text, build);
+        let before = EarlierOutcomes::in_text(&text, build);
         let mut file = if before.is_some() {
             File::options().append(true).open(path)?
         } else {
@@ -87,7 +87,7 @@ impl Journal {
     }
 
     /// What the build had finished before it was interrupted.
-    pub(crate) const fn before(&self) -> &Finished {
+    pub(crate) const fn before(&self) -> &EarlierOutcomes {
         &self.before
     }
 
@@ -124,7 +124,7 @@ impl Journal {
     }
 }
 
-impl Finished {
+impl EarlierOutcomes {
     /// What the journal at `path` says of the build `build`; nothing if it's of another one.
     pub(crate) fn read(path: &Path, build: Digest) -> Self {
         let text = files::read::read_text(path, LONGEST).unwrap_or_default();

@@ -17,6 +17,6 @@ pub use builders::{Builders, NotTaken, NotTakenResults};
 pub use care::{CacheContents, Collected};
 pub(crate) use durations::Durations;
 pub(crate) use index::ArtifactIndex;
-pub(crate) use journal::{Finished, Journal};
+pub(crate) use journal::{EarlierOutcomes, Journal};
 pub use sharing::Shared;
 pub use state_care::CollectedState;

@@ -72,7 +72,7 @@ pub(crate) fn build_with(
         Journal::open(&plan.directories.journal(), digest_of(plan, options)).map_err(state_error)?;
     let work = Work { plan, sites, warm_ups, cache: &cache, journal: &journal, options, events, cancel };
 
-    let known = Known::of(work);
+    let known = AtStart::of(work);
     let unsigned = known.unsigned.clone();
     let unbuilt = plan.unbuilt_cells(&options.policy);
     begin(work, &known, &unbuilt)?;
@@ -100,7 +100,7 @@ pub(crate) fn build_with(
 }
 
 /// What is known of the cells before anything is compiled.
-struct Known {
+struct AtStart {
     /// By the jobs' positions in the plan.
     results: Vec<Option<CellReport>>,
     /// Positions of the jobs without a result.
@@ -112,7 +112,7 @@ struct Known {
     unsigned: Vec<Cell>,
 }
 
-impl Known {
+impl AtStart {
     fn of(work: Work<'_>) -> Self {
         let Work { plan, options, cache, journal, .. } = work;
         let mut decisions = Decisions::new(plan, options, cache, journal.before(), Look::Read);
@@ -144,7 +144,7 @@ impl Known {
 }
 
 /// Tells what is known and the work ahead, unless the build can't be.
-fn begin(work: Work<'_>, known: &Known, unbuilt: &[CellReport]) -> Result<(), BuildError> {
+fn begin(work: Work<'_>, known: &AtStart, unbuilt: &[CellReport]) -> Result<(), BuildError> {
     let Work { plan, sites, options, events, .. } = work;
     let open = known.open.len();
     if options.open_cells == OpenCells::Refuse && open > 0 {

@@ -11,8 +11,8 @@ use super::workers::{Run, RunResults, Task, Work};
 use crate::compile::{ExecutorError, LARGEST_MODULE};
 use crate::job::{Cell, CellReport, CompileJob, ModuleArtifact};
 
-/// Compares the green cells of `cells`, each where it was made; adds to the results of the build. A kernel of which this machine
-/// has compiled nothing, because its modules came from elsewhere, is made warm first.
+/// Compares the green cells of `cells`, each where it was made, and adds to the results of the build. Leaders come first for a
+/// kernel whose modules were all taken from the cache.
 pub(crate) fn compare_all(
     work: Work<'_>,
     cells: &[CellReport],

@@ -8,7 +8,7 @@ use bundle_format::{Digest, FieldHasher};
 use super::options::BuildOptions;
 use crate::job::{Cell, CellReport, CompileJob, JobOutcome, KeyParts, Maker};
 use crate::plan::{CellPattern, Plan, Wanted};
-use crate::results::{ArtifactCache, ArtifactIndex, Finished, Missing, NotTakenResults};
+use crate::results::{ArtifactCache, ArtifactIndex, EarlierOutcomes, Missing, NotTakenResults};
 use crate::warm::WarmUpKey;
 
 /// What is to be done about a cell.
@@ -37,7 +37,7 @@ pub(crate) enum Look {
 #[derive(Debug)]
 pub(crate) struct Decisions<'a> {
     pub cache: &'a ArtifactCache,
-    pub journal: &'a Finished,
+    pub journal: &'a EarlierOutcomes,
     pub options: &'a BuildOptions,
     pub index: ArtifactIndex,
     pub look: Look,
@@ -59,7 +59,7 @@ impl<'a> Decisions<'a> {
         plan: &Plan,
         options: &'a BuildOptions,
         cache: &'a ArtifactCache,
-        journal: &'a Finished,
+        journal: &'a EarlierOutcomes,
         look: Look,
     ) -> Self {
         let reads_all = look == Look::Read && options.verify_cache;
@@ -79,7 +79,7 @@ impl<'a> Decisions<'a> {
         }
     }
 
-    /// The result of a cell, if there is one that counts: a module, whoever made it; else a failure that this build could have
+    /// The result of a cell, if there is one that counts: a module, by anyone; else a failure that this build could have
     /// there again.
     fn kept(&mut self, job: &CompileJob, makers: Option<&[Maker]>) -> Option<CellReport> {
         let mut not_taken = NotTakenResults::new();
@@ -139,6 +139,6 @@ pub(crate) fn digest_of(plan: &Plan, options: &BuildOptions) -> Digest {
 }
 
 /// Whether this build forgets what is known to be wrong with a kernel, and finds it out again.
-pub(crate) fn judges_anew(options: &BuildOptions, journal: &Finished, key: WarmUpKey) -> bool {
+pub(crate) fn judges_anew(options: &BuildOptions, journal: &EarlierOutcomes, key: WarmUpKey) -> bool {
     options.retry_failed && !journal.has_judged_anew(key)
 }

@@ -122,7 +122,7 @@ impl<'r> Leader<'r> {
         run.tell_work_left(|left| left.part_done(self.key, self.part));
     }
 
-    /// Told in every case: jobs of the key wait for it, and whoever shows what is at work.
+    /// Reported in every case: the schedule has jobs that wait for the part, and the user saw it begin.
     fn came_to_nothing(&self, why: String) {
         self.tell_schedule(Some(&why));
         let report = self.report(self.begun.elapsed(), None);

@@ -9,7 +9,7 @@ use super::decide::{Decision, Decisions, Look, digest_of, judges_anew};
 use super::options::BuildOptions;
 use crate::job::{Cell, CompileJob, Maker};
 use crate::plan::{Plan, Wanted};
-use crate::results::{ArtifactCache, Durations, Finished};
+use crate::results::{ArtifactCache, Durations, EarlierOutcomes};
 use crate::warm::{Warm, WarmUpKey, WarmUpPart, WarmUps, nothing_compiles};
 
 /// What would happen to a cell.
@@ -60,7 +60,7 @@ impl Preview {
 pub fn preview(plan: &Plan, options: &BuildOptions) -> Preview {
     let directories = &plan.directories;
     let cache = ArtifactCache::new(directories.artifacts().to_owned(), options.builders.clone());
-    let journal = Finished::read(&directories.journal(), digest_of(plan, options));
+    let journal = EarlierOutcomes::read(&directories.journal(), digest_of(plan, options));
     let mut decisions = Decisions::new(plan, options, &cache, &journal, Look::Glance);
     let mut kernels = Kernels {
         plan,
@@ -107,7 +107,7 @@ pub fn preview(plan: &Plan, options: &BuildOptions) -> Preview {
 struct Kernels<'a> {
     plan: &'a Plan,
     options: &'a BuildOptions,
-    journal: &'a Finished,
+    journal: &'a EarlierOutcomes,
     durations: Durations,
     warm_ups: WarmUps,
     known: BTreeMap<WarmUpKey, Warm>,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use child::Cancel;
 
-use super::schedule_state::{Assignment, Entry, PartState, SiteEntry, State};
+use super::schedule_state::{Assignment, Entry, PartState, ScheduleState, SiteEntry};
 use crate::warm::WarmUpPart;
 
 /// A waiting worker looks this often whether the build was cancelled.
@@ -28,7 +28,7 @@ pub(crate) struct Schedule<K> {
     last_resort: Vec<bool>,
     /// What a leader takes, as far as one can tell.
     costs: HashMap<WarmUpPart, Duration>,
-    state: Mutex<State<K>>,
+    state: Mutex<ScheduleState<K>>,
     changed: Condvar,
 }
 
@@ -40,7 +40,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
         costs: HashMap<WarmUpPart, Duration>,
     ) -> Self {
         let last_resort = sites.iter().map(|site| site.last_resort).collect();
-        let state = Mutex::new(State::new(&entries, sites));
+        let state = Mutex::new(ScheduleState::new(&entries, sites));
         Self { entries, last_resort, costs, state, changed: Condvar::new() }
     }
 
@@ -65,7 +65,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
         }
     }
 
-    fn choose(&self, site: usize, state: &State<K>) -> Option<Assignment<K>> {
+    fn choose(&self, site: usize, state: &ScheduleState<K>) -> Option<Assignment<K>> {
         let mut own: Vec<usize> = state.waiting.clone();
         own.retain(|index| self.takes(state, site, *index) && self.may_begin(state, site, *index));
         self.leader(site, state, &own)
@@ -83,12 +83,12 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
     }
 
     /// Whether a site takes a job at all, now or later.
-    fn takes(&self, state: &State<K>, site: usize, index: usize) -> bool {
+    fn takes(&self, state: &ScheduleState<K>, site: usize, index: usize) -> bool {
         self.entries[index].sites.contains(&site) && !state.refused.contains_key(&(index, site))
     }
 
     /// A last resort waits for the others.
-    fn may_begin(&self, state: &State<K>, site: usize, index: usize) -> bool {
+    fn may_begin(&self, state: &ScheduleState<K>, site: usize, index: usize) -> bool {
         !self.is_last(site) || !self.others(state, site, index).any(|other| !self.is_last(other))
     }
 
@@ -99,7 +99,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
     /// The other sites that still may compile a job.
     fn others<'s>(
         &'s self,
-        state: &'s State<K>,
+        state: &'s ScheduleState<K>,
         site: usize,
         index: usize,
     ) -> impl Iterator<Item = usize> + 's {
@@ -111,7 +111,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
     }
 
     /// A job that every site which takes it has sent back.
-    fn refused_by_all(&self, state: &State<K>) -> Option<Assignment<K>> {
+    fn refused_by_all(&self, state: &ScheduleState<K>) -> Option<Assignment<K>> {
         state.waiting.iter().find_map(|index| {
             let mut sites = self.entries[*index].sites.iter();
             if sites.any(|site| !state.refused.contains_key(&(*index, *site))) {
@@ -122,7 +122,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
     }
 
     /// Why no site compiles a job: each reason once, in the order of the sites.
-    fn why_nobody(&self, state: &State<K>, index: usize) -> String {
+    fn why_nobody(&self, state: &ScheduleState<K>, index: usize) -> String {
         let mut all: Vec<&str> = Vec::new();
         for site in &self.entries[index].sites {
             let given_up = || match self.hindrance(state, *site, index) {
@@ -136,7 +136,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
     }
 
     /// The part to be made first: a scan before configuration tests, then the one for which most work waits.
-    fn leader(&self, site: usize, state: &State<K>, own: &[usize]) -> Option<Assignment<K>> {
+    fn leader(&self, site: usize, state: &ScheduleState<K>, own: &[usize]) -> Option<Assignment<K>> {
         let mut work: HashMap<(K, WarmUpPart), Duration> = HashMap::new();
         let mut first: Vec<(K, WarmUpPart)> = Vec::new();
         for index in own {
@@ -173,7 +173,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
 
     /// Whether another site that still takes some of these jobs has begun to warm a kernel, and this one hasn't. Who has begun
     /// goes on with all parts: two sites that each left the other part to the other one would wait for ever.
-    fn is_begun_elsewhere(&self, state: &State<K>, site: usize, key: K, jobs: &[usize]) -> bool {
+    fn is_begun_elsewhere(&self, state: &ScheduleState<K>, site: usize, key: K, jobs: &[usize]) -> bool {
         let has_begun = |at: usize| {
             let mut states = WarmUpPart::ALL.iter().filter_map(|part| state.parts.get(&(at, key, *part)));
             states.any(|state| matches!(state, PartState::Making(_) | PartState::Complete))
@@ -184,7 +184,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
     }
 
     /// What keeps a job from running at a site; a part that was given up counts more than one that is on its way.
-    fn hindrance<'s>(&self, state: &'s State<K>, site: usize, index: usize) -> Option<&'s PartState> {
+    fn hindrance<'s>(&self, state: &'s ScheduleState<K>, site: usize, index: usize) -> Option<&'s PartState> {
         let entry = &self.entries[index];
         let parts = entry.needs.parts();
         let states = parts.filter_map(|part| state.parts.get(&(site, entry.key, part)));
@@ -239,7 +239,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<K>> {
+    fn lock(&self) -> MutexGuard<'_, ScheduleState<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

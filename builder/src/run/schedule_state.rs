@@ -54,7 +54,7 @@ pub(crate) enum PartState {
 
 /// What is left of the jobs, and how far the parts are.
 #[derive(Debug)]
-pub(crate) struct State<K> {
+pub(crate) struct ScheduleState<K> {
     /// Positions of jobs not given out yet, longest first.
     pub waiting: Vec<usize>,
     /// Jobs given out, and where; they may come back.
@@ -67,7 +67,7 @@ pub(crate) struct State<K> {
     pub stopped: bool,
 }
 
-impl<K: Copy + Eq + Hash> State<K> {
+impl<K: Copy + Eq + Hash> ScheduleState<K> {
     pub(crate) fn new(entries: &[Entry<K>], sites: &[SiteEntry<K>]) -> Self {
         let mut waiting: Vec<usize> = (0..entries.len()).collect();
         waiting.sort_by_key(|index| (Reverse(entries[*index].expected), *index));

@@ -50,11 +50,11 @@ pub(crate) struct Run<'a> {
     task: Task<'a>,
     /// Positions in the plan of the jobs to be run, in the order of the schedule's entries.
     pub open: Vec<usize>,
-    state: Mutex<State>,
+    state: Mutex<RunState>,
 }
 
 /// What has come of the run so far.
-pub(crate) struct State {
+pub(crate) struct RunState {
     pub results: RunResults,
     /// The first thing that ended the build.
     failure: Option<BuildError>,
@@ -81,7 +81,7 @@ pub(crate) struct RunResults {
 impl<'a> Run<'a> {
     /// A run that adds to what a run before it has come to.
     pub(crate) fn new(work: Work<'a>, task: Task<'a>, open: Vec<usize>, results: RunResults) -> Self {
-        let state = State {
+        let state = RunState {
             results,
             failure: None,
             diagnoses: HashMap::new(),
@@ -260,7 +260,7 @@ impl<'a> Run<'a> {
     /// Tells what is left to be done after `ended`, if that is known.
     pub(crate) fn tell_work_left(&self, ended: impl FnOnce(&mut WorkLeft<WarmUpKey>)) {
         let mut state = self.lock();
-        let State { left, durations, .. } = &mut *state;
+        let RunState { left, durations, .. } = &mut *state;
         let Some(left) = left else { return };
         ended(left);
         if let Some(cpu) = left.cpu(durations) {
@@ -305,7 +305,7 @@ impl<'a> Run<'a> {
         (self.work.events)(BuildEvent::Noted { sentence });
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, RunState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

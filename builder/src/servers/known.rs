@@ -14,7 +14,7 @@ use crate::state::{BuildDirectories, FileStamp, Notes};
 
 /// A server, and the database that trusted it as it was then.
 #[derive(Debug, Serialize, Deserialize)]
-struct Known {
+struct TrustedServer {
     server: KnownServer,
     trusted_by: FileStamp,
 }
@@ -24,17 +24,17 @@ fn stamp(trust: &Path) -> Option<FileStamp> {
     FileStamp::of(&trust.join("cert9.db"))
 }
 
-fn read(directories: &BuildDirectories) -> Vec<Known> {
+fn read(directories: &BuildDirectories) -> Vec<TrustedServer> {
     Notes::read(&directories.known_servers()).unwrap_or_default()
 }
 
 /// Remembers servers that have answered. Where that fails, the next build asks again.
 pub(crate) fn remember(directories: &BuildDirectories, servers: &[CompileServer]) {
     let mut known = read(directories);
-    known.retain(|of| !servers.iter().any(|server| server.address().to_string() == of.server.address));
+    known.retain(|of| !servers.iter().any(|server| *server.address() == of.server.address));
     known.extend(servers.iter().filter_map(|server| {
         let server = server.to_know();
-        Some(Known { trusted_by: stamp(&server.trust)?, server })
+        Some(TrustedServer { trusted_by: stamp(&server.trust)?, server })
     }));
     directories.notes().write(&directories.known_servers(), &known);
 }
@@ -46,10 +46,10 @@ pub(crate) fn remember(directories: &BuildDirectories, servers: &[CompileServer]
 pub fn known_servers(plan: &Plan, addresses: &[ServerAddress]) -> Option<Vec<CompileServer>> {
     let known = read(&plan.directories);
     let of = |address: &ServerAddress| {
-        let found = known.iter().find(|of| of.server.address == address.to_string())?;
+        let found = known.iter().find(|of| of.server.address == *address)?;
         let unchanged = stamp(&found.server.trust) == Some(found.trusted_by);
         let kernels = plan.kernels().map(|kernel| &kernel.release);
-        unchanged.then(|| CompileServer::known(found.server.clone(), kernels)).flatten()
+        unchanged.then(|| CompileServer::known(found.server.clone(), kernels))
     };
     addresses.iter().map(of).collect()
 }

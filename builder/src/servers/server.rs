@@ -25,7 +25,7 @@ pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// What is remembered of a server that was asked (`known`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KnownServer {
-    pub address: String,
+    pub address: ServerAddress,
     socket: SocketAddr,
     pub trust: PathBuf,
     identity: ServerIdentity,
@@ -126,26 +126,23 @@ impl CompileServer {
     }
 
     /// A server that isn't asked, as if it served these kernels.
-    pub(crate) fn known<'k>(
-        known: KnownServer,
-        kernels: impl Iterator<Item = &'k KernelRelease>,
-    ) -> Option<Self> {
+    pub(crate) fn known<'k>(known: KnownServer, kernels: impl Iterator<Item = &'k KernelRelease>) -> Self {
         let KnownServer { address, socket, trust, identity, threads } = known;
-        Some(Self {
-            address: address.parse().ok()?,
+        Self {
+            address,
             socket,
             trust,
             identity,
             stated: Stated { threads, ..Stated::default() },
             kernels: kernels.map(|release| (release.clone(), None)).collect(),
             too_large: BTreeMap::new(),
-        })
+        }
     }
 
     /// What is remembered of it.
     pub(crate) fn to_know(&self) -> KnownServer {
         KnownServer {
-            address: self.address.to_string(),
+            address: self.address.clone(),
             socket: self.socket,
             trust: self.trust.clone(),
             identity: self.identity.clone(),

@@ -4,7 +4,7 @@
 //! names nothing that changes from run to run.
 
 /// How a failure is known, and what it means.
-struct Known {
+struct KnownFailure {
     /// The log has one of these…
     signs: &'static [&'static str],
     /// … and one of these, if there are any.
@@ -18,13 +18,13 @@ const NO_PROGRAM: &str =
     "a program that the kernel's build tree calls is missing: install compiler and make in the sysroot";
 
 /// The first that fits counts, so the narrower ones come first.
-const KNOWN: [Known; 10] = [
-    Known {
+const KNOWN: [KnownFailure; 10] = [
+    KnownFailure {
         signs: &["unrecognized option", "invalid option --", "option requires an argument"],
         beside: &["stap:"],
         sentence: "this systemtap doesn't know an option: correct the script's options, or build with a newer systemtap",
     },
-    Known {
+    KnownFailure {
         signs: &[
             "missing or incomplete kernel-devel",
             "missing kernel-devel package",
@@ -33,7 +33,7 @@ const KNOWN: [Known; 10] = [
         beside: &[],
         sentence: "the kernel's headers are missing or incomplete: install its headers package in the sysroot",
     },
-    Known {
+    KnownFailure {
         signs: &[
             "kernel/module debuginfo",
             "man warning::debuginfo",
@@ -43,32 +43,32 @@ const KNOWN: [Known; 10] = [
         beside: &["semantic error:"],
         sentence: NEEDS_DEBUGINFO,
     },
-    Known {
+    KnownFailure {
         signs: &["need stap -g", "unprivileged script"],
         beside: &[],
         sentence: "it has code that is only allowed in guru mode: add -g to the script's options",
     },
-    Known {
+    KnownFailure {
         signs: &["systemtap/runtime/"],
         beside: &["error:"],
         sentence: "systemtap's own runtime doesn't compile for this kernel: build with a newer systemtap",
     },
-    Known {
+    KnownFailure {
         signs: &["kernel.trace("],
         beside: &["no match"],
         sentence: "this kernel has no such tracepoint: make the probe optional (`?`), or leave the script out for it",
     },
-    Known {
+    KnownFailure {
         signs: &["unresolved function", "unresolved arity-"],
         beside: &[],
         sentence: "no tapset of this systemtap has a function that it calls: build with a newer systemtap, or give the tapset",
     },
-    Known {
+    KnownFailure {
         signs: &["unable to find member", "unable to find local"],
         beside: &[],
         sentence: "what the script reads isn't there in this kernel: guard it with @defined, or leave the script out for it",
     },
-    Known {
+    KnownFailure {
         signs: &[
             "gcc: not found",
             "cc: not found",
@@ -79,7 +79,7 @@ const KNOWN: [Known; 10] = [
         beside: &[],
         sentence: NO_PROGRAM,
     },
-    Known {
+    KnownFailure {
         signs: &["File size limit exceeded", "File too large"],
         beside: &[],
         sentence: "it wrote a file larger than the limit: raise --file-limit",
@@ -89,7 +89,7 @@ const KNOWN: [Known; 10] = [
 /// What a failure means, if it's a known one.
 pub(crate) fn meaning(log: &str) -> Option<&'static str> {
     let has = |words: &[&str]| words.iter().any(|word| log.contains(word));
-    let fits = |known: &&Known| has(known.signs) && (known.beside.is_empty() || has(known.beside));
+    let fits = |known: &&KnownFailure| has(known.signs) && (known.beside.is_empty() || has(known.beside));
     if let Some(known) = KNOWN.iter().find(fits) {
         return Some(known.sentence);
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use bundle_format::{
-    Digest, Manifest, PREDICATE_TYPE, STATEMENT_TYPE, ScriptRecord, Subject, provenance_subjects,
+    Digest, KernelRelease, Manifest, PREDICATE_TYPE, STATEMENT_TYPE, ScriptRecord, Subject,
+    provenance_subjects,
 };
 use serde::Serialize;
 
@@ -136,7 +137,7 @@ struct Builder {
 
 pub(super) fn of(
     manifest: &Manifest,
-    headers: &BTreeMap<String, Package>,
+    headers: &BTreeMap<KernelRelease, Package>,
     by_servers: &[&Cell],
     unsigned: &[Cell],
 ) -> Statement {
@@ -170,7 +171,7 @@ pub(super) fn of(
     }
 }
 
-fn dependencies(manifest: &Manifest, headers: &BTreeMap<String, Package>) -> Vec<Resource> {
+fn dependencies(manifest: &Manifest, headers: &BTreeMap<KernelRelease, Package>) -> Vec<Resource> {
     let digested = |name: String, digest: Digest| Resource {
         name,
         uri: None,
@@ -189,7 +190,7 @@ fn dependencies(manifest: &Manifest, headers: &BTreeMap<String, Package>) -> Vec
             dependencies
                 .extend(digest.map(|digest| digested(format!("{file} of {}", kernel.release), digest)));
         }
-        dependencies.extend(headers.get(kernel.release.as_str()).map(|package| Resource {
+        dependencies.extend(headers.get(&kernel.release).map(|package| Resource {
             name: format!("{} of {}", package.name, kernel.release),
             uri: Some(package.url()),
             digest: BTreeMap::new(),

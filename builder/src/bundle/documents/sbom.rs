@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bundle_format::{Digest, Kernel, Manifest, SBOM_NAME};
+use bundle_format::{Digest, Kernel, KernelRelease, Manifest, SBOM_NAME};
 use serde::Serialize;
 
 use super::error::DocumentError;
@@ -120,7 +120,10 @@ impl SpdxPackage {
 pub(super) const DOCUMENT: &str = "SPDXRef-DOCUMENT";
 const BUNDLE: &str = "SPDXRef-Bundle";
 
-pub(super) fn of(manifest: &Manifest, headers: &BTreeMap<String, Package>) -> Result<Sbom, DocumentError> {
+pub(super) fn of(
+    manifest: &Manifest,
+    headers: &BTreeMap<KernelRelease, Package>,
+) -> Result<Sbom, DocumentError> {
     let mut packages = vec![SpdxPackage::new(
         BUNDLE.to_owned(),
         manifest.name.to_string(),
@@ -151,7 +154,7 @@ pub(super) fn of(manifest: &Manifest, headers: &BTreeMap<String, Package>) -> Re
         }
         let id = format!("SPDXRef-Headers-{number}");
         relationships.push(relation(&id, "BUILD_DEPENDENCY_OF", BUNDLE));
-        packages.push(headers_package(id, kernel, headers.get(kernel.release.as_str())));
+        packages.push(headers_package(id, kernel, headers.get(&kernel.release)));
     }
     let mut sbom = Sbom {
         spdx_version: "SPDX-2.3",
