@@ -19,7 +19,7 @@ pub enum PartError {
         problem: &'static str,
     },
     /// Parts of different bundles, or of different splits of one.
-    #[error("{part} is part {} of {count} of bundle {bundle}, {other} is of another one", index + 1)]
+    #[error("{part} is part {} of {count} of bundle {}, {other} is of another one", index + 1, bundle.short())]
     Mixed {
         /// The one file.
         part: String,
@@ -27,8 +27,8 @@ pub enum PartError {
         index: u32,
         /// Its count.
         count: u32,
-        /// Its bundle, short.
-        bundle: String,
+        /// Its bundle.
+        bundle: BundleId,
         /// The other file.
         other: String,
     },
@@ -183,7 +183,7 @@ fn check_together<R>(parts: &[OpenPart<R>]) -> Result<(), PartError> {
         part: part.name.clone(),
         index: part.header.index,
         count: part.header.count,
-        bundle: part.header.bundle.short(),
+        bundle: part.header.bundle,
         other: first.name.clone(),
     };
     let is_other = |part: &&OpenPart<R>| {

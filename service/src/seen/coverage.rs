@@ -1,6 +1,6 @@
 //! Which of the installed kernels the installed bundles have modules for: the next boot may be into another one.
 
-use bundle_format::KernelRelease;
+use bundle_format::{BundleName, KernelRelease};
 use installer::{CurrentGeneration, HostIdentity};
 use serde::Serialize;
 
@@ -14,9 +14,9 @@ pub struct KernelCoverage {
     /// Whether it runs now.
     pub running: bool,
     /// Bundles that were built for it.
-    pub covered_by: Vec<String>,
+    pub covered_by: Vec<BundleName>,
     /// Bundles that weren't: their scripts won't run when it is booted.
-    pub lacking: Vec<String>,
+    pub lacking: Vec<BundleName>,
 }
 
 /// Every release in `/lib/modules` that has modules of its own, and the running one.
@@ -35,7 +35,7 @@ pub(crate) fn of_installed_kernels(
         };
         let names = |covered: bool| {
             let bundles = current.bundles().iter().filter(|bundle| has(bundle) == covered);
-            bundles.map(|bundle| bundle.name.to_string()).collect()
+            bundles.map(|bundle| bundle.name.clone()).collect()
         };
         let running = identity.release.as_ref() == Some(&release);
         KernelCoverage { covered_by: names(true), lacking: names(false), running, release }

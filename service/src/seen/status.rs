@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use bundle_format::BundleName;
+use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease};
 use installer::{CurrentGeneration, HostIdentity};
 use script_config::ScriptName;
 use serde::Serialize;
@@ -23,7 +23,7 @@ pub struct StatusReport {
     /// Version of this document; 1.
     pub schema: u32,
     /// The running kernel's release; absent under `--root`.
-    pub kernel: Option<String>,
+    pub kernel: Option<KernelRelease>,
     /// The number of the current generation; absent if nothing is installed.
     pub generation: Option<u64>,
     /// Installed bundles, by name.
@@ -46,9 +46,9 @@ pub struct BundleStatus {
     /// Its name.
     pub name: String,
     /// Its version; absent if it isn't believed.
-    pub version: Option<String>,
-    /// Its id, in hexadecimal digits; absent if it isn't believed.
-    pub id: Option<String>,
+    pub version: Option<BundleVersion>,
+    /// Its id; absent if it isn't believed.
+    pub id: Option<BundleId>,
     /// Seconds since 1970 after which it should be replaced.
     pub best_before: Option<u64>,
     /// Whether that time is over.
@@ -161,7 +161,7 @@ impl StatusReport {
         }
         Ok(Self {
             schema: 1,
-            kernel: identity.release.as_ref().map(ToString::to_string),
+            kernel: identity.release.clone(),
             generation: current.map(CurrentGeneration::number),
             bundles: current.map(|current| bundles(current, host.now())).unwrap_or_default(),
             scripts,
@@ -280,8 +280,8 @@ fn emptied_by_start(host: &Host, run: &[String]) -> Option<String> {
 fn bundles(current: &CurrentGeneration, now: u64) -> Vec<BundleStatus> {
     let believed = current.bundles().iter().map(|bundle| BundleStatus {
         name: bundle.name.to_string(),
-        version: Some(bundle.version.to_string()),
-        id: Some(bundle.id.to_string()),
+        version: Some(bundle.version.clone()),
+        id: Some(bundle.id),
         best_before: bundle.best_before,
         expired: bundle.best_before.is_some_and(|time| time < now),
         refused: None,

@@ -37,7 +37,7 @@ fn init_stat_03_a_running_script_without_offer_is_listed_with_its_requirements()
     let script = &report.scripts[1];
     let record = script.record.as_ref().unwrap();
     assert_eq!((record.started, record.version.as_str(), record.generation), (NOW, "12", 3));
-    assert_eq!((record.kernel.as_str(), report.kernel.as_deref()), (RELEASE, Some(RELEASE)));
+    assert_eq!((&record.kernel, report.kernel.as_ref()), (&RELEASE.parse().unwrap(), Some(&record.kernel)));
     assert_eq!(script.requires[0].as_str(), "a");
     assert_eq!((script.module_bytes, script.pid, &script.offered_by), (Some(151_552), None, &None));
     assert!(script.reason.is_none() && script.warning.is_none());

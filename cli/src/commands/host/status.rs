@@ -2,6 +2,7 @@
 
 mod metrics;
 
+use bundle_format::{BundleName, BundleVersion, KernelRelease};
 use service::{KernelCoverage, Reason, RecorderMode, ScriptState, ScriptStatus, StatusReport};
 
 use crate::commands::host::service::{Damage, Selection, explain, service_failure};
@@ -54,7 +55,7 @@ fn show(ui: &mut Ui, report: &StatusReport) {
     for warning in &report.warnings {
         ui.warning(warning);
     }
-    let kernel = report.kernel.as_deref().unwrap_or("no kernel runs here");
+    let kernel = report.kernel.as_ref().map_or("no kernel runs here", KernelRelease::as_str);
     let generation = report
         .generation
         .map_or_else(|| "nothing is installed".to_owned(), |number| format!("generation {number}"));
@@ -64,7 +65,7 @@ fn show(ui: &mut Ui, report: &StatusReport) {
         ui.line(rules);
     }
     for bundle in &report.bundles {
-        let version = bundle.version.as_deref().unwrap_or("-");
+        let version = bundle.version.as_ref().map_or("-", BundleVersion::as_str);
         ui.line(format!("bundle {} {version}", bundle.name));
         if let Some(refused) = &bundle.refused {
             let word = ui.mark(Mark::Bad, "refused");
@@ -122,7 +123,8 @@ fn show(ui: &mut Ui, report: &StatusReport) {
 fn show_lacking(ui: &mut Ui, kernel: &KernelCoverage) {
     let word = ui.mark(Mark::Attention, "not covered");
     let which = if kernel.running { "runs" } else { "is installed" };
-    let bundles = kernel.lacking.join(", ");
+    let bundles: Vec<&str> = kernel.lacking.iter().map(BundleName::as_str).collect();
+    let bundles = bundles.join(", ");
     ui.line(format!("kernel {} {which} and is {word} by {bundles}", kernel.release));
     ui.line(format!("    on the farm: stap-bundle build -r {} …", kernel.release));
 }

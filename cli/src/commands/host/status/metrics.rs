@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use bundle_format::BundleVersion;
 use service::{BundleStatus, KernelCoverage, ScriptState, ScriptStatus, StatusReport};
 
 /// The whole report.
@@ -22,10 +23,11 @@ pub(super) fn text(report: &StatusReport) -> String {
 fn bundles(page: &mut Page, bundles: &[BundleStatus]) {
     page.metric("stap_bundle_bundle_trusted", "Whether an installed bundle is believed.");
     for bundle in bundles {
+        let id = bundle.id.map(|id| id.to_string()).unwrap_or_default();
         let labels = [
             ("bundle", bundle.name.as_str()),
-            ("version", bundle.version.as_deref().unwrap_or_default()),
-            ("id", bundle.id.as_deref().unwrap_or_default()),
+            ("version", bundle.version.as_ref().map_or("", BundleVersion::as_str)),
+            ("id", &id),
         ];
         page.sample("stap_bundle_bundle_trusted", &labels, u8::from(bundle.refused.is_none()));
     }
