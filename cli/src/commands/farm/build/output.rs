@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bundle_format::{BundleError, BundleId, BundleKind, KeyId, Manifest, SignedBundle, UnsignedBundle};
 
-use super::Args;
+use crate::commands::farm::build::args::Args;
 use crate::config_files::Loaded;
 use crate::failure::Failure;
 use crate::output::{Kind, Outputs, Place, Written};
