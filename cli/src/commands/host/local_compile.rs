@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use builder::{BuildDirectories, BuildOptions, BuildRequest, BundleIdentity, ScriptSource};
-use bundle_format::{Digest, KernelRelease};
+use builder::{BuildDirectories, BuildOptions, BuildReport, BuildRequest, BundleIdentity, ScriptSource};
+use bundle_format::{Digest, KernelRelease, ScriptRecord};
 use child::Program;
 use files::FileSystem;
 use script_config::{Configuration, ScriptName};
@@ -168,8 +168,15 @@ impl<'a> LocalCompile<'a> {
         }
         let cache = std::path::absolute(&self.cache).map_err(|error| Failure::of(Exit::Storage, &error))?;
         check_cache(&FileSystem::open("/").map_err(|error| host::storage_failure(&error))?, &cache)?;
-        let cancel = self.opened.host().cancel.clone();
         let records: Vec<_> = scripts.iter().map(|script| script.record().clone()).collect();
+        let report = self.compile(scripts, ui)?;
+        self.keep(&report, &records, &mut done)?;
+        Ok(done)
+    }
+
+    fn compile(&self, scripts: Vec<ScriptSource>, ui: &mut Ui) -> Result<BuildReport, Failure> {
+        let cancel = self.opened.host().cancel.clone();
+        let number = scripts.len();
         let directories = BuildDirectories::beneath(&self.cache);
         let directories = match config_files::chosen_temp_path(&self.configuration) {
             Some(temporary) => directories.with_temporary(&temporary),
@@ -188,13 +195,22 @@ impl<'a> LocalCompile<'a> {
         for warning in plan.warnings() {
             ui.warning(warning);
         }
-        ui.progress(format!("compiling {} for {}", count(records.len(), "script"), self.release));
+        ui.progress(format!("compiling {} for {}", count(number, "script"), self.release));
         let name = "local".parse().map_err(|error| Failure::of(Exit::Failed, &error))?;
         let options = BuildOptions { retry_failed: true, ..BuildOptions::new(BundleIdentity::called(name)) };
         let reporter = Reporter::new(ui, false);
         let report = builder::build(&plan, &options, &|event| reporter.event(event), &cancel);
         drop(reporter);
-        let report = report.map_err(|error| failed(build::build_failure(&error)))?;
+        report.map_err(|error| failed(build::build_failure(&error)))
+    }
+
+    /// Keeps the modules of `report`, and says in `done` what became of each script.
+    fn keep(
+        &self,
+        report: &BuildReport,
+        records: &[ScriptRecord],
+        done: &mut Compiled,
+    ) -> Result<(), Failure> {
         let runs = self.opened.identity.release.as_ref() == Some(&self.release);
         let here = self.opened.identity.version.as_ref().filter(|_| runs);
         let service = self.opened.service();
@@ -231,7 +247,7 @@ impl<'a> LocalCompile<'a> {
                 done.modules.push(record.script);
             }
         }
-        Ok(done)
+        Ok(())
     }
 
     /// The first line of `.opts`: for another kernel than the running one, what `uname -a` will print there, as far as that

@@ -90,6 +90,19 @@ fn show(ui: &mut Ui, report: &StatusReport) {
     }
     ui.line("");
     ui.line(tables::painted(ui, &table, STATES));
+    show_causes(ui, report);
+    let held: Vec<u64> = report.scripts.iter().filter_map(|script| script.kernel_memory_bytes).collect();
+    if !held.is_empty() {
+        let sum = bytes(held.iter().sum());
+        ui.line(format!(
+            "kernel memory: about {sum} in {}, recorders' buffers included",
+            count(held.len(), "module")
+        ));
+    }
+}
+
+/// Why scripts don't run, the same reason once, and what else is to be said of each.
+fn show_causes(ui: &mut Ui, report: &StatusReport) {
     let mut causes: Vec<(&Reason, Vec<&str>)> = Vec::new();
     for script in &report.scripts {
         let name = script.script.as_str();
@@ -108,14 +121,6 @@ fn show(ui: &mut Ui, report: &StatusReport) {
     }
     for (reason, names) in causes {
         ui.line(format!("{}: {}", ui.mark(Mark::Bad, names.join(", ")), explain(reason)));
-    }
-    let held: Vec<u64> = report.scripts.iter().filter_map(|script| script.kernel_memory_bytes).collect();
-    if !held.is_empty() {
-        let sum = bytes(held.iter().sum());
-        ui.line(format!(
-            "kernel memory: about {sum} in {}, recorders' buffers included",
-            count(held.len(), "module")
-        ));
     }
 }
 

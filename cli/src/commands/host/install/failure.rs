@@ -1,7 +1,7 @@
 //! Why an install fails, as a user sees it.
 
 use files::{FileError, FileSystem};
-use installer::{InstallError, TrustStore};
+use installer::{DoesNotFit, InstallError, TrustStore};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -29,100 +29,105 @@ fn no_space(needed: u64, free: u64, source: Option<&FileError>) -> Failure {
 }
 
 pub(crate) fn install_failure(error: InstallError, root: &FileSystem) -> Failure {
-    let exit = match error {
-        InstallError::Bundle(error) => {
-            return match TrustStore::open(root) {
-                Ok(trust) => not_verified(error, &trust.trusted_keys()),
-                Err(_) => Failure::from(error),
-            };
-        }
-        InstallError::Trust(error) => return host::trust_failure(&error),
-        InstallError::Lock(error) => return host::lock_failure(&error),
-        InstallError::Generation(error) => return host::generation_failure(&error),
-        InstallError::Storage(error) => return host::storage_failure(&error),
-        InstallError::NoTrust => {
-            return Failure::of(Exit::Trust, &error)
-                .hint("pin your farm's key: stap-bundle trust add NAME.pub");
-        }
-        InstallError::DoesNotFit(error) => {
-            let wanted: Vec<String> = [error.named.as_slice(), error.running.as_slice(), &error.installed]
-                .into_iter()
-                .find(|releases| !releases.is_empty())
-                .map_or_else(Vec::new, |releases| {
-                    releases.iter().map(|release| format!("-r {release}")).collect()
-                });
-            let failure = Failure::of(Exit::DoesNotFit, &error);
-            return failure.hint(if wanted.is_empty() {
-                "to unpack it all the same: --all-kernels".to_owned()
-            } else {
-                format!("on the farm: stap-bundle build {} …", wanted.join(" "))
-            });
-        }
+    match error {
+        InstallError::Bundle(error) => match TrustStore::open(root) {
+            Ok(trust) => not_verified(error, &trust.trusted_keys()),
+            Err(_) => Failure::from(error),
+        },
+        InstallError::Trust(error) => host::trust_failure(&error),
+        InstallError::Lock(error) => host::lock_failure(&error),
+        InstallError::Generation(error) => host::generation_failure(&error),
+        InstallError::Storage(error) => host::storage_failure(&error),
+        InstallError::Policy(error) => host::policy_failure(&error),
+        InstallError::Floors(error) => host::floors_failure(&error),
+        InstallError::DoesNotFit(error) => does_not_fit(&error),
+        InstallError::NoSpace { needed, free, source } => no_space(needed, free, source.as_ref()),
+        InstallError::Quota { needed, used, quota } => over_quota(needed, used, quota),
+        other => at_the_wrong_time(&other).unwrap_or_else(|| refused(&other)),
+    }
+}
+
+fn does_not_fit(error: &DoesNotFit) -> Failure {
+    let meant = [error.named.as_slice(), error.running.as_slice(), &error.installed];
+    let meant = meant.into_iter().find(|releases| !releases.is_empty()).unwrap_or_default();
+    let wanted: Vec<String> = meant.iter().map(|release| format!("-r {release}")).collect();
+    Failure::of(Exit::DoesNotFit, error).hint(if wanted.is_empty() {
+        "to unpack it all the same: --all-kernels".to_owned()
+    } else {
+        format!("on the farm: stap-bundle build {} …", wanted.join(" "))
+    })
+}
+
+fn over_quota(needed: u64, used: u64, quota: u64) -> Failure {
+    let what = format!(
+        "it needs {}, the generations on disk take {}, and the policy allows {} in all",
+        sized(needed),
+        sized(used),
+        sized(quota)
+    );
+    Failure::new(Exit::Storage, what)
+        .hint("remove old generations (stap-bundle gc), or raise `quota-mib` in policy.toml")
+}
+
+/// A bundle that is too old, or from the future, with dates for people.
+fn at_the_wrong_time(error: &InstallError) -> Option<Failure> {
+    Some(match error {
         InstallError::Expired { name, version, best_before, now } => {
-            let (limit, now) = (date(best_before), date(now));
-            let what = format!("bundle {name} {version} was to be used before {limit}, it is {now}");
-            return Failure::new(Exit::Stale, what)
-                .hint("bring a newer bundle, or correct this host's clock");
+            let what = format!(
+                "bundle {name} {version} was to be used before {}, it is {}",
+                date(*best_before),
+                date(*now)
+            );
+            Failure::new(Exit::Stale, what).hint("bring a newer bundle, or correct this host's clock")
         }
         InstallError::FromTheFuture { name, version, created, now } => {
-            let what = format!("bundle {name} {version} was made at {}, it is {}", date(created), date(now));
-            return Failure::new(Exit::Stale, what).hint(
+            let what =
+                format!("bundle {name} {version} was made at {}, it is {}", date(*created), date(*now));
+            Failure::new(Exit::Stale, what).hint(
                 "this host's clock is kept right, so the farm's was wrong: let it build the bundle again",
-            );
+            )
         }
         InstallError::TooFarAhead { name, version, created, now, allowed } => {
             let what = format!(
                 "bundle {name} {version} was made at {}, more than {} days after {}, the latest time known here",
-                date(created),
+                date(*created),
                 allowed / 86_400,
-                date(now)
+                date(*now)
             );
-            return Failure::new(Exit::Stale, what)
+            Failure::new(Exit::Stale, what)
                 .hint("if that date is right, set this host's clock (date -s), or raise `ahead-days` in policy.toml, and install again")
-                .hint("if it is wrong, bring a bundle that the farm made with a right clock: this one would make later ones look expired");
+                .hint("if it is wrong, bring a bundle that the farm made with a right clock: this one would make later ones look expired")
         }
-        InstallError::NoSpace { needed, free, source } => return no_space(needed, free, source.as_ref()),
-        InstallError::Quota { needed, used, quota } => {
-            let what = format!(
-                "it needs {}, the generations on disk take {}, and the policy allows {} in all",
-                sized(needed),
-                sized(used),
-                sized(quota)
-            );
-            return Failure::new(Exit::Storage, what)
-                .hint("remove old generations (stap-bundle gc), or raise `quota-mib` in policy.toml");
+        _ => return None,
+    })
+}
+
+fn refused(error: &InstallError) -> Failure {
+    let of = |exit: Exit| Failure::of(exit, error);
+    match error {
+        InstallError::NoTrust => {
+            of(Exit::Trust).hint("pin your farm's key: stap-bundle trust add NAME.pub")
         }
-        InstallError::Policy(error) => return host::policy_failure(&error),
-        InstallError::Floors(error) => return host::floors_failure(&error),
-        InstallError::Refused(_) => Exit::Trust,
-        InstallError::NothingWhole { .. } | InstallError::NoSources { .. } => Exit::Missing,
-        InstallError::Older { .. } | InstallError::Equivocation { .. } | InstallError::TooFar { .. } => {
-            Exit::Stale
+        InstallError::Refused(_) => {
+            of(Exit::Trust).hint("/etc/stap-bundle/policy.toml says what this host takes")
         }
-        InstallError::Conflict { .. } => Exit::Conflict,
-        InstallError::NotConfirmed { .. } => Exit::Storage,
-        _ => Exit::Malformed,
-    };
-    let failure = Failure::of(exit, &error);
-    match &error {
-        InstallError::Older { .. } => {
-            failure
-                .hint("to go back to what was installed before: stap-bundle rollback")
-                .hint("to install it all the same, this once: --allow-downgrade")
-        }
-        InstallError::TooFar { .. } => failure.hint(
+        InstallError::NothingWhole { .. } => of(Exit::Missing)
+            .hint("copy the bundle again from where it was built; nothing of it can be saved for this host"),
+        InstallError::NoSources { .. } => of(Exit::Missing).hint(WITHOUT_SCRIPTS),
+        InstallError::Older { .. } => of(Exit::Stale)
+            .hint("to go back to what was installed before: stap-bundle rollback")
+            .hint("to install it all the same, this once: --allow-downgrade"),
+        InstallError::TooFar { .. } => of(Exit::Stale).hint(
             "if your farm means it: raise `max-serial-jump` in policy.toml for this install, or let a new root raise the epoch",
         ),
-        InstallError::Refused(_) => failure.hint("/etc/stap-bundle/policy.toml says what this host takes"),
-        InstallError::NothingWhole { .. } => {
-            failure.hint("copy the bundle again from where it was built; nothing of it can be saved for this host")
-        }
-        InstallError::Equivocation { .. } => failure.hint(
+        InstallError::Equivocation { .. } => of(Exit::Stale).hint(
             "somebody signed two different bundles under one number: ask your farm before anything else",
         ),
-        InstallError::NoSources { .. } => failure.hint(WITHOUT_SCRIPTS),
-        InstallError::Conflict { .. } => failure.hint("leave the script out of one of the two bundles"),
-        _ => failure,
+        InstallError::Conflict { .. } => {
+            of(Exit::Conflict).hint("leave the script out of one of the two bundles")
+        }
+        InstallError::NotConfirmed { .. } => of(Exit::Storage),
+        _ => of(Exit::Malformed),
     }
 }
 
