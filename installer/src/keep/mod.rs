@@ -5,13 +5,15 @@ mod collect;
 mod fsck;
 mod later_kernel;
 mod pins;
+mod repair;
 mod rollback;
 mod uninstall;
 
 pub use aging::{Aging, aging};
 pub use collect::{CollectError, CollectOptions, CollectReport, Collected, Spared, SparedBecause, collect};
-pub use fsck::{FsckProblem, FsckReport, Mending, RepairError, fsck, repair_from, repair_from_kept};
+pub use fsck::{FsckProblem, FsckReport, Mending, fsck};
 pub use later_kernel::{UnpackError, Unpacked, unpack_for_running_kernel};
 pub use pins::{PinError, PinReport, pin, pinned, unpin};
+pub use repair::{RepairError, repair_from, repair_from_kept};
 pub use rollback::{RollbackError, RollbackReport, rollback};
 pub use uninstall::{UninstallError, UninstallReport, uninstall};
