@@ -145,8 +145,11 @@ pub(crate) fn configuration(
     ui: &mut Ui,
 ) -> Result<HostConfiguration, Failure> {
     if global.root.is_some() {
-        let (parameters, own) = (GlobalParameters::default(), Configuration::default());
-        return Ok(HostConfiguration { parameters, own, is_good: true });
+        return Ok(HostConfiguration {
+            parameters: GlobalParameters::default(),
+            own: Configuration::default(),
+            is_good: true,
+        });
     }
     let loaded = config_files::load(config)?;
     for problem in &loaded.problems {

@@ -173,7 +173,7 @@ pub(crate) fn open_verified(path: &BundlePath, keys: &TrustedKeys) -> Result<Ver
 /// What a believed delta refers to, from the file that `--base` names; nothing without one, and a full bundle needs none.
 /// The delta names it by its id, which proves it, whoever signed it.
 pub(crate) fn open_base(path: Option<&Path>, from: Option<&BaseBundle>) -> Result<Box<dyn Bases>, Failure> {
-    let (Some(path), Some(from)) = (path, from) else { return Ok(Box::new(NoBases)) };
+    let Some((path, from)) = path.zip(from) else { return Ok(Box::new(NoBases)) };
     let about = |error| {
         Failure::from(error).about(path.display()).hint(format!(
             "this is a delta of version {} (bundle id {}): give that bundle with --base FILE",
@@ -217,7 +217,9 @@ pub(crate) fn not_verified(error: BundleError, keys: &TrustedKeys) -> Failure {
 /// By whose keys a bundle was judged, for the `judged by` line; nothing where single keys were given or pinned.
 pub(crate) fn judged_by(judge: &Judge) -> Option<String> {
     let root = judge.root()?;
-    let (name, version, threshold) = (&root.document().name, root.version(), judge.threshold());
+    let name = &root.document().name;
+    let version = root.version();
+    let threshold = judge.threshold();
     Some(format!("root {version} of {name}, which asks for {}", count(threshold, "signature")))
 }
 

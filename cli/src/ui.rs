@@ -134,7 +134,8 @@ impl Ui {
         if !self.out_color {
             return word.to_string();
         }
-        let (seal, code) = (&self.seal, mark as u8);
+        let seal = &self.seal;
+        let code = mark as u8;
         format!("{seal}{code}{word}{seal}{ENDS}")
     }
 

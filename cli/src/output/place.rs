@@ -140,7 +140,8 @@ impl Place {
         let failed =
             |error: io::Error, shown: &Path| Failure::of(Exit::Storage, &error).about(shown.display());
         self.target.flush().map_err(|error| failed(error, self.shown()))?;
-        let (Some(name), Target::File(file)) = (&self.name, self.target.get_ref()) else { return Ok(()) };
+        let Some(name) = &self.name else { return Ok(()) };
+        let Target::File(file) = self.target.get_ref() else { return Ok(()) };
         let standing = self.terms.standing(name)?;
         if matches!(standing, Standing::There { replaceable: false })
             && !is_same_file(&name.path, file.path()).map_err(|error| failed(error, &name.shown))?
@@ -265,7 +266,8 @@ pub(crate) fn is_same_file(there: &Path, new: &Path) -> io::Result<bool> {
     let mut right = vec![0; BLOCK];
     loop {
         let len = there.read(&mut left)?;
-        let (Some(one), Some(other)) = (left.get(..len), right.get_mut(..len)) else { return Ok(false) };
+        let Some(one) = left.get(..len) else { return Ok(false) };
+        let Some(other) = right.get_mut(..len) else { return Ok(false) };
         // A file that became shorter meanwhile isn't the same.
         match new.read_exact(other) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),

@@ -61,7 +61,9 @@ impl Console<'_> {
 
 /// Carries out the words behind the program's name.
 pub(crate) fn run(words: &[String]) -> ExitCode {
-    let (mut out, mut err, mut input) = (io::stdout().lock(), io::stderr(), io::stdin().lock());
+    let mut out = io::stdout().lock();
+    let mut err = io::stderr();
+    let mut input = io::stdin().lock();
     let mut console = Console { out: &mut out, err: &mut err, input: &mut input };
     let request = match parse::parse(words) {
         Ok(request) => request,

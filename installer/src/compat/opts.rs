@@ -52,7 +52,8 @@ pub(super) fn uname_line(identity: &HostIdentity, kernel: &Kernel) -> String {
 /// taken from the running kernel's line where there is one.
 fn tail(identity: &HostIdentity, kernel: &Kernel) -> String {
     let known = || {
-        let (release, version) = (identity.release.as_ref()?, identity.version.as_ref()?);
+        let release = identity.release.as_ref()?;
+        let version = identity.version.as_ref()?;
         let before = format!("Linux {} {release} {version} ", identity.node);
         identity.uname_a.as_ref()?.strip_prefix(&before)
     };

@@ -33,8 +33,9 @@ pub(crate) fn preview(
         {
             (Some(cache), Some(FileType::Directory)) => Some(cache.open_dir(release)?),
             (Some(cache), Some(kind)) => {
-                let (path, what) = (cache.path().join(release), kind_word(kind).to_owned());
-                report.foreign.push(ForeignFile { path, what });
+                report
+                    .foreign
+                    .push(ForeignFile { path: cache.path().join(release), what: kind_word(kind).to_owned() });
                 continue;
             }
             _ => None,
@@ -64,7 +65,8 @@ fn in_the_way(
     script: &ScriptName,
     opts: &str,
 ) -> Result<Option<ForeignFile>, FileError> {
-    let (module, beside) = (module_file_name(script), opts_file_name(script));
+    let module = module_file_name(script);
+    let beside = opts_file_name(script);
     let foreign = |name: &str, what: String| Some(ForeignFile { path: directory.path().join(name), what });
     if let Some(what) = foreign_opts(directory, script, opts)? {
         return Ok(foreign(&beside, what));

@@ -91,7 +91,8 @@ impl Staging<'_> {
         &mut self,
         old: &Directory,
         name: &BundleName,
-        (id, manifest): (BundleId, &Manifest),
+        id: BundleId,
+        manifest: &Manifest,
     ) -> Result<Vec<String>, FileError> {
         let mut carry = Carry { missing: Vec::new() };
         let here = self.bundles.create_dir(name.as_str())?;

@@ -141,7 +141,8 @@ impl CurrentGeneration {
         known: Option<&Twin>,
     ) -> Result<Self, GenerationError> {
         protected(&directory)?;
-        let (mut bundles, mut refused) = (Vec::new(), Vec::new());
+        let mut bundles = Vec::new();
+        let mut refused = Vec::new();
         let all = optional(directory.open_dir(BUNDLES))?;
         if let Some(all) = &all {
             for name in all.entries()? {

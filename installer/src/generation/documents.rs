@@ -34,7 +34,8 @@ impl CurrentGeneration {
             what.map(|what| DocumentProblem { bundle: None, path: path.to_owned(), what })
         };
         let of_bundle = |bundle: &InstalledBundle| {
-            let (name, what) = (bundle.name.to_string(), bundle.root_problem()?);
+            let name = bundle.name.to_string();
+            let what = bundle.root_problem()?;
             let path = format!("{BUNDLES}/{name}/{ROOT_RECORD}");
             Some(DocumentProblem { bundle: Some(name), path, what })
         };

@@ -109,7 +109,7 @@ pub(super) fn read_bundle(
     let root = recorded_root(&directory, ROOT_RECORD)?;
     let trusted = trust.for_installed(root.as_ref())?;
     let verified = RawBundle::read(directory.open_file(BUNDLE_FILE)?)?.verify_again(&trusted, known)?;
-    let (id, manifest) = (verified.id(), verified.shared_manifest());
+    let manifest = verified.shared_manifest();
     if manifest.name.as_str() != name {
         return Err(BundleRefusal::Name { found: manifest.name.clone() });
     }
@@ -117,7 +117,7 @@ pub(super) fn read_bundle(
         name: manifest.name.clone(),
         version: manifest.version.clone(),
         serial: manifest.serial,
-        id,
+        id: verified.id(),
         created: manifest.created,
         best_before: manifest.best_before,
         signers: verified.signers().to_vec(),

@@ -227,11 +227,13 @@ impl CurrentGeneration {
     pub fn read_module(&self, handle: &ModuleHandle) -> Result<VerifiedModuleBytes, Refusal> {
         let bytes = self.read_unproven(handle)?;
         let script = handle.script.clone();
-        let (expected, found) = (handle.record.size, bytes.len() as u64);
+        let expected = handle.record.size;
+        let found = bytes.len() as u64;
         if expected != found {
             return Err(Refusal::Length { script, expected, found });
         }
-        let (expected, found) = (handle.record.sha256, Digest::of(&bytes));
+        let expected = handle.record.sha256;
+        let found = Digest::of(&bytes);
         if expected != found {
             return Err(Refusal::Digest { script, expected, found });
         }

@@ -173,7 +173,8 @@ pub(crate) fn indexed_kernel(kernel: &Kernel) -> IndexedKernel {
 /// Removes what killed runs left: staging directories, and the generation that was renamed but never
 /// switched to.
 pub(crate) fn remove_left_overs(lock: &WriterLock, events: &mut Events<'_>) -> Result<(), FileError> {
-    let (state, generations) = (lock.state(), lock.generations());
+    let state = lock.state();
+    let generations = lock.generations();
     if state.kind(NEXT)?.is_some() {
         // A link that isn't one of ours names no generation to remove.
         let number = linked_number(state, NEXT).unwrap_or(None);

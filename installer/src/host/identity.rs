@@ -84,8 +84,11 @@ impl HostIdentity {
     pub fn mismatch(&self, kernel: &Kernel) -> Option<Mismatch> {
         let release = kernel.release.clone();
         if kernel.machine != self.machine {
-            let (bundle, host) = (kernel.machine.clone(), self.machine.clone());
-            return Some(Mismatch::Machine { release, bundle, host });
+            return Some(Mismatch::Machine {
+                release,
+                bundle: kernel.machine.clone(),
+                host: self.machine.clone(),
+            });
         }
         if self.release.as_ref() != Some(&kernel.release) {
             return None;

@@ -98,7 +98,8 @@ fn has_release(manifest: &Manifest, release: &KernelRelease, chosen: &BTreeSet<K
 }
 
 fn refusal(manifest: &Manifest, here: &HostKernels<'_>, named: &[KernelRelease]) -> Box<DoesNotFit> {
-    let (running, installed) = (here.identity().release.clone(), here.installed());
+    let running = here.identity().release.clone();
+    let installed = here.installed();
     let is_meant = |release: &KernelRelease| match named {
         [] => running.as_ref() == Some(release) || installed.contains(release),
         named => named.contains(release),

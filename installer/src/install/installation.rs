@@ -136,8 +136,11 @@ impl Installation<'_> {
                 Some((_, claimed)) => self.check_scripts(&name, claimed)?,
                 None if mends => {}
                 None => {
-                    let (name, reason) = (refused.name.clone(), refused.reason.clone());
-                    return Err(InstallError::Unreadable { name, generation: current.number(), reason });
+                    return Err(InstallError::Unreadable {
+                        name: refused.name.clone(),
+                        generation: current.number(),
+                        reason: refused.reason.clone(),
+                    });
                 }
             }
         }
@@ -148,8 +151,11 @@ impl Installation<'_> {
         let ours: BTreeSet<&ScriptName> = self.manifest.scripts.iter().map(|script| &script.name).collect();
         let twin = other.scripts.iter().map(|script| &script.name).find(|script| ours.contains(script));
         twin.cloned().map_or(Ok(()), |script| {
-            let (installed, offered) = (installed.clone(), self.manifest.name.clone());
-            Err(InstallError::Conflict { script, installed, offered })
+            Err(InstallError::Conflict {
+                script,
+                installed: installed.clone(),
+                offered: self.manifest.name.clone(),
+            })
         })
     }
 
@@ -157,8 +163,12 @@ impl Installation<'_> {
         let kernels = self.manifest.kernels_by_release().into_iter();
         let installed = kernels.filter_map(|kernel| {
             let entry = unpacked.iter().find(|entry| entry.id == kernel.id)?;
-            let (id, release) = (kernel.id, kernel.release.clone());
-            Some(KernelInstalled { id, release, modules: entry.modules.len(), red: kernel.red.clone() })
+            Some(KernelInstalled {
+                id: kernel.id,
+                release: kernel.release.clone(),
+                modules: entry.modules.len(),
+                red: kernel.red.clone(),
+            })
         });
         installed.collect()
     }

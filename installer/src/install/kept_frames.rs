@@ -79,7 +79,8 @@ impl KeptFrames {
             return Err(report.problems.swap_remove(0).into());
         }
         let mut joined = super::spool::place(host)?.nameless_file()?;
-        let (ours, theirs) = (good_frames(&report), good_frames(&self.report));
+        let ours = good_frames(&report);
+        let theirs = good_frames(&self.report);
         let kept = verified(&self.file, judge)?;
         let manifest = kept.shared_manifest();
         let both = verified(file, judge)?.write_union(&ours, kept, &theirs, &mut joined)?;

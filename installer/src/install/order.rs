@@ -167,8 +167,11 @@ impl Past {
         if twin.is_none() && !remembered {
             return Ok(());
         }
-        let (name, serial) = (manifest.name.clone(), manifest.serial);
-        Err(InstallError::Equivocation { name, serial, generation: twin })
+        Err(InstallError::Equivocation {
+            name: manifest.name.clone(),
+            serial: manifest.serial,
+            generation: twin,
+        })
     }
 
     fn generation_of(&self, name: &BundleName, floor: &Floor) -> Option<u64> {
@@ -192,7 +195,8 @@ impl Past {
         let clock = options.now;
         let floor = self.floors.newest_created(manifest.epoch);
         let now = clock.max(floor).unwrap_or(0);
-        let (name, version) = (manifest.name.clone(), manifest.version.clone());
+        let name = manifest.name.clone();
+        let version = manifest.version.clone();
         let mut warnings = Vec::new();
         if let Some(best_before) = manifest.best_before {
             if best_before.saturating_add(policy.time.grace_seconds()) < now {

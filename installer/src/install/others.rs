@@ -16,17 +16,19 @@ pub(crate) fn carry_others(
 ) -> Result<(), FileError> {
     let old = current.directory();
     for bundle in current.bundles().iter().filter(|bundle| bundle.name != *ours) {
-        let missing = staging.carry_over(old, &bundle.name, (bundle.id, &bundle.manifest))?;
+        let missing = staging.carry_over(old, &bundle.name, bundle.id, &bundle.manifest)?;
         told(&bundle.name, missing, warnings, events);
     }
     for (name, refused) in other_refused(current, ours) {
         let missing = match refused.claimed() {
-            Some(claimed) => staging.carry_over(old, &name, claimed)?,
+            Some((id, manifest)) => staging.carry_over(old, &name, id, manifest)?,
             None => staging.carry_wreck(old, refused).map(|()| Vec::new())?,
         };
         told(&name, missing, warnings, events);
-        let (name, reason) = (refused.name.clone(), refused.reason.clone());
-        warnings.push(InstallWarning::OtherRefused { name, reason });
+        warnings.push(InstallWarning::OtherRefused {
+            name: refused.name.clone(),
+            reason: refused.reason.clone(),
+        });
     }
     let strays = current.refused_bundles().iter().filter(|refused| bundle_name(refused).is_none());
     let generation = current.number();

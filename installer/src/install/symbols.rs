@@ -142,8 +142,12 @@ impl<'h> Comparison<'h> {
 
     fn unknown_to(self, release: &KernelRelease) -> Option<InstallWarning> {
         let symbol = self.unknown.first()?.clone();
-        let (release, file) = (release.clone(), self.host.path.clone());
-        Some(InstallWarning::SymbolsUnknown { release, file, symbol, more: self.unknown.len() - 1 })
+        Some(InstallWarning::SymbolsUnknown {
+            release: release.clone(),
+            file: self.host.path.clone(),
+            symbol,
+            more: self.unknown.len() - 1,
+        })
     }
 }
 

@@ -39,9 +39,13 @@ pub fn aging(host: &FileSystem, current: &CurrentGeneration, now: Option<u64>) -
         let best_before = bundle.best_before?;
         let floor = floors.as_ref().and_then(|floors| floors.newest_created(bundle.manifest.epoch));
         let now = now.max(floor)?;
-        let (name, version) = (bundle.name.clone(), bundle.version.clone());
         let is_near = best_before < now.saturating_add(policy.time.warn_seconds());
-        is_near.then_some(Aging { name, version, best_before, now })
+        is_near.then_some(Aging {
+            name: bundle.name.clone(),
+            version: bundle.version.clone(),
+            best_before,
+            now,
+        })
     };
     current.bundles().iter().filter_map(of).collect()
 }

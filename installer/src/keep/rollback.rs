@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
+use bundle_format::BundleName;
 use files::{FileError, FileSystem};
 
 use crate::compat::{CompatError, Foreign, ReconcileReport, reconcile_locked};
 use crate::generation::{
-    CurrentGeneration, GenerationError, Look, Problem, RefusalKind, SwitchError, current_number,
-    generation_numbers, prepare_link, remove_left_overs, switch_to,
+    CurrentGeneration, GenerationError, Look, Problem, RefusalKind, RefusedBundle, SwitchError,
+    current_number, generation_numbers, prepare_link, remove_left_overs, switch_to,
 };
 use crate::host::paths::BACK;
 use crate::host::{HistoryEvent, HostIdentity, LockError, WriterLock, append};
@@ -83,7 +84,7 @@ pub enum RollbackError {
         /// The target.
         generation: u64,
         /// The bundle.
-        bundle: String,
+        bundle: BundleName,
         /// What the policy has against it.
         #[source]
         source: PolicyRefusal,
@@ -164,16 +165,16 @@ fn check_complete(generation: &CurrentGeneration) -> Result<(), RollbackError> {
         let problem = "its directory of bundles is missing".to_owned();
         return Err(RollbackError::Incomplete { generation: number, problem });
     }
-    if let Some(bundle) = generation.refused_bundles().first() {
-        let (bundle, reason, kind) = (bundle.name.clone(), bundle.reason.clone(), bundle.kind);
-        if kind != RefusalKind::NotBelieved {
-            let problem = format!("bundle {bundle}: {reason}");
-            return Err(match kind {
-                RefusalKind::Unreadable => RollbackError::Unreadable { generation: number, problem },
-                _ => RollbackError::Incomplete { generation: number, problem },
-            });
-        }
-        return Err(RollbackError::Refused { generation: number, bundle, reason });
+    if let Some(refused) = generation.refused_bundles().first() {
+        let RefusedBundle { name, reason, kind, .. } = refused;
+        let problem = format!("bundle {name}: {reason}");
+        return Err(match kind {
+            RefusalKind::NotBelieved => {
+                RollbackError::Refused { generation: number, bundle: name.clone(), reason: reason.clone() }
+            }
+            RefusalKind::Unreadable => RollbackError::Unreadable { generation: number, problem },
+            RefusalKind::Damaged => RollbackError::Incomplete { generation: number, problem },
+        });
     }
     let problem =
         generation.bundles().iter().find_map(|bundle| generation.first_problem(bundle, Look::Lengths));
@@ -191,7 +192,7 @@ fn check_policy(policy: &Policy, target: &CurrentGeneration) -> Result<(), Rollb
     for bundle in target.bundles() {
         policy.check(&bundle.manifest, &bundle.signers).map_err(|source| RollbackError::Policy {
             generation: target.number(),
-            bundle: bundle.name.to_string(),
+            bundle: bundle.name.clone(),
             source,
         })?;
     }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use bundle_format::{Digest, KeyId, Manifest};
+use bundle_format::{BundleName, Digest, KeyId, Manifest, ScriptName};
 use files::{FileError, FileSystem, Unprotected, check_protected};
 use serde::Deserialize;
 
@@ -189,7 +189,7 @@ pub enum PolicyRefusal {
     #[error("the policy allows bundles called {}, not `{name}`", list(allowed))]
     Bundle {
         /// The bundle's name.
-        name: String,
+        name: BundleName,
         /// What is allowed.
         allowed: Vec<Pattern>,
     },
@@ -197,7 +197,7 @@ pub enum PolicyRefusal {
     #[error("the policy allows scripts called {}, not `{script}`", list(allowed))]
     Script {
         /// The first such script.
-        script: String,
+        script: ScriptName,
         /// What is allowed.
         allowed: Vec<Pattern>,
     },
@@ -269,12 +269,12 @@ impl Policy {
         let InstallPolicy { bundles, scripts, keys, signatures, .. } = &self.install;
         let allows = |allowed: &[Pattern], name: &str| allowed.iter().any(|pattern| pattern.matches(name));
         if let Some(allowed) = bundles.as_ref().filter(|allowed| !allows(allowed, manifest.name.as_str())) {
-            return Err(PolicyRefusal::Bundle { name: manifest.name.to_string(), allowed: allowed.clone() });
+            return Err(PolicyRefusal::Bundle { name: manifest.name.clone(), allowed: allowed.clone() });
         }
         if let Some(allowed) = scripts {
             let other = manifest.scripts.iter().find(|script| !allows(allowed, script.name.as_str()));
             if let Some(script) = other {
-                let script = script.name.to_string();
+                let script = script.name.clone();
                 return Err(PolicyRefusal::Script { script, allowed: allowed.clone() });
             }
         }

@@ -68,7 +68,8 @@ impl TrustStore {
             Err(error) => return Err(error.or(TrustError::Unprotected)),
         };
         let mut chain = chain;
-        let (mut keys, mut problems) = (Vec::new(), Vec::new());
+        let mut keys = Vec::new();
+        let mut problems = Vec::new();
         for file in directory.entries()? {
             // Anything else, such as what an editor leaves, is no pin and says nothing.
             if file.ends_with(PIN_SUFFIX) && !file.starts_with('.') {
@@ -158,8 +159,17 @@ impl TrustStore {
             return Ok(None);
         };
         self.trust.chain = Some(chain.clone());
-        let (name, to) = (chain.newest().document().name.clone(), chain.newest().version());
-        let history = append(host, &lock, now, HistoryEvent::Roots { name, from, to }).err();
+        let history = append(
+            host,
+            &lock,
+            now,
+            HistoryEvent::Roots {
+                name: chain.newest().document().name.clone(),
+                from,
+                to: chain.newest().version(),
+            },
+        )
+        .err();
         Ok(Some(RootsUpdate { from, chain: chain.clone(), history }))
     }
 
@@ -200,9 +210,11 @@ impl TrustStore {
             return Ok(TrustAdded { changed: false, history: None });
         }
         writable(host)?.replace_file(ROOT_PIN, roots)?;
-        let (name, version) = (chain.newest().document().name.clone(), chain.newest().version());
+        let event = HistoryEvent::TrustRoots {
+            name: chain.newest().document().name.clone(),
+            version: chain.newest().version(),
+        };
         self.trust.chain = Some(chain);
-        let event = HistoryEvent::TrustRoots { name, version };
         let history = append(host, &lock, now, event).err();
         Ok(TrustAdded { changed: true, history })
     }

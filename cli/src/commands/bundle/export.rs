@@ -134,7 +134,9 @@ fn refuse_twins(file: &BundlePath, manifest: &Manifest, wanted: &BTreeSet<Kernel
     let mut seen: BTreeMap<&KernelRelease, KernelId> = BTreeMap::new();
     for kernel in manifest.kernels.iter().filter(|kernel| wanted.contains(&kernel.id)) {
         if let Some(other) = seen.insert(&kernel.release, kernel.id) {
-            let (release, other, id) = (&kernel.release, other.short(), kernel.id.short());
+            let release = &kernel.release;
+            let other = other.short();
+            let id = kernel.id.short();
             let what = format!("{}: it has two kernels {release}, {other} and {id}", file.display());
             return Err(Failure::new(Exit::Conflict, what).hint(
                 "a package is for one kernel; `extract` gives each its own directory, and --kernel leaves releases out",

@@ -239,7 +239,8 @@ impl Drop for MadeDirectories {
 
 /// Whether both are the same file, or directories of the same files. Links are not followed: one is no file that was unpacked.
 fn is_same_tree(new: &Path, there: &Path) -> io::Result<bool> {
-    let (one, other) = (new.symlink_metadata()?, there.symlink_metadata()?);
+    let one = new.symlink_metadata()?;
+    let other = there.symlink_metadata()?;
     if one.is_dir() && other.is_dir() {
         let names = |directory: &Path| -> io::Result<BTreeSet<OsString>> {
             fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect()

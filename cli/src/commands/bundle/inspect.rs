@@ -39,8 +39,16 @@ impl Args {
         let about = |error| Failure::from(error).about(self.file.display());
         if self.unverified {
             let manifest = raw.unverified_manifest().map_err(about)?.0;
-            let (id, present) = (raw.claimed_id(), Presence::Unknown);
-            return self.show(ui, &Seen { id, manifest: &manifest, signers: &claimed, judge: None, present });
+            return self.show(
+                ui,
+                &Seen {
+                    id: raw.claimed_id(),
+                    manifest: &manifest,
+                    signers: &claimed,
+                    judge: None,
+                    present: Presence::Unknown,
+                },
+            );
         }
         // Keys that were named must fit; this host's pins are used if they do.
         let keys = match self.trust.keys(global, ui) {
@@ -50,8 +58,10 @@ impl Args {
         };
         let bundle =
             raw.verify(&keys).map_err(|error| not_verified(error, &keys).about(self.file.display()))?;
-        let (id, manifest) = (bundle.id(), bundle.manifest().clone());
-        let (signers, judge) = (bundle.signers().to_vec(), bundle.judge().clone());
+        let manifest = bundle.manifest().clone();
+        let id = bundle.id();
+        let signers = bundle.signers().to_vec();
+        let judge = bundle.judge().clone();
         let present = match bundle.read_content(&BTreeSet::new(), Extent::Wanted, &mut |_, _| Ok(())) {
             Ok(present) => Presence::Known(present),
             Err(error) => Presence::Damaged(Failure::from(error).one_line()),

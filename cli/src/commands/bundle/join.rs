@@ -33,7 +33,8 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
         let parts = open_parts(&self.part)?;
-        let (claimed, count_of_parts) = (parts.claimed_id(), parts.count());
+        let claimed = parts.claimed_id();
+        let count_of_parts = parts.count();
         // The first bytes must be those of that bundle, or the parts were mislabelled.
         let raw = RawBundle::read(Stream(parts)).map_err(told)?;
         let id = raw.claimed_id();

@@ -65,14 +65,16 @@ fn show_script(ui: &mut Ui, script: &Script<'_>) {
 }
 
 fn compile_words(options: &ScriptOptions) -> String {
-    let (compile, arguments) = (words(&options.compile_args()), words(options.script_args()));
+    let compile = words(&options.compile_args());
+    let arguments = words(options.script_args());
     if arguments.is_empty() { compile } else { format!("{compile} -- {arguments}").trim_start().to_owned() }
 }
 
 fn show_order(ui: &mut Ui, checked: &Checked) {
     let names =
         |names: Vec<&ScriptName>| names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
-    let (order, others) = (names(checked.order().iter().collect()), names(checked.without_place()));
+    let order = names(checked.order().iter().collect());
+    let others = names(checked.without_place());
     if order.is_empty() && others.is_empty() {
         return;
     }

@@ -43,7 +43,8 @@ impl BuilderOptions {
 /// Why results that are there count as absent, a sentence for each reason.
 pub(crate) fn why_not_taken(results: &NotTakenResults) -> Vec<String> {
     let sentence = |(why, (number, first)): (&NotTaken, &(usize, PathBuf))| {
-        let (results, first) = (count(*number, "result"), first.display());
+        let results = count(*number, "result");
+        let first = first.display();
         let (are, were, have) = if *number == 1 { ("is", "was", "has") } else { ("are", "were", "have") };
         let them = if *number == 1 { "it" } else { "them" };
         let such_as = if *number == 1 { "" } else { "such as " };

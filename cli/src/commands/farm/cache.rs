@@ -156,7 +156,8 @@ fn verify(place: &Place, ui: &mut Ui) -> Result<Exit, Failure> {
     for damaged in &contents.damaged {
         ui.warning(format!("{} is damaged; the next build that needs it makes it again", damaged.display()));
     }
-    let (modules, failures) = (count(contents.modules, "module"), count(contents.failures, "failed compile"));
+    let modules = count(contents.modules, "module");
+    let failures = count(contents.failures, "failed compile");
     ui.line(format!("{modules} and {failures} are whole, {}: {}", bytes(contents.bytes), path.display()));
     Ok(exit)
 }
@@ -196,7 +197,8 @@ fn share(from: (&Path, &ArtifactCache), to: (&Path, &ArtifactCache), ui: &mut Ui
     if could_be_taken(&shared.not_taken) > 0 {
         ui.progress(LIST_THEM);
     }
-    let (copied, there) = (count(shared.entries, "result"), shared.there);
+    let copied = count(shared.entries, "result");
+    let there = shared.there;
     ui.line(format!("{copied} copied, {}; {there} were there: {}", bytes(shared.bytes), to.0.display()));
     Ok(exit)
 }
@@ -221,7 +223,8 @@ fn collect(place: &Place, keep: u32, dry_run: bool, ui: &mut Ui) -> Result<Exit,
         return Ok(Exit::Done);
     }
     let verb = if dry_run { "would be removed" } else { "removed" };
-    let (entries, kept) = (count(collected.entries, "result"), count(collected.kept, "result"));
+    let entries = count(collected.entries, "result");
+    let kept = count(collected.kept, "result");
     ui.line(format!("{entries} {verb}, {}; {kept} kept: {}", bytes(collected.bytes), path.display()));
     let Some(state) = state else {
         ui.warning("a build runs here: caches of kernels and notes are left as they are");
@@ -229,7 +232,9 @@ fn collect(place: &Place, keep: u32, dry_run: bool, ui: &mut Ui) -> Result<Exit,
     };
     for (of, noun) in [(state.warm_ups, "caches of kernels"), (state.notes, "notes of files")] {
         if of.entries + of.kept > 0 {
-            let (removed, size, kept) = (of.entries, bytes(of.bytes), of.kept);
+            let removed = of.entries;
+            let size = bytes(of.bytes);
+            let kept = of.kept;
             ui.line(format!("{noun}: {removed} {verb}, {size}; {kept} kept"));
         }
     }

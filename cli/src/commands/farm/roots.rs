@@ -16,7 +16,8 @@ pub(crate) fn read(path: &Path, keys: &[PrivateKeyFile], ui: &mut Ui) -> Result<
     let about = |error| root_failure(&error).about(path.display());
     let chain = RootsFile::read(&read_roots_file(path)?).and_then(RootsFile::complete).map_err(about)?;
     let newest = chain.newest();
-    let (version, threshold) = (newest.version(), newest.document().threshold);
+    let version = newest.version();
+    let threshold = newest.document().threshold;
     for id in keys.iter().map(|key| key.public().id()) {
         let status = newest.document().status(&id);
         if status != Some(KeyStatus::Active) {

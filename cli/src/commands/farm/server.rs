@@ -205,7 +205,8 @@ impl Args {
             Self::Restart(options) => restart(options, Absent::Start, ui),
             Self::Condrestart(options) => restart(options, Absent::Nothing, ui),
             Self::ForceReload(options) => {
-                let (control, selection) = (options.control()?, options.selection()?);
+                let control = options.control()?;
+                let selection = options.selection()?;
                 // A mistake in a file must be found while the servers still run.
                 control.check(&selection).map_err(|error| failure(&error))?;
                 let stopped = stop(&control, &Selection::default(), ui)?;

@@ -140,8 +140,8 @@ impl Args {
         // A file that lacks frames isn't read as one that may be signed.
         let total = payload.manifest().frames().len();
         let present = Presence::Known(Present { present: total, total });
-        let (id, manifest) = (payload.id(), payload.manifest());
-        Seen { id, manifest, signers: &signers, judge: None, present }.show(ui, &self.file, Some(size));
+        Seen { id: payload.id(), manifest: payload.manifest(), signers: &signers, judge: None, present }
+            .show(ui, &self.file, Some(size));
         Ok(Exit::Done)
     }
 

@@ -154,7 +154,8 @@ fn collect_by_policy(global: &Global, root: &FileSystem, options: &InstallOption
                 ui.warning(warning.to_string());
             }
             for collected in &report.removed {
-                let (generation, freed) = (collected.generation, bytes(collected.bytes));
+                let generation = collected.generation;
+                let freed = bytes(collected.bytes);
                 ui.progress(format!("removed generation {generation}, {freed}, as the policy says"));
             }
         }

@@ -123,7 +123,8 @@ fn add_root(file: &Path, wait: Duration, global: &Global, ui: &mut Ui) -> Result
 
 /// The chain that rules, in a sentence.
 fn ruling(store: &TrustStore, chain: &RootChain) -> String {
-    let (name, version) = (&chain.newest().document().name, chain.newest().version());
+    let name = &chain.newest().document().name;
+    let version = chain.newest().version();
     let how = if store.has_accepted_chain() { "accepted" } else { "pinned" };
     format!("root {version} of chain {name} ({how})")
 }

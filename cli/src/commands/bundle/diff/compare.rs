@@ -198,7 +198,8 @@ fn kernels(
     let green = |manifest: &Manifest, kernel: &Kernel| manifest.scripts.len() - kernel.red.len();
     let mut changes: Vec<(KernelRelease, KernelChange)> = Vec::new();
     for kernel in &old.kernels {
-        let (release, id) = (kernel.release.clone(), kernel.id);
+        let release = kernel.release.clone();
+        let id = kernel.id;
         let change = match of(new, &id) {
             None => {
                 let sizes = Sizes::of(kernel);
@@ -227,9 +228,16 @@ fn kernels(
         changes.push((kernel.release.clone(), change));
     }
     for kernel in new.kernels.iter().filter(|kernel| of(old, &kernel.id).is_none()) {
-        let (release, id, modules) = (kernel.release.clone(), kernel.id, green(new, kernel));
         let sizes = Sizes::of(kernel);
-        changes.push((kernel.release.clone(), KernelChange::Added { release, id, modules, sizes }));
+        changes.push((
+            kernel.release.clone(),
+            KernelChange::Added {
+                release: kernel.release.clone(),
+                id: kernel.id,
+                modules: green(new, kernel),
+                sizes,
+            },
+        ));
     }
     changes.sort_by(|a, b| a.0.cmp(&b.0));
     changes.into_iter().map(|(_, change)| change).collect()

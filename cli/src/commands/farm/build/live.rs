@@ -60,10 +60,10 @@ impl Live {
 
     /// The lines, at a time of the build, for a terminal of that size. None is longer than the terminal is wide, and they
     /// leave a line of it free, so that it doesn't scroll.
-    pub(super) fn lines(&self, now: Duration, (width, height): (usize, usize)) -> Vec<String> {
+    pub(super) fn lines(&self, now: Duration, terminal: Size) -> Vec<String> {
         // In the last column many terminals go on to the next line.
-        let width = width.saturating_sub(1);
-        let room = height.saturating_sub(2).max(1);
+        let width = terminal.columns.saturating_sub(1);
+        let room = terminal.rows.saturating_sub(2).max(1);
         let mut shown: Vec<&Running> = self.running.iter().collect();
         shown.sort_by_key(|running| running.since);
         let hidden = if shown.len() > room { shown.len() + 1 - room } else { 0 };
@@ -125,7 +125,9 @@ impl Live {
 /// `0:07`, `12:30`, `1:02:03`.
 fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let hours = seconds / 3600;
+    let minutes = seconds / 60 % 60;
+    let seconds = seconds % 60;
     if hours == 0 { format!("{minutes}:{seconds:02}") } else { format!("{hours}:{minutes:02}:{seconds:02}") }
 }
 
@@ -138,6 +140,13 @@ fn about(time: Duration) -> String {
         90..5400 => format!("about {} min", (seconds + 30) / 60),
         _ => format!("about {}.{} h", seconds / 3600, seconds % 3600 / 360),
     }
+}
+
+/// How large a terminal is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    pub(super) columns: usize,
+    pub(super) rows: usize,
 }
 
 fn cut(line: &str, width: usize) -> String {
@@ -153,8 +162,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn shown(live: &Live, seconds: u32, size: (usize, usize)) -> String {
-        live.lines(SECOND * seconds, size).join("\n")
+    fn shown(live: &Live, seconds: u32, columns: usize, rows: usize) -> String {
+        live.lines(SECOND * seconds, Size { columns, rows }).join("\n")
     }
 
     fn busy() -> Live {
@@ -168,26 +177,26 @@ mod tests {
     #[test]
     fn each_running_job_has_a_line_and_the_totals_are_below() {
         let mut live = busy();
-        insta::assert_snapshot!(shown(&live, 75, (80, 24)), @r"
+        insta::assert_snapshot!(shown(&live, 75, 80, 24), @r"
             1:05  tracepoint scan  6.12.90-amd64
             0:05  net_drop         6.1.0-47-amd64  at farm.example:5003
             1:15  11/24 cells: 1 red, 2 compiled, 8 cached
         ");
         live.work_left(SECOND * 270);
         live.ended("tracepoint scan", "6.12.90-amd64", None);
-        insta::assert_snapshot!(shown(&live, 3700, (80, 24)), @r"
+        insta::assert_snapshot!(shown(&live, 3700, 80, 24), @r"
         1:00:30  net_drop  6.1.0-47-amd64  at farm.example:5003
         1:01:40  11/24 cells: 1 red, 2 compiled, 8 cached
         ");
         live.lost("farm.example:5003");
-        insta::assert_snapshot!(shown(&live, 76, (80, 24)), @"   1:16  11/24 cells, about 2 min left: 1 red, 2 compiled, 8 cached");
+        insta::assert_snapshot!(shown(&live, 76, 80, 24), @"   1:16  11/24 cells, about 2 min left: 1 red, 2 compiled, 8 cached");
     }
 
     #[test]
     fn a_narrow_or_low_terminal_is_not_overrun() {
         let mut live = busy();
         live.work_left(SECOND * 100);
-        insta::assert_snapshot!(shown(&live, 75, (40, 24)), @r"
+        insta::assert_snapshot!(shown(&live, 75, 40, 24), @r"
             1:05  tracepoint scan  6.12.90-amd64
             0:05  net_drop         6.1.0-47-amd…
             1:15  11/24 cells, about 20 s left:…
@@ -195,17 +204,20 @@ mod tests {
         for number in 0..40 {
             live.begun(&format!("script_{number}"), "6.1.0", None, SECOND * 72);
         }
-        insta::assert_snapshot!(shown(&live, 75, (80, 6)), @r"
+        insta::assert_snapshot!(shown(&live, 75, 80, 6), @r"
             1:05  tracepoint scan  6.12.90-amd64
             0:05  net_drop         6.1.0-47-amd64  at farm.example:5003
             0:03  script_0         6.1.0
                   and 39 more
             1:15  11/24 cells, about 50 s left: 1 red, 2 compiled, 8 cached
         ");
-        for size in [(0, 0), (1, 1), (3, 2), (12, 3), (80, 24)] {
-            let lines = live.lines(SECOND * 75, size);
-            assert!(lines.len() < size.1.max(3), "{size:?}: {lines:?}");
-            assert!(lines.iter().all(|line| line.chars().count() < size.0.max(1)), "{size:?}: {lines:?}");
+        for (columns, rows) in [(0, 0), (1, 1), (3, 2), (12, 3), (80, 24)] {
+            let lines = live.lines(SECOND * 75, Size { columns, rows });
+            assert!(lines.len() < rows.max(3), "{columns} × {rows}: {lines:?}");
+            assert!(
+                lines.iter().all(|line| line.chars().count() < columns.max(1)),
+                "{columns} × {rows}: {lines:?}"
+            );
         }
     }
 

@@ -73,7 +73,8 @@ impl PolicyOptions {
             failure.hints = hint.collect();
             return Err(failure);
         }
-        let (green, cells) = (report.green(), report.cells.len());
+        let green = report.green();
+        let cells = report.cells.len();
         let enough = |percent: u8| green * 100 >= cells * usize::from(percent);
         let Some(least) = self.min_coverage.filter(|percent| !enough(*percent)) else { return Ok(()) };
         let what = format!(

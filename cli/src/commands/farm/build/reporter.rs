@@ -11,7 +11,7 @@ use bundle_format::{FramePacked, KernelRelease};
 use files::read::read;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::live::Live;
+use super::live::{Live, Size};
 use super::red_log::LONGEST_LOG;
 use super::{json_lines, table};
 use crate::commands::farm::builder_options::{LIST_THEM, could_be_taken, why_not_taken};
@@ -47,21 +47,21 @@ struct State<'u> {
 impl<'u> Reporter<'u> {
     /// With `json_lines`, events are written as JSON and nothing is drawn.
     pub(crate) fn new(ui: &'u mut Ui, json_lines: bool) -> Self {
-        let (live, begun) = (Arc::<Mutex<Live>>::default(), Instant::now());
+        let live = Arc::<Mutex<Live>>::default();
+        let begun = Instant::now();
         let bar = (ui.draws() && !json_lines).then(|| drawn(&live, begun));
-        let (done, cells, quiet_cells, frames, copied) = Default::default();
         let state = State {
             ui: RefCell::new(ui),
             bar,
             json_lines,
-            done,
-            cells,
+            done: 0,
+            cells: 0,
             told: BTreeSet::new(),
-            quiet_cells,
+            quiet_cells: 0,
             live,
             begun,
-            frames,
-            copied,
+            frames: 0,
+            copied: 0,
         };
         Self { state: Mutex::new(state) }
     }
@@ -160,10 +160,13 @@ fn drawn(live: &Arc<Mutex<Live>>, begun: Instant) -> ProgressBar {
 }
 
 /// Columns and lines; those of the smallest terminal if it doesn't tell.
-fn size_of_terminal() -> (usize, usize) {
+fn size_of_terminal() -> Size {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     let known = size.ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
-    known.map_or((80, 24), |size| (usize::from(size.ws_col), usize::from(size.ws_row)))
+    known.map_or(Size { columns: 80, rows: 24 }, |size| Size {
+        columns: size.ws_col.into(),
+        rows: size.ws_row.into(),
+    })
 }
 
 /// Where something runs, if that isn't this machine.

@@ -13,7 +13,8 @@ use crate::words::count;
 
 /// What a part has done, and the exit code.
 pub(super) fn finished(ui: &mut Ui, shard: Shard, report: &BuildReport) -> Exit {
-    let (cells, red) = (report.cells.len(), report.red());
+    let cells = report.cells.len();
+    let red = report.red();
     if ui.json {
         ui.document(&json!({
             "shard": shard.to_string(), "cells": cells, "green": report.green(), "red": red,

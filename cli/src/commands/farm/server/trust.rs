@@ -104,7 +104,8 @@ impl Args {
             "Is this the fingerprint that the server's own machine shows? Trust it in {}?",
             database.display()
         );
-        let (mut out, mut input) = (io::stdout().lock(), io::stdin().lock());
+        let mut out = io::stdout().lock();
+        let mut input = io::stdin().lock();
         if !ui.json && ask(&question, &mut out, &mut input) {
             return Ok(());
         }
