@@ -9,7 +9,6 @@
 //! The rooms below are in the order of the data; each knows only those above it.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
-
 // Whoever writes another reader calls this crate.
 #![deny(missing_docs)]
 

@@ -12,9 +12,7 @@ use crate::reasons::Reason;
 pub enum ServiceEvent {
     /// All modules were looked at; loading begins.
     Planned {
-        /// How many will be loaded.
         ready: usize,
-        /// How many are refused.
         refused: usize,
     },
     /// `staprun` is called.
@@ -27,7 +25,6 @@ pub enum ServiceEvent {
     StoppingAgain(ScriptName),
     /// The script is being stopped.
     Stopping(ScriptName),
-    /// The script is stopped.
     Stopped(ScriptName, Duration),
     /// The script couldn't be stopped.
     StopFailed(ScriptName, String),

@@ -44,24 +44,14 @@ pub enum PackageError {
     #[error(
         "`{name}` has no place in it: expected REL/NAME.ko, REL/NAME.opts and one configuration file, or the same below var/cache/systemtap/ and etc/systemtap/conf.d/"
     )]
-    Name {
-        /// The name, escaped.
-        name: String,
-    },
+    Name { name: String },
     /// A member that is neither a file nor a directory.
     #[error(
         "`{name}` is a {kind}; only plain files and directories are taken (pack with tar --format=ustar --hard-dereference)"
     )]
-    Kind {
-        /// The name, escaped.
-        name: String,
-        kind: String,
-    },
+    Kind { name: String, kind: String },
     #[error("`{name}` stands in it twice")]
-    Twice {
-        /// The name, escaped.
-        name: String,
-    },
+    Twice { name: String },
     #[error("it is for {first} and for {second}; make a package for each release")]
     TwoReleases { first: KernelRelease, second: KernelRelease },
     #[error("there is no REL/NAME.ko in it")]
@@ -69,10 +59,7 @@ pub enum PackageError {
     #[error("it has {name}.opts but no {name}.ko")]
     OptionsAlone { name: ScriptName },
     #[error("`{name}` is not UTF-8 text")]
-    NotText {
-        /// The name, escaped.
-        name: String,
-    },
+    NotText { name: String },
     #[error("bytes follow the end of the archive")]
     TrailingBytes,
     /// A module that a kernel before 3.5 needs and that bundles of this version don't carry.

@@ -47,7 +47,6 @@ impl ScriptSource {
         &self.record
     }
 
-    /// The text.
     #[must_use]
     pub fn text(&self) -> &[u8] {
         &self.text

@@ -40,7 +40,6 @@ pub struct CompileJob {
 }
 
 impl CompileJob {
-    /// Which cell this is.
     #[must_use]
     pub fn cell(&self) -> Cell {
         Cell { script: self.script.name().clone(), release: self.kernel.release.clone() }

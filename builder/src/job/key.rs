@@ -99,7 +99,6 @@ impl KeyParts {
         Self { tapsets, ..self }
     }
 
-    /// The key.
     #[must_use]
     pub fn key(&self) -> CacheKey {
         let hash = FieldHasher::new()

@@ -52,11 +52,7 @@ pub enum ModuleError {
         wanted: KernelRelease,
     },
     #[error("it is for the machine {}, not {wanted}", quoted(found))]
-    OtherMachine {
-        /// What the ELF header says.
-        found: String,
-        wanted: Machine,
-    },
+    OtherMachine { found: String, wanted: Machine },
 }
 
 impl ModuleInfo {

@@ -34,11 +34,7 @@ pub enum JobOutcome {
         cached: bool,
     },
     /// Killed at its time limit.
-    TimedOut {
-        limit: Duration,
-        /// The log up to there.
-        log: PathBuf,
-    },
+    TimedOut { limit: Duration, log: PathBuf },
     /// Not run.
     Skipped { why: String },
 }

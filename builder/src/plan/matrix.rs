@@ -46,7 +46,6 @@ impl Plan {
         self.kernels.iter().filter_map(owner).collect()
     }
 
-    /// The scripts, by name.
     pub fn scripts(&self) -> impl Iterator<Item = &ScriptSource> {
         self.scripts.iter().map(AsRef::as_ref)
     }

@@ -21,11 +21,7 @@ pub enum PlanProblem {
     #[error(
         "`-r {given}`, kernel {release}: several sysroots could compile for it; `--pin {release}=DIR` says which does"
     )]
-    PathNeedsPin {
-        given: String,
-        /// What the tree says.
-        release: KernelRelease,
-    },
+    PathNeedsPin { given: String, release: KernelRelease },
     /// A pin to a directory that isn't one of the sysroots.
     #[error("--pin {release}={directory}: {directory} isn't one of the sysroots (--sysroot)")]
     PinToNoSysroot { release: String, directory: PathBuf },

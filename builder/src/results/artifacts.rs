@@ -90,7 +90,6 @@ impl ArtifactCache {
         self.directory.join(name.get(..2).unwrap_or_default()).join(name)
     }
 
-    /// The directory.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }

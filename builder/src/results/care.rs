@@ -26,7 +26,6 @@ pub struct CacheContents {
 /// What was removed, or would be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Entries.
     pub entries: usize,
     /// Bytes of their files.
     pub bytes: u64,

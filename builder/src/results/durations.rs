@@ -24,7 +24,6 @@ struct KnownDurations {
     cells: BTreeMap<String, u64>,
     /// By script: its last cell, on whatever kernel.
     scripts: BTreeMap<String, u64>,
-    /// By part.
     parts: BTreeMap<String, u64>,
 }
 

@@ -47,12 +47,7 @@ pub enum BuildError {
     #[error(transparent)]
     Executor(#[from] ExecutorError),
     #[error("the result of {cell} can't be kept in {directory}")]
-    Store {
-        cell: Cell,
-        /// The cache.
-        directory: PathBuf,
-        source: io::Error,
-    },
+    Store { cell: Cell, directory: PathBuf, source: io::Error },
     /// The key that signs this builder's results can't be used.
     #[error("the builder's own key can't be used")]
     BuilderKey(#[source] KeyFileError),

@@ -53,13 +53,7 @@ pub(crate) enum JobUser {
 #[derive(Debug, thiserror::Error)]
 pub enum NoJobUser {
     #[error("all {count} users for jobs, {first} to {last}, are taken by other jobs ({held})")]
-    Taken {
-        count: usize,
-        first: u32,
-        last: u32,
-        /// Who has the last one.
-        held: files::Held,
-    },
+    Taken { count: usize, first: u32, last: u32, held: files::Held },
     #[error(transparent)]
     Lock(files::FileError),
 }

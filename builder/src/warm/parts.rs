@@ -121,7 +121,6 @@ impl WarmUp {
         }
     }
 
-    /// What is in it.
     pub(crate) fn parts(self) -> impl Iterator<Item = WarmUpPart> {
         WarmUpPart::ALL.into_iter().filter(move |part| self.has(*part))
     }

@@ -71,20 +71,8 @@ pub enum CompatError {
     Storage(#[from] FileError),
     /// The host's configuration names a directory that can't be used.
     #[error("{parameter} in the configuration is `{value}`, not an absolute path")]
-    NotAbsolute {
-        /// Which parameter.
-        parameter: &'static str,
-        /// Its value.
-        value: String,
-    },
+    NotAbsolute { parameter: &'static str, value: String },
     /// The host's configuration names a directory in which everything is ours.
     #[error("{parameter} in the configuration is `{value}`, which is inside stap-bundle's own {own}")]
-    InsideOurs {
-        /// Which parameter.
-        parameter: &'static str,
-        /// Its value.
-        value: String,
-        /// The directory of ours.
-        own: &'static str,
-    },
+    InsideOurs { parameter: &'static str, value: String, own: &'static str },
 }

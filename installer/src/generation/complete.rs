@@ -21,7 +21,6 @@ pub(crate) enum Look {
 /// What is wrong with an unpacked bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
-    /// In words.
     pub(crate) what: String,
     /// Whether the system couldn't read it, so that nobody can say what is there.
     pub(crate) unreadable: bool,

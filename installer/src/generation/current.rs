@@ -33,10 +33,7 @@ pub enum GenerationError {
     Storage(#[from] FileError),
     /// The link points to a generation that isn't there.
     #[error("`current` names generation {number}, which is not there")]
-    Missing {
-        /// Its number.
-        number: u64,
-    },
+    Missing { number: u64 },
     /// A reader's lock on it that somebody keeps.
     #[error("the generation that is installed is being changed: {0}")]
     Held(Held),
@@ -160,7 +157,6 @@ impl CurrentGeneration {
         Ok(Self { number, kernels, bundles, refused, has_bundles, directory, lock })
     }
 
-    /// Its number.
     #[must_use]
     pub const fn number(&self) -> u64 {
         self.number

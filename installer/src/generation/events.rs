@@ -14,14 +14,11 @@ pub enum InstallEvent {
         name: RootName,
         /// The newest version before; 0 where there was no chain.
         from: u64,
-        /// The newest version now.
         to: u64,
     },
     /// The manifest is signed by a trusted key.
     Verified {
-        /// The bundle.
         name: BundleName,
-        /// Its version.
         version: BundleVersion,
         /// Whose signatures hold.
         signers: Vec<KeyId>,
@@ -42,27 +39,17 @@ pub enum InstallEvent {
     KernelStaged {
         /// The kernel's id.
         kernel: KernelId,
-        /// Its release.
         release: KernelRelease,
-        /// Modules in this part.
         modules: usize,
         /// Bytes of this part.
         bytes: u64,
     },
     /// Another bundle of the old generation is in the new one too.
-    CarriedOver {
-        /// Which.
-        name: BundleName,
-    },
+    CarriedOver { name: BundleName },
     /// Everything is written; waiting for the disk.
     Syncing,
     /// The new generation is complete and becomes the current one.
-    Switching {
-        /// The old one.
-        from: Option<u64>,
-        /// The new one.
-        to: u64,
-    },
+    Switching { from: Option<u64>, to: u64 },
     /// Links and options for the initscript are being brought in line.
     Reconciling,
 }

@@ -23,7 +23,6 @@ pub(crate) struct GenerationIndex {
     /// Seconds since 1970 when it was made, if a clock was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<u64>,
-    /// Its bundles, by name.
     pub bundles: Vec<IndexedBundle>,
 }
 

@@ -17,13 +17,10 @@ use crate::trust::{HostTrust, RootRecord, recorded_root};
 /// An installed bundle whose signatures hold.
 #[derive(Debug)]
 pub struct InstalledBundle {
-    /// Its name.
     pub name: BundleName,
     /// Its version for people.
     pub version: BundleVersion,
-    /// Its serial.
     pub serial: u64,
-    /// Its id.
     pub id: BundleId,
     /// Seconds since 1970, as signed.
     pub created: u64,

@@ -10,13 +10,11 @@ use crate::host::paths::{GENERATIONS, STATE};
 /// One generation as its index describes it; nothing in it is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenerationSummary {
-    /// Its number.
     pub number: u64,
     /// Whether it is the current one.
     pub current: bool,
     /// Seconds since 1970 when it was made, if a clock was given then.
     pub made: Option<u64>,
-    /// Its bundles, by name.
     pub bundles: Vec<BundleSummary>,
     /// Why its index can't be read.
     pub problem: Option<String>,
@@ -25,11 +23,9 @@ pub struct GenerationSummary {
 /// One bundle of a generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleSummary {
-    /// Its name.
     pub name: BundleName,
     /// Its version for people.
     pub version: BundleVersion,
-    /// Its id.
     pub id: BundleId,
     /// How many scripts it has.
     pub scripts: usize,

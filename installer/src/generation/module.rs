@@ -30,7 +30,6 @@ pub enum Refusal {
     Set {
         /// The kernel's id, short.
         kernel: String,
-        /// What is wrong.
         problem: String,
         /// Whether the system couldn't read it.
         unreadable: bool,
@@ -40,13 +39,11 @@ pub enum Refusal {
     NotInSet {
         /// The kernel's id, short.
         kernel: String,
-        /// The script.
         script: ScriptName,
     },
     /// Another length than signed.
     #[error("{script}.ko has {found} bytes, signed are {expected}")]
     Length {
-        /// The script.
         script: ScriptName,
         /// Signed.
         expected: u64,
@@ -56,19 +53,14 @@ pub enum Refusal {
     /// Other bytes than signed.
     #[error("{script}.ko has SHA-256 {found}, signed is {expected}")]
     Digest {
-        /// The script.
         script: ScriptName,
         /// Signed.
         expected: Digest,
-        /// On the disk.
         found: Digest,
     },
     /// Another bundle offers the script too.
     #[error("bundle {other} offers it too")]
-    Twin {
-        /// That bundle.
-        other: BundleName,
-    },
+    Twin { other: BundleName },
     /// The file is missing, a link, or can't be read.
     #[error("{problem}")]
     Storage {
@@ -125,13 +117,11 @@ impl VerifiedModuleBytes {
 }
 
 impl ModuleHandle {
-    /// The script.
     #[must_use]
     pub const fn script(&self) -> &ScriptName {
         &self.script
     }
 
-    /// The kernel.
     #[must_use]
     pub const fn kernel(&self) -> &KernelId {
         &self.kernel

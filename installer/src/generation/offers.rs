@@ -11,7 +11,6 @@ use crate::words::with_sources;
 /// One script of an installed bundle, seen from the running kernel.
 #[derive(Debug, Clone)]
 pub struct Offer {
-    /// The script.
     pub script: ScriptName,
     /// Its signed record.
     pub record: ScriptRecord,

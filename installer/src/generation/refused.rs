@@ -12,7 +12,6 @@ use crate::words::with_sources;
 pub struct RefusedBundle {
     /// The name of its directory in the generation.
     pub name: String,
-    /// Why.
     pub reason: String,
     /// Whether its signature, its files or the disk is the matter.
     pub kind: RefusalKind,

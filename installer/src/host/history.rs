@@ -32,7 +32,6 @@ pub enum HistoryEvent {
     Install {
         /// The one before.
         from: Option<u64>,
-        /// The new one.
         to: u64,
         /// The bundle's name.
         name: BundleName,
@@ -59,40 +58,24 @@ pub enum HistoryEvent {
         name: BundleName,
     },
     /// Old generations were removed.
-    Collect {
-        /// Their numbers, ascending.
-        removed: Vec<u64>,
-    },
+    Collect { removed: Vec<u64> },
     /// A generation is kept until it is unpinned.
-    Pin {
-        /// Its number.
-        generation: u64,
-    },
+    Pin { generation: u64 },
     /// A generation may be collected again.
-    Unpin {
-        /// Its number.
-        generation: u64,
-    },
+    Unpin { generation: u64 },
     /// Foreign files were moved aside.
     Adopt {
         /// Where they were, and where they are.
         moved: Vec<(PathBuf, PathBuf)>,
     },
     /// A key was pinned: what it signs is believed.
-    Trust {
-        /// Its id.
-        key: KeyId,
-    },
+    Trust { key: KeyId },
     /// A pinned key was taken back.
-    Distrust {
-        /// Its id.
-        key: KeyId,
-    },
+    Distrust { key: KeyId },
     /// A chain of roots was pinned.
     TrustRoots {
         /// The chain's name.
         name: RootName,
-        /// Its newest version.
         version: u64,
     },
     /// A chain of roots was accepted, or went on.
@@ -101,14 +84,12 @@ pub enum HistoryEvent {
         name: RootName,
         /// The newest version before; 0 where there was none.
         from: u64,
-        /// The newest version.
         to: u64,
     },
     /// An older generation became current again.
     Rollback {
         /// The one before.
         from: u64,
-        /// The older one.
         to: u64,
     },
 }

@@ -23,7 +23,6 @@ pub enum Mismatch {
     /// Another architecture.
     #[error("{release} is built for {bundle}, this host is {host}")]
     Machine {
-        /// The release.
         release: KernelRelease,
         /// The bundle's kernel's machine.
         bundle: Machine,
@@ -33,7 +32,6 @@ pub enum Mismatch {
     /// The same release, built with other options: its kernel loads none of the bundle's modules.
     #[error("{release} is built with `{bundle}` (vermagic), the modules of this host's kernel have `{host}`")]
     Vermagic {
-        /// The release.
         release: KernelRelease,
         /// The vermagic of the bundle's modules.
         bundle: String,
@@ -45,23 +43,19 @@ pub enum Mismatch {
         "{release} is a different build from this host's: {script} needs the symbol {symbol} with CRC {bundle:#010x}, {file} has {host:#010x}"
     )]
     Symbol {
-        /// The release.
         release: KernelRelease,
         /// A module that uses the symbol.
         script: ScriptName,
-        /// The symbol.
         symbol: String,
         /// Its CRC, as the module was compiled.
         bundle: u32,
         /// Its CRC by this host's Module.symvers.
         host: u32,
-        /// Where that is.
         file: String,
     },
     /// The same release, built again.
     #[error("{release} is built for the kernel `{bundle}`, this host runs `{host}`")]
     Version {
-        /// The release.
         release: KernelRelease,
         /// `uname -v` of the bundle's kernel.
         bundle: String,

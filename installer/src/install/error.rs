@@ -14,12 +14,7 @@ use crate::trust::{FloorsError, PolicyError, PolicyRefusal, TrustError};
 pub enum InstallError {
     /// The scripts are wanted, and the bundle doesn't carry them.
     #[error("bundle {name} {version} does not carry its scripts")]
-    NoSources {
-        /// The bundle.
-        name: BundleName,
-        /// Its version.
-        version: BundleVersion,
-    },
+    NoSources { name: BundleName, version: BundleVersion },
     /// The bytes aren't a bundle, aren't trusted, or can't be read.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -40,15 +35,10 @@ pub enum InstallError {
     Older {
         /// The bundle's name.
         name: BundleName,
-        /// Its version.
         version: BundleVersion,
-        /// Its epoch.
         epoch: u64,
-        /// Its serial.
         serial: u64,
-        /// The epoch that was installed.
         floor_epoch: u64,
-        /// The serial that was installed.
         floor: u64,
         /// Where; `None` if no generation has it any more.
         generation: Option<u64>,
@@ -61,11 +51,8 @@ pub enum InstallError {
     TooFar {
         /// The bundle's name.
         name: BundleName,
-        /// Its version.
         version: BundleVersion,
-        /// Its serial.
         serial: u64,
-        /// The serial that was installed.
         floor: u64,
         /// The largest step that the policy allows.
         allowed: u64,
@@ -75,7 +62,6 @@ pub enum InstallError {
     Equivocation {
         /// The bundle's name.
         name: BundleName,
-        /// Their serial.
         serial: u64,
         /// Where the other one is; `None` if no generation has it any more.
         generation: Option<u64>,
@@ -85,7 +71,6 @@ pub enum InstallError {
     Expired {
         /// The bundle's name.
         name: BundleName,
-        /// Its version.
         version: BundleVersion,
         /// As signed.
         best_before: u64,
@@ -97,11 +82,9 @@ pub enum InstallError {
     FromTheFuture {
         /// The bundle's name.
         name: BundleName,
-        /// Its version.
         version: BundleVersion,
         /// As signed.
         created: u64,
-        /// The clock.
         now: u64,
     },
     /// Made so long after all that is known of the time here that it would keep out what follows.
@@ -112,7 +95,6 @@ pub enum InstallError {
     TooFarAhead {
         /// The bundle's name.
         name: BundleName,
-        /// Its version.
         version: BundleVersion,
         /// As signed.
         created: u64,
@@ -162,9 +144,7 @@ pub enum InstallError {
     /// Another installed bundle has a script of the same name.
     #[error("script {script} of bundle {offered} is in the installed bundle {installed} already")]
     Conflict {
-        /// The first such script.
         script: ScriptName,
-        /// The installed bundle.
         installed: BundleName,
         /// The bundle that was to be installed.
         offered: BundleName,
@@ -174,31 +154,17 @@ pub enum InstallError {
         "bundle {name} of generation {generation} can't be read: {reason}; install that bundle again or go \
          back with `rollback`, or it would be lost"
     )]
-    Unreadable {
-        /// The name of its directory.
-        name: String,
-        /// The current generation.
-        generation: u64,
-        /// Why.
-        reason: String,
-    },
+    Unreadable { name: String, generation: u64, reason: String },
     /// The switch was made, but may be undone by a power cut.
     #[error("generation {generation} is current, but the disk didn't confirm it")]
     NotConfirmed {
-        /// The new generation.
         generation: u64,
-        /// Why.
         #[source]
         source: FileError,
     },
     /// Two kernels whose ids begin alike.
     #[error("kernels {first} and {second} can't be told apart by their directories")]
-    KernelIds {
-        /// One.
-        first: KernelId,
-        /// The other.
-        second: KernelId,
-    },
+    KernelIds { first: KernelId, second: KernelId },
     /// Another writer.
     #[error(transparent)]
     Lock(LockError),

@@ -31,7 +31,6 @@ pub struct InboxChoice {
 pub struct PassedOver {
     /// Its path on the host.
     pub path: PathBuf,
-    /// Why.
     pub reason: String,
 }
 

@@ -19,7 +19,6 @@ pub enum KernelChoice {
     All,
 }
 
-/// How to install.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line or a fact")]
 pub struct InstallOptions {

@@ -70,33 +70,25 @@ pub enum InstallOutcome {
     Installed {
         /// The one before.
         from: Option<u64>,
-        /// The new one.
         generation: u64,
     },
     /// A dry run: nothing was written.
     WouldInstall {
-        /// The current generation.
         from: Option<u64>,
         /// The number that the new one would get.
         generation: u64,
     },
     /// The bundle and all chosen kernels were there; nothing was written.
-    AlreadyInstalled {
-        /// The current generation.
-        generation: u64,
-    },
+    AlreadyInstalled { generation: u64 },
 }
 
 /// One unpacked kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelInstalled {
-    /// Its id.
     pub id: KernelId,
-    /// Its release.
     pub release: KernelRelease,
     /// How many modules it has.
     pub modules: usize,
-    /// Its red cells.
     pub red: Vec<RedCell>,
 }
 
@@ -108,10 +100,7 @@ pub enum InstallWarning {
     #[error(
         "the running kernel {running} is not in the bundle: nothing can start before a reboot into another kernel"
     )]
-    RunningNotCovered {
-        /// The running release.
-        running: KernelRelease,
-    },
+    RunningNotCovered { running: KernelRelease },
     /// The bundle has the running release, but another build of it.
     #[error("the running kernel is not the one in the bundle: {0}")]
     RunningMismatch(Mismatch),
@@ -122,40 +111,20 @@ pub enum InstallWarning {
     #[error(
         "can't check the modules against {release} by symbols: {file} has no CRC for {symbol}{}", and_more(*more)
     )]
-    SymbolsUnknown {
-        /// The release.
-        release: KernelRelease,
-        /// The Module.symvers.
-        file: String,
-        /// The first symbol.
-        symbol: String,
-        /// How many more.
-        more: usize,
-    },
+    SymbolsUnknown { release: KernelRelease, file: String, symbol: String, more: usize },
     /// This host's Module.symvers can't be read, so it decides nothing.
     #[error(
         "{file} can't be read, so the modules' symbols were not compared with those of {release}: {problem}"
     )]
-    SymversUnread {
-        /// The release.
-        release: KernelRelease,
-        /// The file.
-        file: String,
-        /// Why.
-        problem: String,
-    },
+    SymversUnread { release: KernelRelease, file: String, problem: String },
     /// An installed kernel isn't in the bundle.
     #[error("the installed kernel {release} is not in the bundle")]
-    InstalledNotCovered {
-        /// Its release.
-        release: KernelRelease,
-    },
+    InstalledNotCovered { release: KernelRelease },
     /// The bundle says that it is from the future.
     #[error("the bundle was made at {created}, this host's clock says {now} (seconds since 1970)")]
     FromTheFuture {
         /// As signed.
         created: u64,
-        /// The clock.
         now: u64,
     },
     /// Its best-before comes near, or has passed within the policy's grace.
@@ -170,29 +139,16 @@ pub enum InstallWarning {
     #[error(
         "serial {serial} of epoch {epoch} is older than serial {floor} of epoch {floor_epoch}: a downgrade, as asked for"
     )]
-    Downgrade {
-        /// Its epoch.
-        epoch: u64,
-        /// Its serial.
-        serial: u64,
-        /// The epoch that was installed.
-        floor_epoch: u64,
-        /// The serial that was installed.
-        floor: u64,
-    },
+    Downgrade { epoch: u64, serial: u64, floor_epoch: u64, floor: u64 },
     /// A copy of the floors, or both, had to be made again.
     #[error("{0}")]
     FloorsMended(String),
     /// The floors couldn't be written; the generation itself holds them meanwhile.
     #[error("the floors were not written: {problem}")]
-    FloorsNotWritten {
-        /// Why.
-        problem: String,
-    },
+    FloorsNotWritten { problem: String },
     /// A chosen kernel isn't whole in the file and was left out, as `partial` asks.
     #[error("kernel {release} is {what} in this file and was left out")]
     LeftOut {
-        /// Its release.
         release: KernelRelease,
         /// `damaged` or `absent`.
         what: &'static str,
@@ -202,73 +158,40 @@ pub enum InstallWarning {
         "version {version} ({}), from which this delta was made, is not kept here: a kernel that comes later needs the \
          full bundle", id.short()
     )]
-    BaseNotKept {
-        /// Its version.
-        version: BundleVersion,
-        /// Its id.
-        id: BundleId,
-    },
+    BaseNotKept { version: BundleVersion, id: BundleId },
     /// Kernels that were kept here for later, and aren't any more.
     #[error(
         "{} no longer kept here, for this file lacks what the one before it had: bring the whole bundle before one of \
          them is booted",
         kernels_are(releases)
     )]
-    NoLongerKept {
-        /// Their releases.
-        releases: Vec<KernelRelease>,
-    },
+    NoLongerKept { releases: Vec<KernelRelease> },
     /// Another installed bundle isn't believed any more; it was carried over as it is.
     #[error("bundle {name}, installed before, is refused: {reason}")]
-    OtherRefused {
-        /// Its name.
-        name: String,
-        /// Why.
-        reason: String,
-    },
+    OtherRefused { name: String, reason: String },
     /// A file of another bundle is missing in the old generation, and so in the new one.
     #[error("{path} of bundle {name} was missing and stays missing: install that bundle again")]
-    OtherDamaged {
-        /// The bundle.
-        name: BundleName,
-        /// The file, in the generation.
-        path: String,
-    },
+    OtherDamaged { name: BundleName, path: String },
     /// Kept bundles of the same name aren't believed, so their serials don't count.
     #[error(
         "bundle {name} of {} is not believed now, so its serial keeps out nothing older: {reason}",
         crate::words::generations(generations)
     )]
     NoFloor {
-        /// The name.
         name: BundleName,
-        /// Where.
         generations: Vec<u64>,
         /// Why, in the first of them.
         reason: String,
     },
     /// Something in the old generation is where a bundle should be, but its name is no bundle's.
     #[error("`{name}` in generation {generation} can't be a bundle and stays behind there")]
-    NotABundle {
-        /// Its name.
-        name: String,
-        /// The old generation.
-        generation: u64,
-    },
+    NotABundle { name: String, generation: u64 },
     /// A generation on disk can't be read, so what it says of serials doesn't count.
     #[error("generation {number} can't be read: {problem}")]
-    GenerationUnreadable {
-        /// Its number.
-        number: u64,
-        /// Why.
-        problem: String,
-    },
+    GenerationUnreadable { number: u64, problem: String },
     /// The history couldn't be written.
     #[error("the history was not written: {problem}")]
-    History {
-        /// Why.
-        problem: String,
-    },
+    History { problem: String },
 }
 
 fn and_more(more: usize) -> String {

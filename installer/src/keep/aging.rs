@@ -10,9 +10,7 @@ use crate::trust::{FloorState, Policy};
 /// An installed bundle that should be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aging {
-    /// Its name.
     pub name: BundleName,
-    /// Its version.
     pub version: BundleVersion,
     /// Seconds since 1970, as signed.
     pub best_before: u64,

@@ -78,7 +78,6 @@ pub struct Collected {
 pub struct Spared {
     /// Its number.
     pub generation: u64,
-    /// Why.
     pub because: SparedBecause,
 }
 
@@ -91,15 +90,11 @@ pub enum SparedBecause {
     /// It is where a rollback would go.
     #[error("a rollback would go to it")]
     Previous,
-    /// It is pinned.
     #[error("it is pinned")]
     Pinned,
     /// Scripts from it run.
     #[error("{} from it", running(scripts))]
-    Runs {
-        /// Which.
-        scripts: Vec<String>,
-    },
+    Runs { scripts: Vec<String> },
     /// A reader has it open.
     #[error("somebody is reading it")]
     InUse,
@@ -116,12 +111,7 @@ fn running(scripts: &[String]) -> String {
 pub enum CollectError {
     /// A run record can't be read, so what runs isn't known.
     #[error("{path} can't be understood, so it isn't known from which generation something runs: {problem}")]
-    RunRecord {
-        /// The record.
-        path: String,
-        /// Why.
-        problem: String,
-    },
+    RunRecord { path: String, problem: String },
     /// The floors can't be written, without which a generation would be forgotten.
     #[error(transparent)]
     Floors(#[from] FloorsError),

@@ -12,7 +12,6 @@ use crate::words::with_sources;
 /// What was found.
 #[derive(Debug)]
 pub struct FsckReport {
-    /// The generation.
     pub generation: u64,
     /// Files that were read and compared.
     pub files: usize,

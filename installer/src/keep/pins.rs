@@ -16,23 +16,14 @@ use crate::host::{HistoryEvent, LockError, WriterLock, append};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PinError {
-    /// Nothing is installed.
     #[error("nothing is installed")]
     NothingInstalled,
     /// There is no such generation.
     #[error("there is no generation {generation}; {}", crate::words::there_are(there))]
-    NotThere {
-        /// The number.
-        generation: u64,
-        /// Those that there are, ascending.
-        there: Vec<u64>,
-    },
+    NotThere { generation: u64, there: Vec<u64> },
     /// It wasn't pinned.
     #[error("generation {generation} is not pinned")]
-    NotPinned {
-        /// The number.
-        generation: u64,
-    },
+    NotPinned { generation: u64 },
     /// Another writer.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -44,7 +35,6 @@ pub enum PinError {
 /// What became of a pin.
 #[derive(Debug)]
 pub struct PinReport {
-    /// The generation.
     pub generation: u64,
     /// Whether anything was changed.
     pub changed: bool,

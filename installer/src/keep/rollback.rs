@@ -23,7 +23,6 @@ use crate::trust::{Policy, PolicyError, PolicyRefusal, TrustStore};
 pub struct RollbackReport {
     /// The generation that was current.
     pub from: u64,
-    /// The one that is.
     pub to: u64,
     /// Links and options for the initscript.
     pub compat: Result<ReconcileReport, CompatError>,
@@ -36,54 +35,31 @@ pub struct RollbackReport {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RollbackError {
-    /// Nothing is installed.
     #[error("nothing is installed")]
     NothingInstalled,
     /// No generation is older.
     #[error("generation {current} is the oldest on this host")]
-    NothingOlder {
-        /// The current one.
-        current: u64,
-    },
+    NothingOlder { current: u64 },
     /// There is no such generation.
     #[error("there is no generation {generation}; {}", crate::words::there_are(there))]
-    NotThere {
-        /// The target.
-        generation: u64,
-        /// Those that there are, ascending.
-        there: Vec<u64>,
-    },
+    NotThere { generation: u64, there: Vec<u64> },
     /// The switch was made, but may be undone by a power cut.
     #[error("generation {generation} is current, but the disk didn't confirm it")]
     NotConfirmed {
-        /// The target.
         generation: u64,
-        /// Why.
         #[source]
         source: FileError,
     },
     /// The target is the current one.
     #[error("generation {current} is the current one already")]
-    Already {
-        /// Its number.
-        current: u64,
-    },
+    Already { current: u64 },
     /// A bundle of the target isn't believed.
     #[error("bundle {bundle} of generation {generation} is refused: {reason}")]
-    Refused {
-        /// The target.
-        generation: u64,
-        /// The bundle.
-        bundle: String,
-        /// Why.
-        reason: String,
-    },
+    Refused { generation: u64, bundle: String, reason: String },
     /// The administrator doesn't allow a bundle of the target.
     #[error("bundle {bundle} of generation {generation} is not allowed")]
     Policy {
-        /// The target.
         generation: u64,
-        /// The bundle.
         bundle: BundleName,
         /// What the policy has against it.
         #[source]
@@ -95,19 +71,13 @@ pub enum RollbackError {
     /// The system can't read a file of the target: the disk, and not what was signed, is the matter.
     #[error("generation {generation} can't be read: {problem}")]
     Unreadable {
-        /// The target.
         generation: u64,
         /// What was being done and why it failed.
         problem: String,
     },
     /// A file of the target is missing or has another length.
     #[error("generation {generation} is not complete: {problem}")]
-    Incomplete {
-        /// The target.
-        generation: u64,
-        /// What is wrong.
-        problem: String,
-    },
+    Incomplete { generation: u64, problem: String },
     /// The target, or the pins.
     #[error(transparent)]
     Generation(#[from] GenerationError),

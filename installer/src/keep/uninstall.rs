@@ -39,18 +39,11 @@ pub struct UninstallReport {
 pub enum UninstallError {
     /// No such bundle.
     #[error("bundle {name} is not installed; {}", installed(there))]
-    NotInstalled {
-        /// The name.
-        name: BundleName,
-        /// Names of those that are.
-        there: Vec<String>,
-    },
+    NotInstalled { name: BundleName, there: Vec<String> },
     /// The switch was made, but may be undone by a power cut.
     #[error("generation {generation} is current, but the disk didn't confirm it")]
     NotConfirmed {
-        /// The new generation.
         generation: u64,
-        /// Why.
         #[source]
         source: FileError,
     },
@@ -60,7 +53,6 @@ pub enum UninstallError {
     /// The pins or roots.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The current generation.

@@ -119,7 +119,6 @@ pub(crate) fn public(key: &SigningKey) -> PublicKey {
     PublicKey::from_verifying_key(key.verifying_key()).unwrap()
 }
 
-/// A bundle to be.
 #[derive(Clone)]
 pub(crate) struct Bundle {
     pub(crate) name: &'static str,

@@ -17,7 +17,6 @@ pub enum TrustError {
     UnprotectedPin {
         /// The file's name.
         file: String,
-        /// Why.
         #[source]
         source: Unprotected,
     },
@@ -27,9 +26,7 @@ pub enum TrustError {
     /// The accepted chain is damaged, so nothing is believed.
     #[error("{file}, the accepted chain of roots, can't be used")]
     Chain {
-        /// The file.
         file: String,
-        /// Why.
         #[source]
         source: RootError,
     },
@@ -50,16 +47,12 @@ pub enum TrustError {
     },
     /// Another writer accepted other roots at the same time.
     #[error("root {version} was accepted at the same time; try again")]
-    Overtaken {
-        /// Its version.
-        version: u64,
-    },
+    Overtaken { version: u64 },
     /// A file that is no key.
     #[error("{file} in {TRUST} is no pin")]
     Key {
         /// The file's name.
         file: String,
-        /// Why.
         #[source]
         source: KeyError,
     },
@@ -73,18 +66,10 @@ pub enum TrustError {
     },
     /// No pinned key begins like this.
     #[error("no pinned key begins with `{prefix}`")]
-    Unknown {
-        /// What was given.
-        prefix: String,
-    },
+    Unknown { prefix: String },
     /// Several pinned keys begin like this.
     #[error("{count} pinned keys begin with `{prefix}`")]
-    Ambiguous {
-        /// What was given.
-        prefix: String,
-        /// How many.
-        count: usize,
-    },
+    Ambiguous { prefix: String, count: usize },
     /// No lock.
     #[error(transparent)]
     Lock(#[from] LockError),

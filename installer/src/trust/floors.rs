@@ -52,7 +52,6 @@ impl Floor {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "the names of what is on the disk")]
 pub(crate) struct Floors {
-    /// By bundle name.
     floors: BTreeMap<BundleName, Floor>,
     /// Newest `created`, by domain, in seconds since 1970.
     times: BTreeMap<String, u64>,

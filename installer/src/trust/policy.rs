@@ -174,7 +174,6 @@ pub enum PolicyError {
         line: usize,
         /// Column of the mistake in characters, from 1.
         column: usize,
-        /// What is wrong.
         problem: String,
     },
     /// A file operation.
@@ -190,23 +189,16 @@ pub enum PolicyRefusal {
     Bundle {
         /// The bundle's name.
         name: BundleName,
-        /// What is allowed.
         allowed: Vec<Pattern>,
     },
     /// A script of another name.
     #[error("the policy allows scripts called {}, not `{script}`", list(allowed))]
-    Script {
-        /// The first such script.
-        script: ScriptName,
-        /// What is allowed.
-        allowed: Vec<Pattern>,
-    },
+    Script { script: ScriptName, allowed: Vec<Pattern> },
     /// Too few signatures that count.
     #[error("{valid} of the keys that the policy counts signed it, needed {needed}")]
     Signatures {
         /// Signatures that hold and count.
         valid: usize,
-        /// How many are needed.
         needed: usize,
     },
 }

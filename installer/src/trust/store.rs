@@ -47,7 +47,6 @@ pub struct TrustAdded {
 /// A pin that was taken back.
 #[derive(Debug)]
 pub struct TrustRemoved {
-    /// The key.
     pub key: KeyId,
     /// Why the history wasn't written.
     pub history: Option<FileError>,

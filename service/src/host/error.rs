@@ -26,15 +26,12 @@ pub enum ServiceError {
     /// A directory that others could write to, where modules were to be put.
     #[error("{} must be a directory of user {user} with mode {mode:04o}, found {found}: {mend}", path.display())]
     UnsafeDirectory {
-        /// The directory.
         path: PathBuf,
         /// The number of the user that it must belong to.
         user: u32,
         /// The mode that it must have.
         mode: u32,
-        /// What stands there.
         found: String,
-        /// The command that mends it.
         mend: String,
     },
     /// Something of the service's own that others could have written.
@@ -55,7 +52,6 @@ pub enum ServiceError {
     /// A script of a bundle isn't compiled on the host.
     #[error("{script} is owned by bundle {bundle}")]
     OwnedByBundle {
-        /// The script.
         script: script_config::ScriptName,
         /// The bundle's name.
         bundle: String,

@@ -56,7 +56,6 @@ pub struct Host {
     pub staprun_environment: Vec<(OsString, OsString)>,
     /// How long things may take.
     pub patience: Patience,
-    /// The clock.
     pub clock: fn() -> SystemTime,
     /// Set to end early: running `staprun`s are stopped, nothing more is begun.
     pub cancel: Cancel,

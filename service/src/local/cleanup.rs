@@ -43,7 +43,6 @@ pub struct CleanupChoice<'a> {
 /// What a cleanup would remove.
 #[derive(Debug, Serialize)]
 pub struct CleanupPlan {
-    /// The directory.
     pub directory: PathBuf,
     /// Whether it is there at all.
     pub exists: bool,
@@ -56,11 +55,9 @@ pub struct CleanupPlan {
 /// A script whose files a cleanup leaves alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptScript {
-    /// The script.
     pub script: ScriptName,
     /// Whether it was named, so that leaving it alone is a refusal.
     pub named: bool,
-    /// Why.
     #[serde(flatten)]
     pub reason: KeptReason,
 }
@@ -80,10 +77,7 @@ pub enum KeptReason {
     },
     /// It is a link or a directory, not a compiled script.
     #[error("{} is not a plain file", path.display())]
-    NotAFile {
-        /// What stands there.
-        path: PathBuf,
-    },
+    NotAFile { path: PathBuf },
 }
 
 /// What a cleanup has done.
@@ -91,7 +85,6 @@ pub enum KeptReason {
 pub struct CleanupReport {
     /// Version of this document; 1.
     pub schema: u32,
-    /// The directory.
     pub directory: PathBuf,
     /// Files that are gone, sorted.
     pub removed: Vec<PathBuf>,

@@ -25,7 +25,6 @@ const SCHEMA: u32 = 1;
 pub struct LocalModule {
     /// Version of this document; 1.
     pub schema: u32,
-    /// The script.
     pub script: ScriptName,
     /// The kernel's release.
     pub release: KernelRelease,
@@ -108,7 +107,6 @@ pub(crate) enum LocalRecord {
 }
 
 impl LocalRecord {
-    /// Whose it is.
     pub(crate) const fn script(&self) -> &ScriptName {
         match self {
             Self::Good(record) => &record.script,

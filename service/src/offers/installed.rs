@@ -13,7 +13,6 @@ use crate::reasons::{Reason, StartRefusal};
 /// The scripts of all installed bundles, and the one way to their modules: through the whole chain from a trusted key.
 pub(crate) struct Installed<'g> {
     pub(crate) candidates: Candidates,
-    /// By name.
     pub(crate) refused: Vec<LeftOutBundle>,
     pub(crate) read: Box<ReadInstalled<'g>>,
 }
@@ -24,9 +23,7 @@ pub(crate) type ReadInstalled<'g> = dyn Fn(&ScriptName) -> Result<VerifiedModule
 /// An installed bundle that isn't believed, so that nothing of it is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOutBundle {
-    /// Its name.
     pub bundle: String,
-    /// Why.
     pub reason: Reason,
 }
 

@@ -12,24 +12,15 @@ use script_config::ScriptName;
 pub enum ModuleMismatch {
     /// Not an ELF file, or one without `.modinfo`.
     #[error("it isn't a kernel module: {problem}")]
-    NotAModule {
-        /// What is wrong.
-        problem: String,
-    },
+    NotAModule { problem: String },
     /// The kernel would call it otherwise.
     #[error("it calls itself {found}, expected {expected}")]
-    Name {
-        /// By the manifest.
-        expected: ScriptName,
-        /// By the module.
-        found: String,
-    },
+    Name { expected: ScriptName, found: String },
     /// It is for another kernel.
     #[error("its vermagic is `{found}`, expected `{expected}`")]
     Vermagic {
         /// By the manifest or, where that has none, the release of this kernel.
         expected: String,
-        /// By the module.
         found: String,
     },
 }

@@ -51,7 +51,6 @@ pub enum StartFailure {
 }
 
 impl StartFailure {
-    /// The id.
     #[must_use]
     pub const fn id(&self) -> &'static str {
         match self {

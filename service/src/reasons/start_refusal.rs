@@ -66,16 +66,10 @@ pub enum StartRefusal {
     },
     /// Two bundles offer it, so it isn't known which one is meant.
     #[error("{detail}")]
-    OfferedTwice {
-        /// The bundles.
-        detail: String,
-    },
+    OfferedTwice { detail: String },
     /// A key or a bundle that it depends on was revoked.
     #[error("it is revoked: {reason}")]
-    Revoked {
-        /// What was revoked.
-        reason: String,
-    },
+    Revoked { reason: String },
     /// The module isn't on the disk.
     #[error("its module is missing: {detail}")]
     Missing {
@@ -84,10 +78,7 @@ pub enum StartRefusal {
     },
     /// What is on the disk isn't what was signed.
     #[error("its module is not the one that was signed: {detail}")]
-    Tampered {
-        /// What differs.
-        detail: String,
-    },
+    Tampered { detail: String },
     /// What was compiled on this host isn't what its record says, or is for another kernel or text.
     #[error("what was compiled on this host can't be used: {detail}")]
     LocalOutdated {
@@ -102,10 +93,7 @@ pub enum StartRefusal {
     },
     /// This host's configuration asks for what its module doesn't have, or has settings for it that are wrong.
     #[error("this host's settings for it can't be used: {detail}")]
-    HostSettings {
-        /// What is wrong, and where.
-        detail: String,
-    },
+    HostSettings { detail: String },
     /// It needs the shared module for user-space probes, which this version doesn't load.
     #[error("it needs uprobes.ko, as on kernels before 3.5")]
     NeedsUprobes,
@@ -147,13 +135,11 @@ pub enum StartRefusal {
     Output {
         /// The file that `-o` names.
         output: PathBuf,
-        /// What is wrong with it.
         problem: &'static str,
     },
 }
 
 impl StartRefusal {
-    /// The id.
     #[must_use]
     pub const fn id(&self) -> &'static str {
         match self {

@@ -15,7 +15,6 @@ use crate::reasons::Reason;
 pub struct LastTry {
     /// When, in seconds since 1970.
     pub time: u64,
-    /// Why.
     pub reason: Reason,
     /// The boot during which it was.
     pub boot_id: String,

@@ -37,16 +37,10 @@ pub enum AttachError {
     NotRunning(ScriptName),
     /// A process writes its data into a file already.
     #[error("{script} writes its data to {}", output.display())]
-    IntoFile {
-        /// The script.
-        script: ScriptName,
-        /// The file.
-        output: PathBuf,
-    },
+    IntoFile { script: ScriptName, output: PathBuf },
     /// `staprun` couldn't attach, or has failed.
     #[error("staprun -A {script} failed: {end}")]
     Staprun {
-        /// The script.
         script: ScriptName,
         /// How it ended and what it said last.
         end: String,

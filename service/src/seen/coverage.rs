@@ -9,7 +9,6 @@ use crate::host::Host;
 /// One kernel that is installed on this host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KernelCoverage {
-    /// Its release.
     pub release: KernelRelease,
     /// Whether it runs now.
     pub running: bool,

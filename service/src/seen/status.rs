@@ -28,7 +28,6 @@ pub struct StatusReport {
     pub generation: Option<u64>,
     /// Installed bundles, by name.
     pub bundles: Vec<BundleStatus>,
-    /// Scripts, by name.
     pub scripts: Vec<ScriptStatus>,
     /// Installed kernels, and which bundles have modules for them; empty where nothing is installed.
     pub kernels: Vec<KernelCoverage>,
@@ -43,7 +42,6 @@ pub struct StatusReport {
 /// One installed bundle.
 #[derive(Debug, Serialize)]
 pub struct BundleStatus {
-    /// Its name.
     pub name: String,
     /// Its version; absent if it isn't believed.
     pub version: Option<BundleVersion>,
@@ -57,10 +55,8 @@ pub struct BundleStatus {
     pub refused: Option<String>,
 }
 
-/// One script.
 #[derive(Debug, Serialize)]
 pub struct ScriptStatus {
-    /// Its name.
     pub script: ScriptName,
     /// What it does.
     pub state: ScriptState,
@@ -68,7 +64,6 @@ pub struct ScriptStatus {
     pub reason: Option<Reason>,
     /// Something that is wrong although it runs.
     pub warning: Option<String>,
-    /// What it requires.
     pub requires: Vec<ScriptName>,
     /// What the service remembers of its start; absent for a script that was loaded otherwise or whose record is lost.
     pub record: Option<RunRecord>,

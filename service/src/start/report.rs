@@ -30,7 +30,6 @@ pub struct StartReport {
 /// One script of a start.
 #[derive(Debug, Serialize)]
 pub struct StartedScript {
-    /// The script.
     pub script: ScriptName,
     /// What became of it.
     pub outcome: StartOutcome,
@@ -39,9 +38,7 @@ pub struct StartedScript {
 /// A script that a start of all passes over.
 #[derive(Debug, Serialize)]
 pub struct LeftOutScript {
-    /// The script.
     pub script: ScriptName,
-    /// Why.
     pub reason: Reason,
 }
 
@@ -57,20 +54,11 @@ pub enum StartOutcome {
     /// It ran before.
     AlreadyRunning,
     /// It was refused, and nothing was tried.
-    Refused {
-        /// Why.
-        reason: Reason,
-    },
+    Refused { reason: Reason },
     /// It was tried in vain.
-    Failed {
-        /// Why.
-        reason: Reason,
-    },
+    Failed { reason: Reason },
     /// It was started, and stopped again because of an earlier failure.
-    StoppedAgain {
-        /// Why.
-        reason: Reason,
-    },
+    StoppedAgain { reason: Reason },
 }
 
 impl StartReport {

@@ -35,7 +35,6 @@ pub struct StopReport {
 /// One script of a stop.
 #[derive(Debug, Serialize)]
 pub struct StoppedScript {
-    /// The script.
     pub script: ScriptName,
     /// What became of it.
     pub outcome: StopOutcome,
@@ -50,15 +49,9 @@ pub enum StopOutcome {
     /// It didn't run.
     NotRunning,
     /// It couldn't be stopped.
-    Failed {
-        /// Why.
-        text: String,
-    },
+    Failed { text: String },
     /// It runs on, because this script, which requires it, couldn't be stopped.
-    StillNeeded {
-        /// The script that requires it.
-        by: ScriptName,
-    },
+    StillNeeded { by: ScriptName },
 }
 
 impl StopReport {

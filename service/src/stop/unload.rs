@@ -19,7 +19,6 @@ pub enum StopFailure {
     /// The process that writes its output doesn't end.
     #[error("process {pid} (stapio), which writes its output, doesn't end within {seconds} s")]
     StapioStays {
-        /// The process.
         pid: u32,
         /// How long was waited, in seconds.
         seconds: u64,

@@ -90,7 +90,6 @@ fn the_sandbox_own_complaints_are_told_from_those_of_stap() {
 }
 
 /// The reason for `setpriv`: with bubblewrap alone, root outside could write this file.
-#[cfg(feature = "lab-tests")]
 #[test]
 fn a_root_owned_file_on_a_writable_mount_is_not_written() {
     use child::{Cancel, Limits};
@@ -119,7 +118,6 @@ fn a_root_owned_file_on_a_writable_mount_is_not_written() {
 }
 
 /// Of an ordinary user, jobs and cache have one owner: the read-only mount is what keeps a job from writing there.
-#[cfg(feature = "lab-tests")]
 #[test]
 fn what_leaders_have_made_is_not_written_even_by_its_owner() {
     use child::{Cancel, Limits};
