@@ -36,11 +36,11 @@ pub(crate) enum Look {
 /// What decides about the cells of a build, one after the other.
 #[derive(Debug)]
 pub(crate) struct Decisions<'a> {
-    pub cache: &'a ArtifactCache,
-    pub journal: &'a EarlierOutcomes,
-    pub options: &'a BuildOptions,
+    cache: &'a ArtifactCache,
+    journal: &'a EarlierOutcomes,
+    options: &'a BuildOptions,
+    look: Look,
     pub index: ArtifactIndex,
-    pub look: Look,
     /// Results of open cells that are there and don't count.
     pub not_taken: NotTakenResults,
     /// Cells whose result is taken although nobody who is known has signed it.
