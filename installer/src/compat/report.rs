@@ -54,10 +54,8 @@ pub struct ForeignFile {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompatError {
-    /// Another writer.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The policy can't be read.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The current generation can't be read.
@@ -66,7 +64,6 @@ pub enum CompatError {
     /// The scripts that travel with a bundle can't be had from where it is kept.
     #[error("the bundle's scripts were not placed")]
     Sources(#[source] BundleError),
-    /// A file operation.
     #[error(transparent)]
     Storage(#[from] FileError),
     /// The host's configuration names a directory that can't be used.
@@ -74,5 +71,10 @@ pub enum CompatError {
     NotAbsolute { parameter: &'static str, value: String },
     /// The host's configuration names a directory in which everything is ours.
     #[error("{parameter} in the configuration is `{value}`, which is inside stap-bundle's own {own}")]
-    InsideOurs { parameter: &'static str, value: String, own: &'static str },
+    InsideOurs {
+        parameter: &'static str,
+        value: String,
+        /// The directory of ours.
+        own: &'static str,
+    },
 }

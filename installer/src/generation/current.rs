@@ -22,13 +22,11 @@ const READER_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GenerationError {
-    /// The pins.
     #[error(transparent)]
     Trust(#[from] TrustError),
     /// Somebody other than root could change what is installed, or which generation is current.
     #[error("what is installed is not protected")]
     Unprotected(#[source] Unprotected),
-    /// A file operation.
     #[error(transparent)]
     Storage(#[from] FileError),
     /// The link points to a generation that isn't there.

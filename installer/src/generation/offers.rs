@@ -14,9 +14,7 @@ pub struct Offer {
     pub script: ScriptName,
     /// Its signed record.
     pub record: ScriptRecord,
-    /// The bundle's name.
     pub bundle: BundleName,
-    /// The bundle's version.
     pub version: BundleVersion,
     /// The bundle's kernel that is the running one; `None` if it has none.
     pub kernel: Option<KernelId>,

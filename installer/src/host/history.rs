@@ -33,13 +33,9 @@ pub enum HistoryEvent {
         /// The one before.
         from: Option<u64>,
         to: u64,
-        /// The bundle's name.
         name: BundleName,
-        /// The bundle's version.
         version: BundleVersion,
-        /// The bundle's serial.
         serial: u64,
-        /// The bundle's id.
         id: BundleId,
         /// Whether it was below the floor of its name, and asked for all the same.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -54,7 +50,6 @@ pub enum HistoryEvent {
         from: u64,
         /// The one without it.
         to: u64,
-        /// The bundle's name.
         name: BundleName,
     },
     /// Old generations were removed.

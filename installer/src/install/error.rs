@@ -33,7 +33,6 @@ pub enum InstallError {
          {floor_epoch} {}", place(*generation)
     )]
     Older {
-        /// The bundle's name.
         name: BundleName,
         version: BundleVersion,
         epoch: u64,
@@ -49,7 +48,6 @@ pub enum InstallError {
          allows {allowed}", serial.saturating_sub(*floor)
     )]
     TooFar {
-        /// The bundle's name.
         name: BundleName,
         version: BundleVersion,
         serial: u64,
@@ -60,7 +58,6 @@ pub enum InstallError {
     /// Two different bundles with one name and serial: the farm, or somebody with its key, equivocates.
     #[error("bundle {name} serial {serial} has other content than the one {}", place(*generation))]
     Equivocation {
-        /// The bundle's name.
         name: BundleName,
         serial: u64,
         /// Where the other one is; `None` if no generation has it any more.
@@ -69,7 +66,6 @@ pub enum InstallError {
     /// Best-before has passed.
     #[error("bundle {name} {version} was to be used before {best_before}, it is {now} (seconds since 1970)")]
     Expired {
-        /// The bundle's name.
         name: BundleName,
         version: BundleVersion,
         /// As signed.
@@ -80,7 +76,6 @@ pub enum InstallError {
     /// Made later than a clock says that is known to be right.
     #[error("bundle {name} {version} was made at {created}, it is {now} (seconds since 1970)")]
     FromTheFuture {
-        /// The bundle's name.
         name: BundleName,
         version: BundleVersion,
         /// As signed.
@@ -93,7 +88,6 @@ pub enum InstallError {
          (seconds since 1970)"
     )]
     TooFarAhead {
-        /// The bundle's name.
         name: BundleName,
         version: BundleVersion,
         /// As signed.
@@ -106,7 +100,6 @@ pub enum InstallError {
     /// The administrator doesn't allow it.
     #[error(transparent)]
     Refused(#[from] PolicyRefusal),
-    /// The policy can't be read.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The floors can't be read.
@@ -154,7 +147,13 @@ pub enum InstallError {
         "bundle {name} of generation {generation} can't be read: {reason}; install that bundle again or go \
          back with `rollback`, or it would be lost"
     )]
-    Unreadable { name: String, generation: u64, reason: String },
+    Unreadable {
+        /// The name of its directory.
+        name: String,
+        /// The current generation.
+        generation: u64,
+        reason: String,
+    },
     /// The switch was made, but may be undone by a power cut.
     #[error("generation {generation} is current, but the disk didn't confirm it")]
     NotConfirmed {
@@ -164,14 +163,17 @@ pub enum InstallError {
     },
     /// Two kernels whose ids begin alike.
     #[error("kernels {first} and {second} can't be told apart by their directories")]
-    KernelIds { first: KernelId, second: KernelId },
-    /// Another writer.
+    KernelIds {
+        /// One.
+        first: KernelId,
+        /// The other.
+        second: KernelId,
+    },
     #[error(transparent)]
     Lock(LockError),
     /// The current generation can't be read.
     #[error(transparent)]
     Generation(#[from] GenerationError),
-    /// A file operation.
     #[error(transparent)]
     Storage(#[from] FileError),
 }
@@ -180,7 +182,6 @@ pub enum InstallError {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.sentence())]
 pub struct DoesNotFit {
-    /// The bundle's name.
     pub name: BundleName,
     /// The releases that it has.
     pub bundle: Vec<KernelRelease>,

@@ -67,7 +67,6 @@ pub struct CollectReport {
 /// A generation that was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Collected {
-    /// Its number.
     pub generation: u64,
     /// Bytes that are free by it: files that no other generation has.
     pub bytes: u64,
@@ -76,7 +75,6 @@ pub struct Collected {
 /// A generation that stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spared {
-    /// Its number.
     pub generation: u64,
     pub because: SparedBecause,
 }
@@ -111,17 +109,18 @@ fn running(scripts: &[String]) -> String {
 pub enum CollectError {
     /// A run record can't be read, so what runs isn't known.
     #[error("{path} can't be understood, so it isn't known from which generation something runs: {problem}")]
-    RunRecord { path: String, problem: String },
+    RunRecord {
+        /// The record.
+        path: String,
+        problem: String,
+    },
     /// The floors can't be written, without which a generation would be forgotten.
     #[error(transparent)]
     Floors(#[from] FloorsError),
-    /// The pins or roots.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// Another writer.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// A file operation.
     #[error(transparent)]
     Storage(#[from] FileError),
 }

@@ -21,7 +21,6 @@ use crate::install::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnpackError {
-    /// The current generation.
     #[error(transparent)]
     Generation(#[from] GenerationError),
 }

@@ -18,16 +18,17 @@ use crate::host::{HistoryEvent, LockError, WriterLock, append};
 pub enum PinError {
     #[error("nothing is installed")]
     NothingInstalled,
-    /// There is no such generation.
     #[error("there is no generation {generation}; {}", crate::words::there_are(there))]
-    NotThere { generation: u64, there: Vec<u64> },
+    NotThere {
+        generation: u64,
+        /// Those that there are, ascending.
+        there: Vec<u64>,
+    },
     /// It wasn't pinned.
     #[error("generation {generation} is not pinned")]
     NotPinned { generation: u64 },
-    /// Another writer.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// A file operation.
     #[error(transparent)]
     Storage(#[from] FileError),
 }

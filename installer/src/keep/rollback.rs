@@ -39,8 +39,10 @@ pub enum RollbackError {
     NothingInstalled,
     /// No generation is older.
     #[error("generation {current} is the oldest on this host")]
-    NothingOlder { current: u64 },
-    /// There is no such generation.
+    NothingOlder {
+        /// The current one.
+        current: u64,
+    },
     #[error("there is no generation {generation}; {}", crate::words::there_are(there))]
     NotThere { generation: u64, there: Vec<u64> },
     /// The switch was made, but may be undone by a power cut.
@@ -55,7 +57,12 @@ pub enum RollbackError {
     Already { current: u64 },
     /// A bundle of the target isn't believed.
     #[error("bundle {bundle} of generation {generation} is refused: {reason}")]
-    Refused { generation: u64, bundle: String, reason: String },
+    Refused {
+        /// The target.
+        generation: u64,
+        bundle: String,
+        reason: String,
+    },
     /// The administrator doesn't allow a bundle of the target.
     #[error("bundle {bundle} of generation {generation} is not allowed")]
     Policy {
@@ -65,7 +72,6 @@ pub enum RollbackError {
         #[source]
         source: PolicyRefusal,
     },
-    /// The policy can't be read.
     #[error(transparent)]
     NoPolicy(#[from] PolicyError),
     /// The system can't read a file of the target: the disk, and not what was signed, is the matter.
@@ -77,14 +83,16 @@ pub enum RollbackError {
     },
     /// A file of the target is missing or has another length.
     #[error("generation {generation} is not complete: {problem}")]
-    Incomplete { generation: u64, problem: String },
+    Incomplete {
+        /// The target.
+        generation: u64,
+        problem: String,
+    },
     /// The target, or the pins.
     #[error(transparent)]
     Generation(#[from] GenerationError),
-    /// Another writer.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// A file operation.
     #[error(transparent)]
     Storage(#[from] FileError),
 }

@@ -39,7 +39,11 @@ pub struct UninstallReport {
 pub enum UninstallError {
     /// No such bundle.
     #[error("bundle {name} is not installed; {}", installed(there))]
-    NotInstalled { name: BundleName, there: Vec<String> },
+    NotInstalled {
+        name: BundleName,
+        /// Names of those that are.
+        there: Vec<String>,
+    },
     /// The switch was made, but may be undone by a power cut.
     #[error("generation {generation} is current, but the disk didn't confirm it")]
     NotConfirmed {
@@ -50,18 +54,14 @@ pub enum UninstallError {
     /// The floors can't be written, without which the bundle would be forgotten.
     #[error(transparent)]
     Floors(#[from] FloorsError),
-    /// The pins or roots.
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// The current generation.
     #[error(transparent)]
     Generation(#[from] GenerationError),
-    /// Another writer.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// A file operation.
     #[error(transparent)]
     Storage(#[from] FileError),
 }

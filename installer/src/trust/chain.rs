@@ -18,7 +18,6 @@ use crate::trust::error::TrustError;
 /// By which root a bundle was accepted; kept beside it in its generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootRecord {
-    /// The root's version.
     pub version: u64,
     /// Digest of its raw document.
     pub sha256: Digest,

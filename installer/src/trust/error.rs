@@ -15,7 +15,6 @@ pub enum TrustError {
     /// Somebody other than root could change a pin.
     #[error("{file} in {TRUST} is not protected")]
     UnprotectedPin {
-        /// The file's name.
         file: String,
         #[source]
         source: Unprotected,
@@ -41,17 +40,13 @@ pub enum TrustError {
     },
     /// A bundle was accepted by a root that isn't in the accepted chain.
     #[error("it was accepted by root {version}, which is not in the accepted chain")]
-    NotInChain {
-        /// The root's version.
-        version: u64,
-    },
+    NotInChain { version: u64 },
     /// Another writer accepted other roots at the same time.
     #[error("root {version} was accepted at the same time; try again")]
     Overtaken { version: u64 },
     /// A file that is no key.
     #[error("{file} in {TRUST} is no pin")]
     Key {
-        /// The file's name.
         file: String,
         #[source]
         source: KeyError,
@@ -59,7 +54,6 @@ pub enum TrustError {
     /// A file whose name is another key's.
     #[error("{file} in {TRUST} holds the key {found}")]
     Name {
-        /// The file's name.
         file: String,
         /// The id of the key in it.
         found: KeyId,
@@ -70,10 +64,8 @@ pub enum TrustError {
     /// Several pinned keys begin like this.
     #[error("{count} pinned keys begin with `{prefix}`")]
     Ambiguous { prefix: String, count: usize },
-    /// No lock.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// A file operation.
     #[error(transparent)]
     Storage(#[from] FileError),
 }

@@ -66,7 +66,6 @@ pub enum FloorsError {
     /// Somebody other than root could change them.
     #[error("the floors are not protected")]
     Unprotected(#[source] Unprotected),
-    /// A file operation.
     #[error(transparent)]
     Storage(#[from] FileError),
 }

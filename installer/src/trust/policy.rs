@@ -176,7 +176,6 @@ pub enum PolicyError {
         column: usize,
         problem: String,
     },
-    /// A file operation.
     #[error(transparent)]
     Storage(#[from] FileError),
 }
@@ -186,14 +185,14 @@ pub enum PolicyError {
 pub enum PolicyRefusal {
     /// A bundle of another name.
     #[error("the policy allows bundles called {}, not `{name}`", list(allowed))]
-    Bundle {
-        /// The bundle's name.
-        name: BundleName,
-        allowed: Vec<Pattern>,
-    },
+    Bundle { name: BundleName, allowed: Vec<Pattern> },
     /// A script of another name.
     #[error("the policy allows scripts called {}, not `{script}`", list(allowed))]
-    Script { script: ScriptName, allowed: Vec<Pattern> },
+    Script {
+        /// The first such script.
+        script: ScriptName,
+        allowed: Vec<Pattern>,
+    },
     /// Too few signatures that count.
     #[error("{valid} of the keys that the policy counts signed it, needed {needed}")]
     Signatures {
