@@ -71,10 +71,5 @@ pub enum CompatError {
     NotAbsolute { parameter: &'static str, value: String },
     /// The host's configuration names a directory in which everything is ours.
     #[error("{parameter} in the configuration is `{value}`, which is inside stap-bundle's own {own}")]
-    InsideOurs {
-        parameter: &'static str,
-        value: String,
-        /// The directory of ours.
-        own: &'static str,
-    },
+    InsideOurs { parameter: &'static str, value: String, own: &'static str },
 }

@@ -147,13 +147,7 @@ pub enum InstallError {
         "bundle {name} of generation {generation} can't be read: {reason}; install that bundle again or go \
          back with `rollback`, or it would be lost"
     )]
-    Unreadable {
-        /// The name of its directory.
-        name: String,
-        /// The current generation.
-        generation: u64,
-        reason: String,
-    },
+    Unreadable { name: String, generation: u64, reason: String },
     /// The switch was made, but may be undone by a power cut.
     #[error("generation {generation} is current, but the disk didn't confirm it")]
     NotConfirmed {
@@ -163,12 +157,7 @@ pub enum InstallError {
     },
     /// Two kernels whose ids begin alike.
     #[error("kernels {first} and {second} can't be told apart by their directories")]
-    KernelIds {
-        /// One.
-        first: KernelId,
-        /// The other.
-        second: KernelId,
-    },
+    KernelIds { first: KernelId, second: KernelId },
     #[error(transparent)]
     Lock(LockError),
     /// The current generation can't be read.

@@ -108,15 +108,7 @@ pub enum InstallWarning {
     #[error(
         "can't check the modules against {release} by symbols: {file} has no CRC for {symbol}{}", and_more(*more)
     )]
-    SymbolsUnknown {
-        release: KernelRelease,
-        /// The Module.symvers.
-        file: String,
-        /// The first symbol.
-        symbol: String,
-        /// How many more.
-        more: usize,
-    },
+    SymbolsUnknown { release: KernelRelease, file: String, symbol: String, more: usize },
     /// This host's Module.symvers can't be read, so it decides nothing.
     #[error(
         "{file} can't be read, so the modules' symbols were not compared with those of {release}: {problem}"
@@ -144,14 +136,7 @@ pub enum InstallWarning {
     #[error(
         "serial {serial} of epoch {epoch} is older than serial {floor} of epoch {floor_epoch}: a downgrade, as asked for"
     )]
-    Downgrade {
-        epoch: u64,
-        serial: u64,
-        /// The epoch that was installed.
-        floor_epoch: u64,
-        /// The serial that was installed.
-        floor: u64,
-    },
+    Downgrade { epoch: u64, serial: u64, floor_epoch: u64, floor: u64 },
     /// A copy of the floors, or both, had to be made again.
     #[error("{0}")]
     FloorsMended(String),
@@ -183,11 +168,7 @@ pub enum InstallWarning {
     OtherRefused { name: String, reason: String },
     /// A file of another bundle is missing in the old generation, and so in the new one.
     #[error("{path} of bundle {name} was missing and stays missing: install that bundle again")]
-    OtherDamaged {
-        name: BundleName,
-        /// The file, in the generation.
-        path: String,
-    },
+    OtherDamaged { name: BundleName, path: String },
     /// Kept bundles of the same name aren't believed, so their serials don't count.
     #[error(
         "bundle {name} of {} is not believed now, so its serial keeps out nothing older: {reason}",
@@ -201,11 +182,7 @@ pub enum InstallWarning {
     },
     /// Something in the old generation is where a bundle should be, but its name is no bundle's.
     #[error("`{name}` in generation {generation} can't be a bundle and stays behind there")]
-    NotABundle {
-        name: String,
-        /// The old generation.
-        generation: u64,
-    },
+    NotABundle { name: String, generation: u64 },
     /// A generation on disk can't be read, so what it says of serials doesn't count.
     #[error("generation {number} can't be read: {problem}")]
     GenerationUnreadable { number: u64, problem: String },

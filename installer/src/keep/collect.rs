@@ -109,11 +109,7 @@ fn running(scripts: &[String]) -> String {
 pub enum CollectError {
     /// A run record can't be read, so what runs isn't known.
     #[error("{path} can't be understood, so it isn't known from which generation something runs: {problem}")]
-    RunRecord {
-        /// The record.
-        path: String,
-        problem: String,
-    },
+    RunRecord { path: String, problem: String },
     /// The floors can't be written, without which a generation would be forgotten.
     #[error(transparent)]
     Floors(#[from] FloorsError),

@@ -19,11 +19,7 @@ pub enum PinError {
     #[error("nothing is installed")]
     NothingInstalled,
     #[error("there is no generation {generation}; {}", crate::words::there_are(there))]
-    NotThere {
-        generation: u64,
-        /// Those that there are, ascending.
-        there: Vec<u64>,
-    },
+    NotThere { generation: u64, there: Vec<u64> },
     /// It wasn't pinned.
     #[error("generation {generation} is not pinned")]
     NotPinned { generation: u64 },

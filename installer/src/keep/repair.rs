@@ -31,19 +31,10 @@ pub enum RepairError {
     },
     /// What was good when it was looked at isn't any more.
     #[error("bundle {bundle} can't be mended from the copy that is kept: {reason}")]
-    NotMended {
-        bundle: String,
-        /// What became of it.
-        reason: String,
-    },
+    NotMended { bundle: String, reason: String },
     /// The system can't read what is installed.
     #[error("bundle {bundle} can't be mended, for the disk doesn't give what is installed: {reason}")]
-    Unreadable {
-        /// The name of its directory.
-        bundle: String,
-        /// What the system said.
-        reason: String,
-    },
+    Unreadable { bundle: String, reason: String },
     #[error(transparent)]
     Generation(#[from] GenerationError),
     /// Installing it once more.

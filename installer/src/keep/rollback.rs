@@ -39,10 +39,7 @@ pub enum RollbackError {
     NothingInstalled,
     /// No generation is older.
     #[error("generation {current} is the oldest on this host")]
-    NothingOlder {
-        /// The current one.
-        current: u64,
-    },
+    NothingOlder { current: u64 },
     #[error("there is no generation {generation}; {}", crate::words::there_are(there))]
     NotThere { generation: u64, there: Vec<u64> },
     /// The switch was made, but may be undone by a power cut.
@@ -57,12 +54,7 @@ pub enum RollbackError {
     Already { current: u64 },
     /// A bundle of the target isn't believed.
     #[error("bundle {bundle} of generation {generation} is refused: {reason}")]
-    Refused {
-        /// The target.
-        generation: u64,
-        bundle: String,
-        reason: String,
-    },
+    Refused { generation: u64, bundle: String, reason: String },
     /// The administrator doesn't allow a bundle of the target.
     #[error("bundle {bundle} of generation {generation} is not allowed")]
     Policy {
@@ -83,11 +75,7 @@ pub enum RollbackError {
     },
     /// A file of the target is missing or has another length.
     #[error("generation {generation} is not complete: {problem}")]
-    Incomplete {
-        /// The target.
-        generation: u64,
-        problem: String,
-    },
+    Incomplete { generation: u64, problem: String },
     /// The target, or the pins.
     #[error(transparent)]
     Generation(#[from] GenerationError),

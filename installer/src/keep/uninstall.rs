@@ -39,11 +39,7 @@ pub struct UninstallReport {
 pub enum UninstallError {
     /// No such bundle.
     #[error("bundle {name} is not installed; {}", installed(there))]
-    NotInstalled {
-        name: BundleName,
-        /// Names of those that are.
-        there: Vec<String>,
-    },
+    NotInstalled { name: BundleName, there: Vec<String> },
     /// The switch was made, but may be undone by a power cut.
     #[error("generation {generation} is current, but the disk didn't confirm it")]
     NotConfirmed {

@@ -188,11 +188,7 @@ pub enum PolicyRefusal {
     Bundle { name: BundleName, allowed: Vec<Pattern> },
     /// A script of another name.
     #[error("the policy allows scripts called {}, not `{script}`", list(allowed))]
-    Script {
-        /// The first such script.
-        script: ScriptName,
-        allowed: Vec<Pattern>,
-    },
+    Script { script: ScriptName, allowed: Vec<Pattern> },
     /// Too few signatures that count.
     #[error("{valid} of the keys that the policy counts signed it, needed {needed}")]
     Signatures {
