@@ -33,7 +33,6 @@ pub struct ProcessStat {
     pub start_time: u64,
 }
 
-/// A process, held.
 #[derive(Debug)]
 pub struct ProcessHandle {
     pid: Pid,

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}:{line}: {problem}", path.display())]
 pub struct GrammarError {
-    /// The file.
     pub path: PathBuf,
     /// The line, from 1.
     pub line: usize,

@@ -21,7 +21,6 @@ pub struct Settings {
     pub define: Vec<String>,
     /// The runtime's directory (`-R`).
     pub runtime: Option<String>,
-    /// The log file.
     pub log: String,
     /// The port asked for; without one, any.
     pub port: Option<u16>,

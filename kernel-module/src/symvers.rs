@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-/// What a Module.symvers says.
 #[derive(Debug)]
 pub struct Symvers<'t>(HashMap<&'t str, u32>);
 

@@ -17,7 +17,6 @@ use crate::source_text::SourceText;
 /// A file, and the variables that are different since bash sourced it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvaluatedFile {
-    /// The file.
     pub source: SourceText,
     /// What it changed, in any order.
     pub changes: Vec<VariableChange>,

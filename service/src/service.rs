@@ -92,7 +92,6 @@ impl<'a> Service<'a> {
         nothing || BootSwitches::read(self.host).disabled
     }
 
-    /// Starts scripts.
     pub fn start(
         &self,
         choice: &StartChoice<'_>,

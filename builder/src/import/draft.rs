@@ -24,7 +24,6 @@ const SIGNATURE_MARK: &[u8] = b"~Module signature appended~\n";
 /// Reason of the red cell of a script that a package lacks.
 const NOT_THERE: &str = "not in the imported package";
 
-/// What is to be imported.
 #[derive(Debug)]
 pub struct ImportRequest {
     /// The archives, one a release.

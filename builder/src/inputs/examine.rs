@@ -70,7 +70,6 @@ pub(crate) fn examine_tree(
 /// What a compile for a kernel reads besides the toolchain.
 pub(crate) struct TreesFound {
     trees: BTreeSet<PathBuf>,
-    /// Digest of them.
     pub tree: Digest,
     /// Digest of the kernel's debuginfo, if there is any.
     pub debuginfo: Option<Digest>,

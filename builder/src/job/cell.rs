@@ -29,7 +29,6 @@ pub struct CompileJob {
     pub kernel: Arc<KernelTarget>,
     /// What its key is made of; holds the argument vector.
     pub parts: KeyParts,
-    /// Its name in the cache.
     pub key: CacheKey,
     /// With which jobs it shares stap's own caches.
     pub warm_up_key: WarmUpKey,

@@ -61,7 +61,6 @@ impl Plan {
         &self.jobs
     }
 
-    /// The sysroot of a kernel.
     #[must_use]
     pub fn sysroot_of(&self, kernel: &KernelTarget) -> &Sysroot {
         &self.sysroots[kernel.sysroot]

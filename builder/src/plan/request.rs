@@ -6,7 +6,6 @@ use super::policy::CellPolicy;
 use crate::inputs::{InputCheck, ScriptSource};
 use crate::state::BuildDirectories;
 
-/// What is to be built.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
     /// Kernel releases, or paths of build trees, as given with `-r`.

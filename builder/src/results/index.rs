@@ -100,7 +100,6 @@ impl ArtifactIndex {
         self.save(notes);
     }
 
-    /// Writes what was found new.
     pub(crate) fn save(self, notes: &Notes) {
         if !self.grown {
             return;

@@ -32,7 +32,6 @@ pub(crate) struct KnownServer {
     threads: Option<usize>,
 }
 
-/// A server that was asked.
 #[derive(Debug, Clone)]
 pub struct CompileServer {
     pub(crate) address: ServerAddress,

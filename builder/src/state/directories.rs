@@ -40,7 +40,6 @@ const LOCK_POLL: Duration = Duration::from_millis(200);
 /// Where root's builds go when root's own cache directory is closed to the unprivileged user of jobs.
 const SYSTEM_CACHE: &str = "/var/cache";
 
-/// The directories of a build.
 #[derive(Debug, Clone)]
 pub struct BuildDirectories {
     artifacts: PathBuf,

@@ -22,7 +22,6 @@ pub(super) struct CacheEntry {
     pub(super) module: ModuleHandle,
 }
 
-/// The scripts of each release.
 pub(super) type Wanted = BTreeMap<KernelRelease, BTreeMap<ScriptName, CacheEntry>>;
 
 /// What the cache should show of `generation`; what can't be decided or proven is left out with a word.

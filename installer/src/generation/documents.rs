@@ -23,12 +23,10 @@ pub(crate) struct DocumentProblem {
     pub(crate) bundle: Option<String>,
     /// The path in the generation.
     pub(crate) path: String,
-    /// What is wrong with it.
     pub(crate) what: String,
 }
 
 impl CurrentGeneration {
-    /// What is wrong with them.
     pub(crate) fn document_problems(&self) -> Vec<DocumentProblem> {
         let own = |path: &str, what: Option<String>| {
             what.map(|what| DocumentProblem { bundle: None, path: path.to_owned(), what })

@@ -13,7 +13,6 @@ use crate::host::paths::INDEX;
 /// Most bytes of an index: as many as a manifest may have, for it says less.
 const MAX_INDEX: u64 = 16 << 20;
 
-/// The whole index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GenerationIndex {
     /// Version of this document's shape; 1.

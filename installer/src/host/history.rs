@@ -20,11 +20,9 @@ const MAX_HISTORY: u64 = 64 << 20;
 pub struct HistoryRecord {
     /// Seconds since 1970; `None` where no clock was given.
     pub time: Option<u64>,
-    /// What happened.
     pub event: HistoryEvent,
 }
 
-/// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum HistoryEvent {

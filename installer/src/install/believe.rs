@@ -9,7 +9,6 @@ use crate::install::options::InstallOptions;
 use crate::state::State;
 use crate::trust::{RootRecord, TrustError, TrustStore};
 
-/// A bundle that is believed.
 pub(super) struct Believed<S> {
     pub(super) bundle: VerifiedBundle<S>,
     /// By which root it was accepted.

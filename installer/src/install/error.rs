@@ -172,11 +172,9 @@ pub enum InstallError {
 #[error("{}", self.sentence())]
 pub struct DoesNotFit {
     pub name: BundleName,
-    /// The releases that it has.
     pub bundle: Vec<KernelRelease>,
     /// The release that runs.
     pub running: Option<KernelRelease>,
-    /// The releases that are installed.
     pub installed: Vec<KernelRelease>,
     /// The releases that were asked for.
     pub named: Vec<KernelRelease>,

@@ -29,7 +29,6 @@ pub struct InboxChoice {
 /// A file in the inbox that isn't installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassedOver {
-    /// Its path on the host.
     pub path: PathBuf,
     pub reason: String,
 }

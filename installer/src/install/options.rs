@@ -11,7 +11,6 @@ pub enum KernelChoice {
     /// Those whose modules are in /lib/modules of this host, and the running one.
     #[default]
     Installed,
-    /// Those of these releases.
     Named(Vec<KernelRelease>),
     /// These, for any machine.
     These(BTreeSet<KernelId>),

@@ -7,7 +7,6 @@ use crate::compat::{CompatError, ReconcileReport};
 use crate::host::{HistoryEvent, Mismatch};
 use crate::words::with_sources;
 
-/// What an install did.
 #[derive(Debug)]
 pub struct InstallReport {
     /// Whether anything new is current.

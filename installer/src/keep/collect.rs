@@ -82,7 +82,6 @@ pub struct Spared {
 /// Why a generation stays.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SparedBecause {
-    /// It is the current one.
     #[error("it is the current one")]
     Current,
     /// It is where a rollback would go.

@@ -9,7 +9,6 @@ use crate::generation::{CurrentGeneration, GenerationError, InstalledBundle, mod
 use crate::host::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS, UPROBES_DIRECTORY, UPROBES_FILE};
 use crate::words::with_sources;
 
-/// What was found.
 #[derive(Debug)]
 pub struct FsckReport {
     pub generation: u64,
@@ -30,7 +29,6 @@ pub struct FsckProblem {
     pub bundle: Option<String>,
     /// The path in the generation.
     pub path: String,
-    /// What is wrong with it.
     pub what: String,
     /// How it can be mended.
     pub mending: Mending,

@@ -29,7 +29,6 @@ pub enum PinError {
     Storage(#[from] FileError),
 }
 
-/// What became of a pin.
 #[derive(Debug)]
 pub struct PinReport {
     pub generation: u64,

@@ -18,7 +18,6 @@ use crate::host::{HistoryEvent, HostIdentity, LockError, WriterLock, append};
 use crate::state::State;
 use crate::trust::{Policy, PolicyError, PolicyRefusal, TrustStore};
 
-/// What a rollback did.
 #[derive(Debug)]
 pub struct RollbackReport {
     /// The generation that was current.

@@ -18,7 +18,6 @@ use crate::install::{InstallWarning, Past, carry_others};
 use crate::state::State;
 use crate::trust::{FloorsError, PolicyError, TrustError};
 
-/// What an uninstall did.
 #[derive(Debug)]
 pub struct UninstallReport {
     /// The generation that was current.

@@ -27,7 +27,6 @@ use crate::host::paths::{FLOORS, RECORDS};
 
 /// Most bytes of a copy: some ten thousand names.
 const MAX_FLOORS: u64 = 4 << 20;
-/// The one domain there is.
 const DOMAIN: &str = "default";
 
 /// What was installed last of a bundle name.

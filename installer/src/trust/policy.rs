@@ -17,7 +17,6 @@ const MAX_POLICY: u64 = 256 << 10;
 /// Seconds of a day.
 const DAY: u64 = 24 * 3600;
 
-/// The whole policy.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {

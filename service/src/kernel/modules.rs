@@ -29,7 +29,6 @@ impl LoadedModules {
         Ok(text.map(|text| Self::parse(&text)).unwrap_or_default())
     }
 
-    /// The module of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&LoadedModule> {
         self.0.get(name)

@@ -80,7 +80,6 @@ pub enum KeptReason {
     NotAFile { path: PathBuf },
 }
 
-/// What a cleanup has done.
 #[derive(Debug, Serialize)]
 pub struct CleanupReport {
     /// Version of this document; 1.

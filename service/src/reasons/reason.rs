@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 pub struct Reason {
     /// What doesn't change from version to version: for scripts and for the docs.
     pub id: String,
-    /// What is the matter.
     pub text: String,
     /// What to do about it.
     pub advice: String,

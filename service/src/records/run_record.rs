@@ -23,7 +23,6 @@ const SCHEMA: u32 = 1;
 pub struct RunRecord {
     /// Version of this document; 1.
     pub schema: u32,
-    /// The script, and its module.
     pub script: ScriptName,
     /// The bundle's name.
     pub bundle: BundleName,

@@ -24,7 +24,6 @@ pub enum AttachOutput<'d> {
 pub enum AttachEnd {
     /// The reader let go, and the script runs on.
     Detached,
-    /// The script has ended.
     ScriptEnded,
 }
 

@@ -58,7 +58,6 @@ pub struct BundleStatus {
 #[derive(Debug, Serialize)]
 pub struct ScriptStatus {
     pub script: ScriptName,
-    /// What it does.
     pub state: ScriptState,
     /// Why it doesn't run; absent if it runs, or was never told to.
     pub reason: Option<Reason>,

@@ -7,7 +7,6 @@ use crate::offers::LeftOutBundle;
 use crate::reasons::Reason;
 use crate::records::RunRecord;
 
-/// What a start has done.
 #[derive(Debug, Serialize)]
 pub struct StartReport {
     /// Version of this document; 1.
@@ -27,11 +26,9 @@ pub struct StartReport {
     pub warnings: Vec<String>,
 }
 
-/// One script of a start.
 #[derive(Debug, Serialize)]
 pub struct StartedScript {
     pub script: ScriptName,
-    /// What became of it.
     pub outcome: StartOutcome,
 }
 
@@ -42,7 +39,6 @@ pub struct LeftOutScript {
     pub reason: Reason,
 }
 
-/// What became of a script.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "outcome")]
 pub enum StartOutcome {

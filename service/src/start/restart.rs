@@ -17,7 +17,6 @@ pub enum RestartChoice {
     IfRunning,
 }
 
-/// What a restart has done.
 #[derive(Debug, Serialize)]
 pub struct RestartReport {
     /// Version of this document; 1.

@@ -19,7 +19,6 @@ use crate::records::{Records, is_ours};
 use crate::staprun::Staprun;
 use crate::stop::unload::{StopFailure, forget, unload};
 
-/// What a stop has done.
 #[derive(Debug, Serialize)]
 pub struct StopReport {
     /// Version of this document; 1.
@@ -32,15 +31,12 @@ pub struct StopReport {
     pub warnings: Vec<String>,
 }
 
-/// One script of a stop.
 #[derive(Debug, Serialize)]
 pub struct StoppedScript {
     pub script: ScriptName,
-    /// What became of it.
     pub outcome: StopOutcome,
 }
 
-/// What became of a script.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "outcome")]
 pub enum StopOutcome {
