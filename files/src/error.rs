@@ -79,3 +79,15 @@ pub fn optional<T>(result: Result<T, FileError>) -> Result<Option<T>, FileError>
         Err(error) => Err(error),
     }
 }
+
+/// An error with its causes, in one line.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -26,7 +26,7 @@ mod sealed;
 mod walk;
 
 pub use directory::{Directory, file_type};
-pub use error::{FileError, optional};
+pub use error::{FileError, optional, with_causes};
 pub use file_system::{FileSystem, Unprotected, check_protected};
 pub use given::{GivenTo, ShelvedFile};
 pub use lock::{Held, Holder, Lock, LockError, LockKind};

@@ -3,18 +3,6 @@
 /// Most numbers that a message names: the newest.
 const MAX_LISTED: usize = 8;
 
-/// An error and its causes as one fragment.
-pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 /// `generation 3`, `generations 1, 2, 3`.
 pub(crate) fn generations(numbers: &[u64]) -> String {
     let word = if numbers.len() == 1 { "generation" } else { "generations" };

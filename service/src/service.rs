@@ -8,7 +8,7 @@ use script_config::{Configuration, ScriptName};
 
 use crate::boot::{BootGuard, BootSwitches, GuardRecord, GuardStage};
 use crate::event::EventSink;
-use crate::host::{Host, ServiceError, ServiceLock, error_chain, log};
+use crate::host::{Host, ServiceError, ServiceLock, log};
 use crate::kernel::ModuleState;
 use crate::local::{CleanupChoice, CleanupPlan, CleanupReport, LocalModule, cleanup, finish_all};
 use crate::offers::{Candidate, Installed, Offers};
@@ -21,6 +21,7 @@ use crate::start::{
     Budget, Loader, RestartChoice, RestartReport, Start, StartOptions, StartReport, started_again,
 };
 use crate::stop::{StopReport, stop};
+use files::with_causes;
 
 /// The service on one host, with the generation that was current when it was made.
 pub struct Service<'a> {
@@ -151,7 +152,7 @@ impl<'a> Service<'a> {
         {
             log::loudly(
                 self.host,
-                &format!("Warning: the boot guard isn't settled: {}", error_chain(&error)),
+                &format!("Warning: the boot guard isn't settled: {}", with_causes(&error)),
             );
         }
         Ok(report)
@@ -201,7 +202,7 @@ impl<'a> Service<'a> {
     /// what is there.
     fn finish_compiles(&self, release: &KernelRelease) {
         if let Err(error) = finish_all(self.host, release) {
-            log::line(self.host, &error_chain(&error));
+            log::line(self.host, &with_causes(&error));
         }
     }
 

@@ -145,12 +145,8 @@ impl JobUser {
 /// The directory of locks: root's, and closed to all others.
 fn locks(root: &FileSystem, path: &str) -> Result<Directory, String> {
     let made = root.ensure_dir(path).and_then(|made| made.set_mode(0o700));
-    made.map_err(|error| chain(&error))?;
-    root.open_protected_through_links(path).map_err(|error| chain(&error))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    made.map_err(|error| files::with_causes(&error))?;
+    root.open_protected_through_links(path).map_err(|error| files::with_causes(&error))
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ fn source(host: &FileSystem, path: &Path, report: &mut ReconcileReport) -> Optio
         Ok(bytes) => bytes,
         Err(error) if error.is_not_found() => return None,
         Err(error) => {
-            report.warnings.push(crate::words::with_sources(&error));
+            report.warnings.push(files::with_causes(&error));
             return None;
         }
     };

@@ -17,7 +17,7 @@ use crate::compat::wanted::Wanted;
 use crate::generation::{CurrentGeneration, module_file_name};
 use crate::host::WriterLock;
 use crate::state::State;
-use crate::words::with_sources;
+use files::with_causes;
 
 /// Most bytes of a script that is compared: as many as a bundle may bring of it.
 const MAX_SCRIPT: u64 = bundle_format::limits::MAX_PLAIN_FRAME;
@@ -77,7 +77,7 @@ pub(super) fn other_scripts_at(
                     scripts.path().join(&file).display(),
                     bundle.name
                 )),
-                Err(error) => others.push(with_sources(&error)),
+                Err(error) => others.push(with_causes(&error)),
             }
         }
     }

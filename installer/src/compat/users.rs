@@ -18,7 +18,7 @@ use crate::compat::wanted::Wanted;
 use crate::generation::{CurrentGeneration, module_file_name};
 use crate::host::installed_releases;
 use crate::host::paths::{LIB_MODULES, RECORDS, USER_MODULES};
-use crate::words::with_sources;
+use files::with_causes;
 
 /// Name of the directory in that of a release (staprun(8)).
 const SYSTEMTAP: &str = "systemtap";
@@ -117,7 +117,7 @@ fn fill(
                     directory.replace_file(&name, module.bytes())?;
                     work.report.written.push(directory.path().join(&name));
                 }
-                Err(refusal) => work.report.warnings.push(with_sources(&refusal)),
+                Err(refusal) => work.report.warnings.push(with_causes(&refusal)),
             }
         }
     }

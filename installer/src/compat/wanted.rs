@@ -7,7 +7,7 @@ use bundle_format::{Digest, Kernel, KernelId, KernelRelease, ScriptName};
 use crate::compat::opts::{identity_problem, opts_text, uname_line};
 use crate::generation::{CurrentGeneration, InstalledBundle, ModuleHandle, read_sets, running_kernel};
 use crate::host::HostIdentity;
-use crate::words::with_sources;
+use files::with_causes;
 
 /// What one script's files in the cache should be.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ fn add(
         Ok(Some(sets)) => sets,
         Ok(None) => return,
         Err(refusal) => {
-            warnings.push(format!("bundle {}: {}", bundle.name, with_sources(&refusal)));
+            warnings.push(format!("bundle {}: {}", bundle.name, with_causes(&refusal)));
             return;
         }
     };

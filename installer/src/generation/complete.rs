@@ -7,7 +7,7 @@ use rustix::fs::FileType;
 use crate::generation::current::CurrentGeneration;
 use crate::generation::installed::InstalledBundle;
 use crate::generation::module::{Refusal, module_file_name, read_sets};
-use crate::words::with_sources;
+use files::with_causes;
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) struct Problem {
 
 impl From<FileError> for Problem {
     fn from(error: FileError) -> Self {
-        Self { what: with_sources(&error), unreadable: error.is_device() }
+        Self { what: with_causes(&error), unreadable: error.is_device() }
     }
 }
 
@@ -38,13 +38,13 @@ impl From<Refusal> for Problem {
             refusal,
             Refusal::Storage { unreadable: true, .. } | Refusal::Set { unreadable: true, .. }
         );
-        Self { what: with_sources(&refusal), unreadable }
+        Self { what: with_causes(&refusal), unreadable }
     }
 }
 
 impl From<BundleError> for Problem {
     fn from(error: BundleError) -> Self {
-        Self { what: with_sources(&error), unreadable: matches!(error, BundleError::Io { .. }) }
+        Self { what: with_causes(&error), unreadable: matches!(error, BundleError::Io { .. }) }
     }
 }
 

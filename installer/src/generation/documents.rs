@@ -11,7 +11,7 @@ use crate::generation::current::CurrentGeneration;
 use crate::generation::index::{GenerationIndex, IndexedBundle, IndexedKernel};
 use crate::generation::installed::InstalledBundle;
 use crate::host::paths::{BUNDLES, CONFIGURATION, INDEX, ROOT_RECORD};
-use crate::words::with_sources;
+use files::with_causes;
 
 /// Most bytes of a configuration: as many as a manifest may have, which holds all that it says.
 const MAX_CONFIGURATION: u64 = bundle_format::limits::MAX_MANIFEST * 4;
@@ -50,7 +50,7 @@ impl CurrentGeneration {
         }
         let found = match self.directory().read_file(CONFIGURATION, MAX_CONFIGURATION) {
             Ok(found) => found,
-            Err(error) => return Some(with_sources(&error)),
+            Err(error) => return Some(with_causes(&error)),
         };
         // Whether compiling was to be turned off was for the policy of that day to say.
         let text = |cache_only| {
@@ -63,7 +63,7 @@ impl CurrentGeneration {
     fn index_problem(&self) -> Option<String> {
         let index = match GenerationIndex::read(self.directory()) {
             Ok(index) => index,
-            Err(error) => return Some(with_sources(&error)),
+            Err(error) => return Some(with_causes(&error)),
         };
         if index.number != self.number() {
             return Some(format!("it says that it is of generation {}", index.number));
@@ -75,7 +75,7 @@ impl CurrentGeneration {
             };
             let unpacked = match unpacked_kernels(self.directory(), name.as_str(), &bundle.manifest) {
                 Ok(unpacked) => unpacked,
-                Err(error) => return Some(with_sources(&error)),
+                Err(error) => return Some(with_causes(&error)),
             };
             if kernels(&found.kernels) != kernels(&unpacked) {
                 return Some(format!("what it lists of bundle {name} is not what is unpacked"));

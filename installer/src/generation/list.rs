@@ -51,7 +51,7 @@ fn summary(number: u64, current: bool, index: Result<GenerationIndex, FileError>
     let index = match index {
         Ok(index) => index,
         Err(error) => {
-            let problem = Some(crate::words::with_sources(&error));
+            let problem = Some(files::with_causes(&error));
             return GenerationSummary { number, current, made: None, bundles: Vec::new(), problem };
         }
     };

@@ -8,7 +8,7 @@ use files::FileError;
 
 use crate::generation::current::CurrentGeneration;
 use crate::generation::installed::{InstalledBundle, set_digest};
-use crate::words::with_sources;
+use files::with_causes;
 
 /// The way to one module; made only from a verified account.
 #[derive(Debug, Clone)]
@@ -185,7 +185,7 @@ pub(crate) fn read_sets(bundle: &InstalledBundle, kernel: &Kernel) -> Result<Opt
     let wrong = |problem: String| Refusal::Set { kernel: short(), problem, unreadable: false };
     let unread = |error: FileError| Refusal::Set {
         kernel: short(),
-        problem: with_sources(&error),
+        problem: with_causes(&error),
         unreadable: error.is_device(),
     };
     let mut documents = Vec::new();
@@ -198,7 +198,7 @@ pub(crate) fn read_sets(bundle: &InstalledBundle, kernel: &Kernel) -> Result<Opt
             return Err(wrong(format!("part {} of {} is missing", position + 1, kernel.frames.len())));
         };
         let Some(digest) = set_digest(&bundle.manifest, &kernel.id, position) else { continue };
-        let document = read_set(&raw, &digest).map_err(|error| wrong(with_sources(&error)))?;
+        let document = read_set(&raw, &digest).map_err(|error| wrong(with_causes(&error)))?;
         if document.kernel != kernel.id {
             return Err(wrong(format!("it is for kernel {}", document.kernel.short())));
         }

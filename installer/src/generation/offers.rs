@@ -6,7 +6,7 @@ use crate::generation::current::CurrentGeneration;
 use crate::generation::installed::InstalledBundle;
 use crate::generation::module::{ModuleHandle, ReadSet, Refusal, read_sets};
 use crate::host::HostIdentity;
-use crate::words::with_sources;
+use files::with_causes;
 
 /// One script of an installed bundle, seen from the running kernel.
 #[derive(Debug, Clone)]
@@ -118,6 +118,6 @@ fn refuse_twins(offers: &mut [Offer]) {
 
 impl From<&files::FileError> for Refusal {
     fn from(error: &files::FileError) -> Self {
-        Self::Storage { problem: with_sources(error), unreadable: error.is_device() }
+        Self::Storage { problem: with_causes(error), unreadable: error.is_device() }
     }
 }

@@ -5,7 +5,7 @@ use files::{Directory, FileError};
 
 use crate::host::paths::BUNDLE_FILE;
 use crate::trust::TrustError;
-use crate::words::with_sources;
+use files::with_causes;
 
 /// An installed bundle that isn't believed: nothing of it is used, the others go on.
 #[derive(Debug)]
@@ -80,5 +80,5 @@ pub(super) fn refuse(all: &Directory, name: String, reason: &BundleRefusal) -> R
     let claimed = claimed();
     let scripts = claimed.iter().flat_map(|claimed| &claimed.1.scripts);
     let claimed_scripts = scripts.map(|script| script.name.clone()).collect();
-    RefusedBundle { name, reason: with_sources(reason), kind: reason.kind(), claimed_scripts, claimed }
+    RefusedBundle { name, reason: with_causes(reason), kind: reason.kind(), claimed_scripts, claimed }
 }

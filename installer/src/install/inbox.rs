@@ -12,7 +12,7 @@ use crate::install::choice::choose;
 use crate::install::error::InstallError;
 use crate::install::options::InstallOptions;
 use crate::trust::{Policy, TrustStore};
-use crate::words::with_sources;
+use files::with_causes;
 
 /// How the files in the inbox end that are looked at.
 const SUFFIX: &str = ".stapb";
@@ -61,9 +61,9 @@ pub fn newest_in_inbox(
             Ok(age) => match directory.open_file(name) {
                 Ok(file) => fitting.push((age, path, file)),
                 // Swapped or removed since it was judged.
-                Err(error) => passed_over.push(PassedOver { path, reason: with_sources(&error) }),
+                Err(error) => passed_over.push(PassedOver { path, reason: with_causes(&error) }),
             },
-            Err(error) => passed_over.push(PassedOver { path, reason: with_sources(&error) }),
+            Err(error) => passed_over.push(PassedOver { path, reason: with_causes(&error) }),
         }
     }
     fitting.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));

@@ -20,7 +20,7 @@ use crate::install::space::{self, needed};
 use crate::install::stage::Stage;
 use crate::state::State;
 use crate::trust::{Floor, FloorsError};
-use crate::words::with_sources;
+use files::with_causes;
 
 /// What was found out before anything is written.
 struct Examined {
@@ -143,7 +143,7 @@ impl Installation<'_> {
 
 /// Floors that can't be written are in the generations meanwhile, and no reason to fail.
 pub(crate) fn floors_written(written: Result<bool, FloorsError>) -> Option<InstallWarning> {
-    written.err().map(|error| InstallWarning::FloorsNotWritten { problem: with_sources(&error) })
+    written.err().map(|error| InstallWarning::FloorsNotWritten { problem: with_causes(&error) })
 }
 
 /// Of unpacked kernels that the new file can't give, those that are whole where they are; a word on the others.

@@ -15,7 +15,7 @@ use crate::install::options::InstallOptions;
 use crate::install::report::InstallWarning;
 use crate::state::State;
 use crate::trust::{Floor, FloorState, FloorsError, Policy, TrustError};
-use crate::words::with_sources;
+use files::with_causes;
 
 /// The beginning of 2025: no bundle is older, so a clock before it is dead and says nothing about the time.
 const DAWN: u64 = 1_735_689_600;
@@ -69,7 +69,7 @@ impl Past {
             }
             match CurrentGeneration::open_in(generations, number, trust) {
                 Ok(generation) => past.add(&generation),
-                Err(error) => past.unreadable(number, with_sources(&error)),
+                Err(error) => past.unreadable(number, with_causes(&error)),
             }
         }
         Ok(past)

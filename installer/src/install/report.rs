@@ -5,7 +5,7 @@ use files::FileError;
 
 use crate::compat::{CompatError, ReconcileReport};
 use crate::host::{HistoryEvent, Mismatch};
-use crate::words::with_sources;
+use files::with_causes;
 
 #[derive(Debug)]
 pub struct InstallReport {
@@ -55,7 +55,7 @@ impl InstallReport {
 impl InstallWarning {
     /// The history couldn't be written.
     pub(crate) fn history(error: &FileError) -> Self {
-        Self::History { problem: with_sources(error) }
+        Self::History { problem: with_causes(error) }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::install::installation::Installation;
 use crate::install::options::KernelChoice;
 use crate::install::report::InstallWarning;
 use crate::state::State;
-use crate::words::with_sources;
+use files::with_causes;
 
 /// Most bytes of a Module.symvers that are read, packed or not; those of distributions have 1 to 3 MiB.
 const MAX_SYMVERS: u64 = 64 << 20;
@@ -191,7 +191,7 @@ fn places(release: &KernelRelease) -> Vec<(String, Packing)> {
 
 /// `None` if nothing is there; why it can't be read otherwise.
 fn read(host: &FileSystem, path: &str, packing: Packing) -> Result<Option<HostSymvers>, String> {
-    let bytes = optional(host.read_file(path, MAX_SYMVERS)).map_err(|error| with_sources(&error))?;
+    let bytes = optional(host.read_file(path, MAX_SYMVERS)).map_err(|error| with_causes(&error))?;
     let Some(bytes) = bytes else { return Ok(None) };
     let plain = packing.unpack(&bytes, MAX_SYMVERS).map_err(|error| error.to_string())?;
     let digest = Digest::of(&plain);

@@ -7,7 +7,7 @@ use files::{Directory, FileError, FileSystem, optional};
 
 use crate::generation::{CurrentGeneration, GenerationError, InstalledBundle, module_file_name, read_sets};
 use crate::host::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS, UPROBES_DIRECTORY, UPROBES_FILE};
-use crate::words::with_sources;
+use files::with_causes;
 
 #[derive(Debug)]
 pub struct FsckReport {
@@ -131,7 +131,7 @@ impl Check<'_> {
 
     fn bundle(&mut self, bundle: &InstalledBundle) {
         let name = bundle.name.to_string();
-        let kept = bundle.check_kept().err().map(|error| with_sources(&error));
+        let kept = bundle.check_kept().err().map(|error| with_causes(&error));
         let mending = if kept.is_none() { Mending::FromKept } else { Mending::FromFile };
         self.read(
             bundle.kept().ok().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len()),
@@ -144,7 +144,7 @@ impl Check<'_> {
             match read_sets(bundle, kernel) {
                 Err(refusal) => {
                     let path = format!("{BUNDLES}/{name}/{SETS}/{}.json", kernel.id.short());
-                    self.problem(Some(&name), path, with_sources(&refusal), mending);
+                    self.problem(Some(&name), path, with_causes(&refusal), mending);
                     self.unsure.insert(kernel.id.short());
                 }
                 Ok(None) => {}
@@ -177,7 +177,7 @@ impl Check<'_> {
         let what = match check() {
             Ok(()) => return,
             Err(bundle_format::BundleError::NoBase { problem }) => problem,
-            Err(error) => with_sources(&error),
+            Err(error) => with_causes(&error),
         };
         self.problem(Some(name), format!("{BUNDLES}/{name}/{BASE_FILE}"), what, Mending::ByFullBundle);
     }
@@ -195,7 +195,7 @@ impl Check<'_> {
             Ok(bytes) => self.read(bytes),
             Err(refusal) => {
                 let path = format!("{KERNELS}/{}/{file}", kernel.id.short());
-                self.problem(Some(bundle), path, with_sources(&refusal), mending);
+                self.problem(Some(bundle), path, with_causes(&refusal), mending);
             }
         }
     }
@@ -212,7 +212,7 @@ impl Check<'_> {
                         kernels.open_dir(&short).and_then(|kernel| kernel.open_dir(UPROBES_DIRECTORY));
                     directory
                         .and_then(|directory| directory.read_file(UPROBES_FILE, size))
-                        .map_err(|error| with_sources(&error))
+                        .map_err(|error| with_causes(&error))
                 },
             );
         match bytes {

@@ -241,7 +241,7 @@ fn read_copy(records: &Directory, name: &str) -> Result<Copy, FloorsError> {
     let bytes = match records.read_file(name, MAX_FLOORS) {
         Ok(bytes) => bytes,
         // A worn-out block takes one copy along, not the host's power to install.
-        Err(error) => return Ok(Copy::Damaged(crate::words::with_sources(&error))),
+        Err(error) => return Ok(Copy::Damaged(files::with_causes(&error))),
     };
     Ok(Floors::from_bytes(&bytes).map_or_else(Copy::Damaged, Copy::Good))
 }

@@ -23,9 +23,10 @@ use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
 use crate::boot::switches::{BootSwitches, with_dependants};
-use crate::host::{Host, ServiceError, error_chain, log, own_files};
+use crate::host::{Host, ServiceError, log, own_files};
 use crate::offers::Candidates;
 use crate::reasons::StartRefusal;
+use files::with_causes;
 
 const SCHEMA: u32 = 1;
 
@@ -272,7 +273,7 @@ impl<'h> BootGuard<'h> {
     fn write(&self) {
         let written = GuardRecord::lock(self.host).and_then(|_lock| self.record().write(self.host));
         if let Err(error) = written {
-            let text = format!("this boot has no guard: {}", error_chain(&error));
+            let text = format!("this boot has no guard: {}", with_causes(&error));
             let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
             if unwritten.is_none() {
                 log::loudly(self.host, &format!("Warning: {text}"));

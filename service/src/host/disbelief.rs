@@ -4,7 +4,7 @@ use std::path::Path;
 
 use files::Unprotected;
 
-use crate::host::causes::error_chain;
+use files::with_causes;
 
 /// Why one of the service's own files isn't believed.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub struct Disbelief {
 }
 
 fn words(why: &Unprotected, command: Option<&str>) -> String {
-    let mut text = error_chain(why);
+    let mut text = with_causes(why);
     if let Some(command) = command {
         text = format!("{text}: {command}");
     }

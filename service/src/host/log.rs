@@ -12,8 +12,8 @@ use std::path::Path;
 use files::FileError;
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::host::causes::error_chain;
 use crate::host::machine::Host;
+use files::with_causes;
 
 impl Host {
     /// Writes a line to `LOG_FILE` (INIT-LOG-01), for what the program itself has to say there.
@@ -38,7 +38,7 @@ pub(crate) fn line(host: &Host, text: &str) {
     let line = format_line(host.now(), &TimeZone::system(), text);
     if let Err(error) = append(host, line.as_bytes()) {
         // The first reason is the one to mend.
-        let _ = host.unlogged.set(error_chain(&error));
+        let _ = host.unlogged.set(with_causes(&error));
     }
 }
 

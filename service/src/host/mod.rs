@@ -1,7 +1,6 @@
 //! The machine as the service sees it: its paths, its log, the lock, and the files of the service itself. Nothing here
 //! knows scripts.
 
-mod causes;
 mod directories;
 mod disbelief;
 mod error;
@@ -10,7 +9,6 @@ pub(crate) mod log;
 mod machine;
 pub(crate) mod own_files;
 
-pub(crate) use causes::error_chain;
 pub(crate) use directories::{own_directory, run_directory};
 pub use disbelief::Disbelief;
 pub use error::ServiceError;

@@ -17,6 +17,7 @@ use script_config::ScriptName;
 use crate::host::{Host, ServiceError};
 use crate::local::record::LocalModule;
 use crate::reasons::StartRefusal;
+use files::with_causes;
 
 /// Most bytes of a module: no frame and its reference, together, have more.
 const MAX_MODULE: u64 = limits::MAX_REFERENCE_AND_FRAME;
@@ -69,7 +70,7 @@ impl LocalModule {
         let path = Self::module_path(host, &self.release, &self.script);
         let outdated =
             |why: String| StartRefusal::LocalOutdated { detail: format!("{}: {why}", path.display()) };
-        let unreadable = |error: FileError| outdated(crate::host::error_chain(&error));
+        let unreadable = |error: FileError| outdated(with_causes(&error));
         let cache = host.files.open_dir(Self::cache(host, &self.release)).map_err(unreadable)?;
         let names = Names::of(&self.script);
         // There only while a compile is at work, or where one was cut.

@@ -5,10 +5,11 @@ use std::io;
 use bundle_format::{Digest, limits};
 use installer::HostIdentity;
 
-use crate::host::{Host, error_chain};
+use crate::host::Host;
 use crate::local::{LocalModule, LocalRecord};
 use crate::offers::candidate::{Candidate, Candidates, Origin};
 use crate::reasons::StartRefusal;
+use files::with_causes;
 
 /// Most bytes of a script that are read, as an install reads them.
 const MAX_SCRIPT: u64 = limits::MAX_PLAIN_FRAME;
@@ -58,6 +59,6 @@ fn fresh(host: &Host, record: &LocalModule) -> Result<(), StartRefusal> {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
             Ok(())
         }
-        Err(error) => outdated(format!("can't be compared: {}", error_chain(&error))),
+        Err(error) => outdated(format!("can't be compared: {}", with_causes(&error))),
     }
 }

@@ -1,9 +1,10 @@
 //! Why a script that was to be loaded doesn't run: a closed list, each entry with an id that stays and with what to do.
 
-use crate::host::{ServiceError, error_chain};
+use crate::host::ServiceError;
 use crate::reasons::reason::Reason;
 use crate::reasons::start_refusal::StartRefusal;
 use crate::staprun::StaprunRefusal;
+use files::with_causes;
 
 /// Why a script that was to be loaded doesn't run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +105,6 @@ impl From<&StartFailure> for Reason {
 
 impl From<ServiceError> for StartFailure {
     fn from(error: ServiceError) -> Self {
-        Self::Host(error_chain(&error))
+        Self::Host(with_causes(&error))
     }
 }

@@ -6,7 +6,8 @@
 use files::optional;
 use script_config::ScriptName;
 
-use crate::host::{Disbelief, Host, ServiceError, error_chain, log, own_files};
+use crate::host::{Disbelief, Host, ServiceError, log, own_files};
+use files::with_causes;
 
 /// Writes the status file of a running script.
 pub(crate) fn write(host: &Host, script: &ScriptName, pid: Option<u32>) -> Result<(), ServiceError> {
@@ -44,7 +45,7 @@ pub(crate) fn problem(host: &Host) -> Option<Disbelief> {
 pub(crate) fn adopt(host: &Host, running: &[ScriptName]) {
     for script in running.iter().filter(|script| read(host, script).is_none()) {
         if let Err(error) = write(host, script, None) {
-            log::line(host, &error_chain(&error));
+            log::line(host, &with_causes(&error));
         }
     }
 }

@@ -10,7 +10,7 @@ use script_config::ScriptName;
 
 use crate::boot::BootGuard;
 use crate::event::{EventSink, ServiceEvent};
-use crate::host::{Host, error_chain, log};
+use crate::host::{Host, log};
 use crate::offers::Offers;
 use crate::plan::{OnFailure, PlannedScript, ReadyScript, StartPlan, Step};
 use crate::reasons::{Reason, StartFailure, StartRefusal};
@@ -20,6 +20,7 @@ use crate::start::load::Loader;
 use crate::start::ready_queue::{Fate, ReadyQueue};
 use crate::start::report::{LeftOutScript, StartOutcome, StartReport, StartedScript};
 use crate::stop::unload;
+use files::with_causes;
 
 /// Most `staprun`s at a time: they allocate relay buffers and register probes, which the kernel does one by one anyway.
 const MOST_AT_ONCE: usize = 8;
@@ -281,7 +282,7 @@ impl Start<'_> {
             };
             // What runs, runs; a full /run doesn't change the outcome.
             if let Err(error) = written {
-                log::line(self.host, &error_chain(&error));
+                log::line(self.host, &with_causes(&error));
             }
             scripts.push(StartedScript { script, outcome });
         }

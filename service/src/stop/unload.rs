@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use script_config::ScriptName;
 
-use crate::host::{Host, ServiceError, error_chain, log};
+use crate::host::{Host, ServiceError, log};
 use crate::kernel::{ModuleState, Stapio, watch};
 use crate::records::{RunRecord, is_ours, status_file};
 use crate::staprun::Staprun;
+use files::with_causes;
 
 /// Why a script couldn't be stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +40,7 @@ pub enum StopFailure {
 
 impl From<ServiceError> for StopFailure {
     fn from(error: ServiceError) -> Self {
-        Self::Host(error_chain(&error))
+        Self::Host(with_causes(&error))
     }
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn unload(staprun: &Staprun<'_>, host: &Host, name: &ScriptName) -> R
 pub(crate) fn forget(host: &Host, name: &ScriptName) {
     for removed in [RunRecord::remove(host, name), status_file::remove(host, name)] {
         if let Err(error) = removed {
-            log::line(host, &format!("{name}: {}", error_chain(&error)));
+            log::line(host, &format!("{name}: {}", with_causes(&error)));
         }
     }
 }
