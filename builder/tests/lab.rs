@@ -258,7 +258,7 @@ fn lab_no_job_changes_what_others_read_and_none_makes_it_again() {
         run(&plan(&lab, cache.path(), vec![script("typed", TYPED, "-vvv")]), &Cancel::new());
     third.unwrap();
     assert!(
-        noted(&events).iter().any(|sentence| sentence.contains("changed since a leader made them")),
+        noted(&events).iter().any(|sentence| sentence.contains("changed since they were made")),
         "{events:?}"
     );
     assert_eq!(fs::read_to_string(header).unwrap(), text);
