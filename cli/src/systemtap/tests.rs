@@ -52,7 +52,9 @@ impl World {
 
     fn say(&self, line: &str, input: &str) -> Said {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let (mut out, mut err, mut input) = (Vec::new(), Vec::new(), input.as_bytes());
+        let mut out = Vec::new();
+        let mut err = Vec::new();
+        let mut input = input.as_bytes();
         let mut console = Console { out: &mut out, err: &mut err, input: &mut input };
         let exit = match parse(&words) {
             Err(problem) => usage(&mut console, &problem),

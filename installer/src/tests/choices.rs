@@ -316,7 +316,8 @@ impl Read for Stalling<'_> {
 #[test]
 fn a_pipe_that_stalls_locks_nobody_out() {
     let world = World::new();
-    let (slow, quick) = (bundle(2).bytes(), bundle(1).bytes());
+    let slow = bundle(2).bytes();
+    let quick = bundle(1).bytes();
     let (stalled, is_stalled) = mpsc::channel();
     let (go, go_on) = mpsc::channel();
     let source = Stalling { bytes: &slow, stall_at: slow.len() - 3000, stalled, go_on, read: 0 };

@@ -12,8 +12,8 @@ use crate::{
 const GENERATIONS: &str = "var/lib/stap-bundle/generations";
 
 fn options(keep: usize) -> CollectOptions {
-    let (size, dry_run, boot_id, now) = (None, false, Some("this-boot".to_owned()), None);
-    CollectOptions { keep, size, dry_run, boot_id, now, wait: Duration::ZERO }
+    let boot_id = Some("this-boot".to_owned());
+    CollectOptions { keep, size: None, dry_run: false, boot_id, now: None, wait: Duration::ZERO }
 }
 
 /// A host with so many generations, the last one current.

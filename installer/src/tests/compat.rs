@@ -17,7 +17,8 @@ fn cache_is_valid(world: &World, script: &str, source: Option<&Path>) -> bool {
     let Ok(opts) = fs::read_to_string(world.path(&format!("{CACHE}/{script}.opts"))) else { return false };
     let Ok(compiled) = fs::metadata(&module).and_then(|metadata| metadata.modified()) else { return false };
     let newer = source.is_some_and(|source| fs::metadata(source).unwrap().modified().unwrap() > compiled);
-    let (first, last) = (opts.lines().next(), opts.lines().last());
+    let first = opts.lines().next();
+    let last = opts.lines().last();
     !newer
         && first == world.identity.uname_a.as_deref()
         && last == Some("-D FOO=1 --")

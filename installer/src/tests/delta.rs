@@ -173,7 +173,8 @@ const THIRD: Made = Made::of(3, &[(SCRIPTS - 1, 2)]);
 #[test]
 fn an_upgrade_by_a_delta_of_one_changed_script_reads_less_than_a_twentieth_of_the_full_bundle() {
     let old = Made::of(1, &[]).full();
-    let (full, delta) = (CHANGED.full(), CHANGED.delta_from(&old));
+    let full = CHANGED.full();
+    let delta = CHANGED.delta_from(&old);
     let world = World::new();
     world.install(&old).unwrap();
     let mut read = 0;
@@ -194,12 +195,14 @@ fn an_upgrade_by_a_delta_of_one_changed_script_reads_less_than_a_twentieth_of_th
 #[test]
 fn a_delta_says_what_it_is_made_from_and_has_the_content_of_the_full_bundle() {
     let old = Made::of(1, &[]).full();
-    let (full, delta) = (CHANGED.full(), CHANGED.delta_from(&old));
+    let full = CHANGED.full();
+    let delta = CHANGED.delta_from(&old);
     assert!(CHANGED.delta_from(&old) == delta, "the same inputs, the same bytes");
     let read = |bytes: &[u8]| {
         RawBundle::read(std::io::Cursor::new(bytes.to_vec())).unwrap().verify(&keys()).unwrap()
     };
-    let (full, delta_bundle) = (read(&full), read(&delta));
+    let full = read(&full);
+    let delta_bundle = read(&delta);
     let manifest = delta_bundle.manifest();
     assert_eq!((manifest.kind, manifest.content), (BundleKind::Delta, full.manifest().content));
     let from = manifest.from.clone().unwrap();

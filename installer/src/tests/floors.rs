@@ -248,7 +248,8 @@ fn c5_a_bundle_from_a_far_future_does_not_poison_the_time_of_a_host_without_a_ri
     let at = |now| World { options: InstallOptions { now, ..InstallOptions::default() }, ..World::new() };
     // A clock that lives, though nothing keeps it right; and one that is dead, on a host that knows of a bundle.
     let alive = at(Some(NOW));
-    let (dead, none) = (at(Some(100)), at(None));
+    let dead = at(Some(100));
+    let none = at(None);
     for world in [&dead, &none] {
         world.install(&Bundle { created: NOW, ..bundle(1) }.bytes()).unwrap();
     }

@@ -78,7 +78,8 @@ fn of_two_kernels_of_one_release_the_one_with_the_right_version_runs() {
 fn a_module_that_was_touched_is_refused() {
     let world = World::new();
     world.install(&bundle(1).bytes()).unwrap();
-    let (handle, path) = (handle(&world, "counter"), module_path(&world, "counter"));
+    let handle = handle(&world, "counter");
+    let path = module_path(&world, "counter");
     let good = fs::read(&path).unwrap();
     let read = || world.current().read_module(&handle).unwrap_err();
 

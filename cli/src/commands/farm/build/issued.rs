@@ -116,7 +116,8 @@ mod tests {
     #[test]
     fn each_name_counts_for_itself() {
         let directory = tempfile::tempdir().unwrap();
-        let (one, other): (BundleName, BundleName) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let one: BundleName = "a".parse().unwrap();
+        let other: BundleName = "b".parse().unwrap();
         let issued = Issued::open(directory.path(), &one).unwrap();
         issued.remember(5, 5, Digest::of(b"x")).unwrap();
         assert_eq!(Issued::open(directory.path(), &other).unwrap().number(5, Digest::of(b"y")), 5);

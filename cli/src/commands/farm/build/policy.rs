@@ -150,7 +150,8 @@ mod tests {
                 |script: String| Cell { script: script.parse().unwrap(), release: "1.0".parse().unwrap() };
             let cells =
                 states.into_iter().enumerate().map(|(n, state)| (cell(format!("s{n}")), state)).collect();
-            let (makers, warm_ups) = (BTreeMap::new(), Vec::new());
+            let makers = BTreeMap::new();
+            let warm_ups = Vec::new();
             Preview { cells, makers, warm_ups, refused, wall: Duration::ZERO }
         };
         let red = || CellPreview::CachedRed("no".to_owned());

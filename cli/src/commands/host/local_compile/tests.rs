@@ -82,7 +82,8 @@ fn init_cache_06_the_options_file_names_the_kernel_compiled_for() {
     let directory = tempfile::tempdir().unwrap();
     let mut identity = identity();
     identity.uname_a = Some("Linux of this host".to_owned());
-    let (node, machine) = (identity.node.clone(), identity.machine.clone());
+    let node = identity.node.clone();
+    let machine = identity.machine.clone();
     let opened =
         Opened::for_test(Host::of(FileSystem::open(directory.path()).unwrap()), identity, BTreeSet::new());
     let source = script("probe begin {}", "");
