@@ -83,24 +83,24 @@ check: packages-quick
 quick: packages-quick
 	RUST_TEST_THREADS=4 $(CARGO) test --workspace
 
-# Half the time of the tests below is a disk's syncs; what they prove is the order of system calls. `power_cut` has the disk.
+# With --workspace nothing is compiled again that `quick` has made. Half the time of these tests is a disk's syncs; what they prove is the order of system calls. `power_cut` has the disk.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 4000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 
 # The installer and a compile on a host are killed at each of their system calls, and each eighth one is made to fail.
 crash: packages-quick
-	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test -p service --test local_switch e1
-	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=8 $(CARGO) test -p service --test local_switch e2
-	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test -p stap-bundle --test conversations crash::e1
-	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=8 $(CARGO) test -p stap-bundle --test conversations crash::e2
+	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test --workspace --test local_switch e1
+	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=8 $(CARGO) test --workspace --test local_switch e2
+	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test --workspace --test conversations crash::e1
+	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=8 $(CARGO) test --workspace --test conversations crash::e2
 
 # Each one.
 every-error: packages-quick
-	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test -p service --test local_switch e2
-	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test -p stap-bundle --test conversations crash::e2
+	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test --workspace --test local_switch e2
+	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test --workspace --test conversations crash::e2
 
 # Thousands of generated bundles against GNU tar, bsdtar and Python; each of them must be there.
 tar-readers: packages-quick
-	STAP_BUNDLE_TAR_BUNDLES=3000 $(CARGO) test -p bundle-format --test tar_differential
+	STAP_BUNDLE_TAR_BUNDLES=3000 $(CARGO) test --workspace --test tar_differential
 
 large-members: packages-build
 	$(CARGO) test --release -p bundle-format --test large_members -- --include-ignored
