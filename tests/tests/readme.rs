@@ -23,15 +23,12 @@ fn block(name: &str) -> Vec<String> {
 
 #[test]
 fn the_readme_shows_what_was_printed() {
-    for name in ["demo output", "test output"] {
-        assert!(block(name).len() > 3, "the block `{name}` of README.md is empty");
-    }
+    assert!(block("demo output").len() > 3, "the block `demo output` of README.md is empty");
     let tiers = fs::read_to_string(repository().join("tests/tiers.sh")).unwrap();
     let names: Vec<&str> =
         tiers.lines().filter_map(|line| line.strip_prefix("tier '")?.split('\'').next()).collect();
-    let shown = block("test output");
-    let shown: Vec<&str> = shown.iter().skip(1).filter_map(|line| Some(line.split_once(" s  ")?.1)).collect();
-    assert_eq!(shown, names, "README.md shows other tiers than tests/tiers.sh has");
+    assert!(names.len() > 5);
+    assert_eq!(block("tiers"), names, "README.md shows other tiers than tests/tiers.sh has");
 }
 
 #[test]
