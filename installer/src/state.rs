@@ -31,7 +31,7 @@ impl<'h> State<'h> {
 
     /// The same host once more, for what was opened before the lock counts no longer under it. The policy does: no lock keeps
     /// the administrator from it.
-    pub(crate) fn anew(self) -> Self {
+    pub(crate) fn reopened(self) -> Self {
         Self { trust: OnceCell::new(), ..self }
     }
 

@@ -35,7 +35,7 @@ mod staprun;
 // Why a script isn't started or doesn't run.
 mod reasons;
 
-// What is told while it happens.
+// What is reported while it happens.
 mod event;
 
 // What is remembered until the next boot.

@@ -20,7 +20,7 @@ pub(crate) struct FoundTree {
     pub sysroot: usize,
     /// As seen inside the sysroot, without links.
     pub tree: PathBuf,
-    /// It was given by its path, so stap is told the path.
+    /// It was given by its path, so stap gets the path.
     pub by_path: bool,
     /// Where its files are read from, if the sysroot hasn't got it: this machine's root.
     pub outside: Option<Arc<Sysroot>>,

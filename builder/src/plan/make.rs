@@ -1,4 +1,4 @@
-//! From a request to jobs: everything is checked before anything is compiled, and all that is wrong is told at once.
+//! From a request to jobs: everything is checked before anything is compiled, and all that is wrong is reported at once.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Plan {
         Self::make_telling(request, cancel, &|_, _| ())
     }
 
-    /// As [`Plan::make`]; `reading` is told of large trees that are about to be read, which happens once, and of their bytes.
+    /// As [`Plan::make`]; `reading` hears of large trees that are about to be read, which happens once, and of their bytes.
     pub fn make_telling(
         request: &BuildRequest,
         cancel: &Cancel,
@@ -200,7 +200,7 @@ mod tests {
         assert!(text.contains(&expected), "{text:?}");
     }
 
-    /// The first of a fleet's bad trees was told, and the next one by the next build; a dry run ended there.
+    /// Only the first of a fleet's bad trees was reported, the next one by the next build; a dry run ended there.
     #[test]
     fn a_bad_build_tree_hid_all_others() {
         let root = fake_sysroot(&["1.0", "2.0"]);

@@ -23,9 +23,9 @@ pub struct Plan {
     /// The probe aliases that lead to tracepoints, likewise.
     pub(crate) aliases: Vec<TracepointAliases>,
     pub(crate) jobs: Vec<CompileJob>,
-    /// Kernels without a good build tree of which the policy asks for nothing that must be green.
+    /// Kernels without a good build tree, where the policy lets every cell be red.
     pub(crate) unbuilt: Vec<UnbuiltKernel>,
-    /// Kernels without a good build tree of which nothing is wanted.
+    /// Kernels without a good build tree for which nothing is wanted.
     pub(crate) left_out: Vec<KernelRelease>,
     /// Kernels that were left out of a plan that is only shown, and why.
     pub(crate) blocked: Vec<(KernelRelease, String)>,

@@ -10,7 +10,7 @@ use crate::state::BuildDirectories;
 pub struct BuildRequest {
     /// Kernel releases, or paths of build trees, as given with `-r`.
     pub releases: Vec<String>,
-    /// Every kernel of which a sysroot has a build tree, too.
+    /// Every kernel that a sysroot has a build tree of, too.
     pub all_kernels: bool,
     /// Which sysroot compiles for a release, where several could.
     pub pins: Vec<(String, PathBuf)>,

@@ -1,7 +1,7 @@
 //! What a worker does next.
 //!
 //! A job runs at a site (this machine, or a compile server) once all parts of stap's caches that it needs are complete there.
-//! Each part is made by a leader, of which there is at most one at a time for a site, key and part; the jobs that need it wait,
+//! Each part is made by a leader, at most one at a time for a site, key and part; the jobs that need it wait,
 //! while leaders of other parts and jobs of warm kernels go on beside it. Leaders come first, because they take longest and
 //! others wait for them; then the jobs, longest first, so that no long one is left over at the end.
 //!

@@ -21,7 +21,7 @@ use crate::plan::Plan;
 use crate::results::{ArtifactCache, Durations, Journal};
 use crate::warm::{Diagnosis, WarmUp, WarmUpKey, WarmUpPart, WarmUps, sentence};
 
-/// A build: what is compiled, where, and who is told.
+/// A build: what is compiled, where, and who hears of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Work<'a> {
     pub plan: &'a Plan,
@@ -264,7 +264,7 @@ impl<'a> Run<'a> {
         let Some(left) = left else { return };
         ended(left);
         if let Some(cpu) = left.cpu(durations) {
-            // Under the lock: what is told last is what is left last.
+            // Under the lock: the last report is of what is left last.
             (self.work.events)(BuildEvent::WorkLeft { cpu });
         }
     }

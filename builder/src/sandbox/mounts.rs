@@ -29,7 +29,7 @@ pub(crate) fn programs_of(command: ChildCommand, root: &Path) -> ChildCommand {
 
 /// Mounts `root` read-only, and in it the directories `shown`, which it may not have.
 ///
-/// Nothing can be mounted where the root has no directory, so the way to each of them is laid out anew: what stands beside
+/// Nothing can be mounted where the root has no directory, so the way to each of them is laid out again: what lies beside
 /// it is mounted piece by piece.
 pub(crate) fn mounted(command: ChildCommand, root: &Path, shown: &[PathBuf]) -> ChildCommand {
     let shown: Vec<&Path> = shown

@@ -1,7 +1,7 @@
 //! What compile servers said of themselves when they were asked last.
 //!
 //! What a server made is in the cache under a key that has the server in it, so a build must know who the server is before it can
-//! look. From here it does without asking: a build of which nothing is missing needs no server, not even one that runs.
+//! look. From here it does without asking: a build that lacks nothing needs no server, not even one that runs.
 
 use std::path::Path;
 

@@ -227,7 +227,7 @@ fn why_not(exchange: &Exchange, answer: &Answer, version: &str, own: &str) -> Op
     (version != own).then(|| format!("its systemtap is {version}, and that of the sysroot {own}"))
 }
 
-/// What stands behind `version` in the line with which `stap -vv` begins.
+/// What follows `version` in the line with which `stap -vv` begins.
 fn version_in(said: &str) -> Option<String> {
     let line = said.lines().find(|line| line.starts_with("Systemtap translator/driver (version "))?;
     Some(quoted(&stap_version(line)))

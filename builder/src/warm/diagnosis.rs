@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::parts::WarmUpPart;
 use crate::words::is_explained;
 
-/// Something that is wrong with a kernel as this sysroot sees it; told once, not once per script.
+/// Something that is wrong with a kernel as this sysroot sees it; reported once, not once per script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum Diagnosis {

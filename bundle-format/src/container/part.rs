@@ -10,7 +10,7 @@ use crate::names::{BundleId, Digest};
 /// Bytes of a part's header.
 pub const PART_HEADER: u64 = BLOCK as u64;
 
-/// What stands before each piece.
+/// What precedes each piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartHeader {
     /// The bundle that it is a part of.

@@ -72,7 +72,7 @@ impl<'a> VerifiedSet<'a> {
         &self.document
     }
 
-    /// SET.json as it stands in the frame.
+    /// SET.json as it is in the frame.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw

@@ -12,7 +12,7 @@ const READER_MINOR: u64 = 0;
 /// that of the others may, under a new minor version or a critical entry.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Preface {
-    /// Wider than this version's own fields, so that whatever a later one writes is told from nonsense.
+    /// Wider than this version's own fields, so that whatever a later one writes is distinguished from nonsense.
     format: u64,
     minimum_reader: u64,
     critical: Vec<String>,

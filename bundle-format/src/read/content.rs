@@ -41,7 +41,7 @@ impl<S: Source> VerifiedBundle<S> {
         self.read_content_with(wanted, extent, &mut NoBases, receive).map(|(present, _)| present)
     }
 
-    /// The same for a delta too: `bases` gives what its frames need. Also gives the kernels of which all frames are in
+    /// The same for a delta too: `bases` gives what its frames need. Also gives the kernels whose frames are all in
     /// the file.
     pub fn read_content_with(
         mut self,

@@ -13,7 +13,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Takes in one more SET; the problem if something stands there a second time.
+    /// Takes in one more SET; the problem if it repeats something.
     pub(crate) fn add(&mut self, set: &SetDocument) -> Result<(), String> {
         for module in &set.modules {
             // Trailers are not part of what is compared later, and may be large.

@@ -171,7 +171,7 @@ impl<S: Source> RawBundle<S> {
     }
 
     /// The same as [`Self::verify`] for who may have verified this very bundle before: then its signatures and its manifest are
-    /// known, and only whether they count is judged anew.
+    /// known, and only whether they count is judged again.
     pub fn verify_again(
         self,
         trusted: &TrustedKeys,

@@ -65,7 +65,7 @@ pub(crate) fn reconcile_locked(
     Ok(work.report)
 }
 
-/// Writes the current generation's `stap-bundle.conf` anew if it isn't what its believed bundles say.
+/// Writes the current generation's `stap-bundle.conf` again if it isn't what its believed bundles say.
 /// It is the one file of a generation that is ever replaced, for the initscript takes it as it is.
 fn write_configuration(
     generation: &CurrentGeneration,

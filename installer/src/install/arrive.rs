@@ -86,7 +86,7 @@ fn arrived(
 }
 
 /// The bundle with that id in a file that was made of what came. What came is judged already, and it alone: another bundle
-/// meanwhile behind the same name is none of it.
+/// meanwhile behind the same name is another file.
 fn opened(
     file: File,
     id: BundleId,

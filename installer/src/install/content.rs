@@ -63,7 +63,7 @@ impl Placing<'_> {
     }
 }
 
-/// Reads a bundle of which nothing is to be written: a damaged copy must not be called installed.
+/// Reads a bundle without writing any of it: a damaged copy must not be called installed.
 pub(super) fn read_unchanged(bundle: VerifiedBundle<impl Source>) -> Result<(), InstallError> {
     bundle.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(()))?;
     Ok(())

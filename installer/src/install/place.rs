@@ -46,7 +46,7 @@ impl Placing<'_> {
         let Self { before, identity, judge, installation, .. } = self;
         let Installation { manifest, options, .. } = installation;
         let lock = WriterLock::wait(before.host, options.wait)?;
-        let mut state = before.anew();
+        let mut state = before.reopened();
         believed_still(&mut state, judge, bundle.signers())?;
         let known = bundle.twin();
         let mut report = match installation.run(&state, &lock, bundle, file, events) {
@@ -85,7 +85,7 @@ impl Placing<'_> {
     ) -> Result<InstallReport, InstallError> {
         let Self { before, identity, judge, installation, .. } = self;
         let Installation { manifest, options, .. } = installation;
-        let mut state = before.anew();
+        let mut state = before.reopened();
         believed_still(&mut state, judge, bundle.signers())?;
         let mut report = installation.try_out(&state, bundle, events)?;
         let ids = report.kernels.iter().map(|kernel| kernel.id).collect();

@@ -19,7 +19,7 @@ impl Budget {
         Self { limit, is_over: AtomicBool::new(false) }
     }
 
-    /// Cancels what runs when the time is over, unless `done` is told before.
+    /// Cancels what runs when the time is over, unless `done` hears before.
     pub(crate) fn watch(&self, host: &Host, done: &mpsc::Receiver<()>) {
         let Some(limit) = self.limit else { return };
         if done.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {

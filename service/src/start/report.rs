@@ -19,7 +19,7 @@ pub struct StartReport {
     pub scripts: Vec<StartedScript>,
     /// Scripts of installed bundles that have no module for this kernel, when all were to be started.
     pub left_out: Vec<LeftOutScript>,
-    /// Installed bundles that aren't believed. Scripts of theirs are in `scripts` as far as they can be told. Empty if
+    /// Installed bundles that aren't believed. Scripts of theirs are in `scripts` as far as they are known. Empty if
     /// scripts were named and none of them was refused.
     pub refused_bundles: Vec<LeftOutBundle>,
     /// What on the kernel's command line isn't understood, and what the boot guard has to say.

@@ -305,7 +305,7 @@ fn what_the_policy_leaves_out_is_not_compiled() {
     assert_eq!((executor.runs.load(Ordering::SeqCst), report.green(), report.red()), (2, 2, 4));
     assert_eq!(report.cells[1].outcome.red_reason().unwrap(), "the farm left it out: --skip b");
     assert_eq!(report.draft.kernels[1].red.len(), 3);
-    // A kernel of which nothing is wanted needs no warm-up.
+    // A kernel for which nothing is wanted needs no warm-up.
     assert!(executor.leaders().iter().all(|(release, _)| release == "1.0"));
 }
 

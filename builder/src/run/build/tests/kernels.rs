@@ -176,7 +176,7 @@ fn a_retry_that_was_killed_led_diagnosed_kernels_again() {
     let resumed = with_answer(|job| Ok(compiled(job)));
     assert_eq!(run_with(&plan, &resumed, &Cancel::new(), retry).0.unwrap().green(), 3);
     assert_eq!(of_bad(&resumed), 0);
-    // That build has come to its end: the next retry judges anew.
+    // That build has come to its end: the next retry judges again.
     let next = with_answer(|job| Ok(compiled(job)));
     run_with(&plan, &next, &Cancel::new(), retry).0.unwrap();
     assert_eq!(of_bad(&next), 1);

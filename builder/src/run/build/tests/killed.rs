@@ -23,7 +23,7 @@ impl Executor for Interrupted {
     fn compile(&self, _: &CompileJob, _: &JobLimits, cancel: &Cancel) -> Result<Compilation, ExecutorError> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         self.cancel.cancel();
-        assert!(cancel.is_cancelled(), "the compile isn't told");
+        assert!(cancel.is_cancelled(), "the compile isn't cancelled");
         Ok(ended(Ended::Cancelled, "", None))
     }
 
@@ -64,7 +64,7 @@ const KILLED_IN: &str = "STAP_BUNDLE_TEST_KILLED_IN";
 
 const KILLED_AFTER: &str = "STAP_BUNDLE_TEST_KILLED_AFTER";
 
-/// Sixty jobs, some of which time out, which is only in the journal.
+/// Sixty jobs; some time out, which only the journal has.
 fn long_plan(directory: &std::path::Path) -> Plan {
     let mut plan = plan(directory);
     let scripts: Vec<String> = (0..30).map(|number| format!("s{number}")).collect();

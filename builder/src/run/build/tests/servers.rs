@@ -94,7 +94,7 @@ fn a_failure_of_this_machine_kept_servers_from_being_asked() {
     let two = StandIn::new(|job| Ok(compiled(job)));
     let (report, _) = by_servers(directory.path(), [&one, &two], None);
     assert_eq!(report.unwrap().green(), 6);
-    // And a module of a server stands before a failure of this machine.
+    // And a server's module counts before a failure of this machine.
     let (report, _) = by_servers(directory.path(), [&one, &two], Some(&here));
     assert_eq!((report.unwrap().green(), here.runs.load(Ordering::SeqCst)), (6, 6));
 }

@@ -1,4 +1,4 @@
-//! What a build costs of which nothing, or one script, has changed.
+//! What a build costs where nothing, or one script, has changed.
 
 use super::*;
 

@@ -78,7 +78,7 @@ impl Args {
             return Ok(shards::finished(ui, shard, &report));
         }
         if let Err(failure) = self.check(&report, ui) {
-            // What is missing is told by the failure; the table shows the rest.
+            // The failure names what is missing; the table shows the rest.
             self.write_report(&plan, &report, None, &mut places)?;
             if !ui.json {
                 table::matrix(ui, &plan, &report);

@@ -12,7 +12,7 @@ use crate::tables;
 use crate::ui::{Mark, Ui};
 use crate::words::{count, duration};
 
-/// What stands above the table besides the report's own figures.
+/// What is above the table besides the report's own figures.
 #[derive(Debug)]
 pub(super) struct Facts<'f> {
     pub(super) bundle: &'f str,
