@@ -22,7 +22,7 @@ fn block(name: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_readme_shows_what_was_printed() {
+fn the_readme_lists_the_tiers_of_make_test() {
     assert!(block("demo output").len() > 3, "the block `demo output` of README.md is empty");
     let tiers = fs::read_to_string(repository().join("tests/tiers.sh")).unwrap();
     let names: Vec<&str> =

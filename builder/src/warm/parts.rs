@@ -142,12 +142,6 @@ impl WarmUp {
             WarmUpPart::Scan => Self { scanned: false, ..self },
         }
     }
-
-    /// Whether everything in `needs` is here.
-    #[must_use]
-    pub fn covers(self, needs: Self) -> bool {
-        needs.parts().all(|part| self.has(part))
-    }
 }
 
 #[cfg(test)]
@@ -170,12 +164,5 @@ mod tests {
         assert_eq!(key(&["-B", "V=0"]), key(&["-BV=0"]));
         assert!(key(&["-g"]) != key(&[]) && key(&["-BV=0"]) != key(&[]));
         assert_eq!(flags(&["-B", "V=0", "-g"]).options().collect::<Vec<_>>(), ["-g", "-BV=0"]);
-    }
-
-    #[test]
-    fn a_part_counts_where_it_is_needed() {
-        let configured = WarmUp::default().with(WarmUpPart::Configuration);
-        let both = configured.with(WarmUpPart::Scan);
-        assert!(both.covers(configured) && !configured.covers(both) && configured.covers(WarmUp::default()));
     }
 }

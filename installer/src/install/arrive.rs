@@ -85,8 +85,8 @@ fn arrived(
     }
 }
 
-/// The bundle with that id in a file that was made of what came. What came is judged already, and it alone: another bundle
-/// meanwhile behind the same name is another file.
+/// The bundle with that id in a file that was made of what came. What came is judged already, and it alone: a bundle
+/// that lies behind the same name by now doesn't count.
 fn opened(
     file: File,
     id: BundleId,

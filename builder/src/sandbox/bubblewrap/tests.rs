@@ -1,5 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
+use child::{Cancel, Limits};
+
 use super::*;
 use crate::state::BuildDirectories;
 use crate::testing::fake_sysroot;
@@ -89,19 +91,28 @@ fn the_sandbox_own_complaints_are_told_from_those_of_stap() {
     assert!(!is_sandbox_failure(""));
 }
 
+/// Not the default place for temporary files: bubblewrap puts a fresh one over /tmp.
+fn base() -> tempfile::TempDir {
+    let base = tempfile::tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    base
+}
+
+/// A real sandbox, and the directory of one job.
+fn work_in(base: &Path) -> (Sandbox, JobDirectory) {
+    let sandbox = Sandbox::find().unwrap();
+    let directories = BuildDirectories::beneath(base);
+    directories.prepare(&sandbox).unwrap();
+    let work = directories.new_work(&sandbox).unwrap();
+    (sandbox, work)
+}
+
 /// The reason for `setpriv`: with bubblewrap alone, root outside could write this file.
 #[test]
 fn a_root_owned_file_on_a_writable_mount_is_not_written() {
-    use child::{Cancel, Limits};
-
     assert!(rustix::process::geteuid().is_root(), "this test must be run as root");
-    // Not the default place for temporary files: bubblewrap puts a fresh one over /tmp.
-    let base = tempfile::tempdir_in("/var/tmp").unwrap();
-    fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let sandbox = Sandbox::find().unwrap();
-    let directories = BuildDirectories::beneath(base.path());
-    directories.prepare(&sandbox).unwrap();
-    let work = directories.new_work(&sandbox).unwrap();
+    let base = base();
+    let (sandbox, work) = work_in(base.path());
     let precious = work.path().join("precious");
     fs::write(&precious, "before").unwrap();
     let script = "id -u; echo own > own; echo after > precious; echo x > /usr/x; cat /proc/net/dev | wc -l";
@@ -120,14 +131,8 @@ fn a_root_owned_file_on_a_writable_mount_is_not_written() {
 /// Of an ordinary user, jobs and cache have one owner: the read-only mount is what keeps a job from writing there.
 #[test]
 fn what_leaders_have_made_is_not_written_even_by_its_owner() {
-    use child::{Cancel, Limits};
-
-    let base = tempfile::tempdir_in("/var/tmp").unwrap();
-    fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let sandbox = Sandbox::find().unwrap();
-    let directories = BuildDirectories::beneath(base.path());
-    directories.prepare(&sandbox).unwrap();
-    let work = directories.new_work(&sandbox).unwrap();
+    let base = base();
+    let (sandbox, work) = work_in(base.path());
     work.make(WARM_DIRECTORY).unwrap();
     let store = base.path().join("store");
     fs::create_dir(&store).unwrap();
