@@ -58,11 +58,10 @@ fn until(machine: &mut Machine, command: &str) {
 }
 
 fn pid_of_recorder(machine: &mut Machine) -> String {
-    let pids = machine.ok("pgrep -f 'stapio.*recorder'").unwrap();
-    let mut pids = pids.lines();
-    let pid = pids.next().unwrap().to_owned();
-    assert_eq!(pids.next(), None);
-    pid
+    // The first word, so that the shell that runs this isn't one of them.
+    let found = machine.ok("pgrep -a -f '^[^ ]*stapio .*recorder'").unwrap();
+    let [line] = found.lines().collect::<Vec<_>>()[..] else { panic!("one stapio of the recorder: {found}") };
+    line.split(' ').next().unwrap().to_owned()
 }
 
 #[test]
