@@ -58,10 +58,10 @@ pub use job::{
     compile_command,
 };
 pub use plan::{
-    BuildRequest, CellPattern, CellPolicy, Plan, PlanError, PlanProblem, Shard, ShardError, Wanted,
+    BuildRequest, CellPattern, CellPolicy, Demand, Plan, PlanError, PlanProblem, Shard, ShardError,
 };
 pub use results::{
-    ArtifactCache, Builders, CacheContents, Collected, CollectedState, NotTaken, NotTakenResults, Shared,
+    ArtifactCache, Builders, CacheContents, CollectedState, NotTaken, NotTakenResults, RemovedEntries, Shared,
 };
 pub use run::{
     BuildError, BuildEvent, BuildOptions, BuildReport, CellPreview, JobEnd, OpenCells, Preview,

@@ -33,7 +33,7 @@ pub use capture::Captured;
 pub use command::ChildCommand;
 pub use course::TERM_GRACE;
 pub use lookup::Program;
-pub use outcome::{DEFAULT_DRAIN, DEFAULT_OUTPUT_CAP, Ended, Finished, Limits, Stream};
+pub use outcome::{DEFAULT_DRAIN, DEFAULT_OUTPUT_CAP, Ended, Finished, Limits, OutputStream};
 pub use process::{ProcessHandle, ProcessStat};
 
 use std::path::PathBuf;

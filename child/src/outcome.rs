@@ -40,7 +40,7 @@ impl Limits {
 
 /// Which of its streams a child wrote to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
+pub enum OutputStream {
     /// Standard output; both, where the command asked for combined output.
     Stdout,
     /// Standard error.

@@ -20,7 +20,7 @@ use crate::course::{Course, KILL_PATIENCE, Step};
 use crate::cpu::cpu_time_of_zombie;
 use crate::process::pidfd_of;
 use crate::stream::{Pieces, Pipe, Sink};
-use crate::{Cancel, Captured, ChildCommand, ChildError, Ended, Finished, Limits, Stream};
+use crate::{Cancel, Captured, ChildCommand, ChildError, Ended, Finished, Limits, OutputStream};
 
 /// Once standard output is closed, a standard error that others keep open is given up after this much silence.
 const QUIET: Duration = Duration::from_millis(50);
@@ -46,7 +46,7 @@ impl ChildCommand {
         &self,
         limits: &Limits,
         cancel: &Cancel,
-        mut on_line: impl FnMut(Stream, &[u8]),
+        mut on_line: impl FnMut(OutputStream, &[u8]),
     ) -> Result<Finished, ChildError> {
         run(self, limits, cancel, Pieces::Lines, &mut on_line)
     }
@@ -56,7 +56,7 @@ impl ChildCommand {
         &self,
         limits: &Limits,
         cancel: &Cancel,
-        mut on_bytes: impl FnMut(Stream, &[u8]),
+        mut on_bytes: impl FnMut(OutputStream, &[u8]),
     ) -> Result<Finished, ChildError> {
         run(self, limits, cancel, Pieces::Bytes, &mut on_bytes)
     }
@@ -67,7 +67,7 @@ fn run(
     limits: &Limits,
     cancel: &Cancel,
     pieces: Pieces,
-    on_line: &mut dyn FnMut(Stream, &[u8]),
+    on_line: &mut dyn FnMut(OutputStream, &[u8]),
 ) -> Result<Finished, ChildError> {
     if cancel.is_cancelled() {
         return Ok(Finished {
@@ -128,8 +128,8 @@ impl Running {
         };
         let input =
             child.stdin.take().map(|pipe| Sink::new(pipe.into(), command.input_bytes().unwrap_or_default()));
-        let stdout = Pipe::new(stdout, Stream::Stdout, limits.output_cap, pieces);
-        let stderr = stderr.map(|pipe| Pipe::new(pipe, Stream::Stderr, limits.output_cap, pieces));
+        let stdout = Pipe::new(stdout, OutputStream::Stdout, limits.output_cap, pieces);
+        let stderr = stderr.map(|pipe| Pipe::new(pipe, OutputStream::Stderr, limits.output_cap, pieces));
         let running =
             Self { child, pid, pidfd, pause: FIRST_PAUSE, started, input, stdout, stderr, reaped: false };
         running.make_nonblocking().map_err(|errno| spawn_error(errno.into()))?;
@@ -153,7 +153,7 @@ impl Running {
         limits: &Limits,
         cancel: &Cancel,
         waker: &Waker,
-        on_line: &mut dyn FnMut(Stream, &[u8]),
+        on_line: &mut dyn FnMut(OutputStream, &[u8]),
     ) -> Result<Option<Ended>, ChildError> {
         let (asked_with, grace) = command.asked();
         let mut course = Course::Free { until: limits.time.map(|limit| self.started + limit) };
@@ -187,7 +187,7 @@ impl Running {
         &mut self,
         until: Option<Instant>,
         waker: Option<&Waker>,
-        on_line: &mut dyn FnMut(Stream, &[u8]),
+        on_line: &mut dyn FnMut(OutputStream, &[u8]),
     ) -> io::Result<bool> {
         let mut fds = Vec::with_capacity(5);
         let pidfd = self.pidfd.as_ref().filter(|_| !self.reaped);
@@ -251,7 +251,11 @@ impl Running {
     }
 
     /// Reads what descendants still write; returns whether a pipe was left open.
-    fn drain(&mut self, patience: Duration, on_line: &mut dyn FnMut(Stream, &[u8])) -> io::Result<bool> {
+    fn drain(
+        &mut self,
+        patience: Duration,
+        on_line: &mut dyn FnMut(OutputStream, &[u8]),
+    ) -> io::Result<bool> {
         self.input = None;
         let end = Instant::now() + patience;
         let mut quiet_since = Instant::now();
@@ -277,7 +281,7 @@ impl Running {
         self.stdout.received() + self.stderr.as_ref().map_or(0, Pipe::received)
     }
 
-    fn outputs(&mut self, on_line: &mut dyn FnMut(Stream, &[u8])) -> (Captured, Captured) {
+    fn outputs(&mut self, on_line: &mut dyn FnMut(OutputStream, &[u8])) -> (Captured, Captured) {
         let stdout = self.stdout.finish(on_line);
         let stderr = self.stderr.as_mut().map_or_else(|| Captured::new(0), |pipe| pipe.finish(on_line));
         (stdout, stderr)

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use crate::{Captured, Stream};
+use crate::{Captured, OutputStream};
 
 /// Bytes read at once: a quarter of a pipe's buffer.
 const CHUNK: usize = 16 * 1024;
@@ -16,7 +16,7 @@ const LONGEST_LINE: usize = 64 * 1024;
 /// The reading end of one output, not blocking.
 pub(crate) struct Pipe {
     file: Option<OwnedFd>,
-    stream: Stream,
+    stream: OutputStream,
     captured: Captured,
     received: u64,
     pieces: Pieces,
@@ -33,7 +33,7 @@ pub(crate) enum Pieces {
 }
 
 impl Pipe {
-    pub(crate) fn new(file: OwnedFd, stream: Stream, cap: usize, pieces: Pieces) -> Self {
+    pub(crate) fn new(file: OwnedFd, stream: OutputStream, cap: usize, pieces: Pieces) -> Self {
         Self { file: Some(file), stream, captured: Captured::new(cap), received: 0, pieces, line: Vec::new() }
     }
 
@@ -48,7 +48,7 @@ impl Pipe {
     }
 
     /// Takes in what is there, at most a few chunks, so that a child that never stops writing can't keep us from its limit.
-    pub(crate) fn take_in(&mut self, on_line: &mut dyn FnMut(Stream, &[u8])) -> io::Result<()> {
+    pub(crate) fn take_in(&mut self, on_line: &mut dyn FnMut(OutputStream, &[u8])) -> io::Result<()> {
         let mut chunk = [0; CHUNK];
         for _ in 0..16 {
             let Some(file) = &self.file else {
@@ -64,7 +64,7 @@ impl Pipe {
         Ok(())
     }
 
-    fn accept(&mut self, bytes: &[u8], on_line: &mut dyn FnMut(Stream, &[u8])) {
+    fn accept(&mut self, bytes: &[u8], on_line: &mut dyn FnMut(OutputStream, &[u8])) {
         self.received += bytes.len() as u64;
         self.captured.push(bytes);
         if self.pieces == Pieces::Bytes {
@@ -83,7 +83,7 @@ impl Pipe {
     }
 
     /// Hands on a last line without an end, and gives up what was captured.
-    pub(crate) fn finish(&mut self, on_line: &mut dyn FnMut(Stream, &[u8])) -> Captured {
+    pub(crate) fn finish(&mut self, on_line: &mut dyn FnMut(OutputStream, &[u8])) -> Captured {
         if !self.line.is_empty() {
             on_line(self.stream, &self.line);
             self.line.clear();

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use child::{Cancel, ChildCommand, ChildError, Ended, Limits, Stream, TERM_GRACE};
+use child::{Cancel, ChildCommand, ChildError, Ended, Limits, OutputStream, TERM_GRACE};
 
 /// Far below the half minute and more that the children here would sleep, far above what a busy machine adds.
 const SOON: Duration = Duration::from_secs(15);
@@ -159,8 +159,9 @@ fn lines_are_streamed_and_captured() {
             lines.push((stream, String::from_utf8_lossy(line).into_owned()));
         })
         .unwrap();
-    lines.sort_by_key(|(stream, _)| *stream == Stream::Stderr);
-    let expected = [(Stream::Stdout, "one"), (Stream::Stdout, "three"), (Stream::Stderr, "two")];
+    lines.sort_by_key(|(stream, _)| *stream == OutputStream::Stderr);
+    let expected =
+        [(OutputStream::Stdout, "one"), (OutputStream::Stdout, "three"), (OutputStream::Stderr, "two")];
     assert_eq!(lines, expected.map(|(stream, line)| (stream, line.to_owned())));
     assert_eq!(finished.stdout.text(), "one\nthree");
 }

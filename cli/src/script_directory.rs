@@ -24,7 +24,7 @@ pub(crate) fn read(directory: &Path) -> Result<(BTreeSet<ScriptName>, Vec<Config
         }
     }
     let (known, others) = known_scripts(names.iter().map(String::as_str), [], false);
-    let problem = |(file, error): (String, script_config::NameError)| {
+    let problem = |(file, error): (String, script_config::ScriptNameError)| {
         let place = Place::whole_file(directory.join(file).display().to_string());
         ConfigProblem::new(Some(place), FileCause::NoScript { error })
     };

@@ -13,7 +13,7 @@ use crate::kernel_releases::check_build_trees;
 use crate::launch::launch;
 use crate::preparation::{database, prepare, read_certificate};
 use crate::programs::Programs;
-use crate::selection::{Selection, Wishes};
+use crate::selection::{ServerSelection, Wishes};
 use crate::server_file::parse_server_file;
 use crate::settings::{Settings, own_architecture};
 use crate::status_directory::{Managed, StatusDirectory, StatusLock};
@@ -98,7 +98,7 @@ impl Control {
     /// Starts what is selected; without a selection the configured servers, and without those one for this machine.
     pub fn start(
         &self,
-        selection: &Selection,
+        selection: &ServerSelection,
         on: &mut dyn FnMut(&Started),
     ) -> Result<Vec<Started>, ServerError> {
         let lock = self.status.lock()?;
@@ -109,7 +109,7 @@ impl Control {
     /// Stops what is selected, or every server. Nothing to stop is no failure.
     pub fn stop(
         &self,
-        selection: &Selection,
+        selection: &ServerSelection,
         on: &mut dyn FnMut(&Stopped),
     ) -> Result<Vec<Stopped>, ServerError> {
         let lock = self.status.lock()?;
@@ -118,7 +118,7 @@ impl Control {
     }
 
     /// The servers that are selected and run. For `restart`, which starts them again after [`Control::stop`].
-    pub fn running(&self, selection: &Selection) -> Result<Vec<Managed>, ServerError> {
+    pub fn running(&self, selection: &ServerSelection) -> Result<Vec<Managed>, ServerError> {
         let mut servers = self.selected(selection)?;
         servers.retain(|server| server.process.is_alive());
         Ok(servers)
@@ -137,7 +137,7 @@ impl Control {
     }
 
     /// Whether all that a start would need to know can be had; starts nothing.
-    pub fn check(&self, selection: &Selection) -> Result<(), ServerError> {
+    pub fn check(&self, selection: &ServerSelection) -> Result<(), ServerError> {
         self.wanted(selection).map(|_| ())
     }
 
@@ -152,13 +152,13 @@ impl Control {
     }
 
     /// Every selected server, and whether it runs. Status files of dead ones are removed, if we may.
-    pub fn status(&self, selection: &Selection) -> Result<Vec<StatusLine>, ServerError> {
+    pub fn status(&self, selection: &ServerSelection) -> Result<Vec<StatusLine>, ServerError> {
         let servers = self.selected(selection)?;
         Ok(servers.into_iter().map(|server| self.status_of(server)).collect())
     }
 
     /// Whether `-n NICK` names a running server.
-    pub fn knows(&self, selection: &Selection) -> Result<bool, ServerError> {
+    pub fn knows(&self, selection: &ServerSelection) -> Result<bool, ServerError> {
         Ok(selection.nickname.is_none() || !self.selected(selection)?.is_empty())
     }
 
@@ -178,7 +178,7 @@ impl Control {
     }
 
     /// Managed servers that a selection means. `-p` must name one.
-    fn selected(&self, selection: &Selection) -> Result<Vec<Managed>, ServerError> {
+    fn selected(&self, selection: &ServerSelection) -> Result<Vec<Managed>, ServerError> {
         let servers = self.status.servers()?;
         if let Some(pid) = selection.pid {
             let found: Vec<_> = servers.into_iter().filter(|server| server.pid() == pid).collect();
@@ -190,7 +190,7 @@ impl Control {
     }
 
     /// The servers that `start` is to start.
-    fn wanted(&self, selection: &Selection) -> Result<Vec<Settings>, ServerError> {
+    fn wanted(&self, selection: &ServerSelection) -> Result<Vec<Settings>, ServerError> {
         if selection.is_everything() {
             let mut configured = self.configured()?;
             if configured.is_empty() {
@@ -212,12 +212,15 @@ impl Control {
     }
 
     /// The server whose settings `-p` or `-n` takes over: a running one, else a configured one (SRV-NICK-01).
-    fn base(&self, selection: &Selection) -> Result<Option<Wishes>, ServerError> {
+    fn base(&self, selection: &ServerSelection) -> Result<Option<Wishes>, ServerError> {
         if selection.pid.is_none() && selection.nickname.is_none() {
             return Ok(None);
         }
-        let by =
-            Selection { nickname: selection.nickname.clone(), pid: selection.pid, ..Selection::default() };
+        let by = ServerSelection {
+            nickname: selection.nickname.clone(),
+            pid: selection.pid,
+            ..ServerSelection::default()
+        };
         let running = self.running(&by)?.into_iter().next();
         if let Some(pid) = selection.pid
             && running.is_none()
@@ -391,7 +394,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let control = Control::new(Some(&file), false).unwrap();
         let wishes = Wishes { define: vec!["A=1\nUSER=root".to_owned()], ..Wishes::default() };
-        let error = control.check(&Selection { wishes, ..Selection::default() }).unwrap_err();
+        let error = control.check(&ServerSelection { wishes, ..ServerSelection::default() }).unwrap_err();
         assert!(error.to_string().contains("DEFINE (-D)"), "{error}");
     }
 }

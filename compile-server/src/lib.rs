@@ -41,7 +41,7 @@ pub use kernel_releases::installed_releases;
 pub use launch::is_advertised;
 pub use preparation::{QUESTION, RENEW_DAYS, STATEMENT};
 pub use programs::Programs;
-pub use selection::{Selection, Wishes};
+pub use selection::{ServerSelection, Wishes};
 pub use server_file::parse_server_file;
 pub use settings::{Settings, own_architecture};
 pub use status_directory::Managed;

@@ -36,7 +36,7 @@ pub struct Wishes {
 
 /// Which servers are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Selection {
+pub struct ServerSelection {
     /// `-n NICK`
     pub nickname: Option<String>,
     /// `-p PID`
@@ -45,7 +45,7 @@ pub struct Selection {
     pub wishes: Wishes,
 }
 
-impl Selection {
+impl ServerSelection {
     /// Whether no server is specified: every server is meant, or the configured ones.
     #[must_use]
     pub fn is_everything(&self) -> bool {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use files::read::open;
-use files::{Directory, FileError, Lock, LockError, LockKind};
+use files::{Directory, FileError, Lock, LockFailure, LockKind};
 
 use crate::error::ServerError;
 use crate::process::Process;
@@ -76,8 +76,8 @@ impl StatusDirectory {
         let lock = directory.lock("lock", LockKind::Exclusive, PATIENCE);
         lock.map(|lock| StatusLock { _lock: lock }).map_err(|error| {
             let source = match error {
-                LockError::Held(held) => io::Error::new(io::ErrorKind::TimedOut, held.to_string()),
-                LockError::File(error) => error.into_source(),
+                LockFailure::Held(held) => io::Error::new(io::ErrorKind::TimedOut, held.to_string()),
+                LockFailure::File(error) => error.into_source(),
             };
             self.error("lock", &self.path.join("lock"), source)
         })

@@ -29,4 +29,4 @@ pub use directory::{Directory, file_type};
 pub use error::{FileError, optional, with_causes};
 pub use file_system::{FileSystem, Unprotected, check_protected};
 pub use given::{GivenTo, ShelvedFile};
-pub use lock::{Held, Holder, Lock, LockError, LockKind};
+pub use lock::{Held, Holder, Lock, LockFailure, LockKind};

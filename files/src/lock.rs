@@ -36,7 +36,7 @@ pub struct Lock(File);
 
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
-pub enum LockError {
+pub enum LockFailure {
     /// Somebody else has it.
     #[error("{0}")]
     Held(Held),
@@ -97,7 +97,7 @@ impl Drop for Lock {
 
 impl Directory {
     /// Locks the file `name`, which is made with mode 0600 if it isn't there; waits for holders as long as `patience`.
-    pub fn lock(&self, name: &str, kind: LockKind, patience: Duration) -> Result<Lock, LockError> {
+    pub fn lock(&self, name: &str, kind: LockKind, patience: Duration) -> Result<Lock, LockFailure> {
         let file = self.lock_file(name)?;
         let begun = Instant::now();
         loop {
@@ -115,7 +115,7 @@ impl Directory {
             let left = patience.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 let held = Held { path: self.path().join(name), holder: holder(&file), waited: patience };
-                return Err(LockError::Held(held));
+                return Err(LockFailure::Held(held));
             }
             std::thread::sleep(POLL.min(left));
         }
@@ -175,7 +175,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = directory(dir.path());
         let held = at.lock("lock", LockKind::Exclusive, Duration::ZERO).unwrap();
-        let LockError::Held(second) =
+        let LockFailure::Held(second) =
             at.lock("lock", LockKind::Shared, Duration::from_millis(60)).unwrap_err()
         else {
             panic!("not an error of the file")

@@ -10,7 +10,7 @@ mod section;
 mod symvers;
 mod versions;
 
-pub use packing::Packing;
+pub use packing::Compression;
 pub use section::{Fields, ReadError};
 pub use symvers::Symvers;
 pub use versions::{SymbolVersion, symbol_versions};

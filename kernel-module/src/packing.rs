@@ -11,7 +11,7 @@ const ZSTD_WINDOW: u32 = 26;
 
 /// By which program a file is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Packing {
+pub enum Compression {
     /// By none.
     Plain,
     Gzip,
@@ -19,7 +19,7 @@ pub enum Packing {
     Zstd,
 }
 
-impl Packing {
+impl Compression {
     /// All, with the suffix that each adds to a file's name.
     pub const SUFFIXES: [(Self, &'static str); 4] =
         [(Self::Plain, ""), (Self::Gzip, ".gz"), (Self::Xz, ".xz"), (Self::Zstd, ".zst")];
@@ -62,34 +62,34 @@ mod tests {
         writer.finish().unwrap()
     }
 
-    fn packed(packing: Packing, bytes: &[u8]) -> Vec<u8> {
+    fn packed(packing: Compression, bytes: &[u8]) -> Vec<u8> {
         match packing {
-            Packing::Plain => bytes.to_vec(),
-            Packing::Gzip => {
+            Compression::Plain => bytes.to_vec(),
+            Compression::Gzip => {
                 let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
                 writer.write_all(bytes).unwrap();
                 writer.finish().unwrap()
             }
-            Packing::Xz => xz(bytes, 1 << 20),
-            Packing::Zstd => zstd::encode_all(bytes, 1).unwrap(),
+            Compression::Xz => xz(bytes, 1 << 20),
+            Compression::Zstd => zstd::encode_all(bytes, 1).unwrap(),
         }
     }
 
     #[test]
     fn unpacks_each_kind_up_to_the_limit() {
         let bytes = vec![7; 10_000];
-        for (packing, suffix) in Packing::SUFFIXES {
-            assert_eq!(Packing::of_module(&format!("kernel/fs/ext4.ko{suffix}")), Some(packing));
+        for (packing, suffix) in Compression::SUFFIXES {
+            assert_eq!(Compression::of_module(&format!("kernel/fs/ext4.ko{suffix}")), Some(packing));
             assert_eq!(packing.unpack(&packed(packing, &bytes), 10_000).unwrap(), bytes);
             let error = packing.unpack(&packed(packing, &bytes), 9_999).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::FileTooLarge, "{packing:?}");
-            if packing != Packing::Plain {
+            if packing != Compression::Plain {
                 let whole = packed(packing, &bytes);
                 packing.unpack(&whole[..whole.len() - 9], 10_000).unwrap_err();
             }
         }
-        assert_eq!(Packing::of_module("kernel/fs/ext4.ko.bz2"), None);
-        assert_eq!(Packing::of_module("modules.dep.xz"), None);
+        assert_eq!(Compression::of_module("kernel/fs/ext4.ko.bz2"), None);
+        assert_eq!(Compression::of_module("modules.dep.xz"), None);
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
         let mut crc = flate2::Crc::new();
         crc.update(&large[12..20]);
         large[20..24].copy_from_slice(&crc.sum().to_le_bytes());
-        let error = Packing::Xz.unpack(&large, 100).unwrap_err();
+        let error = Compression::Xz.unpack(&large, 100).unwrap_err();
         assert!(error.to_string().contains("memory"), "{error}");
     }
 }

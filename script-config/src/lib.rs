@@ -43,10 +43,10 @@ pub use configuration::Configuration;
 pub use defaults::{FALSE_WORDS, TRUE_WORDS, default_assignments};
 pub use dependencies::{Blocked, DependencyError, DependencyGraph, StopRefused};
 pub use evaluated::{EvaluatedFile, VariableChange};
-pub use name::{MAX_SCRIPT_NAME_LEN, NameError, ScriptName};
+pub use name::{MAX_SCRIPT_NAME_LEN, ScriptName, ScriptNameError};
 pub use nearest::nearest;
 pub use options::{
-    OptionSpec, Recorder, Role, Rotation, RunArgumentsError, RunOptions, STAP_OPTIONS, ScriptOptions,
+    OptionRole, OptionSpec, Recorder, Rotation, RunArgumentsError, RunOptions, STAP_OPTIONS, ScriptOptions,
     TakesValue,
 };
 pub use parameters::GlobalParameters;

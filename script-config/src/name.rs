@@ -20,7 +20,7 @@ pub const MAX_SCRIPT_NAME_LEN: usize = 55;
 /// let name: ScriptName = "net_drop".parse()?;
 /// assert_eq!(name.as_str(), "net_drop");
 /// assert!("net-drop".parse::<ScriptName>().is_err());
-/// # Ok::<(), script_config::NameError>(())
+/// # Ok::<(), script_config::ScriptNameError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -28,7 +28,7 @@ pub struct ScriptName(String);
 
 /// Why a text is no script name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum NameError {
+pub enum ScriptNameError {
     /// There is no character in it.
     #[error("script name is empty")]
     Empty,
@@ -54,46 +54,46 @@ impl ScriptName {
         &self.0
     }
 
-    fn check(text: &str) -> Result<(), NameError> {
+    fn check(text: &str) -> Result<(), ScriptNameError> {
         let Some(first) = text.chars().next() else {
-            return Err(NameError::Empty);
+            return Err(ScriptNameError::Empty);
         };
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if let Some(character) = text.chars().find(|&c| !allowed(c)) {
-            return Err(NameError::Character { name: text.to_owned(), character });
+            return Err(ScriptNameError::Character { name: text.to_owned(), character });
         }
         if first.is_ascii_digit() {
-            return Err(NameError::StartsWithDigit { name: text.to_owned(), digit: first });
+            return Err(ScriptNameError::StartsWithDigit { name: text.to_owned(), digit: first });
         }
         if text.len() > MAX_SCRIPT_NAME_LEN {
-            return Err(NameError::TooLong { name: text.to_owned(), len: text.len() });
+            return Err(ScriptNameError::TooLong { name: text.to_owned(), len: text.len() });
         }
         Ok(())
     }
 }
 
 impl FromStr for ScriptName {
-    type Err = NameError;
+    type Err = ScriptNameError;
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    fn from_str(text: &str) -> Result<Self, ScriptNameError> {
         Self::check(text)?;
         Ok(Self(text.to_owned()))
     }
 }
 
 impl TryFrom<String> for ScriptName {
-    type Error = NameError;
+    type Error = ScriptNameError;
 
-    fn try_from(text: String) -> Result<Self, NameError> {
+    fn try_from(text: String) -> Result<Self, ScriptNameError> {
         Self::check(&text)?;
         Ok(Self(text))
     }
 }
 
 impl TryFrom<&str> for ScriptName {
-    type Error = NameError;
+    type Error = ScriptNameError;
 
-    fn try_from(text: &str) -> Result<Self, NameError> {
+    fn try_from(text: &str) -> Result<Self, ScriptNameError> {
         text.parse()
     }
 }
@@ -139,13 +139,13 @@ mod tests {
             assert!(good.parse::<ScriptName>().is_ok(), "{good}");
         }
         let fails = |text: &str| text.parse::<ScriptName>().unwrap_err();
-        assert_eq!(fails(""), NameError::Empty);
-        assert!(matches!(fails("9x"), NameError::StartsWithDigit { digit: '9', .. }));
-        assert!(matches!(fails("bad-name"), NameError::Character { character: '-', .. }));
-        assert!(matches!(fails("a/b"), NameError::Character { character: '/', .. }));
-        assert!(matches!(fails("a\n"), NameError::Character { character: '\n', .. }));
-        assert!(matches!(fails("é"), NameError::Character { character: 'é', .. }));
-        assert!(matches!(fails(&"x".repeat(56)), NameError::TooLong { len: 56, .. }));
+        assert_eq!(fails(""), ScriptNameError::Empty);
+        assert!(matches!(fails("9x"), ScriptNameError::StartsWithDigit { digit: '9', .. }));
+        assert!(matches!(fails("bad-name"), ScriptNameError::Character { character: '-', .. }));
+        assert!(matches!(fails("a/b"), ScriptNameError::Character { character: '/', .. }));
+        assert!(matches!(fails("a\n"), ScriptNameError::Character { character: '\n', .. }));
+        assert!(matches!(fails("é"), ScriptNameError::Character { character: 'é', .. }));
+        assert!(matches!(fails(&"x".repeat(56)), ScriptNameError::TooLong { len: 56, .. }));
     }
 
     #[test]

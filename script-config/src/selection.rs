@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::name::{NameError, ScriptName};
+use crate::name::{ScriptName, ScriptNameError};
 use crate::parameters::GlobalParameters;
 
 /// What a start or a stop is about.
@@ -24,7 +24,7 @@ pub fn known_scripts<'f>(
     script_files: impl IntoIterator<Item = &'f str>,
     cache_files: impl IntoIterator<Item = &'f str>,
     allow_cache_only: bool,
-) -> (BTreeSet<ScriptName>, Vec<(String, NameError)>) {
+) -> (BTreeSet<ScriptName>, Vec<(String, ScriptNameError)>) {
     let mut known = BTreeSet::new();
     let mut others = Vec::new();
     let sources = script_files.into_iter().filter_map(|file| Some((file, script_stem(file, ".stp")?)));

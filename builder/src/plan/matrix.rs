@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bundle_format::{KernelRelease, Toolchain};
 
-use super::policy::{CellPattern, CellPolicy, Wanted};
+use super::policy::{CellPattern, CellPolicy, Demand};
 use super::unbuilt::{UnbuiltKernel, left_out};
 use crate::inputs::{KernelTarget, Package, ScriptSource, TracepointAliases, owner_of};
 use crate::job::{Cell, CellReport, CompileJob, JobOutcome};
@@ -83,7 +83,7 @@ impl Plan {
         let cells = self.unbuilt.iter().flat_map(scripts_of);
         let report = |(kernel, script): (&UnbuiltKernel, &Arc<ScriptSource>)| {
             let why = match policy.of(script.name(), &kernel.release) {
-                Wanted::Skip(pattern) => left_out(pattern),
+                Demand::Skip(pattern) => left_out(pattern),
                 _ => kernel.why.clone(),
             };
             let cell = Cell { script: script.name().clone(), release: kernel.release.clone() };

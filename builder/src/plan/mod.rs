@@ -12,7 +12,7 @@ mod shard;
 pub(crate) mod unbuilt;
 
 pub use matrix::Plan;
-pub use policy::{CellPattern, CellPolicy, Wanted};
+pub use policy::{CellPattern, CellPolicy, Demand};
 pub use problem::{PlanError, PlanProblem};
 pub use request::BuildRequest;
 pub use shard::{Shard, ShardError};

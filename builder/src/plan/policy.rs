@@ -48,7 +48,7 @@ impl fmt::Display for CellPattern {
 
 /// What is asked of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted<'p> {
+pub enum Demand<'p> {
     /// Without its module no bundle is written.
     Required,
     /// Without its module the bundle is written, and says why it is missing.
@@ -72,12 +72,12 @@ pub struct CellPolicy {
 impl CellPolicy {
     /// What is asked of a cell.
     #[must_use]
-    pub fn of(&self, script: &ScriptName, release: &KernelRelease) -> Wanted<'_> {
+    pub fn of(&self, script: &ScriptName, release: &KernelRelease) -> Demand<'_> {
         let has = |patterns: &[CellPattern]| patterns.iter().any(|pattern| pattern.matches(script, release));
         if let Some(pattern) = self.skip.iter().find(|pattern| pattern.matches(script, release)) {
-            return Wanted::Skip(pattern);
+            return Demand::Skip(pattern);
         }
-        if has(&self.best_effort) && !has(&self.required) { Wanted::BestEffort } else { Wanted::Required }
+        if has(&self.best_effort) && !has(&self.required) { Demand::BestEffort } else { Demand::Required }
     }
 }
 
@@ -97,12 +97,12 @@ mod tests {
             skip: patterns(&["@5.*", "old@*"]),
         };
         for (script, release, wanted) in [
-            ("cpu", "6.1.0", Wanted::Required),
-            ("cpu", "6.12.1", Wanted::BestEffort),
-            ("net", "6.1.0", Wanted::BestEffort),
-            ("disk_io", "6.12.1", Wanted::Required),
-            ("disk_io", "5.10.0", Wanted::Skip(&policy.skip[0])),
-            ("old", "6.12.1", Wanted::Skip(&policy.skip[1])),
+            ("cpu", "6.1.0", Demand::Required),
+            ("cpu", "6.12.1", Demand::BestEffort),
+            ("net", "6.1.0", Demand::BestEffort),
+            ("disk_io", "6.12.1", Demand::Required),
+            ("disk_io", "5.10.0", Demand::Skip(&policy.skip[0])),
+            ("old", "6.12.1", Demand::Skip(&policy.skip[1])),
         ] {
             assert_eq!(
                 policy.of(&script.parse().unwrap(), &release.parse().unwrap()),
@@ -111,7 +111,7 @@ mod tests {
             );
         }
         let nothing = CellPolicy::default();
-        assert_eq!(nothing.of(&"a".parse().unwrap(), &"1.0".parse().unwrap()), Wanted::Required);
+        assert_eq!(nothing.of(&"a".parse().unwrap(), &"1.0".parse().unwrap()), Demand::Required);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bundle_format::{KernelRelease, Machine};
 
-use super::policy::{CellPattern, CellPolicy, Wanted};
+use super::policy::{CellPattern, CellPolicy, Demand};
 use super::problem::PlanProblem;
 use crate::inputs::{KernelTarget, ScriptSource, build_link};
 use crate::job::machine_of_elf;
@@ -43,18 +43,18 @@ pub(crate) enum Fate<'p> {
 
 impl<'p> Fate<'p> {
     pub(crate) fn of(release: &KernelRelease, scripts: &[Arc<ScriptSource>], policy: &'p CellPolicy) -> Self {
-        let wanted: Vec<Wanted<'p>> =
+        let wanted: Vec<Demand<'p>> =
             scripts.iter().map(|script| policy.of(script.name(), release)).collect();
         let skips: Vec<&CellPattern> = wanted
             .iter()
             .filter_map(|wanted| match wanted {
-                Wanted::Skip(pattern) => Some(*pattern),
+                Demand::Skip(pattern) => Some(*pattern),
                 _ => None,
             })
             .collect();
         match skips.first() {
             Some(pattern) if skips.len() == wanted.len() => Self::LeftOut(pattern),
-            _ if wanted.is_empty() || wanted.contains(&Wanted::Required) => Self::Problem,
+            _ if wanted.is_empty() || wanted.contains(&Demand::Required) => Self::Problem,
             _ => Self::Unbuilt,
         }
     }

@@ -25,7 +25,7 @@ pub struct CacheContents {
 
 /// What was removed, or would be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Collected {
+pub struct RemovedEntries {
     pub entries: usize,
     /// Bytes of their files.
     pub bytes: u64,
@@ -53,8 +53,8 @@ impl ArtifactCache {
 
     /// Removes the entries that no build has used for `keep`, counted back from `now`; only counts them if `dry`. Uses are
     /// written down once a day, so some entries stay a day longer.
-    pub fn collect(&self, keep: Duration, now: SystemTime, dry: bool) -> io::Result<Collected> {
-        let mut collected = Collected::default();
+    pub fn collect(&self, keep: Duration, now: SystemTime, dry: bool) -> io::Result<RemovedEntries> {
+        let mut collected = RemovedEntries::default();
         for entry in self.entries()? {
             let used = fs::metadata(entry.join("record.json")).and_then(|metadata| metadata.modified());
             // An entry without a record is of no use to anyone.

@@ -14,7 +14,7 @@ mod state_care;
 pub use artifacts::ArtifactCache;
 pub(crate) use artifacts::{CachedModule, Cost, Keep, Missing};
 pub use builders::{Builders, NotTaken, NotTakenResults};
-pub use care::{CacheContents, Collected};
+pub use care::{CacheContents, RemovedEntries};
 pub(crate) use durations::Durations;
 pub(crate) use index::ArtifactIndex;
 pub(crate) use journal::{EarlierOutcomes, Journal};

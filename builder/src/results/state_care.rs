@@ -14,7 +14,7 @@ use walkdir::WalkDir;
 
 use super::artifacts::ArtifactCache;
 use super::builders::Builders;
-use super::care::Collected;
+use super::care::RemovedEntries;
 use super::index::ArtifactIndex;
 use crate::state::{BuildDirectories, FileStamp, USE_GRAIN};
 
@@ -22,9 +22,9 @@ use crate::state::{BuildDirectories, FileStamp, USE_GRAIN};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CollectedState {
     /// Stap's caches, one for each kernel and toolchain.
-    pub warm_ups: Collected,
+    pub warm_ups: RemovedEntries,
     /// Notes: digests of trees, versions of tools, logs of what isn't in the cache.
-    pub notes: Collected,
+    pub notes: RemovedEntries,
 }
 
 impl BuildDirectories {
@@ -73,7 +73,7 @@ impl BuildDirectories {
     }
 }
 
-fn count(collected: &mut Collected, old: bool, bytes: u64) {
+fn count(collected: &mut RemovedEntries, old: bool, bytes: u64) {
     if old {
         collected.entries += 1;
         collected.bytes += bytes;
@@ -165,14 +165,14 @@ mod tests {
         let dry = collect(true);
         assert_eq!((dry.warm_ups.entries, dry.warm_ups.kept), (1, 2));
         assert!(dry.warm_ups.bytes > 1000, "{dry:?}");
-        assert_eq!(dry.notes, Collected { entries: 1, bytes: 4, kept: 1 });
+        assert_eq!(dry.notes, RemovedEntries { entries: 1, bytes: 4, kept: 1 });
         assert!(warm_ups.path(keys[0]).exists() && note.exists());
         assert_eq!(collect(false), dry);
         let there =
             keys.map(|key| warm_ups.noted(key, stamp).complete.scanned && warm_ups.path(key).exists());
         assert_eq!(there, [false, true, true]);
         assert!(!warm_ups.path(keys[0]).exists() && !note.exists() && log.exists());
-        assert_eq!(collect(false).warm_ups, Collected { entries: 0, bytes: 0, kept: 2 });
+        assert_eq!(collect(false).warm_ups, RemovedEntries { entries: 0, bytes: 0, kept: 2 });
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bundle_format::{Digest, FieldHasher};
 
 use super::options::BuildOptions;
 use crate::job::{Cell, CellReport, CompileJob, JobOutcome, KeyParts, Maker};
-use crate::plan::{CellPattern, Plan, Wanted};
+use crate::plan::{CellPattern, Demand, Plan};
 use crate::results::{ArtifactCache, ArtifactIndex, EarlierOutcomes, Missing, NotTakenResults};
 use crate::warm::WarmUpKey;
 
@@ -68,7 +68,7 @@ impl<'a> Decisions<'a> {
     }
 
     pub(crate) fn of(&mut self, job: &CompileJob) -> Decision<'a> {
-        if let Wanted::Skip(pattern) = self.options.policy.of(job.script.name(), &job.kernel.release) {
+        if let Demand::Skip(pattern) = self.options.policy.of(job.script.name(), &job.kernel.release) {
             return Decision::LeaveOut(pattern);
         }
         let makers = self.options.servers.makers(job);

@@ -8,7 +8,7 @@ use bundle_format::KernelRelease;
 use super::decide::{Decision, Decisions, Look, digest_of, judges_anew};
 use super::options::BuildOptions;
 use crate::job::{Cell, CompileJob, Maker};
-use crate::plan::{Plan, Wanted};
+use crate::plan::{Demand, Plan};
 use crate::results::{ArtifactCache, Durations, EarlierOutcomes};
 use crate::warm::{Warm, WarmUpKey, WarmUpPart, WarmUps, nothing_compiles};
 
@@ -138,7 +138,7 @@ fn without_tree(plan: &Plan, options: &BuildOptions) -> Vec<(Cell, CellPreview)>
     let unbuilt = plan.unbuilt_cells(&options.policy).into_iter().map(|report| {
         let why = report.outcome.red_reason().unwrap_or_default();
         let state = match options.policy.of(&report.cell.script, &report.cell.release) {
-            Wanted::Skip(pattern) => CellPreview::LeftOut(pattern.to_string()),
+            Demand::Skip(pattern) => CellPreview::LeftOut(pattern.to_string()),
             _ => CellPreview::Blocked(why),
         };
         (report.cell, state)

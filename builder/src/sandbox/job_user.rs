@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use files::{Directory, FileSystem, GivenTo, Lock, LockError, LockKind};
+use files::{Directory, FileSystem, GivenTo, Lock, LockFailure, LockKind};
 
 use super::accounts::Accounts;
 
@@ -109,8 +109,8 @@ impl Numbers {
         for number in self.numbers.iter().copied() {
             match self.locks.lock(&number.to_string(), LockKind::Exclusive, Duration::ZERO) {
                 Ok(lock) => return Ok(JobUser::Number { number, _lock: lock }),
-                Err(LockError::Held(held)) => last = Some(held),
-                Err(LockError::File(error)) => return Err(NoJobUser::Lock(error)),
+                Err(LockFailure::Held(held)) => last = Some(held),
+                Err(LockFailure::File(error)) => return Err(NoJobUser::Lock(error)),
             }
         }
         let held = last.unwrap_or_else(|| files::Held {

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use bundle_format::Digest;
 use child::Cancel;
-use files::{Directory, FileError, Held, Lock, LockError, LockKind};
+use files::{Directory, FileError, Held, Lock, LockFailure, LockKind};
 use signing::KeyPairFiles;
 
 use super::note::Notes;
@@ -179,9 +179,9 @@ impl BuildDirectories {
         loop {
             match state.lock("lock", LockKind::Exclusive, patience) {
                 Ok(lock) => return Ok(Some(StateLock { lock })),
-                Err(LockError::File(error)) => return Err(error),
-                Err(LockError::Held(_)) if cancel.is_cancelled() => return Ok(None),
-                Err(LockError::Held(held)) => {
+                Err(LockFailure::File(error)) => return Err(error),
+                Err(LockFailure::Held(_)) if cancel.is_cancelled() => return Ok(None),
+                Err(LockFailure::Held(held)) => {
                     if let Some(waiting) = waiting.take() {
                         waiting(&held);
                     }

@@ -20,5 +20,5 @@ pub(crate) use member_writer::MemberWriter;
 pub use part::{PART_HEADER, PartHeader};
 pub use parts::{PartError, Parts};
 pub(crate) use plain_tar::write_plain;
-pub use plain_tar::{VerifiedModule, VerifiedSet, plain_tar};
+pub use plain_tar::{UnpackedModule, VerifiedSet, plain_tar};
 pub use source::{Positioned, Source, Stream};

@@ -58,7 +58,7 @@ pub struct VerifiedSet<'a> {
 
 /// A module's bytes, equal in length and digest to what its SET.json says.
 #[derive(Debug, Clone, Copy)]
-pub struct VerifiedModule<'a> {
+pub struct UnpackedModule<'a> {
     /// What SET.json says.
     pub record: &'a ModuleRecord,
     /// The bytes.
@@ -79,12 +79,12 @@ impl<'a> VerifiedSet<'a> {
     }
 
     /// The modules, in the order of the account.
-    pub fn modules(&self) -> impl Iterator<Item = VerifiedModule<'_>> {
+    pub fn modules(&self) -> impl Iterator<Item = UnpackedModule<'_>> {
         self.document
             .modules
             .iter()
             .zip(&self.modules)
-            .map(|(record, bytes)| VerifiedModule { record, bytes })
+            .map(|(record, bytes)| UnpackedModule { record, bytes })
     }
 
     /// The shared `uprobes.ko`.

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 // The configuration language has the same names, and must stay usable without the format.
-pub use script_config::{NameError as ScriptNameError, ScriptName};
+pub use script_config::{ScriptName, ScriptNameError};
 
 /// Text that isn't the name it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -19,7 +19,7 @@ pub(crate) use change::Change;
 pub(crate) use kind::Kind;
 #[cfg(feature = "farm")]
 pub(crate) use kind::PAGE_BEGINNING;
-pub(crate) use place::{Place, Written, is_same_file};
+pub(crate) use place::{OutputPlace, Written, is_same_file};
 pub(crate) use replace::{Replace, ReplaceOption};
 use spot::{Spot, is_stream};
 use terms::Terms;
@@ -65,22 +65,28 @@ impl Outputs {
 
     /// Judges the place for a file of `kind` that `option` names, and makes a temporary file beside it: where nothing can be
     /// written, that is known before the work.
-    pub(crate) fn place(&mut self, option: &'static str, path: &Path, kind: Kind) -> Result<Place, Failure> {
+    pub(crate) fn place(
+        &mut self,
+        option: &'static str,
+        path: &Path,
+        kind: Kind,
+    ) -> Result<OutputPlace, Failure> {
         let spot = self.checked(option, path)?;
-        let place = Place::judge(Terms { option, kind, replace: self.replace }, path, spot.path.clone())?;
+        let place =
+            OutputPlace::judge(Terms { option, kind, replace: self.replace }, path, spot.path.clone())?;
         self.known.push(Known { what: format!("{option} {}", path.display()), is_input: false, spot });
         Ok(place)
     }
 
     /// A place for a file whose bytes give it its name: it can't be compared before.
     #[cfg(feature = "farm")]
-    pub(crate) fn place_named_later(&self, option: &'static str, kind: Kind) -> Result<Place, Failure> {
-        Place::without_name(Terms { option, kind, replace: self.replace })
+    pub(crate) fn place_named_later(&self, option: &'static str, kind: Kind) -> Result<OutputPlace, Failure> {
+        OutputPlace::without_name(Terms { option, kind, replace: self.replace })
     }
 
     /// Gives such a place its name.
     #[cfg(feature = "farm")]
-    pub(crate) fn named(&self, place: Place, path: &Path) -> Result<Place, Failure> {
+    pub(crate) fn named(&self, place: OutputPlace, path: &Path) -> Result<OutputPlace, Failure> {
         if place.has_name() {
             return Ok(place);
         }
@@ -128,7 +134,7 @@ mod tests {
         format!("DSSEv1 {text}").into_bytes()
     }
 
-    fn place(path: &Path, replace: bool) -> Place {
+    fn place(path: &Path, replace: bool) -> OutputPlace {
         Outputs::new(replace).place("-o", path, Kind::Message).unwrap()
     }
 

@@ -22,9 +22,9 @@ const TRIES: usize = 3;
 /// Bytes that are compared at a time.
 const BLOCK: usize = 1 << 16;
 
-/// The judged place of an output, and the file that is to get its name. Bytes are written into it; [`Place::finish`] puts it there.
+/// The judged place of an output, and the file that is to get its name. Bytes are written into it; [`OutputPlace::finish`] puts it there.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct OutputPlace {
     terms: Terms,
     name: Option<Name>,
     target: BufWriter<Target>,
@@ -56,7 +56,7 @@ impl Written {
     }
 }
 
-impl Place {
+impl OutputPlace {
     pub(super) fn judge(terms: Terms, shown: &Path, path: PathBuf) -> Result<Self, Failure> {
         let name = Name { shown: shown.to_owned(), path };
         let target = if is_stream(&name.path) {
@@ -192,7 +192,7 @@ impl Place {
     }
 }
 
-impl Write for Place {
+impl Write for OutputPlace {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.target.write(bytes)?;
         self.bytes += written as u64;

@@ -63,7 +63,7 @@ pub(super) fn parse(words: &[String]) -> Result<Request, String> {
                 request.options(letters, &mut words)?;
             }
             _ => {
-                let name = word.parse().map_err(|error: script_config::NameError| error.to_string())?;
+                let name = word.parse().map_err(|error: script_config::ScriptNameError| error.to_string())?;
                 request.named.insert(name);
             }
         }

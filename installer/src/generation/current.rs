@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bundle_format::Twin;
 use files::{
-    Directory, FileError, FileSystem, Held, Lock, LockError, LockKind, Unprotected, check_protected, optional,
+    Directory, FileError, FileSystem, Held, Lock, LockFailure, LockKind, Unprotected, check_protected, optional,
 };
 
 use crate::generation::installed::{InstalledBundle, read_bundle};
@@ -226,12 +226,12 @@ fn lock_for_reading(generation: &Directory) -> Result<Option<Lock>, GenerationEr
     match generation.lock(LOCK, LockKind::Shared, READER_PATIENCE) {
         Ok(lock) => Ok(Some(lock)),
         // Not found: it is being removed.
-        Err(LockError::File(error))
+        Err(LockFailure::File(error))
             if matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem) =>
         {
             Ok(None)
         }
-        Err(LockError::File(error)) => Err(error.into()),
-        Err(LockError::Held(held)) => Err(GenerationError::Held(held)),
+        Err(LockFailure::File(error)) => Err(error.into()),
+        Err(LockFailure::Held(held)) => Err(GenerationError::Held(held)),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bundle_format::{Kernel, KernelId, KernelRelease};
 use files::{Directory, FileError, FileSystem, optional};
-use kernel_module::{Fields, Packing};
+use kernel_module::{Compression, Fields};
 use rustix::fs::FileType;
 
 use crate::host::identity::{HostIdentity, Mismatch};
@@ -96,7 +96,7 @@ fn vermagic(host: &FileSystem, release: &KernelRelease) -> Option<String> {
     let index = directory.read_file("modules.dep", MAX_READ).ok()?;
     let index = String::from_utf8(index).ok()?;
     let modules = index.lines().filter_map(|line| line.split_once(':')).map(|(module, _)| module);
-    let own = modules.filter(|module| module.starts_with(OWN) && Packing::of_module(module).is_some());
+    let own = modules.filter(|module| module.starts_with(OWN) && Compression::of_module(module).is_some());
     let found = own.take(TRIES).find_map(|module| vermagic_of(host, &directory, module))?;
     // Of another release it would say nothing about this one.
     (found.split(' ').next() == Some(release.as_str())).then_some(found)
@@ -106,6 +106,6 @@ fn vermagic_of(host: &FileSystem, modules: &Directory, module: &str) -> Option<S
     let path = modules.path().join(module);
     let name = path.file_name()?.to_str()?;
     let bytes = host.open_dir(path.parent()?).ok()?.read_file(name, MAX_READ).ok()?;
-    let plain = Packing::of_module(name)?.unpack(&bytes, MAX_READ).ok()?;
+    let plain = Compression::of_module(name)?.unpack(&bytes, MAX_READ).ok()?;
     Fields::read(&plain).ok()?.vermagic().map(str::to_owned)
 }

@@ -19,11 +19,11 @@ pub enum LockError {
     Storage(#[from] FileError),
 }
 
-impl From<files::LockError> for LockError {
-    fn from(error: files::LockError) -> Self {
+impl From<files::LockFailure> for LockError {
+    fn from(error: files::LockFailure) -> Self {
         match error {
-            files::LockError::Held(held) => Self::Locked(held),
-            files::LockError::File(error) => Self::Storage(error),
+            files::LockFailure::Held(held) => Self::Locked(held),
+            files::LockFailure::File(error) => Self::Storage(error),
         }
     }
 }
@@ -71,7 +71,7 @@ impl WriterLock {
             // A holder that drops the lock on an empty host removes what we are about to open.
             let Some(state) = optional(parent.ensure_dir(name))? else { continue };
             let lock = match state.lock(LOCK, LockKind::Exclusive, Duration::ZERO) {
-                Err(files::LockError::File(error)) if error.is_not_found() => continue,
+                Err(files::LockFailure::File(error)) if error.is_not_found() => continue,
                 other => other?,
             };
             // A lock on a file that is no longer at its name locks nobody out.

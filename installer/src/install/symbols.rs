@@ -10,7 +10,7 @@ use bundle_format::{
     VerifiedBundle, VerifiedSet,
 };
 use files::{FileSystem, optional};
-use kernel_module::{Packing, Symvers, symbol_versions};
+use kernel_module::{Compression, Symvers, symbol_versions};
 
 use crate::generation::CurrentGeneration;
 use crate::host::{HostKernels, Mismatch};
@@ -175,22 +175,22 @@ impl HostSymvers {
     }
 }
 
-fn places(release: &KernelRelease) -> Vec<(String, Packing)> {
+fn places(release: &KernelRelease) -> Vec<(String, Compression)> {
     let stems = [format!("/lib/modules/{release}/symvers"), format!("/boot/symvers-{release}")];
     let packed = stems.iter().flat_map(|stem| {
-        Packing::SUFFIXES.into_iter().map(move |(packing, suffix)| (format!("{stem}{suffix}"), packing))
+        Compression::SUFFIXES.into_iter().map(move |(packing, suffix)| (format!("{stem}{suffix}"), packing))
     });
     let trees = [
         format!("/lib/modules/{release}/build"),
         format!("/usr/src/linux-headers-{release}"),
         format!("/usr/src/kernels/{release}"),
     ];
-    let plain = trees.into_iter().map(|tree| (format!("{tree}/Module.symvers"), Packing::Plain));
+    let plain = trees.into_iter().map(|tree| (format!("{tree}/Module.symvers"), Compression::Plain));
     packed.chain(plain).collect()
 }
 
 /// `None` if nothing is there; why it can't be read otherwise.
-fn read(host: &FileSystem, path: &str, packing: Packing) -> Result<Option<HostSymvers>, String> {
+fn read(host: &FileSystem, path: &str, packing: Compression) -> Result<Option<HostSymvers>, String> {
     let bytes = optional(host.read_file(path, MAX_SYMVERS)).map_err(|error| with_causes(&error))?;
     let Some(bytes) = bytes else { return Ok(None) };
     let plain = packing.unpack(&bytes, MAX_SYMVERS).map_err(|error| error.to_string())?;

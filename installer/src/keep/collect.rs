@@ -241,8 +241,8 @@ fn remove(
     };
     let _held = match opened.lock(LOCK, LockKind::Exclusive, Duration::ZERO) {
         Ok(held) => held,
-        Err(files::LockError::Held(_)) => return Err(SparedBecause::InUse),
-        Err(files::LockError::File(error)) => return Ok(Err(error)),
+        Err(files::LockFailure::Held(_)) => return Err(SparedBecause::InUse),
+        Err(files::LockFailure::File(error)) => return Ok(Err(error)),
     };
     let removed = || {
         let bytes = freed_by(generations, generation, gone)?;

@@ -14,7 +14,7 @@ pub enum TakesValue {
 
 /// What a service does with an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum OptionRole {
     /// It goes to `stap` when the script is compiled.
     Compile,
     /// It goes to `staprun` when the script is started.
@@ -36,7 +36,7 @@ pub struct OptionSpec {
     /// Whether it takes a value.
     pub takes: TakesValue,
     /// What a service does with it.
-    pub role: Role,
+    pub role: OptionRole,
     /// Whether the last initscript knew it (INIT-OPT-01).
     pub stock: bool,
     /// The version that brought it, if later than 4.8.
@@ -58,15 +58,15 @@ impl OptionSpec {
     }
 }
 
-const fn flag(name: &'static str, role: Role) -> OptionSpec {
+const fn flag(name: &'static str, role: OptionRole) -> OptionSpec {
     OptionSpec { name, takes: TakesValue::No, role, stock: false, since: None }
 }
 
-const fn value(name: &'static str, role: Role) -> OptionSpec {
+const fn value(name: &'static str, role: OptionRole) -> OptionSpec {
     OptionSpec { takes: TakesValue::Always, ..flag(name, role) }
 }
 
-const fn maybe(name: &'static str, role: Role) -> OptionSpec {
+const fn maybe(name: &'static str, role: OptionRole) -> OptionSpec {
     OptionSpec { takes: TakesValue::Optionally, ..flag(name, role) }
 }
 
@@ -78,14 +78,14 @@ const fn since(version: &'static str, spec: OptionSpec) -> OptionSpec {
     OptionSpec { since: Some(version), ..spec }
 }
 
-const LISTS: Role = Role::NoModule("it lists instead of compiling");
-const TALKS: Role = Role::NoModule("it starts a conversation instead of compiling");
-const SERVERS: Role = Role::NoModule("it deals with servers instead of compiling");
-const OTHER_RUNTIME: Role = Role::NoModule("that runtime makes no kernel module");
-const UNFINISHED: Role = Role::NoModule("stap accepts the letter and then stops");
-const BENCHMARK: Role = Role::NoModule("it measures stap instead of compiling");
+const LISTS: OptionRole = OptionRole::NoModule("it lists instead of compiling");
+const TALKS: OptionRole = OptionRole::NoModule("it starts a conversation instead of compiling");
+const SERVERS: OptionRole = OptionRole::NoModule("it deals with servers instead of compiling");
+const OTHER_RUNTIME: OptionRole = OptionRole::NoModule("that runtime makes no kernel module");
+const UNFINISHED: OptionRole = OptionRole::NoModule("stap accepts the letter and then stops");
+const BENCHMARK: OptionRole = OptionRole::NoModule("it measures stap instead of compiling");
 
-use Role::{Compile, Ignored, NoEffect, Run};
+use OptionRole::{Compile, Ignored, NoEffect, Run};
 
 /// All options, short ones first, each group in the order of stap's own table.
 pub const STAP_OPTIONS: &[OptionSpec] = &[
@@ -129,11 +129,11 @@ pub const STAP_OPTIONS: &[OptionSpec] = &[
     stock(value("vp", Compile)),
     flag("unprivileged", Compile),
     since("5.1", maybe("build-as", Compile)),
-    flag("client-options", Role::NoModule("it is meant for stap-server alone")),
+    flag("client-options", OptionRole::NoModule("it is meant for stap-server alone")),
     flag("help", Ignored),
     flag("disable-cache", Compile),
     flag("poison-cache", Compile),
-    flag("clean-cache", Role::NoModule("it empties stap's cache instead of compiling")),
+    flag("clean-cache", OptionRole::NoModule("it empties stap's cache instead of compiling")),
     value("compatible", Compile),
     flag("ldd", Compile),
     maybe("use-server", Compile),
@@ -143,7 +143,7 @@ pub const STAP_OPTIONS: &[OptionSpec] = &[
     value("use-http-server", Compile),
     flag("all-modules", Compile),
     maybe("sign-module", Compile),
-    value("remote", Role::NoModule("it runs the script on another host")),
+    value("remote", OptionRole::NoModule("it runs the script on another host")),
     flag("remote-prefix", NoEffect),
     flag("check-version", Compile),
     flag("version", Ignored),
@@ -176,7 +176,7 @@ pub const STAP_OPTIONS: &[OptionSpec] = &[
     value("target-namespaces", NoEffect),
     maybe("monitor", NoEffect),
     flag("interactive", TALKS),
-    flag("example", Role::NoModule("it takes the script from stap's examples")),
+    flag("example", OptionRole::NoModule("it takes the script from stap's examples")),
     flag("no-global-var-display", Compile),
     since("4.9", flag("language-server", TALKS)),
     since("5.6", flag("debug", Compile)),

@@ -10,7 +10,7 @@ mod grammar;
 mod run;
 mod words;
 
-pub use grammar::{OptionSpec, Role, STAP_OPTIONS, TakesValue};
+pub use grammar::{OptionRole, OptionSpec, STAP_OPTIONS, TakesValue};
 pub use run::{Recorder, Rotation, RunArgumentsError, RunOptions};
 
 use command_line::{CommandLine, GivenOption};
@@ -84,8 +84,8 @@ impl ScriptOptions {
     #[must_use]
     pub fn compile_args(&self) -> Vec<String> {
         let to_stap = |option: &&GivenOption| match option.spec.role {
-            Role::Compile | Role::NoEffect => true,
-            Role::Run | Role::Ignored | Role::NoModule(_) => false,
+            OptionRole::Compile | OptionRole::NoEffect => true,
+            OptionRole::Run | OptionRole::Ignored | OptionRole::NoModule(_) => false,
         };
         self.line.options.iter().filter(to_stap).flat_map(GivenOption::words).collect()
     }
@@ -137,11 +137,11 @@ fn unfit_for_a_service(line: &CommandLine) -> Vec<OptionCause> {
     for given in &line.options {
         let option = given.spec.written();
         match (given.spec.role, given.spec.name) {
-            (Role::NoModule(why), _) => causes.push(OptionCause::NoModule { option, why }),
-            (Role::NoEffect, _) => causes.push(OptionCause::NoEffect { option }),
+            (OptionRole::NoModule(why), _) => causes.push(OptionCause::NoModule { option, why }),
+            (OptionRole::NoEffect, _) => causes.push(OptionCause::NoEffect { option }),
             // Flight recorder is what a service does anyway; it needs no remark.
-            (Role::Ignored, "F") => {}
-            (Role::Ignored, _) => causes.push(OptionCause::Ignored { option }),
+            (OptionRole::Ignored, "F") => {}
+            (OptionRole::Ignored, _) => causes.push(OptionCause::Ignored { option }),
             (_, "g") => guru = true,
             (_, "suppress-time-limits") if !guru => causes.push(OptionCause::NeedsGuru),
             (_, "runtime") if given.value() != "kernel" => {

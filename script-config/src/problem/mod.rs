@@ -20,7 +20,7 @@ pub use parameter::ParameterCause;
 pub use setting::SettingsCause;
 pub use syntax::SyntaxCause;
 
-use crate::name::NameError;
+use crate::name::ScriptNameError;
 use crate::place::Place;
 use crate::shown::shown;
 use crate::writing::quote_word;
@@ -97,7 +97,7 @@ pub enum FileCause {
     #[error("file is no script: {error}")]
     NoScript {
         /// Why not.
-        error: NameError,
+        error: ScriptNameError,
     },
     /// The file isn't UTF-8.
     #[error("byte {byte:#04x} at offset {offset} isn't UTF-8")]
@@ -227,7 +227,7 @@ impl FileCause {
                 format!("mv {} {}", word(path), word(&format!("{path}.conf")))
             }
             Self::Hidden { path, visible } => format!("mv {} {}", word(path), word(visible)),
-            Self::NoScript { error: NameError::TooLong { .. } } => "shorten the file's name".to_owned(),
+            Self::NoScript { error: ScriptNameError::TooLong { .. } } => "shorten the file's name".to_owned(),
             Self::NoScript { .. } => "rename it to letters, digits and _, no digit first".to_owned(),
             Self::NotUtf8 { .. } => "save the file as UTF-8".to_owned(),
         }

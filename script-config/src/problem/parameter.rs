@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::Severity;
 use crate::defaults::{FALSE_WORDS, TRUE_WORDS, default_of};
-use crate::name::{NameError, ScriptName};
+use crate::name::{ScriptName, ScriptNameError};
 
 /// Why a global parameter, or a variable that is none, isn't taken as written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -18,7 +18,7 @@ pub enum ParameterCause {
     NotAbsolute { name: &'static str, text: String },
     /// A word of `DEFAULT_START` that can't be a script (INIT-CFG-05).
     #[error("word of DEFAULT_START is skipped: {0}")]
-    DefaultStart(NameError),
+    DefaultStart(ScriptNameError),
     /// A word of `DEFAULT_START` that names no script.
     #[error("DEFAULT_START names {script}, and there is no such script")]
     DefaultStartUnknown {

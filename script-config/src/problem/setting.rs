@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::Severity;
-use crate::name::{NameError, ScriptName, names};
+use crate::name::{ScriptName, ScriptNameError, names};
 
 /// What is wrong with a script's variables, its options apart.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -14,14 +14,14 @@ pub enum SettingsCause {
     Script {
         variable: String,
         /// Why the name is none.
-        error: NameError,
+        error: ScriptNameError,
     },
     /// A word of `NAME_REQ` that can't be a script's name.
     #[error("{script} requires what can't be a script: {error}")]
     Requirement {
         script: ScriptName,
         /// Why the name is none.
-        error: NameError,
+        error: ScriptNameError,
     },
     /// A word of `NAME_USERS` other than `root` and `stapusr`.
     #[error("users of {script} are {text:?}, which is neither root nor stapusr")]
@@ -66,7 +66,7 @@ impl SettingsCause {
 
     pub(crate) fn next_step(&self) -> String {
         match self {
-            Self::Script { error: NameError::TooLong { .. }, .. } => {
+            Self::Script { error: ScriptNameError::TooLong { .. }, .. } => {
                 "shorten the script's name, or remove the line".into()
             }
             Self::Script { .. } => "write NAME_OPT with the script's name, or remove the line".into(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use files::{FileError, Held, LockError, Unprotected};
+use files::{FileError, Held, LockFailure, Unprotected};
 use script_config::{DependencyError, StopRefused};
 
 use crate::host::disbelief::Disbelief;
@@ -61,11 +61,11 @@ pub enum ServiceError {
     NoKernel,
 }
 
-impl From<LockError> for ServiceError {
-    fn from(error: LockError) -> Self {
+impl From<LockFailure> for ServiceError {
+    fn from(error: LockFailure) -> Self {
         match error {
-            LockError::Held(held) => Self::Locked(held),
-            LockError::File(error) => Self::File(error),
+            LockFailure::Held(held) => Self::Locked(held),
+            LockFailure::File(error) => Self::File(error),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use child::{Ended, Stream};
+use child::{Ended, OutputStream};
 use script_config::ScriptName;
 
 use crate::host::{Host, ServiceError, log};
@@ -68,8 +68,8 @@ pub(crate) fn attach(
     log::line(host, &format!("Exec: staprun -A {script}"));
     let end = staprun.attach(script, &mut |stream, bytes| {
         on_output(match stream {
-            Stream::Stdout => AttachOutput::Data(bytes),
-            Stream::Stderr => AttachOutput::Message(bytes),
+            OutputStream::Stdout => AttachOutput::Data(bytes),
+            OutputStream::Stderr => AttachOutput::Message(bytes),
         });
     })?;
     let runs_on = ModuleState::observe(host, script)? == ModuleState::Running;

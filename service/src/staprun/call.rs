@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
-use child::{Cancel, ChildCommand, Ended, Finished, Limits, Program, Stream};
+use child::{Cancel, ChildCommand, Ended, Finished, Limits, OutputStream, Program};
 use files::Unprotected;
 use script_config::ScriptName;
 
@@ -90,7 +90,7 @@ impl<'h> Staprun<'h> {
     pub(crate) fn attach(
         &self,
         name: &ScriptName,
-        on_data: &mut dyn FnMut(Stream, &[u8]),
+        on_data: &mut dyn FnMut(OutputStream, &[u8]),
     ) -> Result<StaprunEnd, ServiceError> {
         let command = ChildCommand::of(&self.program).args(["-A", name.as_str()]).current_dir(Path::new("/"));
         let command = self.with_environment(command).asked_with_quit(DETACH_GRACE);

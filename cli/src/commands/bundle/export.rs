@@ -15,7 +15,7 @@ use crate::commands::bundle::extract::{MadeDirectories, opts_text, select_kernel
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::output::{Kind, Outputs, Place, ReplaceOption, Written};
+use crate::output::{Kind, OutputPlace, Outputs, ReplaceOption, Written};
 use crate::trust_options::{TrustOptions, open_verified};
 use crate::ui::Ui;
 use crate::words::bytes;
@@ -110,7 +110,7 @@ impl Args {
         &self,
         manifest: &Manifest,
         wanted: &BTreeSet<KernelId>,
-    ) -> Result<BTreeMap<PathBuf, Place>, Failure> {
+    ) -> Result<BTreeMap<PathBuf, OutputPlace>, Failure> {
         let mut outputs = Outputs::new(self.replace.replace);
         if !self.file.is_input() {
             outputs.input("the bundle", &self.file);
@@ -148,12 +148,12 @@ fn refuse_twins(file: &BundlePath, manifest: &Manifest, wanted: &BTreeSet<Kernel
 
 /// A package under way, under a temporary name.
 struct Package {
-    tar: tar::Builder<GzEncoder<Place>>,
+    tar: tar::Builder<GzEncoder<OutputPlace>>,
     created: u64,
 }
 
 impl Package {
-    fn new(place: Place, manifest: &Manifest, kernel: &Kernel) -> io::Result<Self> {
+    fn new(place: OutputPlace, manifest: &Manifest, kernel: &Kernel) -> io::Result<Self> {
         let mut tar = tar::Builder::new(GzEncoder::new(place, Compression::best()));
         tar.mode(tar::HeaderMode::Deterministic);
         let mut package = Self { tar, created: manifest.created };
@@ -184,7 +184,7 @@ impl Package {
         self.tar.append_data(&mut header, path, content)
     }
 
-    fn finish(self, path: &Path) -> Result<Place, Failure> {
+    fn finish(self, path: &Path) -> Result<OutputPlace, Failure> {
         let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(path.display());
         self.tar.into_inner().and_then(GzEncoder::finish).map_err(failed)
     }

@@ -12,7 +12,7 @@ use crate::bundle_path::a_file;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::given_file::given;
-use crate::output::{Kind, Outputs, Place, Replace};
+use crate::output::{Kind, OutputPlace, Outputs, Replace};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, parse_size};
 
@@ -145,7 +145,7 @@ impl Piece {
 }
 
 /// Writes a part; whether it wasn't there yet.
-fn write_piece(file: &mut File, piece: &Piece, place: Place, source: &Path) -> Result<bool, Failure> {
+fn write_piece(file: &mut File, piece: &Piece, place: OutputPlace, source: &Path) -> Result<bool, Failure> {
     let Piece { header, .. } = piece;
     let ((), written) = place.write(|target| {
         let failed = |error: io::Error| Failure::of(Exit::Storage, &error);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use builder::{ArtifactCache, BuildDirectories, Builders, Collected, CollectedState};
+use builder::{ArtifactCache, BuildDirectories, Builders, CollectedState, RemovedEntries};
 use serde_json::json;
 
 use super::build::cache_directory;
@@ -25,7 +25,7 @@ pub(crate) enum Args {
     /// The next build makes damaged ones again.
     Verify {
         #[command(flatten)]
-        place: Place,
+        place: CacheArgs,
     },
     /// Copy the results that DIR lacks to it, such as a directory that several farms share
     ///
@@ -33,7 +33,7 @@ pub(crate) enum Args {
     /// results, and those of builders that aren't listed here, are replaced.
     Push {
         #[command(flatten)]
-        place: Place,
+        place: CacheArgs,
         #[command(flatten)]
         builders: BuilderOptions,
         /// The directory.
@@ -46,7 +46,7 @@ pub(crate) enum Args {
     /// what was copied needs the same --builders.
     Pull {
         #[command(flatten)]
-        place: Place,
+        place: CacheArgs,
         #[command(flatten)]
         builders: BuilderOptions,
         /// The directory.
@@ -59,7 +59,7 @@ pub(crate) enum Args {
     /// --artifacts and without --cache, only that directory is looked after.
     Gc {
         #[command(flatten)]
-        place: Place,
+        place: CacheArgs,
         /// Keep what was used within so many days; uses are noted once a day, so some stays a day longer.
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         keep: u32,
@@ -71,7 +71,7 @@ pub(crate) enum Args {
 
 /// Where the cache is.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Place {
+pub(crate) struct CacheArgs {
     /// The cache directory, as for `build` [default: ~/.cache/stap-bundle].
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -80,7 +80,7 @@ pub(crate) struct Place {
     artifacts: Option<PathBuf>,
 }
 
-impl Place {
+impl CacheArgs {
     fn open(&self, builders: Builders) -> Result<(PathBuf, ArtifactCache), Failure> {
         let path = self.artifacts()?;
         if !path.is_dir() {
@@ -141,7 +141,7 @@ impl Args {
     }
 }
 
-fn verify(place: &Place, ui: &mut Ui) -> Result<Exit, Failure> {
+fn verify(place: &CacheArgs, ui: &mut Ui) -> Result<Exit, Failure> {
     let (path, cache) = place.open(place.own_key(Builders::default())?)?;
     let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(path.display());
     let contents = cache.verify().map_err(failed)?;
@@ -162,7 +162,7 @@ fn verify(place: &Place, ui: &mut Ui) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn pull(place: &Place, builders: &BuilderOptions, from: &Path, ui: &mut Ui) -> Result<Exit, Failure> {
+fn pull(place: &CacheArgs, builders: &BuilderOptions, from: &Path, ui: &mut Ui) -> Result<Exit, Failure> {
     if !from.is_dir() {
         return Err(Failure::new(Exit::Usage, format!("{} is no directory", from.display()))
             .hint("it is what `cache push DIR` wrote to, or what `build --artifacts DIR` uses"));
@@ -203,7 +203,7 @@ fn share(from: (&Path, &ArtifactCache), to: (&Path, &ArtifactCache), ui: &mut Ui
     Ok(exit)
 }
 
-fn collect(place: &Place, keep: u32, dry_run: bool, ui: &mut Ui) -> Result<Exit, Failure> {
+fn collect(place: &CacheArgs, keep: u32, dry_run: bool, ui: &mut Ui) -> Result<Exit, Failure> {
     let (path, cache) = place.open(Builders::default())?;
     let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(path.display());
     let age = Duration::from_secs(u64::from(keep) * 24 * 3600);
@@ -214,7 +214,7 @@ fn collect(place: &Place, keep: u32, dry_run: bool, ui: &mut Ui) -> Result<Exit,
         None => Some(CollectedState::default()),
     };
     if ui.json {
-        let of = |collected: Collected| json!({ "removed": collected.entries, "bytes": collected.bytes, "kept": collected.kept });
+        let of = |collected: RemovedEntries| json!({ "removed": collected.entries, "bytes": collected.bytes, "kept": collected.kept });
         ui.document(&json!({
             "cache": path, "removed": collected.entries, "bytes": collected.bytes, "kept": collected.kept,
             "dry_run": dry_run, "warm_ups": state.map(|state| of(state.warm_ups)),

@@ -6,7 +6,7 @@ mod trust;
 use std::path::{Path, PathBuf};
 
 use compile_server::{
-    Control, Selection, ServerError, Settings, Started, Stopped, Wishes, installed_releases,
+    Control, ServerError, ServerSelection, Settings, Started, Stopped, Wishes, installed_releases,
 };
 
 use crate::exit::Exit;
@@ -159,12 +159,12 @@ impl Options {
         Control::new(self.config.as_deref(), self.keep).map_err(|error| failure(&error))
     }
 
-    fn selection(self) -> Result<Selection, Failure> {
+    fn selection(self) -> Result<ServerSelection, Failure> {
         let mut releases = self.releases;
         if self.installed {
             releases.extend(installed_releases(Path::new(MODULES)).map_err(|error| failure(&error))?);
         }
-        Ok(Selection {
+        Ok(ServerSelection {
             nickname: self.nickname,
             pid: self.pid,
             wishes: Wishes {
@@ -209,7 +209,7 @@ impl Args {
                 let selection = options.selection()?;
                 // A mistake in a file must be found while the servers still run.
                 control.check(&selection).map_err(|error| failure(&error))?;
-                let stopped = stop(&control, &Selection::default(), ui)?;
+                let stopped = stop(&control, &ServerSelection::default(), ui)?;
                 let started = start(&control, &selection, ui)?;
                 Ok(worse(stopped, started))
             }
@@ -235,12 +235,12 @@ enum Absent {
     Nothing,
 }
 
-fn start(control: &Control, selection: &Selection, ui: &mut Ui) -> Result<Exit, Failure> {
+fn start(control: &Control, selection: &ServerSelection, ui: &mut Ui) -> Result<Exit, Failure> {
     let started = control.start(selection, &mut |started| shown::started(started, ui));
     Ok(shown::all_started(&started.map_err(|error| failure(&error))?, ui))
 }
 
-fn stop(control: &Control, selection: &Selection, ui: &mut Ui) -> Result<Exit, Failure> {
+fn stop(control: &Control, selection: &ServerSelection, ui: &mut Ui) -> Result<Exit, Failure> {
     if !control.knows(selection).map_err(|error| failure(&error))? {
         let name = selection.nickname.clone().unwrap_or_default();
         return Err(Failure::new(Exit::Failed, format!("no server of the name {name} is running"))

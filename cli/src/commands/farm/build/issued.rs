@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bundle_format::{BundleName, Digest};
 use files::read::read;
-use files::{Directory, FileError, Lock, LockError, LockKind};
+use files::{Directory, FileError, Lock, LockFailure, LockKind};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -46,8 +46,8 @@ impl Issued {
         fs::create_dir_all(directory)?;
         let at = Directory::at_path(directory).map_err(FileError::into_source)?;
         let lock = at.lock("lock", LockKind::Exclusive, PATIENCE).map_err(|error| match error {
-            LockError::Held(held) => io::Error::new(io::ErrorKind::TimedOut, held.to_string()),
-            LockError::File(error) => error.into_source(),
+            LockFailure::Held(held) => io::Error::new(io::ErrorKind::TimedOut, held.to_string()),
+            LockFailure::File(error) => error.into_source(),
         })?;
         let path = directory.join(format!("{name}.json"));
         let entries = match read(&path, MAX_ISSUED) {

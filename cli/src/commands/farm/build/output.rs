@@ -9,7 +9,7 @@ use bundle_format::{BundleError, BundleId, BundleKind, KeyId, Manifest, SignedBu
 use crate::commands::farm::build::args::Args;
 use crate::config_files::Loaded;
 use crate::failure::Failure;
-use crate::output::{Kind, Outputs, Place, Written};
+use crate::output::{Kind, OutputPlace, Outputs, Written};
 use crate::ui::Ui;
 
 /// What a build makes.
@@ -62,8 +62,8 @@ impl Product {
 pub(super) struct Places {
     outputs: Outputs,
     /// None for a part of a build (`--shard`).
-    product: Option<Place>,
-    report: Option<Place>,
+    product: Option<OutputPlace>,
+    report: Option<OutputPlace>,
 }
 
 /// The product, as it was written.
@@ -101,7 +101,7 @@ impl Args {
             (None, None) => Some(outputs.place_named_later("-o", kind)?),
         };
         if let Some(path) =
-            self.output.as_ref().filter(|_| product.as_ref().is_some_and(Place::must_be_the_same))
+            self.output.as_ref().filter(|_| product.as_ref().is_some_and(OutputPlace::must_be_the_same))
         {
             let path = path.display();
             ui.progress(format!("{path} exists: without --replace, this build must give the same bytes"));

@@ -1,6 +1,6 @@
 //! Which cells must be green, may be red, or aren't compiled; and whether a bundle is written at all.
 
-use builder::{BuildReport, Cell, CellPattern, CellPolicy, CellPreview, CellReport, Plan, Preview, Wanted};
+use builder::{BuildReport, Cell, CellPattern, CellPolicy, CellPreview, CellReport, Demand, Plan, Preview};
 
 use super::red_cells::RedCells;
 use crate::exit::Exit;
@@ -58,7 +58,7 @@ impl PolicyOptions {
     pub(super) fn check(&self, report: &BuildReport) -> Result<(), Failure> {
         let policy = self.policy();
         let red = |cell: &&CellReport| cell.outcome.module().is_none();
-        let required = |cell: &&CellReport| wanted(&policy, &cell.cell) == Wanted::Required;
+        let required = |cell: &&CellReport| wanted(&policy, &cell.cell) == Demand::Required;
         let missing: Vec<&CellReport> = report.cells.iter().filter(red).filter(required).collect();
         if !missing.is_empty() {
             let (noun, verb) =
@@ -96,7 +96,7 @@ impl PolicyOptions {
         let cells = preview.cells.len();
         let too_few = self.min_coverage.is_some_and(|percent| green * 100 < cells * usize::from(percent));
         let some_red = red.peek().is_some();
-        if preview.refused || too_few || red.any(|cell| wanted(&policy, cell) == Wanted::Required) {
+        if preview.refused || too_few || red.any(|cell| wanted(&policy, cell) == Demand::Required) {
             return Exit::NoBundle;
         }
         if some_red { Exit::RedCells } else { Exit::Done }
@@ -105,7 +105,7 @@ impl PolicyOptions {
     /// 20 if a cell is red that was to be compiled, else 0.
     pub(super) fn exit(&self, report: &BuildReport) -> Exit {
         let policy = self.policy();
-        let skipped = |cell: &Cell| matches!(wanted(&policy, cell), Wanted::Skip(_));
+        let skipped = |cell: &Cell| matches!(wanted(&policy, cell), Demand::Skip(_));
         let red = |cell: &CellReport| cell.outcome.module().is_none() && !skipped(&cell.cell);
         if report.cells.iter().any(red) { Exit::RedCells } else { Exit::Done }
     }
@@ -116,7 +116,7 @@ const fn is_red(state: &CellPreview) -> bool {
     matches!(state, CellPreview::CachedRed(_) | CellPreview::Blocked(_))
 }
 
-fn wanted<'p>(policy: &'p CellPolicy, cell: &Cell) -> Wanted<'p> {
+fn wanted<'p>(policy: &'p CellPolicy, cell: &Cell) -> Demand<'p> {
     policy.of(&cell.script, &cell.release)
 }
 

@@ -97,9 +97,9 @@ fn named(
             let is_path = word.contains('/') || path.extension().is_some_and(|suffix| suffix == "stp");
             let stem =
                 if is_path { path.file_stem().unwrap_or_default().to_string_lossy() } else { word.into() };
-            let name: ScriptName = stem
-                .parse()
-                .map_err(|error: script_config::NameError| Failure::of(Exit::Usage, &error).about(word))?;
+            let name: ScriptName = stem.parse().map_err(|error: script_config::ScriptNameError| {
+                Failure::of(Exit::Usage, &error).about(word)
+            })?;
             if is_path {
                 return Ok((name, path.to_owned()));
             }
