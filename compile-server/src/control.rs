@@ -3,14 +3,13 @@
 use crate::global_file::MAX_CONFIG;
 use files::read::read_text_given;
 use std::path::Path;
-use std::time::SystemTime;
 
 use crate::account::Account;
-use crate::certificate::Certificate;
 use crate::error::ServerError;
 use crate::global_file::GlobalSettings;
 use crate::kernel_releases::check_build_trees;
 use crate::launch::launch;
+use crate::outcome::{Started, StatusLine, Stopped};
 use crate::preparation::{database, prepare, read_certificate};
 use crate::programs::Programs;
 use crate::selection::{ServerSelection, Wishes};
@@ -30,53 +29,6 @@ pub struct Control {
     programs: Programs,
     status: StatusDirectory,
     keep_temporary: bool,
-}
-
-/// What came of starting one server.
-#[derive(Debug)]
-pub enum Started {
-    /// It runs now.
-    Now {
-        server: Managed,
-        certificate: Certificate,
-        /// The certificate was made for this start: clients must trust it first.
-        new_certificate: bool,
-    },
-    /// One with these settings ran already.
-    Already(Managed),
-    /// It doesn't run.
-    Failed(Settings, ServerError),
-}
-
-/// What came of stopping one server.
-#[derive(Debug)]
-pub enum Stopped {
-    /// It ran, and is gone.
-    Now(Managed),
-    /// It had ended before.
-    Already(Managed),
-    /// It still runs.
-    Failed(Managed, ServerError),
-}
-
-/// One server in `status`.
-#[derive(Debug)]
-pub struct StatusLine {
-    pub server: Managed,
-    /// Whether it runs.
-    pub running: bool,
-    /// The port on which it listens.
-    pub port: Option<u16>,
-    /// Its certificate, if we may read it.
-    pub certificate: Option<Certificate>,
-}
-
-impl StatusLine {
-    /// Whether its certificate is good for so many days more.
-    #[must_use]
-    pub fn certificate_lasts(&self, days: u64) -> bool {
-        self.certificate.as_ref().is_none_or(|certificate| certificate.is_good(SystemTime::now(), days))
-    }
 }
 
 impl Control {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bundle_format::Twin;
 use files::{
-    Directory, FileError, FileSystem, Held, Lock, LockFailure, LockKind, Unprotected, check_protected, optional,
+    Directory, FileError, FileSystem, Held, Lock, LockFailure, LockKind, Unprotected, check_protected,
+    optional,
 };
 
 use crate::generation::installed::{InstalledBundle, read_bundle};

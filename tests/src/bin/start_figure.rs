@@ -61,7 +61,7 @@ fn main() -> Result<ExitCode> {
     let mut limit_held = true;
     for family in ["testing", "stable"] {
         let release = lab.bootable(family)?;
-        let arguments = farm.build_arguments(&lab, &[release], "farm.key", "all.stapb", &[])?;
+        let arguments = farm.build_arguments(&lab, &[release], "farm.key", "all.stapb", &["--replace"])?;
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         programs::run_expecting(&program, farm.directory(), &arguments, &[0, 20])?;
         let files = HostFiles::new(release, &programs::host()?)?;
