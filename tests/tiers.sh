@@ -23,13 +23,36 @@ tier() {
     summary="$summary$(minutes $((SECONDS - begun)) "$name")"$'\n'
 }
 
+# Starts a tier beside those that follow: it compiles and downloads while they wait for a disk, for another process or for time.
+beside() {
+    beside_name=$1
+    shift
+    number=$((number + 1))
+    beside_log=$printed/$number.log
+    echo "=== $beside_name, beside what follows: $*"
+    "$@" >"$beside_log" 2>&1 &
+    beside=$!
+    trap 'kill "$beside" 2>/dev/null || true' EXIT
+}
+
+# Waits for it; its minutes are those that nothing else used.
+join() {
+    local begun=$SECONDS code=0
+    wait "$beside" || code=$?
+    trap - EXIT
+    echo "=== $beside_name has ended with $code:"
+    cat "$beside_log"
+    [ "$code" = 0 ] || exit "$code"
+    summary="$summary$(minutes $((SECONDS - begun)) "$beside_name, after the others")"$'\n'
+}
+
 tier 'packages' make --no-print-directory packages
+beside 'programs and lab' make --no-print-directory -j2 programs hosts
 tier 'format and lints' make --no-print-directory check
 tier 'unit tests and command line' make --no-print-directory quick
 tier 'kills at every system call' make --no-print-directory crash
 tier 'three tar readers' make --no-print-directory tar-readers
-tier 'programs' make --no-print-directory farm host
-tier 'lab' make --no-print-directory lab hosts
+join
 tier 'real stap on real kernels' make --no-print-directory lab-tests
 tier 'virtual machines' make --no-print-directory machine-tests
 tier 'each named test ran' cargo run --quiet -p end-to-end --bin coverage -- "$printed"
