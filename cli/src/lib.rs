@@ -1,6 +1,13 @@
 //! The command line: one file per subcommand, the reporters, exit codes and hints.
 //!
-//! The libraries never print and never end the process; everything that a user sees comes from here.
+//! The libraries never print and never end the process; everything that a user sees comes from here. Along the way of a command:
+//!
+//! - what was typed: `arguments` and `global`; `bundle_path`, `split_parts`, `given_file`, `steady_input` (bundles and files),
+//!   `trust_options` (whose), `config_files`, `config_evaluation`, `script_directory` (the initscript's);
+//! - what it does: `commands`, one room each for the farm, bundles, hosts and trust; `host` is what those of a host need;
+//!   `systemtap` and `stap_server` are the command lines of the two systems before us;
+//! - what it writes: `output` and `persist`;
+//! - what is said: `ui`, `failure`, `exit`, `question`, `tables`, `words`, and `message_log` for `LOG_FILE`.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
