@@ -30,7 +30,7 @@ pub enum Exit {
     Storage = 14,
     /// Another stap-bundle holds the lock.
     Locked = 15,
-    /// A conflict between bundles, or a foreign file.
+    /// A conflict between bundles, a foreign file, or something would go that is used here.
     Conflict = 16,
     /// A base, part or frame is missing.
     Missing = 17,
@@ -57,7 +57,7 @@ impl Exit {
         (Self::Stale, "refused: older than what is installed, expired, or two bundles with one serial"),
         (Self::Storage, "no space, or an I/O error"),
         (Self::Locked, "another stap-bundle holds the lock"),
-        (Self::Conflict, "a conflict between bundles, or a foreign file"),
+        (Self::Conflict, "a conflict between bundles, a foreign file, or what is used here would go"),
         (Self::Missing, "a part of the bundle that is needed is not in the file"),
         (Self::RedCells, "the bundle is written, with red cells"),
         (Self::NoBundle, "no bundle was written"),

@@ -32,21 +32,22 @@ mod words;
 
 pub use compat::{CompatError, ForeignFile, ReconcileReport, other_scripts, reconcile};
 pub use generation::{
-    BundleSummary, CurrentGeneration, Events, GenerationError, GenerationSummary, InstallEvent,
-    InstalledBundle, ModuleHandle, Offer, OfferState, Refusal, RefusalKind, RefusedBundle,
-    VerifiedModuleBytes, list_generations,
+    BundleSummary, Changed, Changes, CurrentGeneration, Events, GenerationError, GenerationSummary,
+    InstallEvent, InstalledBundle, KernelChange, ModuleHandle, Offer, OfferState, Presence, Refusal,
+    RefusalKind, RefusedBundle, VerifiedModuleBytes, list_generations,
 };
 pub use host::paths::{self, CONFIGURATION_LINK};
 pub use host::{HistoryEvent, HistoryRecord, HostIdentity, LockError, Mismatch, WriterLock, history};
 pub use install::{
-    BundleSource, DoesNotFit, InboxChoice, InstallError, InstallOptions, InstallOutcome, InstallReport,
-    InstallWarning, KernelChoice, KernelInstalled, PassedOver, install, newest_in_inbox,
+    BundleSource, DoesNotFit, HostBases, InboxChoice, InstallError, InstallOptions, InstallOutcome,
+    InstallReport, InstallWarning, KernelChoice, KernelInstalled, PassedOver, Removal, install,
+    newest_in_inbox,
 };
 pub use keep::{
     Aging, CollectError, CollectOptions, CollectReport, Collected, FsckProblem, FsckReport, Mending,
     PinError, PinReport, RepairError, RollbackError, RollbackReport, Spared, SparedBecause, UninstallError,
     UninstallReport, UnpackError, Unpacked, aging, collect, fsck, pin, pinned, repair_from, repair_from_kept,
-    rollback, uninstall, unpack_for_running_kernel, unpin,
+    rollback, uninstall, unpack_for_running_kernel, unpin, would_uninstall,
 };
 pub use trust::policy::{self, Policy, PolicyError, PolicyRefusal};
 pub use trust::{

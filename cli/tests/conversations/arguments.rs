@@ -97,7 +97,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       13  refused: older than what is installed, expired, or two bundles with one serial
       14  no space, or an I/O error
       15  another stap-bundle holds the lock
-      16  a conflict between bundles, or a foreign file
+      16  a conflict between bundles, a foreign file, or what is used here would go
       17  a part of the bundle that is needed is not in the file
       20  the bundle is written, with red cells
       21  no bundle was written

@@ -229,7 +229,7 @@ fn is_right(job: &Job, code: i32, said: &str) -> bool {
 
 /// What a host is asked to do, one after the other, and how that ends; `HOST` is its name. What a running kernel is needed for
 /// is done in the virtual machines, which have no network at all.
-pub(crate) const HOST_COMMANDS: [(&str, i32); 36] = [
+pub(crate) const HOST_COMMANDS: [(&str, i32); 38] = [
     ("trust list", 0),
     ("trust show", 0),
     ("trust add farm.pub", 0),
@@ -240,7 +240,8 @@ pub(crate) const HOST_COMMANDS: [(&str, i32); 36] = [
     ("install fleet-2.stapb", 0),
     ("install fleet-1.stapb", 13),
     ("split fleet-3.stapb --size 8K -o parts-HOST", 0),
-    ("install fleet-3.stapb --kernel 6.13.0-test", 0),
+    ("install fleet-3.stapb --kernel 6.13.0-test", 16),
+    ("install fleet-3.stapb --kernel 6.13.0-test --allow-removal", 0),
     ("list", 0),
     ("history", 0),
     ("history --json", 0),
@@ -259,6 +260,7 @@ pub(crate) const HOST_COMMANDS: [(&str, i32); 36] = [
     ("inspect fleet-1.stapb", 0),
     ("inspect fleet-1.stapb --json", 0),
     ("diff fleet-1.stapb fleet-2.stapb", 0),
+    ("diff --installed fleet-2.stapb", 0),
     ("extract fleet-1.stapb out-HOST --key farm.pub", 0),
     ("subset fleet-1.stapb --kernel 6.12.1-test --key farm.pub -o subset-HOST.stapb", 0),
     ("join absent.001 -o joined-HOST", 14),

@@ -103,6 +103,7 @@ fn a_delta_is_installed_where_the_bundle_is_that_it_was_made_from() {
     $ stap-bundle install --root host delta.stapb --dry-run
     would install: fleet 1.2 as generation 2
       6.12.1-test: 2 modules
+      + not unpacked kernel 6.14.0-test
       nothing was written
     2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
     2>   6.12.1-test: 2 modules, [SIZE]
@@ -110,6 +111,7 @@ fn a_delta_is_installed_where_the_bundle_is_that_it_was_made_from() {
     $ stap-bundle install --root host delta.stapb
     installed: fleet 1.2 as generation 2
       6.12.1-test: 2 modules
+      + not unpacked kernel 6.14.0-test
     2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
     2> staging generation 2 with 1 kernel
     2>   6.12.1-test: 2 modules, [SIZE]
@@ -119,6 +121,7 @@ fn a_delta_is_installed_where_the_bundle_is_that_it_was_made_from() {
     installed: fleet 1.2 as generation 3
       6.12.1-test: 2 modules
       6.14.0-test: 2 modules
+      + kernel 6.14.0-test: 2 modules
     2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
     2> staging generation 3 with 2 kernels
     2>   6.12.1-test: 2 modules, [SIZE]
@@ -130,6 +133,7 @@ fn a_delta_is_installed_where_the_bundle_is_that_it_was_made_from() {
     [exit 0]
     $ stap-bundle rollback --root host 1
     rolled back: from generation 3 to 1
+      - kernel 6.14.0-test: 2 modules
     [exit 0]
     "#);
 }

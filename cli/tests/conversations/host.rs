@@ -46,6 +46,7 @@ fn a_bundle_is_installed_once_and_never_an_older_one() {
     $ stap-bundle install --root host fleet-2.stapb
     installed: fleet 1.2 as generation 2
       6.12.1-test: 2 modules
+      no script, kernel or module differs from generation 1
     2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
     2> staging generation 2 with 1 kernel
     2>   6.12.1-test: 2 modules, [SIZE]
@@ -74,7 +75,8 @@ fn the_kernels_can_be_chosen() {
     let world = world();
     assert_snapshot!(world.talk("
         install --root host fleet-1.stapb --all-kernels
-        install --root host fleet-2.stapb --kernel 6.13.0-test
+        -q install --root host fleet-2.stapb --kernel 6.13.0-test
+        install --root host fleet-2.stapb --kernel 6.13.0-test --allow-removal
         install --root host fleet-2.stapb --kernel 5.10.0-test
     "), @r#"
     $ stap-bundle install --root host fleet-1.stapb --all-kernels
@@ -87,13 +89,21 @@ fn the_kernels_can_be_chosen() {
     2>   6.13.0-test: 1 module, [SIZE]
     2> switching from nothing to generation 1
     [exit 0]
-    $ stap-bundle install --root host fleet-2.stapb --kernel 6.13.0-test
+    $ stap-bundle -q install --root host fleet-2.stapb --kernel 6.13.0-test
+    2> error: fleet-2.stapb: bundle fleet 1.2 would take away kernel 6.12.1-test, which this host has
+    2> hint: if that is meant: --allow-removal, this once, or `allow-removal = true` below [install] in policy.toml
+    2> hint: if not: have the farm build the bundle with it; a kernel that --kernel left out is named with it too
+    2> hint: `stap-bundle install --dry-run FILE` lists all that would change
+    [exit 16]
+    $ stap-bundle install --root host fleet-2.stapb --kernel 6.13.0-test --allow-removal
     installed: fleet 1.2 as generation 2
       6.13.0-test: 1 module, 1 red cell
+      - kernel 6.12.1-test: 2 modules, no longer unpacked
     2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
     2> staging generation 2 with 1 kernel
     2>   6.13.0-test: 1 module, [SIZE]
     2> switching from generation 1 to generation 2
+    2> warning: this takes away kernel 6.12.1-test, which this host has, as was allowed
     [exit 0]
     $ stap-bundle install --root host fleet-2.stapb --kernel 5.10.0-test
     2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
@@ -305,9 +315,11 @@ fn rollback_goes_back_one_generation() {
     $ stap-bundle install --root host -q fleet-2.stapb
     installed: fleet 1.2 as generation 2
       6.12.1-test: 2 modules
+      no script, kernel or module differs from generation 1
     [exit 0]
     $ stap-bundle rollback --root host
     rolled back: from generation 2 to 1
+      no script, kernel or module differs from generation 2
     [exit 0]
     $ stap-bundle rollback --root host 1
     2> error: generation 1 is the current one already
@@ -319,6 +331,7 @@ fn rollback_goes_back_one_generation() {
     [exit 1]
     $ stap-bundle rollback --root host 2
     rolled back: from generation 1 to 2
+      no script, kernel or module differs from generation 1
     [exit 0]
     "#);
 }
@@ -427,9 +440,15 @@ fn generations_are_pinned_collected_and_told_by_the_history() {
     [exit 0]
     $ stap-bundle uninstall --root host fleet --dry-run
     would uninstall: fleet 1.3, with 2 scripts
+      - scripts counter, latency
+      - kernel 6.12.1-test: 2 modules
+      - not unpacked kernel 6.13.0-test
     [exit 0]
     $ stap-bundle uninstall --root host fleet
     uninstalled: fleet, with generation 4
+      - scripts counter, latency
+      - kernel 6.12.1-test: 2 modules
+      - not unpacked kernel 6.13.0-test
     2> switching from generation 3 to generation 4
     [exit 0]
     $ stap-bundle uninstall --root host fleet
@@ -445,6 +464,9 @@ fn generations_are_pinned_collected_and_told_by_the_history() {
     $ stap-bundle install --root host fleet-2.stapb --allow-downgrade
     installed: fleet 1.2 as generation 5
       6.12.1-test: 2 modules
+      + scripts counter, latency
+      + kernel 6.12.1-test: 2 modules
+      + not unpacked kernel 6.13.0-test
     2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
     2> staging generation 5 with 1 kernel
     2>   6.12.1-test: 2 modules, [SIZE]

@@ -68,15 +68,19 @@ fn the_host_side() {
     let installed = world.json("install --root host fleet.stapb");
     assert_eq!(
         fields(&installed),
-        "bundle_id changed dry_run generation initscript kernels name serial version warnings"
+        "bundle_id changed changes dry_run generation initscript kernels name removal serial version warnings"
     );
     assert_eq!(fields(&installed["kernels"][0]), "modules red release");
+    assert_eq!(fields(&installed["removal"]), "kernels refused scripts");
+    assert_eq!(fields(&installed["changes"]), "kernels not_compared scripts");
+    assert_eq!(fields(&installed["changes"]["scripts"]), "added changed removed");
+    assert_eq!(fields(&installed["changes"]["kernels"][0]), "after before id modules release");
     assert_eq!(installed["changed"], true);
     assert_eq!(world.json("install --root host fleet.stapb")["changed"], false);
     assert_eq!(world.json("install --root host fleet-2.stapb")["generation"], 2);
 
     let list = world.json("list --root host");
-    assert_eq!(fields(&list["generations"][0]), "bundles current made number pinned problem");
+    assert_eq!(fields(&list["generations"][0]), "bundles current empty made number pinned problem");
     assert_eq!(fields(&list["generations"][0]["bundles"][0]), "bundle_id kernels name scripts version");
 
     let status = world.json("status --root host");
@@ -89,7 +93,7 @@ fn the_host_side() {
     let script = "kernel_memory_bytes module_bytes note offered_by options_from pid reason record requires script state warning";
     assert_eq!(fields(&status["scripts"][0]), script);
 
-    assert_eq!(fields(&world.json("rollback --root host")), "from initscript to");
+    assert_eq!(fields(&world.json("rollback --root host")), "changes from initscript to");
     let id = world.farm.public().id().short();
     assert_eq!(fields(&world.json(&format!("trust remove --root host {id}"))), "removed");
 }

@@ -24,6 +24,7 @@ mod old_kernel;
 mod outputs;
 mod outside;
 mod reading;
+mod removal;
 mod revocation;
 mod roots;
 mod running;

@@ -37,7 +37,7 @@ fn options() -> BTreeSet<String> {
 #[test]
 fn g2_no_command_has_a_force() {
     let options = options();
-    for known in ["--allow-downgrade", "--adopt", "--partial", "--repair"] {
+    for known in ["--allow-downgrade", "--allow-removal", "--adopt", "--partial", "--repair"] {
         assert!(options.contains(known), "the help is read: {options:?}");
     }
     for option in &options {
@@ -67,7 +67,7 @@ fn history_after(world: &TestWorld, line: &str) -> Vec<String> {
 #[test]
 fn g2_each_risk_that_is_taken_on_a_host_is_in_its_history() {
     let world = TestWorld::new();
-    for serial in 1..=3 {
+    for serial in [1, 2, 3, 5] {
         world.bundle(&format!("fleet-{serial}.stapb"), &fleet(serial));
     }
     world.bundle("stranger.stapb", &fleet(9));
@@ -92,6 +92,10 @@ fn g2_each_risk_that_is_taken_on_a_host_is_in_its_history() {
     assert_eq!(world.run("--root host install --all-kernels damaged.stapb").exit, Some(11));
     let said = history_after(&world, "--root host install --all-kernels --partial damaged.stapb");
     assert!(said.iter().any(|event| event.contains("\"left_out\":[\"6.13.0-test\"]")), "{said:?}");
+
+    let said =
+        history_after(&world, "--root host install --kernel 6.13.0-test --allow-removal fleet-5.stapb");
+    assert!(said.iter().any(|event| event.contains("\"removed_kernels\":[\"6.12.1-test\"]")), "{said:?}");
 
     let key = world.farm.public().id();
     let said = history_after(&world, &format!("--root host trust remove {key}"));

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bundle_format::{
     BundleError, BundleId, BundleName, BundleVersion, Digest, Extent, KernelId, KeyId, Manifest, RawBundle,
-    TrustedKeys, Twin,
+    TrustedKeys, Twin, VerifiedBundle,
 };
 use files::{Directory, FileError, optional};
 
@@ -41,9 +41,13 @@ pub struct InstalledBundle {
 impl InstalledBundle {
     /// Reads the kept file from its first byte to its last.
     pub(crate) fn check_kept(&self) -> Result<(), BundleError> {
+        self.verified()?.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(())).map(|_| ())
+    }
+
+    /// The kept file, proven once more, for who reads its content.
+    pub fn verified(&self) -> Result<VerifiedBundle<File>, BundleError> {
         let file = self.kept().map_err(|error| BundleError::Receiver(Box::new(error)))?;
-        let verified = RawBundle::read(file)?.verify(&self.trusted)?;
-        verified.read_content(&BTreeSet::new(), Extent::Everything, &mut |_, _| Ok(())).map(|_| ())
+        RawBundle::read(file)?.verify(&self.trusted)
     }
 
     /// What judges this bundle if it comes once more: not the newest root, but the one that accepted it.

@@ -20,6 +20,14 @@ pub struct GenerationSummary {
     pub problem: Option<String>,
 }
 
+impl GenerationSummary {
+    /// Whether nothing is installed in it; of one whose index can't be read nobody can say.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bundles.is_empty() && self.problem.is_none()
+    }
+}
+
 /// One bundle of a generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleSummary {

@@ -1,6 +1,7 @@
 //! Generations: complete, fsynced sets of bundles and modules, of which one is current.
 
 mod carry;
+mod changes;
 mod complete;
 mod configuration;
 mod current;
@@ -16,6 +17,7 @@ mod refused;
 mod staged;
 mod usage;
 
+pub use changes::{Changed, Changes, KernelChange, Presence};
 pub use current::{CurrentGeneration, GenerationError};
 pub use events::{Events, InstallEvent};
 pub use installed::InstalledBundle;
@@ -25,6 +27,7 @@ pub use offers::{Offer, OfferState};
 pub use refused::{RefusalKind, RefusedBundle};
 
 pub(crate) use carry::{intact_kernels, unpacked_kernels};
+pub(crate) use changes::{Holding, Inventory, Modules, note_modules};
 pub(crate) use complete::{Look, Problem};
 pub(crate) use configuration::configuration_text;
 pub(crate) use current::open_state;

@@ -5,7 +5,7 @@
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
-use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease, KeyId, RootName};
+use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease, KeyId, RootName, ScriptName};
 use files::{FileError, FileSystem, optional};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,12 @@ pub enum HistoryEvent {
         /// Kernels that weren't whole in the file, and left out as `--partial` asks.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left_out: Vec<KernelRelease>,
+        /// Kernels of this host that went with it, as was allowed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        removed_kernels: Vec<KernelRelease>,
+        /// Scripts that ran and went with it, as was allowed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        removed_scripts: Vec<ScriptName>,
     },
     /// A bundle was removed.
     Uninstall {

@@ -5,9 +5,11 @@ mod identity;
 mod kernels;
 pub(crate) mod lock;
 pub mod paths;
+mod running;
 
 pub(crate) use history::append;
 pub use history::{HistoryEvent, HistoryRecord, history};
 pub use identity::{HostIdentity, Mismatch};
 pub(crate) use kernels::{HostKernels, installed_releases};
 pub use lock::{LockError, WriterLock};
+pub(crate) use running::{Running, UnreadRecord, running};

@@ -11,7 +11,8 @@ use bundle_format::{
 use crate::generation::{CurrentGeneration, InstalledBundle};
 
 /// The bases that this host has.
-pub(super) struct HostBases<'h> {
+#[derive(Debug)]
+pub struct HostBases<'h> {
     current: Option<&'h CurrentGeneration>,
     name: &'h BundleName,
     /// Opened when the first base isn't found unpacked.
@@ -19,7 +20,9 @@ pub(super) struct HostBases<'h> {
 }
 
 impl<'h> HostBases<'h> {
-    pub(super) const fn new(current: Option<&'h CurrentGeneration>, name: &'h BundleName) -> Self {
+    /// Those of the bundle `name` in `current`.
+    #[must_use]
+    pub const fn new(current: Option<&'h CurrentGeneration>, name: &'h BundleName) -> Self {
         Self { current, name, files: None }
     }
 

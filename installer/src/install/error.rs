@@ -6,6 +6,7 @@ use files::FileError;
 
 use crate::generation::{GenerationError, SwitchError};
 use crate::host::{LockError, Mismatch};
+use crate::install::removal::Removal;
 use crate::trust::{FloorsError, PolicyError, PolicyRefusal, TrustError};
 
 /// Why an install is refused or fails.
@@ -134,6 +135,9 @@ pub enum InstallError {
         /// The quota in bytes.
         quota: u64,
     },
+    /// What it takes away is used here, and nobody has allowed that.
+    #[error("bundle {name} {version} would take away {removal}")]
+    Removes { name: BundleName, version: BundleVersion, removal: Removal },
     /// Another installed bundle has a script of the same name.
     #[error("script {script} of bundle {offered} is in the installed bundle {installed} already")]
     Conflict {

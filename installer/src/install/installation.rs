@@ -8,13 +8,15 @@ use files::FileError;
 
 use crate::compat::ReconcileReport;
 use crate::generation::{
-    CurrentGeneration, IndexedKernel, InstalledBundle, indexed_kernel, intact_kernels, unpacked_kernels,
+    Changes, CurrentGeneration, IndexedKernel, InstalledBundle, indexed_kernel, intact_kernels,
+    unpacked_kernels,
 };
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
 use crate::install::kept_frames::{Available, KeptFrames};
 use crate::install::options::InstallOptions;
 use crate::install::others::{is_refused, other_refused};
+use crate::install::removal::Removal;
 use crate::install::report::{InstallOutcome, InstallReport, InstallWarning, KernelInstalled};
 use crate::trust::RootRecord;
 
@@ -40,6 +42,9 @@ impl Installation<'_> {
     ) -> InstallReport {
         InstallReport {
             outcome,
+            changes: Changes::default(),
+            removal: Removal::default(),
+            removal_is_refused: false,
             name: self.manifest.name.clone(),
             version: self.manifest.version.clone(),
             serial: self.manifest.serial,

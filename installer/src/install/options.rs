@@ -29,6 +29,10 @@ pub struct InstallOptions {
     pub clock_is_synchronised: bool,
     /// Take a bundle below the floor of its name, this once.
     pub allow_downgrade: bool,
+    /// Take away a kernel that this host has, or a script that runs, if the bundle lacks it.
+    pub allow_removal: bool,
+    /// This boot's id: run records of another boot say nothing. `None` believes all.
+    pub boot_id: Option<String>,
     /// Leave out kernels whose frames are damaged or absent, instead of refusing the bundle.
     pub partial: bool,
     /// Place the scripts that travel with the bundle where the host has none of that name.

@@ -43,13 +43,13 @@ impl Placing<'_> {
         file: &Positioned,
         events: &mut Events<'_>,
     ) -> Result<InstallReport, InstallError> {
-        let Self { before, identity, judge, installation, .. } = self;
+        let Self { before, identity, judge, here, installation } = self;
         let Installation { manifest, options, .. } = installation;
         let lock = WriterLock::wait(before.host, options.wait)?;
         let mut state = before.reopened();
         believed_still(&mut state, judge, bundle.signers())?;
         let known = bundle.twin();
-        let mut report = match installation.run(&state, &lock, bundle, file, events) {
+        let mut report = match installation.run(&state, &here, &lock, bundle, file, events) {
             Ok(report) => report,
             Err(error) => {
                 // Best effort: the next writer does it too.
@@ -83,11 +83,11 @@ impl Placing<'_> {
         bundle: VerifiedBundle<impl Source>,
         events: &mut Events<'_>,
     ) -> Result<InstallReport, InstallError> {
-        let Self { before, identity, judge, installation, .. } = self;
+        let Self { before, identity, judge, here, installation } = self;
         let Installation { manifest, options, .. } = installation;
         let mut state = before.reopened();
         believed_still(&mut state, judge, bundle.signers())?;
-        let mut report = installation.try_out(&state, bundle, events)?;
+        let mut report = installation.try_out(&state, &here, bundle, events)?;
         let ids = report.kernels.iter().map(|kernel| kernel.id).collect();
         report.compat = preview(state.host, identity, manifest, &ids).and_then(|mut compat| {
             if options.with_source {

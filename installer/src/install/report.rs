@@ -4,7 +4,9 @@ use bundle_format::{BundleId, BundleName, BundleVersion, KernelId, KernelRelease
 use files::FileError;
 
 use crate::compat::{CompatError, ReconcileReport};
+use crate::generation::Changes;
 use crate::host::{HistoryEvent, Mismatch};
+use crate::install::removal::Removal;
 use files::with_causes;
 
 #[derive(Debug)]
@@ -20,6 +22,12 @@ pub struct InstallReport {
     pub signers: Vec<KeyId>,
     /// The bundle's kernels that are unpacked, in the natural order of their releases.
     pub kernels: Vec<KernelInstalled>,
+    /// What differs from what was current before.
+    pub changes: Changes,
+    /// What is taken away though it is used here.
+    pub removal: Removal,
+    /// A dry run only: whether the install would be refused for that.
+    pub removal_is_refused: bool,
     /// What the user should know though the install succeeded.
     pub warnings: Vec<InstallWarning>,
     /// Links and options for the initscript. An error leaves the new generation current all the same.
@@ -43,6 +51,8 @@ impl InstallReport {
             id: self.id,
             downgrade: self.warnings.iter().any(|w| matches!(w, InstallWarning::Downgrade { .. })),
             left_out: left_out.collect(),
+            removed_kernels: self.removal.kernels.clone(),
+            removed_scripts: self.removal.scripts.clone(),
         })
     }
 

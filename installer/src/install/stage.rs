@@ -8,8 +8,8 @@ use files::FileError;
 
 use crate::compat::cache_only;
 use crate::generation::{
-    CurrentGeneration, Events, IndexedBundle, IndexedKernel, InstallEvent, Staging, configuration_text,
-    indexed_kernel, next_number,
+    CurrentGeneration, Events, IndexedBundle, IndexedKernel, InstallEvent, Modules, Staging,
+    configuration_text, indexed_kernel, next_number, note_modules,
 };
 use crate::host::WriterLock;
 use crate::host::paths::{BUNDLE_FILE, BUNDLES};
@@ -32,6 +32,23 @@ pub(super) struct Stage<'s, 'i> {
     pub(super) carried: Vec<IndexedKernel>,
 }
 
+/// What was made current.
+pub(super) struct Staged {
+    pub(super) generation: u64,
+    /// The bundle's kernels in it.
+    pub(super) kernels: Vec<IndexedKernel>,
+    /// The modules that were unpacked.
+    pub(super) modules: BTreeMap<KernelId, Modules>,
+}
+
+/// What was unpacked of a file.
+struct UnpackedFile {
+    kernels: Vec<IndexedKernel>,
+    modules: BTreeMap<KernelId, Modules>,
+    /// The kernels of which all frames are in the file.
+    in_file: BTreeSet<KernelId>,
+}
+
 impl Stage<'_, '_> {
     /// Steps 1 to 6 of `generation/staged.rs`.
     pub(super) fn run(
@@ -41,13 +58,13 @@ impl Stage<'_, '_> {
         past: &mut Past,
         warnings: &mut Vec<InstallWarning>,
         events: &mut Events<'_>,
-    ) -> Result<(u64, Vec<IndexedKernel>), InstallError> {
+    ) -> Result<Staged, InstallError> {
         let Installation { manifest, options, .. } = *self.installation;
         let number = next_number(self.lock)?;
         events(InstallEvent::Staging { generation: number, kernels: self.installation.chosen.kernels.len() });
         let mut staging = Staging::begin(self.lock, number, options.now)?;
         let copyist = self.begin_copy(&bundle, file, &staging)?;
-        let (mut kernels, in_file) = self.unpack(bundle, &staging, events)?;
+        let UnpackedFile { mut kernels, modules, in_file } = self.unpack(bundle, &staging, events)?;
         if copyist.copied()? != in_file {
             // Each is good by itself, but a file that was put together otherwise is not what was looked at.
             return Err(BundleError::Changed.into());
@@ -88,7 +105,7 @@ impl Stage<'_, '_> {
         past.floors.ensure(self.state.host, self.lock)?;
         events(InstallEvent::Switching { from: self.current.map(CurrentGeneration::number), to: number });
         staged.activate()?;
-        Ok((number, kernels))
+        Ok(Staged { generation: number, kernels, modules })
     }
 
     /// Has the whole file copied, and all of it checked, while the rest goes on.
@@ -111,12 +128,13 @@ impl Stage<'_, '_> {
         bundle: VerifiedBundle<impl Source>,
         staging: &Staging<'_>,
         events: &mut Events<'_>,
-    ) -> Result<(Vec<IndexedKernel>, BTreeSet<KernelId>), InstallError> {
+    ) -> Result<UnpackedFile, InstallError> {
         let Installation { manifest, ref chosen, .. } = *self.installation;
         let wanted = manifest.kernels.iter().filter(|kernel| chosen.kernels.contains(&kernel.id));
         let entries: BTreeMap<KernelId, IndexedKernel> =
             wanted.map(|kernel| (kernel.id, indexed_kernel(kernel))).collect();
         let entries = RefCell::new(entries);
+        let mut modules = BTreeMap::new();
         if let Some(record) = &self.installation.record {
             staging.record_root(&manifest.name, record)?;
         }
@@ -124,13 +142,14 @@ impl Stage<'_, '_> {
             if let Some(entry) = entries.borrow_mut().get_mut(&kernel.id) {
                 staging.add_set(&manifest.name, entry, set)?;
             }
+            note_modules(&mut modules, set.document());
             events(InstallEvent::kernel_staged(kernel, set));
             Ok(())
         };
         let mut bases = HostBases::new(self.current, &manifest.name);
         let read = bundle.read_content_with(&chosen.kernels, Extent::Wanted, &mut bases, &mut receive);
         let (_, in_file) = read.map_err(cause)?;
-        Ok((entries.into_inner().into_values().collect(), in_file))
+        Ok(UnpackedFile { kernels: entries.into_inner().into_values().collect(), modules, in_file })
     }
 }
 

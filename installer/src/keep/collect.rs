@@ -16,25 +16,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use files::{FileError, FileSystem, LockKind, optional};
-use serde::Deserialize;
+use files::{FileError, FileSystem, LockKind};
 
 use crate::generation::{
     CurrentGeneration, Look, current_number, freed_by, generation_numbers, remove_left_overs, tree_usage,
 };
-use crate::host::paths::{LOCK, RUN, TOMBSTONE};
-use crate::host::{HistoryEvent, LockError, WriterLock, append};
+use crate::host::paths::{LOCK, TOMBSTONE};
+use crate::host::{HistoryEvent, LockError, Running, UnreadRecord, WriterLock, append, running};
 use crate::install::{InstallWarning, Past};
 use crate::keep::pins::pinned;
 use crate::state::State;
 use crate::trust::{FloorsError, HostTrust, TrustError};
-
-/// Directory of run records in [`RUN`].
-const RUN_RECORDS: &str = "run";
-/// How a run record's name ends.
-const RECORD_SUFFIX: &str = ".json";
-/// Most bytes of a run record.
-const MAX_RUN_RECORD: u64 = 1 << 20;
 
 /// What to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,14 +82,14 @@ pub enum SparedBecause {
     #[error("it is pinned")]
     Pinned,
     /// Scripts from it run.
-    #[error("{} from it", running(scripts))]
+    #[error("{} from it", they_run(scripts))]
     Runs { scripts: Vec<String> },
     /// A reader has it open.
     #[error("somebody is reading it")]
     InUse,
 }
 
-fn running(scripts: &[String]) -> String {
+fn they_run(scripts: &[String]) -> String {
     let verb = if scripts.len() == 1 { "runs" } else { "run" };
     format!("{} {verb}", scripts.join(", "))
 }
@@ -118,14 +110,6 @@ pub enum CollectError {
     Lock(#[from] LockError),
     #[error(transparent)]
     Storage(#[from] FileError),
-}
-
-/// What of a run record counts here.
-#[derive(Debug, Deserialize)]
-struct RunsFrom {
-    script: String,
-    generation: u64,
-    boot_id: String,
 }
 
 /// Removes old generations.
@@ -187,7 +171,7 @@ struct Protected {
     current: Option<u64>,
     previous: Option<u64>,
     pinned: BTreeSet<u64>,
-    runs: Vec<RunsFrom>,
+    runs: Vec<Running>,
 }
 
 impl Protected {
@@ -208,15 +192,15 @@ impl Protected {
     }
 }
 
-/// The newest generation before the current one that is whole and believed; where there is none, the newest
+/// The newest generation before the current one that has bundles, is whole and believed; where there is none, the newest
 /// before it. That is where a rollback goes.
 fn previous(lock: &WriterLock, numbers: &[u64], trust: &HostTrust) -> Result<Option<u64>, FileError> {
     let Some(current) = current_number(lock.state())? else { return Ok(None) };
     let older: Vec<u64> = numbers.iter().copied().filter(|number| *number < current).rev().collect();
     let is_good = |number: &&u64| {
         CurrentGeneration::open_in(lock.generations(), **number, trust).is_ok_and(|generation| {
-            generation.has_bundles()
-                && generation.refused_bundles().is_empty()
+            generation.refused_bundles().is_empty()
+                && !generation.bundles().is_empty()
                 && generation
                     .bundles()
                     .iter()
@@ -258,23 +242,9 @@ fn remove(
     Ok(removed())
 }
 
-/// What runs, as the service has written it down.
-fn runs_from(host: &FileSystem, boot_id: Option<&str>) -> Result<Vec<RunsFrom>, CollectError> {
-    let Some(run) = optional(host.open_dir(RUN))? else { return Ok(Vec::new()) };
-    let Some(records) = optional(run.open_dir(RUN_RECORDS))? else { return Ok(Vec::new()) };
-    let mut runs = Vec::new();
-    let names = records.entries()?;
-    // The service writes a record under another name first.
-    for name in names.iter().filter(|name| name.ends_with(RECORD_SUFFIX) && !name.starts_with('.')) {
-        // A script may end while we look.
-        let Some(raw) = optional(records.read_file(name, MAX_RUN_RECORD))? else { continue };
-        let record: RunsFrom = serde_json::from_slice(&raw).map_err(|error| CollectError::RunRecord {
-            path: records.path().join(name).display().to_string(),
-            problem: error.to_string(),
-        })?;
-        if boot_id.is_none_or(|boot_id| record.boot_id == boot_id) {
-            runs.push(record);
-        }
-    }
-    Ok(runs)
+/// What runs; without knowing that nothing is removed.
+fn runs_from(host: &FileSystem, boot_id: Option<&str>) -> Result<Vec<Running>, CollectError> {
+    let unread =
+        |record: UnreadRecord| CollectError::RunRecord { path: record.path, problem: record.problem };
+    running(host, boot_id)?.into_iter().map(|record| record.map_err(unread)).collect()
 }

@@ -16,4 +16,4 @@ pub use later_kernel::{UnpackError, Unpacked, unpack_for_running_kernel};
 pub use pins::{PinError, PinReport, pin, pinned, unpin};
 pub use repair::{RepairError, repair_from, repair_from_kept};
 pub use rollback::{RollbackError, RollbackReport, rollback};
-pub use uninstall::{UninstallError, UninstallReport, uninstall};
+pub use uninstall::{UninstallError, UninstallReport, uninstall, would_uninstall};

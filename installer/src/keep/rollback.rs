@@ -10,8 +10,8 @@ use files::{FileError, FileSystem};
 
 use crate::compat::{CompatError, Foreign, ReconcileReport, reconcile_locked};
 use crate::generation::{
-    CurrentGeneration, GenerationError, Look, Problem, RefusalKind, RefusedBundle, SwitchError,
-    current_number, generation_numbers, prepare_link, remove_left_overs, switch_to,
+    Changes, CurrentGeneration, GenerationError, Inventory, Look, Problem, RefusalKind, RefusedBundle,
+    SwitchError, current_number, generation_numbers, prepare_link, remove_left_overs, switch_to,
 };
 use crate::host::paths::BACK;
 use crate::host::{HistoryEvent, HostIdentity, LockError, WriterLock, append};
@@ -23,6 +23,8 @@ pub struct RollbackReport {
     /// The generation that was current.
     pub from: u64,
     pub to: u64,
+    /// What differs between the two.
+    pub changes: Changes,
     /// Links and options for the initscript.
     pub compat: Result<ReconcileReport, CompatError>,
     /// Why the history wasn't written.
@@ -41,6 +43,13 @@ pub enum RollbackError {
     NothingOlder { current: u64 },
     #[error("there is no generation {generation}; {}", crate::words::there_are(there))]
     NotThere { generation: u64, there: Vec<u64> },
+    /// Nobody named it, and nothing is installed in it.
+    #[error("generation {generation}, to which it would go, is empty: nothing is installed in it")]
+    Empty {
+        generation: u64,
+        /// The newest older one that has bundles.
+        other: Option<u64>,
+    },
     /// The switch was made, but may be undone by a power cut.
     #[error("generation {generation} is current, but the disk didn't confirm it")]
     NotConfirmed {
@@ -84,7 +93,8 @@ pub enum RollbackError {
     Storage(#[from] FileError),
 }
 
-/// Makes generation `target` current, or without one the newest that is older than the current one.
+/// Makes generation `target` current, or without one the newest that is older than the current one, unless that is
+/// empty.
 /// `now` is in seconds since 1970, for the history; `wait` is for
 /// another writer.
 pub fn rollback(
@@ -108,16 +118,26 @@ pub fn rollback(
     }
     let trust = TrustStore::open_readable(host).map_err(GenerationError::from)?;
     let state = State::of(host).with_trust(trust);
-    let target = state.generation(to)?;
-    check_complete(&target)?;
-    check_policy(state.policy()?, &target)?;
-    drop(target);
+    let goes_to = state.generation(to)?;
+    check_complete(&goes_to)?;
+    if target.is_none() && goes_to.bundles().is_empty() {
+        let other = CurrentGeneration::open_before(host, to)?.map(|other| other.number());
+        return Err(RollbackError::Empty { generation: to, other });
+    }
+    check_policy(state.policy()?, &goes_to)?;
+    // A rollback also leaves a generation that can't be read.
+    let changes = state.generation(current).map_or_else(
+        |_| Changes::unknown(format!("generation {current}")),
+        |before| Inventory::of(&before).compare(&Inventory::of(&goes_to)),
+    );
+    drop(goes_to);
     prepare_link(lock.state(), BACK, to)?;
     switch_to(lock.state(), BACK, to)?;
     let history = append(host, &lock, now, HistoryEvent::Rollback { from: current, to }).err();
     Ok(RollbackReport {
         from: current,
         to,
+        changes,
         compat: reconcile_locked(&state, identity, &lock, Foreign::Leave, None),
         history,
     })

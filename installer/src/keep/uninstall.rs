@@ -10,8 +10,8 @@ use files::{FileError, FileSystem};
 
 use crate::compat::{CompatError, Foreign, ReconcileReport, cache_only, reconcile_locked};
 use crate::generation::{
-    Events, GenerationError, InstallEvent, Staging, SwitchError, configuration_text, next_number,
-    remove_left_overs,
+    Changes, CurrentGeneration, Events, GenerationError, InstallEvent, Inventory, Staging, SwitchError,
+    configuration_text, next_number, remove_left_overs,
 };
 use crate::host::{HistoryEvent, HostIdentity, LockError, WriterLock, append};
 use crate::install::{InstallWarning, Past, carry_others};
@@ -24,6 +24,8 @@ pub struct UninstallReport {
     pub from: u64,
     /// The one without the bundle.
     pub to: u64,
+    /// What went.
+    pub changes: Changes,
     /// Bundles that are still installed, by name.
     pub left: Vec<BundleName>,
     /// What the user should know.
@@ -108,8 +110,20 @@ pub fn uninstall(
     warnings.extend(append(host, &lock, now, event).err().map(|error| InstallWarning::history(&error)));
     events(InstallEvent::Reconciling);
     let left = left.iter().map(|bundle| bundle.name.clone()).collect();
+    let changes = changes_without(&current, name);
     let compat = reconcile_locked(&state, identity, &lock, Foreign::Leave, None);
-    Ok(UninstallReport { from, to, left, warnings, compat })
+    Ok(UninstallReport { from, to, changes, left, warnings, compat })
+}
+
+/// What would go with the bundle `name`; nothing is written.
+pub fn would_uninstall(host: &FileSystem, name: &BundleName) -> Result<Changes, UninstallError> {
+    let current = CurrentGeneration::open(host)?;
+    Ok(current.map(|current| changes_without(&current, name)).unwrap_or_default())
+}
+
+fn changes_without(current: &CurrentGeneration, name: &BundleName) -> Changes {
+    let before = Inventory::of(current);
+    before.compare(&before.clone().without(name))
 }
 
 impl From<SwitchError> for UninstallError {

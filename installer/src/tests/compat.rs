@@ -117,6 +117,8 @@ fn links_of_what_went_away_are_removed_and_nothing_else() {
     fs::write(world.path(&format!("{CACHE}/local.ko")), "compiled here").unwrap();
     symlink("/elsewhere/x.ko", world.path(&format!("{CACHE}/x.ko"))).unwrap();
     let fewer = Bundle { scripts: vec!["counter"], kernels: vec![("6.12.1", None)], ..bundle(2) };
+    let world =
+        World { options: InstallOptions { allow_removal: true, ..InstallOptions::default() }, ..world };
     let report = world.install(&fewer.bytes()).unwrap().compat.unwrap();
     assert!(!world.path(&format!("{CACHE}/latency.ko")).is_symlink());
     assert!(!world.path(&format!("{CACHE}/latency.opts")).exists());

@@ -265,7 +265,8 @@ fn a_kernel_that_comes_later_is_unpacked_from_the_delta_and_the_kept_base() {
     is_whole(&world, &CHANGED, &["6.12.1", "6.12.4"]);
     // Again and again, and by another delta of the same bundle.
     let third = THIRD.delta_from(&old);
-    let world = named(world, &["6.12.3"]);
+    let mut world = named(world, &["6.12.3"]);
+    world.options.allow_removal = true;
     let report = world.install(&third).unwrap();
     assert!(report.warnings.is_empty(), "{:?}", report.warnings);
     is_whole(&world, &THIRD, &["6.12.3"]);

@@ -17,6 +17,7 @@ mod other_builds;
 mod other_file_systems;
 mod other_users;
 mod reader;
+mod removal;
 mod roots;
 mod side_by_side;
 mod sources;

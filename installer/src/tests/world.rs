@@ -140,6 +140,10 @@ pub(crate) struct Bundle {
     pub(crate) symbols: Vec<(&'static str, u32)>,
     /// The Module.symvers that it was compiled against.
     pub(crate) symvers: Option<&'static str>,
+    /// The version of a script in the bundle of a serial; its modules change with that.
+    pub(crate) revision: fn(&str, u64) -> u64,
+    /// How often a module's text is repeated.
+    pub(crate) length: usize,
 }
 
 /// Two scripts for three kernels, one of which the test host runs.
@@ -160,6 +164,8 @@ pub(crate) fn bundle(serial: u64) -> Bundle {
         roots: None,
         symbols: Vec::new(),
         symvers: None,
+        revision: |_, serial| serial,
+        length: 40,
     }
 }
 
@@ -169,7 +175,8 @@ impl Bundle {
             let vermagic = format!("{release} SMP preempt mod_unload");
             return fixtures::module::module_using(script, &vermagic, &self.symbols);
         }
-        format!("ELF {script} {release} {} {}\n", self.serial, self.salt).repeat(40).into_bytes()
+        let revision = (self.revision)(script, self.serial);
+        format!("ELF {script} {release} {revision} {}\n", self.salt).repeat(self.length).into_bytes()
     }
 
     fn script(&self, name: &str) -> ScriptRecord {

@@ -1,6 +1,6 @@
 //! `/etc/stap-bundle/policy.toml`: what the administrator allows beyond whom the host believes.
 //!
-//! A policy only narrows: nothing in it makes a bundle acceptable that pins and roots refuse. Where there
+//! A policy only narrows whom the host believes: nothing in it makes a bundle acceptable that pins and roots refuse. Where there
 //! is no file the defaults below hold. A file that can't be understood whole, or that others could change,
 //! stops every install: half a policy would be none.
 
@@ -44,6 +44,9 @@ pub struct InstallPolicy {
     pub signatures: Option<usize>,
     /// How far a serial may be above that of the newest bundle of its name here; `None` is without limit.
     pub max_serial_jump: Option<u64>,
+    /// Whether a bundle may take away a kernel that this host has, or a script that runs, without `--allow-removal`.
+    #[serde(alias = "allow_removal")]
+    pub allow_removal: bool,
 }
 
 /// `[time]`: what is too old.
@@ -303,6 +306,10 @@ mod tests {
     #[test]
     fn an_empty_policy_is_the_default_one() {
         assert_eq!(Policy::parse("").unwrap(), Policy::default());
+        assert!(!Policy::default().install.allow_removal);
+        for text in ["[install]\nallow-removal = true\n", "[install]\nallow_removal = true\n"] {
+            assert!(Policy::parse(text).unwrap().install.allow_removal, "{text}");
+        }
         let text = "[install]\nbundles = [\"fleet*\"]\nmax-serial-jump = 5\n[time]\nwarn-days = 3\n";
         let policy = Policy::parse(text).unwrap();
         assert_eq!(policy.install.max_serial_jump, Some(5));

@@ -138,7 +138,16 @@ impl World {
     }
 
     fn install(&self, bundle: &[u8]) {
-        let options = InstallOptions { kernels: KernelChoice::All, ..InstallOptions::default() };
+        self.install_with(bundle, InstallOptions::default());
+    }
+
+    /// Installs a bundle in the place of one whose scripts run.
+    fn install_over_running(&self, bundle: &[u8]) {
+        self.install_with(bundle, InstallOptions { allow_removal: true, ..InstallOptions::default() });
+    }
+
+    fn install_with(&self, bundle: &[u8], options: InstallOptions) {
+        let options = InstallOptions { kernels: KernelChoice::All, ..options };
         install(&self.root, &self.identity, BundleSource::stream(bundle), &options, &mut |_| {}).unwrap();
     }
 
@@ -324,7 +333,7 @@ fn what_runs_is_told_and_stopped_after_an_upgrade() {
     let world = World::new();
     world.install(&bundle(1, &["counter", "latency"]));
     world.start();
-    world.install(&bundle(2, &["other"]));
+    world.install_over_running(&bundle(2, &["other"]));
     let status = world.status();
     let latency = status.scripts.iter().find(|script| script.script.as_str() == "latency").unwrap();
     let record = latency.record.as_ref().unwrap();

@@ -1,11 +1,15 @@
 //! `diff`: what changed between two bundles.
 
 mod compare;
+#[cfg(feature = "host")]
+mod installed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
-use bundle_format::{Bases, BundleError, Extent, Kernel, KernelId, Manifest, ScriptName, VerifiedBundle};
+use bundle_format::{
+    Bases, BundleError, Extent, Kernel, KernelId, Manifest, ScriptName, TrustedKeys, VerifiedBundle,
+};
 use compare::{Difference, KernelChange, Modules, ScriptChange, Sizes, changed_kernels, compare};
 
 use crate::bundle_path::BundlePath;
@@ -25,53 +29,91 @@ use crate::words::{bytes, count};
 /// content digest covers: name, version and dates are shown, but aren't a difference.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 the same content; 1 different; 10 and above: a bundle was refused.\n\nExample:\n  stap-bundle diff old.stapb new.stapb --key farm.pub"
+    after_help = "Exit codes: 0 the same content; 1 different; 10 and above: a bundle was refused.\n\nExamples:\n  stap-bundle diff old.stapb new.stapb --key farm.pub\n  stap-bundle diff --installed new.stapb   what would differ from this host's"
 )]
 pub(crate) struct Args {
-    /// The older bundle; `-` reads one of the two from standard input.
+    /// The older bundle, with --installed the newer and only one; `-` reads one of the two from standard input.
     old: BundlePath,
     /// The newer bundle.
-    new: BundlePath,
+    #[arg(required_unless_present = "installed", conflicts_with = "installed")]
+    new: Option<BundlePath>,
+    /// Compare with what is installed on this host under the bundle's name.
+    #[arg(long)]
+    installed: bool,
     #[command(flatten)]
     trust: TrustOptions,
 }
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        if self.old.is_input() && self.new.is_input() {
-            return Err(Failure::new(Exit::Usage, "standard input can't be both bundles")
-                .hint("give one of them as a file"));
-        }
         let keys = self.trust.keys(global, ui)?;
-        let bundles = [open_verified(&self.old, &keys)?, open_verified(&self.new, &keys)?];
-        let [old, new] = bundles.each_ref().map(|bundle| bundle.manifest().clone());
-        let changed = changed_kernels(&old, &new);
-        let [before, after] = bundles;
-        // A delta is often compared with what it was made from.
-        let mut of_old = base_if_named(&self.new, old.from.as_ref(), &keys)?;
-        let mut of_new = base_if_named(&self.old, new.from.as_ref(), &keys)?;
-        let modules = [
-            modules(&self.old, before, &changed, of_old.as_mut())?,
-            modules(&self.new, after, &changed, of_new.as_mut())?,
-        ];
-        let difference = compare(&old, &new, &modules[0], &modules[1]);
-        let exit = if difference.same { Exit::Done } else { Exit::Failed };
-        if ui.json {
-            ui.document(&difference);
-        } else {
-            show(ui, &old, &new, &difference);
+        match &self.new {
+            Some(new) if !self.installed => show_difference(ui, two_files(&self.old, new, &keys)?),
+            _ => installed_beside(&self.old, &keys, global, ui),
         }
-        Ok(exit)
     }
 }
 
-/// The digests of the modules of `wanted`, in one pass; a kernel of which a frame is absent is left out.
-fn modules(
-    path: &BundlePath,
+/// One of the two bundles.
+struct Side<'b> {
+    /// As messages name it.
+    about: String,
     bundle: VerifiedBundle<File>,
-    wanted: &BTreeSet<KernelId>,
-    bases: &mut dyn Bases,
-) -> Result<Modules, Failure> {
+    /// What its frames may refer to.
+    bases: Box<dyn Bases + 'b>,
+}
+
+fn two_files(old: &BundlePath, new: &BundlePath, keys: &TrustedKeys) -> Result<[Side<'static>; 2], Failure> {
+    if old.is_input() && new.is_input() {
+        return Err(Failure::new(Exit::Usage, "standard input can't be both bundles")
+            .hint("give one of them as a file"));
+    }
+    let before = open_verified(old, keys)?;
+    let after = open_verified(new, keys)?;
+    // A delta is often compared with what it was made from.
+    let of_old = base_if_named(new, before.manifest().from.as_ref(), keys)?;
+    let of_new = base_if_named(old, after.manifest().from.as_ref(), keys)?;
+    let side = |path: &BundlePath, bundle, bases| Side { about: path.display().to_string(), bundle, bases };
+    Ok([side(old, before, of_old), side(new, after, of_new)])
+}
+
+#[cfg(feature = "host")]
+fn installed_beside(
+    path: &BundlePath,
+    keys: &TrustedKeys,
+    global: &Global,
+    ui: &mut Ui,
+) -> Result<Exit, Failure> {
+    let new = open_verified(path, keys)?;
+    let installed = installed::Installed::open(global, &new.manifest().name)?;
+    show_difference(ui, installed.beside(path, new)?)
+}
+
+#[cfg(not(feature = "host"))]
+fn installed_beside(_: &BundlePath, _: &TrustedKeys, _: &Global, _: &mut Ui) -> Result<Exit, Failure> {
+    let what = "`diff --installed`: this stap-bundle was built without the host side";
+    Err(Failure::new(Exit::NotBuilt, what).hint("run it on the host"))
+}
+
+fn show_difference(ui: &mut Ui, sides: [Side<'_>; 2]) -> Result<Exit, Failure> {
+    let [old, new] = sides.each_ref().map(|side| side.bundle.manifest().clone());
+    let changed = changed_kernels(&old, &new);
+    let [before, after] = sides;
+    let before = modules(before, &changed)?;
+    let after = modules(after, &changed)?;
+    let difference = compare(&old, &new, &before, &after);
+    let exit = if difference.same { Exit::Done } else { Exit::Failed };
+    if ui.json {
+        ui.document(&difference);
+    } else {
+        show(ui, &old, &new, &difference);
+    }
+    Ok(exit)
+}
+
+/// The digests of the modules of `wanted`, in one pass; a kernel of which a frame is absent is left out.
+fn modules(side: Side<'_>, wanted: &BTreeSet<KernelId>) -> Result<Modules, Failure> {
+    let Side { about, bundle, mut bases } = side;
     let green: BTreeMap<KernelId, usize> = {
         let manifest = bundle.manifest();
         let greens = |kernel: &Kernel| manifest.scripts.len() - kernel.red.len();
@@ -79,7 +121,7 @@ fn modules(
     };
     let there: BTreeSet<KernelId> = wanted.iter().copied().filter(|id| green.contains_key(id)).collect();
     let mut found: Modules = there.iter().map(|id| (*id, BTreeMap::new())).collect();
-    let read = bundle.read_content_with(&there, Extent::Wanted, bases, &mut |kernel, set| {
+    let read = bundle.read_content_with(&there, Extent::Wanted, bases.as_mut(), &mut |kernel, set| {
         let records = set.document().modules.iter();
         let modules = found.entry(kernel.id).or_default();
         modules.extend(records.map(|record| (record.name.clone(), record.sha256)));
@@ -88,7 +130,7 @@ fn modules(
     match read {
         // What is there was given out all the same.
         Ok(_) | Err(BundleError::AbsentFrame { .. } | BundleError::BaseAbsent { .. }) => {}
-        Err(error) => return Err(Failure::from(error).about(path.display())),
+        Err(error) => return Err(Failure::from(error).about(about)),
     }
     found.retain(|id, modules| green.get(id) == Some(&modules.len()));
     Ok(found)

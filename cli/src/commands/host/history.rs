@@ -1,7 +1,7 @@
 //! `history`: what was changed on this host, and when.
 
 use bundle_format::KernelRelease;
-use installer::{HistoryEvent, HistoryRecord, history};
+use installer::{HistoryEvent, HistoryRecord, Removal, history};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -47,7 +47,23 @@ fn line(record: &HistoryRecord) -> String {
 
 fn words(event: &HistoryEvent) -> String {
     match event {
-        HistoryEvent::Install { from, to, name, version, downgrade, left_out, .. } => {
+        HistoryEvent::Install {
+            from,
+            to,
+            name,
+            version,
+            downgrade,
+            left_out,
+            removed_kernels,
+            removed_scripts,
+            ..
+        } => {
+            let removal = Removal { kernels: removed_kernels.clone(), scripts: removed_scripts.clone() };
+            let removing = if removal.is_empty() {
+                String::new()
+            } else {
+                format!(", taking away {removal}, as was allowed")
+            };
             let after = from.map_or_else(String::new, |from| format!(", after {from}"));
             let word = if *downgrade { " (a downgrade, as asked for)" } else { "" };
             let left_out: Vec<&str> = left_out.iter().map(KernelRelease::as_str).collect();
@@ -55,7 +71,7 @@ fn words(event: &HistoryEvent) -> String {
                 none if none.is_empty() => none,
                 kernels => format!(", without {kernels}, damaged in the file (--partial)"),
             };
-            format!("installed {name} {version} as generation {to}{after}{word}{without}")
+            format!("installed {name} {version} as generation {to}{after}{word}{without}{removing}")
         }
         HistoryEvent::Uninstall { from, to, name } => {
             format!("uninstalled {name} with generation {to}, after {from}")

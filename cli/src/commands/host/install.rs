@@ -32,7 +32,9 @@ pub(crate) use shown::tell;
 /// Verify a bundle and make it this host's current generation, in one step
 ///
 /// Kernels that are installed in /lib/modules, and the running one, are unpacked unless --kernel or --all-kernels says
-/// otherwise. A power cut leaves the old generation or the new one. The same bundle again changes nothing.
+/// otherwise. A power cut leaves the old generation or the new one. The same bundle again changes nothing. What is added, changed
+/// and removed against the current generation is listed; a bundle that lacks a kernel that this host has, or a script that runs, is
+/// refused without --allow-removal.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  stap-bundle install stap-scripts-1.stapb\n  ssh farm cat stap-scripts-1.stapb | stap-bundle install -\n  stap-bundle install --dry-run   what the newest fitting bundle in /var/lib/stap-bundle/inbox would do"
@@ -57,6 +59,9 @@ pub(crate) struct Args {
     /// Take a bundle that is older than what was installed, this once; the history says so.
     #[arg(long)]
     allow_downgrade: bool,
+    /// Take away a kernel that this host has, or a script that runs, if the bundle lacks it; the history says so.
+    #[arg(long)]
+    allow_removal: bool,
     /// Also place the bundle's scripts in `SCRIPT_PATH` where none of that name is; one that is there stays as it is.
     #[arg(long)]
     with_source: bool,
@@ -93,6 +98,8 @@ impl Args {
             now: host::now(global),
             clock_is_synchronised: host::clock_is_synchronised(global),
             allow_downgrade: self.allow_downgrade,
+            allow_removal: self.allow_removal,
+            boot_id: host::boot_id(global),
             partial: self.partial,
             with_source: self.with_source,
             adopt: self.adopt,

@@ -44,6 +44,9 @@ impl Args {
             if let Some(problem) = &generation.problem {
                 table.add_row([number.clone(), made.clone(), format!("can't be read: {problem}")]);
             }
+            if generation.is_empty() {
+                table.add_row([number.clone(), made.clone(), "(empty)".to_owned(), "0".to_owned()]);
+            }
             for bundle in &generation.bundles {
                 let name = format!("{} {}", bundle.name, bundle.version);
                 table.add_row([
@@ -78,6 +81,7 @@ fn as_json(generation: &GenerationSummary, pinned: &BTreeSet<u64>) -> serde_json
         .collect();
     json!({
         "number": generation.number, "current": generation.current, "made": generation.made, "bundles": bundles,
+        "empty": generation.is_empty(),
         "problem": generation.problem, "pinned": pinned.contains(&generation.number),
     })
 }

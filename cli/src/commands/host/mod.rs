@@ -2,6 +2,7 @@
 
 mod attach;
 mod boot_guard;
+mod changes;
 mod cleanup;
 mod compile;
 mod fsck;

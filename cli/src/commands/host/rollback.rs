@@ -3,6 +3,7 @@
 use installer::RollbackError;
 use serde_json::json;
 
+use crate::commands::host::changes;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -11,7 +12,8 @@ use crate::ui::{Mark, Ui};
 
 /// Make an earlier generation current again
 ///
-/// Scripts that run go on running; `stop` before and `start` after change over to the older ones.
+/// Scripts that run go on running; `stop` before and `start` after change over to the older ones. What is added, changed and removed
+/// by it is listed. A generation in which nothing is installed must be named.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Which generation [default: the newest before the current one].
@@ -31,10 +33,13 @@ impl Args {
         let exit = host::tell_compat(ui, &report.compat);
         if ui.json {
             let initscript = host::compat_json(&report.compat);
-            ui.document(&json!({ "from": report.from, "to": report.to, "initscript": initscript }));
+            ui.document(&json!({
+                "from": report.from, "to": report.to, "changes": report.changes, "initscript": initscript,
+            }));
         } else {
             let word = ui.mark(Mark::Good, "rolled back");
             ui.line(format!("{word}: from generation {} to {}", report.from, report.to));
+            changes::show(ui, &report.changes, &format!("generation {}", report.from));
         }
         Ok(exit)
     }
@@ -52,6 +57,14 @@ fn rollback_failure(error: &RollbackError) -> Failure {
         RollbackError::NoPolicy(error) => host::policy_failure(error),
         RollbackError::Unreadable { .. } => Failure::of(Exit::Storage, error)
             .hint("look at the system's log for what is wrong with the disk; `stap-bundle list` shows the generations"),
+        RollbackError::Empty { generation, other } => {
+            let failure = Failure::of(Exit::Conflict, error);
+            let failure = match other {
+                Some(other) => failure.hint(format!("the newest one before it that has bundles: stap-bundle rollback {other}")),
+                None => failure,
+            };
+            failure.hint(format!("if that is meant: stap-bundle rollback {generation}"))
+        }
         RollbackError::Incomplete { .. } => Failure::of(Exit::Malformed, error),
         RollbackError::NothingInstalled => {
             Failure::of(Exit::Failed, error).hint("install a bundle first: stap-bundle install FILE")

@@ -4,6 +4,7 @@ use bundle_format::BundleName;
 use installer::{BundleSummary, UninstallError, list_generations};
 use serde_json::json;
 
+use crate::commands::host::changes;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -49,12 +50,13 @@ impl Args {
             let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
             ui.document(&json!({
                 "name": self.name, "from": report.from, "generation": report.to, "left": report.left,
-                "warnings": warnings, "initscript": host::compat_json(&report.compat),
+                "warnings": warnings, "changes": report.changes, "initscript": host::compat_json(&report.compat),
             }));
             return Ok(exit);
         }
         let word = ui.mark(Mark::Good, "uninstalled");
         ui.line(format!("{word}: {}, with generation {}", self.name, report.to));
+        changes::show(ui, &report.changes, &format!("generation {}", report.from));
         Ok(exit)
     }
 }
@@ -70,10 +72,14 @@ fn would_remove(name: &BundleName, root: &files::FileSystem, ui: &mut Ui) -> Res
         let there = bundles.iter().map(|bundle| bundle.name.to_string()).collect();
         return Err(uninstall_failure(&UninstallError::NotInstalled { name: name.clone(), there }));
     };
+    let changes = installer::would_uninstall(root, name).map_err(|error| uninstall_failure(&error))?;
     if ui.json {
-        ui.document(&json!({ "name": name, "version": bundle.version, "dry_run": true }));
+        ui.document(&json!({
+            "name": name, "version": bundle.version, "dry_run": true, "changes": changes,
+        }));
     } else {
         ui.line(format!("would uninstall: {name} {}, with {} scripts", bundle.version, bundle.scripts));
+        changes::show(ui, &changes, "the current generation");
     }
     Ok(Exit::Done)
 }

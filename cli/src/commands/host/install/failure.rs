@@ -126,6 +126,10 @@ fn refused(error: &InstallError) -> Failure {
         InstallError::Conflict { .. } => {
             of(Exit::Conflict).hint("leave the script out of one of the two bundles")
         }
+        InstallError::Removes { .. } => of(Exit::Conflict)
+            .hint("if that is meant: --allow-removal, this once, or `allow-removal = true` below [install] in policy.toml")
+            .hint("if not: have the farm build the bundle with it; a kernel that --kernel left out is named with it too")
+            .hint("`stap-bundle install --dry-run FILE` lists all that would change"),
         InstallError::NotConfirmed { .. } => of(Exit::Storage),
         _ => of(Exit::Malformed),
     }

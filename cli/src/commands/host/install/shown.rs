@@ -3,6 +3,7 @@
 use installer::{InstallEvent, InstallOutcome, InstallReport, InstallWarning};
 use serde_json::json;
 
+use crate::commands::host::changes;
 use crate::exit::Exit;
 use crate::host;
 use crate::ui::{Mark, Ui};
@@ -42,6 +43,8 @@ pub(super) fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
         ui.warning(warning);
     }
     let exit = host::tell_compat(ui, &report.compat);
+    let exit = if report.removal_is_refused { Exit::Conflict } else { exit };
+    tell_removal(ui, report);
     let (generation, word) = match report.outcome {
         InstallOutcome::Installed { generation, .. } => (generation, "installed"),
         InstallOutcome::WouldInstall { generation, .. } => (generation, "would install"),
@@ -58,7 +61,10 @@ pub(super) fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
         ui.document(&json!({
             "generation": generation, "changed": changed, "dry_run": dry_run, "name": report.name, "version": report.version,
             "serial": report.serial, "bundle_id": report.id, "kernels": kernels, "warnings": warnings,
-            "initscript": host::compat_json(&report.compat),
+            "initscript": host::compat_json(&report.compat), "changes": report.changes,
+            "removal": {
+                "kernels": report.removal.kernels, "scripts": report.removal.scripts, "refused": report.removal_is_refused,
+            },
         }));
         return exit;
     }
@@ -72,6 +78,9 @@ pub(super) fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
         };
         ui.line(format!("  {}: {}{red}", kernel.release, count(kernel.modules, "module")));
     }
+    if let Some(from) = before(&report.outcome) {
+        changes::show(ui, &report.changes, &format!("generation {from}"));
+    }
     if dry_run {
         for path in report.compat.iter().flat_map(|compat| &compat.written) {
             ui.line(format!("  would make {}", path.display()));
@@ -79,6 +88,26 @@ pub(super) fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
         ui.line("  nothing was written");
     }
     exit
+}
+
+/// The generation that is compared with: there is none before the first install, and nothing to compare where nothing was written.
+const fn before(outcome: &InstallOutcome) -> Option<u64> {
+    match outcome {
+        InstallOutcome::Installed { from, .. } | InstallOutcome::WouldInstall { from, .. } => *from,
+        InstallOutcome::AlreadyInstalled { .. } => None,
+    }
+}
+
+/// A word on what goes though it is used here.
+fn tell_removal(ui: &mut Ui, report: &InstallReport) {
+    if report.removal_is_refused {
+        ui.warning(format!(
+            "the install will be refused: it would take away {}; --allow-removal allows it",
+            report.removal
+        ));
+    } else if !report.removal.is_empty() {
+        ui.warning(format!("this takes away {}, as was allowed", report.removal));
+    }
 }
 
 /// A warning in words; times as people read them.
