@@ -17,7 +17,7 @@ use crate::read::{bounded, regular};
 /// Mode of every directory we make.
 const DIRECTORY_MODE: u32 = 0o755;
 /// Mode of every file we make.
-const FILE_MODE: u32 = 0o644;
+pub(crate) const FILE_MODE: u32 = 0o644;
 
 /// An open directory of the host.
 #[derive(Debug)]

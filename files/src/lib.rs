@@ -22,6 +22,7 @@ mod place;
 mod protected;
 pub mod read;
 mod remove;
+mod same;
 mod sealed;
 mod walk;
 

@@ -472,13 +472,14 @@ fn generations_are_pinned_collected_and_told_by_the_history() {
     2>   6.12.1-test: 2 modules, [SIZE]
     2> switching from generation 4 to generation 5
     2> warning: serial 2 of epoch 0 is older than serial 3 of epoch 0: a downgrade, as asked for
+    2> removed generation 2, [SIZE], as the policy says
     [exit 0]
     $ stap-bundle history --root host -n 5
-    at an unknown time  pinned generation 1
     at an unknown time  unpinned generation 1
     at an unknown time  removed generation 1
     at an unknown time  uninstalled fleet with generation 4, after 3
     at an unknown time  installed fleet 1.2 as generation 5, after 4 (a downgrade, as asked for)
+    at an unknown time  removed generation 2
     [exit 0]
     "#);
 }

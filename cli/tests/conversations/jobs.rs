@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use files::FileSystem;
-use installer::{TrustStore, fsck, pinned};
+use installer::{HistoryEvent, TrustStore, fsck, history, pinned};
 
 /// What is done to a host, and what may be current afterwards.
 pub(crate) struct Job {
@@ -51,7 +51,7 @@ const fn generations(name: &'static str, line: &'static str, serials: [u64; 2], 
     Job { name, line, serials, floor_before, before: &[], least_calls: 50, ..BESIDE }
 }
 
-pub(crate) const JOBS: [Job; 11] = [
+pub(crate) const JOBS: [Job; 12] = [
     generations("install", "install fleet-1.stapb", [0, 1], 0),
     Job { before: &["install fleet-1.stapb"], ..generations("upgrade", "install fleet-2.stapb", [1, 2], 1) },
     Job {
@@ -82,6 +82,13 @@ pub(crate) const JOBS: [Job; 11] = [
         name: "pin",
         line: "pin 1",
         other: Some(OtherState { see: pins, may_be: ["{}", "{1}"] }),
+        ..BESIDE
+    },
+    Job {
+        name: "shorten",
+        line: "pin 1",
+        prepare: long_history,
+        other: Some(OtherState { see: pins_beside_the_history, may_be: ["{}", "{1}"] }),
         ..BESIDE
     },
     Job {
@@ -141,6 +148,23 @@ fn newest_root(host: &Path) -> String {
 
 fn pins(host: &Path) -> String {
     format!("{:?}", pinned(&FileSystem::open(host).unwrap()).unwrap())
+}
+
+/// A history that the next event finds too long.
+fn long_history(host: &Path) {
+    let line = |kind: &str, generation: u64| {
+        format!("{{\"time\":1,\"event\":{{\"kind\":\"{kind}\",\"generation\":{generation}}}}}\n")
+    };
+    let lines: String = (0..25_000).map(|_| line("pin", 10_000)).chain([line("unpin", 77)]).collect();
+    fs::write(host.join("var/lib/stap-bundle/state/history"), lines).unwrap();
+}
+
+/// The pins; the newest events are told whatever was done to the history.
+fn pins_beside_the_history(host: &Path) -> String {
+    let told = history(&FileSystem::open(host).unwrap()).unwrap();
+    let newest = HistoryEvent::Unpin { generation: 77 };
+    assert!(told.iter().any(|record| record.event == newest), "{} events", told.len());
+    pins(host)
 }
 
 const GUARD: &str = "var/lib/stap-bundle/state/boot-guard.json";

@@ -245,3 +245,18 @@ fn a_bundle_is_compared_with_what_is_installed_under_its_name() {
     let said = world.run_with_input("diff --root host --installed -", &input);
     assert_eq!(said.exit, Some(1), "{said}");
 }
+
+/// Without a policy of its own a host keeps three generations.
+#[test]
+fn a_host_without_a_policy_keeps_three_generations() {
+    let world = world();
+    for serial in 2..=5 {
+        world.bundle("next.stapb", &fleet(serial));
+        let said = world.run("install --root host next.stapb --allow-removal");
+        assert_eq!(said.exit, Some(0), "{said}");
+    }
+    let list = world.json("list --root host");
+    let numbers: Vec<u64> =
+        list["generations"].as_array().unwrap().iter().map(|one| one["number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [3, 4, 5]);
+}

@@ -21,13 +21,15 @@
 //! generation that has been current before; its link is called `.back` and names nothing that could be
 //! removed.
 //!
-//! No step changes anything in `m`: files of bundles that stay are hard-linked, never rewritten.
+//! No step changes anything in `m`: files of bundles that stay are hard-linked, never rewritten; so is a module of `m` that has
+//! the very bytes that the new bundle has for it. What has two names was on the disk before its first name was.
 
 use std::fs::File;
 
 use bundle_format::{BundleName, Kernel, VerifiedSet};
 use files::{Directory, FileError};
 
+use crate::generation::current::CurrentGeneration;
 use crate::generation::events::{Events, InstallEvent};
 use crate::generation::index::{GenerationIndex, IndexedBundle, IndexedKernel};
 use crate::generation::installed::set_file_name;
@@ -105,22 +107,29 @@ impl<'l> Staging<'l> {
         directory.write_new(ROOT_RECORD, &raw)
     }
 
-    /// Writes the modules of one verified frame and its SET.json; `entry` counts them.
+    /// Writes the modules of one verified frame and its SET.json; `entry` counts them. A file that `current` has with the same
+    /// bytes gets a second name.
     pub(crate) fn add_set(
         &self,
         bundle: &BundleName,
         entry: &mut IndexedKernel,
         set: &VerifiedSet<'_>,
+        current: Option<&CurrentGeneration>,
     ) -> Result<(), FileError> {
         let sets = self.bundles.open_dir(bundle.as_str())?.open_dir(SETS)?;
         sets.write_new(&set_file_name(&entry.id, entry.sets), set.raw())?;
         let modules = self.kernels.ensure_dir(&entry.id.short())?;
+        // What can't be opened there has nothing to share.
+        let old = current.and_then(CurrentGeneration::kernels);
+        let old = old.and_then(|kernels| kernels.open_dir(&entry.id.short()).ok());
         for module in set.modules() {
-            modules.write_new(&module_file_name(&module.record.name), module.bytes)?;
+            add_file(&modules, &module_file_name(&module.record.name), module.bytes, old.as_ref())?;
             entry.modules.push(module.record.name.clone());
         }
         if let Some(bytes) = set.uprobes() {
-            modules.ensure_dir(UPROBES_DIRECTORY)?.write_new(UPROBES_FILE, bytes)?;
+            let uprobes = modules.ensure_dir(UPROBES_DIRECTORY)?;
+            let old = old.and_then(|old| old.open_dir(UPROBES_DIRECTORY).ok());
+            add_file(&uprobes, UPROBES_FILE, bytes, old.as_ref())?;
             entry.uprobes = true;
         }
         entry.sets += 1;
@@ -156,6 +165,14 @@ impl StagedGeneration<'_> {
         lock.generations().sync()?;
         switch_to(lock.state(), NEXT, self.number)?;
         Ok(self.number)
+    }
+}
+
+/// Makes a file with these bytes, by a second name for that of `old` if it has them.
+fn add_file(to: &Directory, name: &str, bytes: &[u8], old: Option<&Directory>) -> Result<(), FileError> {
+    match old {
+        Some(old) if to.link_if_same(old, name, bytes)? => Ok(()),
+        _ => to.write_new(name, bytes),
     }
 }
 

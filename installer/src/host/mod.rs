@@ -1,13 +1,15 @@
 //! The host as an installer meets it: where things are, who may write, what happened, which kernels it has.
 
+mod append;
 pub(crate) mod history;
 mod identity;
 mod kernels;
 pub(crate) mod lock;
 pub mod paths;
 mod running;
+mod shorten;
 
-pub(crate) use history::append;
+pub(crate) use append::append;
 pub use history::{HistoryEvent, HistoryRecord, history};
 pub use identity::{HostIdentity, Mismatch};
 pub(crate) use kernels::{HostKernels, installed_releases};

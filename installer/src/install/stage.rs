@@ -140,7 +140,7 @@ impl Stage<'_, '_> {
         }
         let mut receive = |kernel: &Kernel, set: &VerifiedSet<'_>| {
             if let Some(entry) = entries.borrow_mut().get_mut(&kernel.id) {
-                staging.add_set(&manifest.name, entry, set)?;
+                staging.add_set(&manifest.name, entry, set, self.current)?;
             }
             note_modules(&mut modules, set.document());
             events(InstallEvent::kernel_staged(kernel, set));

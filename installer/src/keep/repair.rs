@@ -2,7 +2,7 @@
 //!
 //! A generation is never changed, so mending makes a new one: the same bundle is installed once more, from
 //! a given file or from the kept one where that is still whole. Generations share files by hard links, so
-//! an older one may have the same damage; the new one has none of its files.
+//! an older one may have the same damage; of its files the new one has only modules that are as they were signed.
 
 use std::collections::BTreeSet;
 use std::fs::File;

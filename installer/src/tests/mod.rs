@@ -22,3 +22,4 @@ mod roots;
 mod side_by_side;
 mod sources;
 pub(crate) mod world;
+mod years;

@@ -93,7 +93,7 @@ impl Default for TimePolicy {
 
 impl Default for GenerationsPolicy {
     fn default() -> Self {
-        Self { keep: 3, automatic: false, quota_mib: None }
+        Self { keep: 3, automatic: true, quota_mib: None }
     }
 }
 

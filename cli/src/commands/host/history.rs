@@ -13,7 +13,8 @@ use crate::words::date;
 
 /// Show what was installed, removed, gone back to and trusted, the oldest first
 ///
-/// One line an event, only ever appended to /var/lib/stap-bundle/state/history. It is for people: nothing is decided by it.
+/// One line an event in /var/lib/stap-bundle/state/history. It is for people: nothing is decided by it. Of more than a MiB the oldest
+/// lines go, and one tells how many.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Show the newest N events only.
@@ -77,6 +78,11 @@ fn words(event: &HistoryEvent) -> String {
             format!("uninstalled {name} with generation {to}, after {from}")
         }
         HistoryEvent::Rollback { from, to } => format!("rolled back from generation {from} to {to}"),
+        HistoryEvent::Shortened { events } => {
+            format!(
+                "the last of {events} older events that are no longer told, for the history grew too long"
+            )
+        }
         HistoryEvent::Collect { removed } => {
             let numbers: Vec<String> = removed.iter().map(u64::to_string).collect();
             format!("removed generation {}", numbers.join(", "))
