@@ -11,6 +11,7 @@ mod comparing;
 mod crash;
 mod deltas;
 mod dependencies;
+mod drills;
 mod farm;
 mod host;
 mod importing;
