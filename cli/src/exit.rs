@@ -38,7 +38,7 @@ pub enum Exit {
     RedCells = 20,
     /// No bundle was written.
     NoBundle = 21,
-    /// This program was built without that part, or doesn't have it yet.
+    /// This program was built without that part, or something needs a newer one.
     NotBuilt = 30,
 }
 
@@ -61,7 +61,7 @@ impl Exit {
         (Self::Missing, "a part of the bundle that is needed is not in the file"),
         (Self::RedCells, "the bundle is written, with red cells"),
         (Self::NoBundle, "no bundle was written"),
-        (Self::NotBuilt, "this program was built without that part, or doesn't have it yet"),
+        (Self::NotBuilt, "this program was built without that part, or something needs a newer one"),
     ];
 
     /// The number.

@@ -26,8 +26,9 @@ impl Failure {
     }
 
     /// A failure with the chain of its causes; a cause that the text before it already says is left out.
-    pub(crate) fn of(exit: Exit, error: &dyn Error) -> Self {
-        let mut failure = Self::new(exit, without_number(&error.to_string()));
+    pub(crate) fn of(exit: Exit, error: &(dyn Error + 'static)) -> Self {
+        let mut failure =
+            Self::new(of_newer_program(error).unwrap_or(exit), without_number(&error.to_string()));
         let mut source = error.source();
         while let Some(cause) = source {
             failure.hints.extend(missing_call(cause));
@@ -60,6 +61,17 @@ impl Failure {
         self.hints.push(hint.into());
         self
     }
+}
+
+/// The exit code for what only a newer program can read, whatever was to be done with it.
+#[cfg(feature = "host")]
+fn of_newer_program(error: &(dyn Error + 'static)) -> Option<Exit> {
+    installer::NewerState::in_error(error).map(|_| Exit::NotBuilt)
+}
+
+#[cfg(not(feature = "host"))]
+const fn of_newer_program(_: &dyn Error) -> Option<Exit> {
+    None
 }
 
 /// What to do where a kernel lacks a call for which there is no other way.

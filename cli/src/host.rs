@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bundle_format::{KernelRelease, Machine};
+use bundle_format::{KernelRelease, Machine, RootError};
 use child::{Cancel, ChildCommand, Limits};
 use files::{FileError, FileSystem};
 use installer::{
@@ -277,6 +277,7 @@ pub(crate) fn trust_failure(error: &TrustError) -> Failure {
         TrustError::UnprotectedChain(_) => Failure::of(Exit::Trust, error).hint(
             "whoever can write there could change whom this host believes: give it to root and take the others' right to write",
         ),
+        TrustError::Chain { source: RootError::Critical { .. }, .. } => Failure::of(Exit::NotBuilt, error),
         TrustError::Chain { .. } => Failure::of(Exit::Trust, error)
             .hint("as long as it is damaged nothing is believed; remove the file and bring the farm's newest roots: stap-bundle trust update FILE"),
         TrustError::Roots(source) => root_failure(source),

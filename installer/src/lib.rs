@@ -37,6 +37,7 @@ pub use generation::{
     RefusalKind, RefusedBundle, VerifiedModuleBytes, list_generations,
 };
 pub use host::paths::{self, CONFIGURATION_LINK};
+pub use host::version::{NewerState, RUN_RECORD, StateVersion};
 pub use host::{HistoryEvent, HistoryRecord, HostIdentity, LockError, Mismatch, WriterLock, history};
 pub use install::{
     BundleSource, DoesNotFit, HostBases, InboxChoice, InstallError, InstallOptions, InstallOutcome,

@@ -6,7 +6,7 @@ use bundle_format::KernelRelease;
 use installer::{CurrentGeneration, HostIdentity};
 use script_config::{Configuration, ScriptName};
 
-use crate::boot::{BootGuard, BootSwitches, GuardRecord, GuardStage};
+use crate::boot::{BootGuard, BootSwitches, BootsBefore, GuardRecord};
 use crate::event::EventSink;
 use crate::host::{Host, ServiceError, ServiceLock, log};
 use crate::kernel::ModuleState;
@@ -66,15 +66,15 @@ impl<'a> Service<'a> {
     /// Finds out what a start would do: verifies every module, changes nothing.
     pub fn plan(&self, choice: &StartChoice<'_>) -> Result<StartPlan, ServiceError> {
         let release = self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
-        let guard = GuardRecord::of(self.host, &self.offers.bundle_ids());
-        self.plan_with(release, choice, guard.as_ref())
+        let (guard, _) = BootsBefore::read(self.host, &self.offers.bundle_ids());
+        self.plan_with(release, choice, &guard)
     }
 
     fn plan_with(
         &self,
         release: &KernelRelease,
         choice: &StartChoice<'_>,
-        guard: Option<&GuardRecord>,
+        guard: &BootsBefore,
     ) -> Result<StartPlan, ServiceError> {
         StartPlan::make(self.host, &self.offers, release, choice, guard)
     }
@@ -88,9 +88,8 @@ impl<'a> Service<'a> {
     /// Whether the kernel's command line or the boot guard has this boot start nothing, so that nothing need be compiled.
     #[must_use]
     pub fn boots_without_scripts(&self) -> bool {
-        let guard = GuardRecord::of(self.host, &self.offers.bundle_ids());
-        let nothing = guard.is_some_and(|guard| guard.stage == GuardStage::Nothing);
-        nothing || BootSwitches::read(self.host).disabled
+        let (guard, _) = BootsBefore::read(self.host, &self.offers.bundle_ids());
+        guard.starts_nothing() || BootSwitches::read(self.host).disabled
     }
 
     pub fn start(
@@ -119,7 +118,7 @@ impl<'a> Service<'a> {
         let release = self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
         self.finish_compiles(release);
         let plan = match options.guard {
-            Some(guard) => self.plan_with(release, choice, Some(&guard.record()))?,
+            Some(guard) => self.plan_with(release, choice, &BootsBefore::of(guard))?,
             None => self.plan(choice)?,
         };
         let loader = Loader {

@@ -92,6 +92,7 @@ impl Opened {
             host,
             identity,
             current: None,
+            unreadable: None,
             parameters: GlobalParameters { auto_compile: false, ..GlobalParameters::default() },
             own: Configuration::default(),
             named,

@@ -101,7 +101,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       17  a part of the bundle that is needed is not in the file
       20  the bundle is written, with red cells
       21  no bundle was written
-      30  this program was built without that part, or doesn't have it yet
+      30  this program was built without that part, or something needs a newer one
     [exit 0]
     "#);
 }

@@ -1,40 +1,19 @@
-//! `status`: a host on which scripts run. They are started by the service itself with the stand-in for `staprun`,
-//! because `start` takes no `--root`; the real `start` and `stop` are tested in the virtual machine.
+//! `status`: a host on which scripts run.
 
-use std::collections::BTreeSet;
 use std::fs;
 
-use files::FileSystem;
-use fixtures::fake_host::{FakeHost, ROOT_VARIABLE};
+use fixtures::fake_host::FakeHost;
 use insta::assert_snapshot;
-use installer::{CurrentGeneration, HostIdentity};
-use script_config::{Configuration, GlobalParameters};
-use service::{Host, Service, StartChoice, StartOptions};
 
 use crate::bundles::fleet;
+use crate::made_up_kernel;
 use crate::world::TestWorld;
 
 /// Starts everything that is installed, as on a host that runs 6.12.1-test; returns what the stand-in for `staprun` has loaded.
 pub(crate) fn start(world: &TestWorld) -> Vec<String> {
     let directory = world.path("host");
-    let parameters = GlobalParameters { pass_all: false, ..GlobalParameters::default() };
-    let mut host = Host::configured(FileSystem::open(&directory).unwrap(), &parameters);
-    host.staprun = Some(fixtures::stand_in("fake-staprun"));
-    host.staprun_environment = vec![(ROOT_VARIABLE.into(), directory.clone().into())];
-    let identity = HostIdentity {
-        release: Some("6.12.1-test".parse().unwrap()),
-        machine: std::env::consts::ARCH.parse().unwrap(),
-        version: None,
-        uname_a: None,
-        node: String::new(),
-    };
-    let current = CurrentGeneration::open(&FileSystem::open(&directory).unwrap()).unwrap();
-    let choice = StartChoice { named: &BTreeSet::new(), with_requirements: false, parameters: &parameters };
-    Service::new(&host, &identity, current.as_ref(), &Configuration::default())
-        .start(&choice, &StartOptions::default(), &|_| ())
-        .unwrap();
-    // `ext4` is a module of the stand-in's that isn't systemtap's.
-    FakeHost::at(&directory).modules().unwrap().into_iter().filter(|name| name != "ext4").collect()
+    made_up_kernel::start(&directory, "6.12.1-test", false).unwrap();
+    made_up_kernel::loaded(&directory)
 }
 
 #[test]
@@ -125,7 +104,7 @@ fn status_writes_gauges() {
     assert_eq!(metrics.exit, Some(0));
     assert_snapshot!(metrics, @r#"
     $ stap-bundle status --root host --metrics
-    # HELP stap_bundle_generation Number of the current generation; 0 if nothing is installed.
+    # HELP stap_bundle_generation Number of the current generation; 0 if nothing is installed, or if that can't be read (see stap_bundle_warnings).
     # TYPE stap_bundle_generation gauge
     stap_bundle_generation 1
     # HELP stap_bundle_warnings Damaged files that status has passed over.

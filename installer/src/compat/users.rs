@@ -18,10 +18,12 @@ use crate::compat::wanted::Wanted;
 use crate::generation::{CurrentGeneration, module_file_name};
 use crate::host::installed_releases;
 use crate::host::paths::{LIB_MODULES, RECORDS, USER_MODULES};
+use crate::host::version::StateVersion;
 use files::with_causes;
 
 /// Name of the directory in that of a release (staprun(8)).
 const SYSTEMTAP: &str = "systemtap";
+const VERSION: StateVersion = StateVersion::new(1);
 /// Most bytes of the record.
 const MAX_RECORD: u64 = 16 << 20;
 
@@ -156,8 +158,12 @@ fn clear(host: &FileSystem, ours: &Ours, after: &Ours, work: &mut Work) -> Resul
 fn read(host: &FileSystem) -> Result<Ours, FileError> {
     let Some(records) = optional(host.open_dir(RECORDS))? else { return Ok(Ours::new()) };
     let Some(raw) = optional(records.read_file(USER_MODULES, MAX_RECORD))? else { return Ok(Ours::new()) };
-    serde_json::from_slice(&raw).map_err(|error| {
-        FileError::new("understand", records.path().join(USER_MODULES), std::io::Error::from(error))
+    let read = || {
+        VERSION.check(&raw)?;
+        Ok(serde_json::from_slice(&raw)?)
+    };
+    read().map_err(|error: std::io::Error| {
+        FileError::new("understand", records.path().join(USER_MODULES), error)
     })
 }
 

@@ -8,10 +8,12 @@ use files::{
     optional,
 };
 
+use crate::generation::index::GenerationIndex;
 use crate::generation::installed::{InstalledBundle, read_bundle};
 use crate::generation::layout::{current_number, generation_numbers};
 use crate::generation::refused::{RefusedBundle, refuse};
 use crate::host::paths::{BUNDLES, GENERATIONS, KERNELS, LOCK, STATE};
+use crate::host::version::check_layout;
 use crate::trust::{HostTrust, TrustError, TrustStore};
 
 /// How often a reader follows a link that moves before it gives up; each try meets a whole install.
@@ -137,6 +139,7 @@ impl CurrentGeneration {
         known: Option<&Twin>,
     ) -> Result<Self, GenerationError> {
         protected(&directory)?;
+        GenerationIndex::refuse_newer(&directory)?;
         let mut bundles = Vec::new();
         let mut refused = Vec::new();
         let all = optional(directory.open_dir(BUNDLES))?;
@@ -192,7 +195,10 @@ impl CurrentGeneration {
 /// The state directory, if there is one; refused if anybody but root could change it or a directory on the way.
 pub(crate) fn open_state(host: &FileSystem) -> Result<Option<Directory>, GenerationError> {
     match host.open_protected_through_links(STATE) {
-        Ok(state) => Ok(Some(state)),
+        Ok(state) => {
+            check_layout(&state)?;
+            Ok(Some(state))
+        }
         Err(Unprotected::Storage(error)) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.or(GenerationError::Unprotected)),
     }

@@ -1,6 +1,7 @@
 //! `generation.json`: what a generation holds, for lists.
 //!
-//! Nothing signs it, so nothing is decided by it: a start and an install read the kept bundles.
+//! Nothing signs it, so nothing is decided by it: a start and an install read the kept bundles. Only its version counts: a generation
+//! that a newer program made may hold what this one would pass over, so it is refused whole.
 
 use bundle_format::{
     BundleId, BundleName, BundleVersion, Digest, KernelId, KernelRelease, Manifest, ScriptName,
@@ -9,13 +10,16 @@ use files::{Directory, FileError};
 use serde::{Deserialize, Serialize};
 
 use crate::host::paths::INDEX;
+use crate::host::version::{NewerState, StateVersion};
+
+const VERSION: StateVersion = StateVersion::new(1);
 
 /// Most bytes of an index: as many as a manifest may have, for it says less.
 const MAX_INDEX: u64 = 16 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GenerationIndex {
-    /// Version of this document's shape; 1.
+    /// Version of this document's shape.
     pub format: u32,
     /// The generation's number.
     pub number: u64,
@@ -55,15 +59,21 @@ pub(crate) struct IndexedKernel {
 
 impl GenerationIndex {
     pub(crate) const fn new(number: u64, made: Option<u64>) -> Self {
-        Self { format: 1, number, made, bundles: Vec::new() }
+        Self { format: VERSION.number(), number, made, bundles: Vec::new() }
     }
 
     /// Reads the index of the generation in `directory`.
     pub(crate) fn read(directory: &Directory) -> Result<Self, FileError> {
         let raw = directory.read_file(INDEX, MAX_INDEX)?;
-        serde_json::from_slice(&raw).map_err(|error| {
-            FileError::new("understand", directory.path().join(INDEX), std::io::Error::from(error))
-        })
+        VERSION.read(&raw).map_err(|error| FileError::new("understand", directory.path().join(INDEX), error))
+    }
+
+    /// Refuses a generation that a newer program made; an index that is damaged or missing says nothing.
+    pub(crate) fn refuse_newer(directory: &Directory) -> Result<(), FileError> {
+        match Self::read(directory) {
+            Err(error) if NewerState::in_error(&error).is_some() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Writes it into a generation that is being staged.

@@ -31,7 +31,7 @@ pub(crate) use changes::{Holding, Inventory, Modules, note_modules};
 pub(crate) use complete::{Look, Problem};
 pub(crate) use configuration::configuration_text;
 pub(crate) use current::open_state;
-pub(crate) use index::{IndexedBundle, IndexedKernel};
+pub(crate) use index::{GenerationIndex, IndexedBundle, IndexedKernel};
 pub(crate) use layout::{
     SwitchError, current_number, generation_numbers, parse_number, prepare_link, switch_to,
 };

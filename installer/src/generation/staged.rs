@@ -103,7 +103,7 @@ impl<'l> Staging<'l> {
         let wrong = |error: serde_json::Error| {
             FileError::new("write", directory.path().join(ROOT_RECORD), std::io::Error::from(error))
         };
-        let raw = serde_json::to_vec(record).map_err(wrong)?;
+        let raw = record.to_bytes().map_err(wrong)?;
         directory.write_new(ROOT_RECORD, &raw)
     }
 

@@ -21,8 +21,7 @@ pub(crate) fn append(
     let is_new = records.kind(HISTORY)?.is_none();
     let wrong = |error: std::io::Error| FileError::new("write", format!("{RECORDS}/{HISTORY}"), error);
     let mut file = records.open_append(HISTORY)?;
-    let mut line = serde_json::to_vec(&HistoryRecord { time, event }).map_err(|error| wrong(error.into()))?;
-    line.push(b'\n');
+    let mut line = HistoryRecord { time, event }.to_line().map_err(|error| wrong(error.into()))?;
     if ends_inside_a_line(&mut file).map_err(wrong)? {
         line.insert(0, b'\n');
     }
@@ -46,7 +45,7 @@ mod tests {
     use crate::host::history::history;
 
     #[test]
-    fn a_half_line_is_passed_over_and_the_next_one_is_whole() {
+    fn a_half_line_is_shown_and_the_next_one_is_whole() {
         let directory = tempfile::tempdir().unwrap();
         let host = FileSystem::open(directory.path()).unwrap();
         let lock = WriterLock::acquire(&host).unwrap();
@@ -55,6 +54,7 @@ mod tests {
         let path = directory.path().join("var/lib/stap-bundle/state/history");
         std::fs::File::options().append(true).open(&path).unwrap().write_all(b"{\"time\":3,\"ev").unwrap();
         append(&host, &lock, Some(1), record(3).event).unwrap();
-        assert_eq!(history(&host).unwrap(), [record(2), record(3)]);
+        let half = HistoryRecord { time: None, event: HistoryEvent::Unknown("{\"time\":3,\"ev".into()) };
+        assert_eq!(history(&host).unwrap(), [record(2), half, record(3)]);
     }
 }

@@ -1,15 +1,21 @@
 //! The history: one line of JSON an event in `state/history`, appended, and shortened at its beginning when it grows too long
 //! (`shorten.rs`).
 //!
-//! It is for people; nothing is decided by it. A line that a power cut left half is passed over.
+//! It is for people; nothing is decided by it. What this program doesn't know, such as an event of a newer one or a line that a power
+//! cut left half, is shown as it is written.
 
 use std::path::PathBuf;
 
 use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease, KeyId, RootName, ScriptName};
 use files::{FileError, FileSystem, optional};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::host::paths::{HISTORY, RECORDS};
+use crate::host::version::StateVersion;
+
+/// Of a line. A new kind of event needs no new one.
+const VERSION: StateVersion = StateVersion::new(1);
 
 /// Most bytes of the history that are read: some hundred thousand events.
 const MAX_HISTORY: u64 = 64 << 20;
@@ -92,11 +98,70 @@ pub enum HistoryEvent {
         from: u64,
         to: u64,
     },
+    /// What this program doesn't know: the event as it is written, or a line that is none as text.
+    #[serde(untagged)]
+    Unknown(Value),
+}
+
+/// A line of which only the time is known.
+#[derive(Deserialize)]
+struct OtherLine {
+    #[serde(default)]
+    time: Option<u64>,
+    event: Value,
+}
+
+impl HistoryRecord {
+    fn read(line: &[u8]) -> Self {
+        if let Ok(known) = VERSION.read(line) {
+            return known;
+        }
+        if let Ok(OtherLine { time, event }) = serde_json::from_slice(line) {
+            return Self { time, event: HistoryEvent::Unknown(event) };
+        }
+        let text = String::from_utf8_lossy(line).into_owned();
+        Self { time: None, event: HistoryEvent::Unknown(Value::String(text)) }
+    }
+
+    /// As a line.
+    pub(super) fn to_line(&self) -> serde_json::Result<Vec<u8>> {
+        let mut line = VERSION.write(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
 }
 
 /// All events, the oldest first.
 pub fn history(host: &FileSystem) -> Result<Vec<HistoryRecord>, FileError> {
     let Some(records) = optional(host.open_dir(RECORDS))? else { return Ok(Vec::new()) };
     let raw = optional(records.read_file(HISTORY, MAX_HISTORY))?.unwrap_or_default();
-    Ok(raw.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    Ok(raw.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(HistoryRecord::read).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_newer_program_did_is_shown_as_it_wrote_it() {
+        let event = serde_json::json!({ "kind": "mask", "script": "net_drop" });
+        let newer = VERSION.number() + 1;
+        let rollback = serde_json::json!({ "kind": "rollback", "from": 2, "to": 1 });
+        for (line, event) in [
+            (serde_json::json!({ "time": 7, "event": event }), &event),
+            (serde_json::json!({ "format": newer, "time": 7, "event": rollback }), &rollback),
+            (serde_json::json!({ "time": 7, "event": "x" }), &"x".into()),
+        ] {
+            let found = HistoryRecord::read(line.to_string().as_bytes());
+            assert_eq!(found, HistoryRecord { time: Some(7), event: HistoryEvent::Unknown(event.clone()) });
+            // As JSON it is what it was.
+            assert_eq!(serde_json::to_value(&found.event).unwrap(), *event);
+        }
+    }
+
+    #[test]
+    fn a_line_of_0_1_0_has_no_version() {
+        let line = br#"{"time":1,"event":{"kind":"pin","generation":4}}"#;
+        assert_eq!(HistoryRecord::read(line).event, HistoryEvent::Pin { generation: 4 });
+    }
 }

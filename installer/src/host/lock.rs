@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use files::{Directory, FileError, FileSystem, Held, Lock, LockKind, optional};
 
 use crate::host::paths::{GENERATIONS, LOCK, STATE};
+use crate::host::version::check_layout;
 
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,7 @@ impl WriterLock {
             };
             // A lock on a file that is no longer at its name locks nobody out.
             if is_at(lock.file(), &state)? {
+                check_layout(&state)?;
                 let generations = state.ensure_dir(GENERATIONS)?;
                 return Ok(Self { parent, state, generations, lock });
             }

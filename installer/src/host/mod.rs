@@ -8,6 +8,7 @@ pub(crate) mod lock;
 pub mod paths;
 mod running;
 mod shorten;
+pub mod version;
 
 pub(crate) use append::append;
 pub use history::{HistoryEvent, HistoryRecord, history};

@@ -2,6 +2,9 @@
 
 /// The state directory; everything in it is written under [`crate::WriterLock`].
 pub const STATE: &str = "/var/lib/stap-bundle";
+/// Name of the document in [`STATE`] that says which kinds of documents and links there are; absent until a version needs more
+/// than the first one has.
+pub(crate) const STATE_LAYOUT: &str = "layout.json";
 /// Name of a lock file: of the state directory for writers, of a generation for its readers and the collection.
 pub(crate) const LOCK: &str = "lock";
 /// Name of the directory of generations in [`STATE`].

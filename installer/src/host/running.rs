@@ -4,6 +4,7 @@ use files::{FileError, FileSystem, optional};
 use serde::Deserialize;
 
 use crate::host::paths::RUN;
+use crate::host::version::{NewerState, RUN_RECORD};
 
 /// Directory of run records in [`RUN`].
 const RUN_RECORDS: &str = "run";
@@ -28,6 +29,8 @@ pub(crate) struct UnreadRecord {
     pub(crate) script: String,
     pub(crate) path: String,
     pub(crate) problem: String,
+    /// Where a newer program wrote it.
+    pub(crate) newer: Option<NewerState>,
 }
 
 /// The records of the boot `boot_id`; of any boot where that isn't known.
@@ -45,7 +48,7 @@ pub(crate) fn running(
         };
         // A script may end while we look.
         let Some(raw) = optional(records.read_file(&name, MAX_RUN_RECORD))? else { continue };
-        let record: Result<Running, _> = serde_json::from_slice(&raw);
+        let record = RUN_RECORD.read::<Running>(&raw);
         if let (Ok(record), Some(boot_id)) = (&record, boot_id)
             && record.boot_id != boot_id
         {
@@ -55,6 +58,7 @@ pub(crate) fn running(
             script: script.to_owned(),
             path: records.path().join(&name).display().to_string(),
             problem: error.to_string(),
+            newer: NewerState::in_error(&error).cloned(),
         }));
     }
     Ok(found)

@@ -63,9 +63,7 @@ impl Dropped {
 
     fn line(&self) -> io::Result<Vec<u8>> {
         let event = HistoryEvent::Shortened { events: self.events };
-        let mut line = serde_json::to_vec(&HistoryRecord { time: self.until, event })?;
-        line.push(b'\n');
-        Ok(line)
+        Ok(HistoryRecord { time: self.until, event }.to_line()?)
     }
 }
 

@@ -19,7 +19,8 @@ use std::time::Duration;
 use files::{FileError, FileSystem, LockKind};
 
 use crate::generation::{
-    CurrentGeneration, Look, current_number, freed_by, generation_numbers, remove_left_overs, tree_usage,
+    CurrentGeneration, GenerationIndex, Look, current_number, freed_by, generation_numbers,
+    remove_left_overs, tree_usage,
 };
 use crate::host::paths::{LOCK, TOMBSTONE};
 use crate::host::{HistoryEvent, LockError, Running, UnreadRecord, WriterLock, append, running};
@@ -87,6 +88,9 @@ pub enum SparedBecause {
     /// A reader has it open.
     #[error("somebody is reading it")]
     InUse,
+    /// What it holds, and who needs it, only the newer program knows.
+    #[error("a newer stap-bundle made it")]
+    OfNewerProgram,
 }
 
 fn they_run(scripts: &[String]) -> String {
@@ -210,7 +214,7 @@ fn previous(lock: &WriterLock, numbers: &[u64], trust: &HostTrust) -> Result<Opt
     Ok(older.iter().find(is_good).or(older.first()).copied())
 }
 
-/// Removes one generation; `Err` if somebody reads it.
+/// Removes one generation; `Err` if somebody reads it, or a newer program made it.
 fn remove(
     lock: &WriterLock,
     generation: u64,
@@ -228,6 +232,9 @@ fn remove(
         Err(files::LockFailure::Held(_)) => return Err(SparedBecause::InUse),
         Err(files::LockFailure::File(error)) => return Ok(Err(error)),
     };
+    if GenerationIndex::refuse_newer(&opened).is_err() {
+        return Err(SparedBecause::OfNewerProgram);
+    }
     let removed = || {
         let bytes = freed_by(generations, generation, gone)?;
         if !dry_run {
@@ -244,7 +251,9 @@ fn remove(
 
 /// What runs; without knowing that nothing is removed.
 fn runs_from(host: &FileSystem, boot_id: Option<&str>) -> Result<Vec<Running>, CollectError> {
-    let unread =
-        |record: UnreadRecord| CollectError::RunRecord { path: record.path, problem: record.problem };
+    let unread = |record: UnreadRecord| match record.newer {
+        Some(newer) => FileError::new("understand", record.path, std::io::Error::other(newer)).into(),
+        None => CollectError::RunRecord { path: record.path, problem: record.problem },
+    };
     running(host, boot_id)?.into_iter().map(|record| record.map_err(unread)).collect()
 }

@@ -13,6 +13,7 @@ mod integration;
 mod kept;
 mod later_kernel;
 mod near_the_corpus;
+mod newer_state;
 mod other_builds;
 mod other_file_systems;
 mod other_users;

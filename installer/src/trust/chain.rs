@@ -12,8 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::WriterLock;
 use crate::host::paths::CHAIN_FILE;
+use crate::host::version::StateVersion;
 use crate::trust::domain::Domain;
 use crate::trust::error::TrustError;
+
+/// Of a [`RootRecord`]; the chain's own documents have the bundle format's.
+const RECORD: StateVersion = StateVersion::new(1);
 
 /// By which root a bundle was accepted; kept beside it in its generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,10 @@ impl RootRecord {
     pub(crate) fn of_newest(chain: &RootChain) -> Self {
         let newest = chain.newest();
         Self { version: newest.version(), sha256: newest.digest() }
+    }
+
+    pub(crate) fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
+        RECORD.write(self)
     }
 }
 
@@ -88,7 +96,5 @@ pub(crate) fn check_file(directory: &Directory, name: &str) -> Result<(), Unprot
 /// The root by which the bundle of this directory was accepted; `None` if pins decided.
 pub(crate) fn recorded_root(bundle: &Directory, name: &str) -> Result<Option<RootRecord>, FileError> {
     let Some(raw) = optional(bundle.read_file(name, 4096))? else { return Ok(None) };
-    serde_json::from_slice(&raw)
-        .map(Some)
-        .map_err(|error| FileError::new("understand", bundle.path().join(name), std::io::Error::from(error)))
+    RECORD.read(&raw).map(Some).map_err(|error| FileError::new("understand", bundle.path().join(name), error))
 }

@@ -17,6 +17,7 @@
 //! lost them in another way: that is told.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use bundle_format::{BundleName, Digest, Manifest};
 use files::{Directory, FileError, FileSystem, Unprotected, check_protected, optional};
@@ -24,6 +25,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::WriterLock;
 use crate::host::paths::{FLOORS, RECORDS};
+use crate::host::version::{NewerState, StateVersion};
+
+const VERSION: StateVersion = StateVersion::new(1);
 
 /// Most bytes of a copy: some ten thousand names.
 const MAX_FLOORS: u64 = 4 << 20;
@@ -120,21 +124,22 @@ impl Floors {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut json = serde_json::to_vec_pretty(self)?;
+        let mut json = VERSION.write_pretty(self)?;
         json.push(b'\n');
         let mut bytes = format!("{}\n", Digest::of(&json)).into_bytes();
         bytes.append(&mut json);
         Ok(bytes)
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let line = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no first line")?;
-        let (first, rest) = bytes.split_at_checked(line + 1).ok_or("it has no first line")?;
-        let json = rest;
+    /// The digest comes first in every version: a flipped bit is damage, which the other copy mends, and never a newer program's.
+    fn from_bytes(bytes: &[u8]) -> io::Result<Self> {
+        let line = bytes.iter().position(|byte| *byte == b'\n');
+        let halves = line.and_then(|line| bytes.split_at_checked(line + 1));
+        let (first, json) = halves.ok_or_else(|| io::Error::other("it has no first line"))?;
         if first != format!("{}\n", Digest::of(json)).as_bytes() {
-            return Err("its first line is not the digest of the rest".to_owned());
+            return Err(io::Error::other("its first line is not the digest of the rest"));
         }
-        serde_json::from_slice(json).map_err(|error| error.to_string())
+        VERSION.read(json)
     }
 }
 
@@ -243,7 +248,13 @@ fn read_copy(records: &Directory, name: &str) -> Result<Copy, FloorsError> {
         // A worn-out block takes one copy along, not the host's power to install.
         Err(error) => return Ok(Copy::Damaged(files::with_causes(&error))),
     };
-    Ok(Floors::from_bytes(&bytes).map_or_else(Copy::Damaged, Copy::Good))
+    match Floors::from_bytes(&bytes) {
+        Ok(floors) => Ok(Copy::Good(floors)),
+        Err(error) if NewerState::in_error(&error).is_some() => {
+            Err(FileError::new("understand", records.path().join(name), error).into())
+        }
+        Err(error) => Ok(Copy::Damaged(error.to_string())),
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ use files::{FileError, FileSystem, Unprotected, check_protected};
 use serde::Deserialize;
 
 use crate::host::paths::{ADMINISTRATION, POLICY};
+use crate::host::version::StateVersion;
 
+const VERSION: StateVersion = StateVersion::new(1);
 /// Most bytes of a policy: a thousand keys and names.
 const MAX_POLICY: u64 = 256 << 10;
 /// Seconds of a day.
@@ -20,6 +22,8 @@ const DAY: u64 = 24 * 3600;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
+    /// Version of this file's shape; absent is 1.
+    pub format: Option<u32>,
     /// What may be installed.
     pub install: InstallPolicy,
     /// What is too old.
@@ -230,6 +234,10 @@ impl Policy {
             return Err(PolicyError::Malformed { line: 1, column: 1, problem });
         }
         let text = String::from_utf8_lossy(&bytes);
+        // Before its new words are called mistakes.
+        VERSION
+            .check_toml(&text)
+            .map_err(|error| FileError::new("understand", directory.path().join(POLICY), error))?;
         Self::parse(&text)
     }
 
@@ -314,6 +322,18 @@ mod tests {
         let policy = Policy::parse(text).unwrap();
         assert_eq!(policy.install.max_serial_jump, Some(5));
         assert_eq!((policy.time.warn_days, policy.time.future_hours), (3, 48));
+    }
+
+    #[test]
+    fn a_policy_for_a_newer_program_is_refused_before_its_new_words_are() {
+        let newer = VERSION.number() + 1;
+        let error = VERSION.check_toml(&format!("format = {newer}\n[domains]\nnew = true\n")).unwrap_err();
+        assert!(error.to_string().ends_with("install the newer stap-bundle again"), "{error}");
+        for good in ["format = 1\n[time]\nwarn-days = 3\n", "[time]\nwarn-days = 3\n"] {
+            VERSION.check_toml(good).unwrap();
+            Policy::parse(good).unwrap();
+        }
+        assert!(VERSION.check_toml("format = 0").is_err() && Policy::parse("format = \"1\"").is_err());
     }
 
     #[test]

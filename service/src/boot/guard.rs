@@ -12,23 +12,25 @@
 //! | nothing | starts nothing | nothing |
 //!
 //! A boot id counts once. Stage and culprits hold until other bundles are installed or somebody resets them. If the
-//! record can't be written, the start goes on without a guard, and says so.
+//! record can't be written, the start goes on without a guard, and says so. A record that a newer program wrote stays as it is:
+//! whom it holds back isn't known, so nothing is started at boot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use files::{Lock, LockKind, optional};
+use files::{FileError, Lock, LockKind, optional};
+use installer::{NewerState, StateVersion};
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
-use crate::boot::switches::{BootSwitches, with_dependants};
+use crate::boot::switches::with_dependants;
 use crate::host::{Host, ServiceError, log, own_files};
 use crate::offers::Candidates;
 use crate::reasons::StartRefusal;
 use files::with_causes;
 
-const SCHEMA: u32 = 1;
+const VERSION: StateVersion = StateVersion::new(1);
 
 /// More culprits than that, and it isn't the scripts.
 const MOST_CULPRITS: usize = 3;
@@ -50,7 +52,7 @@ pub enum GuardStage {
 /// What is remembered from boot to boot: `/var/lib/stap-bundle/state/boot-guard.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuardRecord {
-    /// Version of this document; 1.
+    /// Version of this document.
     pub schema: u32,
     /// The last boot that counted.
     pub boot_id: String,
@@ -73,8 +75,23 @@ pub struct BootGuard<'h> {
     record: Mutex<GuardRecord>,
     /// Why the record couldn't be written, once it couldn't.
     unwritten: Mutex<Option<String>>,
-    /// Why the record of earlier boots doesn't count.
-    problem: Option<String>,
+    /// Why the record of earlier boots can't be used.
+    problem: Option<GuardProblem>,
+}
+
+/// Why a record that is there can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GuardProblem {
+    /// It is damaged, or others could have written it: it doesn't count.
+    #[error("{path} doesn't count: {why}")]
+    Damaged { path: String, why: String },
+    /// A newer program wrote it: nothing takes its place.
+    #[error("{path}: {why}")]
+    Newer {
+        path: String,
+        #[source]
+        why: NewerState,
+    },
 }
 
 /// The record's name in the state's directory.
@@ -90,29 +107,21 @@ impl GuardRecord {
     /// What is remembered; nothing if there is no record.
     ///
     /// # Errors
-    /// In words, why a record that is there doesn't count.
-    pub fn read(host: &Host) -> Result<Option<Self>, String> {
-        let path = host.state_dir.join(FILE);
-        let ignored = |why: &dyn std::fmt::Display| format!("{} doesn't count: {why}", path.display());
-        let bytes = own_files::read(host, &host.state_dir, FILE).map_err(|error| ignored(&error))?;
-        bytes.map(|bytes| Self::parse(&bytes).map_err(|why| ignored(&why))).transpose()
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let record: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if record.schema != SCHEMA {
-            return Err(format!("its schema is {}, expected {SCHEMA}", record.schema));
-        }
-        Ok(record)
-    }
-
-    /// The record of these bundles, if it counts.
-    pub(crate) fn of(host: &Host, bundles: &BTreeSet<String>) -> Option<Self> {
-        Self::read(host).ok().flatten().filter(|record| record.bundles == *bundles)
+    /// Why a record that is there can't be used.
+    pub fn read(host: &Host) -> Result<Option<Self>, GuardProblem> {
+        let path = || host.state_dir.join(FILE).display().to_string();
+        let damaged =
+            |why: &dyn std::fmt::Display| GuardProblem::Damaged { path: path(), why: why.to_string() };
+        let bytes = own_files::read(host, &host.state_dir, FILE).map_err(|error| damaged(&error))?;
+        let parsed = bytes.map(|bytes| VERSION.read(&bytes)).transpose();
+        parsed.map_err(|error| match NewerState::in_error(&error) {
+            Some(why) => GuardProblem::Newer { path: path(), why: why.clone() },
+            None => damaged(&error),
+        })
     }
 
     /// Tells that this boot went well. Returns whether there was anything to tell: a record that doesn't count has none, one
-    /// that can't be read is an error.
+    /// that can't be read, or that a newer program wrote, is an error.
     pub fn settle(host: &Host) -> Result<bool, ServiceError> {
         let boot_id = host.boot_id()?;
         if optional(host.files.open_dir(&host.state_dir))?.is_none() {
@@ -121,7 +130,12 @@ impl GuardRecord {
         let _lock = Self::lock(host)?;
         let of_this_boot = |record: &Self| record.boot_id == boot_id && !record.settled;
         let bytes = own_files::read(host, &host.state_dir, FILE)?;
-        let found = bytes.and_then(|bytes| Self::parse(&bytes).ok()).filter(of_this_boot);
+        let found = match bytes.map(|bytes| VERSION.read::<Self>(&bytes)).transpose() {
+            Err(error) if NewerState::in_error(&error).is_some() => {
+                return Err(FileError::new("settle", host.state_dir.join(FILE), error).into());
+            }
+            found => found.ok().flatten().filter(of_this_boot),
+        };
         let Some(mut record) = found else { return Ok(false) };
         record.settled = true;
         record.under_way.clear();
@@ -142,7 +156,7 @@ impl GuardRecord {
     /// The record with which this boot goes on.
     fn next(last: Option<Self>, boot_id: &str, bundles: &BTreeSet<String>) -> Self {
         let fresh = || Self {
-            schema: SCHEMA,
+            schema: VERSION.number(),
             boot_id: boot_id.to_owned(),
             bundles: bundles.clone(),
             stage: GuardStage::SideBySide,
@@ -180,7 +194,7 @@ impl GuardRecord {
     }
 
     /// What a start without names does without, each with the reason: all, or culprits and what requires them.
-    fn refusals(&self, candidates: &Candidates) -> BTreeMap<ScriptName, StartRefusal> {
+    pub(super) fn refusals(&self, candidates: &Candidates) -> BTreeMap<ScriptName, StartRefusal> {
         if self.stage == GuardStage::Nothing {
             return candidates.keys().map(|name| (name.clone(), StartRefusal::BootGuardNothing)).collect();
         }
@@ -212,23 +226,15 @@ impl GuardRecord {
     }
 }
 
-/// What a start without names does without in this boot, each with the reason; the kernel's command line has the last word.
-pub(crate) fn switched_off(
-    guard: Option<&GuardRecord>,
-    switches: &BootSwitches,
-    candidates: &Candidates,
-) -> BTreeMap<ScriptName, StartRefusal> {
-    let mut all = guard.map(|guard| guard.refusals(candidates)).unwrap_or_default();
-    all.extend(switches.refusals(candidates));
-    all
-}
-
 impl<'h> BootGuard<'h> {
     /// Begins a start at boot: judges the last boot, and writes down that this one has begun.
     pub(crate) fn begin(host: &'h Host, bundles: &BTreeSet<String>) -> Result<Self, ServiceError> {
         let found = GuardRecord::read(host);
         let problem = found.as_ref().err().cloned();
-        let record = GuardRecord::next(found.ok().flatten(), &host.boot_id()?, bundles);
+        let mut record = GuardRecord::next(found.ok().flatten(), &host.boot_id()?, bundles);
+        if matches!(problem, Some(GuardProblem::Newer { .. })) {
+            record.stage = GuardStage::Nothing;
+        }
         let guard = Self { host, record: Mutex::new(record), unwritten: Mutex::default(), problem };
         if let Some(problem) = &guard.problem {
             log::loudly(host, &format!("Warning: {problem}"));
@@ -248,10 +254,12 @@ impl<'h> BootGuard<'h> {
         self.stage() > GuardStage::SideBySide
     }
 
-    /// What is remembered now.
-    #[must_use]
-    pub fn record(&self) -> GuardRecord {
-        self.lock().clone()
+    /// What is remembered now, or why a newer program's record keeps this one from remembering anything.
+    pub(super) fn record(&self) -> Result<GuardRecord, GuardProblem> {
+        match &self.problem {
+            Some(newer @ GuardProblem::Newer { .. }) => Err(newer.clone()),
+            _ => Ok(self.lock().clone()),
+        }
     }
 
     /// Scripts are about to be loaded. On the disk when this returns.
@@ -267,11 +275,14 @@ impl<'h> BootGuard<'h> {
     /// What is wrong with the guard, and what it leaves out.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.lock().warning().into_iter().chain(self.problem.clone()).chain(unwritten).collect()
+        let record = self.record().ok().and_then(|record| record.warning());
+        let problem = self.problem.as_ref().map(ToString::to_string);
+        record.into_iter().chain(problem).chain(unwritten).collect()
     }
 
     fn write(&self) {
-        let written = GuardRecord::lock(self.host).and_then(|_lock| self.record().write(self.host));
+        let Ok(record) = self.record() else { return };
+        let written = GuardRecord::lock(self.host).and_then(|_lock| record.write(self.host));
         if let Err(error) = written {
             let text = format!("this boot has no guard: {}", with_causes(&error));
             let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);

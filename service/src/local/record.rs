@@ -9,21 +9,24 @@
 //! A script that an installed bundle offers is never taken from here. Records count only where nobody but root, or the service's
 //! user, can write.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{Digest, KernelRelease};
+use files::FileError;
+use installer::{NewerState, StateVersion};
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
 use crate::host::{Host, ServiceError, own_files};
 
-/// The version of the records that this program writes.
-const SCHEMA: u32 = 1;
+/// Of the records.
+const VERSION: StateVersion = StateVersion::new(1);
 
 /// A module that was compiled here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalModule {
-    /// Version of this document; 1.
+    /// Version of this document.
     pub schema: u32,
     pub script: ScriptName,
     /// The kernel's release.
@@ -46,7 +49,7 @@ pub struct LocalModule {
 
 impl LocalModule {
     /// The version that new records get.
-    pub const SCHEMA: u32 = SCHEMA;
+    pub const SCHEMA: u32 = VERSION.number();
 
     fn directory(host: &Host, release: &KernelRelease) -> PathBuf {
         host.local_dir.join(release.as_str())
@@ -73,12 +76,23 @@ impl LocalModule {
         own_files::write_for_good(host, &directory, &Self::file(&self.script), self)
     }
 
-    /// The record of a script for a kernel; none where others could have written it.
+    /// The record of a script for a kernel; none where others could have written it, or a newer program has.
     #[must_use]
     pub fn read(host: &Host, release: &KernelRelease, script: &ScriptName) -> Option<Self> {
         match LocalRecord::look(host, release, script)? {
             LocalRecord::Good(record) => Some(*record),
-            LocalRecord::Unprotected { .. } => None,
+            LocalRecord::Unprotected { .. } | LocalRecord::Newer { .. } => None,
+        }
+    }
+
+    /// Why nothing may take the record's place: a newer program wrote it.
+    #[must_use]
+    pub fn newer(host: &Host, release: &KernelRelease, script: &ScriptName) -> Option<FileError> {
+        match LocalRecord::look(host, release, script)? {
+            LocalRecord::Newer { path, why, .. } => {
+                Some(FileError::new("understand", path, io::Error::other(why)))
+            }
+            LocalRecord::Good(_) | LocalRecord::Unprotected { .. } => None,
         }
     }
 
@@ -104,13 +118,15 @@ pub(crate) enum LocalRecord {
         /// Who can write where, and the command that mends it.
         why: String,
     },
+    /// One that a newer program wrote.
+    Newer { script: ScriptName, path: PathBuf, why: NewerState },
 }
 
 impl LocalRecord {
     pub(crate) const fn script(&self) -> &ScriptName {
         match self {
             Self::Good(record) => &record.script,
-            Self::Unprotected { script, .. } => script,
+            Self::Unprotected { script, .. } | Self::Newer { script, .. } => script,
         }
     }
 
@@ -124,8 +140,15 @@ impl LocalRecord {
             }
             Err(_) => return None,
         };
-        let record: LocalModule = serde_json::from_slice(&bytes).ok()?;
-        let fits = record.schema == SCHEMA && record.script == *script && record.release == *release;
+        let record = match VERSION.read::<LocalModule>(&bytes) {
+            Ok(record) => record,
+            Err(error) => {
+                let why = NewerState::in_error(&error)?.clone();
+                let path = LocalModule::directory(host, release).join(LocalModule::file(script));
+                return Some(Self::Newer { script: script.clone(), path, why });
+            }
+        };
+        let fits = record.script == *script && record.release == *release;
         fits.then(|| Self::Good(Box::new(record)))
     }
 

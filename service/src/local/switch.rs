@@ -51,6 +51,9 @@ const NEXT_OPTS: &str = ".opts.next";
 impl LocalModule {
     /// Stores module, `.opts` and record as one step. The lock must be held.
     pub(crate) fn store(&self, host: &Host, module: &[u8], uname_a: &str) -> Result<(), ServiceError> {
+        if let Some(newer) = Self::newer(host, &self.release, &self.script) {
+            return Err(newer.into());
+        }
         let cache = host.files.ensure_dir(Self::cache(host, &self.release))?;
         finish(host, &cache, &self.release, &self.script)?;
         let names = Names::of(&self.script);
@@ -126,6 +129,10 @@ fn finish(
     release: &KernelRelease,
     script: &ScriptName,
 ) -> Result<(), FileError> {
+    // Which of the files its record means, only the newer program knows.
+    if LocalModule::newer(host, release, script).is_some() {
+        return Ok(());
+    }
     let names = Names::of(script);
     let record = LocalModule::read(host, release, script);
     let switched = match optional(cache.read_file(&names.next_module, MAX_MODULE))? {

@@ -31,6 +31,10 @@ fn candidate(host: &Host, identity: &HostIdentity, record: LocalRecord) -> Candi
         LocalRecord::Unprotected { why, .. } => {
             (Vec::new(), Vec::new(), Err(StartRefusal::LocalUnprotected { detail: why.clone() }))
         }
+        LocalRecord::Newer { path, why, .. } => {
+            let detail = format!("{}: {why}", path.display());
+            (Vec::new(), Vec::new(), Err(StartRefusal::LocalNewer { detail }))
+        }
     };
     Candidate { name, origin: Origin::Local(record), run, options_from: None, requires, cell }
 }

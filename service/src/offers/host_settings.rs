@@ -121,7 +121,8 @@ fn run_options(candidate: &Candidate, options: &ScriptOptions) -> Result<Vec<Str
         }
         Origin::Local(LocalRecord::Good(record)) => Some(&record.opts_line).filter(|line| **line != ours),
         // Refused in any case, for a better reason.
-        Origin::RefusedBundle(_) | Origin::Local(LocalRecord::Unprotected { .. }) => None,
+        Origin::RefusedBundle(_)
+        | Origin::Local(LocalRecord::Unprotected { .. } | LocalRecord::Newer { .. }) => None,
     };
     match made_with {
         None => Ok(options.staprun_args()),

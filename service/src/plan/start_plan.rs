@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bundle_format::KernelRelease;
 use script_config::{ScriptName, select_to_start};
 
-use crate::boot::{BootSwitches, GuardRecord, switched_off};
+use crate::boot::{BootSwitches, BootsBefore, switched_off};
 use crate::host::{Host, ServiceError};
 use crate::kernel::LoadedModules;
 use crate::offers::{LeftOutBundle, Offers, graph_of};
@@ -76,12 +76,12 @@ impl StartPlan {
         offers: &Offers<'_>,
         release: &KernelRelease,
         choice: &StartChoice<'_>,
-        guard: Option<&GuardRecord>,
+        guard: &BootsBefore,
     ) -> Result<Self, ServiceError> {
         let candidates = offers.candidates();
         let switches =
             if choice.named.is_empty() { BootSwitches::read(host) } else { BootSwitches::default() };
-        let guard = guard.filter(|_| choice.named.is_empty());
+        let guard = if choice.named.is_empty() { guard } else { &BootsBefore::Good };
         let switched_off = switched_off(guard, &switches, candidates);
         let absence = |name: &ScriptName| match switched_off.get(name) {
             Some(refusal) => Some(refusal),

@@ -91,6 +91,18 @@ pub enum StartRefusal {
         /// Who can write where, and the command that mends it.
         detail: String,
     },
+    /// A newer program wrote the record of what was compiled on this host.
+    #[error("the record of its compile on this host can't be used: {detail}")]
+    LocalNewer {
+        /// Which file, and which versions.
+        detail: String,
+    },
+    /// A newer program wrote down why a start left it out.
+    #[error("a start left it out, and why is in {detail}")]
+    LastTryNewer {
+        /// Which file, and which versions.
+        detail: String,
+    },
     /// This host's configuration asks for what its module doesn't have, or has settings for it that are wrong.
     #[error("this host's settings for it can't be used: {detail}")]
     HostSettings { detail: String },
@@ -127,6 +139,9 @@ pub enum StartRefusal {
     /// The machine went down again and again after starts at boot.
     #[error("the machine went down again and again after starts at boot")]
     BootGuardNothing,
+    /// A newer program wrote the boot guard's record.
+    #[error("which scripts bring this machine down is in {0}")]
+    BootGuardNewer(String),
     /// This process has no right to load modules, and neither has `staprun` started by it.
     #[error("this process may not load modules: it runs without CAP_SYS_MODULE")]
     NotPermitted,
@@ -156,6 +171,8 @@ impl StartRefusal {
             Self::Tampered { .. } => "tampered",
             Self::LocalOutdated { .. } => "local-outdated",
             Self::LocalUnprotected { .. } => "local-unprotected",
+            Self::LocalNewer { .. } => "local-newer",
+            Self::LastTryNewer { .. } => "last-try-newer",
             Self::HostSettings { .. } => "host-settings",
             Self::NeedsUprobes => "needs-uprobes",
             Self::WrongModule(_) => "wrong-module",
@@ -168,6 +185,7 @@ impl StartRefusal {
             Self::SkippedForThisBoot(_) => "skipped-for-this-boot",
             Self::BootGuard(_) => "boot-guard",
             Self::BootGuardNothing => "boot-guard-nothing",
+            Self::BootGuardNewer(_) => "boot-guard-newer",
             Self::NotPermitted => "not-permitted",
             Self::Output { .. } => "output",
         }
@@ -187,6 +205,7 @@ impl StartRefusal {
                 | Self::SkippedForThisBoot(_)
                 | Self::BootGuard(_)
                 | Self::BootGuardNothing
+                | Self::BootGuardNewer(_)
         )
     }
 
@@ -215,6 +234,8 @@ impl StartRefusal {
             Self::LocalUnprotected { .. } => {
                 "who can write there could have any module loaded: find out who did, then stap-bundle compile"
             }
+            Self::LocalNewer { .. } => "with the newer stap-bundle it can be started again",
+            Self::LastTryNewer { .. } => "start it by name to see the reason again",
             Self::HostSettings { .. } => {
                 "mend the line; NAME_OPT of a host changes run options only, what is compiled comes from the farm in a new bundle"
             }
@@ -229,6 +250,9 @@ impl StartRefusal {
             }
             Self::BootGuard(_) | Self::BootGuardNothing => {
                 "install a newer bundle, or start it by name; stap-bundle boot-guard reset has the next boot try again"
+            }
+            Self::BootGuardNewer(_) => {
+                "start it by name; stap-bundle boot-guard reset forgets what the newer stap-bundle knew of boots"
             }
             Self::NotPermitted => StaprunRefusal::NotPermitted.advice(),
             Self::Output { .. } => "give -o an absolute path in a directory that exists",

@@ -9,19 +9,17 @@ use std::path::PathBuf;
 
 use bundle_format::{BundleId, BundleName, BundleVersion, Digest, KernelRelease};
 use files::optional;
+use installer::{NewerState, RUN_RECORD};
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
 use crate::host::{Host, ServiceError, own_files};
 use crate::kernel::{ModuleState, ProcessId};
 
-/// The version of the records that this program writes.
-const SCHEMA: u32 = 1;
-
 /// What the service knows of a script that it loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// Version of this document; 1.
+    /// Version of this document.
     pub schema: u32,
     pub script: ScriptName,
     /// The bundle's name.
@@ -129,7 +127,7 @@ enum Found {
 
 impl RunRecord {
     /// The version that new records get.
-    pub(crate) const SCHEMA: u32 = SCHEMA;
+    pub(crate) const SCHEMA: u32 = RUN_RECORD.number();
 
     fn dir(host: &Host) -> PathBuf {
         host.run_dir.join("run")
@@ -180,10 +178,10 @@ impl RunRecord {
             Err(error) => return Ok(passed_over(&error)),
         };
         let boot_id = host.boot_id()?;
-        Ok(match serde_json::from_slice::<Self>(&bytes) {
+        Ok(match RUN_RECORD.read::<Self>(&bytes) {
+            Err(error) if NewerState::in_error(&error).is_some() => passed_over(&error),
             Err(error) => damaged(&error),
             Ok(record) if record.boot_id != boot_id => Found::Nothing,
-            Ok(record) if record.schema != SCHEMA => damaged(&format!("its schema is {}", record.schema)),
             Ok(record) if record.script != *script => damaged(&format!("it is about {}", record.script)),
             Ok(record) => Found::Record(Box::new(record)),
         })
@@ -223,7 +221,7 @@ mod tests {
 
     fn record(script: &str) -> RunRecord {
         RunRecord {
-            schema: SCHEMA,
+            schema: RunRecord::SCHEMA,
             script: script.parse().unwrap(),
             bundle: "stap-scripts".parse().unwrap(),
             version: "1".parse().unwrap(),
@@ -264,7 +262,7 @@ mod tests {
         let (_dir, host) = host();
         record("a").write(&host).unwrap();
         RunRecord { boot_id: "another".into(), ..record("old") }.write(&host).unwrap();
-        RunRecord { schema: 2, ..record("newer") }.write(&host).unwrap();
+        RunRecord { schema: 99, ..record("newer") }.write(&host).unwrap();
         let run = host.on_this_machine(&host.run_dir).join("run");
         fs::rename(run.join("a.json"), run.join("b.json")).unwrap();
         record("a").write(&host).unwrap();
@@ -274,6 +272,8 @@ mod tests {
         let records = Records::read(&host).unwrap();
         assert_eq!(records.all, [record("a")]);
         assert_eq!(records.warnings.len(), 5, "{:?}", records.warnings);
+        let newer = records.warnings.iter().find(|warning| warning.contains("newer.json")).unwrap();
+        assert!(newer.contains("passed over: its version is 99, this stap-bundle reads up to "), "{newer}");
         assert!(records.warnings[0].contains("b.json") && records.warnings[0].ends_with("it is about a"));
         assert_eq!(RunRecord::read(&host, &"x".parse().unwrap()).unwrap(), None);
         RunRecord::remove(&host, &"x".parse().unwrap()).unwrap();

@@ -8,7 +8,7 @@ use installer::{CurrentGeneration, HostIdentity};
 use script_config::ScriptName;
 use serde::Serialize;
 
-use crate::boot::{BootSwitches, GuardRecord, switched_off};
+use crate::boot::{BootSwitches, BootsBefore, switched_off};
 use crate::host::{Host, ServiceError};
 use crate::kernel::{LoadedModules, ModuleRules, ModuleState, Stapio, Taint, memory};
 use crate::offers::{Candidate, Offers};
@@ -132,14 +132,11 @@ impl StatusReport {
             warnings.push(format!("{}: only scripts named are started", StartRefusal::DisabledForThisBoot));
         }
         warnings.extend(switches.problems.iter().cloned());
-        let guard = GuardRecord::read(host).unwrap_or_else(|problem| {
-            warnings.push(format!("the boot guard: {problem}"));
-            None
-        });
-        let guard = guard.filter(|guard| guard.bundles == offers.bundle_ids());
-        warnings.extend(guard.as_ref().and_then(GuardRecord::warning));
+        let (guard, problem) = BootsBefore::read(host, &offers.bundle_ids());
+        warnings.extend(problem.map(|problem| format!("the boot guard: {problem}")));
+        warnings.extend(guard.warning());
         warnings.extend(status_file::problem(host).map(|why| format!("status files don't count: {why}")));
-        let switched_off = switched_off(guard.as_ref(), &switches, offers.candidates());
+        let switched_off = switched_off(&guard, &switches, offers.candidates());
         let records: BTreeMap<ScriptName, RunRecord> =
             all.into_iter().map(|record| (record.script.clone(), record)).collect();
         let mut listed = named.clone();
@@ -245,7 +242,7 @@ impl Look<'_> {
             Some(Ok(())) => {}
         }
         if let Some(last) = last_try::read(self.host, name)? {
-            return Ok(Some(last.reason));
+            return Ok(Some(last));
         }
         Ok(self.switched_off.get(name).map(Reason::from))
     }

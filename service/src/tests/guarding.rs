@@ -9,7 +9,7 @@ use crate::GuardRecord;
 use crate::GuardStage::{self, Nothing, OneByOne, Previous, SideBySide};
 
 /// Goes down and comes up again: what ran is gone, /run is empty, the boot id is another one.
-fn go_down(world: &World, boot: &str) {
+pub(super) fn go_down(world: &World, boot: &str) {
     for module in world.loaded().split_whitespace() {
         world.fake.remove_module(module).unwrap();
     }

@@ -38,7 +38,7 @@ impl Args {
         match self.action {
             Action::Show => {
                 let record = GuardRecord::read(&host).map_err(|why| {
-                    Failure::new(Exit::Failed, why).hint("stap-bundle boot-guard reset removes it")
+                    Failure::of(Exit::Failed, &why).hint("stap-bundle boot-guard reset removes it")
                 })?;
                 show(ui, record);
             }

@@ -15,6 +15,7 @@ use crate::words::date;
 ///
 /// One line an event in /var/lib/stap-bundle/state/history. It is for people: nothing is decided by it. Of more than a MiB the oldest
 /// lines go, and one tells how many.
+/// What a newer stap-bundle wrote and this one doesn't know is shown as it is written.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Show the newest N events only.
@@ -96,6 +97,7 @@ fn words(event: &HistoryEvent) -> String {
         HistoryEvent::Trust { key } => format!("pinned key {key}"),
         HistoryEvent::Distrust { key } => format!("took back the pin of key {key}"),
         HistoryEvent::TrustRoots { name, version } => format!("pinned root {version} of chain {name}"),
+        HistoryEvent::Unknown(event) => format!("not known to this stap-bundle: {event}"),
         HistoryEvent::Roots { name, from, to } => format!("accepted root {to} of chain {name}, after {from}"),
     }
 }

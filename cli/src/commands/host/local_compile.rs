@@ -137,6 +137,10 @@ impl<'a> LocalCompile<'a> {
     pub(crate) fn outdated(&self, scripts: Vec<ScriptSource>) -> Vec<ScriptSource> {
         let host = self.opened.host();
         let is_good = |script: &ScriptSource| {
+            // It stays as it is; a start says why it isn't used.
+            if LocalModule::newer(host, &self.release, script.name()).is_some() {
+                return true;
+            }
             let Some(record) = LocalModule::read(host, &self.release, script.name()) else { return false };
             let of_record = script.record();
             let same_kernel = record.uname_v.is_none() || record.uname_v == self.opened.identity.version;

@@ -36,6 +36,8 @@ pub(crate) struct Opened {
     pub(crate) host: Host,
     pub(crate) identity: HostIdentity,
     pub(crate) current: Option<CurrentGeneration>,
+    /// Why it can't be read, where that ends nothing: something is installed.
+    pub(crate) unreadable: Option<String>,
     pub(crate) parameters: GlobalParameters,
     /// This host's own settings of scripts.
     pub(crate) own: Configuration,
@@ -77,10 +79,13 @@ impl Selection {
         let identity = host::identity(global, &root)?;
         let HostConfiguration { parameters, own, is_good: mut all_is_good } =
             host::configuration(global, self.config.as_deref(), ui)?;
+        let mut unreadable = None;
         let current = match host::current(&root) {
             Err(failure) if damage == Damage::Warns => {
                 all_is_good = false;
-                ui.warning(format!("what is installed can't be read: {}", failure.one_line()));
+                let why = format!("what is installed can't be read: {}", failure.one_line());
+                ui.warning(&why);
+                unreadable = Some(why);
                 None
             }
             current => current?,
@@ -89,6 +94,7 @@ impl Selection {
             host: Host::configured(root, &parameters),
             identity,
             current,
+            unreadable,
             parameters,
             own,
             named: self.script.iter().cloned().collect(),

@@ -30,6 +30,8 @@ impl Args {
         let opened = self.selection.open(global, Damage::Warns, ui)?;
         let mut report = opened.service().status(opened.named()).map_err(|error| service_failure(&error))?;
         report.warnings.extend(opened.other_scripts());
+        // People have read it already.
+        report.warnings.extend(opened.unreadable.clone().filter(|_| self.metrics || ui.json));
         if self.metrics {
             for line in metrics::text(&report).lines() {
                 ui.line(line);
@@ -40,7 +42,7 @@ impl Args {
         if ui.json {
             ui.document(&report);
         } else {
-            show(ui, &report);
+            show(ui, &report, opened.unreadable.is_some());
         }
         Ok(match report.exit_code() {
             0 => Exit::Done,
@@ -51,14 +53,16 @@ impl Args {
     }
 }
 
-fn show(ui: &mut Ui, report: &StatusReport) {
+fn show(ui: &mut Ui, report: &StatusReport, is_unreadable: bool) {
     for warning in &report.warnings {
         ui.warning(warning);
     }
     let kernel = report.kernel.as_ref().map_or("no kernel runs here", KernelRelease::as_str);
-    let generation = report
-        .generation
-        .map_or_else(|| "nothing is installed".to_owned(), |number| format!("generation {number}"));
+    let generation = match report.generation {
+        Some(number) => format!("generation {number}"),
+        None if is_unreadable => "what is installed can't be read".to_owned(),
+        None => "nothing is installed".to_owned(),
+    };
     let taint = report.taint.as_ref().map(|taint| format!(", tainted {}", taint.letters)).unwrap_or_default();
     ui.line(format!("{kernel}, {generation}{taint}"));
     if let Some(rules) = report.module_rules.in_words() {

@@ -10,7 +10,7 @@ use service::{BundleStatus, KernelCoverage, ScriptState, ScriptStatus, StatusRep
 /// The whole report.
 pub(super) fn text(report: &StatusReport) -> String {
     let mut page = Page(String::new());
-    page.metric("stap_bundle_generation", "Number of the current generation; 0 if nothing is installed.");
+    page.metric("stap_bundle_generation", "Number of the current generation; 0 if nothing is installed, or if that can't be read (see stap_bundle_warnings).");
     page.sample("stap_bundle_generation", &[], report.generation.unwrap_or(0));
     page.metric("stap_bundle_warnings", "Damaged files that status has passed over.");
     page.sample("stap_bundle_warnings", &[], report.warnings.len());
