@@ -46,7 +46,22 @@ pub(crate) fn open_trust(global: &Global, ui: &mut Ui) -> Result<TrustStore, Fai
     for problem in store.problems() {
         ui.warning(format!("{}; it is passed over", trust_failure(problem).one_line()));
     }
+    for alarm in alarms(&store) {
+        ui.warning(alarm);
+    }
     Ok(store)
+}
+
+/// What is wrong with the accepted chain of roots, in words.
+pub(crate) fn alarms(store: &TrustStore) -> Vec<String> {
+    let spoilt = |(file, what): (String, String)| {
+        format!(
+            "{file}, a copy of the accepted chain of roots, can't be used: {what}; the next install, or `stap-bundle fsck --repair`, makes it again"
+        )
+    };
+    let lost =
+        store.check().err().map(|error| format!("nothing is believed: {}", trust_failure(&error).one_line()));
+    store.alarms().into_iter().map(spoilt).chain(lost).collect()
 }
 
 /// What this host says about itself. Under `--root` no process is started and no `uname` asked: the kernel is
@@ -277,13 +292,18 @@ pub(crate) fn trust_failure(error: &TrustError) -> Failure {
         TrustError::UnprotectedChain(_) => Failure::of(Exit::Trust, error).hint(
             "whoever can write there could change whom this host believes: give it to root and take the others' right to write",
         ),
-        TrustError::Chain { source: RootError::Critical { .. }, .. } => Failure::of(Exit::NotBuilt, error),
-        TrustError::Chain { .. } => Failure::of(Exit::Trust, error)
+        TrustError::NewerChain { .. } | TrustError::PinnedChain { source: RootError::Critical { .. }, .. } => {
+            Failure::of(Exit::NotBuilt, error)
+        }
+        TrustError::Chain { unreadable: true, .. } => Failure::of(Exit::Storage, error),
+        TrustError::Chain { .. } | TrustError::PinnedChain { .. } => Failure::of(Exit::Trust, error)
             .hint("as long as it is damaged nothing is believed; remove the file and bring the farm's newest roots: stap-bundle trust update FILE"),
+        TrustError::ChainLost { .. } => Failure::of(Exit::Trust, error)
+            .hint("stap-bundle trust update FILE.stapr; where no key is pinned, stap-bundle trust add FILE.stapr"),
         TrustError::Roots(source) => root_failure(source),
         TrustError::ChainRules { .. } => Failure::of(Exit::Trust, error)
             .hint("let the farm add the key with a new root, and bring that: stap-bundle trust update FILE")
-            .hint(format!("to believe another farm instead, remove {} first", Domain::default().chain_file())),
+            .hint(format!("to believe another farm instead, remove {}, and every generation that its roots let in", Domain::default().chain_files())),
         TrustError::Overtaken { .. } => Failure::of(Exit::Locked, error),
         _ => Failure::of(Exit::Trust, error),
     }

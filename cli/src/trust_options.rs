@@ -70,7 +70,9 @@ fn any_of(files: &[PathBuf]) -> Result<TrustedKeys, Failure> {
 
 #[cfg(feature = "host")]
 fn host_keys(global: &Global, ui: &mut Ui) -> Result<TrustedKeys, Failure> {
-    let keys = crate::host::open_trust(global, ui)?.trusted_keys();
+    let store = crate::host::open_trust(global, ui)?;
+    store.check().map_err(|error| crate::host::trust_failure(&error))?;
+    let keys = store.trusted_keys();
     if keys.is_empty() { Err(no_key()) } else { Ok(keys) }
 }
 

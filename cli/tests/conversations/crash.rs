@@ -132,6 +132,9 @@ impl Hosts {
                 assert!(!name.starts_with('.'), "{what}: {name} is left over");
             }
         }
+        let chains = state.join("state/roots/default");
+        let [one, other] = ["chain.stapr", "chain.stapr.copy"].map(|copy| fs::read(chains.join(copy)).ok());
+        assert!(one == other, "{what}: the copies of the chain differ");
         fs::remove_dir_all(&path).unwrap();
     }
 }

@@ -51,7 +51,7 @@ const fn generations(name: &'static str, line: &'static str, serials: [u64; 2], 
     Job { name, line, serials, floor_before, before: &[], least_calls: 50, ..BESIDE }
 }
 
-pub(crate) const JOBS: [Job; 12] = [
+pub(crate) const JOBS: [Job; 13] = [
     generations("install", "install fleet-1.stapb", [0, 1], 0),
     Job { before: &["install fleet-1.stapb"], ..generations("upgrade", "install fleet-2.stapb", [1, 2], 1) },
     Job {
@@ -76,6 +76,14 @@ pub(crate) const JOBS: [Job; 12] = [
         line: "trust update roots-2.stapr",
         before: &["install fleet-1.stapb", "trust update roots-1.stapr"],
         other: Some(OtherState { see: newest_root, may_be: ["root 1", "root 2"] }),
+        ..BESIDE
+    },
+    Job {
+        name: "repair-chain",
+        line: "fsck --repair",
+        before: &["install fleet-1.stapb", "trust update roots-1.stapr"],
+        prepare: lose_a_copy,
+        other: Some(OtherState { see: copies_of_the_chain, may_be: ["root 1 once", "root 1 twice"] }),
         ..BESIDE
     },
     Job {
@@ -144,6 +152,17 @@ fn newest_root(host: &Path) -> String {
         Some(chain) => format!("root {}", chain.newest().version()),
         None => "no chain".to_owned(),
     }
+}
+
+const CHAIN: &str = "var/lib/stap-bundle/state/roots/default/chain.stapr";
+
+fn lose_a_copy(host: &Path) {
+    fs::remove_file(host.join(CHAIN)).unwrap();
+}
+
+fn copies_of_the_chain(host: &Path) -> String {
+    let alarms = TrustStore::open(&FileSystem::open(host).unwrap()).unwrap().alarms();
+    format!("{} {}", newest_root(host), if alarms.is_empty() { "twice" } else { "once" })
 }
 
 fn pins(host: &Path) -> String {

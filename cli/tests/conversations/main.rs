@@ -7,6 +7,7 @@ mod arguments;
 mod builders;
 mod building;
 mod bundles;
+mod chain_copies;
 mod comparing;
 mod crash;
 mod deltas;

@@ -157,7 +157,7 @@ fn a_key_that_lives_elsewhere_signs_the_payload() {
 }
 
 /// A world with a chain of two keys, both of which must sign, and a host that pins one.
-fn two_of_two() -> TestWorld {
+pub(crate) fn two_of_two() -> TestWorld {
     let world = farm_world();
     ok(
         &world,
@@ -210,7 +210,7 @@ fn a_bundle_with_roots_is_installed_by_two_keys_and_not_by_one() {
     $ stap-bundle trust add --root host stranger.pub
     2> error: root 1 rules on this host, so a pin would count for nothing
     2> hint: let the farm add the key with a new root, and bring that: stap-bundle trust update FILE
-    2> hint: to believe another farm instead, remove /var/lib/stap-bundle/state/roots/default/chain.stapr first
+    2> hint: to believe another farm instead, remove /var/lib/stap-bundle/state/roots/default/chain.stapr and chain.stapr.copy, and every generation that its roots let in
     [exit 10]
     "#);
 }

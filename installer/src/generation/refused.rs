@@ -56,7 +56,7 @@ impl BundleRefusal {
         match self {
             Self::Storage(error) if error.is_device() => RefusalKind::Unreadable,
             Self::Bundle(BundleError::Io { .. }) => RefusalKind::Unreadable,
-            Self::Trust(TrustError::Storage(error)) if error.is_device() => RefusalKind::Unreadable,
+            Self::Trust(error) if error.is_unread() => RefusalKind::Unreadable,
             Self::Storage(_)
             | Self::Name { .. }
             | Self::Bundle(

@@ -34,8 +34,8 @@ pub(crate) const POLICY: &str = "policy.toml";
 pub(crate) const HISTORY: &str = "history";
 /// Name of the directory of accepted chains of roots in [`RECORDS`], one directory a domain.
 pub(crate) const ROOTS: &str = "roots";
-/// Name of a domain's accepted chain.
-pub(crate) const CHAIN_FILE: &str = "chain.stapr";
+/// Names of the two copies of a domain's accepted chain.
+pub(crate) const CHAIN_FILES: [&str; 2] = ["chain.stapr", "chain.stapr.copy"];
 /// Name of a pinned root in the trust directory.
 pub(crate) const ROOT_PIN: &str = "root.stapr";
 /// Name of the record beside a bundle that says by which root it was accepted.

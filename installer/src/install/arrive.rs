@@ -16,7 +16,7 @@ use crate::install::installation::Installation;
 use crate::install::kept_frames::Available;
 use crate::install::options::InstallOptions;
 use crate::install::place::Placing;
-use crate::install::report::InstallReport;
+use crate::install::report::{InstallReport, InstallWarning};
 use crate::install::source::{Arriving, BundleSource, Remembering};
 use crate::state::State;
 
@@ -44,6 +44,7 @@ fn arrived(
     let raw = RawBundle::read(source)?;
     let mut before = State::of(host);
     before.policy()?;
+    let alarms = before.trust()?.alarms();
     let Believed { bundle, record, again } = believed(&mut before, raw, options, events)?;
     let bundle = bundle.checking_sources(options.with_source);
     let manifest = bundle.shared_manifest();
@@ -57,7 +58,9 @@ fn arrived(
     events(InstallEvent::Verified { name, version, signers: signers.clone() });
     before.policy()?.check(&manifest, &signers)?;
     let here = HostKernels::read(host, identity)?;
-    let chosen = choose(&manifest, &here, &options.kernels)?;
+    let mut chosen = choose(&manifest, &here, &options.kernels)?;
+    let mended = alarms.into_iter().map(|(file, problem)| InstallWarning::ChainMended { file, problem });
+    chosen.warnings.extend(mended);
     let judge = bundle.judge().clone();
     let installation = Installation {
         record,

@@ -41,6 +41,7 @@ pub(super) fn believed<S: Source>(
     // One whose record of that is gone is judged as if it came for the first time.
     let recorded = same.filter(|same| same.root_problem().is_none());
     let judge = raw.judge(recorded.map_or(&trusted, InstalledBundle::trusted))?;
+    state.trust()?.host_trust().check(judge.chain())?;
     let host = state.host;
     if let Some(chain) = judge.chain().filter(|_| !options.dry_run)
         && let Some(update) =
@@ -65,6 +66,7 @@ pub(super) fn believed_still(
     signers: &[KeyId],
 ) -> Result<(), InstallError> {
     let store = state.trust()?;
+    store.host_trust().check(judge.chain())?;
     if judge.root().is_none() {
         let keys = store.trusted_keys().keys();
         let counted = signers.iter().filter(|id| keys.iter().any(|key| key.id() == **id)).count();

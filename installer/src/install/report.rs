@@ -149,6 +149,9 @@ pub enum InstallWarning {
     /// A copy of the floors, or both, had to be made again.
     #[error("{0}")]
     FloorsMended(String),
+    /// A copy of the accepted chain had to be made again.
+    #[error("{file}, a copy of the accepted chain of roots, can't be used and is made again: {problem}")]
+    ChainMended { file: String, problem: String },
     /// The floors couldn't be written; the generation itself holds them meanwhile.
     #[error("the floors were not written: {problem}")]
     FloorsNotWritten { problem: String },

@@ -7,6 +7,7 @@ use files::{Directory, FileError, FileSystem, optional};
 
 use crate::generation::{CurrentGeneration, GenerationError, InstalledBundle, module_file_name, read_sets};
 use crate::host::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS, UPROBES_DIRECTORY, UPROBES_FILE};
+use crate::trust::TrustStore;
 use files::with_causes;
 
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub struct FsckReport {
 pub struct FsckProblem {
     /// The bundle; `None` for what no bundle accounts for.
     pub bundle: Option<String>,
-    /// The path in the generation.
+    /// The path in the generation; of what lies beside all generations, the whole path.
     pub path: String,
     pub what: String,
     /// How it can be mended.
@@ -43,6 +44,10 @@ pub enum Mending {
     FromFile,
     /// By believing its signature again, or by uninstalling it.
     ByTrust,
+    /// From the other copy, which is good.
+    FromOtherCopy,
+    /// By bringing the farm's newest roots.
+    ByRoots,
     /// By installing the full bundle of the same or a later version.
     ByFullBundle,
     /// It is in nobody's way: any new generation is without it.
@@ -66,6 +71,7 @@ pub fn fsck(host: &FileSystem, number: Option<u64>) -> Result<Option<FsckReport>
         unsure: BTreeSet::new(),
     };
     check.run()?;
+    check.chain(&TrustStore::open_readable(host)?);
     Ok(Some(check.report))
 }
 
@@ -126,6 +132,17 @@ impl Check<'_> {
                 None => Mending::NotNeeded,
             };
             self.problem(bundle.as_deref(), problem.path, problem.what, mending);
+        }
+    }
+
+    /// The accepted chain of roots, by which the signatures were judged.
+    fn chain(&mut self, trust: &TrustStore) {
+        for (file, what) in trust.alarms() {
+            let what = format!("a copy of the accepted chain of roots can't be used: {what}");
+            self.problem(None, file, what, Mending::FromOtherCopy);
+        }
+        if let Err(lost) = trust.check() {
+            self.problem(None, trust.chain_file(), with_causes(&lost), Mending::ByRoots);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Tests of whole installs: each begins with an empty host in a temporary directory and bundles that
 //! are made in memory, signed with a test key.
 
+mod chain_copies;
 pub(crate) mod choices;
 mod collect;
 mod compat;

@@ -1,17 +1,26 @@
-//! The accepted chain of roots of a domain: `state/roots/<domain>/chain.stapr`, which is what a bundle's
-//! `roots` member is.
+//! The accepted chain of roots of a domain, in two copies: `state/roots/<domain>/chain.stapr` and `chain.stapr.copy`, each of
+//! which is what a bundle's `roots` member is.
 //!
-//! It is written as a step of its own, by writing a new file and renaming it over the old one, before the
-//! bundle that brought it is looked at: so a revocation holds even if that bundle is refused. What a power
-//! cut leaves is the old chain or the new one, and perhaps `.chain.stapr.new`, which the next write removes.
-//! It lies beneath /var/lib and not beneath /etc, where configuration management would bring old roots back.
+//! It is written as a step of its own before the bundle that brought it is looked at: so a revocation holds even if that
+//! bundle is refused. It lies beneath /var/lib and not beneath /etc, where configuration management would bring old roots back.
+//!
+//! | when | what is written | a cut after it leaves |
+//! |---|---|---|
+//! | a longer chain is accepted | `chain.stapr`, by a new file renamed over it | the longer chain in one copy, which counts |
+//! | | `chain.stapr.copy`, likewise | both |
+//! | the next acceptance, whatever it brings | a copy that is missing, damaged or behind | the same |
+//!
+//! What counts is the longer of both. One that is missing or damaged is an alarm, but for a missing `chain.stapr.copy`: 0.1.0
+//! made none. Where neither can be used nothing is believed. Where both are missing the pins decide, unless a generation on
+//! disk was accepted by a root (`trust/proof.rs`).
 
-use bundle_format::{Digest, RootChain, limits};
+use bundle_format::{Digest, RootChain, RootError, limits};
 use files::{Directory, FileError, FileSystem, Unprotected, check_protected, optional};
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use crate::host::WriterLock;
-use crate::host::paths::CHAIN_FILE;
+use crate::host::paths::CHAIN_FILES;
 use crate::host::version::StateVersion;
 use crate::trust::domain::Domain;
 use crate::trust::error::TrustError;
@@ -39,52 +48,175 @@ impl RootRecord {
     }
 }
 
-/// Reads the accepted chain, each root proven anew by the one before it; `None` if there is none.
-pub(crate) fn read_chain(host: &FileSystem, domain: &Domain) -> Result<Option<RootChain>, TrustError> {
-    // Whoever could write on the way could also take the chain away, and with it what it revokes. So the way is
-    // checked as far as it goes, whether there is a chain or not.
-    match host.open_protected_through_links(domain.chain_directory()) {
-        Ok(directory) => read_in(&directory, domain),
-        Err(Unprotected::Storage(error)) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error.or(TrustError::UnprotectedChain)),
+/// One copy as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Copy {
+    Absent,
+    Damaged(Damage),
+    Good(RootChain),
+}
+
+/// What is wrong with a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Damage {
+    what: String,
+    /// Whether the system couldn't read it.
+    unreadable: bool,
+}
+
+impl Damage {
+    fn of(error: &dyn std::error::Error, unreadable: bool) -> Self {
+        Self { what: files::with_causes(error), unreadable }
     }
 }
 
-fn read_in(directory: &Directory, domain: &Domain) -> Result<Option<RootChain>, TrustError> {
-    let Some(file) = optional(directory.open_file(CHAIN_FILE))? else { return Ok(None) };
-    check_protected(&directory.path().join(CHAIN_FILE), &file)
+/// The accepted chain and its copies.
+#[derive(Debug)]
+pub(crate) struct AcceptedChain {
+    domain: Domain,
+    chain: Option<RootChain>,
+    copies: [Copy; 2],
+}
+
+impl AcceptedChain {
+    /// Reads both copies, each root proven anew by the one before it.
+    pub(crate) fn read(host: &FileSystem, domain: &Domain) -> Result<Self, TrustError> {
+        // Whoever could write on the way could also take the chain away, and with it what it revokes. So the way is
+        // checked as far as it goes, whether there is a chain or not.
+        let copies = match host.open_protected_through_links(domain.chain_directory()) {
+            Ok(directory) => {
+                let [first, second] = CHAIN_FILES;
+                [read_copy(&directory, domain, first)?, read_copy(&directory, domain, second)?]
+            }
+            Err(Unprotected::Storage(error)) if error.is_not_found() => [Copy::Absent, Copy::Absent],
+            Err(error) => return Err(error.or(TrustError::UnprotectedChain)),
+        };
+        let chain = longer(domain, &copies)?;
+        Ok(Self { domain: domain.clone(), chain, copies })
+    }
+
+    /// The longer of the copies.
+    pub(crate) const fn chain(&self) -> Option<&RootChain> {
+        self.chain.as_ref()
+    }
+
+    /// Copies that an accepted chain should have and hasn't: the file, and what is wrong with it.
+    pub(crate) fn problems(&self) -> Vec<(String, String)> {
+        let spoilt = |(copy, name): (&Copy, &str)| {
+            let what = match copy {
+                Copy::Absent if name == CHAIN_FILES[0] => "it is not there".to_owned(),
+                Copy::Absent | Copy::Good(_) => return None,
+                Copy::Damaged(damage) => damage.what.clone(),
+            };
+            Some((self.domain.chain_file(name), what))
+        };
+        if self.chain.is_none() {
+            return Vec::new();
+        }
+        self.copies.iter().zip(CHAIN_FILES).filter_map(spoilt).collect()
+    }
+
+    /// Whether both copies hold the accepted chain.
+    pub(crate) fn is_whole(&self) -> bool {
+        let Some(chain) = &self.chain else { return true };
+        self.copies.iter().all(|copy| matches!(copy, Copy::Good(found) if found == chain))
+    }
+
+    /// Makes `chain` the accepted one and both copies whole, on the disk when this returns; `None` if an equal or newer one
+    /// was accepted before, else the version that was the newest until now, 0 if there was none.
+    pub(crate) fn advance(
+        &mut self,
+        host: &FileSystem,
+        lock: &WriterLock,
+        chain: &RootChain,
+    ) -> Result<Option<u64>, TrustError> {
+        let from = match &self.chain {
+            None => 0,
+            Some(old) if chain.with_digest(&old.newest().digest()).is_some() => old.newest().version(),
+            // Another writer went further meanwhile, along the same way.
+            Some(old) if old.with_digest(&chain.newest().digest()).is_some() => {
+                self.mend(host, lock)?;
+                return Ok(None);
+            }
+            Some(old) => return Err(TrustError::Overtaken { version: old.newest().version() }),
+        };
+        if from == chain.newest().version() {
+            self.mend(host, lock)?;
+            return Ok(None);
+        }
+        self.chain = Some(chain.clone());
+        self.mend(host, lock)?;
+        Ok(Some(from))
+    }
+
+    /// Brings both copies up to the accepted chain, on the disk when this returns.
+    pub(crate) fn mend(&mut self, host: &FileSystem, _lock: &WriterLock) -> Result<(), TrustError> {
+        let Some(chain) = self.chain.clone().filter(|_| !self.is_whole()) else { return Ok(()) };
+        let bytes = chain.to_bytes().map_err(TrustError::Roots)?;
+        let path = self.domain.chain_directory();
+        host.ensure_dir(&path)?;
+        let directory = host
+            .open_protected_through_links(&path)
+            .map_err(|error| error.or(TrustError::UnprotectedChain))?;
+        for (copy, name) in self.copies.iter_mut().zip(CHAIN_FILES) {
+            if !matches!(copy, Copy::Good(found) if *found == chain) {
+                directory.replace_file(name, &bytes)?;
+                *copy = Copy::Good(chain.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_copy(directory: &Directory, domain: &Domain, name: &str) -> Result<Copy, TrustError> {
+    let Some(kind) = directory.kind(name)? else { return Ok(Copy::Absent) };
+    if kind != FileType::RegularFile {
+        return Ok(Copy::Damaged(Damage { what: "it is no regular file".to_owned(), unreadable: false }));
+    }
+    let file = directory.open_file(name)?;
+    check_protected(&directory.path().join(name), &file)
         .map_err(|error| error.or(TrustError::UnprotectedChain))?;
-    let bytes = directory.read_file(CHAIN_FILE, limits::MAX_ROOTS)?;
-    let damaged = |source| TrustError::Chain { file: domain.chain_file(), source };
-    RootChain::read_trusted(&bytes).map(Some).map_err(damaged)
+    let bytes = match directory.read_file(name, limits::MAX_ROOTS) {
+        Ok(bytes) => bytes,
+        // A worn-out block takes one copy along, not what the host believes.
+        Err(error) => return Ok(Copy::Damaged(Damage::of(&error, error.is_device()))),
+    };
+    match RootChain::read_trusted(&bytes) {
+        Ok(chain) => Ok(Copy::Good(chain)),
+        // It may revoke more than the other copy: nothing older may take its place.
+        Err(source @ RootError::Critical { .. }) => {
+            Err(TrustError::NewerChain { file: domain.chain_file(name), source })
+        }
+        Err(error) => Ok(Copy::Damaged(Damage::of(&error, false))),
+    }
 }
 
-/// Makes `chain` the accepted one, on the disk when this returns; `None` if an equal or newer one was
-/// accepted before, else the version that was the newest until now, 0 if there was none.
-pub(crate) fn advance(
-    host: &FileSystem,
-    _lock: &WriterLock,
-    domain: &Domain,
-    chain: &RootChain,
-) -> Result<Option<u64>, TrustError> {
-    let old = read_chain(host, domain)?;
-    let from = match &old {
-        None => 0,
-        Some(old) if chain.with_digest(&old.newest().digest()).is_some() => old.newest().version(),
-        // Another writer went further meanwhile, along the same way.
-        Some(old) if old.with_digest(&chain.newest().digest()).is_some() => return Ok(None),
-        Some(old) => return Err(TrustError::Overtaken { version: old.newest().version() }),
-    };
-    if from == chain.newest().version() {
-        return Ok(None);
+/// The longer of two copies of one chain. A copy that isn't whole counts for nothing, but if no other is good it isn't known
+/// what was accepted.
+fn longer(domain: &Domain, copies: &[Copy; 2]) -> Result<Option<RootChain>, TrustError> {
+    let holds =
+        |longer: &RootChain, newest: &RootChain| longer.with_digest(&newest.newest().digest()).is_some();
+    match copies {
+        [Copy::Good(one), Copy::Good(other)] if holds(one, other) => Ok(Some(one.clone())),
+        [Copy::Good(one), Copy::Good(other)] if holds(other, one) => Ok(Some(other.clone())),
+        [Copy::Good(one), Copy::Good(other)] => {
+            let fork = RootError::Fork {
+                version: one.newest().version().min(other.newest().version()),
+                known: one.newest().digest(),
+                found: other.newest().digest(),
+            };
+            Err(unusable(domain, CHAIN_FILES[1], &Damage::of(&fork, false)))
+        }
+        [Copy::Good(good), _] | [_, Copy::Good(good)] => Ok(Some(good.clone())),
+        [Copy::Damaged(damage), _] => Err(unusable(domain, CHAIN_FILES[0], damage)),
+        [Copy::Absent, Copy::Damaged(damage)] => Err(unusable(domain, CHAIN_FILES[1], damage)),
+        [Copy::Absent, Copy::Absent] => Ok(None),
     }
-    let bytes = chain.to_bytes().map_err(TrustError::Roots)?;
-    let path = domain.chain_directory();
-    host.ensure_dir(&path)?;
-    let directory =
-        host.open_protected_through_links(&path).map_err(|error| error.or(TrustError::UnprotectedChain))?;
-    directory.replace_file(CHAIN_FILE, &bytes)?;
-    Ok(Some(from))
+}
+
+fn unusable(domain: &Domain, name: &str, damage: &Damage) -> TrustError {
+    let Damage { what, unreadable } = damage.clone();
+    TrustError::Chain { file: domain.chain_file(name), problem: what, unreadable }
 }
 
 /// Checks that nobody but root can change what is believed because it lies in `directory`.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::host::paths::{CHAIN_FILE, RECORDS, ROOTS};
+use crate::host::paths::{CHAIN_FILES, RECORDS, ROOTS};
 
 /// The name of a domain: whom it trusts, and one day which bundle names it owns. This version has one,
 /// `default`, which owns all.
@@ -43,10 +43,16 @@ impl Domain {
         format!("{RECORDS}/{ROOTS}/{}", self.0)
     }
 
-    /// The file of its accepted chain, as a message names it.
+    /// A copy of its accepted chain, as a message names it.
+    pub(crate) fn chain_file(&self, copy: &str) -> String {
+        format!("{}/{copy}", self.chain_directory())
+    }
+
+    /// Both copies of its accepted chain, as a message names them.
     #[must_use]
-    pub fn chain_file(&self) -> String {
-        format!("{}/{CHAIN_FILE}", self.chain_directory())
+    pub fn chain_files(&self) -> String {
+        let [first, second] = CHAIN_FILES;
+        format!("{} and {second}", self.chain_file(first))
     }
 }
 #[cfg(test)]

@@ -22,9 +22,33 @@ pub enum TrustError {
     /// Somebody other than root could change the accepted chain of roots.
     #[error("the accepted chain of roots is not protected")]
     UnprotectedChain(#[source] Unprotected),
-    /// The accepted chain is damaged, so nothing is believed.
-    #[error("{file}, the accepted chain of roots, can't be used")]
+    /// No copy of the accepted chain can be used, so nothing is believed.
+    #[error("{file}, the accepted chain of roots, can't be used: {problem}")]
     Chain {
+        file: String,
+        problem: String,
+        /// Whether the system couldn't read it, though it may be there.
+        unreadable: bool,
+    },
+    /// The accepted chain is gone or shorter than it was, so nothing is believed.
+    #[error("root {version} ruled when generation {generation} was made, and {}: what was revoked is not known before the farm's newest roots are brought", now(*version, *newest))]
+    ChainLost {
+        /// The newest root that a generation was accepted by.
+        version: u64,
+        generation: u64,
+        /// The newest root that is left; `None` where the chain is gone.
+        newest: Option<u64>,
+    },
+    /// The accepted chain needs a newer program.
+    #[error("{file}, the accepted chain of roots, can't be used")]
+    NewerChain {
+        file: String,
+        #[source]
+        source: RootError,
+    },
+    /// A pinned chain is damaged.
+    #[error("{file}, a pinned chain of roots, can't be used")]
+    PinnedChain {
         file: String,
         #[source]
         source: RootError,
@@ -70,7 +94,24 @@ pub enum TrustError {
     Storage(#[from] FileError),
 }
 
+fn now(version: u64, newest: Option<u64>) -> String {
+    match newest {
+        None => "the accepted chain of roots is gone".to_owned(),
+        Some(newest) if newest < version => format!("the accepted chain ends with root {newest}"),
+        Some(_) => format!("the accepted chain has another root {version}"),
+    }
+}
+
 impl TrustError {
+    /// Whether the disk is the matter, and not what lies there.
+    pub(crate) fn is_unread(&self) -> bool {
+        match self {
+            Self::Storage(error) => error.is_device(),
+            Self::Chain { unreadable, .. } => *unreadable,
+            _ => false,
+        }
+    }
+
     /// The name of the pin's file, where one file is the matter.
     #[must_use]
     pub fn file(&self) -> Option<&str> {

@@ -9,6 +9,7 @@ mod floors;
 mod host_trust;
 mod pins;
 pub mod policy;
+mod proof;
 mod store;
 
 pub use chain::RootRecord;

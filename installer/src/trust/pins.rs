@@ -32,7 +32,7 @@ pub(crate) fn read_root_pin(directory: &Directory) -> Result<Option<RootChain>, 
         return Err(source.or(|source| TrustError::UnprotectedPin { file, source }));
     }
     let file = format!("{TRUST}/{ROOT_PIN}");
-    RootChain::read_trusted(&bytes).map(Some).map_err(|source| TrustError::Chain { file, source })
+    RootChain::read_trusted(&bytes).map(Some).map_err(|source| TrustError::PinnedChain { file, source })
 }
 
 pub(crate) fn pin_file_name(id: &KeyId) -> String {

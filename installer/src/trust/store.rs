@@ -6,21 +6,22 @@
 use std::time::Duration;
 
 use bundle_format::{KeyId, PublicKey, RootChain, TrustedKeys};
-use files::{FileError, FileSystem, Unprotected};
+use files::{Directory, FileError, FileSystem, Unprotected};
 
-use crate::host::paths::{ROOT_PIN, TRUST};
+use crate::host::paths::{CHAIN_FILES, ROOT_PIN, TRUST};
 use crate::host::{HistoryEvent, WriterLock, append};
-use crate::trust::chain::{advance, read_chain};
+use crate::trust::chain::AcceptedChain;
 use crate::trust::domain::Domain;
 use crate::trust::error::TrustError;
 use crate::trust::host_trust::HostTrust;
 use crate::trust::pins::{PIN_SUFFIX, pin_file_name, read_pin, read_root_pin, writable};
+use crate::trust::proof::Proof;
 
 /// The pins of this host, and its accepted chain.
 #[derive(Debug)]
 pub struct TrustStore {
     trust: HostTrust,
-    has_chain: bool,
+    accepted: AcceptedChain,
     problems: Vec<TrustError>,
 }
 
@@ -56,43 +57,23 @@ impl TrustStore {
     /// Reads the pins. A host without a trust directory believes nobody. A file that can't be a pin is
     /// passed over and told by [`Self::problems`]: it is never believed, and the others go on.
     pub fn open(host: &FileSystem) -> Result<Self, TrustError> {
-        let chain = read_chain(host, &Domain::default())?;
-        let has_chain = chain.is_some();
-        let directory = match host.open_protected(TRUST) {
-            Ok(directory) => directory,
-            Err(Unprotected::Storage(error)) if error.is_not_found() => {
-                let trust = HostTrust { keys: Vec::new(), chain };
-                return Ok(Self { trust, has_chain, problems: Vec::new() });
-            }
-            Err(error) => return Err(error.or(TrustError::Unprotected)),
-        };
-        let mut chain = chain;
-        let mut keys = Vec::new();
+        let proof = Proof::newest(host)?;
+        let accepted = AcceptedChain::read(host, &Domain::default())?;
+        let mut trust = HostTrust { keys: Vec::new(), chain: accepted.chain().cloned(), lost: None };
         let mut problems = Vec::new();
-        for file in directory.entries()? {
-            // Anything else, such as what an editor leaves, is no pin and says nothing.
-            if file.ends_with(PIN_SUFFIX) && !file.starts_with('.') {
-                match read_pin(&directory, file) {
-                    Ok(key) => keys.push(key),
-                    Err(problem) => problems.push(problem),
-                }
-            }
+        match host.open_protected(TRUST) {
+            Ok(directory) => read_pins(&directory, &mut trust, &mut problems)?,
+            Err(Unprotected::Storage(error)) if error.is_not_found() => {}
+            Err(error) => return Err(error.or(TrustError::Unprotected)),
         }
-        if chain.is_none() {
-            match read_root_pin(&directory) {
-                Ok(pinned) => chain = pinned,
-                Err(problem) => problems.push(problem),
-            }
-        }
-        Ok(Self { trust: HostTrust { keys, chain }, has_chain, problems })
+        trust.lost = proof.filter(|proof| proof.check(trust.chain.as_ref()).is_err());
+        Ok(Self { trust, accepted, problems })
     }
 
     /// The same for whoever refuses by it: a pin that the disk doesn't give is an error, and not a key that isn't trusted.
     pub(crate) fn open_readable(host: &FileSystem) -> Result<Self, TrustError> {
         let mut store = Self::open(host)?;
-        let is_unread =
-            |problem: &TrustError| matches!(problem, TrustError::Storage(error) if error.is_device());
-        match store.problems.iter().position(is_unread) {
+        match store.problems.iter().position(TrustError::is_unread) {
             Some(at) => Err(store.problems.swap_remove(at)),
             None => Ok(store),
         }
@@ -102,6 +83,28 @@ impl TrustStore {
     #[must_use]
     pub fn problems(&self) -> &[TrustError] {
         &self.problems
+    }
+
+    /// What is wrong with the copies of the accepted chain though one of them is good: the file, and what.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<(String, String)> {
+        self.accepted.problems()
+    }
+
+    /// The file of the accepted chain, whether it is there or not.
+    pub(crate) fn chain_file(&self) -> String {
+        Domain::default().chain_file(CHAIN_FILES[0])
+    }
+
+    /// Why nothing is believed: the accepted chain has lost what a generation proves.
+    pub fn check(&self) -> Result<(), TrustError> {
+        self.trust.check(self.chain())
+    }
+
+    /// Makes both copies of the accepted chain whole.
+    pub fn mend(&mut self, host: &FileSystem, wait: Duration) -> Result<(), TrustError> {
+        let lock = self.wait_and_read(host, wait)?;
+        self.accepted.mend(host, &lock)
     }
 
     /// The first of them, to be an error itself.
@@ -124,7 +127,7 @@ impl TrustStore {
     /// Whether a chain was accepted, so that pins no longer decide about new bundles.
     #[must_use]
     pub const fn has_accepted_chain(&self) -> bool {
-        self.has_chain
+        self.accepted.chain().is_some()
     }
 
     /// What judges a bundle that is to be installed.
@@ -147,17 +150,19 @@ impl TrustStore {
         now: Option<u64>,
         wait: Duration,
     ) -> Result<Option<RootsUpdate>, TrustError> {
-        if self.has_chain && self.trust.has_same_newest(Some(chain)) {
+        if self.has_newest(chain) {
+            if !self.accepted.is_whole() {
+                // One copy has it all. What keeps the other from it is told, and the next install tries again.
+                let _ = self.mend(host, wait);
+            }
             return Ok(None);
         }
         let lock = WriterLock::wait(host, wait)?;
-        let from = advance(host, &lock, &Domain::default(), chain)?;
-        self.has_chain = true;
-        let Some(from) = from else {
-            self.trust.chain = read_chain(host, &Domain::default())?;
-            return Ok(None);
-        };
-        self.trust.chain = Some(chain.clone());
+        self.accepted = AcceptedChain::read(host, &Domain::default())?;
+        let from = self.accepted.advance(host, &lock, chain)?;
+        self.trust.chain = self.accepted.chain().cloned();
+        self.trust.lost = None;
+        let Some(from) = from else { return Ok(None) };
         let history = append(
             host,
             &lock,
@@ -172,6 +177,11 @@ impl TrustStore {
         Ok(Some(RootsUpdate { from, chain: chain.clone(), history }))
     }
 
+    /// Whether the accepted chain ends with the newest root of `chain`.
+    fn has_newest(&self, chain: &RootChain) -> bool {
+        self.has_accepted_chain() && self.trust.has_same_newest(Some(chain))
+    }
+
     /// Takes a file of roots without a bundle: a revocation in haste. `None` if it holds nothing new. With
     /// `dry_run` nothing is written.
     pub fn update(
@@ -183,14 +193,14 @@ impl TrustStore {
         dry_run: bool,
     ) -> Result<Option<RootsUpdate>, TrustError> {
         let chain = self.trusted_keys().accept_roots(roots).map_err(TrustError::Roots)?;
+        self.trust.check(Some(&chain))?;
         if !dry_run {
             return self.accept(host, &chain, now, wait);
         }
-        if self.has_chain && self.trust.has_same_newest(Some(&chain)) {
+        if self.has_newest(&chain) {
             return Ok(None);
         }
-        let old = self.trust.chain.as_ref().filter(|_| self.has_chain);
-        let from = old.map_or(0, |old| old.newest().version());
+        let from = self.accepted.chain().map_or(0, |old| old.newest().version());
         Ok(Some(RootsUpdate { from, chain, history: None }))
     }
 
@@ -204,6 +214,7 @@ impl TrustStore {
     ) -> Result<TrustAdded, TrustError> {
         let chain = RootChain::read_trusted(roots).map_err(TrustError::Roots)?;
         let lock = self.wait_and_read(host, wait)?;
+        self.trust.check(Some(&chain))?;
         self.refuse_beside_a_chain()?;
         if self.trust.chain.as_ref() == Some(&chain) {
             return Ok(TrustAdded { changed: false, history: None });
@@ -214,6 +225,7 @@ impl TrustStore {
             version: chain.newest().version(),
         };
         self.trust.chain = Some(chain);
+        self.trust.lost = None;
         let history = append(host, &lock, now, event).err();
         Ok(TrustAdded { changed: true, history })
     }
@@ -226,7 +238,7 @@ impl TrustStore {
     }
 
     fn refuse_beside_a_chain(&self) -> Result<(), TrustError> {
-        match self.trust.chain.as_ref().filter(|_| self.has_chain) {
+        match self.accepted.chain() {
             Some(chain) => Err(TrustError::ChainRules { version: chain.newest().version() }),
             None => Ok(()),
         }
@@ -241,6 +253,7 @@ impl TrustStore {
         wait: Duration,
     ) -> Result<TrustAdded, TrustError> {
         let lock = self.wait_and_read(host, wait)?;
+        self.check()?;
         self.refuse_beside_a_chain()?;
         if self.trust.keys.contains(&key) {
             return Ok(TrustAdded { changed: false, history: None });
@@ -284,4 +297,28 @@ impl TrustStore {
         let history = append(host, &lock, now, event).err();
         Ok(TrustRemoved { key, history })
     }
+}
+
+/// Reads what the administrator pinned. A file that can't be a pin is passed over and told.
+fn read_pins(
+    directory: &Directory,
+    trust: &mut HostTrust,
+    problems: &mut Vec<TrustError>,
+) -> Result<(), FileError> {
+    for file in directory.entries()? {
+        // Anything else, such as what an editor leaves, is no pin and says nothing.
+        if file.ends_with(PIN_SUFFIX) && !file.starts_with('.') {
+            match read_pin(directory, file) {
+                Ok(key) => trust.keys.push(key),
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    if trust.chain.is_none() {
+        match read_root_pin(directory) {
+            Ok(pinned) => trust.chain = pinned,
+            Err(problem) => problems.push(problem),
+        }
+    }
+    Ok(())
 }

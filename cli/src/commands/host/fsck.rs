@@ -57,8 +57,14 @@ impl Args {
         for problem in &before.problems {
             ui.progress(line(problem));
         }
+        let is_of_chain = |problem: &FsckProblem| problem.mending == Mending::FromOtherCopy;
+        let mends_chain = before.problems.iter().any(is_of_chain);
+        if mends_chain {
+            let mut store = host::open_trust(global, ui)?;
+            store.mend(&root, self.lock.wait()).map_err(|error| host::trust_failure(&error))?;
+        }
         let reports = self.mend(&root, global, &before, ui)?;
-        if reports.is_empty() {
+        if reports.is_empty() && !mends_chain {
             // A second look may find less, where a disk gave the second time what it didn't give first.
             show(ui, &before, false);
             return Ok(Exit::Malformed);
@@ -70,7 +76,7 @@ impl Args {
             host::tell_compat(ui, &report.compat);
         }
         let Some(after) = look()? else { return Ok(Exit::Failed) };
-        show(ui, &after, after.generation != before.generation);
+        show(ui, &after, mends_chain || after.generation != before.generation);
         Ok(if after.problems.is_empty() { Exit::Done } else { Exit::Malformed })
     }
 
@@ -106,6 +112,8 @@ const fn mending(mending: Mending) -> &'static str {
         Mending::FromKept => "mend it: stap-bundle fsck --repair",
         Mending::FromFile => "mend it from the bundle's file: stap-bundle fsck --repair FILE",
         Mending::ByTrust => "it isn't believed: bring a bundle that is, or stap-bundle uninstall NAME",
+        Mending::FromOtherCopy => "the other copy is good: stap-bundle fsck --repair, or the next install",
+        Mending::ByRoots => "bring the farm's newest roots: stap-bundle trust update FILE.stapr",
         Mending::ByFullBundle => {
             "kernels that come later need it: bring the full bundle of this version, or a later one"
         }

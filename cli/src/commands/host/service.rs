@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use installer::{
-    CurrentGeneration, HostIdentity, InstallOptions, UnpackError, other_scripts, unpack_for_running_kernel,
+    CurrentGeneration, HostIdentity, InstallOptions, TrustStore, UnpackError, other_scripts,
+    unpack_for_running_kernel,
 };
 use script_config::{Configuration, GlobalParameters, ScriptName};
 use service::{Host, Reason, Service, ServiceError, ServiceEvent, StartChoice};
@@ -115,6 +116,11 @@ impl Opened {
             let why = failure.one_line();
             ui.warning(format!("what a bundle has for this kernel wasn't unpacked: {why}"));
         }
+    }
+
+    /// What is wrong with the accepted chain of roots. Where it can't be read at all, nothing installed could be either.
+    pub(crate) fn alarms(&self) -> Vec<String> {
+        TrustStore::open(&self.host.files).map(|store| host::alarms(&store)).unwrap_or_default()
     }
 
     /// Scripts of this host that aren't the ones which the installed modules were made from.

@@ -32,6 +32,7 @@ impl Args {
         report.warnings.extend(opened.other_scripts());
         // People have read it already.
         report.warnings.extend(opened.unreadable.clone().filter(|_| self.metrics || ui.json));
+        report.warnings.extend(opened.alarms());
         if self.metrics {
             for line in metrics::text(&report).lines() {
                 ui.line(line);
