@@ -52,6 +52,11 @@ pub(crate) fn open_trust(global: &Global, ui: &mut Ui) -> Result<TrustStore, Fai
     Ok(store)
 }
 
+/// ` in domain team-a`; nothing for `default`, which a host with one domain needn't know of.
+pub(crate) fn in_domain(domain: &Domain) -> String {
+    if domain.is_default() { String::new() } else { format!(" in domain {domain}") }
+}
+
 /// What is wrong with the accepted chain of roots, in words.
 pub(crate) fn alarms(store: &TrustStore) -> Vec<String> {
     let spoilt = |(file, what): (String, String)| {
@@ -59,8 +64,10 @@ pub(crate) fn alarms(store: &TrustStore) -> Vec<String> {
             "{file}, a copy of the accepted chain of roots, can't be used: {what}; the next install, or `stap-bundle fsck --repair`, makes it again"
         )
     };
-    let lost =
-        store.check().err().map(|error| format!("nothing is believed: {}", trust_failure(&error).one_line()));
+    let lost = store.domains().iter().filter_map(|trust| {
+        let failure = trust_failure(&trust.check().err()?);
+        Some(format!("nothing is believed{}: {}", in_domain(trust.domain()), failure.one_line()))
+    });
     store.alarms().into_iter().map(spoilt).chain(lost).collect()
 }
 
@@ -283,7 +290,9 @@ pub(crate) fn trust_failure(error: &TrustError) -> Failure {
     match error {
         TrustError::Lock(error) => lock_failure(error),
         TrustError::Storage(error) => storage_failure(error),
-        TrustError::Unknown { .. } | TrustError::Ambiguous { .. } => {
+        TrustError::Ambiguous { .. } => Failure::of(Exit::Failed, error)
+            .hint("give more of the id or, where domains share the key, --domain NAME; `stap-bundle trust list` shows both"),
+        TrustError::Unknown { .. } => {
             Failure::of(Exit::Failed, error).hint("`stap-bundle trust list` shows the pinned keys")
         }
         TrustError::Unprotected(_) | TrustError::UnprotectedPin { .. } => Failure::of(Exit::Trust, error).hint(
@@ -301,9 +310,23 @@ pub(crate) fn trust_failure(error: &TrustError) -> Failure {
         TrustError::ChainLost { .. } => Failure::of(Exit::Trust, error)
             .hint("stap-bundle trust update FILE.stapr; where no key is pinned, stap-bundle trust add FILE.stapr"),
         TrustError::Roots(source) => root_failure(source),
-        TrustError::ChainRules { .. } => Failure::of(Exit::Trust, error)
+        TrustError::ChainRules { domain, .. } => Failure::of(Exit::Trust, error)
             .hint("let the farm add the key with a new root, and bring that: stap-bundle trust update FILE")
-            .hint(format!("to believe another farm instead, remove {}, and every generation that its roots let in", Domain::default().chain_files())),
+            .hint(format!("to believe another farm there instead: stap-bundle trust remove --domain {domain}, and pin its key")),
+        TrustError::NotOwned { .. } => Failure::of(Exit::Trust, error)
+            .hint("stap-bundle trust list shows which domain owns what"),
+        TrustError::Owned { .. } => Failure::of(Exit::Trust, error)
+            .hint("until it is mended it isn't known who may sign what, so nothing is believed"),
+        TrustError::Overlap { .. } | TrustError::ManyDomains { .. } => Failure::of(Exit::Conflict, error)
+            .hint("choose patterns that leave each name to one domain; `stap-bundle trust list` shows them"),
+        TrustError::OwnsNothing { domain } => Failure::of(Exit::Usage, error)
+            .hint(format!("such as --bundles '{domain}-*'")),
+        TrustError::DefaultOwnsTheRest => Failure::of(Exit::Usage, error)
+            .hint("name a domain of its own: --domain NAME"),
+        TrustError::NoDomain { .. } => Failure::of(Exit::Failed, error)
+            .hint("`stap-bundle trust list` shows the domains"),
+        TrustError::SeveralDomains { .. } => Failure::of(Exit::Usage, error)
+            .hint("say which one is meant: --domain NAME"),
         TrustError::Overtaken { .. } => Failure::of(Exit::Locked, error),
         _ => Failure::of(Exit::Trust, error),
     }

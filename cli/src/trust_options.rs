@@ -40,11 +40,44 @@ impl TrustOptions {
     }
 
     /// The keys named, else this host's pins.
-    pub(crate) fn keys(&self, global: &Global, ui: &mut Ui) -> Result<TrustedKeys, Failure> {
+    pub(crate) fn keys(&self, global: &Global, ui: &mut Ui) -> Result<Believed, Failure> {
         match &self.trust {
-            Some(directory) => keys_of_directory(directory),
+            Some(directory) => keys_of_directory(directory).map(Believed::Keys),
             None if self.key.is_empty() => host_keys(global, ui),
-            None => any_of(&self.key),
+            None => any_of(&self.key).map(Believed::Keys),
+        }
+    }
+}
+
+/// Whom a command believes.
+pub(crate) enum Believed {
+    /// The keys that were named, for any bundle.
+    Keys(TrustedKeys),
+    /// This host's pins and chains, each domain for its own bundles.
+    #[cfg(feature = "host")]
+    Host(installer::TrustStore),
+}
+
+impl Believed {
+    /// Verifies who signed a bundle, and on a host in which domain.
+    pub(crate) fn verify(
+        &self,
+        raw: RawBundle<File>,
+    ) -> Result<(VerifiedBundle<File>, Option<String>), Failure> {
+        match self {
+            Self::Keys(keys) => {
+                Ok((raw.verify(keys).map_err(|error| not_verified(error, &keys.keys()))?, None))
+            }
+            #[cfg(feature = "host")]
+            Self::Host(store) => {
+                let not_believed = |error| match error {
+                    installer::JudgeError::Bundle(error) => not_verified(error, &store.all_keys()),
+                    installer::JudgeError::Trust(error) => crate::host::trust_failure(&error),
+                };
+                let (domain, judge) = store.judge(&raw).map_err(not_believed)?;
+                let verified = raw.verify_by(judge).map_err(|error| not_believed(error.into()))?;
+                Ok((verified, Some(domain.to_string())))
+            }
         }
     }
 }
@@ -69,15 +102,13 @@ fn any_of(files: &[PathBuf]) -> Result<TrustedKeys, Failure> {
 }
 
 #[cfg(feature = "host")]
-fn host_keys(global: &Global, ui: &mut Ui) -> Result<TrustedKeys, Failure> {
+fn host_keys(global: &Global, ui: &mut Ui) -> Result<Believed, Failure> {
     let store = crate::host::open_trust(global, ui)?;
-    store.check().map_err(|error| crate::host::trust_failure(&error))?;
-    let keys = store.trusted_keys();
-    if keys.is_empty() { Err(no_key()) } else { Ok(keys) }
+    if store.is_empty() { Err(no_key()) } else { Ok(Believed::Host(store)) }
 }
 
 #[cfg(not(feature = "host"))]
-fn host_keys(_: &Global, _: &mut Ui) -> Result<TrustedKeys, Failure> {
+fn host_keys(_: &Global, _: &mut Ui) -> Result<Believed, Failure> {
     Err(no_key())
 }
 
@@ -169,7 +200,13 @@ pub(crate) fn open_raw(path: &BundlePath) -> Result<RawBundle<File>, Failure> {
 
 /// Opens a bundle and verifies who signed it.
 pub(crate) fn open_verified(path: &BundlePath, keys: &TrustedKeys) -> Result<VerifiedBundle<File>, Failure> {
-    open_raw(path)?.verify(keys).map_err(|error| not_verified(error, keys).about(path.display()))
+    open_raw(path)?.verify(keys).map_err(|error| not_verified(error, &keys.keys()).about(path.display()))
+}
+
+/// The same by whom a command believes.
+pub(crate) fn open_believed(path: &BundlePath, believed: &Believed) -> Result<VerifiedBundle<File>, Failure> {
+    let verified = believed.verify(open_raw(path)?).map_err(|failure| failure.about(path.display()))?;
+    Ok(verified.0)
 }
 
 /// What a believed delta refers to, from the file that `--base` names; nothing without one, and a full bundle needs none.
@@ -192,20 +229,20 @@ pub(crate) fn open_base(path: Option<&Path>, from: Option<&BaseBundle>) -> Resul
 pub(crate) fn base_if_named(
     path: &BundlePath,
     from: Option<&BaseBundle>,
-    keys: &TrustedKeys,
+    believed: &Believed,
 ) -> Result<Box<dyn Bases>, Failure> {
     if from.is_none() || path.is_input() {
         return Ok(Box::new(NoBases));
     }
-    let base = BaseFile::open(open_verified(path, keys)?);
+    let base = BaseFile::open(open_believed(path, believed)?);
     let base = base.map_err(|error| Failure::from(error).about(path.display()))?;
     Ok(if from.is_some_and(|from| from.id == base.bundle().id) { Box::new(base) } else { Box::new(NoBases) })
 }
 
 /// Why a bundle isn't believed; where the keys are the reason, those that are believed here are named too.
-pub(crate) fn not_verified(error: BundleError, keys: &TrustedKeys) -> Failure {
+pub(crate) fn not_verified(error: BundleError, keys: &[PublicKey]) -> Failure {
     let believed: Vec<String> = match &error {
-        BundleError::NotTrusted { .. } => keys.keys().iter().map(|key| key.id().short()).collect(),
+        BundleError::NotTrusted { .. } => keys.iter().map(|key| key.id().short()).collect(),
         _ => Vec::new(),
     };
     let mut failure = Failure::from(error);

@@ -38,7 +38,9 @@ pub use generation::{
 };
 pub use host::paths::{self, CONFIGURATION_LINK};
 pub use host::version::{NewerState, RUN_RECORD, StateVersion};
-pub use host::{HistoryEvent, HistoryRecord, HostIdentity, LockError, Mismatch, WriterLock, history};
+pub use host::{
+    Domain, DomainError, HistoryEvent, HistoryRecord, HostIdentity, LockError, Mismatch, WriterLock, history,
+};
 pub use install::{
     BundleSource, DoesNotFit, HostBases, InboxChoice, InstallError, InstallOptions, InstallOutcome,
     InstallReport, InstallWarning, KernelChoice, KernelInstalled, PassedOver, Removal, install,
@@ -52,6 +54,6 @@ pub use keep::{
 };
 pub use trust::policy::{self, Policy, PolicyError, PolicyRefusal};
 pub use trust::{
-    Domain, DomainError, FloorsError, RootRecord, RootsUpdate, TrustAdded, TrustError, TrustRemoved,
-    TrustStore,
+    DomainTrust, FloorsError, JudgeError, Owner, Owners, Pin, PinPlace, RootRecord, RootsUpdate, TrustAdded,
+    TrustError, TrustRemoved, TrustStore,
 };

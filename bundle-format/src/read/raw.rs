@@ -125,6 +125,17 @@ impl<S: Source> RawBundle<S> {
     /// Every signature by a key that `judge` knows must hold, also beyond the threshold; one by another
     /// key is neither counted nor checked.
     pub fn verify_by(self, judge: Judge) -> Result<VerifiedBundle<S>, BundleError> {
+        let (manifest, signers) = self.believed_by(&judge)?;
+        Ok(self.believed(Arc::new(manifest), signers, judge))
+    }
+
+    /// The manifest, if the signatures over its raw bytes hold: what [`Self::verify_by`] verifies, for who has yet to choose
+    /// among several judges by what it says.
+    pub fn signed_manifest(&self, judge: &Judge) -> Result<Manifest, BundleError> {
+        self.believed_by(judge).map(|(manifest, _)| manifest)
+    }
+
+    fn believed_by(&self, judge: &Judge) -> Result<(Manifest, Vec<KeyId>), BundleError> {
         let message = Role::Manifest.signed_message(&self.manifest);
         let votes = judge.keys().votes(&message, &self.signatures);
         let Votes { valid: signers, withdrawn } =
@@ -139,9 +150,9 @@ impl<S: Source> RawBundle<S> {
                 None => BundleError::Threshold { valid: signers.len(), threshold },
             });
         }
-        let manifest = Arc::new(self.parse_manifest()?);
-        check_by(&manifest, &judge)?;
-        Ok(self.believed(manifest, signers, judge))
+        let manifest = self.parse_manifest()?;
+        check_by(&manifest, judge)?;
+        Ok((manifest, signers))
     }
 
     /// Reads the manifest of the bundle that a believed delta names as its base. Its id is the digest of the raw manifest,

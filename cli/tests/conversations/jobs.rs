@@ -51,7 +51,7 @@ const fn generations(name: &'static str, line: &'static str, serials: [u64; 2], 
     Job { name, line, serials, floor_before, before: &[], least_calls: 50, ..BESIDE }
 }
 
-pub(crate) const JOBS: [Job; 13] = [
+pub(crate) const JOBS: [Job; 15] = [
     generations("install", "install fleet-1.stapb", [0, 1], 0),
     Job { before: &["install fleet-1.stapb"], ..generations("upgrade", "install fleet-2.stapb", [1, 2], 1) },
     Job {
@@ -84,6 +84,19 @@ pub(crate) const JOBS: [Job; 13] = [
         before: &["install fleet-1.stapb", "trust update roots-1.stapr"],
         prepare: lose_a_copy,
         other: Some(OtherState { see: copies_of_the_chain, may_be: ["root 1 once", "root 1 twice"] }),
+        ..BESIDE
+    },
+    Job {
+        name: "add-domain",
+        line: "trust add stranger.pub --domain team-b --bundles b-*",
+        other: Some(OtherState { see: domains, may_be: ["default: 1", "default: 1, team-b: 1"] }),
+        ..BESIDE
+    },
+    Job {
+        name: "remove-domain",
+        line: "trust remove --domain team-b",
+        before: &["install fleet-1.stapb", "trust add stranger.pub --domain team-b --bundles b-*"],
+        other: Some(OtherState { see: domains, may_be: ["default: 1, team-b: 1", "default: 1"] }),
         ..BESIDE
     },
     Job {
@@ -152,6 +165,13 @@ fn newest_root(host: &Path) -> String {
         Some(chain) => format!("root {}", chain.newest().version()),
         None => "no chain".to_owned(),
     }
+}
+
+/// Each domain and its number of pins. A domain is there as a whole, or not at all.
+fn domains(host: &Path) -> String {
+    let store = TrustStore::open(&FileSystem::open(host).unwrap()).unwrap();
+    let seen = store.domains().iter().map(|trust| format!("{}: {}", trust.domain(), trust.keys().len()));
+    seen.collect::<Vec<_>>().join(", ")
 }
 
 const CHAIN: &str = "var/lib/stap-bundle/state/roots/default/chain.stapr";

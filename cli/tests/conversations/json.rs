@@ -24,7 +24,7 @@ fn the_farm_side() {
     let shown = world.json("inspect fleet.stapb --key farm.pub");
     assert_eq!(
         fields(&shown),
-        "bundle_id bytes file frames frames_present frames_problem judged_by manifest signers verified"
+        "bundle_id bytes domain file frames frames_present frames_problem judged_by manifest signers verified"
     );
     assert_eq!((&shown["verified"], &shown["manifest"]["serial"]), (&true.into(), &1.into()));
     assert_eq!(world.json("inspect fleet.stapb --unverified")["verified"], false);
@@ -62,13 +62,13 @@ fn the_host_side() {
     fixtures::fake_host::FakeHost::create(&world.path("host")).unwrap();
     world.bundle("fleet.stapb", &fleet(1));
     world.bundle("fleet-2.stapb", &fleet(2));
-    assert_eq!(fields(&world.json("trust add --root host farm.pub")), "added key_id");
+    assert_eq!(fields(&world.json("trust add --root host farm.pub")), "added domain key_id taken");
     assert_eq!(world.json("trust list --root host")["keys"][0], world.farm.public().id().to_string());
 
     let installed = world.json("install --root host fleet.stapb");
     assert_eq!(
         fields(&installed),
-        "bundle_id changed changes dry_run generation initscript kernels name removal serial version warnings"
+        "bundle_id changed changes domain dry_run generation initscript kernels name removal serial version warnings"
     );
     assert_eq!(fields(&installed["kernels"][0]), "modules red release");
     assert_eq!(fields(&installed["removal"]), "kernels refused scripts");
@@ -81,7 +81,10 @@ fn the_host_side() {
 
     let list = world.json("list --root host");
     assert_eq!(fields(&list["generations"][0]), "bundles current empty made number pinned problem");
-    assert_eq!(fields(&list["generations"][0]["bundles"][0]), "bundle_id kernels name scripts version");
+    assert_eq!(
+        fields(&list["generations"][0]["bundles"][0]),
+        "bundle_id domain kernels name scripts version"
+    );
 
     let status = world.json("status --root host");
     assert_eq!(
@@ -89,13 +92,13 @@ fn the_host_side() {
         "bundles generation kernel kernels module_rules schema scripts taint warnings"
     );
     assert_eq!(status["schema"], 1);
-    assert_eq!(fields(&status["bundles"][0]), "best_before expired id name refused version");
+    assert_eq!(fields(&status["bundles"][0]), "best_before domain expired id name refused version");
     let script = "kernel_memory_bytes module_bytes note offered_by options_from pid reason record requires script state warning";
     assert_eq!(fields(&status["scripts"][0]), script);
 
     assert_eq!(fields(&world.json("rollback --root host")), "changes from initscript to");
     let id = world.farm.public().id().short();
-    assert_eq!(fields(&world.json(&format!("trust remove --root host {id}"))), "removed");
+    assert_eq!(fields(&world.json(&format!("trust remove --root host {id}"))), "domain removed");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod comparing;
 mod crash;
 mod deltas;
 mod dependencies;
+mod domains;
 mod drills;
 mod farm;
 mod host;

@@ -210,7 +210,7 @@ fn a_bundle_with_roots_is_installed_by_two_keys_and_not_by_one() {
     $ stap-bundle trust add --root host stranger.pub
     2> error: root 1 rules on this host, so a pin would count for nothing
     2> hint: let the farm add the key with a new root, and bring that: stap-bundle trust update FILE
-    2> hint: to believe another farm instead, remove /var/lib/stap-bundle/state/roots/default/chain.stapr and chain.stapr.copy, and every generation that its roots let in
+    2> hint: to believe another farm there instead: stap-bundle trust remove --domain default, and pin its key
     [exit 10]
     "#);
 }

@@ -147,7 +147,7 @@ impl CurrentGeneration {
             for name in all.entries()? {
                 match read_bundle(all, &name, trust, known) {
                     Ok(bundle) => bundles.push(bundle),
-                    Err(reason) => refused.push(refuse(all, name, &reason)),
+                    Err(reason) => refused.push(refuse(all, trust, name, &reason)),
                 }
             }
         }

@@ -4,12 +4,15 @@ use bundle_format::{
     BundleName, BundleVersion, Kernel, KernelId, KernelRelease, KeyId, RootName, VerifiedSet,
 };
 
+use crate::host::Domain;
+
 /// A step of an install, in the order in which they come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InstallEvent {
     /// The bundle's roots were accepted, whatever becomes of the bundle.
     RootsAccepted {
+        domain: Domain,
         /// The chain's name.
         name: RootName,
         /// The newest version before; 0 where there was no chain.

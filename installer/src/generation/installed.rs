@@ -11,6 +11,7 @@ use bundle_format::{
 use files::{Directory, FileError, optional};
 
 use crate::generation::refused::BundleRefusal;
+use crate::host::Domain;
 use crate::host::paths::{BASE_FILE, BUNDLE_FILE, ROOT_RECORD, SETS};
 use crate::trust::{HostTrust, RootRecord, recorded_root};
 
@@ -18,6 +19,8 @@ use crate::trust::{HostTrust, RootRecord, recorded_root};
 #[derive(Debug)]
 pub struct InstalledBundle {
     pub name: BundleName,
+    /// The domain that owns its name, whose keys judged it.
+    pub domain: Domain,
     /// Its version for people.
     pub version: BundleVersion,
     pub serial: u64,
@@ -108,14 +111,23 @@ pub(super) fn read_bundle(
 ) -> Result<InstalledBundle, BundleRefusal> {
     let directory = all.open_dir(name)?;
     let root = recorded_root(&directory, ROOT_RECORD)?;
-    let trusted = trust.for_installed(root.as_ref())?;
-    let verified = RawBundle::read(directory.open_file(BUNDLE_FILE)?)?.verify_again(&trusted, known)?;
+    let owner = trust.owner(name)?;
+    let judged = || -> Result<_, BundleRefusal> {
+        let trusted = owner.for_installed(root.as_ref())?;
+        let verified = RawBundle::read(directory.open_file(BUNDLE_FILE)?)?.verify_again(&trusted, known)?;
+        Ok((trusted, verified))
+    };
+    let (trusted, verified) = judged().map_err(|refusal| {
+        let signed_in = refusal.signed_in(trust, owner.domain(), root.as_ref());
+        signed_in.map_or(refusal, |domain| trust.not_owned(name, domain).into())
+    })?;
     let manifest = verified.shared_manifest();
     if manifest.name.as_str() != name {
         return Err(BundleRefusal::Name { found: manifest.name.clone() });
     }
     Ok(InstalledBundle {
         name: manifest.name.clone(),
+        domain: owner.domain().clone(),
         version: manifest.version.clone(),
         serial: manifest.serial,
         id: verified.id(),

@@ -5,7 +5,9 @@ use files::{FileError, FileSystem, optional};
 
 use crate::generation::index::GenerationIndex;
 use crate::generation::layout::{current_number, generation_numbers};
+use crate::host::Domain;
 use crate::host::paths::{GENERATIONS, STATE};
+use crate::trust::Owners;
 
 /// One generation as its index describes it; nothing in it is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,8 @@ impl GenerationSummary {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleSummary {
     pub name: BundleName,
+    /// The domain that owns its name now; `None` if that isn't known.
+    pub domain: Option<Domain>,
     /// Its version for people.
     pub version: BundleVersion,
     pub id: BundleId,
@@ -46,16 +50,22 @@ pub fn list_generations(host: &FileSystem) -> Result<Vec<GenerationSummary>, Fil
     let Some(state) = optional(host.open_dir(STATE))? else { return Ok(Vec::new()) };
     let current = current_number(&state)?;
     let Some(generations) = optional(state.open_dir(GENERATIONS))? else { return Ok(Vec::new()) };
+    let owners = Owners::read(host).ok();
     let mut list = Vec::new();
     for number in generation_numbers(&generations)? {
         let index =
             generations.open_dir(&number.to_string()).and_then(|directory| GenerationIndex::read(&directory));
-        list.push(summary(number, current == Some(number), index));
+        list.push(summary(number, current == Some(number), index, owners.as_ref()));
     }
     Ok(list)
 }
 
-fn summary(number: u64, current: bool, index: Result<GenerationIndex, FileError>) -> GenerationSummary {
+fn summary(
+    number: u64,
+    current: bool,
+    index: Result<GenerationIndex, FileError>,
+    owners: Option<&Owners>,
+) -> GenerationSummary {
     let index = match index {
         Ok(index) => index,
         Err(error) => {
@@ -64,6 +74,7 @@ fn summary(number: u64, current: bool, index: Result<GenerationIndex, FileError>
         }
     };
     let bundles = index.bundles.into_iter().map(|bundle| BundleSummary {
+        domain: owners.map(|owners| owners.of(bundle.name.as_str())),
         name: bundle.name,
         version: bundle.version,
         id: bundle.id,

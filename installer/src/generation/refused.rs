@@ -3,8 +3,9 @@
 use bundle_format::{BundleError, BundleId, BundleName, Manifest, RawBundle, ScriptName};
 use files::{Directory, FileError};
 
+use crate::host::Domain;
 use crate::host::paths::BUNDLE_FILE;
-use crate::trust::TrustError;
+use crate::trust::{HostTrust, RootRecord, TrustError};
 use files::with_causes;
 
 /// An installed bundle that isn't believed: nothing of it is used, the others go on.
@@ -12,6 +13,8 @@ use files::with_causes;
 pub struct RefusedBundle {
     /// The name of its directory in the generation.
     pub name: String,
+    /// The domain that owns its name.
+    pub domain: Domain,
     pub reason: String,
     /// Whether its signature, its files or the disk is the matter.
     pub kind: RefusalKind,
@@ -52,6 +55,22 @@ pub(super) enum BundleRefusal {
 }
 
 impl BundleRefusal {
+    /// The domain in which a bundle was signed or accepted that the `owner` of its name doesn't believe, if that is another one.
+    pub(super) fn signed_in(
+        &self,
+        trust: &HostTrust,
+        owner: &Domain,
+        root: Option<&RootRecord>,
+    ) -> Option<Domain> {
+        match self {
+            Self::Bundle(BundleError::NotTrusted { signers }) => trust.other_signer(owner, signers),
+            Self::Trust(TrustError::NotInChain { .. }) => {
+                root.map(|root| root.domain.clone()).filter(|domain| domain != owner)
+            }
+            _ => None,
+        }
+    }
+
     fn kind(&self) -> RefusalKind {
         match self {
             Self::Storage(error) if error.is_device() => RefusalKind::Unreadable,
@@ -71,7 +90,12 @@ impl BundleRefusal {
     }
 }
 
-pub(super) fn refuse(all: &Directory, name: String, reason: &BundleRefusal) -> RefusedBundle {
+pub(super) fn refuse(
+    all: &Directory,
+    trust: &HostTrust,
+    name: String,
+    reason: &BundleRefusal,
+) -> RefusedBundle {
     let claimed = || {
         let file = all.open_dir(&name).ok()?.open_file(BUNDLE_FILE).ok()?;
         let raw = RawBundle::read(file).ok()?;
@@ -80,5 +104,6 @@ pub(super) fn refuse(all: &Directory, name: String, reason: &BundleRefusal) -> R
     let claimed = claimed();
     let scripts = claimed.iter().flat_map(|claimed| &claimed.1.scripts);
     let claimed_scripts = scripts.map(|script| script.name.clone()).collect();
-    RefusedBundle { name, reason: with_causes(reason), kind: reason.kind(), claimed_scripts, claimed }
+    let domain = trust.owner_of(&name);
+    RefusedBundle { name, domain, reason: with_causes(reason), kind: reason.kind(), claimed_scripts, claimed }
 }

@@ -11,6 +11,7 @@ use files::{FileError, FileSystem, optional};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::host::domain::Domain;
 use crate::host::paths::{HISTORY, RECORDS};
 use crate::host::version::StateVersion;
 
@@ -36,6 +37,9 @@ pub enum HistoryEvent {
         /// The one before.
         from: Option<u64>,
         to: u64,
+        /// That of its name then.
+        #[serde(default)]
+        domain: Domain,
         name: BundleName,
         version: BundleVersion,
         serial: u64,
@@ -59,6 +63,8 @@ pub enum HistoryEvent {
         from: u64,
         /// The one without it.
         to: u64,
+        #[serde(default)]
+        domain: Domain,
         name: BundleName,
     },
     /// So many of the oldest events are no longer told; the record's time is that of the newest among them.
@@ -75,17 +81,37 @@ pub enum HistoryEvent {
         moved: Vec<(PathBuf, PathBuf)>,
     },
     /// A key was pinned: what it signs is believed.
-    Trust { key: KeyId },
+    Trust {
+        #[serde(default)]
+        domain: Domain,
+        /// What the domain owns since then.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        bundles: Vec<String>,
+        key: KeyId,
+    },
     /// A pinned key was taken back.
-    Distrust { key: KeyId },
+    Distrust {
+        #[serde(default)]
+        domain: Domain,
+        key: KeyId,
+    },
+    /// A domain was removed, with its pins and its chain; of `default` only these.
+    RemoveDomain { domain: Domain },
     /// A chain of roots was pinned.
     TrustRoots {
+        #[serde(default)]
+        domain: Domain,
+        /// What the domain owns since then.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        bundles: Vec<String>,
         /// The chain's name.
         name: RootName,
         version: u64,
     },
     /// A chain of roots was accepted, or went on.
     Roots {
+        #[serde(default)]
+        domain: Domain,
         /// The chain's name.
         name: RootName,
         /// The newest version before; 0 where there was none.

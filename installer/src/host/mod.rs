@@ -1,6 +1,7 @@
 //! The host as an installer meets it: where things are, who may write, what happened, which kernels it has.
 
 mod append;
+mod domain;
 pub(crate) mod history;
 mod identity;
 mod kernels;
@@ -11,6 +12,7 @@ mod shorten;
 pub mod version;
 
 pub(crate) use append::append;
+pub use domain::{Domain, DomainError};
 pub use history::{HistoryEvent, HistoryRecord, history};
 pub use identity::{HostIdentity, Mismatch};
 pub(crate) use kernels::{HostKernels, installed_releases};

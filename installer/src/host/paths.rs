@@ -36,6 +36,8 @@ pub(crate) const HISTORY: &str = "history";
 pub(crate) const ROOTS: &str = "roots";
 /// Names of the two copies of a domain's accepted chain.
 pub(crate) const CHAIN_FILES: [&str; 2] = ["chain.stapr", "chain.stapr.copy"];
+/// Name of the file beside them that says up to which generation nothing proves the chain any more.
+pub(crate) const FORGOTTEN: &str = "forgotten";
 /// Name of a pinned root in the trust directory.
 pub(crate) const ROOT_PIN: &str = "root.stapr";
 /// Name of the record beside a bundle that says by which root it was accepted.
@@ -44,8 +46,10 @@ pub(crate) const ROOT_RECORD: &str = "root.json";
 pub(crate) const ADMINISTRATION: &str = "/etc/stap-bundle";
 /// What is true until the next boot.
 pub(crate) const RUN: &str = "/run/stap-bundle";
-/// The administrator's pins of the one domain there is.
-pub const TRUST: &str = "/etc/stap-bundle/trust/default";
+/// The administrator's pins, one directory a domain.
+pub(crate) const TRUST: &str = "/etc/stap-bundle/trust";
+/// Name of the file in a domain's directory of pins that says which bundle names the domain owns.
+pub(crate) const OWNED: &str = "bundles";
 /// Where `install` without a file looks.
 pub const INBOX: &str = "/var/lib/stap-bundle/inbox";
 /// Where the distribution keeps a kernel's modules, one directory a release.

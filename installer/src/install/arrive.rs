@@ -45,7 +45,7 @@ fn arrived(
     let mut before = State::of(host);
     before.policy()?;
     let alarms = before.trust()?.alarms();
-    let Believed { bundle, record, again } = believed(&mut before, raw, options, events)?;
+    let Believed { bundle, domain, record, again } = believed(&mut before, raw, options, events)?;
     let bundle = bundle.checking_sources(options.with_source);
     let manifest = bundle.shared_manifest();
     let name = manifest.name.clone();
@@ -63,6 +63,7 @@ fn arrived(
     chosen.warnings.extend(mended);
     let judge = bundle.judge().clone();
     let installation = Installation {
+        domain,
         record,
         manifest: &manifest,
         id,

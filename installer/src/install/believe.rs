@@ -1,8 +1,11 @@
-//! Whether a bundle is believed: as it comes in, and once more under the lock.
+//! Whether a bundle is believed, and in which domain: as it comes in, and once more under the lock.
 
-use bundle_format::{BundleError, Judge, KeyId, RawBundle, Root, RootChain, Source, VerifiedBundle};
+use bundle_format::{
+    BundleError, BundleName, Judge, KeyId, RawBundle, Root, RootChain, Source, VerifiedBundle,
+};
 
-use crate::generation::{Events, InstallEvent, InstalledBundle};
+use crate::generation::{Events, InstallEvent};
+use crate::host::Domain;
 use crate::install::error::InstallError;
 use crate::install::kept_frames::KeptFrames;
 use crate::install::options::InstallOptions;
@@ -11,13 +14,15 @@ use crate::trust::{RootRecord, TrustError, TrustStore};
 
 pub(super) struct Believed<S> {
     pub(super) bundle: VerifiedBundle<S>,
+    /// Whose keys signed it, and which owns its name.
+    pub(super) domain: Domain,
     /// By which root it was accepted.
     pub(super) record: Option<RootRecord>,
     /// What is kept of the same bundle, if it is installed now.
     pub(super) again: Option<KeptFrames>,
 }
 
-/// Judges the bundle by this host's trust. What its roots add to the accepted chain is stored first, and
+/// Judges the bundle by this host's trust. What its roots add to an accepted chain is stored first, and
 /// stays whatever becomes of the bundle. A bundle that is installed now is judged as it was then, so that
 /// more of its kernels can be unpacked after a rotation.
 pub(super) fn believed<S: Source>(
@@ -26,8 +31,7 @@ pub(super) fn believed<S: Source>(
     options: &InstallOptions,
     events: &mut Events<'_>,
 ) -> Result<Believed<S>, InstallError> {
-    let trusted = state.trust()?.trusted_keys();
-    if trusted.is_empty() {
+    if state.trust()?.is_empty() {
         // A pin that was passed over says more than that there is none.
         let problem = state.with_trust_mut(TrustStore::take_problem)?;
         return Err(problem.map_or(InstallError::NoTrust, InstallError::Trust));
@@ -40,23 +44,59 @@ pub(super) fn believed<S: Source>(
     });
     // One whose record of that is gone is judged as if it came for the first time.
     let recorded = same.filter(|same| same.root_problem().is_none());
-    let judge = raw.judge(recorded.map_or(&trusted, InstalledBundle::trusted))?;
-    state.trust()?.host_trust().check(judge.chain())?;
-    let host = state.host;
-    if let Some(chain) = judge.chain().filter(|_| !options.dry_run)
-        && let Some(update) =
-            state.with_trust_mut(|trust| trust.accept(host, chain, options.now, options.wait))??
-    {
-        let newest = update.chain.newest();
-        let name = newest.document().name.clone();
-        events(InstallEvent::RootsAccepted { name, from: update.from, to: newest.version() });
-    }
+    let (domain, judge) = match recorded {
+        Some(same) => (same.domain.clone(), raw.judge(same.trusted())?),
+        None => judged(state, &raw, options, events)?,
+    };
+    accept(state, &domain, &judge, options, events)?;
     let record = match recorded {
         Some(same) => same.root.clone(),
-        None => judge.chain().map(RootRecord::of_newest),
+        None => judge.chain().map(|chain| RootRecord::of_newest(chain, &domain)),
     };
     let again = same.and_then(KeptFrames::of);
-    Ok(Believed { bundle: raw.verify_by(judge)?, record, again })
+    Ok(Believed { bundle: raw.verify_by(judge)?, domain, record, again })
+}
+
+/// The domain of a bundle that isn't installed. Its roots are stored in each domain that they fit, before anything else of it is
+/// looked at.
+fn judged<S: Source>(
+    state: &mut State<'_>,
+    raw: &RawBundle<S>,
+    options: &InstallOptions,
+    events: &mut Events<'_>,
+) -> Result<(Domain, Judge), InstallError> {
+    let judges = state.trust()?.host_trust().judges(raw)?;
+    if raw.roots_len() > 0 {
+        for (domain, judge) in &judges {
+            accept(state, domain, judge, options, events)?;
+        }
+    }
+    Ok(state.trust()?.host_trust().choose(raw, judges)?)
+}
+
+/// Stores what the bundle's roots add to the accepted chain of a domain.
+fn accept(
+    state: &mut State<'_>,
+    domain: &Domain,
+    judge: &Judge,
+    options: &InstallOptions,
+    events: &mut Events<'_>,
+) -> Result<(), InstallError> {
+    let host = state.host;
+    let Some(chain) = judge.chain().filter(|_| !options.dry_run) else { return Ok(()) };
+    let accepted =
+        state.with_trust_mut(|trust| trust.accept(host, domain, chain, options.now, options.wait))??;
+    if let Some(update) = accepted {
+        let newest = update.chain.newest();
+        let name = newest.document().name.clone();
+        events(InstallEvent::RootsAccepted {
+            domain: update.domain,
+            name,
+            from: update.from,
+            to: newest.version(),
+        });
+    }
+    Ok(())
 }
 
 /// By this host's trust under the lock: what was accepted or revoked while the manifest came in must count too.
@@ -64,11 +104,14 @@ pub(super) fn believed_still(
     state: &mut State<'_>,
     judge: &Judge,
     signers: &[KeyId],
+    (domain, name): (&Domain, &BundleName),
 ) -> Result<(), InstallError> {
     let store = state.trust()?;
-    store.host_trust().check(judge.chain())?;
+    store.host_trust().check_owner(name.as_str(), domain)?;
+    let trust = store.domain(domain)?;
+    trust.check_with(judge.chain())?;
     if judge.root().is_none() {
-        let keys = store.trusted_keys().keys();
+        let keys = trust.trusted_keys().keys();
         let counted = signers.iter().filter(|id| keys.iter().any(|key| key.id() == **id)).count();
         if counted < judge.threshold() {
             // A pin that can't be read now is another matter than one that was taken back.
@@ -77,11 +120,12 @@ pub(super) fn believed_still(
             return Err(problem.map_or_else(taken_back, InstallError::Trust));
         }
     }
+    let trust = state.trust()?.domain(domain)?;
     let newest = judge.chain().map(RootChain::newest);
     let other = |now: &&Root| newest.is_none_or(|newest| newest.digest() != now.digest());
     // A dry run has not stored what the bundle's own roots add.
     let is_newer = |now: &&Root| newest.is_none_or(|newest| newest.version() <= now.version());
-    match store.chain().map(RootChain::newest).filter(other).filter(is_newer) {
+    match trust.chain().map(RootChain::newest).filter(other).filter(is_newer) {
         Some(now) => Err(TrustError::Overtaken { version: now.version() }.into()),
         None => Ok(()),
     }

@@ -7,7 +7,7 @@ use files::FileError;
 use crate::generation::{GenerationError, SwitchError};
 use crate::host::{LockError, Mismatch};
 use crate::install::removal::Removal;
-use crate::trust::{FloorsError, PolicyError, PolicyRefusal, TrustError};
+use crate::trust::{FloorsError, JudgeError, PolicyError, PolicyRefusal, TrustError};
 
 /// Why an install is refused or fails.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum InstallError {
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// No key is pinned, so no bundle can be believed.
-    #[error("this host trusts no key: {} is empty", crate::host::paths::TRUST)]
+    #[error("this host trusts no key: {} is empty", crate::Domain::default().pins())]
     NoTrust,
     /// The pins can't be read.
     #[error(transparent)]
@@ -239,6 +239,15 @@ impl From<FloorsError> for InstallError {
         match error {
             FloorsError::Storage(error) => Self::Storage(error),
             other @ FloorsError::Unprotected(_) => Self::Floors(other),
+        }
+    }
+}
+
+impl From<JudgeError> for InstallError {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::Bundle(error) => Self::Bundle(error),
+            JudgeError::Trust(error) => Self::Trust(error),
         }
     }
 }

@@ -50,7 +50,9 @@ pub fn newest_in_inbox(
     for name in names.iter().filter(|name| name.ends_with(SUFFIX) && !name.starts_with('.')) {
         let Some(directory) = &directory else { continue };
         let look = || -> Result<_, InstallError> {
-            let bundle = RawBundle::read(directory.open_file(name)?)?.verify(&trust.trusted_keys())?;
+            let bundle = RawBundle::read(directory.open_file(name)?)?;
+            let (_, judge) = trust.judge(&bundle)?;
+            let bundle = bundle.verify_by(judge)?;
             let manifest = bundle.manifest();
             policy.check(manifest, bundle.signers())?;
             choose(manifest, &here, &options.kernels)?;

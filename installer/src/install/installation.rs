@@ -11,6 +11,7 @@ use crate::generation::{
     Changes, CurrentGeneration, IndexedKernel, InstalledBundle, indexed_kernel, intact_kernels,
     unpacked_kernels,
 };
+use crate::host::Domain;
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
 use crate::install::kept_frames::{Available, KeptFrames};
@@ -22,7 +23,9 @@ use crate::trust::RootRecord;
 
 /// One proven bundle on its way.
 pub(super) struct Installation<'i> {
-    /// By which root the bundle was accepted.
+    /// Whose keys signed the bundle, and which owns its name.
+    pub(super) domain: Domain,
+    /// By which root it was accepted.
     pub(super) record: Option<RootRecord>,
     pub(super) manifest: &'i Arc<Manifest>,
     pub(super) id: BundleId,
@@ -46,6 +49,7 @@ impl Installation<'_> {
             removal: Removal::default(),
             removal_is_refused: false,
             name: self.manifest.name.clone(),
+            domain: self.domain.clone(),
             version: self.manifest.version.clone(),
             serial: self.manifest.serial,
             id: self.id,

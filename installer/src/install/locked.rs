@@ -70,7 +70,12 @@ impl Installation<'_> {
                 .run(bundle, file, &mut past, &mut warnings, events)
                 .map_err(|error| space::explained(error, lock.state(), needed))?;
         let changes = self.changes(&before, &kernels, modules);
-        past.floors.raise(&self.manifest.name, &Floor::of(self.manifest), self.manifest.created);
+        past.floors.raise(
+            &self.domain,
+            &self.manifest.name,
+            &Floor::of(self.manifest),
+            self.manifest.created,
+        );
         warnings.extend(floors_written(past.floors.write(state.host, lock)));
         let outcome = InstallOutcome::Installed { from: current.map(|current| current.number()), generation };
         Ok(InstallReport { changes, removal, ..self.placed(outcome, &kernels, warnings) })
@@ -152,8 +157,8 @@ impl Installation<'_> {
             warnings.extend(self.no_longer_kept(&self.available.lost));
         } else {
             warnings.extend(past.without_floor(&self.manifest.name));
-            warnings.extend(past.check_floor(self.manifest, self.options, state.policy()?)?);
-            warnings.extend(past.check_time(self.manifest, self.options, state.policy()?)?);
+            warnings.extend(past.check_floor(&self.domain, self.manifest, self.options, state.policy()?)?);
+            warnings.extend(past.check_time(&self.domain, self.manifest, self.options, state.policy()?)?);
         }
         if let Some(current) = current {
             self.check_conflicts(current)?;

@@ -1,6 +1,6 @@
 //! Nothing older by accident: what was installed decides what may be installed.
 //!
-//! The floor of a bundle name is the highest (epoch, serial) that was ever current here: the state's two
+//! Each domain has its own. The floor of a bundle name is the highest (epoch, serial) that was ever current here: the state's two
 //! copies remember it (`trust/floors.rs`), and so does every generation on disk in a kept bundle whose
 //! signatures hold now. Nothing unsigned sets a floor: a forged serial could otherwise lock out every
 //! later bundle. A generation that never became current is removed before this is asked, so the floor is
@@ -10,6 +10,7 @@ use bundle_format::{BundleName, Digest, Manifest};
 use files::{Directory, FileError};
 
 use crate::generation::{CurrentGeneration, generation_numbers};
+use crate::host::Domain;
 use crate::install::error::InstallError;
 use crate::install::options::InstallOptions;
 use crate::install::report::InstallWarning;
@@ -33,6 +34,7 @@ pub(crate) struct Past {
 #[derive(Debug)]
 struct KeptBundle {
     generation: u64,
+    domain: Domain,
     name: BundleName,
     epoch: u64,
     serial: u64,
@@ -81,9 +83,10 @@ impl Past {
             self.unreadable(generation, "its directory of bundles is missing".to_owned());
         }
         for bundle in found.bundles() {
-            self.floors.raise(&bundle.name, &Floor::of(&bundle.manifest), bundle.created);
+            self.floors.raise(&bundle.domain, &bundle.name, &Floor::of(&bundle.manifest), bundle.created);
             self.kept.push(KeptBundle {
                 generation,
+                domain: bundle.domain.clone(),
                 name: bundle.name.clone(),
                 epoch: bundle.manifest.epoch,
                 serial: bundle.serial,
@@ -116,13 +119,14 @@ impl Past {
     /// serial; and one too far above.
     pub(super) fn check_floor(
         &self,
+        domain: &Domain,
         manifest: &Manifest,
         options: &InstallOptions,
         policy: &Policy,
     ) -> Result<Option<InstallWarning>, InstallError> {
         let ours = Floor::of(manifest);
-        self.check_twins(manifest, &ours)?;
-        let Some(floor) = self.floors.floor(&manifest.name) else { return Ok(None) };
+        self.check_twins(domain, manifest, &ours)?;
+        let Some(floor) = self.floors.floor(domain, &manifest.name) else { return Ok(None) };
         if ours.order() < floor.order() {
             if options.allow_downgrade {
                 return Ok(Some(InstallWarning::Downgrade {
@@ -139,7 +143,7 @@ impl Past {
                 serial: ours.serial,
                 floor_epoch: floor.epoch,
                 floor: floor.serial,
-                generation: self.generation_of(&manifest.name, floor),
+                generation: self.generation_of(domain, &manifest.name, floor),
             });
         }
         let allowed = policy.install.max_serial_jump.filter(|_| ours.epoch == floor.epoch);
@@ -155,13 +159,13 @@ impl Past {
         Ok(None)
     }
 
-    fn check_twins(&self, manifest: &Manifest, ours: &Floor) -> Result<(), InstallError> {
-        let kept = self.kept.iter().filter(|kept| kept.name == manifest.name);
+    fn check_twins(&self, domain: &Domain, manifest: &Manifest, ours: &Floor) -> Result<(), InstallError> {
+        let kept = self.kept.iter().filter(|kept| kept.domain == *domain && kept.name == manifest.name);
         let twin = kept
             .filter(|kept| (kept.epoch, kept.serial) == ours.order() && kept.content != ours.content)
             .map(|kept| kept.generation)
             .next();
-        let floor = self.floors.floor(&manifest.name);
+        let floor = self.floors.floor(domain, &manifest.name);
         let remembered =
             floor.is_some_and(|floor| floor.order() == ours.order() && floor.content != ours.content);
         if twin.is_none() && !remembered {
@@ -174,8 +178,10 @@ impl Past {
         })
     }
 
-    fn generation_of(&self, name: &BundleName, floor: &Floor) -> Option<u64> {
-        let has = |kept: &&KeptBundle| kept.name == *name && (kept.epoch, kept.serial) == floor.order();
+    fn generation_of(&self, domain: &Domain, name: &BundleName, floor: &Floor) -> Option<u64> {
+        let has = |kept: &&KeptBundle| {
+            kept.domain == *domain && kept.name == *name && (kept.epoch, kept.serial) == floor.order()
+        };
         self.kept.iter().find(has).map(|kept| kept.generation)
     }
 
@@ -188,12 +194,13 @@ impl Past {
     /// than its signer.
     pub(super) fn check_time(
         &self,
+        domain: &Domain,
         manifest: &Manifest,
         options: &InstallOptions,
         policy: &Policy,
     ) -> Result<Vec<InstallWarning>, InstallError> {
         let clock = options.now;
-        let floor = self.floors.newest_created(manifest.epoch);
+        let floor = self.floors.newest_created(domain, manifest.epoch);
         let now = clock.max(floor).unwrap_or(0);
         let name = manifest.name.clone();
         let version = manifest.version.clone();

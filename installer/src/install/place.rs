@@ -45,9 +45,10 @@ impl Placing<'_> {
     ) -> Result<InstallReport, InstallError> {
         let Self { before, identity, judge, here, installation } = self;
         let Installation { manifest, options, .. } = installation;
+        let whose = (&installation.domain.clone(), &manifest.name);
         let lock = WriterLock::wait(before.host, options.wait)?;
         let mut state = before.reopened();
-        believed_still(&mut state, judge, bundle.signers())?;
+        believed_still(&mut state, judge, bundle.signers(), whose)?;
         let known = bundle.twin();
         let mut report = match installation.run(&state, &here, &lock, bundle, file, events) {
             Ok(report) => report,
@@ -85,8 +86,9 @@ impl Placing<'_> {
     ) -> Result<InstallReport, InstallError> {
         let Self { before, identity, judge, here, installation } = self;
         let Installation { manifest, options, .. } = installation;
+        let whose = (&installation.domain.clone(), &manifest.name);
         let mut state = before.reopened();
-        believed_still(&mut state, judge, bundle.signers())?;
+        believed_still(&mut state, judge, bundle.signers(), whose)?;
         let mut report = installation.try_out(&state, &here, bundle, events)?;
         let ids = report.kernels.iter().map(|kernel| kernel.id).collect();
         report.compat = preview(state.host, identity, manifest, &ids).and_then(|mut compat| {

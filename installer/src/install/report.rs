@@ -5,7 +5,7 @@ use files::FileError;
 
 use crate::compat::{CompatError, ReconcileReport};
 use crate::generation::Changes;
-use crate::host::{HistoryEvent, Mismatch};
+use crate::host::{Domain, HistoryEvent, Mismatch};
 use crate::install::removal::Removal;
 use files::with_causes;
 
@@ -14,6 +14,8 @@ pub struct InstallReport {
     /// Whether anything new is current.
     pub outcome: InstallOutcome,
     pub name: BundleName,
+    /// The domain that owns its name.
+    pub domain: Domain,
     /// The bundle's version for people.
     pub version: BundleVersion,
     pub serial: u64,
@@ -45,6 +47,7 @@ impl InstallReport {
         Some(HistoryEvent::Install {
             from,
             to: generation,
+            domain: self.domain.clone(),
             name: self.name.clone(),
             version: self.version.clone(),
             serial: self.serial,

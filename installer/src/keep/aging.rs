@@ -35,7 +35,8 @@ pub fn aging(host: &FileSystem, current: &CurrentGeneration, now: Option<u64>) -
     let floors = FloorState::read(host).ok();
     let of = |bundle: &crate::InstalledBundle| {
         let best_before = bundle.best_before?;
-        let floor = floors.as_ref().and_then(|floors| floors.newest_created(bundle.manifest.epoch));
+        let floor =
+            floors.as_ref().and_then(|floors| floors.newest_created(&bundle.domain, bundle.manifest.epoch));
         let now = now.max(floor)?;
         let is_near = best_before < now.saturating_add(policy.time.warn_seconds());
         is_near.then_some(Aging {

@@ -135,14 +135,16 @@ impl Check<'_> {
         }
     }
 
-    /// The accepted chain of roots, by which the signatures were judged.
+    /// The accepted chains of roots, by which the signatures were judged.
     fn chain(&mut self, trust: &TrustStore) {
         for (file, what) in trust.alarms() {
             let what = format!("a copy of the accepted chain of roots can't be used: {what}");
             self.problem(None, file, what, Mending::FromOtherCopy);
         }
-        if let Err(lost) = trust.check() {
-            self.problem(None, trust.chain_file(), with_causes(&lost), Mending::ByRoots);
+        for domain in trust.domains() {
+            if let Err(lost) = domain.check() {
+                self.problem(None, domain.chain_file(), with_causes(&lost), Mending::ByRoots);
+            }
         }
     }
 

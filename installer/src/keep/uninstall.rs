@@ -106,7 +106,8 @@ pub fn uninstall(
     let from = current.number();
     events(InstallEvent::Switching { from: Some(from), to });
     staged.activate()?;
-    let event = HistoryEvent::Uninstall { from, to, name: name.clone() };
+    let domain = state.trust()?.host_trust().owner_of(name.as_str());
+    let event = HistoryEvent::Uninstall { from, to, domain, name: name.clone() };
     warnings.extend(append(host, &lock, now, event).err().map(|error| InstallWarning::history(&error)));
     events(InstallEvent::Reconciling);
     let left = left.iter().map(|bundle| bundle.name.clone()).collect();

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bundle_format::{BundleError, KeyStatus, RootChain, RootDocument, RootsFile};
 
-use super::roots::{CHAIN, COPY, after, first, second, set_status, signed, update, with};
+use super::roots::{CHAIN, COPY, after, first, pin_roots, second, set_status, signed, update, with};
 use super::world::{Bundle, World, bundle, farm, public, stranger};
-use crate::{InstallError, InstallWarning, Mending, TrustError, TrustStore, fsck, rollback};
+use crate::{Domain, InstallError, InstallWarning, Mending, TrustError, TrustStore, fsck, rollback};
 
 /// Root 2, which revokes the second key.
 fn revoking() -> RootChain {
@@ -160,7 +160,9 @@ fn b9_a_chain_that_is_lost_or_set_back_revives_no_revoked_key_where_a_generation
         let refused = store.add(&world.host, public(&stranger()), None, Duration::ZERO).unwrap_err();
         assert!(is_lost(&refused), "{refused}");
         for roots in [one.clone(), fork()] {
-            let refused = store.update(&world.host, &roots, None, Duration::ZERO, false).unwrap_err();
+            let refused = store
+                .update(&world.host, &Domain::default(), &roots, None, Duration::ZERO, false)
+                .unwrap_err();
             assert!(matches!(refused, TrustError::ChainLost { .. } | TrustError::Roots(_)), "{refused}");
         }
         // The farm's roots end it.
@@ -191,10 +193,9 @@ fn b9_a_bundle_that_brings_the_lost_roots_ends_the_alarm() {
     for key in [farm(), second()] {
         store.remove(&world.host, &public(&key).id().to_string(), None, Duration::ZERO).unwrap();
     }
-    let shorter =
-        store.add_root(&world.host, &first(1).to_bytes().unwrap(), None, Duration::ZERO).unwrap_err();
+    let shorter = pin_roots(&mut store, &world, &first(1)).unwrap_err();
     assert!(matches!(shorter, TrustError::ChainLost { newest: Some(1), .. }), "{shorter}");
-    store.add_root(&world.host, &revoking().to_bytes().unwrap(), None, Duration::ZERO).unwrap();
+    pin_roots(&mut store, &world, &revoking()).unwrap();
     world.install(&bundle(6).bytes()).unwrap();
 }
 

@@ -135,8 +135,10 @@ fn pins_are_added_once_and_removed_by_a_clear_prefix() {
     assert_eq!(TrustStore::open(&world.host).unwrap().list(), [public(&farm())]);
     // Who is believed to load modules here is for the record too.
     let events: Vec<_> = history(&world.host).unwrap().into_iter().map(|record| record.event).collect();
-    let first = HistoryEvent::Trust { key: public(&farm()).id() };
-    assert_eq!(events, [first, HistoryEvent::Trust { key: id }, HistoryEvent::Distrust { key: id }]);
+    let domain = crate::Domain::default;
+    let pinned = |key| HistoryEvent::Trust { domain: domain(), bundles: Vec::new(), key };
+    let removed = HistoryEvent::Distrust { domain: domain(), key: id };
+    assert_eq!(events, [pinned(public(&farm()).id()), pinned(id), removed]);
 }
 
 #[test]

@@ -6,6 +6,8 @@ pub(crate) mod choices;
 mod collect;
 mod compat;
 mod delta;
+mod domain_accounts;
+mod domains;
 mod faults;
 mod floors;
 mod fsck;

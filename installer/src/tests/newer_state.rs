@@ -9,8 +9,8 @@ use files::with_causes;
 
 use super::world::{World, bundle};
 use crate::{
-    CollectOptions, CurrentGeneration, InstallWarning, NewerState, SparedBecause, collect,
-    fsck, list_generations, pin, rollback, uninstall,
+    CollectOptions, CurrentGeneration, InstallWarning, NewerState, SparedBecause, collect, fsck,
+    list_generations, pin, rollback, uninstall,
 };
 
 const GENERATIONS: &str = "var/lib/stap-bundle/generations";

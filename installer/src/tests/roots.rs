@@ -11,7 +11,9 @@ use bundle_format::{
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use super::world::{Bundle, World, bundle, farm, public, stranger};
-use crate::{HistoryEvent, InstallError, TrustError, TrustStore, history, rollback};
+use crate::{
+    Domain, HistoryEvent, InstallError, Pin, PinPlace, TrustAdded, TrustError, TrustStore, history, rollback,
+};
 
 pub(super) const CHAIN: &str = "var/lib/stap-bundle/state/roots/default/chain.stapr";
 pub(super) const COPY: &str = "var/lib/stap-bundle/state/roots/default/chain.stapr.copy";
@@ -71,8 +73,19 @@ fn accepted(world: &World) -> u64 {
 
 pub(super) fn update(world: &World, chain: &RootChain) -> u64 {
     let mut store = TrustStore::open(&world.host).unwrap();
-    let update = store.update(&world.host, &chain.to_bytes().unwrap(), None, Duration::ZERO, false).unwrap();
+    let update = store
+        .update(&world.host, &Domain::default(), &chain.to_bytes().unwrap(), None, Duration::ZERO, false)
+        .unwrap();
     update.unwrap().chain.newest().version()
+}
+
+pub(super) fn pin_roots(
+    store: &mut TrustStore,
+    world: &World,
+    chain: &RootChain,
+) -> Result<TrustAdded, TrustError> {
+    let roots = Pin::Roots(chain.to_bytes().unwrap());
+    store.add_to(&world.host, &PinPlace::default(), &roots, None, Duration::ZERO)
 }
 
 #[test]
@@ -87,13 +100,13 @@ fn a_chain_is_accepted_with_the_first_bundle_that_brings_it() {
     assert_eq!((root.version, root.sha256), (1, one.newest().digest()));
     let events: Vec<_> = history(&world.host).unwrap().into_iter().map(|record| record.event).collect();
     let name = "fleet".parse().unwrap();
-    assert_eq!(events[1], HistoryEvent::Roots { name, from: 0, to: 1 });
+    assert_eq!(events[1], HistoryEvent::Roots { domain: Domain::default(), name, from: 0, to: 1 });
     // From now on a pin counts for nothing, and is refused.
     let mut store = TrustStore::open(&world.host).unwrap();
     let refused = store.add(&world.host, public(&stranger()), None, Duration::ZERO).unwrap_err();
-    assert!(matches!(refused, TrustError::ChainRules { version: 1 }), "{refused}");
-    let refused = store.add_root(&world.host, &one.to_bytes().unwrap(), None, Duration::ZERO).unwrap_err();
-    assert!(matches!(refused, TrustError::ChainRules { version: 1 }), "{refused}");
+    assert!(matches!(refused, TrustError::ChainRules { version: 1, .. }), "{refused}");
+    let refused = pin_roots(&mut store, &world, &one).unwrap_err();
+    assert!(matches!(refused, TrustError::ChainRules { version: 1, .. }), "{refused}");
 }
 
 #[test]
@@ -221,16 +234,22 @@ fn b10_a_fork_a_gap_and_old_roots_change_nothing_on_a_host() {
     };
     let mut store = TrustStore::open(&world.host).unwrap();
     assert!(
-        store.update(&world.host, &one.to_bytes().unwrap(), None, Duration::ZERO, false).unwrap().is_none()
+        store
+            .update(&world.host, &Domain::default(), &one.to_bytes().unwrap(), None, Duration::ZERO, false)
+            .unwrap()
+            .is_none()
     );
     let three = after(&two, |_| {});
     let roots = three.to_bytes().unwrap();
     let before_dry = world.tree();
-    assert!(store.update(&world.host, &roots, None, Duration::ZERO, true).unwrap().is_some());
+    assert!(
+        store.update(&world.host, &Domain::default(), &roots, None, Duration::ZERO, true).unwrap().is_some()
+    );
     assert_eq!(world.tree(), before_dry, "a dry run writes nothing");
     let four = after(&three, |_| {}).to_bytes().unwrap();
     let only_four = &four[roots.len()..];
-    let error = store.update(&world.host, only_four, None, Duration::ZERO, false).unwrap_err();
+    let error =
+        store.update(&world.host, &Domain::default(), only_four, None, Duration::ZERO, false).unwrap_err();
     assert!(matches!(error, TrustError::Roots(RootError::Order { expected: 3, found: 4 })), "{error}");
     assert_eq!(fs::read(world.path(CHAIN)).unwrap(), before);
 }
@@ -240,11 +259,8 @@ fn a_pinned_root_asks_for_its_threshold_from_the_first_bundle_on() {
     let world = World::new();
     let two_of_two = first(2);
     let mut store = TrustStore::open(&world.host).unwrap();
-    assert!(
-        store.add_root(&world.host, &two_of_two.to_bytes().unwrap(), None, Duration::ZERO).unwrap().changed
-    );
-    let again = store.add_root(&world.host, &two_of_two.to_bytes().unwrap(), None, Duration::ZERO);
-    assert!(!again.unwrap().changed);
+    assert!(pin_roots(&mut store, &world, &two_of_two).unwrap().changed);
+    assert!(!pin_roots(&mut store, &world, &two_of_two).unwrap().changed);
     assert!(matches!(
         world.install(&bundle(1).bytes()).unwrap_err(),
         InstallError::Bundle(BundleError::Threshold { valid: 1, threshold: 2 })

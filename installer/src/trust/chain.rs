@@ -19,10 +19,9 @@ use files::{Directory, FileError, FileSystem, Unprotected, check_protected, opti
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
-use crate::host::WriterLock;
-use crate::host::paths::CHAIN_FILES;
+use crate::host::paths::{CHAIN_FILES, FORGOTTEN};
 use crate::host::version::StateVersion;
-use crate::trust::domain::Domain;
+use crate::host::{Domain, WriterLock};
 use crate::trust::error::TrustError;
 
 /// Of a [`RootRecord`]; the chain's own documents have the bundle format's.
@@ -34,13 +33,16 @@ pub struct RootRecord {
     pub version: u64,
     /// Digest of its raw document.
     pub sha256: Digest,
+    /// Whose chain it is in.
+    #[serde(default, skip_serializing_if = "Domain::is_default")]
+    pub domain: Domain,
 }
 
 impl RootRecord {
-    /// The newest root of `chain`.
-    pub(crate) fn of_newest(chain: &RootChain) -> Self {
+    /// The newest root of `chain`, which is that of `domain`.
+    pub(crate) fn of_newest(chain: &RootChain, domain: &Domain) -> Self {
         let newest = chain.newest();
-        Self { version: newest.version(), sha256: newest.digest() }
+        Self { version: newest.version(), sha256: newest.digest(), domain: domain.clone() }
     }
 
     pub(crate) fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
@@ -71,11 +73,12 @@ impl Damage {
 }
 
 /// The accepted chain and its copies.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct AcceptedChain {
     domain: Domain,
     chain: Option<RootChain>,
     copies: [Copy; 2],
+    forgotten: u64,
 }
 
 impl AcceptedChain {
@@ -83,16 +86,19 @@ impl AcceptedChain {
     pub(crate) fn read(host: &FileSystem, domain: &Domain) -> Result<Self, TrustError> {
         // Whoever could write on the way could also take the chain away, and with it what it revokes. So the way is
         // checked as far as it goes, whether there is a chain or not.
-        let copies = match host.open_protected_through_links(domain.chain_directory()) {
+        let (copies, forgotten) = match host.open_protected_through_links(domain.chain_directory()) {
             Ok(directory) => {
-                let [first, second] = CHAIN_FILES;
-                [read_copy(&directory, domain, first)?, read_copy(&directory, domain, second)?]
+                let copies = [
+                    read_copy(&directory, domain, CHAIN_FILES[0])?,
+                    read_copy(&directory, domain, CHAIN_FILES[1])?,
+                ];
+                (copies, read_forgotten(&directory)?)
             }
-            Err(Unprotected::Storage(error)) if error.is_not_found() => [Copy::Absent, Copy::Absent],
+            Err(Unprotected::Storage(error)) if error.is_not_found() => ([Copy::Absent, Copy::Absent], 0),
             Err(error) => return Err(error.or(TrustError::UnprotectedChain)),
         };
         let chain = longer(domain, &copies)?;
-        Ok(Self { domain: domain.clone(), chain, copies })
+        Ok(Self { domain: domain.clone(), chain, copies, forgotten })
     }
 
     /// The longer of the copies.
@@ -114,6 +120,11 @@ impl AcceptedChain {
             return Vec::new();
         }
         self.copies.iter().zip(CHAIN_FILES).filter_map(spoilt).collect()
+    }
+
+    /// Up to which generation nothing proves the chain: the administrator let the domain begin anew after it.
+    pub(crate) const fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Whether both copies hold the accepted chain.
@@ -166,6 +177,42 @@ impl AcceptedChain {
         }
         Ok(())
     }
+}
+
+/// Forgets the accepted chain of `domain`, as the administrator wants it: what generations up to `generation` prove of it doesn't
+/// count any more. In this order, so that a cut leaves the chain or no chain, and never one that is missed.
+pub(crate) fn forget(
+    host: &FileSystem,
+    _lock: &WriterLock,
+    domain: &Domain,
+    generation: u64,
+) -> Result<(), TrustError> {
+    let path = domain.chain_directory();
+    if generation > 0 {
+        host.ensure_dir(&path)?;
+    }
+    let directory = match host.open_protected_through_links(&path) {
+        Ok(directory) => directory,
+        Err(Unprotected::Storage(error)) if error.is_not_found() => return Ok(()),
+        Err(error) => return Err(error.or(TrustError::UnprotectedChain)),
+    };
+    if generation > 0 {
+        directory.replace_file(FORGOTTEN, format!("{generation}\n").as_bytes())?;
+    }
+    for name in CHAIN_FILES {
+        directory.unlink_if_there(name)?;
+    }
+    Ok(directory.sync()?)
+}
+
+/// What isn't a number forgets nothing.
+fn read_forgotten(directory: &Directory) -> Result<u64, TrustError> {
+    if directory.kind(FORGOTTEN)?.is_none() {
+        return Ok(0);
+    }
+    let bytes =
+        directory.read_protected(FORGOTTEN, 64).map_err(|error| error.or(TrustError::UnprotectedChain))?;
+    Ok(String::from_utf8_lossy(&bytes).trim().parse().unwrap_or(0))
 }
 
 fn read_copy(directory: &Directory, domain: &Domain, name: &str) -> Result<Copy, TrustError> {

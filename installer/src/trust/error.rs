@@ -1,10 +1,10 @@
 //! Why the pins and the accepted chain can't be read or changed.
 
-use bundle_format::{KeyError, KeyId, RootError};
+use bundle_format::{BundleName, KeyError, KeyId, RootError};
 use files::{FileError, Unprotected};
 
-use crate::host::LockError;
-use crate::host::paths::TRUST;
+use crate::host::{Domain, LockError};
+use crate::trust::pattern::Pattern;
 
 /// Why the pins can't be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -13,8 +13,9 @@ pub enum TrustError {
     #[error("the trust store is not protected")]
     Unprotected(#[source] Unprotected),
     /// Somebody other than root could change a pin.
-    #[error("{file} in {TRUST} is not protected")]
+    #[error("{file} in {} is not protected", domain.pins())]
     UnprotectedPin {
+        domain: Domain,
         file: String,
         #[source]
         source: Unprotected,
@@ -31,7 +32,11 @@ pub enum TrustError {
         unreadable: bool,
     },
     /// The accepted chain is gone or shorter than it was, so nothing is believed.
-    #[error("root {version} ruled when generation {generation} was made, and {}: what was revoked is not known before the farm's newest roots are brought", now(*version, *newest))]
+    #[error(
+        "root {version} ruled when generation {generation} was made, and {}: what was revoked is not known before the \
+         farm's newest roots are brought",
+        now(*version, *newest)
+    )]
     ChainLost {
         /// The newest root that a generation was accepted by.
         version: u64,
@@ -59,6 +64,7 @@ pub enum TrustError {
     /// A pin was to be added beside an accepted chain.
     #[error("root {version} rules on this host, so a pin would count for nothing")]
     ChainRules {
+        domain: Domain,
         /// Version of the newest accepted root.
         version: u64,
     },
@@ -69,15 +75,17 @@ pub enum TrustError {
     #[error("root {version} was accepted at the same time; try again")]
     Overtaken { version: u64 },
     /// A file that is no key.
-    #[error("{file} in {TRUST} is no pin")]
+    #[error("{file} in {} is no pin", domain.pins())]
     Key {
+        domain: Domain,
         file: String,
         #[source]
         source: KeyError,
     },
     /// A file whose name is another key's.
-    #[error("{file} in {TRUST} holds the key {found}")]
+    #[error("{file} in {} holds the key {found}", domain.pins())]
     Name {
+        domain: Domain,
         file: String,
         /// The id of the key in it.
         found: KeyId,
@@ -88,10 +96,44 @@ pub enum TrustError {
     /// Several pinned keys begin like this.
     #[error("{count} pinned keys begin with `{prefix}`")]
     Ambiguous { prefix: String, count: usize },
+    /// What a domain owns isn't known, so nothing is believed.
+    #[error("{file} can't be used: {problem}")]
+    Owned { file: String, problem: String },
+    /// Two domains would own one name.
+    #[error("`{pattern}` of domain {domain} and `{others}` of domain {other} overlap: both own `{name}`")]
+    Overlap {
+        domain: Domain,
+        pattern: Pattern,
+        other: Domain,
+        others: Pattern,
+        /// A name that both match.
+        name: BundleName,
+    },
+    #[error("a host has {most} domains at most")]
+    ManyDomains { most: usize },
+    /// There is no such domain.
+    #[error("there is no domain {domain}")]
+    NoDomain { domain: Domain },
+    /// A new domain without a pattern.
+    #[error("domain {domain} is new, so which bundles it owns must be said")]
+    OwnsNothing { domain: Domain },
+    /// Patterns for the domain that takes what is left.
+    #[error("domain default owns what no other domain owns, and takes no patterns")]
+    DefaultOwnsTheRest,
+    /// Signed in one domain, called as a bundle of another.
+    #[error("it is signed in domain {domain}, but the name `{name}` belongs to domain {owner}")]
+    NotOwned { name: String, domain: Domain, owner: Domain },
+    /// A file of roots that several domains would take.
+    #[error("the roots fit domains {}", names(domains))]
+    SeveralDomains { domains: Vec<Domain> },
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
     Storage(#[from] FileError),
+}
+
+fn names(domains: &[Domain]) -> String {
+    domains.iter().map(Domain::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn now(version: u64, newest: Option<u64>) -> String {

@@ -1,6 +1,6 @@
 //! Floors: what keeps an older bundle from being installed by accident or by design.
 //!
-//! For each bundle name the highest (epoch, serial) that was ever current here, with its content; for each
+//! For each bundle name of a domain the highest (epoch, serial) that was ever current here, with its content; for each
 //! domain the newest `created` of an accepted bundle, which is the one clock that can't be turned back. It is
 //! what its signer claims, so a wrong one would keep out what follows: how far it may go ahead is bounded
 //! (`install/order.rs`), and bundles of a higher epoch, which only a root can allow, begin it anew.
@@ -23,15 +23,14 @@ use bundle_format::{BundleName, Digest, Manifest};
 use files::{Directory, FileError, FileSystem, Unprotected, check_protected, optional};
 use serde::{Deserialize, Serialize};
 
-use crate::host::WriterLock;
 use crate::host::paths::{FLOORS, RECORDS};
 use crate::host::version::{NewerState, StateVersion};
+use crate::host::{Domain, WriterLock};
 
 const VERSION: StateVersion = StateVersion::new(1);
 
 /// Most bytes of a copy: some ten thousand names.
 const MAX_FLOORS: u64 = 4 << 20;
-const DOMAIN: &str = "default";
 
 /// What was installed last of a bundle name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,11 +55,14 @@ impl Floor {
 #[expect(clippy::struct_field_names, reason = "the names of what is on the disk")]
 pub(crate) struct Floors {
     floors: BTreeMap<BundleName, Floor>,
+    /// The same for the names of other domains than `default`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    domains: BTreeMap<Domain, BTreeMap<BundleName, Floor>>,
     /// Newest `created`, by domain, in seconds since 1970.
-    times: BTreeMap<String, u64>,
+    times: BTreeMap<Domain, u64>,
     /// The highest epoch, by domain: that of the bundles whose `created` count. Absent is 0.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    time_epochs: BTreeMap<String, u64>,
+    time_epochs: BTreeMap<Domain, u64>,
 }
 
 /// Why the floors can't be used.
@@ -89,32 +91,48 @@ pub(crate) struct FloorState {
 }
 
 impl Floors {
+    /// The floors of a domain's names.
+    fn of(&self, domain: &Domain) -> Option<&BTreeMap<BundleName, Floor>> {
+        if domain.is_default() { Some(&self.floors) } else { self.domains.get(domain) }
+    }
+
     /// Raises the floor of a name, never lowers it.
-    fn raise(&mut self, name: &BundleName, floor: &Floor) {
-        let old = self.floors.get(name);
-        if old.is_none_or(|old| old.order() < floor.order()) {
-            self.floors.insert(name.clone(), floor.clone());
+    fn raise(&mut self, domain: &Domain, name: &BundleName, floor: &Floor) {
+        let old = self.of(domain).and_then(|floors| floors.get(name));
+        if old.is_some_and(|old| old.order() >= floor.order()) {
+            return;
         }
+        let floors = if domain.is_default() {
+            &mut self.floors
+        } else {
+            self.domains.entry(domain.clone()).or_default()
+        };
+        floors.insert(name.clone(), floor.clone());
     }
 
     /// The newest `created` among those of the highest epoch.
-    fn time(&self, domain: &str) -> Option<(u64, u64)> {
+    fn time(&self, domain: &Domain) -> Option<(u64, u64)> {
         let created = *self.times.get(domain)?;
         Some((self.time_epochs.get(domain).copied().unwrap_or(0), created))
     }
 
-    fn raise_time(&mut self, domain: &str, epoch: u64, created: u64) {
+    fn raise_time(&mut self, domain: &Domain, epoch: u64, created: u64) {
         if self.time(domain).is_none_or(|old| old < (epoch, created)) {
-            self.times.insert(domain.to_owned(), created);
+            self.times.insert(domain.clone(), created);
             if epoch > 0 {
-                self.time_epochs.insert(domain.to_owned(), epoch);
+                self.time_epochs.insert(domain.clone(), epoch);
             }
         }
     }
 
     fn merge(&mut self, other: &Self) {
         for (name, floor) in &other.floors {
-            self.raise(name, floor);
+            self.raise(&Domain::default(), name, floor);
+        }
+        for (domain, floors) in &other.domains {
+            for (name, floor) in floors {
+                self.raise(domain, name, floor);
+            }
         }
         for domain in other.times.keys() {
             if let Some((epoch, created)) = other.time(domain) {
@@ -184,21 +202,21 @@ impl FloorState {
         problems.collect()
     }
 
-    /// The floor of a name.
-    pub(crate) fn floor(&self, name: &BundleName) -> Option<&Floor> {
-        self.merged.floors.get(name)
+    /// The floor of a name in its domain.
+    pub(crate) fn floor(&self, domain: &Domain, name: &BundleName) -> Option<&Floor> {
+        self.merged.of(domain)?.get(name)
     }
 
-    /// The newest `created` of an accepted bundle, for judging one of `epoch`: `None` if that is above all
+    /// The newest `created` of an accepted bundle of a domain, for judging one of `epoch`: `None` if that is above all
     /// that were accepted.
-    pub(crate) fn newest_created(&self, epoch: u64) -> Option<u64> {
-        self.merged.time(DOMAIN).filter(|(highest, _)| epoch <= *highest).map(|(_, created)| created)
+    pub(crate) fn newest_created(&self, domain: &Domain, epoch: u64) -> Option<u64> {
+        self.merged.time(domain).filter(|(highest, _)| epoch <= *highest).map(|(_, created)| created)
     }
 
     /// A bundle is, or was, current.
-    pub(crate) fn raise(&mut self, name: &BundleName, floor: &Floor, created: u64) {
-        self.merged.raise(name, floor);
-        self.merged.raise_time(DOMAIN, floor.epoch, created);
+    pub(crate) fn raise(&mut self, domain: &Domain, name: &BundleName, floor: &Floor, created: u64) {
+        self.merged.raise(domain, name, floor);
+        self.merged.raise_time(domain, floor.epoch, created);
     }
 
     /// Makes both copies where neither is there: before anything is current, so that missing ones are
@@ -261,12 +279,17 @@ fn read_copy(records: &Directory, name: &str) -> Result<Copy, FloorsError> {
 mod tests {
     use super::*;
 
+    fn team() -> Domain {
+        "team".parse().unwrap()
+    }
+
     #[test]
     fn a_copy_is_read_as_it_was_written_and_no_other_byte_passes() {
         let mut floors = Floors::default();
         let floor = Floor { epoch: 1, serial: 7, content: Digest::of(b"x") };
-        floors.raise(&"fleet".parse().unwrap(), &floor);
-        floors.raise_time(DOMAIN, 0, 5);
+        floors.raise(&Domain::default(), &"fleet".parse().unwrap(), &floor);
+        floors.raise(&team(), &"team-x".parse().unwrap(), &floor);
+        floors.raise_time(&team(), 0, 5);
         let bytes = floors.to_bytes().unwrap();
         assert_eq!(Floors::from_bytes(&bytes).unwrap(), floors);
         for at in 0..bytes.len() {
@@ -282,14 +305,14 @@ mod tests {
         let mut floors = Floors::default();
         let steps = [(0, 50, (0, 50)), (0, 40, (0, 50)), (2, 7, (2, 7)), (1, 99, (2, 7)), (2, 8, (2, 8))];
         for (epoch, created, expected) in steps {
-            floors.raise_time(DOMAIN, epoch, created);
-            assert_eq!(floors.time(DOMAIN), Some(expected));
+            floors.raise_time(&Domain::default(), epoch, created);
+            assert_eq!(floors.time(&Domain::default()), Some(expected));
         }
         // Whatever the order of the copies.
         let mut other = Floors::default();
-        other.raise_time(DOMAIN, 1, 500);
+        other.raise_time(&Domain::default(), 1, 500);
         other.merge(&floors);
-        assert_eq!(other.time(DOMAIN), Some((2, 8)));
+        assert_eq!(other.time(&Domain::default()), Some((2, 8)));
         assert_eq!(Floors::from_bytes(&other.to_bytes().unwrap()).unwrap(), other);
     }
 
@@ -299,8 +322,18 @@ mod tests {
         let name = "fleet".parse().unwrap();
         let floor = |epoch, serial| Floor { epoch, serial, content: Digest::of(b"x") };
         for (epoch, serial, expected) in [(0, 9, (0, 9)), (0, 3, (0, 9)), (1, 1, (1, 1)), (0, 99, (1, 1))] {
-            floors.raise(&name, &floor(epoch, serial));
+            floors.raise(&Domain::default(), &name, &floor(epoch, serial));
             assert_eq!(floors.floors[&name].order(), expected);
         }
+        // Nor does one domain raise another's.
+        floors.raise(&team(), &name, &floor(0, 5));
+        floors.raise_time(&team(), 0, 7);
+        let [ours, theirs] =
+            [Domain::default(), team()].map(|domain| floors.of(&domain).unwrap()[&name].order());
+        assert_eq!((ours, theirs), ((1, 1), (0, 5)));
+        assert_eq!((floors.time(&Domain::default()), floors.time(&team())), (None, Some((0, 7))));
+        let mut other = Floors::default();
+        other.merge(&floors);
+        assert_eq!(other, floors);
     }
 }

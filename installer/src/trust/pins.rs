@@ -1,4 +1,4 @@
-//! The pins as files: `/etc/stap-bundle/trust/default/<key id>.pub`, one SPKI PEM a file, and a chain of roots in `root.stapr`.
+//! The pins of a domain as files: `/etc/stap-bundle/trust/<domain>/<key id>.pub`, one SPKI PEM a file, and a chain of roots in `root.stapr`.
 //!
 //! A pin counts only if nobody but root could have put it there: every directory on the way and the file belong to root and are
 //! writable by nobody else.
@@ -8,7 +8,8 @@ use std::io::Read as _;
 use bundle_format::{KeyId, PublicKey, RootChain, limits};
 use files::{Directory, FileError, FileSystem, check_protected, optional};
 
-use crate::host::paths::{ROOT_PIN, TRUST};
+use crate::host::Domain;
+use crate::host::paths::ROOT_PIN;
 use crate::trust::chain::check_file;
 use crate::trust::error::TrustError;
 
@@ -18,20 +19,20 @@ const MAX_PIN: u64 = 4096;
 /// How a pin's file name ends.
 pub(crate) const PIN_SUFFIX: &str = ".pub";
 
-/// The directory of pins, made if it isn't there.
-pub(crate) fn writable(host: &FileSystem) -> Result<Directory, TrustError> {
-    host.ensure_dir(TRUST)?;
-    host.open_protected(TRUST).map_err(|error| error.or(TrustError::Unprotected))
+/// The directory of a domain's pins, made if it isn't there.
+pub(crate) fn writable(host: &FileSystem, domain: &Domain) -> Result<Directory, TrustError> {
+    host.ensure_dir(domain.pins())?;
+    host.open_protected(domain.pins()).map_err(|error| error.or(TrustError::Unprotected))
 }
 
 /// The pinned chain, if there is one.
-pub(crate) fn read_root_pin(directory: &Directory) -> Result<Option<RootChain>, TrustError> {
+pub(crate) fn read_root_pin(directory: &Directory, domain: &Domain) -> Result<Option<RootChain>, TrustError> {
     let Some(bytes) = optional(directory.read_file(ROOT_PIN, limits::MAX_ROOTS))? else { return Ok(None) };
     let file = ROOT_PIN.to_owned();
     if let Err(source) = check_file(directory, ROOT_PIN) {
-        return Err(source.or(|source| TrustError::UnprotectedPin { file, source }));
+        return Err(source.or(|source| TrustError::UnprotectedPin { domain: domain.clone(), file, source }));
     }
-    let file = format!("{TRUST}/{ROOT_PIN}");
+    let file = format!("{}/{ROOT_PIN}", domain.pins());
     RootChain::read_trusted(&bytes).map(Some).map_err(|source| TrustError::PinnedChain { file, source })
 }
 
@@ -39,20 +40,25 @@ pub(crate) fn pin_file_name(id: &KeyId) -> String {
     format!("{id}{PIN_SUFFIX}")
 }
 
-pub(crate) fn read_pin(directory: &Directory, file: String) -> Result<PublicKey, TrustError> {
+pub(crate) fn read_pin(
+    directory: &Directory,
+    domain: &Domain,
+    file: String,
+) -> Result<PublicKey, TrustError> {
+    let domain = domain.clone();
     let opened = directory.open_file(&file)?;
     let path = directory.path().join(&file);
     if let Err(source) = check_protected(&path, &opened) {
-        return Err(source.or(|source| TrustError::UnprotectedPin { file, source }));
+        return Err(source.or(|source| TrustError::UnprotectedPin { domain, file, source }));
     }
     let mut bytes = Vec::new();
     opened.take(MAX_PIN).read_to_end(&mut bytes).map_err(|error| FileError::new("read", path, error))?;
     let key = match PublicKey::from_pem(&String::from_utf8_lossy(&bytes)) {
         Ok(key) => key,
-        Err(source) => return Err(TrustError::Key { file, source }),
+        Err(source) => return Err(TrustError::Key { domain, file, source }),
     };
     if file != pin_file_name(&key.id()) {
-        return Err(TrustError::Name { file, found: key.id() });
+        return Err(TrustError::Name { domain, file, found: key.id() });
     }
     Ok(key)
 }

@@ -4,14 +4,13 @@
 //! is no file the defaults below hold. A file that can't be understood whole, or that others could change,
 //! stops every install: half a policy would be none.
 
-use std::fmt;
-
 use bundle_format::{BundleName, Digest, KeyId, Manifest, ScriptName};
 use files::{FileError, FileSystem, Unprotected, check_protected};
 use serde::Deserialize;
 
 use crate::host::paths::{ADMINISTRATION, POLICY};
 use crate::host::version::StateVersion;
+pub use crate::trust::pattern::Pattern;
 
 const VERSION: StateVersion = StateVersion::new(1);
 /// Most bytes of a policy: a thousand keys and names.
@@ -130,43 +129,6 @@ impl GenerationsPolicy {
     }
 }
 
-/// A name, in which each `*` stands for any characters.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Pattern(String);
-
-impl TryFrom<String> for Pattern {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let word = |b: u8| b.is_ascii_alphanumeric() || b"_-.+*".contains(&b);
-        if !text.is_empty() && text.len() <= 64 && text.bytes().all(word) {
-            return Ok(Self(text));
-        }
-        Err(format!("{text:?} is no pattern of names: expected 1 to 64 of A-Z, a-z, 0-9, `_-.+` and `*`"))
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Pattern {
-    fn matches(&self, name: &str) -> bool {
-        let mut parts = self.0.split('*');
-        let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
-        let middle: Vec<&str> = parts.collect();
-        let Some((last, middle)) = middle.split_last() else { return rest.is_empty() };
-        for part in middle {
-            let Some(at) = rest.find(part) else { return false };
-            rest = rest.get(at + part.len()..).unwrap_or_default();
-        }
-        rest.ends_with(last)
-    }
-}
-
 /// Why there is no policy to go by.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
@@ -190,10 +152,10 @@ pub enum PolicyError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyRefusal {
     /// A bundle of another name.
-    #[error("the policy allows bundles called {}, not `{name}`", list(allowed))]
+    #[error("the policy allows bundles called {}, not `{name}`", Pattern::list(allowed))]
     Bundle { name: BundleName, allowed: Vec<Pattern> },
     /// A script of another name.
-    #[error("the policy allows scripts called {}, not `{script}`", list(allowed))]
+    #[error("the policy allows scripts called {}, not `{script}`", Pattern::list(allowed))]
     Script { script: ScriptName, allowed: Vec<Pattern> },
     /// Too few signatures that count.
     #[error("{valid} of the keys that the policy counts signed it, needed {needed}")]
@@ -202,11 +164,6 @@ pub enum PolicyRefusal {
         valid: usize,
         needed: usize,
     },
-}
-
-fn list(patterns: &[Pattern]) -> String {
-    let names: Vec<String> = patterns.iter().map(|pattern| format!("`{pattern}`")).collect();
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
 impl Policy {
@@ -290,26 +247,6 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn pattern(text: &str) -> Pattern {
-        Pattern::try_from(text.to_owned()).unwrap()
-    }
-
-    #[test]
-    fn a_star_stands_for_any_characters() {
-        for (text, yes, no) in [
-            ("fleet", &["fleet"][..], &["fleet2", "afleet", ""][..]),
-            ("net-*", &["net-", "net-1"], &["net", "anet-1"]),
-            ("*-x", &["-x", "a-x"], &["a-xy"]),
-            ("a*b*c", &["abc", "a1b2c", "abbc"], &["acb", "ab"]),
-            ("*", &["", "anything"], &[]),
-            ("ab*ba", &["abba", "abxba"], &["aba"]),
-        ] {
-            assert!(yes.iter().all(|name| pattern(text).matches(name)), "{text}");
-            assert!(!no.iter().any(|name| pattern(text).matches(name)), "{text}");
-        }
-        assert!(Pattern::try_from("a b".to_owned()).is_err());
-    }
 
     #[test]
     fn an_empty_policy_is_the_default_one() {

@@ -6,6 +6,7 @@
 use bundle_format::RootChain;
 use files::{FileError, FileSystem, optional};
 
+use crate::host::Domain;
 use crate::host::paths::{BUNDLES, GENERATIONS, ROOT_RECORD, STATE};
 use crate::trust::chain::{RootRecord, recorded_root};
 use crate::trust::error::TrustError;
@@ -17,35 +18,43 @@ pub(crate) struct Proof {
     record: RootRecord,
 }
 
-impl Proof {
-    /// The one with the newest root, of all generations. Asked before the chain is read: what is accepted meanwhile is no loss.
-    pub(crate) fn newest(host: &FileSystem) -> Result<Option<Self>, FileError> {
-        let Some(state) = optional(host.open_dir(STATE))? else { return Ok(None) };
-        let Some(generations) = optional(state.open_dir(GENERATIONS))? else { return Ok(None) };
-        let mut newest: Option<Self> = None;
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Proofs(Vec<Proof>);
+
+impl Proofs {
+    /// Asked before the chains are read: what is accepted meanwhile is no loss.
+    pub(crate) fn read(host: &FileSystem) -> Result<Self, FileError> {
+        let mut proofs = Self(Vec::new());
+        let Some(state) = optional(host.open_dir(STATE))? else { return Ok(proofs) };
+        let Some(generations) = optional(state.open_dir(GENERATIONS))? else { return Ok(proofs) };
         for name in generations.entries()? {
             let Ok(generation) = name.parse() else { continue };
             // A collection may be removing it.
             let Some(directory) = optional(generations.open_dir(&name))? else { continue };
             let Some(bundles) = optional(directory.open_dir(BUNDLES))? else { continue };
             for name in bundles.entries()? {
-                let record = bundles.open_dir(&name).and_then(|bundle| recorded_root(&bundle, ROOT_RECORD));
-                let record = match record {
+                match bundles.open_dir(&name).and_then(|bundle| recorded_root(&bundle, ROOT_RECORD)) {
                     Err(error) if error.is_device() => return Err(error),
-                    record => record.ok().flatten(),
-                };
-                let is_newer = |record: &RootRecord| {
-                    newest.as_ref().is_none_or(|newest| newest.record.version < record.version)
-                };
-                newest = record.filter(is_newer).map(|record| Self { generation, record }).or(newest);
+                    Err(_) | Ok(None) => {}
+                    Ok(Some(record)) => proofs.0.push(Proof { generation, record }),
+                }
             }
         }
-        Ok(newest)
+        Ok(proofs)
     }
 
+    /// What the newest root of the domain's generations after `forgotten` proves.
+    pub(crate) fn newest(&self, domain: &Domain, forgotten: u64) -> Option<Proof> {
+        let of_domain = |proof: &&Proof| proof.record.domain == *domain && proof.generation > forgotten;
+        self.0.iter().filter(of_domain).max_by_key(|proof| proof.record.version).cloned()
+    }
+}
+
+impl Proof {
     /// Refuses a chain that ends before it, or went another way.
     pub(crate) fn check(&self, chain: Option<&RootChain>) -> Result<(), TrustError> {
-        let RootRecord { version, sha256 } = &self.record;
+        let RootRecord { version, sha256, .. } = &self.record;
         let holds = |chain: &RootChain| match chain.get(*version) {
             Some(root) => root.digest() == *sha256,
             // A chain that outgrows its limits lets go of its oldest roots.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease};
-use installer::{CurrentGeneration, HostIdentity};
+use installer::{CurrentGeneration, Domain, HostIdentity};
 use script_config::ScriptName;
 use serde::Serialize;
 
@@ -43,6 +43,8 @@ pub struct StatusReport {
 #[derive(Debug, Serialize)]
 pub struct BundleStatus {
     pub name: String,
+    /// The domain that owns its name.
+    pub domain: Domain,
     /// Its version; absent if it isn't believed.
     pub version: Option<BundleVersion>,
     /// Its id; absent if it isn't believed.
@@ -271,6 +273,7 @@ fn emptied_by_start(host: &Host, run: &[String]) -> Option<String> {
 fn bundles(current: &CurrentGeneration, now: u64) -> Vec<BundleStatus> {
     let believed = current.bundles().iter().map(|bundle| BundleStatus {
         name: bundle.name.to_string(),
+        domain: bundle.domain.clone(),
         version: Some(bundle.version.clone()),
         id: Some(bundle.id),
         best_before: bundle.best_before,
@@ -279,6 +282,7 @@ fn bundles(current: &CurrentGeneration, now: u64) -> Vec<BundleStatus> {
     });
     let refused = current.refused_bundles().iter().map(|bundle| BundleStatus {
         name: bundle.name.clone(),
+        domain: bundle.domain.clone(),
         version: None,
         id: None,
         best_before: None,

@@ -7,16 +7,14 @@ mod installed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
-use bundle_format::{
-    Bases, BundleError, Extent, Kernel, KernelId, Manifest, ScriptName, TrustedKeys, VerifiedBundle,
-};
+use bundle_format::{Bases, BundleError, Extent, Kernel, KernelId, Manifest, ScriptName, VerifiedBundle};
 use compare::{Difference, KernelChange, Modules, ScriptChange, Sizes, changed_kernels, compare};
 
 use crate::bundle_path::BundlePath;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::trust_options::{TrustOptions, base_if_named, open_verified};
+use crate::trust_options::{Believed, TrustOptions, base_if_named, open_believed};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
@@ -63,13 +61,13 @@ struct Side<'b> {
     bases: Box<dyn Bases + 'b>,
 }
 
-fn two_files(old: &BundlePath, new: &BundlePath, keys: &TrustedKeys) -> Result<[Side<'static>; 2], Failure> {
+fn two_files(old: &BundlePath, new: &BundlePath, keys: &Believed) -> Result<[Side<'static>; 2], Failure> {
     if old.is_input() && new.is_input() {
         return Err(Failure::new(Exit::Usage, "standard input can't be both bundles")
             .hint("give one of them as a file"));
     }
-    let before = open_verified(old, keys)?;
-    let after = open_verified(new, keys)?;
+    let before = open_believed(old, keys)?;
+    let after = open_believed(new, keys)?;
     // A delta is often compared with what it was made from.
     let of_old = base_if_named(new, before.manifest().from.as_ref(), keys)?;
     let of_new = base_if_named(old, after.manifest().from.as_ref(), keys)?;
@@ -80,17 +78,17 @@ fn two_files(old: &BundlePath, new: &BundlePath, keys: &TrustedKeys) -> Result<[
 #[cfg(feature = "host")]
 fn installed_beside(
     path: &BundlePath,
-    keys: &TrustedKeys,
+    keys: &Believed,
     global: &Global,
     ui: &mut Ui,
 ) -> Result<Exit, Failure> {
-    let new = open_verified(path, keys)?;
+    let new = open_believed(path, keys)?;
     let installed = installed::Installed::open(global, &new.manifest().name)?;
     show_difference(ui, installed.beside(path, new)?)
 }
 
 #[cfg(not(feature = "host"))]
-fn installed_beside(_: &BundlePath, _: &TrustedKeys, _: &Global, _: &mut Ui) -> Result<Exit, Failure> {
+fn installed_beside(_: &BundlePath, _: &Believed, _: &Global, _: &mut Ui) -> Result<Exit, Failure> {
     let what = "`diff --installed`: this stap-bundle was built without the host side";
     Err(Failure::new(Exit::NotBuilt, what).hint("run it on the host"))
 }

@@ -12,7 +12,7 @@ use crate::bundle_path::BundlePath;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::trust_options::{TrustOptions, not_verified, open_raw};
+use crate::trust_options::{TrustOptions, open_raw};
 use crate::ui::{Mark, Ui};
 use crate::words::bytes;
 
@@ -46,6 +46,7 @@ impl Args {
                     manifest: &manifest,
                     signers: &claimed,
                     judge: None,
+                    domain: None,
                     present: Presence::Unknown,
                 },
             );
@@ -56,8 +57,7 @@ impl Args {
             Err(failure) if self.trust.is_given() => return Err(failure),
             Err(_) => return self.show_sizes(ui, &claimed, raw.manifest_len()),
         };
-        let bundle =
-            raw.verify(&keys).map_err(|error| not_verified(error, &keys).about(self.file.display()))?;
+        let (bundle, domain) = keys.verify(raw).map_err(|failure| failure.about(self.file.display()))?;
         let manifest = bundle.manifest().clone();
         let id = bundle.id();
         let signers = bundle.signers().to_vec();
@@ -66,7 +66,10 @@ impl Args {
             Ok(present) => Presence::Known(present),
             Err(error) => Presence::Damaged(Failure::from(error).one_line()),
         };
-        self.show(ui, &Seen { id, manifest: &manifest, signers: &signers, judge: Some(&judge), present })
+        self.show(
+            ui,
+            &Seen { id, manifest: &manifest, signers: &signers, judge: Some(&judge), domain, present },
+        )
     }
 
     fn show_sizes(&self, ui: &mut Ui, signers: &[KeyId], manifest: usize) -> Result<Exit, Failure> {

@@ -9,7 +9,7 @@ use crate::bundle_path::{BundlePath, a_file};
 use crate::exit::Exit;
 use crate::failure::{Failure, bundle_exit};
 use crate::global::Global;
-use crate::trust_options::{TrustOptions, judged_by, judged_by_document, open_base, open_verified};
+use crate::trust_options::{TrustOptions, judged_by, judged_by_document, open_base, open_believed};
 use crate::ui::{Mark, Ui};
 use crate::words::{best_before, count, date, has_passed};
 
@@ -47,7 +47,7 @@ impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let keys = self.trust.keys(global, ui)?;
         // Nothing can be looked for behind a problem that comes before the signatures hold: it is the only one.
-        let bundle = open_verified(&self.file, &keys).map_err(|mut failure| {
+        let bundle = open_believed(&self.file, &keys).map_err(|mut failure| {
             if let Some(id) = &failure.id {
                 failure.what = format!("{} [{id}]", failure.what);
             }

@@ -140,8 +140,15 @@ impl Args {
         // A file that lacks frames isn't read as one that may be signed.
         let total = payload.manifest().frames().len();
         let present = Presence::Known(Present { present: total, total });
-        Seen { id: payload.id(), manifest: payload.manifest(), signers: &signers, judge: None, present }
-            .show(ui, &self.file, Some(size));
+        Seen {
+            id: payload.id(),
+            manifest: payload.manifest(),
+            signers: &signers,
+            judge: None,
+            domain: None,
+            present,
+        }
+        .show(ui, &self.file, Some(size));
         Ok(Exit::Done)
     }
 

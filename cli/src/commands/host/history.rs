@@ -1,13 +1,13 @@
 //! `history`: what was changed on this host, and when.
 
 use bundle_format::KernelRelease;
-use installer::{HistoryEvent, HistoryRecord, Removal, history};
+use installer::{Domain, HistoryEvent, HistoryRecord, Removal, history};
 use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::host;
+use crate::host::{self, in_domain};
 use crate::ui::Ui;
 use crate::words::date;
 
@@ -52,6 +52,7 @@ fn words(event: &HistoryEvent) -> String {
         HistoryEvent::Install {
             from,
             to,
+            domain,
             name,
             version,
             downgrade,
@@ -73,10 +74,11 @@ fn words(event: &HistoryEvent) -> String {
                 none if none.is_empty() => none,
                 kernels => format!(", without {kernels}, damaged in the file (--partial)"),
             };
-            format!("installed {name} {version} as generation {to}{after}{word}{without}{removing}")
+            let whose = in_domain(domain);
+            format!("installed {name} {version}{whose} as generation {to}{after}{word}{without}{removing}")
         }
-        HistoryEvent::Uninstall { from, to, name } => {
-            format!("uninstalled {name} with generation {to}, after {from}")
+        HistoryEvent::Uninstall { from, to, domain, name } => {
+            format!("uninstalled {name}{} with generation {to}, after {from}", in_domain(domain))
         }
         HistoryEvent::Rollback { from, to } => format!("rolled back from generation {from} to {to}"),
         HistoryEvent::Shortened { events } => {
@@ -94,10 +96,28 @@ fn words(event: &HistoryEvent) -> String {
             let paths: Vec<String> = moved.iter().map(|(from, _)| from.display().to_string()).collect();
             format!("moved aside {}", paths.join(", "))
         }
-        HistoryEvent::Trust { key } => format!("pinned key {key}"),
-        HistoryEvent::Distrust { key } => format!("took back the pin of key {key}"),
-        HistoryEvent::TrustRoots { name, version } => format!("pinned root {version} of chain {name}"),
         HistoryEvent::Unknown(event) => format!("not known to this stap-bundle: {event}"),
-        HistoryEvent::Roots { name, from, to } => format!("accepted root {to} of chain {name}, after {from}"),
+        HistoryEvent::Trust { domain, bundles, key } => {
+            format!("pinned key {key}{}", in_domain_with(domain, bundles))
+        }
+        HistoryEvent::Distrust { domain, key } => {
+            format!("took back the pin of key {key}{}", in_domain(domain))
+        }
+        HistoryEvent::RemoveDomain { domain } => {
+            format!("removed domain {domain} with its pins and its chain")
+        }
+        HistoryEvent::TrustRoots { domain, bundles, name, version } => {
+            format!("pinned root {version} of chain {name}{}", in_domain_with(domain, bundles))
+        }
+        HistoryEvent::Roots { domain, name, from, to } => {
+            format!("accepted root {to} of chain {name}{}, after {from}", in_domain(domain))
+        }
     }
+}
+
+/// A domain and what it owns since then.
+fn in_domain_with(domain: &Domain, bundles: &[String]) -> String {
+    let owns =
+        if bundles.is_empty() { String::new() } else { format!(", which owns {} since", bundles.join(", ")) };
+    format!("{}{owns}", in_domain(domain))
 }

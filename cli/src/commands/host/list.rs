@@ -48,7 +48,8 @@ impl Args {
                 table.add_row([number.clone(), made.clone(), "(empty)".to_owned(), "0".to_owned()]);
             }
             for bundle in &generation.bundles {
-                let name = format!("{} {}", bundle.name, bundle.version);
+                let whose = bundle.domain.as_ref().map(host::in_domain).unwrap_or_default();
+                let name = format!("{} {}{whose}", bundle.name, bundle.version);
                 table.add_row([
                     number.clone(),
                     made.clone(),
@@ -74,7 +75,7 @@ fn as_json(generation: &GenerationSummary, pinned: &BTreeSet<u64>) -> serde_json
         .iter()
         .map(|bundle| {
             json!({
-                "name": bundle.name, "version": bundle.version, "bundle_id": bundle.id, "scripts": bundle.scripts,
+                "name": bundle.name, "domain": bundle.domain, "version": bundle.version, "bundle_id": bundle.id, "scripts": bundle.scripts,
                 "kernels": bundle.kernels,
             })
         })

@@ -9,6 +9,7 @@ use crate::commands::host::service::{Damage, Selection, explain, service_failure
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::host;
 use crate::tables;
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count, date};
@@ -71,7 +72,8 @@ fn show(ui: &mut Ui, report: &StatusReport, is_unreadable: bool) {
     }
     for bundle in &report.bundles {
         let version = bundle.version.as_ref().map_or("-", BundleVersion::as_str);
-        ui.line(format!("bundle {} {version}", bundle.name));
+        let whose = host::in_domain(&bundle.domain);
+        ui.line(format!("bundle {} {version}{whose}", bundle.name));
         if let Some(refused) = &bundle.refused {
             let word = ui.mark(Mark::Bad, "refused");
             ui.line(format!("  {word}: {refused}"));

@@ -2,6 +2,8 @@
 
 mod display;
 #[cfg(feature = "host")]
+mod domains;
+#[cfg(feature = "host")]
 mod pins;
 #[cfg(feature = "farm")]
 mod root;

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bundle_format::RootChain;
 use clap::Subcommand;
-use installer::{RootsUpdate, TrustStore};
-use serde_json::{Value, json};
+use installer::policy::Pattern;
+use installer::{Domain, Pin, PinPlace, RootsUpdate, TrustStore};
+use serde_json::json;
 
 use crate::commands::trust::display;
+use crate::commands::trust::domains::{
+    Installed, as_json, chain_json, chosen, heading, key_ids, ruling, taken_json, tell_taken,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -23,33 +26,59 @@ pub(crate) enum Args {
     /// Compare the key id that is printed with the one that the farm published: whoever holds that key can load kernel
     /// modules on this host. A farm with roots is believed by its chain from the first bundle on that brings one, or
     /// from now on if its file of roots is given here.
+    ///
+    /// Where several teams bring bundles, each gets a domain: a key or chain signs only bundles whose names its domain owns.
+    /// `default` owns what no other domain owns. A new domain takes its names, and what is installed of them, from `default`.
+    #[command(
+        after_help = "Examples:\n  stap-bundle trust add farm.pub\n  stap-bundle trust add team-a.pub --domain team-a --bundles 'team-a-*'"
+    )]
     Add {
         /// The farm's public key, or its file of roots.
         #[arg(value_name = "NAME.pub|FILE.stapr")]
         file: PathBuf,
+        /// Believe it in this domain, which is made if it isn't there.
+        #[arg(long, value_name = "NAME", default_value_t)]
+        domain: Domain,
+        /// Names of bundles that the domain owns from now on, `*` for any characters; may be given several times. No name may
+        /// be another domain's.
+        #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+        bundles: Vec<Pattern>,
         #[command(flatten)]
         lock: host::LockOptions,
     },
-    /// List the pinned keys, and the chain of roots that rules
+    /// List the pinned keys, and the chain of roots that rules, by domain
     List,
     /// Show the chain of roots that rules: its keys, threshold, epoch and what it revokes
-    Show,
+    Show {
+        /// Only that of this domain.
+        #[arg(long, value_name = "NAME")]
+        domain: Option<Domain>,
+    },
     /// Accept newer roots without a bundle: a revocation in haste
     Update {
         /// The farm's file of roots.
         #[arg(value_name = "FILE.stapr")]
         file: PathBuf,
+        /// Accept them in this domain [default: the one whose keys or chain lead to them].
+        #[arg(long, value_name = "NAME")]
+        domain: Option<Domain>,
         /// Say what would change, and write nothing.
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
         lock: host::LockOptions,
     },
-    /// Stop believing a key
+    /// Stop believing a key, or a whole domain
+    ///
+    /// Without KEY-ID the domain goes: its pins, its accepted chain of roots with all that it revokes, and what it owned, which is
+    /// `default`'s again. Of `default` the pins and the chain go, so that another farm can be believed.
     Remove {
         /// The key id, or its beginning.
-        #[arg(value_name = "KEY-ID")]
-        id: String,
+        #[arg(value_name = "KEY-ID", required_unless_present = "domain")]
+        id: Option<String>,
+        /// Of this domain only.
+        #[arg(long, value_name = "NAME")]
+        domain: Option<Domain>,
         #[command(flatten)]
         lock: host::LockOptions,
     },
@@ -58,11 +87,20 @@ pub(crate) enum Args {
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         match self {
-            Self::Add { file, lock } => add(&file, lock.wait(), global, ui),
+            Self::Add { file, domain, bundles, lock } => {
+                add(&file, &PinPlace { domain, bundles }, lock.wait(), global, ui)
+            }
             Self::List => list(global, ui),
-            Self::Show => show(global, ui),
-            Self::Update { file, dry_run, lock } => update(&file, dry_run, lock.wait(), global, ui),
-            Self::Remove { id, lock } => remove(&id, lock.wait(), global, ui),
+            Self::Show { domain } => show(domain.as_ref(), global, ui),
+            Self::Update { file, domain, dry_run, lock } => {
+                update(&file, domain, dry_run, lock.wait(), global, ui)
+            }
+            Self::Remove { id: Some(id), domain, lock } => {
+                remove(&id, domain.as_ref(), lock.wait(), global, ui)
+            }
+            Self::Remove { id: None, domain, lock } => {
+                remove_domain(&domain.unwrap_or_default(), lock.wait(), global, ui)
+            }
         }
     }
 }
@@ -74,129 +112,164 @@ fn reconcile(global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     Ok(host::tell_compat(ui, &installer::reconcile(&root, &identity)))
 }
 
-fn add(file: &Path, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-    if file.extension().is_some_and(|suffix| suffix == "stapr") {
-        return add_root(file, wait, global, ui);
-    }
-    let key = read_public_key(file)?;
-    let id = key.id();
+fn add(file: &Path, place: &PinPlace, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+    let is_roots = file.extension().is_some_and(|suffix| suffix == "stapr");
+    let pin = if is_roots { Pin::Roots(read_roots_file(file)?) } else { Pin::Key(read_public_key(file)?) };
     let root = open_root(global)?;
-    let added = open_trust(global, ui)?.add(&root, key, host::now(global), wait);
-    let added = added.map_err(|error| trust_failure(&error))?;
+    let mut store = open_trust(global, ui)?;
+    let before = Installed::on(&root);
+    let added = store.add_to(&root, place, &pin, host::now(global), wait);
+    let added = added.map_err(|error| match &pin {
+        Pin::Key(_) => trust_failure(&error),
+        Pin::Roots(_) => trust_failure(&error).about(file.display()),
+    })?;
     host::tell_history(ui, added.history.as_ref());
-    // A bundle that was refused for want of this key is believed again.
+    // A bundle that was refused for want of this key is believed again, or one changes its domain.
     if added.changed && host::current(&root)?.is_some() {
         reconcile(global, ui)?;
     }
-    if ui.json {
-        ui.document(&json!({ "key_id": id.to_string(), "added": added.changed }));
-        return Ok(Exit::Done);
-    }
+    let taken = before.taken(&root);
+    tell_taken(ui, &taken);
+    let PinPlace { domain, .. } = place;
     let what = if added.changed { "pinned" } else { "was pinned already" };
-    ui.line(format!("{what}: key {id}"));
-    ui.progress("Compare this id with the one that your farm published.");
+    let whose = host::in_domain(domain);
+    match &pin {
+        Pin::Key(key) => {
+            let id = key.id().to_string();
+            if ui.json {
+                let taken = taken_json(&taken);
+                ui.document(
+                    &json!({ "key_id": id, "domain": domain, "added": added.changed, "taken": taken }),
+                );
+                return Ok(Exit::Done);
+            }
+            ui.line(format!("{what}{whose}: key {id}"));
+            tell_owned(ui, &store, domain)?;
+            ui.progress("Compare this id with the one that your farm published.");
+        }
+        Pin::Roots(_) => {
+            let trust = store.domain(domain).map_err(|error| trust_failure(&error))?;
+            let Some(newest) = trust.chain().map(bundle_format::RootChain::newest) else {
+                return Ok(Exit::Failed);
+            };
+            if ui.json {
+                let shown = display::json(newest.document(), &newest.signers());
+                let taken = taken_json(&taken);
+                ui.document(
+                    &json!({ "root": shown, "domain": domain, "added": added.changed, "taken": taken }),
+                );
+                return Ok(Exit::Done);
+            }
+            ui.line(format!("{what}{whose}: root {} of chain {}", newest.version(), newest.document().name));
+            display::show(ui, newest.document(), &newest.signers());
+            tell_owned(ui, &store, domain)?;
+            ui.progress("Compare these ids with those that your farm published.");
+        }
+    }
     Ok(Exit::Done)
 }
 
-fn add_root(file: &Path, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-    let bytes = read_roots_file(file)?;
-    let mut store = open_trust(global, ui)?;
-    let about = |error| trust_failure(&error).about(file.display());
-    let root = open_root(global)?;
-    let added = store.add_root(&root, &bytes, host::now(global), wait).map_err(about)?;
-    host::tell_history(ui, added.history.as_ref());
-    if host::current(&root)?.is_some() {
-        reconcile(global, ui)?;
+/// What a domain beside `default` owns.
+fn tell_owned(ui: &mut Ui, store: &TrustStore, domain: &Domain) -> Result<(), Failure> {
+    if !domain.is_default() {
+        let trust = store.domain(domain).map_err(|error| trust_failure(&error))?;
+        let owned: Vec<String> = trust.bundles().iter().map(ToString::to_string).collect();
+        ui.line(format!(
+            "  owns {}: from now on only keys of this domain sign bundles of these names",
+            owned.join(", ")
+        ));
     }
-    let Some(newest) = store.chain().map(RootChain::newest) else { return Ok(Exit::Failed) };
-    if ui.json {
-        let shown = display::json(newest.document(), &newest.signers());
-        ui.document(&json!({ "root": shown, "added": added.changed }));
-        return Ok(Exit::Done);
-    }
-    let what = if added.changed { "pinned" } else { "was pinned already" };
-    ui.line(format!("{what}: root {} of chain {}", newest.version(), newest.document().name));
-    display::show(ui, newest.document(), &newest.signers());
-    ui.progress("Compare these ids with those that your farm published.");
-    Ok(Exit::Done)
-}
-
-/// The chain that rules, in a sentence.
-fn ruling(store: &TrustStore, chain: &RootChain) -> String {
-    let name = &chain.newest().document().name;
-    let version = chain.newest().version();
-    let how = if store.has_accepted_chain() { "accepted" } else { "pinned" };
-    format!("root {version} of chain {name} ({how})")
+    Ok(())
 }
 
 fn list(global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     let store = open_trust(global, ui)?;
-    let ids: Vec<String> = store.list().iter().map(|key| key.id().to_string()).collect();
     if ui.json {
-        ui.document(&json!({ "keys": ids, "chain": chain_json(&store) }));
+        all_as_json(ui, &store);
         return Ok(Exit::Done);
     }
-    match store.chain() {
-        Some(chain) => {
-            ui.line(ruling(&store, chain));
-            if !ids.is_empty() {
-                ui.progress("The pinned keys count only for what they let in before; `trust show` has the chain's keys.");
+    for trust in store.domains() {
+        heading(ui, &store, trust);
+        let ids = key_ids(trust);
+        match trust.chain() {
+            Some(chain) => {
+                ui.line(ruling(trust, chain));
+                if !ids.is_empty() {
+                    ui.progress("The pinned keys count only for what they let in before; `trust show` has the chain's keys.");
+                }
             }
+            None if ids.is_empty() => {
+                ui.progress(format!(
+                    "no key is pinned{}: no bundle can be installed",
+                    host::in_domain(trust.domain())
+                ));
+            }
+            None => {}
         }
-        None if ids.is_empty() => ui.progress("no key is pinned: no bundle can be installed"),
-        None => {}
-    }
-    for id in ids {
-        ui.line(id);
+        for id in ids {
+            ui.line(id);
+        }
     }
     Ok(Exit::Done)
 }
 
-fn chain_json(store: &TrustStore) -> Option<Value> {
-    let newest = store.chain()?.newest();
-    let mut shown = display::json(newest.document(), &newest.signers());
-    if let Some(fields) = shown.as_object_mut() {
-        fields.insert("accepted".to_owned(), json!(store.has_accepted_chain()));
-    }
-    Some(shown)
+/// `default` as ever, and all domains.
+fn all_as_json(ui: &mut Ui, store: &TrustStore) {
+    let domains: Vec<_> = store.domains().iter().map(as_json).collect();
+    let default = store.domains().first();
+    ui.document(&json!({
+        "keys": default.map(key_ids), "chain": default.and_then(chain_json), "domains": domains,
+    }));
 }
 
-fn show(global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+fn show(domain: Option<&Domain>, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     let store = open_trust(global, ui)?;
     if ui.json {
-        let keys: Vec<String> = store.list().iter().map(|key| key.id().to_string()).collect();
-        ui.document(&json!({ "keys": keys, "chain": chain_json(&store) }));
+        all_as_json(ui, &store);
         return Ok(Exit::Done);
     }
-    let Some(chain) = store.chain() else {
-        ui.line("no chain of roots was accepted; any pinned key may sign alone");
-        for key in store.list() {
-            ui.line(format!("  {}", key.id()));
-        }
-        return Ok(Exit::Done);
-    };
-    ui.line(ruling(&store, chain));
-    let newest = chain.newest();
-    display::show(ui, newest.document(), &newest.signers());
+    for trust in chosen(&store, domain)? {
+        heading(ui, &store, trust);
+        let Some(chain) = trust.chain() else {
+            ui.line("no chain of roots was accepted; any pinned key may sign alone");
+            for key in trust.keys() {
+                ui.line(format!("  {}", key.id()));
+            }
+            continue;
+        };
+        ui.line(ruling(trust, chain));
+        let newest = chain.newest();
+        display::show(ui, newest.document(), &newest.signers());
+    }
     Ok(Exit::Done)
 }
 
-fn update(file: &Path, dry_run: bool, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+fn update(
+    file: &Path,
+    domain: Option<Domain>,
+    dry_run: bool,
+    wait: Duration,
+    global: &Global,
+    ui: &mut Ui,
+) -> Result<Exit, Failure> {
     let bytes = read_roots_file(file)?;
     let root = open_root(global)?;
     let mut store = open_trust(global, ui)?;
-    if store.trusted_keys().is_empty() {
+    if store.is_empty() {
         return Err(Failure::new(Exit::Trust, "this host pins no key, so no root can be believed")
             .hint("pin one: stap-bundle trust add NAME.pub, or trust add FILE.stapr"));
     }
-    let changed = store.update(&root, &bytes, host::now(global), wait, dry_run);
-    let changed = changed.map_err(|error| trust_failure(&error).about(file.display()))?;
-    let Some(RootsUpdate { from, chain, history }) = changed else {
-        let version = store.chain().map_or(0, |chain| chain.newest().version());
+    let about = |error| trust_failure(&error).about(file.display());
+    let domain = domain.map_or_else(|| store.domain_of(&bytes), Ok).map_err(about)?;
+    let changed = store.update(&root, &domain, &bytes, host::now(global), wait, dry_run).map_err(about)?;
+    let whose = host::in_domain(&domain);
+    let Some(RootsUpdate { from, chain, history, .. }) = changed else {
+        let rules = store.domain(&domain).map_err(about)?.chain();
+        let version = rules.map_or(0, |chain| chain.newest().version());
         if ui.json {
-            ui.document(&json!({ "from": version, "to": version, "changed": false }));
+            ui.document(&json!({ "domain": domain, "from": version, "to": version, "changed": false }));
         } else {
-            ui.line(format!("nothing new: root {version} rules already"));
+            ui.line(format!("nothing new: root {version} rules already{whose}"));
         }
         return Ok(Exit::Done);
     };
@@ -207,32 +280,67 @@ fn update(file: &Path, dry_run: bool, wait: Duration, global: &Global, ui: &mut 
     let newest = chain.newest();
     if ui.json {
         let shown = display::json(newest.document(), &newest.signers());
-        ui.document(&json!({ "from": from, "to": newest.version(), "changed": !dry_run, "root": shown }));
+        ui.document(&json!({
+            "domain": domain, "from": from, "to": newest.version(), "changed": !dry_run, "root": shown,
+        }));
         return Ok(Exit::Done);
     }
     let what = ui.mark(Mark::Good, if dry_run { "would be accepted" } else { "accepted" });
     let after = if from == 0 { String::new() } else { format!(", after root {from}") };
-    ui.line(format!("{what}: root {} of chain {}{after}", newest.version(), newest.document().name));
+    ui.line(format!("{what}{whose}: root {} of chain {}{after}", newest.version(), newest.document().name));
     display::show(ui, newest.document(), &newest.signers());
     Ok(Exit::Done)
 }
 
-fn remove(id: &str, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+fn remove(
+    id: &str,
+    domain: Option<&Domain>,
+    wait: Duration,
+    global: &Global,
+    ui: &mut Ui,
+) -> Result<Exit, Failure> {
     let root = open_root(global)?;
     let mut store = open_trust(global, ui)?;
-    let removed = store.remove(&root, id, host::now(global), wait).map_err(|error| trust_failure(&error))?;
+    let removed = store.remove_from(&root, domain, id, host::now(global), wait);
+    let removed = removed.map_err(|error| trust_failure(&error))?;
     host::tell_history(ui, removed.history.as_ref());
     // What only this key signed must not stay where stock tools would start it; if it does, that is no success.
     let exit = reconcile(global, ui)?;
     if ui.json {
-        ui.document(&json!({ "removed": removed.key.to_string() }));
+        ui.document(&json!({ "removed": removed.key.to_string(), "domain": removed.domain }));
         return Ok(exit);
     }
-    ui.line(format!("removed: key {}", removed.key));
-    ui.progress(if store.has_accepted_chain() {
+    ui.line(format!("removed{}: key {}", host::in_domain(&removed.domain), removed.key));
+    let trust = store.domain(&removed.domain).map_err(|error| trust_failure(&error))?;
+    ui.progress(if trust.has_accepted_chain() {
         "Bundles that this pin let in before there were roots are refused from now on; what a root let in stays."
     } else {
         "Bundles that only this key signed are refused from now on, installed ones too."
     });
+    Ok(exit)
+}
+
+fn remove_domain(domain: &Domain, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+    let root = open_root(global)?;
+    let before = Installed::on(&root);
+    let unwritten = TrustStore::remove_domain(&root, domain, host::now(global), wait);
+    let unwritten = unwritten.map_err(|error| trust_failure(&error))?;
+    host::tell_history(ui, unwritten.as_ref());
+    let exit = reconcile(global, ui)?;
+    let taken = before.taken(&root);
+    tell_taken(ui, &taken);
+    if ui.json {
+        ui.document(&json!({ "removed_domain": domain, "taken": taken_json(&taken) }));
+        return Ok(exit);
+    }
+    if domain.is_default() {
+        ui.line("removed: the pins and the chain of domain default");
+        ui.progress("What they let in is refused from now on, installed bundles too. To believe a farm again: stap-bundle trust add NAME.pub.");
+    } else {
+        ui.line(format!("removed: domain {domain}, with its pins and its chain"));
+        ui.progress(
+            "The names that it owned are those of default again, and only keys of default sign them.",
+        );
+    }
     Ok(exit)
 }

@@ -19,6 +19,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) signers: &'a [KeyId],
     /// Whose keys decided; nobody's if it isn't verified.
     pub(crate) judge: Option<&'a Judge>,
+    /// The domain of this host whose keys these are; `None` if others were named.
+    pub(crate) domain: Option<String>,
     pub(crate) present: Presence,
 }
 
@@ -53,7 +55,7 @@ impl Seen<'_> {
         };
         json!({
             "file": file, "verified": self.judge.is_some(), "bytes": size, "bundle_id": self.id, "signers": signers,
-            "judged_by": self.judge.map(judged_by_document),
+            "judged_by": self.judge.map(judged_by_document), "domain": self.domain,
             "frames": self.manifest.frames().len(), "frames_present": present, "frames_problem": problem,
             "manifest": self.manifest,
         })
@@ -74,6 +76,9 @@ impl Seen<'_> {
         }
         if let Some(root) = self.judge.and_then(judged_by) {
             ui.line(format!("  judged by   {root}"));
+        }
+        if let Some(domain) = self.domain.as_ref().filter(|domain| *domain != "default") {
+            ui.line(format!("  domain      {domain}"));
         }
         if let Some(from) = &manifest.from {
             ui.line(format!("  delta of    version {} (bundle id {})", from.version, from.id));

@@ -31,7 +31,7 @@ fn no_space(needed: u64, free: u64, source: Option<&FileError>) -> Failure {
 pub(crate) fn install_failure(error: InstallError, root: &FileSystem) -> Failure {
     match error {
         InstallError::Bundle(error) => match TrustStore::open(root) {
-            Ok(trust) => not_verified(error, &trust.trusted_keys()),
+            Ok(trust) => not_verified(error, &trust.all_keys()),
             Err(_) => Failure::from(error),
         },
         InstallError::Trust(error) => host::trust_failure(&error),

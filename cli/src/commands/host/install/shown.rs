@@ -15,9 +15,10 @@ pub(crate) fn tell(ui: &mut Ui, event: InstallEvent) {
             let ids: Vec<String> = signers.iter().map(bundle_format::KeyId::short).collect();
             ui.progress(format!("{name} {version} is signed by trusted key {}", ids.join(", ")));
         }
-        InstallEvent::RootsAccepted { name, from, to } => {
+        InstallEvent::RootsAccepted { domain, name, from, to } => {
             let after = if from == 0 { String::new() } else { format!(", after root {from}") };
-            ui.progress(format!("root {to} of chain {name} is accepted on this host{after}"));
+            let whose = host::in_domain(&domain);
+            ui.progress(format!("root {to} of chain {name} is accepted on this host{whose}{after}"));
         }
         InstallEvent::LeftOverRemoved { name } => {
             ui.progress(format!("removed {name}, which a killed run had left"));
@@ -59,7 +60,8 @@ pub(super) fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
             .map(|kernel| json!({ "release": kernel.release, "modules": kernel.modules, "red": kernel.red }))
             .collect();
         ui.document(&json!({
-            "generation": generation, "changed": changed, "dry_run": dry_run, "name": report.name, "version": report.version,
+            "generation": generation, "changed": changed, "dry_run": dry_run, "name": report.name, "domain": report.domain,
+            "version": report.version,
             "serial": report.serial, "bundle_id": report.id, "kernels": kernels, "warnings": warnings,
             "initscript": host::compat_json(&report.compat), "changes": report.changes,
             "removal": {
@@ -69,7 +71,8 @@ pub(super) fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
         return exit;
     }
     let word = ui.mark(Mark::Good, word);
-    ui.line(format!("{word}: {} {} as generation {generation}", report.name, report.version));
+    let whose = host::in_domain(&report.domain);
+    ui.line(format!("{word}: {} {} as generation {generation}{whose}", report.name, report.version));
     for kernel in &report.kernels {
         let red = if kernel.red.is_empty() {
             String::new()

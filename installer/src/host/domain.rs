@@ -1,17 +1,22 @@
-//! Domains: whom they trust, and one day which bundle names they own.
+//! The names of domains, and where their parts lie.
 
+use std::fmt;
 use std::str::FromStr;
 
-use crate::host::paths::{CHAIN_FILES, RECORDS, ROOTS};
+use serde::{Deserialize, Serialize};
 
-/// The name of a domain: whom it trusts, and one day which bundle names it owns. This version has one,
-/// `default`, which owns all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use crate::host::paths::{CHAIN_FILES, RECORDS, ROOTS, TRUST};
+
+const DEFAULT: &str = "default";
+
+/// The name of a domain: whom a host trusts for which bundle names. `default` owns what no other domain owns.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Domain(String);
 
 impl Default for Domain {
     fn default() -> Self {
-        Self("default".to_owned())
+        Self(DEFAULT.to_owned())
     }
 }
 
@@ -37,7 +42,38 @@ impl FromStr for Domain {
     }
 }
 
+impl TryFrom<String> for Domain {
+    type Error = DomainError;
+
+    fn try_from(text: String) -> Result<Self, DomainError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Domain {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is the one that owns what no other owns.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.0 == DEFAULT
+    }
+
+    /// The directory of its pins.
+    #[must_use]
+    pub fn pins(&self) -> String {
+        format!("{TRUST}/{}", self.0)
+    }
+
     /// The directory of its accepted chain.
     pub(crate) fn chain_directory(&self) -> String {
         format!("{RECORDS}/{ROOTS}/{}", self.0)
@@ -48,13 +84,12 @@ impl Domain {
         format!("{}/{copy}", self.chain_directory())
     }
 
-    /// Both copies of its accepted chain, as a message names them.
-    #[must_use]
-    pub fn chain_files(&self) -> String {
-        let [first, second] = CHAIN_FILES;
-        format!("{} and {second}", self.chain_file(first))
+    /// The first copy of its accepted chain, as a message names it.
+    pub(crate) fn first_chain_file(&self) -> String {
+        self.chain_file(CHAIN_FILES[0])
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
