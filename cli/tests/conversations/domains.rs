@@ -63,6 +63,9 @@ fn a_second_team_gets_a_domain_and_signs_nothing_of_the_first() {
     $ stap-bundle install --root host b-1.stapb
     installed: b-net 1.1 as generation 2 in domain team-b
       6.12.1-test: 1 module
+      + script net
+      ~ kernel 6.12.1-test: added net
+      ~ not unpacked kernel 6.13.0-test
     2> b-net 1.1 is signed by trusted key [STRANGER-KEY-SHORT]
     2> staging generation 2 with 1 kernel
     2>   6.12.1-test: 1 module, [SIZE]
@@ -76,6 +79,7 @@ fn a_second_team_gets_a_domain_and_signs_nothing_of_the_first() {
     $ stap-bundle install --root host a-2.stapb
     installed: stap-scripts 1.2 as generation 3
       6.12.1-test: 2 modules
+      no script, kernel or module differs from generation 2
     2> stap-scripts 1.2 is signed by trusted key [FARM-KEY-SHORT]
     2> staging generation 3 with 1 kernel
     2>   6.12.1-test: 2 modules, [SIZE]
