@@ -45,7 +45,9 @@ mod testing;
 mod warm;
 mod words;
 
-pub use bundle::{AssemblyError, BundleIdentity, DocumentError, documents};
+pub use bundle::{
+    AssemblyError, BestBefore, BestBeforeError, BundleIdentity, DocumentError, check_identity, documents,
+};
 pub use compile::ExecutorError;
 pub use import::{ImportError, ImportRequest, Imported, PackageError, ScriptsPackage, UNKNOWN, import};
 pub use inputs::{

@@ -7,6 +7,7 @@ use bundle_format::{
     RedCell, RootChain, ScriptName, Toolchain,
 };
 
+use crate::bundle::best_before::{BestBefore, BestBeforeError};
 use crate::inputs::KernelTarget;
 use crate::job::{CellReport, ModuleArtifact};
 use crate::plan::Plan;
@@ -24,8 +25,8 @@ pub struct BundleIdentity {
     pub created: Option<u64>,
     /// Modification time of the newest input that the builder doesn't see (configuration files), seconds since 1970.
     pub other_inputs_modified: u64,
-    /// When the bundle expires, seconds since 1970.
-    pub best_before: Option<u64>,
+    /// When the bundle expires; it never does by default.
+    pub best_before: Option<BestBefore>,
     /// The farm's roots that travel along.
     pub roots: Option<RootChain>,
 }
@@ -44,6 +45,16 @@ impl BundleIdentity {
             roots: None,
         }
     }
+
+    /// When the bundle was made, if its inputs were modified then.
+    pub(crate) fn created(&self, inputs: impl Iterator<Item = u64>) -> u64 {
+        self.created.unwrap_or_else(|| inputs.fold(self.other_inputs_modified, u64::max))
+    }
+
+    /// When a bundle that was created then expires, in seconds since 1970.
+    pub(crate) fn expiry(&self, created: u64) -> Result<Option<u64>, BestBeforeError> {
+        self.best_before.map(|best_before| best_before.of_bundle(created)).transpose()
+    }
 }
 
 /// Why the cells don't make a bundle.
@@ -55,6 +66,19 @@ pub enum AssemblyError {
     NoDate { created: u64 },
     #[error(transparent)]
     Version(#[from] NameError),
+    #[error(transparent)]
+    BestBefore(#[from] BestBeforeError),
+}
+
+/// Whether a build of `plan` can have this identity, before anything is compiled.
+pub fn check_identity(plan: &Plan, identity: &BundleIdentity) -> Result<(), AssemblyError> {
+    identity.expiry(created(plan, identity))?;
+    Ok(())
+}
+
+fn created(plan: &Plan, identity: &BundleIdentity) -> u64 {
+    let scripts = plan.scripts.iter().map(|script| script.modified());
+    identity.created(scripts.chain(plan.kernels.iter().map(|kernel| kernel.modified)))
 }
 
 /// Makes the draft. `cells` are all cells of the plan's jobs in its order, and those of kernels without a build tree.
@@ -63,9 +87,7 @@ pub(crate) fn draft(
     cells: &[CellReport],
     identity: &BundleIdentity,
 ) -> Result<BundleDraft, AssemblyError> {
-    let newest = plan.scripts.iter().map(|script| script.modified());
-    let newest = newest.chain(plan.kernels.iter().map(|kernel| kernel.modified));
-    let created = identity.created.unwrap_or_else(|| newest.fold(identity.other_inputs_modified, u64::max));
+    let created = created(plan, identity);
     let version = match &identity.version {
         Some(version) => version.clone(),
         None => version_of(created)?,
@@ -93,7 +115,7 @@ pub(crate) fn draft(
         version,
         serial: identity.serial.unwrap_or(created),
         created,
-        best_before: identity.best_before,
+        best_before: identity.expiry(created)?,
         roots: identity.roots.clone(),
         scripts: plan.scripts.iter().map(|script| script.record().clone()).collect(),
         toolchains,

@@ -1,8 +1,10 @@
 //! From cells to a bundle: its draft, and the documents about its making.
 
 pub(crate) mod assembly;
+mod best_before;
 mod documents;
 
 pub(crate) use assembly::version_of;
-pub use assembly::{AssemblyError, BundleIdentity};
+pub use assembly::{AssemblyError, BundleIdentity, check_identity};
+pub use best_before::{BestBefore, BestBeforeError};
 pub use documents::{DocumentError, documents};

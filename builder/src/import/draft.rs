@@ -12,7 +12,7 @@ use script_config::{Configuration, ScriptOptions, Severity, SourceText};
 
 use super::error::{ImportError, PackageError};
 use super::package::ScriptsPackage;
-use crate::bundle::{BundleIdentity, version_of};
+use crate::bundle::{AssemblyError, BundleIdentity, version_of};
 use crate::job::ModuleInfo;
 use crate::words::quoted;
 
@@ -65,14 +65,13 @@ pub fn import(request: &ImportRequest) -> Result<Imported, ImportError> {
     }
     let mut notes = Vec::new();
     let scripts = scripts(&packages, request.sources.as_deref(), &mut notes)?;
-    let mut modified = request.identity.other_inputs_modified;
+    let identity = &request.identity;
+    let created = identity.created(packages.iter().map(|read| read.package.modified));
+    let best_before = identity.expiry(created).map_err(AssemblyError::from)?;
     let mut kernels = Vec::new();
     for read in packages {
-        modified = modified.max(read.package.modified);
         kernels.push(kernel(read, &scripts)?);
     }
-    let identity = &request.identity;
-    let created = identity.created.unwrap_or(modified);
     let version = match &identity.version {
         Some(version) => version.clone(),
         None => version_of(created)?,
@@ -89,7 +88,7 @@ pub fn import(request: &ImportRequest) -> Result<Imported, ImportError> {
         version,
         serial: identity.serial.unwrap_or(created),
         created,
-        best_before: identity.best_before,
+        best_before,
         scripts: scripts.into_values().collect(),
         toolchains: vec![toolchain],
         kernels,

@@ -2,8 +2,10 @@
 
 use std::fs;
 
-use crate::bundles::fleet;
-use crate::world::TestWorld;
+use fixtures::fake_host::FakeHost;
+
+use crate::bundles::{Bundle, fleet};
+use crate::world::{Said, TestWorld};
 
 #[test]
 fn what_was_exported_is_imported_signed_and_verified() {
@@ -69,4 +71,95 @@ fn a_refusal_said_error_twice_and_a_missing_package_was_called_damaged() {
         "{said}"
     );
     assert!(!world.path("x.payload").exists());
+}
+
+/// A payload of one kernel's package, made with these options.
+fn imported(world: &TestWorld, options: &str) -> Said {
+    world.run(&format!(
+        "import packages/stap-scripts-6.12.1-test.tar.gz --serial 8 --replace -o dated.payload {options}"
+    ))
+}
+
+/// A world with packages of a bundle, and a host that trusts the farm. What is imported was created on 2025-01-01.
+fn with_packages() -> TestWorld {
+    let mut world = TestWorld::new();
+    world.set("SOURCE_DATE_EPOCH", "1735689600");
+    FakeHost::create(&world.path("host")).unwrap();
+    world.bundle("fleet.stapb", &fleet(7));
+    world.write("farm.key", world.farm.to_pem().unwrap().as_bytes());
+    world.chmod("farm.key", 0o600);
+    assert_eq!(world.run("export fleet.stapb --tar-gz -o packages --key farm.pub").exit, Some(0));
+    assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
+    world
+}
+
+#[test]
+fn a_best_before_is_signed_shown_and_kept_to() {
+    let world = with_packages();
+    let said = imported(&world, "--best-before 180");
+    assert_eq!(said.exit, Some(0), "{said}");
+    assert!(said.stdout.contains("  best before 2025-06-30 00:00:00 UTC\n"), "{said}");
+    assert!(
+        said.stderr.contains("best-before, 2025-06-30 00:00:00 UTC, has passed: hosts refuse it"),
+        "{said}"
+    );
+    let again = imported(&world, "--best-before 2025-06-30");
+    assert!(again.stdout.contains("best before 2025-06-30 00:00:00 UTC"), "{again}");
+    assert_eq!(world.run("sign dated.payload --key farm.key -o dated.stapb").exit, Some(0));
+    let seen = world.json("verify dated.stapb --key farm.pub");
+    assert_eq!((&seen["best_before"], &seen["expired"]), (&1_751_241_600.into(), &true.into()), "{seen}");
+
+    // Below --root no clock is asked, and nothing newer is known: it is taken, and the install says so.
+    let said = world.run("install --root host dated.stapb");
+    assert_eq!(said.exit, Some(0), "{said}");
+    let words = "best-before, 2025-06-30 00:00:00 UTC, was not checked: under --root no clock is asked\n";
+    assert!(said.stderr.contains(words), "{said}");
+    let status = world.json("status --root host");
+    assert_eq!(status["bundles"][0]["best_before"], 1_751_241_600);
+    assert_eq!(status["bundles"][0]["expired"], true);
+    let said = world.run("status --root host");
+    assert!(said.stdout.contains("  expired: best before 2025-06-30 00:00:00 UTC\n"), "{said}");
+    let said = world.run("status --root host --metrics");
+    let gauge = "stap_bundle_bundle_best_before_timestamp_seconds{bundle=\"stap-scripts\"} 1751241600\n";
+    assert!(said.stdout.contains(gauge), "{said}");
+
+    // Something newer that is installed says what time it is at least.
+    world.write("host/etc/stap-bundle/policy.toml", "[time]\ngrace-days = 4000\n");
+    world.bundle("fleet.stapb", &Bundle { scripts: vec!["ticker"], red: Vec::new(), ..fleet(60_000_000) });
+    assert_eq!(world.run("uninstall --root host stap-scripts").exit, Some(0));
+    assert_eq!(world.run("install --root host fleet.stapb").exit, Some(0));
+    let said = world.run("install --root host dated.stapb");
+    assert_eq!(said.exit, Some(0), "{said}");
+    assert!(
+        said.stderr.contains("the bundle is to be used before 2025-06-30 00:00:00 UTC, it is 20"),
+        "{said}"
+    );
+    world.write("host/etc/stap-bundle/policy.toml", "");
+    assert_eq!(world.run("uninstall --root host stap-scripts").exit, Some(0));
+    let said = world.run("install --root host dated.stapb");
+    assert_eq!(said.exit, Some(13), "{said}");
+    assert!(said.stderr.contains("was to be used before 2025-06-30 00:00:00 UTC, it is 20"), "{said}");
+}
+
+#[test]
+fn a_best_before_that_is_not_after_the_creation_is_refused_and_leaves_nothing() {
+    let world = with_packages();
+    let before = world.tree();
+    for date in ["2024-12-31", "2025-01-01", "2025-01-01T00:00:00Z"] {
+        let said = imported(&world, &format!("--best-before {date}"));
+        assert_eq!(said.exit, Some(2), "{said}");
+        assert!(
+            said.stderr.contains("is not after the bundle's creation, 2025-01-01 00:00:00 UTC"),
+            "{said}"
+        );
+    }
+    for bad in ["0", "20270630", "2027-06-30T12:00:00+02:00", "30.06.2027"] {
+        let said = imported(&world, &format!("--best-before {bad}"));
+        assert_eq!(said.exit, Some(2), "{said}");
+        assert!(said.stderr.contains("such as 2027-06-30"), "{said}");
+    }
+    let said = world.run("build -r 6.1 --shard 1/2 --best-before 180");
+    assert_eq!(said.exit, Some(2), "{said}");
+    assert!(said.stderr.contains("'--best-before <DATE|DAYS>'"), "{said}");
+    assert!(world.tree() == before);
 }

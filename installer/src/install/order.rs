@@ -212,6 +212,9 @@ impl Past {
             if best_before < now.saturating_add(policy.time.warn_seconds()) {
                 warnings.push(InstallWarning::BestBefore { best_before, now });
             }
+            if clock.is_none_or(|clock| clock < DAWN) {
+                warnings.push(InstallWarning::BestBeforeUnchecked { best_before, clock, newest: floor });
+            }
         }
         let created = manifest.created;
         let is_ahead = |now: &u64| created > now.saturating_add(policy.time.future_seconds());

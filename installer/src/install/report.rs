@@ -144,6 +144,18 @@ pub enum InstallWarning {
         /// The later of the clock and the newest installed bundle's time.
         now: u64,
     },
+    /// No clock says whether its best-before has passed; what is installed shows that it isn't before some time.
+    #[error(
+        "the bundle's best-before, {best_before} seconds since 1970, was not checked: no clock says what time it is"
+    )]
+    BestBeforeUnchecked {
+        /// As signed.
+        best_before: u64,
+        /// What the clock says, if it was asked and is dead.
+        clock: Option<u64>,
+        /// When the newest bundle that was installed here was made: best-before, with the policy's grace, is after that.
+        newest: Option<u64>,
+    },
     /// It is below the floor of its name and was asked for all the same.
     #[error(
         "serial {serial} of epoch {epoch} is older than serial {floor} of epoch {floor_epoch}: a downgrade, as asked for"

@@ -204,6 +204,29 @@ fn c4_best_before_warns_and_then_refuses_as_the_policy_says() {
 }
 
 #[test]
+fn a_best_before_that_no_clock_can_judge_is_said_to_be_unchecked() {
+    let limit = 1_800_000_000;
+    let unchecked = |world: &World, bundle: &Bundle| {
+        let warnings = world.install(&bundle.bytes()).unwrap().warnings;
+        warnings.into_iter().find_map(|warning| match warning {
+            InstallWarning::BestBeforeUnchecked { best_before, clock, newest } => {
+                Some((best_before, clock, newest))
+            }
+            _ => None,
+        })
+    };
+    for (clock, is_unchecked) in [(None, true), (Some(100), true), (Some(limit - 30 * DAY), false)] {
+        let options = InstallOptions { now: clock, ..InstallOptions::default() };
+        let world = World { options, ..World::new() };
+        let dated = |serial: u64| Bundle { best_before: Some(limit), ..bundle(serial) };
+        let expected = |newest: Option<u64>| is_unchecked.then_some((limit, clock, newest));
+        assert_eq!(unchecked(&world, &dated(1)), expected(None));
+        assert_eq!(unchecked(&world, &bundle(2)), None);
+        assert_eq!(unchecked(&world, &dated(3)), expected(Some(1_700_000_002)));
+    }
+}
+
+#[test]
 fn c5_the_time_floor_outlives_the_bundle_that_set_it() {
     let world = World::new();
     world.install(&Bundle { created: 1_900_000_000, ..bundle(5) }.bytes()).unwrap();

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use builder::{BundleIdentity, ImportError, ImportRequest, PackageError};
+use builder::{AssemblyError, BundleIdentity, ImportError, ImportRequest, PackageError};
 use bundle_format::{BundleName, BundleVersion};
 use serde_json::json;
 
 use crate::bundle_path::a_file;
+use crate::commands::farm::best_before::{self, BestBeforeOption};
 use crate::commands::farm::roots;
 use crate::commands::farm::source_date::source_date_epoch;
 use crate::exit::Exit;
@@ -42,6 +43,8 @@ pub(crate) struct Args {
     /// Orders the bundles of a name: hosts refuse a lower one [default: the time of the newest module].
     #[arg(long, value_name = "N")]
     serial: Option<u64>,
+    #[command(flatten)]
+    best_before: BestBeforeOption,
     /// A directory with the sources, NAME.stp: their digests are recorded.
     #[arg(long, value_name = "DIR")]
     scripts: Option<PathBuf>,
@@ -70,7 +73,7 @@ impl Args {
                 serial: self.serial,
                 created: source_date_epoch()?,
                 other_inputs_modified: 0,
-                best_before: None,
+                best_before: self.best_before.best_before,
                 roots,
             },
         };
@@ -84,11 +87,13 @@ impl Args {
         let mut unsigned = draft.pack(spool, &mut |_| {})?;
         let (size, written) = place.write(|target| unsigned.write_payload_to(target))?;
         written.tell(ui, &path);
+        best_before::warn_if_passed(ui, draft.best_before);
         let modules: usize = draft.kernels.iter().map(|kernel| kernel.modules.len()).sum();
         if ui.json {
             ui.document(&json!({
                 "payload": path, "bytes": size, "bundle_id": unsigned.id(), "kernels": draft.kernels.len(),
-                "scripts": draft.scripts.len(), "modules": modules, "notes": imported.notes,
+                "scripts": draft.scripts.len(), "modules": modules, "best_before": draft.best_before,
+                "notes": imported.notes,
             }));
             return Ok(Exit::Done);
         }
@@ -101,6 +106,7 @@ impl Args {
             bytes(size)
         ));
         ui.line(format!("  bundle id  {}", unsigned.id()));
+        best_before::show(ui, draft.best_before);
         ui.line("  not signed: no host takes it before it is");
         for note in &imported.notes {
             ui.progress(format!("  {note}"));
@@ -116,6 +122,9 @@ fn import_failure(error: &ImportError) -> Failure {
         && read.raw_os_error().is_some()
     {
         return Failure::of(Exit::Storage, read).about(path.display());
+    }
+    if let ImportError::Assembly(AssemblyError::BestBefore(error)) = error {
+        return best_before::failure(error);
     }
     let exit = match error {
         ImportError::Package { .. } | ImportError::Settings { .. } => Exit::Malformed,

@@ -1,6 +1,7 @@
 //! The build side: keys, builds, signatures, compile servers.
 
 pub(super) mod attached_signature;
+mod best_before;
 pub(crate) mod build;
 mod builder_options;
 mod cache;

@@ -7,6 +7,7 @@ use builder::{BuildDirectories, BuildOptions, BundleIdentity, InputCheck, JobLim
 use bundle_format::{BundleName, BundleVersion, RootChain};
 
 use crate::bundle_path::a_file;
+use crate::commands::farm::best_before::BestBeforeOption;
 use crate::commands::farm::build::kernels::{self, KernelOptions};
 use crate::commands::farm::build::policy::PolicyOptions;
 use crate::commands::farm::build::servers::ServerOptions;
@@ -72,6 +73,8 @@ pub(crate) struct Args {
     /// number if other content has that already].
     #[arg(hide_short_help = true, long, value_name = "N")]
     pub(super) serial: Option<u64>,
+    #[command(flatten)]
+    pub(super) best_before: BestBeforeOption,
     /// The file to write [default: NAME-VERSION.stapb].
     #[arg(short, long, value_name = "FILE", value_parser = a_file)]
     pub(super) output: Option<PathBuf>,
@@ -122,7 +125,7 @@ pub(crate) struct Args {
     #[arg(hide_short_help = true, long, value_name = "DIR")]
     pub(super) artifacts: Option<PathBuf>,
     /// Compile one part of N and write no bundle; `merge` packs and signs what all parts have compiled.
-    #[arg(hide_short_help = true, long, value_name = "I/N", conflicts_with_all = ["output", "reuse", "delta_from", "dry_run"])]
+    #[arg(hide_short_help = true, long, value_name = "I/N", conflicts_with_all = ["output", "reuse", "delta_from", "dry_run", "best_before"])]
     pub(super) shard: Option<Shard>,
     /// Show what would happen to each cell, and how long it would take.
     ///
@@ -179,7 +182,7 @@ impl Args {
             serial: self.serial,
             created: source_date_epoch()?,
             other_inputs_modified: config_modified,
-            best_before: None,
+            best_before: self.best_before.best_before,
             roots,
         });
         if merged.is_some() {

@@ -59,6 +59,7 @@ impl Args {
             self.inputs(merged, ui)?;
         let script_path = &loaded.configuration.parameters().script_path;
         let mut plan = self.plan(&request, &cancel, ui).map_err(|error| not_planned(&error, script_path))?;
+        builder::check_identity(&plan, &options.identity).map_err(|error| build_failure(&error.into()))?;
         if let Some(shard) = self.shard {
             plan = plan.only(shard);
         }

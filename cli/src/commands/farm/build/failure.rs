@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use builder::{BuildError, PlanError, PlanProblem, SandboxError, ToolchainError};
+use builder::{AssemblyError, BuildError, PlanError, PlanProblem, SandboxError, ToolchainError};
 use bundle_format::BundleError;
 use signing::KeyFileError;
 
+use crate::commands::farm::best_before;
 use crate::commands::farm::build::servers;
 use crate::commands::farm::key::key_failure;
 use crate::exit::Exit;
@@ -78,6 +79,7 @@ pub(crate) fn build_failure(error: &BuildError) -> Failure {
     }
     match error {
         BuildError::BuilderKey(error) => builder_key_failure(error),
+        BuildError::Assembly(AssemblyError::BestBefore(error)) => best_before::failure(error),
         BuildError::Cancelled { .. } => {
             failure.hint("run the same command again; finished cells are not compiled again")
         }

@@ -3,6 +3,7 @@
 use builder::{BuildReport, Plan};
 use serde_json::json;
 
+use crate::commands::farm::best_before;
 use crate::commands::farm::build::args::{Args, cache_directory};
 use crate::commands::farm::build::output::{Places, Product, WrittenProduct, is_page};
 use crate::commands::farm::build::pack::{Compiled, Packed};
@@ -53,6 +54,8 @@ impl Args {
                 ui.warning(format!("the bundle can't be kept for the next build: {error}"));
             }
         }
+        let best_before = product.manifest().best_before;
+        best_before::warn_if_passed(ui, best_before);
         let cells = table::cells(report);
         let id = product.id();
         let bundle = path.file_name().unwrap_or_default().to_string_lossy();
@@ -64,7 +67,7 @@ impl Args {
             ui.document(&json!({
                 "bundle": path, "bytes": size, "bundle_id": id, "signed_by": signers,
                 "frames": product.manifest().frames().len(), "frames_copied": copied,
-                "green": report.green(), "red": report.red(), "cells": cells,
+                "green": report.green(), "red": report.red(), "cells": cells, "best_before": best_before,
             }));
             return Ok(exit);
         }
@@ -74,6 +77,7 @@ impl Args {
         ui.line("");
         ui.line(format!("{written}: {} of {} modules", bytes(size), bytes(module_bytes)));
         ui.line(format!("  bundle id  {id}"));
+        best_before::show(ui, best_before);
         for signer in &signers {
             ui.line(format!("  signed by  {signer}"));
         }

@@ -35,6 +35,9 @@ struct Entry {
     base: u64,
     serial: u64,
     content: Digest,
+    /// Two bundles of the same content differ by it, and the later one shall count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    best_before: Option<u64>,
 }
 
 /// Most bytes of the memory for one name: a million serials.
@@ -58,10 +61,12 @@ impl Issued {
         Ok(Self { path, entries, _lock: lock })
     }
 
-    /// The serial for `content`, whose newest input is of the time `base`: the one that it got before, else `base` if that
-    /// is higher than all given so far, else the next one.
-    pub(super) fn number(&self, base: u64, content: Digest) -> u64 {
-        let same = |entry: &&Entry| entry.base == base && entry.content == content;
+    /// The serial for `content` with this best-before, whose newest input is of the time `base`: the one that it got before,
+    /// else `base` if that is higher than all given so far, else the next one.
+    pub(super) fn number(&self, base: u64, content: Digest, best_before: Option<u64>) -> u64 {
+        let same = |entry: &&Entry| {
+            entry.base == base && entry.content == content && entry.best_before == best_before
+        };
         if let Some(entry) = self.entries.iter().find(same) {
             return entry.serial;
         }
@@ -69,9 +74,15 @@ impl Issued {
         highest.map_or(base, |highest| base.max(highest + 1))
     }
 
-    /// Remembers that `content` has `serial` now.
-    pub(super) fn remember(mut self, base: u64, serial: u64, content: Digest) -> io::Result<()> {
-        let entry = Entry { base, serial, content };
+    /// Remembers that `content` with this best-before has `serial` now.
+    pub(super) fn remember(
+        mut self,
+        base: u64,
+        serial: u64,
+        content: Digest,
+        best_before: Option<u64>,
+    ) -> io::Result<()> {
+        let entry = Entry { base, serial, content, best_before };
         if self.entries.contains(&entry) {
             return Ok(());
         }
@@ -100,8 +111,8 @@ mod tests {
         let open = || Issued::open(directory.path(), &name).unwrap();
         let give = |base: u64, content: &[u8]| {
             let issued = open();
-            let serial = issued.number(base, Digest::of(content));
-            issued.remember(base, serial, Digest::of(content)).unwrap();
+            let serial = issued.number(base, Digest::of(content), None);
+            issued.remember(base, serial, Digest::of(content), None).unwrap();
             serial
         };
         assert_eq!(give(100, b"one kernel"), 100);
@@ -119,7 +130,27 @@ mod tests {
         let one: BundleName = "a".parse().unwrap();
         let other: BundleName = "b".parse().unwrap();
         let issued = Issued::open(directory.path(), &one).unwrap();
-        issued.remember(5, 5, Digest::of(b"x")).unwrap();
-        assert_eq!(Issued::open(directory.path(), &other).unwrap().number(5, Digest::of(b"y")), 5);
+        issued.remember(5, 5, Digest::of(b"x"), None).unwrap();
+        assert_eq!(Issued::open(directory.path(), &other).unwrap().number(5, Digest::of(b"y"), None), 5);
+    }
+
+    #[test]
+    fn another_best_before_of_the_same_content_gets_the_next_serial() {
+        let directory = tempfile::tempdir().unwrap();
+        let name: BundleName = "a".parse().unwrap();
+        let content = Digest::of(b"content");
+        // As an earlier version wrote it.
+        let earlier = format!("[{{\"base\":100,\"serial\":100,\"content\":\"{content}\"}}]");
+        fs::write(directory.path().join("a.json"), earlier).unwrap();
+        let give = |best_before: Option<u64>| {
+            let issued = Issued::open(directory.path(), &name).unwrap();
+            let serial = issued.number(100, content, best_before);
+            issued.remember(100, serial, content, best_before).unwrap();
+            serial
+        };
+        assert_eq!(give(None), 100);
+        assert_eq!(give(Some(500)), 101);
+        assert_eq!(give(Some(500)), 101);
+        assert_eq!(give(Some(900)), 102);
     }
 }

@@ -114,7 +114,11 @@ impl Args {
         let issued = Issued::open(&issued_in, &self.name).map_err(failed)?;
         let base = from.report.draft.serial;
         let content = unsigned.manifest().content;
-        let serial = if self.serial.is_some() { base } else { issued.number(base, content) };
+        let best_before = from.report.draft.best_before;
+        let serial = match self.serial {
+            Some(_) => base,
+            None => issued.number(base, content, best_before),
+        };
         if serial != base {
             let version = match &self.version {
                 Some(version) => version.clone(),
@@ -126,7 +130,7 @@ impl Args {
         }
         let extras = self.extras(unsigned.manifest(), from)?;
         unsigned = unsigned.with_extras(extras).map_err(no_bundle)?;
-        issued.remember(base, serial, content).map_err(failed)?;
+        issued.remember(base, serial, content, best_before).map_err(failed)?;
         Ok(unsigned)
     }
 

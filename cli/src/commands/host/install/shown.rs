@@ -122,6 +122,16 @@ fn warning(warning: &InstallWarning) -> String {
         InstallWarning::BestBefore { best_before, now } => {
             format!("the bundle is to be used before {}, it is {}", date(*best_before), date(*now))
         }
+        InstallWarning::BestBeforeUnchecked { best_before, clock, newest } => {
+            let why = match clock {
+                Some(clock) => format!("this host's clock says {}", date(*clock)),
+                None => "under --root no clock is asked".to_owned(),
+            };
+            let known = newest.map_or_else(String::new, |newest| {
+                format!(", only that it is later than {}, when the newest bundle here was made", date(newest))
+            });
+            format!("the bundle's best-before, {}, was not checked: {why}{known}", date(*best_before))
+        }
         other => other.to_string(),
     }
 }
