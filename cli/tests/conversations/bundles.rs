@@ -28,6 +28,8 @@ pub(crate) struct Bundle {
     pub(crate) buffer: u32,
     /// The version of stap that compiled it.
     pub(crate) stap: &'static str,
+    /// A macro of each script: another one changes modules, options and the kernels' builds.
+    pub(crate) define: u32,
 }
 
 /// Two scripts for two kernels, one cell of which is red.
@@ -44,6 +46,7 @@ pub(crate) fn fleet(serial: u64) -> Bundle {
         roots: None,
         buffer: 4,
         stap: "5.6",
+        define: 1,
     }
 }
 
@@ -120,11 +123,11 @@ impl Bundle {
         ScriptRecord {
             name: name.parse().unwrap(),
             source_sha256: Digest::of(name.as_bytes()),
-            options: format!("-D FOO=1 -s {}", self.buffer),
-            compile: vec!["-D".to_owned(), "FOO=1".to_owned()],
+            options: format!("-D FOO={} -s {}", self.define, self.buffer),
+            compile: vec!["-D".to_owned(), format!("FOO={}", self.define)],
             arguments: Vec::new(),
             run: vec!["-L".to_owned(), "-b".to_owned(), self.buffer.to_string()],
-            opts_line: "-D FOO=1 --".to_owned(),
+            opts_line: format!("-D FOO={} --", self.define),
             requires: if name == first { Vec::new() } else { vec![first.parse().unwrap()] },
             users: Vec::new(),
         }
@@ -139,18 +142,21 @@ impl Bundle {
             release: release.parse().unwrap(),
             machine: std::env::consts::ARCH.parse().unwrap(),
             uname_v: None,
-            symvers_sha256: None,
+            symvers_sha256: (self.define != 1).then(|| Digest::of(&self.define.to_le_bytes())),
             config_sha256: None,
             compiler: None,
             vermagic: (!green.is_empty()).then(|| vermagic(release)),
             toolchain: 0,
-            modules: green.into_iter().map(|script| module(script, release)).collect(),
+            modules: green.into_iter().map(|script| self.module(script, release)).collect(),
             red: red.into_iter().map(red_cell).collect(),
         }
     }
-}
 
-fn module(script: &str, release: &str) -> ModuleDraft {
-    let bytes = tiny_module(script, &vermagic(release));
-    ModuleDraft::of_bytes(script.parse().unwrap(), bytes)
+    fn module(&self, script: &str, release: &str) -> ModuleDraft {
+        let mut bytes = tiny_module(script, &vermagic(release));
+        if self.define != 1 {
+            bytes.extend(self.define.to_le_bytes());
+        }
+        ModuleDraft::of_bytes(script.parse().unwrap(), bytes)
+    }
 }

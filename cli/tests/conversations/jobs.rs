@@ -1,6 +1,7 @@
 //! What is done to a host while it is killed or failed (`crash`), and what may hold afterwards.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use files::FileSystem;
@@ -51,7 +52,7 @@ const fn generations(name: &'static str, line: &'static str, serials: [u64; 2], 
     Job { name, line, serials, floor_before, before: &[], least_calls: 50, ..BESIDE }
 }
 
-pub(crate) const JOBS: [Job; 15] = [
+pub(crate) const JOBS: [Job; 18] = [
     generations("install", "install fleet-1.stapb", [0, 1], 0),
     Job { before: &["install fleet-1.stapb"], ..generations("upgrade", "install fleet-2.stapb", [1, 2], 1) },
     Job {
@@ -63,6 +64,20 @@ pub(crate) const JOBS: [Job; 15] = [
         ..generations("gc", "gc --keep 1", [3, 3], 3)
     },
     Job { before: &["install fleet-1.stapb"], ..generations("uninstall", "uninstall fleet", [1, 0], 1) },
+    // A name that stays with other bytes, options and kernel, one that goes and one that comes.
+    Job {
+        before: &["install fleet-1.stapb"],
+        ..generations("other-set", "install fleet-4.stapb", [1, 4], 1)
+    },
+    Job {
+        before: &["install fleet-1.stapb"],
+        prepare: links_of_an_earlier_version,
+        ..generations("earlier-links", "install fleet-4.stapb", [1, 4], 1)
+    },
+    Job {
+        before: &["install fleet-1.stapb", "install fleet-4.stapb"],
+        ..generations("other-set-back", "rollback 1", [4, 1], 4)
+    },
     Job {
         name: "repair",
         line: "fsck --repair",
@@ -135,6 +150,24 @@ pub(crate) const JOBS: [Job; 15] = [
         ..BESIDE
     },
 ];
+
+/// As version 0.1.0 left it: no view, links past it, plain files of options.
+fn links_of_an_earlier_version(host: &Path) {
+    let module = module(host);
+    let kernel = module.parent().unwrap();
+    let cache = host.join("var/cache/systemtap/6.12.1-test");
+    for name in ["counter", "latency"] {
+        let [link, options] = ["ko", "opts"].map(|kind| cache.join(name).with_extension(kind));
+        let text = fs::read(&options).unwrap();
+        fs::remove_file(&options).unwrap();
+        fs::write(options, text).unwrap();
+        fs::remove_file(&link).unwrap();
+        let kernel = kernel.file_name().unwrap().to_str().unwrap();
+        let target = format!("../../../../var/lib/stap-bundle/current/kernels/{kernel}/{name}.ko");
+        symlink(target, link).unwrap();
+    }
+    fs::remove_dir_all(host.join("var/lib/stap-bundle/current/initscript")).unwrap();
+}
 
 /// The unpacked module of a script for the only installed kernel.
 fn module(host: &Path) -> std::path::PathBuf {

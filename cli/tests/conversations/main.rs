@@ -38,6 +38,7 @@ mod side_by_side;
 mod signing_elsewhere;
 mod slow_streams;
 mod stap_server;
+mod stock_view;
 mod streams;
 mod systemtap;
 mod trust;

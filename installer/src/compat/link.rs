@@ -61,12 +61,17 @@ pub(super) fn put_link(
     {
         return Ok(false);
     }
+    put_text(directory, name, text)?;
+    work.report.written.push(path);
+    Ok(true)
+}
+
+/// Makes a link with this text at `name`, over what is there.
+pub(super) fn put_text(directory: &Directory, name: &str, text: &str) -> Result<(), FileError> {
     let temporary = format!(".{name}.new");
     directory.unlink_if_there(&temporary)?;
     directory.symlink(text, &temporary)?;
-    directory.rename(&temporary, name)?;
-    work.report.written.push(path);
-    Ok(true)
+    directory.rename(&temporary, name)
 }
 
 /// Moves a foreign file aside if that was asked for, and returns whether its name is free now. What is

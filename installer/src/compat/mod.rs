@@ -1,17 +1,24 @@
 //! What is written for the initscript's sake, so that it runs a bundle's scripts unmodified.
 //!
-//! - `<CACHE_PATH>/REL/NAME.ko`: a relative link through `current`, so the switch moves all at once;
-//! - `<CACHE_PATH>/REL/NAME.opts`: a real file, for its first line is this host's (`opts.rs`);
-//! - `/lib/modules/REL/systemtap/NAME.ko`: a real file, for scripts that members of stapusr may load (`users.rs`);
-//! - `<CONFIG_PATH>/zz-stap-bundle.conf`: a relative link to the generation's `stap-bundle.conf`.
+//! - `<CACHE_PATH>/REL/NAME.ko` and `.opts`: relative links through `current` into the generation's own view (`view.rs`), so the
+//!   switch moves all at once;
+//! - `<CONFIG_PATH>/zz-stap-bundle.conf`: a relative link to the generation's `stap-bundle.conf`;
+//! - `/lib/modules/REL/systemtap/NAME.ko`: a real file, for scripts that members of stapusr may load (`users.rs`).
 //!
 //! Only bundles that are believed now count: after a pin went away their links and options go too, and
 //! `stap-bundle.conf` is written anew from what is left.
 //!
-//! All of it follows the switch, is outside its atomic promise, and can be done again at any time: what
-//! is right is left alone, what is somebody else's is reported and never touched. Our own start doesn't
-//! read any of it.
+//! Around a switch: new links first (`ahead.rs`), which lead nowhere until `current` moves; then the switch; then the links of
+//! names that went away, which lead nowhere since. So a kill at any moment leaves the old set or the new one for stock tools
+//! too. Three things follow the switch and are outside of that promise:
+//! - files of others that `--adopt` moves aside: to do so before would take something away that the old set goes beside;
+//! - the real files for stapusr: `staprun` takes no link out of their directory, so each is replaced in one step, by itself;
+//! - scripts that `--with-source` places: they are newer than their module until its time has followed (`scripts.rs`).
+//!
+//! All of it can be done again at any time: what is right is left alone, what is somebody else's is reported and never
+//! touched. Our own start doesn't read any of it.
 
+mod ahead;
 mod link;
 mod opts;
 mod places;
@@ -20,8 +27,10 @@ mod reconcile;
 mod report;
 mod scripts;
 mod users;
+mod view;
 mod wanted;
 
+pub(crate) use ahead::{joined, link_ahead};
 pub(crate) use preview::preview;
 pub use reconcile::reconcile;
 pub(crate) use reconcile::{cache_only, reconcile_locked};

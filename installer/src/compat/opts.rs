@@ -8,7 +8,7 @@ use bundle_format::{Kernel, ScriptName};
 use files::{Directory, FileError};
 use rustix::fs::FileType;
 
-use crate::compat::link::kind_word;
+use crate::compat::link::{has_our_link, kind_word};
 use crate::generation::module_file_name;
 use crate::host::HostIdentity;
 
@@ -70,8 +70,9 @@ pub(super) fn foreign_opts(
     let name = opts_file_name(script);
     let Some(kind) = directory.kind(&name)? else { return Ok(None) };
     let has_module = directory.kind(&module_file_name(script))?.is_some();
+    let is_ours = has_our_link(directory, &name)?;
     let is_equal = || directory.read_file(&name, MAX_OPTS).is_ok_and(|found| found == text.as_bytes());
-    if has_module || (kind == FileType::RegularFile && is_equal()) {
+    if has_module || is_ours || (kind == FileType::RegularFile && is_equal()) {
         return Ok(None);
     }
     Ok(Some(kind_word(kind).to_owned()))
@@ -81,5 +82,5 @@ pub(super) fn opts_file_name(script: &ScriptName) -> String {
     format!("{script}.opts")
 }
 
-/// Most bytes of an `.opts` file that is compared before it is replaced.
+/// Most bytes of an `.opts` file that is compared before a link takes its place.
 pub(super) const MAX_OPTS: u64 = 64 << 10;

@@ -72,9 +72,12 @@ fn in_the_way(
         return Ok(foreign(&beside, what));
     }
     let is_ours = has_our_link(directory, &module)?;
+    let has_our_opts = has_our_link(directory, &beside)?;
     Ok(match (directory.kind(&module)?, directory.kind(&beside)?) {
         (Some(kind), _) if !is_ours => foreign(&module, kind_word(kind).to_owned()),
-        (_, Some(kind)) if kind != FileType::RegularFile => foreign(&beside, kind_word(kind).to_owned()),
+        (_, Some(kind)) if kind != FileType::RegularFile && !has_our_opts => {
+            foreign(&beside, kind_word(kind).to_owned())
+        }
         _ => None,
     })
 }

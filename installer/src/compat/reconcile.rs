@@ -7,15 +7,16 @@ use bundle_format::{KernelRelease, ScriptName, Twin};
 use files::{Directory, FileError, FileSystem, optional};
 use rustix::fs::FileType;
 
-use crate::compat::link::{has_our_link, kind_word, link_text, move_aside, put_link};
-use crate::compat::opts::{MAX_OPTS, foreign_opts, opts_file_name};
+use crate::compat::link::{has_our_link, kind_word, link_text, move_aside, put_link, put_text};
+use crate::compat::opts::{foreign_opts, opts_file_name};
 use crate::compat::places::Places;
 use crate::compat::report::{CompatError, Foreign, ForeignFile, ReconcileReport, Work};
 use crate::compat::scripts::{other_scripts_at, settle_times};
 use crate::compat::users::reconcile_users;
+use crate::compat::view::write_view;
 use crate::compat::wanted::{CacheEntry, Wanted, wanted};
 use crate::generation::{CurrentGeneration, configuration_text, module_file_name};
-use crate::host::paths::{CONFIGURATION, CONFIGURATION_LINK, KERNELS};
+use crate::host::paths::{CONFIGURATION, CONFIGURATION_LINK, VIEW};
 use crate::host::{HostIdentity, WriterLock};
 use crate::state::State;
 use crate::trust::Policy;
@@ -34,39 +35,74 @@ pub(crate) fn reconcile_locked(
     foreign: Foreign,
     known: Option<&Twin>,
 ) -> Result<ReconcileReport, CompatError> {
-    let host = state.host;
     let mut work = Work { foreign, ..Work::default() };
-    let cache_only = cache_only(host, state.policy()?)?;
-    let places = Places::read(host, &mut work.report)?;
-    let generation = state.current(known)?;
-    let wanted = match &generation {
-        Some(generation) => wanted(generation, identity, &mut work.report.warnings),
-        None => Wanted::new(),
-    };
-    let believed = generation.as_ref().filter(|generation| !generation.bundles().is_empty());
-    if let Some(generation) = believed {
-        write_configuration(generation, cache_only, &mut work.report)?;
-    }
-    configuration_link(host, &places.configuration, believed.is_some(), &mut work)?;
-    if !wanted.is_empty() {
-        let cache = host.ensure_dir(&places.cache)?;
-        for (release, scripts) in &wanted {
-            fill(host, &cache, release, scripts, &mut work)?;
-        }
-    }
-    if let Some(cache) = optional(host.open_dir(&places.cache))? {
-        clear(&cache, &wanted, &mut work.report)?;
-    }
-    if let Some(generation) = &generation {
-        work.report.warnings.extend(other_scripts_at(host, &places, generation)?);
-        settle_times(host, &places, generation, &wanted, &mut work.report)?;
-    }
-    reconcile_users(host, generation.as_ref(), &wanted, &mut work)?;
+    let current = state.current(known)?;
+    show(state, identity, current.as_ref(), &mut work)?;
     Ok(work.report)
 }
 
-/// Writes the current generation's `stap-bundle.conf` again if it isn't what its believed bundles say.
-/// It is the one file of a generation that is ever replaced, for the initscript takes it as it is.
+/// The same for the current generation, opened.
+pub(super) fn show(
+    state: &State<'_>,
+    identity: &HostIdentity,
+    current: Option<&CurrentGeneration>,
+    work: &mut Work,
+) -> Result<(), CompatError> {
+    let host = state.host;
+    let places = Places::read(host, &mut work.report)?;
+    let wanted = match current {
+        Some(generation) => wanted(generation, identity, &mut work.report.warnings)?,
+        None => Wanted::new(),
+    };
+    if let Some(generation) = current {
+        write_inside(state, generation, &wanted, &mut work.report)?;
+    }
+    configuration_link(host, &places.configuration, current.is_some_and(has_bundles), work)?;
+    make_links(host, &places, &wanted, work)?;
+    if let Some(cache) = optional(host.open_dir(&places.cache))? {
+        clear(&cache, &wanted, &mut work.report)?;
+    }
+    if let Some(generation) = current {
+        work.report.warnings.extend(other_scripts_at(host, &places, generation)?);
+        settle_times(host, &places, generation, &wanted, &mut work.report)?;
+    }
+    Ok(reconcile_users(host, current, &wanted, work)?)
+}
+
+/// Whether a bundle of the generation is believed.
+pub(super) fn has_bundles(generation: &CurrentGeneration) -> bool {
+    !generation.bundles().is_empty()
+}
+
+/// What a generation itself has for stock tools: its `stap-bundle.conf` and its view.
+pub(super) fn write_inside(
+    state: &State<'_>,
+    generation: &CurrentGeneration,
+    wanted: &Wanted,
+    report: &mut ReconcileReport,
+) -> Result<(), CompatError> {
+    if has_bundles(generation) {
+        write_configuration(generation, cache_only(state.host, state.policy()?)?, report)?;
+    }
+    Ok(write_view(generation, wanted, report)?)
+}
+
+/// Makes the links of all releases.
+pub(super) fn make_links(
+    host: &FileSystem,
+    places: &Places,
+    wanted: &Wanted,
+    work: &mut Work,
+) -> Result<(), FileError> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let cache = host.ensure_dir(&places.cache)?;
+    wanted.iter().try_for_each(|(release, scripts)| fill(host, &cache, release, scripts, work))
+}
+
+/// Writes a generation's `stap-bundle.conf` again if it isn't what its believed bundles say. With the view it is all of a
+/// generation that is ever replaced, for the initscript takes it as it is.
 fn write_configuration(
     generation: &CurrentGeneration,
     cache_only: bool,
@@ -93,7 +129,7 @@ pub(crate) fn cache_only(host: &FileSystem, policy: &Policy) -> Result<bool, Fil
     Ok(programs.is_none_or(|programs| programs.kind("stap").is_ok_and(|kind| kind.is_none())))
 }
 
-fn configuration_link(
+pub(super) fn configuration_link(
     host: &FileSystem,
     path: &Path,
     installed: bool,
@@ -114,8 +150,8 @@ fn configuration_link(
     Ok(())
 }
 
-/// Makes the files of one release. The `.opts` file follows the link: without a good first line the
-/// initscript refuses the module, so a cut between the two is harmless.
+/// Makes the links of one release, through the view: they are the same for every generation, and of a name that one doesn't
+/// have they lead nowhere while it is current.
 fn fill(
     host: &FileSystem,
     cache: &Directory,
@@ -138,12 +174,13 @@ fn fill(
             continue;
         }
         let was_ours = has_our_link(&directory, &module)?;
-        let text = link_text(&here, &format!("{KERNELS}/{}/{module}", entry.kernel.short()));
-        if put_link(&directory, &module, &text, work)? {
+        let inside = |file: &str| link_text(&here, &format!("{VIEW}/{release}/{file}"));
+        if put_link(&directory, &module, &inside(&module), work)? {
             if !was_ours {
                 opts_of_another(&directory, script, work)?;
             }
-            put_opts(&directory, script, &entry.opts, work)?;
+            let opts = opts_file_name(script);
+            put_opts(&directory, &opts, &inside(&opts), work)?;
         }
     }
     directory.sync()
@@ -163,35 +200,18 @@ fn opts_of_another(directory: &Directory, script: &ScriptName, work: &mut Work) 
     Ok(())
 }
 
-/// Writes the `.opts` file beside our link.
-fn put_opts(
-    directory: &Directory,
-    script: &ScriptName,
-    text: &str,
-    work: &mut Work,
-) -> Result<(), FileError> {
-    let name = opts_file_name(script);
-    let path = directory.path().join(&name);
-    match directory.kind(&name)? {
-        None => {}
-        Some(FileType::RegularFile) => {
-            let found = directory.read_file(&name, MAX_OPTS);
-            if found.is_ok_and(|found| found == text.as_bytes()) {
-                return Ok(());
-            }
-        }
-        Some(other) => {
-            work.report.foreign.push(ForeignFile { path, what: kind_word(other).to_owned() });
-            return Ok(());
-        }
+/// Makes the link to the options beside our link to the module. A plain file there is what an earlier version wrote.
+fn put_opts(directory: &Directory, name: &str, text: &str, work: &mut Work) -> Result<(), FileError> {
+    if directory.kind(name)? == Some(FileType::RegularFile) {
+        put_text(directory, name, text)?;
+        work.report.written.push(directory.path().join(name));
+        return Ok(());
     }
-    directory.replace_file(&name, text.as_bytes())?;
-    work.report.written.push(path);
-    Ok(())
+    put_link(directory, name, text, work).map(|_| ())
 }
 
-/// Removes our links that nothing wants any more, each after its `.opts`: so a cut between the two
-/// leaves the link, by which the next run knows the pair as ours.
+/// Removes our links that nothing wants any more. They lead nowhere by now. An `.opts` file of an earlier version goes before
+/// the link beside it, by which the next run knows the pair as ours.
 fn clear(cache: &Directory, wanted: &Wanted, report: &mut ReconcileReport) -> Result<(), FileError> {
     for name in cache.entries()? {
         let Ok(release) = name.parse::<KernelRelease>() else { continue };
@@ -201,29 +221,34 @@ fn clear(cache: &Directory, wanted: &Wanted, report: &mut ReconcileReport) -> Re
         let directory = cache.open_dir(&name)?;
         let scripts = wanted.get(&release);
         let before = report.removed.len();
-        for file in directory.entries()? {
-            let script = file.strip_suffix(".ko").and_then(|stem| stem.parse::<ScriptName>().ok());
-            let Some(script) = script else { continue };
-            let keep = scripts.is_some_and(|scripts| scripts.contains_key(&script));
-            if keep || !has_our_link(&directory, &file)? {
-                continue;
+        for kind in [".opts", ".ko"] {
+            for file in directory.entries()? {
+                let script = file.strip_suffix(kind).and_then(|stem| stem.parse::<ScriptName>().ok());
+                let Some(script) = script else { continue };
+                let keep = scripts.is_some_and(|scripts| scripts.contains_key(&script));
+                if keep || !is_ours_there(&directory, &script, &file)? {
+                    continue;
+                }
+                directory.unlink(&file)?;
+                report.removed.push(directory.path().join(&file));
             }
-            let opts = opts_file_name(&script);
-            if directory.kind(&opts)? == Some(FileType::RegularFile) {
-                directory.unlink(&opts)?;
+            if report.removed.len() > before {
                 directory.sync()?;
-                report.removed.push(directory.path().join(&opts));
             }
-            directory.unlink(&file)?;
-            report.removed.push(directory.path().join(&file));
         }
-        if report.removed.len() > before {
-            directory.sync()?;
-            if directory.entries()?.is_empty() {
-                cache.remove_dir(&name)?;
-                report.removed.push(directory.path().to_owned());
-            }
+        if report.removed.len() > before && directory.entries()?.is_empty() {
+            cache.remove_dir(&name)?;
+            report.removed.push(directory.path().to_owned());
         }
     }
     Ok(())
+}
+
+/// Whether `file` of a script is our link, or the plain `.opts` file beside our link to its module.
+fn is_ours_there(directory: &Directory, script: &ScriptName, file: &str) -> Result<bool, FileError> {
+    if has_our_link(directory, file)? {
+        return Ok(true);
+    }
+    let is_file = directory.kind(file)? == Some(FileType::RegularFile);
+    Ok(is_file && file.ends_with(".opts") && has_our_link(directory, &module_file_name(script))?)
 }

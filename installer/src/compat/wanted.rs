@@ -7,7 +7,7 @@ use bundle_format::{Digest, Kernel, KernelId, KernelRelease, ScriptName};
 use crate::compat::opts::{identity_problem, opts_text, uname_line};
 use crate::generation::{CurrentGeneration, InstalledBundle, ModuleHandle, read_sets, running_kernel};
 use crate::host::HostIdentity;
-use files::with_causes;
+use files::{FileError, with_causes};
 
 /// What one script's files in the cache should be.
 #[derive(Debug, Clone)]
@@ -24,26 +24,27 @@ pub(super) struct CacheEntry {
 
 pub(super) type Wanted = BTreeMap<KernelRelease, BTreeMap<ScriptName, CacheEntry>>;
 
-/// What the cache should show of `generation`; what can't be decided or proven is left out with a word.
+/// What the cache should show of `generation`; what can't be decided or proven is left out with a word. Where the disk doesn't tell
+/// what is unpacked, nothing is known, and what is there stays.
 pub(super) fn wanted(
     generation: &CurrentGeneration,
     identity: &HostIdentity,
     warnings: &mut Vec<String>,
-) -> Wanted {
+) -> Result<Wanted, FileError> {
     let mut wanted = Wanted::new();
     for refused in generation.refused_bundles() {
         warnings.push(format!("bundle {} is refused: {}", refused.name, refused.reason));
     }
     if let Some(problem) = identity_problem(identity) {
         warnings.push(problem);
-        return wanted;
+        return Ok(wanted);
     }
     for bundle in generation.bundles() {
-        for kernel in kernels(bundle, identity, warnings) {
+        for kernel in kernels(bundle, identity, warnings)? {
             add(&mut wanted, bundle, kernel, identity, warnings);
         }
     }
-    wanted
+    Ok(wanted)
 }
 
 fn add(
@@ -83,13 +84,13 @@ fn kernels<'b>(
     bundle: &'b InstalledBundle,
     identity: &HostIdentity,
     warnings: &mut Vec<String>,
-) -> Vec<&'b Kernel> {
+) -> Result<Vec<&'b Kernel>, FileError> {
     let running = running_kernel(bundle, identity);
     let mut chosen: Vec<&Kernel> = running.into_iter().collect();
     let mut others: BTreeMap<&KernelRelease, Vec<&Kernel>> = BTreeMap::new();
     for kernel in &bundle.manifest.kernels {
         let runs = identity.release.as_ref() == Some(&kernel.release);
-        let unpacked = matches!(bundle.raw_set(&kernel.id, 0), Ok(Some(_)));
+        let unpacked = bundle.raw_set(&kernel.id, 0)?.is_some();
         if !runs && unpacked && kernel.machine == identity.machine {
             others.entry(&kernel.release).or_default().push(kernel);
         }
@@ -104,5 +105,5 @@ fn kernels<'b>(
             )),
         }
     }
-    chosen
+    Ok(chosen)
 }

@@ -10,11 +10,12 @@
 //! | 2a | before the very first switch: both copies of the floors, empty | the same | the same |
 //! | 3 | `.next -> generations/n` is made, the state directory fsynced | `m` current, `.next` names nothing | removes both |
 //! | 4 | `.staging-n` is renamed to `n`, `generations/` fsynced | `m` current, `n` complete but never current | removes `n`, then `.next` |
+//! | 4a | for stock tools: `n/initscript/`, then links to what only `n` has (`compat/ahead.rs`) | the same; these links lead nowhere | reconciles |
 //! | 5 | `.next` is renamed over `current`: **the switch** | `m` or `n` current, each complete | nothing, or as after 4 |
 //! | 6 | the state directory is fsynced | `n` current | nothing |
 //! | 7 | both copies of the floors are brought up (`trust/floors.rs`) | `n` current, which holds the floor itself | brings them up |
 //! | 8 | the history gets its line | `n` current, perhaps half a line | begins a new line |
-//! | 9 | cache links, `.opts` and the conf.d link follow | `n` current; links lead through `current`, so none is mixed | reconciles |
+//! | 9 | links to what only `m` had are removed | `n` current; these links lead nowhere | reconciles |
 //!
 //! `.next` is there exactly while the generation that it names has never been current. So a generation
 //! that was never switched to is recognised, removed, and raises no floor. A rollback goes to a
@@ -156,15 +157,16 @@ impl<'l> Staging<'l> {
 }
 
 impl StagedGeneration<'_> {
-    /// Steps 3 to 6: makes the generation current.
-    pub(crate) fn activate(mut self) -> Result<u64, SwitchError> {
+    /// Steps 3 to 6: makes the generation current; `ahead` is step 4a, for the generation of that number.
+    pub(crate) fn activate<T>(mut self, ahead: impl FnOnce(u64) -> T) -> Result<(u64, T), SwitchError> {
         let lock = self.left_over.lock;
         prepare_link(lock.state(), NEXT, self.number)?;
         lock.generations().rename(&self.left_over.name, &self.number.to_string())?;
         self.left_over.wanted = true;
         lock.generations().sync()?;
+        let made = ahead(self.number);
         switch_to(lock.state(), NEXT, self.number)?;
-        Ok(self.number)
+        Ok((self.number, made))
     }
 }
 

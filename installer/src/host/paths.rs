@@ -73,5 +73,7 @@ pub(crate) const BUNDLE_FILE: &str = "bundle.stapb";
 pub(crate) const BASE_FILE: &str = "base.stapb";
 /// Name of the options and requirements for the initscript in a generation.
 pub(crate) const CONFIGURATION: &str = "stap-bundle.conf";
+/// Name of the directory in a generation through which stock tools see it.
+pub(crate) const VIEW: &str = "initscript";
 /// Name of the link to [`CONFIGURATION`] in the initscript's `CONFIG_PATH`; sorts last there.
 pub const CONFIGURATION_LINK: &str = "zz-stap-bundle.conf";

@@ -68,11 +68,12 @@ fn arrived(
         manifest: &manifest,
         id,
         signers: &signers,
+        identity,
         options,
         chosen,
         available: Available::default(),
     };
-    let mut placing = Placing { before, identity, judge: &judge, here, installation };
+    let mut placing = Placing { before, judge: &judge, here, installation };
     match placing.content(bundle, again.as_ref())? {
         Content::AsItCame(bundle, again) => placing.run(*bundle, &again, events),
         Content::Made(file) => {

@@ -11,7 +11,7 @@ use crate::generation::{
     Changes, CurrentGeneration, IndexedKernel, InstalledBundle, indexed_kernel, intact_kernels,
     unpacked_kernels,
 };
-use crate::host::Domain;
+use crate::host::{Domain, HostIdentity};
 use crate::install::choice::Chosen;
 use crate::install::error::InstallError;
 use crate::install::kept_frames::{Available, KeptFrames};
@@ -30,6 +30,7 @@ pub(super) struct Installation<'i> {
     pub(super) manifest: &'i Arc<Manifest>,
     pub(super) id: BundleId,
     pub(super) signers: &'i [KeyId],
+    pub(super) identity: &'i HostIdentity,
     pub(super) options: &'i InstallOptions,
     pub(super) chosen: Chosen,
     pub(super) available: Available,

@@ -2,6 +2,7 @@
 //! checks for a dry run.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bundle_format::{Extent, Kernel, KernelId, Manifest, Positioned, Source, VerifiedBundle, VerifiedSet};
@@ -39,6 +40,7 @@ struct Examined {
 }
 
 impl Installation<'_> {
+    /// Also returns the links for stock tools that were made before the switch.
     pub(super) fn run(
         mut self,
         state: &State<'_>,
@@ -47,7 +49,7 @@ impl Installation<'_> {
         bundle: VerifiedBundle<impl Source>,
         file: &Positioned,
         events: &mut Events<'_>,
-    ) -> Result<InstallReport, InstallError> {
+    ) -> Result<(InstallReport, Vec<PathBuf>), InstallError> {
         remove_left_overs(lock, events)?;
         let current = state.current(None)?;
         let Examined { mut past, mut warnings, there, carried, removal } =
@@ -56,7 +58,7 @@ impl Installation<'_> {
             read_unchanged(bundle)?;
             warnings.extend(floors_written(past.floors.write(state.host, lock)));
             let outcome = InstallOutcome::AlreadyInstalled { generation: current.number() };
-            return Ok(self.placed(outcome, &kernels, warnings));
+            return Ok((self.placed(outcome, &kernels, warnings), Vec::new()));
         }
         if !self.may_remove(&removal, state.policy()?) {
             let Manifest { name, version, .. } = self.manifest.as_ref();
@@ -65,7 +67,7 @@ impl Installation<'_> {
         let needed = needed(self.manifest, &self.chosen.kernels);
         space::check(lock.state(), Some(lock.generations()), state.policy()?, needed)?;
         let before = current.as_ref().map(Inventory::of).unwrap_or_default();
-        let Staged { generation, kernels, modules } =
+        let Staged { generation, kernels, modules, linked } =
             Stage { installation: &self, state, lock, current: current.as_ref(), carried }
                 .run(bundle, file, &mut past, &mut warnings, events)
                 .map_err(|error| space::explained(error, lock.state(), needed))?;
@@ -78,7 +80,8 @@ impl Installation<'_> {
         );
         warnings.extend(floors_written(past.floors.write(state.host, lock)));
         let outcome = InstallOutcome::Installed { from: current.map(|current| current.number()), generation };
-        Ok(InstallReport { changes, removal, ..self.placed(outcome, &kernels, warnings) })
+        let report = InstallReport { changes, removal, ..self.placed(outcome, &kernels, warnings) };
+        Ok((report, linked))
     }
 
     /// All checks of [`Self::run`] and the whole of the bundle, but no write.

@@ -2,9 +2,9 @@
 
 use bundle_format::{Judge, Positioned, Source, VerifiedBundle};
 
-use crate::compat::{Foreign, absent_sources, place_sources, preview, reconcile_locked};
+use crate::compat::{Foreign, absent_sources, joined, place_sources, preview, reconcile_locked};
 use crate::generation::{Events, InstallEvent, remove_left_overs};
-use crate::host::{HistoryEvent, HostIdentity, HostKernels, WriterLock, append};
+use crate::host::{HistoryEvent, HostKernels, WriterLock, append};
 use crate::install::believe::believed_still;
 use crate::install::error::InstallError;
 use crate::install::installation::Installation;
@@ -16,7 +16,6 @@ use crate::state::State;
 pub(super) struct Placing<'p> {
     /// As it was opened before the lock.
     pub(super) before: State<'p>,
-    pub(super) identity: &'p HostIdentity,
     pub(super) judge: &'p Judge,
     pub(super) here: HostKernels<'p>,
     pub(super) installation: Installation<'p>,
@@ -43,15 +42,15 @@ impl Placing<'_> {
         file: &Positioned,
         events: &mut Events<'_>,
     ) -> Result<InstallReport, InstallError> {
-        let Self { before, identity, judge, here, installation } = self;
-        let Installation { manifest, options, .. } = installation;
+        let Self { before, judge, here, installation } = self;
+        let Installation { manifest, options, identity, .. } = installation;
         let whose = (&installation.domain.clone(), &manifest.name);
         let lock = WriterLock::wait(before.host, options.wait)?;
         let mut state = before.reopened();
         believed_still(&mut state, judge, bundle.signers(), whose)?;
         let known = bundle.twin();
-        let mut report = match installation.run(&state, &here, &lock, bundle, file, events) {
-            Ok(report) => report,
+        let (mut report, linked) = match installation.run(&state, &here, &lock, bundle, file, events) {
+            Ok(done) => done,
             Err(error) => {
                 // Best effort: the next writer does it too.
                 let _ = remove_left_overs(&lock, events);
@@ -71,7 +70,7 @@ impl Placing<'_> {
         if !moved.is_empty() {
             report.remember(append(state.host, &lock, options.now, HistoryEvent::Adopt { moved }));
         }
-        report.compat = compat.and_then(|mut compat| {
+        report.compat = joined(linked, compat).and_then(|mut compat| {
             compat.written.extend(scripts?);
             Ok(compat)
         });
@@ -84,8 +83,8 @@ impl Placing<'_> {
         bundle: VerifiedBundle<impl Source>,
         events: &mut Events<'_>,
     ) -> Result<InstallReport, InstallError> {
-        let Self { before, identity, judge, here, installation } = self;
-        let Installation { manifest, options, .. } = installation;
+        let Self { before, judge, here, installation } = self;
+        let Installation { manifest, options, identity, .. } = installation;
         let whose = (&installation.domain.clone(), &manifest.name);
         let mut state = before.reopened();
         believed_still(&mut state, judge, bundle.signers(), whose)?;

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use bundle_format::{BundleError, Extent, Kernel, KernelId, Positioned, Source, VerifiedBundle, VerifiedSet};
 use files::FileError;
 
-use crate::compat::cache_only;
+use crate::compat::{cache_only, link_ahead};
 use crate::generation::{
     CurrentGeneration, Events, IndexedBundle, IndexedKernel, InstallEvent, Modules, Staging,
     configuration_text, indexed_kernel, next_number, note_modules,
@@ -39,6 +40,8 @@ pub(super) struct Staged {
     pub(super) kernels: Vec<IndexedKernel>,
     /// The modules that were unpacked.
     pub(super) modules: BTreeMap<KernelId, Modules>,
+    /// Links for stock tools that were made before it became current.
+    pub(super) linked: Vec<PathBuf>,
 }
 
 /// What was unpacked of a file.
@@ -59,7 +62,7 @@ impl Stage<'_, '_> {
         warnings: &mut Vec<InstallWarning>,
         events: &mut Events<'_>,
     ) -> Result<Staged, InstallError> {
-        let Installation { manifest, options, .. } = *self.installation;
+        let Installation { manifest, options, identity, .. } = *self.installation;
         let number = next_number(self.lock)?;
         events(InstallEvent::Staging { generation: number, kernels: self.installation.chosen.kernels.len() });
         let mut staging = Staging::begin(self.lock, number, options.now)?;
@@ -104,8 +107,9 @@ impl Stage<'_, '_> {
         copyist.finish()?;
         past.floors.ensure(self.state.host, self.lock)?;
         events(InstallEvent::Switching { from: self.current.map(CurrentGeneration::number), to: number });
-        staged.activate()?;
-        Ok(Staged { generation: number, kernels, modules })
+        let (generation, linked) =
+            staged.activate(|number| link_ahead(self.state, identity, self.current, number))?;
+        Ok(Staged { generation, kernels, modules, linked })
     }
 
     /// Has the whole file copied, and all of it checked, while the rest goes on.

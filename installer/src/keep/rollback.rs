@@ -8,7 +8,7 @@ use std::time::Duration;
 use bundle_format::BundleName;
 use files::{FileError, FileSystem};
 
-use crate::compat::{CompatError, Foreign, ReconcileReport, reconcile_locked};
+use crate::compat::{CompatError, Foreign, ReconcileReport, joined, link_ahead, reconcile_locked};
 use crate::generation::{
     Changes, CurrentGeneration, GenerationError, Inventory, Look, Problem, RefusalKind, RefusedBundle,
     SwitchError, current_number, generation_numbers, prepare_link, remove_left_overs, switch_to,
@@ -125,20 +125,22 @@ pub fn rollback(
         return Err(RollbackError::Empty { generation: to, other });
     }
     check_policy(state.policy()?, &goes_to)?;
-    // A rollback also leaves a generation that can't be read.
-    let changes = state.generation(current).map_or_else(
-        |_| Changes::unknown(format!("generation {current}")),
-        |before| Inventory::of(&before).compare(&Inventory::of(&goes_to)),
+    // A rollback also leaves a generation that can't be read; then all links follow the switch.
+    let left = state.generation(current).ok();
+    let changes = left.as_ref().map_or_else(
+        || Changes::unknown(format!("generation {current}")),
+        |before| Inventory::of(before).compare(&Inventory::of(&goes_to)),
     );
     drop(goes_to);
     prepare_link(lock.state(), BACK, to)?;
+    let linked = left.map(|left| link_ahead(&state, identity, Some(&left), to)).unwrap_or_default();
     switch_to(lock.state(), BACK, to)?;
     let history = append(host, &lock, now, HistoryEvent::Rollback { from: current, to }).err();
     Ok(RollbackReport {
         from: current,
         to,
         changes,
-        compat: reconcile_locked(&state, identity, &lock, Foreign::Leave, None),
+        compat: joined(linked, reconcile_locked(&state, identity, &lock, Foreign::Leave, None)),
         history,
     })
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bundle_format::BundleName;
 use files::{FileError, FileSystem};
 
-use crate::compat::{CompatError, Foreign, ReconcileReport, cache_only, reconcile_locked};
+use crate::compat::{
+    CompatError, Foreign, ReconcileReport, cache_only, joined, link_ahead, reconcile_locked,
+};
 use crate::generation::{
     Changes, CurrentGeneration, Events, GenerationError, InstallEvent, Inventory, Staging, SwitchError,
     configuration_text, next_number, remove_left_overs,
@@ -96,7 +98,8 @@ pub fn uninstall(
     let mut staging = Staging::begin(&lock, to, now)?;
     carry_others(&current, &mut staging, name, &mut warnings, events)?;
     let left: Vec<_> = current.bundles().iter().filter(|bundle| bundle.name != *name).collect();
-    let cache_only = cache_only(host, state.policy()?)?;
+    // Where nothing is left nothing is turned off either: the link to it goes a moment after the switch.
+    let cache_only = cache_only(host, state.policy()?)? && !left.is_empty();
     staging.write_configuration(&configuration_text(
         left.iter().map(|bundle| bundle.manifest.as_ref()),
         cache_only,
@@ -105,14 +108,14 @@ pub fn uninstall(
     let staged = staging.seal()?;
     let from = current.number();
     events(InstallEvent::Switching { from: Some(from), to });
-    staged.activate()?;
+    let (_, linked) = staged.activate(|number| link_ahead(&state, identity, Some(&current), number))?;
     let domain = state.trust()?.host_trust().owner_of(name.as_str());
     let event = HistoryEvent::Uninstall { from, to, domain, name: name.clone() };
     warnings.extend(append(host, &lock, now, event).err().map(|error| InstallWarning::history(&error)));
     events(InstallEvent::Reconciling);
     let left = left.iter().map(|bundle| bundle.name.clone()).collect();
     let changes = changes_without(&current, name);
-    let compat = reconcile_locked(&state, identity, &lock, Foreign::Leave, None);
+    let compat = joined(linked, reconcile_locked(&state, identity, &lock, Foreign::Leave, None));
     Ok(UninstallReport { from, to, changes, left, warnings, compat })
 }
 

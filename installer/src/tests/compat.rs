@@ -50,7 +50,7 @@ fn every_link_of_ours_is_relative_and_leads_to_a_file() {
     let world = World::new();
     world.install(&bundle(1).bytes()).unwrap();
     let links = our_links(&world);
-    assert_eq!(links.len(), 5, "two modules for two kernels, and the configuration: {links:?}");
+    assert_eq!(links.len(), 9, "two modules with options for two kernels, and the configuration: {links:?}");
     for (path, text) in links {
         assert!(text.is_relative() && path.metadata().unwrap().is_file(), "{}", path.display());
     }
@@ -129,6 +129,49 @@ fn links_of_what_went_away_are_removed_and_nothing_else() {
     assert!(cache_is_valid(&world, "counter", None));
     rollback(&world.host, &world.identity, None, None, std::time::Duration::ZERO).unwrap();
     assert!(cache_is_valid(&world, "latency", None));
+}
+
+#[test]
+fn a_release_whose_kernel_is_another_build_keeps_its_links() {
+    let world = World::new();
+    let one = Bundle { kernels: vec![("6.12.1", None)], ..bundle(1) };
+    let other = Bundle { kernels: vec![("6.12.1", None)], symvers: Some("another build"), ..bundle(2) };
+    world.install(&one.bytes()).unwrap();
+    let links = our_links(&world);
+    let module = |serial: &Bundle| {
+        let found = fs::read(world.path(&format!("{CACHE}/counter.ko"))).unwrap();
+        assert_eq!(found, serial.module("counter", "6.12.1"));
+    };
+    module(&one);
+    world.install(&other.bytes()).unwrap();
+    module(&other);
+    rollback(&world.host, &world.identity, None, None, Duration::ZERO).unwrap();
+    module(&one);
+    assert_eq!(our_links(&world), links);
+}
+
+#[test]
+fn links_and_options_of_an_earlier_version_become_links_through_the_view() {
+    let world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    let links = our_links(&world);
+    let view = world.path("var/lib/stap-bundle/current/initscript");
+    for name in ["counter", "latency"] {
+        let [module, opts] = ["ko", "opts"].map(|kind| world.path(&format!("{CACHE}/{name}.{kind}")));
+        let text = fs::read(&opts).unwrap();
+        fs::remove_file(&opts).unwrap();
+        fs::write(&opts, text).unwrap();
+        let target = fs::read_link(view.join(format!("6.12.1/{name}.ko"))).unwrap();
+        let target = target.strip_prefix("../..").unwrap();
+        fs::remove_file(&module).unwrap();
+        symlink(Path::new("../../../../var/lib/stap-bundle/current").join(target), &module).unwrap();
+    }
+    fs::remove_dir_all(&view).unwrap();
+    assert!(cache_is_valid(&world, "counter", None));
+    let report = reconcile(&world.host, &world.identity).unwrap();
+    assert!(report.foreign.is_empty() && report.removed.is_empty(), "{report:?}");
+    assert!(cache_is_valid(&world, "counter", None) && cache_is_valid(&world, "latency", None));
+    assert_eq!(our_links(&world), links);
 }
 
 #[test]

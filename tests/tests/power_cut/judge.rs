@@ -102,8 +102,8 @@ impl Judge {
         Ok(found)
     }
 
-    /// What the stock tools see: no file that is cut short, no link of ours to another set's script, and all that both
-    /// states have.
+    /// What the stock tools see: the modules of the set that is current with their options, and no others. What leads nowhere
+    /// isn't there for them.
     fn check_links(&self, tree: &Path, allowed: Allowed, found: Installed) -> Result<(), String> {
         let cache = tree.join("var/cache/systemtap").join(&self.release);
         let names = |installed| plan::modules(installed).into_keys().collect::<BTreeSet<_>>();
@@ -124,6 +124,12 @@ impl Judge {
             let (name, kind) = file.rsplit_once('.').ok_or_else(|| format!("{file} in the cache"))?;
             if !before.contains(name) && !after.contains(name) {
                 return Err(format!("{file} is in the cache, of neither set"));
+            }
+            if !now.contains_key(name) {
+                if path.exists() {
+                    return Err(format!("{file} leads somewhere, and is not in the current set"));
+                }
+                continue;
             }
             if kind == "opts" {
                 let text = fs::read_to_string(&path).unwrap_or_default();
