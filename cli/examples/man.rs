@@ -41,6 +41,10 @@ const FILES: &[(&str, &str)] = &[
         "/var/lib/stap-bundle/state/boot-guard.json",
         "What the boot guard remembers of the last boots; boot-guard shows and resets it.",
     ),
+    (
+        "/var/lib/stap-bundle/state/masks.json",
+        "Which scripts are masked, by whom and since when; mask and unmask change it.",
+    ),
     ("/run/stap-bundle", "What is remembered of the scripts that run, until the next boot."),
     (
         "/var/cache/systemtap",

@@ -41,6 +41,8 @@ mod systemtap;
 mod tables;
 mod trust_options;
 mod ui;
+#[cfg(feature = "host")]
+mod who;
 mod words;
 
 use std::process::ExitCode;

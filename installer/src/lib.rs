@@ -15,7 +15,7 @@
 //! - `state`: what one command has opened of all that, once;
 //! - `compat`: what the unmodified initscript needs of it;
 //! - `install`: a bundle's way from its first byte to the current generation;
-//! - `keep`: what becomes of it later: rollback, uninstall, gc, fsck.
+//! - `keep`: what becomes of it later: rollback, uninstall, gc, fsck, masks.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -47,10 +47,11 @@ pub use install::{
     newest_in_inbox,
 };
 pub use keep::{
-    Aging, CollectError, CollectOptions, CollectReport, Collected, FsckProblem, FsckReport, Mending,
-    PinError, PinReport, RepairError, RollbackError, RollbackReport, Spared, SparedBecause, UninstallError,
-    UninstallReport, UnpackError, Unpacked, aging, collect, fsck, pin, pinned, repair_from, repair_from_kept,
-    rollback, uninstall, unpack_for_running_kernel, unpin, would_uninstall,
+    Aging, CollectError, CollectOptions, CollectReport, Collected, FsckProblem, FsckReport, Mask, MaskReport,
+    Masks, MasksError, Mending, PinError, PinReport, RepairError, RollbackError, RollbackReport, Spared,
+    SparedBecause, UninstallError, UninstallReport, Unmasked, UnpackError, Unpacked, aging, collect, fsck,
+    mask, masks, pin, pinned, repair_from, repair_from_kept, rollback, uninstall, unmask,
+    unpack_for_running_kernel, unpin, would_uninstall,
 };
 pub use trust::policy::{self, Policy, PolicyError, PolicyRefusal};
 pub use trust::{

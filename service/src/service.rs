@@ -9,10 +9,10 @@ use script_config::{Configuration, ScriptName};
 use crate::boot::{BootGuard, BootSwitches, BootsBefore, GuardRecord};
 use crate::event::EventSink;
 use crate::host::{Host, ServiceError, ServiceLock, log};
-use crate::kernel::ModuleState;
+use crate::kernel::{LoadedModules, ModuleState};
 use crate::local::{CleanupChoice, CleanupPlan, CleanupReport, LocalModule, cleanup, finish_all};
 use crate::offers::{Candidate, Installed, Offers};
-use crate::plan::{StartChoice, StartPlan};
+use crate::plan::{Masked, StartChoice, StartPlan};
 use crate::reasons::StartRefusal;
 use crate::records::status_file;
 use crate::seen::{AttachEnd, AttachError, AttachOutput, StatusReport, attach};
@@ -173,10 +173,27 @@ impl<'a> Service<'a> {
         if when == RestartChoice::IfRunning && self.status(choice.named)?.exit_code() != 0 {
             return Ok(RestartReport::NOTHING);
         }
+        self.refuse_masked(choice.named)?;
         let stopped = stop(self.host, &self.offers, choice, events)?;
         let named = started_again(choice.named, &stopped);
         let started = self.start_locked(&StartChoice { named: &named, ..*choice }, options, events)?;
         Ok(RestartReport { schema: 1, stop: Some(stopped), start: Some(started) })
+    }
+
+    /// Refuses a restart of what a mask would keep from starting again. Without names, what is masked is stopped and stays so,
+    /// as everything that a start without names passes over.
+    fn refuse_masked(&self, named: &BTreeSet<ScriptName>) -> Result<(), ServiceError> {
+        let candidates = self.offers.candidates();
+        let masked = Masked::find(self.host, candidates, &LoadedModules::read(self.host)?);
+        let all_are_unknown = masked.unknown().and(candidates.keys().next()).filter(|_| named.is_empty());
+        let refused = named
+            .iter()
+            .chain(all_are_unknown)
+            .find_map(|script| Some((script.clone(), masked.once_stopped(script, candidates)?.to_string())));
+        match refused {
+            Some((script, why)) => Err(ServiceError::WouldNotRestart { script, why }),
+            None => Ok(()),
+        }
     }
 
     /// Keeps a module that was compiled on this host, with `uname_a` as the first line of its `.opts`. From now on it is

@@ -8,6 +8,7 @@ mod graph;
 mod guarding;
 mod impostors;
 mod looking;
+mod masking;
 mod newer_state;
 mod old_kernel;
 mod outside;

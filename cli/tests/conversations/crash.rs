@@ -239,7 +239,7 @@ fn is_right(job: &Job, code: i32, said: &str) -> bool {
 
 /// What a host is asked to do, one after the other, and how that ends; `HOST` is its name. What a running kernel is needed for
 /// is done in the virtual machines, which have no network at all.
-pub(crate) const HOST_COMMANDS: [(&str, i32); 38] = [
+pub(crate) const HOST_COMMANDS: [(&str, i32); 40] = [
     ("trust list", 0),
     ("trust show", 0),
     ("trust add farm.pub", 0),
@@ -263,6 +263,8 @@ pub(crate) const HOST_COMMANDS: [(&str, i32); 38] = [
     ("fsck --repair fleet-2.stapb", 0),
     ("pin 1", 0),
     ("pin 1 --remove", 0),
+    ("mask latency later", 0),
+    ("unmask latency", 0),
     ("cleanup -y -r 6.12.1-test", 0),
     ("gc --keep 1", 0),
     ("verify fleet-1.stapb --key farm.pub", 0),

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use files::FileSystem;
-use installer::{HistoryEvent, TrustStore, fsck, history, pinned};
+use installer::{HistoryEvent, TrustStore, fsck, history, masks, pinned};
 
 /// What is done to a host, and what may be current afterwards.
 pub(crate) struct Job {
@@ -52,7 +52,7 @@ const fn generations(name: &'static str, line: &'static str, serials: [u64; 2], 
     Job { name, line, serials, floor_before, before: &[], least_calls: 50, ..BESIDE }
 }
 
-pub(crate) const JOBS: [Job; 18] = [
+pub(crate) const JOBS: [Job; 20] = [
     generations("install", "install fleet-1.stapb", [0, 1], 0),
     Job { before: &["install fleet-1.stapb"], ..generations("upgrade", "install fleet-2.stapb", [1, 2], 1) },
     Job {
@@ -132,6 +132,19 @@ pub(crate) const JOBS: [Job; 18] = [
         line: "pin 1 --remove",
         before: &["install fleet-1.stapb", "pin 1"],
         other: Some(OtherState { see: pins, may_be: ["{1}", "{}"] }),
+        ..BESIDE
+    },
+    Job {
+        name: "mask",
+        line: "mask latency later",
+        other: Some(OtherState { see: masked, may_be: ["", "latency later"] }),
+        ..BESIDE
+    },
+    Job {
+        name: "unmask",
+        line: "unmask --all",
+        before: &["install fleet-1.stapb", "mask latency later"],
+        other: Some(OtherState { see: masked, may_be: ["latency later", ""] }),
         ..BESIDE
     },
     Job {
@@ -237,6 +250,11 @@ fn pins_beside_the_history(host: &Path) -> String {
     let newest = HistoryEvent::Unpin { generation: 77 };
     assert!(told.iter().any(|record| record.event == newest), "{} events", told.len());
     pins(host)
+}
+
+fn masked(host: &Path) -> String {
+    let masks = masks(&FileSystem::open(host).unwrap()).unwrap();
+    masks.keys().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 const GUARD: &str = "var/lib/stap-bundle/state/boot-guard.json";

@@ -89,11 +89,11 @@ fn the_host_side() {
     let status = world.json("status --root host");
     assert_eq!(
         fields(&status),
-        "bundles generation kernel kernels module_rules schema scripts taint warnings"
+        "bundles generation kernel kernels masks_unknown module_rules schema scripts taint warnings"
     );
     assert_eq!(status["schema"], 1);
     assert_eq!(fields(&status["bundles"][0]), "best_before domain expired id name refused version");
-    let script = "kernel_memory_bytes module_bytes note offered_by options_from pid reason record requires script state warning";
+    let script = "kernel_memory_bytes masked module_bytes note offered_by options_from pid reason record requires script state warning";
     assert_eq!(fields(&status["scripts"][0]), script);
 
     assert_eq!(fields(&world.json("rollback --root host")), "changes from initscript to");

@@ -21,6 +21,7 @@ mod jobs;
 mod json;
 mod limited;
 mod made_up_kernel;
+mod masking;
 mod media;
 mod modes;
 mod newer_state;

@@ -110,6 +110,9 @@ fn status_writes_gauges() {
     # HELP stap_bundle_warnings Damaged files that status has passed over.
     # TYPE stap_bundle_warnings gauge
     stap_bundle_warnings 0
+    # HELP stap_bundle_masks_known Whether it is known which scripts are masked; if not, none is started.
+    # TYPE stap_bundle_masks_known gauge
+    stap_bundle_masks_known 1
     # HELP stap_bundle_bundle_trusted Whether an installed bundle is believed.
     # TYPE stap_bundle_bundle_trusted gauge
     stap_bundle_bundle_trusted{bundle="fleet",version="1.1",id="[SHA-256]"} 1
@@ -138,6 +141,10 @@ fn status_writes_gauges() {
     # TYPE stap_bundle_script_warning gauge
     stap_bundle_script_warning{script="counter"} 0
     stap_bundle_script_warning{script="latency"} 0
+    # HELP stap_bundle_script_masked Whether a script doesn't start until it is unmasked.
+    # TYPE stap_bundle_script_masked gauge
+    stap_bundle_script_masked{script="counter"} 0
+    stap_bundle_script_masked{script="latency"} 0
     [exit 0]
     "#);
 }

@@ -118,6 +118,16 @@ pub enum HistoryEvent {
         from: u64,
         to: u64,
     },
+    /// Scripts don't start until they are unmasked.
+    Mask { scripts: Vec<ScriptName>, by: String },
+    /// Scripts may start again.
+    Unmask {
+        scripts: Vec<ScriptName>,
+        by: String,
+        /// Whether a damaged file of masks was replaced by an empty one, so that other scripts may be unmasked too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        damaged: bool,
+    },
     /// An older generation became current again.
     Rollback {
         /// The one before.

@@ -26,6 +26,8 @@ pub(crate) const FLOORS: [&str; 2] = ["floors", "floors.copy"];
 pub(crate) const USER_MODULES: &str = "user-modules";
 /// Name of the directory of pinned generations in [`RECORDS`]: an empty file for each, called by its number.
 pub(crate) const PINS: &str = "pins";
+/// Name of the file of all masks in [`RECORDS`].
+pub(crate) const MASKS: &str = "masks.json";
 /// What a generation is called in [`GENERATIONS`] while `gc` removes it, before its number.
 pub(crate) const TOMBSTONE: &str = ".gone-";
 /// Name of the administrator's policy in [`ADMINISTRATION`].

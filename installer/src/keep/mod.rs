@@ -1,9 +1,11 @@
-//! What becomes of installed bundles: gone back to, taken away, collected, checked and mended, unpacked for a later kernel.
+//! What becomes of installed bundles: gone back to, taken away, collected, checked and mended, unpacked for a later kernel; and
+//! which scripts are masked.
 
 mod aging;
 mod collect;
 mod fsck;
 mod later_kernel;
+mod masks;
 mod pins;
 mod repair;
 mod rollback;
@@ -13,6 +15,7 @@ pub use aging::{Aging, aging};
 pub use collect::{CollectError, CollectOptions, CollectReport, Collected, Spared, SparedBecause, collect};
 pub use fsck::{FsckProblem, FsckReport, Mending, fsck};
 pub use later_kernel::{UnpackError, Unpacked, unpack_for_running_kernel};
+pub use masks::{Mask, MaskReport, Masks, MasksError, Unmasked, mask, masks, unmask};
 pub use pins::{PinError, PinReport, pin, pinned, unpin};
 pub use repair::{RepairError, repair_from, repair_from_kept};
 pub use rollback::{RollbackError, RollbackReport, rollback};

@@ -15,6 +15,7 @@ mod install;
 mod integration;
 mod kept;
 mod later_kernel;
+mod masks;
 mod near_the_corpus;
 mod newer_state;
 mod other_builds;

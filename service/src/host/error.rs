@@ -56,6 +56,13 @@ pub enum ServiceError {
         /// The bundle's name.
         bundle: String,
     },
+    /// What would be stopped wouldn't start again.
+    #[error("{script} would not start again: {why}; nothing was stopped")]
+    WouldNotRestart {
+        script: script_config::ScriptName,
+        /// As a start would refuse it.
+        why: String,
+    },
     /// Under `--root` no kernel runs, so there is nothing to start or stop.
     #[error("no kernel runs on this host, so nothing can be started")]
     NoKernel,

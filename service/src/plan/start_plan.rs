@@ -14,6 +14,7 @@ use crate::host::{Host, ServiceError};
 use crate::kernel::LoadedModules;
 use crate::offers::{LeftOutBundle, Offers, graph_of};
 use crate::plan::choice::{OnFailure, StartChoice};
+use crate::plan::masked::Masked;
 use crate::plan::step::{Step, Steps};
 use crate::reasons::StartRefusal;
 
@@ -83,25 +84,23 @@ impl StartPlan {
             if choice.named.is_empty() { BootSwitches::read(host) } else { BootSwitches::default() };
         let guard = if choice.named.is_empty() { guard } else { &BootsBefore::Good };
         let switched_off = switched_off(guard, &switches, candidates);
-        let absence = |name: &ScriptName| match switched_off.get(name) {
+        let modules = LoadedModules::read(host)?;
+        let masked = Masked::find(host, candidates, &modules);
+        let absence = |name: &ScriptName| match switched_off.get(name).or_else(|| masked.left_out(name)) {
             Some(refusal) => Some(refusal),
             None => candidates.get(name)?.cell.as_ref().err().filter(|refusal| refusal.is_absence()),
         };
         let known = candidates.keys().filter(|name| absence(name).is_none()).cloned().collect();
         let mut chosen = select_to_start(choice.named, &known, choice.parameters, choice.with_requirements);
         // DEFAULT_START names scripts too.
-        chosen.scripts.retain(|name| !switched_off.contains_key(name));
+        if choice.named.is_empty() {
+            chosen.scripts.retain(|name| !switched_off.contains_key(name) && masked.left_out(name).is_none());
+        }
         let graph = graph_of(candidates, &chosen.scripts);
         let order = graph.start_order(&chosen.scripts, chosen.recursive)?;
 
-        let mut steps = Steps {
-            host,
-            offers,
-            switched_off: &switched_off,
-            release,
-            modules: LoadedModules::read(host)?,
-            held: 0,
-        };
+        let mut steps =
+            Steps { host, offers, switched_off: &switched_off, masked: &masked, release, modules, held: 0 };
         let mut places: BTreeMap<ScriptName, usize> = BTreeMap::new();
         let mut entries = Vec::with_capacity(order.len());
         for name in order {

@@ -9,6 +9,7 @@ use script_config::ScriptName;
 use crate::host::{Host, ServiceError};
 use crate::kernel::{LoadedModules, ModuleState, may_load_modules};
 use crate::offers::{Candidate, Offers, VerifiedModule};
+use crate::plan::masked::Masked;
 use crate::reasons::{StartRefusal, check_module};
 use crate::records::{RecorderMode, RunRecord, is_ours};
 
@@ -39,6 +40,7 @@ pub(super) struct Steps<'a> {
     pub(super) offers: &'a Offers<'a>,
     /// What a start of all does without in this boot.
     pub(super) switched_off: &'a BTreeMap<ScriptName, StartRefusal>,
+    pub(super) masked: &'a Masked,
     pub(super) release: &'a KernelRelease,
     pub(super) modules: LoadedModules,
     /// Bytes that the plan has kept so far.
@@ -49,6 +51,11 @@ impl Steps<'_> {
     /// `outside`: what the script requires and what isn't in the plan, so it must run already.
     pub(super) fn step(&mut self, name: &ScriptName, outside: Vec<ScriptName>) -> Result<Step, ServiceError> {
         let state = ModuleState::among(self.host, &self.modules, name);
+        if state != ModuleState::Running
+            && let Some(refusal) = self.masked.refusal(name)
+        {
+            return Ok(Step::Refused(refusal.clone()));
+        }
         let refusal = match state {
             ModuleState::Running => return Ok(Step::AlreadyRunning),
             ModuleState::Foreign => Some(StartRefusal::ForeignModule),

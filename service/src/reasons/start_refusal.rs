@@ -127,6 +127,15 @@ pub enum StartRefusal {
     /// It comes after one that failed, and `PASSALL` is yes.
     #[error("{0} failed before it, and PASSALL is yes")]
     AfterFailure(ScriptName),
+    /// Somebody has masked it.
+    #[error("it is masked (by {by})")]
+    Masked { by: String },
+    /// What it requires, directly or not, is masked and doesn't run.
+    #[error("it requires {0}, which is masked or requires what is")]
+    RequirementMasked(ScriptName),
+    /// The file of masks can't be read, so each script may be a masked one.
+    #[error("it isn't known which scripts are masked: {problem}")]
+    MasksUnknown { problem: String },
     /// The kernel's command line says that nothing is started in this boot.
     #[error("the kernel was booted with stap_bundle.enable=0")]
     DisabledForThisBoot,
@@ -181,6 +190,9 @@ impl StartRefusal {
             Self::RequirementsNotRunning(_) => "requirement-not-running",
             Self::RequirementFailed(_) => "requirement-failed",
             Self::AfterFailure(_) => "after-failure",
+            Self::Masked { .. } => "masked",
+            Self::RequirementMasked(_) => "requirement-masked",
+            Self::MasksUnknown { .. } => "masks-unknown",
             Self::DisabledForThisBoot => "disabled-for-this-boot",
             Self::SkippedForThisBoot(_) => "skipped-for-this-boot",
             Self::BootGuard(_) => "boot-guard",
@@ -201,6 +213,8 @@ impl StartRefusal {
                 | Self::AnotherKernel { .. }
                 | Self::AnotherBuild { .. }
                 | Self::NotUnpacked { .. }
+                | Self::Masked { .. }
+                | Self::RequirementMasked(_)
                 | Self::DisabledForThisBoot
                 | Self::SkippedForThisBoot(_)
                 | Self::BootGuard(_)
@@ -244,6 +258,11 @@ impl StartRefusal {
             Self::ForeignModule => "rename the script, or unload that module by hand",
             Self::LeftLoaded => "stop the script first; if that is refused, see who has loaded it",
             Self::RequirementsNotRunning(_) => "start them first, or add -R",
+            Self::Masked { .. } => "stap-bundle unmask lets it start again",
+            Self::RequirementMasked(_) => "stap-bundle unmask lets what it requires start again",
+            Self::MasksUnknown { .. } => {
+                "mend the file; or stap-bundle unmask --all forgets all masks, and stap-bundle history tells which there were"
+            }
             Self::RequirementFailed(_) | Self::AfterFailure(_) => "see the reason of the script named",
             Self::DisabledForThisBoot | Self::SkippedForThisBoot(_) => {
                 "start it by name, or boot without that word"
@@ -258,6 +277,11 @@ impl StartRefusal {
             Self::Output { .. } => "give -o an absolute path in a directory that exists",
         }
     }
+}
+
+/// Whether a reason with that id ends with a mask.
+pub(crate) fn is_of_masks(id: &str) -> bool {
+    matches!(id, "masked" | "requirement-masked" | "masks-unknown")
 }
 
 impl From<&StartRefusal> for Reason {

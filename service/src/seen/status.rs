@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease};
-use installer::{CurrentGeneration, Domain, HostIdentity};
+use installer::{CurrentGeneration, Domain, HostIdentity, Mask};
 use script_config::ScriptName;
 use serde::Serialize;
 
@@ -12,7 +12,8 @@ use crate::boot::{BootSwitches, BootsBefore, switched_off};
 use crate::host::{Host, ServiceError};
 use crate::kernel::{LoadedModules, ModuleRules, ModuleState, Stapio, Taint, memory};
 use crate::offers::{Candidate, Offers};
-use crate::reasons::{Reason, StartRefusal};
+use crate::plan::Masked;
+use crate::reasons::{Reason, StartRefusal, is_of_masks};
 use crate::records::{RecorderMode, Records, RunRecord, is_ours, last_try, status_file};
 use crate::seen::coverage;
 use crate::seen::coverage::KernelCoverage;
@@ -31,6 +32,8 @@ pub struct StatusReport {
     pub scripts: Vec<ScriptStatus>,
     /// Installed kernels, and which bundles have modules for them; empty where nothing is installed.
     pub kernels: Vec<KernelCoverage>,
+    /// Why it isn't known which scripts are masked, so that none is started; absent if it is known.
+    pub masks_unknown: Option<String>,
     /// What this kernel demands of modules.
     pub module_rules: ModuleRules,
     /// The kernel's taint; absent if there is none.
@@ -63,6 +66,8 @@ pub struct ScriptStatus {
     pub state: ScriptState,
     /// Why it doesn't run; absent if it runs, or was never told to.
     pub reason: Option<Reason>,
+    /// Who keeps it from starting until it is unmasked, and since when; it may run all the same.
+    pub masked: Option<Mask>,
     /// Something that is wrong although it runs.
     pub warning: Option<String>,
     pub requires: Vec<ScriptName>,
@@ -141,13 +146,17 @@ impl StatusReport {
         let switched_off = switched_off(&guard, &switches, offers.candidates());
         let records: BTreeMap<ScriptName, RunRecord> =
             all.into_iter().map(|record| (record.script.clone(), record)).collect();
+        let modules = LoadedModules::read(host)?;
+        let masked = Masked::find(host, offers.candidates(), &modules);
         let mut listed = named.clone();
         if listed.is_empty() {
             listed = offers.candidates().keys().chain(records.keys()).cloned().collect();
             listed.extend(ModuleState::all_running(host)?);
+            listed.extend(masked.names().cloned());
         }
-        let modules = LoadedModules::read(host)?;
-        let look = Look { host, modules, switched_off };
+        let masks_unknown = masked.unknown().map(ToString::to_string);
+        warnings.extend(masks_unknown.iter().map(|unknown| format!("{unknown}; nothing is started")));
+        let look = Look { host, modules, switched_off, masked };
         let mut scripts = Vec::with_capacity(listed.len());
         for name in listed {
             scripts.push(look.script(&name, offers.get(&name), records.get(&name))?);
@@ -161,6 +170,7 @@ impl StatusReport {
             kernels: current
                 .map(|current| coverage::of_installed_kernels(host, identity, current))
                 .unwrap_or_default(),
+            masks_unknown,
             module_rules: ModuleRules::read(host),
             taint: Taint::read(host),
             warnings,
@@ -173,6 +183,7 @@ struct Look<'h> {
     modules: LoadedModules,
     /// What a start of all scripts does without in this boot.
     switched_off: BTreeMap<ScriptName, StartRefusal>,
+    masked: Masked,
 }
 
 impl Look<'_> {
@@ -207,6 +218,7 @@ impl Look<'_> {
             script: name.clone(),
             state,
             reason: if runs { None } else { self.reason(name, module, candidate, record)? },
+            masked: self.masked.mask(name).cloned(),
             warning: dead_stapio.then(|| {
                 "the process that writes its output has ended, so its data are lost; restart it".to_owned()
             }),
@@ -238,12 +250,17 @@ impl Look<'_> {
             };
             return Ok(Some(Reason::from(&refusal)));
         }
+        if let Some(refusal) = self.masked.refusal(name) {
+            return Ok(Some(Reason::from(refusal)));
+        }
         match candidate.map(|candidate| &candidate.cell) {
             None => return Ok(Some(Reason::from(&StartRefusal::NotOffered))),
             Some(Err(refusal)) => return Ok(Some(Reason::from(refusal))),
             Some(Ok(())) => {}
         }
-        if let Some(last) = last_try::read(self.host, name)? {
+        // A mask that is gone is no reason any more.
+        let last = last_try::read(self.host, name)?.filter(|last| !is_of_masks(&last.id));
+        if let Some(last) = last {
             return Ok(Some(last));
         }
         Ok(self.switched_off.get(name).map(Reason::from))

@@ -2,6 +2,7 @@
 
 use bundle_format::KernelRelease;
 use installer::{Domain, HistoryEvent, HistoryRecord, Removal, history};
+use script_config::ScriptName;
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -80,6 +81,12 @@ fn words(event: &HistoryEvent) -> String {
         HistoryEvent::Uninstall { from, to, domain, name } => {
             format!("uninstalled {name}{} with generation {to}, after {from}", in_domain(domain))
         }
+        HistoryEvent::Mask { scripts, by } => format!("{by} masked {}", listed(scripts)),
+        HistoryEvent::Unmask { scripts, by, damaged } => {
+            let what = if scripts.is_empty() { "all".to_owned() } else { listed(scripts) };
+            let damaged = if *damaged { ", in the place of a damaged file of masks" } else { "" };
+            format!("{by} unmasked {what}{damaged}")
+        }
         HistoryEvent::Rollback { from, to } => format!("rolled back from generation {from} to {to}"),
         HistoryEvent::Shortened { events } => {
             format!(
@@ -120,4 +127,8 @@ fn in_domain_with(domain: &Domain, bundles: &[String]) -> String {
     let owns =
         if bundles.is_empty() { String::new() } else { format!(", which owns {} since", bundles.join(", ")) };
     format!("{}{owns}", in_domain(domain))
+}
+
+fn listed(scripts: &[ScriptName]) -> String {
+    scripts.iter().map(ScriptName::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -116,13 +116,17 @@ impl<'a> LocalCompile<'a> {
     }
 
     /// What a start is about and the script directory has: named, `DEFAULT_START` or all, with what they require; without
-    /// scripts of bundles.
+    /// scripts of bundles and masked ones.
     fn to_be_started(&self, ui: &mut Ui) -> Result<Vec<ScriptSource>, Failure> {
         let parameters = self.configuration.parameters();
         let (known, _) = script_directory::read(&parameters.script_path)?;
         let chosen = script_config::select_to_start(self.opened.named(), &known, parameters, false);
         let service = self.opened.service();
-        let free = |name: &&ScriptName| known.contains(*name) && service.owner(name).is_none();
+        // Where it isn't known what is masked, nothing starts.
+        let Ok(masks) = installer::masks(&self.opened.host().files) else { return Ok(Vec::new()) };
+        let free = |name: &&ScriptName| {
+            known.contains(*name) && !masks.contains_key(*name) && service.owner(name).is_none()
+        };
         let words: Vec<String> = chosen.scripts.iter().filter(free).map(ToString::to_string).collect();
         if words.is_empty() {
             return Ok(Vec::new());

@@ -12,6 +12,7 @@ mod install;
 mod list;
 #[cfg(feature = "farm")]
 pub(crate) mod local_compile;
+mod mask;
 mod pin;
 mod restart;
 mod rollback;
@@ -48,6 +49,10 @@ pub(crate) enum Command {
     #[command(display_order = 11)]
     Attach(attach::Args),
     #[command(display_order = 12)]
+    Mask(mask::Args),
+    #[command(display_order = 12)]
+    Unmask(mask::UnmaskArgs),
+    #[command(display_order = 12)]
     BootGuard(boot_guard::Args),
     #[command(display_order = 12, hide = cfg!(not(feature = "farm")))]
     Compile(compile::Args),
@@ -79,6 +84,8 @@ impl Command {
             Self::Restart(args) => args.run(global, ui),
             Self::TryRestart(args) => args.run(global, ui),
             Self::Attach(args) => args.run(global, ui),
+            Self::Mask(args) => args.run(global, ui),
+            Self::Unmask(args) => args.run(global, ui),
             Self::BootGuard(args) => args.run(global, ui),
             Self::Compile(args) => args.run(global, ui),
             Self::Cleanup(args) => args.run(global, ui),

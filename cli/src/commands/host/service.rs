@@ -229,6 +229,9 @@ pub(crate) fn service_failure(error: &ServiceError) -> Failure {
         ServiceError::Locked(_) => {
             failure.hint("wait until it has ended, and try again; if that process hangs, end it")
         }
+        ServiceError::WouldNotRestart { .. } => {
+            failure.hint("to have it stopped: stap-bundle stop; to have it started again: stap-bundle unmask")
+        }
         _ => failure,
     }
 }

@@ -119,6 +119,15 @@ fn show_causes(ui: &mut Ui, report: &StatusReport) {
             (Some(reason), None) => causes.push((reason, vec![name])),
             (None, None) => {}
         }
+        if let Some(mask) = &script.masked {
+            let word = ui.mark(Mark::Attention, "masked");
+            let since = mask.since.map_or_else(String::new, |since| format!(" since {}", date(since)));
+            let runs = match script.state {
+                ScriptState::Running => format!("; it still runs: stap-bundle stop {name}"),
+                _ => String::new(),
+            };
+            ui.line(format!("{name}: {word}{since} by {}{runs}", mask.by));
+        }
         for told in script.warning.iter().chain(&script.note) {
             ui.line(format!("{}: {told}", ui.mark(Mark::Attention, name)));
         }

@@ -14,9 +14,15 @@ pub(super) fn text(report: &StatusReport) -> String {
     page.sample("stap_bundle_generation", &[], report.generation.unwrap_or(0));
     page.metric("stap_bundle_warnings", "Damaged files that status has passed over.");
     page.sample("stap_bundle_warnings", &[], report.warnings.len());
+    let name = "stap_bundle_masks_known";
+    page.metric(name, "Whether it is known which scripts are masked; if not, none is started.");
+    page.sample(name, &[], u8::from(report.masks_unknown.is_none()));
     bundles(&mut page, &report.bundles);
     kernels(&mut page, &report.kernels);
     scripts(&mut page, &report.scripts);
+    if report.masks_unknown.is_none() {
+        masks(&mut page, &report.scripts);
+    }
     page.0
 }
 
@@ -102,6 +108,14 @@ fn scripts(page: &mut Page, scripts: &[ScriptStatus]) {
     for script in scripts {
         let warned = u8::from(script.warning.is_some());
         page.sample("stap_bundle_script_warning", &[("script", script.script.as_str())], warned);
+    }
+}
+
+fn masks(page: &mut Page, scripts: &[ScriptStatus]) {
+    let name = "stap_bundle_script_masked";
+    page.metric(name, "Whether a script doesn't start until it is unmasked.");
+    for script in scripts {
+        page.sample(name, &[("script", script.script.as_str())], u8::from(script.masked.is_some()));
     }
 }
 

@@ -1,0 +1,162 @@
+//! Masked scripts: no start begins them until they are unmasked, whatever is installed, gone back to or named.
+//!
+//! All masks are in one file, `state/masks.json`, replaced in one step under the writer's lock: of several names that are
+//! masked together, a power cut leaves all or none. No file means no masks. One that is damaged, of a newer format, or that
+//! others could have written says of no script that it isn't masked; whoever reads it must take each for masked. That keeps
+//! scripts from starting, never a machine from booting, and it can't be cured by guessing: `unmask --all` is the way out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bundle_format::ScriptName;
+use files::{FileError, FileSystem, Unprotected};
+use serde::{Deserialize, Serialize};
+
+use crate::host::paths::{MASKS, RECORDS};
+use crate::host::{HistoryEvent, LockError, WriterLock, append};
+
+/// The format that is read and written.
+const SCHEMA: u32 = 1;
+/// Most bytes of the file: some ten thousand masks.
+const MAX_MASKS: u64 = 1 << 20;
+
+/// One script's mask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mask {
+    /// Seconds since 1970; `None` where no clock was given.
+    pub since: Option<u64>,
+    /// Who asked for it. For people; nothing is decided by it.
+    pub by: String,
+}
+
+/// All masks, by script.
+pub type Masks = BTreeMap<ScriptName, Mask>;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    schema: u32,
+    masks: Masks,
+}
+
+/// Of a document of any format.
+#[derive(Debug, Deserialize)]
+struct Versioned {
+    schema: u32,
+}
+
+/// Why masks aren't known, or can't be changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MasksError {
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Storage(#[from] FileError),
+    /// Others could have taken masks away.
+    #[error("{RECORDS}/{MASKS} is not protected")]
+    Unprotected(#[source] Unprotected),
+    /// A newer version wrote it.
+    #[error("{RECORDS}/{MASKS} has format {found}, this version of stap-bundle reads format {SCHEMA}")]
+    Newer { found: u32 },
+    #[error("{RECORDS}/{MASKS} is damaged: {problem}")]
+    Damaged { problem: String },
+}
+
+/// Which masks are taken away.
+#[derive(Debug, Clone, Copy)]
+pub enum Unmasked<'n> {
+    Named(&'n BTreeSet<ScriptName>),
+    /// All, also where a damaged file doesn't tell which there are.
+    All,
+}
+
+#[derive(Debug)]
+pub struct MaskReport {
+    /// The scripts whose mask was made or taken away.
+    pub changed: Vec<ScriptName>,
+    /// Named scripts that were so already.
+    pub unchanged: Vec<ScriptName>,
+    /// Why the history wasn't written.
+    pub history: Option<FileError>,
+}
+
+/// All masks.
+pub fn masks(host: &FileSystem) -> Result<Masks, MasksError> {
+    let records = host.open_protected_through_links(RECORDS);
+    let raw = match records.and_then(|records| records.read_protected(MASKS, MAX_MASKS)) {
+        Ok(raw) => raw,
+        Err(Unprotected::Storage(error)) if error.is_not_found() => return Ok(Masks::new()),
+        Err(error) => return Err(error.or(MasksError::Unprotected)),
+    };
+    let damaged = |error: serde_json::Error| MasksError::Damaged { problem: error.to_string() };
+    let Versioned { schema: found } = serde_json::from_slice(&raw).map_err(damaged)?;
+    if found > SCHEMA {
+        return Err(MasksError::Newer { found });
+    }
+    let document: Document = serde_json::from_slice(&raw).map_err(damaged)?;
+    Ok(document.masks)
+}
+
+/// Masks scripts, whether anything has them or not. `by` says who asked for it.
+pub fn mask(
+    host: &FileSystem,
+    scripts: &BTreeSet<ScriptName>,
+    by: &str,
+    now: Option<u64>,
+    wait: Duration,
+) -> Result<MaskReport, MasksError> {
+    let lock = WriterLock::wait(host, wait)?;
+    let mut all = masks(host)?;
+    let (unchanged, changed): (Vec<_>, Vec<_>) =
+        scripts.iter().cloned().partition(|script| all.contains_key(script));
+    if changed.is_empty() {
+        return Ok(MaskReport { changed, unchanged, history: None });
+    }
+    let mask = Mask { since: now, by: by.to_owned() };
+    all.extend(changed.iter().map(|script| (script.clone(), mask.clone())));
+    write(host, all)?;
+    let event = HistoryEvent::Mask { scripts: changed.clone(), by: by.to_owned() };
+    // The masks are on the disk: a history that can't be written is no reason to call it failed.
+    Ok(MaskReport { changed, unchanged, history: append(host, &lock, now, event).err() })
+}
+
+/// Takes masks away.
+pub fn unmask(
+    host: &FileSystem,
+    which: Unmasked<'_>,
+    by: &str,
+    now: Option<u64>,
+    wait: Duration,
+) -> Result<MaskReport, MasksError> {
+    let lock = WriterLock::wait(host, wait)?;
+    let (mut all, is_damaged) = match (masks(host), which) {
+        (Err(MasksError::Damaged { .. }), Unmasked::All) => (Masks::new(), true),
+        (all, _) => (all?, false),
+    };
+    let named: BTreeSet<ScriptName> = match which {
+        Unmasked::Named(named) => named.clone(),
+        Unmasked::All => all.keys().cloned().collect(),
+    };
+    let (changed, unchanged): (Vec<_>, Vec<_>) =
+        named.into_iter().partition(|script| all.remove(script).is_some());
+    if changed.is_empty() && !is_damaged {
+        return Ok(MaskReport { changed, unchanged, history: None });
+    }
+    write(host, all)?;
+    let event = HistoryEvent::Unmask { scripts: changed.clone(), by: by.to_owned(), damaged: is_damaged };
+    Ok(MaskReport { changed, unchanged, history: append(host, &lock, now, event).err() })
+}
+
+fn write(host: &FileSystem, masks: Masks) -> Result<(), MasksError> {
+    let records = host.ensure_dir(RECORDS)?;
+    let wrong = |error: std::io::Error| FileError::new("write", records.path().join(MASKS), error);
+    let document = Document { schema: SCHEMA, masks };
+    let mut raw = serde_json::to_vec(&document).map_err(|error| wrong(error.into()))?;
+    raw.push(b'\n');
+    if raw.len() as u64 > MAX_MASKS {
+        return Err(wrong(std::io::ErrorKind::FileTooLarge.into()).into());
+    }
+    Ok(records.replace_file(MASKS, &raw)?)
+}

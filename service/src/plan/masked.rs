@@ -1,0 +1,86 @@
+//! What masks keep from starting: masked scripts, and what requires them.
+
+use std::collections::BTreeMap;
+
+use files::with_causes;
+use installer::{Mask, Masks, masks};
+use script_config::ScriptName;
+
+use crate::host::Host;
+use crate::kernel::{LoadedModules, ModuleState};
+use crate::offers::Candidates;
+use crate::reasons::StartRefusal;
+
+/// The masks of a host, as starts see them. A script that runs is left alone, and so is what requires it.
+#[derive(Debug, Default)]
+pub(crate) struct Masked {
+    masks: Masks,
+    /// Masked scripts that don't run, and scripts that don't run and require one of these, directly or not.
+    refusals: BTreeMap<ScriptName, StartRefusal>,
+    /// Why it isn't known which scripts are masked. Then each may be, and none is started.
+    unknown: Option<StartRefusal>,
+}
+
+impl Masked {
+    pub(crate) fn find(host: &Host, candidates: &Candidates, modules: &LoadedModules) -> Self {
+        let masks = match masks(&host.files) {
+            Ok(masks) => masks,
+            Err(error) => {
+                let unknown = Some(StartRefusal::MasksUnknown { problem: with_causes(&error) });
+                return Self { unknown, ..Self::default() };
+            }
+        };
+        let runs = |name: &ScriptName| ModuleState::among(host, modules, name) == ModuleState::Running;
+        let resting = masks.iter().filter(|(name, _)| !runs(name));
+        let mut refusals: BTreeMap<ScriptName, StartRefusal> = resting
+            .map(|(name, mask)| (name.clone(), StartRefusal::Masked { by: mask.by.clone() }))
+            .collect();
+        loop {
+            let next = candidates.values().find_map(|candidate| {
+                let required = candidate.requires.iter().find(|required| refusals.contains_key(*required))?;
+                let is_free = !refusals.contains_key(&candidate.name) && !runs(&candidate.name);
+                is_free.then(|| (candidate.name.clone(), required.clone()))
+            });
+            let Some((name, required)) = next else { return Self { masks, refusals, unknown: None } };
+            refusals.insert(name, StartRefusal::RequirementMasked(required));
+        }
+    }
+
+    /// A script's mask.
+    pub(crate) fn mask(&self, name: &ScriptName) -> Option<&Mask> {
+        self.masks.get(name)
+    }
+
+    /// The masked scripts.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &ScriptName> {
+        self.masks.keys()
+    }
+
+    /// Why a script that doesn't run isn't started.
+    pub(crate) fn refusal(&self, name: &ScriptName) -> Option<&StartRefusal> {
+        self.unknown.as_ref().or_else(|| self.left_out(name))
+    }
+
+    /// Why a start of all passes over a script, as somebody has asked for.
+    pub(crate) fn left_out(&self, name: &ScriptName) -> Option<&StartRefusal> {
+        self.refusals.get(name)
+    }
+
+    /// Why it isn't known which scripts are masked.
+    pub(crate) const fn unknown(&self) -> Option<&StartRefusal> {
+        self.unknown.as_ref()
+    }
+
+    /// Why a script wouldn't start again, once it is stopped.
+    pub(crate) fn once_stopped(&self, name: &ScriptName, candidates: &Candidates) -> Option<StartRefusal> {
+        if let Some(unknown) = &self.unknown {
+            return Some(unknown.clone());
+        }
+        if let Some(mask) = self.masks.get(name) {
+            return Some(StartRefusal::Masked { by: mask.by.clone() });
+        }
+        let candidate = candidates.get(name)?;
+        let masked = candidate.requires.iter().find(|required| self.refusals.contains_key(*required))?;
+        Some(StartRefusal::RequirementMasked(masked.clone()))
+    }
+}
