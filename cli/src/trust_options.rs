@@ -199,6 +199,7 @@ pub(crate) fn open_raw(path: &BundlePath) -> Result<RawBundle<File>, Failure> {
 }
 
 /// Opens a bundle and verifies who signed it.
+#[cfg(feature = "farm")]
 pub(crate) fn open_verified(path: &BundlePath, keys: &TrustedKeys) -> Result<VerifiedBundle<File>, Failure> {
     open_raw(path)?.verify(keys).map_err(|error| not_verified(error, &keys.keys()).about(path.display()))
 }

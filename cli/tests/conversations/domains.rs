@@ -106,6 +106,10 @@ fn a_second_team_gets_a_domain_and_signs_nothing_of_the_first() {
     at an unknown time  installed stap-scripts 1.2 as generation 3, after 2
     [exit 0]
     "#);
+    documents_name_the_domain(&world);
+}
+
+fn documents_name_the_domain(world: &TestWorld) {
     let status = world.json("status --root host");
     let domains: Vec<_> =
         status["bundles"].as_array().unwrap().iter().map(|bundle| bundle["domain"].clone()).collect();

@@ -250,5 +250,5 @@ fn is_ours_there(directory: &Directory, script: &ScriptName, file: &str) -> Resu
         return Ok(true);
     }
     let is_file = directory.kind(file)? == Some(FileType::RegularFile);
-    Ok(is_file && file.ends_with(".opts") && has_our_link(directory, &module_file_name(script))?)
+    Ok(is_file && file.strip_suffix(".opts").is_some() && has_our_link(directory, &module_file_name(script))?)
 }
