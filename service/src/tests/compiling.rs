@@ -73,7 +73,9 @@ fn records_in_a_directory_that_others_could_replace_do_not_count() {
     store(&world, "a", "").unwrap();
     let above = world.at(world.host.local_dir.parent().unwrap());
     fs::set_permissions(above, fs::Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(world.start("a"), "a refused (local-unprotected), exit 1");
+    // What is masked is kept below it too.
+    assert_eq!(world.start("a"), "a refused (masks-unknown), exit 1");
+    assert_eq!(world.loaded(), "");
 }
 
 #[test]
