@@ -26,7 +26,7 @@ help:
 	@echo 'make host   the static host program without the build side'
 	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, 200 examples, an older systemtap, every fixture twice, an error at every system call'
 	@echo 'make fuzz   fuzz targets, FUZZ_SECONDS each (needs nightly Rust; brings cargo-fuzz if it is not there)'
-	@echo 'make crash  the installer killed at every system call, and failed at every eighth'
+	@echo 'make crash  the installer killed at every system call, and failed at every sixteenth'
 	@echo 'make quick  unit tests and command-line conversations; needs root, no lab'
 	@echo 'make bench  sizes, times and memory on real modules, against targets; the first run compiles for half an hour'
 	@echo 'make man    manual pages, target/man'
@@ -86,12 +86,12 @@ quick: packages-quick
 # With --workspace nothing is compiled again that `quick` has made. Half the time of these tests is a disk's syncs; what they prove is the order of system calls. `power_cut` has the disk.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 4000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 
-# The installer and a compile on a host are killed at each of their system calls, and each eighth one is made to fail.
+# The installer and a compile on a host are killed at each of their system calls, and each sixteenth one is made to fail.
 crash: packages-quick
 	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test --workspace --test local_switch e1
-	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=8 $(CARGO) test --workspace --test local_switch e2
+	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=16 $(CARGO) test --workspace --test local_switch e2
 	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=1 $(CARGO) test --workspace --test conversations crash::e1
-	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=8 $(CARGO) test --workspace --test conversations crash::e2
+	$(IN_MEMORY) STAP_BUNDLE_EVERY_CALL=16 $(CARGO) test --workspace --test conversations crash::e2
 
 # Each one.
 every-error: packages-quick
