@@ -244,11 +244,11 @@ fn long_history(host: &Path) {
     fs::write(host.join("var/lib/stap-bundle/state/history"), lines).unwrap();
 }
 
-/// The pins; the newest events are told whatever was done to the history.
+/// The pins; the newest events are shown whatever was done to the history.
 fn pins_beside_the_history(host: &Path) -> String {
-    let told = history(&FileSystem::open(host).unwrap()).unwrap();
+    let shown = history(&FileSystem::open(host).unwrap()).unwrap();
     let newest = HistoryEvent::Unpin { generation: 77 };
-    assert!(told.iter().any(|record| record.event == newest), "{} events", told.len());
+    assert!(shown.iter().any(|record| record.event == newest), "{} events", shown.len());
     pins(host)
 }
 

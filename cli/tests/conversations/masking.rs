@@ -120,7 +120,7 @@ fn a_damaged_file_of_masks_is_said_and_counts_as_unknown() {
     for line in ["mask --root host counter", "unmask --root host latency"] {
         let said = world.run(line);
         assert_eq!(said.exit, Some(11), "{said}");
-        assert!(said.stderr.contains("hint: stap-bundle unmask --all begins anew without masks"), "{said}");
+        assert!(said.stderr.contains("hint: stap-bundle unmask --all starts over without masks"), "{said}");
     }
     assert_eq!(world.run("unmask --root host --all").exit, Some(0));
     assert!(

@@ -1,4 +1,4 @@
-//! What people are told where something on a host is of a newer stap-bundle.
+//! What people read where something on a host is from a newer stap-bundle.
 
 use std::fs;
 

@@ -125,7 +125,7 @@ fn an_upgraded_host_takes_newer_bundles_and_goes_back_to_a_generation_of_0_1_0()
     old.ends("install next/other-2.stapb", 0);
     let history = old.ends("history", 0);
     assert!(history.stdout.contains("installed other 1.2 as generation 5, after 3"), "{history}");
-    // Other bundles: the boot guard begins anew, with `crasher`.
+    // Other bundles: the boot guard starts over, with `crasher`.
     old.reboot("boot-after-other-2");
     start(&old.host, &old.release, true).unwrap();
     assert_eq!(loaded(&old.host), ["counter", "crasher", "latency", "mine"]);

@@ -23,7 +23,7 @@ pub struct GenerationSummary {
 }
 
 impl GenerationSummary {
-    /// Whether nothing is installed in it; of one whose index can't be read nobody can say.
+    /// Whether nothing is installed in it; unknown if its index can't be read.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.bundles.is_empty() && self.problem.is_none()

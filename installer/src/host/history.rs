@@ -67,7 +67,7 @@ pub enum HistoryEvent {
         domain: Domain,
         name: BundleName,
     },
-    /// So many of the oldest events are no longer told; the record's time is that of the newest among them.
+    /// This many of the oldest events were dropped; the record's time is that of the newest of them.
     Shortened { events: u64 },
     /// Old generations were removed.
     Collect { removed: Vec<u64> },
@@ -139,7 +139,7 @@ pub enum HistoryEvent {
     Unknown(Value),
 }
 
-/// A line of which only the time is known.
+/// A line whose time alone is known.
 #[derive(Deserialize)]
 struct OtherLine {
     #[serde(default)]

@@ -22,7 +22,7 @@ pub(crate) struct Running {
     boot_id: String,
 }
 
-/// A record that can't be understood, so that what it stands for isn't known.
+/// A record that can't be understood, so that what it means isn't known.
 #[derive(Debug)]
 pub(crate) struct UnreadRecord {
     /// The script, by the name of the file.

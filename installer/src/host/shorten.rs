@@ -43,7 +43,7 @@ pub(super) fn shorten(records: &Directory) -> Result<(), FileError> {
     records.replace_file(HISTORY, &left)
 }
 
-/// What is no longer told.
+/// The events that were dropped.
 #[derive(Debug, Default)]
 struct Dropped {
     events: u64,
@@ -104,16 +104,16 @@ mod tests {
             assert!(path.metadata().unwrap().len() < MOST);
             let text = std::fs::read_to_string(&path).unwrap();
             assert!(text.contains(of_another_version));
-            let told = history(&host).unwrap();
-            let last = told.last().unwrap();
+            let shown = history(&host).unwrap();
+            let last = shown.last().unwrap();
             assert_eq!((last.time, &last.event), (Some(9), &pin(7)));
-            // Every event is told, or counted.
-            let HistoryEvent::Shortened { events } = told[0].event else { panic!("{:?}", told[0]) };
+            // Every event is shown, or counted.
+            let HistoryEvent::Shortened { events } = shown[0].event else { panic!("{:?}", shown[0]) };
             let rounds = if from == 1 { 1 } else { 2 };
             let others = rounds * (20_000 + 1) + rounds;
             let lines = text.lines().count() as u64 - 1;
             assert_eq!(events + lines, others + 1, "{events} and {lines}");
-            assert!(told[0].time.is_some());
+            assert!(shown[0].time.is_some());
         }
         let names: Vec<_> =
             std::fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();

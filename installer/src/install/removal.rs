@@ -7,7 +7,7 @@ use bundle_format::{KernelRelease, ScriptName};
 /// What an install takes away though it is used here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removal {
-    /// Releases that this host has, of which less would be there than now.
+    /// Releases of this host that would have fewer modules than now.
     pub kernels: Vec<KernelRelease>,
     /// Scripts that run, and that couldn't be started again.
     pub scripts: Vec<ScriptName>,

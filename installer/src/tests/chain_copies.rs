@@ -88,9 +88,9 @@ fn c7_one_copy_of_the_chain_is_enough_and_the_other_is_made_again_with_a_word() 
         assert_eq!(report.problems.len(), usize::from(is_told), "{copy} {fate:?}: {:?}", report.problems);
         assert!(report.problems.iter().all(|problem| problem.mending == Mending::FromOtherCopy));
         let report = world.install(&bundle(6).bytes()).unwrap();
-        let told = |warning: &&InstallWarning| matches!(warning, InstallWarning::ChainMended { file, .. } if world.path(file) == world.path(copy));
+        let of_copy = |warning: &&InstallWarning| matches!(warning, InstallWarning::ChainMended { file, .. } if world.path(file) == world.path(copy));
         assert_eq!(
-            report.warnings.iter().filter(told).count(),
+            report.warnings.iter().filter(of_copy).count(),
             usize::from(is_told),
             "{:?}",
             report.warnings

@@ -62,7 +62,7 @@ fn what_comes_changes_and_goes_is_told_by_install_dry_run_rollback_and_uninstall
         revision: |script, serial| if script == "counter" { 1 } else { serial },
         ..bundle(2)
     };
-    let told = ["reads", "", "latency"];
+    let said = ["reads", "", "latency"];
     let told_kernels = [
         "6.12.1 Unpacked Unpacked reads||latency",
         "6.12.2 Unpacked Unpacked reads||latency",
@@ -74,7 +74,7 @@ fn what_comes_changes_and_goes_is_told_by_install_dry_run_rollback_and_uninstall
     world.options.dry_run = false;
     let done = world.install(&next.bytes()).unwrap();
     for report in [&dry, &done] {
-        assert_eq!(names(&report.changes.scripts), told);
+        assert_eq!(names(&report.changes.scripts), said);
         assert_eq!(kernels(&report.changes), told_kernels);
         assert!(report.removal.is_empty() && !report.removal_is_refused);
     }
@@ -110,8 +110,8 @@ fn a_kernel_that_this_host_has_goes_only_where_that_is_allowed() {
     let world = World::new();
     world.install(&bundle(1).bytes()).unwrap();
     assert_eq!(refused_for(&world, &less(&[running])), (vec!["6.12.2".to_owned()], vec![]));
-    let told = world.install(&less(&[("6.12.2", None)]).bytes()).unwrap_err().to_string();
-    assert_eq!(told, "bundle fleet 1.2 would take away kernel 6.12.1, which this host has");
+    let said = world.install(&less(&[("6.12.2", None)]).bytes()).unwrap_err().to_string();
+    assert_eq!(said, "bundle fleet 1.2 would take away kernel 6.12.1, which this host has");
     // The running release, but another build of it.
     let rebuilt = less(&[("6.12.1", Some("#2 SMP Debian 2")), ("6.12.2", None)]);
     assert_eq!(refused_for(&world, &rebuilt).0, ["6.12.1"]);
@@ -135,9 +135,9 @@ fn a_kernel_that_this_host_has_goes_only_where_that_is_allowed() {
     assert_eq!(world.tree(), before);
     let world = World { options: allowing(), ..world };
     assert_eq!(world.install(&allowed.bytes()).unwrap().removal.kernels.len(), 1);
-    let told = history(&world.host).unwrap();
-    let HistoryEvent::Install { removed_kernels, removed_scripts, .. } = &told.last().unwrap().event else {
-        panic!("{told:?}")
+    let said = history(&world.host).unwrap();
+    let HistoryEvent::Install { removed_kernels, removed_scripts, .. } = &said.last().unwrap().event else {
+        panic!("{said:?}")
     };
     assert_eq!((removed_kernels.len(), removed_scripts.len()), (1, 0));
 }
@@ -148,8 +148,8 @@ fn a_policy_may_allow_it_and_the_history_says_so() {
     world.install(&bundle(1).bytes()).unwrap();
     fs::write(world.path("etc/stap-bundle/policy.toml"), "[install]\nallow-removal = true\n").unwrap();
     world.install(&Bundle { kernels: vec![("6.12.1", Some(RUNNING_V))], ..bundle(2) }.bytes()).unwrap();
-    let told = history(&world.host).unwrap();
-    assert!(matches!(&told.last().unwrap().event,
+    let said = history(&world.host).unwrap();
+    assert!(matches!(&said.last().unwrap().event,
         HistoryEvent::Install { removed_kernels, .. } if removed_kernels.len() == 1));
 }
 

@@ -82,7 +82,7 @@ pub(crate) struct AcceptedChain {
 }
 
 impl AcceptedChain {
-    /// Reads both copies, each root proven anew by the one before it.
+    /// Reads both copies, each root proven by the one before it.
     pub(crate) fn read(host: &FileSystem, domain: &Domain) -> Result<Self, TrustError> {
         // Whoever could write on the way could also take the chain away, and with it what it revokes. So the way is
         // checked as far as it goes, whether there is a chain or not.
@@ -122,7 +122,7 @@ impl AcceptedChain {
         self.copies.iter().zip(CHAIN_FILES).filter_map(spoilt).collect()
     }
 
-    /// Up to which generation nothing proves the chain: the administrator let the domain begin anew after it.
+    /// Up to which generation nothing proves the chain: the administrator started the domain over after it.
     pub(crate) const fn forgotten(&self) -> u64 {
         self.forgotten
     }

@@ -26,7 +26,7 @@ pub struct DomainTrust {
 }
 
 impl DomainTrust {
-    /// Reads pins and chain. A file that can't be a pin is passed over and told.
+    /// Reads pins and chain. A file that can't be a pin is passed over and reported.
     pub(super) fn read(
         host: &FileSystem,
         owner: Owner,

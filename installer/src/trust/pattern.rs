@@ -1,4 +1,4 @@
-//! Patterns of names: a name, in which each `*` stands for any characters.
+//! Patterns of names: each `*` matches any characters.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use bundle_format::BundleName;
 use serde::{Deserialize, Serialize};
 
-/// A name, in which each `*` stands for any characters.
+/// A name in which each `*` matches any characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Pattern(String);

@@ -67,7 +67,7 @@ impl TrustStore {
         (!self.problems.is_empty()).then(|| self.problems.remove(0))
     }
 
-    /// What is wrong with copies of accepted chains of which the other copy is good: the file, and what.
+    /// Bad copies of accepted chains whose other copy is good: the file, and what is wrong with it.
     #[must_use]
     pub fn alarms(&self) -> Vec<(String, String)> {
         self.domains().iter().flat_map(DomainTrust::alarms).collect()
@@ -157,7 +157,7 @@ impl TrustStore {
         let trust = self.domain_mut(domain)?;
         if trust.has_newest(chain) {
             if !trust.accepted.is_whole() {
-                // One copy has it all. What keeps the other from it is told, and the next install tries again.
+                // One copy has it all. What keeps the other from it is reported, and the next install tries again.
                 let _ = self.mend(host, wait);
             }
             return Ok(None);

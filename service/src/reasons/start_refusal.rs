@@ -261,7 +261,7 @@ impl StartRefusal {
             Self::Masked { .. } => "stap-bundle unmask lets it start again",
             Self::RequirementMasked(_) => "stap-bundle unmask lets what it requires start again",
             Self::MasksUnknown { .. } => {
-                "mend the file; or stap-bundle unmask --all forgets all masks, and stap-bundle history tells which there were"
+                "mend the file; or stap-bundle unmask --all forgets all masks, and stap-bundle history shows which there were"
             }
             Self::RequirementFailed(_) | Self::AfterFailure(_) => "see the reason of the script named",
             Self::DisabledForThisBoot | Self::SkippedForThisBoot(_) => {

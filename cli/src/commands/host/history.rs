@@ -89,9 +89,7 @@ fn words(event: &HistoryEvent) -> String {
         }
         HistoryEvent::Rollback { from, to } => format!("rolled back from generation {from} to {to}"),
         HistoryEvent::Shortened { events } => {
-            format!(
-                "the last of {events} older events that are no longer told, for the history grew too long"
-            )
+            format!("the last of {events} older events that were dropped, for the history grew too long")
         }
         HistoryEvent::Collect { removed } => {
             let numbers: Vec<String> = removed.iter().map(u64::to_string).collect();

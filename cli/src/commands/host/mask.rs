@@ -145,7 +145,7 @@ fn masks_failure(error: &MasksError) -> Failure {
         MasksError::Newer { .. } => Failure::of(Exit::Malformed, error)
             .hint("use the newer version of stap-bundle; until then nothing is started, and stop works"),
         _ => Failure::of(Exit::Malformed, error).hint(
-            "stap-bundle unmask --all begins anew without masks; stap-bundle history tells which there were",
+            "stap-bundle unmask --all starts over without masks; stap-bundle history shows which there were",
         ),
     }
 }
