@@ -104,7 +104,7 @@ fn a_damaged_file_of_masks_is_said_and_counts_as_unknown() {
     let world = installed();
     assert_eq!(world.run("mask --root host latency").exit, Some(0));
     let file = "host/var/lib/stap-bundle/state/masks.json";
-    world.write(file, "{\"schema\":1,\"masks\":{\"lat");
+    world.write(file, "{\"format\":1,\"masks\":{\"lat");
     assert!(start(&world).is_empty());
     let said = world.run("status --root host");
     assert!(
@@ -131,9 +131,9 @@ fn a_damaged_file_of_masks_is_said_and_counts_as_unknown() {
     );
     assert_eq!(start(&world), ["counter", "latency"]);
 
-    world.write(file, "{\"schema\":9,\"masks\":{}}");
+    world.write(file, "{\"format\":9,\"masks\":{}}");
     let said = world.run("unmask --root host --all");
-    assert_eq!(said.exit, Some(11), "{said}");
-    assert!(said.stderr.contains("has format 9, this version of stap-bundle reads format 1"), "{said}");
-    assert!(fs::read_to_string(world.path(file)).unwrap().contains("\"schema\":9"));
+    assert_eq!(said.exit, Some(30), "{said}");
+    assert!(said.stderr.contains("its version is 9, this stap-bundle reads up to 1"), "{said}");
+    assert!(fs::read_to_string(world.path(file)).unwrap().contains("\"format\":9"));
 }

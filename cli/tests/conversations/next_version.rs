@@ -51,6 +51,7 @@ fn after_the_next_version() -> TestWorld {
     run_next(&world, "install --root host fleet-2.stapb");
     run_next(&world, &format!("start-in host {RELEASE}"));
     assert_eq!(loaded(&world.path("host")), ["counter", "latency"]);
+    run_next(&world, "mask --root host elsewhere");
     world
 }
 
@@ -66,6 +67,8 @@ fn what_the_next_version_left_is_refused_in_words_and_nothing_of_it_changes() {
         "fsck --root host",
         "fsck --root host --repair",
         "boot-guard show --root host",
+        "mask --root host latency",
+        "unmask --root host --all",
     ] {
         let said = world.run(line);
         assert_eq!(said.exit, Some(30), "{said}");
@@ -82,11 +85,11 @@ fn what_the_next_version_left_is_refused_in_words_and_nothing_of_it_changes() {
     );
     let history = world.run("history --root host");
     assert!(history.stdout.contains("installed fleet 1.1 as generation 1"), "{history}");
-    let unknown = history.stdout.lines().last().unwrap();
-    assert!(
-        unknown.contains("not known to this stap-bundle: {") && unknown.contains("\"kind\":\"install\""),
-        "{history}"
-    );
+    for kind in ["install", "mask"] {
+        let kind = format!("\"kind\":\"{kind}\"");
+        let is_shown = |line: &str| line.contains("not known to this stap-bundle: {") && line.contains(&kind);
+        assert!(history.stdout.lines().any(is_shown), "{kind}: {history}");
+    }
     let status = world.run("status --root host");
     assert_eq!(status.exit, Some(0), "{status}");
     for file in ["generation.json", "run/counter.json", "run/latency.json", "boot-guard.json"] {

@@ -13,10 +13,10 @@ use files::{FileError, FileSystem, Unprotected};
 use serde::{Deserialize, Serialize};
 
 use crate::host::paths::{MASKS, RECORDS};
+use crate::host::version::{NewerState, StateVersion};
 use crate::host::{HistoryEvent, LockError, WriterLock, append};
 
-/// The format that is read and written.
-const SCHEMA: u32 = 1;
+const FORMAT: StateVersion = StateVersion::new(1);
 /// Most bytes of the file: some ten thousand masks.
 const MAX_MASKS: u64 = 1 << 20;
 
@@ -34,16 +34,8 @@ pub struct Mask {
 pub type Masks = BTreeMap<ScriptName, Mask>;
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Document {
-    schema: u32,
     masks: Masks,
-}
-
-/// Of a document of any format.
-#[derive(Debug, Deserialize)]
-struct Versioned {
-    schema: u32,
 }
 
 /// Why masks aren't known, or can't be changed.
@@ -58,8 +50,8 @@ pub enum MasksError {
     #[error("{RECORDS}/{MASKS} is not protected")]
     Unprotected(#[source] Unprotected),
     /// A newer version wrote it.
-    #[error("{RECORDS}/{MASKS} has format {found}, this version of stap-bundle reads format {SCHEMA}")]
-    Newer { found: u32 },
+    #[error("{RECORDS}/{MASKS} can't be used")]
+    Newer(#[source] NewerState),
     #[error("{RECORDS}/{MASKS} is damaged: {problem}")]
     Damaged { problem: String },
 }
@@ -90,12 +82,10 @@ pub fn masks(host: &FileSystem) -> Result<Masks, MasksError> {
         Err(Unprotected::Storage(error)) if error.is_not_found() => return Ok(Masks::new()),
         Err(error) => return Err(error.or(MasksError::Unprotected)),
     };
-    let damaged = |error: serde_json::Error| MasksError::Damaged { problem: error.to_string() };
-    let Versioned { schema: found } = serde_json::from_slice(&raw).map_err(damaged)?;
-    if found > SCHEMA {
-        return Err(MasksError::Newer { found });
-    }
-    let document: Document = serde_json::from_slice(&raw).map_err(damaged)?;
+    let document: Document = FORMAT.read(&raw).map_err(|error| match NewerState::in_error(&error) {
+        Some(newer) => MasksError::Newer(newer.clone()),
+        None => MasksError::Damaged { problem: error.to_string() },
+    })?;
     Ok(document.masks)
 }
 
@@ -152,8 +142,7 @@ pub fn unmask(
 fn write(host: &FileSystem, masks: Masks) -> Result<(), MasksError> {
     let records = host.ensure_dir(RECORDS)?;
     let wrong = |error: std::io::Error| FileError::new("write", records.path().join(MASKS), error);
-    let document = Document { schema: SCHEMA, masks };
-    let mut raw = serde_json::to_vec(&document).map_err(|error| wrong(error.into()))?;
+    let mut raw = FORMAT.write(&Document { masks }).map_err(|error| wrong(error.into()))?;
     raw.push(b'\n');
     if raw.len() as u64 > MAX_MASKS {
         return Err(wrong(std::io::ErrorKind::FileTooLarge.into()).into());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bundle_format::ScriptName;
 
 use super::world::World;
-use crate::{HistoryEvent, Mask, MaskReport, MasksError, Unmasked, history, mask, masks, unmask};
+use crate::{HistoryEvent, Mask, MaskReport, MasksError, NewerState, Unmasked, history, mask, masks, unmask};
 
 const FILE: &str = "var/lib/stap-bundle/state/masks.json";
 
@@ -87,9 +87,10 @@ fn a_damaged_file_is_unknown_and_only_unmasking_all_replaces_it() {
     for text in [
         "",
         "{",
-        "{\"schema\":1}",
-        "{\"schema\":1,\"masks\":{\"../x\":{\"since\":1,\"by\":\"\"}}}",
-        "{\"schema\":1,\"masks\":{},\"more\":1}",
+        "{\"format\":1}",
+        "{\"format\":0,\"masks\":{}}",
+        "{\"format\":1,\"masks\":{\"../x\":{\"since\":1,\"by\":\"\"}}}",
+        "{\"format\":1,\"masks\":{\"x\":{\"since\":1,\"by\":\"\",\"more\":1}}}",
     ] {
         fs::write(world.path(FILE), text).unwrap();
         let before = world.tree();
@@ -110,10 +111,10 @@ fn a_damaged_file_is_unknown_and_only_unmasking_all_replaces_it() {
 fn a_newer_format_is_refused_by_name_and_stays() {
     let world = World::new();
     masked(&world, "counter");
-    fs::write(world.path(FILE), "{\"schema\":2,\"masks\":[\"counter\"]}").unwrap();
+    fs::write(world.path(FILE), "{\"format\":9,\"masks\":[\"counter\"]}").unwrap();
     let before = world.tree();
-    assert!(matches!(masks(&world.host), Err(MasksError::Newer { found: 2 })));
-    assert!(matches!(unmasked(&world, Unmasked::All), Err(MasksError::Newer { found: 2 })));
+    assert!(matches!(masks(&world.host), Err(MasksError::Newer(NewerState { found: 9, .. }))));
+    assert!(matches!(unmasked(&world, Unmasked::All), Err(MasksError::Newer(NewerState { found: 9, .. }))));
     assert_eq!(world.tree(), before);
 }
 

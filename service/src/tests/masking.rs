@@ -116,7 +116,7 @@ fn where_masks_are_not_known_nothing_is_started_and_stop_works() {
     let world = World::new().scripts("a b:a c");
     assert_eq!(world.start("a"), "a started, exit 0");
     mask(&world, "c");
-    std::fs::write(world.at(FILE.as_ref()), "{\"schema\":1,\"ma").unwrap();
+    std::fs::write(world.at(FILE.as_ref()), "{\"format\":1,\"ma").unwrap();
     for words in ["b", "c"] {
         assert_eq!(world.start(words), format!("{words} refused (masks-unknown), exit 1"));
     }

@@ -142,8 +142,8 @@ fn masks_failure(error: &MasksError) -> Failure {
         MasksError::Unprotected(_) => Failure::of(Exit::Trust, error).hint(
             "whoever can write there could unmask anything: give it to root and take the others' right to write",
         ),
-        MasksError::Newer { .. } => Failure::of(Exit::Malformed, error)
-            .hint("use the newer version of stap-bundle; until then nothing is started, and stop works"),
+        MasksError::Newer(_) => Failure::of(Exit::NotBuilt, error)
+            .hint("until then nothing is started, and stop works"),
         _ => Failure::of(Exit::Malformed, error).hint(
             "stap-bundle unmask --all starts over without masks; stap-bundle history shows which there were",
         ),
