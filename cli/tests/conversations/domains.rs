@@ -43,7 +43,7 @@ fn a_second_team_gets_a_domain_and_signs_nothing_of_the_first() {
     [exit 2]
     $ stap-bundle trust add --root host stranger.pub --domain team-b --bundles b-*
     pinned in domain team-b: key [STRANGER-KEY]
-      owns b-*: from now on only keys of this domain sign bundles of these names
+      owns b-*: only keys of this domain sign bundles of these names
     2> Compare this id with the one that your farm published.
     [exit 0]
     $ stap-bundle trust list --root host
@@ -100,7 +100,7 @@ fn a_second_team_gets_a_domain_and_signs_nothing_of_the_first() {
     [exit 0]
     $ stap-bundle history --root host
     at an unknown time  pinned key [FARM-KEY]
-    at an unknown time  pinned key [STRANGER-KEY] in domain team-b, which owns b-* since
+    at an unknown time  pinned key [STRANGER-KEY] in domain team-b, which owns b-* from then on
     at an unknown time  installed stap-scripts 1.1 as generation 1
     at an unknown time  installed b-net 1.1 in domain team-b as generation 2, after 1
     at an unknown time  installed stap-scripts 1.2 as generation 3, after 2
@@ -158,7 +158,7 @@ fn what_a_new_domain_takes_from_default_is_said_and_refused() {
     [exit 0]
     $ stap-bundle trust add --root host stranger.pub --domain team-b --bundles stap-*,b-*
     pinned in domain team-b: key [STRANGER-KEY]
-      owns stap-*, b-*: from now on only keys of this domain sign bundles of these names
+      owns stap-*, b-*: only keys of this domain sign bundles of these names
     2> warning: bundle stap-scripts is refused: it is signed in domain default, but the name `stap-scripts` belongs to domain team-b
     2> warning: installed bundle stap-scripts goes from domain default to team-b and is refused from now on: it is signed in domain default, but the name `stap-scripts` belongs to domain team-b
     2> Compare this id with the one that your farm published.

@@ -35,6 +35,7 @@ struct Drill {
 
 impl Drill {
     fn step(&mut self, line: &str) {
+        let (line, shown) = line.split_once(" # shows ").unwrap_or((line, ""));
         let (line, expected) = match line.split_once(" # ends with ") {
             Some((line, code)) => (line, code.parse().unwrap()),
             None => (line, 0),
@@ -43,17 +44,18 @@ impl Drill {
         let command = self.with_ids(command);
         match (who, command.strip_prefix("stap-bundle ")) {
             ("farm$", Some(build)) if build.starts_with("build ") => self.build(build),
-            ("farm$", Some(words)) => self.ends_with(expected, words),
-            ("host#", Some(words)) => self.ends_with(expected, &format!("--root host {words}")),
-            ("other#", Some(words)) => self.ends_with(expected, &format!("--root other {words}")),
+            ("farm$", Some(words)) => self.ends_with(expected, shown, words),
+            ("host#", Some(words)) => self.ends_with(expected, shown, &format!("--root host {words}")),
+            ("other#", Some(words)) => self.ends_with(expected, shown, &format!("--root other {words}")),
             (_, Some(words)) => panic!("who does `{words}`?"),
             (_, None) => self.shell(&command),
         }
     }
 
-    fn ends_with(&self, code: i32, words: &str) {
+    fn ends_with(&self, code: i32, shown: &str, words: &str) {
         let said = self.world.run(words);
         assert_eq!(said.exit, Some(code), "{said}");
+        assert!(said.to_string().contains(shown), "`{shown}` isn't in {said}");
     }
 
     /// What is done with other tools on the host, below its root.

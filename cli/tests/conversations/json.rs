@@ -62,7 +62,7 @@ fn the_host_side() {
     fixtures::fake_host::FakeHost::create(&world.path("host")).unwrap();
     world.bundle("fleet.stapb", &fleet(1));
     world.bundle("fleet-2.stapb", &fleet(2));
-    assert_eq!(fields(&world.json("trust add --root host farm.pub")), "added domain key_id taken");
+    assert_eq!(fields(&world.json("trust add --root host farm.pub")), "added bundles domain key_id taken");
     assert_eq!(world.json("trust list --root host")["keys"][0], world.farm.public().id().to_string());
 
     let installed = world.json("install --root host fleet.stapb");
@@ -83,7 +83,7 @@ fn the_host_side() {
     assert_eq!(fields(&list["generations"][0]), "bundles current empty made number pinned problem");
     assert_eq!(
         fields(&list["generations"][0]["bundles"][0]),
-        "bundle_id domain kernels name scripts version"
+        "bundle_id domain epoch kernels name scripts serial version"
     );
 
     let status = world.json("status --root host");

@@ -43,7 +43,7 @@ fn a_mask_is_said_seen_and_taken_away() {
     assert!(status["masks_unknown"].is_null());
     let said = world.run("status --root host");
     assert!(said.stdout.contains("latency: masked by "), "{said}");
-    assert!(said.stdout.contains("    stap-bundle unmask lets it start again\n"), "{said}");
+    assert!(said.stdout.contains("    stap-bundle unmask NAME lets it start again\n"), "{said}");
     let said = world.run("status --root host --metrics");
     for line in [
         "stap_bundle_masks_known 1",

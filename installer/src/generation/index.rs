@@ -70,8 +70,11 @@ impl GenerationIndex {
 
     /// Refuses a generation that a newer program made; an index that is damaged or missing says nothing.
     pub(crate) fn refuse_newer(directory: &Directory) -> Result<(), FileError> {
-        match Self::read(directory) {
-            Err(error) if NewerState::in_error(&error).is_some() => Err(error),
+        let Ok(raw) = directory.read_file(INDEX, MAX_INDEX) else { return Ok(()) };
+        match VERSION.check(&raw) {
+            Err(error) if NewerState::in_error(&error).is_some() => {
+                Err(FileError::new("understand", directory.path().join(INDEX), error))
+            }
             _ => Ok(()),
         }
     }

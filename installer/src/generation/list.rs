@@ -38,6 +38,8 @@ pub struct BundleSummary {
     pub domain: Option<Domain>,
     /// Its version for people.
     pub version: BundleVersion,
+    pub epoch: u64,
+    pub serial: u64,
     pub id: BundleId,
     /// How many scripts it has.
     pub scripts: usize,
@@ -77,6 +79,8 @@ fn summary(
         domain: owners.map(|owners| owners.of(bundle.name.as_str())),
         name: bundle.name,
         version: bundle.version,
+        epoch: bundle.epoch,
+        serial: bundle.serial,
         id: bundle.id,
         scripts: bundle.scripts.len(),
         kernels: bundle.kernels.into_iter().map(|kernel| kernel.release).collect(),

@@ -148,7 +148,7 @@ struct OtherLine {
 }
 
 impl HistoryRecord {
-    fn read(line: &[u8]) -> Self {
+    pub(super) fn read(line: &[u8]) -> Self {
         if let Ok(known) = VERSION.read(line) {
             return known;
         }

@@ -53,12 +53,12 @@ struct Dropped {
 
 impl Dropped {
     fn add(&mut self, line: &[u8]) {
-        let record: Option<HistoryRecord> = serde_json::from_slice(line).ok();
-        self.events += match &record {
-            Some(HistoryRecord { event: HistoryEvent::Shortened { events }, .. }) => *events,
+        let record = HistoryRecord::read(line);
+        self.events += match record.event {
+            HistoryEvent::Shortened { events } => events,
             _ => 1,
         };
-        self.until = record.and_then(|record| record.time).or(self.until);
+        self.until = record.time.or(self.until);
     }
 
     fn line(&self) -> io::Result<Vec<u8>> {

@@ -1,8 +1,6 @@
 //! Whether a bundle is believed, and in which domain: as it comes in, and once more under the lock.
 
-use bundle_format::{
-    BundleError, BundleName, Judge, KeyId, RawBundle, Root, RootChain, Source, VerifiedBundle,
-};
+use bundle_format::{BundleError, BundleName, Judge, KeyId, RawBundle, RootChain, Source, VerifiedBundle};
 
 use crate::generation::{Events, InstallEvent};
 use crate::host::Domain;
@@ -10,7 +8,7 @@ use crate::install::error::InstallError;
 use crate::install::kept_frames::KeptFrames;
 use crate::install::options::InstallOptions;
 use crate::state::State;
-use crate::trust::{RootRecord, TrustError, TrustStore};
+use crate::trust::{DomainTrust, RootRecord, TrustError, TrustStore};
 
 pub(super) struct Believed<S> {
     pub(super) bundle: VerifiedBundle<S>,
@@ -121,12 +119,22 @@ pub(super) fn believed_still(
         }
     }
     let trust = state.trust()?.domain(domain)?;
-    let newest = judge.chain().map(RootChain::newest);
-    let other = |now: &&Root| newest.is_none_or(|newest| newest.digest() != now.digest());
-    // A dry run has not stored what the bundle's own roots add.
-    let is_newer = |now: &&Root| newest.is_none_or(|newest| newest.version() <= now.version());
-    match trust.chain().map(RootChain::newest).filter(other).filter(is_newer) {
-        Some(now) => Err(TrustError::Overtaken { version: now.version() }.into()),
-        None => Ok(()),
+    // A dry run has not stored what the bundle's own roots add, so the chain that judges may be longer, and never another one.
+    let Some(now) = trust.chain().map(RootChain::newest) else {
+        return match judge.chain() {
+            Some(judging) => leads_to(trust, judging),
+            None => Ok(()),
+        };
+    };
+    match judge.chain().and_then(|judging| judging.with_digest(&now.digest())) {
+        Some(_) => Ok(()),
+        None => Err(TrustError::Overtaken { version: now.version() }.into()),
     }
+}
+
+/// Whether the pins still lead to a chain of which this host keeps nothing.
+fn leads_to(trust: &DomainTrust, chain: &RootChain) -> Result<(), InstallError> {
+    let roots = chain.to_bytes().map_err(TrustError::Roots)?;
+    trust.trusted_keys().accept_roots(&roots).map_err(TrustError::Roots)?;
+    Ok(())
 }

@@ -3,7 +3,7 @@
 //! All masks are in one file, `state/masks.json`, replaced in one step under the writer's lock: of several names that are
 //! masked together, a power cut leaves all or none. No file means no masks. One that is damaged, of a newer format, or that
 //! others could have written says of no script that it isn't masked; whoever reads it must take each for masked. That keeps
-//! scripts from starting, never a machine from booting, and it can't be cured by guessing: `unmask --all` is the way out.
+//! scripts from starting, never a machine from booting, and it can't be cured by guessing: `unmask --all` is the way out of damage, the newer program that of a newer format.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -277,6 +277,15 @@ fn a_domain_that_was_removed_begins_anew_with_another_farm() {
             unpin_the_farm(&world);
         }
         world.install(&with(&after(&first(1), |_| {}), farm(), 5).bytes()).unwrap();
+        if domain == "default" {
+            // Its record is carried on into the generations of the new farm.
+            let other = Bundle {
+                name: "other",
+                scripts: vec!["other"],
+                ..with(&after(&first(1), |_| {}), farm(), 5)
+            };
+            world.install(&other.bytes()).unwrap();
+        }
         let refused = pin(&world, domain, &[], &Pin::Key(public(&stranger()))).unwrap_err();
         assert!(matches!(refused, TrustError::ChainRules { version: 2, .. }), "{refused}");
         remove_domain(&world, domain);
@@ -294,6 +303,33 @@ fn a_domain_that_was_removed_begins_anew_with_another_farm() {
         let error = world.install(&Bundle { key: stranger(), ..bundle(8) }.bytes()).unwrap_err();
         assert!(matches!(error, InstallError::Trust(TrustError::ChainLost { version: 1, .. })), "{error}");
     }
+}
+
+#[test]
+fn a_chain_whose_pin_was_taken_back_meanwhile_is_not_accepted() {
+    let world = World::new();
+    let mut store = TrustStore::open(&world.host).unwrap();
+    remove_domain(&world, "default");
+    pin_key(&world, "default", &[], &stranger());
+    let domain = Domain::default();
+    let error = store.accept(&world.host, &domain, &first(1), None, Duration::ZERO).unwrap_err();
+    assert!(matches!(error, TrustError::Roots(_)), "{error}");
+    assert!(!TrustStore::open(&world.host).unwrap().domain(&domain).unwrap().has_accepted_chain());
+}
+
+#[test]
+fn more_patterns_than_are_read_are_not_written() {
+    let world = World::new();
+    let many: Vec<String> = (0..33).map(|number| format!("n{number}-*")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let before = world.tree();
+    let error = pin(&world, "team-a", &many, &Pin::Key(public(&farm()))).unwrap_err();
+    assert!(error.to_string().contains("33 patterns, more than 32"), "{error}");
+    assert_eq!(world.tree(), before);
+    pin_key(&world, "team-a", &many[..32], &farm());
+    let error = pin(&world, "team-a", &many[32..], &Pin::Key(public(&farm()))).unwrap_err();
+    assert!(error.to_string().contains("33 patterns, more than 32"), "{error}");
+    TrustStore::open(&world.host).unwrap();
 }
 
 #[test]

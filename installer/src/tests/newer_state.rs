@@ -123,12 +123,12 @@ fn a_state_directory_with_kinds_of_files_that_only_a_newer_program_knows_is_left
 }
 
 #[test]
-fn the_record_of_a_root_by_a_newer_program_refuses_its_bundle_in_words() {
+fn the_record_of_a_root_by_a_newer_program_is_no_leave_to_go_without_a_chain() {
     let world = world(1);
     let path = world.path(GENERATIONS).join("1/bundles/fleet/root.json");
     fs::write(path, format!("{{\"format\":99,\"version\":1,\"sha256\":\"{}\"}}", Digest::of(b""))).unwrap();
-    let current = world.current();
-    assert!(current.refused_bundles()[0].reason.contains(WORDS), "{current:?}");
+    let error = with_causes(&CurrentGeneration::open(&world.host).unwrap_err());
+    assert!(error.contains("root.json") && error.contains(WORDS), "{error}");
 }
 
 #[test]

@@ -14,18 +14,33 @@
 //! made none. Where neither can be used nothing is believed. Where both are missing the pins decide, unless a generation on
 //! disk was accepted by a root (`trust/proof.rs`).
 
+use std::collections::BTreeSet;
+use std::io;
+
 use bundle_format::{Digest, RootChain, RootError, limits};
 use files::{Directory, FileError, FileSystem, Unprotected, check_protected, optional};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use crate::host::paths::{CHAIN_FILES, FORGOTTEN};
-use crate::host::version::StateVersion;
+use crate::host::version::{NewerState, StateVersion};
 use crate::host::{Domain, WriterLock};
 use crate::trust::error::TrustError;
 
 /// Of a [`RootRecord`]; the chain's own documents have the bundle format's.
 const RECORD: StateVersion = StateVersion::new(1);
+
+/// Of a [`Forgotten`].
+const FORGET: StateVersion = StateVersion::new(1);
+
+/// Most bytes of it: some twenty thousand roots.
+const MAX_FORGOTTEN: u64 = 2 << 20;
+
+/// Roots that prove nothing of the accepted chain: the administrator started the domain over when they were in generations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Forgotten {
+    roots: BTreeSet<Digest>,
+}
 
 /// By which root a bundle was accepted; kept beside it in its generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +93,7 @@ pub(crate) struct AcceptedChain {
     domain: Domain,
     chain: Option<RootChain>,
     copies: [Copy; 2],
-    forgotten: u64,
+    forgotten: Forgotten,
 }
 
 impl AcceptedChain {
@@ -94,7 +109,9 @@ impl AcceptedChain {
                 ];
                 (copies, read_forgotten(&directory)?)
             }
-            Err(Unprotected::Storage(error)) if error.is_not_found() => ([Copy::Absent, Copy::Absent], 0),
+            Err(Unprotected::Storage(error)) if error.is_not_found() => {
+                ([Copy::Absent, Copy::Absent], Forgotten::default())
+            }
             Err(error) => return Err(error.or(TrustError::UnprotectedChain)),
         };
         let chain = longer(domain, &copies)?;
@@ -111,7 +128,9 @@ impl AcceptedChain {
         let spoilt = |(copy, name): (&Copy, &str)| {
             let what = match copy {
                 Copy::Absent if name == CHAIN_FILES[0] => "it is not there".to_owned(),
-                Copy::Absent | Copy::Good(_) => return None,
+                Copy::Absent => return None,
+                Copy::Good(found) if self.chain.as_ref() == Some(found) => return None,
+                Copy::Good(found) => format!("it ends with root {}", found.newest().version()),
                 Copy::Damaged(damage) => damage.what.clone(),
             };
             Some((self.domain.chain_file(name), what))
@@ -122,9 +141,9 @@ impl AcceptedChain {
         self.copies.iter().zip(CHAIN_FILES).filter_map(spoilt).collect()
     }
 
-    /// Up to which generation nothing proves the chain: the administrator started the domain over after it.
-    pub(crate) const fn forgotten(&self) -> u64 {
-        self.forgotten
+    /// The roots of which no record proves the chain: the administrator started the domain over.
+    pub(crate) const fn forgotten(&self) -> &BTreeSet<Digest> {
+        &self.forgotten.roots
     }
 
     /// Whether both copies hold the accepted chain.
@@ -157,6 +176,7 @@ impl AcceptedChain {
         }
         self.chain = Some(chain.clone());
         self.mend(host, lock)?;
+        self.remember(host)?;
         Ok(Some(from))
     }
 
@@ -177,18 +197,33 @@ impl AcceptedChain {
         }
         Ok(())
     }
+
+    /// Roots of a chain that was forgotten and is accepted again count again.
+    fn remember(&mut self, host: &FileSystem) -> Result<(), TrustError> {
+        let Some(chain) = &self.chain else { return Ok(()) };
+        let before = self.forgotten.roots.len();
+        self.forgotten.roots.retain(|root| chain.with_digest(root).is_none());
+        if self.forgotten.roots.len() == before {
+            return Ok(());
+        }
+        let directory = host
+            .open_protected_through_links(self.domain.chain_directory())
+            .map_err(|error| error.or(TrustError::UnprotectedChain))?;
+        write_forgotten(&directory, &self.forgotten)
+    }
 }
 
-/// Forgets the accepted chain of `domain`, as the administrator wants it: what generations up to `generation` prove of it doesn't
-/// count any more. In this order, so that a cut leaves the chain or no chain, and never one that is missed.
+/// Forgets the accepted chain of `domain`, as the administrator wants it: records of `roots`, which are those of all generations on
+/// disk, don't count for it any more, whichever generation carries them on. In this order, so that a cut leaves the chain or
+/// no chain, and never one that is missed.
 pub(crate) fn forget(
     host: &FileSystem,
     _lock: &WriterLock,
     domain: &Domain,
-    generation: u64,
+    roots: BTreeSet<Digest>,
 ) -> Result<(), TrustError> {
     let path = domain.chain_directory();
-    if generation > 0 {
+    if !roots.is_empty() {
         host.ensure_dir(&path)?;
     }
     let directory = match host.open_protected_through_links(&path) {
@@ -196,8 +231,8 @@ pub(crate) fn forget(
         Err(Unprotected::Storage(error)) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error.or(TrustError::UnprotectedChain)),
     };
-    if generation > 0 {
-        directory.replace_file(FORGOTTEN, format!("{generation}\n").as_bytes())?;
+    if !roots.is_empty() {
+        write_forgotten(&directory, &Forgotten { roots })?;
     }
     for name in CHAIN_FILES {
         directory.unlink_if_there(name)?;
@@ -205,14 +240,26 @@ pub(crate) fn forget(
     Ok(directory.sync()?)
 }
 
-/// What isn't a number forgets nothing.
-fn read_forgotten(directory: &Directory) -> Result<u64, TrustError> {
-    if directory.kind(FORGOTTEN)?.is_none() {
-        return Ok(0);
+fn write_forgotten(directory: &Directory, forgotten: &Forgotten) -> Result<(), TrustError> {
+    let wrong = |error| FileError::new("write", directory.path().join(FORGOTTEN), io::Error::from(error));
+    let bytes = FORGET.write(forgotten).map_err(wrong)?;
+    Ok(directory.replace_file(FORGOTTEN, &bytes)?)
+}
+
+/// What can't be understood forgets nothing, unless a newer program wrote it.
+fn read_forgotten(directory: &Directory) -> Result<Forgotten, TrustError> {
+    let bytes = match directory.read_protected(FORGOTTEN, MAX_FORGOTTEN) {
+        Ok(bytes) => bytes,
+        Err(Unprotected::Storage(error)) if error.is_not_found() => return Ok(Forgotten::default()),
+        Err(error) => return Err(error.or(TrustError::UnprotectedChain)),
+    };
+    match FORGET.read(&bytes) {
+        Ok(forgotten) => Ok(forgotten),
+        Err(error) if NewerState::in_error(&error).is_some() => {
+            Err(FileError::new("understand", directory.path().join(FORGOTTEN), error).into())
+        }
+        Err(_) => Ok(Forgotten::default()),
     }
-    let bytes =
-        directory.read_protected(FORGOTTEN, 64).map_err(|error| error.or(TrustError::UnprotectedChain))?;
-    Ok(String::from_utf8_lossy(&bytes).trim().parse().unwrap_or(0))
 }
 
 fn read_copy(directory: &Directory, domain: &Domain, name: &str) -> Result<Copy, TrustError> {

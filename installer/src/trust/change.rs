@@ -23,9 +23,10 @@ use crate::host::{Domain, HistoryEvent, WriterLock, append};
 use crate::trust::chain::forget;
 use crate::trust::domain_trust::DomainTrust;
 use crate::trust::error::TrustError;
-use crate::trust::owners::{Owners, owned_text};
+use crate::trust::owners::{check_count, owned_text};
 use crate::trust::pattern::Pattern;
 use crate::trust::pins::{pin_file_name, writable};
+use crate::trust::proof::Proofs;
 use crate::trust::store::{RootsUpdate, TrustStore};
 
 /// How a directory of pins ends that isn't a domain yet, or no longer.
@@ -106,7 +107,12 @@ impl TrustStore {
         self.trust.owners.check(domain, bundles)?;
         let is_new = !self.trust.owners.has(domain);
         let owned = if is_new { Vec::new() } else { self.domain(domain)?.bundles().to_vec() };
-        let more: Vec<Pattern> = bundles.iter().filter(|pattern| !owned.contains(pattern)).cloned().collect();
+        let mut more: Vec<Pattern> = Vec::new();
+        for pattern in bundles {
+            if !owned.contains(pattern) && !more.contains(pattern) {
+                more.push(pattern.clone());
+            }
+        }
         if is_new && more.is_empty() {
             return Err(TrustError::OwnsNothing { domain: domain.clone() });
         }
@@ -115,6 +121,7 @@ impl TrustStore {
         }
         let Pinned { file, bytes, event } = pinned(place, pin, chain.as_ref(), &more)?;
         let all: Vec<Pattern> = owned.into_iter().chain(more.iter().cloned()).collect();
+        check_count(domain, all.len())?;
         if is_new {
             make_domain(host, &lock, domain, &all, (&file, &bytes))?;
         } else {
@@ -252,17 +259,18 @@ impl TrustStore {
         wait: Duration,
     ) -> Result<Option<FileError>, TrustError> {
         let lock = WriterLock::wait(host, wait)?;
-        if !Owners::read(host)?.has(domain) {
-            return Err(TrustError::NoDomain { domain: domain.clone() });
-        }
         host.ensure_dir(TRUST)?;
         let all = domains_directory(host)?;
+        let is_there = all.kind(domain.as_str())?.is_some();
+        if !is_there && !domain.is_default() {
+            return Err(TrustError::NoDomain { domain: domain.clone() });
+        }
         let gone = format!(".{domain}{GONE}");
-        if all.kind(domain.as_str())?.is_some() {
+        if is_there {
             all.rename(domain.as_str(), &gone)?;
             all.sync()?;
         }
-        forget(host, &lock, domain, newest_generation(&lock)?)?;
+        forget(host, &lock, domain, Proofs::read(host)?.roots(domain))?;
         all.remove_tree(&gone)?;
         all.sync()?;
         Ok(append(host, &lock, now, HistoryEvent::RemoveDomain { domain: domain.clone() }).err())
@@ -310,7 +318,7 @@ fn make_domain(
     owned: &[Pattern],
     (file, pin): (&str, &[u8]),
 ) -> Result<(), TrustError> {
-    forget(host, lock, domain, newest_generation(lock)?)?;
+    forget(host, lock, domain, Proofs::read(host)?.roots(domain))?;
     host.ensure_dir(TRUST)?;
     let all = domains_directory(host)?;
     let staged = format!(".{domain}{STAGED}");
@@ -333,10 +341,4 @@ fn domains_directory(host: &FileSystem) -> Result<Directory, TrustError> {
         }
     }
     Ok(all)
-}
-
-/// 0 where there is none.
-fn newest_generation(lock: &WriterLock) -> Result<u64, FileError> {
-    let names = lock.generations().entries()?;
-    Ok(names.iter().filter_map(|name| name.parse().ok()).max().unwrap_or(0))
 }

@@ -41,6 +41,9 @@ impl DomainTrust {
             Err(Unprotected::Storage(error)) if error.is_not_found() => {}
             Err(error) => return Err(error.or(TrustError::Unprotected)),
         }
+        if trust.accepted.chain().is_none() {
+            proofs.check_absence()?;
+        }
         let proof = proofs.newest(trust.domain(), trust.accepted.forgotten());
         trust.lost = proof.filter(|proof| proof.check(trust.chain.as_ref()).is_err());
         Ok(trust)

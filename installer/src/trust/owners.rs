@@ -121,11 +121,20 @@ fn read_owned(directory: &Directory, domain: &Domain) -> Result<Vec<Pattern>, Tr
         let pattern = line.parse::<Pattern>();
         patterns.push(pattern.map_err(|problem| wrong(format!("line {}: {problem}", number + 1)))?);
     }
-    match patterns.len() {
-        0 => Err(wrong("it has no pattern".to_owned())),
-        1..=MAX_PATTERNS => Ok(patterns),
-        more => Err(wrong(format!("it has {more} patterns, more than {MAX_PATTERNS}"))),
+    if patterns.is_empty() {
+        return Err(wrong("it has no pattern".to_owned()));
     }
+    check_count(domain, patterns.len())?;
+    Ok(patterns)
+}
+
+/// Refuses more patterns than a domain may have.
+pub(crate) fn check_count(domain: &Domain, patterns: usize) -> Result<(), TrustError> {
+    if patterns <= MAX_PATTERNS {
+        return Ok(());
+    }
+    let problem = format!("it has {patterns} patterns, more than {MAX_PATTERNS}");
+    Err(TrustError::Owned { file: format!("{}/{OWNED}", domain.pins()), problem })
 }
 
 /// The account of a domain as it is written.

@@ -48,7 +48,6 @@ pub struct InstallPolicy {
     /// How far a serial may be above that of the newest bundle of its name here; `None` is without limit.
     pub max_serial_jump: Option<u64>,
     /// Whether a bundle may take away a kernel that this host has, or a script that runs, without `--allow-removal`.
-    #[serde(alias = "allow_removal")]
     pub allow_removal: bool,
 }
 
@@ -252,9 +251,7 @@ mod tests {
     fn an_empty_policy_is_the_default_one() {
         assert_eq!(Policy::parse("").unwrap(), Policy::default());
         assert!(!Policy::default().install.allow_removal);
-        for text in ["[install]\nallow-removal = true\n", "[install]\nallow_removal = true\n"] {
-            assert!(Policy::parse(text).unwrap().install.allow_removal, "{text}");
-        }
+        assert!(Policy::parse("[install]\nallow-removal = true\n").unwrap().install.allow_removal);
         let text = "[install]\nbundles = [\"fleet*\"]\nmax-serial-jump = 5\n[time]\nwarn-days = 3\n";
         let policy = Policy::parse(text).unwrap();
         assert_eq!(policy.install.max_serial_jump, Some(5));

@@ -1,13 +1,18 @@
 //! What the generations on disk prove of the accepted chain: a bundle whose `root.json` names root 3 was accepted by it, so
 //! the chain had it then, and has it for ever. One that is gone or ends before it has lost revocations.
 //!
-//! What can't be understood there proves nothing: the bundle beside it is refused for that.
+//! What can't be understood there proves nothing, unless a newer program wrote it: the bundle beside it is refused for that.
 
-use bundle_format::RootChain;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+
+use bundle_format::{Digest, RootChain};
 use files::{FileError, FileSystem, optional};
 
 use crate::host::Domain;
 use crate::host::paths::{BUNDLES, GENERATIONS, ROOT_RECORD, STATE};
+use crate::host::version::NewerState;
 use crate::trust::chain::{RootRecord, recorded_root};
 use crate::trust::error::TrustError;
 
@@ -19,35 +24,64 @@ pub(crate) struct Proof {
 }
 
 /// All of them.
-#[derive(Debug)]
-pub(crate) struct Proofs(Vec<Proof>);
+#[derive(Debug, Default)]
+pub(crate) struct Proofs {
+    known: Vec<Proof>,
+    /// A record that a newer program wrote: there was a chain, and which isn't known.
+    newer: Option<(PathBuf, NewerState)>,
+}
 
 impl Proofs {
     /// Asked before the chains are read: what is accepted meanwhile is no loss.
     pub(crate) fn read(host: &FileSystem) -> Result<Self, FileError> {
-        let mut proofs = Self(Vec::new());
+        let mut proofs = Self::default();
         let Some(state) = optional(host.open_dir(STATE))? else { return Ok(proofs) };
         let Some(generations) = optional(state.open_dir(GENERATIONS))? else { return Ok(proofs) };
         for name in generations.entries()? {
-            let Ok(generation) = name.parse() else { continue };
+            let Some(generation) = name.parse().ok().filter(|number: &u64| number.to_string() == name) else {
+                continue;
+            };
             // A collection may be removing it.
             let Some(directory) = optional(generations.open_dir(&name))? else { continue };
             let Some(bundles) = optional(directory.open_dir(BUNDLES))? else { continue };
             for name in bundles.entries()? {
                 match bundles.open_dir(&name).and_then(|bundle| recorded_root(&bundle, ROOT_RECORD)) {
                     Err(error) if error.is_device() => return Err(error),
-                    Err(_) | Ok(None) => {}
-                    Ok(Some(record)) => proofs.0.push(Proof { generation, record }),
+                    Err(error) => {
+                        if let Some(newer) = NewerState::in_error(&error) {
+                            proofs.newer =
+                                Some((bundles.path().join(&name).join(ROOT_RECORD), newer.clone()));
+                        }
+                    }
+                    Ok(None) => {}
+                    Ok(Some(record)) => proofs.known.push(Proof { generation, record }),
                 }
             }
         }
         Ok(proofs)
     }
 
-    /// What the newest root of the domain's generations after `forgotten` proves.
-    pub(crate) fn newest(&self, domain: &Domain, forgotten: u64) -> Option<Proof> {
-        let of_domain = |proof: &&Proof| proof.record.domain == *domain && proof.generation > forgotten;
-        self.0.iter().filter(of_domain).max_by_key(|proof| proof.record.version).cloned()
+    /// What the newest root of the domain's records proves, without those that are forgotten.
+    pub(crate) fn newest(&self, domain: &Domain, forgotten: &BTreeSet<Digest>) -> Option<Proof> {
+        let counts = |proof: &&Proof| !forgotten.contains(&proof.record.sha256);
+        self.of_domain(domain).filter(counts).max_by_key(|proof| proof.record.version).cloned()
+    }
+
+    /// Refuses to go without a chain where a newer program has recorded one.
+    pub(crate) fn check_absence(&self) -> Result<(), FileError> {
+        match &self.newer {
+            Some((path, newer)) => Err(FileError::new("understand", path, io::Error::other(newer.clone()))),
+            None => Ok(()),
+        }
+    }
+
+    /// The roots that the domain's records name.
+    pub(crate) fn roots(&self, domain: &Domain) -> BTreeSet<Digest> {
+        self.of_domain(domain).map(|proof| proof.record.sha256).collect()
+    }
+
+    fn of_domain(&self, domain: &Domain) -> impl Iterator<Item = &Proof> {
+        self.known.iter().filter(move |proof| proof.record.domain == *domain)
     }
 }
 

@@ -7,7 +7,6 @@ use bundle_format::{Judge, PublicKey, RawBundle, RootChain, Source, TrustedKeys}
 use files::{FileError, FileSystem};
 
 use crate::host::{Domain, HistoryEvent, WriterLock, append};
-use crate::trust::chain::AcceptedChain;
 use crate::trust::domain_trust::DomainTrust;
 use crate::trust::error::TrustError;
 use crate::trust::host_trust::{HostTrust, JudgeError};
@@ -162,8 +161,13 @@ impl TrustStore {
             }
             return Ok(None);
         }
-        let lock = WriterLock::wait(host, wait)?;
-        trust.accepted = AcceptedChain::read(host, domain)?;
+        let lock = self.wait_and_read(host, wait)?;
+        let trust = self.domain_mut(domain)?;
+        if trust.accepted.chain().is_none() {
+            // Nothing of the chain is kept: the pins must lead to it still.
+            let roots = chain.to_bytes().map_err(TrustError::Roots)?;
+            trust.trusted_keys().accept_roots(&roots).map_err(TrustError::Roots)?;
+        }
         let from = trust.accepted.advance(host, &lock, chain)?;
         trust.chain = trust.accepted.chain().cloned();
         trust.lost = None;

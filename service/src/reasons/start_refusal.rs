@@ -258,10 +258,10 @@ impl StartRefusal {
             Self::ForeignModule => "rename the script, or unload that module by hand",
             Self::LeftLoaded => "stop the script first; if that is refused, see who has loaded it",
             Self::RequirementsNotRunning(_) => "start them first, or add -R",
-            Self::Masked { .. } => "stap-bundle unmask lets it start again",
-            Self::RequirementMasked(_) => "stap-bundle unmask lets what it requires start again",
+            Self::Masked { .. } => "stap-bundle unmask NAME lets it start again",
+            Self::RequirementMasked(_) => "stap-bundle unmask NAME lets what it requires start again",
             Self::MasksUnknown { .. } => {
-                "mend the file; or stap-bundle unmask --all forgets all masks, and stap-bundle history shows which there were"
+                "install the newer stap-bundle if it is from one; else mend the file, or stap-bundle unmask --all forgets all masks (history shows them)"
             }
             Self::RequirementFailed(_) | Self::AfterFailure(_) => "see the reason of the script named",
             Self::DisabledForThisBoot | Self::SkippedForThisBoot(_) => {

@@ -122,8 +122,11 @@ fn words(event: &HistoryEvent) -> String {
 
 /// A domain and what it owns since then.
 fn in_domain_with(domain: &Domain, bundles: &[String]) -> String {
-    let owns =
-        if bundles.is_empty() { String::new() } else { format!(", which owns {} since", bundles.join(", ")) };
+    let owns = if bundles.is_empty() {
+        String::new()
+    } else {
+        format!(", which owns {} from then on", bundles.join(", "))
+    };
     format!("{}{owns}", in_domain(domain))
 }
 

@@ -75,7 +75,8 @@ fn as_json(generation: &GenerationSummary, pinned: &BTreeSet<u64>) -> serde_json
         .iter()
         .map(|bundle| {
             json!({
-                "name": bundle.name, "domain": bundle.domain, "version": bundle.version, "bundle_id": bundle.id, "scripts": bundle.scripts,
+                "name": bundle.name, "domain": bundle.domain, "version": bundle.version, "epoch": bundle.epoch,
+                "serial": bundle.serial, "bundle_id": bundle.id, "scripts": bundle.scripts,
                 "kernels": bundle.kernels,
             })
         })

@@ -139,7 +139,7 @@ fn add(file: &Path, place: &PinPlace, wait: Duration, global: &Global, ui: &mut 
             if ui.json {
                 let taken = taken_json(&taken);
                 ui.document(
-                    &json!({ "key_id": id, "domain": domain, "added": added.changed, "taken": taken }),
+                    &json!({ "key_id": id, "domain": domain, "bundles": owned(&store, domain)?, "added": added.changed, "taken": taken }),
                 );
                 return Ok(Exit::Done);
             }
@@ -156,7 +156,7 @@ fn add(file: &Path, place: &PinPlace, wait: Duration, global: &Global, ui: &mut 
                 let shown = display::json(newest.document(), &newest.signers());
                 let taken = taken_json(&taken);
                 ui.document(
-                    &json!({ "root": shown, "domain": domain, "added": added.changed, "taken": taken }),
+                    &json!({ "root": shown, "domain": domain, "bundles": owned(&store, domain)?, "added": added.changed, "taken": taken }),
                 );
                 return Ok(Exit::Done);
             }
@@ -172,14 +172,16 @@ fn add(file: &Path, place: &PinPlace, wait: Duration, global: &Global, ui: &mut 
 /// What a domain beside `default` owns.
 fn tell_owned(ui: &mut Ui, store: &TrustStore, domain: &Domain) -> Result<(), Failure> {
     if !domain.is_default() {
-        let trust = store.domain(domain).map_err(|error| trust_failure(&error))?;
-        let owned: Vec<String> = trust.bundles().iter().map(ToString::to_string).collect();
-        ui.line(format!(
-            "  owns {}: from now on only keys of this domain sign bundles of these names",
-            owned.join(", ")
-        ));
+        let owned = owned(store, domain)?.join(", ");
+        ui.line(format!("  owns {owned}: only keys of this domain sign bundles of these names"));
     }
     Ok(())
+}
+
+/// The patterns of the names that a domain owns; none of `default`, which owns the rest.
+fn owned(store: &TrustStore, domain: &Domain) -> Result<Vec<String>, Failure> {
+    let trust = store.domain(domain).map_err(|error| trust_failure(&error))?;
+    Ok(trust.bundles().iter().map(ToString::to_string).collect())
 }
 
 fn list(global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
