@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 
-use rustix::fs::{OFlags, Stat, fstat};
+use rustix::fs::{FlockOperation, OFlags, Stat, flock, fstat};
 
 use crate::directory::Directory;
 use crate::error::FileError;
@@ -29,8 +29,11 @@ impl Directory {
     }
 
     /// Gives a long log the name `NAME.1`; whether it has it. One that can't be renamed grows on: its lines count for more than its
-    /// length. Another process may have been quicker, so only the file that was found long is renamed.
+    /// length. Another process may have been quicker, so only the file that was found long is renamed, by one at a time.
     fn set_aside(&self, name: &str, log: &File) -> bool {
+        if flock(log, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return false;
+        }
         let is_it = |there: Stat| {
             fstat(log).is_ok_and(|log| (log.st_dev, log.st_ino) == (there.st_dev, there.st_ino))
         };

@@ -20,7 +20,7 @@ use crate::staprun::{LoadDir, Staprun};
 use crate::start::{
     Budget, Loader, RestartChoice, RestartReport, Start, StartOptions, StartReport, started_again,
 };
-use crate::stop::{StopReport, stop};
+use crate::stop::{StopReport, stop, would_stop};
 use files::with_causes;
 
 /// The service on one host, with the generation that was current when it was made.
@@ -173,7 +173,7 @@ impl<'a> Service<'a> {
         if when == RestartChoice::IfRunning && self.status(choice.named)?.exit_code() != 0 {
             return Ok(RestartReport::NOTHING);
         }
-        self.refuse_masked(choice.named)?;
+        self.refuse_masked(choice)?;
         let stopped = stop(self.host, &self.offers, choice, events)?;
         let named = started_again(choice.named, &stopped);
         let started = self.start_locked(&StartChoice { named: &named, ..*choice }, options, events)?;
@@ -182,14 +182,18 @@ impl<'a> Service<'a> {
 
     /// Refuses a restart of what a mask would keep from starting again. Without names, what is masked is stopped and stays so,
     /// as everything that a start without names passes over.
-    fn refuse_masked(&self, named: &BTreeSet<ScriptName>) -> Result<(), ServiceError> {
+    fn refuse_masked(&self, choice: &StartChoice<'_>) -> Result<(), ServiceError> {
         let candidates = self.offers.candidates();
         let masked = Masked::find(self.host, candidates, &LoadedModules::read(self.host)?);
-        let all_are_unknown = masked.unknown().and(candidates.keys().next()).filter(|_| named.is_empty());
-        let refused = named
-            .iter()
-            .chain(all_are_unknown)
-            .find_map(|script| Some((script.clone(), masked.once_stopped(script, candidates)?.to_string())));
+        if choice.named.is_empty() && masked.unknown().is_none() {
+            return Ok(());
+        }
+        // What else is stopped for them is to start again too.
+        let stopped = would_stop(self.host, &self.offers, choice)?;
+        let refused =
+            choice.named.iter().chain(&stopped).find_map(|script| {
+                Some((script.clone(), masked.once_stopped(script, candidates)?.to_string()))
+            });
         match refused {
             Some((script, why)) => Err(ServiceError::WouldNotRestart { script, why }),
             None => Ok(()),

@@ -19,7 +19,7 @@ use crate::generation::{CurrentGeneration, configuration_text, module_file_name}
 use crate::host::paths::{CONFIGURATION, CONFIGURATION_LINK, VIEW};
 use crate::host::{HostIdentity, WriterLock};
 use crate::state::State;
-use crate::trust::Policy;
+use crate::trust::{Policy, PolicyError};
 
 /// Brings cache links, `.opts` and the conf.d link in line with the current generation.
 pub fn reconcile(host: &FileSystem, identity: &HostIdentity) -> Result<ReconcileReport, CompatError> {
@@ -37,17 +37,7 @@ pub(crate) fn reconcile_locked(
 ) -> Result<ReconcileReport, CompatError> {
     let mut work = Work { foreign, ..Work::default() };
     let current = state.current(known)?;
-    show(state, identity, current.as_ref(), &mut work)?;
-    Ok(work.report)
-}
-
-/// The same for the current generation, opened.
-pub(super) fn show(
-    state: &State<'_>,
-    identity: &HostIdentity,
-    current: Option<&CurrentGeneration>,
-    work: &mut Work,
-) -> Result<(), CompatError> {
+    let current = current.as_ref();
     let host = state.host;
     let places = Places::read(host, &mut work.report)?;
     let wanted = match current {
@@ -55,10 +45,10 @@ pub(super) fn show(
         None => Wanted::new(),
     };
     if let Some(generation) = current {
-        write_inside(state, generation, &wanted, &mut work.report)?;
+        write_inside::<CompatError>(state, generation, &wanted, &mut work.report)?;
     }
-    configuration_link(host, &places.configuration, current.is_some_and(has_bundles), work)?;
-    make_links(host, &places, &wanted, work)?;
+    configuration_link(host, &places.configuration, current.is_some_and(has_bundles), &mut work)?;
+    make_links(host, &places, &wanted, &mut work)?;
     if let Some(cache) = optional(host.open_dir(&places.cache))? {
         clear(&cache, &wanted, &mut work.report)?;
     }
@@ -66,7 +56,8 @@ pub(super) fn show(
         work.report.warnings.extend(other_scripts_at(host, &places, generation)?);
         settle_times(host, &places, generation, &wanted, &mut work.report)?;
     }
-    Ok(reconcile_users(host, current, &wanted, work)?)
+    reconcile_users(host, current, &wanted, &mut work)?;
+    Ok(work.report)
 }
 
 /// Whether a bundle of the generation is believed.
@@ -75,12 +66,12 @@ pub(super) fn has_bundles(generation: &CurrentGeneration) -> bool {
 }
 
 /// What a generation itself has for stock tools: its `stap-bundle.conf` and its view.
-pub(super) fn write_inside(
+pub(super) fn write_inside<E: From<PolicyError> + From<FileError>>(
     state: &State<'_>,
     generation: &CurrentGeneration,
     wanted: &Wanted,
     report: &mut ReconcileReport,
-) -> Result<(), CompatError> {
+) -> Result<(), E> {
     if has_bundles(generation) {
         write_configuration(generation, cache_only(state.host, state.policy()?)?, report)?;
     }

@@ -29,22 +29,24 @@ pub(super) fn write_view(
     if shown().next().is_none() && directory.kind(VIEW)?.is_none() {
         return Ok(());
     }
+    // What is right may be so in memory only, after a run that was killed: directories are synced in any case.
     let view = directory.ensure_dir(VIEW)?;
-    let before = report.written.len() + report.removed.len();
     for (release, scripts) in shown() {
         fill(&view.ensure_dir(release.as_str())?, scripts, report)?;
     }
     for name in view.entries()? {
         let scripts = shown().find(|(release, _)| release.as_str() == name).map(|(_, scripts)| scripts);
         match scripts {
-            Some(scripts) => clear(&view.open_dir(&name)?, scripts, report)?,
+            Some(scripts) => {
+                let directory = view.open_dir(&name)?;
+                clear(&directory, scripts, report)?;
+                directory.sync()?;
+            }
             None => remove(&view, &name, report)?,
         }
     }
-    if report.written.len() + report.removed.len() > before {
-        view.sync_tree()?;
-    }
-    Ok(())
+    view.sync()?;
+    directory.sync()
 }
 
 /// Options come before their module: a module whose options aren't there would be compiled again.
@@ -59,9 +61,8 @@ fn fill(
         match directory.kind(&opts)? {
             Some(FileType::RegularFile)
                 if directory.read_file(&opts, MAX_OPTS).is_ok_and(|found| found == text) => {}
-            // The whole view is synced at the end.
             None => {
-                directory.write_new(&opts, text)?;
+                directory.write_synced(&opts, text)?;
                 report.written.push(directory.path().join(&opts));
             }
             Some(_) => {

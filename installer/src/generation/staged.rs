@@ -158,13 +158,16 @@ impl<'l> Staging<'l> {
 
 impl StagedGeneration<'_> {
     /// Steps 3 to 6: makes the generation current; `ahead` is step 4a, for the generation of that number.
-    pub(crate) fn activate<T>(mut self, ahead: impl FnOnce(u64) -> T) -> Result<(u64, T), SwitchError> {
+    pub(crate) fn activate<T, E: From<SwitchError> + From<FileError>>(
+        mut self,
+        ahead: impl FnOnce(u64) -> Result<T, E>,
+    ) -> Result<(u64, T), E> {
         let lock = self.left_over.lock;
         prepare_link(lock.state(), NEXT, self.number)?;
         lock.generations().rename(&self.left_over.name, &self.number.to_string())?;
         self.left_over.wanted = true;
         lock.generations().sync()?;
-        let made = ahead(self.number);
+        let made = ahead(self.number)?;
         switch_to(lock.state(), NEXT, self.number)?;
         Ok((self.number, made))
     }

@@ -107,8 +107,8 @@ impl Stage<'_, '_> {
         copyist.finish()?;
         past.floors.ensure(self.state.host, self.lock)?;
         events(InstallEvent::Switching { from: self.current.map(CurrentGeneration::number), to: number });
-        let (generation, linked) =
-            staged.activate(|number| link_ahead(self.state, identity, self.current, number))?;
+        let (generation, linked) = staged
+            .activate(|number| link_ahead::<InstallError>(self.state, identity, self.current, number))?;
         Ok(Staged { generation, kernels, modules, linked })
     }
 

@@ -133,7 +133,8 @@ pub fn rollback(
     );
     drop(goes_to);
     prepare_link(lock.state(), BACK, to)?;
-    let linked = left.map(|left| link_ahead(&state, identity, Some(&left), to)).unwrap_or_default();
+    // It is needed most where things fail, so what fails here is tried again after the switch, and reported there.
+    let linked = link_ahead::<CompatError>(&state, identity, left.as_ref(), to).unwrap_or_default();
     switch_to(lock.state(), BACK, to)?;
     let history = append(host, &lock, now, HistoryEvent::Rollback { from: current, to }).err();
     Ok(RollbackReport {

@@ -108,7 +108,8 @@ pub fn uninstall(
     let staged = staging.seal()?;
     let from = current.number();
     events(InstallEvent::Switching { from: Some(from), to });
-    let (_, linked) = staged.activate(|number| link_ahead(&state, identity, Some(&current), number))?;
+    let (_, linked) =
+        staged.activate(|number| link_ahead::<UninstallError>(&state, identity, Some(&current), number))?;
     let domain = state.trust()?.host_trust().owner_of(name.as_str());
     let event = HistoryEvent::Uninstall { from, to, domain, name: name.clone() };
     warnings.extend(append(host, &lock, now, event).err().map(|error| InstallWarning::history(&error)));

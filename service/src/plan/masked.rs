@@ -46,6 +46,17 @@ impl Masked {
         }
     }
 
+    /// Refuses a script that was masked after the plan was made.
+    pub(crate) fn check_now(host: &Host, name: &ScriptName) -> Result<(), StartRefusal> {
+        match masks(&host.files) {
+            Ok(masks) => match masks.get(name) {
+                Some(mask) => Err(StartRefusal::Masked { by: mask.by.clone() }),
+                None => Ok(()),
+            },
+            Err(error) => Err(StartRefusal::MasksUnknown { problem: with_causes(&error) }),
+        }
+    }
+
     /// A script's mask.
     pub(crate) fn mask(&self, name: &ScriptName) -> Option<&Mask> {
         self.masks.get(name)

@@ -12,7 +12,7 @@ use crate::boot::BootGuard;
 use crate::event::{EventSink, ServiceEvent};
 use crate::host::{Host, log};
 use crate::offers::Offers;
-use crate::plan::{OnFailure, PlannedScript, ReadyScript, StartPlan, Step};
+use crate::plan::{Masked, OnFailure, PlannedScript, ReadyScript, StartPlan, Step};
 use crate::reasons::{Reason, StartFailure, StartRefusal};
 use crate::records::{Phase, RecorderMode, RunRecord, last_try};
 use crate::start::budget::Budget;
@@ -195,6 +195,7 @@ impl Start<'_> {
             recorder: RecorderMode::of_arguments(&candidate.run),
             phase: Phase::Loading,
         };
+        Masked::check_now(self.host, name).map_err(StartFailure::Refused)?;
         let record = self.loader.load(record, &module, &candidate.run)?;
         (self.events)(ServiceEvent::Started(name.clone(), begun.elapsed()));
         Ok(record)

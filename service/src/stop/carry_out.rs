@@ -82,6 +82,18 @@ fn running(
     Ok(running)
 }
 
+/// The scripts that a stop would stop.
+pub(crate) fn would_stop(
+    host: &Host,
+    offers: &Offers<'_>,
+    choice: &StartChoice<'_>,
+) -> Result<Vec<ScriptName>, ServiceError> {
+    let graph_nodes = running(host, offers, Records::read(host)?)?;
+    let runs: BTreeSet<ScriptName> = graph_nodes.keys().cloned().collect();
+    let chosen = select_for_stop(choice.named, &runs, choice.parameters, choice.with_requirements);
+    Ok(DependencyGraph::new(graph_nodes).stop_order(&chosen.scripts, &runs, chosen.recursive)?)
+}
+
 /// Carries out a stop. The lock must be held.
 pub(crate) fn stop(
     host: &Host,

@@ -3,7 +3,7 @@
 mod carry_out;
 mod unload;
 
-pub(crate) use carry_out::stop;
 pub use carry_out::{StopOutcome, StopReport, StoppedScript};
+pub(crate) use carry_out::{stop, would_stop};
 pub use unload::StopFailure;
 pub(crate) use unload::{forget, unload};

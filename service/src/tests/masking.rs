@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::world::{World, name, names};
-use crate::{RestartChoice, ScriptState, ServiceError, StartChoice, StartOptions, StatusReport};
+use crate::{
+    RestartChoice, ScriptState, ServiceError, ServiceEvent, StartChoice, StartOptions, StatusReport,
+};
 
 const FILE: &str = "/var/lib/stap-bundle/state/masks.json";
 
@@ -22,8 +24,12 @@ fn reason(report: &StatusReport, script: &str) -> String {
 }
 
 fn restart(world: &World, words: &str) -> Result<u8, ServiceError> {
+    restart_with(world, words, false)
+}
+
+fn restart_with(world: &World, words: &str, with_requirements: bool) -> Result<u8, ServiceError> {
     let named = names(words);
-    let choice = StartChoice { named: &named, with_requirements: false, parameters: &world.parameters };
+    let choice = StartChoice { named: &named, with_requirements, parameters: &world.parameters };
     let report = world.with_service(|service| {
         service.restart(&choice, RestartChoice::Always, &StartOptions::default(), &|_| ())
     });
@@ -100,6 +106,27 @@ fn a_restart_stops_nothing_that_a_mask_would_keep_from_starting_again() {
     assert_eq!(restart(&world, "").unwrap(), 0);
     assert_eq!(world.loaded(), "a b");
     assert_eq!(restart(&world, "b").unwrap(), 0);
+    // What would be stopped along with it counts too.
+    mask(&world, "a");
+    let refused = restart_with(&world, "b", true).unwrap_err().to_string();
+    assert!(refused.starts_with("a would not start again: it is masked"), "{refused}");
+    assert_eq!(world.loaded(), "a b");
+}
+
+#[test]
+fn a_start_under_way_loads_nothing_that_is_masked_meanwhile() {
+    let world = World::new().scripts("a");
+    let named = names("a");
+    let choice = StartChoice { named: &named, with_requirements: false, parameters: &world.parameters };
+    let report = world.with_service(|service| {
+        service.start(&choice, &StartOptions::default(), &|event| {
+            if matches!(event, ServiceEvent::Loading(_)) {
+                mask(&world, "a");
+            }
+        })
+    });
+    assert_eq!(report.unwrap().exit_code(), 1);
+    assert_eq!(world.loaded(), "");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) struct Installed {
 impl Installed {
     /// Opens what is installed under the name `name`.
     pub(super) fn open(global: &Global, name: &BundleName) -> Result<Self, Failure> {
-        let current = host::current(&host::open_root(global)?)?;
+        let current = host::current(&host::open_root(global)?).map_err(not_different)?;
         let not_there = |there: &[String]| {
             let there = if there.is_empty() {
                 "nothing is".to_owned()
@@ -53,7 +53,7 @@ impl Installed {
         let installed = self.current.bundles().iter().find(|bundle| bundle.name == self.name);
         let about = format!("the installed bundle {}", self.name);
         let Some(installed) = installed else {
-            return Err(Failure::new(Exit::Failed, format!("{about} is gone")));
+            return Err(Failure::new(Exit::Malformed, format!("{about} is gone")));
         };
         let old = installed.verified().map_err(|error| Failure::from(error).about(&about))?;
         let bases = || -> Box<dyn Bases + '_> { Box::new(HostBases::new(Some(&self.current), &self.name)) };
@@ -62,4 +62,10 @@ impl Installed {
             Side { about: path.display().to_string(), bundle: new, bases: bases() },
         ])
     }
+}
+
+/// 1 says that the bundles differ, here as in diff(1).
+fn not_different(failure: Failure) -> Failure {
+    let exit = if failure.exit == Exit::Failed { Exit::Malformed } else { failure.exit };
+    Failure { exit, ..failure }
 }
