@@ -205,13 +205,13 @@ pub(crate) fn refuse_root(global: &Global, command: &str) -> Result<(), Failure>
 pub(crate) fn tell_compat(ui: &mut Ui, compat: &Result<ReconcileReport, CompatError>) -> Exit {
     match compat {
         Ok(report) => {
-            for (from, to) in &report.adopted {
+            for (from, to) in &report.moved {
                 ui.progress(format!("{} was foreign and is now {}", from.display(), to.display()));
             }
             for foreign in &report.foreign {
                 ui.warning(format!(
                     "{} is a foreign {}: it is left alone and never used by `start`; move it away, or install with \
-                     --adopt, to have the bundle's there",
+                     --move-foreign, to have the bundle's there",
                     foreign.path.display(),
                     foreign.what
                 ));
@@ -239,7 +239,7 @@ pub(crate) fn compat_json(compat: &Result<ReconcileReport, CompatError>) -> serd
                 .map(|foreign| serde_json::json!({ "path": foreign.path, "what": foreign.what }))
                 .collect();
             serde_json::json!({
-                "written": report.written, "removed": report.removed, "adopted": report.adopted, "foreign": foreign, "warnings": report.warnings,
+                "written": report.written, "removed": report.removed, "moved": report.moved, "foreign": foreign, "warnings": report.warnings,
             })
         }
         Err(error) => serde_json::json!({ "error": Failure::of(Exit::Storage, error).one_line() }),

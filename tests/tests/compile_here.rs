@@ -39,7 +39,7 @@ fn init_comp_01_a_script_is_compiled_here_and_recorded() {
         '{0}' key generate --out farm >&2
         '{0}' build -r '{release}' --sysroot '{1}' -c config --cache '{2}' --key farm.key -o out.stapb heartbeat >&2
         '{0}' trust add farm.pub >&2
-        '{0}' install out.stapb --kernel '{release}' --adopt >&2
+        '{0}' install out.stapb --kernel '{release}' --move-foreign >&2
         compile -y heartbeat 2>owned || echo \"ended with $?\"",
         programs::farm().unwrap().display(),
         lab.root().display(),

@@ -258,7 +258,7 @@ fn a_foreign_file_in_the_cache_is_left_alone() {
     2> staging generation 1 with 1 kernel
     2>   6.12.1-test: 2 modules, [SIZE]
     2> switching from nothing to generation 1
-    2> warning: /var/cache/systemtap/6.12.1-test/counter.ko is a foreign file: it is left alone and never used by `start`; move it away, or install with --adopt, to have the bundle's there
+    2> warning: /var/cache/systemtap/6.12.1-test/counter.ko is a foreign file: it is left alone and never used by `start`; move it away, or install with --move-foreign, to have the bundle's there
     [exit 16]
     "#);
     let kept = fs::read(world.path("host/var/cache/systemtap/6.12.1-test/counter.ko")).unwrap();
@@ -519,10 +519,10 @@ fn a_damaged_bundle_can_be_taken_in_part_and_foreign_files_moved() {
     world.write("damaged.stapb", damaged);
     world.write("host/var/cache/systemtap/6.12.1-test/counter.ko", "mine");
     assert_snapshot!(world.talk("
-        install --root host damaged.stapb --all-kernels --partial --adopt
+        install --root host damaged.stapb --all-kernels --partial --move-foreign
         install --root host damaged.stapb --kernel 6.13.0-test --partial
     "), @r#"
-    $ stap-bundle install --root host damaged.stapb --all-kernels --partial --adopt
+    $ stap-bundle install --root host damaged.stapb --all-kernels --partial --move-foreign
     installed: fleet 1.3 as generation 1
       6.12.1-test: 2 modules
     2> fleet 1.3 is signed by trusted key [FARM-KEY-SHORT]

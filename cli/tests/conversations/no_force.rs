@@ -37,7 +37,7 @@ fn options() -> BTreeSet<String> {
 #[test]
 fn g2_no_command_has_a_force() {
     let options = options();
-    for known in ["--allow-downgrade", "--allow-removal", "--adopt", "--partial", "--repair"] {
+    for known in ["--allow-downgrade", "--allow-removal", "--move-foreign", "--partial", "--repair"] {
         assert!(options.contains(known), "the help is read: {options:?}");
     }
     for option in &options {
@@ -81,7 +81,7 @@ fn g2_each_risk_that_is_taken_on_a_host_is_in_its_history() {
     let cache = "host/var/cache/systemtap/6.12.1-test";
     fs::remove_file(world.path(&format!("{cache}/counter.ko"))).unwrap();
     world.write(&format!("{cache}/counter.ko"), "made by hand");
-    let said = history_after(&world, "--root host install --adopt fleet-3.stapb");
+    let said = history_after(&world, "--root host install --move-foreign fleet-3.stapb");
     assert!(said.iter().any(|event| event.contains("counter.ko.before-stap-bundle")), "{said:?}");
 
     // A kernel that is damaged in the file, and left out.

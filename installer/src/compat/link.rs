@@ -95,7 +95,7 @@ pub(super) fn move_aside(
         aside = format!("{name}{ASIDE}.{number}");
     }
     directory.rename(name, &aside)?;
-    work.report.adopted.push((path, directory.path().join(aside)));
+    work.report.moved.push((path, directory.path().join(aside)));
     Ok(true)
 }
 

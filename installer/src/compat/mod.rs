@@ -11,7 +11,7 @@
 //! Around a switch: new links first (`ahead.rs`), which lead nowhere until `current` moves; then the switch; then the links of
 //! names that went away, which lead nowhere since. So a kill at any moment leaves the old set or the new one for stock tools
 //! too. Three things follow the switch and are outside of that promise:
-//! - files of others that `--adopt` moves aside: to do so before would take something away that the old set goes beside;
+//! - files of others that `--move-foreign` moves aside: to do so before would take something away that the old set goes beside;
 //! - the real files for stapusr: `staprun` takes no link out of their directory, so each is replaced in one step, by itself;
 //! - scripts that `--with-source` places: they are newer than their module until its time has followed (`scripts.rs`).
 //!

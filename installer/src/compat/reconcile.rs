@@ -182,7 +182,7 @@ fn opts_of_another(directory: &Directory, script: &ScriptName, work: &mut Work) 
     let name = opts_file_name(script);
     let moved = work
         .report
-        .adopted
+        .moved
         .last()
         .is_some_and(|(from, _)| *from == directory.path().join(module_file_name(script)));
     if moved && directory.kind(&name)? == Some(FileType::RegularFile) {

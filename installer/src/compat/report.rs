@@ -17,7 +17,7 @@ pub struct ReconcileReport {
     /// Our links and files that went away.
     pub removed: Vec<PathBuf>,
     /// Foreign files that were moved aside, as asked: where they were, and where they are.
-    pub adopted: Vec<(PathBuf, PathBuf)>,
+    pub moved: Vec<(PathBuf, PathBuf)>,
     /// Things of others where ours should be; they were not touched.
     pub foreign: Vec<ForeignFile>,
     /// Things that the user should know.
@@ -31,7 +31,7 @@ pub(crate) enum Foreign {
     #[default]
     Leave,
     /// They are moved aside, beside where they were.
-    Adopt,
+    MoveAside,
 }
 
 /// A reconciliation on its way.

@@ -76,7 +76,7 @@ pub enum HistoryEvent {
     /// A generation may be collected again.
     Unpin { generation: u64 },
     /// Foreign files were moved aside.
-    Adopt {
+    MoveForeign {
         /// Where they were, and where they are.
         moved: Vec<(PathBuf, PathBuf)>,
     },

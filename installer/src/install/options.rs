@@ -38,7 +38,7 @@ pub struct InstallOptions {
     /// Place the scripts that travel with the bundle where the host has none of that name.
     pub with_source: bool,
     /// Move foreign files aside where links of ours should be.
-    pub adopt: bool,
+    pub move_foreign: bool,
     /// Write nothing, and tell what would happen.
     pub dry_run: bool,
     /// How long to wait for another writer.

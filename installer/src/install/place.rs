@@ -61,14 +61,14 @@ impl Placing<'_> {
             report.remember(append(state.host, &lock, options.now, event));
         }
         events(InstallEvent::Reconciling);
-        let foreign = if options.adopt { Foreign::Adopt } else { Foreign::Leave };
+        let foreign = if options.move_foreign { Foreign::MoveAside } else { Foreign::Leave };
         // Before the rest, which brings the times of the modules up to those of their scripts.
         let scripts =
             if options.with_source { place_sources(&state, &lock, &manifest.name) } else { Ok(Vec::new()) };
         let compat = reconcile_locked(&state, identity, &lock, foreign, Some(&known));
-        let moved = compat.iter().flat_map(|compat| compat.adopted.clone()).collect::<Vec<_>>();
+        let moved = compat.iter().flat_map(|compat| compat.moved.clone()).collect::<Vec<_>>();
         if !moved.is_empty() {
-            report.remember(append(state.host, &lock, options.now, HistoryEvent::Adopt { moved }));
+            report.remember(append(state.host, &lock, options.now, HistoryEvent::MoveForeign { moved }));
         }
         report.compat = joined(linked, compat).and_then(|mut compat| {
             compat.written.extend(scripts?);

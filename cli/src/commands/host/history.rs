@@ -97,7 +97,7 @@ fn words(event: &HistoryEvent) -> String {
         }
         HistoryEvent::Pin { generation } => format!("pinned generation {generation}"),
         HistoryEvent::Unpin { generation } => format!("unpinned generation {generation}"),
-        HistoryEvent::Adopt { moved } => {
+        HistoryEvent::MoveForeign { moved } => {
             let paths: Vec<String> = moved.iter().map(|(from, _)| from.display().to_string()).collect();
             format!("moved aside {}", paths.join(", "))
         }

@@ -67,7 +67,7 @@ pub(crate) struct Args {
     with_source: bool,
     /// Move foreign files aside (NAME.before-stap-bundle) where this bundle's links should be.
     #[arg(long)]
-    adopt: bool,
+    move_foreign: bool,
     /// Give up when less than 64 KiB came from standard input in so many seconds; 0 waits for ever.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     idle_timeout: u64,
@@ -102,7 +102,7 @@ impl Args {
             boot_id: host::boot_id(global),
             partial: self.partial,
             with_source: self.with_source,
-            adopt: self.adopt,
+            move_foreign: self.move_foreign,
             dry_run: self.dry_run,
             wait: self.lock.wait(),
         };
