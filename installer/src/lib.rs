@@ -36,10 +36,12 @@ pub use generation::{
     InstallEvent, InstalledBundle, KernelChange, ModuleHandle, Offer, OfferState, Presence, Refusal,
     RefusalKind, RefusedBundle, VerifiedModuleBytes, list_generations,
 };
+pub use host::append as append_to_history;
 pub use host::paths::{self, CONFIGURATION_LINK};
 pub use host::version::{NewerState, RUN_RECORD, StateVersion};
 pub use host::{
     Domain, DomainError, HistoryEvent, HistoryRecord, HostIdentity, LockError, Mismatch, WriterLock, history,
+    kernel_vermagic,
 };
 pub use install::{
     BundleSource, DoesNotFit, HostBases, InboxChoice, InstallError, InstallOptions, InstallOutcome,

@@ -1,5 +1,7 @@
 //! The commands: plan, start, stop, status.
 
+mod adopt;
+
 use std::collections::BTreeSet;
 
 use bundle_format::KernelRelease;

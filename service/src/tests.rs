@@ -1,5 +1,6 @@
 //! Start, stop and status against a stand-in `staprun`.
 
+mod adopting;
 mod attaching;
 mod booting;
 mod cleaning;

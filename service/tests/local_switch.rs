@@ -1,4 +1,4 @@
-//! A compile on the host, killed or failed at each of its system calls: the old set or the new one is what a start loads. And how many
+//! A compile or an adoption on the host, killed or failed at each of its system calls: the old set or the new one is what a start loads. And how many
 //! files looking at such a host takes.
 //!
 //! A plain run takes every so-many-th call; `STAP_BUNDLE_EVERY_CALL=1` takes each, as `make crash` does.
@@ -27,12 +27,12 @@ fn carries_out_one_act() {
     alone::act();
 }
 
-/// All calls of a compile from its first look at the host on.
-fn compile_points(template: &Path, scratch: &Path) -> Vec<Point> {
+/// All calls of an act from its first look at the host on.
+fn points_of(act: &str, template: &Path, scratch: &Path) -> Vec<Point> {
     let there = scratch.join("traced");
     let log = scratch.join("strace");
     copy(template, &there);
-    let output = traced(&written_to(&log), &command("compile", &there)).output();
+    let output = traced(&written_to(&log), &command(act, &there)).output();
     let output = output.unwrap_or_else(|error| panic!("strace, which tests/packages.sh installs: {error}"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let points = points(&fs::read_to_string(&log).unwrap(), |rest| rest.contains("traced"), |_| false);
@@ -74,7 +74,8 @@ fn at_every_call(injected: &str, judge: &(dyn Fn(Option<i32>, u64, &str) + Sync)
     let old = Place::new();
     let scratch = tempfile::tempdir().unwrap();
     store(&host(old.dir.path()), "a", 1);
-    let points = compile_points(old.dir.path(), scratch.path());
+    let mut points = points_of("compile", old.dir.path(), scratch.path());
+    points.retain(Point::is_sure);
     let tried = for_each(&points, stride_or(STRIDE), &|point, number| {
         let what = format!("{injected} at {point:?}");
         let there = scratch.path().join(number.to_string());
@@ -104,6 +105,42 @@ fn e2_an_error_of_any_system_call_leaves_the_old_set_or_the_new_one() {
         // A compile that says it succeeded has.
         assert!(edition == 2 || (edition == 1 && exit != Some(0)), "{what}: {edition}, exit {exit:?}");
     });
+}
+
+/// What a start would load of `a`, and what the original finds: always the module that was brought.
+fn is_adopted(directory: &Path, what: &str) -> bool {
+    let host = host(directory);
+    let (_, module) = compiled("a", 1);
+    let there = fs::read(directory.join("var/cache/systemtap").join(RELEASE).join("a.ko")).unwrap();
+    assert!(there == module, "{what}: another module");
+    let record = LocalModule::read(&host, &RELEASE.parse().unwrap(), &name("a"));
+    record.is_some_and(|record| record.read_module(&host).unwrap() == module)
+}
+
+#[test]
+fn e1_an_adoption_killed_at_any_system_call_is_none_or_whole_and_can_be_repeated() {
+    let place = Place::new();
+    alone::bring(place.dir.path(), "a");
+    let scratch = tempfile::tempdir().unwrap();
+    let mut points = points_of("adopt", place.dir.path(), scratch.path());
+    points.retain(Point::is_sure);
+    let mut seen = BTreeSet::new();
+    let tried = Mutex::new(&mut seen);
+    for_each(&points, stride_or(STRIDE), &|point, number| {
+        let what = format!("killed at {point:?}");
+        let there = scratch.path().join(number.to_string());
+        copy(place.dir.path(), &there);
+        let killed = traced(&point.injecting("signal=KILL"), &command("adopt", &there)).output().unwrap();
+        assert!(killed.status.code().is_none(), "{what}");
+        let adopted = is_adopted(&there, &what);
+        tried.lock().unwrap().insert(adopted);
+        if !adopted {
+            alone::run(&command("adopt", &there));
+        }
+        assert!(is_adopted(&there, &what), "{what}");
+        fs::remove_dir_all(&there).unwrap();
+    });
+    assert_eq!(seen, [false, true].into(), "kills on one side of the switch only");
 }
 
 #[test]

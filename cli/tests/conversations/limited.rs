@@ -11,7 +11,7 @@ use crate::bundles::{Bundle, fleet};
 use crate::world::{PROGRAM, TestWorld};
 
 /// A world whose `host` has a bundle for the running kernel, and a `staprun` that does nothing.
-fn world() -> TestWorld {
+pub(crate) fn world() -> TestWorld {
     needs_root();
     let world = TestWorld::new();
     let release: &'static str = running_release().leak();
@@ -31,12 +31,12 @@ fn world() -> TestWorld {
     world
 }
 
-fn running_release() -> String {
+pub(crate) fn running_release() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim().to_owned()
 }
 
 /// Runs the program where the host's directories are those of `/`, after these commands.
-fn on_this_root(world: &TestWorld, before: &str, line: &str) -> String {
+pub(crate) fn on_this_root(world: &TestWorld, before: &str, line: &str) -> String {
     let work = world.work().display().to_string();
     let script = format!(
         "set -eu

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what the tests share may panic as they may")]
 
+mod adopting;
 mod arguments;
 mod builders;
 mod building;

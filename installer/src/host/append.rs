@@ -10,7 +10,7 @@ use crate::host::paths::{HISTORY, RECORDS};
 use crate::host::shorten::shorten;
 
 /// Appends what happened at `time`, on the disk when this returns.
-pub(crate) fn append(
+pub fn append(
     host: &FileSystem,
     _lock: &WriterLock,
     time: Option<u64>,

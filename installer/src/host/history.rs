@@ -4,9 +4,12 @@
 //! It is for people; nothing is decided by it. What this program doesn't know, such as an event of a newer one or a line that a power
 //! cut left half, is shown as it is written.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease, KeyId, RootName, ScriptName};
+use bundle_format::{
+    BundleId, BundleName, BundleVersion, Digest, KernelRelease, KeyId, RootName, ScriptName,
+};
 use files::{FileError, FileSystem, optional};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -80,6 +83,8 @@ pub enum HistoryEvent {
         /// Where they were, and where they are.
         moved: Vec<(PathBuf, PathBuf)>,
     },
+    /// Modules that came as files were recorded for a start of this kernel; `by` vouches for them.
+    AdoptModules { kernel: KernelRelease, modules: BTreeMap<ScriptName, Digest>, by: String },
     /// A key was pinned: what it signs is believed.
     Trust {
         #[serde(default)]

@@ -35,7 +35,7 @@ impl<'h> HostKernels<'h> {
     /// Reads /lib/modules.
     pub(crate) fn read(host: &FileSystem, identity: &'h HostIdentity) -> Result<Self, FileError> {
         let installed = installed_releases(host)?;
-        let vermagic = |release: &KernelRelease| Some((release.clone(), vermagic(host, release)?));
+        let vermagic = |release: &KernelRelease| Some((release.clone(), kernel_vermagic(host, release)?));
         let vermagics = installed.iter().filter_map(vermagic).collect();
         Ok(Self { identity, installed, vermagics, other_builds: BTreeMap::new() })
     }
@@ -91,7 +91,8 @@ pub(crate) fn installed_releases(host: &FileSystem) -> Result<Vec<KernelRelease>
 
 /// The vermagic of one of the release's own modules, without blanks at its end. What can't be read is not known: that is no reason to
 /// refuse anything.
-fn vermagic(host: &FileSystem, release: &KernelRelease) -> Option<String> {
+#[must_use]
+pub fn kernel_vermagic(host: &FileSystem, release: &KernelRelease) -> Option<String> {
     let directory = host.open_dir(Path::new(LIB_MODULES).join(release.as_str())).ok()?;
     let index = directory.read_file("modules.dep", MAX_READ).ok()?;
     let index = String::from_utf8(index).ok()?;

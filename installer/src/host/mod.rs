@@ -11,10 +11,11 @@ mod running;
 mod shorten;
 pub mod version;
 
-pub(crate) use append::append;
+pub use append::append;
 pub use domain::{Domain, DomainError};
 pub use history::{HistoryEvent, HistoryRecord, history};
 pub use identity::{HostIdentity, Mismatch};
+pub use kernels::kernel_vermagic;
 pub(crate) use kernels::{HostKernels, installed_releases};
 pub use lock::{LockError, WriterLock};
 pub(crate) use running::{Running, UnreadRecord, running};

@@ -146,6 +146,13 @@ pub enum InstallError {
         /// The bundle that was to be installed.
         offered: BundleName,
     },
+    /// A module of a script of it was adopted here.
+    #[error("script {script} of bundle {offered} was adopted on this host: a module that came as a file")]
+    Adopted {
+        script: ScriptName,
+        /// The bundle that was to be installed.
+        offered: BundleName,
+    },
     /// Another installed bundle can't be read, so what it has can be neither compared nor kept.
     #[error(
         "bundle {name} of generation {generation} can't be read: {reason}; install that bundle again or go \

@@ -157,6 +157,19 @@ impl Installation<'_> {
         Ok(())
     }
 
+    /// Refuses a script for which an administrator vouches already.
+    pub(super) fn check_adopted(&self) -> Result<(), InstallError> {
+        let InstallOptions { adopted, move_foreign, .. } = self.options;
+        let ours = self.manifest.scripts.iter().map(|script| &script.name);
+        match ours.filter(|_| !move_foreign).find(|script| adopted.contains(*script)) {
+            Some(script) => {
+                let offered = self.manifest.name.clone();
+                Err(InstallError::Adopted { script: script.clone(), offered })
+            }
+            None => Ok(()),
+        }
+    }
+
     fn check_scripts(&self, installed: &BundleName, other: &Manifest) -> Result<(), InstallError> {
         let ours: BTreeSet<&ScriptName> = self.manifest.scripts.iter().map(|script| &script.name).collect();
         let twin = other.scripts.iter().map(|script| &script.name).find(|script| ours.contains(script));

@@ -139,6 +139,7 @@ impl Installation<'_> {
         current: Option<&CurrentGeneration>,
     ) -> Result<Examined, InstallError> {
         check_kernel_ids(self.manifest)?;
+        self.check_adopted()?;
         let mut past = Past::read::<InstallError>(state, generations, current)?;
         let mut carried = Vec::new();
         let mut removal = Removal::default();

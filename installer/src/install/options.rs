@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bundle_format::{KernelId, KernelRelease};
+use bundle_format::{KernelId, KernelRelease, ScriptName};
 
 /// Which of a bundle's kernels are unpacked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,6 +37,8 @@ pub struct InstallOptions {
     pub partial: bool,
     /// Place the scripts that travel with the bundle where the host has none of that name.
     pub with_source: bool,
+    /// Scripts whose modules were adopted on this host: a bundle that has one is refused, unless foreign files are moved aside.
+    pub adopted: BTreeSet<ScriptName>,
     /// Move foreign files aside where links of ours should be.
     pub move_foreign: bool,
     /// Write nothing, and tell what would happen.

@@ -278,7 +278,8 @@ fn foreign_files_are_moved_aside_where_that_is_asked_for() {
     assert_eq!(report.compat.unwrap().foreign.len(), 2);
     assert_eq!(fs::read_to_string(cache.join("counter.ko")).unwrap(), "mine");
 
-    let world = World { options: InstallOptions { move_foreign: true, ..InstallOptions::default() }, ..world };
+    let world =
+        World { options: InstallOptions { move_foreign: true, ..InstallOptions::default() }, ..world };
     let compat = world.install(&bundle(1).bytes()).unwrap().compat.unwrap();
     assert_eq!(compat.moved.len(), 2, "{compat:?}");
     assert_eq!(fs::read_to_string(cache.join("counter.ko.before-stap-bundle")).unwrap(), "mine");

@@ -100,7 +100,8 @@ fn a_foreign_module_for_stapusr_is_left_or_moved_aside() {
     assert_eq!(report.foreign.len(), 1);
     assert_eq!(fs::read_to_string(directory.join("counter.ko")).unwrap(), "mine");
     assert_eq!(users(&world, "6.12.1"), ["counter.ko", "latency.ko"]);
-    let world = World { options: InstallOptions { move_foreign: true, ..InstallOptions::default() }, ..world };
+    let world =
+        World { options: InstallOptions { move_foreign: true, ..InstallOptions::default() }, ..world };
     world.install(&marked.bytes()).unwrap();
     assert_eq!(fs::read_to_string(directory.join("counter.ko.before-stap-bundle")).unwrap(), "mine");
     assert_eq!(fs::read(directory.join("counter.ko")).unwrap(), marked.module("counter", "6.12.1"));

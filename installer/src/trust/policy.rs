@@ -85,6 +85,8 @@ pub struct InitscriptPolicy {
     /// Whether `AUTOCOMPILE=no` and `ALLOW_CACHEONLY=yes` are set for it; by default where no `stap` is
     /// installed.
     pub cache_only: Option<bool>,
+    /// Whether `adopt` may record modules that came as files; by default it may.
+    pub adopt: Option<bool>,
 }
 
 impl Default for TimePolicy {

@@ -43,6 +43,8 @@ pub struct Host {
     pub log_file: PathBuf,
     /// The initscript's `CACHE_PATH`, with one directory for each kernel release: `/var/cache/systemtap` (INIT-FILE-04).
     pub cache_dir: PathBuf,
+    /// Whether modules in the cache are scripts too: `ALLOW_CACHEONLY`.
+    pub cache_only: bool,
     /// Where scripts are, if they are on this host: `SCRIPT_PATH`.
     pub script_dir: PathBuf,
     /// Where the system's log listens: `/dev/log`, a datagram socket of syslogd or journald.
@@ -109,6 +111,7 @@ impl Host {
             stat_dir: "/var/run/systemtap".into(),
             log_file: "/var/log/systemtap.log".into(),
             cache_dir: "/var/cache/systemtap".into(),
+            cache_only: false,
             script_dir: "/etc/systemtap/script.d".into(),
             syslog: "/dev/log".into(),
             staprun: None,
@@ -130,13 +133,15 @@ impl Host {
         (dir, host)
     }
 
-    /// The same with the host's own `STAT_PATH`, `LOG_FILE`, `CACHE_PATH` and `SCRIPT_PATH`.
+    /// The same with the host's own `STAT_PATH`, `LOG_FILE`, `CACHE_PATH`, `ALLOW_CACHEONLY` and
+    /// `SCRIPT_PATH`.
     #[must_use]
     pub fn configured(files: FileSystem, parameters: &GlobalParameters) -> Self {
         Self {
             stat_dir: parameters.stat_path.clone(),
             log_file: parameters.log_file.clone(),
             cache_dir: parameters.cache_path.clone(),
+            cache_only: parameters.allow_cache_only,
             script_dir: parameters.script_path.clone(),
             ..Self::of(files)
         }

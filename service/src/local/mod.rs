@@ -1,10 +1,13 @@
-//! What was compiled on this very host: its record, how a new set takes the place of an old one, and its removal.
+//! What was compiled or adopted on this very host: its record, how a new set takes the place of an old one, and its removal.
 
+mod adoption;
 pub(crate) mod cleanup;
 mod record;
 mod switch;
 
+pub(crate) use adoption::{Adopter, in_cache};
+pub use adoption::{AdoptionPlan, AdoptionRefusal, AdoptionReport, FoundModule, RefusedAdoption};
 pub use cleanup::{CleanupChoice, CleanupPlan, CleanupReport, KeptReason, KeptScript};
-pub use record::LocalModule;
 pub(crate) use record::LocalRecord;
+pub use record::{Adoption, LocalModule};
 pub(crate) use switch::finish_all;

@@ -1,4 +1,5 @@
-//! Modules that were compiled on this very host (`compile`, AUTOCOMPILE): trusted through a record of their own.
+//! Modules that were compiled on this very host (`compile`, AUTOCOMPILE), or adopted on it (`adopt`): trusted through a record of
+//! their own.
 //!
 //! ```text
 //! /var/lib/stap-bundle/local/REL/NAME.json   what was compiled, of what, its digest and its options: the one switch
@@ -9,6 +10,7 @@
 //! A script that an installed bundle offers is never taken from here. Records count only where nobody but root, or the service's
 //! user, can write.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -20,10 +22,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{Host, ServiceError, own_files};
 
-/// Of the records.
-const VERSION: StateVersion = StateVersion::new(1);
+/// Of the records. Since 2, one may have been adopted, and have no script.
+const VERSION: StateVersion = StateVersion::new(2);
 
-/// A module that was compiled here.
+/// A module that was compiled or adopted here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalModule {
     /// Version of this document.
@@ -35,8 +37,8 @@ pub struct LocalModule {
     pub uname_v: Option<String>,
     /// The module's digest.
     pub sha256: Digest,
-    /// The script's digest.
-    pub source_sha256: Digest,
+    /// The script's digest; an adopted module may have come without.
+    pub source_sha256: Option<Digest>,
     /// What it was compiled with, as NAME.opts has it (INIT-CACHE-03).
     pub opts_line: String,
     /// Run arguments for `staprun`.
@@ -45,6 +47,16 @@ pub struct LocalModule {
     pub requires: Vec<ScriptName>,
     /// When, in seconds since 1970.
     pub compiled: u64,
+    /// That it came as a file, and who vouches for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Adoption>,
+}
+
+/// How a module that came as a file got its record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// Who asked for it. For people; nothing is decided by it.
+    pub by: String,
 }
 
 impl LocalModule {
@@ -81,7 +93,7 @@ impl LocalModule {
     pub fn read(host: &Host, release: &KernelRelease, script: &ScriptName) -> Option<Self> {
         match LocalRecord::look(host, release, script)? {
             LocalRecord::Good(record) => Some(*record),
-            LocalRecord::Unprotected { .. } | LocalRecord::Newer { .. } => None,
+            _ => None,
         }
     }
 
@@ -92,8 +104,26 @@ impl LocalModule {
             LocalRecord::Newer { path, why, .. } => {
                 Some(FileError::new("understand", path, io::Error::other(why)))
             }
-            LocalRecord::Good(_) | LocalRecord::Unprotected { .. } => None,
+            _ => None,
         }
+    }
+
+    /// Scripts with an adopted module, for any kernel.
+    #[must_use]
+    pub fn adopted(host: &Host) -> BTreeSet<ScriptName> {
+        let releases = host.files.open_dir(&host.local_dir).and_then(|all| all.entries()).unwrap_or_default();
+        let releases = releases.iter().filter_map(|name| name.parse().ok());
+        let records = releases.flat_map(|release| LocalRecord::read_all(host, &release));
+        let adopted = records.filter_map(|record| match record {
+            LocalRecord::Good(good) if good.adopted.is_some() => Some(good.script),
+            _ => None,
+        });
+        adopted.collect()
+    }
+
+    /// Whether anything is in the record's place.
+    pub(crate) fn is_recorded(host: &Host, release: &KernelRelease, script: &ScriptName) -> bool {
+        LocalRecord::look(host, release, script).is_some()
     }
 
     /// Forgets a module that was removed.
@@ -120,13 +150,17 @@ pub(crate) enum LocalRecord {
     },
     /// One that a newer program wrote.
     Newer { script: ScriptName, path: PathBuf, why: NewerState },
+    /// None, but a module that came as a file.
+    Absent { script: ScriptName, module: PathBuf },
 }
 
 impl LocalRecord {
     pub(crate) const fn script(&self) -> &ScriptName {
         match self {
             Self::Good(record) => &record.script,
-            Self::Unprotected { script, .. } | Self::Newer { script, .. } => script,
+            Self::Unprotected { script, .. } | Self::Newer { script, .. } | Self::Absent { script, .. } => {
+                script
+            }
         }
     }
 

@@ -20,21 +20,21 @@ use crate::reasons::StartRefusal;
 use files::with_causes;
 
 /// Most bytes of a module: no frame and its reference, together, have more.
-const MAX_MODULE: u64 = limits::MAX_REFERENCE_AND_FRAME;
+pub(super) const MAX_MODULE: u64 = limits::MAX_REFERENCE_AND_FRAME;
 
 /// Most bytes of an `.opts` file.
-const MAX_OPTS: u64 = 1 << 20;
+pub(super) const MAX_OPTS: u64 = 1 << 20;
 
 /// The names of a script's files in the cache.
-struct Names {
-    module: String,
-    opts: String,
+pub(super) struct Names {
+    pub(super) module: String,
+    pub(super) opts: String,
     next_module: String,
     next_opts: String,
 }
 
 impl Names {
-    fn of(script: &ScriptName) -> Self {
+    pub(super) fn of(script: &ScriptName) -> Self {
         Self {
             module: format!("{script}.ko"),
             opts: format!("{script}.opts"),

@@ -65,8 +65,7 @@ impl Origin {
                 id: BundleId::from_bytes(*record.sha256.as_bytes()),
                 generation: 0,
             }),
-            Self::RefusedBundle(_)
-            | Self::Local(LocalRecord::Unprotected { .. } | LocalRecord::Newer { .. }) => None,
+            Self::RefusedBundle(_) | Self::Local(_) => None,
         }
     }
 }

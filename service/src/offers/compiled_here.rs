@@ -1,4 +1,5 @@
-//! What was compiled on this host: candidates behind those of the bundles.
+//! What was compiled or adopted on this host: candidates behind those of the bundles. In cache-only mode, modules that came as files
+//! are scripts too (INIT-LIST-01): without a record each is refused.
 
 use std::io;
 
@@ -6,7 +7,7 @@ use bundle_format::{Digest, limits};
 use installer::HostIdentity;
 
 use crate::host::Host;
-use crate::local::{LocalModule, LocalRecord};
+use crate::local::{LocalModule, LocalRecord, in_cache};
 use crate::offers::candidate::{Candidate, Candidates, Origin};
 use crate::reasons::StartRefusal;
 use files::with_causes;
@@ -16,8 +17,14 @@ const MAX_SCRIPT: u64 = limits::MAX_PLAIN_FRAME;
 
 /// Adds every script that has a record and that no bundle offers. Reads each record, and each script that has one, once.
 pub(crate) fn add(host: &Host, identity: &HostIdentity, candidates: &mut Candidates) {
-    let records = identity.release.as_ref().map(|release| LocalRecord::read_all(host, release));
-    for record in records.unwrap_or_default() {
+    let Some(release) = &identity.release else { return };
+    // What can't be listed isn't there for a start, which takes nothing of it.
+    let files = if host.cache_only { in_cache(host, release).unwrap_or_default() } else { Vec::new() };
+    let absent = files.into_iter().map(|script| {
+        let module = LocalModule::module_path(host, release, &script);
+        LocalRecord::Absent { script, module }
+    });
+    for record in LocalRecord::read_all(host, release).into_iter().chain(absent) {
         let name = record.script().clone();
         candidates.entry(name).or_insert_with(|| candidate(host, identity, record));
     }
@@ -34,6 +41,9 @@ fn candidate(host: &Host, identity: &HostIdentity, record: LocalRecord) -> Candi
         LocalRecord::Newer { path, why, .. } => {
             let detail = format!("{}: {why}", path.display());
             (Vec::new(), Vec::new(), Err(StartRefusal::LocalNewer { detail }))
+        }
+        LocalRecord::Absent { module, .. } => {
+            (Vec::new(), Vec::new(), Err(StartRefusal::NotAdopted { module: module.clone() }))
         }
     };
     Candidate { name, origin: Origin::Local(record), run, options_from: None, requires, cell }
@@ -57,8 +67,11 @@ fn fresh(host: &Host, record: &LocalModule) -> Result<(), StartRefusal> {
     let outdated =
         |what: String| Err(StartRefusal::LocalOutdated { detail: format!("{} {what}", script.display()) });
     match host.files.read_file(&script, MAX_SCRIPT) {
-        Ok(text) if Digest::of(&text) != record.source_sha256 => outdated("has changed since".to_owned()),
-        Ok(_) => Ok(()),
+        Ok(text) => match record.source_sha256 {
+            Some(of_record) if of_record == Digest::of(&text) => Ok(()),
+            Some(_) => outdated("has changed since".to_owned()),
+            None => outdated("has come since".to_owned()),
+        },
         // Who may not read it starts nothing either.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
             Ok(())

@@ -92,13 +92,14 @@ impl Settings<'_> {
         }
     }
 
-    /// A bundle has its options with it, so only a line that is there counts. What was compiled on this host was made of
+    /// A bundle has its options with it, and an adopted module its `.opts`, so only a line that is there counts. What was compiled on this host was made of
     /// this configuration, so there the lack of a line counts too (INIT-CACHE-02): unless there is no configuration, as
     /// under `--root`, or the line may be in a file that can't be read.
     fn says_something_of(&self, candidate: &Candidate, variable: &str) -> bool {
         let environment = self.configuration.environment();
         let is_known = environment.iter().next().is_some() && self.configuration.skipped_files().is_empty();
-        let is_local = matches!(candidate.origin, Origin::Local(_));
+        let is_local =
+            matches!(&candidate.origin, Origin::Local(LocalRecord::Good(record)) if record.adopted.is_none());
         environment.get(variable).is_some() || (is_local && is_known)
     }
 
@@ -121,8 +122,7 @@ fn run_options(candidate: &Candidate, options: &ScriptOptions) -> Result<Vec<Str
         }
         Origin::Local(LocalRecord::Good(record)) => Some(&record.opts_line).filter(|line| **line != ours),
         // Refused in any case, for a better reason.
-        Origin::RefusedBundle(_)
-        | Origin::Local(LocalRecord::Unprotected { .. } | LocalRecord::Newer { .. }) => None,
+        Origin::RefusedBundle(_) | Origin::Local(_) => None,
     };
     match made_with {
         None => Ok(options.staprun_args()),

@@ -90,7 +90,12 @@ impl StartPlan {
             Some(refusal) => Some(refusal),
             None => candidates.get(name)?.cell.as_ref().err().filter(|refusal| refusal.is_absence()),
         };
-        let known = candidates.keys().filter(|name| absence(name).is_none()).cloned().collect();
+        let is_not_adopted = |name: &&ScriptName| {
+            let cell = candidates.get(*name).map(|candidate| &candidate.cell);
+            matches!(cell, Some(Err(StartRefusal::NotAdopted { .. })))
+        };
+        let known = candidates.keys().filter(|name| absence(name).is_none() && !is_not_adopted(name));
+        let known = known.cloned().collect();
         let mut chosen = select_to_start(choice.named, &known, choice.parameters, choice.with_requirements);
         // DEFAULT_START names scripts too.
         if choice.named.is_empty() {
@@ -112,6 +117,15 @@ impl StartPlan {
             let step = steps.step(&name, outside)?;
             places.insert(name.clone(), entries.len());
             entries.push(PlannedScript { name, requirements, step });
+        }
+        // At the end, so that nothing comes after them: what nobody vouches for fails no script that is good.
+        let takes_all = choice.named.is_empty() && choice.parameters.default_start.is_empty();
+        for name in candidates.keys().filter(is_not_adopted) {
+            if takes_all && absence(name).is_none() && !places.contains_key(name) {
+                let step = steps.step(name, Vec::new())?;
+                places.insert(name.clone(), entries.len());
+                entries.push(PlannedScript { name: name.clone(), requirements: Vec::new(), step });
+            }
         }
         let passed_over =
             candidates.keys().filter(|name| choice.named.is_empty() && !places.contains_key(*name));

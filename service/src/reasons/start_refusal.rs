@@ -97,6 +97,9 @@ pub enum StartRefusal {
         /// Which file, and which versions.
         detail: String,
     },
+    /// A module that came as a file, for which nobody vouches.
+    #[error("{} is of no trusted bundle, and has no record on this host", module.display())]
+    NotAdopted { module: PathBuf },
     /// A newer program wrote down why a start left it out.
     #[error("a start left it out, and why is in {detail}")]
     LastTryNewer {
@@ -181,6 +184,7 @@ impl StartRefusal {
             Self::LocalOutdated { .. } => "local-outdated",
             Self::LocalUnprotected { .. } => "local-unprotected",
             Self::LocalNewer { .. } => "local-newer",
+            Self::NotAdopted { .. } => "not-adopted",
             Self::LastTryNewer { .. } => "last-try-newer",
             Self::HostSettings { .. } => "host-settings",
             Self::NeedsUprobes => "needs-uprobes",
@@ -249,6 +253,9 @@ impl StartRefusal {
                 "who can write there could have any module loaded: find out who did, then stap-bundle compile"
             }
             Self::LocalNewer { .. } => "with the newer stap-bundle it can be started again",
+            Self::NotAdopted { .. } => {
+                "on the farm, stap-bundle import makes a signed bundle of it; or, to vouch for it here: stap-bundle adopt NAME"
+            }
             Self::LastTryNewer { .. } => "start it by name to see the reason again",
             Self::HostSettings { .. } => {
                 "mend the line; NAME_OPT of a host changes run options only, what is compiled comes from the farm in a new bundle"

@@ -18,11 +18,12 @@ pub(super) fn store(world: &World, script: &str, requires: &str) -> Result<(), S
         release: RELEASE.parse().unwrap(),
         uname_v: Some("#1 SMP".into()),
         sha256: Digest::of(&module),
-        source_sha256: Digest::of(b"probe begin {}"),
+        source_sha256: Some(Digest::of(b"probe begin {}")),
         opts_line: "-g --".into(),
         run: vec!["-L".into()],
         requires: names(requires).into_iter().collect(),
         compiled: 1_700_000_000,
+        adopted: None,
     };
     world.with_service(|service| service.store_local(&record, &module, "Linux host 1"))
 }

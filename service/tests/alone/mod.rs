@@ -68,11 +68,12 @@ pub fn compiled(script: &str, edition: u64) -> (LocalModule, Vec<u8>) {
         release: RELEASE.parse().unwrap(),
         uname_v: Some("#1 SMP".into()),
         sha256: Digest::of(&module),
-        source_sha256: Digest::of(b"probe begin {}"),
+        source_sha256: Some(Digest::of(b"probe begin {}")),
         opts_line: format!("-g -D edition={edition} --"),
         run: vec!["-L".into()],
         requires: Vec::new(),
         compiled: edition,
+        adopted: None,
     };
     (record, module)
 }
@@ -80,6 +81,16 @@ pub fn compiled(script: &str, edition: u64) -> (LocalModule, Vec<u8>) {
 pub fn store(host: &Host, script: &str, edition: u64) {
     let (record, module) = compiled(script, edition);
     with_service(host, |service| service.store_local(&record, &module, "Linux host 1").unwrap());
+}
+
+/// Puts the first edition of a script's module and its options into the cache, as a person does.
+pub fn bring(directory: &Path, script: &str) {
+    let cache = directory.join("var/cache/systemtap").join(RELEASE);
+    std::fs::create_dir_all(&cache).unwrap();
+    let (record, module) = compiled(script, 1);
+    std::fs::write(cache.join(format!("{script}.ko")), module).unwrap();
+    let opts = format!("Linux builder 1\n{}\n", record.opts_line);
+    std::fs::write(cache.join(format!("{script}.opts")), opts).unwrap();
 }
 
 /// This test program, asked to carry out `act` on the host at `directory`.
@@ -106,6 +117,11 @@ pub fn act() {
     let mut host = host(Path::new(directory));
     match act {
         "compile" => store(&host, "a", 2),
+        "adopt" => with_service(&host, |service| {
+            let plan = service.plan_adoption(&BTreeSet::new(), &Configuration::default()).unwrap();
+            let report = service.adopt(plan, "alice").unwrap();
+            assert_eq!(report.adopted.len(), 1, "{report:?}");
+        }),
         "owners" => with_service(&host, |service| {
             for script in std::fs::read_dir(format!("{directory}/etc/systemtap/script.d")).unwrap() {
                 let script = script.unwrap().file_name().into_string().unwrap();

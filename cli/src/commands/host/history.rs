@@ -97,6 +97,11 @@ fn words(event: &HistoryEvent) -> String {
         }
         HistoryEvent::Pin { generation } => format!("pinned generation {generation}"),
         HistoryEvent::Unpin { generation } => format!("unpinned generation {generation}"),
+        HistoryEvent::AdoptModules { kernel, modules, by } => {
+            let modules: Vec<String> =
+                modules.iter().map(|(script, sha256)| format!("{script} ({sha256})")).collect();
+            format!("{by} adopted for {kernel}: {}", modules.join(", "))
+        }
         HistoryEvent::MoveForeign { moved } => {
             let paths: Vec<String> = moved.iter().map(|(from, _)| from.display().to_string()).collect();
             format!("moved aside {}", paths.join(", "))

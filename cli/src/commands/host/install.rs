@@ -102,6 +102,7 @@ impl Args {
             boot_id: host::boot_id(global),
             partial: self.partial,
             with_source: self.with_source,
+            adopted: service::LocalModule::adopted(&Host::of(host::open_root(global)?)),
             move_foreign: self.move_foreign,
             dry_run: self.dry_run,
             wait: self.lock.wait(),

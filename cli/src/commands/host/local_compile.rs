@@ -149,7 +149,7 @@ impl<'a> LocalCompile<'a> {
             let of_record = script.record();
             let same_kernel = record.uname_v.is_none() || record.uname_v == self.opened.identity.version;
             let settings = record.opts_line == of_record.opts_line && record.run == of_record.run;
-            record.source_sha256 == of_record.source_sha256
+            record.source_sha256 == Some(of_record.source_sha256)
                 && settings
                 && record.requires == of_record.requires
                 && same_kernel
@@ -244,11 +244,12 @@ impl<'a> LocalCompile<'a> {
                     release: self.release.clone(),
                     uname_v: kernel.uname_v.as_ref().or(here).cloned(),
                     sha256: Digest::of(&bytes),
-                    source_sha256: script.source_sha256,
+                    source_sha256: Some(script.source_sha256),
                     opts_line: script.opts_line.clone(),
                     run: script.run.clone(),
                     requires: script.requires.clone(),
                     compiled: self.opened.host().now(),
+                    adopted: None,
                 };
                 let kept = service.store_local(&record, &bytes, &self.uname_a(&record));
                 kept.map_err(|error| service_failure(&error))?;

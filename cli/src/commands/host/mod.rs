@@ -1,5 +1,6 @@
 //! The production side: installs, starts, watches and looks after what is installed on this host.
 
+mod adopt;
 mod attach;
 mod boot_guard;
 mod changes;
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     #[command(display_order = 12, hide = cfg!(not(feature = "farm")))]
     Compile(compile::Args),
     #[command(display_order = 12)]
+    Adopt(adopt::Args),
+    #[command(display_order = 12)]
     Cleanup(cleanup::Args),
     #[command(display_order = 13)]
     Rollback(rollback::Args),
@@ -88,6 +91,7 @@ impl Command {
             Self::Unmask(args) => args.run(global, ui),
             Self::BootGuard(args) => args.run(global, ui),
             Self::Compile(args) => args.run(global, ui),
+            Self::Adopt(args) => args.run(global, ui),
             Self::Cleanup(args) => args.run(global, ui),
             Self::Rollback(args) => args.run(global, ui),
             Self::Uninstall(args) => args.run(global, ui),

@@ -126,6 +126,9 @@ fn refused(error: &InstallError) -> Failure {
         InstallError::Conflict { .. } => {
             of(Exit::Conflict).hint("leave the script out of one of the two bundles")
         }
+        InstallError::Adopted { script, .. } => of(Exit::Conflict)
+            .hint(format!("to have the bundle's: stap-bundle cleanup {script} (with -r REL for another kernel), which forgets the adopted one; or install with --move-foreign"))
+            .hint("to keep it: leave the script out of the bundle"),
         InstallError::Removes { .. } => of(Exit::Conflict)
             .hint("if that is meant: --allow-removal, this once, or `allow-removal = true` below [install] in policy.toml")
             .hint("if not: have the farm build the bundle with it; a kernel that --kernel left out is named with it too")

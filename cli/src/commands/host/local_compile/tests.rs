@@ -25,11 +25,12 @@ fn record(source: &ScriptSource, release: &KernelRelease) -> LocalModule {
         release: release.clone(),
         uname_v: Some("#1 SMP".into()),
         sha256: Digest::of(b"module"),
-        source_sha256: of_source.source_sha256,
+        source_sha256: Some(of_source.source_sha256),
         opts_line: of_source.opts_line.clone(),
         run: of_source.run.clone(),
         requires: Vec::new(),
         compiled: 0,
+        adopted: None,
     }
 }
 

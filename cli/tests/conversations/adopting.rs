@@ -1,0 +1,141 @@
+//! `adopt`, with the real program on a root that is put together of mounts: README 5.8.2 as it is written, and the way on from there.
+
+use std::fs;
+
+use fixtures::module::tiny_module;
+
+use crate::bundles::{Bundle, fleet};
+use crate::limited::{on_this_root, running_release, world};
+use crate::world::{PROGRAM, TestWorld};
+
+/// The caches of a compiling machine for this kernel, as they are after README 5.8.2: `brought` alone, and options of its own.
+fn after_5_8_2() -> TestWorld {
+    let world = world();
+    let release = running_release();
+    let cache = format!("host/var/cache/systemtap/{release}");
+    for (script, vermagic) in [("brought", release.as_str()), ("other", "6.1.0-none")] {
+        world.write(&format!("{cache}/{script}.ko"), tiny_module(script, &format!("{vermagic} SMP ")));
+        world.write(
+            &format!("{cache}/{script}.opts"),
+            "Linux builder 6.1.0 #1 SMP x86_64 GNU/Linux\n-D FOO=1 --\n",
+        );
+        for suffix in ["ko", "opts"] {
+            world.chmod(&format!("{cache}/{script}.{suffix}"), 0o644);
+        }
+    }
+    for directory in ["host/var/cache", "host/var/cache/systemtap", &cache] {
+        world.chmod(directory, 0o755);
+    }
+    world.write("host/etc/systemtap/config", "AUTOCOMPILE=no\nALLOW_CACHEONLY=yes\n");
+    world.write("host/etc/systemtap/conf.d/brought.conf", "brought_OPT=\"-D FOO=1\"\n");
+    world
+}
+
+fn told(said: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(said.contains(line), "{line}:\n{said}");
+    }
+}
+
+#[test]
+fn init_cache_01_modules_that_were_brought_are_named_with_the_command_and_start_once_they_are_adopted() {
+    let world = after_5_8_2();
+    let on = |line: &str| on_this_root(&world, "", line);
+    let said = on("start --dry-run");
+    told(
+        &said,
+        &[
+            "counter: would start",
+            "brought: /var/cache/systemtap/RELEASE/brought.ko is of no trusted bundle, and has no record on this host\n",
+            "on the farm, stap-bundle import makes a signed bundle of it; or, to vouch for it here: stap-bundle adopt NAME",
+        ],
+    );
+    told(&on("status brought"), &["brought", "stap-bundle adopt NAME", "[exit 3]"]);
+    let systemtap = format!("exec -a systemtap {PROGRAM} start");
+    let said = on_this_root(&world, &format!("/bin/bash -c '{systemtap}' || echo ended with $?;"), "list");
+    told(
+        &said,
+        &["Starting systemtap ... FAILED\n", "Error: brought: ", "stap-bundle adopt NAME", "ended with 1\n"],
+    );
+    told(&on("adopt --root WORK"), &["takes no --root", "[exit 2]"]);
+
+    // What is shown, and no answer.
+    let said = on("adopt brought </dev/null");
+    told(
+        &said,
+        &[
+            "brought: /var/cache/systemtap/RELEASE/brought.ko, ",
+            "  SHA-256      ",
+            "  vermagic     RELEASE SMP\n",
+            "  options      -D FOO=1 --\n",
+            "  compiled on  Linux builder 6.1.0 #1 SMP x86_64 GNU/Linux\n",
+            "Vouch for them, and let root load them into the kernel? [y/N]: ",
+            "nothing was adopted\n",
+            "[exit 0]",
+        ],
+    );
+    told(&on("start --dry-run brought"), &["no record on this host"]);
+
+    // All: one is for another kernel.
+    let said = on("adopt -y");
+    told(
+        &said,
+        &["brought: adopted for RELEASE, SHA-256 ", "other: not adopted: ", "6.1.0-none SMP", "[exit 12]"],
+    );
+    told(&on("start --dry-run brought"), &["brought: would start\n[exit 0]"]);
+    let history = on("history -n 1");
+    told(&history, &[" adopted for RELEASE: brought ("]);
+    let digest = bundle_format::Digest::of(&tiny_module("brought", &format!("{} SMP ", running_release())));
+    told(&history, &[&digest.to_string()]);
+}
+
+#[test]
+fn a_policy_may_forbid_it_and_others_files_are_not_adopted() {
+    let world = after_5_8_2();
+    let on = |line: &str| on_this_root(&world, "", line);
+    world.write("host/etc/stap-bundle/policy.toml", "[initscript]\nadopt = false\n");
+    world.chmod("host/etc/stap-bundle/policy.toml", 0o644);
+    told(&on("adopt -y brought"), &["the policy of this host forbids to adopt modules", "[exit 10]"]);
+    fs::remove_file(world.path("host/etc/stap-bundle/policy.toml")).unwrap();
+    let module = world.path(&format!("host/var/cache/systemtap/{}/brought.ko", running_release()));
+    std::os::unix::fs::chown(&module, Some(1000), None).unwrap();
+    told(
+        &on("adopt -y brought"),
+        &["brought: not adopted: ", "chown root /var/cache/systemtap/RELEASE/brought.ko", "[exit 10]"],
+    );
+    told(&on("start --dry-run brought"), &["no record on this host"]);
+    assert!(!on("history").contains("adopted"));
+}
+
+#[test]
+fn a_bundle_that_offers_an_adopted_script_is_a_conflict_and_an_offered_script_is_not_adopted() {
+    let world = after_5_8_2();
+    let on = |line: &str| on_this_root(&world, "", line);
+    let release: &'static str = running_release().leak();
+    told(&on("adopt -y counter"), &["counter: not adopted: it is owned by bundle fleet\n[exit 16]"]);
+    told(&on("adopt -y brought"), &["[exit 0]"]);
+    let with_it = Bundle {
+        kernels: vec![release],
+        red: Vec::new(),
+        scripts: vec!["brought", "counter", "latency"],
+        ..fleet(3)
+    };
+    world.bundle("fleet-3.stapb", &with_it);
+    let before = on("list");
+    for dry in ["", "--dry-run "] {
+        let said = on(&format!("install {dry}{}/fleet-3.stapb", world.work().display()));
+        told(
+            &said,
+            &[
+                "script brought of bundle fleet was adopted on this host",
+                "stap-bundle cleanup brought",
+                "--move-foreign",
+                "[exit 16]",
+            ],
+        );
+    }
+    assert_eq!(on("list"), before);
+    told(&on("cleanup -y brought"), &["[exit 0]"]);
+    told(&on(&format!("install {}/fleet-3.stapb", world.work().display())), &["[exit 0]"]);
+    told(&on("start --dry-run brought"), &["brought: would start\n[exit 0]"]);
+}
