@@ -18,13 +18,13 @@ HOSTS := tests/lab/hosts.sh
 export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
 export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
 
-.PHONY: help packages farm host programs lab hosts demo test test-long fuzz check quick tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-start bench-config man install deny clean crash every-error examples older same-again bash-differential
+.PHONY: help packages farm host programs lab hosts demo test test-long fuzz check quick tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-start bench-config man install deny clean crash every-error examples older same-again bash-differential upgrade
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make farm   the full program, target/release/stap-bundle'
 	@echo 'make host   the static host program without the build side'
-	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, 200 examples, an older systemtap, every fixture twice, an error at every system call'
+	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, 200 examples, an older systemtap, every fixture twice, an error at every system call, a machine upgraded from 0.1.0'
 	@echo 'make fuzz   fuzz targets, FUZZ_SECONDS each (needs nightly Rust; brings cargo-fuzz if it is not there)'
 	@echo 'make crash  the installer killed at every system call, and failed at every sixteenth'
 	@echo 'make quick  unit tests and command-line conversations; needs root, no lab'
@@ -119,7 +119,7 @@ fuzz: packages-build
 			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
 	done
 
-test-long: large-members every-error fuzz lab-cold examples older same-again bash-differential
+test-long: large-members every-error fuzz lab-cold examples older same-again bash-differential upgrade
 
 # Ten times as many generated configuration files, against the real bash.
 bash-differential:
@@ -137,6 +137,19 @@ same-again: farm lab
 older: farm lab
 	@bash tests/lab/older-root.sh make
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test older_systemtap -- --nocapture
+
+# A machine over three versions: 0.1.0, from this repository's history, this one, and one whose state is newer.
+FIRST := 80f89c4
+FIRST_TREE := $(TARGET_DIR)/first
+STATIC := RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build -p stap-bundle --target $(HOST_TRIPLE)
+upgrade: farm host lab
+	rm -rf "$(FIRST_TREE)/tree" && mkdir -p "$(FIRST_TREE)/tree"
+	git archive $(FIRST) | tar -x -C "$(FIRST_TREE)/tree"
+	cd "$(FIRST_TREE)/tree" && CARGO_TARGET_DIR="$(FIRST_TREE)/target" $(STATIC) --no-default-features --features host --release
+	$(STATIC) --features next-state --example next-version
+	STAP_BUNDLE_FIRST="$(FIRST_TREE)/target/$(HOST_TRIPLE)/release/stap-bundle" \
+		STAP_BUNDLE_NEXT="$(TARGET_DIR)/$(HOST_TRIPLE)/debug/examples/next-version" \
+		STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test upgraded_host -- --nocapture
 
 # What a cold build costs: ten minutes of a core or more.
 lab-cold: lab

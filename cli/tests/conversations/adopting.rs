@@ -90,6 +90,16 @@ fn init_cache_01_modules_that_were_brought_are_named_with_the_command_and_start_
 }
 
 #[test]
+fn readme_5_8_2_what_tar_has_put_too_deep_is_named_with_the_command() {
+    let world = world();
+    let below = format!("host/var/cache/systemtap/var/cache/systemtap/{}/brought.ko", running_release());
+    world.write(&below, "");
+    let said = on_this_root(&world, "", "adopt -y");
+    let command = "mv /var/cache/systemtap/var/cache/systemtap/RELEASE /var/cache/systemtap/\n";
+    told(&said, &[command, "no module without a record in the cache of RELEASE\n", "[exit 0]"]);
+}
+
+#[test]
 fn a_policy_may_forbid_it_and_others_files_are_not_adopted() {
     let world = after_5_8_2();
     let on = |line: &str| on_this_root(&world, "", line);

@@ -31,6 +31,8 @@ pub struct AdoptionPlan {
     pub modules: Vec<FoundModule>,
     /// Scripts of which nothing is recorded.
     pub refused: Vec<RefusedAdoption>,
+    /// Where tar has put such a cache that was packed with its path, as README 5.8.1 has it, and unpacked as in 5.8.2.
+    pub unpacked_below: Option<PathBuf>,
 }
 
 /// A module in the cache that could be adopted.
@@ -254,6 +256,13 @@ impl Adopter<'_> {
         }
         Ok(Some(Digest::of(&text)))
     }
+}
+
+/// `CACHE_PATH/CACHE_PATH/REL`, if it is there.
+pub(crate) fn unpacked_below(host: &Host, release: &KernelRelease) -> Option<PathBuf> {
+    let cache = LocalModule::cache(host, release);
+    let below = host.cache_dir.join(cache.strip_prefix("/").ok()?);
+    host.files.open_dir(&below).ok().map(|_| below)
 }
 
 /// Scripts with a plain file `NAME.ko` in the cache of a kernel.

@@ -8,6 +8,7 @@ use super::Service;
 use crate::host::{ServiceError, log};
 use crate::local::{
     Adopter, AdoptionPlan, AdoptionRefusal, AdoptionReport, LocalModule, RefusedAdoption, in_cache,
+    unpacked_below,
 };
 
 impl Service<'_> {
@@ -26,7 +27,13 @@ impl Service<'_> {
             Ok(found.into_iter().collect())
         };
         let scripts = if named.is_empty() { all()? } else { named.clone() };
-        let mut plan = AdoptionPlan { schema: 1, kernel: release, modules: Vec::new(), refused: Vec::new() };
+        let mut plan = AdoptionPlan {
+            schema: 1,
+            unpacked_below: unpacked_below(self.host, &release),
+            kernel: release,
+            modules: Vec::new(),
+            refused: Vec::new(),
+        };
         for script in scripts {
             let found =
                 self.adoptable(&script).and_then(|()| adopter.look(&script)).and_then(|(found, _)| {

@@ -42,7 +42,14 @@ impl Args {
         let plan = opened.service().plan_adoption(opened.named(), &opened.own);
         let plan = plan.map_err(|error| service_failure(&error))?;
         if plan.modules.is_empty() {
-            let AdoptionPlan { kernel, refused, .. } = plan;
+            let AdoptionPlan { kernel, refused, unpacked_below, .. } = plan;
+            if let Some(below) = unpacked_below {
+                let cache = opened.parameters.cache_path.display();
+                ui.warning(format!(
+                    "tar has unpacked a cache with its whole path: mv {} {cache}/",
+                    below.display()
+                ));
+            }
             let report = AdoptionReport { schema: 1, kernel, adopted: Vec::new(), refused };
             return Ok(show(ui, &report));
         }
