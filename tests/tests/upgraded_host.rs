@@ -11,7 +11,7 @@ use end_to_end::programs;
 use end_to_end::scratch::Farm;
 use end_to_end::vm::{self, HostFiles, Transcript};
 
-/// Two that run in memory, one of which the other requires, and one that writes a file.
+/// `exec_rate` requires `signal_log`, which requires `process_log`, which writes a file.
 const SCRIPTS: [&str; 4] = ["heartbeat", "process_log", "exec_rate", "signal_log"];
 
 const USE: &str = "cp -f /media/VERSION /usr/bin/stap-bundle";
@@ -85,7 +85,6 @@ fn scripts_run_on_through_an_upgrade_and_the_way_back_is_refused_in_words() {
         &this_again,
         "stap-bundle status # refused",
         "stap-bundle install /media/2.stapb # refused",
-        "stap-bundle rollback # refused",
         "stap-bundle fsck # refused",
         "stap-bundle mask heartbeat # refused",
         "stap-bundle start # refused",
@@ -122,13 +121,13 @@ fn scripts_run_on_through_an_upgrade_and_the_way_back_is_refused_in_words() {
         0,
         &["install the newer stap-bundle again", "generation.json"],
     );
-    for command in ["install /media/2.stapb", "rollback", "fsck", "mask heartbeat", "start"] {
+    for command in ["install /media/2.stapb", "fsck", "mask heartbeat", "start"] {
         let command = format!("stap-bundle {command} # refused");
         told(&seen, &command, 30, &["this stap-bundle reads up to ", "install the newer stap-bundle again"]);
     }
     assert_eq!(running(c_refused), 4);
     told(&seen, "stap-bundle stop # refused", 0, &[]);
-    assert_eq!(running(c_found), 3, "the mask of the next version holds");
-    told(&seen, "stap-bundle start # found", 0, &["3 of 3 scripts running"]);
-    told(&seen, "stap-bundle status # found", 0, &["signal_log: masked by "]);
+    told(&seen, "stap-bundle start # found", 0, &["2 of 2 scripts running"]);
+    assert_eq!(running(c_found), 2, "the mask of the next version holds");
+    told(&seen, "stap-bundle status # found", 0, &["signal_log: ", "masked"]);
 }
