@@ -122,6 +122,7 @@ fn run_options(candidate: &Candidate, options: &ScriptOptions) -> Result<Vec<Str
         Origin::Local(LocalRecord::Good(record)) => Some(&record.opts_line).filter(|line| **line != ours),
         // Refused in any case, for a better reason.
         Origin::RefusedBundle(_)
+        | Origin::NotCompiled
         | Origin::Local(LocalRecord::Unprotected { .. } | LocalRecord::Newer { .. }) => None,
     };
     match made_with {

@@ -18,6 +18,7 @@ mod restart;
 mod rollback;
 pub(crate) mod service;
 mod start;
+mod start_dry_run;
 mod status;
 mod stop;
 mod uninstall;
