@@ -11,7 +11,8 @@
 //!   this process's own environment.
 //! - **Output is bounded.** Beyond the cap the head and the tail are kept, and how much was cut between them.
 //!
-//! Processes that aren't our children are held by [`ProcessHandle`], so that no signal reaches another one.
+//! Processes that aren't our children are held by [`ProcessHandle`], so that no signal reaches another one. How a daemon that a
+//! child left behind has ended is known to [`Daemons`].
 //!
 //! A child that ends with a failure is a result ([`Finished`]), not an error; [`ChildError`] means that it couldn't be run.
 
@@ -22,6 +23,7 @@ mod capture;
 mod command;
 mod course;
 mod cpu;
+mod daemon;
 mod lookup;
 mod outcome;
 mod process;
@@ -32,6 +34,7 @@ pub use cancel::Cancel;
 pub use capture::Captured;
 pub use command::ChildCommand;
 pub use course::TERM_GRACE;
+pub use daemon::Daemons;
 pub use lookup::Program;
 pub use outcome::{DEFAULT_DRAIN, DEFAULT_OUTPUT_CAP, Ended, Finished, Limits, OutputStream};
 pub use process::{ProcessHandle, ProcessStat};

@@ -106,6 +106,12 @@ impl Ui {
         }
     }
 
+    /// From now on they don't: a host's service writes the log itself.
+    #[cfg(feature = "farm")]
+    pub(crate) fn end_log(&mut self) {
+        self.log = None;
+    }
+
     /// A message for the log alone.
     #[cfg(feature = "farm")]
     pub(crate) fn log(&mut self, text: &str) {

@@ -5,11 +5,13 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+mod build_id;
 mod packing;
 mod section;
 mod symvers;
 mod versions;
 
+pub use build_id::{BUILD_ID_NOTE, build_id, build_id_in_note};
 pub use packing::Compression;
 pub use section::{Fields, ReadError};
 pub use symvers::Symvers;

@@ -60,7 +60,7 @@ aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_OPT=-g
 ";
 
 /// One line for each cause in options.
-const OPTIONS: [&str; 22] = [
+const OPTIONS: [&str; 20] = [
     "-D it's",
     "-D x\\",
     "-Z",
@@ -72,11 +72,9 @@ const OPTIONS: [&str; 22] = [
     "-s 5000",
     "-o /x -S many",
     "-x init",
-    "-c ''",
+    "-c 'ls -l'",
     "-o x.out",
-    "-o /x -c 'ls -l'",
     "-S 10,5",
-    "-c ls -x 1",
     "--suppress-time-limits -g",
     "-p4",
     "-T 10",

@@ -19,10 +19,18 @@ pub enum ServiceEvent {
     Loading(ScriptName),
     /// The script really runs.
     Started(ScriptName, Duration),
+    /// The script has done its work, and has ended itself.
+    Done(ScriptName, Duration),
     /// The script was refused, or its load failed.
     Failed(ScriptName, Reason),
     /// The script was started, and is stopped again because an earlier one failed (`PASSALL`).
     StoppingAgain(ScriptName),
+    /// A restart stops what runs.
+    RestartStops,
+    /// A restart has stopped what ran, or all but some of it, and begins its start.
+    RestartStarts {
+        all_stopped: bool,
+    },
     /// The script is being stopped.
     Stopping(ScriptName),
     Stopped(ScriptName, Duration),

@@ -2,25 +2,26 @@
 
 mod adopt;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle_format::KernelRelease;
 use installer::{CurrentGeneration, HostIdentity};
 use script_config::{Configuration, ScriptName};
 
 use crate::boot::{BootGuard, BootSwitches, BootsBefore, GuardRecord};
-use crate::event::EventSink;
+use crate::event::{EventSink, ServiceEvent};
 use crate::host::{Host, ServiceError, ServiceLock, log};
 use crate::kernel::{LoadedModules, ModuleState};
 use crate::local::{CleanupChoice, CleanupPlan, CleanupReport, LocalModule, cleanup, finish_all};
 use crate::offers::{Candidate, Installed, Offers};
 use crate::plan::{Masked, StartChoice, StartPlan};
-use crate::reasons::StartRefusal;
-use crate::records::status_file;
+use crate::reasons::{Reason, StartFailure, StartRefusal};
+use crate::records::{last_try, status_file};
 use crate::seen::{AttachEnd, AttachError, AttachOutput, StatusReport, attach};
 use crate::staprun::{LoadDir, Staprun};
 use crate::start::{
-    Budget, Loader, RestartChoice, RestartReport, Start, StartOptions, StartReport, started_again,
+    Budget, LeftOutScript, Loader, Recorders, RestartChoice, RestartReport, Start, StartOptions, StartReport,
+    started_again,
 };
 use crate::stop::{StopReport, stop, would_stop};
 use files::with_causes;
@@ -65,6 +66,23 @@ impl<'a> Service<'a> {
         Self { host, identity, current: None, offers }
     }
 
+    /// The same, knowing why scripts have no module here: each of these was to be compiled for this start, in vain.
+    #[must_use]
+    pub fn with_failed_compiles(mut self, failed: &BTreeMap<ScriptName, String>) -> Self {
+        self.offers.not_compiled(failed);
+        self
+    }
+
+    /// Adds scripts that couldn't be compiled after a start at boot to its report, and keeps the reasons for `status`.
+    pub fn not_compiled(&self, failed: &BTreeMap<ScriptName, String>, report: &mut StartReport) {
+        for (script, reason) in failed {
+            let reason = Reason::from(&StartRefusal::NotCompiled { reason: reason.clone() });
+            last_try::keep(self.host, script, &reason);
+            report.left_out.retain(|left_out| left_out.script != *script);
+            report.left_out.push(LeftOutScript { script: script.clone(), reason });
+        }
+    }
+
     /// Finds out what a start would do: verifies every module, changes nothing.
     pub fn plan(&self, choice: &StartChoice<'_>) -> Result<StartPlan, ServiceError> {
         let release = self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
@@ -100,8 +118,16 @@ impl<'a> Service<'a> {
         options: &StartOptions<'_>,
         events: &EventSink<'_>,
     ) -> Result<StartReport, ServiceError> {
-        let _lock = self.lock()?;
-        self.start_locked(choice, options, events)
+        let started = self.lock().and_then(|_lock| self.start_locked(choice, options, events));
+        self.logged("nothing started", started)
+    }
+
+    /// Why a whole command ends is in the log too (README 3.5).
+    fn logged<T>(&self, what: &str, result: Result<T, ServiceError>) -> Result<T, ServiceError> {
+        if let Err(error) = &result {
+            log::loudly(self.host, &format!("Error: {what}: {}", with_causes(error)));
+        }
+        result
     }
 
     /// One start or stop at a time; whatever runs without a status file gets one first (INIT-PRE-02).
@@ -127,6 +153,7 @@ impl<'a> Service<'a> {
             host: self.host,
             staprun: Staprun::find(self.host)?,
             load_dir: LoadDir::open(self.host)?,
+            recorders: Recorders::from_now(self.host),
         };
         let start = Start {
             host: self.host,
@@ -145,8 +172,8 @@ impl<'a> Service<'a> {
     /// Stops scripts: the named ones, or all that run.
     pub fn stop(&self, choice: &StartChoice<'_>, events: &EventSink<'_>) -> Result<StopReport, ServiceError> {
         self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
-        let _lock = self.lock()?;
-        let report = stop(self.host, &self.offers, choice, events)?;
+        let stopped = self.lock().and_then(|_lock| stop(self.host, &self.offers, choice, events));
+        let report = self.logged("nothing stopped", stopped)?;
         // An orderly stop of everything: this boot didn't go down.
         if choice.named.is_empty()
             && let Err(error) = GuardRecord::settle(self.host)
@@ -171,12 +198,24 @@ impl<'a> Service<'a> {
         events: &EventSink<'_>,
     ) -> Result<RestartReport, ServiceError> {
         self.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
-        let _lock = self.lock()?;
+        let restarted = self.lock().and_then(|_lock| self.restart_locked(choice, when, options, events));
+        self.logged("not restarted", restarted)
+    }
+
+    fn restart_locked(
+        &self,
+        choice: &StartChoice<'_>,
+        when: RestartChoice,
+        options: &StartOptions<'_>,
+        events: &EventSink<'_>,
+    ) -> Result<RestartReport, ServiceError> {
         if when == RestartChoice::IfRunning && self.status(choice.named)?.exit_code() != 0 {
             return Ok(RestartReport::NOTHING);
         }
         self.refuse_masked(choice)?;
+        events(ServiceEvent::RestartStops);
         let stopped = stop(self.host, &self.offers, choice, events)?;
+        events(ServiceEvent::RestartStarts { all_stopped: stopped.all_stopped() });
         let named = started_again(choice.named, &stopped);
         let started = self.start_locked(&StartChoice { named: &named, ..*choice }, options, events)?;
         Ok(RestartReport { schema: 1, stop: Some(stopped), start: Some(started) })
@@ -216,6 +255,7 @@ impl<'a> Service<'a> {
         }
         let _lock = self.lock()?;
         record.store(self.host, module, uname_a)?;
+        last_try::forget(self.host, &record.script)?;
         log::line(self.host, &format!("{}: compiled for {}", record.script, record.release));
         Ok(())
     }
@@ -225,6 +265,31 @@ impl<'a> Service<'a> {
     fn finish_compiles(&self, release: &KernelRelease) {
         if let Err(error) = finish_all(self.host, release) {
             log::line(self.host, &with_causes(&error));
+        }
+    }
+
+    /// Whether a script runs.
+    pub fn runs(&self, script: &ScriptName) -> Result<bool, ServiceError> {
+        Ok(ModuleState::observe(self.host, script)? == ModuleState::Running)
+    }
+
+    /// Whether a bundle or a compile on this host offers a script.
+    #[must_use]
+    pub fn is_offered(&self, script: &ScriptName) -> bool {
+        self.offers.get(script).is_some()
+    }
+
+    /// Scripts that masks keep from starting, and don't run: masked ones, and offered ones that require one of these.
+    ///
+    /// # Errors
+    /// Why it isn't known which they are, so that none is started.
+    pub fn masked(&self) -> Result<BTreeSet<ScriptName>, Reason> {
+        let modules = LoadedModules::read(self.host);
+        let modules = modules.map_err(|error| Reason::from(&StartFailure::from(error)))?;
+        let masked = Masked::find(self.host, self.offers.candidates(), &modules);
+        match masked.unknown() {
+            Some(unknown) => Err(Reason::from(unknown)),
+            None => Ok(masked.left_out_scripts().cloned().collect()),
         }
     }
 

@@ -107,6 +107,16 @@ fn e2_an_error_of_any_system_call_leaves_the_old_set_or_the_new_one() {
     });
 }
 
+/// Puts the first edition of a script's module and its options into the cache, as a person does.
+fn bring(directory: &Path, script: &str) {
+    let cache = directory.join("var/cache/systemtap").join(RELEASE);
+    fs::create_dir_all(&cache).unwrap();
+    let (record, module) = compiled(script, 1);
+    fs::write(cache.join(format!("{script}.ko")), module).unwrap();
+    let opts = format!("Linux builder 1\n{}\n", record.opts_line);
+    fs::write(cache.join(format!("{script}.opts")), opts).unwrap();
+}
+
 /// What a start would load of `a`, and what the original finds: always the module that was brought.
 fn is_adopted(directory: &Path, what: &str) -> bool {
     let host = host(directory);
@@ -120,7 +130,7 @@ fn is_adopted(directory: &Path, what: &str) -> bool {
 #[test]
 fn e1_an_adoption_killed_at_any_system_call_is_none_or_whole_and_can_be_repeated() {
     let place = Place::new();
-    alone::bring(place.dir.path(), "a");
+    bring(place.dir.path(), "a");
     let scratch = tempfile::tempdir().unwrap();
     let mut points = points_of("adopt", place.dir.path(), scratch.path());
     points.retain(Point::is_sure);

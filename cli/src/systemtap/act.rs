@@ -1,12 +1,13 @@
 //! The commands, with the initscript's messages and exit codes.
 
 use service::{
-    CleanupChoice, RestartChoice, ScriptState, ServiceError, StartOptions, StartOutcome, StartReport,
+    CleanupChoice, Host, Reason, RestartChoice, ServiceError, ServiceEvent, StartOptions, StartReport,
     StopOutcome, StopReport,
 };
 
-use crate::commands::host::service::{Opened, service_failure};
+use crate::commands::host::service::{Autocompiled, Opened, service_failure};
 use crate::question::ask;
+use crate::systemtap::lines::{by_reason, list, status_line};
 use crate::systemtap::parse::{Request, Word};
 use crate::systemtap::{Console, tell_failure};
 use crate::ui::Ui;
@@ -44,6 +45,32 @@ enum Verdict {
     Failure,
 }
 
+impl Verdict {
+    const fn of_stop(all_stopped: bool, pass_all: bool) -> Self {
+        match (all_stopped, pass_all) {
+            (true, _) => Self::Success,
+            (false, false) => Self::Warning,
+            (false, true) => Self::Failure,
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Success => "OK",
+            Self::Warning => "WARNING",
+            Self::Failure => "FAILED",
+        }
+    }
+
+    fn log(self, host: &Host, what: &str) {
+        match self {
+            Self::Success => host.log(&format!("Pass: systemtap {what}")),
+            Self::Warning => host.log_loudly(&format!("Warning: systemtap {what}")),
+            Self::Failure => host.log_loudly(&format!("Error: systemtap {what}")),
+        }
+    }
+}
+
 impl Act<'_, '_> {
     /// `Starting systemtap ... `, on the console and in the log.
     fn begin(&mut self, doing: &str) {
@@ -53,17 +80,8 @@ impl Act<'_, '_> {
 
     /// Ends the line that [`Act::begin`] began (INIT-EXIT-02).
     fn end(&mut self, verdict: Verdict, what: &str) {
-        let host = self.opened.host();
-        match verdict {
-            Verdict::Success => host.log(&format!("Pass: systemtap {what}")),
-            Verdict::Warning => host.log_loudly(&format!("Warning: systemtap {what}")),
-            Verdict::Failure => host.log_loudly(&format!("Error: systemtap {what}")),
-        }
-        self.console.line(match verdict {
-            Verdict::Success => "OK",
-            Verdict::Warning => "WARNING",
-            Verdict::Failure => "FAILED",
-        });
+        verdict.log(self.opened.host(), what);
+        self.console.line(verdict.word());
     }
 
     fn failed(&mut self, error: &ServiceError, what: &str) -> u8 {
@@ -73,12 +91,13 @@ impl Act<'_, '_> {
     }
 
     fn start(&mut self, ui: &mut Ui) -> u8 {
-        let compiled = self.opened.autocompile(ui).all_well;
+        let compiled = self.opened.autocompile(ui);
         self.begin("Starting");
         let choice = self.opened.choice(self.request.recursive);
-        match self.opened.service().start(&choice, &StartOptions::default(), &|_| ()) {
+        let service = self.opened.service().with_failed_compiles(&compiled.failed);
+        match service.start(&choice, &StartOptions::default(), &|_| ()) {
             Err(error) => self.failed(&error, "startup"),
-            Ok(report) => self.started(&report).max(self.of_compile(compiled)),
+            Ok(report) => self.started(&report).max(self.of_compile(compiled.all_well)),
         }
     }
 
@@ -90,24 +109,26 @@ impl Act<'_, '_> {
     fn started(&mut self, report: &StartReport) -> u8 {
         let exit = report.exit_code();
         let nothing = report.scripts.is_empty() && report.refused_bundles.is_empty();
+        let all_run = report.all_run() && report.refused_bundles.is_empty();
         let verdict = match exit {
-            0 if nothing || !report.all_run() || !report.refused_bundles.is_empty() => Verdict::Warning,
+            0 if nothing || !all_run => Verdict::Warning,
             0 => Verdict::Success,
             _ => Verdict::Failure,
         };
         self.end(verdict, "startup");
-        if nothing {
+        if nothing && report.left_out.is_empty() {
             // INIT-START-01: not an error.
             self.console.error("Warning: No scripts exist.");
+        }
+        for (reason, scripts) in by_reason(report) {
+            let Reason { text, advice, .. } = reason;
+            self.console.error(&format!("Warning: {}: not started: {text} ({advice})", scripts.join(", ")));
         }
         for refused in &report.refused_bundles {
             self.console.error(&format!("Error: bundle {}: {}", refused.bundle, refused.reason));
         }
         for script in &report.scripts {
-            if let StartOutcome::Refused { reason }
-            | StartOutcome::Failed { reason }
-            | StartOutcome::StoppedAgain { reason } = &script.outcome
-            {
+            if let Some(reason) = script.outcome.problem() {
                 let advice = &reason.advice;
                 self.console.error(&format!("Error: {}: {reason} ({advice})", script.script));
             }
@@ -125,36 +146,44 @@ impl Act<'_, '_> {
     }
 
     fn stopped(&mut self, report: &StopReport) -> u8 {
-        let mut problems = Vec::new();
+        self.end(Verdict::of_stop(report.all_stopped(), report.pass_all), "stopping");
+        self.show_stop(report);
+        report.exit_code()
+    }
+
+    fn show_stop(&mut self, report: &StopReport) {
         for script in &report.scripts {
+            let name = &script.script;
             match &script.outcome {
                 StopOutcome::Stopped | StopOutcome::NotRunning => {}
-                StopOutcome::Failed { text } => problems.push(format!("{}: {text}", script.script)),
+                StopOutcome::Failed { text } => self.console.error(&format!("Error: {name}: {text}")),
                 StopOutcome::StillNeeded { by } => {
-                    problems.push(format!("{}: still required by {by}", script.script));
+                    self.console.error(&format!("Error: {name}: still required by {by}"));
                 }
             }
         }
-        let exit = report.exit_code();
-        self.end(
-            match exit {
-                0 if problems.is_empty() => Verdict::Success,
-                0 => Verdict::Warning,
-                _ => Verdict::Failure,
-            },
-            "stopping",
-        );
-        for problem in problems {
-            self.console.error(&format!("Error: {problem}"));
-        }
-        exit
     }
 
     fn restart(&mut self, when: RestartChoice, ui: &mut Ui) -> u8 {
         // What isn't running is no concern of a conditional restart.
-        let compiled = when == RestartChoice::IfRunning || self.opened.autocompile(ui).all_well;
+        let compiled = match when {
+            RestartChoice::IfRunning => Autocompiled::default(),
+            RestartChoice::Always => self.opened.autocompile(ui),
+        };
         let choice = self.opened.choice(self.request.recursive);
-        let report = match self.opened.service().restart(&choice, when, &StartOptions::default(), &|_| ()) {
+        let host = self.opened.host();
+        let pass_all = self.opened.parameters.pass_all;
+        // Each part is in the log before what is done in it.
+        let log = |event| match event {
+            ServiceEvent::RestartStops => host.log("Stopping systemtap ... "),
+            ServiceEvent::RestartStarts { all_stopped } => {
+                Verdict::of_stop(all_stopped, pass_all).log(host, "stopping");
+                host.log("Starting systemtap ... ");
+            }
+            _ => {}
+        };
+        let service = self.opened.service().with_failed_compiles(&compiled.failed);
+        let report = match service.restart(&choice, when, &StartOptions::default(), &log) {
             Ok(report) => report,
             Err(error) => {
                 self.begin("Restarting");
@@ -163,34 +192,41 @@ impl Act<'_, '_> {
         };
         // INIT-RESTART-02, INIT-EXIT-02: not a word if nothing runs.
         if let (Some(stopped), Some(started)) = (&report.stop, &report.start) {
-            self.begin("Stopping");
-            self.stopped(stopped);
-            self.begin("Starting");
+            self.console.begin("Stopping systemtap ... ");
+            self.console.line(Verdict::of_stop(stopped.all_stopped(), pass_all).word());
+            self.show_stop(stopped);
+            self.console.begin("Starting systemtap ... ");
             self.started(started);
         }
-        report.exit_code().max(self.of_compile(compiled))
+        report.exit_code().max(self.of_compile(compiled.all_well))
     }
 
-    /// INIT-STAT-01 and -02: nothing but the lines.
+    /// INIT-STAT-01 and -02: nothing but the lines on standard output, in the original's order. What else there is to know is for
+    /// people: requirements (README 2.2.4) on a terminal, what is wrong on standard error.
     fn status(&mut self) -> u8 {
-        let report = match self.opened.service().status(self.opened.named()) {
+        let mut report = match self.opened.service().status(self.opened.named()) {
             Ok(report) => report,
             Err(error) => {
                 tell_failure(self.console, &service_failure(&error));
                 return 1;
             }
         };
+        let order = &self.request.order;
+        report.scripts.sort_by_key(|script| order.iter().position(|name| *name == script.script));
         if report.scripts.is_empty() {
             self.console.line("No systemtap scripts are present");
         }
         for script in &report.scripts {
-            let name = &script.script;
-            let pid = script.pid.map(|pid| format!("({pid})")).unwrap_or_default();
-            self.console.line(&match script.state {
-                ScriptState::Running => format!("{name}{pid} is running..."),
-                ScriptState::Stopped | ScriptState::Dead => format!("{name} is stopped"),
-                ScriptState::AnotherModule => format!("{name} is dead, but another script is running."),
-            });
+            let mut line = status_line(script);
+            if self.console.is_terminal && !script.requires.is_empty() {
+                line = format!("{line} (requires {})", list(script.requires.iter()));
+            }
+            self.console.line(&line);
+        }
+        for script in &report.scripts {
+            if let Some(warning) = &script.warning {
+                self.console.error(&format!("Warning: {}: {warning}", script.script));
+            }
         }
         report.exit_code()
     }

@@ -5,11 +5,12 @@
 //! `docs/compatibility.md`.
 
 mod act;
+mod lines;
 mod parse;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use parse::{Request, Word};
@@ -40,6 +41,8 @@ pub(crate) struct Console<'c> {
     pub(crate) out: &'c mut dyn Write,
     pub(crate) err: &'c mut dyn Write,
     pub(crate) input: &'c mut dyn BufRead,
+    /// Whether a person reads the output, and not a script that knows the original's lines.
+    pub(crate) is_terminal: bool,
 }
 
 impl Console<'_> {
@@ -64,7 +67,8 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
     let mut out = io::stdout().lock();
     let mut err = io::stderr();
     let mut input = io::stdin().lock();
-    let mut console = Console { out: &mut out, err: &mut err, input: &mut input };
+    let is_terminal = io::stdout().is_terminal();
+    let mut console = Console { out: &mut out, err: &mut err, input: &mut input, is_terminal };
     let request = match parse::parse(words) {
         Ok(request) => request,
         Err(problem) => return usage(&mut console, &problem).into(),

@@ -28,6 +28,8 @@ pub(super) struct Request {
     pub(super) recursive: bool,
     pub(super) yes: bool,
     pub(super) named: BTreeSet<ScriptName>,
+    /// The same as they were typed: the original's lines come in that order, and its exit code is that of the last one.
+    pub(super) order: Vec<ScriptName>,
 }
 
 /// Each spelling of a command.
@@ -52,8 +54,15 @@ pub(super) fn parse(words: &[String]) -> Result<Request, String> {
     let first = words.next().ok_or("a command is missing")?;
     let word = WORDS.iter().find(|(spelling, _)| spelling == first).map(|(_, word)| *word);
     let word = word.ok_or_else(|| format!("`{}` is no command", first.escape_default()))?;
-    let mut request =
-        Request { word, config: None, release: None, recursive: false, yes: false, named: BTreeSet::new() };
+    let mut request = Request {
+        word,
+        config: None,
+        release: None,
+        recursive: false,
+        yes: false,
+        named: BTreeSet::new(),
+        order: Vec::new(),
+    };
     let mut names_only = false;
     while let Some(word) = words.next() {
         match word.strip_prefix('-') {
@@ -63,7 +72,9 @@ pub(super) fn parse(words: &[String]) -> Result<Request, String> {
                 request.options(letters, &mut words)?;
             }
             _ => {
-                let name = word.parse().map_err(|error: script_config::ScriptNameError| error.to_string())?;
+                let name: ScriptName =
+                    word.parse().map_err(|error: script_config::ScriptNameError| error.to_string())?;
+                request.order.push(name.clone());
                 request.named.insert(name);
             }
         }

@@ -1,5 +1,7 @@
 //! The initscript's commands against a host in a temporary directory, with the stand-in for `staprun`.
 
+mod letter;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -20,6 +22,7 @@ pub(crate) const RELEASE: &str = "6.12.1-test";
 struct World {
     dir: tempfile::TempDir,
     fake: FakeHost,
+    is_terminal: bool,
 }
 
 /// What a command said and how it ended.
@@ -33,7 +36,7 @@ impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let fake = FakeHost::create(dir.path()).unwrap();
-        Self { dir, fake }
+        Self { dir, fake, is_terminal: false }
     }
 
     /// A running script that the service started before.
@@ -55,7 +58,8 @@ impl World {
         let mut out = Vec::new();
         let mut err = Vec::new();
         let mut input = input.as_bytes();
-        let mut console = Console { out: &mut out, err: &mut err, input: &mut input };
+        let mut console =
+            Console { out: &mut out, err: &mut err, input: &mut input, is_terminal: self.is_terminal };
         let exit = match parse(&words) {
             Err(problem) => usage(&mut console, &problem),
             Ok(request) => {

@@ -88,7 +88,7 @@ fn e12_without_the_right_to_load_modules_start_says_so_before_it_tries() {
         run it as root on the host itself, outside of containers
     latency: this process may not load modules: it runs without CAP_SYS_MODULE
         run it as root on the host itself, outside of containers
-    [exit 0]
+    [exit 1]
     ");
     // With the right it is tried: this staprun loads nothing.
     assert_snapshot!(on_this_root(&world, "exec", "start counter"), @r"

@@ -123,6 +123,10 @@ fn status_writes_gauges() {
     # TYPE stap_bundle_script_running gauge
     stap_bundle_script_running{script="counter",bundle="fleet"} 1
     stap_bundle_script_running{script="latency",bundle="fleet"} 1
+    # HELP stap_bundle_script_done Whether a script has done its work and ended itself, without an error.
+    # TYPE stap_bundle_script_done gauge
+    stap_bundle_script_done{script="counter"} 0
+    stap_bundle_script_done{script="latency"} 0
     # HELP stap_bundle_script_not_running_reason Why a script doesn't run: 1 for the reason that holds.
     # TYPE stap_bundle_script_not_running_reason gauge
     # HELP stap_bundle_script_start_timestamp_seconds When a running script was started.

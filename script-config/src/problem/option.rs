@@ -42,29 +42,23 @@ pub enum OptionCause {
     /// `-x` that isn't a process number.
     #[error("value {value:?} of -x isn't a process number")]
     Pid { value: String },
-    /// `-c` with an empty command.
-    #[error("command of -c is empty")]
-    EmptyCommand,
+    /// `-c`: a service's `stapio` has ended, or gone to the background, before it would start the command (RUN-06, INIT-OPT-06).
+    #[error(
+        "the command {command:?} of -c would never run: a service's recorder lets go of the script before it starts one"
+    )]
+    Command { command: String },
     /// `-o` with a path that isn't absolute (INIT-OPT-07).
     #[error("output file {path:?} of -o isn't an absolute path, and its folder is removed after start")]
     RelativeOutput { path: String },
     /// `-o` with a path that leaves the folder it names first.
     #[error("output file {path:?} of -o has a .. in it")]
     ClimbingOutput { path: String },
-    /// `-o` and `-c` (INIT-OPT-06).
-    #[error(
-        "-o {path:?} and -c {command:?} exclude each other: staprun can't start a command in the background"
-    )]
-    OutputWithCommand { path: String, command: String },
     /// `-S` without `-o` (INIT-OPT-06).
     #[error("-S {value} needs an output file, and there is no -o")]
     RotationWithoutOutput {
         /// The value of `-S`.
         value: String,
     },
-    /// `-c` and `-x` (INIT-OPT-06).
-    #[error("-c {command:?} and -x {pid} exclude each other: a script has one target")]
-    CommandWithPid { command: String, pid: u32 },
     /// `--suppress-time-limits` without an earlier `-g`, which `stap` refuses.
     #[error("--suppress-time-limits needs -g in front of it")]
     NeedsGuru,
@@ -98,12 +92,10 @@ impl OptionCause {
             Self::BufferSize { .. } => "option-buffer-size",
             Self::Rotation { .. } => "option-rotation",
             Self::Pid { .. } => "option-pid",
-            Self::EmptyCommand => "option-empty-command",
+            Self::Command { .. } => "option-command",
             Self::RelativeOutput { .. } => "option-relative-output",
             Self::ClimbingOutput { .. } => "option-climbing-output",
-            Self::OutputWithCommand { .. } => "option-output-with-command",
             Self::RotationWithoutOutput { .. } => "option-rotation-without-output",
-            Self::CommandWithPid { .. } => "option-command-with-pid",
             Self::NeedsGuru => "option-needs-guru",
             Self::Ignored { .. } => "option-ignored",
             Self::NoEffect { .. } => "option-no-effect",
@@ -139,14 +131,14 @@ impl OptionCause {
             Self::BufferSize { .. } => "write -s 1 to -s 4095".into(),
             Self::Rotation { .. } => "write for example -S 10,5".into(),
             Self::Pid { .. } => "write the number of a process".into(),
-            Self::EmptyCommand => "write -c 'COMMAND', or remove -c".into(),
+            Self::Command { .. } => {
+                "remove -c; with -o FILE a script can start it: probe begin { system(\"COMMAND\") }".into()
+            }
             Self::RelativeOutput { path } => {
                 format!("write -o /var/log/{}", path.trim_start_matches(['.', '/']))
             }
             Self::ClimbingOutput { .. } => "write the path without ..".into(),
-            Self::OutputWithCommand { .. } => "remove -o or -c".into(),
             Self::RotationWithoutOutput { .. } => "add -o /absolute/file, or remove -S".into(),
-            Self::CommandWithPid { .. } => "remove -c or -x".into(),
             Self::NeedsGuru => "write -g --suppress-time-limits".into(),
             Self::Ignored { option } | Self::NoEffect { option } => {
                 format!("{option} can be removed")

@@ -24,9 +24,8 @@ use installer::{NewerState, StateVersion};
 use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
-use crate::boot::switches::with_dependants;
 use crate::host::{Host, ServiceError, log, own_files};
-use crate::offers::Candidates;
+use crate::offers::{Candidates, with_dependants};
 use crate::reasons::StartRefusal;
 use files::with_causes;
 
@@ -198,7 +197,7 @@ impl GuardRecord {
         if self.stage == GuardStage::Nothing {
             return candidates.keys().map(|name| (name.clone(), StartRefusal::BootGuardNothing)).collect();
         }
-        let left_out = with_dependants(&self.culprits, candidates).into_iter();
+        let left_out = with_dependants(&self.culprits, candidates, |_| false).into_iter();
         left_out.map(|(name, culprit)| (name, StartRefusal::BootGuard(culprit))).collect()
     }
 

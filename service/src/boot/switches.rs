@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use script_config::ScriptName;
 
 use crate::host::Host;
-use crate::offers::Candidates;
+use crate::offers::{Candidates, with_dependants};
 use crate::reasons::StartRefusal;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl BootSwitches {
         if self.disabled {
             return candidates.keys().map(|name| (name.clone(), StartRefusal::DisabledForThisBoot)).collect();
         }
-        let left_out = with_dependants(&self.skipped, candidates).into_iter();
+        let left_out = with_dependants(&self.skipped, candidates, |_| false).into_iter();
         left_out.map(|(name, cause)| (name, StartRefusal::SkippedForThisBoot(cause))).collect()
     }
 
@@ -68,23 +68,6 @@ impl BootSwitches {
                 }
             }
         }
-    }
-}
-
-/// These scripts and all that require them, directly or not; each with the one of them that is the cause.
-pub(crate) fn with_dependants(
-    scripts: &BTreeSet<ScriptName>,
-    candidates: &Candidates,
-) -> BTreeMap<ScriptName, ScriptName> {
-    let mut because: BTreeMap<ScriptName, ScriptName> =
-        scripts.iter().map(|name| (name.clone(), name.clone())).collect();
-    loop {
-        let next = candidates.values().find_map(|candidate| {
-            let cause = candidate.requires.iter().find_map(|required| because.get(required))?;
-            (!because.contains_key(&candidate.name)).then(|| (candidate.name.clone(), cause.clone()))
-        });
-        let Some((name, cause)) = next else { return because };
-        because.insert(name, cause);
     }
 }
 

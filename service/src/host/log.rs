@@ -1,7 +1,7 @@
 //! `LOG_FILE`, in the initscript's own line format: `Mon dd HH:MM:SS: text`, local time (INIT-LOG-01).
 //!
 //! Errors and warnings go to the system's log too, as README 3.5 has it: one datagram to `/dev/log`, where syslogd or
-//! journald listens. At boot neither may be there yet. A log that can't be written never stops a start; the program says it once
+//! journald listens, with the identifier and the priority by which they sort. At boot neither may be there yet. A log that can't be written never stops a start; the program says it once
 //! ([`Host::unlogged`]).
 
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use files::FileError;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 use crate::host::machine::Host;
 use files::with_causes;
@@ -55,18 +55,27 @@ fn append(host: &Host, line: &[u8]) -> Result<(), FileError> {
 /// What the system's log calls us, as the original's `logger` lines were found.
 const TAG: &str = "systemtap";
 
-/// Facility daemon (3), severity warning (4), as RFC 3164 writes them.
+/// Facility daemon (3) with the severities error (3) and warning (4), as RFC 3164 writes them.
+const DAEMON_ERROR: u8 = (3 << 3) | 3;
 const DAEMON_WARNING: u8 = (3 << 3) | 4;
 
-/// Appends one line, and sends it to the system's log. Nobody listening, or one who doesn't read, is not waited for.
+/// Appends one line, and sends it to the system's log: as an error if it begins with `Error:`, else as a warning. Nobody
+/// listening, or one who doesn't read, is not waited for.
 pub(crate) fn loudly(host: &Host, text: &str) {
     line(host, text);
     let Ok(socket) = UnixDatagram::unbound() else { return };
     let Ok(listener) = host.files.descriptor_of(&host.syslog) else { return };
     if socket.set_nonblocking(true).is_ok() {
-        let message = format!("<{DAEMON_WARNING}>{TAG}: {}", one_line(text));
+        let message = format_message(host.now(), &TimeZone::system(), text);
         let _ = socket.send_to(message.as_bytes(), format!("/proc/self/fd/{}", listener.as_raw_fd()));
     }
+}
+
+/// As `syslog(3)` writes it; syslogd takes identifier and priority from nothing else.
+fn format_message(seconds: u64, zone: &TimeZone, text: &str) -> String {
+    let priority = if text.starts_with("Error:") { DAEMON_ERROR } else { DAEMON_WARNING };
+    let time = local_time(seconds, zone).strftime("%b %e %H:%M:%S").to_string();
+    format!("<{priority}>{time} {TAG}[{}]: {}", std::process::id(), one_line(text))
 }
 
 /// Ends of lines, and what acts on a terminal, become blanks.
@@ -76,9 +85,12 @@ fn one_line(text: &str) -> String {
 }
 
 fn format_line(seconds: u64, zone: &TimeZone, text: &str) -> String {
+    format!("{}: {}\n", local_time(seconds, zone).strftime("%b %d %H:%M:%S"), one_line(text))
+}
+
+fn local_time(seconds: u64, zone: &TimeZone) -> Zoned {
     let seconds = i64::try_from(seconds).unwrap_or(0);
-    let time = Timestamp::from_second(seconds).unwrap_or_default().to_zoned(zone.clone());
-    format!("{}: {}\n", time.strftime("%b %d %H:%M:%S"), one_line(text))
+    Timestamp::from_second(seconds).unwrap_or_default().to_zoned(zone.clone())
 }
 
 #[cfg(test)]
@@ -98,12 +110,25 @@ mod tests {
         let listens_at = dir.path().join("dev/log");
         std::fs::create_dir_all(listens_at.parent().unwrap()).unwrap();
         let listener = UnixDatagram::bind(&listens_at).unwrap();
-        loudly(&host, "Error: net_drop\nforged");
-        let mut bytes = [0; 200];
-        let len = listener.recv(&mut bytes).unwrap();
-        assert_eq!(std::str::from_utf8(&bytes[..len]).unwrap(), "<28>systemtap: Error: net_drop forged");
+        let heard = |text: &str| {
+            loudly(&host, text);
+            let mut bytes = [0; 200];
+            let len = listener.recv(&mut bytes).unwrap();
+            String::from_utf8(bytes[..len].to_vec()).unwrap()
+        };
+        let own = std::process::id();
+        let error = heard("Error: net_drop\nforged");
+        assert!(
+            error.starts_with("<27>")
+                && error.ends_with(&format!(" systemtap[{own}]: Error: net_drop forged"))
+        );
+        assert!(heard("Warning: a").starts_with("<28>"));
+        assert_eq!(
+            format_message(1_699_000_000, &TimeZone::UTC, "Error: a"),
+            format!("<27>Nov  3 08:26:40 systemtap[{own}]: Error: a")
+        );
         let log = std::fs::read_to_string(host.on_this_machine(&host.log_file)).unwrap();
-        assert_eq!(log.lines().count(), 2, "{log}");
+        assert_eq!(log.lines().count(), 3, "{log}");
         assert_eq!(host.unlogged(), None);
     }
 

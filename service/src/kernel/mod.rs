@@ -2,6 +2,7 @@
 //! `stapio`. Paths of `/proc` and `/sys` come in, typed states go out; nothing is remembered.
 
 pub(crate) mod memory;
+mod module_identity;
 mod module_rules;
 mod module_state;
 mod modules;
@@ -9,8 +10,10 @@ mod permission;
 mod stapio;
 mod stapio_identity;
 mod taint;
+mod unread;
 mod watch;
 
+pub use module_identity::{LoadedBytes, ModuleIdentity};
 pub use module_rules::ModuleRules;
 pub use module_state::ModuleState;
 pub(crate) use modules::LoadedModules;
@@ -18,4 +21,5 @@ pub(crate) use permission::may_load_modules;
 pub use stapio::ProcessId;
 pub(crate) use stapio::Stapio;
 pub use taint::Taint;
+pub(crate) use unread::Unread;
 pub(crate) use watch::watch;

@@ -1,5 +1,6 @@
-//! Processes of `stapio` at a module of ours: the daemon that writes a file recorder's output, left behind by `staprun -D`
-//! (RUN-07), and readers that are attached to a recorder in memory (`-A`).
+//! Processes of `stapio` at a module of ours: one that runs the script, which is the daemon that `staprun -D` has left behind
+//! (RUN-07) or a `staprun` that somebody, or a unit of upstream's, keeps in the foreground; and readers that are attached to a
+//! recorder in memory (`-A`).
 //!
 //! They have to let go before the module can be removed, and are found by number in a record or among all processes. Any
 //! user can call a process `stapio NAME`, and a number may be somebody else's by now. [`crate::kernel::stapio_identity`] judges
@@ -35,8 +36,8 @@ pub(crate) struct Stapio {
 /// What a process is to a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// The daemon that writes its output into a file.
-    Recorder,
+    /// It runs the script and writes its output: when it is asked to end, so does the script.
+    Runner,
     /// It shows the data of its recorder in memory, or holds it in another way.
     Reader,
 }
@@ -52,14 +53,14 @@ impl Stapio {
         Self::open(host, pid).filter(|found| is_recorded(&found.process))
     }
 
-    /// The process `pid`, if it is the daemon of the script `name`; for a number whose start time isn't known.
+    /// The process `pid`, if it runs the script `name`; for a number whose start time isn't known.
     pub(crate) fn of_script(host: &Host, pid: u32, name: &ScriptName) -> Option<Self> {
-        Search::of(host, name).judge(pid).filter(|found| found.1 == Role::Recorder).map(|found| found.0)
+        Search::of(host, name).judge(pid).filter(|found| found.1 == Role::Runner).map(|found| found.0)
     }
 
-    /// Looks for the daemon of the script `name` among all processes, for a lost record.
+    /// Looks for the process that runs the script `name` among all processes, for a lost record and for what others have started.
     pub(crate) fn find(host: &Host, name: &ScriptName) -> Option<Self> {
-        Search::of(host, name).all(Role::Recorder).into_iter().next()
+        Search::of(host, name).all(Role::Runner).into_iter().next()
     }
 
     /// The processes that hold the script's recorder, to show its data (`-A`).
@@ -127,12 +128,12 @@ impl<'s> Search<'s> {
         let evidence = self.known.examine(&found.process)?;
         let words = evidence.words;
         let has = |option: &str| words.iter().any(|word| word == option);
-        let role = if evidence.is_ours && has("-D") && !has("-A") && names(&words, self.name) {
-            Role::Recorder
-        } else if evidence.is_attached || (has("-A") && names(&words, self.name)) {
-            Role::Reader
-        } else {
-            return None;
+        let is_at_it = evidence.is_attached || (evidence.is_ours && names(&words, self.name));
+        // An impostor names a module, too; one of ours that only shows data is asked to let go as any other.
+        let role = match has("-A") {
+            false if is_at_it => Role::Runner,
+            true if is_at_it => Role::Reader,
+            _ => return None,
         };
         Some((found, role))
     }

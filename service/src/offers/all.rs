@@ -1,6 +1,6 @@
 //! All that could be started, put together once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use installer::HostIdentity;
 use script_config::{Configuration, ScriptName};
@@ -34,6 +34,24 @@ impl<'a> Offers<'a> {
         Self { host, candidates, refused_bundles, read_installed }
     }
 
+    /// What was to be compiled on this host before a start, in vain: its module, if there is an old one, isn't good.
+    pub(crate) fn not_compiled(&mut self, failed: &BTreeMap<ScriptName, String>) {
+        for (script, reason) in failed {
+            let refusal = StartRefusal::NotCompiled { reason: reason.clone() };
+            let candidate = self.candidates.entry(script.clone()).or_insert_with(|| Candidate {
+                name: script.clone(),
+                origin: Origin::NotCompiled,
+                run: Vec::new(),
+                options_from: None,
+                requires: Vec::new(),
+                cell: Ok(()),
+            });
+            if candidate.bundle().is_none() {
+                candidate.cell = Err(refusal);
+            }
+        }
+    }
+
     pub(crate) const fn candidates(&self) -> &Candidates {
         &self.candidates
     }
@@ -54,7 +72,7 @@ impl<'a> Offers<'a> {
             // Only that there is one is known.
             Origin::RefusedBundle(_) => Some(String::new()),
             // It changes with every compile; a culprit must not come back by it.
-            Origin::Local(_) => None,
+            Origin::Local(_) | Origin::NotCompiled => None,
         };
         self.candidates.values().filter_map(id).collect()
     }

@@ -33,6 +33,8 @@ pub(crate) enum Origin {
     RefusedBundle(String),
     /// A compile on this host.
     Local(LocalRecord),
+    /// A compile on this host that has failed, and no module of an earlier one.
+    NotCompiled,
 }
 
 /// A script as a believed bundle of the current generation has it.
@@ -65,7 +67,7 @@ impl Origin {
                 id: BundleId::from_bytes(*record.sha256.as_bytes()),
                 generation: 0,
             }),
-            Self::RefusedBundle(_) | Self::Local(_) => None,
+            Self::RefusedBundle(_) | Self::NotCompiled | Self::Local(_) => None,
         }
     }
 }
@@ -83,7 +85,7 @@ impl Candidate {
         match &self.origin {
             Origin::Bundle(signed) => Some(signed.bundle.name.as_str()),
             Origin::RefusedBundle(name) => Some(name),
-            Origin::Local(_) => None,
+            Origin::Local(_) | Origin::NotCompiled => None,
         }
     }
 
@@ -91,7 +93,7 @@ impl Candidate {
     pub(crate) fn vermagic(&self) -> Option<&str> {
         match &self.origin {
             Origin::Bundle(signed) => signed.vermagic.as_deref(),
-            Origin::RefusedBundle(_) | Origin::Local(_) => None,
+            Origin::RefusedBundle(_) | Origin::Local(_) | Origin::NotCompiled => None,
         }
     }
 }
@@ -115,6 +117,26 @@ impl VerifiedModule {
 
     pub(crate) const fn sha256(&self) -> Digest {
         self.sha256
+    }
+}
+
+/// These scripts and all that require them, directly or not, each with the one of them that is the cause; without those that are
+/// `spared`, and what requires only them.
+pub(crate) fn with_dependants(
+    scripts: &BTreeSet<ScriptName>,
+    candidates: &Candidates,
+    spared: impl Fn(&ScriptName) -> bool,
+) -> BTreeMap<ScriptName, ScriptName> {
+    let mut because: BTreeMap<ScriptName, ScriptName> =
+        scripts.iter().map(|name| (name.clone(), name.clone())).collect();
+    loop {
+        let next = candidates.values().find_map(|candidate| {
+            let cause = candidate.requires.iter().find_map(|required| because.get(required))?;
+            let is_new = !because.contains_key(&candidate.name) && !spared(&candidate.name);
+            is_new.then(|| (candidate.name.clone(), cause.clone()))
+        });
+        let Some((name, cause)) = next else { return because };
+        because.insert(name, cause);
     }
 }
 

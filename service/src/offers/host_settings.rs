@@ -122,7 +122,7 @@ fn run_options(candidate: &Candidate, options: &ScriptOptions) -> Result<Vec<Str
         }
         Origin::Local(LocalRecord::Good(record)) => Some(&record.opts_line).filter(|line| **line != ours),
         // Refused in any case, for a better reason.
-        Origin::RefusedBundle(_) | Origin::Local(_) => None,
+        Origin::RefusedBundle(_) | Origin::NotCompiled | Origin::Local(_) => None,
     };
     match made_with {
         None => Ok(options.staprun_args()),

@@ -8,7 +8,7 @@ use script_config::ScriptName;
 
 use crate::host::Host;
 use crate::kernel::{LoadedModules, ModuleState};
-use crate::offers::Candidates;
+use crate::offers::{Candidates, with_dependants};
 use crate::reasons::StartRefusal;
 
 /// The masks of a host, as starts see them. A script that runs is left alone, and so is what requires it.
@@ -31,19 +31,16 @@ impl Masked {
             }
         };
         let runs = |name: &ScriptName| ModuleState::among(host, modules, name) == ModuleState::Running;
-        let resting = masks.iter().filter(|(name, _)| !runs(name));
-        let mut refusals: BTreeMap<ScriptName, StartRefusal> = resting
-            .map(|(name, mask)| (name.clone(), StartRefusal::Masked { by: mask.by.clone() }))
-            .collect();
-        loop {
-            let next = candidates.values().find_map(|candidate| {
-                let required = candidate.requires.iter().find(|required| refusals.contains_key(*required))?;
-                let is_free = !refusals.contains_key(&candidate.name) && !runs(&candidate.name);
-                is_free.then(|| (candidate.name.clone(), required.clone()))
-            });
-            let Some((name, required)) = next else { return Self { masks, refusals, unknown: None } };
-            refusals.insert(name, StartRefusal::RequirementMasked(required));
-        }
+        let resting = masks.keys().filter(|name| !runs(name)).cloned().collect();
+        let refusals = with_dependants(&resting, candidates, runs).into_iter().map(|(name, cause)| {
+            let refusal = match masks.get(&name) {
+                Some(mask) => StartRefusal::Masked { by: mask.by.clone() },
+                None => StartRefusal::RequirementMasked(cause),
+            };
+            (name, refusal)
+        });
+        let refusals = refusals.collect();
+        Self { masks, refusals, unknown: None }
     }
 
     /// Refuses a script that was masked after the plan was made.
@@ -75,6 +72,11 @@ impl Masked {
     /// Why a start of all passes over a script, as somebody has asked for.
     pub(crate) fn left_out(&self, name: &ScriptName) -> Option<&StartRefusal> {
         self.refusals.get(name)
+    }
+
+    /// All of these.
+    pub(crate) fn left_out_scripts(&self) -> impl Iterator<Item = &ScriptName> {
+        self.refusals.keys()
     }
 
     /// Why it isn't known which scripts are masked.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bundle_format::KernelRelease;
+use files::Directory;
+use rustix::fs::{StatVfsMountFlags, fstatvfs};
 use script_config::ScriptName;
 
 use crate::host::{Host, ServiceError};
@@ -22,6 +24,8 @@ pub(crate) enum Step {
     Ready(Box<ReadyScript>),
     /// Nothing; it runs.
     AlreadyRunning,
+    /// Nothing; it has done its work. As the original, whose module stays until it is stopped.
+    AlreadyDone,
     /// Nothing; it can't be.
     Refused(StartRefusal),
 }
@@ -51,6 +55,11 @@ impl Steps<'_> {
     /// `outside`: what the script requires and what isn't in the plan, so it must run already.
     pub(super) fn step(&mut self, name: &ScriptName, outside: Vec<ScriptName>) -> Result<Step, ServiceError> {
         let state = ModuleState::among(self.host, &self.modules, name);
+        let record = RunRecord::read(self.host, name)?;
+        let is_done = record.as_ref().is_some_and(|record| record.is_done(state));
+        if is_done {
+            return Ok(Step::AlreadyDone);
+        }
         if state != ModuleState::Running
             && let Some(refusal) = self.masked.refusal(name)
         {
@@ -61,8 +70,7 @@ impl Steps<'_> {
             ModuleState::Foreign => Some(StartRefusal::ForeignModule),
             ModuleState::Absent => None,
             ModuleState::NotStarted | ModuleState::Ended => {
-                let ours = is_ours(state, RunRecord::read(self.host, name)?.as_ref());
-                (!ours).then_some(StartRefusal::LeftLoaded)
+                (!is_ours(state, record.as_ref())).then_some(StartRefusal::LeftLoaded)
             }
         };
         if let Some(refusal) = refusal {
@@ -108,12 +116,18 @@ fn check_output(host: &Host, args: &[String]) -> Result<(), StartRefusal> {
     let problem = match output.parent() {
         _ if !output.is_absolute() => "is not an absolute path",
         // A directory's name may hold strftime patterns too; then it can't be judged now.
-        Some(dir) if !has_pattern(dir) && host.files.open_dir(dir).is_err() => {
-            "is in a directory that doesn't exist"
-        }
+        Some(dir) if !has_pattern(dir) => match host.files.open_dir(dir) {
+            Err(_) => "is in a directory that doesn't exist",
+            Ok(directory) if is_read_only(&directory) => "is on a file system that is mounted read-only",
+            Ok(_) => return Ok(()),
+        },
         _ => return Ok(()),
     };
     Err(StartRefusal::Output { output, problem })
+}
+
+fn is_read_only(directory: &Directory) -> bool {
+    fstatvfs(directory.fd()).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn has_pattern(path: &Path) -> bool {

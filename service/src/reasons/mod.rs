@@ -10,4 +10,4 @@ pub(crate) use module_check::check_module;
 pub use reason::Reason;
 pub use start_failure::StartFailure;
 pub use start_refusal::StartRefusal;
-pub(crate) use start_refusal::is_of_masks;
+pub(crate) use start_refusal::{NOT_COMPILED, is_of_masks};

@@ -32,17 +32,25 @@ pub enum StartFailure {
         seconds: u64,
     },
     /// `staprun` ended well, but the script never said that it runs (RUN-06).
-    #[error("its module was loaded, but its probes weren't registered within {seconds} s")]
+    #[error("{}", init_failed(*.seconds, .said.as_deref()))]
     InitFailed {
         /// How long the service looked, in seconds.
         seconds: u64,
+        /// The module's first error.
+        said: Option<String>,
     },
+    /// The script has ended with an error, in a begin probe for instance.
+    #[error("it reported an error: {0}")]
+    ScriptError(String),
     /// The script has ended itself, or reported an error, right after its start (INIT-START-19).
     #[error("it ended right after its start")]
     EndedAtOnce,
     /// The process that was to write the output isn't there.
-    #[error("the process that writes its output ended at once")]
-    RecorderDied,
+    #[error("the process that writes its output ended at once{}", .said.as_ref().map(|said| format!(": {said}")).unwrap_or_default())]
+    RecorderDied {
+        /// What it said last, to the system's log.
+        said: Option<String>,
+    },
     /// Something on the host failed before or after the load.
     #[error("{0}")]
     Host(String),
@@ -70,8 +78,9 @@ impl StartFailure {
             Self::Interrupted => "interrupted",
             Self::OutOfTime { .. } => "out-of-time",
             Self::InitFailed { .. } => "init-failed",
+            Self::ScriptError(_) => "script-error",
             Self::EndedAtOnce => "ended-at-once",
-            Self::RecorderDied => "recorder-died",
+            Self::RecorderDied { .. } => "recorder-died",
             Self::Host(_) => "host",
             Self::Refused(refusal) => refusal.id(),
         }
@@ -87,13 +96,24 @@ impl StartFailure {
             }
             Self::Interrupted => "start it again",
             Self::OutOfTime { .. } => "start it again, with a longer --timeout",
-            Self::InitFailed { .. } | Self::EndedAtOnce => {
+            Self::InitFailed { said: None, .. } | Self::EndedAtOnce => {
                 "see dmesg, and try the script by hand with staprun"
             }
-            Self::RecorderDied => "see the system log: the output may not be writable",
+            Self::InitFailed { .. } | Self::ScriptError(_) => {
+                "mend the script, or what it needs of this host; the log file has all that it said"
+            }
+            Self::RecorderDied { said: None } => "see the system log: the output may not be writable",
+            Self::RecorderDied { .. } => "mend that, and start it again",
             Self::Host(_) => "see the log file",
             Self::Refused(refusal) => refusal.advice(),
         }
+    }
+}
+
+fn init_failed(seconds: u64, said: Option<&str>) -> String {
+    match said {
+        Some(said) => format!("its module was loaded, but its probes weren't registered: {said}"),
+        None => format!("its module was loaded, but its probes weren't registered within {seconds} s"),
     }
 }
 

@@ -106,6 +106,9 @@ pub enum StartRefusal {
         /// Which file, and which versions.
         detail: String,
     },
+    /// It was to be compiled on this host before this start, in vain.
+    #[error("it could not be compiled on this host: {reason}")]
+    NotCompiled { reason: String },
     /// This host's configuration asks for what its module doesn't have, or has settings for it that are wrong.
     #[error("this host's settings for it can't be used: {detail}")]
     HostSettings { detail: String },
@@ -127,6 +130,9 @@ pub enum StartRefusal {
     /// What it requires was refused or has failed.
     #[error("it requires {0}, which can't be started")]
     RequirementFailed(ScriptName),
+    /// What it requires has done its work and ended.
+    #[error("it requires {0}, which has done its work and ended")]
+    RequirementDone(ScriptName),
     /// It comes after one that failed, and `PASSALL` is yes.
     #[error("{0} failed before it, and PASSALL is yes")]
     AfterFailure(ScriptName),
@@ -166,6 +172,9 @@ pub enum StartRefusal {
     },
 }
 
+/// The id of [`StartRefusal::NotCompiled`], by which `status` knows it again.
+pub(crate) const NOT_COMPILED: &str = "not-compiled";
+
 impl StartRefusal {
     #[must_use]
     pub const fn id(&self) -> &'static str {
@@ -186,6 +195,7 @@ impl StartRefusal {
             Self::LocalNewer { .. } => "local-newer",
             Self::NotAdopted { .. } => "not-adopted",
             Self::LastTryNewer { .. } => "last-try-newer",
+            Self::NotCompiled { .. } => "not-compiled",
             Self::HostSettings { .. } => "host-settings",
             Self::NeedsUprobes => "needs-uprobes",
             Self::WrongModule(_) => "wrong-module",
@@ -193,6 +203,7 @@ impl StartRefusal {
             Self::LeftLoaded => "left-loaded",
             Self::RequirementsNotRunning(_) => "requirement-not-running",
             Self::RequirementFailed(_) => "requirement-failed",
+            Self::RequirementDone(_) => "requirement-done",
             Self::AfterFailure(_) => "after-failure",
             Self::Masked { .. } => "masked",
             Self::RequirementMasked(_) => "requirement-masked",
@@ -217,6 +228,7 @@ impl StartRefusal {
                 | Self::AnotherKernel { .. }
                 | Self::AnotherBuild { .. }
                 | Self::NotUnpacked { .. }
+                | Self::NotCompiled { .. }
                 | Self::Masked { .. }
                 | Self::RequirementMasked(_)
                 | Self::DisabledForThisBoot
@@ -257,6 +269,9 @@ impl StartRefusal {
                 "on the farm, stap-bundle import makes a signed bundle of it; or, to vouch for it here: stap-bundle adopt NAME"
             }
             Self::LastTryNewer { .. } => "start it by name to see the reason again",
+            Self::NotCompiled { .. } => {
+                "mend what the compiler says; the log file has all of it, and stap-bundle compile tries again"
+            }
             Self::HostSettings { .. } => {
                 "mend the line; NAME_OPT of a host changes run options only, what is compiled comes from the farm in a new bundle"
             }
@@ -265,6 +280,9 @@ impl StartRefusal {
             Self::ForeignModule => "rename the script, or unload that module by hand",
             Self::LeftLoaded => "stop the script first; if that is refused, see who has loaded it",
             Self::RequirementsNotRunning(_) => "start them first, or add -R",
+            Self::RequirementDone(_) => {
+                "a script can require one that goes on running; take it out of its requirements (NAME_REQ)"
+            }
             Self::Masked { .. } => "stap-bundle unmask NAME lets it start again",
             Self::RequirementMasked(_) => "stap-bundle unmask NAME lets what it requires start again",
             Self::MasksUnknown { .. } => {
@@ -281,7 +299,9 @@ impl StartRefusal {
                 "start it by name; stap-bundle boot-guard reset forgets what the newer stap-bundle knew of boots"
             }
             Self::NotPermitted => StaprunRefusal::NotPermitted.advice(),
-            Self::Output { .. } => "give -o an absolute path in a directory that exists",
+            Self::Output { .. } => {
+                "give -o an absolute path in a directory that exists and can be written to"
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use script_config::ScriptName;
 use serde::{Deserialize, Serialize};
 
 use crate::host::{Host, ServiceError, own_files};
-use crate::kernel::{ModuleState, ProcessId};
+use crate::kernel::{ModuleIdentity, ModuleState, ProcessId};
 
 /// What the service knows of a script that it loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,12 @@ pub struct RunRecord {
     pub recorder: RecorderMode,
     /// Whether it has been seen running.
     pub phase: Phase,
+    /// When it had done its work and ended itself, in seconds since 1970; a script that was started and has ended since has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
+    /// By what the kernel tells the module from another one of its name.
+    #[serde(default, skip_serializing_if = "ModuleIdentity::is_empty")]
+    pub module: ModuleIdentity,
 }
 
 /// Where a flight recorder's data go.
@@ -141,6 +147,11 @@ impl RunRecord {
         own_files::write(host, &Self::dir(host), &Self::file(&self.script), self)
     }
 
+    /// Whether the script has done its work, with its module in that state.
+    pub(crate) const fn is_done(&self, state: ModuleState) -> bool {
+        self.done.is_some() && matches!(state, ModuleState::Absent | ModuleState::Ended)
+    }
+
     /// Removes the record of a script, if there is one, or an empty directory in its place.
     pub(crate) fn remove(host: &Host, script: &ScriptName) -> Result<(), ServiceError> {
         let name = Self::file(script);
@@ -234,6 +245,8 @@ mod tests {
             started: 1_700_000_000,
             recorder: RecorderMode::Memory,
             phase: Phase::Running,
+            done: None,
+            module: ModuleIdentity::default(),
         }
     }
 

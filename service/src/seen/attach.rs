@@ -56,12 +56,14 @@ pub(crate) fn attach(
     script: &ScriptName,
     on_output: &mut dyn FnMut(AttachOutput<'_>),
 ) -> Result<AttachEnd, AttachError> {
-    if ModuleState::observe(host, script)? != ModuleState::Running {
+    let state = ModuleState::observe(host, script)?;
+    let record = RunRecord::read(host, script)?;
+    // What is done has left its data in memory, as long as its module is there.
+    let is_done = state == ModuleState::Ended && record.as_ref().is_some_and(|record| record.is_done(state));
+    if state != ModuleState::Running && !is_done {
         return Err(AttachError::NotRunning(script.clone()));
     }
-    if let Some(RecorderMode::File { output, .. }) =
-        RunRecord::read(host, script)?.map(|record| record.recorder)
-    {
+    if let Some(RecorderMode::File { output, .. }) = record.map(|record| record.recorder) {
         return Err(AttachError::IntoFile { script: script.clone(), output });
     }
     let staprun = Staprun::find(host)?;

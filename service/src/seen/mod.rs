@@ -2,6 +2,7 @@
 
 mod attach;
 mod coverage;
+mod loaded;
 mod status;
 
 pub(crate) use attach::attach;

@@ -10,13 +10,14 @@ use serde::Serialize;
 
 use crate::boot::{BootSwitches, BootsBefore, switched_off};
 use crate::host::{Host, ServiceError};
-use crate::kernel::{LoadedModules, ModuleRules, ModuleState, Stapio, Taint, memory};
+use crate::kernel::{LoadedBytes, LoadedModules, ModuleRules, ModuleState, Taint, memory};
 use crate::offers::{Candidate, Offers};
 use crate::plan::Masked;
-use crate::reasons::{Reason, StartRefusal, is_of_masks};
+use crate::reasons::{NOT_COMPILED, Reason, StartRefusal};
 use crate::records::{RecorderMode, Records, RunRecord, is_ours, last_try, status_file};
 use crate::seen::coverage;
 use crate::seen::coverage::KernelCoverage;
+use crate::seen::loaded::{LoadedScript, Seen};
 
 /// The whole service at one moment. Fields are only added within a schema version.
 #[derive(Debug, Serialize)]
@@ -64,7 +65,7 @@ pub struct BundleStatus {
 pub struct ScriptStatus {
     pub script: ScriptName,
     pub state: ScriptState,
-    /// Why it doesn't run; absent if it runs, or was never told to.
+    /// Why it doesn't run; absent if it runs, has done its work, or was never told to.
     pub reason: Option<Reason>,
     /// Who keeps it from starting until it is unmasked, and since when; it may run all the same.
     pub masked: Option<Mask>,
@@ -73,7 +74,9 @@ pub struct ScriptStatus {
     pub requires: Vec<ScriptName>,
     /// What the service remembers of its start; absent for a script that was loaded otherwise or whose record is lost.
     pub record: Option<RunRecord>,
-    /// The process that writes its output, if that lives; 0 in the initscript's terms otherwise.
+    /// Whether a loaded module is what the record says, or in its absence what is offered; absent where there is nothing to compare.
+    pub loaded_bytes: Option<LoadedBytes>,
+    /// The process that writes its output, if that lives, whoever has started it; 0 in the initscript's terms otherwise.
     pub pid: Option<u32>,
     /// Bytes of the module's code and data in the kernel; its relay buffers come on top.
     pub module_bytes: Option<u64>,
@@ -94,6 +97,8 @@ pub struct ScriptStatus {
 pub enum ScriptState {
     /// It runs.
     Running,
+    /// It has done its work and has ended itself, without an error.
+    Done,
     /// It doesn't run, but a status file says that it was started.
     Dead,
     /// It doesn't run.
@@ -102,12 +107,25 @@ pub enum ScriptState {
     AnotherModule,
 }
 
+impl ScriptStatus {
+    /// The bundle whose bytes are loaded or, if nothing is, the one that offers it: none for bytes that aren't known to be its own.
+    #[must_use]
+    pub fn credited(&self) -> Option<&str> {
+        let offered = || {
+            let is_foreign = matches!(self.loaded_bytes, Some(LoadedBytes::Other | LoadedBytes::Unknown));
+            self.offered_by.as_deref().filter(|_| !is_foreign)
+        };
+        self.record.as_ref().map(|record| record.bundle.as_str()).or_else(offered)
+    }
+}
+
 impl ScriptState {
     /// The initscript's number for it.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
-            Self::Running => 0,
+            // The original has no word for the second, and takes a loaded module for a running script.
+            Self::Running | Self::Done => 0,
             Self::Dead => 1,
             Self::Stopped => 3,
             Self::AnotherModule => 4,
@@ -116,10 +134,10 @@ impl ScriptState {
 }
 
 impl StatusReport {
-    /// The exit code: 0 if one script runs, else the state of the last one (INIT-STAT-02); 3 if there is none (INIT-STAT-01).
+    /// The exit code: 0 if one script runs or has done its work, else the state of the last one (INIT-STAT-02); 3 if there is none (INIT-STAT-01).
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if self.scripts.iter().any(|script| script.state == ScriptState::Running) {
+        if self.scripts.iter().any(|script| script.state.code() == 0) {
             return 0;
         }
         self.scripts.last().map_or(ScriptState::Stopped.code(), |script| script.state.code())
@@ -153,10 +171,11 @@ impl StatusReport {
             listed = offers.candidates().keys().chain(records.keys()).cloned().collect();
             listed.extend(ModuleState::all_running(host)?);
             listed.extend(masked.names().cloned());
+            listed.extend(last_try::not_compiled(host)?);
         }
         let masks_unknown = masked.unknown().map(ToString::to_string);
         warnings.extend(masks_unknown.iter().map(|unknown| format!("{unknown}; nothing is started")));
-        let look = Look { host, modules, switched_off, masked };
+        let look = Look { host, offers, modules, switched_off, masked };
         let mut scripts = Vec::with_capacity(listed.len());
         for name in listed {
             scripts.push(look.script(&name, offers.get(&name), records.get(&name))?);
@@ -180,6 +199,7 @@ impl StatusReport {
 
 struct Look<'h> {
     host: &'h Host,
+    offers: &'h Offers<'h>,
     modules: LoadedModules,
     /// What a start of all scripts does without in this boot.
     switched_off: BTreeMap<ScriptName, StartRefusal>,
@@ -194,7 +214,9 @@ impl Look<'_> {
         record: Option<&RunRecord>,
     ) -> Result<ScriptStatus, ServiceError> {
         let module = ModuleState::among(self.host, &self.modules, name);
+        let is_done = record.is_some_and(|record| record.is_done(module));
         let state = match module {
+            _ if is_done => ScriptState::Done,
             ModuleState::Running => ScriptState::Running,
             ModuleState::Absent if status_file::read(self.host, name).is_some() => ScriptState::Dead,
             ModuleState::Absent => ScriptState::Stopped,
@@ -203,10 +225,7 @@ impl Look<'_> {
             _ => ScriptState::AnotherModule,
         };
         let runs = state == ScriptState::Running;
-        let stapio = record.and_then(|record| record.recorder.stapio());
-        let alive = stapio.and_then(|id| Stapio::recorded(self.host, id));
-        let dead_stapio = runs && stapio.is_some() && alive.is_none();
-        let requires = match (record, candidate) {
+        let requires: Vec<ScriptName> = match (record, candidate) {
             (Some(record), _) if runs => record.requires.clone(),
             (_, Some(candidate)) => candidate.requires.clone(),
             (record, None) => record.map(|record| record.requires.clone()).unwrap_or_default(),
@@ -214,17 +233,20 @@ impl Look<'_> {
         let module_bytes = self.modules.get(name.as_str()).map(|module| module.size);
         let run = candidate.map(|candidate| candidate.run.as_slice()).unwrap_or_default();
         let is_ours = is_ours(module, record);
+        let loaded = LoadedScript { host: self.host, offers: self.offers, name, candidate, record };
+        let Seen { bytes, pid, warning } =
+            if is_ours { loaded.look(module, &self.modules, &requires) } else { Seen::default() };
+        let is_remembered = is_done || module != ModuleState::Absent;
         Ok(ScriptStatus {
             script: name.clone(),
             state,
-            reason: if runs { None } else { self.reason(name, module, candidate, record)? },
+            reason: if runs || is_done { None } else { self.reason(name, module, candidate, record)? },
             masked: self.masked.mask(name).cloned(),
-            warning: dead_stapio.then(|| {
-                "the process that writes its output has ended, so its data are lost; restart it".to_owned()
-            }),
+            warning,
             requires,
-            record: record.filter(|_| module != ModuleState::Absent).cloned(),
-            pid: alive.map(|stapio| stapio.id.pid),
+            record: record.filter(|_| is_remembered && bytes != Some(LoadedBytes::Other)).cloned(),
+            loaded_bytes: bytes,
+            pid,
             module_bytes,
             kernel_memory_bytes: module_bytes
                 .filter(|_| is_ours)
@@ -253,17 +275,18 @@ impl Look<'_> {
         if let Some(refusal) = self.masked.refusal(name) {
             return Ok(Some(Reason::from(refusal)));
         }
+        let last = last_try::read(self.host, name)?;
+        let failed_compile = last.clone().filter(|last| last.id == NOT_COMPILED);
         match candidate.map(|candidate| &candidate.cell) {
+            // The compiler's words say more than that there is no module, or an old one.
+            None | Some(Err(StartRefusal::LocalOutdated { .. })) if failed_compile.is_some() => {
+                return Ok(failed_compile);
+            }
             None => return Ok(Some(Reason::from(&StartRefusal::NotOffered))),
             Some(Err(refusal)) => return Ok(Some(Reason::from(refusal))),
             Some(Ok(())) => {}
         }
-        // A mask that is gone is no reason any more.
-        let last = last_try::read(self.host, name)?.filter(|last| !is_of_masks(&last.id));
-        if let Some(last) = last {
-            return Ok(Some(last));
-        }
-        Ok(self.switched_off.get(name).map(Reason::from))
+        Ok(last.or_else(|| self.switched_off.get(name).map(Reason::from)))
     }
 }
 

@@ -12,7 +12,7 @@ use child::{Cancel, ChildCommand, Ended, Finished, Limits, OutputStream, Program
 use files::Unprotected;
 use script_config::ScriptName;
 
-use crate::host::{Disbelief, Host, ServiceError};
+use crate::host::{Disbelief, Host, ServiceError, log};
 use crate::staprun::load_dir::PrivateCopy;
 use crate::staprun::refusal::last_line;
 
@@ -73,8 +73,10 @@ impl<'h> Staprun<'h> {
     }
 
     pub(crate) fn load(&self, copy: &PrivateCopy<'_>, args: &[String]) -> Result<StaprunEnd, ServiceError> {
+        let what = format!("{} {}", args.join(" "), copy.file());
         let args = args.iter().map(OsStr::new).chain([copy.module().as_os_str()]);
-        self.run(ChildCommand::of(&self.program).args(args).current_dir(copy.dir()), &self.host.cancel)
+        let command = ChildCommand::of(&self.program).args(args).current_dir(copy.dir());
+        self.run(&what, command, &self.host.cancel)
     }
 
     /// Removes a module, which must be detached from any `stapio` (RUN-09). It is removed when the end is 0; -EINVAL
@@ -82,7 +84,7 @@ impl<'h> Staprun<'h> {
     /// take out what it has loaded.
     pub(crate) fn delete(&self, name: &ScriptName) -> Result<StaprunEnd, ServiceError> {
         let command = ChildCommand::of(&self.program).args(["-d", name.as_str()]).current_dir(Path::new("/"));
-        self.run(command, &Cancel::new())
+        self.run(&format!("-d {name}"), command, &Cancel::new())
     }
 
     /// Attaches to a recorder in memory and hands on what it writes until the host's token is set. Then it is asked by QUIT:
@@ -108,15 +110,27 @@ impl<'h> Staprun<'h> {
 
     /// Each `staprun` mounts debugfs where it isn't (RUN-04), and of several that do it at the same moment all but one
     /// fail, before they have touched anything. It is mounted then, so a second call gets on.
-    fn run(&self, command: ChildCommand, cancel: &Cancel) -> Result<StaprunEnd, ServiceError> {
+    fn run(&self, what: &str, command: ChildCommand, cancel: &Cancel) -> Result<StaprunEnd, ServiceError> {
         let command = self.with_environment(command);
         let limits = Limits { output_cap: OUTPUT_CAP, ..Limits::within(self.host.patience.staprun) };
         let once = || -> Result<StaprunEnd, ServiceError> {
             let Finished { status, stdout, stderr, .. } = command.run(&limits, cancel)?;
             Ok(StaprunEnd { ended: status, stdout: stdout.text(), stderr: stderr.text() })
         };
-        let end = once()?;
-        if end.lost_the_mount() { once() } else { Ok(end) }
+        let mut end = once()?;
+        if end.lost_the_mount() {
+            end = once()?;
+        }
+        self.log(what, &end);
+        Ok(end)
+    }
+
+    /// The call as it was made, how it ended, and all that it said (README 3.5, INIT-LOG-01).
+    fn log(&self, what: &str, end: &StaprunEnd) {
+        log::line(self.host, &format!("Exec: staprun {what}: {}", end.ended));
+        for said in end.stderr.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            log::line(self.host, &format!("staprun: {said}"));
+        }
     }
 }
 

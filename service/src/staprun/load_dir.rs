@@ -63,6 +63,11 @@ impl PrivateCopy<'_> {
         &self.module
     }
 
+    /// Its name.
+    pub(crate) fn file(&self) -> String {
+        format!("{}.ko", self.name)
+    }
+
     /// An own working directory for the process that loads it.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir

@@ -11,11 +11,13 @@ use script_config::ScriptName;
 use crate::boot::BootGuard;
 use crate::event::{EventSink, ServiceEvent};
 use crate::host::{Host, log};
+use crate::kernel::ModuleIdentity;
 use crate::offers::Offers;
 use crate::plan::{Masked, OnFailure, PlannedScript, ReadyScript, StartPlan, Step};
-use crate::reasons::{Reason, StartFailure, StartRefusal};
+use crate::reasons::{NOT_COMPILED, Reason, StartFailure, StartRefusal};
 use crate::records::{Phase, RecorderMode, RunRecord, last_try};
 use crate::start::budget::Budget;
+use crate::start::foresee::not_tried;
 use crate::start::load::Loader;
 use crate::start::ready_queue::{Fate, ReadyQueue};
 use crate::start::report::{LeftOutScript, StartOutcome, StartReport, StartedScript};
@@ -64,8 +66,9 @@ impl Start<'_> {
         let ready = plan.ready().count();
         (self.events)(ServiceEvent::Planned { ready, refused });
         let left_out = std::mem::take(&mut plan.left_out).into_iter();
-        let left_out =
-            left_out.map(|(script, why)| LeftOutScript { script, reason: Reason::from(&why) }).collect();
+        let left_out = left_out.map(|(script, why)| LeftOutScript { script, reason: Reason::from(&why) });
+        let left_out: Vec<LeftOutScript> = left_out.collect();
+        self.keep_failed_compiles(&left_out);
         let about_to_load: Vec<ScriptName> = plan.ready().cloned().collect();
         let refused_bundles = std::mem::take(&mut plan.refused_bundles);
         let mut warnings = std::mem::take(&mut plan.warnings);
@@ -117,6 +120,14 @@ impl Start<'_> {
         StartReport { schema: 1, pass_all, generation, scripts, left_out, refused_bundles, warnings }
     }
 
+    /// Only this process knows why a compile has failed; what else is left out is found again by each look.
+    fn keep_failed_compiles(&self, left_out: &[LeftOutScript]) {
+        for LeftOutScript { script, reason } in left_out.iter().filter(|left| left.reason.id == NOT_COMPILED)
+        {
+            last_try::keep(self.host, script, reason);
+        }
+    }
+
     fn prepare(&self, plan: StartPlan) -> Shared {
         let requirements = plan.entries.iter().map(|entry| entry.requirements.clone()).collect();
         let mut queue = ReadyQueue::new(requirements, plan.on_failure);
@@ -128,6 +139,10 @@ impl Start<'_> {
                 Step::AlreadyRunning => {
                     queue.runs(place);
                     (None, Some(StartOutcome::AlreadyRunning))
+                }
+                Step::AlreadyDone => {
+                    queue.done(place);
+                    (None, Some(StartOutcome::AlreadyDone))
                 }
                 Step::Refused(refusal) => {
                     queue.failed(place);
@@ -194,10 +209,15 @@ impl Start<'_> {
             started: self.host.now(),
             recorder: RecorderMode::of_arguments(&candidate.run),
             phase: Phase::Loading,
+            done: None,
+            module: ModuleIdentity::of(module.bytes()),
         };
         Masked::check_now(self.host, name).map_err(StartFailure::Refused)?;
         let record = self.loader.load(record, &module, &candidate.run)?;
-        (self.events)(ServiceEvent::Started(name.clone(), begun.elapsed()));
+        (self.events)(match record.done {
+            None => ServiceEvent::Started(name.clone(), begun.elapsed()),
+            Some(_) => ServiceEvent::Done(name.clone(), begun.elapsed()),
+        });
         Ok(record)
     }
 
@@ -209,6 +229,10 @@ impl Start<'_> {
         shared: &mut Shared,
     ) {
         let outcome = match result {
+            Ok(record) if record.done.is_some() => {
+                shared.queue.done(place);
+                StartOutcome::Done { record: Box::new(record) }
+            }
             Ok(record) => {
                 shared.queue.runs(place);
                 StartOutcome::Started { record: Box::new(record) }
@@ -253,36 +277,19 @@ impl Start<'_> {
     /// Gives a reason to what wasn't tried, and writes all reasons down for `status`.
     fn settle(&self, names: &[ScriptName], shared: Shared) -> Vec<StartedScript> {
         let Shared { queue, outcomes, .. } = shared;
-        let first = queue.first_failure().and_then(|place| names.get(place)).cloned();
         let mut scripts = Vec::with_capacity(names.len());
         for (place, (script, outcome)) in names.iter().cloned().zip(outcomes).enumerate() {
             let outcome = outcome.unwrap_or_else(|| {
-                let because = match queue.fate(place) {
-                    Fate::Skipped(required) => {
-                        names.get(required).cloned().map(StartRefusal::RequirementFailed)
-                    }
-                    _ if queue.is_before_end(place) && self.host.cancel.is_cancelled() => {
-                        let reason = Reason::from(&self.budget.reason(StartFailure::Interrupted));
-                        return StartOutcome::Refused { reason };
-                    }
-                    _ => first.clone().map(StartRefusal::AfterFailure),
-                };
-                let reason = Reason::from(&because.unwrap_or(StartRefusal::NotOffered));
-                StartOutcome::Refused { reason }
+                let is_skipped = matches!(queue.fate(place), Fate::Skipped(_));
+                if !is_skipped && queue.is_before_end(place) && self.host.cancel.is_cancelled() {
+                    let reason = Reason::from(&self.budget.reason(StartFailure::Interrupted));
+                    return StartOutcome::Refused { reason };
+                }
+                StartOutcome::Refused { reason: Reason::from(&not_tried(&queue, names, place)) }
             });
-            let written = match &outcome {
-                StartOutcome::Started { .. } | StartOutcome::AlreadyRunning => {
-                    last_try::forget(self.host, &script)
-                }
-                StartOutcome::Refused { reason }
-                | StartOutcome::Failed { reason }
-                | StartOutcome::StoppedAgain { reason } => {
-                    log::loudly(self.host, &format!("Error: {script}: not started: {reason}"));
-                    last_try::write(self.host, &script, reason)
-                }
-            };
-            // What runs, runs; a full /run doesn't change the outcome.
-            if let Err(error) = written {
+            if let Some(reason) = outcome.problem() {
+                last_try::keep(self.host, &script, reason);
+            } else if let Err(error) = last_try::forget(self.host, &script) {
                 log::line(self.host, &with_causes(&error));
             }
             scripts.push(StartedScript { script, outcome });

@@ -6,12 +6,12 @@ use child::Ended;
 use script_config::ScriptName;
 
 use crate::host::{Host, log};
-use crate::kernel::{ModuleState, Stapio};
+use crate::kernel::ModuleState;
 use crate::offers::VerifiedModule;
 use crate::reasons::StartFailure;
 use crate::records::{Phase, RecorderMode, RunRecord, is_ours, status_file};
 use crate::staprun::{LoadDir, Staprun, StaprunEnd, StaprunRefusal};
-use crate::start::confirm;
+use crate::start::confirm::{self, Proof, Recorders};
 use crate::stop::{forget, unload};
 
 /// What loading needs of the host, found before the first load.
@@ -20,10 +20,11 @@ pub(crate) struct Loader<'h> {
     pub(crate) host: &'h Host,
     pub(crate) staprun: Staprun<'h>,
     pub(crate) load_dir: LoadDir,
+    pub(crate) recorders: Recorders<'h>,
 }
 
 impl Loader<'_> {
-    /// Loads a verified module and returns the record once the script runs. The buffer that was hashed is the one that is
+    /// Loads a verified module and returns the record once the script runs, or has done its work. The buffer that was hashed is the one that is
     /// written (E5). After a failure nothing of it is left, as far as that is possible.
     pub(crate) fn load(
         &self,
@@ -66,28 +67,40 @@ impl Loader<'_> {
             let copy = self.load_dir.place(&name, bytes)?;
             self.staprun.load(&copy, args)?
         };
-        let text = format!("Exec: staprun {} {name}.ko: {}", args.join(" "), end.summary());
-        log::line(self.host, &text);
         self.judge_end(&name, &end)?;
-        match confirm::after_load(self.host, &name)? {
-            ModuleState::Running => {}
-            ModuleState::Ended | ModuleState::Absent => return Err(StartFailure::EndedAtOnce),
-            _ if self.host.cancel.is_cancelled() => return Err(StartFailure::Interrupted),
-            ModuleState::NotStarted | ModuleState::Foreign => {
-                return Err(StartFailure::InitFailed { seconds: self.host.patience.confirm.as_secs() });
+        let proof = match &record.recorder {
+            RecorderMode::Memory => confirm::in_memory(self.host, &name)?,
+            RecorderMode::File { .. } => {
+                confirm::by_daemon(self.host, &name, &self.recorders, end.daemon_pid())?
+            }
+        };
+        record.phase = Phase::Running;
+        let took = begun.elapsed().as_millis();
+        match proof {
+            Proof::Runs(found) => {
+                if let RecorderMode::File { stapio, .. } = &mut record.recorder {
+                    *stapio = found;
+                }
+                log::line(self.host, &format!("{name}: started in {took} ms"));
+            }
+            Proof::Done => {
+                record.done = Some(self.host.now());
+                log::line(self.host, &format!("{name}: done in {took} ms, it has ended itself"));
             }
         }
-        if let RecorderMode::File { stapio, .. } = &mut record.recorder {
-            let found = match end.daemon_pid() {
-                Some(pid) => Stapio::just_started(self.host, pid),
-                None => Stapio::find(self.host, &name),
-            };
-            *stapio = Some(found.ok_or(StartFailure::RecorderDied)?.id);
-        }
-        record.phase = Phase::Running;
         record.write(self.host)?;
-        status_file::write(self.host, &name, record.recorder.stapio().map(|id| id.pid))?;
-        log::line(self.host, &format!("{name}: started in {} ms", begun.elapsed().as_millis()));
+        self.write_status_file(record)
+    }
+
+    /// A recorder in memory keeps its module until it is stopped, whether the script has ended or not. One into a file takes it
+    /// away.
+    fn write_status_file(&self, record: &RunRecord) -> Result<(), StartFailure> {
+        let name = &record.script;
+        let stapio = record.recorder.stapio().map(|id| id.pid);
+        match (&record.recorder, record.done) {
+            (RecorderMode::File { .. }, Some(_)) => status_file::remove(self.host, name)?,
+            _ => status_file::write(self.host, name, stapio)?,
+        }
         Ok(())
     }
 

@@ -14,6 +14,8 @@ pub(crate) enum Fate {
     /// Handed out; no result yet.
     Loading,
     Running,
+    /// It has ended itself, without an error. What requires it can't be loaded.
+    Done,
     Failed,
     /// It wasn't tried, because this requirement doesn't run.
     Skipped(usize),
@@ -57,24 +59,44 @@ impl ReadyQueue {
         self.set(place, Fate::Running);
     }
 
-    /// Tells that a place has failed; all that require it are skipped.
+    /// A place has failed; all that require it are skipped.
     pub(crate) fn failed(&mut self, place: usize) {
         self.set(place, Fate::Failed);
+        self.end_at(place);
+        self.skip_dependants(place);
+    }
+
+    /// A place has ended itself. That is no failure, but what requires it fails.
+    pub(crate) fn done(&mut self, place: usize) {
+        self.set(place, Fate::Done);
+        if let Some(first) = self.skip_dependants(place) {
+            self.end_at(first);
+        }
+    }
+
+    fn end_at(&mut self, place: usize) {
         if self.on_failure == OnFailure::EndThere {
             self.end = self.end.min(place);
         }
+    }
+
+    /// Skips what requires this place, directly or not; returns the first of them.
+    fn skip_dependants(&mut self, place: usize) -> Option<usize> {
+        let mut first = None;
         // Requirements come first, so one pass reaches the dependants of dependants.
         for later in place + 1..self.fates.len() {
             let lost = |required: &&usize| {
-                matches!(self.fates.get(**required), Some(Fate::Failed | Fate::Skipped(_)))
+                matches!(self.fates.get(**required), Some(Fate::Failed | Fate::Done | Fate::Skipped(_)))
             };
             let because = self.requirements.get(later).and_then(|all| all.iter().find(lost)).copied();
             if let Some(because) = because
                 && self.fate(later) == Fate::Waiting
             {
                 self.set(later, Fate::Skipped(because));
+                first = first.or(Some(later));
             }
         }
+        first
     }
 
     /// Whether no failure has ended the order before this place.
@@ -87,7 +109,8 @@ impl ReadyQueue {
     }
 
     pub(crate) fn first_failure(&self) -> Option<usize> {
-        self.fates.iter().position(|fate| *fate == Fate::Failed)
+        // What is skipped comes after what has failed; after what is done it is itself the failure.
+        self.fates.iter().position(|fate| matches!(fate, Fate::Failed | Fate::Skipped(_)))
     }
 
     /// The places beyond the end that run nevertheless, last first: they are to be stopped again.

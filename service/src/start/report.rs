@@ -49,6 +49,13 @@ pub enum StartOutcome {
     },
     /// It ran before.
     AlreadyRunning,
+    /// It was started, has done its work and has ended itself without an error.
+    Done {
+        /// What is remembered of it.
+        record: Box<RunRecord>,
+    },
+    /// An earlier start has had it done; a restart does it again.
+    AlreadyDone,
     /// It was refused, and nothing was tried.
     Refused { reason: Reason },
     /// It was tried in vain.
@@ -65,12 +72,22 @@ impl StartReport {
         u8::from(self.pass_all && !(self.all_run() && self.refused_bundles.is_empty()))
     }
 
-    /// Whether every script of the plan runs now.
+    /// Whether every script of the plan runs now, or has done its work.
     #[must_use]
     pub fn all_run(&self) -> bool {
-        let runs = |script: &StartedScript| {
-            matches!(script.outcome, StartOutcome::Started { .. } | StartOutcome::AlreadyRunning)
-        };
-        self.scripts.iter().all(runs)
+        self.scripts.iter().all(|script| script.outcome.problem().is_none())
+    }
+}
+
+impl StartOutcome {
+    /// Why the script doesn't run and hasn't done its work.
+    #[must_use]
+    pub const fn problem(&self) -> Option<&Reason> {
+        match self {
+            Self::Started { .. } | Self::AlreadyRunning | Self::Done { .. } | Self::AlreadyDone => None,
+            Self::Refused { reason } | Self::Failed { reason } | Self::StoppedAgain { reason } => {
+                Some(reason)
+            }
+        }
     }
 }

@@ -54,10 +54,16 @@ impl StopReport {
     /// The exit code: 1 if a script couldn't be stopped and `PASSALL` is yes, else 0 (INIT-STOP-07).
     #[must_use]
     pub fn exit_code(&self) -> u8 {
+        u8::from(self.pass_all && !self.all_stopped())
+    }
+
+    /// Whether none of the scripts runs any more.
+    #[must_use]
+    pub fn all_stopped(&self) -> bool {
         let failed = |script: &StoppedScript| {
             matches!(script.outcome, StopOutcome::Failed { .. } | StopOutcome::StillNeeded { .. })
         };
-        u8::from(self.pass_all && self.scripts.iter().any(failed))
+        !self.scripts.iter().any(failed)
     }
 }
 
@@ -72,7 +78,9 @@ fn running(
     for record in records.all {
         let state = ModuleState::among(host, &modules, &record.script);
         if is_ours(state, Some(&record)) {
-            running.insert(record.script, record.requires.into_iter().collect());
+            // What has done its work needs nothing any more.
+            let requires = if record.is_done(state) { Vec::new() } else { record.requires };
+            running.insert(record.script, requires.into_iter().collect());
         }
     }
     for name in ModuleState::all_running(host)? {
@@ -106,9 +114,19 @@ pub(crate) fn stop(
     for warning in &warnings {
         log::line(host, warning);
     }
+    let done: BTreeSet<ScriptName> = records
+        .all
+        .iter()
+        .filter(|record| record.done.is_some())
+        .map(|record| record.script.clone())
+        .collect();
     let graph_nodes = running(host, offers, records)?;
     let runs: BTreeSet<ScriptName> = graph_nodes.keys().cloned().collect();
     let chosen = select_for_stop(choice.named, &runs, choice.parameters, choice.with_requirements);
+    if choice.named.is_empty() {
+        // Those whose modules are gone by themselves.
+        done.difference(&runs).for_each(|script| forget(host, script));
+    }
     let graph = DependencyGraph::new(graph_nodes);
     let order = graph.stop_order(&chosen.scripts, &runs, chosen.recursive)?;
     let mut scripts = Vec::new();
@@ -121,7 +139,10 @@ pub(crate) fn stop(
         for script in order {
             let needed = graph.direct_dependants_of(&script).find(|user| stays.contains(*user)).cloned();
             let outcome = match needed {
-                Some(by) => StopOutcome::StillNeeded { by },
+                Some(by) => {
+                    log::loudly(host, &format!("Error: {script}: not stopped: {by} still requires it"));
+                    StopOutcome::StillNeeded { by }
+                }
                 None => stop_one(host, &staprun, &script, events),
             };
             if !matches!(outcome, StopOutcome::Stopped) {
@@ -136,7 +157,9 @@ pub(crate) fn stop(
 /// A named script that isn't among ours: whatever is remembered of it is stale, and a module of its name is foreign.
 fn not_running(host: &Host, script: &ScriptName) -> Result<StopOutcome, ServiceError> {
     if ModuleState::observe(host, script)? != ModuleState::Absent {
-        return Ok(StopOutcome::Failed { text: StopFailure::NotOurs.to_string() });
+        let text = StopFailure::NotOurs.to_string();
+        log::loudly(host, &format!("Error: {script}: not stopped: {text}"));
+        return Ok(StopOutcome::Failed { text });
     }
     forget(host, script);
     Ok(StopOutcome::NotRunning)

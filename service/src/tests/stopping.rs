@@ -1,8 +1,10 @@
 //! Stops: order, the right process, lost records, modules that aren't ours.
 
 use std::fs;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fixtures::fake_host::ROOT_VARIABLE;
 
 use super::world::{World, name};
 use crate::{RecorderMode, RunRecord, ServiceError};
@@ -121,6 +123,64 @@ fn a_process_that_has_the_number_now_gets_no_signal() {
     assert!(lives(bystander.id()));
     bystander.kill().unwrap();
     bystander.wait().unwrap();
+}
+
+/// By hand, or by upstream's unit `staprun@NAME`.
+#[test]
+fn init_stop_03_a_staprun_in_the_foreground_is_ended_with_its_script() {
+    let world = World::new().scripts("a");
+    let mut by_hand = by_hand(&world, "a");
+    assert_eq!(world.stop("a"), "a stopped, exit 0");
+    // It has removed its module itself, as the real one does after its end probes.
+    assert_eq!((by_hand.wait().unwrap().code(), world.deletes()), (Some(0), String::new()));
+    assert_eq!(world.loaded(), "");
+}
+
+#[test]
+fn init_stat_04_a_stapio_has_its_pid_shown_whoever_has_started_it() {
+    let world = World::new().scripts("a");
+    let mut by_hand = by_hand(&world, "a");
+    assert_eq!(world.status("a").scripts[0].pid, Some(by_hand.id()));
+    kill(by_hand.id());
+    by_hand.wait().unwrap();
+    assert_eq!(world.status("a").scripts[0].pid, None);
+}
+
+/// A script that somebody runs in the foreground.
+fn by_hand(world: &World, script: &str) -> Child {
+    let module = world.dir.path().join(format!("{script}.ko"));
+    fs::write(&module, world.bytes(script)).unwrap();
+    let mut command = Command::new(fixtures::stand_in("fake-staprun"));
+    let child =
+        command.arg(&module).env(ROOT_VARIABLE, world.dir.path()).stdout(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while !world.fake.own("ready").join(script).exists() {
+        assert!(Instant::now() < end, "{script} never ran");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+#[test]
+fn a_refused_stop_and_each_call_of_staprun_are_in_the_log() {
+    let world = World::new().scripts("a b:a c");
+    world.start("");
+    world.try_stop("a").unwrap_err();
+    world.behave("b", "delete fail ERROR: first line\nERROR: last line");
+    world.stop("");
+    world.fake.insert_module("hand", true).unwrap();
+    world.stop("hand");
+    let log = fs::read_to_string(world.at(&world.host.log_file)).unwrap();
+    for line in [
+        ": Error: nothing stopped: a is required by b, still running",
+        ": Exec: staprun -d c: exit 0",
+        ": Exec: staprun -d b: exit 1",
+        ": staprun: ERROR: first line",
+        ": Error: a: not stopped: b still requires it",
+        ": Error: hand: not stopped: a module of that name is loaded, but it isn't one that this service runs",
+    ] {
+        assert!(log.lines().any(|found| found.ends_with(line)), "{line} in {log}");
+    }
 }
 
 #[test]

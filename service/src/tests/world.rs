@@ -192,6 +192,15 @@ impl World {
     }
 
     pub(super) fn with_service<R>(&self, act: impl FnOnce(&Service<'_>) -> R) -> R {
+        self.with_service_knowing(&BTreeMap::new(), act)
+    }
+
+    /// With these scripts compiled in vain, for these reasons.
+    pub(super) fn with_service_knowing<R>(
+        &self,
+        failed: &BTreeMap<ScriptName, String>,
+        act: impl FnOnce(&Service<'_>) -> R,
+    ) -> R {
         let identity = HostIdentity {
             release: Some(RELEASE.parse().unwrap()),
             machine: "x86_64".parse().unwrap(),
@@ -199,7 +208,9 @@ impl World {
             uname_a: None,
             node: "host".into(),
         };
-        act(&Service::with_installed(&self.host, &identity, self.memory.installed(), &self.configuration))
+        let installed = self.memory.installed();
+        let service = Service::with_installed(&self.host, &identity, installed, &self.configuration);
+        act(&service.with_failed_compiles(failed))
     }
 
     /// A start at boot, as `start --boot` has it.
@@ -296,6 +307,8 @@ fn started(outcome: &StartOutcome) -> String {
     match outcome {
         StartOutcome::Started { .. } => "started".into(),
         StartOutcome::AlreadyRunning => "runs already".into(),
+        StartOutcome::Done { .. } => "done".into(),
+        StartOutcome::AlreadyDone => "done already".into(),
         StartOutcome::Refused { reason } => format!("refused ({})", reason.id),
         StartOutcome::Failed { reason } => format!("failed ({})", reason.id),
         StartOutcome::StoppedAgain { reason } => format!("stopped again ({})", reason.id),

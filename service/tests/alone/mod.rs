@@ -83,16 +83,6 @@ pub fn store(host: &Host, script: &str, edition: u64) {
     with_service(host, |service| service.store_local(&record, &module, "Linux host 1").unwrap());
 }
 
-/// Puts the first edition of a script's module and its options into the cache, as a person does.
-pub fn bring(directory: &Path, script: &str) {
-    let cache = directory.join("var/cache/systemtap").join(RELEASE);
-    std::fs::create_dir_all(&cache).unwrap();
-    let (record, module) = compiled(script, 1);
-    std::fs::write(cache.join(format!("{script}.ko")), module).unwrap();
-    let opts = format!("Linux builder 1\n{}\n", record.opts_line);
-    std::fs::write(cache.join(format!("{script}.opts")), opts).unwrap();
-}
-
 /// This test program, asked to carry out `act` on the host at `directory`.
 pub fn command(act: &str, directory: &Path) -> Vec<String> {
     let program = std::env::current_exe().unwrap();

@@ -46,7 +46,15 @@ impl crate::commands::host::service::Opened {
     /// A host program compiles nothing.
     #[expect(clippy::unused_self, reason = "the same call as in the full program")]
     pub(crate) fn autocompile(&self, _ui: &mut Ui) -> crate::commands::host::service::Autocompiled {
-        crate::commands::host::service::Autocompiled::NOTHING
+        crate::commands::host::service::Autocompiled::default()
+    }
+
+    /// Nothing.
+    pub(crate) fn would_compile(
+        &self,
+        _ui: &mut Ui,
+    ) -> std::collections::BTreeSet<script_config::ScriptName> {
+        std::collections::BTreeSet::new()
     }
 }
 

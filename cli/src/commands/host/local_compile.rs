@@ -27,27 +27,49 @@ impl Opened {
     /// With AUTOCOMPILE and a `stap`, compiles what is to be started and has no good module (README 2.2.1). What fails is
     /// told, and is for the start to refuse.
     pub(crate) fn autocompile(&self, ui: &mut Ui) -> Autocompiled {
-        let release = self.identity.release.clone();
-        let is_wanted = self.parameters.auto_compile && Program::find("stap").is_ok();
-        let Some(release) = release.filter(|_| is_wanted) else { return Autocompiled::NOTHING };
-        let done = LocalCompile::new(self, release, Vec::new(), PathBuf::from(CACHE)).and_then(|compile| {
-            let scripts = compile.to_be_started(ui)?;
-            compile.run(compile.outdated(scripts), ui)
+        let Some(compile) = self.automatic_compile() else { return Autocompiled::default() };
+        let mut wanted = Vec::new();
+        let done = compile.and_then(|compile| {
+            let scripts = compile.outdated(compile.to_be_started(ui)?);
+            wanted = scripts.iter().map(|script| script.name().clone()).collect();
+            compile.run(scripts, ui)
         });
         match done {
-            Ok(done) => {
-                for (script, reason) in &done.failed {
-                    ui.warning(format!("{script}: not compiled: {reason}"));
-                    self.host().log_loudly(&format!("Error: {script}: not compiled: {reason}"));
-                }
-                Autocompiled { all_well: done.failed.is_empty(), modules: done.modules.len() }
-            }
+            Ok(done) => Autocompiled {
+                all_well: done.failed.is_empty(),
+                modules: done.modules.len(),
+                failed: done.failed.into_iter().collect(),
+            },
             Err(failure) => {
-                ui.warning(format!("nothing is compiled: {}", failure.one_line()));
-                self.host().log_loudly(&format!("Error: nothing is compiled: {}", failure.one_line()));
-                Autocompiled { all_well: false, modules: 0 }
+                let why = failure.one_line();
+                ui.warning(format!("nothing is compiled: {why}"));
+                self.host().log_loudly(&format!("Error: nothing is compiled: {why}"));
+                let failed = wanted.into_iter().map(|script| (script, why.clone())).collect();
+                Autocompiled { all_well: false, modules: 0, failed }
             }
         }
+    }
+}
+
+impl Opened {
+    /// What a start would compile first.
+    pub(crate) fn would_compile(&self, ui: &mut Ui) -> BTreeSet<ScriptName> {
+        let Some(compile) = self.automatic_compile() else { return BTreeSet::new() };
+        let found = compile.and_then(|compile| Ok(compile.outdated(compile.to_be_started(ui)?)));
+        match found {
+            Ok(scripts) => scripts.iter().map(|script| script.name().clone()).collect(),
+            Err(failure) => {
+                ui.warning(format!("nothing would be compiled: {}", failure.one_line()));
+                BTreeSet::new()
+            }
+        }
+    }
+
+    /// The compiles of a start, if it makes any.
+    fn automatic_compile(&self) -> Option<Result<LocalCompile<'_>, Failure>> {
+        let release = self.identity.release.clone()?;
+        let is_wanted = self.parameters.auto_compile && Program::find("stap").is_ok();
+        is_wanted.then(|| LocalCompile::new(self, release, Vec::new(), PathBuf::from(CACHE)))
     }
 }
 
@@ -122,10 +144,15 @@ impl<'a> LocalCompile<'a> {
         let (known, _) = script_directory::read(&parameters.script_path)?;
         let chosen = script_config::select_to_start(self.opened.named(), &known, parameters, false);
         let service = self.opened.service();
-        // Where it isn't known what is masked, nothing starts.
-        let Ok(masks) = installer::masks(&self.opened.host().files) else { return Ok(Vec::new()) };
+        let masked = match service.masked() {
+            Ok(masked) => masked,
+            Err(unknown) => {
+                ui.warning(format!("nothing is compiled, since nothing starts: {unknown}"));
+                return Ok(Vec::new());
+            }
+        };
         let free = |name: &&ScriptName| {
-            known.contains(*name) && !masks.contains_key(*name) && service.owner(name).is_none()
+            known.contains(*name) && !masked.contains(*name) && service.owner(name).is_none()
         };
         let words: Vec<String> = chosen.scripts.iter().filter(free).map(ToString::to_string).collect();
         if words.is_empty() {
@@ -133,6 +160,8 @@ impl<'a> LocalCompile<'a> {
         }
         let mut found = scripts::read(&self.configuration, &words, ui)?;
         found.retain(|script| service.owner(script.name()).is_none());
+        let wanted = startable(&chosen.scripts, &found, masked);
+        found.retain(|script| wanted.contains(script.name()));
         Ok(found)
     }
 
@@ -177,7 +206,11 @@ impl<'a> LocalCompile<'a> {
         let cache = std::path::absolute(&self.cache).map_err(|error| Failure::of(Exit::Storage, &error))?;
         check_cache(&FileSystem::open("/").map_err(|error| host::storage_failure(&error))?, &cache)?;
         let records: Vec<_> = scripts.iter().map(|script| script.record().clone()).collect();
-        let report = self.compile(scripts, ui)?;
+        // All that stap says (README 3.5).
+        ui.log_to(&self.configuration);
+        let report = self.compile(scripts, ui);
+        ui.end_log();
+        let report = report?;
         self.keep(&report, &records, &mut done)?;
         Ok(done)
     }
@@ -269,6 +302,32 @@ impl<'a> LocalCompile<'a> {
             format!("Linux {} {} {version} {} GNU/Linux", identity.node, record.release, identity.machine)
         })
     }
+}
+
+/// What of these scripts would start, with what they require: without masked ones, and what requires one of these. Nothing is known
+/// of their requirements before they were compiled, but what their sources say.
+fn startable(
+    chosen: &BTreeSet<ScriptName>,
+    found: &[ScriptSource],
+    mut masked: BTreeSet<ScriptName>,
+) -> BTreeSet<ScriptName> {
+    let requires = |name: &ScriptName| {
+        let source = found.iter().find(|script| script.name() == name);
+        source.map(|script| script.record().requires.clone()).unwrap_or_default()
+    };
+    while let Some(script) = found.iter().find(|script| {
+        !masked.contains(script.name()) && requires(script.name()).iter().any(|name| masked.contains(name))
+    }) {
+        masked.insert(script.name().clone());
+    }
+    let mut wanted = BTreeSet::new();
+    let mut next: Vec<ScriptName> = chosen.difference(&masked).cloned().collect();
+    while let Some(name) = next.pop() {
+        if wanted.insert(name.clone()) {
+            next.extend(requires(&name));
+        }
+    }
+    wanted
 }
 
 /// Makes the cache where it isn't there. Nobody but root may have put anything into it: modules from it are trusted as

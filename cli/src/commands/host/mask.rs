@@ -6,7 +6,6 @@ use std::time::Duration;
 use installer::{MasksError, Unmasked};
 use script_config::ScriptName;
 use serde_json::json;
-use service::{ScriptState, StatusReport};
 
 use crate::commands::host::service::{Damage, Selection, service_failure};
 use crate::exit::Exit;
@@ -54,13 +53,10 @@ impl Args {
             .map_err(|error| masks_failure(&error))?;
         host::tell_history(ui, report.history.as_ref());
         // The masks are made: what can't be looked at is a word, and no failure.
-        let seen = look(self.script, global, ui).map_or_else(
-            |failure| {
-                ui.warning(format!("whether they run was not seen: {}", failure.one_line()));
-                Seen::default()
-            },
-            |report| Seen::of(&report),
-        );
+        let seen = look(self.script, global, ui).unwrap_or_else(|failure| {
+            ui.warning(format!("whether they run was not seen: {}", failure.one_line()));
+            Seen::default()
+        });
         for script in &seen.unknown {
             ui.warning(format!("no installed bundle has {script}: it is masked for when one comes"));
         }
@@ -110,20 +106,19 @@ struct Seen {
     unknown: Vec<ScriptName>,
 }
 
-impl Seen {
-    fn of(report: &StatusReport) -> Self {
-        let runs = report.scripts.iter().filter(|script| script.state == ScriptState::Running);
-        let unknown = report.scripts.iter().filter(|script| script.offered_by.is_none());
-        Self {
-            running: runs.map(|script| script.script.clone()).collect(),
-            unknown: unknown.map(|script| script.script.clone()).collect(),
+fn look(script: Vec<ScriptName>, global: &Global, ui: &mut Ui) -> Result<Seen, Failure> {
+    let opened = Selection { config: None, script }.open(global, Damage::Warns, ui)?;
+    let service = opened.service();
+    let mut seen = Seen::default();
+    for script in opened.named() {
+        if service.runs(script).map_err(|error| service_failure(&error))? {
+            seen.running.push(script.clone());
+        }
+        if !service.is_offered(script) {
+            seen.unknown.push(script.clone());
         }
     }
-}
-
-fn look(script: Vec<ScriptName>, global: &Global, ui: &mut Ui) -> Result<StatusReport, Failure> {
-    let opened = Selection { config: None, script }.open(global, Damage::Warns, ui)?;
-    opened.service().status(opened.named()).map_err(|error| service_failure(&error))
+    Ok(seen)
 }
 
 fn tell(ui: &mut Ui, word: &str, scripts: &[ScriptName]) {

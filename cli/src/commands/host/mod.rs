@@ -19,6 +19,7 @@ mod restart;
 mod rollback;
 pub(crate) mod service;
 mod start;
+mod start_dry_run;
 mod status;
 mod stop;
 mod uninstall;

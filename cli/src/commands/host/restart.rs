@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use service::{RestartChoice, StartOptions};
 
-use crate::commands::host::service::{Damage, Selection, sentence, service_failure};
+use crate::commands::host::service::{Autocompiled, Damage, Selection, sentence, service_failure};
 use crate::commands::host::{start, stop};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -60,9 +60,12 @@ impl Args {
         opened.unpack_for_this_kernel(global, ui);
         cancel_on_signals(&opened.host().cancel)?;
         // What isn't running is no concern of a conditional restart.
-        let compiled = when == RestartChoice::IfRunning || opened.autocompile(ui).all_well;
+        let compiled = match when {
+            RestartChoice::IfRunning => Autocompiled::default(),
+            RestartChoice::Always => opened.autocompile(ui),
+        };
         let shared = Mutex::new(&mut *ui);
-        let report = opened.service().restart(
+        let report = opened.service().with_failed_compiles(&compiled.failed).restart(
             &opened.choice(self.recursive),
             when,
             &StartOptions::default(),
@@ -83,7 +86,7 @@ impl Args {
         }
         opened.say_unlogged(ui);
         Ok(match report.exit_code() {
-            0 if opened.all_is_good && (compiled || !opened.parameters.pass_all) => Exit::Done,
+            0 if opened.all_is_good && (compiled.all_well || !opened.parameters.pass_all) => Exit::Done,
             _ => Exit::Failed,
         })
     }

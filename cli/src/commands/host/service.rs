@@ -1,6 +1,6 @@
 //! What `start`, `stop` and `status` share: their arguments, and a service on this host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use installer::{
     unpack_for_running_kernel,
 };
 use script_config::{Configuration, GlobalParameters, ScriptName};
-use service::{Host, Reason, Service, ServiceError, ServiceEvent, StartChoice};
+use service::{Host, LeftOutBundle, Reason, Service, ServiceError, ServiceEvent, StartChoice};
 
 use crate::commands::host::install::{install_failure, tell};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::host::{self, HostConfiguration};
-use crate::ui::Ui;
+use crate::ui::{Mark, Ui};
 
 /// How long a start waits for another writer before it goes on with what is unpacked.
 const UNPACK_WAIT: Duration = Duration::from_secs(30);
@@ -51,17 +51,21 @@ pub(crate) struct Opened {
 }
 
 /// What AUTOCOMPILE did before a start.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Autocompiled {
     /// Whether no compile failed.
     pub(crate) all_well: bool,
     /// Modules that there are now and weren't before.
     pub(crate) modules: usize,
+    /// Scripts that were to be compiled and have no module, each with the reason.
+    pub(crate) failed: BTreeMap<ScriptName, String>,
 }
 
-impl Autocompiled {
+impl Default for Autocompiled {
     /// Nothing was to be done.
-    pub(crate) const NOTHING: Self = Self { all_well: true, modules: 0 };
+    fn default() -> Self {
+        Self { all_well: true, modules: 0, failed: BTreeMap::new() }
+    }
 }
 
 /// What a command does about a generation that can't be read.
@@ -198,6 +202,9 @@ pub(crate) fn sentence(event: &ServiceEvent) -> Option<String> {
             format!("verified {}, refused {refused}", crate::words::count(*ready, "module"))
         }
         ServiceEvent::Started(script, took) => format!("  started {script} ({:.1} s)", took.as_secs_f64()),
+        ServiceEvent::Done(script, took) => {
+            format!("  {script} has done its work ({:.1} s)", took.as_secs_f64())
+        }
         ServiceEvent::Failed(script, reason) => format!("  {script} did not start: {}", reason.text),
         ServiceEvent::StoppingAgain(script) => {
             format!("  stopping {script} again, because of an earlier failure")
@@ -214,6 +221,14 @@ pub(crate) fn explain(reason: &Reason) -> String {
         reason.text.clone()
     } else {
         format!("{}\n    {}", reason.text, reason.advice)
+    }
+}
+
+/// Bundles that aren't believed, of which scripts may be missing.
+pub(crate) fn show_refused_bundles(ui: &mut Ui, bundles: &[LeftOutBundle]) {
+    for refused in bundles {
+        let name = ui.mark(Mark::Bad, format!("bundle {}", refused.bundle));
+        ui.line(format!("{name} is refused: {}", explain(&refused.reason)));
     }
 }
 

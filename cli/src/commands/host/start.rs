@@ -4,14 +4,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use installer::CurrentGeneration;
-use script_config::ScriptName;
-use serde_json::json;
-use service::{
-    GuardStage, LeftOutBundle, Reason, Service, StartChoice, StartOptions, StartOutcome, StartPlan,
-    StartRefusal, StartReport,
-};
+use service::{GuardStage, Service, StartChoice, StartOptions, StartOutcome, StartReport};
 
-use crate::commands::host::service::{Damage, Opened, Selection, explain, sentence, service_failure};
+use crate::commands::host::service::{
+    Damage, Opened, Selection, explain, sentence, service_failure, show_refused_bundles,
+};
+use crate::commands::host::start_dry_run;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -32,7 +30,7 @@ pub(crate) struct Args {
     /// Also start what the named scripts require.
     #[arg(short = 'R', long = "recursive")]
     recursive: bool,
-    /// Verify everything and show what would be started, and stop.
+    /// Verify everything and show what the start would do and how it would end, and stop.
     #[arg(long)]
     dry_run: bool,
     /// This is the start at boot: guarded, so that a script that brings the machine down is left out by the next boots.
@@ -50,10 +48,7 @@ impl Args {
         host::refuse_root(global, "start")?;
         let mut opened = self.selection.open(global, Damage::Ends, ui)?;
         if self.dry_run {
-            let choice = opened.choice(self.recursive);
-            let plan = opened.service().plan(&choice).map_err(|error| service_failure(&error))?;
-            show_plan(ui, &plan);
-            return Ok(Exit::Done);
+            return start_dry_run::carry_out(&opened, self.recursive, ui);
         }
         if !(self.boot && opened.service().boots_without_scripts()) {
             opened.unpack_for_this_kernel(global, ui);
@@ -67,9 +62,10 @@ impl Args {
         let (report, compiled) = if self.boot {
             boot(&opened, global, budget, ui)?
         } else {
-            let compiled = opened.autocompile(ui).all_well;
+            let compiled = opened.autocompile(ui);
             let options = StartOptions { budget, ..StartOptions::default() };
-            (carry_out(&opened.service(), &choice, &options, ui)?, compiled)
+            let service = opened.service().with_failed_compiles(&compiled.failed);
+            (carry_out(&service, &choice, &options, ui)?, compiled.all_well)
         };
         show(ui, &report);
         opened.say_unlogged(ui);
@@ -120,16 +116,19 @@ fn boot(
     ui: &mut Ui,
 ) -> Result<(StartReport, bool), Failure> {
     let begun = Instant::now();
-    let report = start_at_boot(opened, global, budget, ui)?;
+    let mut report = start_at_boot(opened, global, budget, ui)?;
     if opened.service().boots_without_scripts() {
         return Ok((report, true));
     }
     let left = budget.map(|budget| budget.saturating_sub(begun.elapsed()));
     let compiled = opened.autocompile(ui);
+    opened.service().not_compiled(&compiled.failed, &mut report);
     if compiled.modules == 0 {
         return Ok((report, compiled.all_well));
     }
-    Ok((start_at_boot(opened, global, left, ui)?, compiled.all_well))
+    let mut report = start_at_boot(opened, global, left, ui)?;
+    opened.service().not_compiled(&compiled.failed, &mut report);
+    Ok((report, compiled.all_well))
 }
 
 /// Under the boot guard; at its third try the previous generation, for this boot only.
@@ -155,36 +154,6 @@ fn start_at_boot(
     carry_out(&opened.service_of(previous.as_ref()), &choice, &options, ui)
 }
 
-fn show_plan(ui: &mut Ui, plan: &StartPlan) {
-    let reasons = |(script, refusal): (&ScriptName, &StartRefusal)| (script.clone(), Reason::from(refusal));
-    let refused: Vec<_> =
-        plan.refused().chain(plan.left_out().iter().map(|(a, b)| (a, b))).map(reasons).collect();
-    if ui.json {
-        let ready: Vec<_> = plan.ready().collect();
-        let running: Vec<_> = plan.already_running().collect();
-        let refused: Vec<_> =
-            refused.iter().map(|(script, reason)| json!({ "script": script, "reason": reason })).collect();
-        return ui.document(&json!({ "would_start": ready, "already_running": running, "refused": refused, "refused_bundles": plan.refused_bundles() }));
-    }
-    for script in plan.ready() {
-        ui.line(format!("{script}: would start"));
-    }
-    for script in plan.already_running() {
-        ui.line(format!("{script}: runs already"));
-    }
-    for (script, reason) in refused {
-        ui.line(format!("{script}: {}", explain(&reason)));
-    }
-    show_refused_bundles(ui, plan.refused_bundles());
-}
-
-fn show_refused_bundles(ui: &mut Ui, bundles: &[LeftOutBundle]) {
-    for refused in bundles {
-        let name = ui.mark(Mark::Bad, format!("bundle {}", refused.bundle));
-        ui.line(format!("{name} is refused: {}", explain(&refused.reason)));
-    }
-}
-
 pub(super) fn show(ui: &mut Ui, report: &StartReport) {
     if ui.json {
         return ui.document(report);
@@ -193,15 +162,15 @@ pub(super) fn show(ui: &mut Ui, report: &StartReport) {
         ui.warning(warning);
     }
     let mut running = 0;
+    let mut done = 0;
     for script in &report.scripts {
-        match &script.outcome {
-            StartOutcome::Started { .. } | StartOutcome::AlreadyRunning => running += 1,
-            StartOutcome::Refused { reason }
-            | StartOutcome::Failed { reason }
-            | StartOutcome::StoppedAgain { reason } => {
+        match (&script.outcome, script.outcome.problem()) {
+            (StartOutcome::Done { .. } | StartOutcome::AlreadyDone, _) => done += 1,
+            (_, Some(reason)) => {
                 let name = ui.mark(Mark::Bad, &script.script);
                 ui.line(format!("{name}: {}", explain(reason)));
             }
+            (_, None) => running += 1,
         }
     }
     for left_out in &report.left_out {
@@ -212,5 +181,6 @@ pub(super) fn show(ui: &mut Ui, report: &StartReport) {
     if report.generation.is_none() {
         ui.line("nothing is installed: stap-bundle install FILE");
     }
-    ui.line(format!("{} of {} running", running, count(report.scripts.len(), "script")));
+    let done = if done == 0 { String::new() } else { format!(", {done} done") };
+    ui.line(format!("{} of {} running{done}", running, count(report.scripts.len(), "script")));
 }

@@ -151,20 +151,26 @@ fn show_lacking(ui: &mut Ui, kernel: &KernelCoverage) {
 }
 
 /// How the states are coloured.
-const STATES: &[(&str, Mark)] =
-    &[("running", Mark::Good), ("stopped", Mark::Faint), ("dead", Mark::Bad), ("foreign", Mark::Bad)];
+const STATES: &[(&str, Mark)] = &[
+    ("running", Mark::Good),
+    ("done", Mark::Good),
+    ("stopped", Mark::Faint),
+    ("dead", Mark::Bad),
+    ("foreign", Mark::Bad),
+];
 
 fn row(script: &ScriptStatus) -> [String; 8] {
     let dash = || "-".to_owned();
     let state = match script.state {
         ScriptState::Running => "running",
+        ScriptState::Done => "done",
         ScriptState::Stopped => "stopped",
         ScriptState::Dead => "dead",
         ScriptState::AnotherModule => "foreign",
     };
     let record = script.record.as_ref();
-    let bundle =
-        record.map(|record| format!("{} {}", record.bundle, record.version)).or(script.offered_by.clone());
+    let bundle = record.map(|record| format!("{} {}", record.bundle, record.version));
+    let bundle = bundle.or_else(|| script.credited().map(str::to_owned));
     let data = record.map(|record| match &record.recorder {
         RecorderMode::Memory => "memory".to_owned(),
         RecorderMode::File { output, .. } => output.display().to_string(),
@@ -175,7 +181,7 @@ fn row(script: &ScriptStatus) -> [String; 8] {
         state.to_owned(),
         record.map_or_else(dash, |record| record.kernel.to_string()),
         bundle.unwrap_or_else(dash),
-        record.map_or_else(dash, |record| date(record.started)),
+        record.map_or_else(dash, |record| date(record.done.unwrap_or(record.started))),
         script.module_bytes.map_or_else(dash, bytes),
         data.unwrap_or_else(dash),
         if requires.is_empty() { dash() } else { requires.join(" ") },

@@ -27,20 +27,17 @@ probe procfs(\"ticks\").read { $value = sprintf(\"%d\\n\", ticks) }
 const OPTIONS: &str = "\
 recorder_OPT='-o /srv/any/path/recorder.log'
 helped_OPT='-o /srv/any/path/helped.log'
-command_OPT=\"-c '/bin/touch /srv/command-ran'\"
 ticks_OPT='-s 1'
 ";
 
-const SCRIPTS: [&str; 4] = ["command", "helped", "recorder", "ticks"];
+const SCRIPTS: [&str; 3] = ["helped", "recorder", "ticks"];
 
 /// A machine that has booted by the unit, with those scripts.
 fn booted() -> Machine {
     let world = world();
     let farm = farm_beside(&world.farm, "booted-host-sandbox");
     fs::create_dir_all(farm.path("scripts")).unwrap();
-    for (name, text) in
-        [("recorder", RECORDER), ("helped", HELPED), ("command", RECORDER), ("ticks", COUNTER)]
-    {
+    for (name, text) in [("recorder", RECORDER), ("helped", HELPED), ("ticks", COUNTER)] {
         fs::write(farm.path("scripts").join(format!("{name}.stp")), text).unwrap();
     }
     configure(&farm, OPTIONS);
@@ -65,7 +62,7 @@ fn pid_of_recorder(machine: &mut Machine) -> String {
 }
 
 #[test]
-fn recorders_commands_and_programs_of_scripts_work_from_the_units_sandbox() {
+fn recorders_and_programs_of_scripts_work_from_the_units_sandbox() {
     let mut machine = booted();
     assert_came_up(&mut machine);
     assert_running(&mut machine, &SCRIPTS.map(str::to_owned));

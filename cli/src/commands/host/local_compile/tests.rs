@@ -129,6 +129,29 @@ fn init_comp_02_what_a_script_requires_is_not_compiled_with_it_but_for_a_start()
 }
 
 #[test]
+fn what_a_mask_keeps_from_starting_is_not_compiled_nor_what_only_that_requires() {
+    let script = |name: &str, requires: &[&str]| {
+        let options = ScriptOptions::parse("", None).unwrap();
+        let requires = requires.iter().map(|name| name.parse().unwrap()).collect();
+        ScriptSource::new(
+            name.parse().unwrap(),
+            b"probe begin {}".as_slice(),
+            0,
+            &options,
+            requires,
+            ScriptUsers::default(),
+        )
+    };
+    let names = |words: &str| -> BTreeSet<ScriptName> {
+        words.split_whitespace().map(|name| name.parse().unwrap()).collect()
+    };
+    let found =
+        [script("a", &["m"]), script("m", &["r"]), script("r", &[]), script("b", &["s"]), script("s", &[])];
+    assert_eq!(startable(&names("a b"), &found, names("m")), names("b s"));
+    assert_eq!(startable(&names("a b"), &found, names("")), names("a b m r s"));
+}
+
+#[test]
 fn a_cache_that_others_can_write_to_is_not_trusted() {
     let directory = tempfile::tempdir().unwrap();
     let root = FileSystem::open(directory.path()).unwrap();

@@ -64,14 +64,21 @@ fn kernels(page: &mut Page, kernels: &[KernelCoverage]) {
 fn scripts(page: &mut Page, scripts: &[ScriptStatus]) {
     page.metric("stap_bundle_script_running", "Whether a script runs.");
     for script in scripts {
-        let bundle = script.record.as_ref().map(|record| record.bundle.as_str());
-        let bundle = bundle.or(script.offered_by.as_deref()).unwrap_or_default();
+        let bundle = script.credited().unwrap_or_default();
         let runs = u8::from(script.state == ScriptState::Running);
         page.sample(
             "stap_bundle_script_running",
             &[("script", script.script.as_str()), ("bundle", bundle)],
             runs,
         );
+    }
+    page.metric(
+        "stap_bundle_script_done",
+        "Whether a script has done its work and ended itself, without an error.",
+    );
+    for script in scripts {
+        let done = u8::from(script.state == ScriptState::Done);
+        page.sample("stap_bundle_script_done", &[("script", script.script.as_str())], done);
     }
     page.metric(
         "stap_bundle_script_not_running_reason",
@@ -85,7 +92,7 @@ fn scripts(page: &mut Page, scripts: &[ScriptStatus]) {
     }
     page.metric("stap_bundle_script_start_timestamp_seconds", "When a running script was started.");
     for script in scripts {
-        if let Some(record) = &script.record {
+        if let Some(record) = script.record.as_ref().filter(|_| script.state == ScriptState::Running) {
             let labels = [("script", script.script.as_str())];
             page.sample("stap_bundle_script_start_timestamp_seconds", &labels, record.started);
         }

@@ -1,0 +1,72 @@
+//! The build id that the linker gave a module: which bytes are loaded is told by it alone.
+
+use crate::section::Sections;
+
+/// The note's section, and its file in `/sys/module/NAME/notes/`.
+pub const BUILD_ID_NOTE: &str = ".note.gnu.build-id";
+
+/// `NT_GNU_BUILD_ID`.
+const KIND: u32 = 3;
+
+/// The name in the note.
+const OWNER: &[u8] = b"GNU\0";
+
+/// Longer than any build id.
+const LONGEST: usize = 64;
+
+/// The build id of a module, in hexadecimal digits; `None` if it has none.
+#[must_use]
+pub fn build_id(module: &[u8]) -> Option<String> {
+    let sections = Sections::of(module).ok()?;
+    of_note(sections.find(BUILD_ID_NOTE).ok()??, sections.is_little)
+}
+
+/// The build id in a note of this machine, as the kernel shows that of a loaded module.
+#[must_use]
+pub fn build_id_in_note(note: &[u8]) -> Option<String> {
+    of_note(note, cfg!(target_endian = "little"))
+}
+
+fn of_note(note: &[u8], is_little: bool) -> Option<String> {
+    let word = |at: usize| -> Option<u32> {
+        let bytes: [u8; 4] = note.get(at..at + 4)?.try_into().ok()?;
+        Some(if is_little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
+    };
+    let owner_len = usize::try_from(word(0)?).ok()?;
+    let len = usize::try_from(word(4)?).ok().filter(|len| (1..=LONGEST).contains(len))?;
+    let is_build_id = word(8)? == KIND && owner_len == OWNER.len() && note.get(12..16)? == OWNER;
+    let id = note.get(16..16 + len)?;
+    is_build_id.then(|| {
+        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
+        id.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fixtures::module::{build_id_note, module_with, tiny_module};
+
+    #[test]
+    fn a_build_id_is_read_of_a_module_and_of_the_kernels_note() {
+        let note = build_id_note(&[0xab, 0x01]);
+        let module = module_with(&[(".modinfo", b"name=a\0"), (BUILD_ID_NOTE, &note)]);
+        assert_eq!(build_id(&module).as_deref(), Some("ab01"));
+        assert_eq!(build_id_in_note(&note).as_deref(), Some("ab01"));
+        assert_eq!(build_id(&tiny_module("a", "6.1 ")), None);
+    }
+
+    #[test]
+    fn notes_that_are_cut_or_of_another_kind_have_none() {
+        let note = build_id_note(&[1; 20]);
+        for len in 0..note.len() {
+            assert_eq!(build_id_in_note(&note[..len]), None, "{len}");
+        }
+        let mut other = note.clone();
+        other[8] = 4;
+        assert_eq!(build_id_in_note(&other), None);
+        let mut endless = note;
+        endless[4..8].copy_from_slice(&[0xff; 4]);
+        assert_eq!(build_id_in_note(&endless), None);
+    }
+}
