@@ -6,6 +6,8 @@ use std::{fs, io};
 use files::read::{bounded, open_given};
 use files::{FileError, FileSystem};
 use installer::CONFIGURATION_LINK;
+#[cfg(feature = "host")]
+use script_config::Severity;
 use script_config::{ConfigProblem, Configuration, SourceText, conf_d_order, conf_d_warning};
 
 use crate::exit::Exit;
@@ -39,6 +41,20 @@ impl Loaded {
     #[cfg(feature = "farm")]
     pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| Path::new(&file.path))
+    }
+
+    /// What a host says of its configuration: of a file that counts for nothing its first line that is to blame, else each problem.
+    /// What a bundle's farm was warned of isn't the host's to mend.
+    #[cfg(feature = "host")]
+    pub(crate) fn words_for_a_host(&self) -> Vec<String> {
+        let left_out = self.configuration.left_out(&self.problems);
+        let is_whole = |problem: &&ConfigProblem| {
+            let file = problem.place().map(|place| &*place.file);
+            left_out.iter().all(|out| out.place().map(|place| &*place.file) != file)
+        };
+        let others = self.problems.iter().filter(|problem| problem.severity() > Severity::Note);
+        let others = others.filter(is_whole).filter(|problem| !is_placed(problem));
+        left_out.iter().map(|problem| problem.leaves_out()).chain(others.map(in_words)).collect()
     }
 
     /// What this host says itself: without the file that an install has put there for the initscript. A foreign file of
@@ -172,6 +188,13 @@ fn names_in(directory: &Path) -> io::Result<Vec<String>> {
 #[cfg(feature = "farm")]
 pub(crate) fn chosen_temp_path(configuration: &Configuration) -> Option<PathBuf> {
     configuration.origin("TEMP_PATH").map(|_| configuration.parameters().temp_path.clone())
+}
+
+/// Whether a problem is of a file that an install has put there.
+#[cfg(feature = "host")]
+fn is_placed(problem: &ConfigProblem) -> bool {
+    let name = problem.place().and_then(|place| Path::new(&*place.file).file_name());
+    name.is_some_and(|name| name == CONFIGURATION_LINK)
 }
 
 /// A problem after a word of the program's own, such as `warning:`: place, message, id and the next step.

@@ -174,10 +174,8 @@ pub(crate) fn configuration(
         });
     }
     let loaded = config_files::load(config)?;
-    for problem in &loaded.problems {
-        if problem.severity() > script_config::Severity::Note {
-            ui.warning(config_files::in_words(problem));
-        }
+    for words in loaded.words_for_a_host() {
+        ui.warning(words);
     }
     for failure in &loaded.unreadable {
         ui.warning(format!("{}; it is passed over", failure.what));

@@ -41,6 +41,13 @@ impl Account {
         Ok(Self { home: home.unwrap_or_else(|| account.home.clone()), ..account })
     }
 
+    /// Whether the user is a member of a group, its primary one included.
+    pub(crate) fn is_in(&self, group: &str) -> Result<bool, ServerError> {
+        let command = ChildCommand::new("id").args(["-nG", &self.name]).env_from_here("PATH");
+        let finished = command.run(&Limits::within(std::time::Duration::from_secs(60)), &Cancel::new())?;
+        Ok(finished.stdout.text().split_whitespace().any(|name| name == group))
+    }
+
     /// Whether this process runs as that user.
     #[must_use]
     pub fn is_own(&self) -> bool {
@@ -98,6 +105,12 @@ mod tests {
         let error = ann.expand("~<user>/my-stap-server-configs").unwrap_err();
         assert_eq!(error.to_string(), "there is no user <user>");
         assert!(ann.expand("~-x").is_err());
+    }
+
+    #[test]
+    fn srv_spec_05_a_user_is_in_its_own_groups_and_in_no_other() {
+        let root = Account::named("root").unwrap();
+        assert!(root.is_in("root").unwrap() && !root.is_in("nogroup").unwrap());
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! The actions on several servers: which are meant, what is done with each, and what came of it.
 
-use crate::global_file::MAX_CONFIG;
-use files::read::read_text_given;
 use std::path::Path;
 
 use crate::account::Account;
@@ -13,12 +11,12 @@ use crate::outcome::{Started, StatusLine, Stopped};
 use crate::preparation::{database, prepare, read_certificate};
 use crate::programs::Programs;
 use crate::selection::{ServerSelection, Wishes};
-use crate::server_file::parse_server_file;
 use crate::settings::{Settings, own_architecture};
 use crate::status_directory::{Managed, StatusDirectory, StatusLock};
 use crate::stopping;
+use crate::trusting::trust_on_this_machine;
 
-/// The user of servers that root starts, where nothing else is configured.
+/// The user of servers that root starts, where nothing else is configured; and the group that any other user of a server must be in.
 const SERVICE_USER: &str = "stap-server";
 
 /// Controls the servers of one status directory.
@@ -50,28 +48,28 @@ impl Control {
     /// Starts what is selected; without a selection the configured servers, and without those one for this machine.
     pub fn start(
         &self,
-        selection: &ServerSelection,
+        selections: &[ServerSelection],
         on: &mut dyn FnMut(&Started),
     ) -> Result<Vec<Started>, ServerError> {
         let lock = self.status.lock()?;
-        let wanted = self.wanted(selection)?;
+        let wanted = self.wanted(selections)?;
         Ok(self.start_all(&lock, wanted, on))
     }
 
     /// Stops what is selected, or every server. Nothing to stop is no failure.
     pub fn stop(
         &self,
-        selection: &ServerSelection,
+        selections: &[ServerSelection],
         on: &mut dyn FnMut(&Stopped),
     ) -> Result<Vec<Stopped>, ServerError> {
         let lock = self.status.lock()?;
-        let servers = self.selected(selection)?;
+        let servers = self.selected(selections)?;
         Ok(self.stop_all(&lock, servers, on))
     }
 
     /// The servers that are selected and run. For `restart`, which starts them again after [`Control::stop`].
-    pub fn running(&self, selection: &ServerSelection) -> Result<Vec<Managed>, ServerError> {
-        let mut servers = self.selected(selection)?;
+    pub fn running(&self, selections: &[ServerSelection]) -> Result<Vec<Managed>, ServerError> {
+        let mut servers = self.selected(selections)?;
         servers.retain(|server| server.process.is_alive());
         Ok(servers)
     }
@@ -89,8 +87,8 @@ impl Control {
     }
 
     /// Whether all that a start would need to know can be had; starts nothing.
-    pub fn check(&self, selection: &ServerSelection) -> Result<(), ServerError> {
-        self.wanted(selection).map(|_| ())
+    pub fn check(&self, selections: &[ServerSelection]) -> Result<(), ServerError> {
+        self.wanted(selections).map(|_| ())
     }
 
     /// Starts servers with these settings, such as those that ran before.
@@ -104,14 +102,9 @@ impl Control {
     }
 
     /// Every selected server, and whether it runs. Status files of dead ones are removed, if we may.
-    pub fn status(&self, selection: &ServerSelection) -> Result<Vec<StatusLine>, ServerError> {
-        let servers = self.selected(selection)?;
+    pub fn status(&self, selections: &[ServerSelection]) -> Result<Vec<StatusLine>, ServerError> {
+        let servers = self.selected(selections)?;
         Ok(servers.into_iter().map(|server| self.status_of(server)).collect())
-    }
-
-    /// Whether `-n NICK` names a running server.
-    pub fn knows(&self, selection: &ServerSelection) -> Result<bool, ServerError> {
-        Ok(selection.nickname.is_none() || !self.selected(selection)?.is_empty())
     }
 
     fn status_of(&self, server: Managed) -> StatusLine {
@@ -127,86 +120,6 @@ impl Control {
             read_certificate(&database(&server.settings, &user).join("stap.cert")).ok().flatten()
         });
         StatusLine { server, running, port, certificate }
-    }
-
-    /// Managed servers that a selection means. `-p` must name one.
-    fn selected(&self, selection: &ServerSelection) -> Result<Vec<Managed>, ServerError> {
-        let servers = self.status.servers()?;
-        if let Some(pid) = selection.pid {
-            let found: Vec<_> = servers.into_iter().filter(|server| server.pid() == pid).collect();
-            return if found.is_empty() { Err(ServerError::NoSuchPid { pid }) } else { Ok(found) };
-        }
-        let named = |server: &Managed| selection.nickname.as_ref().is_none_or(|name| *name == server.name());
-        let meant = |server: &Managed| named(server) && selection.wishes.match_server(&server.settings);
-        Ok(servers.into_iter().filter(meant).collect())
-    }
-
-    /// The servers that `start` is to start.
-    fn wanted(&self, selection: &ServerSelection) -> Result<Vec<Settings>, ServerError> {
-        if selection.is_everything() {
-            let mut configured = self.configured()?;
-            if configured.is_empty() {
-                configured.push(Wishes::default());
-            }
-            return configured.into_iter().map(|wishes| self.complete(wishes)).collect();
-        }
-        let wishes = selection.wishes.clone();
-        let base = self.base(selection)?;
-        let wishes = match base {
-            // A server like another one: it gets a name and a port of its own.
-            Some(base) if wishes != Wishes::default() => {
-                wishes.over(Wishes { nickname: None, port: None, ..base })
-            }
-            Some(base) => base,
-            None => Wishes { nickname: selection.nickname.clone(), ..wishes },
-        };
-        Ok(vec![self.complete(wishes)?])
-    }
-
-    /// The server whose settings `-p` or `-n` takes over: a running one, else a configured one (SRV-NICK-01).
-    fn base(&self, selection: &ServerSelection) -> Result<Option<Wishes>, ServerError> {
-        if selection.pid.is_none() && selection.nickname.is_none() {
-            return Ok(None);
-        }
-        let by = ServerSelection {
-            nickname: selection.nickname.clone(),
-            pid: selection.pid,
-            ..ServerSelection::default()
-        };
-        let running = self.running(&by)?.into_iter().next();
-        if let Some(pid) = selection.pid
-            && running.is_none()
-        {
-            return Err(ServerError::NoSuchPid { pid });
-        }
-        if let Some(running) = running {
-            return Ok(Some(running.settings.into()));
-        }
-        Ok(self.configured()?.into_iter().find(|wishes| wishes.nickname == selection.nickname))
-    }
-
-    /// The servers of `CONFIG_PATH/*.conf`, in the order of their names.
-    fn configured(&self) -> Result<Vec<Wishes>, ServerError> {
-        let directory = &self.global.config_path;
-        let failed =
-            |path: &Path, source| ServerError::Storage { doing: "read", path: path.to_owned(), source };
-        let entries = match std::fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(failed(directory, source)),
-        };
-        let paths = entries.flatten().map(|entry| entry.path());
-        let is_one = |path: &std::path::PathBuf| path.extension().is_some_and(|suffix| suffix == "conf");
-        let mut paths: Vec<_> = paths.filter(is_one).filter(|path| path.is_file()).collect();
-        paths.sort();
-        let read = |path: &std::path::PathBuf| {
-            let text =
-                read_text_given(path, MAX_CONFIG).map_err(|error| failed(path, error.into_source()))?;
-            let wishes = parse_server_file(path, &text)?;
-            let home = self.account(&self.user_of(&wishes)?)?;
-            wishes.expanded(&home)
-        };
-        paths.iter().map(read).collect()
     }
 
     fn user_of(&self, wishes: &Wishes) -> Result<String, ServerError> {
@@ -267,6 +180,9 @@ impl Control {
         if !user.is_own() && self.own.uid != 0 {
             return Err(ServerError::OtherUser { user: user.name });
         }
+        if !self.is_default(&user) && !user.is_in(SERVICE_USER)? {
+            return Err(ServerError::NotInGroup { user: user.name });
+        }
         self.programs.daemon()?;
         let prepared = prepare(settings, &user, &self.programs)?;
         let launched = launch(settings, &user, &self.programs, &prepared, self.keep_temporary)?;
@@ -281,11 +197,20 @@ impl Control {
             stopping::stop(&server.process)?;
             return Err(error);
         }
+        let is_services = self.own.uid == 0 && self.is_default(&user) && settings.ssl.is_none();
+        let trust_here =
+            (prepared.new_certificate && is_services).then(|| trust_on_this_machine(&prepared.certificate));
         Ok(Started::Now {
             server,
             certificate: prepared.certificate,
             new_certificate: prepared.new_certificate,
+            trust_here,
         })
+    }
+
+    /// Whether servers run as this user where nothing else is said.
+    fn is_default(&self, user: &Account) -> bool {
+        self.user_of(&Wishes::default()).is_ok_and(|default| default == user.name)
     }
 
     fn stop_all(
@@ -310,5 +235,6 @@ impl Control {
     }
 }
 
+mod choice;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,9 @@ use crate::grammar::GrammarError;
 /// Why a server couldn't be controlled.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    /// The user of a server isn't one that may have servers.
+    #[error("user {user} isn't in the group stap-server, in which a server's user must be")]
+    NotInGroup { user: String },
     /// A configuration or status file is wrong.
     #[error(transparent)]
     Grammar(#[from] GrammarError),

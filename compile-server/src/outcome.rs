@@ -16,6 +16,8 @@ pub enum Started {
         certificate: Certificate,
         /// The certificate was made for this start: clients must trust it first.
         new_certificate: bool,
+        /// Of the service's own new certificate: whether this machine's clients trust it by now.
+        trust_here: Option<Result<(), ServerError>>,
     },
     /// One with these settings ran already.
     Already(Managed),

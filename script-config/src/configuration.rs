@@ -7,9 +7,10 @@ use crate::dependencies::{DependencyError, DependencyGraph};
 use crate::evaluated::{self, EvaluatedFile};
 use crate::name::ScriptName;
 use crate::nearest::nearest;
+use crate::outside::questions;
 use crate::parameters::{self, GlobalParameters};
 use crate::place::Place;
-use crate::problem::{ConfigProblem, ParameterCause, SettingsCause};
+use crate::problem::{Cause, ConfigProblem, FileCause, ParameterCause, SettingsCause, Severity};
 use crate::settings::{AllSettings, ScriptSettings, script_variable};
 use crate::source_text::SourceText;
 
@@ -66,6 +67,7 @@ impl Configuration {
         let mut config_path = None;
         for file in files {
             problems.extend(evaluated::apply(file, &mut environment));
+            problems.extend(questions(&file.source));
             config_path.get_or_insert_with(|| environment.get("CONFIG_PATH").cloned());
         }
         keep_config_path(config_path.flatten(), &mut environment, &mut problems);
@@ -135,6 +137,19 @@ impl Configuration {
     #[must_use]
     pub fn skipped_files(&self) -> &[String] {
         &self.skipped
+    }
+
+    /// Returns of each file that counts for nothing the first of `problems`, as [`load`](Self::load) returned them, to blame for it.
+    #[must_use]
+    pub fn left_out<'p>(&self, problems: &'p [ConfigProblem]) -> Vec<&'p ConfigProblem> {
+        let mut files = BTreeSet::new();
+        let mut is_first = |problem: &&ConfigProblem| {
+            let Some(place) = problem.place() else { return false };
+            let is_text = !matches!(problem.cause(), Cause::File(FileCause::NotUtf8 { .. }));
+            let is_skipped = self.skipped.iter().any(|path| **path == *place.file) || !is_text;
+            is_skipped && problem.severity() == Severity::Error && files.insert(place.file.clone())
+        };
+        problems.iter().filter(|problem| is_first(problem)).collect()
     }
 
     /// Returns who requires whom among the scripts that exist.

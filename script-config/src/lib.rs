@@ -28,6 +28,7 @@ mod limits;
 mod name;
 mod nearest;
 mod options;
+mod outside;
 mod parameters;
 mod place;
 mod problem;

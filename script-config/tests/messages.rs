@@ -60,7 +60,7 @@ aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_OPT=-g
 ";
 
 /// One line for each cause in options.
-const OPTIONS: [&str; 20] = [
+const OPTIONS: [&str; 21] = [
     "-D it's",
     "-D x\\",
     "-Z",
@@ -81,6 +81,7 @@ const OPTIONS: [&str; 20] = [
     "--all-modules",
     "-D 'A'",
     "-g 10",
+    "-DRELAYHOST=group1 -g",
 ];
 
 fn configuration(files: &[(&str, &str)]) -> (Configuration, String) {
@@ -185,6 +186,10 @@ fn each_message_of_evaluated_files() {
             Some(Place::whole_file(source.path.as_str())),
             EvaluationCause::Prints { text: "hello".to_owned() },
         ),
+        ConfigProblem::new(
+            Some(Place::whole_line(source.path.as_str(), 4)),
+            EvaluationCause::Outside { what: "/etc/redhat-release".to_owned() },
+        ),
     ];
     let (_, problems) = Configuration::evaluated(&[EvaluatedFile { source, changes }], complaints);
     let lines: Vec<String> = problems.iter().map(ConfigProblem::render).collect();
@@ -199,6 +204,8 @@ fn each_message_of_evaluated_files() {
       hint: convert the file: sed -i 's/\r$//' FILE
     /etc/systemtap/config:3: error: bash says: hostnme: command not found [config-bash]
       hint: correct the line; bash sees only this configuration and /usr, and no environment
+    /etc/systemtap/config:4: warning: /etc/redhat-release is outside of the sandbox: what depends on it is frozen as the sandbox has it [config-outside]
+      hint: write the value that is meant; where hosts differ, set it in the host's own conf.d
     "#);
 }
 

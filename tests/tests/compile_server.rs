@@ -52,6 +52,10 @@ part bad-file stap-server force-reload
 part bad-left stap-server status
 rm /etc/stap-server/conf.d/z.conf
 part log sh -c 'cd /tmp; stap-server start -n relative --log here.log; stap-server status -n relative; stap-server stop -n relative'
+part two stap-server start -n one --port 5011 -n two --port 5012 --log /tmp/one.log --log /tmp/two.log -D X=2
+part two-ports stap-server status -n two -n one
+part two-stop stap-server stop --port 5011 --port 5012
+part group stap-server start -u daemon
 part line-feed stap-server start -D $'A=1\nUSER=root'
 part reload stap-server reload
 part nonsense stap-server frobnicate
@@ -85,6 +89,10 @@ part nonsense stap-server frobnicate
         ("bad-file", 1),
         ("bad-left", 0),
         ("log", 0),
+        ("two", 0),
+        ("two-ports", 0),
+        ("two-stop", 0),
+        ("group", 1),
         ("line-feed", 2),
         ("reload", 3),
         ("nonsense", 2),
@@ -109,6 +117,15 @@ part nonsense stap-server frobnicate
     // The mistake is found while the servers still run.
     assert_eq!(part("bad-left"), left);
     assert!(part("log").contains("--log \"/tmp/here.log\""), "{}", part("log"));
+    let two = part("two-ports");
+    for server in [
+        "-D \"X=2\" -n \"one\" --log \"/tmp/one.log\" --port 5011",
+        "-D \"X=2\" -n \"two\" --log \"/tmp/two.log\" --port 5012",
+    ] {
+        assert!(two.contains(server), "{two}");
+    }
+    assert_eq!(part("two-stop").matches("stopped stap-server").count(), 2, "{}", part("two-stop"));
+    assert!(part("group").contains("user daemon isn't in the group stap-server"), "{}", part("group"));
 }
 
 /// What the original gets wrong: facts SRV-START-02, SRV-STAT-03 and SRVD-SEC-01.
@@ -187,6 +204,10 @@ printf 'probe begin { printf ("Hello\\n"); exit (); }' >hello.stp
 mkdir -p /run/dbus; dbus-daemon --system --fork
 avahi-daemon -D
 part start stap-server start -r $REL --port 5001
+# The local client trusts the local server by itself; then all of that is forgotten, as on another machine.
+part local stap --use-server=127.0.0.1:5001 -p4 -r $REL -m hello -e 'probe begin { exit () }'
+echo "== signers"; ls /etc/systemtap/staprun
+rm -r /etc/systemtap/ssl/client /etc/systemtap/staprun
 F=$(stap-bundle server status --json | sed -n 's/.*"sha256": "\(.*\)".*/\1/p' | head -n 1)
 part status stap-server status
 part untrusted stap --use-server=127.0.0.1:5001 -p4 -r $REL -m hello -e 'probe begin { exit () }'
@@ -230,6 +251,7 @@ part stop stap-server stop
     };
     for name in [
         "start",
+        "local",
         "trust",
         "signer",
         "as-root",
@@ -244,6 +266,8 @@ part stop stap-server stop
     ] {
         ok(name);
     }
+    assert!(part("start").contains("clients on this machine trust it"), "{}", part("start"));
+    assert!(part("signers").contains("cert9.db"), "{}", part("signers"));
     assert!(part("status").contains("advertised by avahi"), "{}", part("status"));
     failed("untrusted", "Unable to connect to a server");
     failed("silent", "nothing was trusted");

@@ -357,7 +357,14 @@ fn the_examples_of_the_readme_work_in_group1_conf_and_warn_in_group1() {
 
     order: script1 script2 script3
 
-    good: 3 scripts, 0 problems
+    $WORLD/work/conf.d/group1.conf:1:1: warning: systemtap has dropped the macro RELAYHOST: it does nothing, and each script has a buffer of its own [option-dropped-macro]
+      hint: remove -DRELAYHOST; put probes that write to one output into one script, or give each script an -o
+    $WORLD/work/conf.d/group1.conf:2:1: warning: systemtap has dropped the macro RELAYGUEST: it does nothing, and each script has a buffer of its own [option-dropped-macro]
+      hint: remove -DRELAYGUEST; put probes that write to one output into one script, or give each script an -o
+    $WORLD/work/conf.d/group1.conf:4:1: warning: systemtap has dropped the macro RELAYGUEST: it does nothing, and each script has a buffer of its own [option-dropped-macro]
+      hint: remove -DRELAYGUEST; put probes that write to one output into one script, or give each script an -o
+
+    good: 3 scripts, 3 warnings
     ");
 }
 

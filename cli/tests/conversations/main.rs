@@ -31,6 +31,7 @@ mod no_force;
 mod old_kernel;
 mod outputs;
 mod outside;
+mod published;
 mod reading;
 mod removal;
 mod revocation;

@@ -100,3 +100,38 @@ fn trust_02_nothing_is_trusted_that_nobody_compared() {
     let said = world.run("server trust text");
     assert!(said.exit == Some(1) && said.stderr.contains("is no X.509 certificate"), "{said}");
 }
+
+/// The table of today's commands for those of section 6: ours are run as far as nothing gets trusted, and stap has every option.
+#[test]
+fn section_6_each_old_command_has_one_of_today() {
+    let page = include_str!("../../../docs/compatibility.md");
+    let (_, table) = page.split_once("### Section 6 of the initscript's README, today").unwrap();
+    let rows: Vec<&str> = table.lines().skip_while(|line| !line.starts_with("|---")).skip(1).collect();
+    let rows = rows.into_iter().take_while(|line| line.starts_with('|'));
+    let rows: Vec<Vec<&str>> = rows.map(|row| row.split('|').map(str::trim).collect()).collect();
+    let world = world();
+    world.write("CERTFILE", include_str!("../../../compile-server/src/certificate/example.pem"));
+    let mut old = Vec::new();
+    for row in &rows {
+        old.extend(row[1].split('`').nth(1));
+        for command in row[2].split('`').skip(1).step_by(2) {
+            if let Some(ours) = command.strip_prefix("stap-bundle server trust ") {
+                // As root it would be everybody's trust: a wrong fingerprint ends it before.
+                let said = world.run(&format!("server trust --fingerprint 00:11 {ours}"));
+                let signer_of_a_user = ours.starts_with("--signer") && !rustix::process::geteuid().is_root();
+                assert_eq!(said.exit, Some(if signer_of_a_user { 1 } else { 10 }), "{said}");
+            } else if let Some(words) = command.strip_prefix("stap ") {
+                let mut options = words.split(' ').filter(|word| word.starts_with('-'));
+                let is_known = |word: &str| {
+                    let long = word.strip_prefix("--").map(|word| word.split('=').next().unwrap());
+                    let name = long.unwrap_or(&word[1..2]);
+                    script_config::STAP_OPTIONS.iter().any(|option| option.name == name)
+                };
+                assert!(options.all(is_known), "{command}");
+            }
+        }
+    }
+    for program in ["stap-authorize-server-cert", "stap-authorize-signing-cert", "stap-client"] {
+        assert!(old.iter().any(|command| command.starts_with(program)), "{program}: {old:?}");
+    }
+}

@@ -41,9 +41,8 @@ impl Places {
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
         }
-        let (whole, _) = Configuration::load(&files);
-        let skipped = whole.skipped_files().iter();
-        report.warnings.extend(skipped.map(|path| format!("{path} can't be understood and was left out")));
+        let (whole, problems) = Configuration::load(&files);
+        report.warnings.extend(whole.left_out(&problems).iter().map(|problem| problem.leaves_out()));
         let parameters = whole.parameters();
         Ok(Self {
             cache: usable(host, "CACHE_PATH", &parameters.cache_path)?,
@@ -73,7 +72,7 @@ fn source(host: &FileSystem, path: &Path, report: &mut ReconcileReport) -> Optio
     match SourceText::from_bytes(&path.to_string_lossy(), &bytes) {
         Ok(text) => Some(text),
         Err(problem) => {
-            report.warnings.push(problem.to_string());
+            report.warnings.push(problem.leaves_out());
             None
         }
     }

@@ -143,6 +143,7 @@ fn unfit_for_a_service(line: &CommandLine) -> Vec<OptionCause> {
             (OptionRole::Ignored, "F") => {}
             (OptionRole::Ignored, _) => causes.push(OptionCause::Ignored { option }),
             (_, "g") => guru = true,
+            (_, "D") => causes.extend(dropped_macro(given.value())),
             (_, "suppress-time-limits") if !guru => causes.push(OptionCause::NeedsGuru),
             (_, "runtime") if given.value() != "kernel" => {
                 let option = format!("{option}={}", given.value());
@@ -153,6 +154,13 @@ fn unfit_for_a_service(line: &CommandLine) -> Vec<OptionCause> {
         }
     }
     causes
+}
+
+/// `RELAY_HOST` and `RELAY_GUEST`, with which scripts shared a buffer until 2016; the README writes them both ways.
+fn dropped_macro(value: &str) -> Option<OptionCause> {
+    let name = value.split_once('=').map_or(value, |(name, _)| name);
+    let is_dropped = ["RELAY_HOST", "RELAY_GUEST", "RELAYHOST", "RELAYGUEST"].contains(&name);
+    is_dropped.then(|| OptionCause::DroppedMacro { name: name.to_owned() })
 }
 
 /// What keeps the last initscript from running the script.

@@ -177,6 +177,16 @@ impl ConfigProblem {
 }
 
 impl ConfigProblem {
+    /// What a host says of a file that counts for nothing because of this problem, on one line.
+    #[must_use]
+    pub fn leaves_out(&self) -> String {
+        let file = self.place.as_ref().map(|place| place.file.to_string()).unwrap_or_default();
+        let line = self.place.as_ref().filter(|place| place.line > 0);
+        let line = line.map(|place| format!(" because of line {}", place.line)).unwrap_or_default();
+        let said = format!("{file} is left out{line}: {} [{}]; {}", self.cause, self.id(), self.next_step());
+        format!("{}; `stap-bundle config check` shows all that is wrong", shown(&said))
+    }
+
     /// The same on one line, for a message that says around it that this is an error, and in what.
     #[must_use]
     pub fn within(&self) -> String {

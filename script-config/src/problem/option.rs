@@ -65,6 +65,11 @@ pub enum OptionCause {
     /// An option of which a service makes no use.
     #[error("option {option} is ignored: the service decides this itself")]
     Ignored { option: String },
+    /// A macro that `stap` knew once: scripts shared a buffer by it (README 1, 4.3.2).
+    #[error(
+        "systemtap has dropped the macro {name}: it does nothing, and each script has a buffer of its own"
+    )]
+    DroppedMacro { name: String },
     /// An option that acts only on scripts that `stap` runs.
     #[error("option {option} has no effect: the service runs the module without stap")]
     NoEffect { option: String },
@@ -98,6 +103,7 @@ impl OptionCause {
             Self::RotationWithoutOutput { .. } => "option-rotation-without-output",
             Self::NeedsGuru => "option-needs-guru",
             Self::Ignored { .. } => "option-ignored",
+            Self::DroppedMacro { .. } => "option-dropped-macro",
             Self::NoEffect { .. } => "option-no-effect",
             Self::StockOption { .. } => "stock-option",
             Self::StockQuotes => "stock-quotes",
@@ -111,7 +117,7 @@ impl OptionCause {
             | Self::StockOption { .. }
             | Self::StockQuotes
             | Self::StockArgument { .. } => Severity::Note,
-            Self::NoEffect { .. } => Severity::Warning,
+            Self::NoEffect { .. } | Self::DroppedMacro { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -140,6 +146,11 @@ impl OptionCause {
             Self::ClimbingOutput { .. } => "write the path without ..".into(),
             Self::RotationWithoutOutput { .. } => "add -o /absolute/file, or remove -S".into(),
             Self::NeedsGuru => "write -g --suppress-time-limits".into(),
+            Self::DroppedMacro { name } => {
+                format!(
+                    "remove -D{name}; put probes that write to one output into one script, or give each script an -o"
+                )
+            }
             Self::Ignored { option } | Self::NoEffect { option } => {
                 format!("{option} can be removed")
             }

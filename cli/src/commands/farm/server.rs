@@ -25,10 +25,14 @@ const MODULES: &str = "/lib/modules";
 ///
 /// A server never runs as root: what root starts runs as STAP_USER, by default stap-server. It counts as started when it
 /// serves, and is known by process id and start time. STAP_BUNDLE_SERVERD_DIR names another directory of stap-serverd.
+///
+/// Several servers on one line: each has the next -n or -p, --log, --port and --ssl; all other options are for all of them. A new
+/// certificate of the service's user is trusted by clients on this machine at once.
 #[derive(Debug, clap::Subcommand)]
 #[expect(clippy::doc_markdown, reason = "the help text, where backticks would stand as they are")]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 status: no server runs.\n\n\
     Examples:\n  stap-bundle server start -i\n  stap-bundle server start -n fleet -r \"$(uname -r)\" --port 5001\n  \
+    stap-bundle server start -n one --port 5001 -n two --port 5002\n  \
     stap-bundle server status\n  stap-bundle server stop -n fleet\n  stap-bundle server trust builder.example:5001")]
 pub(crate) enum Args {
     /// Start servers; what runs already with the same settings is left alone
@@ -79,12 +83,13 @@ pub(crate) struct Options {
     /// Serve every kernel in /lib/modules.
     #[arg(short = 'i')]
     installed: bool,
-    /// A server by its name: a running one, else a configured one; with start the name of a new one, if nobody has it.
-    #[arg(short = 'n', value_name = "NAME", value_parser = name, overrides_with = "nickname")]
-    nickname: Option<String>,
-    /// A running server by its process id.
-    #[arg(short = 'p', value_name = "PID", conflicts_with = "nickname", value_parser = clap::value_parser!(i32).range(1..))]
-    pid: Option<i32>,
+    /// A server by its name: a running one, else a configured one; with start the name of a new one, if nobody has it. May be given
+    /// several times, for several servers.
+    #[arg(short = 'n', value_name = "NAME", value_parser = name)]
+    nicknames: Vec<String>,
+    /// A running server by its process id; may be given several times.
+    #[arg(short = 'p', value_name = "PID", conflicts_with = "nicknames", value_parser = clap::value_parser!(i32).range(1..))]
+    pids: Vec<i32>,
     /// The user as whom it runs.
     #[arg(short, value_name = "USER", value_parser = plain, overrides_with = "user")]
     user: Option<String>,
@@ -94,15 +99,15 @@ pub(crate) struct Options {
     /// Ask for the password of the certificate database (not in this version).
     #[arg(short = 'P', hide = true)]
     password: bool,
-    /// Its log.
-    #[arg(long, value_name = "FILE", value_parser = place)]
-    log: Option<String>,
-    /// The port on which it listens [default: any].
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16))]
-    port: Option<u16>,
+    /// Its log. Given several times, each is for the next server, as with --port and --ssl.
+    #[arg(long = "log", value_name = "FILE", value_parser = place)]
+    logs: Vec<String>,
+    /// The port on which it listens, 0 for any [default: any].
+    #[arg(long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16))]
+    ports: Vec<u16>,
     /// Directory of its certificate database.
-    #[arg(long, value_name = "DIR", value_parser = place)]
-    ssl: Option<String>,
+    #[arg(long = "ssl", value_name = "DIR", value_parser = place)]
+    databases: Vec<String>,
     /// How many requests it serves at once; 0 serves one after another [default: one per core].
     #[arg(long, value_name = "N")]
     max_threads: Option<u32>,
@@ -159,32 +164,43 @@ impl Options {
         Control::new(self.config.as_deref(), self.keep).map_err(|error| failure(&error))
     }
 
-    fn selection(self) -> Result<ServerSelection, Failure> {
+    /// The servers that are meant: each has the next `-n` or `-p`, `--log`, `--port` and `--ssl`; all other options are for all of
+    /// them.
+    fn selections(self) -> Result<Vec<ServerSelection>, Failure> {
         let mut releases = self.releases;
         if self.installed {
             releases.extend(installed_releases(Path::new(MODULES)).map_err(|error| failure(&error))?);
         }
-        Ok(ServerSelection {
-            nickname: self.nickname,
-            pid: self.pid,
+        let of_all = Wishes {
+            arch: self.arch,
+            user: self.user,
+            nickname: None,
+            releases,
+            build: self.build,
+            include: self.include,
+            define: self.define,
+            runtime: self.runtime,
+            log: None,
+            port: None,
+            ssl: None,
+            max_threads: self.max_threads,
+            max_request: self.max_request_size,
+            max_compressed: self.max_compressed_request,
+        };
+        let lengths = [&self.logs, &self.databases, &self.nicknames].map(Vec::len);
+        let servers = lengths.into_iter().chain([self.ports.len(), self.pids.len(), 1]).max().unwrap_or(1);
+        let one = |at: usize| ServerSelection {
+            nickname: self.nicknames.get(at).cloned(),
+            pid: self.pids.get(at).copied(),
             wishes: Wishes {
-                arch: self.arch,
-                user: self.user,
-                nickname: None,
-                releases,
-                build: self.build,
-                include: self.include,
-                define: self.define,
-                runtime: self.runtime,
-                log: self.log,
+                log: self.logs.get(at).cloned(),
                 // As for the daemon: 0 is any.
-                port: self.port.filter(|port| *port != 0),
-                ssl: self.ssl,
-                max_threads: self.max_threads,
-                max_request: self.max_request_size,
-                max_compressed: self.max_compressed_request,
+                port: self.ports.get(at).copied().filter(|port| *port != 0),
+                ssl: self.databases.get(at).cloned(),
+                ..of_all.clone()
             },
-        })
+        };
+        Ok((0..servers).map(one).collect())
     }
 }
 
@@ -196,27 +212,27 @@ impl Args {
         match self {
             Self::Start(options) => {
                 let control = options.control()?;
-                start(&control, &options.selection()?, ui)
+                start(&control, &options.selections()?, ui)
             }
             Self::Stop(options) => {
                 let control = options.control()?;
-                stop(&control, &options.selection()?, ui)
+                stop(&control, &options.selections()?, ui)
             }
             Self::Restart(options) => restart(options, Absent::Start, ui),
             Self::Condrestart(options) => restart(options, Absent::Nothing, ui),
             Self::ForceReload(options) => {
                 let control = options.control()?;
-                let selection = options.selection()?;
+                let selections = options.selections()?;
                 // A mistake in a file must be found while the servers still run.
-                control.check(&selection).map_err(|error| failure(&error))?;
-                let stopped = stop(&control, &ServerSelection::default(), ui)?;
-                let started = start(&control, &selection, ui)?;
+                control.check(&selections).map_err(|error| failure(&error))?;
+                let stopped = stop(&control, &[ServerSelection::default()], ui)?;
+                let started = start(&control, &selections, ui)?;
                 Ok(worse(stopped, started))
             }
             Self::Status(options) => {
                 let control = options.control()?;
-                let selection = options.selection()?;
-                let lines = control.status(&selection).map_err(|error| failure(&error))?;
+                let selections = options.selections()?;
+                let lines = control.status(&selections).map_err(|error| failure(&error))?;
                 Ok(shown::status(&lines, ui))
             }
             Self::Trust(args) => args.run(ui),
@@ -235,34 +251,33 @@ enum Absent {
     Nothing,
 }
 
-fn start(control: &Control, selection: &ServerSelection, ui: &mut Ui) -> Result<Exit, Failure> {
-    let started = control.start(selection, &mut |started| shown::started(started, ui));
+fn start(control: &Control, selections: &[ServerSelection], ui: &mut Ui) -> Result<Exit, Failure> {
+    let started = control.start(selections, &mut |started| shown::started(started, ui));
     Ok(shown::all_started(&started.map_err(|error| failure(&error))?, ui))
 }
 
-fn stop(control: &Control, selection: &ServerSelection, ui: &mut Ui) -> Result<Exit, Failure> {
-    if !control.knows(selection).map_err(|error| failure(&error))? {
-        let name = selection.nickname.clone().unwrap_or_default();
+fn stop(control: &Control, selections: &[ServerSelection], ui: &mut Ui) -> Result<Exit, Failure> {
+    if let Some(name) = control.unknown(selections).map_err(|error| failure(&error))? {
         return Err(Failure::new(Exit::Failed, format!("no server of the name {name} is running"))
             .hint("`stap-bundle server status` lists the servers"));
     }
-    let stopped = control.stop(selection, &mut |stopped| shown::stopped(stopped, ui));
+    let stopped = control.stop(selections, &mut |stopped| shown::stopped(stopped, ui));
     Ok(shown::all_stopped(&stopped.map_err(|error| failure(&error))?, ui))
 }
 
 fn restart(options: Options, absent: Absent, ui: &mut Ui) -> Result<Exit, Failure> {
     let control = options.control()?;
-    let selection = options.selection()?;
-    let running = control.running(&selection).map_err(|error| failure(&error))?;
+    let selections = options.selections()?;
+    let running = control.running(&selections).map_err(|error| failure(&error))?;
     if running.is_empty() {
         if absent == Absent::Nothing {
             ui.progress("no server runs, so none is restarted");
             return Ok(Exit::Done);
         }
-        return start(&control, &selection, ui);
+        return start(&control, &selections, ui);
     }
     control.may_start_again(&running).map_err(|error| failure(&error))?;
-    let stopped = control.stop(&selection, &mut |stopped| shown::stopped(stopped, ui));
+    let stopped = control.stop(&selections, &mut |stopped| shown::stopped(stopped, ui));
     let stopped = stopped.map_err(|error| failure(&error))?;
     let failed = |server: &Stopped| matches!(server, Stopped::Failed(..));
     let gone: Vec<Settings> = running.into_iter().map(|server| server.settings).collect();
@@ -286,6 +301,9 @@ pub(crate) fn failure(error: &ServerError) -> Failure {
         ServerError::StatusOfAnother { .. } => failure
             .hint("restart it as that user")
             .hint("or `stop` it and `start` it by its configuration file"),
+        ServerError::NotInGroup { user } => failure
+            .hint(format!("usermod -a -G stap-server {user}"))
+            .hint("where there is no such group: groupadd --system stap-server"),
         ServerError::OtherUser { .. } => failure.hint("run it as root, or as that user"),
         ServerError::NoProgram { .. } => failure
             .hint("Debian: apt-get install systemtap-server; other places: STAP_BUNDLE_SERVERD_DIR=DIR"),

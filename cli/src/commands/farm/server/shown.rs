@@ -16,7 +16,7 @@ pub(super) fn started(started: &Started, ui: &mut Ui) {
         return;
     }
     match started {
-        Started::Now { server, certificate, new_certificate } => {
+        Started::Now { server, certificate, new_certificate, trust_here } => {
             ui.line(format!(
                 "started stap-server {} as PID {}{}",
                 server.settings,
@@ -25,7 +25,15 @@ pub(super) fn started(started: &Started, ui: &mut Ui) {
             ));
             if *new_certificate {
                 ui.line(format!("  new certificate, SHA-256 {}", certificate.fingerprint()));
-                ui.line("  clients don't trust it yet: stap-bundle server trust HOST:PORT");
+                ui.line(match trust_here {
+                    Some(Ok(())) => {
+                        "  clients on this machine trust it; on others: stap-bundle server trust HOST:PORT"
+                    }
+                    _ => "  clients don't trust it yet: stap-bundle server trust HOST:PORT",
+                });
+            }
+            if let Some(Err(error)) = trust_here {
+                ui.warning(format!("clients on this machine don't trust it: {}", failure(error).one_line()));
             }
         }
         Started::Already(server) => {
@@ -49,11 +57,12 @@ pub(super) fn all_started(all: &[Started], ui: &mut Ui) -> Exit {
 
 fn started_row(started: &Started) -> Value {
     match started {
-        Started::Now { server, certificate, new_certificate } => {
+        Started::Now { server, certificate, new_certificate, trust_here } => {
             let mut row = row(server, "started", server.port);
             if let Value::Object(fields) = &mut row {
                 fields.insert("certificate".into(), certificate_row(certificate));
                 fields.insert("new_certificate".into(), json!(new_certificate));
+                fields.insert("trusted_here".into(), json!(matches!(trust_here, Some(Ok(())))));
             }
             row
         }
