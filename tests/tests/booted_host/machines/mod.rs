@@ -2,6 +2,7 @@
 
 mod boot;
 mod denied_calls;
+mod ending;
 mod generations;
 mod init_scripts;
 mod panicking;
