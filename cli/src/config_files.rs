@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use files::read::{bounded, open_given};
 use files::{FileError, FileSystem};
-use installer::CONFIGURATION_LINK;
+use installer::{CONFIGURATION_LINK, OPTIONS_LINK};
 #[cfg(feature = "host")]
 use script_config::Severity;
 use script_config::{ConfigProblem, Configuration, SourceText, conf_d_order, conf_d_warning};
@@ -57,13 +57,16 @@ impl Loaded {
         left_out.iter().map(|problem| problem.leaves_out()).chain(others.map(in_words)).collect()
     }
 
-    /// What this host says itself: without the file that an install has put there for the initscript. A foreign file of
-    /// that name doesn't count either.
+    /// What this host says itself, in other files than those that an install has put there for the initscript. What it adds to a
+    /// bundle's options with `+=` is added to them. The last file counts for nothing here: 0.1.0 had the options there.
     pub(crate) fn of_this_host(&self) -> Configuration {
-        let is_own =
-            |file: &&SourceText| Path::new(&file.path).file_name() != Some(CONFIGURATION_LINK.as_ref());
-        let own: Vec<SourceText> = self.files.iter().filter(is_own).cloned().collect();
-        Configuration::load(&own).0
+        let is_called =
+            |file: &SourceText, name: &str| Path::new(&file.path).file_name() == Some(name.as_ref());
+        let mut all = self.files.clone();
+        all.retain(|file| !is_called(file, CONFIGURATION_LINK));
+        let mut own = all.clone();
+        own.retain(|file| !is_called(file, OPTIONS_LINK));
+        Configuration::of_host(&own, &all)
     }
 }
 
@@ -194,7 +197,7 @@ pub(crate) fn chosen_temp_path(configuration: &Configuration) -> Option<PathBuf>
 #[cfg(feature = "host")]
 fn is_placed(problem: &ConfigProblem) -> bool {
     let name = problem.place().and_then(|place| Path::new(&*place.file).file_name());
-    name.is_some_and(|name| name == CONFIGURATION_LINK)
+    name.is_some_and(|name| name == OPTIONS_LINK || name == CONFIGURATION_LINK)
 }
 
 /// A problem after a word of the program's own, such as `warning:`: place, message, id and the next step.
@@ -230,12 +233,16 @@ mod tests {
         let conf_d = world.path().join("conf.d");
         write("config", &format!("CONFIG_PATH={}\nb_OPT='-s 2'\n", conf_d.display()));
         write("conf.d/local.conf", "a_OPT='-s 4'\n");
-        write(&format!("conf.d/{CONFIGURATION_LINK}"), "AUTOCOMPILE=no\na_OPT='-s 1'\nc_OPT='-s 1'\n");
+        let of_all = "a_OPT=${a_OPT:-'-s 1'}\nb_OPT=${b_OPT:-'-s 1'}\nc_OPT=${c_OPT:-'-s 1'}\nd_OPT=${d_OPT:-'-s 1'}\n";
+        write(&format!("conf.d/{OPTIONS_LINK}"), of_all);
+        write("conf.d/more.conf", "d_OPT+=' -DX=1'\n");
+        // 0.1.0 had everything in the last one.
+        write(&format!("conf.d/{CONFIGURATION_LINK}"), "AUTOCOMPILE=no\na_OPT='-s 9'\nc_OPT='-s 9'\n");
         let loaded = load(Some(&world.path().join("config"))).unwrap();
         assert!(!loaded.configuration.parameters().auto_compile);
-        assert_eq!(loaded.configuration.environment().text("a_OPT"), Some("-s 1"));
         let own = loaded.of_this_host();
-        let options = ["a_OPT", "b_OPT", "c_OPT"].map(|name| own.environment().text(name).map(str::to_owned));
-        assert_eq!(options, [Some("-s 4".to_owned()), Some("-s 2".to_owned()), None]);
+        let options =
+            ["a_OPT", "b_OPT", "c_OPT", "d_OPT"].map(|name| own.environment().text(name).map(str::to_owned));
+        assert_eq!(options, [Some("-s 4".into()), Some("-s 2".into()), None, Some("-s 1 -DX=1".to_owned())]);
     }
 }

@@ -37,7 +37,7 @@ pub use generation::{
     RefusalKind, RefusedBundle, VerifiedModuleBytes, list_generations,
 };
 pub use host::append as append_to_history;
-pub use host::paths::{self, CONFIGURATION_LINK};
+pub use host::paths::{self, CONFIGURATION_LINK, OPTIONS_LINK};
 pub use host::version::{NewerState, RUN_RECORD, StateVersion};
 pub use host::{
     Domain, DomainError, HistoryEvent, HistoryRecord, HostIdentity, LockError, Mismatch, WriterLock, history,

@@ -56,6 +56,21 @@ impl Configuration {
         (configuration, problems)
     }
 
+    /// What a host says of scripts in files of its `own`, where an install has put another one among `all` of them: the variables
+    /// that its own files set, with the values that all of them have in the end, as for the initscript.
+    #[must_use]
+    pub fn of_host(own: &[SourceText], all: &[SourceText]) -> Self {
+        let own = Self::load(own).0;
+        let all = Self::load(all).0;
+        let mut environment = own.environment;
+        for (name, value) in all.environment.iter() {
+            if script_variable(name).is_some() && environment.get(name).is_some() {
+                environment.set(name, value.text.clone(), value.place.clone());
+            }
+        }
+        Self { skipped: own.skipped, ..Self::from_environment(environment).0 }
+    }
+
     /// Puts together what bash made of the files, in the order of [`load`](Self::load): names and values are checked as if
     /// they had been read. `complaints` is what bash had to say of the files; it is among the problems returned.
     ///

@@ -102,7 +102,7 @@ const DIGEST_STILL: &str = "disk-digest # with a generation, after refusals";
 const CACHE: &str = "ls -l /var/cache/systemtap/$(uname -r)/";
 const UNAME_LINE: &str =
     "test \"$(head -n 1 /var/cache/systemtap/$(uname -r)/heartbeat.opts)\" = \"$(uname -a)\"";
-const CONF_D: &str = "cat /etc/systemtap/conf.d/zz-stap-bundle.conf";
+const CONF_D: &str = "cat /etc/systemtap/conf.d/*-stap-bundle.conf";
 const UNFIT_OPTIONS: &str =
     "mkdir -p /etc/systemtap/conf.d; echo \"heartbeat_OPT='-D X=1'\" >/etc/systemtap/conf.d/local.conf";
 const OWN_OPTIONS: &str = "echo \"heartbeat_OPT='-s 3'\" >/etc/systemtap/conf.d/local.conf";

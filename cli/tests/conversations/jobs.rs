@@ -52,7 +52,7 @@ const fn generations(name: &'static str, line: &'static str, serials: [u64; 2], 
     Job { name, line, serials, floor_before, before: &[], least_calls: 50, ..BESIDE }
 }
 
-pub(crate) const JOBS: [Job; 20] = [
+pub(crate) const JOBS: [Job; 21] = [
     generations("install", "install fleet-1.stapb", [0, 1], 0),
     Job { before: &["install fleet-1.stapb"], ..generations("upgrade", "install fleet-2.stapb", [1, 2], 1) },
     Job {
@@ -73,6 +73,17 @@ pub(crate) const JOBS: [Job; 20] = [
         before: &["install fleet-1.stapb"],
         prepare: links_of_an_earlier_version,
         ..generations("earlier-links", "install fleet-4.stapb", [1, 4], 1)
+    },
+    Job {
+        name: "earlier-links-repaired",
+        line: "fsck --repair",
+        prepare: |host| {
+            links_of_an_earlier_version(host);
+            damage(host);
+        },
+        other: Some(OtherState { see: damaged, may_be: ["damaged", "whole"] }),
+        least_calls: 50,
+        ..BESIDE
     },
     Job {
         before: &["install fleet-1.stapb", "install fleet-4.stapb"],
@@ -179,7 +190,25 @@ fn links_of_an_earlier_version(host: &Path) {
         let target = format!("../../../../var/lib/stap-bundle/current/kernels/{kernel}/{name}.ko");
         symlink(target, link).unwrap();
     }
-    fs::remove_dir_all(host.join("var/lib/stap-bundle/current/initscript")).unwrap();
+    let current = host.join("var/lib/stap-bundle/current");
+    fs::remove_dir_all(current.join("initscript")).unwrap();
+    configuration_of_an_earlier_version(host, &current);
+}
+
+/// All of it in the last file of conf.d.
+fn configuration_of_an_earlier_version(host: &Path, current: &Path) {
+    let options = fs::read_to_string(current.join("stap-bundle-options.conf")).unwrap();
+    let plain = |line: &str| match line.split_once("=${") {
+        Some((name, rest)) => format!("{name}={}\n", &rest[name.len() + 2..rest.len() - 1]),
+        None if line.starts_with("# Written") => String::new(),
+        None => format!("{line}\n"),
+    };
+    let options: String = options.lines().map(plain).collect();
+    let switches = fs::read_to_string(current.join("stap-bundle.conf")).unwrap();
+    fs::write(current.join("stap-bundle.conf"), switches + &options).unwrap();
+    fs::remove_file(current.join("stap-bundle-options.conf")).unwrap();
+    fs::remove_file(host.join("etc/systemtap/conf.d/00-stap-bundle.conf")).unwrap();
+    assert!(fsck(&FileSystem::open(host).unwrap(), None).unwrap().unwrap().problems.is_empty());
 }
 
 /// The unpacked module of a script for the only installed kernel.

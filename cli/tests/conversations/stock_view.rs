@@ -5,12 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use bundle_format::Digest;
+use script_config::{Configuration, SourceText};
 
 use crate::jobs::Job;
 use crate::world::TestWorld;
 
-/// What stock tools see: each name in the cache that leads to a module, with that module's digest and its options; and the
-/// configuration.
+/// What stock tools see: each name in the cache that leads to a module, with that module's digest and its options; and what
+/// the configuration says in the end.
 fn stock_view(host: &Path) -> BTreeMap<String, String> {
     let mut seen = BTreeMap::new();
     let cache = host.join("var/cache/systemtap");
@@ -24,11 +25,15 @@ fn stock_view(host: &Path) -> BTreeMap<String, String> {
         let name = path.strip_prefix(&cache).unwrap().display().to_string();
         seen.insert(name, format!("{} {options}", Digest::of(&bytes)));
     }
-    let configuration = host.join("etc/systemtap/conf.d/zz-stap-bundle.conf");
-    let text = fs::read_to_string(configuration).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-    if !lines.is_empty() {
-        seen.insert("configuration".to_owned(), lines.join("\n"));
+    let conf_d = host.join("etc/systemtap/conf.d");
+    let files = ["00-stap-bundle.conf", "zz-stap-bundle.conf"].map(|name| conf_d.join(name));
+    let texts = files.iter().filter_map(|file| {
+        Some(SourceText { path: file.display().to_string(), text: fs::read_to_string(file).ok()? })
+    });
+    let (configuration, problems) = Configuration::load(&texts.collect::<Vec<_>>());
+    assert!(problems.is_empty(), "{problems:?}");
+    for (name, value) in configuration.environment().iter().filter(|(_, value)| value.place.is_some()) {
+        seen.insert(name.to_owned(), value.text.clone());
     }
     seen
 }

@@ -4,19 +4,21 @@ use std::path::PathBuf;
 
 use files::FileError;
 
+use crate::compat::configuration::{has_bundles, link_both, write_options, write_switches};
 use crate::compat::places::Places;
-use crate::compat::reconcile::{configuration_link, has_bundles, make_links, write_inside};
+use crate::compat::reconcile::make_links;
 use crate::compat::report::{CompatError, ReconcileReport, Work};
 use crate::compat::scripts::settle_times;
+use crate::compat::view::write_view;
 use crate::compat::wanted::{Wanted, wanted};
 use crate::generation::{CurrentGeneration, GenerationError};
 use crate::host::HostIdentity;
 use crate::state::State;
 use crate::trust::PolicyError;
 
-/// Before generation `next` takes the place of `current`: its view, without which no link would lead anywhere after the switch, so
-/// what fails there is a reason not to switch; then links of names that only `next` has. These lead nowhere until it is current,
-/// and what leads nowhere isn't there for stock tools. Returns what was made outside of generations.
+/// Before generation `next` takes the place of `current`: its view and configuration, without which no link would lead anywhere
+/// after the switch, so what fails there is a reason not to switch; then links of names that only `next` has. These lead nowhere
+/// until it is current, and what leads nowhere isn't there for stock tools. Returns what was made outside of generations.
 ///
 /// Nothing of `current`'s is taken away, and no foreign file is touched: that follows the switch, with [`super::reconcile_locked`],
 /// which also makes the links again. So a link that fails here is no reason to stop.
@@ -31,7 +33,10 @@ where
 {
     let next = state.generation(next)?;
     let shown = wanted(&next, identity, &mut Vec::new())?;
-    write_inside::<E>(state, &next, &shown, &mut ReconcileReport::default())?;
+    let report = &mut ReconcileReport::default();
+    write_options(&next, report)?;
+    write_switches::<E>(state, &next, report)?;
+    write_view(&next, &shown, report)?;
     Ok(link_outside(state, identity, current, (&next, &shown)).unwrap_or_default())
 }
 
@@ -47,12 +52,12 @@ fn link_outside(
     if let Some(current) = current {
         // An earlier version's links lead past the view; they change while it shows what they show.
         let shown = wanted(current, identity, &mut Vec::new())?;
-        write_inside::<CompatError>(state, current, &shown, &mut ReconcileReport::default())?;
+        write_view(current, &shown, &mut ReconcileReport::default())?;
         make_links(host, &places, &shown, &mut work)?;
     }
     settle_times(host, &places, next, shown, &mut ReconcileReport::default())?;
     if has_bundles(next) {
-        configuration_link(host, &places.configuration, true, &mut work)?;
+        link_both(host, &places.configuration, &mut work)?;
     }
     make_links(host, &places, shown, &mut work)?;
     Ok(work.report.written)

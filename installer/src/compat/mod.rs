@@ -2,11 +2,12 @@
 //!
 //! - `<CACHE_PATH>/REL/NAME.ko` and `.opts`: relative links through `current` into the generation's own view (`view.rs`), so the
 //!   switch moves all at once;
-//! - `<CONFIG_PATH>/zz-stap-bundle.conf`: a relative link to the generation's `stap-bundle.conf`;
+//! - `<CONFIG_PATH>/00-stap-bundle.conf` and `zz-stap-bundle.conf`: relative links to the generation's options, before the host's own
+//!   files, and to what keeps the initscript from compiling, behind them (`configuration.rs`);
 //! - `/lib/modules/REL/systemtap/NAME.ko`: a real file, for scripts that members of stapusr may load (`users.rs`).
 //!
 //! Only bundles that are believed now count: after a pin went away their links and options go too, and
-//! `stap-bundle.conf` is written anew from what is left.
+//! both files are written again from what is left.
 //!
 //! Around a switch: new links first (`ahead.rs`), which lead nowhere until `current` moves; then the switch; then the links of
 //! names that went away, which lead nowhere since. So a kill at any moment leaves the old set or the new one for stock tools
@@ -19,6 +20,7 @@
 //! touched. Our own start doesn't read any of it.
 
 mod ahead;
+mod configuration;
 mod link;
 mod opts;
 mod places;
@@ -31,9 +33,10 @@ mod view;
 mod wanted;
 
 pub(crate) use ahead::{joined, link_ahead};
+pub(crate) use configuration::cache_only;
 pub(crate) use preview::preview;
 pub use reconcile::reconcile;
-pub(crate) use reconcile::{cache_only, reconcile_locked};
+pub(crate) use reconcile::reconcile_locked;
 pub(crate) use report::Foreign;
 pub use report::{CompatError, ForeignFile, ReconcileReport};
 pub use scripts::other_scripts;

@@ -1,12 +1,12 @@
 //! Brings what is written for the initscript in line with the current generation.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use bundle_format::{KernelRelease, ScriptName, Twin};
 use files::{Directory, FileError, FileSystem, optional};
 use rustix::fs::FileType;
 
+use crate::compat::configuration::bring_in_line;
 use crate::compat::link::{has_our_link, kind_word, link_text, move_aside, put_link, put_text};
 use crate::compat::opts::{foreign_opts, opts_file_name};
 use crate::compat::places::Places;
@@ -15,11 +15,10 @@ use crate::compat::scripts::{other_scripts_at, settle_times};
 use crate::compat::users::reconcile_users;
 use crate::compat::view::write_view;
 use crate::compat::wanted::{CacheEntry, Wanted, wanted};
-use crate::generation::{CurrentGeneration, configuration_text, module_file_name};
-use crate::host::paths::{CONFIGURATION, CONFIGURATION_LINK, VIEW};
+use crate::generation::module_file_name;
+use crate::host::paths::VIEW;
 use crate::host::{HostIdentity, WriterLock};
 use crate::state::State;
-use crate::trust::{Policy, PolicyError};
 
 /// Brings cache links, `.opts` and the conf.d link in line with the current generation.
 pub fn reconcile(host: &FileSystem, identity: &HostIdentity) -> Result<ReconcileReport, CompatError> {
@@ -45,9 +44,9 @@ pub(crate) fn reconcile_locked(
         None => Wanted::new(),
     };
     if let Some(generation) = current {
-        write_inside::<CompatError>(state, generation, &wanted, &mut work.report)?;
+        write_view(generation, &wanted, &mut work.report)?;
     }
-    configuration_link(host, &places.configuration, current.is_some_and(has_bundles), &mut work)?;
+    bring_in_line::<CompatError>(state, &places.configuration, current, &mut work)?;
     make_links(host, &places, &wanted, &mut work)?;
     if let Some(cache) = optional(host.open_dir(&places.cache))? {
         clear(&cache, &wanted, &mut work.report)?;
@@ -58,24 +57,6 @@ pub(crate) fn reconcile_locked(
     }
     reconcile_users(host, current, &wanted, &mut work)?;
     Ok(work.report)
-}
-
-/// Whether a bundle of the generation is believed.
-pub(super) fn has_bundles(generation: &CurrentGeneration) -> bool {
-    !generation.bundles().is_empty()
-}
-
-/// What a generation itself has for stock tools: its `stap-bundle.conf` and its view.
-pub(super) fn write_inside<E: From<PolicyError> + From<FileError>>(
-    state: &State<'_>,
-    generation: &CurrentGeneration,
-    wanted: &Wanted,
-    report: &mut ReconcileReport,
-) -> Result<(), E> {
-    if has_bundles(generation) {
-        write_configuration(generation, cache_only(state.host, state.policy()?)?, report)?;
-    }
-    Ok(write_view(generation, wanted, report)?)
 }
 
 /// Makes the links of all releases.
@@ -90,55 +71,6 @@ pub(super) fn make_links(
     }
     let cache = host.ensure_dir(&places.cache)?;
     wanted.iter().try_for_each(|(release, scripts)| fill(host, &cache, release, scripts, work))
-}
-
-/// Writes a generation's `stap-bundle.conf` again if it isn't what its believed bundles say. With the view it is all of a
-/// generation that is ever replaced, for the initscript takes it as it is.
-fn write_configuration(
-    generation: &CurrentGeneration,
-    cache_only: bool,
-    report: &mut ReconcileReport,
-) -> Result<(), FileError> {
-    let directory = generation.directory();
-    let text =
-        configuration_text(generation.bundles().iter().map(|bundle| bundle.manifest.as_ref()), cache_only);
-    let found = directory.read_file(CONFIGURATION, text.len() as u64);
-    if found.is_ok_and(|found| found == text.as_bytes()) {
-        return Ok(());
-    }
-    directory.replace_file(CONFIGURATION, text.as_bytes())?;
-    report.written.push(directory.path().join(CONFIGURATION));
-    Ok(())
-}
-
-/// Whether the initscript is to compile nothing: as the policy says, by default where it has no `stap`.
-pub(crate) fn cache_only(host: &FileSystem, policy: &Policy) -> Result<bool, FileError> {
-    if let Some(decided) = policy.initscript.cache_only {
-        return Ok(decided);
-    }
-    let programs = optional(host.open_dir("/usr/bin"))?;
-    Ok(programs.is_none_or(|programs| programs.kind("stap").is_ok_and(|kind| kind.is_none())))
-}
-
-pub(super) fn configuration_link(
-    host: &FileSystem,
-    path: &Path,
-    installed: bool,
-    work: &mut Work,
-) -> Result<(), FileError> {
-    if installed {
-        let directory = host.ensure_dir(path)?;
-        let text = link_text(&host.real_path(&directory), CONFIGURATION);
-        put_link(&directory, CONFIGURATION_LINK, &text, work)?;
-        return directory.sync();
-    }
-    let Some(directory) = optional(host.open_dir(path))? else { return Ok(()) };
-    if has_our_link(&directory, CONFIGURATION_LINK)? {
-        directory.unlink(CONFIGURATION_LINK)?;
-        work.report.removed.push(directory.path().join(CONFIGURATION_LINK));
-        directory.sync()?;
-    }
-    Ok(())
 }
 
 /// Makes the links of one release, through the view: they are the same for every generation, and of a name that one doesn't

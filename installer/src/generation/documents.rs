@@ -1,17 +1,17 @@
 //! The documents of a generation that no signature covers, compared with what follows from the signed accounts:
-//! `stap-bundle.conf`, `generation.json`, and each bundle's `root.json`.
+//! `stap-bundle-options.conf` and `stap-bundle.conf`, `generation.json`, and each bundle's `root.json`.
 //!
-//! A start and an install believe none of them, but the initscript reads the first one and people the second.
+//! A start and an install believe none of them, but the initscript reads the first two and people the third.
 
-use bundle_format::KernelId;
+use bundle_format::{KernelId, Manifest};
 
 use crate::generation::carry::unpacked_kernels;
-use crate::generation::configuration::configuration_text;
+use crate::generation::configuration::{options_text, switches_text, text_in_one};
 use crate::generation::current::CurrentGeneration;
 use crate::generation::index::{GenerationIndex, IndexedBundle, IndexedKernel};
 use crate::generation::installed::InstalledBundle;
-use crate::host::paths::{BUNDLES, CONFIGURATION, INDEX, ROOT_RECORD};
-use files::with_causes;
+use crate::host::paths::{BUNDLES, CONFIGURATION, INDEX, OPTIONS, ROOT_RECORD};
+use files::{optional, with_causes};
 
 /// Most bytes of a configuration: as many as a manifest may have, which holds all that it says.
 const MAX_CONFIGURATION: u64 = bundle_format::limits::MAX_MANIFEST * 4;
@@ -38,26 +38,46 @@ impl CurrentGeneration {
             Some(DocumentProblem { bundle: Some(name), path, what })
         };
         let mut problems: Vec<_> = self.bundles().iter().filter_map(of_bundle).collect();
-        problems.extend(own(CONFIGURATION, self.configuration_problem()));
+        problems.extend(self.configuration_problem());
         problems.extend(own(INDEX, self.index_problem()));
         problems
     }
 
-    /// What it must say follows from all bundles, so it can't be judged while one isn't believed.
-    fn configuration_problem(&self) -> Option<String> {
+    /// What they must say follows from all bundles, so it can't be judged while one isn't believed.
+    fn configuration_problem(&self) -> Option<DocumentProblem> {
         if !self.refused_bundles().is_empty() {
             return None;
         }
-        let found = match self.directory().read_file(CONFIGURATION, MAX_CONFIGURATION) {
-            Ok(found) => found,
-            Err(error) => return Some(with_causes(&error)),
+        let problem =
+            |path: &str, what: String| Some(DocumentProblem { bundle: None, path: path.to_owned(), what });
+        let read = |path: &str| optional(self.directory().read_file(path, MAX_CONFIGURATION));
+        match (read(OPTIONS), read(CONFIGURATION)) {
+            (Err(error), _) => problem(OPTIONS, with_causes(&error)),
+            (_, Err(error)) => problem(CONFIGURATION, with_causes(&error)),
+            (_, Ok(None)) => problem(CONFIGURATION, "it is missing".to_owned()),
+            (Ok(options), Ok(Some(switches))) => {
+                let path = self.wrong_configuration(options.as_deref(), &switches)?;
+                let what = "it is not what follows from the signed options and requirements";
+                problem(path, if options.is_none() { "it is missing".to_owned() } else { what.to_owned() })
+            }
+        }
+    }
+
+    /// The file that doesn't say what it must. Without options of its own a generation is as 0.1.0 made it, with all of it in one
+    /// file. Whether compiling was to be turned off was for the policy of that day to say.
+    fn wrong_configuration(&self, options: Option<&[u8]>, switches: &[u8]) -> Option<&'static str> {
+        let manifests = || self.bundles().iter().map(|bundle| -> &Manifest { bundle.manifest.as_ref() });
+        let either = |text: &dyn Fn(bool) -> String| {
+            [true, false].into_iter().any(|cache_only| switches == text(cache_only).as_bytes())
         };
-        // Whether compiling was to be turned off was for the policy of that day to say.
-        let text = |cache_only| {
-            configuration_text(self.bundles().iter().map(|bundle| bundle.manifest.as_ref()), cache_only)
-        };
-        let is_ours = [true, false].into_iter().any(|cache_only| found == text(cache_only).as_bytes());
-        (!is_ours).then(|| "it is not what follows from the signed options and requirements".to_owned())
+        let is_in_one = either(&|cache_only| text_in_one(manifests(), cache_only));
+        match options {
+            None if is_in_one => None,
+            Some(options) if options == options_text(manifests()).as_bytes() => {
+                (!is_in_one && !either(&switches_text)).then_some(CONFIGURATION)
+            }
+            _ => Some(OPTIONS),
+        }
     }
 
     fn index_problem(&self) -> Option<String> {

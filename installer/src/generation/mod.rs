@@ -29,7 +29,7 @@ pub use refused::{RefusalKind, RefusedBundle};
 pub(crate) use carry::{intact_kernels, unpacked_kernels};
 pub(crate) use changes::{Holding, Inventory, Modules, note_modules};
 pub(crate) use complete::{Look, Problem};
-pub(crate) use configuration::configuration_text;
+pub(crate) use configuration::{ConfigurationTexts, options_text, switches_text};
 pub(crate) use current::open_state;
 pub(crate) use index::{GenerationIndex, IndexedBundle, IndexedKernel};
 pub(crate) use layout::{

@@ -30,6 +30,7 @@ use std::fs::File;
 use bundle_format::{BundleName, Kernel, VerifiedSet};
 use files::{Directory, FileError};
 
+use crate::generation::configuration::ConfigurationTexts;
 use crate::generation::current::CurrentGeneration;
 use crate::generation::events::{Events, InstallEvent};
 use crate::generation::index::{GenerationIndex, IndexedBundle, IndexedKernel};
@@ -40,8 +41,8 @@ use crate::generation::layout::{
 use crate::generation::module::module_file_name;
 use crate::host::WriterLock;
 use crate::host::paths::{
-    BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, LOCK, NEXT, ROOT_RECORD, SETS, STAGING, TOMBSTONE,
-    UPROBES_DIRECTORY, UPROBES_FILE,
+    BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, LOCK, NEXT, OPTIONS, ROOT_RECORD, SETS, STAGING,
+    TOMBSTONE, UPROBES_DIRECTORY, UPROBES_FILE,
 };
 use crate::trust::RootRecord;
 
@@ -142,9 +143,10 @@ impl<'l> Staging<'l> {
         self.index.bundles.push(bundle);
     }
 
-    /// Writes the options and requirements for the initscript.
-    pub(crate) fn write_configuration(&self, text: &str) -> Result<(), FileError> {
-        self.directory.write_new(CONFIGURATION, text.as_bytes())
+    /// Writes what the initscript's conf.d leads to.
+    pub(crate) fn write_configuration(&self, texts: &ConfigurationTexts) -> Result<(), FileError> {
+        self.directory.write_new(OPTIONS, texts.options.as_bytes())?;
+        self.directory.write_new(CONFIGURATION, texts.switches.as_bytes())
     }
 
     /// Step 2: writes the index and waits until everything is on the disk.

@@ -74,8 +74,12 @@ pub(crate) const BUNDLE_FILE: &str = "bundle.stapb";
 /// Name of the full bundle that a delta was made from, beside the delta's own file.
 pub(crate) const BASE_FILE: &str = "base.stapb";
 /// Name of the options and requirements for the initscript in a generation.
+pub(crate) const OPTIONS: &str = "stap-bundle-options.conf";
+/// Name of what keeps the initscript from compiling, in a generation. Up to 0.1.0 it held the options, too.
 pub(crate) const CONFIGURATION: &str = "stap-bundle.conf";
 /// Name of the directory in a generation through which stock tools see it.
 pub(crate) const VIEW: &str = "initscript";
-/// Name of the link to [`CONFIGURATION`] in the initscript's `CONFIG_PATH`; sorts last there.
+/// Name of the link to [`OPTIONS`] in the initscript's `CONFIG_PATH`; sorts before a host's own files, so that theirs count.
+pub const OPTIONS_LINK: &str = "00-stap-bundle.conf";
+/// Name of the link to [`CONFIGURATION`] there; sorts last.
 pub const CONFIGURATION_LINK: &str = "zz-stap-bundle.conf";

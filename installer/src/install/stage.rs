@@ -9,8 +9,8 @@ use files::FileError;
 
 use crate::compat::{cache_only, link_ahead};
 use crate::generation::{
-    CurrentGeneration, Events, IndexedBundle, IndexedKernel, InstallEvent, Modules, Staging,
-    configuration_text, indexed_kernel, next_number, note_modules,
+    ConfigurationTexts, CurrentGeneration, Events, IndexedBundle, IndexedKernel, InstallEvent, Modules,
+    Staging, indexed_kernel, next_number, note_modules,
 };
 use crate::host::WriterLock;
 use crate::host::paths::{BUNDLE_FILE, BUNDLES};
@@ -96,11 +96,11 @@ impl Stage<'_, '_> {
         let others = self.current.iter().flat_map(|current| current.bundles());
         let others =
             others.map(|bundle| bundle.manifest.as_ref()).filter(|other| other.name != manifest.name);
-        let text = configuration_text(
+        let texts = ConfigurationTexts::of(
             others.chain([manifest.as_ref()]),
             cache_only(self.state.host, self.state.policy()?)?,
         );
-        staging.write_configuration(&text)?;
+        staging.write_configuration(&texts)?;
         events(InstallEvent::Syncing);
         let staged = staging.seal()?;
         // An error of the disk may have been told to the one who wrote, and isn't told twice.

@@ -12,8 +12,8 @@ use crate::compat::{
     CompatError, Foreign, ReconcileReport, cache_only, joined, link_ahead, reconcile_locked,
 };
 use crate::generation::{
-    Changes, CurrentGeneration, Events, GenerationError, InstallEvent, Inventory, Staging, SwitchError,
-    configuration_text, next_number, remove_left_overs,
+    Changes, ConfigurationTexts, CurrentGeneration, Events, GenerationError, InstallEvent, Inventory,
+    Staging, SwitchError, next_number, remove_left_overs,
 };
 use crate::host::{HistoryEvent, HostIdentity, LockError, WriterLock, append};
 use crate::install::{InstallWarning, Past, carry_others};
@@ -100,7 +100,7 @@ pub fn uninstall(
     let left: Vec<_> = current.bundles().iter().filter(|bundle| bundle.name != *name).collect();
     // Where nothing is left nothing is turned off either: the link to it goes a moment after the switch.
     let cache_only = cache_only(host, state.policy()?)? && !left.is_empty();
-    staging.write_configuration(&configuration_text(
+    staging.write_configuration(&ConfigurationTexts::of(
         left.iter().map(|bundle| bundle.manifest.as_ref()),
         cache_only,
     ))?;

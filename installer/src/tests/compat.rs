@@ -5,6 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use script_config::{Configuration, SourceText};
+
 use super::world::{Bundle, World, bundle, farm, public, stranger};
 use crate::{CompatError, InstallOptions, KernelChoice, TrustStore, reconcile, rollback};
 
@@ -50,7 +52,11 @@ fn every_link_of_ours_is_relative_and_leads_to_a_file() {
     let world = World::new();
     world.install(&bundle(1).bytes()).unwrap();
     let links = our_links(&world);
-    assert_eq!(links.len(), 9, "two modules with options for two kernels, and the configuration: {links:?}");
+    assert_eq!(
+        links.len(),
+        10,
+        "two modules with options for two kernels, and two files of configuration: {links:?}"
+    );
     for (path, text) in links {
         assert!(text.is_relative() && path.metadata().unwrap().is_file(), "{}", path.display());
     }
@@ -70,16 +76,73 @@ fn links_are_right_where_the_cache_is_behind_a_link() {
 fn the_configuration_turns_compiling_off_and_gives_options_and_requirements() {
     let world = World::new();
     world.install(&bundle(1).bytes()).unwrap();
-    let text = fs::read_to_string(world.path("etc/systemtap/conf.d/zz-stap-bundle.conf")).unwrap();
-    for line in
-        ["AUTOCOMPILE=no", "ALLOW_CACHEONLY=yes", "counter_OPT='-D FOO=1 -s 4'", "latency_REQ=counter"]
-    {
-        assert!(text.lines().any(|found| found == line), "{line} in {text}");
-    }
-    let source = script_config::SourceText { path: "zz".to_owned(), text };
-    let (read, problems) = script_config::Configuration::load(&[source]);
+    let files = ["00", "zz"].map(|begin| {
+        let path = format!("etc/systemtap/conf.d/{begin}-stap-bundle.conf");
+        SourceText { text: fs::read_to_string(world.path(&path)).unwrap(), path }
+    });
+    let (read, problems) = Configuration::load(&files);
     assert!(problems.is_empty(), "{problems:?}");
     assert!(!read.parameters().auto_compile && read.parameters().allow_cache_only);
+    let variables = ["counter_OPT", "latency_REQ"].map(|name| read.environment().text(name));
+    assert_eq!(variables, [Some("-D FOO=1 -s 4"), Some("counter")]);
+}
+
+/// The genuine script sources the same files in the same order; its rule is that a variable has the value that is left.
+#[test]
+fn init_start_12_the_hosts_own_words_count_for_the_initscript_as_for_our_start() {
+    let world = World::new();
+    world.install(&bundle(1).bytes()).unwrap();
+    let signed = Some("-D FOO=1 -s 4");
+    let of_the_bundle = [signed, signed, None, Some("counter")];
+    let of_counter = |text| [Some(text), signed, None, Some("counter")];
+    // In `config`, in `conf.d`, and what is left of counter_OPT, latency_OPT, counter_REQ and latency_REQ.
+    let cases: [(&str, &str, [Option<&str>; 4]); 8] = [
+        ("", "", of_the_bundle),
+        ("counter_OPT='-s 8'\n", "", of_counter("-s 8")),
+        ("", "counter_OPT='-s 8'\n", of_counter("-s 8")),
+        ("counter_OPT='-s 7'\n", "counter_OPT='-s 8'\n", of_counter("-s 8")),
+        ("", "counter_OPT+=' -o /x'\n", of_counter("-D FOO=1 -s 4 -o /x")),
+        ("counter_OPT=\n", "", of_the_bundle),
+        ("", "counter_OPT=\nlatency_OPT=-s2\n", [Some(""), Some("-s2"), None, Some("counter")]),
+        ("counter_REQ=a\n", "latency_REQ+=' b'\n", [signed, signed, Some("a"), Some("counter b")]),
+    ];
+    for (config, conf_d, expected) in cases {
+        fs::write(world.path("etc/systemtap/config"), config).unwrap();
+        fs::write(world.path("etc/systemtap/conf.d/local.conf"), conf_d).unwrap();
+        let files =
+            ["config", "conf.d/00-stap-bundle.conf", "conf.d/local.conf", "conf.d/zz-stap-bundle.conf"].map(
+                |file| SourceText {
+                    text: fs::read_to_string(world.path("etc/systemtap").join(file)).unwrap(),
+                    path: file.to_owned(),
+                },
+            );
+        assert_eq!(by_bash(&world), expected.map(|text| text.map(str::to_owned)), "{config}{conf_d}");
+        let [config_file, _, local, _] = files.clone();
+        let host = Configuration::of_host(&[config_file, local], &files);
+        let names = ["counter_OPT", "latency_OPT", "counter_REQ", "latency_REQ"];
+        let ours = names.map(|name| host.environment().text(name));
+        let ours: Vec<_> =
+            ours.into_iter().zip(of_the_bundle).map(|(own, of_bundle)| own.or(of_bundle)).collect();
+        assert_eq!(ours, expected, "{config}{conf_d}");
+    }
+}
+
+/// What is left of the four variables when bash has sourced the files as the initscript does.
+fn by_bash(world: &World) -> [Option<String>; 4] {
+    let script = ". ./config; for f in conf.d/*.conf; do [ -f \"$f\" ] && . ./$f; done\n\
+                  for v in counter_OPT latency_OPT counter_REQ latency_REQ; do\n\
+                  [ -n \"${!v+x}\" ] && echo \"=${!v}\" || echo; done";
+    let output = std::process::Command::new("bash")
+        .args(["--norc", "-c", script])
+        .env_clear()
+        .env("LC_ALL", "C")
+        .current_dir(world.path("etc/systemtap"))
+        .output()
+        .unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = text.lines().map(|line| line.strip_prefix('=').map(str::to_owned)).collect();
+    lines.try_into().unwrap()
 }
 
 #[test]
@@ -90,7 +153,9 @@ fn the_host_s_own_paths_are_honoured() {
         .unwrap();
     world.install(&bundle(1).bytes()).unwrap();
     assert!(world.path("srv/cache/6.12.1/counter.ko").is_file());
-    assert!(world.path("etc/stap.d/zz-stap-bundle.conf").is_file());
+    for begin in ["00", "zz"] {
+        assert!(world.path(&format!("etc/stap.d/{begin}-stap-bundle.conf")).is_file());
+    }
     assert!(!world.path("var/cache").exists());
 }
 
@@ -216,7 +281,7 @@ fn a_removed_pin_takes_links_and_options_along_and_a_new_one_brings_them_back() 
     world.install(&bundle(1).bytes()).unwrap();
     let other = Bundle { name: "storage", scripts: vec!["blocks"], key: stranger(), ..bundle(5) };
     world.install(&other.bytes()).unwrap();
-    let conf = world.path("etc/systemtap/conf.d/zz-stap-bundle.conf");
+    let conf = world.path("etc/systemtap/conf.d/00-stap-bundle.conf");
     let whole = fs::read_to_string(&conf).unwrap();
 
     trust.remove(&world.host, &public(&stranger()).id().short(), None, Duration::ZERO).unwrap();

@@ -124,8 +124,10 @@ fn what_is_not_believed_is_told_as_such() {
 #[test]
 fn what_no_signature_covers_is_compared_with_what_is_signed() {
     let index = "generation.json";
-    let edits: [(&str, Option<(&str, &str)>); 7] = [
-        ("stap-bundle.conf", Some(("counter", "kounter"))),
+    let edits: [(&str, Option<(&str, &str)>); 9] = [
+        ("stap-bundle-options.conf", Some(("counter", "kounter"))),
+        ("stap-bundle-options.conf", None),
+        ("stap-bundle.conf", Some(("AUTOCOMPILE", "AUTOKOMPILE"))),
         ("stap-bundle.conf", None),
         (index, None),
         (index, Some(("\"serial\": 1", "\"serial\": 2"))),

@@ -141,9 +141,11 @@ impl Judge {
                 return Err(format!("the link {file} does not lead to the current set's module"));
             }
         }
-        let configuration = tree.join("etc/systemtap/conf.d/zz-stap-bundle.conf");
-        if !before.is_empty() && !fs::read_to_string(configuration).is_ok_and(|text| !text.is_empty()) {
-            return Err("the link to the configuration is missing or leads nowhere".to_owned());
+        for name in ["00-stap-bundle.conf", "zz-stap-bundle.conf"] {
+            let configuration = tree.join("etc/systemtap/conf.d").join(name);
+            if !before.is_empty() && !fs::read_to_string(configuration).is_ok_and(|text| !text.is_empty()) {
+                return Err(format!("the link {name} in conf.d is missing or leads nowhere"));
+            }
         }
         Ok(())
     }
