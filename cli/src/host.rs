@@ -19,6 +19,12 @@ use crate::failure::{Failure, root_failure};
 use crate::global::Global;
 use crate::ui::Ui;
 
+/// The link by which one generation is current, in the directory above it.
+const CURRENT_LINK: &str = "stap-bundle/current";
+
+/// What to do where that link is lost.
+const NO_CURRENT: &str = "stap-bundle list shows the generations; in /var/lib/stap-bundle, to make generation N current: ln -sfn generations/N current";
+
 /// What every command takes that changes something on a host.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LockOptions {
@@ -252,6 +258,9 @@ pub(crate) fn tell_history(ui: &mut Ui, unwritten: Option<&FileError>) {
 }
 
 pub(crate) fn storage_failure(error: &FileError) -> Failure {
+    if error.path().ends_with(CURRENT_LINK) && !error.is_device() {
+        return Failure::of(Exit::Malformed, error).hint(NO_CURRENT);
+    }
     Failure::of(Exit::Storage, error)
 }
 
@@ -333,10 +342,15 @@ pub(crate) fn trust_failure(error: &TrustError) -> Failure {
 pub(crate) fn generation_failure(error: &GenerationError) -> Failure {
     match error {
         GenerationError::Trust(error) => trust_failure(error),
-        GenerationError::Storage(error) => storage_failure(error),
+        GenerationError::Storage(error) if error.is_device() => storage_failure(error),
+        GenerationError::Storage(error) => match storage_failure(error) {
+            Failure { exit: Exit::Storage, .. } => Failure::of(Exit::Malformed, error),
+            other => other,
+        },
         GenerationError::Unprotected(_) => Failure::of(Exit::Trust, error).hint(
             "whoever can write there could bring back an older generation: give it to root and take the others' right to write",
         ),
+        GenerationError::Missing { .. } => Failure::of(Exit::Malformed, error).hint(NO_CURRENT),
         GenerationError::Held(_) => Failure::of(Exit::Locked, error)
             .hint("a collection (`stap-bundle gc`) has it for a moment; if that process hangs, end it and try again"),
         _ => Failure::of(Exit::Failed, error),

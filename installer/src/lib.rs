@@ -32,9 +32,9 @@ mod words;
 
 pub use compat::{CompatError, ForeignFile, ReconcileReport, other_scripts, reconcile};
 pub use generation::{
-    BundleSummary, Changed, Changes, CurrentGeneration, Events, GenerationError, GenerationSummary,
-    InstallEvent, InstalledBundle, KernelChange, ModuleHandle, Offer, OfferState, Presence, Refusal,
-    RefusalKind, RefusedBundle, VerifiedModuleBytes, list_generations,
+    BundleSummary, Changed, Changes, CurrentGeneration, Events, GenerationError, GenerationList,
+    GenerationSummary, InstallEvent, InstalledBundle, KernelChange, ModuleHandle, Offer, OfferState,
+    Presence, Refusal, RefusalKind, RefusedBundle, VerifiedModuleBytes, list_generations,
 };
 pub use host::append as append_to_history;
 pub use host::paths::{self, CONFIGURATION_LINK};
@@ -51,8 +51,8 @@ pub use install::{
 pub use keep::{
     Aging, CollectError, CollectOptions, CollectReport, Collected, FsckProblem, FsckReport, Mask, MaskReport,
     Masks, MasksError, Mending, PinError, PinReport, RepairError, RollbackError, RollbackReport, Spared,
-    SparedBecause, UninstallError, UninstallReport, Unmasked, UnpackError, Unpacked, aging, collect, fsck,
-    mask, masks, pin, pinned, repair_from, repair_from_kept, rollback, uninstall, unmask,
+    SparedBecause, UninstallError, UninstallReport, Unmasked, UnpackError, Unpacked, WouldUninstall, aging,
+    collect, fsck, mask, masks, pin, pinned, repair_from, repair_from_kept, rollback, uninstall, unmask,
     unpack_for_running_kernel, unpin, would_uninstall,
 };
 pub use trust::policy::{self, Policy, PolicyError, PolicyRefusal};

@@ -33,6 +33,7 @@ mod outputs;
 mod outside;
 mod published;
 mod reading;
+mod refused_state;
 mod removal;
 mod revocation;
 mod roots;

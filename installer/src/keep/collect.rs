@@ -19,8 +19,8 @@ use std::time::Duration;
 use files::{FileError, FileSystem, LockKind};
 
 use crate::generation::{
-    CurrentGeneration, GenerationIndex, Look, current_number, freed_by, generation_numbers,
-    remove_left_overs, tree_usage,
+    CurrentGeneration, GenerationError, GenerationIndex, Look, current_number, freed_by, generation_numbers,
+    known_current, remove_left_overs, tree_usage,
 };
 use crate::host::paths::{LOCK, TOMBSTONE};
 use crate::host::{HistoryEvent, LockError, Running, UnreadRecord, WriterLock, append, running};
@@ -110,6 +110,9 @@ pub enum CollectError {
     Floors(#[from] FloorsError),
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// Somebody else could have said which generations there are.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -124,6 +127,7 @@ pub fn collect(host: &FileSystem, options: &CollectOptions) -> Result<CollectRep
     }
     let runs = runs_from(host, options.boot_id.as_deref())?;
     let state = State::of(host);
+    let current = known_current(host)?;
     let mut past = Past::read::<CollectError>(&state, Some(lock.generations()), None)?;
     let mut report = CollectReport {
         removed: Vec::new(),
@@ -139,7 +143,7 @@ pub fn collect(host: &FileSystem, options: &CollectOptions) -> Result<CollectRep
         past.floors.write(host, &lock)?;
     }
     let protected = Protected {
-        current: current_number(lock.state())?,
+        current,
         previous: previous(&lock, &numbers, state.trust()?.host_trust())?,
         pinned: pinned(host)?,
         runs,
