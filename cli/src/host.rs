@@ -17,6 +17,7 @@ use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::{Failure, root_failure};
 use crate::global::Global;
+use crate::kernel_clock;
 use crate::ui::Ui;
 
 /// The link by which one generation is current, in the directory above it.
@@ -142,10 +143,9 @@ pub(crate) fn now(global: &Global) -> Option<u64> {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
-/// Whether something keeps the clock right: systemd-timesyncd leaves this file after each contact with a server.
+/// Whether something keeps the clock right that [`now`] reads.
 pub(crate) fn clock_is_synchronised(global: &Global) -> bool {
-    let there = |root: FileSystem| root.locate("/run/systemd/timesync/synchronized").is_ok();
-    global.root.is_none() && open_root(global).is_ok_and(there)
+    global.root.is_none() && kernel_clock::is_synchronised()
 }
 
 /// The id of this boot; `None` under `--root` and where the kernel doesn't tell.
