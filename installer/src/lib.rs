@@ -30,7 +30,9 @@ mod tests;
 mod trust;
 mod words;
 
-pub use compat::{CompatError, ForeignFile, ReconcileReport, other_scripts, reconcile};
+pub use compat::{
+    CompatError, ForeignFile, Lacking, Lost, ReconcileReport, lacking, other_scripts, reconcile,
+};
 pub use generation::{
     BundleSummary, Changed, Changes, CurrentGeneration, Events, GenerationError, GenerationList,
     GenerationSummary, InstallEvent, InstalledBundle, KernelChange, ModuleHandle, Offer, OfferState,

@@ -17,6 +17,7 @@ mod domains;
 mod drills;
 mod farm;
 mod host;
+mod image_based;
 mod importing;
 mod jobs;
 mod json;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use files::FileError;
 
 use crate::compat::places::Places;
-use crate::compat::reconcile::{configuration_link, has_bundles, make_links, write_inside};
+use crate::compat::reconcile::{ReadOnly, configuration_link, has_bundles, make_links, write_inside};
 use crate::compat::report::{CompatError, ReconcileReport, Work};
 use crate::compat::scripts::settle_times;
 use crate::compat::wanted::{Wanted, wanted};
@@ -52,7 +52,7 @@ fn link_outside(
     }
     settle_times(host, &places, next, shown, &mut ReconcileReport::default())?;
     if has_bundles(next) {
-        configuration_link(host, &places.configuration, true, &mut work)?;
+        ReadOnly::default().pass(configuration_link(host, &places.configuration, true, &mut work))?;
     }
     make_links(host, &places, shown, &mut work)?;
     Ok(work.report.written)

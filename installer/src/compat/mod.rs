@@ -19,6 +19,7 @@
 //! touched. Our own start doesn't read any of it.
 
 mod ahead;
+mod lacking;
 mod link;
 mod opts;
 mod places;
@@ -31,10 +32,11 @@ mod view;
 mod wanted;
 
 pub(crate) use ahead::{joined, link_ahead};
+pub use lacking::lacking;
 pub(crate) use preview::preview;
 pub use reconcile::reconcile;
 pub(crate) use reconcile::{cache_only, reconcile_locked};
 pub(crate) use report::Foreign;
-pub use report::{CompatError, ForeignFile, ReconcileReport};
+pub use report::{CompatError, ForeignFile, Lacking, Lost, ReconcileReport};
 pub use scripts::other_scripts;
 pub(crate) use scripts::{absent_sources, place_sources};

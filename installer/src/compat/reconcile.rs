@@ -1,12 +1,14 @@
 //! Brings what is written for the initscript in line with the current generation.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use bundle_format::{KernelRelease, ScriptName, Twin};
 use files::{Directory, FileError, FileSystem, optional};
 use rustix::fs::FileType;
 
+use crate::compat::lacking::lacking_at;
 use crate::compat::link::{has_our_link, kind_word, link_text, move_aside, put_link, put_text};
 use crate::compat::opts::{foreign_opts, opts_file_name};
 use crate::compat::places::Places;
@@ -47,17 +49,42 @@ pub(crate) fn reconcile_locked(
     if let Some(generation) = current {
         write_inside::<CompatError>(state, generation, &wanted, &mut work.report)?;
     }
-    configuration_link(host, &places.configuration, current.is_some_and(has_bundles), &mut work)?;
-    make_links(host, &places, &wanted, &mut work)?;
+    let mut refused = ReadOnly::default();
+    let installed = current.is_some_and(has_bundles);
+    refused.pass(configuration_link(host, &places.configuration, installed, &mut work))?;
+    refused.pass(make_links(host, &places, &wanted, &mut work))?;
     if let Some(cache) = optional(host.open_dir(&places.cache))? {
-        clear(&cache, &wanted, &mut work.report)?;
+        refused.pass(clear(&cache, &wanted, &mut work.report))?;
     }
     if let Some(generation) = current {
         work.report.warnings.extend(other_scripts_at(host, &places, generation)?);
         settle_times(host, &places, generation, &wanted, &mut work.report)?;
     }
-    reconcile_users(host, current, &wanted, &mut work)?;
+    refused.pass(reconcile_users(host, current, &wanted, &mut work))?;
+    if let (Some(generation), false) = (current, refused.0.is_empty()) {
+        work.report.lacking = lacking_at(host, &places, generation, &wanted)?;
+    }
+    if work.report.lacking.is_empty() {
+        work.report.warnings.extend(refused.0);
+    }
     Ok(work.report)
+}
+
+/// What read-only file systems refused: an image-based host has them, and goes on without.
+#[derive(Default)]
+pub(super) struct ReadOnly(Vec<String>);
+
+impl ReadOnly {
+    /// Any other failure is one.
+    pub(super) fn pass(&mut self, done: Result<(), FileError>) -> Result<(), FileError> {
+        match done {
+            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
+                self.0.push(files::with_causes(&error));
+                Ok(())
+            }
+            done => done,
+        }
+    }
 }
 
 /// Whether a bundle of the generation is believed.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bundle_format::{Digest, Extent, Kernel, RawBundle};
 use files::{Directory, FileError, FileSystem, optional};
 
+use crate::compat::Lacking;
 use crate::generation::{CurrentGeneration, GenerationError, InstalledBundle, module_file_name, read_sets};
 use crate::host::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS, UPROBES_DIRECTORY, UPROBES_FILE};
 use crate::trust::TrustStore;
@@ -50,6 +51,10 @@ pub enum Mending {
     ByRoots,
     /// By installing the full bundle of the same or a later version.
     ByFullBundle,
+    /// By making it again, as each install does.
+    ByReconciling,
+    /// By nothing, as long as the file system takes no files.
+    ReadOnly,
     /// It is in nobody's way: any new generation is without it.
     NotNeeded,
 }
@@ -76,6 +81,16 @@ pub fn fsck(host: &FileSystem, number: Option<u64>) -> Result<Option<FsckReport>
 }
 
 impl FsckReport {
+    /// Adds what stock tools lack of the current generation.
+    pub fn add_lacking(&mut self, lacking: impl IntoIterator<Item = Lacking>) {
+        self.problems.extend(lacking.into_iter().map(|lacking| FsckProblem {
+            bundle: None,
+            path: lacking.directory.display().to_string(),
+            mending: if lacking.read_only { Mending::ReadOnly } else { Mending::ByReconciling },
+            what: lacking.to_string(),
+        }));
+    }
+
     const fn of(generation: u64) -> Self {
         Self { generation, files: 0, bytes: 0, sealed: 0, problems: Vec::new() }
     }

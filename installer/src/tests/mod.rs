@@ -14,6 +14,7 @@ mod fsck;
 mod install;
 mod integration;
 mod kept;
+mod lacking;
 mod later_kernel;
 mod masks;
 mod near_the_corpus;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use installer::{
-    CurrentGeneration, HostIdentity, InstallOptions, RefusalKind, TrustStore, UnpackError, other_scripts,
-    unpack_for_running_kernel,
+    CurrentGeneration, HostIdentity, InstallOptions, RefusalKind, TrustStore, UnpackError, lacking,
+    other_scripts, unpack_for_running_kernel,
 };
 use script_config::{Configuration, GlobalParameters, ScriptName};
 use service::{
@@ -137,6 +137,18 @@ impl Opened {
         })
     }
 
+    /// What stock tools lack of what is installed.
+    fn lacking(&self) -> Vec<String> {
+        let Some(current) = &self.current else { return Vec::new() };
+        match lacking(&self.host.files, &self.identity, current) {
+            Ok(lacking) => lacking.iter().map(ToString::to_string).collect(),
+            Err(error) => {
+                let failure = Failure::of(Exit::Storage, &error);
+                vec![format!("what the initscript sees was not looked at: {}", failure.one_line())]
+            }
+        }
+    }
+
     fn try_to_unpack(&mut self, global: &Global, ui: &mut Ui) -> Result<Vec<Failure>, Failure> {
         let Some(current) = &self.current else { return Ok(Vec::new()) };
         let root = &self.host.files;
@@ -173,6 +185,7 @@ impl Opened {
     pub(crate) fn status(&self) -> Result<Status, Failure> {
         let mut report = self.service().status(self.named()).map_err(|error| service_failure(&error))?;
         report.warnings.extend(self.other_scripts());
+        report.warnings.extend(self.lacking());
         match TrustStore::open(&self.host.files) {
             Ok(store) => report.warnings.extend(host::alarms(&store)),
             // Nothing that is installed could be read then, which is said already.

@@ -193,7 +193,27 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn the_page_on_metrics_names_every_gauge_and_no_other() {
+        let page = include_str!("../../../../../docs/operating/metrics.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let documented: BTreeSet<&str> = rows.map(|(name, _)| name).collect();
+        let source = include_str!("metrics.rs");
+        let names = source.split('"').filter(|text| {
+            let rest = text.strip_prefix("stap_bundle_");
+            rest.is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
+            })
+        });
+        assert_eq!(documented, names.collect());
+        let examples = page.split("```").skip(3).step_by(2).flat_map(str::split_whitespace);
+        let used = examples.filter(|word| word.starts_with("stap_bundle_"));
+        assert!(used.clone().count() >= 5 && used.clone().all(|name| documented.contains(name)), "{page}");
+    }
 
     #[test]
     fn a_label_cannot_end_its_line() {
