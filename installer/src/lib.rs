@@ -51,11 +51,11 @@ pub use install::{
     newest_in_inbox,
 };
 pub use keep::{
-    Aging, CollectError, CollectOptions, CollectReport, Collected, FsckProblem, FsckReport, Mask, MaskReport,
-    Masks, MasksError, Mending, PinError, PinReport, RepairError, RollbackError, RollbackReport, Spared,
-    SparedBecause, UninstallError, UninstallReport, Unmasked, UnpackError, Unpacked, WouldUninstall, aging,
-    collect, fsck, mask, masks, pin, pinned, repair_from, repair_from_kept, rollback, uninstall, unmask,
-    unpack_for_running_kernel, unpin, would_uninstall,
+    Aging, CollectError, CollectOptions, CollectReport, Collected, FsckError, FsckProblem, FsckReport, Mask,
+    MaskReport, Masks, MasksError, Mending, PinError, PinReport, RepairError, RollbackError, RollbackReport,
+    Spared, SparedBecause, UninstallError, UninstallReport, Unmasked, UnpackError, Unpacked, WouldUninstall,
+    aging, collect, fsck, mask, masks, pin, pinned, repair_from, repair_from_kept, rollback, uninstall,
+    unmask, unpack_for_running_kernel, unpin, would_uninstall,
 };
 pub use trust::policy::{self, Policy, PolicyError, PolicyRefusal};
 pub use trust::{

@@ -196,7 +196,7 @@ fn damage(host: &Path) {
 }
 
 fn damaged(host: &Path) -> String {
-    let report = fsck(&FileSystem::open(host).unwrap(), None).unwrap().unwrap();
+    let report = fsck(&FileSystem::open(host).unwrap(), None, None).unwrap().unwrap();
     let what = report.problems.iter().map(|problem| problem.path.as_str()).collect::<Vec<_>>();
     match what.as_slice() {
         [] => "whole".to_owned(),

@@ -105,12 +105,7 @@ impl CurrentGeneration {
         Ok(older.filter_map(read).find(|found| found.refused.is_empty() && !found.bundles.is_empty()))
     }
 
-    /// Opens generation `number`, whether it is current or not.
-    pub(crate) fn open_number(host: &FileSystem, number: u64) -> Result<Self, GenerationError> {
-        Self::open_number_by(TrustStore::open_readable(host)?.host_trust(), host, number)
-    }
-
-    /// The same, judged by `trust`.
+    /// Opens generation `number`, whether it is current or not, judged by `trust`.
     pub(crate) fn open_number_by(
         trust: &HostTrust,
         host: &FileSystem,

@@ -128,17 +128,15 @@ pub fn collect(host: &FileSystem, options: &CollectOptions) -> Result<CollectRep
     let runs = runs_from(host, options.boot_id.as_deref())?;
     let state = State::of(host);
     let current = known_current(host)?;
-    let mut past = Past::read::<CollectError>(&state, Some(lock.generations()), None)?;
-    let mut report = CollectReport {
-        removed: Vec::new(),
-        spared: Vec::new(),
-        warnings: std::mem::take(&mut past.warnings),
-    };
+    let mut report = CollectReport { removed: Vec::new(), spared: Vec::new(), warnings: Vec::new() };
     let numbers = generation_numbers(lock.generations())?;
     let beyond = numbers.get(..numbers.len().saturating_sub(options.keep)).unwrap_or_default();
     if beyond.is_empty() {
         return Ok(report);
     }
+    // What they hold must be remembered, so each is verified: only where one may go.
+    let mut past = Past::read::<CollectError>(&state, Some(lock.generations()), None)?;
+    report.warnings = std::mem::take(&mut past.warnings);
     if !options.dry_run {
         past.floors.write(host, &lock)?;
     }

@@ -181,7 +181,7 @@ fn a_new_domain_takes_its_names_and_what_is_installed_of_them_from_default() {
     assert_eq!(reason, "it is signed in domain default, but the name `fleet` belongs to domain team-b");
     let offers = current.offers(&world.identity);
     assert!(offers.iter().all(|offer| offer.bundle.as_str() == "other"));
-    let report = fsck(&world.host, None).unwrap().unwrap();
+    let report = fsck(&world.host, None, None).unwrap().unwrap();
     assert!(
         report.problems.iter().all(|problem| problem.mending == Mending::ByTrust),
         "{:?}",

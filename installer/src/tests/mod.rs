@@ -22,6 +22,7 @@ mod newer_state;
 mod other_builds;
 mod other_file_systems;
 mod other_users;
+mod racing_readers;
 mod reader;
 mod removal;
 mod roots;

@@ -57,7 +57,7 @@ fn a_generation_of_a_newer_program_is_not_called_good() {
     newer_generation(&world, 2);
     let before = world.tree();
     assert_newer(&CurrentGeneration::open(&world.host).unwrap_err(), "generations/2/generation.json");
-    assert_newer(&fsck(&world.host, None).unwrap_err(), "generations/2/generation.json");
+    assert_newer(&fsck(&world.host, None, None).unwrap_err(), "generations/2/generation.json");
     assert_newer(&world.install(&bundle(3).bytes()).unwrap_err(), "generation.json");
     let name = "fleet".parse().unwrap();
     let removed = uninstall(&world.host, &world.identity, &name, None, Duration::ZERO, &mut |_| {});

@@ -55,6 +55,8 @@ impl DomainTrust {
             if file.ends_with(PIN_SUFFIX) && !file.starts_with('.') {
                 match read_pin(directory, self.domain(), file) {
                     Ok(key) => self.keys.push(key),
+                    // Taken back meanwhile.
+                    Err(problem) if problem.is_gone() => {}
                     Err(problem) => problems.push(problem),
                 }
             }

@@ -43,9 +43,16 @@ impl Owners {
             if all.kind(&name)? == Some(FileType::RegularFile) {
                 continue;
             }
-            let directory =
-                host.open_protected(domain.pins()).map_err(|error| error.or(TrustError::Unprotected))?;
-            let bundles = read_owned(&directory, &domain)?;
+            let read = || {
+                let directory =
+                    host.open_protected(domain.pins()).map_err(|error| error.or(TrustError::Unprotected))?;
+                read_owned(&directory, &domain)
+            };
+            let bundles = match read() {
+                // Removed meanwhile, in one step.
+                Err(_) if all.kind(&name)?.is_none() => continue,
+                bundles => bundles?,
+            };
             if !domain.is_default() {
                 owners.check(&domain, &bundles)?;
                 owners.0.push(Owner { domain, bundles });

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use files::FileSystem;
 use installer::{
-    FsckProblem, FsckReport, HostIdentity, InstallOptions, InstallReport, Mending, RepairError, fsck,
-    lacking, reconcile, repair_from, repair_from_kept,
+    FsckError, FsckProblem, FsckReport, HostIdentity, InstallOptions, InstallReport, Mending, RepairError,
+    fsck, reconcile, repair_from, repair_from_kept,
 };
 use serde_json::json;
 
@@ -43,7 +43,7 @@ impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let root = host::open_root(global)?;
         let identity = host::identity(global, &root)?;
-        let look = || self.look(&root, &identity);
+        let look = || fsck(&root, self.generation, Some(&identity)).map_err(|error| fsck_failure(&error));
         let Some(before) = look()? else {
             if ui.json {
                 ui.document(&json!({ "generation": null, "problems": [], "repaired": false }));
@@ -86,19 +86,6 @@ impl Args {
         let Some(after) = look()? else { return Ok(Exit::Failed) };
         show(ui, &after, mends_beside || after.generation != before.generation);
         Ok(if after.problems.is_empty() { Exit::Done } else { Exit::Malformed })
-    }
-
-    fn look(&self, root: &FileSystem, identity: &HostIdentity) -> Result<Option<FsckReport>, Failure> {
-        let failed = |error| host::generation_failure(&error);
-        let Some(mut report) = fsck(root, self.generation).map_err(failed)? else { return Ok(None) };
-        let current = if self.generation.is_none() { host::current(root)? } else { None };
-        if let Some(current) = current {
-            match lacking(root, identity, &current) {
-                Ok(lacking) => report.add_lacking(lacking),
-                Err(error) => return Err(Failure::of(Exit::Storage, &error)),
-            }
-        }
-        Ok(Some(report))
     }
 
     fn mend(
@@ -181,6 +168,13 @@ fn show(ui: &mut Ui, report: &FsckReport, repaired: bool) {
     };
     let word = ui.mark(mark, word);
     ui.line(format!("{word}: generation {}, {looked}", report.generation));
+}
+
+fn fsck_failure(error: &FsckError) -> Failure {
+    match error {
+        FsckError::Generation(error) => host::generation_failure(error),
+        FsckError::Compat(error) => Failure::of(Exit::Storage, error),
+    }
 }
 
 fn repair_failure(error: RepairError, root: &FileSystem) -> Failure {
