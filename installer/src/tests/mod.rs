@@ -10,6 +10,7 @@ mod domain_accounts;
 mod domains;
 mod faults;
 mod floors;
+mod foreseen;
 mod fsck;
 mod install;
 mod integration;
