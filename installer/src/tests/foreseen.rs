@@ -1,9 +1,12 @@
-//! What a dry run says of the initscript's cache is what the install does there.
+//! What is said before an install is what it does: links for the initscript, and space.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::world::{Bundle, World, bundle};
+use bundle_format::RawBundle;
+
+use super::world::{Bundle, World, bundle, file};
+use crate::install::needed;
 use crate::{InstallOptions, ReconcileReport};
 
 /// Links that were made, and links that went; generations and directories are no news for stock tools.
@@ -31,4 +34,20 @@ fn a_dry_run_lists_each_link_that_the_install_makes_and_removes() {
         counts.push(done.map(|paths| paths.len()));
     }
     assert_eq!(counts, [[9, 0], [2, 0], [0, 6]]);
+}
+
+#[test]
+fn modules_that_get_a_second_name_need_no_space() {
+    let world = World::new();
+    let unchanged = |serial| Bundle { revision: |_, _| 1, ..bundle(serial) };
+    world.install(&unchanged(1).bytes()).unwrap();
+    let next = RawBundle::read(file(&unchanged(2).bytes())).unwrap().unverified_manifest().unwrap().0;
+    let all = next.kernels.iter().map(|kernel| kernel.id).collect();
+    let of = |kernels: &[&str]| -> u64 {
+        let kernels = next.kernels.iter().filter(|kernel| kernels.contains(&kernel.release.as_str()));
+        kernels.flat_map(|kernel| &kernel.frames).map(|frame| frame.plain_size).sum()
+    };
+    let [alone, beside] = [None, Some(&world.current())].map(|current| needed(&next, &all, current));
+    assert!(of(&["6.13.0"]) > 0);
+    assert_eq!(alone - beside, of(&["6.12.1", "6.12.2"]));
 }
