@@ -1,15 +1,16 @@
 //! What every command of the production host needs: its root, its identity, its configuration, its current
 //! generation, and the words for what can go wrong with them.
 
+mod identity;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bundle_format::{KernelRelease, Machine, RootError};
-use child::{Cancel, ChildCommand, Limits};
+use bundle_format::RootError;
 use files::{FileError, FileSystem};
 use installer::{
-    CompatError, CurrentGeneration, Domain, FloorsError, GenerationError, HostIdentity, LockError,
-    PolicyError, ReconcileReport, TrustError, TrustStore,
+    CompatError, CurrentGeneration, Domain, FloorsError, GenerationError, LockError, PolicyError,
+    ReconcileReport, TrustError, TrustStore,
 };
 use script_config::{Configuration, GlobalParameters, has_errors};
 
@@ -17,7 +18,16 @@ use crate::config_files;
 use crate::exit::Exit;
 use crate::failure::{Failure, root_failure};
 use crate::global::Global;
+use crate::kernel_clock;
 use crate::ui::Ui;
+
+pub(crate) use identity::identity;
+
+/// The link by which one generation is current, in the directory above it.
+const CURRENT_LINK: &str = "stap-bundle/current";
+
+/// What to do where that link is lost.
+const NO_CURRENT: &str = "stap-bundle list shows the generations; in /var/lib/stap-bundle, to make generation N current: ln -sfn generations/N current";
 
 /// What every command takes that changes something on a host.
 #[derive(Debug, clap::Args)]
@@ -71,63 +81,6 @@ pub(crate) fn alarms(store: &TrustStore) -> Vec<String> {
     store.alarms().into_iter().map(spoilt).chain(lost).collect()
 }
 
-/// What this host says about itself. Under `--root` no process is started and no `uname` asked: the kernel is
-/// unknown, and the node's name is that of its `/etc/hostname`.
-pub(crate) fn identity(global: &Global, root: &FileSystem) -> Result<HostIdentity, Failure> {
-    if global.root.is_some() {
-        let name = root.read_file("/etc/hostname", 4096).unwrap_or_default();
-        return Ok(HostIdentity {
-            release: None,
-            machine: machine(std::env::consts::ARCH)?,
-            version: None,
-            uname_a: None,
-            node: first_word(&name),
-        });
-    }
-    let uname = rustix::system::uname();
-    let text = |field: &std::ffi::CStr| field.to_string_lossy().into_owned();
-    let release: KernelRelease = text(uname.release())
-        .parse()
-        .map_err(|error| Failure::of(Exit::DoesNotFit, &error).about("the running kernel"))?;
-    Ok(HostIdentity {
-        release: Some(release),
-        machine: machine(&text(uname.machine()))?,
-        version: Some(text(uname.version())),
-        uname_a: Some(uname_a(&uname)),
-        node: text(uname.nodename()),
-    })
-}
-
-/// A host name as `/etc/hostname` holds it: the first word of the first line; `localhost` for a file without one.
-fn first_word(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let word = text.lines().next().and_then(|line| line.split_whitespace().next());
-    let safe = word.filter(|word| word.bytes().all(|b| b.is_ascii_graphic()));
-    safe.unwrap_or("localhost").to_owned()
-}
-
-fn machine(name: &str) -> Result<Machine, Failure> {
-    name.parse().map_err(|error| Failure::of(Exit::DoesNotFit, &error).about("this machine"))
-}
-
-/// The line that `uname -a` prints here. Its last fields differ between distributions, and the initscript compares
-/// the whole line (INIT-CACHE-02), so the host's own program is asked.
-fn uname_a(uname: &rustix::system::Uname) -> String {
-    let asked = ChildCommand::new("uname")
-        .arg("-a")
-        .env_from_here("PATH")
-        .run(&Limits::within(Duration::from_secs(10)), &Cancel::new());
-    match asked {
-        Ok(finished) if finished.status.success() => finished.stdout.text().trim_end().to_owned(),
-        _ => {
-            let fields =
-                [uname.sysname(), uname.nodename(), uname.release(), uname.version(), uname.machine()];
-            let fields: Vec<_> = fields.iter().map(|field| field.to_string_lossy()).collect();
-            format!("{} GNU/Linux", fields.join(" "))
-        }
-    }
-}
-
 /// The clock, for best-before and the history; under `--root` this machine's clock says nothing.
 pub(crate) fn now(global: &Global) -> Option<u64> {
     if global.root.is_some() {
@@ -136,10 +89,9 @@ pub(crate) fn now(global: &Global) -> Option<u64> {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
-/// Whether something keeps the clock right: systemd-timesyncd leaves this file after each contact with a server.
+/// Whether something keeps the clock right that [`now`] reads.
 pub(crate) fn clock_is_synchronised(global: &Global) -> bool {
-    let there = |root: FileSystem| root.locate("/run/systemd/timesync/synchronized").is_ok();
-    global.root.is_none() && open_root(global).is_ok_and(there)
+    global.root.is_none() && kernel_clock::is_synchronised()
 }
 
 /// The id of this boot; `None` under `--root` and where the kernel doesn't tell.
@@ -214,6 +166,9 @@ pub(crate) fn tell_compat(ui: &mut Ui, compat: &Result<ReconcileReport, CompatEr
                     foreign.what
                 ));
             }
+            for lacking in &report.lacking {
+                ui.warning(lacking.to_string());
+            }
             for warning in &report.warnings {
                 ui.warning(warning);
             }
@@ -236,8 +191,9 @@ pub(crate) fn compat_json(compat: &Result<ReconcileReport, CompatError>) -> serd
                 .iter()
                 .map(|foreign| serde_json::json!({ "path": foreign.path, "what": foreign.what }))
                 .collect();
+            let lacking: Vec<String> = report.lacking.iter().map(ToString::to_string).collect();
             serde_json::json!({
-                "written": report.written, "removed": report.removed, "moved": report.moved, "foreign": foreign, "warnings": report.warnings,
+                "lacking": lacking, "written": report.written, "removed": report.removed, "moved": report.moved, "foreign": foreign, "warnings": report.warnings,
             })
         }
         Err(error) => serde_json::json!({ "error": Failure::of(Exit::Storage, error).one_line() }),
@@ -252,6 +208,9 @@ pub(crate) fn tell_history(ui: &mut Ui, unwritten: Option<&FileError>) {
 }
 
 pub(crate) fn storage_failure(error: &FileError) -> Failure {
+    if error.path().ends_with(CURRENT_LINK) && !error.is_device() {
+        return Failure::of(Exit::Malformed, error).hint(NO_CURRENT);
+    }
     Failure::of(Exit::Storage, error)
 }
 
@@ -333,10 +292,15 @@ pub(crate) fn trust_failure(error: &TrustError) -> Failure {
 pub(crate) fn generation_failure(error: &GenerationError) -> Failure {
     match error {
         GenerationError::Trust(error) => trust_failure(error),
-        GenerationError::Storage(error) => storage_failure(error),
+        GenerationError::Storage(error) if error.is_device() => storage_failure(error),
+        GenerationError::Storage(error) => match storage_failure(error) {
+            Failure { exit: Exit::Storage, .. } => Failure::of(Exit::Malformed, error),
+            other => other,
+        },
         GenerationError::Unprotected(_) => Failure::of(Exit::Trust, error).hint(
             "whoever can write there could bring back an older generation: give it to root and take the others' right to write",
         ),
+        GenerationError::Missing { .. } => Failure::of(Exit::Malformed, error).hint(NO_CURRENT),
         GenerationError::Held(_) => Failure::of(Exit::Locked, error)
             .hint("a collection (`stap-bundle gc`) has it for a moment; if that process hangs, end it and try again"),
         _ => Failure::of(Exit::Failed, error),

@@ -4,8 +4,8 @@
 //!
 //! - what was typed: `arguments` and `global`; `bundle_path`, `split_parts`, `given_file`, `steady_input` (bundles and files),
 //!   `trust_options` (whose), `config_files`, `config_evaluation`, `script_directory` (the initscript's);
-//! - what it does: `commands`, one room each for the farm, bundles, hosts and trust; `host` is what those of a host need;
-//!   `systemtap` and `stap_server` are the command lines of the two systems before us;
+//! - what it does: `commands`, one room each for the farm, bundles, hosts and trust; `host` is what those of a host need, `kernel_clock` whether its clock
+//!   is kept right; `systemtap` and `stap_server` are the command lines of the two systems before us;
 //! - what it writes: `output` and `persist`;
 //! - what is said: `ui`, `failure`, `exit`, `question`, `tables`, `words`, and `message_log` for `LOG_FILE`.
 
@@ -22,6 +22,8 @@ mod given_file;
 mod global;
 #[cfg(feature = "host")]
 mod host;
+#[cfg(feature = "host")]
+mod kernel_clock;
 #[cfg(feature = "farm")]
 mod message_log;
 mod output;

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, StatVfsMountFlags};
 use rustix::io::retry_on_intr;
 
 use crate::error::{FileError, optional};
@@ -118,6 +118,13 @@ impl Directory {
         let mut file = self.create_file(name)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
         written.map_err(|error| self.error("write", name, error))
+    }
+
+    /// Whether its file system takes no changes.
+    pub fn is_read_only(&self) -> Result<bool, FileError> {
+        let found =
+            rustix::fs::fstatvfs(&self.fd).map_err(|errno| self.error("ask for the flags of", "", errno))?;
+        Ok(found.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
 
     /// Bytes that are free on its file system for whoever asks; `None` where that isn't told.

@@ -30,11 +30,13 @@ mod tests;
 mod trust;
 mod words;
 
-pub use compat::{CompatError, ForeignFile, ReconcileReport, other_scripts, reconcile};
+pub use compat::{
+    CompatError, ForeignFile, Lacking, Lost, ReconcileReport, lacking, other_scripts, reconcile,
+};
 pub use generation::{
-    BundleSummary, Changed, Changes, CurrentGeneration, Events, GenerationError, GenerationSummary,
-    InstallEvent, InstalledBundle, KernelChange, ModuleHandle, Offer, OfferState, Presence, Refusal,
-    RefusalKind, RefusedBundle, VerifiedModuleBytes, list_generations,
+    BundleSummary, Changed, Changes, CurrentGeneration, Events, GenerationError, GenerationList,
+    GenerationSummary, InstallEvent, InstalledBundle, KernelChange, ModuleHandle, Offer, OfferState,
+    Presence, Refusal, RefusalKind, RefusedBundle, VerifiedModuleBytes, list_generations,
 };
 pub use host::append as append_to_history;
 pub use host::paths::{self, CONFIGURATION_LINK, OPTIONS_LINK};
@@ -49,11 +51,11 @@ pub use install::{
     newest_in_inbox,
 };
 pub use keep::{
-    Aging, CollectError, CollectOptions, CollectReport, Collected, FsckProblem, FsckReport, Mask, MaskReport,
-    Masks, MasksError, Mending, PinError, PinReport, RepairError, RollbackError, RollbackReport, Spared,
-    SparedBecause, UninstallError, UninstallReport, Unmasked, UnpackError, Unpacked, aging, collect, fsck,
-    mask, masks, pin, pinned, repair_from, repair_from_kept, rollback, uninstall, unmask,
-    unpack_for_running_kernel, unpin, would_uninstall,
+    Aging, CollectError, CollectOptions, CollectReport, Collected, FsckError, FsckProblem, FsckReport, Mask,
+    MaskReport, Masks, MasksError, Mending, PinError, PinReport, RepairError, RollbackError, RollbackReport,
+    Spared, SparedBecause, UninstallError, UninstallReport, Unmasked, UnpackError, Unpacked, WouldUninstall,
+    aging, collect, fsck, mask, masks, pin, pinned, repair_from, repair_from_kept, rollback, uninstall,
+    unmask, unpack_for_running_kernel, unpin, would_uninstall,
 };
 pub use trust::policy::{self, Policy, PolicyError, PolicyRefusal};
 pub use trust::{

@@ -1,6 +1,7 @@
 //! The commands: plan, start, stop, status.
 
 mod adopt;
+mod clean;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +13,12 @@ use crate::boot::{BootGuard, BootSwitches, BootsBefore, GuardRecord};
 use crate::event::{EventSink, ServiceEvent};
 use crate::host::{Host, ServiceError, ServiceLock, log};
 use crate::kernel::{LoadedModules, ModuleState};
-use crate::local::{CleanupChoice, CleanupPlan, CleanupReport, LocalModule, cleanup, finish_all};
-use crate::offers::{Candidate, Installed, Offers};
+use crate::local::{LocalModule, finish_all};
+use crate::offers::{Installed, Offers};
 use crate::plan::{Masked, StartChoice, StartPlan};
 use crate::reasons::{Reason, StartFailure, StartRefusal};
 use crate::records::{last_try, status_file};
-use crate::seen::{AttachEnd, AttachError, AttachOutput, StatusReport, attach};
+use crate::seen::{AttachEnd, AttachError, AttachOutput, StateError, StatusReport, attach};
 use crate::staprun::{LoadDir, Staprun};
 use crate::start::{
     Budget, LeftOutScript, Loader, Recorders, RestartChoice, RestartReport, Start, StartOptions, StartReport,
@@ -31,6 +32,8 @@ pub struct Service<'a> {
     host: &'a Host,
     identity: &'a HostIdentity,
     current: Option<&'a CurrentGeneration>,
+    /// Why it isn't known what is installed, if it isn't.
+    unknown: Option<StateError>,
     offers: Offers<'a>,
 }
 
@@ -41,8 +44,7 @@ impl std::fmt::Debug for Service<'_> {
 }
 
 impl<'a> Service<'a> {
-    /// The service of `host`; `current` is `None` where nothing is installed, or where it can't be read: what runs is
-    /// told and stopped all the same. `configuration` is the host's own, without the file that bundles have in it: it may
+    /// The service of `host`; `current` is `None` where nothing is installed. `configuration` is the host's own, without the file that bundles have in it: it may
     /// change how scripts are run, and nothing of what was compiled.
     #[must_use]
     pub fn new(
@@ -55,6 +57,12 @@ impl<'a> Service<'a> {
         Self { current, ..Self::with_installed(host, identity, installed, configuration) }
     }
 
+    /// The same where what is installed isn't known: what runs is seen and stopped all the same.
+    #[must_use]
+    pub fn without_knowing(self, why: StateError) -> Self {
+        Self { unknown: Some(why), ..self }
+    }
+
     /// A service whose modules may come from somewhere else, for tests of everything but the installer.
     pub(crate) fn with_installed(
         host: &'a Host,
@@ -63,7 +71,7 @@ impl<'a> Service<'a> {
         configuration: &Configuration,
     ) -> Self {
         let offers = Offers::find(host, identity, installed, configuration);
-        Self { host, identity, current: None, offers }
+        Self { host, identity, current: None, unknown: None, offers }
     }
 
     /// The same, knowing why scripts have no module here: each of these was to be compiled for this start, in vain.
@@ -320,27 +328,8 @@ impl<'a> Service<'a> {
         attach(self.host, script, on_output)
     }
 
-    /// Finds out which files of the initscript's cache a cleanup would remove; changes nothing.
-    pub fn plan_cleanup(&self, choice: &CleanupChoice<'_>) -> Result<CleanupPlan, ServiceError> {
-        let owner = |candidate: &Candidate| Some((candidate.name.clone(), candidate.bundle()?.to_owned()));
-        let owners = self.offers.candidates().values().filter_map(owner).collect();
-        CleanupPlan::make(self.host, &owners, self.identity, choice)
-    }
-
-    /// Removes the files of a plan, as far as a second look under the lock still finds them free to go.
-    pub fn cleanup(
-        &self,
-        choice: &CleanupChoice<'_>,
-        agreed: &CleanupPlan,
-    ) -> Result<CleanupReport, ServiceError> {
-        let _lock = self.lock()?;
-        self.finish_compiles(choice.release);
-        let plan = self.plan_cleanup(choice)?;
-        cleanup::carry_out(self.host, choice.release, plan, agreed)
-    }
-
     /// Looks at the named scripts, or at all that are offered or run. Takes no lock and changes nothing.
     pub fn status(&self, named: &BTreeSet<ScriptName>) -> Result<StatusReport, ServiceError> {
-        StatusReport::look(self.host, &self.offers, self.identity, self.current, named)
+        StatusReport::look(self.host, &self.offers, self.identity, self.current, self.unknown.as_ref(), named)
     }
 }

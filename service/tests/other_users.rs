@@ -118,14 +118,14 @@ fn a_record_of_another_user_is_not_believed_and_the_reason_says_what_to_do() {
     fs::set_permissions(&records, Permissions::from_mode(0o777)).unwrap();
     let copy = format!("cp {} {}", genuine.display(), records.join("b.json").display());
     run(&as_nobody(words(&copy)));
-    let warnings = |expected: &str| {
+    let is_an_error = |expected: &str| {
         let report = with_service(&host, |service| service.status(&[].into()).unwrap());
-        assert!(report.warnings.iter().any(|warning| warning.contains(expected)), "{:?}", report.warnings);
+        assert!(report.errors.iter().any(|error| error.what.contains(expected)), "{:?}", report.errors);
     };
-    warnings("/run/stap-bundle/run can be written by others (mode 0777): chmod go-w ");
+    is_an_error("/run/stap-bundle/run can be written by others (mode 0777): chmod go-w ");
     assert_eq!(RunRecord::read(&host, &name("a")).unwrap(), None);
     fs::set_permissions(&records, Permissions::from_mode(0o755)).unwrap();
-    warnings("/run/stap-bundle/run/b.json belongs to user 65534, not to root: chown root ");
+    is_an_error("/run/stap-bundle/run/b.json belongs to user 65534, not to root: chown root ");
     assert!(RunRecord::read(&host, &name("a")).unwrap().is_some());
 }
 

@@ -5,7 +5,7 @@ use service::{
     StopOutcome, StopReport,
 };
 
-use crate::commands::host::service::{Autocompiled, Opened, service_failure};
+use crate::commands::host::service::{Autocompiled, Opened, Status, service_failure};
 use crate::question::ask;
 use crate::systemtap::lines::{by_reason, list, status_line};
 use crate::systemtap::parse::{Request, Word};
@@ -204,16 +204,19 @@ impl Act<'_, '_> {
     /// INIT-STAT-01 and -02: nothing but the lines on standard output, in the original's order. What else there is to know is for
     /// people: requirements (README 2.2.4) on a terminal, what is wrong on standard error.
     fn status(&mut self) -> u8 {
-        let mut report = match self.opened.service().status(self.opened.named()) {
-            Ok(report) => report,
-            Err(error) => {
-                tell_failure(self.console, &service_failure(&error));
+        let Status { mut report, refused } = match self.opened.status() {
+            Ok(status) => status,
+            Err(failure) => {
+                tell_failure(self.console, &failure);
                 return 1;
             }
         };
+        for error in &report.errors {
+            self.console.error(&format!("Error: {}", error.what));
+        }
         let order = &self.request.order;
         report.scripts.sort_by_key(|script| order.iter().position(|name| *name == script.script));
-        if report.scripts.is_empty() {
+        if report.scripts.is_empty() && refused.is_none() {
             self.console.line("No systemtap scripts are present");
         }
         for script in &report.scripts {
@@ -228,7 +231,7 @@ impl Act<'_, '_> {
                 self.console.error(&format!("Warning: {}: {warning}", script.script));
             }
         }
-        report.exit_code()
+        report.exit_code().max(u8::from(refused.is_some()))
     }
 
     fn cleanup(&mut self) -> u8 {

@@ -92,7 +92,8 @@ fn usage(console: &mut Console<'_>, problem: &str) -> u8 {
 fn carry_out(request: &Request, console: &mut Console<'_>) -> u8 {
     let global = Global { root: None, json: false, quiet: false, verbose: false, color: When::Never };
     let damage = match request.word {
-        Word::Stop | Word::Status => Damage::Warns,
+        Word::Stop => Damage::Warns,
+        Word::Status => Damage::Reported,
         _ => Damage::Ends,
     };
     let selection =

@@ -12,6 +12,8 @@ use script_config::{Configuration, GlobalParameters};
 use service::Host;
 
 use crate::commands::host::service::Opened;
+use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::global::{Global, When};
 use crate::systemtap::parse::parse;
 use crate::systemtap::{Console, act, usage};
@@ -54,6 +56,11 @@ impl World {
     }
 
     fn say(&self, line: &str, input: &str) -> Said {
+        self.say_of(line, input, None)
+    }
+
+    /// The same of a host whose state is refused.
+    fn say_of(&self, line: &str, input: &str, unreadable: Option<Failure>) -> Said {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let mut out = Vec::new();
         let mut err = Vec::new();
@@ -64,6 +71,7 @@ impl World {
             Err(problem) => usage(&mut console, &problem),
             Ok(request) => {
                 let opened = Opened::for_test(self.host(), identity(), request.named.clone());
+                let opened = Opened { unreadable, ..opened };
                 act::act(&request, &opened, &mut console, &mut quiet())
             }
         };
@@ -115,6 +123,18 @@ fn init_cli_02_anything_else_is_usage_and_3() {
         assert!(said.out.starts_with("Usage: systemtap {start|stop|"), "{line}: {}", said.out);
         assert!(said.err.starts_with("Error: "), "{line}: {}", said.err);
     }
+}
+
+#[test]
+fn refused_state_is_said_and_never_called_no_scripts() {
+    let world = World::new();
+    let refused = || Some(Failure::new(Exit::Trust, "what is installed is not protected"));
+    let said = world.say_of("status", "", refused());
+    let expected = "Error: what is installed is not protected\n";
+    assert_eq!((said.out.as_str(), said.err.as_str(), said.exit), ("", expected, 3));
+    world.running("counter");
+    let said = world.say_of("status", "", refused());
+    assert_eq!((said.out.as_str(), said.err.as_str(), said.exit), ("counter is running...\n", expected, 1));
 }
 
 #[test]

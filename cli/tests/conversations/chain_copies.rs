@@ -78,7 +78,7 @@ fn a_lost_copy_is_told_and_mended_and_a_lost_chain_is_brought_again() {
     counter, latency: bundle fleet is not believed: root 1 ruled when generation 1 was made, and the accepted chain of roots is gone: what was revoked is not known before the farm's newest roots are brought
         install the bundle again, signed by a trusted key; see stap-bundle trust list
     2> warning: nothing is believed: root 1 ruled when generation 1 was made, and the accepted chain of roots is gone: what was revoked is not known before the farm's newest roots are brought
-    [exit 3]
+    [exit 10]
     $ stap-bundle fsck --root host
     bundles/fleet (bundle fleet): root 1 ruled when generation 1 was made, and the accepted chain of roots is gone: what was revoked is not known before the farm's newest roots are brought
       it isn't believed: bring a bundle that is, or stap-bundle uninstall NAME

@@ -154,7 +154,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 }
 
 fn problems(path: &Path) -> Vec<FsckProblem> {
-    fsck(&FileSystem::open(path).unwrap(), None).unwrap().map_or(Vec::new(), |report| report.problems)
+    fsck(&FileSystem::open(path).unwrap(), None, None).unwrap().map_or(Vec::new(), |report| report.problems)
 }
 
 /// The serial that is current; 0 if nothing is. It must be whole. Of two copies one may be behind: the next install mends it.

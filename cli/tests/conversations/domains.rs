@@ -173,7 +173,7 @@ fn what_a_new_domain_takes_from_default_is_said_and_refused() {
      latency  stopped  -       stap-scripts  -      -       -     -
     counter, latency: bundle stap-scripts is not believed: it is signed in domain default, but the name `stap-scripts` belongs to domain team-b
         install the bundle again, signed by a trusted key; see stap-bundle trust list
-    [exit 3]
+    [exit 10]
     $ stap-bundle fsck --root host
     bundles/stap-scripts (bundle stap-scripts): it is signed in domain default, but the name `stap-scripts` belongs to domain team-b
       it isn't believed: bring a bundle that is, or stap-bundle uninstall NAME

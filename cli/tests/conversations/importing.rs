@@ -1,6 +1,7 @@
 //! `import`: what `export` wrote comes back, and nothing that a package doesn't prove is claimed.
 
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use fixtures::fake_host::FakeHost;
 
@@ -120,8 +121,14 @@ fn a_best_before_is_signed_shown_and_kept_to() {
     let said = world.run("status --root host");
     assert!(said.stdout.contains("  expired: best before 2025-06-30 00:00:00 UTC\n"), "{said}");
     let said = world.run("status --root host --metrics");
-    let gauge = "stap_bundle_bundle_best_before_timestamp_seconds{bundle=\"stap-scripts\"} 1751241600\n";
+    let gauge = "stap_bundle_bundle_best_before_timestamp_seconds{bundle=\"stap-scripts\",domain=\"default\"} 1751241600\n";
     assert!(said.stdout.contains(gauge), "{said}");
+    // By the clock of whoever runs this test.
+    let left =
+        said.stdout.lines().find_map(|line| line.strip_prefix("stap_bundle_bundle_best_before_seconds{"));
+    let left: i64 = left.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    assert!((1_751_241_600 - now - left).abs() < 600, "{left}");
 
     // Something newer that is installed says what time it is at least.
     world.write("host/etc/stap-bundle/policy.toml", "[time]\ngrace-days = 4000\n");

@@ -208,7 +208,7 @@ fn configuration_of_an_earlier_version(host: &Path, current: &Path) {
     fs::write(current.join("stap-bundle.conf"), switches + &options).unwrap();
     fs::remove_file(current.join("stap-bundle-options.conf")).unwrap();
     fs::remove_file(host.join("etc/systemtap/conf.d/00-stap-bundle.conf")).unwrap();
-    assert!(fsck(&FileSystem::open(host).unwrap(), None).unwrap().unwrap().problems.is_empty());
+    assert!(fsck(&FileSystem::open(host).unwrap(), None, None).unwrap().unwrap().problems.is_empty());
 }
 
 /// The unpacked module of a script for the only installed kernel.
@@ -225,7 +225,7 @@ fn damage(host: &Path) {
 }
 
 fn damaged(host: &Path) -> String {
-    let report = fsck(&FileSystem::open(host).unwrap(), None).unwrap().unwrap();
+    let report = fsck(&FileSystem::open(host).unwrap(), None, None).unwrap().unwrap();
     let what = report.problems.iter().map(|problem| problem.path.as_str()).collect::<Vec<_>>();
     match what.as_slice() {
         [] => "whole".to_owned(),

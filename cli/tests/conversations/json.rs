@@ -30,7 +30,7 @@ fn the_farm_side() {
     assert_eq!(world.json("inspect fleet.stapb --unverified")["verified"], false);
 
     let verified = world.json("verify fleet.stapb --key farm.pub --deep");
-    let expected = "best_before bundle_id delta_of expired file frames frames_present frames_undecoded good judged_by kernels modules_checked name problems signed_by version";
+    let expected = "best_before bundle_id delta_of domain expired file frames frames_present frames_undecoded good judged_by kernels modules_checked name problems signed_by version";
     assert_eq!(fields(&verified), expected);
     assert_eq!((&verified["modules_checked"], &verified["bundle_id"]), (&3.into(), &shown["bundle_id"]));
 
@@ -89,10 +89,13 @@ fn the_host_side() {
     let status = world.json("status --root host");
     assert_eq!(
         fields(&status),
-        "bundles generation kernel kernels masks_unknown module_rules schema scripts taint warnings"
+        "bundles errors generation kernel kernels masks_unknown module_rules schema scripts taint warnings"
     );
     assert_eq!(status["schema"], 1);
-    assert_eq!(fields(&status["bundles"][0]), "best_before domain expired id name refused version");
+    assert_eq!(
+        fields(&status["bundles"][0]),
+        "best_before best_before_in created domain expired id name refused version"
+    );
     let script = "kernel_memory_bytes masked module_bytes note offered_by options_from pid reason record requires script state warning";
     assert_eq!(fields(&status["scripts"][0]), script);
 

@@ -50,7 +50,7 @@ fn a_generation_of_a_newer_version_is_named_by_each_command_and_stop_goes_on() {
     $ stap-bundle list --root host
      GENERATION   MADE  BUNDLE                                                                                                                                                                      SCRIPTS  KERNELS
      1 (current)  -     can't be read: can't understand /var/lib/stap-bundle/generations/1/generation.json: its version is 99, this stap-bundle reads up to 1: install the newer stap-bundle again
-    [exit 0]
+    [exit 30]
     $ stap-bundle install --root host fleet-2.stapb
     2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
     2> error: fleet-2.stapb: can't understand /var/lib/stap-bundle/generations/1/generation.json
@@ -63,12 +63,14 @@ fn a_generation_of_a_newer_version_is_named_by_each_command_and_stop_goes_on() {
      counter  running  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  -
      latency  running  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  counter
     kernel memory: about [SIZE] in 2 modules, recorders' buffers included
-    2> warning: what is installed can't be read: can't understand /var/lib/stap-bundle/generations/1/generation.json: its version is 99, this stap-bundle reads up to 1: install the newer stap-bundle again
-    [exit 0]
+    2> error: what is installed can't be read: can't understand /var/lib/stap-bundle/generations/1/generation.json
+    2>   because: its version is 99, this stap-bundle reads up to 1: install the newer stap-bundle again
+    [exit 30]
     "#);
     let said = world.json("status --root host");
-    assert!(said["warnings"][0].as_str().unwrap().contains("generation.json"), "{said}");
-    assert!(world.run("status --root host --metrics").stdout.contains("stap_bundle_warnings 1"));
+    assert!(said["errors"][0]["what"].as_str().unwrap().contains("generation.json"), "{said}");
+    let metrics = world.run("status --root host --metrics");
+    assert!(metrics.stdout.contains("\nstap_bundle_errors 1\n") && metrics.exit == Some(30), "{metrics}");
     assert!(world.tree() == before);
     assert_eq!(stop(&world.path("host"), "6.12.1-test").exit_code(), 0);
     assert!(loaded(&world.path("host")).is_empty());
@@ -123,8 +125,8 @@ fn a_boot_guard_s_record_of_a_newer_version_is_shown_and_settled_by_nobody() {
      counter  running  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  -
      latency  running  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  counter
     kernel memory: about [SIZE] in 2 modules, recorders' buffers included
-    2> warning: the boot guard: /var/lib/stap-bundle/state/boot-guard.json: its version is 99, this stap-bundle reads up to 1: install the newer stap-bundle again
-    [exit 0]
+    2> error: the boot guard: /var/lib/stap-bundle/state/boot-guard.json: its version is 99, this stap-bundle reads up to 1: install the newer stap-bundle again
+    [exit 11]
     "#);
     stop(&world.path("host"), "6.12.1-test");
     let report = start(&world.path("host"), "6.12.1-test", true).unwrap();

@@ -48,6 +48,13 @@ fn a_kernel_that_this_host_has_goes_only_with_allow_removal() {
       ~ kernel 6.12.1-test: added reads; removed latency
       - kernel 6.13.0-test: 2 modules
       would make /var/cache/systemtap/6.12.1-test/reads.ko
+      would make /var/cache/systemtap/6.12.1-test/reads.opts
+      would remove /var/cache/systemtap/6.12.1-test/latency.ko
+      would remove /var/cache/systemtap/6.12.1-test/latency.opts
+      would remove /var/cache/systemtap/6.13.0-test/counter.ko
+      would remove /var/cache/systemtap/6.13.0-test/counter.opts
+      would remove /var/cache/systemtap/6.13.0-test/latency.ko
+      would remove /var/cache/systemtap/6.13.0-test/latency.opts
       nothing was written
     2> warning: the installed kernel 6.13.0-test is not in the bundle
     2> warning: the install will be refused: it would take away kernel 6.13.0-test, which this host has; --allow-removal allows it

@@ -53,7 +53,7 @@ fn refused_at_the_next_boot(revoke: impl Fn(&TestWorld) -> String, reason: &str)
     boot(&world);
     assert!(start(&world).is_empty(), "a revoked set was loaded");
     let status = world.run("status --root host");
-    assert!(status.exit == Some(3) && status.stdout.contains(reason), "`{reason}` is not in {status}");
+    assert!(status.exit == Some(10) && status.stdout.contains(reason), "`{reason}` is not in {status}");
     // Nor is it let in again, and the other way of having it back isn't one.
     assert_eq!(world.run("install --root host fleet.stapb").exit, Some(10));
     ok(&world, "history --root host");

@@ -104,10 +104,13 @@ fn status_writes_gauges() {
     assert_eq!(metrics.exit, Some(0));
     assert_snapshot!(metrics, @r#"
     $ stap-bundle status --root host --metrics
-    # HELP stap_bundle_generation Number of the current generation; 0 if nothing is installed, or if that can't be read (see stap_bundle_warnings).
+    # HELP stap_bundle_errors State of this host that is refused or damaged; other gauges may be missing for it.
+    # TYPE stap_bundle_errors gauge
+    stap_bundle_errors 0
+    # HELP stap_bundle_generation Number of the current generation; 0 if nothing is installed.
     # TYPE stap_bundle_generation gauge
     stap_bundle_generation 1
-    # HELP stap_bundle_warnings Damaged files that status has passed over.
+    # HELP stap_bundle_warnings What else status warns of.
     # TYPE stap_bundle_warnings gauge
     stap_bundle_warnings 0
     # HELP stap_bundle_masks_known Whether it is known which scripts are masked; if not, none is started.
@@ -115,7 +118,10 @@ fn status_writes_gauges() {
     stap_bundle_masks_known 1
     # HELP stap_bundle_bundle_trusted Whether an installed bundle is believed.
     # TYPE stap_bundle_bundle_trusted gauge
-    stap_bundle_bundle_trusted{bundle="fleet",version="1.1",id="[SHA-256]"} 1
+    stap_bundle_bundle_trusted{bundle="fleet",domain="default",version="1.1",id="[SHA-256]"} 1
+    # HELP stap_bundle_bundle_created_timestamp_seconds When an installed bundle was made; its age is time() minus this.
+    # TYPE stap_bundle_bundle_created_timestamp_seconds gauge
+    stap_bundle_bundle_created_timestamp_seconds{bundle="fleet",domain="default"} 1700000001
     # HELP stap_bundle_kernel_covered Whether all installed bundles have modules for an installed kernel.
     # TYPE stap_bundle_kernel_covered gauge
     stap_bundle_kernel_covered{release="6.12.1-test",running="0"} 1
@@ -173,7 +179,7 @@ fn status_refuses_a_bundle_that_is_not_believed_any_more() {
      latency  stopped  -       fleet   -      -       -     -
     counter, latency: bundle fleet is not believed: signed by key [FARM-KEY-SHORT], none of them trusted here
         install the bundle again, signed by a trusted key; see stap-bundle trust list
-    [exit 3]
+    [exit 10]
     "#);
     fs::remove_dir_all(world.path("host/proc")).unwrap();
     assert_snapshot!(world.run("status --root host"), @r#"
@@ -187,6 +193,6 @@ fn status_refuses_a_bundle_that_is_not_believed_any_more() {
      latency  stopped  -       fleet   -      -       -     -
     counter, latency: bundle fleet is not believed: signed by key [FARM-KEY-SHORT], none of them trusted here
         install the bundle again, signed by a trusted key; see stap-bundle trust list
-    [exit 3]
+    [exit 10]
     "#);
 }

@@ -69,7 +69,7 @@ fn fate(installer: Installer) -> Fate {
 /// Serials that are current, by name. All of it is whole.
 fn current(host: &Path) -> BTreeMap<String, u64> {
     let host = FileSystem::open(host).unwrap();
-    let report = fsck(&host, None).unwrap().unwrap();
+    let report = fsck(&host, None, None).unwrap().unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
     let current = CurrentGeneration::open(&host).unwrap().unwrap();
     assert!(current.refused_bundles().is_empty(), "{:?}", current.refused_bundles());

@@ -7,7 +7,7 @@ use files::FileError;
 use crate::compat::configuration::{has_bundles, link_both, write_options, write_switches};
 use crate::compat::places::Places;
 use crate::compat::reconcile::make_links;
-use crate::compat::report::{CompatError, ReconcileReport, Work};
+use crate::compat::report::{CompatError, ReadOnly, ReconcileReport, Work};
 use crate::compat::scripts::settle_times;
 use crate::compat::view::write_view;
 use crate::compat::wanted::{Wanted, wanted};
@@ -57,7 +57,7 @@ fn link_outside(
     }
     settle_times(host, &places, next, shown, &mut ReconcileReport::default())?;
     if has_bundles(next) {
-        link_both(host, &places.configuration, &mut work)?;
+        ReadOnly::default().pass(link_both(host, &places.configuration, &mut work))?;
     }
     make_links(host, &places, shown, &mut work)?;
     Ok(work.report.written)

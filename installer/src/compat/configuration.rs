@@ -6,7 +6,7 @@ use std::path::Path;
 use files::{FileError, FileSystem, optional};
 
 use crate::compat::link::{has_our_link, link_text, put_link};
-use crate::compat::report::{ReconcileReport, Work};
+use crate::compat::report::{ReadOnly, ReconcileReport, Work};
 use crate::generation::{CurrentGeneration, options_text, switches_text};
 use crate::host::paths::{CONFIGURATION, CONFIGURATION_LINK, OPTIONS, OPTIONS_LINK};
 use crate::state::State;
@@ -80,15 +80,15 @@ pub(super) fn bring_in_line<E: From<PolicyError> + From<FileError>>(
     state: &State<'_>,
     path: &Path,
     current: Option<&CurrentGeneration>,
-    work: &mut Work,
+    (work, refused): (&mut Work, &mut ReadOnly),
 ) -> Result<(), E> {
     let Some(generation) = current.filter(|generation| has_bundles(generation)) else {
-        return Ok(unlink_both(state.host, path, work)?);
+        return Ok(refused.pass(unlink_both(state.host, path, work))?);
     };
     write_options(generation, &mut work.report)?;
-    link(state.host, path, (OPTIONS_LINK, OPTIONS), work)?;
+    refused.pass(link(state.host, path, (OPTIONS_LINK, OPTIONS), work))?;
     write_switches::<E>(state, generation, &mut work.report)?;
-    Ok(link(state.host, path, (CONFIGURATION_LINK, CONFIGURATION), work)?)
+    Ok(refused.pass(link(state.host, path, (CONFIGURATION_LINK, CONFIGURATION), work))?)
 }
 
 fn link(

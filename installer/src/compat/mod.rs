@@ -21,6 +21,7 @@
 
 mod ahead;
 mod configuration;
+mod lacking;
 mod link;
 mod opts;
 mod places;
@@ -34,10 +35,11 @@ mod wanted;
 
 pub(crate) use ahead::{joined, link_ahead};
 pub(crate) use configuration::cache_only;
+pub use lacking::lacking;
 pub(crate) use preview::preview;
 pub use reconcile::reconcile;
 pub(crate) use reconcile::reconcile_locked;
 pub(crate) use report::Foreign;
-pub use report::{CompatError, ForeignFile, ReconcileReport};
+pub use report::{CompatError, ForeignFile, Lacking, Lost, ReconcileReport};
 pub use scripts::other_scripts;
 pub(crate) use scripts::{absent_sources, place_sources};

@@ -2,27 +2,37 @@
 
 use std::collections::BTreeSet;
 
-use bundle_format::{KernelId, Manifest, ScriptName};
+use bundle_format::{KernelId, KernelRelease, Manifest, ScriptName};
 use files::{Directory, FileError, FileSystem, optional};
 use rustix::fs::FileType;
 
 use crate::compat::link::{has_our_link, kind_word};
 use crate::compat::opts::{foreign_opts, opts_file_name, opts_text, uname_line};
 use crate::compat::places::Places;
+use crate::compat::reconcile::surplus;
 use crate::compat::report::{CompatError, ForeignFile, ReconcileReport};
-use crate::generation::module_file_name;
+use crate::compat::wanted::wanted;
+use crate::generation::{CurrentGeneration, module_file_name};
 use crate::host::HostIdentity;
+use crate::host::paths::CONFIGURATION_LINK;
 
-/// The links that would be made for the kernels `ids` of `manifest`, and what stands in their way. Nothing
-/// is written. Links of ours that are there already lead through `current` and follow by themselves.
+/// The links that would be made for the kernels `ids` of `manifest` beside the other bundles of `current`, those that would be
+/// removed, and what stands in their way. Nothing is written. Links of ours that are there already lead through `current` and
+/// follow by themselves.
 pub(crate) fn preview(
     host: &FileSystem,
     identity: &HostIdentity,
     manifest: &Manifest,
     ids: &BTreeSet<KernelId>,
+    current: Option<&CurrentGeneration>,
 ) -> Result<ReconcileReport, CompatError> {
     let mut report = ReconcileReport::default();
     let places = Places::read(host, &mut report)?;
+    let configuration = optional(host.open_dir(&places.configuration))?;
+    if configuration.map_or(Ok(None), |directory| directory.kind(CONFIGURATION_LINK))?.is_none() {
+        report.written.push(places.configuration.join(CONFIGURATION_LINK));
+    }
+    let mut left = of_others(current, identity, manifest)?;
     let cache = optional(host.open_dir(&places.cache))?;
     let fits = |kernel: &&bundle_format::Kernel| {
         ids.contains(&kernel.id) && kernel.machine == identity.machine && identity.mismatch(kernel).is_none()
@@ -42,21 +52,51 @@ pub(crate) fn preview(
         };
         let uname = uname_line(identity, kernel);
         for script in manifest.scripts.iter().filter(|script| kernel.is_green(&script.name)) {
-            let path = places.cache.join(release).join(module_file_name(&script.name));
-            let Some(directory) = &directory else {
-                report.written.push(path);
-                continue;
-            };
+            left.insert((kernel.release.clone(), script.name.clone()));
+            let files = [module_file_name(&script.name), opts_file_name(&script.name)];
             let opts = opts_text(&uname, &script.opts_line);
-            match in_the_way(directory, &script.name, &opts)? {
-                Some(foreign) => report.foreign.push(foreign),
-                None if has_our_link(directory, &module_file_name(&script.name))? => {}
-                None => report.written.push(path),
+            if let Some(directory) = &directory
+                && let Some(foreign) = in_the_way(directory, &script.name, &opts)?
+            {
+                report.foreign.push(foreign);
+                continue;
+            }
+            for file in files {
+                let is_there =
+                    directory.as_ref().map(|directory| has_our_link(directory, &file)).transpose()?;
+                if is_there != Some(true) {
+                    report.written.push(places.cache.join(release).join(file));
+                }
             }
         }
     }
+    if let Some(cache) = &cache {
+        let is_left =
+            |release: &KernelRelease, script: &ScriptName| left.contains(&(release.clone(), script.clone()));
+        for (directory, _, files) in surplus(cache, is_left)? {
+            report.removed.extend(files.iter().map(|file| directory.path().join(file)));
+        }
+    }
     report.written.sort();
+    report.removed.sort();
     Ok(report)
+}
+
+/// What the cache shows of the other bundles, which stay.
+fn of_others(
+    current: Option<&CurrentGeneration>,
+    identity: &HostIdentity,
+    manifest: &Manifest,
+) -> Result<BTreeSet<(KernelRelease, ScriptName)>, FileError> {
+    let Some(current) = current else { return Ok(BTreeSet::new()) };
+    let others = current.bundles().iter().filter(|bundle| bundle.name != manifest.name);
+    let scripts: BTreeSet<&ScriptName> =
+        others.flat_map(|bundle| &bundle.manifest.scripts).map(|script| &script.name).collect();
+    let shown = wanted(current, identity, &mut Vec::new())?;
+    let pairs =
+        shown.iter().flat_map(|(release, scripts)| scripts.keys().map(move |script| (release, script)));
+    let kept = pairs.filter(|(_, script)| scripts.contains(script));
+    Ok(kept.map(|(release, script)| (release.clone(), script.clone())).collect())
 }
 
 /// What isn't ours and has the place of a script's module, or of its `.opts` file of this text.

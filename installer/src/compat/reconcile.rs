@@ -7,10 +7,11 @@ use files::{Directory, FileError, FileSystem, optional};
 use rustix::fs::FileType;
 
 use crate::compat::configuration::bring_in_line;
+use crate::compat::lacking::lacking_at;
 use crate::compat::link::{has_our_link, kind_word, link_text, move_aside, put_link, put_text};
 use crate::compat::opts::{foreign_opts, opts_file_name};
 use crate::compat::places::Places;
-use crate::compat::report::{CompatError, Foreign, ForeignFile, ReconcileReport, Work};
+use crate::compat::report::{CompatError, Foreign, ForeignFile, ReadOnly, ReconcileReport, Work};
 use crate::compat::scripts::{other_scripts_at, settle_times};
 use crate::compat::users::reconcile_users;
 use crate::compat::view::write_view;
@@ -19,6 +20,9 @@ use crate::generation::module_file_name;
 use crate::host::paths::VIEW;
 use crate::host::{HostIdentity, WriterLock};
 use crate::state::State;
+
+/// How files of a script end in the cache, in the order in which they go.
+const KINDS: [&str; 2] = [".opts", ".ko"];
 
 /// Brings cache links, `.opts` and the conf.d link in line with the current generation.
 pub fn reconcile(host: &FileSystem, identity: &HostIdentity) -> Result<ReconcileReport, CompatError> {
@@ -46,16 +50,23 @@ pub(crate) fn reconcile_locked(
     if let Some(generation) = current {
         write_view(generation, &wanted, &mut work.report)?;
     }
-    bring_in_line::<CompatError>(state, &places.configuration, current, &mut work)?;
-    make_links(host, &places, &wanted, &mut work)?;
+    let mut refused = ReadOnly::default();
+    bring_in_line::<CompatError>(state, &places.configuration, current, (&mut work, &mut refused))?;
+    refused.pass(make_links(host, &places, &wanted, &mut work))?;
     if let Some(cache) = optional(host.open_dir(&places.cache))? {
-        clear(&cache, &wanted, &mut work.report)?;
+        refused.pass(clear(&cache, &wanted, &mut work.report))?;
     }
     if let Some(generation) = current {
         work.report.warnings.extend(other_scripts_at(host, &places, generation)?);
         settle_times(host, &places, generation, &wanted, &mut work.report)?;
     }
-    reconcile_users(host, current, &wanted, &mut work)?;
+    refused.pass(reconcile_users(host, current, &wanted, &mut work))?;
+    if let (Some(generation), false) = (current, refused.0.is_empty()) {
+        work.report.lacking = lacking_at(host, &places, generation, &wanted)?;
+    }
+    if work.report.lacking.is_empty() {
+        work.report.warnings.extend(refused.0);
+    }
     Ok(work.report)
 }
 
@@ -136,35 +147,50 @@ fn put_opts(directory: &Directory, name: &str, text: &str, work: &mut Work) -> R
 /// Removes our links that nothing wants any more. They lead nowhere by now. An `.opts` file of an earlier version goes before
 /// the link beside it, by which the next run knows the pair as ours.
 fn clear(cache: &Directory, wanted: &Wanted, report: &mut ReconcileReport) -> Result<(), FileError> {
+    let is_wanted = |release: &KernelRelease, script: &ScriptName| {
+        wanted.get(release).is_some_and(|scripts| scripts.contains_key(script))
+    };
+    for (directory, name, files) in surplus(cache, is_wanted)? {
+        for kind in KINDS {
+            for file in files.iter().filter(|file| file.ends_with(kind)) {
+                directory.unlink(file)?;
+                report.removed.push(directory.path().join(file));
+            }
+            directory.sync()?;
+        }
+        if directory.entries()?.is_empty() {
+            cache.remove_dir(&name)?;
+            report.removed.push(directory.path().to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Files of ours in the cache that nothing wants, by the directory of their release and its name.
+pub(super) fn surplus(
+    cache: &Directory,
+    is_wanted: impl Fn(&KernelRelease, &ScriptName) -> bool,
+) -> Result<Vec<(Directory, String, Vec<String>)>, FileError> {
+    let mut found = Vec::new();
     for name in cache.entries()? {
         let Ok(release) = name.parse::<KernelRelease>() else { continue };
         if cache.kind(&name)? != Some(FileType::Directory) {
             continue;
         }
         let directory = cache.open_dir(&name)?;
-        let scripts = wanted.get(&release);
-        let before = report.removed.len();
-        for kind in [".opts", ".ko"] {
-            for file in directory.entries()? {
-                let script = file.strip_suffix(kind).and_then(|stem| stem.parse::<ScriptName>().ok());
-                let Some(script) = script else { continue };
-                let keep = scripts.is_some_and(|scripts| scripts.contains_key(&script));
-                if keep || !is_ours_there(&directory, &script, &file)? {
-                    continue;
-                }
-                directory.unlink(&file)?;
-                report.removed.push(directory.path().join(&file));
-            }
-            if report.removed.len() > before {
-                directory.sync()?;
+        let mut files = Vec::new();
+        for file in directory.entries()? {
+            let stem = KINDS.into_iter().find_map(|kind| file.strip_suffix(kind));
+            let Some(Ok(script)) = stem.map(str::parse::<ScriptName>) else { continue };
+            if !is_wanted(&release, &script) && is_ours_there(&directory, &script, &file)? {
+                files.push(file);
             }
         }
-        if report.removed.len() > before && directory.entries()?.is_empty() {
-            cache.remove_dir(&name)?;
-            report.removed.push(directory.path().to_owned());
+        if !files.is_empty() {
+            found.push((directory, name, files));
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Whether `file` of a script is our link, or the plain `.opts` file beside our link to its module.

@@ -22,7 +22,7 @@ use crate::host::version::StateVersion;
 use files::with_causes;
 
 /// Name of the directory in that of a release (staprun(8)).
-const SYSTEMTAP: &str = "systemtap";
+pub(super) const SYSTEMTAP: &str = "systemtap";
 const VERSION: StateVersion = StateVersion::new(1);
 /// Most bytes of the record.
 const MAX_RECORD: u64 = 16 << 20;

@@ -1,5 +1,6 @@
 //! The reader's side: one whole generation, verified from its kept bundles.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bundle_format::Twin;
@@ -7,6 +8,7 @@ use files::{
     Directory, FileError, FileSystem, Held, Lock, LockFailure, LockKind, Unprotected, check_protected,
     optional,
 };
+use rustix::fs::FileType;
 
 use crate::generation::index::GenerationIndex;
 use crate::generation::installed::{InstalledBundle, read_bundle};
@@ -103,12 +105,7 @@ impl CurrentGeneration {
         Ok(older.filter_map(read).find(|found| found.refused.is_empty() && !found.bundles.is_empty()))
     }
 
-    /// Opens generation `number`, whether it is current or not.
-    pub(crate) fn open_number(host: &FileSystem, number: u64) -> Result<Self, GenerationError> {
-        Self::open_number_by(TrustStore::open_readable(host)?.host_trust(), host, number)
-    }
-
-    /// The same, judged by `trust`.
+    /// Opens generation `number`, whether it is current or not, judged by `trust`.
     pub(crate) fn open_number_by(
         trust: &HostTrust,
         host: &FileSystem,
@@ -176,6 +173,14 @@ impl CurrentGeneration {
         &self.refused
     }
 
+    /// What shows at a glance that it isn't what was installed, beside bundles that aren't believed: `fsck` reads everything.
+    #[must_use]
+    pub fn visible_damage(&self) -> Option<String> {
+        let looked =
+            GenerationIndex::read(&self.directory).and_then(|index| index.check_bundles(&self.directory));
+        looked.err().map(|error| files::with_causes(&error))
+    }
+
     /// Whether its directory of bundles is there at all.
     pub(crate) const fn has_bundles(&self) -> bool {
         self.has_bundles
@@ -199,12 +204,35 @@ pub(crate) fn open_state(host: &FileSystem) -> Result<Option<Directory>, Generat
             check_layout(&state)?;
             Ok(Some(state))
         }
-        Err(Unprotected::Storage(error)) if error.is_not_found() => Ok(None),
+        Err(Unprotected::Storage(error)) if error.is_not_found() => refuse_dangling(host).map(|()| None),
         Err(error) => Err(error.or(GenerationError::Unprotected)),
     }
 }
 
-fn protected(directory: &Directory) -> Result<(), GenerationError> {
+/// The number of the current generation for whoever opens none, where it is there and nobody else could have named it.
+pub(crate) fn known_current(host: &FileSystem) -> Result<Option<u64>, GenerationError> {
+    let Some(state) = open_state(host)? else { return Ok(None) };
+    let Some(number) = current_number(&state)? else { return Ok(None) };
+    let generations = state.open_dir(GENERATIONS)?;
+    protected(&generations)?;
+    let is_there = generations.kind(&number.to_string())?.is_some();
+    is_there.then_some(Some(number)).ok_or(GenerationError::Missing { number })
+}
+
+/// Refuses a link on the way to the state directory that leads nowhere, as while the disk behind it isn't mounted: what is
+/// installed isn't known then.
+fn refuse_dangling(host: &FileSystem) -> Result<(), GenerationError> {
+    let found = host.nearest_dir(STATE)?;
+    let rest = Path::new(STATE).strip_prefix(found.path()).unwrap_or(Path::new(STATE));
+    let Some(name) = rest.iter().next().and_then(|name| name.to_str()) else { return Ok(()) };
+    if found.kind(name)? != Some(FileType::Symlink) {
+        return Ok(());
+    }
+    let problem = format!("it leads to {}, which is not there", found.read_link(name)?);
+    Err(FileError::new("follow link", found.path().join(name), std::io::Error::other(problem)).into())
+}
+
+pub(super) fn protected(directory: &Directory) -> Result<(), GenerationError> {
     check_protected(directory.path(), directory.fd()).map_err(|error| error.or(GenerationError::Unprotected))
 }
 

@@ -9,7 +9,7 @@ use bundle_format::{
 use files::{Directory, FileError};
 use serde::{Deserialize, Serialize};
 
-use crate::host::paths::INDEX;
+use crate::host::paths::{BUNDLES, INDEX};
 use crate::host::version::{NewerState, StateVersion};
 
 const VERSION: StateVersion = StateVersion::new(1);
@@ -66,6 +66,15 @@ impl GenerationIndex {
     pub(crate) fn read(directory: &Directory) -> Result<Self, FileError> {
         let raw = directory.read_file(INDEX, MAX_INDEX)?;
         VERSION.read(&raw).map_err(|error| FileError::new("understand", directory.path().join(INDEX), error))
+    }
+
+    /// Refuses a generation in which a bundle that it lists isn't there any more.
+    pub(crate) fn check_bundles(&self, directory: &Directory) -> Result<(), FileError> {
+        if self.bundles.is_empty() {
+            return Ok(());
+        }
+        let all = directory.open_dir(BUNDLES)?;
+        self.bundles.iter().try_for_each(|bundle| all.open_dir(bundle.name.as_str()).map(drop))
     }
 
     /// Refuses a generation that a newer program made; an index that is damaged or missing says nothing.

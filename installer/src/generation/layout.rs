@@ -1,24 +1,47 @@
 //! The names in the state directory: numbers of generations, and the link that makes one current.
 
+use std::io::ErrorKind;
+
 use files::{Directory, FileError, optional};
 
-use crate::host::paths::{CURRENT, GENERATIONS};
+use crate::host::paths::{CURRENT, GENERATIONS, NEXT};
 
 /// Where the link `name` of the state directory points: the number of a generation.
 pub(crate) fn linked_number(state: &Directory, name: &str) -> Result<Option<u64>, FileError> {
-    let Some(target) = optional(state.read_link(name))? else { return Ok(None) };
+    let target = match optional(state.read_link(name)) {
+        Ok(Some(target)) => target,
+        Ok(None) => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            return Err(wrong_link(state, name, "it is no link".to_owned()));
+        }
+        Err(error) => return Err(error),
+    };
     let number =
         target.strip_prefix(GENERATIONS).and_then(|rest| rest.strip_prefix('/')).and_then(parse_number);
-    let wrong = || {
-        let problem = format!("it points to `{target}`, not to a generation");
-        FileError::new("use link", state.path().join(name), std::io::Error::other(problem))
-    };
+    let wrong = || wrong_link(state, name, format!("it points to `{target}`, not to a generation"));
     number.map(Some).ok_or_else(wrong)
 }
 
-/// The number of the current generation.
+fn wrong_link(state: &Directory, name: &str, problem: String) -> FileError {
+    FileError::new("use link", state.path().join(name), std::io::Error::other(problem))
+}
+
+/// The number of the current generation; `None` before the first install. A link that is missing beside a generation that was
+/// current once is lost: an error, for nobody may take that for a host without bundles.
 pub(crate) fn current_number(state: &Directory) -> Result<Option<u64>, FileError> {
-    linked_number(state, CURRENT)
+    if let Some(number) = linked_number(state, CURRENT)? {
+        return Ok(Some(number));
+    }
+    let Some(generations) = optional(state.open_dir(GENERATIONS))? else { return Ok(None) };
+    let never_current = linked_number(state, NEXT).unwrap_or(None);
+    let numbers = generation_numbers(&generations)?;
+    let Some(newest) = numbers.into_iter().rev().find(|number| Some(*number) != never_current) else {
+        return Ok(None);
+    };
+    // The first install of all may have ended meanwhile.
+    let found = linked_number(state, CURRENT)?;
+    let lost = || wrong_link(state, CURRENT, format!("it is missing, though generation {newest} is there"));
+    found.map(Some).ok_or_else(lost)
 }
 
 /// The numbers of all generations, ascending.
@@ -83,6 +106,28 @@ mod tests {
         assert_eq!(said, "generation 7 is current, but the disk didn't confirm it");
         let error = switch_to(&state, ".next", 7).unwrap_err();
         assert!(matches!(error, SwitchError::Before(_)), "{error:?}");
+    }
+
+    #[test]
+    fn a_lost_or_spoilt_link_is_no_host_without_bundles() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let state = files::FileSystem::open(directory.path()).unwrap().open_dir("/").unwrap();
+        assert_eq!(current_number(&state).unwrap(), None);
+        std::fs::create_dir_all(at("generations/1")).unwrap();
+        let said = |state| files::with_causes(&current_number(state).unwrap_err());
+        assert_eq!(said(&state), "can't use link /current: it is missing, though generation 1 is there");
+        // What a killed first install leaves.
+        std::os::unix::fs::symlink("generations/1", at(".next")).unwrap();
+        assert_eq!(current_number(&state).unwrap(), None);
+        std::fs::write(at("current"), "generations/1").unwrap();
+        assert_eq!(said(&state), "can't use link /current: it is no link");
+        std::fs::remove_file(at("current")).unwrap();
+        std::os::unix::fs::symlink("generations/one", at("current")).unwrap();
+        assert_eq!(
+            said(&state),
+            "can't use link /current: it points to `generations/one`, not to a generation"
+        );
     }
 
     #[test]

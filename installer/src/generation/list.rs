@@ -1,16 +1,26 @@
 //! All generations of a host, for people.
 
 use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease};
-use files::{FileError, FileSystem, optional};
+use files::{Directory, FileSystem, optional};
 
+use crate::generation::current::{GenerationError, open_state, protected};
 use crate::generation::index::GenerationIndex;
 use crate::generation::layout::{current_number, generation_numbers};
 use crate::host::Domain;
-use crate::host::paths::{GENERATIONS, STATE};
+use crate::host::paths::GENERATIONS;
 use crate::trust::Owners;
 
+/// The generations on a host.
+#[derive(Debug, Default)]
+pub struct GenerationList {
+    /// All of them, by number.
+    pub generations: Vec<GenerationSummary>,
+    /// Why it isn't known which one is current.
+    pub problem: Option<GenerationError>,
+}
+
 /// One generation as its index describes it; nothing in it is proven.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct GenerationSummary {
     pub number: u64,
     /// Whether it is the current one.
@@ -18,8 +28,8 @@ pub struct GenerationSummary {
     /// Seconds since 1970 when it was made, if a clock was given then.
     pub made: Option<u64>,
     pub bundles: Vec<BundleSummary>,
-    /// Why its index can't be read.
-    pub problem: Option<String>,
+    /// Why it, or its index, can't be read.
+    pub problem: Option<GenerationError>,
 }
 
 impl GenerationSummary {
@@ -47,32 +57,47 @@ pub struct BundleSummary {
     pub kernels: Vec<KernelRelease>,
 }
 
-/// The generations on this host, by number.
-pub fn list_generations(host: &FileSystem) -> Result<Vec<GenerationSummary>, FileError> {
-    let Some(state) = optional(host.open_dir(STATE))? else { return Ok(Vec::new()) };
-    let current = current_number(&state)?;
-    let Some(generations) = optional(state.open_dir(GENERATIONS))? else { return Ok(Vec::new()) };
-    let owners = Owners::read(host).ok();
-    let mut list = Vec::new();
-    for number in generation_numbers(&generations)? {
-        let index =
-            generations.open_dir(&number.to_string()).and_then(|directory| GenerationIndex::read(&directory));
-        list.push(summary(number, current == Some(number), index, owners.as_ref()));
+/// Lists the generations on this host.
+///
+/// # Errors
+/// If somebody other than root could change the state, or it can't be read: nothing is known of it then.
+pub fn list_generations(host: &FileSystem) -> Result<GenerationList, GenerationError> {
+    let Some(state) = open_state(host)? else { return Ok(GenerationList::default()) };
+    let (current, mut problem) = match current_number(&state) {
+        Ok(current) => (current, None),
+        Err(error) => (None, Some(error.into())),
+    };
+    let all = optional(state.open_dir(GENERATIONS))?;
+    all.as_ref().map_or(Ok(()), protected)?;
+    let numbers = all.as_ref().map_or_else(|| Ok(Vec::new()), generation_numbers)?;
+    if let Some(number) = current.filter(|number| !numbers.contains(number)) {
+        problem = Some(GenerationError::Missing { number });
     }
-    Ok(list)
+    let owners = Owners::read(host).ok();
+    let summary = |number| summary(all.as_ref()?, number, current == Some(number), owners.as_ref());
+    Ok(GenerationList { generations: numbers.into_iter().filter_map(summary).collect(), problem })
 }
 
 fn summary(
+    all: &Directory,
     number: u64,
     current: bool,
-    index: Result<GenerationIndex, FileError>,
     owners: Option<&Owners>,
-) -> GenerationSummary {
-    let index = match index {
-        Ok(index) => index,
+) -> Option<GenerationSummary> {
+    let read = || -> Result<Option<GenerationIndex>, GenerationError> {
+        let Some(directory) = optional(all.open_dir(&number.to_string()))? else { return Ok(None) };
+        protected(&directory)?;
+        let index = GenerationIndex::read(&directory)?;
+        index.check_bundles(&directory)?;
+        Ok(Some(index))
+    };
+    let index = match read() {
+        // Collected meanwhile.
+        Ok(None) => return None,
+        Ok(Some(index)) => index,
         Err(error) => {
-            let problem = Some(files::with_causes(&error));
-            return GenerationSummary { number, current, made: None, bundles: Vec::new(), problem };
+            let problem = Some(error);
+            return Some(GenerationSummary { number, current, made: None, bundles: Vec::new(), problem });
         }
     };
     let bundles = index.bundles.into_iter().map(|bundle| BundleSummary {
@@ -85,5 +110,5 @@ fn summary(
         scripts: bundle.scripts.len(),
         kernels: bundle.kernels.into_iter().map(|kernel| kernel.release).collect(),
     });
-    GenerationSummary { number, current, made: index.made, bundles: bundles.collect(), problem: None }
+    Some(GenerationSummary { number, current, made: index.made, bundles: bundles.collect(), problem: None })
 }

@@ -21,7 +21,7 @@ pub use changes::{Changed, Changes, KernelChange, Presence};
 pub use current::{CurrentGeneration, GenerationError};
 pub use events::{Events, InstallEvent};
 pub use installed::InstalledBundle;
-pub use list::{BundleSummary, GenerationSummary, list_generations};
+pub use list::{BundleSummary, GenerationList, GenerationSummary, list_generations};
 pub use module::{ModuleHandle, Refusal, VerifiedModuleBytes};
 pub use offers::{Offer, OfferState};
 pub use refused::{RefusalKind, RefusedBundle};
@@ -30,7 +30,7 @@ pub(crate) use carry::{intact_kernels, unpacked_kernels};
 pub(crate) use changes::{Holding, Inventory, Modules, note_modules};
 pub(crate) use complete::{Look, Problem};
 pub(crate) use configuration::{ConfigurationTexts, options_text, switches_text};
-pub(crate) use current::open_state;
+pub(crate) use current::{known_current, open_state};
 pub(crate) use index::{GenerationIndex, IndexedBundle, IndexedKernel};
 pub(crate) use layout::{
     SwitchError, current_number, generation_numbers, parse_number, prepare_link, switch_to,

@@ -2,6 +2,7 @@
 
 use bundle_format::{BundleError, BundleId, BundleName, Manifest, RawBundle, ScriptName};
 use files::{Directory, FileError};
+use serde::Serialize;
 
 use crate::host::Domain;
 use crate::host::paths::BUNDLE_FILE;
@@ -24,7 +25,8 @@ pub struct RefusedBundle {
 }
 
 /// What is the matter with a bundle that isn't believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RefusalKind {
     /// Nothing proves it, or what proved it was taken back.
     NotBelieved,

@@ -59,8 +59,11 @@ fn arrived(
     before.policy()?.check(&manifest, &signers)?;
     let here = HostKernels::read(host, identity)?;
     let mut chosen = choose(&manifest, &here, &options.kernels)?;
-    let mended = alarms.into_iter().map(|(file, problem)| InstallWarning::ChainMended { file, problem });
-    chosen.warnings.extend(mended);
+    let left = before.trust()?.alarms();
+    let (spoilt, mended): (Vec<_>, Vec<_>) = alarms.into_iter().partition(|alarm| left.contains(alarm));
+    let spoilt = spoilt.into_iter().map(|(file, problem)| InstallWarning::ChainSpoilt { file, problem });
+    let mended = mended.into_iter().map(|(file, problem)| InstallWarning::ChainMended { file, problem });
+    chosen.warnings.extend(mended.chain(spoilt));
     let judge = bundle.judge().clone();
     let installation = Installation {
         domain,

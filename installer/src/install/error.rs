@@ -206,7 +206,8 @@ impl DoesNotFit {
         let is_other = |release: &&KernelRelease| Some(*release) != self.running.as_ref();
         let others: Vec<&KernelRelease> = self.installed.iter().filter(is_other).collect();
         let has = match (others.is_empty(), &self.running) {
-            (true, _) => runs,
+            (true, None) => format!("{runs}, and none is installed in /lib/modules"),
+            (true, Some(_)) => runs,
             (false, Some(_)) => format!("{runs} and has {}", list(others)),
             (false, None) => format!("{runs}, installed is {}", list(others)),
         };

@@ -64,7 +64,7 @@ impl Installation<'_> {
             let Manifest { name, version, .. } = self.manifest.as_ref();
             return Err(InstallError::Removes { name: name.clone(), version: version.clone(), removal });
         }
-        let needed = needed(self.manifest, &self.chosen.kernels);
+        let needed = needed(self.manifest, &self.chosen.kernels, current.as_ref());
         space::check(lock.state(), Some(lock.generations()), state.policy()?, needed)?;
         let before = current.as_ref().map(Inventory::of).unwrap_or_default();
         let Staged { generation, kernels, modules, linked } =
@@ -102,7 +102,7 @@ impl Installation<'_> {
             let outcome = InstallOutcome::AlreadyInstalled { generation: current.number() };
             return Ok(self.placed(outcome, &kernels, warnings));
         }
-        let needed = needed(self.manifest, &self.chosen.kernels);
+        let needed = needed(self.manifest, &self.chosen.kernels, current.as_ref());
         space::check(&state.host.nearest_dir(STATE)?, generations.as_ref(), state.policy()?, needed)?;
         let wanted = self.manifest.kernels.iter().filter(|kernel| self.chosen.kernels.contains(&kernel.id));
         let mut entries: Vec<IndexedKernel> = wanted.map(indexed_kernel).collect();

@@ -45,4 +45,6 @@ pub use removal::Removal;
 pub use report::{InstallOutcome, InstallReport, InstallWarning, KernelInstalled};
 pub use source::BundleSource;
 pub(crate) use source::Remembering;
+#[cfg(test)]
+pub(crate) use space::needed;
 pub(crate) use symbols::compare_symbols;

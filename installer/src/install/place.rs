@@ -90,7 +90,9 @@ impl Placing<'_> {
         believed_still(&mut state, judge, bundle.signers(), whose)?;
         let mut report = installation.try_out(&state, &here, bundle, events)?;
         let ids = report.kernels.iter().map(|kernel| kernel.id).collect();
-        report.compat = preview(state.host, identity, manifest, &ids).and_then(|mut compat| {
+        let current = state.current(None)?;
+        let foreseen = preview(state.host, identity, manifest, &ids, current.as_ref());
+        report.compat = foreseen.and_then(|mut compat| {
             if options.with_source {
                 compat.written.extend(absent_sources(state.host, manifest)?);
             }

@@ -167,6 +167,11 @@ pub enum InstallWarning {
     /// A copy of the accepted chain had to be made again.
     #[error("{file}, a copy of the accepted chain of roots, can't be used and is made again: {problem}")]
     ChainMended { file: String, problem: String },
+    /// The same, and it is as it was: a dry run, a bundle without roots of that chain, or a disk that takes nothing.
+    #[error(
+        "{file}, a copy of the accepted chain of roots, can't be used: {problem}; `stap-bundle fsck --repair` makes it again"
+    )]
+    ChainSpoilt { file: String, problem: String },
     /// The floors couldn't be written; the generation itself holds them meanwhile.
     #[error("the floors were not written: {problem}")]
     FloorsNotWritten { problem: String },

@@ -2,19 +2,36 @@
 
 use std::collections::BTreeSet;
 
-use bundle_format::{KernelId, Manifest, limits};
+use bundle_format::{Digest, Kernel, KernelId, Manifest, limits};
 use files::{Directory, FileError};
 
-use crate::generation::disk_usage;
+use crate::generation::{CurrentGeneration, disk_usage};
 use crate::install::error::InstallError;
 use crate::trust::Policy;
 
-/// Bytes that the new generation takes at least: the kept bundle and the chosen kernels' modules. Tails of
-/// blocks, directories and indexes come on top.
-pub(super) fn needed(manifest: &Manifest, chosen: &BTreeSet<KernelId>) -> u64 {
+/// Bytes that the new generation takes at least: the kept bundle and the chosen kernels' modules, but for frames that `current` has
+/// unpacked with the same content: their modules get a second name. Tails of blocks, directories and indexes come on top.
+pub(crate) fn needed(
+    manifest: &Manifest,
+    chosen: &BTreeSet<KernelId>,
+    current: Option<&CurrentGeneration>,
+) -> u64 {
+    let there = current.map(|current| unpacked(current, manifest)).unwrap_or_default();
     let wanted = manifest.kernels.iter().filter(|kernel| chosen.contains(&kernel.id));
-    let modules: u64 = wanted.flat_map(|kernel| &kernel.frames).map(|frame| frame.plain_size).sum();
+    let frames = wanted.flat_map(|kernel| kernel.frames.iter().map(move |frame| (kernel.id, frame)));
+    let new = frames.filter(|(kernel, frame)| !there.contains(&(*kernel, frame.plain_sha256)));
+    let modules: u64 = new.map(|(_, frame)| frame.plain_size).sum();
     content_len(manifest).saturating_add(modules)
+}
+
+/// Frames of the installed bundle of that name whose modules are unpacked.
+fn unpacked(current: &CurrentGeneration, manifest: &Manifest) -> BTreeSet<(KernelId, Digest)> {
+    let Some(old) = current.bundles().iter().find(|bundle| bundle.name == manifest.name) else {
+        return BTreeSet::new();
+    };
+    let has_set = |kernel: &&Kernel| old.raw_set(&kernel.id, 0).is_ok_and(|set| set.is_some());
+    let kernels = old.manifest.kernels.iter().filter(has_set);
+    kernels.flat_map(|kernel| kernel.frames.iter().map(|frame| (kernel.id, frame.plain_sha256))).collect()
 }
 
 /// Bytes from behind the manifest to the end of a file that has all frames.

@@ -19,8 +19,8 @@ use std::time::Duration;
 use files::{FileError, FileSystem, LockKind};
 
 use crate::generation::{
-    CurrentGeneration, GenerationIndex, Look, current_number, freed_by, generation_numbers,
-    remove_left_overs, tree_usage,
+    CurrentGeneration, GenerationError, GenerationIndex, Look, current_number, freed_by, generation_numbers,
+    known_current, remove_left_overs, tree_usage,
 };
 use crate::host::paths::{LOCK, TOMBSTONE};
 use crate::host::{HistoryEvent, LockError, Running, UnreadRecord, WriterLock, append, running};
@@ -110,6 +110,9 @@ pub enum CollectError {
     Floors(#[from] FloorsError),
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// Somebody else could have said which generations there are.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -124,22 +127,21 @@ pub fn collect(host: &FileSystem, options: &CollectOptions) -> Result<CollectRep
     }
     let runs = runs_from(host, options.boot_id.as_deref())?;
     let state = State::of(host);
-    let mut past = Past::read::<CollectError>(&state, Some(lock.generations()), None)?;
-    let mut report = CollectReport {
-        removed: Vec::new(),
-        spared: Vec::new(),
-        warnings: std::mem::take(&mut past.warnings),
-    };
+    let current = known_current(host)?;
+    let mut report = CollectReport { removed: Vec::new(), spared: Vec::new(), warnings: Vec::new() };
     let numbers = generation_numbers(lock.generations())?;
     let beyond = numbers.get(..numbers.len().saturating_sub(options.keep)).unwrap_or_default();
     if beyond.is_empty() {
         return Ok(report);
     }
+    // What they hold must be remembered, so each is verified: only where one may go.
+    let mut past = Past::read::<CollectError>(&state, Some(lock.generations()), None)?;
+    report.warnings = std::mem::take(&mut past.warnings);
     if !options.dry_run {
         past.floors.write(host, &lock)?;
     }
     let protected = Protected {
-        current: current_number(lock.state())?,
+        current,
         previous: previous(&lock, &numbers, state.trust()?.host_trust())?,
         pinned: pinned(host)?,
         runs,

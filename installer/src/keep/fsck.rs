@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use bundle_format::{Digest, Extent, Kernel, RawBundle};
 use files::{Directory, FileError, FileSystem, optional};
 
-use crate::generation::{CurrentGeneration, GenerationError, InstalledBundle, module_file_name, read_sets};
+use crate::compat::{CompatError, Lacking, lacking};
+use crate::generation::{
+    CurrentGeneration, GenerationError, InstalledBundle, module_file_name, open_state, read_sets,
+};
+use crate::host::HostIdentity;
 use crate::host::paths::{BASE_FILE, BUNDLE_FILE, BUNDLES, KERNELS, SETS, UPROBES_DIRECTORY, UPROBES_FILE};
 use crate::trust::TrustStore;
 use files::with_causes;
@@ -50,19 +54,44 @@ pub enum Mending {
     ByRoots,
     /// By installing the full bundle of the same or a later version.
     ByFullBundle,
+    /// By making it again, as each install does.
+    ByReconciling,
+    /// By nothing, as long as the file system takes no files.
+    ReadOnly,
     /// It is in nobody's way: any new generation is without it.
     NotNeeded,
 }
 
+/// Why nothing could be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum FsckError {
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    /// What stock tools see can't be looked at.
+    #[error(transparent)]
+    Compat(#[from] CompatError),
+}
+
 /// Compares every file of the current generation, or of `number`, with what was signed; `None` if nothing
-/// is installed. Nothing is written.
-pub fn fsck(host: &FileSystem, number: Option<u64>) -> Result<Option<FsckReport>, GenerationError> {
-    let generation = match number {
-        Some(number) => CurrentGeneration::open_number(host, number)?,
-        None => match CurrentGeneration::open_readable(host)? {
+/// is installed. Of the current one what stock tools see is looked at too, as `stock`, this host, should see it. Nothing is written.
+pub fn fsck(
+    host: &FileSystem,
+    number: Option<u64>,
+    stock: Option<&HostIdentity>,
+) -> Result<Option<FsckReport>, FsckError> {
+    let state = open_state(host)?;
+    if state.is_none() && number.is_none() {
+        return Ok(None);
+    }
+    let store = TrustStore::open_readable(host).map_err(GenerationError::from)?;
+    let trust = store.host_trust();
+    let generation = match (number, state) {
+        (Some(number), _) => CurrentGeneration::open_number_by(trust, host, number)?,
+        (None, Some(state)) => match CurrentGeneration::open_by(trust, &state, None)? {
             Some(current) => current,
             None => return Ok(None),
         },
+        (None, None) => return Ok(None),
     };
     let mut check = Check {
         generation: &generation,
@@ -70,8 +99,11 @@ pub fn fsck(host: &FileSystem, number: Option<u64>) -> Result<Option<FsckReport>
         known: BTreeSet::new(),
         unsure: BTreeSet::new(),
     };
-    check.run()?;
-    check.chain(&TrustStore::open_readable(host)?);
+    check.run().map_err(GenerationError::from)?;
+    check.chain(&store);
+    if let (Some(identity), None) = (stock, number) {
+        check.stock_tools(lacking(host, identity, &generation)?);
+    }
     Ok(Some(check.report))
 }
 
@@ -145,6 +177,15 @@ impl Check<'_> {
             if let Err(lost) = domain.check() {
                 self.problem(None, domain.chain_file(), with_causes(&lost), Mending::ByRoots);
             }
+        }
+    }
+
+    /// What stock tools lack: nothing of it is signed, and our own start needs none of it.
+    fn stock_tools(&mut self, lacking: Vec<Lacking>) {
+        for lacking in lacking {
+            let path = lacking.directory.display().to_string();
+            let mending = if lacking.read_only { Mending::ReadOnly } else { Mending::ByReconciling };
+            self.problem(None, path, lacking.to_string(), mending);
         }
     }
 

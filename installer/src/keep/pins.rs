@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use files::{FileError, FileSystem, optional};
 
-use crate::generation::{current_number, generation_numbers, parse_number};
+use crate::generation::{GenerationError, generation_numbers, known_current, parse_number};
 use crate::host::paths::{PINS, RECORDS};
 use crate::host::{HistoryEvent, LockError, WriterLock, append};
 
@@ -23,6 +23,9 @@ pub enum PinError {
     /// It wasn't pinned.
     #[error("generation {generation} is not pinned")]
     NotPinned { generation: u64 },
+    /// Somebody else could have said which generations there are.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -53,9 +56,10 @@ pub fn pin(
     wait: Duration,
 ) -> Result<PinReport, PinError> {
     let lock = WriterLock::wait(host, wait)?;
+    let current = known_current(host)?;
     let generation = match generation {
         Some(generation) => generation,
-        None => current_number(lock.state())?.ok_or(PinError::NothingInstalled)?,
+        None => current.ok_or(PinError::NothingInstalled)?,
     };
     let there = generation_numbers(lock.generations())?;
     if !there.contains(&generation) {

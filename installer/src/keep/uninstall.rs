@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bundle_format::BundleName;
+use bundle_format::{BundleName, BundleVersion};
 use files::{FileError, FileSystem};
 
 use crate::compat::{
@@ -84,9 +84,7 @@ pub fn uninstall(
     let current = state.current(None)?;
     let not_installed = |there: Vec<String>| UninstallError::NotInstalled { name: name.clone(), there };
     let current = current.ok_or_else(|| not_installed(Vec::new()))?;
-    let believed = current.bundles().iter().map(|bundle| bundle.name.to_string());
-    let refused = current.refused_bundles().iter().map(|refused| refused.name.clone());
-    let there: Vec<String> = believed.chain(refused).collect();
+    let there = names(&current);
     if !there.iter().any(|other| other == name.as_str()) {
         return Err(not_installed(there));
     }
@@ -120,10 +118,35 @@ pub fn uninstall(
     Ok(UninstallReport { from, to, changes, left, warnings, compat })
 }
 
+/// What would go with a bundle.
+#[derive(Debug)]
+pub struct WouldUninstall {
+    /// Its version; `None` if it isn't believed.
+    pub version: Option<BundleVersion>,
+    /// How many scripts it has, or claims to have.
+    pub scripts: usize,
+    pub changes: Changes,
+}
+
 /// What would go with the bundle `name`; nothing is written.
-pub fn would_uninstall(host: &FileSystem, name: &BundleName) -> Result<Changes, UninstallError> {
+pub fn would_uninstall(host: &FileSystem, name: &BundleName) -> Result<WouldUninstall, UninstallError> {
     let current = CurrentGeneration::open(host)?;
-    Ok(current.map(|current| changes_without(&current, name)).unwrap_or_default())
+    let not_installed = |there: Vec<String>| UninstallError::NotInstalled { name: name.clone(), there };
+    let current = current.ok_or_else(|| not_installed(Vec::new()))?;
+    let believed = current.bundles().iter().find(|bundle| bundle.name == *name);
+    let refused = current.refused_bundles().iter().find(|bundle| bundle.name == name.as_str());
+    let (version, scripts) = match (believed, refused) {
+        (Some(bundle), _) => (Some(bundle.version.clone()), bundle.manifest.scripts.len()),
+        (None, Some(refused)) => (None, refused.claimed_scripts.len()),
+        (None, None) => return Err(not_installed(names(&current))),
+    };
+    Ok(WouldUninstall { version, scripts, changes: changes_without(&current, name) })
+}
+
+/// Bundles of a generation, believed or not.
+fn names(current: &CurrentGeneration) -> Vec<String> {
+    let believed = current.bundles().iter().map(|bundle| bundle.name.to_string());
+    believed.chain(current.refused_bundles().iter().map(|refused| refused.name.clone())).collect()
 }
 
 fn changes_without(current: &CurrentGeneration, name: &BundleName) -> Changes {

@@ -82,7 +82,7 @@ fn c7_one_copy_of_the_chain_is_enough_and_the_other_is_made_again_with_a_word() 
             "{copy} {fate:?}: {error}"
         );
         fate_again(&world, copy, fate);
-        let report = fsck(&world.host, None).unwrap().unwrap();
+        let report = fsck(&world.host, None, None).unwrap().unwrap();
         // A host of 0.1.0 has one copy.
         let is_told = !(copy == COPY && fate == Fate::Gone);
         assert_eq!(report.problems.len(), usize::from(is_told), "{copy} {fate:?}: {:?}", report.problems);
@@ -116,8 +116,11 @@ fn c7_a_copy_that_is_no_file_is_told_and_the_other_one_counts() {
         let store = TrustStore::open(&world.host).unwrap();
         assert_eq!(store.chain().unwrap().newest().version(), 2);
         assert_eq!(store.alarms().len(), 1, "{:?}", store.alarms());
-        // Nor does it keep a bundle out, though nothing takes its place.
-        world.install(&bundle(6).bytes()).unwrap();
+        // Nor does it keep a bundle out, though nothing takes its place, and nothing says so.
+        let report = world.install(&bundle(6).bytes()).unwrap();
+        let spoilt = |warning: &&InstallWarning| matches!(warning, InstallWarning::ChainSpoilt { .. });
+        assert_eq!(report.warnings.iter().filter(spoilt).count(), 1, "{:?}", report.warnings);
+        assert!(!report.warnings.iter().any(|warning| matches!(warning, InstallWarning::ChainMended { .. })));
     }
 }
 
@@ -155,7 +158,7 @@ fn b9_a_chain_that_is_lost_or_set_back_revives_no_revoked_key_where_a_generation
         assert!(current.bundles().is_empty());
         let reason = &current.refused_bundles()[0].reason;
         assert!(reason.contains("root 2 ruled when generation 1 was made"), "{reason}");
-        let report = fsck(&world.host, None).unwrap().unwrap();
+        let report = fsck(&world.host, None, None).unwrap().unwrap();
         assert!(report.problems.iter().any(|problem| problem.mending == Mending::ByRoots), "{report:?}");
         let mut store = TrustStore::open(&world.host).unwrap();
         let refused = store.add(&world.host, public(&stranger()), None, Duration::ZERO).unwrap_err();
@@ -256,5 +259,5 @@ fn fsck_repairs_a_copy_of_the_chain() {
     let world = revoked();
     Fate::Empty.befall(&world, CHAIN);
     TrustStore::open(&world.host).unwrap().mend(&world.host, Duration::ZERO).unwrap();
-    assert!(fsck(&world.host, None).unwrap().unwrap().problems.is_empty());
+    assert!(fsck(&world.host, None, None).unwrap().unwrap().problems.is_empty());
 }

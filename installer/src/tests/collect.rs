@@ -26,7 +26,7 @@ fn world(generations: u64) -> World {
 }
 
 fn numbers(world: &World) -> Vec<u64> {
-    list_generations(&world.host).unwrap().iter().map(|generation| generation.number).collect()
+    list_generations(&world.host).unwrap().generations.iter().map(|generation| generation.number).collect()
 }
 
 fn removed(report: &CollectReport) -> Vec<u64> {

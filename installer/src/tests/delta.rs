@@ -145,7 +145,7 @@ fn is_whole(world: &World, made: &Made, releases: &[&str]) {
     let current = world.current();
     let bundle = &current.bundles()[0];
     assert_eq!(current.first_problem(bundle, Look::Digests), None);
-    assert_eq!(fsck(&world.host, None).unwrap().unwrap().problems, []);
+    assert_eq!(fsck(&world.host, None, None).unwrap().unwrap().problems, []);
     let unpacked =
         crate::generation::unpacked_kernels(current.directory(), "fleet", &bundle.manifest).unwrap();
     let mut there: Vec<String> = unpacked.iter().map(|kernel| kernel.release.to_string()).collect();
@@ -329,7 +329,7 @@ fn a_base_that_is_not_kept_is_told_and_a_damaged_one_is_found_by_fsck() {
     let at = bytes.len() - 3000;
     bytes[at] ^= 1;
     fs::write(kept, bytes).unwrap();
-    let report = fsck(&world.host, None).unwrap().unwrap();
+    let report = fsck(&world.host, None, None).unwrap().unwrap();
     let [problem] = report.problems.as_slice() else { panic!("{:?}", report.problems) };
     assert!(problem.path.ends_with("base.stapb") && problem.mending == Mending::ByFullBundle, "{problem:?}");
 }
@@ -347,7 +347,7 @@ fn a_kept_base_was_dropped_when_the_key_that_signed_it_was_taken_back() {
     world.install(&delta).unwrap();
     let id = public(&farm()).id().to_string();
     TrustStore::open(&world.host).unwrap().remove(&world.host, &id, None, Duration::ZERO).unwrap();
-    assert_eq!(fsck(&world.host, None).unwrap().unwrap().problems, []);
+    assert_eq!(fsck(&world.host, None, None).unwrap().unwrap().problems, []);
     // Its frames are the delta's, which is believed: a later kernel is unpacked from both.
     let world = named(world, &["6.12.4"]);
     let kept = world.current().bundles()[0].kept().unwrap();
@@ -356,7 +356,7 @@ fn a_kept_base_was_dropped_when_the_key_that_signed_it_was_taken_back() {
     // Another bundle in its place is none.
     let path = world.path("var/lib/stap-bundle/current/bundles/fleet/base.stapb");
     fs::write(path, THIRD.full()).unwrap();
-    let report = fsck(&world.host, None).unwrap().unwrap();
+    let report = fsck(&world.host, None, None).unwrap().unwrap();
     let [problem] = report.problems.as_slice() else { panic!("{:?}", report.problems) };
     assert!(problem.what.contains("from which the delta was made"), "{problem:?}");
     let kept = world.current().bundles()[0].kept().unwrap();

@@ -181,7 +181,7 @@ fn a_new_domain_takes_its_names_and_what_is_installed_of_them_from_default() {
     assert_eq!(reason, "it is signed in domain default, but the name `fleet` belongs to domain team-b");
     let offers = current.offers(&world.identity);
     assert!(offers.iter().all(|offer| offer.bundle.as_str() == "other"));
-    let report = fsck(&world.host, None).unwrap().unwrap();
+    let report = fsck(&world.host, None, None).unwrap().unwrap();
     assert!(
         report.problems.iter().all(|problem| problem.mending == Mending::ByTrust),
         "{:?}",
@@ -190,7 +190,7 @@ fn a_new_domain_takes_its_names_and_what_is_installed_of_them_from_default() {
     assert_eq!(report.problems.len(), 1);
     let error = rollback(&world.host, &world.identity, None, None, Duration::ZERO).unwrap_err();
     assert!(error.to_string().contains("to domain team-b"), "{error}");
-    let domains = list_generations(&world.host).unwrap().pop().unwrap().bundles;
+    let domains = list_generations(&world.host).unwrap().generations.pop().unwrap().bundles;
     let domains: Vec<_> = domains.into_iter().map(|bundle| bundle.domain.unwrap().to_string()).collect();
     assert_eq!(domains, ["team-b", "default"]);
     let error = world.install(&bundle(6).bytes()).unwrap_err();

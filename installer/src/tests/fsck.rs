@@ -18,7 +18,7 @@ fn world() -> World {
 }
 
 fn problems(world: &World) -> Vec<(String, Mending)> {
-    let report = fsck(&world.host, None).unwrap().unwrap();
+    let report = fsck(&world.host, None, None).unwrap().unwrap();
     report.problems.into_iter().map(|problem| (problem.path, problem.mending)).collect()
 }
 
@@ -33,11 +33,11 @@ fn kernel(world: &World, release: &str) -> String {
 fn a_whole_generation_is_good_and_every_file_was_read() {
     let world = world();
     let before = world.tree();
-    let report = fsck(&world.host, None).unwrap().unwrap();
+    let report = fsck(&world.host, None, None).unwrap().unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
     assert_eq!((report.generation, report.files), (1, 9));
     assert_eq!(world.tree(), before);
-    assert!(fsck(&World::new().host, None).unwrap().is_none());
+    assert!(fsck(&World::new().host, None, None).unwrap().is_none());
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn each_damage_is_named_and_mended() {
         let found = problems(&world);
         assert_eq!(found.iter().map(|found| found.1).collect::<Vec<_>>(), [mending]);
         if mending == Mending::FromKept {
-            let report = fsck(&world.host, None).unwrap().unwrap();
+            let report = fsck(&world.host, None, None).unwrap().unwrap();
             let mended = repair_from_kept(&world.host, &world.identity, &report, &world.options, &mut |_| {});
             assert_eq!(mended.unwrap()[0].kernels.len(), 3);
         } else if mending == Mending::FromFile {
@@ -145,7 +145,7 @@ fn what_no_signature_covers_is_compared_with_what_is_signed() {
             fs::write(&path, text.replace(from, to)).unwrap();
         }
         assert_eq!(problems(&world), [(document.to_owned(), Mending::FromKept)], "{edit:?}");
-        let report = fsck(&world.host, None).unwrap().unwrap();
+        let report = fsck(&world.host, None, None).unwrap().unwrap();
         repair_from_kept(&world.host, &world.identity, &report, &world.options, &mut |_| {}).unwrap();
         assert_eq!(problems(&world), [], "{edit:?}");
     }

@@ -31,7 +31,7 @@ fn a_first_install_unpacks_the_kernels_of_this_host() {
     let [one, _] = report.kernels.as_slice() else { panic!("{:?}", report.kernels) };
     let module = world.path(&format!("{STATE}/current/kernels/{}/counter.ko", one.id.short()));
     assert_eq!(fs::read(module).unwrap(), bundle(1).module("counter", "6.12.1"));
-    assert_eq!(list_generations(&world.host).unwrap().len(), 1);
+    assert_eq!(list_generations(&world.host).unwrap().generations.len(), 1);
 }
 
 #[test]

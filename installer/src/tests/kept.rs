@@ -77,7 +77,7 @@ fn a_spoiled_index_drops_no_bundle() {
         assert!(report.warnings.is_empty(), "{:?}", report.warnings);
         assert_eq!(names(&world), ["fleet", "storage"]);
         assert!(is_ready(&world, "counter") && is_ready(&world, "blocks"));
-        let list = crate::list_generations(&world.host).unwrap();
+        let list = crate::list_generations(&world.host).unwrap().generations;
         let fleet = &list.last().unwrap().bundles[0];
         assert_eq!((fleet.name.as_str(), fleet.kernels.len()), ("fleet", 3));
         let again = world.install_all(&bundle(1).bytes());

@@ -82,7 +82,7 @@ fn what_comes_changes_and_goes_is_told_by_install_dry_run_rollback_and_uninstall
     assert_eq!(names(&back.changes.scripts), ["latency", "", "reads"]);
     assert_eq!(back.changes.kernels[0].modules.added[0].as_str(), "latency");
     let name = "fleet".parse().unwrap();
-    let foreseen = would_uninstall(&world.host, &name).unwrap();
+    let foreseen = would_uninstall(&world.host, &name).unwrap().changes;
     let gone =
         uninstall(&world.host, &world.identity, &name, None, Duration::ZERO, &mut |_| {}).unwrap().changes;
     assert_eq!(foreseen, gone);

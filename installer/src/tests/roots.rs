@@ -323,19 +323,19 @@ fn fsck_tells_of_a_record_of_roots_that_is_gone_or_older_than_what_the_bundle_br
     let two = after(&first(1), |_| {});
     let world = World::new();
     world.install(&with(&two, farm(), 1).bytes()).unwrap();
-    assert!(crate::fsck(&world.host, None).unwrap().unwrap().problems.is_empty());
+    assert!(crate::fsck(&world.host, None, None).unwrap().unwrap().problems.is_empty());
     let older = serde_json::json!({ "version": 1, "sha256": first(1).newest().digest() }).to_string();
     for (text, word) in [(None, "it is missing"), (Some(older), "it names root 1")] {
         fs::remove_file(world.path(record)).unwrap();
         if let Some(text) = text {
             fs::write(world.path(record), text).unwrap();
         }
-        let report = crate::fsck(&world.host, None).unwrap().unwrap();
+        let report = crate::fsck(&world.host, None, None).unwrap().unwrap();
         let [problem] = report.problems.as_slice() else { panic!("{:?}", report.problems) };
         assert!(problem.path.ends_with("root.json") && problem.what.starts_with(word), "{problem:?}");
         let mended =
             crate::repair_from_kept(&world.host, &world.identity, &report, &world.options, &mut |_| {});
         mended.unwrap();
-        assert!(crate::fsck(&world.host, None).unwrap().unwrap().problems.is_empty(), "{word}");
+        assert!(crate::fsck(&world.host, None, None).unwrap().unwrap().problems.is_empty(), "{word}");
     }
 }

@@ -88,7 +88,7 @@ fn three_years_of_weekly_installs_take_less_than_three_generations() {
         "after {WEEKS} weeks {} bytes, a generation has {one}; at most {most} % of one",
         taken(&world, STATE)
     );
-    assert!(fsck(&world.host, None).unwrap().unwrap().problems.is_empty());
+    assert!(fsck(&world.host, None, None).unwrap().unwrap().problems.is_empty());
     let shown = history(&world.host).unwrap();
     assert!(shown.len() as u64 > WEEKS, "{}", shown.len());
     let back = rollback(&world.host, &world.identity, None, None, Duration::ZERO).unwrap();
@@ -114,7 +114,7 @@ fn an_unchanged_module_is_one_file_in_two_generations_and_a_damaged_one_is_not_p
     world.install(&once(2).bytes()).unwrap();
     assert_eq!(inode(1, "counter"), inode(2, "counter"));
     assert_ne!(inode(1, "latency"), inode(2, "latency"));
-    assert!(fsck(&world.host, None).unwrap().unwrap().problems.is_empty());
+    assert!(fsck(&world.host, None, None).unwrap().unwrap().problems.is_empty());
     // Another one is written afresh.
     world.install(&bundle(3).bytes()).unwrap();
     assert_ne!(inode(2, "counter"), inode(3, "counter"));

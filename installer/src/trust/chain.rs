@@ -18,8 +18,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use bundle_format::{Digest, RootChain, RootError, limits};
-use files::{Directory, FileError, FileSystem, Unprotected, check_protected, optional};
-use rustix::fs::FileType;
+use files::{Directory, FileError, FileSystem, Unprotected, optional};
 use serde::{Deserialize, Serialize};
 
 use crate::host::paths::{CHAIN_FILES, FORGOTTEN};
@@ -263,17 +262,14 @@ fn read_forgotten(directory: &Directory) -> Result<Forgotten, TrustError> {
 }
 
 fn read_copy(directory: &Directory, domain: &Domain, name: &str) -> Result<Copy, TrustError> {
-    let Some(kind) = directory.kind(name)? else { return Ok(Copy::Absent) };
-    if kind != FileType::RegularFile {
-        return Ok(Copy::Damaged(Damage { what: "it is no regular file".to_owned(), unreadable: false }));
-    }
-    let file = directory.open_file(name)?;
-    check_protected(&directory.path().join(name), &file)
-        .map_err(|error| error.or(TrustError::UnprotectedChain))?;
-    let bytes = match directory.read_file(name, limits::MAX_ROOTS) {
+    let bytes = match directory.read_protected(name, limits::MAX_ROOTS) {
         Ok(bytes) => bytes,
+        Err(Unprotected::Storage(error)) if error.is_not_found() => return Ok(Copy::Absent),
         // A worn-out block takes one copy along, not what the host believes.
-        Err(error) => return Ok(Copy::Damaged(Damage::of(&error, error.is_device()))),
+        Err(Unprotected::Storage(error)) => {
+            return Ok(Copy::Damaged(Damage::of(&error, error.is_device())));
+        }
+        Err(of_others) => return Err(TrustError::UnprotectedChain(of_others)),
     };
     match RootChain::read_trusted(&bytes) {
         Ok(chain) => Ok(Copy::Good(chain)),
@@ -311,12 +307,6 @@ fn longer(domain: &Domain, copies: &[Copy; 2]) -> Result<Option<RootChain>, Trus
 fn unusable(domain: &Domain, name: &str, damage: &Damage) -> TrustError {
     let Damage { what, unreadable } = damage.clone();
     TrustError::Chain { file: domain.chain_file(name), problem: what, unreadable }
-}
-
-/// Checks that nobody but root can change what is believed because it lies in `directory`.
-pub(crate) fn check_file(directory: &Directory, name: &str) -> Result<(), Unprotected> {
-    let file = directory.open_file(name).map_err(Unprotected::Storage)?;
-    check_protected(&directory.path().join(name), &file)
 }
 
 /// The root by which the bundle of this directory was accepted; `None` if pins decided.

@@ -3,7 +3,7 @@
 //! Once a chain was accepted, it rules: pins count only for what they had let in before.
 
 use bundle_format::{KeyId, PublicKey, RootChain, TrustedKeys};
-use files::{Directory, FileError, FileSystem, Unprotected};
+use files::{Directory, FileError, FileSystem, optional};
 
 use crate::host::Domain;
 use crate::trust::chain::{AcceptedChain, RootRecord};
@@ -30,16 +30,15 @@ impl DomainTrust {
     pub(super) fn read(
         host: &FileSystem,
         owner: Owner,
+        pins: Option<&Directory>,
         proofs: &Proofs,
         problems: &mut Vec<TrustError>,
     ) -> Result<Self, TrustError> {
         let accepted = AcceptedChain::read(host, &owner.domain)?;
         let chain = accepted.chain().cloned();
         let mut trust = Self { owner, keys: Vec::new(), chain, accepted, lost: None };
-        match host.open_protected(trust.domain().pins()) {
-            Ok(directory) => trust.read_pins(&directory, problems)?,
-            Err(Unprotected::Storage(error)) if error.is_not_found() => {}
-            Err(error) => return Err(error.or(TrustError::Unprotected)),
+        if let Some(directory) = pins {
+            trust.read_pins(directory, problems)?;
         }
         if trust.accepted.chain().is_none() {
             proofs.check_absence()?;
@@ -50,11 +49,14 @@ impl DomainTrust {
     }
 
     fn read_pins(&mut self, directory: &Directory, problems: &mut Vec<TrustError>) -> Result<(), FileError> {
-        for file in directory.entries()? {
+        // One that was removed meanwhile has none.
+        for file in optional(directory.entries())?.unwrap_or_default() {
             // Anything else, such as what an editor leaves, is no pin and says nothing.
             if file.ends_with(PIN_SUFFIX) && !file.starts_with('.') {
                 match read_pin(directory, self.domain(), file) {
                     Ok(key) => self.keys.push(key),
+                    // Taken back meanwhile.
+                    Err(problem) if problem.is_gone() => {}
                     Err(problem) => problems.push(problem),
                 }
             }

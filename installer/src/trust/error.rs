@@ -154,6 +154,11 @@ impl TrustError {
         }
     }
 
+    /// Whether a file that was there a moment ago isn't any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Storage(error) if error.is_not_found())
+    }
+
     /// The name of the pin's file, where one file is the matter.
     #[must_use]
     pub fn file(&self) -> Option<&str> {

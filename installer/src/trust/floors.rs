@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use bundle_format::{BundleName, Digest, Manifest};
-use files::{Directory, FileError, FileSystem, Unprotected, check_protected, optional};
+use files::{Directory, FileError, FileSystem, Unprotected, optional};
 use serde::{Deserialize, Serialize};
 
 use crate::host::paths::{FLOORS, RECORDS};
@@ -255,16 +255,12 @@ impl FloorState {
 }
 
 fn read_copy(records: &Directory, name: &str) -> Result<Copy, FloorsError> {
-    let Some(kind) = records.kind(name)? else { return Ok(Copy::Absent) };
-    if kind != rustix::fs::FileType::RegularFile {
-        return Ok(Copy::Damaged("it is no regular file".to_owned()));
-    }
-    let file = records.open_file(name)?;
-    check_protected(&records.path().join(name), &file).map_err(|error| error.or(FloorsError::Unprotected))?;
-    let bytes = match records.read_file(name, MAX_FLOORS) {
+    let bytes = match records.read_protected(name, MAX_FLOORS) {
         Ok(bytes) => bytes,
+        Err(Unprotected::Storage(error)) if error.is_not_found() => return Ok(Copy::Absent),
         // A worn-out block takes one copy along, not the host's power to install.
-        Err(error) => return Ok(Copy::Damaged(files::with_causes(&error))),
+        Err(Unprotected::Storage(error)) => return Ok(Copy::Damaged(files::with_causes(&error))),
+        Err(of_others) => return Err(FloorsError::Unprotected(of_others)),
     };
     match Floors::from_bytes(&bytes) {
         Ok(floors) => Ok(Copy::Good(floors)),

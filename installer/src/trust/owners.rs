@@ -3,6 +3,8 @@
 //! `default` has no such file: it owns what no other domain owns. Two others never own one name. Where that can't be read
 //! exactly, or somebody else could change it, nothing is believed: half an account would give a team's names to another.
 
+use std::collections::BTreeMap;
+
 use files::{Directory, FileSystem, Unprotected};
 use rustix::fs::FileType;
 
@@ -32,26 +34,40 @@ pub struct Owners(Vec<Owner>);
 impl Owners {
     /// Reads the accounts of all domains and compares them.
     pub fn read(host: &FileSystem) -> Result<Self, TrustError> {
+        Ok(Self::open(host)?.0)
+    }
+
+    /// The same, with the directories of their pins, as far as they are there.
+    pub(crate) fn open(host: &FileSystem) -> Result<(Self, BTreeMap<Domain, Directory>), TrustError> {
         let mut owners = Self(vec![Owner { domain: Domain::default(), bundles: Vec::new() }]);
+        let mut pins = BTreeMap::new();
         let all = match host.open_protected(TRUST) {
             Ok(all) => all,
-            Err(Unprotected::Storage(error)) if error.is_not_found() => return Ok(owners),
+            Err(Unprotected::Storage(error)) if error.is_not_found() => return Ok((owners, pins)),
             Err(error) => return Err(error.or(TrustError::Unprotected)),
         };
         for name in all.entries()? {
             let Ok(domain) = name.parse::<Domain>() else { continue };
-            if all.kind(&name)? == Some(FileType::RegularFile) {
+            if all.kind(&name)? == Some(FileType::RegularFile) && !domain.is_default() {
                 continue;
             }
-            let directory =
-                host.open_protected(domain.pins()).map_err(|error| error.or(TrustError::Unprotected))?;
-            let bundles = read_owned(&directory, &domain)?;
+            let read = || -> Result<_, TrustError> {
+                let directory =
+                    host.open_protected(domain.pins()).map_err(|error| error.or(TrustError::Unprotected))?;
+                Ok((read_owned(&directory, &domain)?, directory))
+            };
+            let (bundles, directory) = match read() {
+                // Removed meanwhile, in one step.
+                Err(_) if all.kind(&name)?.is_none() => continue,
+                read => read?,
+            };
+            pins.insert(domain.clone(), directory);
             if !domain.is_default() {
                 owners.check(&domain, &bundles)?;
                 owners.0.push(Owner { domain, bundles });
             }
         }
-        Ok(owners)
+        Ok((owners, pins))
     }
 
     /// Refuses to let `domain` own these names too, where another domain owns one of them.

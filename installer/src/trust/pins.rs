@@ -3,14 +3,11 @@
 //! A pin counts only if nobody but root could have put it there: every directory on the way and the file belong to root and are
 //! writable by nobody else.
 
-use std::io::Read as _;
-
 use bundle_format::{KeyId, PublicKey, RootChain, limits};
-use files::{Directory, FileError, FileSystem, check_protected, optional};
+use files::{Directory, FileSystem};
 
 use crate::host::Domain;
 use crate::host::paths::ROOT_PIN;
-use crate::trust::chain::check_file;
 use crate::trust::error::TrustError;
 
 /// Most bytes of a pin: a PEM of an Ed25519 key has 113.
@@ -27,11 +24,11 @@ pub(crate) fn writable(host: &FileSystem, domain: &Domain) -> Result<Directory, 
 
 /// The pinned chain, if there is one.
 pub(crate) fn read_root_pin(directory: &Directory, domain: &Domain) -> Result<Option<RootChain>, TrustError> {
-    let Some(bytes) = optional(directory.read_file(ROOT_PIN, limits::MAX_ROOTS))? else { return Ok(None) };
-    let file = ROOT_PIN.to_owned();
-    if let Err(source) = check_file(directory, ROOT_PIN) {
-        return Err(source.or(|source| TrustError::UnprotectedPin { domain: domain.clone(), file, source }));
-    }
+    let bytes = match read(directory, domain, ROOT_PIN, limits::MAX_ROOTS) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_gone() => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let file = format!("{}/{ROOT_PIN}", domain.pins());
     RootChain::read_trusted(&bytes).map(Some).map_err(|source| TrustError::PinnedChain { file, source })
 }
@@ -40,19 +37,19 @@ pub(crate) fn pin_file_name(id: &KeyId) -> String {
     format!("{id}{PIN_SUFFIX}")
 }
 
+fn read(directory: &Directory, domain: &Domain, file: &str, limit: u64) -> Result<Vec<u8>, TrustError> {
+    let of_others =
+        |source| TrustError::UnprotectedPin { domain: domain.clone(), file: file.to_owned(), source };
+    directory.read_protected(file, limit).map_err(|error| error.or(of_others))
+}
+
 pub(crate) fn read_pin(
     directory: &Directory,
     domain: &Domain,
     file: String,
 ) -> Result<PublicKey, TrustError> {
+    let bytes = read(directory, domain, &file, MAX_PIN)?;
     let domain = domain.clone();
-    let opened = directory.open_file(&file)?;
-    let path = directory.path().join(&file);
-    if let Err(source) = check_protected(&path, &opened) {
-        return Err(source.or(|source| TrustError::UnprotectedPin { domain, file, source }));
-    }
-    let mut bytes = Vec::new();
-    opened.take(MAX_PIN).read_to_end(&mut bytes).map_err(|error| FileError::new("read", path, error))?;
     let key = match PublicKey::from_pem(&String::from_utf8_lossy(&bytes)) {
         Ok(key) => key,
         Err(source) => return Err(TrustError::Key { domain, file, source }),

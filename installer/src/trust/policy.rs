@@ -4,8 +4,10 @@
 //! is no file the defaults below hold. A file that can't be understood whole, or that others could change,
 //! stops every install: half a policy would be none.
 
+use std::io::ErrorKind;
+
 use bundle_format::{BundleName, Digest, KeyId, Manifest, ScriptName};
-use files::{FileError, FileSystem, Unprotected, check_protected};
+use files::{FileError, FileSystem, Unprotected};
 use serde::Deserialize;
 
 use crate::host::paths::{ADMINISTRATION, POLICY};
@@ -170,7 +172,6 @@ pub enum PolicyRefusal {
 impl Policy {
     /// Reads this host's policy; the defaults where there is none.
     pub fn read(host: &FileSystem) -> Result<Self, PolicyError> {
-        use std::io::Read as _;
         let directory = match host.open_dir(ADMINISTRATION) {
             Ok(directory) => directory,
             Err(error) if error.is_not_found() => return Ok(Self::default()),
@@ -181,16 +182,13 @@ impl Policy {
         }
         let directory =
             host.open_protected(ADMINISTRATION).map_err(|error| error.or(PolicyError::Unprotected))?;
-        let file = directory.open_file(POLICY)?;
-        let path = directory.path().join(POLICY);
-        check_protected(&path, &file).map_err(|error| error.or(PolicyError::Unprotected))?;
-        let mut bytes = Vec::new();
-        let wrong = |error| FileError::new("read", path, error);
-        file.take(MAX_POLICY + 1).read_to_end(&mut bytes).map_err(wrong)?;
-        if bytes.len() as u64 > MAX_POLICY {
-            let problem = format!("it has more than {MAX_POLICY} bytes");
-            return Err(PolicyError::Malformed { line: 1, column: 1, problem });
-        }
+        let bytes = match directory.read_protected(POLICY, MAX_POLICY) {
+            Err(Unprotected::Storage(error)) if error.kind() == ErrorKind::FileTooLarge => {
+                let problem = format!("it has more than {MAX_POLICY} bytes");
+                return Err(PolicyError::Malformed { line: 1, column: 1, problem });
+            }
+            read => read.map_err(|error| error.or(PolicyError::Unprotected))?,
+        };
         let text = String::from_utf8_lossy(&bytes);
         // Before its new words are called mistakes.
         VERSION

@@ -37,11 +37,17 @@ impl TrustStore {
     /// passed over and told by [`Self::problems`]: it is never believed, and the others go on.
     pub fn open(host: &FileSystem) -> Result<Self, TrustError> {
         let proofs = Proofs::read(host)?;
-        let owners = Owners::read(host)?;
+        let (owners, pins) = Owners::open(host)?;
         let mut problems = Vec::new();
         let mut domains = Vec::new();
         for owner in owners.all() {
-            domains.push(DomainTrust::read(host, owner.clone(), &proofs, &mut problems)?);
+            domains.push(DomainTrust::read(
+                host,
+                owner.clone(),
+                pins.get(&owner.domain),
+                &proofs,
+                &mut problems,
+            )?);
         }
         Ok(Self { trust: HostTrust { owners, domains }, problems })
     }

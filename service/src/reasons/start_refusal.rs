@@ -16,6 +16,9 @@ pub enum StartRefusal {
     /// No installed bundle offers it.
     #[error("no installed bundle offers it")]
     NotOffered,
+    /// What is installed can't be read or isn't believed, so it isn't known whether a bundle offers it.
+    #[error("it isn't known whether an installed bundle offers it: {problem}")]
+    OffersUnknown { problem: String },
     /// No kernel runs, as under `--root`, so none can be compared.
     #[error("no kernel runs here for which bundle {bundle} could have a module")]
     NoKernel {
@@ -180,6 +183,7 @@ impl StartRefusal {
     pub const fn id(&self) -> &'static str {
         match self {
             Self::NotOffered => "not-offered",
+            Self::OffersUnknown { .. } => "offers-unknown",
             Self::NoKernel { .. } => "no-kernel",
             Self::AnotherKernel { .. } => "another-kernel",
             Self::AnotherBuild { .. } => "another-kernel-build",
@@ -244,6 +248,7 @@ impl StartRefusal {
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::NotOffered => "stap-bundle list shows what is offered; install a bundle that has it",
+            Self::OffersUnknown { .. } => "mend what is named; stap-bundle list shows what can be read",
             Self::NoKernel { .. } => "ask on the host itself, without --root",
             Self::AnotherKernel { .. } | Self::AnotherBuild { .. } => {
                 "build a bundle for this kernel and install it"

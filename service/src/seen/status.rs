@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use bundle_format::{BundleId, BundleName, BundleVersion, KernelRelease};
-use installer::{CurrentGeneration, Domain, HostIdentity, Mask};
+use bundle_format::{BundleName, KernelRelease};
+use installer::{CurrentGeneration, HostIdentity, Mask, RefusalKind};
 use script_config::ScriptName;
 use serde::Serialize;
 
@@ -15,9 +15,11 @@ use crate::offers::{Candidate, Offers};
 use crate::plan::Masked;
 use crate::reasons::{NOT_COMPILED, Reason, StartRefusal};
 use crate::records::{RecorderMode, Records, RunRecord, is_ours, last_try, status_file};
+use crate::seen::bundle_status::BundleStatus;
 use crate::seen::coverage;
 use crate::seen::coverage::KernelCoverage;
 use crate::seen::loaded::{LoadedScript, Seen};
+use crate::seen::state_error::StateError;
 
 /// The whole service at one moment. Fields are only added within a schema version.
 #[derive(Debug, Serialize)]
@@ -26,8 +28,10 @@ pub struct StatusReport {
     pub schema: u32,
     /// The running kernel's release; absent under `--root`.
     pub kernel: Option<KernelRelease>,
-    /// The number of the current generation; absent if nothing is installed.
+    /// The number of the current generation; absent if nothing is installed, or if `errors` says that it isn't known.
     pub generation: Option<u64>,
+    /// State of ours that is refused or damaged, so that this report isn't the whole truth; a command that shows it fails.
+    pub errors: Vec<StateError>,
     /// Installed bundles, by name.
     pub bundles: Vec<BundleStatus>,
     pub scripts: Vec<ScriptStatus>,
@@ -39,26 +43,8 @@ pub struct StatusReport {
     pub module_rules: ModuleRules,
     /// The kernel's taint; absent if there is none.
     pub taint: Option<Taint>,
-    /// What is damaged on the host and was passed over, such as a record that can't be read.
+    /// What else is to be known of this host.
     pub warnings: Vec<String>,
-}
-
-/// One installed bundle.
-#[derive(Debug, Serialize)]
-pub struct BundleStatus {
-    pub name: String,
-    /// The domain that owns its name.
-    pub domain: Domain,
-    /// Its version; absent if it isn't believed.
-    pub version: Option<BundleVersion>,
-    /// Its id; absent if it isn't believed.
-    pub id: Option<BundleId>,
-    /// Seconds since 1970 after which it should be replaced.
-    pub best_before: Option<u64>,
-    /// Whether that time is over.
-    pub expired: bool,
-    /// Why it isn't believed.
-    pub refused: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,18 +135,28 @@ impl StatusReport {
         offers: &Offers<'_>,
         identity: &HostIdentity,
         current: Option<&CurrentGeneration>,
+        unknown: Option<&StateError>,
         named: &BTreeSet<ScriptName>,
     ) -> Result<Self, ServiceError> {
-        let Records { all, mut warnings } = Records::read(host)?;
+        let Records { all, warnings: damaged_records } = Records::read(host)?;
+        let mut errors: Vec<StateError> = unknown.into_iter().cloned().collect();
+        errors.extend(current.map(StateError::of_generation).unwrap_or_default());
+        errors.extend(damaged_records.into_iter().map(StateError::damage));
+        let mut warnings = Vec::new();
         let switches = BootSwitches::read(host);
         if switches.disabled {
             warnings.push(format!("{}: only scripts named are started", StartRefusal::DisabledForThisBoot));
         }
         warnings.extend(switches.problems.iter().cloned());
         let (guard, problem) = BootsBefore::read(host, &offers.bundle_ids());
-        warnings.extend(problem.map(|problem| format!("the boot guard: {problem}")));
+        errors.extend(problem.map(|problem| StateError::damage(format!("the boot guard: {problem}"))));
         warnings.extend(guard.warning());
-        warnings.extend(status_file::problem(host).map(|why| format!("status files don't count: {why}")));
+        let disbelieved = status_file::problem(host);
+        errors.extend(
+            disbelieved.map(|why| {
+                StateError::of(RefusalKind::NotBelieved, format!("status files don't count: {why}"))
+            }),
+        );
         let switched_off = switched_off(&guard, &switches, offers.candidates());
         let records: BTreeMap<ScriptName, RunRecord> =
             all.into_iter().map(|record| (record.script.clone(), record)).collect();
@@ -174,8 +170,9 @@ impl StatusReport {
             listed.extend(last_try::not_compiled(host)?);
         }
         let masks_unknown = masked.unknown().map(ToString::to_string);
-        warnings.extend(masks_unknown.iter().map(|unknown| format!("{unknown}; nothing is started")));
-        let look = Look { host, offers, modules, switched_off, masked };
+        errors
+            .extend(masks_unknown.iter().map(|why| StateError::damage(format!("{why}; nothing is started"))));
+        let look = Look { host, offers, modules, switched_off, masked, unknown };
         let mut scripts = Vec::with_capacity(listed.len());
         for name in listed {
             scripts.push(look.script(&name, offers.get(&name), records.get(&name))?);
@@ -184,7 +181,8 @@ impl StatusReport {
             schema: 1,
             kernel: identity.release.clone(),
             generation: current.map(CurrentGeneration::number),
-            bundles: current.map(|current| bundles(current, host.now())).unwrap_or_default(),
+            errors,
+            bundles: current.map(|current| BundleStatus::all(current, host.now())).unwrap_or_default(),
             scripts,
             kernels: current
                 .map(|current| coverage::of_installed_kernels(host, identity, current))
@@ -204,6 +202,8 @@ struct Look<'h> {
     /// What a start of all scripts does without in this boot.
     switched_off: BTreeMap<ScriptName, StartRefusal>,
     masked: Masked,
+    /// Why it isn't known what is installed.
+    unknown: Option<&'h StateError>,
 }
 
 impl Look<'_> {
@@ -282,7 +282,12 @@ impl Look<'_> {
             None | Some(Err(StartRefusal::LocalOutdated { .. })) if failed_compile.is_some() => {
                 return Ok(failed_compile);
             }
-            None => return Ok(Some(Reason::from(&StartRefusal::NotOffered))),
+            None => {
+                let unknown =
+                    |error: &StateError| StartRefusal::OffersUnknown { problem: error.what.clone() };
+                let refusal = self.unknown.map_or(StartRefusal::NotOffered, unknown);
+                return Ok(Some(Reason::from(&refusal)));
+            }
             Some(Err(refusal)) => return Ok(Some(Reason::from(refusal))),
             Some(Ok(())) => {}
         }
@@ -308,28 +313,4 @@ fn emptied_by_start(host: &Host, run: &[String]) -> Option<String> {
             file.display()
         )
     })
-}
-
-fn bundles(current: &CurrentGeneration, now: u64) -> Vec<BundleStatus> {
-    let believed = current.bundles().iter().map(|bundle| BundleStatus {
-        name: bundle.name.to_string(),
-        domain: bundle.domain.clone(),
-        version: Some(bundle.version.clone()),
-        id: Some(bundle.id),
-        best_before: bundle.best_before,
-        expired: bundle.best_before.is_some_and(|time| time < now),
-        refused: None,
-    });
-    let refused = current.refused_bundles().iter().map(|bundle| BundleStatus {
-        name: bundle.name.clone(),
-        domain: bundle.domain.clone(),
-        version: None,
-        id: None,
-        best_before: None,
-        expired: false,
-        refused: Some(bundle.reason.clone()),
-    });
-    let mut all: Vec<BundleStatus> = believed.chain(refused).collect();
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    all
 }

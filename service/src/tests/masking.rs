@@ -153,7 +153,7 @@ fn where_masks_are_not_known_nothing_is_started_and_stop_works() {
     assert_eq!(report.exit_code(), 1);
     let status = world.status("");
     assert!(status.masks_unknown.is_some(), "{status:?}");
-    assert!(status.warnings.iter().any(|warning| warning.contains("masks.json is damaged")), "{status:?}");
+    assert!(status.errors.iter().any(|error| error.what.contains("masks.json is damaged")), "{status:?}");
     for words in ["a", ""] {
         let refused = restart(&world, words).unwrap_err().to_string();
         assert!(refused.contains("it isn't known which scripts are masked"), "{refused}");

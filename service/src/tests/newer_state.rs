@@ -46,7 +46,7 @@ fn a_boot_guard_record_of_a_newer_program_holds_all_scripts_back_and_stays() {
     assert_eq!(world.start(""), "exit 0");
     assert_eq!(world.start("c"), "c started, exit 0");
     let status = world.status("");
-    assert!(status.warnings[0].contains(WORDS), "{:?}", status.warnings);
+    assert!(status.errors[0].what.contains(WORDS), "{:?}", status.errors);
     let reason = status.scripts[0].reason.as_ref().unwrap();
     assert!(reason.id == "boot-guard-newer" && reason.text.contains(WORDS), "{reason:?}");
     // Neither an orderly stop nor the timer calls this boot a good one.
@@ -67,7 +67,7 @@ fn what_runs_by_a_newer_program_s_record_is_stopped_and_told() {
     }
     let status = world.status("");
     assert_eq!(status.exit_code(), 0);
-    assert!(status.warnings.len() == 2 && status.warnings[0].contains(WORDS), "{:?}", status.warnings);
+    assert!(status.errors.len() == 2 && status.errors[0].what.contains(WORDS), "{:?}", status.errors);
     assert_eq!(world.start(""), "a runs already, b runs already, exit 0");
     assert_eq!(world.stop(""), "b stopped, a stopped, exit 0");
     assert_eq!(world.loaded(), "");

@@ -278,8 +278,8 @@ fn a_directory_in_place_of_a_record_does_not_end_stop_or_status() {
     damage(&run.join("x.json"));
     fs::write(run.join("c.json"), "{ garbage").unwrap();
     let status = world.status("");
-    assert_eq!((status.exit_code(), status.scripts.len(), status.warnings.len()), (0, 3, 3), "{status:?}");
-    assert!(status.warnings[0].contains("/run/b.json is passed over"), "{status:?}");
+    assert_eq!((status.exit_code(), status.scripts.len(), status.errors.len()), (0, 3, 3), "{status:?}");
+    assert!(status.errors[0].what.contains("/run/b.json is passed over"), "{status:?}");
     let report = world.try_stop("").unwrap();
     assert_eq!((report.exit_code(), report.scripts.len(), report.warnings.len()), (0, 3, 3), "{report:?}");
     assert_eq!((world.deletes(), world.loaded()), ("c b a".into(), String::new()));
@@ -295,7 +295,7 @@ fn a_file_in_place_of_the_records_does_not_end_stop_or_status() {
     let run = world.at(&world.host.run_dir).join("run");
     fs::remove_dir_all(&run).unwrap();
     fs::write(&run, "").unwrap();
-    assert_eq!((world.status("").exit_code(), world.status("").warnings.len()), (0, 1));
+    assert_eq!((world.status("").exit_code(), world.status("").errors.len()), (0, 1));
     assert_eq!(world.stop(""), "b stopped, a stopped, exit 0");
 }
 

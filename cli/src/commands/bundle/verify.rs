@@ -9,7 +9,7 @@ use crate::bundle_path::{BundlePath, a_file};
 use crate::exit::Exit;
 use crate::failure::{Failure, bundle_exit};
 use crate::global::Global;
-use crate::trust_options::{TrustOptions, judged_by, judged_by_document, open_base, open_believed};
+use crate::trust_options::{TrustOptions, judged_by, judged_by_document, open_base, open_raw};
 use crate::ui::{Mark, Ui};
 use crate::words::{best_before, count, date, has_passed};
 
@@ -41,13 +41,17 @@ struct Who {
     id: BundleId,
     signers: Vec<KeyId>,
     judge: Judge,
+    /// The host's domain that owns its name; `None` where keys were given.
+    domain: Option<String>,
 }
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let keys = self.trust.keys(global, ui)?;
         // Nothing can be looked for behind a problem that comes before the signatures hold: it is the only one.
-        let bundle = open_believed(&self.file, &keys).map_err(|mut failure| {
+        let verified = open_raw(&self.file)
+            .and_then(|raw| keys.verify(raw).map_err(|failure| failure.about(self.file.display())));
+        let (bundle, domain) = verified.map_err(|mut failure| {
             if let Some(id) = &failure.id {
                 failure.what = format!("{} [{id}]", failure.what);
             }
@@ -55,7 +59,12 @@ impl Args {
         })?;
         let mut bases = open_base(self.base.as_deref(), bundle.manifest().from.as_ref())?;
         let manifest = bundle.manifest().clone();
-        let who = Who { id: bundle.id(), signers: bundle.signers().to_vec(), judge: bundle.judge().clone() };
+        let who = Who {
+            id: bundle.id(),
+            signers: bundle.signers().to_vec(),
+            judge: bundle.judge().clone(),
+            domain,
+        };
         let depth = if self.deep { Depth::Modules } else { Depth::Digests };
         let report = bundle
             .check_with(depth, bases.as_mut())
@@ -88,7 +97,7 @@ impl Args {
             .collect();
         json!({
             "file": self.file, "good": report.problems.is_empty() && !(self.deep && report.undecoded > 0), "bundle_id": who.id, "name": manifest.name,
-            "version": manifest.version, "signed_by": signers, "judged_by": judged_by_document(&who.judge),
+            "version": manifest.version, "signed_by": signers, "domain": who.domain, "judged_by": judged_by_document(&who.judge),
             "frames_present": report.present.present,
             "frames": report.present.total, "frames_undecoded": report.undecoded,
             "delta_of": manifest.from, "modules_checked": self.deep.then_some(report.modules),
@@ -108,6 +117,9 @@ impl Args {
         ui.line(format!("  bundle id  {}", who.id));
         for signer in &who.signers {
             ui.line(format!("  signed by  {signer}"));
+        }
+        if let Some(domain) = who.domain.as_ref().filter(|domain| *domain != "default") {
+            ui.line(format!("  in domain  {domain}"));
         }
         if let Some(root) = judged_by(&who.judge) {
             ui.line(format!("  judged by  {root}"));

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use files::FileSystem;
 use installer::{
-    FsckProblem, FsckReport, InstallOptions, InstallReport, Mending, RepairError, fsck, repair_from,
-    repair_from_kept,
+    FsckError, FsckProblem, FsckReport, HostIdentity, InstallOptions, InstallReport, Mending, RepairError,
+    fsck, reconcile, repair_from, repair_from_kept,
 };
 use serde_json::json;
 
@@ -20,7 +20,8 @@ use crate::words::{bytes, count};
 
 /// Compare every file of the current generation with what was signed
 ///
-/// Ends with 0 if all is well and with 11 if something isn't, after naming each file and how it can be mended. `--repair`
+/// Ends with 0 if all is well and with 11 if something isn't, after naming each file and how it can be mended; links and files for the
+/// unmodified initscript are looked for too. `--repair`
 /// makes a new generation, in which the damaged bundle is whole again: from its file, or without one from the bundle that
 /// is kept on the host, where that is still good.
 #[derive(Debug, clap::Args)]
@@ -41,7 +42,8 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let root = host::open_root(global)?;
-        let look = || fsck(&root, self.generation).map_err(|error| host::generation_failure(&error));
+        let identity = host::identity(global, &root)?;
+        let look = || fsck(&root, self.generation, Some(&identity)).map_err(|error| fsck_failure(&error));
         let Some(before) = look()? else {
             if ui.json {
                 ui.document(&json!({ "generation": null, "problems": [], "repaired": false }));
@@ -63,8 +65,14 @@ impl Args {
             let mut store = host::open_trust(global, ui)?;
             store.mend(&root, self.lock.wait()).map_err(|error| host::trust_failure(&error))?;
         }
-        let reports = self.mend(&root, global, &before, ui)?;
-        if reports.is_empty() && !mends_chain {
+        let reports = self.mend(&root, &identity, global, &before, ui)?;
+        let is_for_stock_tools = |problem: &FsckProblem| problem.mending == Mending::ByReconciling;
+        let remakes = reports.is_empty() && before.problems.iter().any(is_for_stock_tools);
+        if remakes {
+            host::tell_compat(ui, &reconcile(&root, &identity));
+        }
+        let mends_beside = mends_chain || remakes;
+        if reports.is_empty() && !mends_beside {
             // A second look may find less, where a disk gave the second time what it didn't give first.
             show(ui, &before, false);
             return Ok(Exit::Malformed);
@@ -76,33 +84,37 @@ impl Args {
             host::tell_compat(ui, &report.compat);
         }
         let Some(after) = look()? else { return Ok(Exit::Failed) };
-        show(ui, &after, mends_chain || after.generation != before.generation);
+        show(ui, &after, mends_beside || after.generation != before.generation);
         Ok(if after.problems.is_empty() { Exit::Done } else { Exit::Malformed })
     }
 
     fn mend(
         &self,
         root: &FileSystem,
+        identity: &HostIdentity,
         global: &Global,
         report: &FsckReport,
         ui: &mut Ui,
     ) -> Result<Vec<InstallReport>, Failure> {
-        let identity = host::identity(global, root)?;
         let options =
             InstallOptions { now: host::now(global), wait: self.lock.wait(), ..InstallOptions::default() };
         let mended = match &self.file {
             Some(path) => {
                 let source = given(path)?;
-                repair_from(root, &identity, source, &options, &mut |event| tell(ui, event))
+                repair_from(root, identity, source, &options, &mut |event| tell(ui, event))
                     .map(|report| vec![report])
             }
-            None => repair_from_kept(root, &identity, report, &options, &mut |event| tell(ui, event)),
+            None => repair_from_kept(root, identity, report, &options, &mut |event| tell(ui, event)),
         };
         mended.map_err(|error| repair_failure(error, root))
     }
 }
 
 fn line(problem: &FsckProblem) -> String {
+    if matches!(problem.mending, Mending::ByReconciling | Mending::ReadOnly) {
+        // Its words name the place.
+        return problem.what.clone();
+    }
     let bundle = problem.bundle.as_ref().map_or_else(String::new, |bundle| format!(" (bundle {bundle})"));
     format!("{}{bundle}: {}", problem.path, problem.what)
 }
@@ -117,6 +129,8 @@ const fn mending(mending: Mending) -> &'static str {
         Mending::ByFullBundle => {
             "kernels that come later need it: bring the full bundle of this version, or a later one"
         }
+        Mending::ByReconciling => "make it again: stap-bundle fsck --repair, or the next install",
+        Mending::ReadOnly => "make it part of the image, or let CACHE_PATH and CONFIG_PATH be elsewhere",
         Mending::NotNeeded => "it is in nobody's way; the next install leaves it behind",
     }
 }
@@ -154,6 +168,13 @@ fn show(ui: &mut Ui, report: &FsckReport, repaired: bool) {
     };
     let word = ui.mark(mark, word);
     ui.line(format!("{word}: generation {}, {looked}", report.generation));
+}
+
+fn fsck_failure(error: &FsckError) -> Failure {
+    match error {
+        FsckError::Generation(error) => host::generation_failure(error),
+        FsckError::Compat(error) => Failure::of(Exit::Storage, error),
+    }
 }
 
 fn repair_failure(error: RepairError, root: &FileSystem) -> Failure {

@@ -89,6 +89,7 @@ fn collect_failure(error: &CollectError) -> Failure {
             .hint("`stap-bundle status` shows what runs; remove the record if its script doesn't"),
         CollectError::Floors(error) => host::floors_failure(error),
         CollectError::Trust(error) => host::trust_failure(error),
+        CollectError::Generation(error) => host::generation_failure(error),
         CollectError::Lock(error) => host::lock_failure(error),
         CollectError::Storage(error) => host::storage_failure(error),
         _ => Failure::of(Exit::Failed, error),

@@ -114,7 +114,8 @@ fn look(script: Vec<ScriptName>, global: &Global, ui: &mut Ui) -> Result<Seen, F
         if service.runs(script).map_err(|error| service_failure(&error))? {
             seen.running.push(script.clone());
         }
-        if !service.is_offered(script) {
+        // Where what is installed can't be read, no script is called unknown.
+        if opened.unreadable.is_none() && !service.is_offered(script) {
             seen.unknown.push(script.clone());
         }
     }

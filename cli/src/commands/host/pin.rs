@@ -53,6 +53,7 @@ impl Args {
 fn pin_failure(error: &PinError) -> Failure {
     match error {
         PinError::Lock(error) => host::lock_failure(error),
+        PinError::Generation(error) => host::generation_failure(error),
         PinError::Storage(error) => host::storage_failure(error),
         PinError::NothingInstalled => {
             Failure::of(Exit::Failed, error).hint("install a bundle first: stap-bundle install FILE")

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use installer::{
-    CurrentGeneration, HostIdentity, InstallOptions, TrustStore, UnpackError, other_scripts,
-    unpack_for_running_kernel,
+    CurrentGeneration, HostIdentity, InstallOptions, RefusalKind, TrustStore, UnpackError, lacking,
+    other_scripts, unpack_for_running_kernel,
 };
 use script_config::{Configuration, GlobalParameters, ScriptName};
-use service::{Host, LeftOutBundle, Reason, Service, ServiceError, ServiceEvent, StartChoice};
+use service::{
+    Host, LeftOutBundle, Reason, Service, ServiceError, ServiceEvent, StartChoice, StateError, StatusReport,
+};
 
 use crate::commands::host::install::{install_failure, tell};
 use crate::exit::Exit;
@@ -38,7 +40,7 @@ pub(crate) struct Opened {
     pub(crate) identity: HostIdentity,
     pub(crate) current: Option<CurrentGeneration>,
     /// Why it can't be read, where that ends nothing: something is installed.
-    pub(crate) unreadable: Option<String>,
+    pub(crate) unreadable: Option<Failure>,
     pub(crate) parameters: GlobalParameters,
     /// This host's own settings of scripts.
     pub(crate) own: Configuration,
@@ -73,8 +75,10 @@ impl Default for Autocompiled {
 pub(crate) enum Damage {
     /// A start has nothing that it could believe: it ends.
     Ends,
-    /// What runs can be seen and stopped without it: a warning.
+    /// What runs can be stopped without it: a warning.
     Warns,
+    /// It is one of the report's errors.
+    Reported,
 }
 
 impl Selection {
@@ -86,11 +90,13 @@ impl Selection {
             host::configuration(global, self.config.as_deref(), ui)?;
         let mut unreadable = None;
         let current = match host::current(&root) {
-            Err(failure) if damage == Damage::Warns => {
+            Err(failure) if damage != Damage::Ends => {
                 all_is_good = false;
-                let why = format!("what is installed can't be read: {}", failure.one_line());
-                ui.warning(&why);
-                unreadable = Some(why);
+                let failure = failure.about("what is installed can't be read");
+                if damage == Damage::Warns {
+                    ui.warning(failure.one_line());
+                }
+                unreadable = Some(failure);
                 None
             }
             current => current?,
@@ -122,18 +128,25 @@ impl Opened {
         }
     }
 
-    /// What is wrong with the accepted chain of roots. Where it can't be read at all, nothing installed could be either.
-    pub(crate) fn alarms(&self) -> Vec<String> {
-        TrustStore::open(&self.host.files).map(|store| host::alarms(&store)).unwrap_or_default()
-    }
-
     /// Scripts of this host that aren't the ones which the installed modules were made from.
-    pub(crate) fn other_scripts(&self) -> Vec<String> {
+    fn other_scripts(&self) -> Vec<String> {
         let Some(current) = &self.current else { return Vec::new() };
         other_scripts(&self.host.files, current).unwrap_or_else(|error| {
             let failure = Failure::of(Exit::Storage, &error);
             vec![format!("scripts were not compared: {}", failure.one_line())]
         })
+    }
+
+    /// What stock tools lack of what is installed.
+    fn lacking(&self) -> Vec<String> {
+        let Some(current) = &self.current else { return Vec::new() };
+        match lacking(&self.host.files, &self.identity, current) {
+            Ok(lacking) => lacking.iter().map(ToString::to_string).collect(),
+            Err(error) => {
+                let failure = Failure::of(Exit::Storage, &error);
+                vec![format!("what the initscript sees was not looked at: {}", failure.one_line())]
+            }
+        }
     }
 
     fn try_to_unpack(&mut self, global: &Global, ui: &mut Ui) -> Result<Vec<Failure>, Failure> {
@@ -161,7 +174,27 @@ impl Opened {
 
     /// The service.
     pub(crate) fn service(&self) -> Service<'_> {
-        self.service_of(self.current.as_ref())
+        let service = self.service_of(self.current.as_ref());
+        match &self.unreadable {
+            Some(failure) => service.without_knowing(state_error(failure)),
+            None => service,
+        }
+    }
+
+    /// Looks at the named scripts, or at all, and at what this host keeps for them.
+    pub(crate) fn status(&self) -> Result<Status, Failure> {
+        let mut report = self.service().status(self.named()).map_err(|error| service_failure(&error))?;
+        report.warnings.extend(self.other_scripts());
+        report.warnings.extend(self.lacking());
+        match TrustStore::open(&self.host.files) {
+            Ok(store) => report.warnings.extend(host::alarms(&store)),
+            // Nothing that is installed could be read then, which is said already.
+            Err(_) if self.unreadable.is_some() => {}
+            Err(error) => report.errors.push(state_error(&host::trust_failure(&error))),
+        }
+        let unreadable = self.unreadable.as_ref().map(|failure| failure.exit);
+        let refused = unreadable.or_else(|| report.errors.first().map(|error| exit_of(error.kind)));
+        Ok(Status { report, refused })
     }
 
     /// The service of another generation.
@@ -189,6 +222,32 @@ impl Opened {
     /// The scripts named.
     pub(crate) const fn named(&self) -> &BTreeSet<ScriptName> {
         &self.named
+    }
+}
+
+/// What a host says about itself.
+#[derive(Debug)]
+pub(crate) struct Status {
+    pub(crate) report: StatusReport,
+    /// How a command ends for state that is refused or damaged; `None` if the report is the whole truth.
+    pub(crate) refused: Option<Exit>,
+}
+
+fn state_error(failure: &Failure) -> StateError {
+    let kind = match failure.exit {
+        Exit::Trust => RefusalKind::NotBelieved,
+        Exit::Storage | Exit::Locked => RefusalKind::Unreadable,
+        _ => RefusalKind::Damaged,
+    };
+    StateError::of(kind, failure.one_line())
+}
+
+/// How a command ends for state of that kind.
+pub(crate) const fn exit_of(kind: RefusalKind) -> Exit {
+    match kind {
+        RefusalKind::NotBelieved => Exit::Trust,
+        RefusalKind::Damaged => Exit::Malformed,
+        RefusalKind::Unreadable => Exit::Storage,
     }
 }
 

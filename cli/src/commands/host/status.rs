@@ -5,7 +5,7 @@ mod metrics;
 use bundle_format::{BundleName, BundleVersion, KernelRelease};
 use service::{KernelCoverage, Reason, RecorderMode, ScriptState, ScriptStatus, StatusReport};
 
-use crate::commands::host::service::{Damage, Selection, explain, service_failure};
+use crate::commands::host::service::{Damage, Selection, Status, exit_of, explain};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -16,7 +16,8 @@ use crate::words::{bytes, count, date};
 
 /// Show which scripts run, from which bundle and for which kernel
 ///
-/// Exit code 0 if at least one script runs, else 1, 3 or 4 as the initscript has it; with `--metrics` always 0.
+/// Exit code 0 if at least one script runs, else 1, 3 or 4 as the initscript has it; with `--metrics` always 0. Where state of
+/// this host is refused or damaged, it says so and ends with 10, 11, 14 or 30; `--metrics` writes its page all the same.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Write gauges in Prometheus' text format, for a node exporter's textfile collector.
@@ -28,30 +29,56 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let opened = self.selection.open(global, Damage::Warns, ui)?;
-        let mut report = opened.service().status(opened.named()).map_err(|error| service_failure(&error))?;
-        report.warnings.extend(opened.other_scripts());
-        // People have read it already.
-        report.warnings.extend(opened.unreadable.clone().filter(|_| self.metrics || ui.json));
-        report.warnings.extend(opened.alarms());
-        if self.metrics {
-            for line in metrics::text(&report).lines() {
-                ui.line(line);
+        let looked = self.selection.open(global, Damage::Reported, ui).and_then(|opened| {
+            let status = opened.status()?;
+            Ok((opened, status))
+        });
+        let (opened, Status { report, refused }) = match looked {
+            Err(failure) if self.metrics => {
+                // Whoever gathers gauges keeps the old page where there is no new one.
+                page(ui, &metrics::of_failure());
+                return Err(failure);
             }
-            // What doesn't run is told by the gauges; whoever gathers them wants to know whether there are any.
-            return Ok(Exit::Done);
-        }
-        if ui.json {
-            ui.document(&report);
-        } else {
-            show(ui, &report, opened.unreadable.is_some());
-        }
-        Ok(match report.exit_code() {
+            other => other?,
+        };
+        let unreadable = opened.unreadable.as_ref();
+        let exit = match report.exit_code() {
             0 => Exit::Done,
             3 => Exit::NotRunning,
             4 => Exit::Foreign,
             _ => Exit::Failed,
-        })
+        };
+        if ui.json {
+            ui.document(&report);
+        } else if self.metrics {
+            page(ui, &metrics::text(&report, unreadable.is_none()));
+            say_errors(ui, &report, unreadable);
+        } else {
+            // What is wrong with a bundle is beside its name.
+            let (_, others): (Vec<_>, Vec<_>) =
+                report.errors.into_iter().partition(|error| error.bundle.is_some());
+            let report = StatusReport { errors: others, ..report };
+            say_errors(ui, &report, unreadable);
+            show(ui, &report, unreadable.is_some());
+        }
+        // What doesn't run is told by the gauges; whoever gathers them wants to know whether there are any.
+        Ok(refused.unwrap_or(if self.metrics { Exit::Done } else { exit }))
+    }
+}
+
+fn page(ui: &mut Ui, text: &str) {
+    for line in text.lines() {
+        ui.line(line);
+    }
+}
+
+/// Says what is refused or damaged. Where nothing installed can be read, that is the first error, and comes with its hints.
+fn say_errors(ui: &mut Ui, report: &StatusReport, unreadable: Option<&Failure>) {
+    if let Some(failure) = unreadable {
+        ui.failure(failure);
+    }
+    for error in report.errors.iter().skip(usize::from(unreadable.is_some())) {
+        ui.failure(&Failure::new(exit_of(error.kind), &error.what));
     }
 }
 
@@ -87,7 +114,9 @@ fn show(ui: &mut Ui, report: &StatusReport, is_unreadable: bool) {
         show_lacking(ui, kernel);
     }
     if report.scripts.is_empty() {
-        ui.line("no scripts");
+        if !is_unreadable {
+            ui.line("no scripts");
+        }
         return;
     }
     let mut table =

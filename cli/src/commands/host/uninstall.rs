@@ -1,7 +1,7 @@
 //! `uninstall`: a bundle leaves this host.
 
 use bundle_format::BundleName;
-use installer::{BundleSummary, UninstallError, list_generations};
+use installer::{UninstallError, WouldUninstall};
 use serde_json::json;
 
 use crate::commands::host::changes;
@@ -62,23 +62,15 @@ impl Args {
 }
 
 fn would_remove(name: &BundleName, root: &files::FileSystem, ui: &mut Ui) -> Result<Exit, Failure> {
-    let list = list_generations(root).map_err(|error| host::storage_failure(&error))?;
-    let bundles: Vec<BundleSummary> = list
-        .into_iter()
-        .filter(|generation| generation.current)
-        .flat_map(|current| current.bundles)
-        .collect();
-    let Some(bundle) = bundles.iter().find(|bundle| bundle.name == *name) else {
-        let there = bundles.iter().map(|bundle| bundle.name.to_string()).collect();
-        return Err(uninstall_failure(&UninstallError::NotInstalled { name: name.clone(), there }));
-    };
-    let changes = installer::would_uninstall(root, name).map_err(|error| uninstall_failure(&error))?;
+    let would = installer::would_uninstall(root, name).map_err(|error| uninstall_failure(&error))?;
+    let WouldUninstall { version, scripts, changes } = would;
     if ui.json {
         ui.document(&json!({
-            "name": name, "version": bundle.version, "dry_run": true, "changes": changes,
+            "name": name, "version": version, "dry_run": true, "changes": changes,
         }));
     } else {
-        ui.line(format!("would uninstall: {name} {}, with {} scripts", bundle.version, bundle.scripts));
+        let version = version.map_or_else(|| ", not believed".to_owned(), |version| format!(" {version}"));
+        ui.line(format!("would uninstall: {name}{version}, with {scripts} scripts"));
         changes::show(ui, &changes, "the current generation");
     }
     Ok(Exit::Done)

@@ -52,7 +52,7 @@ fn does_not_fit(error: &DoesNotFit) -> Failure {
     let meant = meant.into_iter().find(|releases| !releases.is_empty()).unwrap_or_default();
     let wanted: Vec<String> = meant.iter().map(|release| format!("-r {release}")).collect();
     Failure::of(Exit::DoesNotFit, error).hint(if wanted.is_empty() {
-        "to unpack it all the same: --all-kernels".to_owned()
+        "to unpack some of them all the same: --kernel REL, or --all-kernels".to_owned()
     } else {
         format!("on the farm: stap-bundle build {} …", wanted.join(" "))
     })

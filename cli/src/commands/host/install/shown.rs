@@ -88,6 +88,9 @@ pub(super) fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
         for path in report.compat.iter().flat_map(|compat| &compat.written) {
             ui.line(format!("  would make {}", path.display()));
         }
+        for path in report.compat.iter().flat_map(|compat| &compat.removed) {
+            ui.line(format!("  would remove {}", path.display()));
+        }
         ui.line("  nothing was written");
     }
     exit

@@ -7,12 +7,15 @@ use std::fmt::Write;
 use bundle_format::BundleVersion;
 use service::{BundleStatus, KernelCoverage, ScriptState, ScriptStatus, StatusReport};
 
-/// The whole report.
-pub(super) fn text(report: &StatusReport) -> String {
+/// The whole report. Where what is installed can't be read, nothing is said of it: no gauge is better than a 0 that nobody counted.
+pub(super) fn text(report: &StatusReport, is_known: bool) -> String {
     let mut page = Page(String::new());
-    page.metric("stap_bundle_generation", "Number of the current generation; 0 if nothing is installed, or if that can't be read (see stap_bundle_warnings).");
-    page.sample("stap_bundle_generation", &[], report.generation.unwrap_or(0));
-    page.metric("stap_bundle_warnings", "Damaged files that status has passed over.");
+    errors(&mut page, report.errors.len());
+    if is_known {
+        page.metric("stap_bundle_generation", "Number of the current generation; 0 if nothing is installed.");
+        page.sample("stap_bundle_generation", &[], report.generation.unwrap_or(0));
+    }
+    page.metric("stap_bundle_warnings", "What else status warns of.");
     page.sample("stap_bundle_warnings", &[], report.warnings.len());
     let name = "stap_bundle_masks_known";
     page.metric(name, "Whether it is known which scripts are masked; if not, none is started.");
@@ -26,26 +29,62 @@ pub(super) fn text(report: &StatusReport) -> String {
     page.0
 }
 
+/// The page of a host of which nothing can be told.
+pub(super) fn of_failure() -> String {
+    let mut page = Page(String::new());
+    errors(&mut page, 1);
+    page.0
+}
+
+fn errors(page: &mut Page, number: usize) {
+    let name = "stap_bundle_errors";
+    page.metric(name, "State of this host that is refused or damaged; other gauges may be missing for it.");
+    page.sample(name, &[], number);
+}
+
+/// Name, help, and the value where there is one.
+type Gauge = (&'static str, &'static str, fn(&BundleStatus) -> Option<i128>);
+
 fn bundles(page: &mut Page, bundles: &[BundleStatus]) {
     page.metric("stap_bundle_bundle_trusted", "Whether an installed bundle is believed.");
     for bundle in bundles {
         let id = bundle.id.map(|id| id.to_string()).unwrap_or_default();
-        let labels = [
-            ("bundle", bundle.name.as_str()),
-            ("version", bundle.version.as_ref().map_or("", BundleVersion::as_str)),
-            ("id", &id),
-        ];
+        let version = bundle.version.as_ref().map_or("", BundleVersion::as_str);
+        let [name, domain] = names(bundle);
+        let labels = [name, domain, ("version", version), ("id", &id)];
         page.sample("stap_bundle_bundle_trusted", &labels, u8::from(bundle.refused.is_none()));
     }
-    let dated = || bundles.iter().filter_map(|bundle| Some((bundle, bundle.best_before?)));
-    if dated().next().is_none() {
-        return;
+    let of_each: [Gauge; 3] = [
+        (
+            "stap_bundle_bundle_created_timestamp_seconds",
+            "When an installed bundle was made; its age is time() minus this.",
+            |bundle| bundle.created.map(i128::from),
+        ),
+        (
+            "stap_bundle_bundle_best_before_timestamp_seconds",
+            "When an installed bundle should have been replaced.",
+            |bundle| bundle.best_before.map(i128::from),
+        ),
+        (
+            "stap_bundle_bundle_best_before_seconds",
+            "Seconds until an installed bundle should be replaced, by this host's clock; below 0 when it is too late.",
+            |bundle| bundle.best_before_in.map(i128::from),
+        ),
+    ];
+    for (name, help, value) in of_each {
+        let known: Vec<_> = bundles.iter().filter_map(|bundle| Some((bundle, value(bundle)?))).collect();
+        if !known.is_empty() {
+            page.metric(name, help);
+        }
+        for (bundle, value) in known {
+            page.sample(name, &names(bundle), value);
+        }
     }
-    let name = "stap_bundle_bundle_best_before_timestamp_seconds";
-    page.metric(name, "When an installed bundle should have been replaced.");
-    for (bundle, best_before) in dated() {
-        page.sample(name, &[("bundle", &bundle.name)], best_before);
-    }
+}
+
+/// By which each gauge of a bundle is known.
+fn names(bundle: &BundleStatus) -> [(&str, &str); 2] {
+    [("bundle", &bundle.name), ("domain", bundle.domain.as_str())]
 }
 
 fn kernels(page: &mut Page, kernels: &[KernelCoverage]) {
@@ -154,7 +193,27 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn the_page_on_metrics_names_every_gauge_and_no_other() {
+        let page = include_str!("../../../../../docs/operating/metrics.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let documented: BTreeSet<&str> = rows.map(|(name, _)| name).collect();
+        let source = include_str!("metrics.rs");
+        let names = source.split('"').filter(|text| {
+            let rest = text.strip_prefix("stap_bundle_");
+            rest.is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
+            })
+        });
+        assert_eq!(documented, names.collect());
+        let examples = page.split("```").skip(3).step_by(2).flat_map(str::split_whitespace);
+        let used = examples.filter(|word| word.starts_with("stap_bundle_"));
+        assert!(used.clone().count() >= 5 && used.clone().all(|name| documented.contains(name)), "{page}");
+    }
 
     #[test]
     fn a_label_cannot_end_its_line() {
