@@ -141,7 +141,7 @@ impl Reader<'_> {
     }
 
     fn single_quotes(&mut self) {
-        while let Some(c) = self.chars.next() {
+        for c in self.chars.by_ref() {
             self.line += u32::from(c == '\n');
             if c == '\'' {
                 return;

@@ -1,6 +1,8 @@
 //! The initscript's commands against a host in a temporary directory, with the stand-in for `staprun`.
 
 mod letter;
+#[cfg(feature = "farm")]
+mod readme;
 
 use std::collections::BTreeSet;
 use std::fs;
