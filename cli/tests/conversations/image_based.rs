@@ -55,12 +55,14 @@ fn a_read_only_etc_loses_the_initscript_s_options_which_install_status_and_fsck_
     staging generation 1 with 1 kernel
       6.12.1-test: 2 modules, [SIZE]
     switching from nothing to generation 1
-    warning: /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
+    warning: /etc/systemtap/conf.d is on a read-only file system and lacks 00-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
+    warning: /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript lists no script without its source, and may compile others; `stap-bundle start` needs none of it
     installed: fleet 1.1 as generation 1
       6.12.1-test: 2 modules
     [exit 0]
     $ stap-bundle status --root host
-    warning: /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
+    warning: /etc/systemtap/conf.d is on a read-only file system and lacks 00-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
+    warning: /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript lists no script without its source, and may compile others; `stap-bundle start` needs none of it
     no kernel runs here, generation 1
     bundle fleet 1.1
 
@@ -71,13 +73,16 @@ fn a_read_only_etc_loses_the_initscript_s_options_which_install_status_and_fsck_
         ask on the host itself, without --root
     [exit 3]
     $ stap-bundle fsck --root host
-    /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
+    /etc/systemtap/conf.d is on a read-only file system and lacks 00-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
+    /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript lists no script without its source, and may compile others; `stap-bundle start` needs none of it
       make it part of the image, or let CACHE_PATH and CONFIG_PATH be elsewhere
     1 problem: generation 1, 5 files compared, [SIZE]
     [exit 11]
     $ stap-bundle fsck --root host --repair
-    /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
-    /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
+    /etc/systemtap/conf.d is on a read-only file system and lacks 00-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
+    /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript lists no script without its source, and may compile others; `stap-bundle start` needs none of it
+    /etc/systemtap/conf.d is on a read-only file system and lacks 00-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
+    /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript lists no script without its source, and may compile others; `stap-bundle start` needs none of it
       make it part of the image, or let CACHE_PATH and CONFIG_PATH be elsewhere
     1 problem: generation 1, 5 files compared, [SIZE]
     [exit 11]

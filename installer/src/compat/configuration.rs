@@ -83,7 +83,10 @@ pub(super) fn bring_in_line<E: From<PolicyError> + From<FileError>>(
     (work, refused): (&mut Work, &mut ReadOnly),
 ) -> Result<(), E> {
     let Some(generation) = current.filter(|generation| has_bundles(generation)) else {
-        return Ok(refused.pass(unlink_both(state.host, path, work))?);
+        for name in [OPTIONS_LINK, CONFIGURATION_LINK] {
+            refused.pass(unlink(state.host, path, name, work))?;
+        }
+        return Ok(());
     };
     write_options(generation, &mut work.report)?;
     refused.pass(link(state.host, path, (OPTIONS_LINK, OPTIONS), work))?;
@@ -103,14 +106,12 @@ fn link(
     directory.sync()
 }
 
-fn unlink_both(host: &FileSystem, path: &Path, work: &mut Work) -> Result<(), FileError> {
+fn unlink(host: &FileSystem, path: &Path, name: &str, work: &mut Work) -> Result<(), FileError> {
     let Some(directory) = optional(host.open_dir(path))? else { return Ok(()) };
-    for name in [OPTIONS_LINK, CONFIGURATION_LINK] {
-        if has_our_link(&directory, name)? {
-            directory.unlink(name)?;
-            work.report.removed.push(directory.path().join(name));
-            directory.sync()?;
-        }
+    if has_our_link(&directory, name)? {
+        directory.unlink(name)?;
+        work.report.removed.push(directory.path().join(name));
+        directory.sync()?;
     }
     Ok(())
 }

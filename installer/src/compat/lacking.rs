@@ -38,9 +38,10 @@ pub(super) fn lacking_at(
     let mut found = Vec::new();
     if !current.bundles().is_empty() {
         let place = Place::open(host, places.configuration.clone())?;
-        for link in [OPTIONS_LINK, CONFIGURATION_LINK] {
+        let files = [Lost::Options(OPTIONS_LINK), Lost::Switches(CONFIGURATION_LINK)];
+        for (link, lost) in [OPTIONS_LINK, CONFIGURATION_LINK].into_iter().zip(files) {
             if !place.has_link(link)? {
-                found.push(place.lacking(Lost::Options(link)));
+                found.push(place.lacking(lost));
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::compat::report::{CompatError, ForeignFile, ReconcileReport};
 use crate::compat::wanted::wanted;
 use crate::generation::{CurrentGeneration, module_file_name};
 use crate::host::HostIdentity;
-use crate::host::paths::CONFIGURATION_LINK;
+use crate::host::paths::{CONFIGURATION_LINK, OPTIONS_LINK};
 
 /// The links that would be made for the kernels `ids` of `manifest` beside the other bundles of `current`, those that would be
 /// removed, and what stands in their way. Nothing is written. Links of ours that are there already lead through `current` and
@@ -29,8 +29,10 @@ pub(crate) fn preview(
     let mut report = ReconcileReport::default();
     let places = Places::read(host, &mut report)?;
     let configuration = optional(host.open_dir(&places.configuration))?;
-    if configuration.map_or(Ok(None), |directory| directory.kind(CONFIGURATION_LINK))?.is_none() {
-        report.written.push(places.configuration.join(CONFIGURATION_LINK));
+    for link in [OPTIONS_LINK, CONFIGURATION_LINK] {
+        if configuration.as_ref().map_or(Ok(None), |directory| directory.kind(link))?.is_none() {
+            report.written.push(places.configuration.join(link));
+        }
     }
     let mut left = of_others(current, identity, manifest)?;
     let cache = optional(host.open_dir(&places.cache))?;

@@ -67,6 +67,8 @@ pub struct Lacking {
 pub enum Lost {
     /// The file of this name, with options and requirements.
     Options(&'static str),
+    /// The file of this name, which keeps the unmodified initscript from compiling.
+    Switches(&'static str),
     /// Modules and options of these scripts, for the unmodified initscript.
     Modules(Vec<ScriptName>),
     /// Modules of these scripts, for members of stapusr.
@@ -86,6 +88,12 @@ impl fmt::Display for Lacking {
                 write!(
                     f,
                     "{file}: the unmodified initscript starts scripts of bundles without their options"
+                )?;
+            }
+            Lost::Switches(file) => {
+                write!(
+                    f,
+                    "{file}: the unmodified initscript lists no script without its source, and may compile others"
                 )?;
             }
             Lost::Modules(scripts) => {
