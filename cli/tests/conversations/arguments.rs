@@ -39,6 +39,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       status       Show which scripts run, from which bundle and for which kernel
       attach       Show the data of a running script, without ending it
       stop         Stop scripts, those that require others first
+      adopt        Vouch for modules that came as files, so that they start
       boot-guard   Show or forget what the boot guard knows
       cleanup      Remove compiled scripts from the initscript's cache
       compile      Compile scripts on this host, for this host

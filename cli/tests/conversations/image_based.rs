@@ -74,17 +74,19 @@ fn a_read_only_etc_loses_the_initscript_s_options_which_install_status_and_fsck_
     [exit 3]
     $ stap-bundle fsck --root host
     /etc/systemtap/conf.d is on a read-only file system and lacks 00-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
+      make it part of the image, or let CACHE_PATH and CONFIG_PATH be elsewhere
     /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript lists no script without its source, and may compile others; `stap-bundle start` needs none of it
       make it part of the image, or let CACHE_PATH and CONFIG_PATH be elsewhere
-    1 problem: generation 1, 5 files compared, [SIZE]
+    2 problems: generation 1, 5 files compared, [SIZE]
     [exit 11]
     $ stap-bundle fsck --root host --repair
     /etc/systemtap/conf.d is on a read-only file system and lacks 00-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
     /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript lists no script without its source, and may compile others; `stap-bundle start` needs none of it
     /etc/systemtap/conf.d is on a read-only file system and lacks 00-stap-bundle.conf: the unmodified initscript starts scripts of bundles without their options; `stap-bundle start` needs none of it
+      make it part of the image, or let CACHE_PATH and CONFIG_PATH be elsewhere
     /etc/systemtap/conf.d is on a read-only file system and lacks zz-stap-bundle.conf: the unmodified initscript lists no script without its source, and may compile others; `stap-bundle start` needs none of it
       make it part of the image, or let CACHE_PATH and CONFIG_PATH be elsewhere
-    1 problem: generation 1, 5 files compared, [SIZE]
+    2 problems: generation 1, 5 files compared, [SIZE]
     [exit 11]
     $ stap-bundle uninstall --root host fleet
     switching from generation 1 to generation 2
@@ -96,7 +98,7 @@ fn a_read_only_etc_loses_the_initscript_s_options_which_install_status_and_fsck_
     "#);
     let metrics =
         read_only(&world, &["etc"], &["-q install --root host fleet.stapb", "status --root host --metrics"]);
-    assert!(metrics.contains("\nstap_bundle_warnings 1\n"), "{metrics}");
+    assert!(metrics.contains("\nstap_bundle_warnings 2\n"), "{metrics}");
 }
 
 #[test]

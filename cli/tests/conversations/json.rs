@@ -96,7 +96,7 @@ fn the_host_side() {
         fields(&status["bundles"][0]),
         "best_before best_before_in created domain expired id name refused version"
     );
-    let script = "kernel_memory_bytes masked module_bytes note offered_by options_from pid reason record requires script state warning";
+    let script = "kernel_memory_bytes loaded_bytes masked module_bytes note offered_by options_from pid reason record requires script state warning";
     assert_eq!(fields(&status["scripts"][0]), script);
 
     assert_eq!(fields(&world.json("rollback --root host")), "changes from initscript to");

@@ -78,7 +78,7 @@ fn what_the_next_version_left_is_refused_in_words_and_nothing_of_it_changes() {
     assert!(files::with_causes(&refused).contains(WORDS), "{refused:?}");
     // For people: what can be shown is, and the rest is named.
     let listed = world.run("list --root host");
-    assert!(listed.exit == Some(0) && listed.stdout.contains("fleet 1.1"), "{listed}");
+    assert!(listed.exit == Some(30) && listed.stdout.contains("fleet 1.1"), "{listed}");
     assert!(
         listed.stdout.contains("generations/2/generation.json") && listed.stdout.contains(WORDS),
         "{listed}"
@@ -91,7 +91,7 @@ fn what_the_next_version_left_is_refused_in_words_and_nothing_of_it_changes() {
         assert!(history.stdout.lines().any(is_shown), "{kind}: {history}");
     }
     let status = world.run("status --root host");
-    assert_eq!(status.exit, Some(0), "{status}");
+    assert_eq!(status.exit, Some(30), "{status}");
     for file in ["generation.json", "run/counter.json", "run/latency.json", "boot-guard.json"] {
         assert!(status.stderr.contains(file), "{status}");
     }

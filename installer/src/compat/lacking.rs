@@ -15,7 +15,7 @@ use crate::compat::report::{CompatError, Lacking, Lost, ReconcileReport};
 use crate::compat::users::SYSTEMTAP;
 use crate::compat::wanted::{CacheEntry, Wanted, wanted};
 use crate::generation::{CurrentGeneration, module_file_name};
-use crate::host::paths::{CONFIGURATION_LINK, LIB_MODULES, OPTIONS_LINK};
+use crate::host::paths::{CONFIGURATION_LINK, LIB_MODULES, OPTIONS, OPTIONS_LINK};
 use crate::host::{HostIdentity, installed_releases};
 
 /// What stock tools lack of `current`; what is somebody else's in its place is not looked at.
@@ -39,8 +39,10 @@ pub(super) fn lacking_at(
     if !current.bundles().is_empty() {
         let place = Place::open(host, places.configuration.clone())?;
         let files = [Lost::Options(OPTIONS_LINK), Lost::Switches(CONFIGURATION_LINK)];
+        // A generation of 0.1.0 has its options in the second file, until the next install.
+        let has_options = current.directory().kind(OPTIONS)?.is_some();
         for (link, lost) in [OPTIONS_LINK, CONFIGURATION_LINK].into_iter().zip(files) {
-            if !place.has_link(link)? {
+            if !place.has_link(link)? && (has_options || link != OPTIONS_LINK) {
                 found.push(place.lacking(lost));
             }
         }
