@@ -118,7 +118,7 @@ fn scripts_run_on_through_an_upgrade_and_the_way_back_is_refused_in_words() {
     told(
         &seen,
         "stap-bundle status # refused",
-        0,
+        30,
         &["install the newer stap-bundle again", "generation.json"],
     );
     for command in ["install /media/2.stapb", "fsck", "mask heartbeat", "start"] {

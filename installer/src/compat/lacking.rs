@@ -109,7 +109,7 @@ impl<'h> Place<'h> {
     fn has_link(&self, name: &str) -> Result<bool, FileError> {
         match &self.directory {
             At::Directory(directory) if has_our_link(directory, name)? => {
-                Ok(self.host.open_file(self.path.join(name)).is_ok())
+                Ok(there(self.host.open_file(self.path.join(name)))?.is_some())
             }
             _ => Ok(self.kind(name)?.is_some()),
         }
@@ -121,9 +121,8 @@ impl<'h> Place<'h> {
         if !has_our_link(directory, &module_file_name(script))? {
             return Ok(true);
         }
-        let Ok(found) = self.host.read_file(self.path.join(opts_file_name(script)), MAX_OPTS) else {
-            return Ok(false);
-        };
+        let found = self.host.read_file(self.path.join(opts_file_name(script)), MAX_OPTS);
+        let Some(found) = there(found)? else { return Ok(false) };
         Ok(String::from_utf8_lossy(&found).lines().last() == entry.opts.lines().last())
     }
 
@@ -131,6 +130,25 @@ impl<'h> Place<'h> {
         let nearest = self.host.nearest_dir(&self.path);
         let read_only = nearest.and_then(|directory| directory.is_read_only()).unwrap_or(false);
         Lacking { directory: self.path.clone(), what, read_only }
+    }
+}
+
+/// `None` for what isn't there, or can't be what we have made; what the disk doesn't give is not known.
+fn there<T>(result: Result<T, FileError>) -> Result<Option<T>, FileError> {
+    match result {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound
+                    | ErrorKind::NotADirectory
+                    | ErrorKind::IsADirectory
+                    | ErrorKind::InvalidInput
+                    | ErrorKind::FileTooLarge
+            ) =>
+        {
+            Ok(None)
+        }
+        result => result.map(Some),
     }
 }
 
