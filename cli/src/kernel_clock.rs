@@ -29,7 +29,7 @@ fn most_wrong() -> Option<i64> {
     let state = unsafe { libc::adjtimex(clock.as_mut_ptr()) };
     // SAFETY: all its fields are integers, for which zeros are values too.
     let clock = unsafe { clock.assume_init() };
-    (state >= 0).then(|| clock.maxerror)
+    (state >= 0).then_some(clock.maxerror)
 }
 
 #[cfg(test)]

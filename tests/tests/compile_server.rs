@@ -16,6 +16,43 @@ REL=$(ls /lib/modules | grep cloud | head -n 1)
 pid() { sed -n 's/.*running as PID //p' | tail -n 1; }
 "#;
 
+/// How each example ends.
+const EXITS: [(&str, u8); 33] = [
+    ("start", 0),
+    ("installed", 0),
+    ("status", 0),
+    ("nickname", 0),
+    ("like", 0),
+    ("builddir", 0),
+    ("nobuilddir", 1),
+    ("stop-pid", 0),
+    ("stop-pid-again", 1),
+    ("stop-unknown", 1),
+    ("status-unknown", 3),
+    ("again", 0),
+    ("stop", 0),
+    ("stop-nothing", 0),
+    ("condrestart", 0),
+    ("try-restart", 0),
+    ("configured", 0),
+    ("named", 0),
+    ("force-reload", 0),
+    ("by-port", 0),
+    ("restart", 0),
+    ("stop-by-release", 0),
+    ("left", 0),
+    ("bad-file", 1),
+    ("bad-left", 0),
+    ("log", 0),
+    ("two", 0),
+    ("two-ports", 0),
+    ("two-stop", 0),
+    ("group", 1),
+    ("line-feed", 2),
+    ("reload", 3),
+    ("nonsense", 2),
+];
+
 /// Each example of the manual page that starts, shows or stops servers, as written (NICKNAME, ARCH, BUILDDIR and PID filled in).
 #[test]
 fn the_manual_pages_examples_run_as_written() {
@@ -62,41 +99,7 @@ part nonsense stap-server frobnicate
 ";
     let said = run(&format!("{BEGIN}{script}")).unwrap();
     let part = |name: &str| said.part(name).unwrap().to_owned();
-    for (name, exit) in [
-        ("start", 0),
-        ("installed", 0),
-        ("status", 0),
-        ("nickname", 0),
-        ("like", 0),
-        ("builddir", 0),
-        ("nobuilddir", 1),
-        ("stop-pid", 0),
-        ("stop-pid-again", 1),
-        ("stop-unknown", 1),
-        ("status-unknown", 3),
-        ("again", 0),
-        ("stop", 0),
-        ("stop-nothing", 0),
-        ("condrestart", 0),
-        ("try-restart", 0),
-        ("configured", 0),
-        ("named", 0),
-        ("force-reload", 0),
-        ("by-port", 0),
-        ("restart", 0),
-        ("stop-by-release", 0),
-        ("left", 0),
-        ("bad-file", 1),
-        ("bad-left", 0),
-        ("log", 0),
-        ("two", 0),
-        ("two-ports", 0),
-        ("two-stop", 0),
-        ("group", 1),
-        ("line-feed", 2),
-        ("reload", 3),
-        ("nonsense", 2),
-    ] {
+    for (name, exit) in EXITS {
         let text = part(name);
         assert!(text.contains(&format!("exit {exit}")), "{name}: {text}");
     }

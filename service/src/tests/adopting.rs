@@ -10,6 +10,9 @@ use script_config::{Configuration, SourceText};
 use super::world::{RELEASE, VERMAGIC, World, name, names};
 use crate::{AdoptionRefusal, AdoptionReport, LocalModule, Reason};
 
+/// Takes the protection of a script's files away.
+type Spoil<'w> = &'w dyn Fn(&str);
+
 /// A host in cache-only mode.
 fn world() -> World {
     let mut world = World::new();
@@ -123,7 +126,6 @@ fn an_adopted_module_that_changes_or_whose_script_comes_or_changes_is_not_loaded
 #[test]
 fn what_others_could_have_put_there_is_not_adopted() {
     let world = world();
-    type Spoil<'w> = &'w dyn Fn(&str);
     let kinds: [(&str, Spoil<'_>); 4] = [
         ("module", &|script| {
             fs::set_permissions(at(&world, &format!("{script}.ko")), fs::Permissions::from_mode(0o664))

@@ -50,6 +50,7 @@ impl crate::commands::host::service::Opened {
     }
 
     /// Nothing.
+    #[expect(clippy::unused_self, reason = "the same call as in the full program")]
     pub(crate) fn would_compile(
         &self,
         _ui: &mut Ui,

@@ -107,7 +107,7 @@ impl Walk {
                 source_sha256: Some(of_source.source_sha256),
                 opts_line: of_source.opts_line.clone(),
                 run: of_source.run.clone(),
-                requires: of_source.requires.to_vec(),
+                requires: of_source.requires.clone(),
                 compiled: 1_700_000_000,
                 adopted: None,
             };
