@@ -122,8 +122,8 @@ part nonsense stap-server frobnicate
     assert!(part("log").contains("--log \"/tmp/here.log\""), "{}", part("log"));
     let two = part("two-ports");
     for server in [
-        "-D \"X=2\" -n \"one\" --log \"/tmp/one.log\" --port 5011",
-        "-D \"X=2\" -n \"two\" --log \"/tmp/two.log\" --port 5012",
+        "-D \"X=2\" -u \"stap-server\" -n \"one\" --log \"/tmp/one.log\" --port 5011",
+        "-D \"X=2\" -u \"stap-server\" -n \"two\" --log \"/tmp/two.log\" --port 5012",
     ] {
         assert!(two.contains(server), "{two}");
     }
