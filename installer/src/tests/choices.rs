@@ -35,8 +35,12 @@ fn a_dry_run_says_what_would_happen_and_writes_nothing() {
     assert_eq!(report.outcome, InstallOutcome::WouldInstall { from: None, generation: 1 });
     assert_eq!(report.kernels.iter().map(|kernel| kernel.modules).collect::<Vec<_>>(), [2, 2]);
     let links = report.compat.unwrap().written;
-    assert_eq!(links.len(), 9, "two modules with options for two kernels, and the configuration: {links:?}");
-    assert_eq!(links[1].to_str(), Some("/var/cache/systemtap/6.12.1/counter.ko"));
+    assert_eq!(
+        links.len(),
+        10,
+        "two modules with options for two kernels, and both configuration files: {links:?}"
+    );
+    assert_eq!(links[2].to_str(), Some("/var/cache/systemtap/6.12.1/counter.ko"));
     assert_eq!(world.tree(), before);
     let mut bytes = bundle(1).bytes();
     let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();

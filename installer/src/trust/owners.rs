@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use files::{Directory, FileSystem, Unprotected};
+use files::{Directory, FileError, FileSystem, Unprotected};
 use rustix::fs::FileType;
 
 use crate::host::Domain;
@@ -56,11 +56,22 @@ impl Owners {
                     host.open_protected(domain.pins()).map_err(|error| error.or(TrustError::Unprotected))?;
                 Ok((read_owned(&directory, &domain)?, directory))
             };
-            let (bundles, directory) = match read() {
-                // Removed meanwhile, in one step.
-                Err(_) if all.kind(&name)?.is_none() => continue,
-                read => read?,
+            // Removed meanwhile, in one step, and perhaps made again: which directory it is tells.
+            let which = || {
+                let stat = all.stat(&name)?;
+                Ok::<_, FileError>(stat.map(|stat| (stat.st_ino, stat.st_ctime, stat.st_ctime_nsec)))
             };
+            let mut before = which()?;
+            let found = loop {
+                let found = read();
+                let after = which()?;
+                match found {
+                    Err(_) if after.is_none() => break None,
+                    Err(_) if after != before => before = after,
+                    found => break Some(found?),
+                }
+            };
+            let Some((bundles, directory)) = found else { continue };
             pins.insert(domain.clone(), directory);
             if !domain.is_default() {
                 owners.check(&domain, &bundles)?;
