@@ -2,7 +2,7 @@
 //!
 //! Whatever keeps a clock right (chrony, ntpd, systemd-timesyncd, an agent of a hypervisor) tells the kernel by how much it may be
 //! wrong at most. The kernel adds to that while it hears nothing, half a millisecond a second. A clock that nobody keeps, or that was
-//! set by hand, stands at the end of that scale: 16 seconds. The flag `STA_UNSYNC` says less, for chrony sets it unless it may
+//! set by hand, is at the end of that scale: 16 seconds. The flag `STA_UNSYNC` says less, for chrony sets it unless it may
 //! write the hardware clock too (`rtcsync`); systemd judges by the same number.
 
 use std::mem::MaybeUninit;

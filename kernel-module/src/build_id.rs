@@ -1,4 +1,4 @@
-//! The build id that the linker gave a module: which bytes are loaded is told by it alone.
+//! The build id that the linker gave a module: nothing else shows which bytes are loaded.
 
 use crate::section::Sections;
 

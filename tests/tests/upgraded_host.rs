@@ -25,7 +25,7 @@ fn program(variable: &str) -> PathBuf {
     path
 }
 
-fn told<'t>(told: &'t Transcript, command: &str, code: i32, words: &[&str]) -> &'t str {
+fn says<'t>(told: &'t Transcript, command: &str, code: i32, words: &[&str]) -> &'t str {
     let step = told.step(command).unwrap();
     assert_eq!(step.code, code, "{command}: {}", step.output);
     for word in words {
@@ -101,21 +101,21 @@ fn scripts_run_on_through_an_upgrade_and_the_way_back_is_refused_in_words() {
     let others = count(c_stopped);
     let running = |command: &str| count(command) - others;
 
-    told(&seen, "stap-bundle start", 0, &["4 of 4 scripts running"]);
+    says(&seen, "stap-bundle start", 0, &["4 of 4 scripts running"]);
     assert_eq!((running(c_first), running(c_this)), (4, 4));
-    let status = told(&seen, "stap-bundle status # upgraded", 0, &SCRIPTS);
+    let status = says(&seen, "stap-bundle status # upgraded", 0, &SCRIPTS);
     assert_eq!(status.matches(" running ").count(), 4, "{status}");
-    told(&seen, "stap-bundle fsck # upgraded", 0, &[]);
-    told(&seen, "stap-bundle history # upgraded", 0, &["as generation 1"]);
-    told(&seen, "stap-bundle install /media/2.stapb", 0, &[]);
-    told(&seen, "stap-bundle restart # upgraded", 0, &["4 of 4 scripts running"]);
-    told(&seen, "stap-bundle rollback # to 0.1.0's", 0, &[]);
-    told(&seen, "stap-bundle restart # 0.1.0's", 0, &["4 of 4 scripts running"]);
+    says(&seen, "stap-bundle fsck # upgraded", 0, &[]);
+    says(&seen, "stap-bundle history # upgraded", 0, &["as generation 1"]);
+    says(&seen, "stap-bundle install /media/2.stapb", 0, &[]);
+    says(&seen, "stap-bundle restart # upgraded", 0, &["4 of 4 scripts running"]);
+    says(&seen, "stap-bundle rollback # to 0.1.0's", 0, &[]);
+    says(&seen, "stap-bundle restart # 0.1.0's", 0, &["4 of 4 scripts running"]);
     assert_eq!((running(c_restarted), running(c_back), running(c_next)), (4, 4, 4));
 
-    told(&seen, "stap-bundle install /media/3.stapb # next", 0, &[]);
-    told(&seen, "stap-bundle mask signal_log # next", 0, &["masked: signal_log"]);
-    told(
+    says(&seen, "stap-bundle install /media/3.stapb # next", 0, &[]);
+    says(&seen, "stap-bundle mask signal_log # next", 0, &["masked: signal_log"]);
+    says(
         &seen,
         "stap-bundle status # refused",
         30,
@@ -123,11 +123,11 @@ fn scripts_run_on_through_an_upgrade_and_the_way_back_is_refused_in_words() {
     );
     for command in ["install /media/2.stapb", "fsck", "mask heartbeat", "start"] {
         let command = format!("stap-bundle {command} # refused");
-        told(&seen, &command, 30, &["this stap-bundle reads up to ", "install the newer stap-bundle again"]);
+        says(&seen, &command, 30, &["this stap-bundle reads up to ", "install the newer stap-bundle again"]);
     }
     assert_eq!(running(c_refused), 4);
-    told(&seen, "stap-bundle stop # refused", 0, &[]);
-    told(&seen, "stap-bundle start # found", 0, &["2 of 2 scripts running"]);
+    says(&seen, "stap-bundle stop # refused", 0, &[]);
+    says(&seen, "stap-bundle start # found", 0, &["2 of 2 scripts running"]);
     assert_eq!(running(c_found), 2, "the mask of the next version holds");
-    told(&seen, "stap-bundle status # found", 0, &["signal_log: ", "masked"]);
+    says(&seen, "stap-bundle status # found", 0, &["signal_log: ", "masked"]);
 }

@@ -31,7 +31,7 @@ fn after_5_8_2() -> TestWorld {
     world
 }
 
-fn told(said: &str, lines: &[&str]) {
+fn says(said: &str, lines: &[&str]) {
     for line in lines {
         assert!(said.contains(line), "{line}:\n{said}");
     }
@@ -42,7 +42,7 @@ fn init_cache_01_modules_that_were_brought_are_named_with_the_command_and_start_
     let world = after_5_8_2();
     let on = |line: &str| on_this_root(&world, "", line);
     let said = on("start --dry-run");
-    told(
+    says(
         &said,
         &[
             "counter: would start",
@@ -50,18 +50,18 @@ fn init_cache_01_modules_that_were_brought_are_named_with_the_command_and_start_
             "on the farm, stap-bundle import makes a signed bundle of it; or, to vouch for it here: stap-bundle adopt NAME",
         ],
     );
-    told(&on("status brought"), &["brought", "stap-bundle adopt NAME", "[exit 3]"]);
+    says(&on("status brought"), &["brought", "stap-bundle adopt NAME", "[exit 3]"]);
     let systemtap = format!("exec -a systemtap {PROGRAM} start");
     let said = on_this_root(&world, &format!("/bin/bash -c '{systemtap}' || echo ended with $?;"), "list");
-    told(
+    says(
         &said,
         &["Starting systemtap ... FAILED\n", "Error: brought: ", "stap-bundle adopt NAME", "ended with 1\n"],
     );
-    told(&on("adopt --root WORK"), &["takes no --root", "[exit 2]"]);
+    says(&on("adopt --root WORK"), &["takes no --root", "[exit 2]"]);
 
     // What is shown, and no answer.
     let said = on("adopt brought </dev/null");
-    told(
+    says(
         &said,
         &[
             "brought: /var/cache/systemtap/RELEASE/brought.ko, ",
@@ -74,19 +74,19 @@ fn init_cache_01_modules_that_were_brought_are_named_with_the_command_and_start_
             "[exit 0]",
         ],
     );
-    told(&on("start --dry-run brought"), &["no record on this host"]);
+    says(&on("start --dry-run brought"), &["no record on this host"]);
 
     // All: one is for another kernel.
     let said = on("adopt -y");
-    told(
+    says(
         &said,
         &["brought: adopted for RELEASE, SHA-256 ", "other: not adopted: ", "6.1.0-none SMP", "[exit 12]"],
     );
-    told(&on("start --dry-run brought"), &["brought: would start\n[exit 0]"]);
+    says(&on("start --dry-run brought"), &["brought: would start\n[exit 0]"]);
     let history = on("history -n 1");
-    told(&history, &[" adopted for RELEASE: brought ("]);
+    says(&history, &[" adopted for RELEASE: brought ("]);
     let digest = bundle_format::Digest::of(&tiny_module("brought", &format!("{} SMP ", running_release())));
-    told(&history, &[&digest.to_string()]);
+    says(&history, &[&digest.to_string()]);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn readme_5_8_2_what_tar_has_put_too_deep_is_named_with_the_command() {
     world.write(&below, "");
     let said = on_this_root(&world, "", "adopt -y");
     let command = "mv /var/cache/systemtap/var/cache/systemtap/RELEASE /var/cache/systemtap/\n";
-    told(&said, &[command, "no module without a record in the cache of RELEASE\n", "[exit 0]"]);
+    says(&said, &[command, "no module without a record in the cache of RELEASE\n", "[exit 0]"]);
 }
 
 #[test]
@@ -105,15 +105,15 @@ fn a_policy_may_forbid_it_and_others_files_are_not_adopted() {
     let on = |line: &str| on_this_root(&world, "", line);
     world.write("host/etc/stap-bundle/policy.toml", "[initscript]\nadopt = false\n");
     world.chmod("host/etc/stap-bundle/policy.toml", 0o644);
-    told(&on("adopt -y brought"), &["the policy of this host forbids to adopt modules", "[exit 10]"]);
+    says(&on("adopt -y brought"), &["the policy of this host forbids to adopt modules", "[exit 10]"]);
     fs::remove_file(world.path("host/etc/stap-bundle/policy.toml")).unwrap();
     let module = world.path(&format!("host/var/cache/systemtap/{}/brought.ko", running_release()));
     std::os::unix::fs::chown(&module, Some(1000), None).unwrap();
-    told(
+    says(
         &on("adopt -y brought"),
         &["brought: not adopted: ", "chown root /var/cache/systemtap/RELEASE/brought.ko", "[exit 10]"],
     );
-    told(&on("start --dry-run brought"), &["no record on this host"]);
+    says(&on("start --dry-run brought"), &["no record on this host"]);
     assert!(!on("history").contains("adopted"));
 }
 
@@ -122,8 +122,8 @@ fn a_bundle_that_offers_an_adopted_script_is_a_conflict_and_an_offered_script_is
     let world = after_5_8_2();
     let on = |line: &str| on_this_root(&world, "", line);
     let release: &'static str = running_release().leak();
-    told(&on("adopt -y counter"), &["counter: not adopted: it is owned by bundle fleet\n[exit 16]"]);
-    told(&on("adopt -y brought"), &["[exit 0]"]);
+    says(&on("adopt -y counter"), &["counter: not adopted: it is owned by bundle fleet\n[exit 16]"]);
+    says(&on("adopt -y brought"), &["[exit 0]"]);
     let with_it = Bundle {
         kernels: vec![release],
         red: Vec::new(),
@@ -134,7 +134,7 @@ fn a_bundle_that_offers_an_adopted_script_is_a_conflict_and_an_offered_script_is
     let before = on("list");
     for dry in ["", "--dry-run "] {
         let said = on(&format!("install {dry}{}/fleet-3.stapb", world.work().display()));
-        told(
+        says(
             &said,
             &[
                 "script brought of bundle fleet was adopted on this host",
@@ -145,7 +145,7 @@ fn a_bundle_that_offers_an_adopted_script_is_a_conflict_and_an_offered_script_is
         );
     }
     assert_eq!(on("list"), before);
-    told(&on("cleanup -y brought"), &["[exit 0]"]);
-    told(&on(&format!("install {}/fleet-3.stapb", world.work().display())), &["[exit 0]"]);
-    told(&on("start --dry-run brought"), &["brought: would start\n[exit 0]"]);
+    says(&on("cleanup -y brought"), &["[exit 0]"]);
+    says(&on(&format!("install {}/fleet-3.stapb", world.work().display())), &["[exit 0]"]);
+    says(&on("start --dry-run brought"), &["brought: would start\n[exit 0]"]);
 }

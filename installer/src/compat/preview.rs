@@ -17,7 +17,7 @@ use crate::host::HostIdentity;
 use crate::host::paths::{CONFIGURATION_LINK, OPTIONS_LINK};
 
 /// The links that would be made for the kernels `ids` of `manifest` beside the other bundles of `current`, those that would be
-/// removed, and what stands in their way. Nothing is written. Links of ours that are there already lead through `current` and
+/// removed, and what is in their way. Nothing is written. Links of ours that are there already lead through `current` and
 /// follow by themselves.
 pub(crate) fn preview(
     host: &FileSystem,

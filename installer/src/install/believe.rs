@@ -132,7 +132,7 @@ pub(super) fn believed_still(
     }
 }
 
-/// Whether the pins still lead to a chain of which this host keeps nothing.
+/// Whether the pins still lead to a chain that isn't kept on this host.
 fn leads_to(trust: &DomainTrust, chain: &RootChain) -> Result<(), InstallError> {
     let roots = chain.to_bytes().map_err(TrustError::Roots)?;
     trust.trusted_keys().accept_roots(&roots).map_err(TrustError::Roots)?;

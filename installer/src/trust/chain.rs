@@ -140,7 +140,7 @@ impl AcceptedChain {
         self.copies.iter().zip(CHAIN_FILES).filter_map(spoilt).collect()
     }
 
-    /// The roots of which no record proves the chain: the administrator started the domain over.
+    /// The roots whose records don't prove the chain: the administrator started the domain over.
     pub(crate) const fn forgotten(&self) -> &BTreeSet<Digest> {
         &self.forgotten.roots
     }

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use bundle_format::{Digest, KernelRelease};
+use bundle_format::{Digest, KernelRelease, limits};
 use files::{Directory, FileError, Unprotected, file_type, optional, with_causes};
 use installer::HostIdentity;
 use rustix::fs::FileType;
@@ -19,8 +19,8 @@ use crate::local::record::{Adoption, LocalModule};
 use crate::local::switch::{MAX_MODULE, MAX_OPTS, Names};
 use crate::reasons::{ModuleMismatch, check_module};
 
-/// Most bytes of a script whose digest is taken.
-const MAX_SCRIPT: u64 = bundle_format::limits::MAX_PLAIN_FRAME;
+/// Most bytes of a script that are read, as an install reads them.
+pub(crate) const MAX_SCRIPT: u64 = limits::MAX_PLAIN_FRAME;
 
 /// What an adoption would record.
 #[derive(Debug, Serialize)]
@@ -29,7 +29,7 @@ pub struct AdoptionPlan {
     pub schema: u32,
     pub kernel: KernelRelease,
     pub modules: Vec<FoundModule>,
-    /// Scripts of which nothing is recorded.
+    /// Scripts that get no record.
     pub refused: Vec<RefusedAdoption>,
     /// Where tar has put such a cache that was packed with its path, as README 5.8.1 has it, and unpacked as in 5.8.2.
     pub unpacked_below: Option<PathBuf>,
@@ -164,12 +164,9 @@ impl Adopter<'_> {
             Some(_) => return Err(AdoptionRefusal::NotAFile { path }),
         }
         let module = cache.read_protected(&names.module, MAX_MODULE).map_err(|why| self.unprotected(why))?;
-        check_module(&module, script, self.release, self.vermagic.as_deref())
+        let fields = check_module(&module, script, self.release, self.vermagic.as_deref())
             .map_err(|why| AdoptionRefusal::WrongModule { path: path.clone(), why })?;
-        let vermagic = kernel_module::Fields::read(&module)
-            .ok()
-            .and_then(|fields| Some(fields.vermagic()?.to_owned()))
-            .unwrap_or_default();
+        let vermagic = fields.vermagic().unwrap_or_default().to_owned();
         let [compiled_on, opts_line] = self.options(&cache, &names)?;
         let source_sha256 = self.source(script, &cache, &names)?;
         let found = FoundModule {

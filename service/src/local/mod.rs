@@ -5,7 +5,7 @@ pub(crate) mod cleanup;
 mod record;
 mod switch;
 
-pub(crate) use adoption::{Adopter, in_cache, unpacked_below};
+pub(crate) use adoption::{Adopter, MAX_SCRIPT, in_cache, unpacked_below};
 pub use adoption::{AdoptionPlan, AdoptionRefusal, AdoptionReport, FoundModule, RefusedAdoption};
 pub use cleanup::{CleanupChoice, CleanupPlan, CleanupReport, KeptReason, KeptScript};
 pub(crate) use record::LocalRecord;

@@ -3,17 +3,14 @@
 
 use std::io;
 
-use bundle_format::{Digest, limits};
+use bundle_format::Digest;
 use installer::HostIdentity;
 
 use crate::host::Host;
-use crate::local::{LocalModule, LocalRecord, in_cache};
+use crate::local::{LocalModule, LocalRecord, MAX_SCRIPT, in_cache};
 use crate::offers::candidate::{Candidate, Candidates, Origin};
 use crate::reasons::StartRefusal;
 use files::with_causes;
-
-/// Most bytes of a script that are read, as an install reads them.
-const MAX_SCRIPT: u64 = limits::MAX_PLAIN_FRAME;
 
 /// Adds every script that has a record and that no bundle offers. Reads each record, and each script that has one, once.
 pub(crate) fn add(host: &Host, identity: &HostIdentity, candidates: &mut Candidates) {

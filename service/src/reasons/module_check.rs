@@ -26,13 +26,13 @@ pub enum ModuleMismatch {
 }
 
 /// Compares what a module says of itself with what the manifest says. The manifest's vermagic may be absent; then the release
-/// must be the first word.
-pub(crate) fn check_module(
-    bytes: &[u8],
+/// must be the first word. Returns what the module says.
+pub(crate) fn check_module<'b>(
+    bytes: &'b [u8],
     name: &ScriptName,
     release: &KernelRelease,
     vermagic: Option<&str>,
-) -> Result<(), ModuleMismatch> {
+) -> Result<Fields<'b>, ModuleMismatch> {
     let fields =
         Fields::read(bytes).map_err(|error| ModuleMismatch::NotAModule { problem: error.to_string() })?;
     let found = fields.get("name").unwrap_or_default();
@@ -42,7 +42,7 @@ pub(crate) fn check_module(
     let found = fields.vermagic().unwrap_or_default();
     let first = found.split(' ').next().unwrap_or_default();
     if first == release.as_str() && vermagic.is_none_or(|expected| expected.trim_end() == found) {
-        return Ok(());
+        return Ok(fields);
     }
     let expected = vermagic.map_or(release.as_str(), str::trim_end).to_owned();
     Err(ModuleMismatch::Vermagic { expected, found: found.to_owned() })

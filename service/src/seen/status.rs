@@ -51,7 +51,7 @@ pub struct StatusReport {
 pub struct ScriptStatus {
     pub script: ScriptName,
     pub state: ScriptState,
-    /// Why it doesn't run; absent if it runs, has done its work, or was never told to.
+    /// Why it doesn't run; absent if it runs, has done its work, or was never to.
     pub reason: Option<Reason>,
     /// Who keeps it from starting until it is unmasked, and since when; it may run all the same.
     pub masked: Option<Mask>,

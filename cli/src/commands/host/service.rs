@@ -283,7 +283,7 @@ pub(crate) fn explain(reason: &Reason) -> String {
     }
 }
 
-/// Bundles that aren't believed, of which scripts may be missing.
+/// Bundles that aren't believed; scripts of theirs may be missing.
 pub(crate) fn show_refused_bundles(ui: &mut Ui, bundles: &[LeftOutBundle]) {
     for refused in bundles {
         let name = ui.mark(Mark::Bad, format!("bundle {}", refused.bundle));

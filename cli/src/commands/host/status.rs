@@ -61,7 +61,7 @@ impl Args {
             say_errors(ui, &report, unreadable);
             show(ui, &report, unreadable.is_some());
         }
-        // What doesn't run is told by the gauges; whoever gathers them wants to know whether there are any.
+        // The gauges show what doesn't run; the exit code says only whether they can be believed.
         Ok(refused.unwrap_or(if self.metrics { Exit::Done } else { exit }))
     }
 }

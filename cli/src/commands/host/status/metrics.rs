@@ -29,7 +29,7 @@ pub(super) fn text(report: &StatusReport, is_known: bool) -> String {
     page.0
 }
 
-/// The page of a host of which nothing can be told.
+/// The page of a host that can't be looked at.
 pub(super) fn of_failure() -> String {
     let mut page = Page(String::new());
     errors(&mut page, 1);
