@@ -79,3 +79,10 @@ done
 put 644 "$made/bash" /usr/share/bash-completion/completions/stap-bundle
 put 644 "$made/zsh" /usr/share/zsh/site-functions/_stap-bundle
 put 644 "$made/fish" /usr/share/fish/vendor_completions.d/stap-bundle.fish
+# bash and fish look for a file of the command's name.
+servers=
+[ "$code" = 30 ] || servers=stap-server
+for name in systemtap $servers; do
+    link stap-bundle "/usr/share/bash-completion/completions/$name"
+    link stap-bundle.fish "/usr/share/fish/vendor_completions.d/$name.fish"
+done

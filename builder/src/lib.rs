@@ -51,8 +51,8 @@ pub use bundle::{
 pub use compile::ExecutorError;
 pub use import::{ImportError, ImportRequest, Imported, PackageError, ScriptsPackage, UNKNOWN, import};
 pub use inputs::{
-    InputCheck, KernelListError, KernelTarget, KernelTreeError, Package, ScriptSource, ToolchainError,
-    kernels_in,
+    Downloader, InputCheck, KernelList, KernelPackages, KernelTarget, KernelTreeError, ListedKernel, Package,
+    PassedOver, ScriptSource, ToolchainError, Tracepoints, kernels_in,
 };
 pub use job::{
     CacheKey, Cell, CellReport, CompileJob, JobOutcome, KeyParts, Maker, ModuleArtifact, ModuleError,
@@ -60,7 +60,8 @@ pub use job::{
     compile_command,
 };
 pub use plan::{
-    BuildRequest, CellPattern, CellPolicy, Demand, Plan, PlanError, PlanProblem, Shard, ShardError,
+    BuildRequest, CellPattern, CellPolicy, Demand, KernelSupply, Plan, PlanError, PlanProblem, Shard,
+    ShardError, kernel_supply,
 };
 pub use results::{
     ArtifactCache, Builders, CacheContents, CollectedState, NotTaken, NotTakenResults, RemovedEntries, Shared,

@@ -9,7 +9,7 @@ use bundle_format::Digest;
 use script_config::{ScriptOptions, ScriptUsers};
 use signing::{KeyPairFiles, PrivateKeyFile};
 
-use crate::inputs::{KernelTarget, ScriptSource};
+use crate::inputs::{KernelTarget, ScriptSource, TapsetLibrary};
 use crate::job::{CompileJob, KeyParts, compile_command};
 use crate::results::Builders;
 use crate::sandbox::{JobDirectory, Sandbox};
@@ -124,6 +124,13 @@ pub(crate) fn fake_script(name: &str) -> ScriptSource {
     )
 }
 
+/// A script of this text and these options, as `NAME_OPT` has them.
+pub(crate) fn script_with(text: &str, options: &str) -> ScriptSource {
+    let options = ScriptOptions::parse(options, None).unwrap();
+    let text = text.as_bytes().to_vec();
+    ScriptSource::new("probing".parse().unwrap(), text, 1_000, &options, Vec::new(), ScriptUsers::Root)
+}
+
 /// A job for a kernel of which only the release is real.
 pub(crate) fn fake_job(script: &str, release: &str) -> CompileJob {
     let script = Arc::new(fake_script(script));
@@ -139,6 +146,7 @@ pub(crate) fn fake_job(script: &str, release: &str) -> CompileJob {
         tree_digest: Digest::of(release.as_bytes()),
         debuginfo: None,
         compiler: None,
+        wants_symbol_versions: false,
         by_path: false,
         shown: Vec::new(),
         stamp: Digest::of(b"stamp"),
@@ -148,11 +156,10 @@ pub(crate) fn fake_job(script: &str, release: &str) -> CompileJob {
     let parts = KeyParts::new(argv, script.record().source_sha256, Digest::of(b"toolchain"), &kernel);
     let flags = WarmUpFlags::default();
     let warm_up_key = WarmUpKey::of_test(release);
+    let tracepoints = TapsetLibrary::default().used_by(&script);
     CompileJob {
-        needs: WarmUp {
-            configured: true,
-            scanned: script.text().windows(12).any(|word| word == b"kernel.trace"),
-        },
+        needs: WarmUp { configured: true, scanned: tracepoints.are_looked_for() },
+        tracepoints: Arc::new(tracepoints),
         warm_up_flags: flags,
         key: parts.key(),
         script,

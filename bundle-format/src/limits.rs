@@ -47,6 +47,10 @@ pub const MAX_FRAMES: usize = 10_000;
 pub const MAX_REFERENCE_DEPTH: usize = 2;
 /// Most scripts of a bundle; a limit on memory, far above use.
 pub const MAX_SCRIPTS: usize = 10_000;
+/// Most programs of a script: with `--ldd` each of the libraries is one; a limit on memory.
+pub const MAX_PROGRAMS: usize = 4096;
+/// Most bytes of an ELF build id: linkers make 8 to 20, and take up to this as given.
+pub const MAX_BUILD_ID: usize = 64;
 /// Most extras of a bundle: three have a name; bounds what is passed on the way to the first frame.
 pub const MAX_EXTRAS: usize = 64;
 /// Most bytes of free text fields (reasons, version strings, options) of a manifest: more than a screen of text.

@@ -22,7 +22,8 @@ fn drafted(scripts: &BTreeSet<String>, cells: &Cells) -> BundleDraft {
     let script = |name: &String| ScriptRecord::plain(name.parse().unwrap(), Digest::of(name.as_bytes()));
     let module =
         |(name, bytes): (&String, &Vec<u8>)| ModuleDraft::of_bytes(name.parse().unwrap(), bytes.clone());
-    let red = |name: &String| RedCell { script: name.parse().unwrap(), reason: "none".to_owned() };
+    let red =
+        |name: &String| RedCell { script: name.parse().unwrap(), reason: "none".to_owned(), skipped: false };
     let kernels = cells.iter().map(|(release, modules)| KernelDraft {
         vermagic: (!modules.is_empty()).then(|| format!("{release} SMP ")),
         modules: modules.iter().map(module).collect(),

@@ -7,8 +7,8 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use bundle_format::{
-    BundleDraft, BundleError, ContainerError, Digest, Extent, KernelDraft, KernelId, ModuleDraft, PublicKey,
-    RawBundle, RedCell, ScriptRecord, Stream, Toolchain, TrustedKeys,
+    BundleDraft, BundleError, ContainerError, Digest, Extent, KernelDraft, KernelId, ModuleDraft, ProblemId,
+    PublicKey, RawBundle, RedCell, ScriptRecord, Stream, Toolchain, TrustedKeys,
 };
 use ed25519_dalek::{Signer, SigningKey};
 
@@ -29,6 +29,7 @@ fn script(name: &str, requires: &[&str]) -> ScriptRecord {
         opts_line: "--".to_owned(),
         requires: requires.iter().map(|name| name.parse().unwrap()).collect(),
         users: Vec::new(),
+        programs: Vec::new(),
     }
 }
 
@@ -45,10 +46,15 @@ fn kernel(release: &str, seed: u8) -> KernelDraft {
         symvers_sha256: Some(Digest::of(&[seed])),
         config_sha256: None,
         compiler: None,
+        modules_compiler: Some("gcc-14 (Debian 14.4.0-3) 14.4.0".to_owned()),
         vermagic: Some(format!("{release} SMP mod_unload ")),
         toolchain: 0,
         modules: vec![module("beta", body(seed)), module("alpha", body(7))],
-        red: vec![RedCell { script: "gamma".parse().unwrap(), reason: "no such probe".to_owned() }],
+        red: vec![RedCell {
+            script: "gamma".parse().unwrap(),
+            reason: "no such probe".to_owned(),
+            skipped: seed == 1,
+        }],
     }
 }
 
@@ -100,6 +106,24 @@ fn read_all(bytes: &[u8], seed: u8) -> Result<usize, BundleError> {
 #[test]
 fn a_bundle_gives_back_its_modules() {
     assert_eq!(read_all(&bundle(&[1]), 1).unwrap(), 6);
+}
+
+#[test]
+fn what_compiled_modules_and_which_cells_were_skipped_comes_back() {
+    let bytes = bundle(&[1]);
+    let read = RawBundle::read(Stream(bytes.as_slice())).unwrap().verify(&trusted(1)).unwrap();
+    let kernels = read.manifest().kernels_by_release();
+    let skipped: Vec<bool> = kernels.iter().map(|kernel| kernel.red[0].skipped).collect();
+    assert_eq!(skipped, [false, true, false]);
+    let compilers = read.manifest().modules_compilers();
+    let found: Vec<(&str, usize)> = compilers.iter().map(|(name, kernels)| (*name, kernels.len())).collect();
+    assert_eq!(found, [("gcc-14 (Debian 14.4.0-3) 14.4.0", 3)]);
+    let mut kernel = kernels[0].clone();
+    assert_eq!(kernel.compiler_difference(), None);
+    kernel.compiler = Some("gcc-16 (Debian 16.2.0-3) 16.2.0, GNU ld 2.47".to_owned());
+    assert_eq!(kernel.compiler_difference().unwrap(), "built with gcc 16.2.0, its modules with gcc 14.4.0");
+    // An older reader passes over fields that it doesn't know, and a cell that wasn't skipped has none.
+    assert_eq!(String::from_utf8_lossy(&bytes).matches("\"skipped\":").count(), 1);
 }
 
 #[test]
@@ -198,10 +222,42 @@ fn absent_frames_are_known_and_a_wanted_one_is_an_error() {
 
 #[test]
 fn a_file_that_is_no_bundle_says_so() {
-    for bytes in [b"".as_slice(), b"#!/bin/sh\n", &[0; 2048]] {
+    for bytes in [b"#!/bin/sh\n".as_slice(), &[0; 2048], b"BZ"] {
         let error = read_all(bytes, 1).unwrap_err();
         assert!(matches!(error, BundleError::Container(ContainerError::NotABundle)), "{error}");
     }
+}
+
+#[test]
+fn a_bundle_that_was_changed_on_the_way_is_called_what_it_is() {
+    let golden = include_bytes!("../../fixtures/golden/format-1.stapb").as_slice();
+    let lf: Vec<u8> = golden.iter().copied().filter(|byte| *byte != b'\r').collect();
+    let crlf: Vec<u8> =
+        golden.iter().flat_map(|byte| if *byte == b'\n' { b"\r\n".to_vec() } else { vec![*byte] }).collect();
+    let mut tar = golden.to_vec();
+    tar[..11].copy_from_slice(b"scripts.tar");
+    for (bytes, expected) in [
+        (b"".as_slice(), "empty, not a bundle"),
+        (b"\x1f\x8b\x08\0", "compressed by gzip, not a bundle"),
+        (b"\xfd7zXZ\0\0", "compressed by xz, not a bundle"),
+        (b"PK\x03\x04\x14", "a zip archive, not a bundle"),
+        (&tar, "a tar archive, not a bundle"),
+        (b"c3RhcC1idW5kbGUAAAAA", "base64 text, not a bundle"),
+        (b"\n <!DocType html>", "an HTML page, not a bundle"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not the bundle itself"),
+        (b"-----BEGIN PUBLIC KEY-----\n", "a key or a certificate (PEM), not a bundle"),
+        (&lf, "damaged: its line ends were changed on the way, as in a copy in text mode"),
+        (&crlf, "damaged: its line ends were changed on the way, as in a copy in text mode"),
+    ] {
+        let error = RawBundle::read(Cursor::new(bytes)).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.id(), ProblemId::NotABundle);
+    }
+    // A damaged archive is not to be unpacked.
+    let mut damaged = golden.to_vec();
+    damaged[100] ^= 1;
+    let error = RawBundle::read(Cursor::new(damaged)).unwrap_err();
+    assert!(matches!(error, BundleError::Container(ContainerError::NotABundle)), "{error}");
 }
 
 #[test]

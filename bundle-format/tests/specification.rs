@@ -10,7 +10,8 @@ use std::process::Command;
 
 use bundle_format::{
     BundleError, BundleName, BundleVersion, Digest, Extent, Extra, Frame, GroupName, KernelId, KernelRelease,
-    Machine, Manifest, PublicKey, RawBundle, RedCell, Role, ScriptName, Source, Stream, TrustedKeys, limits,
+    Machine, Manifest, ProgramRecord, PublicKey, RawBundle, RedCell, Role, ScriptName, Source, Stream,
+    TrustedKeys, limits,
 };
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::Value;
@@ -179,6 +180,8 @@ fn each_limit_is_in_the_table_with_its_value() {
         ("MAX_FRAMES", limits::MAX_FRAMES as u64),
         ("MAX_REFERENCE_DEPTH", limits::MAX_REFERENCE_DEPTH as u64),
         ("MAX_SCRIPTS", limits::MAX_SCRIPTS as u64),
+        ("MAX_PROGRAMS", limits::MAX_PROGRAMS as u64),
+        ("MAX_BUILD_ID", limits::MAX_BUILD_ID as u64),
         ("MAX_EXTRAS", limits::MAX_EXTRAS as u64),
         ("MAX_TEXT", limits::MAX_TEXT as u64),
         ("MAX_JSON_VALUES", limits::MAX_JSON_VALUES as u64),
@@ -272,7 +275,11 @@ fn the_writer_still_writes_the_golden_bundle() {
     beta.requires = vec!["alpha".parse().unwrap()];
     beta.users = vec![GroupName::stapusr()];
     let mut red = kernel("6.12.10-test", vec![module("alpha", body(1000, 3))]);
-    red.red = vec![RedCell { script: "beta".parse().unwrap(), reason: "no such probe point".to_owned() }];
+    red.red = vec![RedCell {
+        script: "beta".parse().unwrap(),
+        reason: "no such probe point".to_owned(),
+        skipped: false,
+    }];
     let green = kernel("6.12.9-test", vec![module("alpha", body(1000, 1)), module("beta", body(1000, 2))]);
     let bytes = signed(&draft(vec![beta, script("alpha")], vec![red, green]), &test_key());
     assert!(bytes == GOLDEN, "other bytes than those of zstd 1.5.7: was zstd or the writer changed?");
@@ -291,10 +298,18 @@ fn fields_are_those_of_the_tables_in_their_order() {
     let manifest = golden_text();
     let set = code_block("vector: SET.json");
     let delta = delta_text();
+    let program = serde_json::to_string(&ProgramRecord {
+        path: "/usr/bin/alpha".to_owned(),
+        build_id: "aa".to_owned(),
+        sha256: Digest::of(b""),
+        kernels: vec![golden_manifest().kernels[0].id],
+    })
+    .unwrap();
     let places = [
         ("manifest", manifest.as_str()),
         ("from", delta.split_once("\"from\":").unwrap().1),
         ("script", manifest.split_once("\"scripts\":[").unwrap().1),
+        ("program", program.as_str()),
         ("kernel", manifest.split_once("\"kernels\":[").unwrap().1),
         ("frame", manifest.split_once("\"frames\":[").unwrap().1),
         ("module", set.split_once("\"modules\":[").unwrap().1),

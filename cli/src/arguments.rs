@@ -8,15 +8,13 @@ use crate::global::Global;
 /// What the program is for, as `--help` says it.
 #[cfg(feature = "farm")]
 const ABOUT: &str = "Build signed bundles of SystemTap modules on a build farm; install and start them on hosts that \
-    have no compiler, no debuginfo and no network.\n\n\
-    On the farm: key generate, build, inspect.\n\
-    On the host: trust add, install, start, status, stop.";
+    have no compiler, no debuginfo and no network.";
 
 /// What the program is for, built without the build side.
 #[cfg(not(feature = "farm"))]
 const ABOUT: &str = "Install signed bundles of SystemTap modules on this host, and start them without compiler, \
     debuginfo and network.\n\n\
-    trust add, install, start, status, stop. Bundles are built elsewhere, with the full stap-bundle.";
+    Bundles are built elsewhere, with the full stap-bundle.";
 
 /// The command line.
 #[derive(Debug, Parser)]

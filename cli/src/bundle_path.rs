@@ -12,6 +12,7 @@ use files::read::open_given;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::given_file::{is_directory, not_opened};
 
 /// What stands for standard input.
 const INPUT: &str = "-";
@@ -32,6 +33,14 @@ impl BundlePath {
         Shown(self)
     }
 
+    /// Refuses a file that isn't there. It isn't opened: a pipe gives its bytes once.
+    pub(crate) fn look(&self) -> Result<(), Failure> {
+        if self.is_input() {
+            return Ok(());
+        }
+        self.0.metadata().map(drop).map_err(|error| not_opened(&self.0, &error))
+    }
+
     /// Opens it, and says what it is in place of a file.
     pub(crate) fn open(&self) -> Result<File, Failure> {
         let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.display());
@@ -39,10 +48,9 @@ impl BundlePath {
             // A descriptor of its own: dropping it must not close standard input for others.
             return io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(failed);
         }
-        let file = open_given(&self.0).map_err(|error| failed(error.into_source()))?;
+        let file = open_given(&self.0).map_err(|error| not_opened(&self.0, &error.into_source()))?;
         if self.0.is_dir() {
-            let what = format!("{} is a directory, expected a bundle", self.display());
-            return Err(Failure::new(Exit::Usage, what));
+            return Err(is_directory(self.display(), "a bundle"));
         }
         Ok(file)
     }
@@ -54,6 +62,16 @@ pub(crate) fn a_file(text: &str) -> Result<PathBuf, String> {
     if text == INPUT {
         return Err(
             "a file is needed here, not standard input or output (a file of that name is `./-`)".to_owned()
+        );
+    }
+    Ok(text.into())
+}
+
+/// The same for a directory, into which nothing can be streamed.
+pub(crate) fn a_directory(text: &str) -> Result<PathBuf, String> {
+    if text == INPUT {
+        return Err(
+            "a directory is needed here, not standard output (a directory of that name is `./-`)".to_owned()
         );
     }
     Ok(text.into())

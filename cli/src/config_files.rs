@@ -12,6 +12,7 @@ use script_config::{ConfigProblem, Configuration, SourceText, conf_d_order, conf
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::given_file::is_directory;
 
 /// Where the global file is unless `-c` says otherwise (INIT-FILE-01).
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/systemtap/config";
@@ -106,6 +107,10 @@ impl Reader {
     /// The global file keeps the first place, also if it is skipped.
     fn global(&mut self, path: &Path, required: bool) -> Result<(), Failure> {
         let before = self.files.len();
+        if required && path.is_dir() {
+            return Err(is_directory(format_args!("configuration {}", path.display()), "a file")
+                .hint("name the initscript's global configuration file with -c, or leave -c away"));
+        }
         // One that was named may be a pipe, as the shell makes it of `<(command)`; the usual one is a file.
         let file = if required { open_given(path) } else { open_plain(path) };
         match file.map_err(FileError::into_source).and_then(|file| self.file(path, &file)) {

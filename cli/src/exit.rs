@@ -40,6 +40,10 @@ pub enum Exit {
     NoBundle = 21,
     /// This program was built without that part, or something needs a newer one.
     NotBuilt = 30,
+    /// Ctrl-C, as a shell counts signals.
+    Interrupted = 130,
+    /// Another signal, most often TERM.
+    Terminated = 143,
 }
 
 impl Exit {
@@ -62,6 +66,8 @@ impl Exit {
         (Self::RedCells, "the bundle is written, with red cells"),
         (Self::NoBundle, "no bundle was written"),
         (Self::NotBuilt, "this program was built without that part, or something needs a newer one"),
+        (Self::Interrupted, "ended by Ctrl-C"),
+        (Self::Terminated, "ended by TERM"),
     ];
 
     /// The number.
@@ -79,6 +85,6 @@ impl From<Exit> for ExitCode {
 
 /// The table as text for `--help` and the manual page.
 pub(crate) fn table() -> String {
-    let rows = Exit::TABLE.iter().map(|(exit, meaning)| format!("  {:>2}  {meaning}\n", exit.code()));
+    let rows = Exit::TABLE.iter().map(|(exit, meaning)| format!("  {:>3}  {meaning}\n", exit.code()));
     format!("Exit codes:\n{}", rows.collect::<String>())
 }

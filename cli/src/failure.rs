@@ -2,10 +2,12 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::Path;
 
-use bundle_format::{BundleError, ContainerError, PartError, RootError};
+use bundle_format::{BundleError, ContainerError, Likeness, PartError, RootError};
 
 use crate::exit::Exit;
+use crate::way_out::WayOut;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -17,20 +19,33 @@ pub(crate) struct Failure {
     /// Reasons, the outermost first.
     pub(crate) because: Vec<String>,
     pub(crate) hints: Vec<String>,
+    /// What would go though it is used here, if that is why: members of the JSON document.
+    pub(crate) removal: Option<Box<serde_json::Value>>,
+    pub(crate) way_out: Box<WayOut>,
 }
 
 impl Failure {
     /// A failure without a cause of its own.
     pub(crate) fn new(exit: Exit, what: impl fmt::Display) -> Self {
-        Self { exit, id: None, what: what.to_string(), because: Vec::new(), hints: Vec::new() }
+        Self {
+            exit,
+            id: None,
+            what: what.to_string(),
+            because: Vec::new(),
+            hints: Vec::new(),
+            removal: None,
+            way_out: Box::default(),
+        }
     }
 
     /// A failure with the chain of its causes; a cause that the text before it already says is left out.
     pub(crate) fn of(exit: Exit, error: &(dyn Error + 'static)) -> Self {
         let mut failure =
             Self::new(of_newer_program(error).unwrap_or(exit), without_number(&error.to_string()));
+        failure.way_out.look_at(error);
         let mut source = error.source();
         while let Some(cause) = source {
+            failure.way_out.look_at(cause);
             failure.hints.extend(missing_call(cause));
             let text = without_number(&cause.to_string());
             let said = failure.because.last().unwrap_or(&failure.what).contains(&text);
@@ -54,6 +69,23 @@ impl Failure {
             .chain(self.because.iter().map(String::as_str))
             .collect::<Vec<_>>()
             .join(": ")
+    }
+
+    /// Adds what only the whole command line tells: the place below its root, and that the command needs root.
+    pub(crate) fn of_command(mut self, command: &str, root: Option<&Path>) -> Self {
+        if let Some(place) = self.way_out.open_place(root.unwrap_or(Path::new("/"))) {
+            for text in std::iter::once(&mut self.what).chain(&mut self.because) {
+                *text = text.replacen(&place.said, &place.named, 1);
+            }
+            self.hints.splice(0..0, place.command);
+        }
+        if let Some(line) = self.way_out.as_root(command) {
+            let denied =
+                std::mem::replace(&mut self.what, format!("`{}` needs root", command.replace('-', " ")));
+            self.because.insert(0, denied);
+            self.hints = vec![line];
+        }
+        self
     }
 
     /// Adds what to do next.
@@ -83,10 +115,14 @@ fn missing_call(cause: &(dyn Error + 'static)) -> Option<String> {
     })
 }
 
-/// The text without the number that the standard library puts behind the system's words for an error.
+/// The text without the number that the standard library puts behind the system's words for an error, and without the temporary
+/// name that is put behind that.
 fn without_number(text: &str) -> String {
+    if text == "entity not found" {
+        return "No such file or directory".to_owned();
+    }
     match text.rsplit_once(" (os error ") {
-        Some((words, number)) if number.ends_with(')') => words.to_owned(),
+        Some((words, number)) if number.ends_with(')') || number.contains(") at path ") => words.to_owned(),
         _ => text.to_owned(),
     }
 }
@@ -176,11 +212,34 @@ impl From<PartError> for Failure {
     fn from(error: PartError) -> Self {
         let failure = Self::of(part_exit(&error), &error);
         match &error {
-            PartError::Missing { .. } => failure.hint("give all parts of the bundle, in any order"),
+            PartError::Missing { file: Some(file), .. } => failure.hint(format!("add {file}")),
+            PartError::Missing { file: None, .. } => {
+                failure.hint("give all parts of the bundle, in any order")
+            }
             PartError::Damaged { .. } => failure.hint("copy that part again"),
-            PartError::NotAPart { .. } => failure.hint("parts are what `stap-bundle split` writes"),
+            PartError::NotAPart { .. } => failure
+                .hint("parts are what `stap-bundle split` writes; whole bundles are given one at a time"),
             _ => failure,
         }
+    }
+}
+
+/// How to get the bundle from what came in its place.
+fn way_back(likeness: Likeness) -> String {
+    match likeness {
+        Likeness::Empty => "did the copy, or the command before the pipe, fail?".to_owned(),
+        Likeness::Compressed(by) => format!("decompress it: {by} -dc FILE > NAME.stapb"),
+        Likeness::Archive("unzip") => "unpack it: unzip FILE".to_owned(),
+        Likeness::Archive(by) => format!("unpack it: {by} xf FILE"),
+        Likeness::Base64 => "decode it: base64 -d FILE > NAME.stapb".to_owned(),
+        Likeness::LineEnds => {
+            "copy it again as binary: `binary` in ftp, `*.stapb binary` in .gitattributes".to_owned()
+        }
+        Likeness::Html => {
+            "the server answered with a page, of a login or an error: open it in a browser".to_owned()
+        }
+        Likeness::LfsPointer => "fetch the bundle itself: git lfs pull".to_owned(),
+        Likeness::Pem => "give the bundle here, and a public key with --key or to `trust add`".to_owned(),
     }
 }
 
@@ -205,6 +264,7 @@ impl From<BundleError> for Failure {
             BundleError::Container(ContainerError::NotABundle) => {
                 failure.hint("a bundle is what `stap-bundle build` writes, by default NAME-VERSION.stapb")
             }
+            BundleError::Container(ContainerError::LooksLike(likeness)) => failure.hint(way_back(*likeness)),
             BundleError::Container(ContainerError::Payload) => failure.hint(
                 "sign it on the farm: stap-bundle sign FILE --key NAME.key -o BUNDLE",
             ),
@@ -216,7 +276,7 @@ impl From<BundleError> for Failure {
                 from.version, from.id
             )),
             BundleError::AbsentFrame { .. } => failure
-                .hint("the file is a subset: bring the whole bundle, or name kernels that are in it: --kernel REL"),
+                .hint("the file is a subset: bring the whole bundle, or name kernels that are in it: -r REL"),
             BundleError::BadSignature { .. }
             | BundleError::Digest { .. }
             | BundleError::Frame { .. }

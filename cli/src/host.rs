@@ -3,7 +3,7 @@
 
 mod identity;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bundle_format::RootError;
@@ -27,7 +27,8 @@ pub(crate) use identity::identity;
 const CURRENT_LINK: &str = "stap-bundle/current";
 
 /// What to do where that link is lost.
-const NO_CURRENT: &str = "stap-bundle list shows the generations; in /var/lib/stap-bundle, to make generation N current: ln -sfn generations/N current";
+const NO_CURRENT: &str =
+    "stap-bundle list shows the generations; to make generation N current: stap-bundle rollback N";
 
 /// What every command takes that changes something on a host.
 #[derive(Debug, clap::Args)]
@@ -46,8 +47,12 @@ impl LockOptions {
 
 /// Opens the root that `--root` names, or the real one.
 pub(crate) fn open_root(global: &Global) -> Result<FileSystem, Failure> {
-    let path = global.root.clone().unwrap_or_else(|| PathBuf::from("/"));
-    FileSystem::open(path).map_err(|error| storage_failure(&error))
+    FileSystem::open(global.root.as_deref().unwrap_or(Path::new("/"))).map_err(|error| match &global.root {
+        Some(root) => Failure::of(Exit::Storage, &error.into_source())
+            .about(format!("--root {}", root.display()))
+            .hint("name the directory in which a host's files are, such as a mounted image"),
+        None => storage_failure(&error),
+    })
 }
 
 /// Reads this host's pins; a file there that is no pin is passed over, with a warning.
@@ -218,9 +223,6 @@ pub(crate) fn lock_failure(error: &LockError) -> Failure {
     match error {
         LockError::Locked(_) => Failure::of(Exit::Locked, error)
             .hint("wait until it has ended, and try again; most commands take --wait SECONDS"),
-        LockError::Storage(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            storage_failure(error).hint("run it as root")
-        }
         LockError::Storage(error) => storage_failure(error),
     }
 }
@@ -231,7 +233,7 @@ pub(crate) fn policy_failure(error: &PolicyError) -> Failure {
         PolicyError::Malformed { .. } => Failure::of(Exit::Malformed, error)
             .hint("half a policy would be none, so nothing is installed before it is mended"),
         PolicyError::Unprotected(_) => Failure::of(Exit::Trust, error)
-            .hint("whoever can write there could allow anything: give it to root and take the others' right to write"),
+            .hint("others could allow anything there: give it to root, and let nobody else write"),
     }
 }
 
@@ -239,7 +241,7 @@ pub(crate) fn floors_failure(error: &FloorsError) -> Failure {
     match error {
         FloorsError::Storage(error) => storage_failure(error),
         FloorsError::Unprotected(_) => Failure::of(Exit::Trust, error)
-            .hint("whoever can write there could bring back old bundles: give it to root and take the others' right to write"),
+            .hint("others could bring back old bundles there: give it to root, and let nobody else write"),
     }
 }
 
@@ -253,10 +255,10 @@ pub(crate) fn trust_failure(error: &TrustError) -> Failure {
             Failure::of(Exit::Failed, error).hint("`stap-bundle trust list` shows the pinned keys")
         }
         TrustError::Unprotected(_) | TrustError::UnprotectedPin { .. } => Failure::of(Exit::Trust, error).hint(
-            "whoever can write there could pin a key: give it to root and take the others' right to write",
+            "others could pin a key there: give it to root, and let nobody else write",
         ),
         TrustError::UnprotectedChain(_) => Failure::of(Exit::Trust, error).hint(
-            "whoever can write there could change whom this host believes: give it to root and take the others' right to write",
+            "others could change there whom this host believes: give it to root, and let nobody else write",
         ),
         TrustError::NewerChain { .. } | TrustError::PinnedChain { source: RootError::Critical { .. }, .. } => {
             Failure::of(Exit::NotBuilt, error)
@@ -298,7 +300,7 @@ pub(crate) fn generation_failure(error: &GenerationError) -> Failure {
             other => other,
         },
         GenerationError::Unprotected(_) => Failure::of(Exit::Trust, error).hint(
-            "whoever can write there could bring back an older generation: give it to root and take the others' right to write",
+            "others could bring back an older generation there: give it to root, and let nobody else write",
         ),
         GenerationError::Missing { .. } => Failure::of(Exit::Malformed, error).hint(NO_CURRENT),
         GenerationError::Held(_) => Failure::of(Exit::Locked, error)

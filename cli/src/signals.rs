@@ -1,5 +1,6 @@
 //! Ctrl-C, and TERM.
 
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc;
 
 use child::Cancel;
@@ -8,6 +9,26 @@ use signal_hook::iterator::Signals;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+
+/// The first signal that came; 0 while none has.
+static CAME: AtomicI32 = AtomicI32::new(0);
+
+/// How the command ends that a signal has ended.
+pub(crate) fn exit() -> Option<Exit> {
+    match CAME.load(Ordering::SeqCst) {
+        0 => None,
+        SIGINT => Some(Exit::Interrupted),
+        _ => Some(Exit::Terminated),
+    }
+}
+
+/// Ends the process by the signal that came, if one did: a shell then ends its script too, which it doesn't for an exit code.
+pub(crate) fn end_by_it() {
+    let signal = CAME.load(Ordering::SeqCst);
+    if signal != 0 {
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    }
+}
 
 /// The first Ctrl-C asks what runs to end, and what is done is kept; a second one ends the program at once.
 pub(crate) fn cancel_on_signals(cancel: &Cancel) -> Result<(), Failure> {
@@ -29,6 +50,7 @@ fn watch(signals: &[i32], cancel: &Cancel) -> Result<(), Failure> {
     let thread = std::thread::Builder::new().spawn(move || {
         let Ok(mut signals) = taken.recv() else { return };
         for (position, signal) in signals.forever().enumerate() {
+            let _ = CAME.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
             cancel.cancel();
             if position > 0 {
                 let _ = signal_hook::low_level::emulate_default_handler(signal);

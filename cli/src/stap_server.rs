@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::commands::farm::server;
 use crate::global::{Global, When};
@@ -20,6 +20,11 @@ struct Arguments {
     action: server::Args,
 }
 
+/// Its command line, for completions.
+pub(crate) fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Carries out the words behind the program's name.
 pub(crate) fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -28,9 +33,6 @@ pub(crate) fn run() -> ExitCode {
     };
     let global = Global { root: None, json: false, quiet: false, verbose: false, color: When::Auto };
     let mut ui = Ui::new(&global);
-    let exit = match arguments.action.run(&global, &mut ui) {
-        Ok(exit) => exit,
-        Err(failure) => ui.failure(&failure),
-    };
-    ui.lost_output().map_or(exit, |failure| ui.failure(&failure)).into()
+    let result = arguments.action.run(&global, &mut ui);
+    crate::ended(result, &mut ui)
 }

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bundle_format::{
-    BaseBundle, BaseFile, Bases, BundleError, Judge, NoBases, PublicKey, RawBundle, Root, RootChain,
-    TrustedKeys, VerifiedBundle, limits,
+    BaseBundle, BaseFile, Bases, BundleError, FileKind, Judge, NoBases, PublicKey, RawBundle, Root,
+    RootChain, TrustedKeys, VerifiedBundle, file_kind, limits,
 };
 use clap::Args;
 
@@ -39,8 +39,14 @@ impl TrustOptions {
         !self.key.is_empty() || self.trust.is_some()
     }
 
-    /// The keys named, else this host's pins.
-    pub(crate) fn keys(&self, global: &Global, ui: &mut Ui) -> Result<Believed, Failure> {
+    /// Whom these bundles are to be signed by: the keys named, else this host's pins. A bundle that isn't there is said first.
+    pub(crate) fn keys(
+        &self,
+        bundles: &[&BundlePath],
+        global: &Global,
+        ui: &mut Ui,
+    ) -> Result<Believed, Failure> {
+        bundles.iter().try_for_each(|bundle| bundle.look())?;
         match &self.trust {
             Some(directory) => keys_of_directory(directory).map(Believed::Keys),
             None if self.key.is_empty() => host_keys(global, ui),
@@ -71,7 +77,7 @@ impl Believed {
             #[cfg(feature = "host")]
             Self::Host(store) => {
                 let not_believed = |error| match error {
-                    installer::JudgeError::Bundle(error) => not_verified(error, &store.all_keys()),
+                    installer::JudgeError::Bundle(error) => not_believed_here(error, store),
                     installer::JudgeError::Trust(error) => crate::host::trust_failure(&error),
                 };
                 let (domain, judge) = store.judge(&raw).map_err(not_believed)?;
@@ -147,6 +153,7 @@ pub(crate) fn read_roots_file(path: &Path) -> Result<Vec<u8>, Failure> {
         return Err(Failure::new(Exit::Usage, what)
             .hint("a file of roots is what `stap-bundle trust root create` writes"));
     }
+    refuse_bundle(path, &bytes, "a file of roots (.stapr)")?;
     Ok(bytes)
 }
 
@@ -184,13 +191,29 @@ pub(crate) fn read_public_key(path: &Path) -> Result<PublicKey, Failure> {
         .take(MAX_KEY_FILE)
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::of(Exit::Storage, &error).about(&name))?;
+    refuse_bundle(path, &bytes, "a public key (.pub)")?;
     // A key is ASCII; other bytes make it no key below, with words for that.
     let pem = String::from_utf8_lossy(&bytes);
     if pem.contains("PRIVATE KEY") {
         return Err(Failure::new(Exit::Usage, format!("{name} is a private key, expected a public one"))
             .hint("give the file with the suffix .pub, and keep this one on the farm"));
     }
-    PublicKey::from_pem(&pem).map_err(|error| Failure::of(Exit::Malformed, &error).about(&name))
+    PublicKey::from_pem(&pem).map_err(|error| {
+        Failure::of(Exit::Malformed, &error)
+            .about(&name)
+            .hint("a public key is what `stap-bundle key generate` writes as NAME.pub")
+    })
+}
+
+/// Refuses a bundle in the place of something smaller, by its name.
+fn refuse_bundle(path: &Path, beginning: &[u8], expected: &str) -> Result<(), Failure> {
+    let what = match file_kind(beginning) {
+        Some(FileKind::Bundle(_)) => "a bundle",
+        Some(FileKind::Payload) => "an unsigned payload",
+        Some(FileKind::Part) => "a part of a split bundle",
+        None => return Ok(()),
+    };
+    Err(Failure::new(Exit::Usage, format!("{} is {what}, expected {expected}", path.display())))
 }
 
 /// Opens a bundle up to its manifest.
@@ -250,6 +273,20 @@ pub(crate) fn not_verified(error: BundleError, keys: &[PublicKey]) -> Failure {
     if !believed.is_empty() {
         let (noun, verb) = if believed.len() == 1 { ("key", "is") } else { ("keys", "are") };
         failure.because.push(format!("only {noun} {} {verb} trusted here", believed.join(", ")));
+    }
+    failure
+}
+
+/// The same on a host; where that has several domains, a key is pinned in one of them.
+#[cfg(feature = "host")]
+pub(crate) fn not_believed_here(error: BundleError, store: &installer::TrustStore) -> Failure {
+    const PIN: &str = "stap-bundle trust add NAME.pub";
+    let mut failure = not_verified(error, &store.all_keys());
+    if store.domains().len() > 1 && failure.hints.iter().any(|hint| hint.contains(PIN)) {
+        for hint in &mut failure.hints {
+            *hint = hint.replace(PIN, &format!("{PIN} --domain DOMAIN"));
+        }
+        return failure.hint("`stap-bundle trust list` shows which domain owns the bundle's name");
     }
     failure
 }

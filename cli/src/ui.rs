@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 #[cfg(feature = "farm")]
@@ -9,11 +10,15 @@ use script_config::Configuration;
 use script_config::{acts, shown_lines};
 use serde::Serialize;
 
+use crate::documents;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::{Global, When};
 #[cfg(feature = "farm")]
 use crate::message_log::MessageLog;
+
+/// What names standard output, where a file's bytes may be streamed.
+pub(crate) const OUTPUT: &str = "-";
 
 /// The two streams and how to use them.
 #[derive(Debug)]
@@ -23,11 +28,15 @@ use crate::message_log::MessageLog;
 )]
 pub(crate) struct Ui {
     pub(crate) json: bool,
+    /// What the command's JSON document is called.
+    pub(crate) command: String,
     pub(crate) quiet: bool,
     #[cfg_attr(not(feature = "farm"), expect(dead_code, reason = "only `build` uses it"))]
     pub(crate) verbose: bool,
     /// Why a line of the result was lost; a closed pipe is no loss.
     lost: Option<io::Error>,
+    /// Whether standard output is for the bytes of a file (`-o -`), so that lines go where errors go.
+    out_is_taken: bool,
     out_color: bool,
     err_color: bool,
     /// What our own marks begin with until a line is written. Nobody else knows it, so no text of others can be one.
@@ -75,9 +84,11 @@ impl Ui {
         };
         Self {
             json: global.json,
+            command: String::new(),
             quiet: global.quiet,
             verbose: global.verbose,
             lost: None,
+            out_is_taken: false,
             out_color: color(io::stdout().is_terminal()),
             err_color: color(io::stderr().is_terminal()),
             seal: format!("\u{1b}{:016x}", RandomState::new().hash_one("seal")),
@@ -145,11 +156,39 @@ impl Ui {
         format!("{seal}{code}{word}{seal}{ENDS}")
     }
 
-    /// A line of the result. What it says may come from a bundle, a record or a file: nothing of it acts on the terminal but
-    /// our own marks.
+    /// A line of the result; not with `--quiet`.
     pub(crate) fn line(&mut self, text: impl AsRef<str>) {
+        if !self.quiet {
+            self.finding(text);
+        }
+    }
+
+    /// A line that `--quiet` doesn't hold back: what is wrong, or data for another program. What it says may come from a bundle, a
+    /// record or a file: nothing of it acts on the terminal but our own marks.
+    pub(crate) fn finding(&mut self, text: impl AsRef<str>) {
         let text = self.painted(text.as_ref());
         self.put_line(&text);
+    }
+
+    /// Leaves standard output to the file that is written there, if `output` is `-`; lines then go where errors go.
+    pub(crate) fn leave_output_to(&mut self, output: Option<&Path>) -> Result<(), Failure> {
+        if output.is_none_or(|path| path != Path::new(OUTPUT)) {
+            return Ok(());
+        }
+        if self.json {
+            return Err(Failure::new(Exit::Usage, "-o - and --json both write to standard output")
+                .hint("name a file: -o FILE; or leave out --json"));
+        }
+        if io::stdout().is_terminal() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "-o -: standard output is a terminal, which a bundle would garble",
+            )
+            .hint("name a file, -o FILE, or redirect the output"));
+        }
+        self.out_is_taken = true;
+        self.out_color = self.err_color;
+        Ok(())
     }
 
     fn painted(&self, text: &str) -> String {
@@ -171,6 +210,9 @@ impl Ui {
     }
 
     fn put_line(&mut self, text: &str) {
+        if self.out_is_taken {
+            return put(&mut io::stderr().lock(), text);
+        }
         if let Err(error) = writeln!(io::stdout().lock(), "{text}")
             && error.kind() != io::ErrorKind::BrokenPipe
         {
@@ -185,9 +227,14 @@ impl Ui {
         Some(Failure::of(Exit::Storage, &error).about("the result can't be written to standard output"))
     }
 
-    /// The result as one JSON document.
+    /// The result as one JSON document, under the command's name.
     pub(crate) fn document(&mut self, value: &impl Serialize) {
-        match serde_json::to_string_pretty(value) {
+        self.document_of(&self.command.clone(), value);
+    }
+
+    /// The same under another name, where a command has results of several kinds.
+    pub(crate) fn document_of(&mut self, name: &str, value: &impl Serialize) {
+        match documents::named(name, value).and_then(|value| serde_json::to_string_pretty(&value)) {
             Ok(text) => self.put_line(&in_json(&text)),
             Err(error) => self.warning(format!("the result can't be written as JSON: {error}")),
         }
@@ -223,11 +270,7 @@ impl Ui {
     pub(crate) fn failure(&mut self, failure: &Failure) -> Exit {
         self.log(&format!("error: {}", failure.one_line()));
         if self.json {
-            let code = failure.exit.code();
-            let Failure { id, what, because, hints, .. } = failure;
-            self.document(&serde_json::json!({
-                "error": { "code": code, "id": id, "what": what, "because": because, "hints": hints }
-            }));
+            self.document_of(documents::ERROR, &documents::of_failure(failure));
             return failure.exit;
         }
         let mut err = io::stderr().lock();

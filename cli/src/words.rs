@@ -40,10 +40,17 @@ pub(crate) fn has_passed(seconds: u64) -> bool {
     now.is_ok_and(|now| now.as_secs() > seconds)
 }
 
-/// A best-before in words, with a word if it has passed.
+/// The line of a best-before below a bundle's id; of one that has passed, what follows from it.
 pub(crate) fn best_before(seconds: u64) -> String {
     let passed = if has_passed(seconds) { ", which has passed: hosts refuse it" } else { "" };
-    format!("{}{passed}", date(seconds))
+    format!("  best before {}{passed}", date(seconds))
+}
+
+/// What a best-before means at a time: `expired on DATE; it is now DATE`.
+#[cfg(feature = "host")]
+pub(crate) fn expiry(best_before: u64, now: u64) -> String {
+    let word = if best_before < now { "expired" } else { "expires" };
+    format!("{word} on {}; it is now {}", date(best_before), date(now))
 }
 
 /// A count with its noun: `1 module`, `3 modules`.

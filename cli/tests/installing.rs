@@ -67,7 +67,11 @@ usr/libexec/stap-bundle/systemtap -> ../../bin/stap-bundle
 usr/sbin/stap-server -> ../bin/stap-bundle
 usr/sbin/systemtap -> ../bin/stap-bundle
 usr/share/bash-completion/completions/stap-bundle 644
+usr/share/bash-completion/completions/stap-server -> stap-bundle
+usr/share/bash-completion/completions/systemtap -> stap-bundle
 usr/share/fish/vendor_completions.d/stap-bundle.fish 644
+usr/share/fish/vendor_completions.d/stap-server.fish -> stap-bundle.fish
+usr/share/fish/vendor_completions.d/systemtap.fish -> stap-bundle.fish
 usr/share/man/man1/stap-bundle.1 644
 usr/share/man/man1/stap-server.1 -> stap-bundle-server.1
 usr/share/zsh/site-functions/_stap-bundle 644";

@@ -1,6 +1,6 @@
 //! Files that count only where nobody but root, or the user who runs this program, can change them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, OFlags, fstat};
 
@@ -43,12 +43,18 @@ impl Unprotected {
     /// The command that takes the others' right away, for a file system that is at `root`; `None` if the check itself failed.
     #[must_use]
     pub fn mended_by(&self, root: &Path) -> Option<String> {
-        let place = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path)).display().to_string();
-        match self {
-            Self::Owner { path, .. } => Some(format!("chown root {}", place(path))),
-            Self::Writable { path, .. } => Some(format!("chmod go-w {}", place(path))),
-            Self::Storage(_) => None,
-        }
+        let (Self::Owner { path, .. } | Self::Writable { path, .. }) = self else { return None };
+        let place = Self::below(root, path);
+        let command = if matches!(self, Self::Owner { .. }) { "chown root" } else { "chmod go-w" };
+        Some(format!("{command} {}", place.display()))
+    }
+
+    /// A path of the file system at `root` as it is named outside of it.
+    #[must_use]
+    pub fn below(root: &Path, path: &Path) -> PathBuf {
+        let inside = path.strip_prefix("/").unwrap_or(path);
+        // A joined empty path would end the name with a slash.
+        if inside.as_os_str().is_empty() { root.to_owned() } else { root.join(inside) }
     }
 }
 
@@ -70,6 +76,8 @@ mod tests {
         let error = here.read_protected("record", 4).unwrap_err();
         assert_eq!(error.to_string(), "/record can be written by others (mode 0620)");
         assert_eq!(error.mended_by(Path::new("/x")).unwrap(), "chmod go-w /x/record");
+        let top = Unprotected::Writable { path: "/".into(), mode: 0o1777 };
+        assert_eq!(top.mended_by(Path::new("host")).unwrap(), "chmod go-w host");
     }
 
     #[test]

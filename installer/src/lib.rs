@@ -42,8 +42,8 @@ pub use host::append as append_to_history;
 pub use host::paths::{self, CONFIGURATION_LINK, OPTIONS_LINK};
 pub use host::version::{NewerState, RUN_RECORD, StateVersion};
 pub use host::{
-    Domain, DomainError, HistoryEvent, HistoryRecord, HostIdentity, LockError, Mismatch, WriterLock, history,
-    kernel_vermagic,
+    Domain, DomainError, HistoryEvent, HistoryRecord, HostIdentity, HostPrograms, LockError, Mismatch,
+    OtherProgram, ProgramHere, WriterLock, history, kernel_vermagic,
 };
 pub use install::{
     BundleSource, DoesNotFit, HostBases, InboxChoice, InstallError, InstallOptions, InstallOutcome,

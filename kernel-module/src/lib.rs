@@ -1,4 +1,4 @@
-//! What kernel modules and Module.symvers say of the kernel that they are for.
+//! What kernel modules and Module.symvers say of the kernel that they are for, and the build ids of programs.
 //!
 //! The farm reads it of what it compiled, the installer of what a host has in /lib/modules and in a bundle, the service of what it is about
 //! to load. Nothing here trusts its input: every length is bounded, and nonsense is an error or absent, never a panic.
@@ -6,12 +6,14 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod build_id;
+mod compiler;
 mod packing;
 mod section;
 mod symvers;
 mod versions;
 
-pub use build_id::{BUILD_ID_NOTE, build_id, build_id_in_note};
+pub use build_id::{BUILD_ID_NOTE, PROGRAM_HEAD, build_id, build_id_in_note, program_build_id};
+pub use compiler::{compilers, is_of};
 pub use packing::Compression;
 pub use section::{Fields, ReadError};
 pub use symvers::Symvers;

@@ -12,18 +12,22 @@ pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, word)| word)
 }
 
-/// Counts insertions, deletions and replacements between two words, without regard to case.
+/// Counts insertions, deletions, replacements and exchanged neighbours between two words, without regard to case.
 fn edits(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.to_lowercase().chars().collect();
     let right: Vec<char> = right.to_lowercase().chars().collect();
+    let mut before = Vec::new();
     let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.to_lowercase().chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &b) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    for (i, a) in left.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, b) in right.iter().enumerate() {
+            let mut least = (row[j] + usize::from(a != b)).min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && left[i - 1] == *b && right[j - 1] == *a {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[right.len()]
 }
@@ -39,6 +43,7 @@ mod tests {
         assert_eq!(nearest("passall", known), Some("PASSALL"));
         assert_eq!(nearest("CACHEPATH", known), Some("CACHE_PATH"));
         assert_eq!(nearest("LOGDIR", known), None);
+        assert_eq!(nearest("biuld", ["build"]), Some("build"));
         assert_eq!(nearest("", known), None);
     }
 }

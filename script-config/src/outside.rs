@@ -12,9 +12,11 @@ use crate::place::Place;
 use crate::problem::{ConfigProblem, EvaluationCause};
 use crate::source_text::SourceText;
 
-/// Programs whose answer is about the machine on which they run.
-const ASKING: [&str; 22] = [
+/// Programs whose answer is about the machine on which they run, or about others.
+const ASKING: [&str; 27] = [
     "arch",
+    "command",
+    "curl",
     "date",
     "df",
     "dmesg",
@@ -34,11 +36,14 @@ const ASKING: [&str; 22] = [
     "mount",
     "nproc",
     "systemctl",
+    "type",
     "uname",
+    "wget",
+    "which",
     "whoami",
 ];
 
-/// Commands whose words aren't files that are looked at.
+/// Commands whose words aren't files that are looked at, but for patterns behind `for`.
 const SAYING: [&str; 18] = [
     ":", "case", "declare", "echo", "eval", "export", "false", "for", "function", "local", "printf",
     "readonly", "return", "set", "shift", "shopt", "typeset", "unset",
@@ -49,7 +54,8 @@ const KEYWORDS: [&str; 13] =
     ["!", "do", "done", "elif", "else", "esac", "fi", "if", "then", "time", "until", "while", "{"];
 
 /// What the sandbox shows as it is on this machine, and what is the same everywhere.
-const SHOWN: [&str; 6] = ["/usr/", "/bin/", "/sbin/", "/lib", "/dev/", "/config/"];
+const SHOWN: [&str; 8] =
+    ["/usr/", "/bin/", "/sbin/", "/lib", "/dev/null", "/dev/std", "/dev/fd/", "/config/"];
 
 /// A warning for each thing outside of the sandbox that the file asks, once.
 pub(crate) fn questions(source: &SourceText) -> Vec<ConfigProblem> {
@@ -222,8 +228,11 @@ impl Reader<'_> {
             frame.command = Some(word);
             return;
         };
-        if is_file && !SAYING.contains(&command.as_str()) {
+        let is_pattern = command == "for" && word.contains(['*', '?', '[']);
+        if is_file && (is_pattern || !SAYING.contains(&command.as_str())) {
             self.found.push((self.line, word));
+        } else if command == "printf" && word.contains("%(") {
+            self.found.push((self.line, "printf %(…)T".to_owned()));
         }
     }
 }
@@ -276,6 +285,10 @@ mod tests {
             ("A=${USER:-nobody}", "f:1 $USER"),
             ("A=1\n\nB='x\ny'\nC=$(/bin/date +%F)", "f:5 date"),
             ("if ! id stap >/dev/null 2>&1; then A=1; fi", "f:1 id"),
+            ("for f in /etc/stap.d/*; do A=$f; done", "f:1 /etc/stap.d/*"),
+            ("[ -e /dev/sda ] && A=1", "f:1 /dev/sda"),
+            ("command -v stap >/dev/null && A=1", "f:1 command"),
+            ("printf -v A '%(%s)T' -1", "f:1 printf %(…)T"),
         ] {
             assert_eq!(asked(text), [expected], "{text}");
         }

@@ -53,7 +53,8 @@ impl<'a> Service<'a> {
         current: Option<&'a CurrentGeneration>,
         configuration: &'a Configuration,
     ) -> Self {
-        let installed = current.map_or_else(Installed::nothing, |current| Installed::of(current, identity));
+        let installed =
+            current.map_or_else(Installed::nothing, |current| Installed::of(current, identity, &host.files));
         Self { current, ..Self::with_installed(host, identity, installed, configuration) }
     }
 
@@ -226,7 +227,7 @@ impl<'a> Service<'a> {
         events(ServiceEvent::RestartStarts { all_stopped: stopped.all_stopped() });
         let named = started_again(choice.named, &stopped);
         let started = self.start_locked(&StartChoice { named: &named, ..*choice }, options, events)?;
-        Ok(RestartReport { schema: 1, stop: Some(stopped), start: Some(started) })
+        Ok(RestartReport { stop: Some(stopped), start: Some(started) })
     }
 
     /// Refuses a restart of what a mask would keep from starting again. Without names, what is masked is stopped and stays so,

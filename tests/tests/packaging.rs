@@ -109,7 +109,9 @@ const PLACED: &str = "\
 /usr/libexec/stap-bundle/systemtap -> ../../bin/stap-bundle
 /usr/sbin/systemtap -> ../bin/stap-bundle
 /usr/share/bash-completion/completions/stap-bundle 644
+/usr/share/bash-completion/completions/systemtap -> stap-bundle
 /usr/share/fish/vendor_completions.d/stap-bundle.fish 644
+/usr/share/fish/vendor_completions.d/systemtap.fish -> stap-bundle.fish
 /usr/share/zsh/site-functions/_stap-bundle 644
 ";
 

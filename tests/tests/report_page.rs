@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use end_to_end::lab::Lab;
 use end_to_end::programs;
@@ -67,4 +67,45 @@ fn the_page_of_a_build_has_each_cell_and_leads_from_the_red_ones_to_their_logs()
         let opened = [">", " "].map(|end| page.matches(&format!("<{element}{end}")).count());
         assert_eq!(opened[0] + opened[1], page.matches(&format!("</{element}>")).count(), "{element}");
     }
+
+    names_what_compiled_each_module(&lab, &farm);
+}
+
+/// `inspect` names the compiler of each kernel's modules, as these name it in `.comment`, and that of the kernel, as its build tree has it.
+fn names_what_compiled_each_module(lab: &Lab, farm: &Farm) {
+    let run = |words: &[&str]| {
+        programs::run_expecting(&programs::farm().unwrap(), farm.directory(), words, &[0]).unwrap()
+    };
+    let said = run(&["--json", "inspect", "out.stapb", "--key", "farm.pub"]);
+    let document: Value = serde_json::from_str(&said.stdout.text()).unwrap();
+    let kernels = document["manifest"]["kernels"].as_array().unwrap();
+    run(&["extract", "out.stapb", "compiled", "--key", "farm.pub"]);
+    let mut seen = BTreeSet::new();
+    for kernel in kernels {
+        let release = kernel["release"].as_str().unwrap();
+        let recorded = kernel["modules_compiler"].as_str().unwrap();
+        let compile = lab.root().join("lib/modules").join(release).join("build/include/generated/compile.h");
+        let own = kernel["compiler"].as_str().unwrap();
+        assert!(fs::read_to_string(compile).unwrap().contains(&format!("\"{own}\"")), "{own}");
+        let modules: Vec<_> = modules_below(&farm.path("compiled"))
+            .into_iter()
+            .filter(|module| module.components().any(|part| part.as_os_str() == release))
+            .collect();
+        assert!(!modules.is_empty(), "{release}");
+        for module in modules {
+            let bytes = fs::read(&module).unwrap();
+            let text = String::from_utf8_lossy(&bytes);
+            for words in between(&text, "GCC: ", "\0") {
+                assert!(recorded.ends_with(words), "{}: {words}, not {recorded}", module.display());
+                seen.insert(words.to_owned());
+            }
+        }
+    }
+    assert_eq!(seen.len(), 2, "each family of the lab has a compiler of its own: {seen:?}");
+}
+
+fn modules_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| if path.is_dir() { modules_below(&path) } else { vec![path] });
+    found.filter(|path| path.extension().is_some_and(|end| end == "ko")).collect()
 }

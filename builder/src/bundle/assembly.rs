@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use bundle_format::{
     BundleDraft, BundleName, BundleVersion, KernelDraft, KernelRelease, ModuleDraft, ModuleRecord, NameError,
-    RedCell, RootChain, ScriptName, Toolchain,
+    RedCell, RootChain, ScriptName, ScriptRecord, Toolchain,
 };
 
 use crate::bundle::best_before::{BestBefore, BestBeforeError};
+use crate::bundle::compilers::compilers_of;
+use crate::bundle::programs::ProbedPrograms;
 use crate::inputs::KernelTarget;
-use crate::job::{CellReport, ModuleArtifact};
+use crate::job::{CellReport, JobOutcome, ModuleArtifact};
 use crate::plan::Plan;
 use crate::results::CachedModule;
 
@@ -94,17 +96,22 @@ pub(crate) fn draft(
     };
     let mut toolchains: Vec<Toolchain> = Vec::new();
     let mut kernels = Vec::new();
+    let mut probed = ProbedPrograms::default();
     for kernel in &plan.kernels {
         let own: Vec<&CellReport> = cells.iter().filter(|cell| cell.cell.release == kernel.release).collect();
         let Some(toolchain) = plan.toolchain_of(kernel) else { continue };
         let position = position_of(&mut toolchains, toolchain);
-        kernels.push(kernel_draft(kernel, &own, position)?);
+        let draft = kernel_draft(kernel, &own, position)?;
+        for (script, module) in
+            own.iter().filter_map(|cell| Some((&cell.cell.script, cell.outcome.module()?)))
+        {
+            probed.add(script, draft.id(), &module.info.programs);
+        }
+        kernels.push(draft);
     }
     for kernel in &plan.unbuilt {
         let own = cells.iter().filter(|cell| cell.cell.release == kernel.release);
-        let red = own.filter_map(|cell| {
-            Some(RedCell { script: cell.cell.script.clone(), reason: cell.outcome.red_reason()? })
-        });
+        let red = own.filter_map(red_cell);
         let Some(toolchain) = &plan.toolchains[kernel.sysroot] else { continue };
         let position = position_of(&mut toolchains, toolchain);
         let draft = KernelDraft::of(kernel.release.clone(), kernel.machine.clone());
@@ -117,10 +124,14 @@ pub(crate) fn draft(
         created,
         best_before: identity.expiry(created)?,
         roots: identity.roots.clone(),
-        scripts: plan.scripts.iter().map(|script| script.record().clone()).collect(),
+        scripts: plan.scripts.iter().map(|script| with_programs(script.record(), &probed)).collect(),
         toolchains,
         kernels,
     })
+}
+
+fn with_programs(record: &ScriptRecord, probed: &ProbedPrograms) -> ScriptRecord {
+    ScriptRecord { programs: probed.of(&record.name), ..record.clone() }
 }
 
 fn position_of(toolchains: &mut Vec<Toolchain>, toolchain: &Toolchain) -> usize {
@@ -140,9 +151,7 @@ fn kernel_draft(
     let mut vermagic: Option<(ScriptName, String)> = None;
     for cell in cells {
         let script = &cell.cell.script;
-        if let Some(reason) = cell.outcome.red_reason() {
-            red.push(RedCell { script: script.clone(), reason });
-        }
+        red.extend(red_cell(cell));
         let Some(module) = cell.outcome.module() else { continue };
         let found = &module.info.vermagic;
         let (first, one) = vermagic.get_or_insert_with(|| (script.clone(), found.clone()));
@@ -157,6 +166,7 @@ fn kernel_draft(
         }
         modules.push(module_draft(module));
     }
+    let infos = cells.iter().filter_map(|cell| Some(&cell.outcome.module()?.info));
     Ok(KernelDraft {
         release: kernel.release.clone(),
         machine: kernel.machine.clone(),
@@ -164,11 +174,18 @@ fn kernel_draft(
         symvers_sha256: kernel.symvers,
         config_sha256: kernel.config,
         compiler: kernel.kernel_compiler.clone(),
+        modules_compiler: compilers_of(kernel.compiler.as_deref(), infos),
         vermagic: vermagic.map(|(_, vermagic)| vermagic),
         toolchain,
         modules,
         red,
     })
+}
+
+fn red_cell(cell: &CellReport) -> Option<RedCell> {
+    let reason = cell.outcome.red_reason()?;
+    let skipped = matches!(cell.outcome, JobOutcome::Skipped { .. });
+    Some(RedCell { script: cell.cell.script.clone(), reason, skipped })
 }
 
 fn module_draft(module: &ModuleArtifact) -> ModuleDraft {

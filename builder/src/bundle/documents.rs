@@ -38,8 +38,8 @@ mod tests {
     use std::io::Cursor;
 
     use bundle_format::{
-        BundleDraft, Digest, KernelDraft, ModuleDraft, PREDICATE_TYPE, RedCell, STATEMENT_TYPE, ScriptRecord,
-        Toolchain,
+        BundleDraft, Digest, KernelDraft, ModuleDraft, PREDICATE_TYPE, ProgramRecord, RedCell,
+        STATEMENT_TYPE, ScriptRecord, Toolchain,
     };
     use serde_json::Value;
 
@@ -52,7 +52,11 @@ mod tests {
         kernel.vermagic = Some("6.12.1-test SMP ".to_owned());
         kernel.symvers_sha256 = Some(Digest::of(b"symvers"));
         kernel.modules = vec![ModuleDraft::of_bytes("disk_io".parse().unwrap(), vec![1; 3000])];
-        kernel.red = vec![RedCell { script: "net_rx".parse().unwrap(), reason: "no probe".to_owned() }];
+        kernel.red = vec![RedCell {
+            script: "net_rx".parse().unwrap(),
+            reason: "no probe".to_owned(),
+            skipped: false,
+        }];
         let script = |name: &str| ScriptRecord::plain(name.parse().unwrap(), Digest::of(name.as_bytes()));
         let mut with_options = script("disk_io");
         with_options.options = "-g \"two words\"".to_owned();
@@ -106,6 +110,33 @@ mod tests {
         (parse(0), parse(1))
     }
 
+    #[test]
+    fn a_program_that_two_scripts_probe_is_in_both_once_with_its_digest() {
+        let mut manifest = manifest();
+        let digest = Digest::of(b"program");
+        for script in &mut manifest.scripts {
+            script.programs = vec![ProgramRecord {
+                path: "/usr/bin/probed".to_owned(),
+                build_id: "aabb".to_owned(),
+                sha256: digest,
+                kernels: Vec::new(),
+            }];
+        }
+        let documents = documents(&manifest, &headers(), &[], &[]).unwrap();
+        let [sbom, provenance] = [0, 1].map(|at| serde_json::from_slice::<Value>(&documents[at].1).unwrap());
+        let named = |list: &Value| -> Vec<Value> {
+            let list = list.as_array().unwrap().iter();
+            list.filter(|entry| entry["name"] == "/usr/bin/probed").cloned().collect()
+        };
+        let packages = named(&sbom["packages"]);
+        assert_eq!(packages.len(), 1);
+        assert_eq!(packages[0]["checksums"][0]["checksumValue"], digest.to_string());
+        assert!(packages[0]["comment"].as_str().unwrap().ends_with("build id aabb"));
+        let dependencies = named(&provenance["predicate"]["buildDefinition"]["resolvedDependencies"]);
+        assert_eq!(dependencies.len(), 1);
+        assert_eq!(dependencies[0]["digest"]["sha256"], digest.to_string());
+    }
+
     /// The fields that the published JSON schema of SPDX 2.3 requires, and the forms that its specification gives.
     #[test]
     fn the_bill_of_materials_has_what_spdx_requires() {
@@ -145,7 +176,14 @@ mod tests {
         let names: Vec<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
         assert_eq!(
             names,
-            ["fleet", "disk_io.stp", "net_rx.stp", "systemtap", "compiler", "linux-headers-6.12.1-test"]
+            [
+                "fleet",
+                "disk_io.stp",
+                "net_rx.stp",
+                "systemtap",
+                "compiler of systemtap's own checks",
+                "linux-headers-6.12.1-test"
+            ]
         );
     }
 
@@ -173,6 +211,38 @@ mod tests {
         // in-toto: a resource descriptor has one of these at least.
         assert!(dependencies.iter().all(|found| found["uri"].is_string() || found["digest"].is_object()));
         assert!(provenance["predicate"]["runDetails"]["builder"]["id"].as_str().unwrap().contains(':'));
+    }
+
+    /// They named the plain `gcc` of the farm, whatever the build tree calls.
+    #[test]
+    fn both_documents_name_what_compiled_the_modules() {
+        let mut manifest = manifest();
+        manifest.kernels[0].compiler = Some("gcc-14 (Debian 14.2.0-19) 14.2.0, GNU ld 2.44".to_owned());
+        let names = |manifest: &Manifest| -> (Vec<String>, String, Value) {
+            let documents = documents(manifest, &headers(), &[], &[]).unwrap();
+            let parse = |at: usize| -> Value { serde_json::from_slice(&documents[at].1).unwrap() };
+            let packages = parse(0)["packages"].as_array().unwrap().clone();
+            let compilers = packages.iter().filter(|package| package["name"] == "compiler");
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let compilers = compilers
+                .map(|package| format!("{}: {}", text(&package["versionInfo"]), text(&package["comment"])));
+            let definition = parse(1)["predicate"]["buildDefinition"].clone();
+            let name = text(&definition["resolvedDependencies"][2]["name"]);
+            (compilers.collect(), name, definition["internalParameters"]["compilers"].clone())
+        };
+        assert_eq!(names(&manifest), (Vec::new(), "systemtap 5.6; gcc 15".to_owned(), Value::Null));
+        let gcc14 = "gcc-14 (Debian 14.4.0-3) 14.4.0";
+        manifest.kernels[0].modules_compiler = Some(gcc14.to_owned());
+        let (sbom, dependency, compilers) = names(&manifest);
+        assert_eq!(sbom, [format!("{gcc14}: compiled the modules for kernels 6.12.1-test")]);
+        assert_eq!(dependency, format!("systemtap 5.6; {gcc14}"));
+        let kernel = format!("6.12.1-test {}", manifest.kernels[0].id.short());
+        assert_eq!(compilers[&kernel]["modules"], gcc14);
+        assert_eq!(compilers[&kernel]["difference"], Value::Null);
+        manifest.kernels[0].modules_compiler = Some(format!("{gcc14}; gcc (Debian 16.2.0-3) 16.2.0"));
+        let (sbom, _, compilers) = names(&manifest);
+        assert_eq!(sbom.len(), 2);
+        assert_eq!(compilers[&kernel]["difference"], "built with gcc 14.2.0, its modules with gcc 16.2.0");
     }
 
     #[test]

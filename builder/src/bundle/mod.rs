@@ -2,7 +2,9 @@
 
 pub(crate) mod assembly;
 mod best_before;
+pub(crate) mod compilers;
 mod documents;
+mod programs;
 
 pub(crate) use assembly::version_of;
 pub use assembly::{AssemblyError, BundleIdentity, check_identity};

@@ -10,7 +10,7 @@ use super::job_files::ModuleFile;
 use crate::inputs::KernelTarget;
 use crate::job::CompileJob;
 use crate::sandbox::{JobLimits, SandboxError, is_sandbox_failure};
-use crate::warm::{Led, WarmFiles, WarmUpFlags, WarmUpKey, WarmUpPart};
+use crate::warm::{Led, Scan, WarmFiles, WarmUpFlags, WarmUpKey, WarmUpPart};
 
 /// Longest log that is kept of a compile, in bytes; beyond it head and tail are.
 pub(crate) const LOG_CAP: usize = 256 * 1024;
@@ -41,6 +41,8 @@ pub(crate) struct LeaderTask {
     pub flags: WarmUpFlags,
     pub kernel: Arc<KernelTarget>,
     pub threads: usize,
+    /// What the scan must have in sight, and find.
+    pub scan: Scan,
 }
 
 /// What came of a leader, and what it cost.
@@ -51,6 +53,8 @@ pub(crate) struct Leading {
     pub cpu: Option<Duration>,
     /// What the user should know of who led.
     pub note: Option<String>,
+    /// What it has scanned.
+    pub scan: Option<Scan>,
     /// What was taken over of what it made.
     pub taken: WarmFiles,
 }

@@ -8,11 +8,16 @@ use child::{Cancel, Finished, Limits};
 use super::executor::{Compilation, Executor, ExecutorError, LOG_CAP, LeaderTask, Leading, works};
 use super::job_files::{lay_out, made_uprobes, read_module};
 use super::reserve::shortage;
+use super::surroundings::KernelInSysroot;
+use super::trace_views::TraceViews;
 use crate::inputs::{KernelTarget, TreeDigests, changed_input};
-use crate::job::{CompileJob, analysis_command, module_path};
+use crate::job::{CompileJob, KeyParts, analysis_command, module_path};
 use crate::sandbox::{Inside, JobDirectory, JobLimits, ONE_PROCESSOR, Sandbox, Sysroot, in_shell, job_shell};
 use crate::state::BuildDirectories;
-use crate::warm::{Led, Ran, WarmFiles, WarmKind, WarmLayer, WarmUpKey, WarmUps, lead};
+use crate::warm::{
+    Diagnosis, Led, Ran, TraceView, Wanted, WarmFiles, WarmKind, WarmLayer, WarmUpKey, WarmUpPart, WarmUps,
+    lead,
+};
 
 /// Compiles in the sandbox, on this machine.
 #[derive(Debug)]
@@ -21,6 +26,7 @@ pub(crate) struct LocalExecutor<'a> {
     pub sysroots: &'a [Arc<Sysroot>],
     pub directories: &'a BuildDirectories,
     pub warm_ups: &'a WarmUps,
+    pub views: &'a TraceViews<'a>,
 }
 
 /// A command line of stap that is to be run.
@@ -28,6 +34,8 @@ struct Running<'a> {
     argv: &'a [String],
     kernel: &'a KernelTarget,
     key: WarmUpKey,
+    /// What is to be seen of the trace headers.
+    view: &'a TraceView,
     threads: usize,
     /// Whether it is to find one processor.
     one_processor: bool,
@@ -46,7 +54,8 @@ impl Executor for LocalExecutor<'_> {
         let work = self.directories.new_work(self.sandbox)?;
         let layer = WarmLayer::lay(&work, self.warm_ups.files(job.warm_up_key))?;
         lay_out(&work, job)?;
-        let finished = self.run(&work, &running(job, &job.parts.argv, limits), cancel)?;
+        let view = self.views.of_job(job);
+        let finished = self.run(&work, &running(job, &job.parts.argv, &view, limits), cancel)?;
         let module = read_module(&work, &module_path(job.script.name()))?;
         let uprobes = made_uprobes(&work);
         let log = finished.stdout.text();
@@ -67,7 +76,8 @@ impl Executor for LocalExecutor<'_> {
 
     fn changed_input(&self, job: &CompileJob) -> Option<String> {
         let digests = TreeDigests::of_build(self.directories);
-        changed_input(self.sysroots, digests, &job.kernel, job.parts.toolchain)
+        let KeyParts { toolchain, programs, .. } = &job.parts;
+        changed_input(self.sysroots, digests, &job.kernel, *toolchain, &job.script, programs)
     }
 
     fn lead(&self, task: &LeaderTask, limits: &JobLimits, cancel: &Cancel) -> Result<Leading, ExecutorError> {
@@ -75,11 +85,13 @@ impl Executor for LocalExecutor<'_> {
         let layer = WarmLayer::lay(&work, self.warm_ups.files(task.key))?;
         let mut wall = Duration::ZERO;
         let mut cpu = Some(Duration::ZERO);
-        let mut run = |argv: &[String]| -> Result<Ran, ExecutorError> {
+        let mut said = String::new();
+        let mut run = |argv: &[String], view: &TraceView| -> Result<Ran, ExecutorError> {
             let running = Running {
                 argv,
                 kernel: &task.kernel,
                 key: task.key,
+                view,
                 threads: task.threads,
                 one_processor: false,
                 limits,
@@ -90,20 +102,37 @@ impl Executor for LocalExecutor<'_> {
             let took = job_shell::read(&work);
             wall += finished.wall;
             cpu = cpu.zip(took).map(|(sum, took)| sum + took);
-            Ok(Ran { ended: finished.status, output: finished.stdout.text() })
+            said = finished.stdout.text();
+            Ok(Ran { ended: finished.status, output: said.clone() })
         };
         let kernel = task.kernel.named_for_stap();
         let short = || shortage(work.path()).or_else(|| shortage(&self.directories.warm()));
-        let led = lead(task.part, &kernel, &task.flags, &layer, &mut run, &short)?;
+        let here = KernelInSysroot { sysroot: &self.sysroots[task.kernel.sysroot], kernel: &task.kernel };
+        let wanted = match task.part {
+            WarmUpPart::Configuration => Wanted::Configuration(Some(&here)),
+            WarmUpPart::Scan => Wanted::Scan(&task.scan),
+        };
+        let (led, scanned) = lead(wanted, &kernel, &task.flags, &layer, &mut run, &short)?;
+        let led = self.with_log(led, task, &said);
         let taken = match led {
             Led::Complete(_) => self.warm_ups.take_over(task.key, &layer, WarmKind::Part(task.part))?,
             Led::Incomplete(_) | Led::Cancelled => WarmFiles::new(),
         };
-        Ok(Leading { led, wall, cpu, note: None, taken })
+        let scan = (task.part == WarmUpPart::Scan).then_some(scanned);
+        Ok(Leading { led, wall, cpu, note: None, scan, taken })
     }
 }
 
 impl LocalExecutor<'_> {
+    /// Keeps what was said of a kernel for which nothing compiles: later builds show it too. Where it can't be written, the reason is
+    /// still there, and no build looks for it again.
+    fn with_log(&self, led: Led, task: &LeaderTask, said: &str) -> Led {
+        let Led::Complete(Some(Diagnosis::NothingCompiles { reason, .. })) = led else { return led };
+        let log = self.directories.logs().join(format!("kernel-{}-{}.txt", task.kernel.release, task.key));
+        let _ = std::fs::write(&log, said);
+        Led::Complete(Some(Diagnosis::NothingCompiles { reason, log: Some(log) }))
+    }
+
     /// Has stap analyse a job's script once more, and takes over the types that it has asked the kernel for: what the job itself has
     /// made is nobody else's business. (Analysis runs nothing of the script.) Returns the CPU time, as far as it is known.
     fn lead_types(
@@ -115,7 +144,9 @@ impl LocalExecutor<'_> {
         let work = self.directories.new_work(self.sandbox)?;
         let layer = WarmLayer::lay(&work, self.warm_ups.files(job.warm_up_key))?;
         lay_out(&work, job)?;
-        let finished = self.run(&work, &running(job, &analysis_command(&job.parts.argv), limits), cancel)?;
+        let view = self.views.of_job(job);
+        let argv = analysis_command(&job.parts.argv);
+        let finished = self.run(&work, &running(job, &argv, &view, limits), cancel)?;
         if finished.status.success() {
             let taken = self.warm_ups.take_over(job.warm_up_key, &layer, WarmKind::Types)?;
             self.warm_ups.accept_types(job.warm_up_key, taken);
@@ -130,11 +161,13 @@ impl LocalExecutor<'_> {
         running: &Running<'_>,
         cancel: &Cancel,
     ) -> Result<Finished, ExecutorError> {
-        let Running { argv, kernel, key, threads, one_processor, limits, output_cap } = *running;
+        let Running { argv, kernel, key, view, threads, one_processor, limits, output_cap } = *running;
+        let narrowed = self.views.narrowed(kernel, view);
         let store = self.warm_ups.store(key);
         let inside = Inside {
             warm: Some(&store),
             shown: &kernel.shown,
+            narrowed: &narrowed,
             memory: Some(limits.memory),
             threads,
             one_processor,
@@ -151,11 +184,17 @@ impl LocalExecutor<'_> {
 }
 
 /// How a job's own command line is run.
-fn running<'a>(job: &'a CompileJob, argv: &'a [String], limits: &'a JobLimits) -> Running<'a> {
+fn running<'a>(
+    job: &'a CompileJob,
+    argv: &'a [String],
+    view: &'a TraceView,
+    limits: &'a JobLimits,
+) -> Running<'a> {
     Running {
         argv,
         kernel: &job.kernel,
         key: job.warm_up_key,
+        view,
         threads: 1,
         one_processor: job.parts.one_processor,
         limits,

@@ -9,10 +9,7 @@ use rustix::process::Signal;
 use super::executor::Compilation;
 use crate::job::{CompileJob, ModuleInfo, Privilege};
 use crate::warm::{Diagnosis, diagnosed_reason};
-use crate::words::{killed_by, lacks_debuginfo, may_pass_next_time, red_reason};
-
-/// What stap says of a probe point that isn't there.
-const NO_MATCH: &str = "no match";
+use crate::words::{Circumstances, RedReason, Surroundings, killed_by, may_pass_next_time, red_reason};
 
 /// Green, or why not, and whether that will last.
 pub(crate) enum Verdict<'a> {
@@ -32,6 +29,7 @@ pub(crate) fn verdict<'a>(
     compilation: &'a Compilation,
     diagnoses: &[Diagnosis],
     toolchain: Option<&Toolchain>,
+    surroundings: Option<&dyn Surroundings>,
 ) -> Verdict<'a> {
     match compilation.ended {
         Ended::TimedOut(limit) => return Verdict::TimedOut(limit),
@@ -45,21 +43,32 @@ pub(crate) fn verdict<'a>(
             return Verdict::RedForNow(format!("{limit}stap was killed by signal {signal}"));
         }
         Ended::Code(0) => {}
-        // Debuginfo outside of what the key covers, of programs for example, may be there the next day.
-        Ended::Code(_) if may_pass_next_time(&compilation.log) || lacks_debuginfo(&compilation.log) => {
-            return Verdict::RedForNow(red_reason(&compilation.log));
-        }
         Ended::Code(_) => {
-            let no_tracepoints = diagnoses.iter().find(|found| **found == Diagnosis::NoTracepoints);
-            return Verdict::Red(match no_tracepoints {
-                Some(found) if job.needs.scanned && compilation.log.contains(NO_MATCH) => {
-                    diagnosed_reason(found, toolchain)
-                }
-                _ => red_reason(&compilation.log),
-            });
+            let options = job.script.compile_options();
+            let release = job.kernel.release.as_str();
+            let reason =
+                red_reason(&compilation.log, &Circumstances { options: &options, release, surroundings });
+            return failed(job, reason, diagnoses, toolchain);
         }
     }
     made(job, compilation)
+}
+
+/// Judges a compile that stap has ended with an error.
+fn failed<'a>(
+    job: &CompileJob,
+    reason: RedReason,
+    diagnoses: &[Diagnosis],
+    toolchain: Option<&Toolchain>,
+) -> Verdict<'a> {
+    let no_tracepoints = diagnoses.iter().find(|found| **found == Diagnosis::NoTracepoints);
+    match no_tracepoints {
+        _ if reason.may_pass_next_time => Verdict::RedForNow(reason.text),
+        Some(found) if job.needs.scanned && reason.lacks_tracepoint => {
+            Verdict::Red(diagnosed_reason(found, toolchain))
+        }
+        _ => Verdict::Red(reason.text),
+    }
 }
 
 /// Judges what a compile that has ended well made.
@@ -67,7 +76,7 @@ fn made<'a>(job: &CompileJob, compilation: &'a Compilation) -> Verdict<'a> {
     let Some(bytes) = &compilation.module else {
         // Seen: a full disk at the last copy, and exit code 0.
         if may_pass_next_time(&compilation.log) {
-            return Verdict::RedForNow(red_reason(&compilation.log));
+            return Verdict::RedForNow(red_reason(&compilation.log, &Circumstances::default()).text);
         }
         return Verdict::Red("stap ended well but made no module".to_owned());
     };

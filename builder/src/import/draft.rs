@@ -12,6 +12,7 @@ use script_config::{Configuration, ScriptOptions, Severity, SourceText};
 
 use super::error::{ImportError, PackageError};
 use super::package::ScriptsPackage;
+use crate::bundle::compilers::compilers_of;
 use crate::bundle::{AssemblyError, BundleIdentity, version_of};
 use crate::job::ModuleInfo;
 use crate::words::quoted;
@@ -207,6 +208,7 @@ fn kernel(read: Read, scripts: &BTreeMap<ScriptName, ScriptRecord>) -> Result<Ke
     let failed = |source| ImportError::Package { path: path.clone(), source };
     let release = package.release;
     let mut modules = Vec::new();
+    let mut infos = Vec::new();
     let mut common: Option<(ScriptName, String, Machine)> = None;
     for (name, bytes) in package.modules {
         if bytes.ends_with(SIGNATURE_MARK) {
@@ -225,15 +227,19 @@ fn kernel(read: Read, scripts: &BTreeMap<ScriptName, ScriptRecord>) -> Result<Ke
             return Err(ImportError::Settings { path, problem });
         }
         let record = ModuleRecord {
-            srcversion: info.srcversion,
-            build_id: info.build_id,
+            srcversion: info.srcversion.clone(),
+            build_id: info.build_id.clone(),
             ..ModuleRecord::of_body(name, bytes.len() as u64, Digest::of(&bytes))
         };
         modules.push(ModuleDraft { record, bytes: Arc::new(bytes) });
+        infos.push(info);
     }
     let Some((_, vermagic, machine)) = common else { return Err(failed(PackageError::NoModule)) };
     let there: BTreeSet<&ScriptName> = modules.iter().map(|module| &module.record.name).collect();
     let missing = scripts.keys().filter(|name| !there.contains(name)).cloned();
-    let missing = missing.map(|script| RedCell { script, reason: NOT_THERE.to_owned() }).collect();
-    Ok(KernelDraft { vermagic: Some(vermagic), modules, red: missing, ..KernelDraft::of(release, machine) })
+    let missing =
+        missing.map(|script| RedCell { script, reason: NOT_THERE.to_owned(), skipped: false }).collect();
+    let modules_compiler = compilers_of(None, &infos);
+    let draft = KernelDraft::of(release, machine);
+    Ok(KernelDraft { vermagic: Some(vermagic), modules_compiler, modules, red: missing, ..draft })
 }

@@ -34,7 +34,7 @@ pub enum ImportError {
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// It can't be read, or isn't gzip or tar.
-    #[error("it can't be read as tar.gz")]
+    #[error("not a package of the initscript (tar.gz)")]
     Read(#[source] io::Error),
     #[error("{what} has {found} {unit}, at most {limit} are allowed")]
     OverLimit { what: String, found: u64, unit: &'static str, limit: u64 },
@@ -50,7 +50,7 @@ pub enum PackageError {
         "`{name}` is a {kind}; only plain files and directories are taken (pack with tar --format=ustar --hard-dereference)"
     )]
     Kind { name: String, kind: String },
-    #[error("`{name}` stands in it twice")]
+    #[error("duplicate `{name}`")]
     Twice { name: String },
     #[error("it is for {first} and for {second}; make a package for each release")]
     TwoReleases { first: KernelRelease, second: KernelRelease },

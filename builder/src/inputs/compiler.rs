@@ -1,4 +1,4 @@
-//! Which compiler builds modules for a kernel, and whether it's the one that built the kernel.
+//! Which compiler builds modules for a kernel.
 
 use std::path::Path;
 
@@ -54,41 +54,6 @@ pub(crate) fn version_line(
     Ok(Some(line))
 }
 
-/// In what the compiler that built a kernel differs from the one that will be used, if it does: in kind or major version.
-pub(crate) fn difference(kernel: &str, used: &str) -> Option<String> {
-    let built = identity(kernel)?;
-    let using = identity(used)?;
-    let major = |version: &str| version.split('.').next().map(str::to_owned);
-    if built.0 == using.0 && major(&built.1) == major(&using.1) {
-        return None;
-    }
-    Some(format!(
-        "it was built with {} {}, and modules will be with {} {}",
-        built.0, built.1, using.0, using.1
-    ))
-}
-
-/// Kind and version in a line such as `x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0, GNU ld …`.
-fn identity(line: &str) -> Option<(&'static str, String)> {
-    let compiler = line.split(',').next()?;
-    let kind = if compiler.contains("clang") { "clang" } else { "gcc" };
-    let mut depth = 0_u32;
-    let outside: String = compiler
-        .chars()
-        .filter(|c| {
-            match c {
-                '(' => depth += 1,
-                ')' => depth = depth.saturating_sub(1),
-                _ => return depth == 0,
-            }
-            false
-        })
-        .collect();
-    let is_version = |word: &&str| word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.');
-    let version = outside.split_ascii_whitespace().find(is_version)?;
-    Some((kind, version.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,21 +65,5 @@ mod tests {
         assert_eq!(named_in(debian).as_deref(), Some("gcc-14"));
         assert_eq!(named_in("override CC := gcc-12\n").as_deref(), Some("gcc-12"));
         assert_eq!(named_in("override ARCH = x86\n"), None);
-    }
-
-    #[test]
-    fn another_major_version_or_kind_is_told() {
-        let gcc14 =
-            "x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0, GNU ld (GNU Binutils for Debian) 2.44";
-        assert_eq!(difference(gcc14, "gcc-14 (Debian 14.3.0-1) 14.3.0"), None);
-        assert_eq!(
-            difference(gcc14, "gcc (Debian 16.2.0-3) 16.2.0").unwrap(),
-            "it was built with gcc 14.2.0, and modules will be with gcc 16.2.0"
-        );
-        assert_eq!(
-            difference("gcc version 4.3.2 (Debian 4.3.2-1.1)", "Debian clang version 14.0.6").unwrap(),
-            "it was built with gcc 4.3.2, and modules will be with clang 14.0.6"
-        );
-        assert_eq!(difference("something", gcc14), None);
     }
 }

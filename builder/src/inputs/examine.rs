@@ -7,6 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use bundle_format::{Digest, FieldHasher, KernelRelease};
 
+use super::build_ids::{PLACE, build_ids};
 use super::kernel_tree::{KernelTarget, KernelTreeError, debuginfo_of, read_facts, trees_of};
 use super::tree_digest::TreeDigests;
 use super::warm_stamp::stamp;
@@ -60,6 +61,7 @@ pub(crate) fn examine_tree(
         tree_digest,
         debuginfo,
         compiler: None,
+        wants_symbol_versions: facts.wants_symbol_versions,
         by_path: found.by_path,
         shown: if found.outside.is_some() { trees.into_iter().collect() } else { Vec::new() },
         stamp: stamp(compiling, sysroot, &found.tree),
@@ -96,6 +98,10 @@ pub(crate) fn tree_digests(
         let hash: FieldHasher = debuginfo.unwrap_or_default();
         debuginfo = Some(hash.field(place.as_os_str().as_encoded_bytes()).field(digest.as_bytes()));
     }
+    let build_ids = build_ids(digests, compiling).map_err(|source| read_error(Path::new(PLACE), source))?;
+    if let Some(digest) = build_ids.of(release) {
+        debuginfo = Some(debuginfo.unwrap_or_default().field(PLACE).field(digest.as_bytes()));
+    }
     Ok(TreesFound { trees, tree: hash.finish(), debuginfo: debuginfo.map(FieldHasher::finish) })
 }
 
@@ -103,7 +109,7 @@ pub(crate) fn tree_digests(
 mod tests {
     use super::*;
     use crate::inputs::toolchain::toolchain_digest;
-    use crate::inputs::tracepoints::TracepointAliases;
+    use crate::inputs::tracepoints::TapsetLibrary;
     use crate::job::KeyParts;
     use crate::testing::fake_sysroot;
 
@@ -120,7 +126,7 @@ mod tests {
         let found = FoundTree { release, sysroot: 0, tree, by_path: false, outside: None };
         examine_tree(&sysroot, &found, &digests).unwrap();
         toolchain_digest(&sysroot, &digests).unwrap();
-        TracepointAliases::of_sysroot(&sysroot, Path::new("/proc/none/aliases"), &notes).unwrap();
+        TapsetLibrary::of_sysroot(&sysroot, Path::new("/proc/none/aliases"), &notes).unwrap();
         let warning = notes.warning().unwrap();
         assert!(warning.contains("/proc/none"), "{warning}");
         assert_eq!(notes.warning(), None);
@@ -151,6 +157,10 @@ mod tests {
         assert!(some.is_some() && second != first);
         // What stap keeps for a kernel is as good as before.
         assert_eq!((same_tree, look("2.0").2), (tree, other));
+        let link = root.path().join("usr/lib/debug/.build-id/ab/1.debug");
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("../../lib/modules/1.0/vmlinux", link).unwrap();
+        assert!(look("1.0").2 != second && look("2.0").2 == other);
         std::fs::write(&file, "two").unwrap();
         assert!(![first, second].contains(&look("1.0").2));
     }

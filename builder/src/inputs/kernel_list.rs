@@ -1,72 +1,160 @@
-//! Lists of kernels as administrators gather them from a fleet.
+//! Lists of kernels as administrators gather them from a fleet: releases, lines of `uname`, tables, and what ansible and ssh print around them.
 
-use bundle_format::KernelRelease;
+mod line;
+mod table;
+
+use bundle_format::{KernelRelease, Machine};
+
+use line::{Line, in_words, line_of, may_be_release};
+use table::Table;
+
+/// A kernel of a list, and what is known of the host that runs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedKernel {
+    /// What `uname -r` prints, or the path of a build tree.
+    pub kernel: String,
+    pub host: Option<String>,
+    /// What `uname -v` prints, its words divided by single blanks.
+    pub uname_v: Option<String>,
+    pub machine: Option<Machine>,
+}
+
+impl ListedKernel {
+    fn new(kernel: &str) -> Self {
+        Self { kernel: kernel.to_owned(), host: None, uname_v: None, machine: None }
+    }
+
+    fn on(self, host: Option<&str>) -> Self {
+        Self { host: host.map(str::to_owned).or(self.host), ..self }
+    }
+}
 
 /// A line that names no kernel.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: `{text}` is neither a kernel release nor the output of `uname -r` or `uname -a`")]
-pub struct KernelListError {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
     /// Counted from 1.
     pub line: usize,
     pub text: String,
 }
 
-/// The releases in `text`, each once, in the order given: a release or the output of `uname -a` on each line. What follows
-/// a `#` is a comment (in the output of `uname -a` it's the kernel's own build number); empty lines are passed over.
-pub fn kernels_in(text: &str) -> Result<Vec<String>, Vec<KernelListError>> {
-    let mut releases = Vec::new();
-    let mut errors = Vec::new();
-    for (position, line) in text.lines().enumerate() {
-        match release_in(line.trim()) {
-            Ok(Some(release)) if !releases.contains(&release) => releases.push(release),
-            Ok(_) => {}
-            Err(()) => errors.push(KernelListError { line: position + 1, text: line.trim().to_owned() }),
-        }
-    }
-    if errors.is_empty() { Ok(releases) } else { Err(errors) }
+/// What a list says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KernelList {
+    /// In the order of the lines.
+    pub kernels: Vec<ListedKernel>,
+    pub passed_over: Vec<PassedOver>,
 }
 
-fn release_in(line: &str) -> Result<Option<String>, ()> {
-    let words: Vec<&str> = line.split_ascii_whitespace().collect();
-    let release = match &words[..] {
-        [] => return Ok(None),
-        [first, ..] if first.starts_with('#') => return Ok(None),
-        // Kernel name, node name, release, `#1 SMP …`
-        ["Linux", _, release, version, ..] if version.starts_with('#') => release,
-        [release] => release,
-        [release, comment, ..] if comment.starts_with('#') => release,
-        _ => return Err(()),
+/// Reads a list. Empty lines and those that begin with `#` are comments; what names no kernel is passed over and named.
+#[must_use]
+pub fn kernels_in(bytes: &[u8]) -> KernelList {
+    let text = decoded(bytes);
+    let mut list = KernelList::default();
+    let mut state = Reading::default();
+    for (position, line) in text.lines().enumerate() {
+        let line = line.trim();
+        match state.read(line) {
+            Line::Kernel(kernel) => list.kernels.push(kernel),
+            Line::Nothing => {}
+            Line::Junk => list.passed_over.push(PassedOver { line: position + 1, text: line.to_owned() }),
+        }
+    }
+    list
+}
+
+/// Windows writes a mark at the beginning, and UTF-16 behind some of them.
+fn decoded(bytes: &[u8]) -> String {
+    let sixteen = |rest: &[u8], order: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = rest.as_chunks::<2>().0.iter().map(|pair| order(*pair)).collect();
+        String::from_utf16_lossy(&units)
     };
-    let is_path = release.starts_with('/');
-    if is_path || release.parse::<KernelRelease>().is_ok() {
-        Ok(Some((*release).to_owned()))
-    } else {
-        Err(())
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => sixteen(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => sixteen(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] | rest => String::from_utf8_lossy(rest).into_owned(),
+    }
+}
+
+/// What earlier lines say of the next one.
+#[derive(Debug, Default)]
+struct Reading {
+    /// A line of ansible or pssh has named the host of the next line.
+    host: Option<String>,
+    /// In what ansible says of a host that it didn't reach: it ends with a line `}`.
+    in_failure: bool,
+    table: Option<Table>,
+}
+
+impl Reading {
+    fn read(&mut self, line: &str) -> Line {
+        if self.in_failure {
+            self.in_failure = line != "}";
+            return Line::Nothing;
+        }
+        if line.is_empty() || line.starts_with('#') {
+            return Line::Nothing;
+        }
+        if let Some(said) = self.of_ansible(line).or_else(|| self.of_pssh(line)) {
+            return said;
+        }
+        match self.of_table(line).unwrap_or_else(|| line_of(line)) {
+            // A host may greet before it answers.
+            Line::Kernel(kernel) => Line::Kernel(kernel.on(self.host.take().as_deref())),
+            other => other,
+        }
+    }
+
+    /// `web7 | CHANGED | rc=0 >>`, with what the command printed below it, or behind `(stdout)`.
+    fn of_ansible(&mut self, line: &str) -> Option<Line> {
+        let mut parts = line.splitn(4, " | ");
+        let host = parts.next().filter(|host| !host.contains(char::is_whitespace))?;
+        let status = parts.next()?;
+        self.host = None;
+        let Some(code) = parts.next() else {
+            self.in_failure = status.ends_with("=> {");
+            return Some(Line::Junk);
+        };
+        if !code.starts_with("rc=0") {
+            return Some(Line::Junk);
+        }
+        if let Some(printed) = parts.next() {
+            return Some(match in_words(printed.strip_prefix("(stdout) ").unwrap_or(printed)) {
+                Line::Kernel(kernel) => Line::Kernel(kernel.on(Some(host))),
+                other => other,
+            });
+        }
+        self.host = Some(host.to_owned());
+        Some(Line::Nothing)
+    }
+
+    /// `[1] 12:00:00 [SUCCESS] web7`, with what the command printed below it.
+    fn of_pssh(&mut self, line: &str) -> Option<Line> {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [number, _, status, host, ..] = &words[..] else { return None };
+        let number = number.strip_prefix('[')?.strip_suffix(']')?;
+        number.parse::<u32>().ok()?;
+        self.host = None;
+        if *status != "[SUCCESS]" {
+            return Some(Line::Junk);
+        }
+        self.host = Some((*host).to_owned());
+        Some(Line::Nothing)
+    }
+
+    /// `None` if the line is none of a table.
+    fn of_table(&mut self, line: &str) -> Option<Line> {
+        if let Some(table) = &self.table
+            && let Some(kernel) = table.row(line)
+        {
+            return Some(Line::Kernel(kernel));
+        }
+        if let Some(table) = Table::with_heading(line) {
+            self.table = Some(table);
+            return Some(Line::Nothing);
+        }
+        table::without_heading(line).map(Line::Kernel)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn releases_comments_and_lines_of_uname_are_read() {
-        let text = "# web servers\n6.12.1-amd64\n\n  6.12.2-amd64  # db\n\
-                    Linux web7 6.12.3-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.12.3-1 (2026-08-29) x86_64 GNU/Linux\r\n\
-                    6.12.1-amd64\n/usr/src/own\n";
-        let expected = ["6.12.1-amd64", "6.12.2-amd64", "6.12.3-amd64", "/usr/src/own"];
-        assert_eq!(kernels_in(text).unwrap(), expected);
-    }
-
-    #[test]
-    fn every_line_that_names_no_kernel_is_told() {
-        let errors = kernels_in("6.12.1\nweb7 6.12.3\n6.12.1/x\n").unwrap_err();
-        let lines: Vec<usize> = errors.iter().map(|error| error.line).collect();
-        assert_eq!(lines, [2, 3]);
-        let text = errors[0].to_string();
-        assert_eq!(
-            text,
-            "line 2: `web7 6.12.3` is neither a kernel release nor the output of `uname -r` or `uname -a`"
-        );
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bundle_format::{Digest, KernelRelease, Machine};
 
+use super::kernel_config::{CONFIGURATION, compiler_of_config, machine_of_config, wants_symbol_versions};
 use crate::sandbox::Sysroot;
 
 /// A kernel to compile for: its build tree in one of the sysroots and what that tree says.
@@ -27,6 +28,8 @@ pub struct KernelTarget {
     pub kernel_compiler: Option<String>,
     /// What will compile its modules: what the compiler that kbuild calls says of its version.
     pub compiler: Option<String>,
+    /// It loads no module without symbol versions: it has `CONFIG_MODVERSIONS`, and not `CONFIG_MODULE_FORCE_LOAD`.
+    pub wants_symbol_versions: bool,
     /// It was given by the path of its tree.
     pub by_path: bool,
     /// Index of the sysroot in the plan.
@@ -106,6 +109,7 @@ pub(crate) struct TreeFacts {
     pub machine: Machine,
     pub uname_v: Option<String>,
     pub kernel_compiler: Option<String>,
+    pub wants_symbol_versions: bool,
 }
 
 /// The release that the tree at `tree` is for, or why that can't be told.
@@ -132,16 +136,16 @@ pub(crate) fn read_facts(
     let compile = sysroot.read(&tree.join("include/generated/compile.h")).unwrap_or_default();
     // Since 6.1 in a file of its own, before that in compile.h.
     let version = sysroot.read(&tree.join("include/generated/utsversion.h")).unwrap_or_default();
+    let config = sysroot.read(&tree.join(CONFIGURATION)).unwrap_or_default();
     let machine = defined(&compile, "UTS_MACHINE")
-        .or_else(|| {
-            machine_of_config(&sysroot.read(&tree.join("include/config/auto.conf")).unwrap_or_default())
-        })
+        .or_else(|| machine_of_config(&config))
         .and_then(|machine| machine.parse().ok())
         .ok_or_else(|| KernelTreeError::NoMachine { tree: tree.to_owned() })?;
     Ok(TreeFacts {
         machine,
         uname_v: defined(&version, "UTS_VERSION").or_else(|| defined(&compile, "UTS_VERSION")),
-        kernel_compiler: defined(&compile, "LINUX_COMPILER"),
+        kernel_compiler: defined(&compile, "LINUX_COMPILER").or_else(|| compiler_of_config(&config)),
+        wants_symbol_versions: wants_symbol_versions(&config),
     })
 }
 
@@ -152,25 +156,6 @@ fn defined(text: &str, name: &str) -> Option<String> {
         let value = value.strip_prefix([' ', '\t'])?.trim();
         Some(value.strip_prefix('"')?.strip_suffix('"')?.to_owned())
     })
-}
-
-/// The machine by configuration symbols, for trees without `compile.h`.
-fn machine_of_config(config: &str) -> Option<String> {
-    let set: BTreeSet<&str> = config.lines().filter_map(|line| line.strip_suffix("=y")).collect();
-    let machine = if set.contains("CONFIG_X86_64") {
-        "x86_64"
-    } else if set.contains("CONFIG_ARM64") {
-        "aarch64"
-    } else if set.contains("CONFIG_PPC64") {
-        if set.contains("CONFIG_CPU_LITTLE_ENDIAN") { "ppc64le" } else { "ppc64" }
-    } else if set.contains("CONFIG_S390") {
-        "s390x"
-    } else if set.contains("CONFIG_RISCV") {
-        "riscv64"
-    } else {
-        return None;
-    };
-    Some(machine.to_owned())
 }
 
 /// The directories whose files go into modules for this tree, as seen inside the root, each once.
@@ -193,17 +178,29 @@ pub(crate) fn trees_of(sysroot: &Sysroot, tree: &Path, release: &KernelRelease) 
     trees
 }
 
+/// Whether a sysroot has the debuginfo of a kernel itself.
+pub(crate) fn has_debuginfo(sysroot: &Sysroot, release: &KernelRelease) -> bool {
+    let places = [
+        format!("/usr/lib/debug/lib/modules/{release}/vmlinux"),
+        format!("/usr/lib/debug/usr/lib/modules/{release}/vmlinux"),
+        format!("/usr/lib/debug/boot/vmlinux-{release}"),
+        format!("/lib/modules/{release}/vmlinux"),
+        format!("/boot/vmlinux-{release}"),
+    ];
+    places.iter().any(|place| sysroot.host_path(Path::new(place)).is_ok_and(|path| path.is_file()))
+}
+
 /// Where debuginfo and symbols of a kernel are, as far as they exist: what stap finds there goes into modules.
 ///
-/// Separate files below `usr/lib/debug`, by path and by build id; the kernel and its symbol table in `boot`; the kernel's own
-/// modules, of which stap reads the build ids.
+/// Separate files below `usr/lib/debug`; the kernel and its symbol table in `boot`; the kernel's own modules, whose build ids stap
+/// reads. What is there by build id: `build_ids`.
 pub(crate) fn debuginfo_of(sysroot: &Sysroot, release: &KernelRelease) -> BTreeSet<PathBuf> {
     let places = [
         format!("/usr/lib/debug/lib/modules/{release}"),
         format!("/usr/lib/debug/usr/lib/modules/{release}"),
         format!("/usr/lib/debug/boot/vmlinux-{release}"),
-        "/usr/lib/debug/.build-id".to_owned(),
         format!("/boot/System.map-{release}"),
+        format!("/usr/lib/debug/boot/System.map-{release}"),
         format!("/boot/vmlinux-{release}"),
     ];
     let mut found: BTreeSet<PathBuf> =
@@ -236,7 +233,6 @@ mod tests {
         let files = [
             "usr/lib/debug/usr/lib/modules/1.0/vmlinux",
             "usr/lib/debug/usr/lib/modules/2.0/vmlinux",
-            "usr/lib/debug/.build-id/ab/cd.debug",
             "boot/System.map-1.0",
             "boot/System.map-2.0",
             "usr/lib/modules/1.0/kernel/fs/ext4.ko",
@@ -246,12 +242,8 @@ mod tests {
             std::fs::create_dir_all(root.path().join(file).parent().unwrap()).unwrap();
             std::fs::write(root.path().join(file), "x").unwrap();
         }
-        let expected = [
-            "/boot/System.map-1.0",
-            "/usr/lib/debug/.build-id",
-            "/usr/lib/debug/usr/lib/modules/1.0",
-            "/usr/lib/modules/1.0/kernel",
-        ];
+        let expected =
+            ["/boot/System.map-1.0", "/usr/lib/debug/usr/lib/modules/1.0", "/usr/lib/modules/1.0/kernel"];
         assert_eq!(found(), expected.iter().map(PathBuf::from).collect());
     }
 
@@ -286,13 +278,17 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_is_found_by_configuration_too() {
-        assert_eq!(machine_of_config("CONFIG_64BIT=y\nCONFIG_X86_64=y\n").as_deref(), Some("x86_64"));
-        assert_eq!(
-            machine_of_config("CONFIG_PPC64=y\nCONFIG_CPU_LITTLE_ENDIAN=y\n").as_deref(),
-            Some("ppc64le")
-        );
-        assert_eq!(machine_of_config("CONFIG_X86_64=m\n"), None);
+    fn a_tree_without_compile_h_names_the_compiler_by_its_configuration() {
+        let gcc = "x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0";
+        let root = fake_sysroot(&["1.0"]);
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        let tree = Path::new("/usr/src/linux-headers-1.0");
+        let facts = || read_facts(&sysroot, tree, &"1.0".parse().unwrap()).unwrap();
+        assert_eq!(facts().kernel_compiler, None);
+        let config = root.path().join("usr/src/linux-headers-1.0/include/config/auto.conf");
+        std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+        std::fs::write(config, format!("CONFIG_X86_64=y\nCONFIG_CC_VERSION_TEXT={gcc}\n")).unwrap();
+        assert_eq!(facts().kernel_compiler.as_deref(), Some(gcc));
     }
 
     #[test]

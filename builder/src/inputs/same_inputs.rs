@@ -11,6 +11,8 @@ use bundle_format::Digest;
 
 use super::examine::tree_digests;
 use super::kernel_tree::KernelTarget;
+use super::programs::{ProgramState, programs_named};
+use super::script::ScriptSource;
 use super::toolchain::toolchain_digest;
 use super::tree_digest::{InputCheck, TreeDigests};
 use crate::sandbox::Sysroot;
@@ -21,6 +23,8 @@ pub(crate) fn changed_input(
     digests: TreeDigests<'_>,
     kernel: &KernelTarget,
     toolchain: Digest,
+    script: &ScriptSource,
+    programs: &[ProgramState],
 ) -> Option<String> {
     let digests = digests.with_check(InputCheck::Directories);
     let sysroot = sysroots.get(kernel.sysroot)?;
@@ -35,6 +39,9 @@ pub(crate) fn changed_input(
     if !found.is_ok_and(|found| found.tree == kernel.tree_digest && found.debuginfo == kernel.debuginfo) {
         return sentence("the kernel's build tree or debuginfo");
     }
+    if programs_named(script, sysroot, &digests) != programs {
+        return sentence("a program that the script probes");
+    }
     None
 }
 
@@ -43,8 +50,10 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use fixtures::program::program_with;
+
     use super::*;
-    use crate::testing::{fake_job, fake_sysroot};
+    use crate::testing::{fake_job, fake_script, fake_sysroot, script_with};
 
     #[test]
     fn an_upgrade_while_a_job_runs_is_seen() {
@@ -63,7 +72,8 @@ mod tests {
             (kernel, toolchain_digest(&sysroots[0], &digests()).unwrap())
         };
         let changed = |(kernel, toolchain): &(KernelTarget, Digest)| {
-            changed_input(&sysroots, digests(), kernel, *toolchain).unwrap_or_default()
+            changed_input(&sysroots, digests(), kernel, *toolchain, &fake_script("a"), &[])
+                .unwrap_or_default()
         };
         let first = planned();
         assert_eq!(changed(&first), "");
@@ -90,6 +100,19 @@ mod tests {
         assert!(changed(&second).starts_with("the kernel's build tree"), "{}", changed(&second));
         let third = planned();
         assert_eq!(changed(&third), "");
+        let script = script_with("probe process(\"/opt/probed\").begin { }", "");
+        let absent = programs_named(&script, &sysroots[0], &digests());
+        let of_program = |planned: &[ProgramState]| {
+            changed_input(&sysroots, digests(), &third.0, third.1, &script, planned)
+        };
+        assert_eq!(of_program(&absent), None);
+        fs::create_dir_all(at("opt")).unwrap();
+        fs::write(at("opt/probed"), program_with(&[1])).unwrap();
+        let there = programs_named(&script, &sysroots[0], &digests());
+        assert!(of_program(&absent).unwrap().starts_with("a program that the script probes changed"));
+        assert_eq!(of_program(&there), None);
+        fs::write(at("opt/probed"), program_with(&[2])).unwrap();
+        assert!(of_program(&there).is_some());
         fs::remove_dir_all(at("usr/src/linux-headers-1.0")).unwrap();
         assert!(changed(&third).starts_with("the kernel's build tree"), "{}", changed(&third));
     }

@@ -69,13 +69,6 @@ impl ScriptSource {
         &self.tapsets
     }
 
-    /// Its text and that of its tapsets and options: all in which it may name a probe point.
-    pub(crate) fn all_text(&self) -> String {
-        let own = String::from_utf8_lossy(&self.text).into_owned();
-        let tapsets: String = self.tapsets.iter().map(Tapset::text).collect();
-        format!("{own}\n{}\n{tapsets}", self.record.compile.join("\n"))
-    }
-
     /// The options for `stap`, with the places of copies for directories, and with `--` at the end where an argument of the script would be taken for an option.
     pub(crate) fn compile_options(&self) -> Vec<String> {
         self.options_with(place)

@@ -1,9 +1,8 @@
-//! Whether a script uses tracepoints of the kernel, and so needs stap's tracepoint scan.
+//! Which tracepoints of the kernel a script may come to, and so what stap's tracepoint scan must have seen for it.
 //!
 //! A script says `kernel.trace("…")` itself, or it uses an alias of the tapset library that is made of one, perhaps by way
-//! of other aliases. Which those are is read from the tapsets themselves: a list in this program would age. A script that
-//! is taken for one and isn't costs a scan that nobody needed; one that is overlooked would do its scan unasked, beside
-//! others. So where the text leaves a doubt (a name in a comment, a wildcard), the answer is yes.
+//! of other aliases. Which those are is read from the tapsets themselves: a list in this program would age. Where a name can't
+//! be known (a wildcard, a macro, an argument of the script) it may be any.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,6 +11,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
+use super::header_text::{TraceInclude, trace_includes_in};
+use super::probe_points::{Component, ProbePoint, declarations, has_macro_of_points};
+use super::script::ScriptSource;
+use super::script_text::tokens_of;
+use super::tapset::Tapset;
 use super::wildcard::glob;
 use crate::sandbox::Sysroot;
 use crate::state::{Notes, note_use};
@@ -19,115 +23,220 @@ use crate::state::{Notes, note_use};
 /// How a tracepoint is spelled where it isn't hidden in an alias.
 const PLAIN: &str = "kernel.trace";
 
-/// Where stap's own tapsets are in a sysroot.
+/// Where stap's own tapsets are in a sysroot, and the C of its runtime.
 const LIBRARY: &str = "/usr/share/systemtap/tapset";
+const RUNTIME: &str = "/usr/share/systemtap/runtime";
 
 /// Largest tapset file that is read, in bytes.
 const LARGEST: u64 = 32 << 20;
 
-/// Names of probe aliases that lead to tracepoints.
+/// Tracepoints that a script or an alias may come to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct TracepointAliases(BTreeSet<String>);
+pub struct Tracepoints {
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) names: BTreeSet<String>,
+    /// Others, by names that can't be known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) any: bool,
+    /// Trace headers that its C includes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) includes: BTreeSet<TraceInclude>,
+}
 
-impl TracepointAliases {
-    /// Reads the aliases of all tapset files below `directories`; a directory that isn't there has none.
-    pub(crate) fn of_directories<'p>(directories: impl IntoIterator<Item = &'p Path>) -> io::Result<Self> {
-        let mut texts = Vec::new();
-        for directory in directories.into_iter().filter(|directory| directory.is_dir()) {
-            for entry in WalkDir::new(directory).follow_links(true) {
-                let entry = entry?;
-                let is_tapset = entry.path().extension().is_some_and(|suffix| suffix == "stp");
-                if is_tapset && entry.file_type().is_file() {
-                    texts.push(String::from_utf8_lossy(&read_tapset(entry.path())?).into_owned());
-                }
-            }
-        }
-        Ok(Self::of_texts(texts.iter().map(String::as_str)))
+impl Tracepoints {
+    /// Any of the kernel's.
+    pub(crate) fn any() -> Self {
+        Self { any: true, ..Self::default() }
     }
 
-    /// The aliases of a sysroot's tapset library, remembered in the file `remembered`.
+    /// Whether stap looks for tracepoints at all.
+    #[must_use]
+    pub fn are_looked_for(&self) -> bool {
+        self.any || !self.names.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.names.extend(other.names.iter().cloned());
+        self.includes.extend(other.includes.iter().cloned());
+        self.any |= other.any;
+    }
+}
+
+/// What scripts find in the tapset library: probe aliases that lead to tracepoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TapsetLibrary {
+    aliases: BTreeMap<String, Tracepoints>,
+    /// What a script may come to without naming an alias, and what runtime and tapsets include.
+    unnamed: Tracepoints,
+}
+
+/// The declarations of some files.
+#[derive(Default)]
+struct Declared {
+    by_alias: BTreeMap<String, Vec<ProbePoint>>,
+    unnamed: Vec<ProbePoint>,
+}
+
+impl TapsetLibrary {
+    /// The library of a sysroot, remembered in the file `remembered`.
     pub(crate) fn of_sysroot(sysroot: &Sysroot, remembered: &Path, notes: &Notes) -> io::Result<Self> {
         if let Some(known) = Notes::read(remembered) {
             note_use(remembered);
             return Ok(known);
         }
         let Ok(library) = sysroot.host_path(Path::new(LIBRARY)) else { return Ok(Self::default()) };
-        let aliases = Self::of_directories([library.as_path()])?;
-        notes.write(remembered, &aliases);
-        Ok(aliases)
+        let runtime = sysroot.host_path(Path::new(RUNTIME)).ok();
+        let found = Self::of_directories(&library, runtime.as_deref())?;
+        notes.write(remembered, &found);
+        Ok(found)
     }
 
-    fn of_texts<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
-        let mut definitions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (name, points) in texts.into_iter().flat_map(definitions_in) {
-            definitions.entry(name).or_default().push(points);
-        }
-        let mut known = Self::default();
-        loop {
-            let more: Vec<&str> = definitions
-                .iter()
-                .filter(|(name, points)| {
-                    !known.0.contains(**name) && points.iter().any(|points| known.are_used_by(points))
-                })
-                .map(|(name, _)| *name)
-                .collect();
-            if more.is_empty() {
-                return known;
+    fn of_directories(tapsets: &Path, runtime: Option<&Path>) -> io::Result<Self> {
+        let mut declared = Declared::default();
+        let mut includes = BTreeSet::new();
+        let mut is_all = true;
+        for directory in [Some(tapsets), runtime].into_iter().flatten() {
+            for entry in WalkDir::new(directory).follow_links(true) {
+                // A link that leads nowhere, for one.
+                let Ok(entry) = entry else {
+                    is_all = false;
+                    continue;
+                };
+                let suffix = entry.path().extension().and_then(|suffix| suffix.to_str());
+                if entry.file_type().is_file() && matches!(suffix, Some("stp" | "stpm" | "c" | "h")) {
+                    let text = String::from_utf8_lossy(&read_tapset(entry.path())?).into_owned();
+                    includes.extend(trace_includes_in(&text));
+                    if suffix.is_some_and(|suffix| suffix.starts_with("stp")) {
+                        declared.add(&text);
+                    }
+                }
             }
-            known.0.extend(more.into_iter().map(str::to_owned));
         }
+        let mut library = Self::of_declared(&declared);
+        library.unnamed.includes = includes;
+        library.unnamed.any |= !is_all;
+        Ok(library)
     }
 
-    /// Whether `text` uses a tracepoint, by itself or through one of the aliases.
-    pub(crate) fn are_used_by(&self, text: &str) -> bool {
-        text.contains(PLAIN)
-            || names_in(text).any(|name| {
-                let wild = name.contains(['*', '?']);
-                if wild { self.matches_any(name) || glob(name, PLAIN) } else { self.holds(name) }
-            })
-    }
-
-    /// `name` is an alias, or one with a suffix such as `.return`.
-    fn holds(&self, name: &str) -> bool {
-        let mut name = name;
+    fn of_declared(declared: &Declared) -> Self {
+        let mut library = Self::default();
+        // An alias of an alias is known once that one is: so until nothing new comes.
         loop {
-            if self.0.contains(name) {
-                return true;
+            let mut found = library.clone();
+            for (alias, points) in &declared.by_alias {
+                let leads_to = library.all(points);
+                if leads_to.are_looked_for() {
+                    found.aliases.entry(alias.clone()).or_default().add(&leads_to);
+                }
             }
-            let Some((shorter, _)) = name.rsplit_once('.') else { return false };
-            name = shorter;
+            found.unnamed.add(&library.all(&declared.unnamed));
+            if found == library {
+                return library;
+            }
+            library = found;
         }
     }
 
-    fn matches_any(&self, pattern: &str) -> bool {
-        self.0.iter().any(|alias| glob(pattern, alias))
+    fn all(&self, points: &[ProbePoint]) -> Tracepoints {
+        let mut all = Tracepoints::default();
+        for point in points {
+            match point {
+                ProbePoint::Uncertain => all.any = true,
+                ProbePoint::Read(components) => self.add_of(components, &mut all),
+            }
+        }
+        all
+    }
+
+    /// Adds what a probe point leads to. It may be an alias with a suffix such as `.return`, so each beginning of it counts.
+    fn add_of(&self, components: &[Component], all: &mut Tracepoints) {
+        if begins_with(components, PLAIN) {
+            let name = components.get(1).and_then(|component| component.text.as_deref());
+            match name.and_then(tracepoint_named).filter(|_| !has_wildcard(components)) {
+                Some(name) => _ = all.names.insert(name.to_owned()),
+                None => all.any = true,
+            }
+        }
+        if has_wildcard(components) {
+            let fitting = self.aliases.iter().filter(|(alias, _)| begins_with(components, alias));
+            return fitting.for_each(|(_, to)| all.add(to));
+        }
+        let mut name = String::new();
+        for Component { name: part, .. } in components {
+            if !name.is_empty() {
+                name.push('.');
+            }
+            name.push_str(part);
+            if let Some(to) = self.aliases.get(&name) {
+                all.add(to);
+            }
+        }
+    }
+
+    /// What a script may come to, by its text, options, arguments and tapsets.
+    pub(crate) fn used_by(&self, script: &ScriptSource) -> Tracepoints {
+        let own = String::from_utf8_lossy(script.text());
+        let mut texts = vec![own];
+        for (path, bytes) in script.tapsets().iter().flat_map(Tapset::files) {
+            if path.extension().is_some_and(|suffix| suffix == "stp" || suffix == "stpm") {
+                texts.push(String::from_utf8_lossy(bytes));
+            }
+        }
+        // An argument may be a piece of script: stap puts it in place of `$1`.
+        let words = script.record().compile.iter().chain(&script.record().arguments);
+        texts.extend(words.map(|word| word.as_str().into()));
+        self.used_by_texts(texts.iter().map(|text| &**text))
+    }
+
+    fn used_by_texts<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Tracepoints {
+        let mut declared = Declared::default();
+        let mut includes = BTreeSet::new();
+        for text in texts {
+            declared.add(text);
+            includes.extend(trace_includes_in(text));
+        }
+        let mut used = self.all(&declared.unnamed);
+        declared.by_alias.values().for_each(|points| used.add(&self.all(points)));
+        if used.are_looked_for() {
+            used.includes.extend(includes);
+            used.add(&self.unnamed);
+        }
+        used
     }
 }
 
-/// The aliases that a tapset file defines: name, and the probe points between `=` and the body.
-fn definitions_in(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.match_indices("probe").filter_map(|(at, word)| {
-        let rest = text.get(at + word.len()..)?;
-        if !rest.starts_with(char::is_whitespace) {
-            return None;
+impl Declared {
+    fn add(&mut self, text: &str) {
+        let tokens = tokens_of(text);
+        for found in declarations(&tokens) {
+            match found.alias {
+                Some(alias) => self.by_alias.entry(alias).or_default().extend(found.points),
+                None => self.unnamed.extend(found.points),
+            }
         }
-        let rest = rest.trim_start();
-        let (name, rest) = rest.split_at(rest.find(|c: char| !is_name(c))?);
-        let rest = rest.trim_start();
-        let points = rest.strip_prefix("+=").or_else(|| rest.strip_prefix('='))?;
-        Some((name, points.split_once('{').map_or(points, |(points, _)| points)))
-    })
+        if has_macro_of_points(&tokens) {
+            self.unnamed.push(ProbePoint::Uncertain);
+        }
+    }
 }
 
-/// Words with a dot or a wildcard in them: what may be a probe point.
-fn names_in(text: &str) -> impl Iterator<Item = &str> {
-    let words = text.split(|c: char| !(is_name(c) || c == '*'));
-    words.map(|word| word.trim_matches('.')).filter(|word| word.contains(['.', '*']))
+fn has_wildcard(components: &[Component]) -> bool {
+    components.iter().any(|component| component.name.contains('*'))
 }
 
-fn is_name(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_' || c == '.'
+/// Whether a point may be `name`, or that with a suffix. A `*` matches a part of a component, `**` any of them.
+fn begins_with(components: &[Component], name: &str) -> bool {
+    let is_deep = components.iter().any(|component| component.name.contains("**"));
+    let fits = |(component, part): (&Component, &str)| glob(&component.name, part);
+    is_deep
+        || (name.split('.').count() <= components.len() && components.iter().zip(name.split('.')).all(fits))
+}
+
+/// The tracepoint in `kernel.trace("system:name")`, if that is one and no pattern.
+fn tracepoint_named(text: &str) -> Option<&str> {
+    let (system, name) = text.split_once(':').unwrap_or(("", text));
+    let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    (!name.is_empty() && is_plain(system) && is_plain(name)).then_some(name)
 }
 
 /// A link in a tapset library may lead to another file of it.
@@ -136,45 +245,4 @@ fn read_tapset(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    const TAPSET: &str = "/* probe in words */\nprobe ioblock_trace.request = kernel.trace(\"block_rq_issue\") { x = 1 }\n\
-                          probe sched.switch = kernel.trace(\"sched_switch\") !, kernel.function(\"x\") {}\n\
-                          probe top.one = sched.switch,\n  nothing.else {}\nprobe timer.mine = timer.s(1) {}\n";
-
-    #[test]
-    fn aliases_are_followed_to_the_tracepoint() {
-        let aliases = TracepointAliases::of_texts([TAPSET]);
-        let names: Vec<&str> = aliases.0.iter().map(String::as_str).collect();
-        assert_eq!(names, ["ioblock_trace.request", "sched.switch", "top.one"]);
-        for script in [
-            "probe kernel.trace(\"x\") {}",
-            "probe top.one {}",
-            "probe ioblock_trace.* { }",
-            "probe sched.switch.return {}",
-            "probe *.request {}",
-            "probe kernel.* {}",
-        ] {
-            assert!(aliases.are_used_by(script), "{script}");
-        }
-        for script in
-            ["probe timer.mine {}", "probe timer.s(1) { print(a.b) }", "probe top.ones {}", "x = 2*3"]
-        {
-            assert!(!aliases.are_used_by(script), "{script}");
-        }
-    }
-
-    #[test]
-    fn files_are_read_below_their_directory() {
-        let directory = tempfile::tempdir().unwrap();
-        fs::create_dir(directory.path().join("linux")).unwrap();
-        fs::write(directory.path().join("linux/a.stp"), TAPSET).unwrap();
-        fs::write(directory.path().join("README"), "probe x.y = kernel.trace(\"z\") {}").unwrap();
-        let missing = directory.path().join("missing");
-        let aliases = TracepointAliases::of_directories([directory.path(), missing.as_path()]).unwrap();
-        assert_eq!(aliases.0.len(), 3);
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@
 //! directories of a tree are as they were, so no entry came, went or was replaced. What was written into a file in place
 //! is seen by the build itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -17,7 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bundle_format::{Digest, FieldHasher, HashingWriter};
+use bundle_format::{Digest, FieldHasher, HashingWriter, KernelRelease};
 use child::Cancel;
 use walkdir::WalkDir;
 
@@ -42,8 +42,8 @@ const LARGE: u64 = 32 << 20;
 /// Bytes of a file that are read between two looks whether all is cancelled.
 const STEP: u64 = 1 << 20;
 
-/// Told of a large tree that is about to be read, and of its bytes.
-pub(crate) type Reading<'a> = dyn Fn(&Path, u64) + Sync + 'a;
+/// Called before a large tree is read: where it is, how many files, and their bytes.
+pub(crate) type Reading<'a> = dyn Fn(&Path, usize, u64) + Sync + 'a;
 
 /// Remembered digests of trees.
 pub(crate) struct TreeDigests<'a> {
@@ -52,9 +52,29 @@ pub(crate) struct TreeDigests<'a> {
     notes: Arc<Notes>,
     /// Trees looked at in this run; Debian's flavours share their "-common" tree.
     seen: Mutex<HashMap<PathBuf, Arc<Mutex<Option<Digest>>>>>,
+    /// By sysroot.
+    pub(super) build_ids: Mutex<HashMap<PathBuf, Arc<ByKernel>>>,
     check: InputCheck,
     cancel: Cancel,
     reading: &'a Reading<'a>,
+}
+
+/// What of a place belongs to which kernel, in digests.
+#[derive(Default)]
+pub(super) struct ByKernel {
+    /// By release.
+    pub(super) own: BTreeMap<String, Digest>,
+    pub(super) of_all: Option<Digest>,
+}
+
+impl ByKernel {
+    /// What is an input of this kernel; `None` if there is nothing.
+    pub(super) fn of(&self, release: &KernelRelease) -> Option<Digest> {
+        let own = self.own.get(release.as_str());
+        let known: Vec<&Digest> = own.into_iter().chain(&self.of_all).collect();
+        (!known.is_empty())
+            .then(|| FieldHasher::new().list(known.iter().map(|digest| digest.as_bytes())).finish())
+    }
 }
 
 impl TreeDigests<'_> {
@@ -66,7 +86,15 @@ impl TreeDigests<'_> {
     /// Remembers in `directory`, by `notes`.
     pub(crate) fn new(directory: PathBuf, notes: Arc<Notes>) -> Self {
         let check = InputCheck::Files;
-        Self { directory, notes, seen: Mutex::default(), check, cancel: Cancel::new(), reading: &|_, _| () }
+        Self {
+            directory,
+            notes,
+            seen: Mutex::default(),
+            build_ids: Mutex::default(),
+            check,
+            cancel: Cancel::new(),
+            reading: &|_, _, _| (),
+        }
     }
 
     /// Remembers in a directory that nobody else uses.
@@ -78,8 +106,8 @@ impl TreeDigests<'_> {
 
     /// The same, until `cancel` is set: then every call fails. `reading` is told of large trees.
     pub(crate) fn cancelled_by<'b>(self, cancel: &Cancel, reading: &'b Reading<'b>) -> TreeDigests<'b> {
-        let Self { directory, notes, seen, check, .. } = self;
-        TreeDigests { directory, notes, seen, check, cancel: cancel.clone(), reading }
+        let Self { directory, notes, seen, build_ids, check, .. } = self;
+        TreeDigests { directory, notes, seen, build_ids, check, cancel: cancel.clone(), reading }
     }
 
     /// The same, looking as closely as this.
@@ -123,23 +151,33 @@ impl TreeDigests<'_> {
         for file in files {
             entries.extend(self.entries_below(sysroot, file)?);
         }
-        let by_stat = stat_digest(&entries);
+        let digest = self.of_entries(&entries)?;
+        if !is_fresh(&entries)
+            && !Glance::read(glance).is_some_and(|noted| noted.content == digest && noted.holds())
+        {
+            self.notes.write(glance, &Glance::of(digest, &entries));
+        }
+        Ok(digest)
+    }
+
+    /// The content digest of these, remembered by their stat digest.
+    pub(super) fn of_entries(&self, entries: &[Entry]) -> io::Result<Digest> {
+        let by_stat = stat_digest(entries);
         if let Some(digest) = self.recall(by_stat).filter(|_| self.check != InputCheck::Content) {
-            if !Glance::read(glance).is_some_and(|noted| noted.content == digest && noted.holds()) {
-                self.notes.write(glance, &Glance::of(digest, &entries));
-            }
             return Ok(digest);
         }
         let bytes = entries.iter().map(|entry| entry.metadata.len()).sum();
         if bytes > LARGE
             && let Some(first) = entries.first()
         {
-            (self.reading)(&first.host, bytes);
+            let is_one = first.metadata.is_dir() || entries.len() == 1;
+            let place = if is_one { Some(first.host.as_path()) } else { first.host.parent() };
+            let number = entries.iter().filter(|entry| entry.metadata.is_file()).count();
+            (self.reading)(place.unwrap_or(&first.host), number, bytes);
         }
-        let digest = self.content_digest(&entries)?;
-        if !is_fresh(&entries) {
+        let digest = self.content_digest(entries)?;
+        if !is_fresh(entries) {
             self.remember(by_stat, digest);
-            self.notes.write(glance, &Glance::of(digest, &entries));
         }
         Ok(digest)
     }
@@ -175,7 +213,7 @@ impl TreeDigests<'_> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn entries_below(&self, sysroot: &Sysroot, inside: &Path) -> io::Result<Vec<Entry>> {
+    pub(super) fn entries_below(&self, sysroot: &Sysroot, inside: &Path) -> io::Result<Vec<Entry>> {
         let top = sysroot.host_path(inside)?;
         let mut entries = Vec::new();
         for entry in WalkDir::new(&top).sort_by_file_name() {
@@ -224,107 +262,4 @@ impl TreeDigests<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::fake_sysroot;
-
-    #[test]
-    fn the_digest_is_of_the_content_and_not_of_the_place() {
-        let digest_in = |root: &Path| {
-            let digests = TreeDigests::of_test(&root.join("index"));
-            digests.of_tree(&Sysroot::open(root).unwrap(), Path::new("/usr/src")).unwrap()
-        };
-        let first = fake_sysroot(&["1.0"]);
-        let second = fake_sysroot(&["1.0"]);
-        assert_eq!(digest_in(first.path()), digest_in(second.path()));
-        fs::write(second.path().join("usr/src/linux-headers-1.0/Module.symvers"), "other").unwrap();
-        assert_ne!(digest_in(first.path()), digest_in(second.path()));
-    }
-
-    /// What a glance takes for unchanged: all but bytes written into a file in place.
-    #[test]
-    fn a_glance_sees_what_came_went_or_was_replaced() {
-        let root = fake_sysroot(&["1.0"]);
-        let tree = root.path().join("usr/src/linux-headers-1.0");
-        let index = tempfile::tempdir().unwrap();
-        std::thread::sleep(std::time::Duration::from_secs(3));
-        let look = |check| {
-            let digests = TreeDigests::of_test(index.path()).with_check(check);
-            digests.of_tree(&Sysroot::open(root.path()).unwrap(), Path::new("/usr/src")).unwrap()
-        };
-        // Nothing is remembered yet, so that even a glance reads everything.
-        let first = look(InputCheck::Directories);
-        assert_eq!(first, look(InputCheck::Files));
-        fs::write(tree.join("Makefile"), "changed in place").unwrap();
-        assert_eq!(look(InputCheck::Directories), first);
-        let second = look(InputCheck::Files);
-        assert_ne!(second, first);
-        fs::write(tree.join("new"), "replaced").unwrap();
-        fs::rename(tree.join("new"), tree.join("Makefile")).unwrap();
-        let third = look(InputCheck::Directories);
-        assert!(third != first && third != second);
-        assert_eq!(third, look(InputCheck::Content));
-    }
-
-    /// A dry run said that everything was cached, and the build compiled it all for the new compiler.
-    #[test]
-    fn a_glance_at_a_list_of_files_overlooked_a_new_one() {
-        let root = fake_sysroot(&[]);
-        fs::write(root.path().join("usr/bin/gcc-14"), "another").unwrap();
-        let index = tempfile::tempdir().unwrap();
-        std::thread::sleep(std::time::Duration::from_secs(3));
-        let look = |files: &[&str]| {
-            let digests = TreeDigests::of_test(index.path()).with_check(InputCheck::Directories);
-            let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
-            digests.of_files(&Sysroot::open(root.path()).unwrap(), Path::new("programs"), &files).unwrap()
-        };
-        let one = look(&["/usr/bin/stap"]);
-        let two = look(&["/usr/bin/gcc-14", "/usr/bin/stap"]);
-        assert_ne!(one, two);
-        assert_eq!((look(&["/usr/bin/stap"]), look(&["/usr/bin/gcc-14", "/usr/bin/stap"])), (one, two));
-    }
-
-    /// Ctrl-C while trees were read had to wait for the last of them.
-    #[test]
-    fn a_cancelled_look_at_trees_went_on_to_the_end() {
-        let root = fake_sysroot(&[]);
-        let large = root.path().join("usr/share/large");
-        fs::create_dir(&large).unwrap();
-        fs::File::create(large.join("file")).unwrap().set_len(LARGE + 1).unwrap();
-        let index = tempfile::tempdir().unwrap();
-        let cancel = Cancel::new();
-        let told = Mutex::new(Vec::new());
-        let reading = |path: &Path, bytes: u64| {
-            told.lock().unwrap().push((path.to_owned(), bytes > LARGE));
-            cancel.cancel();
-        };
-        let digests = TreeDigests::of_test(index.path()).cancelled_by(&cancel, &reading);
-        let sysroot = Sysroot::open(root.path()).unwrap();
-        let error = digests.of_tree(&sysroot, Path::new("/usr/share")).unwrap_err();
-        assert_eq!(error.to_string(), "cancelled");
-        let top = sysroot.host_path(Path::new("/usr/share")).unwrap();
-        assert_eq!(*told.lock().unwrap(), [(top, true)]);
-        assert!(digests.of_tree(&sysroot, Path::new("/usr/bin")).is_err());
-    }
-
-    #[test]
-    fn a_fresh_tree_is_not_remembered() {
-        let root = fake_sysroot(&["1.0"]);
-        let index = root.path().join("index");
-        let digests = TreeDigests::of_test(&index);
-        let sysroot = Sysroot::open(root.path()).unwrap();
-        digests.of_tree(&sysroot, Path::new("/usr/src")).unwrap();
-        assert_eq!(fs::read_dir(index).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_remembered_digest_is_found_again() {
-        let root = tempfile::tempdir().unwrap();
-        let digests = TreeDigests::of_test(root.path());
-        let by_stat = Digest::of(b"stat");
-        let content = Digest::of(b"content");
-        assert_eq!(digests.recall(by_stat), None);
-        digests.remember(by_stat, content);
-        assert_eq!(digests.recall(by_stat), Some(content));
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bundle_format::{KernelRelease, ScriptName};
 
 use super::key::{CacheKey, KeyParts};
-use crate::inputs::{KernelTarget, ScriptSource};
+use crate::inputs::{KernelTarget, ScriptSource, Tracepoints};
 use crate::warm::{WarmUp, WarmUpFlags, WarmUpKey};
 
 /// One cell: a script × a kernel.
@@ -36,6 +36,8 @@ pub struct CompileJob {
     pub warm_up_flags: WarmUpFlags,
     /// Which of those caches it uses.
     pub needs: WarmUp,
+    /// What it looks for in the kernel's trace headers.
+    pub tracepoints: Arc<Tracepoints>,
 }
 
 impl CompileJob {

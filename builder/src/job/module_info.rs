@@ -9,6 +9,7 @@ use object::{Architecture, Endianness, Object, ObjectKind};
 use serde::{Deserialize, Serialize};
 
 use super::privilege::Privilege;
+use crate::inputs::Program;
 use crate::words::quoted;
 
 /// What `.modinfo` and the ELF header say.
@@ -29,6 +30,12 @@ pub struct ModuleInfo {
     /// Who may load it; `None` if it doesn't say, or was kept before this was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub privilege: Option<Privilege>,
+    /// What compiled it, by its own words; `None` if it was kept before this was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compilers: Option<Vec<String>>,
+    /// The programs and libraries for which it is made, as the sysroot has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<Program>,
 }
 
 /// Why a file isn't the module that was asked for.
@@ -101,7 +108,11 @@ impl ModuleInfo {
             machine,
             srcversion: fields.get("srcversion").map(str::to_owned),
             build_id: build_id.map(hexadecimal),
+            compilers: Some(
+                kernel_module::compilers(bytes).map_err(|error| not_a_module(error.to_string()))?,
+            ),
             privilege: Privilege::of_module(&elf).map_err(not_a_module)?,
+            programs: Vec::new(),
             depends: fields.get("depends").map_or_else(Vec::new, |list| {
                 list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
             }),

@@ -35,7 +35,13 @@ pub enum JobOutcome {
     },
     /// Killed at its time limit.
     TimedOut { limit: Duration, log: PathBuf },
-    /// Not run.
+    /// Not run: something that it needs isn't there.
+    Blocked {
+        why: String,
+        /// What was said when it was found out, if that was kept.
+        log: Option<PathBuf>,
+    },
+    /// Not run, for the policy leaves it out.
     Skipped { why: String },
 }
 
@@ -49,7 +55,13 @@ impl JobOutcome {
         }
     }
 
-    /// What a red cell says, if this is one.
+    /// Whether there should be a module and is none.
+    #[must_use]
+    pub const fn is_red(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::TimedOut { .. } | Self::Blocked { .. })
+    }
+
+    /// What the bundle says of a cell without a module, if this is one.
     #[must_use]
     pub fn red_reason(&self) -> Option<String> {
         match self {
@@ -58,7 +70,7 @@ impl JobOutcome {
             Self::TimedOut { limit, .. } => {
                 Some(format!("stopped at the time limit of {} s", limit.as_secs()))
             }
-            Self::Skipped { why } => Some(why.clone()),
+            Self::Blocked { why, .. } | Self::Skipped { why } => Some(why.clone()),
         }
     }
 
@@ -67,6 +79,7 @@ impl JobOutcome {
     pub fn log(&self) -> Option<&PathBuf> {
         match self {
             Self::Failed { log, .. } | Self::TimedOut { log, .. } => Some(log),
+            Self::Blocked { log, .. } => log.as_ref(),
             _ => None,
         }
     }

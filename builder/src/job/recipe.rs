@@ -15,8 +15,10 @@ use std::path::{Path, PathBuf};
 
 use bundle_format::ScriptName;
 
-/// Raised whenever the command, the environment or the layout of the work directory changes.
-pub const RECIPE_VERSION: u32 = 1;
+/// Raised whenever the command, the environment, the layout of the work directory or what is seen of a build tree changes.
+///
+/// 2: of the trace headers those that a script needs; which these are follows from script, tapsets and tree.
+pub const RECIPE_VERSION: u32 = 2;
 
 /// The probe added to every script (section 2.2 of the initscript's README; INIT-COMP).
 const SERVICE_PROBE: &str = r#"probe procfs("srvstat").read {$value = "running\n"}"#;

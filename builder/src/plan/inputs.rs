@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bundle_format::compiler_difference;
 use child::Cancel;
 
 use super::matrix::Plan;
@@ -10,8 +11,8 @@ use super::policy::CellPolicy;
 use super::problem::PlanProblem;
 use super::unbuilt::{Fate, UnbuiltKernel, excuse};
 use crate::inputs::{
-    FoundTree, KernelTarget, KernelTreeError, ToolchainError, TracepointAliases, TreeDigests, compiler_of,
-    difference, examine_tree, toolchain, version_line,
+    FoundTree, KernelTarget, KernelTreeError, TapsetLibrary, ToolchainError, TreeDigests, compiler_of,
+    examine_tree, toolchain, version_line,
 };
 
 impl Plan {
@@ -68,8 +69,8 @@ impl Plan {
         }
         let sysroot = &self.sysroots[place];
         let examined = toolchain::examine(sysroot, &self.sandbox, digests, &self.directories, cancel)?;
-        let path = self.directories.index().join(format!("tracepoints-{}.json", examined.digest));
-        self.aliases[place] = TracepointAliases::of_sysroot(sysroot, &path, self.directories.notes())
+        let path = self.directories.index().join(format!("tapsets-{}.json", examined.digest));
+        self.libraries[place] = TapsetLibrary::of_sysroot(sysroot, &path, self.directories.notes())
             .map_err(|source| ToolchainError::Read { sysroot: sysroot.path().to_owned(), source })?;
         self.toolchains[place] = Some(examined);
         Ok(())
@@ -120,8 +121,8 @@ impl Plan {
                 sysroot.path().display()
             )),
             (Some(used), Some(built)) => {
-                let difference = difference(built, used);
-                self.warnings.extend(difference.map(|difference| format!("kernel {release}: {difference}")));
+                let difference = compiler_difference(built, used);
+                self.warnings.extend(difference.map(|difference| format!("kernel {release} was {difference}")));
             }
             (Some(_), None) => {}
         }

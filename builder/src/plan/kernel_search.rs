@@ -6,23 +6,33 @@ use std::sync::Arc;
 
 use bundle_format::KernelRelease;
 
-use super::problem::PlanProblem;
-use super::request::BuildRequest;
+use super::problem::{DanglingLink, PlanProblem};
 use crate::inputs::{FoundTree, build_link, release_of};
 use crate::sandbox::Sysroot;
 
-/// Finds the trees of all kernels that `request` asks for, in natural order of the releases.
+/// Which kernels are asked for.
+pub(crate) struct KernelsWanted<'w> {
+    /// Releases, or paths of build trees.
+    pub(crate) releases: &'w [String],
+    /// Every kernel that has a build tree in a sysroot, too.
+    pub(crate) all_kernels: bool,
+    /// Which sysroot compiles for a release, where several could.
+    pub(crate) pins: &'w [(String, PathBuf)],
+}
+
+/// Finds the trees of all kernels that are wanted, in natural order of the releases.
 pub(crate) fn find_trees(
-    request: &BuildRequest,
+    wanted: &KernelsWanted<'_>,
     sysroots: &[Arc<Sysroot>],
     problems: &mut Vec<PlanProblem>,
+    warnings: &mut Vec<String>,
 ) -> Vec<FoundTree> {
-    let pins = pins_of(request, sysroots, problems);
-    let mut search = Search { sysroots, pins, found: BTreeMap::new(), problems };
-    if request.releases.is_empty() && !request.all_kernels {
+    let pins = pins_of(wanted.pins, sysroots, problems);
+    let mut search = Search { sysroots, pins, found: BTreeMap::new(), problems, warnings };
+    if wanted.releases.is_empty() && !wanted.all_kernels {
         search.problems.push(PlanProblem::NoReleases);
     }
-    for given in &request.releases {
+    for given in wanted.releases {
         if given.contains('/') {
             search.by_path(given);
             continue;
@@ -32,10 +42,34 @@ pub(crate) fn find_trees(
             Err(error) => search.problems.push(PlanProblem::NotARelease(error)),
         }
     }
-    if request.all_kernels {
+    if wanted.all_kernels {
         search.all();
     }
     search.found.into_values().collect()
+}
+
+/// Where build trees are linked to.
+const MODULES: &str = "/lib/modules";
+
+/// The releases that a sysroot has modules or a build tree for.
+fn with_modules(sysroot: &Sysroot) -> Vec<KernelRelease> {
+    let names = sysroot.host_path(Path::new(MODULES)).and_then(std::fs::read_dir);
+    let names = names.into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| name.to_str()?.parse().ok()).collect()
+}
+
+/// Those with a build tree.
+fn with_trees(sysroot: &Sysroot) -> Vec<KernelRelease> {
+    let mut releases = with_modules(sysroot);
+    releases.retain(|release| sysroot.resolve(&build_link(release)).is_ok());
+    releases
+}
+
+/// Where the link leads, if it is one to nothing.
+fn dangling(sysroot: &Sysroot, link: &Path) -> Option<DanglingLink> {
+    let directory = sysroot.host_path(link.parent()?).ok()?;
+    let target = std::fs::read_link(directory.join(link.file_name()?)).ok()?;
+    sysroot.resolve(link).is_err().then_some(DanglingLink { target })
 }
 
 struct Search<'s> {
@@ -43,6 +77,7 @@ struct Search<'s> {
     pins: BTreeMap<KernelRelease, usize>,
     found: BTreeMap<KernelRelease, FoundTree>,
     problems: &'s mut Vec<PlanProblem>,
+    warnings: &'s mut Vec<String>,
 }
 
 impl Search<'_> {
@@ -61,8 +96,14 @@ impl Search<'_> {
             [] => {
                 let asked = self.sysroots.iter().enumerate();
                 let asked = asked.filter(|(index, _)| pinned.is_none_or(|pinned| pinned == *index));
-                let looked_at = asked.map(|(_, sysroot)| sysroot.below(&link)).collect();
-                self.problems.push(PlanProblem::NoBuildTree { release, looked_at });
+                let asked: Vec<&Arc<Sysroot>> = asked.map(|(_, sysroot)| sysroot).collect();
+                let looked_at = asked.iter().map(|sysroot| sysroot.below(&link)).collect();
+                let mut others: Vec<KernelRelease> =
+                    asked.iter().flat_map(|sysroot| with_trees(sysroot)).collect();
+                others.sort();
+                others.dedup();
+                let dangling = asked.iter().find_map(|sysroot| dangling(sysroot, &link));
+                self.problems.push(PlanProblem::NoBuildTree { release, looked_at, dangling, others });
             }
             [(sysroot, tree)] => {
                 let tree = FoundTree {
@@ -121,16 +162,23 @@ impl Search<'_> {
     }
 
     fn all(&mut self) {
-        let modules = Path::new("/lib/modules");
+        let modules = Path::new(MODULES);
         let mut releases: Vec<KernelRelease> = Vec::new();
         for sysroot in self.sysroots {
-            let names = sysroot.host_path(modules).and_then(std::fs::read_dir);
-            let names = names.into_iter().flatten().flatten().map(|entry| entry.file_name());
-            let found = names.filter_map(|name| name.to_str()?.parse().ok());
-            releases.extend(found.filter(|release| sysroot.resolve(&build_link(release)).is_ok()));
+            releases.extend(with_trees(sysroot));
         }
         releases.sort();
         releases.dedup();
+        for sysroot in self.sysroots {
+            for release in with_modules(sysroot) {
+                let link = build_link(&release);
+                if let Some(nothing) = dangling(sysroot, &link).filter(|_| !releases.contains(&release)) {
+                    let link = sysroot.below(&link);
+                    self.warnings
+                        .push(format!("kernel {release} is left out: no {}{nothing}", link.display()));
+                }
+            }
+        }
         if releases.is_empty() && !self.sysroots.is_empty() {
             let looked_at = self.sysroots.iter().map(|sysroot| sysroot.below(modules)).collect();
             self.problems.push(PlanProblem::NoBuildTrees { looked_at });
@@ -155,12 +203,12 @@ impl Search<'_> {
 }
 
 fn pins_of(
-    request: &BuildRequest,
+    given: &[(String, PathBuf)],
     sysroots: &[Arc<Sysroot>],
     problems: &mut Vec<PlanProblem>,
 ) -> BTreeMap<KernelRelease, usize> {
     let mut pins = BTreeMap::new();
-    for (release, directory) in &request.pins {
+    for (release, directory) in given {
         let canonical = directory.canonicalize();
         let place =
             sysroots.iter().position(|sysroot| canonical.as_ref().is_ok_and(|path| path == sysroot.path()));
@@ -177,6 +225,7 @@ fn pins_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::BuildRequest;
     use crate::state::BuildDirectories;
     use crate::testing::fake_sysroot;
 
@@ -190,7 +239,7 @@ mod tests {
         change(&mut request);
         let sysroots: Vec<_> = sysroots.iter().map(|path| Arc::new(Sysroot::open(path).unwrap())).collect();
         let mut problems = Vec::new();
-        let found = find_trees(&request, &sysroots, &mut problems);
+        let found = find_trees(&request.kernels(), &sysroots, &mut problems, &mut Vec::new());
         (found, problems.iter().map(ToString::to_string).collect())
     }
 
@@ -203,6 +252,31 @@ mod tests {
             find(&["2.0"], &[one.path(), two.path()], |request| request.all_kernels = true);
         let found: Vec<_> = found.iter().map(|tree| (tree.release.as_str(), tree.sysroot)).collect();
         assert_eq!((found, problems), (vec![("1.0", 0), ("2.0", 0), ("10.0", 1)], vec![]));
+    }
+
+    #[test]
+    fn a_build_link_to_nothing_is_named() {
+        let root = fake_sysroot(&["1.0"]);
+        let modules = root.path().join("usr/lib/modules/2.0");
+        std::fs::create_dir_all(&modules).unwrap();
+        std::os::unix::fs::symlink("../../../src/gone", modules.join("build")).unwrap();
+        let (_, problems) = find(&["2.0"], &[root.path()], |_| ());
+        assert!(
+            problems[0]
+                .contains("/2.0/build (a link to ../../../src/gone, which isn't there), but 1.0; install "),
+            "{problems:?}"
+        );
+        let mut request = BuildRequest::new(BuildDirectories::beneath(Path::new("/nowhere")));
+        request.all_kernels = true;
+        let sysroots = [Arc::new(Sysroot::open(root.path()).unwrap())];
+        let mut problems = Vec::new();
+        let mut warnings = Vec::new();
+        let found = find_trees(&request.kernels(), &sysroots, &mut problems, &mut warnings);
+        assert_eq!((found.len(), problems.len()), (1, 0));
+        assert!(
+            warnings[0].starts_with("kernel 2.0 is left out: no ") && warnings[0].contains("src/gone"),
+            "{warnings:?}"
+        );
     }
 
     #[test]

@@ -1,18 +1,24 @@
 //! From a request to jobs: everything is checked before anything is compiled, and all that is wrong is reported at once.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bundle_format::KernelRelease;
+use bundle_format::{KernelRelease, ScriptName};
 use child::Cancel;
 
+use super::fleet::refusals;
 use super::kernel_search::find_trees;
 use super::matrix::Plan;
 use super::problem::{PlanError, PlanProblem};
 use super::request::BuildRequest;
 use super::scripts::check_scripts;
+use super::symbol_versions::refused_modules;
 use super::unbuilt::excuse;
-use crate::inputs::{FoundTree, Reading, TracepointAliases, TreeDigests, needs_one_processor};
+use crate::inputs::{
+    FoundTree, ProgramState, Reading, TapsetLibrary, Tracepoints, TreeDigests, needs_one_processor,
+    programs_named,
+};
 use crate::job::{CompileJob, KeyParts, compile_command};
 use crate::sandbox::{Sandbox, Sysroot};
 use crate::warm::{WarmUp, WarmUpFlags, WarmUpKey};
@@ -30,7 +36,7 @@ impl Plan {
     /// Checks a request and makes the jobs, one for each script × kernel. Runs nothing but `--version` commands, and those
     /// only for a toolchain that it hasn't seen before.
     pub fn make(request: &BuildRequest, cancel: &Cancel) -> Result<Self, PlanError> {
-        Self::make_telling(request, cancel, &|_, _| ())
+        Self::make_telling(request, cancel, &|_, _, _| ())
     }
 
     /// As [`Plan::make`]; `reading` hears of large trees that are about to be read, which happens once, and of their bytes.
@@ -52,17 +58,28 @@ impl Plan {
             return Err(PlanError { problems: bad });
         }
         plan.blocked.extend(left_out);
+        plan.warnings.extend(refusals(&plan.listed, &plan.kernels));
         plan.warnings.extend(plan.directories.notes().warning());
         plan.warnings.extend(plan.sandbox.note());
-        plan.make_jobs();
+        plan.make_jobs(request.full_scan, &digests);
+        plan.warnings.extend(refused_modules(&plan.jobs));
         Ok(plan)
     }
 
-    fn make_jobs(&mut self) {
+    fn make_jobs(&mut self, full_scan: bool, digests: &TreeDigests<'_>) {
+        let mut tracepoints: BTreeMap<(usize, &ScriptName), Arc<Tracepoints>> = BTreeMap::new();
+        let mut programs: BTreeMap<(usize, &ScriptName), Vec<ProgramState>> = BTreeMap::new();
         for kernel in &self.kernels {
             let Some(toolchain) = self.toolchains[kernel.sysroot].as_ref() else { continue };
             let sysroot = &self.sysroots[kernel.sysroot];
             for script in &self.scripts {
+                let used = tracepoints.entry((kernel.sysroot, script.name())).or_insert_with(|| {
+                    let used = self.libraries[kernel.sysroot].used_by(script);
+                    Arc::new(if full_scan && used.are_looked_for() { Tracepoints::any() } else { used })
+                });
+                let named = programs
+                    .entry((kernel.sysroot, script.name()))
+                    .or_insert_with(|| programs_named(script, sysroot, digests));
                 let options = script.compile_options();
                 let argv = compile_command(
                     script.name(),
@@ -72,9 +89,10 @@ impl Plan {
                 );
                 let parts = KeyParts::new(argv, script.record().source_sha256, toolchain.digest, kernel)
                     .with_tapsets(script.tapsets().iter().map(|tapset| tapset.digest).collect())
-                    .on_one_processor(needs_one_processor(&toolchain.stap));
+                    .with_programs(named.clone())
+                    .on_one_processor(needs_one_processor(&toolchain.stap))
+                    .by_full_scan(full_scan && used.are_looked_for());
                 let flags = WarmUpFlags::among(&options);
-                let scanned = self.aliases[kernel.sysroot].are_used_by(&script.all_text());
                 self.jobs.push(CompileJob {
                     script: Arc::clone(script),
                     kernel: Arc::clone(kernel),
@@ -88,7 +106,8 @@ impl Plan {
                         &flags,
                     ),
                     warm_up_flags: flags,
-                    needs: WarmUp { configured: true, scanned },
+                    needs: WarmUp { configured: true, scanned: used.are_looked_for() },
+                    tracepoints: Arc::clone(used),
                 });
             }
         }
@@ -99,7 +118,8 @@ impl Plan {
 fn find(request: &BuildRequest) -> Result<FoundRequest, PlanError> {
     let mut kernel_problems = Vec::new();
     let sysroots = open_sysroots(&request.sysroots, &mut kernel_problems);
-    let trees = find_trees(request, &sysroots, &mut kernel_problems);
+    let mut warnings = Vec::new();
+    let trees = find_trees(&request.kernels(), &sysroots, &mut kernel_problems, &mut warnings);
     // In the order in which they are typed: kernels, scripts, roots.
     let (of_roots, of_kernels): (Vec<_>, Vec<_>) =
         kernel_problems.into_iter().partition(|problem| matches!(problem, PlanProblem::Sysroot(_)));
@@ -125,20 +145,21 @@ fn find(request: &BuildRequest) -> Result<FoundRequest, PlanError> {
         scripts,
         kernels: Vec::new(),
         toolchains: sysroots.iter().map(|_| None).collect(),
-        aliases: sysroots.iter().map(|_| TracepointAliases::default()).collect(),
+        libraries: sysroots.iter().map(|_| TapsetLibrary::default()).collect(),
         sysroots,
         jobs: Vec::new(),
         unbuilt: Vec::new(),
         left_out: Vec::new(),
         blocked,
-        warnings: Vec::new(),
+        listed: request.listed.clone(),
+        warnings,
         sandbox,
         directories: request.directories.clone(),
     };
     Ok(FoundRequest { plan, trees, excused })
 }
 
-fn open_sysroots(given: &[PathBuf], problems: &mut Vec<PlanProblem>) -> Vec<Arc<Sysroot>> {
+pub(super) fn open_sysroots(given: &[PathBuf], problems: &mut Vec<PlanProblem>) -> Vec<Arc<Sysroot>> {
     let whole_machine = [PathBuf::from("/")];
     let given = if given.is_empty() { &whole_machine[..] } else { given };
     let mut sysroots: Vec<Arc<Sysroot>> = Vec::new();
@@ -189,15 +210,35 @@ mod tests {
 
     #[test]
     fn a_missing_tree_is_named_with_path_and_package() {
-        let root = fake_sysroot(&[]);
+        let root = fake_sysroot(&["6.12.107+deb13-amd64", "6.12.9", "6.12.86+deb13-amd64", "6.1.0-9-amd64"]);
         let path = root.path().canonicalize().unwrap();
-        let text = problems(&["2.6.26.1"], &[&path]);
-        let expected = format!(
-            "no build tree of 2.6.26.1: there is no {}/lib/modules/2.6.26.1/build (the Debian package \
-             linux-headers-2.6.26.1, or Fedora's kernel-devel-2.6.26.1, would bring it)",
-            path.display()
+        for (release, nearest, package) in [
+            (
+                "6.12.107",
+                "6.12.107+deb13-amd64",
+                "its distribution's package with /lib/modules/6.12.107/build (linux-headers, kernel-devel or the like)",
+            ),
+            ("6.12.86+deb13-arm64", "6.12.86+deb13-amd64", "linux-headers-6.12.86+deb13-arm64"),
+            ("6.12.9-300.fc41.x86_64", "6.12.9", "kernel-devel-6.12.9-300.fc41.x86_64"),
+            (
+                "6.12.9-default",
+                "6.12.9",
+                "its distribution's package with /lib/modules/6.12.9-default/build (linux-headers, kernel-devel or the like)",
+            ),
+        ] {
+            let text = problems(&[release], &[&path]).join("\n");
+            let place = path.join("lib/modules").join(release).join("build");
+            let begins =
+                format!("no build tree for {release}: there is no {}, but {nearest}, ", place.display());
+            assert!(text.contains(&begins), "{text}");
+            assert!(text.contains(&format!(" and 1 more; install {package}")), "{text}");
+        }
+        let empty = fake_sysroot(&[]);
+        let text = problems(&["2.6.26.1"], &[empty.path()]).join("\n");
+        assert!(
+            text.contains("/build; install its distribution's package with /lib/modules/2.6.26.1/build "),
+            "{text}"
         );
-        assert!(text.contains(&expected), "{text:?}");
     }
 
     /// Only the first of a fleet's bad trees was reported, the next one by the next build; a dry run ended there.
@@ -231,7 +272,7 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         let text = problems(&["a/b", "..", "1.0"], &[empty.path()]).join("\n");
         for part in
-            ["`-r a/b`", "`..` is not a kernel release", "has no /usr/bin/stap", "no build tree of 1.0"]
+            ["`-r a/b`", "`..` is not a kernel release", "has no /usr/bin/stap", "no build tree for 1.0"]
         {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -1,13 +1,13 @@
 //! A plan: scripts × kernels, what compiles them, and a job for each cell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bundle_format::{KernelRelease, Toolchain};
 
 use super::policy::{CellPattern, CellPolicy, Demand};
 use super::unbuilt::{UnbuiltKernel, left_out};
-use crate::inputs::{KernelTarget, Package, ScriptSource, TracepointAliases, owner_of};
+use crate::inputs::{KernelTarget, ListedKernel, Package, ScriptSource, TapsetLibrary, owner_of};
 use crate::job::{Cell, CellReport, CompileJob, JobOutcome};
 use crate::sandbox::{Sandbox, Sysroot};
 use crate::state::BuildDirectories;
@@ -20,8 +20,8 @@ pub struct Plan {
     pub(crate) sysroots: Vec<Arc<Sysroot>>,
     /// One for each sysroot that has a kernel of the plan, by the sysroot's index.
     pub(crate) toolchains: Vec<Option<Toolchain>>,
-    /// The probe aliases that lead to tracepoints, likewise.
-    pub(crate) aliases: Vec<TracepointAliases>,
+    /// What scripts find in their tapsets, likewise.
+    pub(crate) libraries: Vec<TapsetLibrary>,
     pub(crate) jobs: Vec<CompileJob>,
     /// Kernels without a good build tree, where the policy lets every cell be red.
     pub(crate) unbuilt: Vec<UnbuiltKernel>,
@@ -29,6 +29,8 @@ pub struct Plan {
     pub(crate) left_out: Vec<KernelRelease>,
     /// Kernels that were left out of a plan that is only shown, and why.
     pub(crate) blocked: Vec<(KernelRelease, String)>,
+    /// What lists say of hosts with these kernels.
+    pub(crate) listed: Vec<ListedKernel>,
     /// What the user should know although it keeps nothing from being built.
     pub(crate) warnings: Vec<String>,
     pub(crate) sandbox: Sandbox,
@@ -71,6 +73,13 @@ impl Plan {
         self.warnings.iter().map(String::as_str)
     }
 
+    /// The hosts that run a kernel, by the names that lists give them, sorted.
+    #[must_use]
+    pub fn hosts_of(&self, kernel: &KernelTarget) -> BTreeSet<&str> {
+        let listed = self.listed.iter().filter(|listed| listed.kernel == kernel.release.as_str());
+        listed.filter_map(|listed| listed.host.as_deref()).collect()
+    }
+
     /// What compiles for a kernel.
     #[must_use]
     pub fn toolchain_of(&self, kernel: &KernelTarget) -> Option<&Toolchain> {
@@ -82,12 +91,12 @@ impl Plan {
         let scripts_of = |kernel| self.scripts.iter().map(move |script| (kernel, script));
         let cells = self.unbuilt.iter().flat_map(scripts_of);
         let report = |(kernel, script): (&UnbuiltKernel, &Arc<ScriptSource>)| {
-            let why = match policy.of(script.name(), &kernel.release) {
-                Demand::Skip(pattern) => left_out(pattern),
-                _ => kernel.why.clone(),
+            let outcome = match policy.of(script.name(), &kernel.release) {
+                Demand::Skip(pattern) => JobOutcome::Skipped { why: left_out(pattern) },
+                _ => JobOutcome::Blocked { why: kernel.why.clone(), log: None },
             };
             let cell = Cell { script: script.name().clone(), release: kernel.release.clone() };
-            CellReport::not_run(cell, JobOutcome::Skipped { why })
+            CellReport::not_run(cell, outcome)
         };
         cells.map(report).collect()
     }
@@ -95,10 +104,20 @@ impl Plan {
     /// Whether a pattern has a cell of this plan, or of a kernel that the policy has left out of it.
     #[must_use]
     pub fn has_cell(&self, pattern: &CellPattern) -> bool {
-        let releases = self.kernels.iter().map(|kernel| &kernel.release);
-        let releases =
-            releases.chain(self.unbuilt.iter().map(|kernel| &kernel.release)).chain(&self.left_out);
         let has = |release| self.scripts.iter().any(|script| pattern.matches(script.name(), release));
-        releases.into_iter().any(has)
+        self.releases().chain(&self.left_out).any(has)
+    }
+
+    /// Whether the policy skips every cell of this plan.
+    #[must_use]
+    pub fn is_skipped_whole(&self, policy: &CellPolicy) -> bool {
+        let skips =
+            |script: &ScriptSource, release| matches!(policy.of(script.name(), release), Demand::Skip(_));
+        self.releases().all(|release| self.scripts.iter().all(|script| skips(script, release)))
+    }
+
+    fn releases(&self) -> impl Iterator<Item = &KernelRelease> {
+        let unbuilt = self.unbuilt.iter().map(|kernel| &kernel.release);
+        self.kernels.iter().map(|kernel| &kernel.release).chain(unbuilt)
     }
 }

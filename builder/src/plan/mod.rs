@@ -1,5 +1,6 @@
 //! From a request to jobs. In comes a `BuildRequest`; out goes a `Plan`, or all that is wrong with the request at once.
 
+mod fleet;
 mod inputs;
 mod kernel_search;
 mod make;
@@ -9,6 +10,8 @@ mod problem;
 mod request;
 mod scripts;
 mod shard;
+mod supply;
+mod symbol_versions;
 pub(crate) mod unbuilt;
 
 pub use matrix::Plan;
@@ -16,4 +19,5 @@ pub use policy::{CellPattern, CellPolicy, Demand};
 pub use problem::{PlanError, PlanProblem};
 pub use request::BuildRequest;
 pub use shard::{Shard, ShardError};
+pub use supply::{KernelSupply, kernel_supply};
 pub(crate) use unbuilt::left_out;

@@ -1,10 +1,11 @@
 //! All that can be wrong with a request, each with the next step where there is one.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use bundle_format::{KernelRelease, NameError, ScriptName};
 
-use crate::inputs::{KernelTreeError, ToolchainError};
+use crate::inputs::{KernelPackages, KernelTreeError, ToolchainError};
 use crate::sandbox::{SandboxError, SysrootError};
 
 /// One thing that is wrong with a request.
@@ -37,8 +38,21 @@ pub enum PlanProblem {
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// No sysroot has a build tree of a release.
-    #[error("no build tree of {release}: there is no {} ({})", listed(looked_at), headers_package(release))]
-    NoBuildTree { release: KernelRelease, looked_at: Vec<PathBuf> },
+    #[error(
+        "no build tree for {release}: there is no {}{}{}; install {}",
+        listed(looked_at),
+        dangling.as_ref().map(ToString::to_string).unwrap_or_default(),
+        nearest(release, others),
+        headers_package(release)
+    )]
+    NoBuildTree {
+        release: KernelRelease,
+        looked_at: Vec<PathBuf>,
+        /// The first of those that is a link to nothing.
+        dangling: Option<DanglingLink>,
+        /// Releases with a tree there.
+        others: Vec<KernelRelease>,
+    },
     /// Two sysroots have a build tree of a release.
     #[error(
         "{release} has a build tree in two sysroots, {first} and {second}; `--pin {release}=DIR` decides"
@@ -58,6 +72,19 @@ pub enum PlanProblem {
         "script {script}: the compile option {option} names a directory of this machine, which isn't supported yet"
     )]
     DirectoryOption { script: ScriptName, option: String },
+}
+
+/// A `build` link that leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DanglingLink {
+    /// As seen inside the sysroot.
+    pub target: PathBuf,
+}
+
+impl fmt::Display for DanglingLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " (a link to {}, which isn't there)", self.target.display())
+    }
 }
 
 impl PlanProblem {
@@ -82,6 +109,29 @@ fn listed(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and no ")
 }
 
+/// The releases most like the one that is missing: it may have been mistyped.
+fn nearest(release: &KernelRelease, others: &[KernelRelease]) -> String {
+    const SHOWN: usize = 3;
+    let wanted = release.as_str().as_bytes();
+    let common = |other: &&KernelRelease| {
+        wanted.iter().zip(other.as_str().as_bytes()).take_while(|(one, other)| one == other).count()
+    };
+    let mut others: Vec<&KernelRelease> = others.iter().collect();
+    others.sort_by_key(|other| std::cmp::Reverse(common(other)));
+    let named: Vec<&str> = others.iter().take(SHOWN).map(|other| other.as_str()).collect();
+    match (named.join(", "), others.len().saturating_sub(SHOWN)) {
+        (none, _) if none.is_empty() => none,
+        (named, 0) => format!(", but {named}"),
+        (named, more) => format!(", but {named} and {more} more"),
+    }
+}
+
+/// The package with a release's build tree, by the name that its distribution gives it; where none is known, what the package has.
 fn headers_package(release: &KernelRelease) -> String {
-    format!("the Debian package linux-headers-{release}, or Fedora's kernel-devel-{release}, would bring it")
+    let known = KernelPackages::of(release).and_then(|packages| packages.headers.into_iter().next());
+    known.unwrap_or_else(|| {
+        format!(
+            "its distribution's package with /lib/modules/{release}/build (linux-headers, kernel-devel or the like)"
+        )
+    })
 }

@@ -69,7 +69,7 @@ impl UnbuiltKernel {
         kernels: &[Arc<KernelTarget>],
     ) -> Option<Self> {
         let (release, places, why): (_, Vec<usize>, _) = match problem {
-            PlanProblem::NoBuildTree { release, looked_at } => {
+            PlanProblem::NoBuildTree { release, looked_at, .. } => {
                 let link = build_link(release);
                 let is_one = |sysroot: &Sysroot| looked_at.contains(&sysroot.below(&link));
                 let places = (0..sysroots.len()).filter(|place| is_one(&sysroots[*place]));
@@ -172,7 +172,7 @@ mod tests {
         let release: KernelRelease = "6.1.0".parse().unwrap();
         let link = build_link(&release);
         let looked_at = sysroots.iter().map(|sysroot| sysroot.below(&link)).collect();
-        let missing = PlanProblem::NoBuildTree { release, looked_at };
+        let missing = PlanProblem::NoBuildTree { release, looked_at, dangling: None, others: Vec::new() };
         let found = |kernels: &[_]| UnbuiltKernel::of(&missing, &sysroots, kernels);
         // What stands there as stap isn't a program.
         assert!(found(&[]).is_none());

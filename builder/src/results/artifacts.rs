@@ -44,21 +44,34 @@ pub(crate) struct TakenResult {
     pub outcome: JobOutcome,
     /// Nobody, if unsigned ones are taken.
     pub signer: Option<KeyId>,
+    /// Whether the same compile may go well next time.
+    pub for_now: bool,
 }
 
 /// Why there is no result that counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Missing {
     /// There is none, or none that is whole.
     Absent,
     NotTaken(NotTaken),
+    /// It is kept by a key with the state of these programs.
+    Elsewhere(Vec<PathBuf>),
 }
 
 /// What is to be kept of a compile.
 #[derive(Debug)]
 pub(crate) enum Keep<'a> {
-    Module { bytes: &'a [u8], info: ModuleInfo },
-    Failure { reason: &'a str },
+    Module {
+        bytes: &'a [u8],
+        info: ModuleInfo,
+    },
+    Failure {
+        reason: &'a str,
+    },
+    /// One that may go well next time.
+    FailureForNow {
+        reason: &'a str,
+    },
 }
 
 /// The cost of a compile.
@@ -108,8 +121,11 @@ impl ArtifactCache {
             return Ok(known);
         }
         let stamp = FileStamp::of(&entry.join("module.ko"));
-        let found = self.taken(&entry)?;
-        note_use(&entry.join("record.json"));
+        let found = self.taken(&entry);
+        if matches!(found, Ok(_) | Err(Missing::Elsewhere(_))) {
+            note_use(&entry.join("record.json"));
+        }
+        let found = found?;
         if let (Some(module), Some(stamp), Some(signer)) = (found.outcome.module(), stamp, found.signer) {
             let ModuleArtifact { digest, len, info, .. } = module.clone();
             index.add(key, stamp, IndexedModule { digest, len, info, signer });
@@ -122,9 +138,10 @@ impl ArtifactCache {
         let path = self.entry(key).join("module.ko");
         let known = index.find(key, FileStamp::of(&path)?, &self.builders)?;
         known.info.privilege?;
+        known.info.compilers.as_ref()?;
         let IndexedModule { digest, len, info, signer } = known;
         let outcome = JobOutcome::Cached(ModuleArtifact { digest, len, info, path });
-        Some(TakenResult { outcome, signer: Some(signer) })
+        Some(TakenResult { outcome, signer: Some(signer), for_now: false })
     }
 
     /// The record of an entry, whoever has signed it.
@@ -137,8 +154,12 @@ impl ArtifactCache {
     pub(crate) fn taken(&self, entry: &Path) -> Result<TakenResult, Missing> {
         let FoundRecord { record, signer } = self.record(entry).ok_or(Missing::Absent)?;
         let signer = signer.map_err(Missing::NotTaken)?;
+        if let RecordedResult::Elsewhere { programs } = record.result {
+            return Err(Missing::Elsewhere(programs));
+        }
+        let for_now = record.result.is_for_now();
         let outcome = whole(entry, record).ok_or(Missing::Absent)?;
-        Ok(TakenResult { outcome, signer })
+        Ok(TakenResult { outcome, signer, for_now })
     }
 
     /// As [`ArtifactCache::find_by`], but of a module that isn't known only the length is looked at: for plans that are shown.
@@ -149,19 +170,41 @@ impl ArtifactCache {
         let entry = self.entry(key);
         let FoundRecord { record, signer } = self.record(&entry).ok_or(Missing::Absent)?;
         let signer = signer.map_err(Missing::NotTaken)?;
+        let for_now = record.result.is_for_now();
         let outcome = match record.result {
             RecordedResult::Compiled { sha256, len, info } => {
                 let path = entry.join("module.ko");
                 if !fs::metadata(&path).is_ok_and(|metadata| metadata.len() == len) {
                     return Err(Missing::Absent);
                 }
-                JobOutcome::Cached(ModuleArtifact { digest: sha256, len, info, path })
+                JobOutcome::Cached(ModuleArtifact { digest: sha256, len, info: *info, path })
             }
-            RecordedResult::Failed { reason } => {
+            RecordedResult::Failed { reason } | RecordedResult::FailedForNow { reason } => {
                 JobOutcome::Failed { reason, log: entry.join("log.txt"), cached: true }
             }
+            RecordedResult::Elsewhere { programs } => return Err(Missing::Elsewhere(programs)),
         };
-        Ok(TakenResult { outcome, signer })
+        Ok(TakenResult { outcome, signer, for_now })
+    }
+
+    /// The programs on whose state the result for a key depends besides, as far as that is noted.
+    pub(crate) fn reference(&self, key: CacheKey) -> Vec<PathBuf> {
+        match self.taken(&self.entry(key)) {
+            Err(Missing::Elsewhere(programs)) => programs,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Notes that the result for a key depends on the state of these programs besides, and is kept by a key with them.
+    pub(crate) fn refer(&self, key: CacheKey, parts: &KeyParts, programs: &[PathBuf]) -> io::Result<()> {
+        let making = Making::begin(&self.directory)?;
+        let entry = self.entry(key);
+        let result = RecordedResult::Elsewhere { programs: programs.to_vec() };
+        let record =
+            Record { format: RECORD_FORMAT, key, result, parts: parts.clone(), wall_ms: 0, cpu_ms: None };
+        making.write("record.json", record.signed(&self.builders)?.as_ref())?;
+        making.put(&entry, || false)?;
+        Ok(())
     }
 
     /// Puts a result in its place, instead of a damaged one that may be there.
@@ -182,13 +225,16 @@ impl ArtifactCache {
                 let len = bytes.len() as u64;
                 let path = entry.join("module.ko");
                 let artifact = ModuleArtifact { digest: sha256, len, info: info.clone(), path };
-                (RecordedResult::Compiled { sha256, len, info }, JobOutcome::Compiled(artifact))
+                (
+                    RecordedResult::Compiled { sha256, len, info: Box::new(info) },
+                    JobOutcome::Compiled(artifact),
+                )
             }
             Keep::Failure { reason } => {
-                let reason = reason.to_owned();
-                let log = entry.join("log.txt");
-                let outcome = JobOutcome::Failed { reason: reason.clone(), log, cached: false };
-                (RecordedResult::Failed { reason }, outcome)
+                (RecordedResult::Failed { reason: reason.to_owned() }, failed(&entry, reason))
+            }
+            Keep::FailureForNow { reason } => {
+                (RecordedResult::FailedForNow { reason: reason.to_owned() }, failed(&entry, reason))
             }
         };
         let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -206,6 +252,11 @@ impl ArtifactCache {
     }
 }
 
+/// A failure of this build, whose log is in the entry.
+fn failed(entry: &Path, reason: &str) -> JobOutcome {
+    JobOutcome::Failed { reason: reason.to_owned(), log: entry.join("log.txt"), cached: false }
+}
+
 /// The result of a record, if its module is the one that was recorded.
 pub(crate) fn whole(entry: &Path, record: Record) -> Option<JobOutcome> {
     match record.result {
@@ -213,18 +264,20 @@ pub(crate) fn whole(entry: &Path, record: Record) -> Option<JobOutcome> {
             let path = entry.join("module.ko");
             let bytes = files::read::read(&path, len.min(MAX_MODULE)).ok()?;
             let whole = bytes.len() as u64 == len && Digest::of(&bytes) == sha256;
-            let info = judged(info, &bytes, &record.parts).filter(|_| whole)?;
+            let info = judged(*info, &bytes, &record.parts).filter(|_| whole)?;
             Some(JobOutcome::Cached(ModuleArtifact { digest: sha256, len, info, path }))
         }
-        RecordedResult::Failed { reason } => {
+        RecordedResult::Failed { reason } | RecordedResult::FailedForNow { reason } => {
             Some(JobOutcome::Failed { reason, log: entry.join("log.txt"), cached: true })
         }
+        RecordedResult::Elsewhere { .. } => None,
     }
 }
 
-/// A module kept before it was judged for whom it is (`.stap_privilege`) is judged now, by what its compile was asked for.
+/// A module kept before it was judged for whom it is (`.stap_privilege`) is judged now, by what its compile was asked for; one kept before
+/// its compiler was recorded is asked for that.
 fn judged(info: ModuleInfo, bytes: &[u8], parts: &KeyParts) -> Option<ModuleInfo> {
-    if info.privilege.is_some() {
+    if info.privilege.is_some() && info.compilers.is_some() {
         return Some(info);
     }
     let release = info.vermagic.split(' ').next()?.parse().ok()?;

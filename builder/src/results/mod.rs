@@ -12,7 +12,7 @@ mod sharing;
 mod state_care;
 
 pub use artifacts::ArtifactCache;
-pub(crate) use artifacts::{CachedModule, Cost, Keep, Missing};
+pub(crate) use artifacts::{CachedModule, Cost, Keep, Missing, TakenResult};
 pub use builders::{Builders, NotTaken, NotTakenResults};
 pub use care::{CacheContents, RemovedEntries};
 pub(crate) use durations::Durations;

@@ -7,7 +7,7 @@
 //! that no copy has the one and lacks the other. A file that is the record itself is from a version that signed none.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bundle_format::{Digest, KeyId};
 use serde::{Deserialize, Serialize};
@@ -34,10 +34,36 @@ pub(crate) struct Record {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum RecordedResult {
-    Compiled { sha256: Digest, len: u64, info: ModuleInfo },
-    Failed { reason: String },
+    Compiled {
+        sha256: Digest,
+        len: u64,
+        info: Box<ModuleInfo>,
+    },
+    Failed {
+        reason: String,
+    },
+    /// It depends on these programs besides, so it is kept by a key with them. Versions without this word find no result.
+    Elsewhere {
+        programs: Vec<PathBuf>,
+    },
+    /// It may go well next time: a build compiles it again, and a merge takes it for what it is. Versions without this word find no
+    /// result.
+    FailedForNow {
+        reason: String,
+    },
+}
+
+impl RecordedResult {
+    pub(crate) fn is_for_now(&self) -> bool {
+        matches!(self, Self::FailedForNow { .. })
+    }
+
+    /// Whether the result itself is under another key.
+    pub(crate) fn is_reference(&self) -> bool {
+        matches!(self, Self::Elsewhere { .. })
+    }
 }
 
 /// The file's content.

@@ -40,12 +40,12 @@ impl ArtifactCache {
             else {
                 continue;
             };
-            if to.taken(&place).is_ok() {
+            if is_there(to, &place) {
                 shared.there += 1;
                 continue;
             }
             match self.taken(&entry) {
-                Ok(_) => match files_of(&entry) {
+                Ok(_) | Err(Missing::Elsewhere(_)) => match files_of(&entry) {
                     Some(files) => {
                         shared.entries += 1;
                         shared.bytes += put(&files, &place, to)?;
@@ -58,6 +58,10 @@ impl ArtifactCache {
         }
         Ok(shared)
     }
+}
+
+fn is_there(to: &ArtifactCache, place: &Path) -> bool {
+    matches!(to.taken(place), Ok(_) | Err(Missing::Elsewhere(_)))
 }
 
 /// The files of a result by their names; `None` if one of them is no plain file, or too large. Whatever else somebody put there isn't
@@ -80,7 +84,7 @@ fn put(files: &BTreeMap<&str, Vec<u8>>, place: &Path, to: &ArtifactCache) -> io:
     for (name, bytes) in files {
         making.write(name, bytes)?;
     }
-    making.put(place, || to.taken(place).is_ok())?;
+    making.put(place, || is_there(to, place))?;
     Ok(files.values().map(|bytes| bytes.len() as u64).sum())
 }
 

@@ -14,7 +14,8 @@ use super::report::{BuildReport, ServerReport};
 use super::site::Site;
 use super::workers::{Run, RunResults, Task, Work};
 use crate::bundle::assembly;
-use crate::compile::LocalExecutor;
+use crate::bundle::compilers::warnings_of;
+use crate::compile::{LocalExecutor, TraceViews};
 use crate::job::{Cell, CellReport, JobOutcome, ServerAddress};
 use crate::plan::{Plan, left_out};
 use crate::results::{ArtifactCache, Journal, NotTakenResults};
@@ -32,7 +33,8 @@ pub fn build(
     let warm_ups = WarmUps::new(plan.directories.warm()).with_notes(plan.directories.notes());
     let warm_ups = warm_ups.reading_all(options.verify_cache);
     let Plan { sandbox, sysroots, directories, .. } = plan;
-    let here = LocalExecutor { sandbox, sysroots, directories, warm_ups: &warm_ups };
+    let views = TraceViews::new(sysroots, directories, &warm_ups);
+    let here = LocalExecutor { sandbox, sysroots, directories, warm_ups: &warm_ups, views: &views };
     let Servers { servers, or_here } = &options.servers;
     let by_servers: Vec<ServerExecutor<'_>> =
         servers.iter().map(|server| ServerExecutor { server, sandbox, sysroots, directories }).collect();
@@ -48,14 +50,14 @@ pub fn build(
     if servers.is_empty() || *or_here {
         sites.push(Site { last_resort: !servers.is_empty(), ..Site::here(&here, options.workers) });
     }
-    build_with(plan, &sites, &warm_ups, options, events, cancel)
+    build_with(plan, &sites, &views, options, events, cancel)
 }
 
 /// As [`build`], with other ways to run a compile.
 pub(crate) fn build_with(
     plan: &Plan,
     sites: &[Site<'_>],
-    warm_ups: &WarmUps,
+    views: &TraceViews<'_>,
     options: &BuildOptions,
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
@@ -70,7 +72,17 @@ pub(crate) fn build_with(
     let cache = open_cache(&plan.directories, options)?;
     let journal =
         Journal::open(&plan.directories.journal(), digest_of(plan, options)).map_err(state_error)?;
-    let work = Work { plan, sites, warm_ups, cache: &cache, journal: &journal, options, events, cancel };
+    let work = Work {
+        plan,
+        sites,
+        warm_ups: views.warm_ups,
+        views,
+        cache: &cache,
+        journal: &journal,
+        options,
+        events,
+        cancel,
+    };
 
     let known = AtStart::of(work);
     let unsigned = known.unsigned.clone();
@@ -84,6 +96,10 @@ pub(crate) fn build_with(
     // As if they had been among the others, in the plan's order.
     whole.sort_by(|a, b| (&a.cell.release, &a.cell.script).cmp(&(&b.cell.release, &b.cell.script)));
     let draft = assembly::draft(plan, &whole, &options.identity)?;
+    let warnings = warnings_of(plan, &draft);
+    for sentence in &warnings {
+        events(BuildEvent::Noted { sentence: sentence.clone() });
+    }
     let reproducibility =
         if options.check_reproducible { Some(compare_all(work, &cells, &mut found)?) } else { None };
     journal.close().map_err(state_error)?;
@@ -94,6 +110,7 @@ pub(crate) fn build_with(
         warm_ups: found.warm_ups,
         diagnoses: found.diagnoses,
         unsigned,
+        warnings,
         draft,
         wall: begun.elapsed(),
     })

@@ -5,10 +5,11 @@
 
 use bundle_format::{Digest, FieldHasher};
 
-use super::options::BuildOptions;
-use crate::job::{Cell, CellReport, CompileJob, JobOutcome, KeyParts, Maker};
+use super::options::{BuildOptions, OpenCells};
+use crate::inputs::{InputCheck, ProgramState, TreeDigests};
+use crate::job::{CacheKey, Cell, CellReport, CompileJob, JobOutcome, KeyParts, Maker};
 use crate::plan::{CellPattern, Demand, Plan};
-use crate::results::{ArtifactCache, ArtifactIndex, EarlierOutcomes, Missing, NotTakenResults};
+use crate::results::{ArtifactCache, ArtifactIndex, EarlierOutcomes, Missing, NotTakenResults, TakenResult};
 use crate::warm::WarmUpKey;
 
 /// What is to be done about a cell.
@@ -36,6 +37,7 @@ pub(crate) enum Look {
 /// What decides about the cells of a build, one after the other.
 #[derive(Debug)]
 pub(crate) struct Decisions<'a> {
+    plan: &'a Plan,
     cache: &'a ArtifactCache,
     journal: &'a EarlierOutcomes,
     options: &'a BuildOptions,
@@ -56,7 +58,7 @@ struct Candidate {
 
 impl<'a> Decisions<'a> {
     pub(crate) fn new(
-        plan: &Plan,
+        plan: &'a Plan,
         options: &'a BuildOptions,
         cache: &'a ArtifactCache,
         journal: &'a EarlierOutcomes,
@@ -64,7 +66,8 @@ impl<'a> Decisions<'a> {
     ) -> Self {
         let reads_all = look == Look::Read && options.verify_cache;
         let index = ArtifactIndex::open(&plan.directories.artifact_index(), reads_all);
-        Self { cache, journal, options, index, look, not_taken: NotTakenResults::new(), unsigned: Vec::new() }
+        let not_taken = NotTakenResults::new();
+        Self { plan, cache, journal, options, index, look, not_taken, unsigned: Vec::new() }
     }
 
     pub(crate) fn of(&mut self, job: &CompileJob) -> Decision<'a> {
@@ -86,7 +89,7 @@ impl<'a> Decisions<'a> {
         let keys = self.options.servers.keys(job);
         let mut all: Vec<Candidate> = keys
             .into_iter()
-            .filter_map(|(maker, parts)| self.made_by(maker, &parts, &mut not_taken))
+            .filter_map(|(maker, parts)| self.made_by(maker, job, parts, &mut not_taken))
             .collect();
         let is_green = |found: &Candidate| found.outcome.module().is_some();
         let may_come_again = |found: &Candidate| makers.is_none_or(|makers| makers.contains(&found.maker));
@@ -106,23 +109,39 @@ impl<'a> Decisions<'a> {
     fn made_by(
         &mut self,
         maker: Maker,
-        parts: &KeyParts,
+        job: &CompileJob,
+        parts: KeyParts,
         not_taken: &mut NotTakenResults,
     ) -> Option<Candidate> {
-        let key = parts.key();
-        let found = match self.look {
-            Look::Read => self.cache.find_by(key, &mut self.index),
-            Look::Glance => self.cache.glance(key, &mut self.index),
-        };
+        let mut key = parts.key();
+        let mut found = self.look_for(key);
+        if let Err(Missing::Elsewhere(programs)) = &found {
+            let sysroot = self.plan.sysroot_of(&job.kernel);
+            let digests = TreeDigests::of_build(&self.plan.directories);
+            let check = if self.options.verify_cache { InputCheck::Content } else { InputCheck::Files };
+            let digests = digests.with_check(check);
+            let states = programs.iter().map(|path| ProgramState::of(path, sysroot, &digests)).collect();
+            key = parts.with_further_programs(states).key();
+            found = self.look_for(key);
+        }
         match found {
+            // What may go well next time is tried again, unless nothing is to be compiled: then it is the cell's result.
+            Ok(taken) if taken.for_now && self.options.open_cells == OpenCells::Compile => {}
             Ok(taken) if !self.options.retry_failed || taken.outcome.module().is_some() => {
                 return Some(Candidate { outcome: taken.outcome, maker, is_signed: taken.signer.is_some() });
             }
             Err(Missing::NotTaken(why)) => why.count(&self.cache.entry(key).join("record.json"), not_taken),
-            Ok(_) | Err(Missing::Absent) => {}
+            Ok(_) | Err(Missing::Absent | Missing::Elsewhere(_)) => {}
         }
         // The journal is this builder's own.
         Some(Candidate { outcome: self.journal.find(key)?, maker, is_signed: true })
+    }
+
+    fn look_for(&mut self, key: CacheKey) -> Result<TakenResult, Missing> {
+        match self.look {
+            Look::Read => self.cache.find_by(key, &mut self.index),
+            Look::Glance => self.cache.glance(key, &mut self.index),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::sandbox::SandboxError;
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// It was cancelled; what had finished is in the cache.
-    #[error("cancelled with {done} of {cells} cells done; the same command goes on from there")]
+    #[error("cancelled with {done} of {cells} cells done; run the same command to resume")]
     Cancelled { done: usize, cells: usize },
     /// Neither a compile server nor this machine is to compile these cells.
     #[error("no compile server compiles {}", counted(cells.len()))]
@@ -25,9 +25,7 @@ pub enum BuildError {
         cells: Vec<(Cell, String)>,
     },
     /// All compile servers that could have gone on are lost; what had finished is in the cache.
-    #[error(
-        "compile servers were lost with {done} of {cells} cells done; the same command goes on from there"
-    )]
+    #[error("compile servers were lost with {done} of {cells} cells done; run the same command to resume")]
     ServersLost {
         /// Which, and what their clients said.
         lost: Vec<(ServerAddress, String)>,

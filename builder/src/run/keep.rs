@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use child::{ChildCommand, Ended};
 
@@ -9,10 +10,18 @@ use super::error::BuildError;
 use super::event::{BuildEvent, JobEnd};
 use super::site::Site;
 use super::workers::Run;
-use crate::compile::{Compilation, ExecutorError, Verdict, verdict};
-use crate::job::{CellReport, CompileJob, JobOutcome};
+use crate::compile::{Compilation, ExecutorError, KernelInSysroot, Verdict, verdict};
+use crate::inputs::{ProgramState, TreeDigests, programs_in_log, programs_of_module};
+use crate::job::{CacheKey, CellReport, CompileJob, JobOutcome, KeyParts, ModuleInfo};
 use crate::results::{Cost, Keep};
-use crate::warm::{Diagnosis, nothing_compiles};
+use crate::warm::{Diagnosis, NothingCompiles, nothing_compiles};
+use crate::words::Surroundings;
+
+/// What is kept of a compile besides what came of it.
+struct KeptResult<'a> {
+    log: &'a str,
+    cost: Cost,
+}
 
 impl Run<'_> {
     /// Compiles one job and keeps what came of it. `None` if it was cancelled.
@@ -26,9 +35,9 @@ impl Run<'_> {
             Some(_) => Vec::new(),
             None => self.lock().diagnoses.get(&job.warm_up_key).cloned().unwrap_or_default(),
         };
-        if let Some(why) = nothing_compiles(&diagnoses, self.work.plan.toolchain_of(&job.kernel)) {
-            let skipped = CellReport::not_run(job.cell(), JobOutcome::Skipped { why });
-            return Ok(Some(CellReport { maker: site.maker(), ..skipped }));
+        if let Some(NothingCompiles { why, log }) = nothing_compiles(&diagnoses) {
+            let blocked = CellReport::not_run(job.cell(), JobOutcome::Blocked { why, log });
+            return Ok(Some(CellReport { maker: site.maker(), ..blocked }));
         }
         (self.work.events)(BuildEvent::JobStarted { cell: job.cell(), maker: site.maker() });
         let result = self.started(site, job, &diagnoses);
@@ -79,42 +88,103 @@ impl Run<'_> {
         compilation: &Compilation,
         diagnoses: &[Diagnosis],
     ) -> Result<JobOutcome, BuildError> {
-        let cost = Cost { wall: compilation.wall, cpu: compilation.cpu };
-        let store_error = |source| BuildError::Store {
-            cell: job.cell(),
-            directory: self.work.plan.directories.artifacts().to_owned(),
-            source,
-        };
         let parts = site.parts(job);
-        let key = parts.key();
+        let mut key = parts.key();
         let argv = parts.argv.split_first();
         let command = argv.map(|(stap, arguments)| ChildCommand::new(stap).args(arguments).display());
         let command = command.unwrap_or_default();
         let log = format!("$ {command}\n{}\n{}\n", compilation.log.trim_end(), compilation.ended);
-        let write_log = || self.write_log(job, &log).map_err(store_error);
+        let write_log = || self.write_log(job, &log).map_err(|source| self.store_error(job, source));
         if let Some(reason) = site.executor.changed_input(job) {
             // Not in the journal either: of the inputs that the plan has seen, nothing is known.
             return Ok(JobOutcome::Failed { reason, log: write_log()?, cached: false });
         }
-        let outcome = match verdict(job, compilation, diagnoses, self.work.plan.toolchain_of(&job.kernel)) {
+        let result = KeptResult { log: &log, cost: Cost { wall: compilation.wall, cpu: compilation.cpu } };
+        // One of these may be what it fails for now.
+        let known = self.states(job, &self.work.cache.reference(key));
+        // For a merge, which compiles nothing. Where the disk is what failed, this fails too, and there is no result.
+        let for_now = |outcome: JobOutcome| {
+            let reason = outcome.red_reason().unwrap_or_default();
+            let keep = Keep::FailureForNow { reason: &reason };
+            let _ = self.store(job, &parts, known.clone(), keep, &result);
+            outcome
+        };
+        let sysroot = self.work.plan.sysroot_of(&job.kernel);
+        let here = KernelInSysroot { sysroot, kernel: &job.kernel };
+        let surroundings: Option<&dyn Surroundings> = if site.server.is_none() { Some(&here) } else { None };
+        let toolchain = self.work.plan.toolchain_of(&job.kernel);
+        let outcome = match verdict(job, compilation, diagnoses, toolchain, surroundings) {
             Verdict::Green(bytes, info) => {
+                let digests = TreeDigests::of_build(&self.work.plan.directories);
+                let found = programs_of_module(bytes, sysroot, &digests);
+                if found.changed > SystemTime::now().checked_sub(compilation.wall) {
+                    let reason =
+                        "a program that the script probes changed while this was compiled: build again";
+                    return Ok(JobOutcome::Failed {
+                        reason: reason.to_owned(),
+                        log: write_log()?,
+                        cached: false,
+                    });
+                }
+                let info = ModuleInfo { programs: found.probed, ..info };
+                let states = [found.states, known].concat();
                 let keep = Keep::Module { bytes, info };
-                return self.work.cache.store(key, &parts, keep, &log, cost).map_err(store_error);
+                return self.store(job, &parts, states, keep, &result).map(|(_, outcome)| outcome);
             }
             Verdict::Red(reason) => {
-                let keep = Keep::Failure { reason: &reason };
-                let outcome = self.work.cache.store(key, &parts, keep, &log, cost).map_err(store_error)?;
+                let named = programs_in_log(&compilation.log, &job.script, sysroot);
+                let states = [self.states(job, &named), known].concat();
+                let outcome;
+                (key, outcome) =
+                    self.store(job, &parts, states, Keep::Failure { reason: &reason }, &result)?;
                 if !self.work.options.retry_failed {
                     return Ok(outcome);
                 }
                 // The cache doesn't tell which failures this build has tried already.
                 outcome
             }
-            Verdict::TimedOut(limit) => JobOutcome::TimedOut { limit, log: write_log()? },
-            Verdict::RedForNow(reason) => JobOutcome::Failed { reason, log: write_log()?, cached: false },
+            Verdict::TimedOut(limit) => for_now(JobOutcome::TimedOut { limit, log: write_log()? }),
+            Verdict::RedForNow(reason) => {
+                for_now(JobOutcome::Failed { reason, log: write_log()?, cached: false })
+            }
         };
         self.work.journal.note(key, &outcome).map_err(|source| BuildError::State { source })?;
         Ok(outcome)
+    }
+
+    fn states(&self, job: &CompileJob, programs: &[PathBuf]) -> Vec<ProgramState> {
+        let sysroot = self.work.plan.sysroot_of(&job.kernel);
+        let digests = TreeDigests::of_build(&self.work.plan.directories);
+        programs.iter().map(|path| ProgramState::of(path, sysroot, &digests)).collect()
+    }
+
+    /// Keeps what depends on these programs; where the script doesn't name them all, by a key with the others too.
+    fn store(
+        &self,
+        job: &CompileJob,
+        named: &KeyParts,
+        mut programs: Vec<ProgramState>,
+        keep: Keep<'_>,
+        result: &KeptResult<'_>,
+    ) -> Result<(CacheKey, JobOutcome), BuildError> {
+        let error = |source| self.store_error(job, source);
+        programs.retain(|state| !named.programs.iter().any(|program| program.path == state.path));
+        programs.sort();
+        programs.dedup();
+        let mut parts = named.clone();
+        if !programs.is_empty() {
+            let paths: Vec<PathBuf> = programs.iter().map(|state| state.path.clone()).collect();
+            self.work.cache.refer(named.key(), named, &paths).map_err(error)?;
+            parts = parts.with_further_programs(programs);
+        }
+        let key = parts.key();
+        let outcome = self.work.cache.store(key, &parts, keep, result.log, result.cost).map_err(error)?;
+        Ok((key, outcome))
+    }
+
+    fn store_error(&self, job: &CompileJob, source: io::Error) -> BuildError {
+        let directory = self.work.plan.directories.artifacts().to_owned();
+        BuildError::Store { cell: job.cell(), directory, source }
     }
 
     fn write_log(&self, job: &CompileJob, log: &str) -> io::Result<PathBuf> {

@@ -12,7 +12,7 @@ use super::workers::Run;
 use crate::compile::{ExecutorError, LeaderTask, Leading};
 use crate::job::CompileJob;
 use crate::sandbox::JobLimits;
-use crate::warm::{Led, WarmUpKey, WarmUpPart};
+use crate::warm::{Led, Scan, WarmUpKey, WarmUpPart};
 
 /// A leader does some 90 CPU seconds of work, so it may take this many times the limit of a job.
 const LEADER_SHARE: u32 = 3;
@@ -73,14 +73,17 @@ impl<'r> Leader<'r> {
     }
 
     fn task(&self) -> LeaderTask {
-        let leaders = self.schedule.leaders(self.number).max(1);
+        let workers = self.site().workers.min(self.run.open.len());
         LeaderTask {
             key: self.key,
             part: self.part,
             flags: self.job.warm_up_flags.clone(),
             kernel: Arc::clone(&self.job.kernel),
-            // Where there are more cores than leaders, a leader may use several.
-            threads: (self.site().workers.clamp(1, self.run.open.len()) / leaders).max(1),
+            scan: match self.part {
+                WarmUpPart::Scan if self.site().server.is_none() => self.run.scan_of(self.key),
+                _ => Scan::whole(),
+            },
+            threads: threads(workers, self.schedule.leaders(self.number)),
         }
     }
 
@@ -97,7 +100,10 @@ impl<'r> Leader<'r> {
                 if self.site().server.is_none() {
                     let stamp = self.job.kernel.stamp;
                     let warm_ups = run.work.warm_ups;
-                    warm_ups.accept(self.key, stamp, self.part, leading.taken, diagnosis.clone());
+                    match (leading.scan, &diagnosis) {
+                        (Some(scan), None) => warm_ups.accept_scan(self.key, stamp, scan, leading.taken),
+                        _ => warm_ups.accept(self.key, stamp, self.part, leading.taken, diagnosis.clone()),
+                    }
                 }
                 if let Some(diagnosis) = diagnosis {
                     run.diagnosed(self.job, diagnosis);
@@ -144,5 +150,23 @@ impl<'r> Leader<'r> {
 
     fn site(&self) -> &'r Site<'r> {
         &self.run.work.sites[self.number]
+    }
+}
+
+/// Of a leader, where so many are at work or still to come. Twice the workers are kept busy, for two leaders of a kernel don't end at
+/// the same time: the longer one then has all cores, and until then the processes share them.
+fn threads(workers: usize, leaders: usize) -> usize {
+    (2 * workers / leaders.max(1)).clamp(1, workers.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_leaders_of_one_kernel_may_each_use_all_cores_and_many_leaders_one_each() {
+        let of_sixteen_cores = [1, 2, 4, 8, 16, 300].map(|leaders| threads(17, leaders));
+        assert_eq!(of_sixteen_cores, [17, 17, 8, 4, 2, 1]);
+        assert_eq!((threads(0, 0), threads(1, 2)), (1, 1));
     }
 }

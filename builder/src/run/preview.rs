@@ -7,6 +7,7 @@ use bundle_format::KernelRelease;
 
 use super::decide::{Decision, Decisions, Look, digest_of, judges_anew};
 use super::options::BuildOptions;
+use crate::compile::TraceViews;
 use crate::job::{Cell, CompileJob, Maker};
 use crate::plan::{Demand, Plan};
 use crate::results::{ArtifactCache, Durations, EarlierOutcomes};
@@ -62,12 +63,13 @@ pub fn preview(plan: &Plan, options: &BuildOptions) -> Preview {
     let cache = ArtifactCache::new(directories.artifacts().to_owned(), options.builders.clone());
     let journal = EarlierOutcomes::read(&directories.journal(), digest_of(plan, options));
     let mut decisions = Decisions::new(plan, options, &cache, &journal, Look::Glance);
+    let warm_ups = WarmUps::new(directories.warm());
+    let views = TraceViews::new(&plan.sysroots, directories, &warm_ups);
     let mut kernels = Kernels {
-        plan,
         options,
         journal: &journal,
         durations: Durations::open(directories.durations()),
-        warm_ups: WarmUps::new(directories.warm()),
+        views: &views,
         known: BTreeMap::new(),
         wanted: BTreeSet::new(),
         missing: Vec::new(),
@@ -105,11 +107,10 @@ pub fn preview(plan: &Plan, options: &BuildOptions) -> Preview {
 
 /// What this machine would have to make of stap's caches.
 struct Kernels<'a> {
-    plan: &'a Plan,
     options: &'a BuildOptions,
     journal: &'a EarlierOutcomes,
     durations: Durations,
-    warm_ups: WarmUps,
+    views: &'a TraceViews<'a>,
     known: BTreeMap<WarmUpKey, Warm>,
     wanted: BTreeSet<(WarmUpKey, WarmUpPart)>,
     missing: Vec<(KernelRelease, WarmUpPart, Duration)>,
@@ -119,16 +120,22 @@ impl Kernels<'_> {
     /// Adds what a job that is compiled here needs; returns why nothing compiles for its kernel, if that is known.
     fn warm(&mut self, job: &CompileJob) -> Option<String> {
         let key = job.warm_up_key;
+        let views = self.views;
+        let warm_ups = views.warm_ups;
         let warm = self.known.entry(key).or_insert_with(|| {
-            let noted = self.warm_ups.noted(key, job.kernel.stamp);
+            let noted = warm_ups.noted(key, job.kernel.stamp);
             if judges_anew(self.options, self.journal, key) { noted.forgotten() } else { noted }
         });
-        for part in job.needs.parts().filter(|part| !warm.complete.has(*part)) {
+        let has = |part: WarmUpPart| match part {
+            WarmUpPart::Scan if warm.is_scanned_in_part => warm_ups.has_scanned(key, &views.of_job(job)),
+            part => warm.complete.has(part),
+        };
+        for part in job.needs.parts().filter(|part| !has(*part)) {
             if self.wanted.insert((key, part)) {
                 self.missing.push((job.kernel.release.clone(), part, self.durations.of_part(part)));
             }
         }
-        nothing_compiles(&warm.diagnoses, self.plan.toolchain_of(&job.kernel))
+        nothing_compiles(&warm.diagnoses).map(|nothing| nothing.why)
     }
 }
 

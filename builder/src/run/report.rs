@@ -54,6 +54,8 @@ pub struct BuildReport {
     pub reproducibility: Option<Reproducibility>,
     /// Cells whose result was taken although no builder that is known has signed it.
     pub unsigned: Vec<Cell>,
+    /// What the user should know of what was made, although it keeps nothing from being packed.
+    pub warnings: Vec<String>,
     /// What is to be packed and signed.
     pub draft: BundleDraft,
     /// From the first look at the cache to the last compile.
@@ -67,10 +69,16 @@ impl BuildReport {
         self.cells.iter().filter(|cell| cell.outcome.module().is_some()).count()
     }
 
-    /// Cells without a module.
+    /// Cells that should have a module and have none.
     #[must_use]
     pub fn red(&self) -> usize {
-        self.cells.len() - self.green()
+        self.cells.iter().filter(|cell| cell.outcome.is_red()).count()
+    }
+
+    /// Cells that the policy leaves out.
+    #[must_use]
+    pub fn skipped(&self) -> usize {
+        self.cells.len() - self.green() - self.red()
     }
 
     /// Cells whose module a compile server made, in this build or before.

@@ -15,11 +15,11 @@ use super::schedule::Schedule;
 use super::schedule_state::{Assignment, Entry, SiteEntry};
 use super::site::Site;
 use super::work_left::WorkLeft;
-use crate::compile::ExecutorError;
+use crate::compile::{ExecutorError, TraceViews};
 use crate::job::{Cell, CellReport, CompileJob, JobOutcome, Maker, ServerAddress};
 use crate::plan::Plan;
 use crate::results::{ArtifactCache, Durations, Journal};
-use crate::warm::{Diagnosis, WarmUp, WarmUpKey, WarmUpPart, WarmUps, sentence};
+use crate::warm::{Diagnosis, Scan, WarmUp, WarmUpKey, WarmUpPart, WarmUps, sentence};
 
 /// A build: what is compiled, where, and who hears of it.
 #[derive(Clone, Copy)]
@@ -27,6 +27,7 @@ pub(crate) struct Work<'a> {
     pub plan: &'a Plan,
     pub sites: &'a [Site<'a>],
     pub warm_ups: &'a WarmUps,
+    pub views: &'a TraceViews<'a>,
     pub cache: &'a ArtifactCache,
     pub journal: &'a Journal,
     pub options: &'a BuildOptions,
@@ -130,6 +131,12 @@ impl<'a> Run<'a> {
         &self.work.plan.jobs[self.open[entry]]
     }
 
+    /// What must be scanned for the open jobs of a key.
+    pub(crate) fn scan_of(&self, key: WarmUpKey) -> Scan {
+        let jobs = (0..self.open.len()).map(|entry| self.job(entry));
+        self.work.views.scan_for(jobs.filter(|job| job.warm_up_key == key))
+    }
+
     /// The sites that take a job.
     fn sites_of(&self, entry: usize) -> BTreeSet<usize> {
         let takes = |site: &Site<'_>| match self.task {
@@ -161,6 +168,11 @@ impl<'a> Run<'a> {
             let needs = if is_warm { WarmUp::default() } else { job.needs };
             let expected = self.lock().durations.of_cell(&job.cell());
             entries.push(Entry { key, needs, expected, sites: taking });
+        }
+        for (key, warm) in
+            places.iter_mut().flat_map(|place| &mut place.warm).filter(|(_, warm)| !warm.scanned)
+        {
+            warm.scanned = self.work.warm_ups.has_scanned(*key, &self.scan_of(*key).view);
         }
         let missing = places.iter().flat_map(|site| &site.warm).flat_map(|(key, warm)| {
             let needed =
@@ -222,8 +234,9 @@ impl<'a> Run<'a> {
             (Assignment::Blocked(entry, why), Task::Compile) => {
                 // Whichever server's worker comes to tell it: the reason names all who were asked.
                 let maker = self.work.sites[number].server.map_or(Maker::Here, |_| Maker::Nobody);
-                let skipped = CellReport::not_run(self.job(entry).cell(), JobOutcome::Skipped { why });
-                self.done(entry, CellReport { maker, ..skipped });
+                let blocked =
+                    CellReport::not_run(self.job(entry).cell(), JobOutcome::Blocked { why, log: None });
+                self.done(entry, CellReport { maker, ..blocked });
                 Ok(())
             }
         }

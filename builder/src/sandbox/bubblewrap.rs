@@ -18,7 +18,7 @@ use child::{ChildCommand, ChildError, Program};
 
 use super::job_directory::JobDirectory;
 use super::job_user::{JobUser, JobUsers, NoJobUser};
-use super::mounts::{mounted, programs_of};
+use super::mounts::{NarrowedDirectory, mounted, narrowed, programs_of};
 use super::namespaces::{self, NoNamespaces, TRIAL};
 use super::sysroot::{Sysroot, WORK_MOUNT};
 
@@ -70,6 +70,8 @@ pub(crate) struct Inside<'a> {
     pub warm: Option<&'a Path>,
     /// Directories of this machine, to be seen at the same paths.
     pub shown: &'a [PathBuf],
+    /// Directories with entries that are hidden.
+    pub narrowed: &'a [NarrowedDirectory],
     /// Largest size of a `/tmp` in memory, in bytes.
     pub memory: Option<u64>,
     /// Threads that stap may use; 1 for everything whose bytes count.
@@ -81,7 +83,16 @@ pub(crate) struct Inside<'a> {
 impl<'a> Inside<'a> {
     /// A sysroot and a work directory, and nothing else.
     pub(crate) fn new(sysroot: &'a Sysroot, work: &'a JobDirectory) -> Self {
-        Self { sysroot, work, warm: None, shown: &[], memory: None, threads: 1, one_processor: false }
+        Self {
+            sysroot,
+            work,
+            warm: None,
+            shown: &[],
+            narrowed: &[],
+            memory: None,
+            threads: 1,
+            one_processor: false,
+        }
     }
 }
 
@@ -245,10 +256,11 @@ impl Sandbox {
 
     /// The command that runs `argv` in a sysroot, with the work directory at `/mnt`.
     pub(crate) fn command(&self, inside: &Inside<'_>, argv: &[String]) -> ChildCommand {
-        let Inside { sysroot, work, warm, shown, memory, threads, one_processor } = *inside;
+        let Inside { sysroot, work, warm, shown, narrowed: directories, memory, threads, one_processor } =
+            *inside;
         let work_mount = format!("/{WORK_MOUNT}");
-        let mut command = mounted(self.outer_command(work.user()), sysroot.path(), shown)
-            .args(["--proc", "/proc", "--dev", "/dev"]);
+        let root = mounted(self.outer_command(work.user()), sysroot.path(), shown);
+        let mut command = narrowed(root, directories).args(["--proc", "/proc", "--dev", "/dev"]);
         command = match (work.temporary(), memory) {
             (Some(directory), _) => command.arg("--bind").arg(directory).arg("/tmp"),
             (None, Some(bytes)) => command.args(["--size", &bytes.to_string(), "--tmpfs", "/tmp"]),

@@ -22,6 +22,7 @@ pub(crate) use job_directory::JobDirectory;
 pub use job_shell::JobLimits;
 pub(crate) use job_shell::in_shell;
 pub use job_user::NoJobUser;
+pub(crate) use mounts::NarrowedDirectory;
 pub use namespaces::NoNamespaces;
 pub(crate) use sysroot::WORK_MOUNT;
 pub use sysroot::{Sysroot, SysrootError};

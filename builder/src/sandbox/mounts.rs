@@ -1,5 +1,6 @@
 //! What of a root a process in the sandbox sees.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,42 @@ use super::sysroot::WORK_MOUNT;
 
 /// Directories of a root over which others are mounted.
 const MADE_ANEW: [&str; 4] = ["proc", "dev", "tmp", WORK_MOUNT];
+
+/// A directory of a root in which some entries aren't to be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NarrowedDirectory {
+    pub host: PathBuf,
+    /// Where it is inside.
+    pub inside: PathBuf,
+    pub hidden: BTreeSet<String>,
+}
+
+/// Lays each of these directories out again, with what may be seen mounted as it is: a header's size and time, by which stap names
+/// what it caches, stay what they are. One that can't be read stays whole.
+pub(crate) fn narrowed(mut command: ChildCommand, directories: &[NarrowedDirectory]) -> ChildCommand {
+    for NarrowedDirectory { host, inside, hidden } in directories {
+        let Ok(entries) = fs::read_dir(host).and_then(Iterator::collect::<Result<Vec<fs::DirEntry>, _>>)
+        else {
+            continue;
+        };
+        command = command.arg("--tmpfs").arg(inside);
+        let is_hidden =
+            |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(|name| hidden.contains(name));
+        let mut names: Vec<_> =
+            entries.iter().filter(|entry| !is_hidden(entry)).map(fs::DirEntry::file_name).collect();
+        names.sort();
+        for name in names {
+            let from = host.join(&name);
+            let target = inside.join(&name);
+            command = match fs::read_link(&from) {
+                Ok(link) => command.arg("--symlink").arg(link).arg(target),
+                Err(_) => command.arg("--ro-bind").arg(from).arg(target),
+            };
+        }
+        command = command.arg("--remount-ro").arg(inside);
+    }
+    command
+}
 
 /// Mounts the programs and libraries of `root`, read-only, and nothing else of it.
 pub(crate) fn programs_of(command: ChildCommand, root: &Path) -> ChildCommand {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bundle_format::ScriptName;
 use child::{Cancel, Ended, Finished};
-use object::{Object, ObjectSection};
 
 use super::client::{Client, Exchange, LayOut, RequestSize, sent_by};
 use super::server::{CONNECT_LIMIT, CompileServer};
@@ -18,7 +17,7 @@ use crate::job::{CompileJob, ModuleInfo, client_command, module_path};
 use crate::sandbox::{JobLimits, Sandbox, Sysroot};
 use crate::state::BuildDirectories;
 use crate::warm::{EMPTY_SCRIPT, Led, MODULE, SCANNED, WarmFiles, WarmUpPart};
-use crate::words::{may_pass_next_time, red_reason};
+use crate::words::{Circumstances, may_pass_next_time, red_reason};
 
 /// Tries of a job whose connection is closed without an answer, while the server lives. It may have been restarted meanwhile.
 const TRIES: usize = 2;
@@ -80,7 +79,11 @@ impl Executor for ServerExecutor<'_> {
             (ended @ (Ended::TimedOut(_) | Ended::Signal(_)), _) => Led::Incomplete(ended.to_string()),
             (Ended::Code(_), WarmUpPart::Scan) => {
                 let found = log.lines().any(|line| line.starts_with("kernel.trace("));
-                if found { Led::Complete(None) } else { Led::Incomplete(red_reason(&log)) }
+                if found {
+                    Led::Complete(None)
+                } else {
+                    Led::Incomplete(red_reason(&log, &Circumstances::default()).text)
+                }
             }
             (Ended::Code(0), WarmUpPart::Configuration) => {
                 note = self.note_on(&log);
@@ -90,9 +93,18 @@ impl Executor for ServerExecutor<'_> {
                     None => Led::Incomplete("it made no module".to_owned()),
                 }
             }
-            (Ended::Code(_), WarmUpPart::Configuration) => Led::Incomplete(red_reason(&log)),
+            (Ended::Code(_), WarmUpPart::Configuration) => {
+                Led::Incomplete(red_reason(&log, &Circumstances::default()).text)
+            }
         };
-        Ok(Leading { led, wall: exchange.finished.wall, cpu: None, note, taken: WarmFiles::new() })
+        Ok(Leading {
+            led,
+            wall: exchange.finished.wall,
+            cpu: None,
+            note,
+            scan: None,
+            taken: WarmFiles::new(),
+        })
     }
 }
 
@@ -187,11 +199,13 @@ fn judged(module: &[u8], task: &LeaderTask) -> Led {
     if let Ok(Err(error)) = read {
         return Led::Incomplete(format!("what it makes is refused: {error}"));
     }
-    match (&kernel.compiler, compiler_in(module)) {
-        (Some(own), Some(theirs)) if !own.contains(&theirs) => Led::Incomplete(format!(
+    let found = kernel_module::compilers(module).unwrap_or_default();
+    let theirs = |own: &String| found.into_iter().find(|compiler| !kernel_module::is_of(compiler, own));
+    match kernel.compiler.as_ref().and_then(|own| Some((own, theirs(own)?))) {
+        Some((own, theirs)) => Led::Incomplete(format!(
             "it compiles with {theirs}, and the sysroot with {own}: a bundle names one compiler for each kernel"
         )),
-        _ => Led::Complete(None),
+        None => Led::Complete(None),
     }
 }
 
@@ -221,18 +235,6 @@ fn last_words(said: &str) -> String {
         .map(str::trim)
         .find(|line| !line.is_empty() && !idle.iter().any(|begin| line.starts_with(begin)));
     line.unwrap_or("its client says nothing").to_owned()
-}
-
-/// What compiled a module, in the words that `--version` of a compiler has too: `(Debian 14.2.0-19) 14.2.0` of the section
-/// `.comment`.
-fn compiler_in(module: &[u8]) -> Option<String> {
-    let file = object::File::parse(module).ok()?;
-    let comment = file.section_by_name(".comment")?;
-    let data = comment.data().ok()?;
-    let text = data.split(|byte| *byte == 0).find(|text| !text.is_empty())?;
-    let text = std::str::from_utf8(text).ok()?;
-    let behind = text.strip_prefix("GCC: ").unwrap_or(text).trim();
-    (!behind.is_empty()).then(|| behind.to_owned())
 }
 
 #[cfg(test)]

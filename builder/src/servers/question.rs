@@ -18,7 +18,7 @@ use crate::inputs::stap_version;
 use crate::job::{CompileJob, ServerAddress, ServerIdentity, client_command};
 use crate::plan::Plan;
 use crate::sandbox::{JobLimits, Sysroot};
-use crate::words::{quoted, red_reason};
+use crate::words::{Circumstances, quoted, red_reason};
 
 /// The macro by which a server is asked to state what it is; to a script it means nothing.
 pub const QUESTION: &str = "STAP_BUNDLE_ASKS";
@@ -221,7 +221,10 @@ pub(crate) fn in_time(server: &ServerAddress, ended: Ended) -> Result<(), AskErr
 /// Why a server that has answered doesn't compile for a kernel, if it doesn't.
 fn why_not(exchange: &Exchange, answer: &Answer, version: &str, own: &str) -> Option<String> {
     if !exchange.finished.status.success() {
-        return Some(format!("it can't compile: {}", red_reason(&answer.stderr)));
+        return Some(format!(
+            "it can't compile: {}",
+            red_reason(&answer.stderr, &Circumstances::default()).text
+        ));
     }
     // A bundle names one toolchain for each kernel.
     (version != own).then(|| format!("its systemtap is {version}, and that of the sysroot {own}"))
@@ -242,7 +245,7 @@ pub fn words_of_answer(bytes: &[u8]) -> Vec<String> {
     let Stated { threads, unpacked, packed } = Stated::read(&said);
     let numbers = [threads.map(|threads| threads as u64), unpacked, packed, unpacked_size(bytes)];
     let numbers = numbers.into_iter().flatten().map(|number| number.to_string());
-    numbers.chain([red_reason(&said)]).chain(version_in(&said)).collect()
+    numbers.chain([red_reason(&said, &Circumstances::default()).text]).chain(version_in(&said)).collect()
 }
 
 /// The text between `name` and the next quotation mark.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! warm/<key>/files/      ab/stapconf_HASH.h, cd/tracequery_kmod_HASH.o, ef/typequery_kmod_HASH.ko, …
-//! warm/<key>.ready.json  each file's digest, size and stamp, and which parts are complete
+//! warm/<key>.ready.json  each file's digest, size and stamp, which parts are complete, and which headers were scanned
 //! ```
 //! Every job's module is made of these files, so they belong to the user who builds, jobs see them read-only (`layer`), and what a
 //! leader has made gets here by a copy. Before a build uses a key, its files are compared with the note: by their stamps, and
@@ -17,16 +17,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bundle_format::Digest;
 use files::{Directory, FileError, optional};
-use serde::{Deserialize, Serialize};
 
 use super::diagnosis::Diagnosis;
 use super::layer::{WarmKind, WarmLayer};
-use super::parts::{WarmUp, WarmUpKey, WarmUpPart};
+use super::note::{NOTE_FORMAT, Note, Warm, WarmFile, WarmFiles};
+use super::parts::{WarmUpKey, WarmUpPart};
+use super::scan::{Scan, TraceView};
 use crate::sandbox::SandboxError;
 use crate::state::{FileStamp, Notes, note_use};
-
-/// Layout of the note. Of others nothing is kept: up to 2, the files belonged to the user of jobs.
-const NOTE_FORMAT: u32 = 3;
 
 /// The directory of files in that of a key.
 const FILES: &str = "files";
@@ -36,45 +34,6 @@ const LARGEST_FILE: u64 = 64 << 20;
 
 /// Bytes that are taken over from one leader, at most: ten times what the largest scan had.
 const LARGEST_PART: u64 = 1 << 30;
-
-/// A file as it was taken over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct WarmFile {
-    size: u64,
-    sha256: Digest,
-    /// The file with these bytes in it, unless it was too fresh to tell it from one that is changed in the same moment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    stamp: Option<FileStamp>,
-}
-
-/// Files by their path below the store.
-pub(crate) type WarmFiles = BTreeMap<String, WarmFile>;
-
-/// What is known of a key.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Note {
-    #[serde(default)]
-    format: u32,
-    /// What the files' names depend on, besides the key.
-    #[serde(default)]
-    stamp: Option<Digest>,
-    #[serde(default)]
-    complete: WarmUp,
-    #[serde(default)]
-    files: WarmFiles,
-    /// What keeps every module, or every tracepoint, from being compiled for this kernel.
-    #[serde(default)]
-    diagnoses: Vec<Diagnosis>,
-}
-
-/// What is good for a key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Warm {
-    pub complete: WarmUp,
-    pub diagnoses: Vec<Diagnosis>,
-    /// Files that aren't as they were taken over; they are removed.
-    pub changed: Vec<String>,
-}
 
 /// The stores of a build.
 #[derive(Debug)]
@@ -120,7 +79,13 @@ impl WarmUps {
     }
 
     fn note(&self, key: WarmUpKey) -> Option<Note> {
-        Notes::read(&self.note_file(key)).filter(|note: &Note| note.format == NOTE_FORMAT)
+        let mut note: Note =
+            Notes::read(&self.note_file(key)).filter(|note: &Note| note.format == NOTE_FORMAT)?;
+        if note.diagnoses.iter().any(Diagnosis::is_of_older_version) {
+            note.complete = note.complete.without(WarmUpPart::Configuration);
+            note.diagnoses.retain(|diagnosis| !diagnosis.is_of_older_version());
+        }
+        Some(note)
     }
 
     fn open_store(&self, key: WarmUpKey) -> Result<Directory, FileError> {
@@ -129,7 +94,12 @@ impl WarmUps {
 
     /// What the note says, without a look at the files; for plans that are only shown.
     pub(crate) fn noted(&self, key: WarmUpKey, stamp: Digest) -> Warm {
-        self.note(key).filter(|note| note.stamp == Some(stamp)).map(|note| note.warm()).unwrap_or_default()
+        let Some(note) = self.note(key).filter(|note| note.stamp == Some(stamp)) else {
+            return Warm::default();
+        };
+        let warm = note.warm();
+        self.lock().entry(key).or_insert(note);
+        warm
     }
 
     /// Makes the store ready for jobs and returns what is good in it; what isn't is removed.
@@ -146,7 +116,7 @@ impl WarmUps {
         let changed = self.mend(&store, &mut note)?;
         if note.stamp != Some(stamp) {
             // A file of the sysroot was touched: stap may not find what is there, and then makes it.
-            (note.complete, note.diagnoses) = (WarmUp::default(), Vec::new());
+            note.complete_nothing();
         }
         (note.stamp, note.format) = (Some(stamp), NOTE_FORMAT);
         if note != before && is_noted {
@@ -184,7 +154,7 @@ impl WarmUps {
         for path in missing {
             note.files.remove(&path);
             if let Some(WarmKind::Part(part)) = WarmKind::of(&path) {
-                note.complete = note.complete.without(part);
+                note.lacks(part);
             }
         }
         Ok(changed)
@@ -251,15 +221,29 @@ impl WarmUps {
         diagnosis: Option<Diagnosis>,
     ) {
         self.add(key, taken, |note| {
-            if note.stamp != Some(stamp) {
-                note.complete = WarmUp::default();
-                note.diagnoses.clear();
-            }
-            note.stamp = Some(stamp);
+            note.begin(stamp);
             note.complete = note.complete.with(part);
-            note.diagnoses.retain(|diagnosis| diagnosis.part() != part);
-            note.diagnoses.extend(diagnosis);
+            note.judge(part, diagnosis);
         });
+    }
+
+    /// Notes what a leader's scan has seen.
+    pub(crate) fn accept_scan(&self, key: WarmUpKey, stamp: Digest, scan: Scan, taken: WarmFiles) {
+        self.add(key, taken, |note| {
+            note.begin(stamp);
+            note.add_scan(scan);
+        });
+    }
+
+    /// Whether all that `view` has was scanned. The key must be prepared.
+    pub(crate) fn has_scanned(&self, key: WarmUpKey, view: &TraceView) -> bool {
+        self.lock().get(&key).is_some_and(|note| note.has_scanned(view))
+    }
+
+    /// Whether all that `view` has was scanned and one of the tracepoints isn't there. The key must be prepared.
+    pub(crate) fn lacks(&self, key: WarmUpKey, view: &TraceView, tracepoints: &BTreeSet<String>) -> bool {
+        let is_lacking = |note: &Note| note.has_scanned(view) && !tracepoints.is_subset(&note.tracepoints);
+        self.lock().get(&key).is_some_and(is_lacking)
     }
 
     /// Notes files that are part of no part.
@@ -288,7 +272,7 @@ impl WarmUps {
     pub(crate) fn forget(&self, key: WarmUpKey) {
         let Some(mut note) = self.note(key) else { return };
         for diagnosis in std::mem::take(&mut note.diagnoses) {
-            note.complete = note.complete.without(diagnosis.part());
+            note.lacks(diagnosis.part());
             note.files.retain(|path, _| WarmKind::of(path) != Some(WarmKind::Part(diagnosis.part())));
         }
         self.lock().remove(&key);
@@ -303,24 +287,6 @@ impl WarmUps {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<WarmUpKey, Note>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Warm {
-    /// The same without what is wrong with the kernel, and the parts that have shown it.
-    pub(crate) fn forgotten(mut self) -> Self {
-        for diagnosis in self.diagnoses.drain(..) {
-            self.complete = self.complete.without(diagnosis.part());
-        }
-        self
-    }
-}
-
-impl Note {
-    fn warm(&self) -> Warm {
-        let known = |diagnosis: &&Diagnosis| self.complete.has(diagnosis.part());
-        let diagnoses = self.diagnoses.iter().filter(known).cloned().collect();
-        Warm { complete: self.complete, diagnoses, changed: Vec::new() }
     }
 }
 

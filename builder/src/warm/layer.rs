@@ -113,6 +113,16 @@ impl WarmLayer {
         Ok(found)
     }
 
+    /// The empty ones among the files of `kind` that stap has put there.
+    pub(crate) fn made_empty(&self, kind: WarmKind) -> Result<Vec<String>, FileError> {
+        let files = self.cache.files_on_shelves(MOST_FILES)?;
+        let empty =
+            files.iter().filter(|file| file.kind == FileType::RegularFile && file.size == 0).map(path_of);
+        let mut empty: Vec<String> = empty.filter(|path| WarmKind::of(path) == Some(kind)).collect();
+        empty.sort();
+        Ok(empty)
+    }
+
     /// The files that stap has put there, in place of laid ones too.
     pub(crate) fn made(&self) -> Result<Vec<(WarmKind, String)>, FileError> {
         let files = self.cache.files_on_shelves(MOST_FILES)?;

@@ -1,9 +1,10 @@
 //! A leader: makes one part of stap's caches for a kernel, and finds out whether it can be trusted.
 //!
 //! - Configuration: an empty script is compiled. If not even that can be, nothing will, and that is the kernel's diagnosis.
-//! - Scan: all tracepoints are listed. A compile that fails for any reason, a lack of memory too, is kept by stap as an
+//! - Scan: all tracepoints in sight are listed. A compile that fails for any reason, a lack of memory too, is kept by stap as an
 //!   empty object, and some are rightly empty. So the empty ones are removed and tried again until two tries in a row leave
-//!   the same ones.
+//!   the same ones. If one that is needed isn't among those listed, all headers are scanned: the name may be put together in one
+//!   of them, and if there is none, stap says which ones are like it.
 //!
 //! What was made while something was killed, or while memory or disk were short, isn't accepted.
 
@@ -13,7 +14,8 @@ use files::FileError;
 use super::diagnosis::Diagnosis;
 use super::layer::{WarmKind, WarmLayer};
 use super::parts::{WarmUpFlags, WarmUpPart};
-use crate::words::{killed_by, may_pass_next_time, red_reason};
+use super::scan::{Scan, TraceView};
+use crate::words::{Circumstances, Surroundings, killed_by, may_pass_next_time, red_reason};
 
 /// The name of the leader's module; it's thrown away.
 pub(crate) const MODULE: &str = "stap_bundle_warm_up";
@@ -54,41 +56,57 @@ pub(crate) enum Led {
     Cancelled,
 }
 
+/// What a leader is to make.
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted<'a> {
+    /// With what helps to say why nothing compiles.
+    Configuration(Option<&'a dyn Surroundings>),
+    /// With what must be in sight, and be found.
+    Scan(&'a Scan),
+}
+
+/// How a command line of stap is run, with so much of the trace headers in sight.
+pub(crate) type RunStap<'a, E> = dyn FnMut(&[String], &TraceView) -> Result<Ran, E> + 'a;
+
 /// Runs a leader's commands by `run`. `layer` is its `SYSTEMTAP_DIR`; `shortage` says what the machine is short of, if it is.
+/// Returns what was scanned, too.
 pub(crate) fn lead<E: From<FileError>>(
-    part: WarmUpPart,
+    wanted: Wanted<'_>,
     kernel: &str,
     flags: &WarmUpFlags,
     layer: &WarmLayer,
-    run: &mut dyn FnMut(&[String]) -> Result<Ran, E>,
+    run: &mut RunStap<'_, E>,
     shortage: &dyn Fn() -> Option<String>,
-) -> Result<Led, E> {
-    let led = match part {
-        WarmUpPart::Configuration => configure(kernel, flags, layer, run),
-        WarmUpPart::Scan => scan(kernel, flags, layer, run),
+) -> Result<(Led, Scan), E> {
+    let mut scanned = Scan::none();
+    let led = match wanted {
+        Wanted::Configuration(surroundings) => configure(kernel, flags, layer, run, surroundings),
+        Wanted::Scan(wanted) => scan(kernel, flags, layer, wanted, &mut scanned, run),
     }?;
-    Ok(match (led, shortage()) {
+    let led = match (led, shortage()) {
         (Led::Complete(_), Some(short)) => Led::Incomplete(short),
         (led, _) => led,
-    })
+    };
+    Ok((led, scanned))
 }
 
 fn configure<E: From<FileError>>(
     kernel: &str,
     flags: &WarmUpFlags,
     layer: &WarmLayer,
-    run: &mut dyn FnMut(&[String]) -> Result<Ran, E>,
+    run: &mut RunStap<'_, E>,
+    surroundings: Option<&dyn Surroundings>,
 ) -> Result<Led, E> {
     let fixed = ["stap", "-m", MODULE, "-p4", "-r", kernel].map(str::to_owned);
     let rest = ["-e", EMPTY_SCRIPT].map(str::to_owned);
     let argv: Vec<String> = fixed.into_iter().chain(flags.options()).chain(rest).collect();
-    let ran = run(&argv)?;
+    let ran = run(&argv, &TraceView::Whole)?;
     if let Some(led) = not_by_itself(&ran) {
         return Ok(led);
     }
     if !ran.ended.success() {
-        let reason = red_reason(&ran.output);
-        return Ok(Led::Complete(Some(Diagnosis::NothingCompiles { reason })));
+        let reason = red_reason(&ran.output, &Circumstances { surroundings, ..Circumstances::default() });
+        return Ok(Led::Complete(Some(Diagnosis::NothingCompiles { reason: reason.text, log: None })));
     }
     // Several, if a file of the sysroot was touched: which one stap has made or taken, its name doesn't tell.
     let found = layer.found(CONFIGURATION)?;
@@ -111,25 +129,44 @@ fn scan<E: From<FileError>>(
     kernel: &str,
     flags: &WarmUpFlags,
     layer: &WarmLayer,
-    run: &mut dyn FnMut(&[String]) -> Result<Ran, E>,
+    wanted: &Scan,
+    scanned: &mut Scan,
+    run: &mut RunStap<'_, E>,
 ) -> Result<Led, E> {
     let fixed = ["stap", "-r", kernel].map(str::to_owned);
     let rest = ["-l", SCANNED].map(str::to_owned);
     let argv: Vec<String> = fixed.into_iter().chain(flags.options()).chain(rest).collect();
+    scanned.view = wanted.view.clone();
+    let led = settle(&argv, layer, scanned, run)?;
+    let is_lacking = !wanted.tracepoints.is_subset(&scanned.tracepoints);
+    if matches!(led, Led::Complete(_)) && is_lacking && scanned.view != TraceView::Whole {
+        scanned.view = TraceView::Whole;
+        return settle(&argv, layer, scanned, run);
+    }
+    Ok(led)
+}
+
+/// Scans what is in sight until two tries in a row leave the same empty objects.
+fn settle<E: From<FileError>>(
+    argv: &[String],
+    layer: &WarmLayer,
+    scanned: &mut Scan,
+    run: &mut RunStap<'_, E>,
+) -> Result<Led, E> {
     let mut before: Option<Vec<String>> = None;
     for _ in 0..TRIES {
-        let ran = run(&argv)?;
+        let ran = run(argv, &scanned.view)?;
         if let Some(led) = not_by_itself(&ran) {
             return Ok(led);
         }
-        let found = layer.found(WarmKind::Part(WarmUpPart::Scan))?;
-        let empty: Vec<String> =
-            found.iter().filter(|(_, size)| **size == 0).map(|(name, _)| name.clone()).collect();
+        // Those that were there before were tried twice then.
+        let empty = layer.made_empty(WarmKind::Part(WarmUpPart::Scan))?;
         if before.as_ref() == Some(&empty) || empty.is_empty() {
+            scanned.tracepoints = ran.output.lines().filter_map(tracepoint_in).map(str::to_owned).collect();
             // `stap -l` ends with 1 if nothing matches.
-            let none = !ran.output.lines().any(|line| line.starts_with("kernel.trace("));
-            if none && found.is_empty() {
-                return Ok(Led::Incomplete(red_reason(&ran.output)));
+            let none = scanned.tracepoints.is_empty();
+            if none && layer.found(WarmKind::Part(WarmUpPart::Scan))?.is_empty() {
+                return Ok(Led::Incomplete(red_reason(&ran.output, &Circumstances::default()).text));
             }
             return Ok(Led::Complete(none.then_some(Diagnosis::NoTracepoints)));
         }
@@ -141,6 +178,12 @@ fn scan<E: From<FileError>>(
     Ok(Led::Incomplete(format!("the tracepoint scan gave another result each of {TRIES} times")))
 }
 
+/// The tracepoint that a line of `stap -l` names: `kernel.trace("system:name")`, in older versions without its system.
+fn tracepoint_in(line: &str) -> Option<&str> {
+    let name = line.strip_prefix("kernel.trace(\"")?.split_once("\")")?.0;
+    Some(name.rsplit_once(':').map_or(name, |(_, name)| name))
+}
+
 /// A command that was stopped, killed, or that complains of the machine has proven nothing.
 fn not_by_itself(ran: &Ran) -> Option<Led> {
     match ran.ended {
@@ -150,126 +193,11 @@ fn not_by_itself(ran: &Ran) -> Option<Led> {
             Some(Led::Incomplete(format!("stap was killed by signal {signal}")))
         }
         Ended::Code(code) if code != 0 && may_pass_next_time(&ran.output) => {
-            Some(Led::Incomplete(red_reason(&ran.output)))
+            Some(Led::Incomplete(red_reason(&ran.output, &Circumstances::default()).text))
         }
         Ended::Code(_) => None,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-
-    use super::*;
-
-    /// A `stap` that leaves `files` in the cache at each call, unless they're there already with some content.
-    fn run_lead(part: WarmUpPart, mut stap: impl FnMut(&Path, usize) -> (i32, &'static str)) -> (Led, usize) {
-        let cache = tempfile::tempdir().unwrap();
-        fs::create_dir(cache.path().join("ab")).unwrap();
-        let mut calls = 0;
-        let led = lead::<FileError>(
-            part,
-            "1.0",
-            &WarmUpFlags::default(),
-            &WarmLayer::of_test(cache.path()),
-            &mut |_| {
-                calls += 1;
-                let (code, output) = stap(&cache.path().join("ab"), calls);
-                let output = output.to_owned();
-                Ok(Ran { ended: Ended::Code(code), output })
-            },
-            &|| None,
-        );
-        (led.unwrap(), calls)
-    }
-
-    /// The file that was made before, for another time of the compiler, stood for the one that was made in vain.
-    #[test]
-    fn a_good_file_of_another_time_hid_a_bad_one() {
-        let (led, _) = run_lead(WarmUpPart::Configuration, |cache, _| {
-            fs::write(cache.join("stapconf_a.h"), "#define STAPCONF_A 1").unwrap();
-            fs::write(cache.join("stapconf_b.h"), "").unwrap();
-            (0, "")
-        });
-        assert!(matches!(led, Led::Incomplete(_)), "{led:?}");
-    }
-
-    fn object(cache: &Path, name: &str, text: &str) {
-        let path = cache.join(format!("tracequery_kmod_{name}.o"));
-        if !path.exists() {
-            fs::write(path, text).unwrap();
-        }
-    }
-
-    const FOUND: &str = "kernel.trace(\"sched:sched_switch\")\n";
-
-    #[test]
-    fn rightly_empty_objects_are_tried_once_more_and_accepted() {
-        let (led, calls) = run_lead(WarmUpPart::Scan, |cache, _| {
-            object(cache, "a", "object");
-            object(cache, "b", "");
-            (0, FOUND)
-        });
-        assert_eq!((led, calls), (Led::Complete(None), 2));
-    }
-
-    #[test]
-    fn objects_that_a_full_disk_left_empty_are_healed() {
-        let (led, calls) = run_lead(WarmUpPart::Scan, |cache, call| {
-            object(cache, "a", if call == 1 { "" } else { "object" });
-            object(cache, "b", "");
-            (i32::from(call == 1), if call == 1 { "" } else { FOUND })
-        });
-        // The second try changed the set, so it's asked a third time.
-        assert_eq!((led, calls), (Led::Complete(None), 3));
-    }
-
-    #[test]
-    fn a_scan_that_never_settles_is_not_accepted() {
-        let (led, calls) = run_lead(WarmUpPart::Scan, |cache, call| {
-            object(cache, &call.to_string(), "");
-            (1, "")
-        });
-        assert!(matches!(led, Led::Incomplete(_)) && calls == TRIES, "{led:?}");
-    }
-
-    #[test]
-    fn a_systemtap_that_finds_no_tracepoint_is_diagnosed() {
-        let (led, _) = run_lead(WarmUpPart::Scan, |cache, _| {
-            object(cache, "a", "");
-            (1, "")
-        });
-        assert_eq!(led, Led::Complete(Some(Diagnosis::NoTracepoints)));
-    }
-
-    #[test]
-    fn a_lack_of_memory_or_a_signal_proves_nothing() {
-        let (led, _) = run_lead(WarmUpPart::Configuration, |_, _| (1, "cc1: out of memory"));
-        assert!(matches!(led, Led::Incomplete(_)));
-        let (led, _) = run_lead(WarmUpPart::Scan, |_, _| (137, ""));
-        assert_eq!(led, Led::Incomplete("stap was killed by signal 9".to_owned()));
-    }
-
-    #[test]
-    fn a_kernel_for_which_nothing_compiles_is_diagnosed() {
-        let (led, _) = run_lead(WarmUpPart::Configuration, |_, _| {
-            (1, "/tmp/stapAb/x.c:1:1: error: too few arguments to function 'task_work_cancel'\n")
-        });
-        let reason = "x.c:1:1: error: too few arguments to function 'task_work_cancel'".to_owned();
-        assert_eq!(led, Led::Complete(Some(Diagnosis::NothingCompiles { reason })));
-    }
-
-    #[test]
-    fn configuration_tests_that_found_nothing_are_thrown_away() {
-        let conf = |text: &'static str| {
-            run_lead(WarmUpPart::Configuration, move |cache, _| {
-                fs::write(cache.join("stapconf_x.h"), text).unwrap();
-                (0, "x.ko")
-            })
-            .0
-        };
-        assert!(matches!(conf(""), Led::Incomplete(_)));
-        assert_eq!(conf("#define STAPCONF_KERN_PATH 1\n"), Led::Complete(None));
-    }
-}
+mod tests;

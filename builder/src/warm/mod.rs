@@ -4,11 +4,15 @@ mod cache;
 mod diagnosis;
 mod layer;
 mod leader;
+mod note;
 mod parts;
+mod scan;
 
-pub(crate) use cache::{Warm, WarmFiles, WarmUps};
+pub(crate) use cache::WarmUps;
 pub use diagnosis::Diagnosis;
-pub(crate) use diagnosis::{diagnosed_reason, nothing_compiles, sentence};
+pub(crate) use diagnosis::{NothingCompiles, diagnosed_reason, nothing_compiles, sentence};
 pub(crate) use layer::{WarmKind, WarmLayer};
-pub(crate) use leader::{EMPTY_SCRIPT, Led, MODULE, Ran, SCANNED, lead};
+pub(crate) use leader::{EMPTY_SCRIPT, Led, MODULE, Ran, SCANNED, Wanted, lead};
+pub(crate) use note::{Warm, WarmFiles};
 pub use parts::{WarmUp, WarmUpFlags, WarmUpKey, WarmUpPart};
+pub(crate) use scan::{Scan, TraceView};

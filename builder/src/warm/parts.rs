@@ -37,6 +37,14 @@ impl WarmUpFlags {
         Self { guru, make }
     }
 
+    /// Whether stap makes modules without symbol versions: in guru mode, unless make is given `CONFIG_MODVERSIONS` again.
+    #[must_use]
+    pub(crate) fn leave_out_symbol_versions(&self) -> bool {
+        let given =
+            |flag: &String| flag.strip_prefix("CONFIG_MODVERSIONS=").is_some_and(|value| !value.is_empty());
+        self.guru && !self.make.iter().any(given)
+    }
+
     /// As options for a leader.
     pub(crate) fn options(&self) -> impl Iterator<Item = String> {
         let guru = self.guru.then(|| "-g".to_owned());

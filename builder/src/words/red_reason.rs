@@ -2,59 +2,67 @@
 //!
 //! The line goes into the signed manifest, so it may hold no time, process id or temporary name.
 
-use super::known_failures::meaning;
+use super::failure::{Circumstances, Failure};
+use super::first_error::quotes_source;
+use super::known_failures::{TRACEPOINT, meaning};
 
 /// Longest reason, in bytes; a reason is a hint, the log has the rest.
-const LONGEST: usize = 300;
+const LONGEST: usize = 500;
 
-/// Beginnings of the lines by which stap (parse and semantic errors), the compiler and make name an error.
-const MARKS: [&str; 5] = ["parse error:", "semantic error:", "error:", "fatal error:", "ERROR:"];
+/// Most of it that is stap's own.
+const LONGEST_SAID: usize = 300;
 
-/// Why the compile with this log failed: what a known failure means and what to do, then what stap said.
+/// Why a compile failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RedReason {
+    /// What a known failure means and what to do, then what stap said.
+    pub text: String,
+    /// Whether the same compile may go well without a change that its key covers.
+    pub may_pass_next_time: bool,
+    /// Whether what is missing is a tracepoint.
+    pub lacks_tracepoint: bool,
+}
+
+/// Why the compile with this log failed.
 #[must_use]
-pub fn red_reason(log: &str) -> String {
-    let said = first_error(log);
-    match meaning(log) {
-        Some(meaning) => shortened(&format!("{meaning}; {said}")),
-        None => said,
+pub(crate) fn red_reason(log: &str, circumstances: &Circumstances<'_>) -> RedReason {
+    // The compiler quotes as the locale has it.
+    let log = log.replace(['\u{2018}', '\u{2019}'], "'");
+    let failure = Failure::new(&log, *circumstances);
+    let said = said(&failure);
+    let short = may_pass_next_time(&log);
+    match meaning(&failure) {
+        Some(meaning) => RedReason {
+            text: shortened(&printable(&format!("{}; {said}", meaning.sentence)), LONGEST),
+            may_pass_next_time: short || meaning.ends.without_the_key(circumstances),
+            lacks_tracepoint: meaning.class == TRACEPOINT,
+        },
+        None => RedReason { text: said, may_pass_next_time: short, lacks_tracepoint: false },
     }
 }
 
-/// Picks the first error that `log` names and normalises it. stap first says what it was doing ("while resolving probe
-/// point") and then, in an error of its own, what was wrong; between them stands the source. All three make the reason.
-fn first_error(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    let is_error = |line: &&str| MARKS.iter().any(|mark| names_error(line, mark));
-    let Some(first) = lines.iter().position(is_error) else {
-        let last = lines.iter().rev().find(|line| !line.trim().is_empty());
-        return normalised(last.unwrap_or(&"stap failed without a message"));
-    };
-    let line = lines.get(first).copied().unwrap_or_default();
-    let rest = lines.get(first + 1..).unwrap_or_default();
-    if !line.contains("error: while ") {
-        return normalised(line);
+/// What stap said first. Where nothing in the log looks like an error, its last words.
+fn said(failure: &Failure<'_>) -> String {
+    if failure.error.said.line.is_empty() {
+        let last = failure.log.lines().rev().find(|line| !line.trim().is_empty());
+        return normalised(last.unwrap_or("stap failed without a message"));
     }
-    let source = rest.iter().find_map(|line| line.trim().strip_prefix("source: "));
-    let cause = rest.iter().find(|line| is_error(line));
-    let parts = [cause.copied(), Some(line.trim_start_matches("semantic error: ")), source];
-    normalised(&parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
-}
-
-/// Whether the error's mark is in the line as a word of its own.
-fn names_error(line: &str, mark: &str) -> bool {
-    line.find(mark).is_some_and(|at| !line[..at].ends_with(|c: char| c.is_alphanumeric()))
+    normalised(&failure.error.in_one_line())
 }
 
 fn normalised(line: &str) -> String {
     let words: Vec<String> = line.split_ascii_whitespace().map(normalised_word).collect();
-    let text: String =
-        words.join(" ").chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
-    shortened(&text)
+    shortened(&printable(&words.join(" ")), LONGEST_SAID)
 }
 
-/// At most [`LONGEST`] bytes of a text in ASCII.
-fn shortened(text: &str) -> String {
-    text.chars().take(LONGEST).collect::<String>().trim_end().to_owned()
+/// ASCII only.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+}
+
+/// At most `longest` bytes of a text in ASCII.
+fn shortened(text: &str, longest: usize) -> String {
+    text.chars().take(longest).collect::<String>().trim_end().to_owned()
 }
 
 /// Drops what changes from run to run: stap's directory below /tmp, the place of the work directory.
@@ -69,7 +77,7 @@ fn normalised_word(word: &str) -> String {
 
 /// Whether the failure may be the machine's fault: such a failure is tried again, never remembered.
 #[must_use]
-pub fn may_pass_next_time(log: &str) -> bool {
+pub(crate) fn may_pass_next_time(log: &str) -> bool {
     const SIGNS: [&str; 7] = [
         "No space left on device",
         // Of the job's limit: the next build may have a higher one.
@@ -91,13 +99,6 @@ pub fn may_pass_next_time(log: &str) -> bool {
     })
 }
 
-/// Whether a line repeats source: `source: …` of stap, `  12 | …` of the compiler.
-fn quotes_source(line: &str) -> bool {
-    let line = line.trim_start();
-    let is_numbered = |(number, _): (&str, &str)| number.trim_end().bytes().all(|byte| byte.is_ascii_digit());
-    line.starts_with("source:") || line.split_once('|').is_some_and(is_numbered)
-}
-
 /// The signal that has killed stap, where a shell or the sandbox passes it on as an exit code.
 pub(crate) fn killed_by(code: i32) -> Option<i32> {
     const SIGNAL_CODES: i32 = 128;
@@ -108,33 +109,37 @@ pub(crate) fn killed_by(code: i32) -> Option<i32> {
 mod tests {
     use super::*;
 
+    fn reason(log: &str) -> String {
+        red_reason(log, &Circumstances::default()).text
+    }
+
     #[test]
-    fn the_first_error_is_the_reason() {
+    fn a_reason_is_what_to_do_then_the_first_error_with_its_cause_and_its_source() {
         let log = "WARNING: something\nsemantic error: while resolving probe point: identifier 'kernel' at \
                    script/src/a.stp:1:7\n        source: probe kernel.trace(\"x\") {\n                      ^\n\n\
                    semantic error: no match\nPass 2: analysis failed.  [man error::pass2]\n";
         assert_eq!(
-            red_reason(log),
-            "this kernel has no such tracepoint: make the probe optional (`?`), or leave the script out for it; semantic \
-             error: no match; while resolving probe point: identifier 'kernel' at script/src/a.stp:1:7; probe \
-             kernel.trace(\"x\") {"
+            reason(log),
+            "no trace header of this kernel's build tree has the tracepoint x: make the probe optional (`?`) or leave the script \
+             out; a tracepoint of a module may have its header in the kernel's full source alone (-r PATH); semantic error: no \
+             match; while resolving probe point: identifier 'kernel' at script/src/a.stp:1:7; probe kernel.trace(\"x\") {"
         );
-        assert_eq!(red_reason("a\nparse error: unexpected x\nerror: y\n"), "parse error: unexpected x");
+        assert_eq!(reason("a\nparse error: unexpected x\nerror: y\n"), "parse error: unexpected x");
     }
 
     #[test]
     fn temporary_names_and_strange_characters_are_gone() {
-        let log = "/tmp/stapAbC12x/a_src.c:12:3: error: \u{2018}foo\u{2019} undeclared\nmake[1]: *** [x] Error 1\nPass 4: compilation failed.\n";
-        assert_eq!(red_reason(log), "a_src.c:12:3: error: ?foo? undeclared");
-        assert_eq!(red_reason("error: in /mnt/script/x\n"), "error: in script/x");
+        let log = "/tmp/stapAbC12x/a_src.c:12:3: error: \u{2018}foo\u{2019} \u{e4}\nmake[1]: *** [x] Error 1\nPass 4: compilation failed.\n";
+        assert_eq!(reason(log), "a_src.c:12:3: error: 'foo' ?");
+        assert_eq!(reason("error: in /mnt/script/x\n"), "error: in script/x");
     }
 
     #[test]
     fn there_is_always_a_reason_and_it_is_short() {
-        assert_eq!(red_reason(""), "stap failed without a message");
-        assert_eq!(red_reason("first\nlast words\n\n"), "last words");
-        assert_eq!(red_reason(&format!("error: {}", "x".repeat(1000))).len(), LONGEST);
-        assert_eq!(red_reason("terror: no\nparse error: yes\n"), "parse error: yes");
+        assert_eq!(reason(""), "stap failed without a message");
+        assert_eq!(reason("first\nlast words\n\n"), "last words");
+        assert_eq!(reason(&format!("error: {}", "x".repeat(1000))).len(), LONGEST_SAID);
+        assert_eq!(reason("terror: no\nparse error: yes\n"), "parse error: yes");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A reader never takes a name, type or mode from the file: it computes the header that must stand
 //! there and compares 512 bytes. That leaves nothing for two tar readers to disagree about.
 
-use crate::document::{BundleKind, ContainerError, FORMAT};
+use crate::document::{BundleKind, ContainerError, FORMAT, Likeness};
 use crate::limits::{BLOCK, MAX_MEMBER};
 use crate::names::{HEADER_NAME, PAYLOAD_NAME};
 
@@ -32,6 +32,11 @@ impl ContainerKind {
             Self::Bundle => b"stap-bundle\0\r\n\x1a\n",
             Self::Payload => b"stap-payload\r\n\x1a\n",
         }
+    }
+
+    /// What is the same in a copy with other line ends.
+    fn magic_before_line_ends(self) -> &'static [u8] {
+        self.magic().get(..12).unwrap_or_default()
     }
 }
 
@@ -96,7 +101,14 @@ pub(crate) fn read_first_block(
     container: ContainerKind,
     block: &[u8; BLOCK],
 ) -> Result<BundleKind, ContainerError> {
-    let Some(rest) = block.strip_prefix(container.magic()) else { return Err(ContainerError::NotABundle) };
+    let Some(rest) = block.strip_prefix(container.magic()) else {
+        let is_altered = block.starts_with(container.magic_before_line_ends());
+        return Err(if is_altered {
+            ContainerError::LooksLike(Likeness::LineEnds)
+        } else {
+            ContainerError::NotABundle
+        });
+    };
     for kind in [BundleKind::Full, BundleKind::Delta] {
         if *block == first_block(container, kind) {
             return Ok(kind);

@@ -58,6 +58,15 @@ impl<S: Source> MemberReader<S> {
         Err(BundleError::Truncated { offset: self.offset, inside: inside.to_owned() })
     }
 
+    /// The first bytes, a block or all that there are.
+    pub(crate) fn beginning(&mut self) -> Result<Vec<u8>, BundleError> {
+        let mut block = vec![0; BLOCK];
+        let read = self.source.read_full(&mut block).map_err(io_while("reading the bundle"))?;
+        self.offset += read as u64;
+        block.truncate(read);
+        Ok(block)
+    }
+
     pub(crate) fn block(&mut self, inside: &str) -> Result<[u8; BLOCK], BundleError> {
         let mut block = [0; BLOCK];
         self.exact(&mut block, inside)?;

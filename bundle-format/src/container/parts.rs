@@ -43,12 +43,14 @@ pub enum PartError {
         index: u32,
     },
     /// Parts aren't there.
-    #[error("of {count} parts {} missing", missing_parts(missing))]
+    #[error("{} missing", missing_parts(missing, *count))]
     Missing {
         /// Their indexes, ascending.
         missing: Vec<u32>,
         /// How many there should be.
         count: u32,
+        /// The first missing part's file, if it is called as the others are.
+        file: Option<String>,
     },
     /// The bytes aren't those of the header.
     #[error("{part}, part {} of {count}, is damaged: {problem}", index + 1)]
@@ -76,12 +78,23 @@ pub enum PartError {
 /// Most missing parts that a message names.
 const MAX_LISTED: usize = 8;
 
-fn missing_parts(missing: &[u32]) -> String {
+fn missing_parts(missing: &[u32], count: u32) -> String {
     let named: Vec<String> = missing.iter().take(MAX_LISTED).map(|index| (index + 1).to_string()).collect();
     let more = missing.len().saturating_sub(MAX_LISTED);
     let tail = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let verb = if missing.len() == 1 { "is" } else { "are" };
-    format!("{}{tail} {verb}", named.join(", "))
+    let named = named.join(", ");
+    if missing.len() == 1 {
+        format!("part {named} of {count} is")
+    } else {
+        format!("parts {named}{tail} of {count} are")
+    }
+}
+
+/// What part `index` is called if part `known` is called `name`: numbers are at the end, from 1.
+fn sibling(name: &str, known: u32, index: u32) -> Option<String> {
+    let (stem, number) = name.rsplit_once('.')?;
+    let is_numbered = number.bytes().all(|byte| byte.is_ascii_digit()) && number.parse() == Ok(known + 1);
+    is_numbered.then(|| format!("{stem}.{:0width$}", index + 1, width = number.len()))
 }
 
 /// All parts of one bundle, in order: read like the bundle itself. Each piece's digest is compared at its
@@ -196,7 +209,8 @@ fn check_together<R>(parts: &[OpenPart<R>]) -> Result<(), PartError> {
     let has = |index: &u32| parts.iter().any(|part| part.header.index == *index);
     let missing: Vec<u32> = (0..count).filter(|index| !has(index)).collect();
     if !missing.is_empty() {
-        return Err(PartError::Missing { missing, count });
+        let file = missing.first().and_then(|index| sibling(&first.name, first.header.index, *index));
+        return Err(PartError::Missing { missing, count, file });
     }
     for part in parts {
         if part.header.offset != end {
@@ -277,8 +291,8 @@ mod tests {
         for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
             assert_eq!(join(&parts, &order).unwrap(), b"0123456789");
         }
-        assert_eq!(join(&parts, &[2, 0]).unwrap_err(), "of 3 parts 2 is missing");
-        assert_eq!(join(&parts, &[1]).unwrap_err(), "of 3 parts 1, 3 are missing");
+        assert_eq!(join(&parts, &[2, 0]).unwrap_err(), "part 2 of 3 is missing");
+        assert_eq!(join(&parts, &[1]).unwrap_err(), "parts 1, 3 of 3 are missing");
         assert_eq!(join(&parts, &[0, 1, 1]).unwrap_err(), "p1 and p1 are both part 2");
         let mut other = parts.clone();
         other[1][16] ^= 1;

@@ -1,5 +1,6 @@
 //! Why bytes are no container of format 1.
 
+use crate::document::Likeness;
 use crate::names::KeyId;
 
 /// The outer tar isn't as format 1 has it.
@@ -8,6 +9,9 @@ pub enum ContainerError {
     /// The magic is missing.
     #[error("not a bundle: the file does not begin with a `stap-bundle` member")]
     NotABundle,
+    /// The magic is missing, and what is there is known.
+    #[error("{0}")]
+    LooksLike(Likeness),
     /// A bundle's content that nobody has signed.
     #[error("an unsigned payload, not a bundle")]
     Payload,

@@ -50,7 +50,7 @@ pub enum BundleError {
         inside: String,
     },
     /// A header differs from the one that must stand there.
-    #[error("at byte {offset} stands no valid header of {expected}")]
+    #[error("invalid header at byte {offset}: expected {expected}")]
     Header {
         /// Where.
         offset: u64,
@@ -82,7 +82,7 @@ pub enum BundleError {
         limit: u64,
     },
     /// No signature by a trusted key.
-    #[error("signed by {}, none of them trusted here", list(signers))]
+    #[error("signed by {}, {} trusted here", list(signers), if signers.len() == 1 { "which isn't" } else { "none of them" })]
     NotTrusted {
         /// The keys that the bundle names.
         signers: Vec<KeyId>,

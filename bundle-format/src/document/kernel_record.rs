@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::compiler::{COMPILER_DIVIDER, compiler_difference};
 use crate::names::{Digest, KernelId, KernelRelease, Machine, ScriptName};
 
 /// One kernel, its frames and its red cells. The scripts that aren't red are green.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kernel {
-    /// [`KernelId::of`] the facts below, but for compiler and vermagic.
+    /// [`KernelId::of`] the facts below, but for compilers and vermagic.
     pub id: KernelId,
     /// What `uname -r` prints.
     pub release: KernelRelease,
@@ -25,6 +26,9 @@ pub struct Kernel {
     /// What compiled the kernel itself, if the build tree tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compiler: Option<String>,
+    /// What compiled the modules, by their own words; absent if none says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modules_compiler: Option<String>,
     /// The modules' common vermagic; absent if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vermagic: Option<String>,
@@ -49,6 +53,14 @@ impl Kernel {
             self.symvers_sha256.as_ref(),
             self.config_sha256.as_ref(),
         )
+    }
+
+    /// In what the compiler of the kernel and those of its modules differ, as far as both are known: in kind or major version.
+    #[must_use]
+    pub fn compiler_difference(&self) -> Option<String> {
+        let modules = self.modules_compiler.as_ref()?.split(COMPILER_DIVIDER);
+        let kernel = self.compiler.as_ref()?;
+        modules.into_iter().find_map(|compiler| compiler_difference(kernel, compiler))
     }
 
     /// Whether the script `name` has a module for this kernel; red cells are sorted, as the format has them.
@@ -81,13 +93,16 @@ pub struct Frame {
     pub set_sha256: Digest,
 }
 
-/// A job that failed and is recorded as such.
+/// A script without a module for this kernel, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedCell {
     /// Which script.
     pub script: ScriptName,
     /// The normalised reason.
     pub reason: String,
+    /// It wasn't tried: the farm was asked to leave it out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
 }
 
 /// A frame with the kernel it belongs to and the name of its member.

@@ -3,11 +3,13 @@
 //! These are the shapes on the wire. Unknown fields are ignored unless `critical` names them. What
 //! must hold between the fields is checked in [`crate::document::manifest_check`], once, before anything uses them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::compiler::COMPILER_DIVIDER;
 use crate::document::kernel_record::{FrameOf, Kernel};
+use crate::document::program_record::ProgramRecord;
 use crate::document::script_record::ScriptRecord;
 use crate::names::{
     BundleId, BundleName, BundleVersion, Digest, FieldHasher, KernelId, ScriptName, frame_name,
@@ -118,7 +120,7 @@ pub struct Extra {
 pub struct Toolchain {
     /// What `stap --version` calls its version.
     pub stap: String,
-    /// First line of `gcc --version`.
+    /// First line of `gcc --version`: what systemtap's own checks call. What compiled modules, each kernel says.
     pub compiler: String,
     /// Digest over the stap binary, runtime, tapsets and compiler.
     pub digest: Digest,
@@ -150,12 +152,32 @@ impl Manifest {
         self.scripts.get(at)
     }
 
+    /// The programs that scripts probe, each file once, by path.
+    #[must_use]
+    pub fn programs(&self) -> Vec<&ProgramRecord> {
+        let all = self.scripts.iter().flat_map(|script| &script.programs);
+        let each: BTreeMap<_, _> = all.map(|program| ((&program.path, program.sha256), program)).collect();
+        each.into_values().collect()
+    }
+
     /// The kernels in the natural order of their releases, for lists.
     #[must_use]
     pub fn kernels_by_release(&self) -> Vec<&Kernel> {
         let mut kernels: Vec<&Kernel> = self.kernels.iter().collect();
         kernels.sort_by(|a, b| a.release.cmp(&b.release).then(a.id.cmp(&b.id)));
         kernels
+    }
+
+    /// What compiled modules, and for which kernels, in the natural order of their releases; as far as the modules say it.
+    #[must_use]
+    pub fn modules_compilers(&self) -> BTreeMap<&str, Vec<&Kernel>> {
+        let mut kernels_of: BTreeMap<&str, Vec<&Kernel>> = BTreeMap::new();
+        for kernel in self.kernels_by_release() {
+            for compiler in kernel.modules_compiler.iter().flat_map(|all| all.split(COMPILER_DIVIDER)) {
+                kernels_of.entry(compiler).or_default().push(kernel);
+            }
+        }
+        kernels_of
     }
 
     /// The kernels all of whose frames are among `frames`.

@@ -11,6 +11,7 @@ use crate::document::error::BundleError;
 use crate::document::kernel_record::{Frame, FrameOf, Kernel};
 use crate::document::manifest::{BundleKind, Manifest};
 use crate::document::preface::Preface;
+use crate::document::program_check::check_programs;
 use crate::document::script_record::ScriptRecord;
 use crate::document::text::{is_text, printable};
 use crate::limits::{
@@ -74,7 +75,7 @@ fn check_extras(manifest: &Manifest) -> Result<(), BundleError> {
             && extra.name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
             && !RESERVED_NAMES.contains(&folded.as_str());
         must!(good, "`{}` is no name for an extra", printable(&extra.name));
-        must!(names.insert(folded), "extra `{}` stands twice", extra.name);
+        must!(names.insert(folded), "duplicate extra `{}`", extra.name);
         must!(extra.size <= MAX_MEMBER, "extra `{}` has {} bytes", extra.name, extra.size);
     }
     Ok(())
@@ -84,7 +85,7 @@ fn check_scripts(manifest: &Manifest) -> Result<(), BundleError> {
     must!(manifest.scripts.len() <= MAX_SCRIPTS, "{} scripts, limit {MAX_SCRIPTS}", manifest.scripts.len());
     must!(
         ascending(&manifest.scripts, |script| &script.name),
-        "scripts are not sorted by name, or one stands twice"
+        "scripts are not sorted by name, or there is a duplicate"
     );
     let mut folded = BTreeSet::new();
     for script in &manifest.scripts {
@@ -138,8 +139,12 @@ fn check_script(manifest: &Manifest, script: &ScriptRecord) -> Result<(), Bundle
         "an option of script `{name}` is too long or holds a character that does not show"
     );
     check_run(script)?;
+    check_programs(name, &script.programs, is_argument)?;
     must!(ascending(&script.requires, |required| required), "requirements of `{name}` are not sorted");
-    must!(ascending(&script.users, |group| group), "groups of `{name}` are not sorted, or one stands twice");
+    must!(
+        ascending(&script.users, |group| group),
+        "groups of `{name}` are not sorted, or there is a duplicate"
+    );
     for required in &script.requires {
         must!(required != name, "script `{name}` requires itself");
         must!(
@@ -167,12 +172,12 @@ fn check_kernels(manifest: &Manifest) -> Result<(), BundleError> {
     must!(!manifest.kernels.is_empty(), "no kernel");
     must!(
         ascending(&manifest.kernels, |kernel| &kernel.id),
-        "kernels are not sorted by id, or one stands twice"
+        "kernels are not sorted by id, or there is a duplicate"
     );
     for kernel in &manifest.kernels {
         let release = &kernel.release;
         must!(kernel.id == kernel.computed_id(), "the id of kernel {release} is not that of its facts");
-        let facts = [&kernel.uname_v, &kernel.compiler, &kernel.vermagic];
+        let facts = [&kernel.uname_v, &kernel.compiler, &kernel.modules_compiler, &kernel.vermagic];
         must!(
             facts.into_iter().flatten().all(|fact| !fact.is_empty() && is_text(fact)),
             "a fact of kernel {release} is empty or not printable"
@@ -300,6 +305,7 @@ mod tests {
     use super::*;
     use crate::document::kernel_record::RedCell;
     use crate::document::manifest::{FORMAT, RootsRecord, Toolchain};
+    use crate::document::program_record::ProgramRecord;
     use crate::document::set::modules_digest;
     use crate::document::strict_json;
     use crate::limits::{MAX_JSON_VALUES, MAX_MANIFEST};
@@ -311,7 +317,11 @@ mod tests {
 
     /// A kernel without a module.
     fn red_kernel(release: &str, scripts: &[ScriptRecord]) -> Kernel {
-        let cell = |script: &ScriptRecord| RedCell { script: script.name.clone(), reason: "r".repeat(20) };
+        let cell = |script: &ScriptRecord| RedCell {
+            script: script.name.clone(),
+            reason: "r".repeat(20),
+            skipped: false,
+        };
         let mut kernel = Kernel {
             id: KernelId::of(&release.parse().unwrap(), &"x86_64".parse().unwrap(), None, None, None),
             release: release.parse().unwrap(),
@@ -320,6 +330,7 @@ mod tests {
             symvers_sha256: Some(Digest::of(b"")),
             config_sha256: None,
             compiler: None,
+            modules_compiler: None,
             vermagic: None,
             toolchain: 0,
             frames: Vec::new(),
@@ -378,6 +389,50 @@ mod tests {
                 assert!(error.starts_with("script name "), "{name}: {error}");
             }
         }
+    }
+
+    #[test]
+    fn programs_have_absolute_paths_and_build_ids_and_are_in_order() {
+        let program = |path: &str, build_id: &str| ProgramRecord {
+            path: path.to_owned(),
+            build_id: build_id.to_owned(),
+            sha256: Digest::of(b""),
+            kernels: Vec::new(),
+        };
+        let with = |programs: &[ProgramRecord]| refusal(|script| script.programs = programs.to_vec());
+        assert_eq!(with(&[program("/a", "aa"), program("/a", "ab"), program("/b", "0f")]), "accepted");
+        for bad in [
+            ("a", "aa"),
+            ("", "aa"),
+            ("/a\n", "aa"),
+            ("/a", "AA"),
+            ("/a", "a"),
+            ("/a", ""),
+            ("/a", &"0".repeat(130)),
+        ] {
+            assert!(with(&[program(bad.0, bad.1)]).contains("a program of script `one`"), "{bad:?}");
+        }
+        let twice = manifest(Vec::new(), 1).kernels[0].id;
+        let of_kernels = ProgramRecord { kernels: vec![twice, twice], ..program("/a", "aa") };
+        assert!(with(&[of_kernels]).contains("out of order"));
+        for bad in [["/b", "/a"], ["/a", "/a"]] {
+            assert!(with(&bad.map(|path| program(path, "aa"))).contains("are not sorted"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_script_probes_is_no_part_of_the_content() {
+        let plain = manifest(vec![script("one")], 1);
+        let mut probing = plain.clone();
+        probing.scripts[0].programs.push(ProgramRecord {
+            path: "/a".to_owned(),
+            build_id: "aa".to_owned(),
+            sha256: Digest::of(b""),
+            kernels: vec![plain.kernels[0].id],
+        });
+        assert_eq!(probing.content_digest(), plain.content_digest());
+        check(&probing).unwrap();
+        assert!(!serde_json::to_string(&plain).unwrap().contains("programs"));
     }
 
     #[test]

@@ -42,7 +42,7 @@ problem_ids! {
     FormatUnknown = "format-unknown", "another major version of the format";
     HeaderBlock = "header-block", "the first member has bytes that format 1 does not define";
     SignaturesBlock = "signatures-block", "count, order or unused bytes of `signatures` are wrong";
-    SignatureTwice = "signature-twice", "one key stands in `signatures` twice";
+    SignatureTwice = "signature-twice", "one key is in `signatures` twice";
     SignatureUntrusted = "signature-untrusted", "no signature by a trusted key";
     SignatureThreshold = "signature-threshold", "fewer trusted keys signed than are needed";
     SignatureInvalid = "signature-invalid", "a trusted key's signature does not fit the manifest";
@@ -128,7 +128,7 @@ impl BundleError {
 
 const fn container_id(error: &ContainerError) -> ProblemId {
     match error {
-        ContainerError::NotABundle => ProblemId::NotABundle,
+        ContainerError::NotABundle | ContainerError::LooksLike(_) => ProblemId::NotABundle,
         ContainerError::Payload => ProblemId::Payload,
         ContainerError::Part => ProblemId::Part,
         ContainerError::Format { .. } => ProblemId::FormatUnknown,

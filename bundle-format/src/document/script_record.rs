@@ -3,6 +3,7 @@
 use script_config::{ScriptOptions, ScriptUsers};
 use serde::{Deserialize, Serialize};
 
+use crate::document::program_record::ProgramRecord;
 use crate::names::{Digest, GroupName, ScriptName};
 
 /// One script and how it is compiled and run.
@@ -26,6 +27,9 @@ pub struct ScriptRecord {
     pub requires: Vec<ScriptName>,
     /// Who besides root may start it: groups, by name.
     pub users: Vec<GroupName>,
+    /// Programs and libraries that it probes; not part of [`crate::Manifest::content_digest`], since its modules follow from them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<ProgramRecord>,
 }
 
 impl ScriptRecord {
@@ -54,6 +58,7 @@ impl ScriptRecord {
             opts_line: options.opts_line(),
             requires,
             users,
+            programs: Vec::new(),
         }
     }
 
@@ -70,6 +75,7 @@ impl ScriptRecord {
             opts_line: "--".to_owned(),
             requires: Vec::new(),
             users: Vec::new(),
+            programs: Vec::new(),
         }
     }
 }

@@ -144,7 +144,7 @@ pub(crate) fn check_modules(document: &SetDocument) -> Result<(), BundleError> {
         if !pairs.into_iter().all(|pair| matches!(pair, [a, b] if a.certificate < b.certificate)) {
             let name = &module.name;
             return refused(format!(
-                "the trailers of `{name}` are not sorted by certificate, or one stands twice"
+                "the trailers of `{name}` are not sorted by certificate, or there is a duplicate"
             ));
         }
     }

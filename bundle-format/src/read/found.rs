@@ -19,11 +19,11 @@ impl Found {
             // Trailers are not part of what is compared later, and may be large.
             let record = ModuleRecord { trailers: Vec::new(), ..module.clone() };
             if self.modules.insert(module.name.clone(), record).is_some() {
-                return Err(format!("module {} stands in two frames", module.name));
+                return Err(format!("module {} is in two frames", module.name));
             }
         }
         if set.uprobes.is_some() && self.uprobes.is_some() {
-            return Err(format!("{UPROBES_NAME} stands in two frames"));
+            return Err(format!("{UPROBES_NAME} is in two frames"));
         }
         self.uprobes = self.uprobes.take().or_else(|| set.uprobes.clone());
         Ok(())

@@ -7,7 +7,7 @@ use crate::container::{
     ContainerKind, Head, MemberReader, PART_MAGIC, Source, member_header, read_first_block,
 };
 use crate::document::{
-    BadVote, BaseBundle, BundleError, BundleKind, ContainerError, Manifest, Part, Preface, Root,
+    BadVote, BaseBundle, BundleError, BundleKind, ContainerError, Likeness, Manifest, Part, Preface, Root,
     SIGNATURES_LEN, SignatureEntry, Votes, manifest_check, read_signatures_block, strict_json,
 };
 use crate::limits::{BLOCK, MAX_MANIFEST, MAX_ROOTS};
@@ -48,12 +48,7 @@ impl<S: Source> RawBundle<S> {
     /// Reads up to the manifest of a file that is one of `kinds`.
     pub(crate) fn read_as(source: S, kinds: &[ContainerKind]) -> Result<Self, BundleError> {
         let mut reader = MemberReader::new(source);
-        // Anything that isn't a bundle fails here, in its first block, with words for that.
-        let not_a_bundle = |error| match error {
-            BundleError::Io { .. } => error,
-            _ => BundleError::Container(ContainerError::NotABundle),
-        };
-        let first = reader.block(HEADER_NAME).map_err(not_a_bundle)?;
+        let first = reader.beginning()?;
         if first.starts_with(PART_MAGIC) {
             return Err(ContainerError::Part.into());
         }
@@ -62,7 +57,10 @@ impl<S: Source> RawBundle<S> {
             let signatures = reader.member(SIGNATURES_NAME, SIGNATURES_LEN as u64)?;
             (kind, read_signatures_block(&signatures)?)
         } else if first != member_header(PAYLOAD_NAME, BLOCK as u64)? {
-            return Err(ContainerError::NotABundle.into());
+            // Anything that isn't a bundle fails here, in its first block, with words for that.
+            return Err(Likeness::of(&first)
+                .map_or(ContainerError::NotABundle, ContainerError::LooksLike)
+                .into());
         } else if kinds.contains(&ContainerKind::Payload) {
             (read_first_block(ContainerKind::Payload, &reader.block(PAYLOAD_NAME)?)?, Vec::new())
         } else {

@@ -110,6 +110,7 @@ mod tests {
         kernel.red = vec![crate::document::RedCell {
             script: "net_rx".parse().unwrap(),
             reason: "no probe".to_owned(),
+            skipped: false,
         }];
         let draft = BundleDraft {
             name: "fleet".parse().unwrap(),

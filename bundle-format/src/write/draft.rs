@@ -53,6 +53,8 @@ pub struct KernelDraft {
     pub config_sha256: Option<Digest>,
     /// What compiled the kernel itself, if the build tree tells.
     pub compiler: Option<String>,
+    /// What compiled the modules, by their own words; several are divided by [`crate::COMPILER_DIVIDER`].
+    pub modules_compiler: Option<String>,
     /// The modules' common vermagic; `None` if there are none.
     pub vermagic: Option<String>,
     /// Index in [`BundleDraft::toolchains`].
@@ -74,6 +76,7 @@ impl KernelDraft {
             symvers_sha256: None,
             config_sha256: None,
             compiler: None,
+            modules_compiler: None,
             vermagic: None,
             toolchain: 0,
             modules: Vec::new(),

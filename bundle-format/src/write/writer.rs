@@ -155,6 +155,7 @@ fn kernel_record(draft: &KernelDraft, frames: Vec<Frame>) -> Kernel {
         symvers_sha256: draft.symvers_sha256,
         config_sha256: draft.config_sha256,
         compiler: draft.compiler.clone(),
+        modules_compiler: draft.modules_compiler.clone(),
         vermagic: draft.vermagic.clone(),
         toolchain: draft.toolchain,
         frames,

@@ -45,6 +45,7 @@ pub fn script(name: &str) -> ScriptRecord {
         opts_line: "-L".to_owned(),
         requires: Vec::new(),
         users: Vec::new(),
+        programs: Vec::new(),
     }
 }
 
@@ -57,6 +58,7 @@ pub fn kernel(release: &str, modules: Vec<ModuleDraft>) -> KernelDraft {
         symvers_sha256: Some(Digest::of(release.as_bytes())),
         config_sha256: None,
         compiler: None,
+        modules_compiler: None,
         vermagic: Some(format!("{release} SMP mod_unload ")),
         toolchain: 0,
         modules,

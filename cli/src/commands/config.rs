@@ -21,7 +21,8 @@ use crate::ui::Ui;
 pub(crate) enum Args {
     /// Print the effective configuration, where each value comes from, and every problem
     ///
-    /// Nothing from a configuration file is executed, unless --eval-config says so. Ends with 1 if there is an error.
+    /// Nothing from a configuration file is executed, unless --eval-config says so. Ends with 1 if there is an error, or no script
+    /// to check.
     Check {
         /// The global configuration file.
         #[arg(short, long, value_name = "FILE", help = format!("The global configuration file [default: {DEFAULT_CONFIG}]"))]
@@ -49,6 +50,7 @@ impl Args {
         } else {
             shown::show(ui, &checked);
         }
-        Ok(if has_errors(checked.problems()) { Exit::Failed } else { Exit::Done })
+        let is_good = checked.has_scripts() && !has_errors(checked.problems());
+        Ok(if is_good { Exit::Done } else { Exit::Failed })
     }
 }

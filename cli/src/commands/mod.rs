@@ -15,9 +15,14 @@ mod no_farm;
 mod trust;
 mod unknown;
 
+pub(crate) use bundle::Command as Bundle;
 use clap::Subcommand;
+pub(crate) use farm::Command as Farm;
+#[cfg(feature = "host")]
+pub(crate) use host::Command as Host;
 #[cfg(not(feature = "farm"))]
 use no_farm as farm;
+pub(crate) use unknown::asked_for_help;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -32,14 +37,13 @@ pub(crate) enum Command {
     #[command(flatten)]
     Bundle(bundle::Command),
     #[cfg(any(feature = "farm", feature = "host"))]
-    #[command(subcommand, display_order = 6)]
+    #[command(subcommand)]
     Trust(trust::Args),
     #[cfg(feature = "host")]
     #[command(flatten)]
     Host(host::Command),
-    #[command(subcommand, display_order = 14)]
+    #[command(subcommand)]
     Config(config::Args),
-    #[command(display_order = 15)]
     Completions(completions::Args),
     /// Any other word: a command of a later version, or a mistake.
     #[command(external_subcommand)]

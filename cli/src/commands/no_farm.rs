@@ -35,6 +35,9 @@ pub(crate) enum Command {
     /// Make a payload of stap-scripts-RELEASE.tar.gz packages (not in this build)
     #[command(hide = true)]
     Import(Args),
+    /// Say what a farm lacks for kernels (not in this build)
+    #[command(hide = true)]
+    Kernel(Args),
     /// Control compile servers (not in this build)
     #[command(hide = true)]
     Server(Args),
@@ -50,6 +53,7 @@ impl Command {
             Self::Cache(_) => "cache",
             Self::Sign(_) => "sign",
             Self::Import(_) => "import",
+            Self::Kernel(_) => "kernel",
             Self::Server(_) => "server",
         }))
     }

@@ -21,6 +21,7 @@ pub(crate) use kind::Kind;
 pub(crate) use kind::PAGE_BEGINNING;
 pub(crate) use place::{OutputPlace, Written, is_same_file};
 pub(crate) use replace::{Replace, ReplaceOption};
+pub(crate) use spot::in_words;
 use spot::{Spot, is_stream};
 use terms::Terms;
 

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -10,12 +11,13 @@ use files::read::open;
 use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
 
-use super::spot::{is_stream, parent_of};
+use super::spot::{in_words, is_stream, parent_of};
 use super::terms::{Name, Standing, Terms};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::persist::persist_new;
-use crate::ui::Ui;
+use crate::ui::{OUTPUT, Ui};
+use crate::words::bytes;
 
 /// How often a place is judged again that changes while the file gets its name.
 const TRIES: usize = 3;
@@ -29,6 +31,8 @@ pub(crate) struct OutputPlace {
     name: Option<Name>,
     target: BufWriter<Target>,
     bytes: u64,
+    /// Whether the disk was found full.
+    is_full: bool,
 }
 
 #[derive(Debug)]
@@ -58,7 +62,7 @@ impl Written {
 
 impl OutputPlace {
     pub(super) fn judge(terms: Terms, shown: &Path, path: PathBuf) -> Result<Self, Failure> {
-        let name = Name { shown: shown.to_owned(), path };
+        let name = Name { shown: in_words(shown).to_owned(), path };
         let target = if is_stream(&name.path) {
             Target::Stream(open_stream(&terms, &name)?)
         } else {
@@ -68,7 +72,7 @@ impl OutputPlace {
             }
             Target::File(temporary(&terms, &name)?)
         };
-        Ok(Self { terms, name: Some(name), target: BufWriter::new(target), bytes: 0 })
+        Ok(Self { terms, name: Some(name), target: BufWriter::new(target), bytes: 0, is_full: false })
     }
 
     /// One in the current directory that has no name yet.
@@ -76,7 +80,7 @@ impl OutputPlace {
     pub(super) fn without_name(terms: Terms) -> Result<Self, Failure> {
         let here = Name { shown: "NAME-VERSION".into(), path: "NAME-VERSION".into() };
         let target = Target::File(temporary(&terms, &here)?);
-        Ok(Self { terms, name: None, target: BufWriter::new(target), bytes: 0 })
+        Ok(Self { terms, name: None, target: BufWriter::new(target), bytes: 0, is_full: false })
     }
 
     #[cfg(feature = "farm")]
@@ -122,8 +126,11 @@ impl OutputPlace {
     where
         Failure: From<E>,
     {
-        let filled = fill(&mut self).map_err(|error| Failure::from(error).about(self.shown().display()))?;
-        Ok((filled, self.finish()?))
+        match fill(&mut self) {
+            Ok(filled) => Ok((filled, self.finish()?)),
+            Err(_) if self.is_full => Err(no_space(&self.terms, self.name.as_ref(), self.bytes)),
+            Err(error) => Err(Failure::from(error).about(self.shown().display())),
+        }
     }
 
     /// As [`Self::write`], for bytes that are there already.
@@ -153,10 +160,13 @@ impl OutputPlace {
 
     /// Gives the file its name, on the disk; what is at the place is judged once more.
     pub(crate) fn finish(self) -> Result<Written, Failure> {
-        let Self { terms, name, target, bytes } = self;
+        let Self { terms, name, target, bytes, .. } = self;
         let written = |is_unchanged| Written { bytes, is_unchanged };
         let name = name.unwrap_or_else(|| Name { shown: PathBuf::new(), path: PathBuf::new() });
-        let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(name.shown.display());
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::StorageFull => no_space(&terms, Some(&name), bytes),
+            _ => Failure::of(Exit::Storage, &error).about(name.shown.display()),
+        };
         let mut file = match target.into_inner().map_err(|error| failed(error.into_error()))? {
             Target::File(file) => file,
             Target::Stream(_) => return Ok(written(false)),
@@ -194,7 +204,9 @@ impl OutputPlace {
 
 impl Write for OutputPlace {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.target.write(bytes)?;
+        let written = self.target.write(bytes);
+        self.is_full |= written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        let written = written?;
         self.bytes += written as u64;
         Ok(written)
     }
@@ -218,6 +230,21 @@ impl Write for Target {
             Self::Stream(stream) => stream.flush(),
         }
     }
+}
+
+/// A full disk; how much is needed in all isn't known before the end.
+fn no_space(terms: &Terms, name: Option<&Name>, written: u64) -> Failure {
+    let directory = name.map_or(Path::new("."), |name| parent_of(&name.path));
+    let free =
+        rustix::fs::statvfs(directory).map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize));
+    // What was written goes with the temporary file.
+    let what = format!(
+        "not enough space in {}: needs more than {}, {} free",
+        directory.display(),
+        bytes(written),
+        bytes(free)
+    );
+    Failure::new(Exit::Storage, what).hint(format!("choose another place with {} FILE", terms.option))
 }
 
 /// The temporary file, beside the place.
@@ -249,6 +276,10 @@ fn open_stream(terms: &Terms, name: &Name) -> Result<File, Failure> {
         }
         failure
     };
+    if name.path == Path::new(OUTPUT) {
+        // A descriptor of its own: dropping it must not close standard output for others.
+        return io::stdout().as_fd().try_clone_to_owned().map(File::from).map_err(failed);
+    }
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().append(true).custom_flags(flags).open(&name.path).map_err(failed)?;
     rustix::fs::fcntl_setfl(&file, OFlags::APPEND).map_err(|errno| failed(errno.into()))?;

@@ -6,6 +6,13 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use crate::ui::OUTPUT;
+
+/// An output's path in a message.
+pub(crate) fn in_words(path: &Path) -> &Path {
+    if path == Path::new(OUTPUT) { Path::new("standard output") } else { path }
+}
+
 /// Most links that are followed; the kernel's own limit.
 const MAX_LINKS: usize = 40;
 
@@ -55,8 +62,12 @@ fn behind_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many levels of symbolic links"))
 }
 
-/// Whether it is written to and never replaced: a character device, a pipe, or what this process has open (`/dev/stdout`).
+/// Whether it is written to and never replaced: standard output, a character device, a pipe, or what this process has open
+/// (`/dev/stdout`).
 pub(super) fn is_stream(path: &Path) -> bool {
+    if path == Path::new(OUTPUT) {
+        return true;
+    }
     let kind = fs::metadata(path).map(|metadata| metadata.file_type());
     kind.is_ok_and(|kind| kind.is_char_device() || kind.is_fifo())
         || fs::canonicalize(parent_of(path)).is_ok_and(|parent| parent.starts_with("/proc"))

@@ -5,6 +5,7 @@
 //! `docs/compatibility.md`.
 
 mod act;
+mod completion;
 mod lines;
 mod parse;
 #[cfg(test)]
@@ -13,12 +14,14 @@ pub(crate) mod tests;
 use std::io::{self, BufRead, IsTerminal as _, Write};
 use std::process::ExitCode;
 
+pub(crate) use completion::command;
 use parse::{Request, Word};
 use script_config::shown_lines;
 
 use crate::commands::host::service::{Damage, Selection};
 use crate::failure::Failure;
 use crate::global::{Global, When};
+use crate::signals::{self, cancel_on_signals};
 use crate::ui::Ui;
 
 /// Names under which the program takes the initscript's command line. The second is that of the systemd era.
@@ -79,7 +82,9 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         );
         return crate::Exit::NotBuilt.into();
     }
-    carry_out(&request, &mut console).into()
+    let exit = carry_out(&request, &mut console);
+    signals::end_by_it();
+    exit.into()
 }
 
 /// Usage on standard output (INIT-CLI-02), what is wrong on standard error.
@@ -106,12 +111,16 @@ fn carry_out(request: &Request, console: &mut Console<'_>) -> u8 {
                 let quiet = Global { quiet: true, ..global };
                 opened.unpack_for_this_kernel(&quiet, &mut Ui::new(&quiet));
             }
+            if let Err(failure) = cancel_on_signals(&opened.host().cancel) {
+                tell_failure(console, &failure);
+                return 1;
+            }
             let exit = act::act(request, &opened, console, &mut ui);
             opened.say_unlogged(&mut ui);
             exit
         }
         Err(failure) => {
-            tell_failure(console, &failure);
+            tell_failure(console, &failure.of_command("", None));
             1
         }
     }

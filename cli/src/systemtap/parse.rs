@@ -33,7 +33,7 @@ pub(super) struct Request {
 }
 
 /// Each spelling of a command.
-const WORDS: &[(&str, Word)] = &[
+pub(super) const WORDS: &[(&str, Word)] = &[
     ("start", Word::Start),
     ("stop", Word::Stop),
     ("restart", Word::Restart),

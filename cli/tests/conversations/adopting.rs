@@ -94,9 +94,42 @@ fn readme_5_8_2_what_tar_has_put_too_deep_is_named_with_the_command() {
     let world = world();
     let below = format!("host/var/cache/systemtap/var/cache/systemtap/{}/brought.ko", running_release());
     world.write(&below, "");
+    world.write("host/var/cache/systemtap/etc/systemtap/conf.d/group1.conf", "");
+    let whole = "mv /var/cache/systemtap/var/cache/systemtap/RELEASE /var/cache/systemtap/\n";
+    let settings = "mv /var/cache/systemtap/etc/systemtap/conf.d/* /etc/systemtap/conf.d/\n";
+    let cache = world.path(&format!("host/var/cache/systemtap/{}", running_release()));
+    // Where the kernel's own directory is there, it isn't moved into that.
+    let beside = "mv /var/cache/systemtap/var/cache/systemtap/RELEASE/* /var/cache/systemtap/RELEASE/\n";
+    says(&on_this_root(&world, "", "status"), &[beside, settings]);
+    fs::remove_dir_all(cache).unwrap();
+    for line in ["start --dry-run", "status", "stop", "adopt -y"] {
+        says(&on_this_root(&world, "", line), &[whole, settings]);
+    }
+    // Where nothing is left to move, nothing is said.
+    fs::remove_file(world.path("host/var/cache/systemtap/etc/systemtap/conf.d/group1.conf")).unwrap();
+    assert!(!on_this_root(&world, "", "status").contains(settings));
+    world.write("host/var/cache/systemtap/etc/systemtap/conf.d/group1.conf", "");
+    let systemtap = format!("/bin/bash -c 'exec -a systemtap {PROGRAM} start' || true;");
+    says(&on_this_root(&world, &systemtap, "list"), &[whole, settings]);
     let said = on_this_root(&world, "", "adopt -y");
-    let command = "mv /var/cache/systemtap/var/cache/systemtap/RELEASE /var/cache/systemtap/\n";
-    says(&said, &[command, "no module without a record in the cache of RELEASE\n", "[exit 0]"]);
+    says(&said, &["no module without a record in the cache of RELEASE\n", "[exit 0]"]);
+}
+
+#[test]
+fn an_adopted_module_that_is_lost_can_be_forgotten() {
+    let world = after_5_8_2();
+    let on = |line: &str| on_this_root(&world, "", line);
+    says(&on("adopt -y brought"), &["[exit 0]"]);
+    let cache = format!("host/var/cache/systemtap/{}", running_release());
+    for suffix in ["ko", "opts"] {
+        fs::remove_file(world.path(&format!("{cache}/brought.{suffix}"))).unwrap();
+    }
+    says(
+        &on("start --dry-run brought"),
+        &["brought: what was compiled or adopted", "stap-bundle cleanup NAME"],
+    );
+    says(&on("cleanup -y brought"), &["1 file removed", "[exit 0]"]);
+    assert!(!on("start --dry-run").contains("brought"));
 }
 
 #[test]
@@ -145,6 +178,21 @@ fn a_bundle_that_offers_an_adopted_script_is_a_conflict_and_an_offered_script_is
         );
     }
     assert_eq!(on("list"), before);
+    // Moved aside, it is the bundle's for good.
+    let install = |options: &str| on(&format!("install {options}{}/fleet-3.stapb", world.work().display()));
+    says(&install("--move-foreign "), &["[exit 0]"]);
+    says(&install(""), &["[exit 0]"]);
+    says(&on("rollback"), &["[exit 0]"]);
+    let cache = format!("host/var/cache/systemtap/{release}");
+    world.write(&format!("{cache}/brought.ko"), tiny_module("brought", &format!("{release} SMP ")));
+    world.write(
+        &format!("{cache}/brought.opts"),
+        "Linux builder 6.1.0 #1 SMP x86_64 GNU/Linux\n-D FOO=1 --\n",
+    );
+    for suffix in ["ko", "opts"] {
+        world.chmod(&format!("{cache}/brought.{suffix}"), 0o644);
+    }
+    says(&on("adopt -y brought"), &["[exit 0]"]);
     says(&on("cleanup -y brought"), &["[exit 0]"]);
     says(&on(&format!("install {}/fleet-3.stapb", world.work().display())), &["[exit 0]"]);
     says(&on("start --dry-run brought"), &["brought: would start\n[exit 0]"]);

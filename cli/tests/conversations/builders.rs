@@ -111,6 +111,7 @@ fn only_results_of_listed_builders_are_pulled() {
       "not_taken": [
         "1 result was changed after builder [SHA-256] signed it: other/artifacts/bb/[SHA-256]/record.json"
       ],
+      "schema": "cache-copy/1",
       "there": 2,
       "to": "$WORLD/work/own/artifacts"
     }

@@ -5,25 +5,35 @@ use insta::assert_snapshot;
 use crate::world::TestWorld;
 
 #[test]
-fn a_list_of_kernels_tells_every_line_that_it_can_not_use() {
+fn a_list_of_kernels_names_every_line_that_it_passes_over() {
     let world = TestWorld::new();
     world.config("empty.conf", "");
     world.write("fleet.txt", "# web\n6.12.1-test\nweb7 6.12.1-test\nLinux web8 a/b #1 SMP x86_64\n");
-    world.write("none.txt", "# nothing yet\n");
+    world.write("none.txt", "# nothing yet\nweb7: ssh: connect to host web7 port 22: Connection refused\n");
     assert_snapshot!(world.talk("
-        build --kernels fleet.txt -c empty.conf --dry-run
+        build --kernels fleet.txt --sysroot host -c empty.conf --dry-run
         build --kernels none.txt -c empty.conf --dry-run
         build --kernels absent.txt -c empty.conf --dry-run
         build -r 1.0 --pin 1.0 -c empty.conf --dry-run
     "), @r#"
-    $ stap-bundle build --kernels fleet.txt -c empty.conf --dry-run
-    2> error: fleet.txt: 2 lines can't be used
-    2>   because: line 3: `web7 6.12.1-test` is neither a kernel release nor the output of `uname -r` or `uname -a`
-    2>   because: line 4: `Linux web8 a/b #1 SMP [MACHINE]` is neither a kernel release nor the output of `uname -r` or `uname -a`
-    [exit 2]
+    $ stap-bundle build --kernels fleet.txt --sysroot host -c empty.conf --dry-run
+    2> warning: fleet.txt: 1 line names no kernel and is passed over: line 4: `Linux web8 a/b #1 SMP [MACHINE]`
+    2> error: 5 problems keep this from being built
+    2>   because: no script is given
+    2>   because: sysroot $WORLD/work/host has no /usr/bin/stap: the package systemtap would bring it
+    2>   because: sysroot $WORLD/work/host has no directory /mnt, where the work directory of a job is mounted
+    2>   because: no build tree for 6.12.1-test: there is no $WORLD/work/host/lib/modules/6.12.1-test/build; install its distribution's package with /lib/modules/6.12.1-test/build (linux-headers, kernel-devel or the like)
+    2>   because: the sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
+    2> hint: install the headers package in the sysroot, or name another root: --sysroot DIR
+    2> hint: put scripts into $WORLD/work/scripts (SCRIPT_PATH of the configuration), or name `.stp` files
+    2> hint: stap-bundle kernel missing, with the same kernels and sysroots, names all packages that are lacking
+    2> hint: or let the bundle say so to hosts that run it: --best-effort '@6.12.1-test'
+    2> hint: 6.12.1-test runs on web7
+    [exit 21]
     $ stap-bundle build --kernels none.txt -c empty.conf --dry-run
+    2> warning: none.txt: 1 line names no kernel and is passed over: line 2: `web7: ssh: connect to host web7 port 22: Connection refused`
     2> error: the list of kernels is empty
-    2> hint: each line is a release, or the output of `uname -r` or `uname -a`
+    2> hint: each line is a release, with the host's name if you like, or the output of `uname -a`; a table needs a column of releases
     [exit 2]
     $ stap-bundle build --kernels absent.txt -c empty.conf --dry-run
     2> error: absent.txt: No such file or directory
@@ -43,9 +53,10 @@ fn lines_of_uname_are_taken_for_kernels() {
     world.write("fleet.txt", "Linux web8 6.12.7-test #1 SMP Debian x86_64 GNU/Linux\n6.12.8-test # db\n");
     let said = world.run("build --kernels fleet.txt -r 6.12.9-test --sysroot host -c empty.conf --dry-run");
     for release in ["6.12.7-test", "6.12.8-test", "6.12.9-test"] {
-        assert!(said.stderr.contains(&format!("no build tree of {release}:")), "{said}");
+        assert!(said.stderr.contains(&format!("no build tree for {release}:")), "{said}");
     }
     assert_eq!(said.exit, Some(21));
+    assert!(said.stderr.contains("hint: 6.12.7-test runs on web8\n"), "{said}");
     let said = world.run("build --all-kernels --sysroot host -c empty.conf --dry-run");
     assert!(said.stderr.contains("no build tree of any kernel: there is none in"), "{said}");
 }
@@ -95,6 +106,7 @@ fn a_cache_is_verified_and_collected() {
         "removed": 0
       },
       "removed": 0,
+      "schema": "cache-gc/1",
       "warm_ups": {
         "bytes": 0,
         "kept": 1,
@@ -122,7 +134,7 @@ fn parts_of_a_build_are_written_i_of_n_and_merge_compiles_nothing() {
     $ stap-bundle build -r 6.1 --shard 1/4 -o x.stapb
     2> error: the argument '--shard <I/N>' cannot be used with '--output <FILE>'
     2>
-    2> Usage: stap-bundle build --shard <I/N> <--release <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
+    2> Usage: stap-bundle build --shard <I/N> <--kernel <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
     2>
     2> For more information, try '--help'.
     [exit 2]
@@ -130,7 +142,7 @@ fn parts_of_a_build_are_written_i_of_n_and_merge_compiles_nothing() {
     2> error: the following required arguments were not provided:
     2>   --shards <N>
     2>
-    2> Usage: stap-bundle merge --shards <N> <--release <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
+    2> Usage: stap-bundle merge --shards <N> <--kernel <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
     2>
     2> For more information, try '--help'.
     [exit 2]
@@ -179,6 +191,7 @@ fn results_are_pushed_to_a_directory_and_pulled_from_it() {
       ],
       "from": "c/artifacts",
       "not_taken": [],
+      "schema": "cache-copy/1",
       "there": 0,
       "to": "$WORLD/work/d/artifacts"
     }
@@ -203,7 +216,7 @@ fn a_compile_server_is_host_and_port() {
     2> error: the following required arguments were not provided:
     2>   --server <HOST:PORT>
     2>
-    2> Usage: stap-bundle build --server <HOST:PORT> --config <CONFIG> --dry-run --or-here <--release <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
+    2> Usage: stap-bundle build --server <HOST:PORT> --config <CONFIG> --dry-run --or-here <--kernel <REL>|--kernels <FILE>|--all-kernels> [SCRIPT]...
     2>
     2> For more information, try '--help'.
     [exit 2]

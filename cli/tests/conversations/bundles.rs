@@ -56,6 +56,11 @@ pub(crate) fn vermagic(release: &str) -> String {
 }
 
 impl Bundle {
+    /// When it was built, in seconds since 1970.
+    pub(crate) fn created(&self) -> u64 {
+        1_700_000_000 + self.serial
+    }
+
     /// The whole file.
     pub(crate) fn signed(&self, key: &SigningKey) -> Vec<u8> {
         self.signed_by(&[key])
@@ -100,7 +105,7 @@ impl Bundle {
             name: self.name.parse().unwrap(),
             version: format!("1.{}", self.serial).parse().unwrap(),
             serial: self.serial,
-            created: 1_700_000_000 + self.serial,
+            created: self.created(),
             best_before: self.best_before,
             roots: self.roots.clone(),
             scripts: self.scripts.iter().map(|name| self.script(name)).collect(),
@@ -130,14 +135,18 @@ impl Bundle {
             opts_line: format!("-D FOO={} --", self.define),
             requires: if name == first { Vec::new() } else { vec![first.parse().unwrap()] },
             users: Vec::new(),
+            programs: Vec::new(),
         }
     }
 
     fn kernel(&self, release: &str) -> KernelDraft {
         let is_red = |script: &&&str| self.red.contains(&(**script, release));
         let (red, green): (Vec<_>, Vec<_>) = self.scripts.iter().partition(is_red);
-        let red_cell =
-            |script: &str| RedCell { script: script.parse().unwrap(), reason: "no such probe".to_owned() };
+        let red_cell = |script: &str| RedCell {
+            script: script.parse().unwrap(),
+            reason: "no such probe".to_owned(),
+            skipped: false,
+        };
         KernelDraft {
             release: release.parse().unwrap(),
             machine: std::env::consts::ARCH.parse().unwrap(),
@@ -145,6 +154,7 @@ impl Bundle {
             symvers_sha256: (self.define != 1).then(|| Digest::of(&self.define.to_le_bytes())),
             config_sha256: None,
             compiler: None,
+            modules_compiler: None,
             vermagic: (!green.is_empty()).then(|| vermagic(release)),
             toolchain: 0,
             modules: green.into_iter().map(|script| self.module(script, release)).collect(),

@@ -97,8 +97,6 @@ fn a_delta_is_installed_where_the_bundle_is_that_it_was_made_from() {
         rollback --root host 1
     "), @r#"
     $ stap-bundle install --root host full.stapb --quiet
-    installed: fleet 1.1 as generation 1
-      6.12.1-test: 2 modules
     [exit 0]
     $ stap-bundle install --root host delta.stapb --dry-run
     would install: fleet 1.2 as generation 2

@@ -142,7 +142,7 @@ fn what_a_new_domain_takes_from_default_is_said_and_refused() {
         trust remove --root host --domain team-c
         trust remove --root host --domain team-b
         status --root host
-        trust remove --root host --domain default
+        trust remove --root host --domain default --yes
     "), @r#"
     $ stap-bundle trust add --root host farm.pub
     pinned: key [FARM-KEY]
@@ -159,7 +159,6 @@ fn what_a_new_domain_takes_from_default_is_said_and_refused() {
     $ stap-bundle trust add --root host stranger.pub --domain team-b --bundles stap-*,b-*
     pinned in domain team-b: key [STRANGER-KEY]
       owns stap-*, b-*: only keys of this domain sign bundles of these names
-    2> warning: bundle stap-scripts is refused: it is signed in domain default, but the name `stap-scripts` belongs to domain team-b
     2> warning: installed bundle stap-scripts goes from domain default to team-b and is refused from now on: it is signed in domain default, but the name `stap-scripts` belongs to domain team-b
     2> Compare this id with the one that your farm published.
     [exit 0]
@@ -206,9 +205,9 @@ fn what_a_new_domain_takes_from_default_is_said_and_refused() {
     counter, latency: no kernel runs here for which bundle stap-scripts could have a module
         ask on the host itself, without --root
     [exit 3]
-    $ stap-bundle trust remove --root host --domain default
+    $ stap-bundle trust remove --root host --domain default --yes
     removed: the pins and the chain of domain default
-    2> warning: bundle stap-scripts is refused: signed by key [FARM-KEY-SHORT], none of them trusted here
+    2> warning: bundle stap-scripts is refused: signed by key [FARM-KEY-SHORT], which isn't trusted here
     2> What they let in is refused from now on, installed bundles too. To believe a farm again: stap-bundle trust add NAME.pub.
     [exit 0]
     "#);
@@ -224,19 +223,19 @@ fn a_key_of_two_domains_is_removed_by_domain() {
     }
     assert_snapshot!(world.talk(&format!("
         trust remove --root host {id}
-        trust remove --root host {id} --domain b
-        trust remove --root host {id} --domain a
+        trust remove --root host {id} --domain b --yes
+        trust remove --root host {id} --domain a --yes
         trust list --root host
     ")), @r#"
     $ stap-bundle trust remove --root host [FARM-KEY-SHORT]
     2> error: 2 pinned keys begin with `[FARM-KEY-SHORT]`
     2> hint: give more of the id or, where domains share the key, --domain NAME; `stap-bundle trust list` shows both
     [exit 1]
-    $ stap-bundle trust remove --root host [FARM-KEY-SHORT] --domain b
+    $ stap-bundle trust remove --root host [FARM-KEY-SHORT] --domain b --yes
     2> error: there is no domain b
     2> hint: `stap-bundle trust list` shows the domains
     [exit 1]
-    $ stap-bundle trust remove --root host [FARM-KEY-SHORT] --domain a
+    $ stap-bundle trust remove --root host [FARM-KEY-SHORT] --domain a --yes
     removed in domain a: key [FARM-KEY]
     2> Bundles that only this key signed are refused from now on, installed ones too.
     [exit 0]

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use bundle_format::{PublicKey, RootsFile};
+use fixtures::user::needs_root;
 use signing::SigningKey;
 
 use crate::bundles::{Bundle, fleet};
+use crate::limited::{on_this_root, running_release};
 use crate::world::TestWorld;
 
 /// The command lines of each section of the page, by its heading; what every section begins with has none.
@@ -27,10 +29,16 @@ fn sections() -> BTreeMap<String, Vec<String>> {
     found
 }
 
+/// The section in which the host's clock begins with 1970 at each boot.
+const DEAD_CLOCK: &str = "A host with a dead clock";
+
 /// A farm and hosts that are led through one drill.
 struct Drill {
     world: TestWorld,
     serial: u64,
+    clock_is_dead: bool,
+    /// The release of the machine that is `host` where its clock is asked.
+    running: &'static str,
 }
 
 impl Drill {
@@ -45,6 +53,7 @@ impl Drill {
         match (who, command.strip_prefix("stap-bundle ")) {
             ("farm$", Some(build)) if build.starts_with("build ") => self.build(build),
             ("farm$", Some(words)) => self.ends_with(expected, shown, words),
+            ("host#", Some(words)) if self.clock_is_dead => self.ends_in_1970(expected, shown, words),
             ("host#", Some(words)) => self.ends_with(expected, shown, &format!("--root host {words}")),
             ("other#", Some(words)) => self.ends_with(expected, shown, &format!("--root other {words}")),
             (_, Some(words)) => panic!("who does `{words}`?"),
@@ -56,6 +65,13 @@ impl Drill {
         let said = self.world.run(words);
         assert_eq!(said.exit, Some(code), "{said}");
         assert!(said.to_string().contains(shown), "`{shown}` isn't in {said}");
+    }
+
+    /// The same on a host that is asked what time it is, which `--root` doesn't do.
+    fn ends_in_1970(&self, code: i32, shown: &str, words: &str) {
+        let said = on_this_root(&self.world, "exec faketime '1970-01-01 00:01:00'", words);
+        assert!(said.ends_with(&format!("[exit {code}]")), "{said}");
+        assert!(said.contains(shown), "`{shown}` isn't in {said}");
     }
 
     /// What is done with other tools on the host, below its root.
@@ -90,7 +106,10 @@ impl Drill {
         let roots =
             values("--roots").first().map(|name| RootsFile::read(&read(name)).unwrap().complete().unwrap());
         let serial = values("--serial").first().map_or(self.serial + 1, |serial| serial.parse().unwrap());
-        let bundle = Bundle { roots, ..fleet(serial) };
+        let days = values("--best-before").first().map(|days| days.parse::<u64>().unwrap());
+        let kernels = vec!["6.12.1-test", "6.13.0-test", self.running];
+        let mut bundle = Bundle { kernels, roots, ..fleet(serial) };
+        bundle.best_before = days.map(|days| bundle.created() + days * 86_400);
         self.world.write(values("-o")[0], bundle.signed_by(&keys.iter().collect::<Vec<_>>()));
         self.serial = serial;
     }
@@ -98,15 +117,22 @@ impl Drill {
 
 #[test]
 fn every_drill_of_the_page_ends_as_it_says() {
+    needs_root();
+    let running: &'static str = running_release().leak();
     let sections = sections();
-    assert_eq!(sections.len(), 7, "one that all begin with, and six with commands: {:?}", sections.keys());
+    assert_eq!(sections.len(), 8, "one that all begin with, and seven drills: {:?}", sections.keys());
     for (heading, lines) in sections.iter().filter(|(heading, _)| !heading.is_empty()) {
-        let mut drill = Drill { world: TestWorld::new(), serial: 0 };
+        let mut drill = Drill { world: TestWorld::new(), serial: 0, clock_is_dead: false, running };
         for host in ["host", "other"] {
             fs::create_dir_all(drill.world.path(host).join("lib/modules/6.12.1-test/kernel")).unwrap();
             drill.world.chmod(host, 0o755);
         }
-        for line in sections[""].iter().chain(lines) {
+        for directory in ["host/etc", "host/run", "host/var", "staprun"] {
+            fs::create_dir_all(drill.world.path(directory)).unwrap();
+            drill.world.chmod(directory, 0o755);
+        }
+        for (position, line) in sections[""].iter().chain(lines).enumerate() {
+            drill.clock_is_dead = heading == DEAD_CLOCK && position >= sections[""].len();
             println!("{heading}: {line}");
             drill.step(line);
         }

@@ -117,3 +117,36 @@ fn e12_with_a_read_only_var_nothing_is_installed_and_what_is_there_can_be_starte
     [exit 0]
     ");
 }
+
+#[test]
+fn ctrl_c_at_a_start_of_systemtap_ends_what_it_has_started() {
+    let world = world();
+    world.write("staprun/staprun", "#!/bin/sh\nexec sleep 4711\n");
+    let typed = format!(
+        "ln -s {PROGRAM} /run/systemtap
+        env --default-signal=INT /run/systemtap start counter & started=$!
+        until pgrep -x -f 'sleep 4711' >/dev/null; do sleep 0.05; done
+        kill -INT $started; code=0; wait $started || code=$?; echo ended with $code
+        if pgrep -x -f 'sleep 4711'; then echo it is left; fi
+        exec"
+    );
+    let said = on_this_root(&world, &typed, "list");
+    assert!(said.contains("Starting systemtap ... FAILED"), "{said}");
+    assert!(said.contains("ended with 130") && !said.contains("it is left"), "{said}");
+}
+
+#[test]
+fn an_ordinary_user_is_sent_to_root_and_never_away_with_rm() {
+    let world = world();
+    fs::create_dir_all(world.path("host/run/stap-bundle")).unwrap();
+    world.chmod("host/run/stap-bundle", 0o755);
+    for line in ["start", "stop", "restart"] {
+        let said = on_this_root(&world, "exec setpriv --reuid 65534 --regid 65534 --clear-groups --", line);
+        let expected = format!("error: `{line}` needs root\n");
+        assert!(
+            said.contains(&expected) && said.contains("hint: sudo ") && said.ends_with("[exit 14]"),
+            "{said}"
+        );
+        assert!(!said.contains("rm -r"), "{line}: {said}");
+    }
+}

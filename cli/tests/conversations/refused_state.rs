@@ -171,7 +171,7 @@ fn a_bundle_that_is_not_believed_is_an_error_although_its_scripts_run() {
     $ stap-bundle status --root host
     no kernel runs here, generation 1
     bundle fleet -
-      refused: signed by key [FARM-KEY-SHORT], none of them trusted here
+      refused: signed by key [FARM-KEY-SHORT], which isn't trusted here
 
      SCRIPT   STATE    KERNEL       BUNDLE     SINCE                    MODULE     DATA    REQUIRES
      counter  running  6.12.1-test  fleet 1.1  [DATE] [SIZE]  memory  -
@@ -203,20 +203,20 @@ fn what_is_wrong_comes_with_the_way_out() {
     kernel memory: about [SIZE] in 2 modules, recorders' buffers included
     2> error: what is installed can't be read: can't use link /var/lib/stap-bundle/current
     2>   because: it is missing, though generation 1 is there
-    2> hint: stap-bundle list shows the generations; in /var/lib/stap-bundle, to make generation N current: ln -sfn generations/N current
+    2> hint: stap-bundle list shows the generations; to make generation N current: stap-bundle rollback N
     [exit 11]
     $ stap-bundle list --root host
      GENERATION  MADE  BUNDLE     SCRIPTS  KERNELS
      1           -     fleet 1.1  2        6.12.1-test
     2> error: can't use link /var/lib/stap-bundle/current
     2>   because: it is missing, though generation 1 is there
-    2> hint: stap-bundle list shows the generations; in /var/lib/stap-bundle, to make generation N current: ln -sfn generations/N current
+    2> hint: stap-bundle list shows the generations; to make generation N current: stap-bundle rollback N
     [exit 11]
     $ stap-bundle install --root host fleet.stapb
     2> fleet 1.1 is signed by trusted key [FARM-KEY-SHORT]
     2> error: fleet.stapb: can't use link /var/lib/stap-bundle/current
     2>   because: it is missing, though generation 1 is there
-    2> hint: stap-bundle list shows the generations; in /var/lib/stap-bundle, to make generation N current: ln -sfn generations/N current
+    2> hint: stap-bundle list shows the generations; to make generation N current: stap-bundle rollback N
     [exit 11]
     "#);
     fs::create_dir(world.path(STATE).join("generations/2")).unwrap();
@@ -260,8 +260,8 @@ fn what_is_wrong_comes_with_the_way_out() {
     # HELP stap_bundle_errors State of this host that is refused or damaged; other gauges may be missing for it.
     # TYPE stap_bundle_errors gauge
     stap_bundle_errors 1
-    2> error: can't open root directory nowhere
-    2>   because: No such file or directory
+    2> error: --root nowhere: No such file or directory
+    2> hint: name the directory in which a host's files are, such as a mounted image
     [exit 14]
     "#);
 }

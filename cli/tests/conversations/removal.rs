@@ -31,16 +31,17 @@ fn a_kernel_that_this_host_has_goes_only_with_allow_removal() {
     let world = world();
     let before = world.tree();
     assert_snapshot!(world.talk("
-        -q install --root host less.stapb
-        -q install --root host less.stapb --dry-run
+        install --root host less.stapb
+        install --root host less.stapb --dry-run
     "), @r#"
-    $ stap-bundle -q install --root host less.stapb
+    $ stap-bundle install --root host less.stapb
+    2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
     2> error: less.stapb: bundle fleet 1.2 would take away kernel 6.13.0-test, which this host has
     2> hint: if that is meant: --allow-removal, this once, or `allow-removal = true` below [install] in policy.toml
     2> hint: if not: have the farm build the bundle with it; a kernel that --kernel left out is named with it too
     2> hint: `stap-bundle install --dry-run FILE` lists all that would change
     [exit 16]
-    $ stap-bundle -q install --root host less.stapb --dry-run
+    $ stap-bundle install --root host less.stapb --dry-run
     would install: fleet 1.2 as generation 2
       6.12.1-test: 2 modules
       + script reads
@@ -56,6 +57,8 @@ fn a_kernel_that_this_host_has_goes_only_with_allow_removal() {
       would remove /var/cache/systemtap/6.13.0-test/latency.ko
       would remove /var/cache/systemtap/6.13.0-test/latency.opts
       nothing was written
+    2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
+    2>   6.12.1-test: 2 modules, [SIZE]
     2> warning: the installed kernel 6.13.0-test is not in the bundle
     2> warning: the install will be refused: it would take away kernel 6.13.0-test, which this host has; --allow-removal allows it
     [exit 16]
@@ -67,43 +70,48 @@ fn a_kernel_that_this_host_has_goes_only_with_allow_removal() {
     assert_eq!(dry["changes"]["kernels"][1]["after"], "absent");
     assert_eq!(world.tree(), before);
     assert_snapshot!(world.talk("
-        -q install --root host less.stapb --allow-removal
+        install --root host less.stapb --allow-removal
         history --root host -n 1
-        -q rollback --root host
-        -q uninstall --root host fleet --dry-run
-        -q uninstall --root host fleet
+        rollback --root host
+        uninstall --root host fleet --dry-run
+        uninstall --root host fleet
     "), @r#"
-    $ stap-bundle -q install --root host less.stapb --allow-removal
+    $ stap-bundle install --root host less.stapb --allow-removal
     installed: fleet 1.2 as generation 2
       6.12.1-test: 2 modules
       + script reads
       - script latency
       ~ kernel 6.12.1-test: added reads; removed latency
       - kernel 6.13.0-test: 2 modules
+    2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
+    2> staging generation 2 with 1 kernel
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2> switching from generation 1 to generation 2
     2> warning: the installed kernel 6.13.0-test is not in the bundle
     2> warning: this takes away kernel 6.13.0-test, which this host has, as was allowed
     [exit 0]
     $ stap-bundle history --root host -n 1
     at an unknown time  installed fleet 1.2 as generation 2, after 1, taking away kernel 6.13.0-test, which this host has, as was allowed
     [exit 0]
-    $ stap-bundle -q rollback --root host
+    $ stap-bundle rollback --root host
     rolled back: from generation 2 to 1
       + script latency
       - script reads
       ~ kernel 6.12.1-test: added latency; removed reads
       + kernel 6.13.0-test: 2 modules
     [exit 0]
-    $ stap-bundle -q uninstall --root host fleet --dry-run
+    $ stap-bundle uninstall --root host fleet --dry-run
     would uninstall: fleet 1.1, with 2 scripts
       - scripts counter, latency
       - kernel 6.12.1-test: 2 modules
       - kernel 6.13.0-test: 2 modules
     [exit 0]
-    $ stap-bundle -q uninstall --root host fleet
+    $ stap-bundle uninstall --root host fleet
     uninstalled: fleet, with generation 3
       - scripts counter, latency
       - kernel 6.12.1-test: 2 modules
       - kernel 6.13.0-test: 2 modules
+    2> switching from generation 1 to generation 3
     [exit 0]
     "#);
 }
@@ -116,23 +124,28 @@ fn a_policy_may_allow_it_and_a_script_that_runs_counts_too() {
         "host/run/stap-bundle/run/latency.json",
         r#"{"script":"latency","generation":1,"boot_id":"x"}"#,
     );
-    let refused = world.run("-q install --root host less.stapb");
+    let refused = world.run("install --root host less.stapb");
     world.write("host/etc/stap-bundle/policy.toml", "[install]\nallow-removal = true\n");
     world.chmod("host/etc/stap-bundle/policy.toml", 0o644);
-    assert_snapshot!(format!("{refused}{}", world.run("-q install --root host less.stapb")), @r#"
-    $ stap-bundle -q install --root host less.stapb
+    assert_snapshot!(format!("{refused}{}", world.run("install --root host less.stapb")), @r#"
+    $ stap-bundle install --root host less.stapb
+    2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
     2> error: less.stapb: bundle fleet 1.2 would take away script latency, which runs
     2> hint: if that is meant: --allow-removal, this once, or `allow-removal = true` below [install] in policy.toml
     2> hint: if not: have the farm build the bundle with it; a kernel that --kernel left out is named with it too
     2> hint: `stap-bundle install --dry-run FILE` lists all that would change
     [exit 16]
-    $ stap-bundle -q install --root host less.stapb
+    $ stap-bundle install --root host less.stapb
     installed: fleet 1.2 as generation 2
       6.12.1-test: 2 modules
       + script reads
       - script latency
       ~ kernel 6.12.1-test: added reads; removed latency
       - kernel 6.13.0-test: 2 modules
+    2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
+    2> staging generation 2 with 1 kernel
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2> switching from generation 1 to generation 2
     2> warning: this takes away script latency, which runs, as was allowed
     [exit 0]
     "#);
@@ -227,14 +240,15 @@ fn a_bundle_is_compared_with_what_is_installed_under_its_name() {
     2> hint: `stap-bundle list` shows what is installed
     [exit 12]
     $ stap-bundle diff --root host --installed stranger.stapb
-    2> error: stranger.stapb: signed by key [STRANGER-KEY-SHORT], none of them trusted here
+    2> error: stranger.stapb: signed by key [STRANGER-KEY-SHORT], which isn't trusted here
     2>   because: only key [FARM-KEY-SHORT] is trusted here
     2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
     [exit 10]
     $ stap-bundle diff --root host --installed fleet-1.stapb less.stapb
     2> error: the argument '--installed' cannot be used with '[NEW]'
     2>
-    2> Usage: stap-bundle diff --root <DIR> --installed <OLD> [NEW]
+    2> Usage: stap-bundle diff [OPTIONS] OLD NEW
+    2>        stap-bundle diff [OPTIONS] --installed NEW
     2>
     2> For more information, try '--help'.
     [exit 2]
@@ -242,7 +256,8 @@ fn a_bundle_is_compared_with_what_is_installed_under_its_name() {
     2> error: the following required arguments were not provided:
     2>   <NEW>
     2>
-    2> Usage: stap-bundle diff --root <DIR> <OLD> <NEW>
+    2> Usage: stap-bundle diff [OPTIONS] OLD NEW
+    2>        stap-bundle diff [OPTIONS] --installed NEW
     2>
     2> For more information, try '--help'.
     [exit 2]

@@ -4,15 +4,18 @@ use std::fs;
 
 use fixtures::fake_host::FakeHost;
 use insta::assert_snapshot;
+use service::RestartReport;
 
 use crate::bundles::fleet;
 use crate::made_up_kernel;
+use crate::schema::check_report;
 use crate::world::TestWorld;
 
 /// Starts everything that is installed, as on a host that runs 6.12.1-test; returns what the stand-in for `staprun` has loaded.
 pub(crate) fn start(world: &TestWorld) -> Vec<String> {
     let directory = world.path("host");
-    made_up_kernel::start(&directory, "6.12.1-test", false).unwrap();
+    let report = made_up_kernel::start(&directory, "6.12.1-test", false).unwrap();
+    check_report("start", &report);
     made_up_kernel::loaded(&directory)
 }
 
@@ -167,17 +170,17 @@ fn status_refuses_a_bundle_that_is_not_believed_any_more() {
     assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
     assert_eq!(world.run("install --root host fleet.stapb").exit, Some(0));
     let id = world.farm.public().id().short();
-    assert_eq!(world.run(&format!("trust remove --root host {id}")).exit, Some(0));
+    assert_eq!(world.run(&format!("trust remove --root host {id} --yes")).exit, Some(0));
     assert_snapshot!(world.run("status --root host"), @r#"
     $ stap-bundle status --root host
     no kernel runs here, generation 1
     bundle fleet -
-      refused: signed by key [FARM-KEY-SHORT], none of them trusted here
+      refused: signed by key [FARM-KEY-SHORT], which isn't trusted here
 
      SCRIPT   STATE    KERNEL  BUNDLE  SINCE  MODULE  DATA  REQUIRES
      counter  stopped  -       fleet   -      -       -     -
      latency  stopped  -       fleet   -      -       -     -
-    counter, latency: bundle fleet is not believed: signed by key [FARM-KEY-SHORT], none of them trusted here
+    counter, latency: bundle fleet is not believed: signed by key [FARM-KEY-SHORT], which isn't trusted here
         install the bundle again, signed by a trusted key; see stap-bundle trust list
     [exit 10]
     "#);
@@ -186,13 +189,35 @@ fn status_refuses_a_bundle_that_is_not_believed_any_more() {
     $ stap-bundle status --root host
     no kernel runs here, generation 1
     bundle fleet -
-      refused: signed by key [FARM-KEY-SHORT], none of them trusted here
+      refused: signed by key [FARM-KEY-SHORT], which isn't trusted here
 
      SCRIPT   STATE    KERNEL  BUNDLE  SINCE  MODULE  DATA  REQUIRES
      counter  stopped  -       fleet   -      -       -     -
      latency  stopped  -       fleet   -      -       -     -
-    counter, latency: bundle fleet is not believed: signed by key [FARM-KEY-SHORT], none of them trusted here
+    counter, latency: bundle fleet is not believed: signed by key [FARM-KEY-SHORT], which isn't trusted here
         install the bundle again, signed by a trusted key; see stap-bundle trust list
     [exit 10]
     "#);
+}
+
+/// The commands take no `--root`: what they would write is looked at here.
+#[test]
+fn what_start_stop_and_restart_report_fits_their_schemas() {
+    let world = TestWorld::new();
+    FakeHost::create(&world.path("host")).unwrap();
+    world.bundle("fleet.stapb", &fleet(1));
+    for line in
+        ["trust add --root host farm.pub", "install --root host fleet.stapb", "mask --root host latency"]
+    {
+        assert_eq!(world.run(line).exit, Some(0), "{line}");
+    }
+    let directory = world.path("host");
+    let started = made_up_kernel::start(&directory, "6.12.1-test", false).unwrap();
+    check_report("start", &started);
+    let elsewhere = made_up_kernel::start(&directory, "6.99.0-test", false).unwrap();
+    check_report("start", &elsewhere);
+    let stopped = made_up_kernel::stop(&directory, "6.12.1-test");
+    check_report("stop", &stopped);
+    check_report("restart", &RestartReport { stop: Some(stopped), start: Some(started) });
+    check_report("restart", &RestartReport { stop: None, start: None });
 }

@@ -37,8 +37,11 @@ fn world() -> TestWorld {
     let world = TestWorld::new();
     assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
     for serial in 1..=OF_EACH + 1 {
-        world.bundle(&format!("fleet-{serial}.stapb"), &fleet(serial));
-        let other = Bundle { name: "storage", scripts: vec!["blocks"], red: Vec::new(), ..fleet(serial) };
+        // Large enough that an installer can be met at its work.
+        let padding = 1 << 21;
+        world.bundle(&format!("fleet-{serial}.stapb"), &Bundle { padding, ..fleet(serial) });
+        let scripts = vec!["blocks"];
+        let other = Bundle { name: "storage", scripts, red: Vec::new(), padding, ..fleet(serial) };
         world.bundle(&format!("storage-{serial}.stapb"), &other);
     }
     world
@@ -115,13 +118,14 @@ fn kill_some(installers: &[Installer], mut random: u64) -> [usize; 2] {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         random >> 33
     };
-    while killed != ENOUGH && dead.len() < installers.len() && Instant::now() < ends {
-        std::thread::sleep(Duration::from_micros(next() % 5000));
+    let work_is_left = || installers.iter().any(|one| is_alive(one.child.id()));
+    while killed != ENOUGH && work_is_left() && Instant::now() < ends {
         let writing =
             installers.iter().find(|one| !dead.contains(&one.child.id()) && is_writing(one.child.id()));
         let (victim, kind) = match writing {
-            Some(writer) if killed[1] < ENOUGH[1] && next().is_multiple_of(2) => (writer, 1),
-            _ if killed[0] < ENOUGH[0] && next().is_multiple_of(8) => {
+            Some(writer) if killed[1] < ENOUGH[1] => (writer, 1),
+            // Rarely, so that enough of them live to be met at their work.
+            _ if killed[0] < ENOUGH[0] && next().is_multiple_of(16) => {
                 (&installers[usize::try_from(next()).unwrap() % installers.len()], 0)
             }
             _ => continue,

@@ -114,7 +114,7 @@ fn what_would_be_signed_is_shown_before() {
     world.write("damaged.payload", payload);
     assert_snapshot!(world.talk("sign damaged.payload --dry-run"), @r#"
     $ stap-bundle sign damaged.payload --dry-run
-    2> error: damaged.payload is not signed: the bundle ends at byte [OFFSET], inside a frame's header: the copy is incomplete
+    2> error: damaged.payload can't be signed: the bundle ends at byte [OFFSET], inside a frame's header: the copy is incomplete
     2> hint: copy the file again from where it was built; of a bundle, `stap-bundle verify` says what is still good
     [exit 11]
     "#);
@@ -132,11 +132,11 @@ fn frames_that_nobody_had_seen_were_signed() {
         sign part.stapb --payload-out message
     "), @r#"
     $ stap-bundle sign part.stapb --key stranger.key
-    2> error: part.stapb is not signed: kernel 6.13.0-test ([SHA-256]) is in the manifest but not in this file
+    2> error: part.stapb can't be signed: kernel 6.13.0-test ([SHA-256]) is in the manifest but not in this file
     2> hint: nothing is signed that wasn't looked into: sign the whole file
     [exit 17]
     $ stap-bundle sign part.stapb --payload-out message
-    2> error: part.stapb is not signed: kernel 6.13.0-test ([SHA-256]) is in the manifest but not in this file
+    2> error: part.stapb can't be signed: kernel 6.13.0-test ([SHA-256]) is in the manifest but not in this file
     2> hint: nothing is signed that wasn't looked into: sign the whole file
     [exit 17]
     "#);
@@ -155,7 +155,7 @@ fn a_delta_is_signed_elsewhere_with_the_bundle_that_it_was_made_from() {
         sign - --key farm.key
     "), @r#"
     $ stap-bundle sign delta.stapb --key stranger.key
-    2> error: delta.stapb is not signed: kernel 6.12.1-test needs [SHA-256], a frame of version 1.7, which is not here
+    2> error: delta.stapb can't be signed: kernel 6.12.1-test needs [SHA-256], a frame of version 1.7, which is not here
     2> hint: this is a delta of version 1.7 (bundle id [SHA-256]): bring the full bundle of the new version, or that one
     2> hint: nothing is signed that wasn't looked into: give the bundle that it was made from, --base FILE
     [exit 17]
@@ -244,16 +244,16 @@ fn a_damaged_payload_is_not_signed() {
         sign fleet.payload --key gone.key -o out.stapb
     "), @r#"
     $ stap-bundle sign damaged.payload --key farm.key -o out.stapb
-    2> error: damaged.payload is not signed: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
+    2> error: damaged.payload can't be signed: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
     2> hint: copy the file again from where it was built; of a bundle, `stap-bundle verify` says what is still good
     [exit 11]
     $ stap-bundle sign damaged.payload --payload-out message
-    2> error: damaged.payload is not signed: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
+    2> error: damaged.payload can't be signed: `kernels/0001-6.13.0-test.tar.zst` is damaged: expected SHA-256 [SHA-256], found [SHA-256]
     2> hint: copy the file again from where it was built; of a bundle, `stap-bundle verify` says what is still good
     [exit 11]
     $ stap-bundle sign farm.pub --key farm.key -o out.stapb
-    2> error: farm.pub is not signed: not a bundle: the file does not begin with a `stap-bundle` member
-    2> hint: a bundle is what `stap-bundle build` writes, by default NAME-VERSION.stapb
+    2> error: farm.pub can't be signed: a key or a certificate (PEM), not a bundle
+    2> hint: give the bundle here, and a public key with --key or to `trust add`
     [exit 11]
     $ stap-bundle sign fleet.payload --key gone.key -o out.stapb
     2> error: key file gone.key: No such file or directory

@@ -65,14 +65,14 @@ fn srv_cfg_02_a_wrong_line_is_named_and_nothing_is_started() {
     assert_snapshot!(world.run("server start -c global"), @r#"
     $ stap-bundle server start -c global
     2> error: $WORLD/work/conf.d/a.conf:2: PORT=`70000` is not a port, 0 to 65535
-    2> hint: each line is NAME=VALUE, NAME+=VALUE or a comment; the value is the rest of the line as it stands
+    2> hint: each line is NAME=VALUE, NAME+=VALUE or a comment; the value is the rest of the line, quotes included
     [exit 1]
     "#);
     world.write("bad", "LOG_FILE = /x\n");
     assert_snapshot!(world.run("server status -c bad"), @r#"
     $ stap-bundle server status -c bad
     2> error: bad:1: `LOG_FILE = /x` is neither NAME=VALUE nor a comment with # in the first column
-    2> hint: each line is NAME=VALUE, NAME+=VALUE or a comment; the value is the rest of the line as it stands
+    2> hint: each line is NAME=VALUE, NAME+=VALUE or a comment; the value is the rest of the line, quotes included
     [exit 1]
     "#);
 }

@@ -34,8 +34,8 @@ fn keys_are_pinned_listed_and_removed() {
     [exit 1]
     "#);
     let id = world.farm.public().id().short();
-    assert_snapshot!(world.run(&format!("trust remove --root host {id}")), @r#"
-    $ stap-bundle trust remove --root host [FARM-KEY-SHORT]
+    assert_snapshot!(world.run(&format!("trust remove --root host {id} --yes")), @r#"
+    $ stap-bundle trust remove --root host [FARM-KEY-SHORT] --yes
     removed: key [FARM-KEY]
     2> Bundles that only this key signed are refused from now on, installed ones too.
     [exit 0]
@@ -63,13 +63,14 @@ fn what_is_no_public_key_is_not_pinned() {
     [exit 2]
     $ stap-bundle trust add --root host notes.txt
     2> error: notes.txt: not an Ed25519 public key in PEM (`-----BEGIN PUBLIC KEY-----`): there is no such line
+    2> hint: a public key is what `stap-bundle key generate` writes as NAME.pub
     [exit 11]
     $ stap-bundle trust add --root host absent.pub
     2> error: absent.pub: No such file or directory
     [exit 14]
     $ stap-bundle trust add --root nowhere farm.pub
-    2> error: can't open root directory nowhere
-    2>   because: No such file or directory
+    2> error: --root nowhere: No such file or directory
+    2> hint: name the directory in which a host's files are, such as a mounted image
     [exit 14]
     $ stap-bundle trust add --root host
     2> error: the following required arguments were not provided:
@@ -81,9 +82,9 @@ fn what_is_no_public_key_is_not_pinned() {
     [exit 2]
     $ stap-bundle trust remove --root host
     2> error: the following required arguments were not provided:
-    2>   <KEY-ID>
+    2>   <KEY-ID|--domain <NAME>>
     2>
-    2> Usage: stap-bundle trust remove --root <DIR> <KEY-ID>
+    2> Usage: stap-bundle trust remove --root <DIR> <KEY-ID|--domain <NAME>>
     2>
     2> For more information, try '--help'.
     [exit 2]
@@ -99,8 +100,9 @@ fn a_store_that_others_can_write_to_is_not_believed() {
     assert_snapshot!(world.run("trust list --root host"), @r#"
     $ stap-bundle trust list --root host
     2> error: the trust store is not protected
-    2>   because: /etc/stap-bundle/trust/default can be written by others (mode 0777)
-    2> hint: whoever can write there could pin a key: give it to root and take the others' right to write
+    2>   because: host/etc/stap-bundle/trust/default can be written by others (mode 0777)
+    2> hint: chmod go-w host/etc/stap-bundle/trust/default
+    2> hint: others could pin a key there: give it to root, and let nobody else write
     [exit 10]
     "#);
     world.chmod("host/etc/stap-bundle/trust/default", 0o755);

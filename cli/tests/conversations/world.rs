@@ -15,6 +15,7 @@ use signing::SigningKey;
 use tempfile::TempDir;
 
 use crate::bundles::Bundle;
+use crate::schema;
 
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_stap-bundle");
@@ -159,6 +160,9 @@ impl Said {
     pub(crate) fn new(line: &str, output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        if output.status.code().is_some() {
+            schema::check(line, &stdout, &stderr);
+        }
         Self { line: line.to_owned(), exit: output.status.code(), stdout, stderr }
     }
 }

@@ -32,7 +32,7 @@ fn options(text: &str) -> Vec<u8> {
 fn reason(text: &str) -> Vec<u8> {
     typed(|forge| {
         let script = "latency".parse().unwrap();
-        forge.kernel("6.13.0-test").red.push(RedCell { script, reason: text.to_owned() });
+        forge.kernel("6.13.0-test").red.push(RedCell { script, reason: text.to_owned(), skipped: false });
     })
 }
 
@@ -108,27 +108,27 @@ refused! {
     a01_extra_called_like_a_member: extra_called("MANIFEST.json") => 11, "is no name for an extra";
     a01_extra_hidden: extra_called(".bashrc") => 11, "is no name for an extra";
     a01_extra_of_an_option: extra_called("--checkpoint-action=exec=sh") => 11, "is no name for an extra";
-    a05_json_key_twice: with("\"serial\":7", "\"serial\":7,\"serial\":8") => 11, "key `serial` stands twice";
+    a05_json_key_twice: with("\"serial\":7", "\"serial\":7,\"serial\":8") => 11, "duplicate key `serial`";
     a05_json_key_twice_by_an_escape: with("\"serial\":7", "\"serial\":7,\"\\u0073erial\":8")
-        => 11, "key `serial` stands twice";
-    a05_json_key_twice_in_an_unknown_field: unknown_field("{\"a\":1,\"a\":2}") => 11, "key `a` stands twice";
+        => 11, "duplicate key `serial`";
+    a05_json_key_twice_in_an_unknown_field: unknown_field("{\"a\":1,\"a\":2}") => 11, "duplicate key `a`";
     a05_script_twice: typed(|forge| {
         let one = forge.manifest.scripts[0].clone();
         forge.manifest.scripts.insert(0, one);
-    }) => 11, "one stands twice";
+    }) => 11, "there is a duplicate";
     a05_kernel_twice: typed(|forge| {
         let mut one = forge.manifest.kernels[0].clone();
         one.frames.clear();
         forge.manifest.kernels.insert(0, one);
-    }) => 11, "kernels are not sorted by id, or one stands twice";
+    }) => 11, "kernels are not sorted by id, or there is a duplicate";
     a05_extra_twice: typed(|forge| {
         forge.add_extra("notes.txt", b"one");
         forge.add_extra("notes.txt", b"two");
-    }) => 11, "extra `notes.txt` stands twice";
+    }) => 11, "duplicate extra `notes.txt`";
     a05_frame_index_twice: typed(|forge| forge.manifest.kernels.iter_mut().flat_map(|kernel| &mut kernel.frames)
         .for_each(|frame| { frame.index = 0; frame.reference = None; })) => 11, "frame indexes are not 0 to 1";
     a05_red_cell_twice: typed(|forge| {
-        let cell = RedCell { script: "latency".parse().unwrap(), reason: "none".to_owned() };
+        let cell = RedCell { script: "latency".parse().unwrap(), reason: "none".to_owned(), skipped: false };
         forge.kernel("6.13.0-test").red = vec![cell.clone(), cell];
     }) => 11, "red cells of kernel 6.13.0-test are not sorted";
     a09_manifest_one_byte_over: longer_than_the_limit() => 11, "at most 4194304 are allowed";
@@ -193,7 +193,7 @@ refused! {
     a12_extras_that_differ_in_case: typed(|forge| {
         forge.add_extra("notes.txt", b"one");
         forge.add_extra("Notes.txt", b"two");
-    }) => 11, "extra `Notes.txt` stands twice";
+    }) => 11, "duplicate extra `Notes.txt`";
     a12_kind_with_an_escape: with("\"kind\":\"full\"", "\"kind\":\"\\u001b[2J\\u001b]0;owned\\u0007\"") => 11, UNREADABLE;
     a12_digest_with_an_escape: with("\"source_sha256\":\"", "\"source_sha256\":\"\\u001b[2J") => 11, UNREADABLE;
     a12_kind_of_a_megabyte: with("\"kind\":\"full\"", &format!("\"kind\":\"{}\"", "x".repeat(1 << 20)))

@@ -173,7 +173,7 @@ refused! {
         let twin = archive.members[1].clone();
         archive.insert_before("latency.ko", twin)
     }) => 11, NOT_CANONICAL;
-    a05_module_in_two_frames: module_in_two_frames() => 11, "stands in two frames";
+    a05_module_in_two_frames: module_in_two_frames() => 11, "is in two frames";
     a05_json_key_twice_in_a_set: set_text("{\"kernel\"", "{\"x\":1,\"x\":2,\"kernel\"") => 11, "SET.json can't be read";
     a06_bytes_behind_the_set: plain(|archive| Archive { end: vec![0; 1536], ..archive })
         => 11, "the end mark is missing or followed by bytes";

@@ -200,19 +200,19 @@ fn manifest_of_another_bundle() -> Vec<u8> {
 const CHANGED: &str = "the bundle was changed after signing";
 
 refused! {
-    b01_signatures_stripped: without_member(1) => 11, "stands no valid header of `signatures`";
+    b01_signatures_stripped: without_member(1) => 11, "expected `signatures`";
     b01_no_signature: signed_with(0, &[]) => 11, "0 signatures, expected 1 to 16";
     b01_signatures_empty: Forge::good().container(text().as_bytes(), Vec::new()).bytes()
-        => 11, "stands no valid header of `signatures`";
+        => 11, "expected `signatures`";
     b01_seventeen_signatures: { let mut block = signatures(16, &several(16)); block[3] = 17;
         Forge::good().container(text().as_bytes(), block).bytes() } => 11, "17 signatures, expected 1 to 16";
     b01_four_billion_signatures: signed_with(u32::MAX, &[(key_id(&farm()), signature())])
         => 11, "4294967295 signatures, expected 1 to 16";
     b01_signature_of_zeros: by_farm([0; 64]) => 10, CHANGED;
-    b01_key_and_signature_of_zeros: signed_with(1, &[([0; 32], [0; 64])]) => 10, "none of them trusted here";
+    b01_key_and_signature_of_zeros: signed_with(1, &[([0; 32], [0; 64])]) => 10, "which isn't trusted here";
     b01_fewer_than_counted: signed_with(2, &several(1)) => 11, "`signatures` member is not as format 1 has it";
     b01_more_than_counted: signed_with(1, &several(2)) => 11, "`signatures` member is not as format 1 has it";
-    b01_signed_by_a_stranger: by_stranger() => 10, "none of them trusted here";
+    b01_signed_by_a_stranger: by_stranger() => 10, "which isn't trusted here";
     b02_serial_changed_after_signing: respelled(|text| text.replace("\"serial\":7", "\"serial\":8")) => 10, CHANGED;
     b02_signature_covers_a_prefix: respelled(|text| text + " ") => 10, CHANGED;
     b03_white_space_added: respelled(|text| text.replacen(',', ", ", 1)) => 10, CHANGED;
@@ -231,7 +231,7 @@ refused! {
         text().as_bytes()].concat())) => 10, CHANGED;
     b05_key_id_lies: signed_with(1, &[(key_id(&farm()), sign(&stranger(), &signed_message(PAYLOAD_TYPE,
         text().as_bytes())))]) => 10, CHANGED;
-    b05_key_id_begins_like_the_farms: key_id_that_begins_like_the_farms() => 10, "none of them trusted here";
+    b05_key_id_begins_like_the_farms: key_id_that_begins_like_the_farms() => 10, "which isn't trusted here";
     b06_one_key_twice: farm_twice() => 11, "signed twice";
     b06_one_key_twice_with_two_signatures: signed_with(2, &[(key_id(&farm()), signature()), (key_id(&farm()),
         [1; 64])]) => 11, "signed twice";
@@ -245,7 +245,7 @@ refused! {
     b07_s_not_reduced: { let mut high = signature(); high[63] |= 0xe0; by_farm(high) } => 10, CHANGED;
     b08_signature_of_another_bundle: of_another_bundle() => 10, CHANGED;
     b08_manifest_and_signature_of_another_bundle: manifest_of_another_bundle()
-        => 11, "stands no valid header";
+        => 11, "invalid header at byte";
     b09_good_signature_beside_a_bad_one_by_the_same_farm: { let mut entries = several(2);
         for entry in &mut entries { if entry.0 == key_id(&farm()) { entry.1[0] ^= 1; } }
         signed_with(2, &entries) } => 10, CHANGED;

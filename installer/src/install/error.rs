@@ -65,7 +65,7 @@ pub enum InstallError {
         generation: Option<u64>,
     },
     /// Best-before has passed.
-    #[error("bundle {name} {version} was to be used before {best_before}, it is {now} (seconds since 1970)")]
+    #[error("bundle {name} {version} expired at {best_before}; it is now {now} (seconds since 1970)")]
     Expired {
         name: BundleName,
         version: BundleVersion,
@@ -167,7 +167,7 @@ pub enum InstallError {
         source: FileError,
     },
     /// Two kernels whose ids begin alike.
-    #[error("kernels {first} and {second} can't be told apart by their directories")]
+    #[error("kernels {first} and {second} would have one directory")]
     KernelIds { first: KernelId, second: KernelId },
     #[error(transparent)]
     Lock(LockError),

@@ -145,6 +145,7 @@ impl Installation<'_> {
         let mut removal = Removal::default();
         let mut warnings = std::mem::take(&mut self.chosen.warnings);
         warnings.append(&mut past.warnings);
+        warnings.extend(self.other_programs(state.host, state.policy()?));
         if let Some((current, same)) = current.and_then(|current| self.same(current)) {
             let kernels = self.kernels_there(current, same)?;
             let (given, other): (Vec<_>, Vec<_>) =

@@ -25,6 +25,7 @@ mod options;
 mod order;
 mod others;
 mod place;
+mod programs;
 mod removal;
 mod report;
 mod source;

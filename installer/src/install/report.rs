@@ -1,11 +1,13 @@
 //! What an install did.
 
-use bundle_format::{BundleId, BundleName, BundleVersion, KernelId, KernelRelease, KeyId, RedCell};
+use bundle_format::{
+    BundleId, BundleName, BundleVersion, KernelId, KernelRelease, KeyId, RedCell, ScriptName,
+};
 use files::FileError;
 
 use crate::compat::{CompatError, ReconcileReport};
 use crate::generation::Changes;
-use crate::host::{Domain, HistoryEvent, Mismatch};
+use crate::host::{Domain, HistoryEvent, Mismatch, OtherProgram};
 use crate::install::removal::Removal;
 use files::with_causes;
 
@@ -126,6 +128,14 @@ pub enum InstallWarning {
         "{file} can't be read, so the modules' symbols were not compared with those of {release}: {problem}"
     )]
     SymversUnread { release: KernelRelease, file: String, problem: String },
+    /// This host has another build of a program that a script probes, or none.
+    #[error("{script}: {other}: {}", if *is_refused { "a start will refuse it" } else { OtherProgram::EFFECT })]
+    OtherProgram {
+        script: ScriptName,
+        other: OtherProgram,
+        /// By the policy.
+        is_refused: bool,
+    },
     /// An installed kernel isn't in the bundle.
     #[error("the installed kernel {release} is not in the bundle")]
     InstalledNotCovered { release: KernelRelease },
@@ -137,7 +147,7 @@ pub enum InstallWarning {
         now: u64,
     },
     /// Its best-before comes near, or has passed within the policy's grace.
-    #[error("the bundle is to be used before {best_before}, it is {now} (seconds since 1970)")]
+    #[error("the bundle expires at {best_before}; it is now {now} (seconds since 1970)")]
     BestBefore {
         /// As signed.
         best_before: u64,

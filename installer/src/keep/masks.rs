@@ -56,6 +56,27 @@ pub enum MasksError {
     Damaged { problem: String },
 }
 
+impl MasksError {
+    /// What to do about it. Only damage is what taking all masks away cures.
+    #[must_use]
+    pub fn way_out(&self) -> &'static str {
+        match self {
+            Self::Lock(_) => "wait until the other stap-bundle has ended",
+            Self::Storage(error) if error.is_device() => "see what the kernel's log says of the disk",
+            Self::Storage(_) => {
+                "no stap-bundle wrote that: move it away, and mask again what stap-bundle history shows"
+            }
+            Self::Unprotected(_) => {
+                "others could unmask anything there: give it to root, and let nobody else write"
+            }
+            Self::Newer(_) => "install the newer stap-bundle; until then nothing is started, and stop works",
+            Self::Damaged { .. } => {
+                "stap-bundle unmask --all starts over without masks; stap-bundle history shows which there were"
+            }
+        }
+    }
+}
+
 /// Which masks are taken away.
 #[derive(Debug, Clone, Copy)]
 pub enum Unmasked<'n> {

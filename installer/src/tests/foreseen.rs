@@ -51,3 +51,23 @@ fn modules_that_get_a_second_name_need_no_space() {
     assert!(of(&["6.13.0"]) > 0);
     assert_eq!(alone - beside, of(&["6.12.1", "6.12.2"]));
 }
+
+#[test]
+fn an_install_says_which_script_a_start_will_refuse_for_another_build_of_a_program() {
+    let mut world = World::new();
+    let probing =
+        Bundle { programs: vec![("/usr/bin/probed", "aabb")], scripts: vec!["counter"], ..bundle(1) };
+    let mut said = |policy: &str, dry_run: bool| {
+        std::fs::write(world.path("etc/stap-bundle/policy.toml"), policy).unwrap();
+        world.options = InstallOptions { dry_run, ..InstallOptions::default() };
+        let warnings = world.install(&probing.bytes()).unwrap().warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    let differs =
+        "counter: its module is made for /usr/bin/probed with build id aabb, which isn't on this host";
+    for dry_run in [true, false, false] {
+        assert!(said("", dry_run).contains(&format!("{differs}: a start will refuse it")));
+    }
+    let warned = said("[programs]\nother-build = \"warn\"\n", true);
+    assert!(warned.contains(&format!("{differs}: data of that program are missing or wrong")), "{warned}");
+}

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bundle_format::{
-    BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, RedCell, RootChain, ScriptRecord, Toolchain,
-    UnsignedBundle,
+    BundleDraft, Digest, KernelDraft, ModuleDraft, ProgramRecord, PublicKey, RedCell, RootChain,
+    ScriptRecord, Toolchain, UnsignedBundle,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 use files::FileSystem;
@@ -131,6 +131,8 @@ pub(crate) struct Bundle {
     /// Cells that failed: script and release.
     pub(crate) red: Vec<(&'static str, &'static str)>,
     pub(crate) salt: &'static str,
+    /// The programs that each script probes: path and build id.
+    pub(crate) programs: Vec<(&'static str, &'static str)>,
     /// The group that may load all scripts, if one may.
     pub(crate) users: Option<&'static str>,
     pub(crate) key: SigningKey,
@@ -158,6 +160,7 @@ pub(crate) fn bundle(serial: u64) -> Bundle {
         machine: "x86_64",
         red: Vec::new(),
         salt: "",
+        programs: Vec::new(),
         users: None,
         key: farm(),
         more_keys: Vec::new(),
@@ -166,6 +169,15 @@ pub(crate) fn bundle(serial: u64) -> Bundle {
         symvers: None,
         revision: |_, serial| serial,
         length: 40,
+    }
+}
+
+fn program(&(path, build_id): &(&str, &str)) -> ProgramRecord {
+    ProgramRecord {
+        path: path.to_owned(),
+        build_id: build_id.to_owned(),
+        sha256: Digest::of(path.as_bytes()),
+        kernels: Vec::new(),
     }
 }
 
@@ -191,6 +203,7 @@ impl Bundle {
             opts_line: "-D FOO=1 --".to_owned(),
             requires: if name == first { Vec::new() } else { vec![first.parse().unwrap()] },
             users: self.users.iter().map(|group| group.parse().unwrap()).collect(),
+            programs: self.programs.iter().map(program).collect(),
         }
     }
 
@@ -205,11 +218,16 @@ impl Bundle {
             symvers_sha256: self.symvers.map(|text| Digest::of(text.as_bytes())),
             config_sha256: None,
             compiler: None,
+            modules_compiler: None,
             vermagic: (!green.is_empty()).then(|| format!("{release} SMP preempt mod_unload")),
             toolchain: 0,
             modules: green.into_iter().map(|script| self.module_draft(script, release)).collect(),
             red: red
-                .map(|script| RedCell { script: script.parse().unwrap(), reason: "no such probe".to_owned() })
+                .map(|script| RedCell {
+                    script: script.parse().unwrap(),
+                    reason: "no such probe".to_owned(),
+                    skipped: false,
+                })
                 .collect(),
         }
     }

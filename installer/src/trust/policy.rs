@@ -31,6 +31,8 @@ pub struct Policy {
     pub time: TimePolicy,
     /// What is kept.
     pub generations: GenerationsPolicy,
+    /// What becomes of scripts that probe programs.
+    pub programs: ProgramsPolicy,
     /// What is written for the initscript.
     pub initscript: InitscriptPolicy,
 }
@@ -78,6 +80,24 @@ pub struct GenerationsPolicy {
     pub automatic: bool,
     /// Most bytes of all generations, in MiB; an install that would need more is refused.
     pub quota_mib: Option<u64>,
+}
+
+/// `[programs]`: what becomes of scripts that probe programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ProgramsPolicy {
+    pub other_build: OtherBuild,
+}
+
+/// What a start does about a script whose module is made for another build of a program than this host has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OtherBuild {
+    /// It isn't started: its data would be missing or wrong.
+    #[default]
+    Refuse,
+    /// It is started, with a warning: the rest of it may be wanted.
+    Warn,
 }
 
 /// `[initscript]`: what is written for the unmodified initscript.
@@ -247,6 +267,25 @@ impl Policy {
 mod tests {
     use super::*;
 
+    /// What README.md shows, as it stands there and with each line that is a comment there.
+    #[test]
+    fn the_readme_shows_all_of_a_policy_with_its_defaults() {
+        let readme = include_str!("../../../README.md");
+        let (_, block) = readme.split_once("```toml\n").unwrap();
+        let (block, _) = block.split_once("```").unwrap();
+        assert_eq!(Policy::parse(block).unwrap(), Policy::default());
+        let id = "0".repeat(64);
+        let lines = block.lines().map(|line| line.strip_prefix("# ").unwrap_or(line).replace("<id>", &id));
+        let policy = Policy::parse(&lines.collect::<Vec<_>>().join("\n")).unwrap();
+        let InstallPolicy { bundles, scripts, keys, signatures, max_serial_jump, allow_removal } =
+            policy.install;
+        assert!(bundles.is_some() && scripts.is_some() && keys.is_some() && max_serial_jump.is_some());
+        assert_eq!((signatures, allow_removal, policy.format), (Some(1), true, Some(1)));
+        let InitscriptPolicy { cache_only, adopt } = policy.initscript;
+        assert!(policy.generations.quota_mib.is_some() && cache_only.is_some() && adopt.is_some());
+        assert_eq!(policy.programs.other_build, OtherBuild::Refuse);
+    }
+
     #[test]
     fn an_empty_policy_is_the_default_one() {
         assert_eq!(Policy::parse("").unwrap(), Policy::default());
@@ -277,6 +316,7 @@ mod tests {
             ("[time]\nwarn-days = \"x\"\n", "2:13", "invalid type"),
             ("[install]\nkeys = [\"abc\"]\n", "2:", "abc"),
             ("[install]\nbundles = [\"a b\"]\n", "2:", "is no pattern"),
+            ("[programs]\nother-build = \"ignore\"\n", "2:", "ignore"),
             ("[generations]\nkeep = 0\n", "2:1", "at least 1"),
             ("x", "1:", ""),
             ("[policy]\n", "1:2", "policy"),

@@ -225,8 +225,8 @@ impl FileCause {
 
     fn severity(&self) -> Severity {
         match self {
-            Self::WithoutSuffix { .. } | Self::Hidden { .. } | Self::NoScript { .. } => Severity::Warning,
-            Self::NotUtf8 { .. } => Severity::Error,
+            Self::WithoutSuffix { .. } | Self::Hidden { .. } => Severity::Warning,
+            Self::NoScript { .. } | Self::NotUtf8 { .. } => Severity::Error,
         }
     }
 

@@ -203,7 +203,7 @@ impl GuardRecord {
 
     /// What `status` has to say about it.
     pub(crate) fn warning(&self) -> Option<String> {
-        let reset = "`stap-bundle boot-guard reset` begins anew";
+        let reset = "`stap-bundle boot-guard reset` starts over";
         let culprits: Vec<&str> = self.culprits.iter().map(ScriptName::as_str).collect();
         let went_down = "the machine went down after starts at boot";
         match self.stage {

@@ -68,9 +68,10 @@ pub struct Host {
 /// How long the service waits for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// For one `staprun`. Loading takes 0.7 s on an emulated machine; a wedged one must not hold up a boot.
+    /// For one `staprun`, and once more for the daemon that it leaves behind to say that the script runs. Loading takes 0.7 s on
+    /// an emulated machine, and twenty seconds with nineteen others; a wedged one must not hold up a boot.
     pub staprun: Duration,
-    /// For a loaded script's own state file to say that it runs.
+    /// For a loaded script's own state file to say that it runs, where no process is known that works on it.
     pub confirm: Duration,
     /// For a module to vanish after `staprun -d`, or after its stapio was asked to end (INIT-STOP-03: 10 rounds of 1 s).
     pub unload: Duration,

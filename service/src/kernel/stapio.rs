@@ -94,6 +94,10 @@ impl Stapio {
         let _ = self.process.signal(signal);
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        self.wait(Instant::now())
+    }
+
     /// Waits until it has ended, at most until `until`; returns whether it has.
     pub(crate) fn wait(&self, until: Instant) -> bool {
         self.process.wait(until)

@@ -5,13 +5,13 @@
 //! does ([`crate::local::switch`]); from then on a start takes them by it. Between the look that is shown and the adoption,
 //! nothing may change.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bundle_format::{Digest, KernelRelease, limits};
 use files::{Directory, FileError, Unprotected, file_type, optional, with_causes};
 use installer::HostIdentity;
 use rustix::fs::FileType;
-use script_config::{Configuration, ScriptName};
+use script_config::{Configuration, ScriptName, quote_word};
 use serde::Serialize;
 
 use crate::host::{Host, ServiceError};
@@ -25,14 +25,10 @@ pub(crate) const MAX_SCRIPT: u64 = limits::MAX_PLAIN_FRAME;
 /// What an adoption would record.
 #[derive(Debug, Serialize)]
 pub struct AdoptionPlan {
-    /// Version of this document; 1.
-    pub schema: u32,
     pub kernel: KernelRelease,
     pub modules: Vec<FoundModule>,
     /// Scripts that get no record.
     pub refused: Vec<RefusedAdoption>,
-    /// Where tar has put such a cache that was packed with its path, as README 5.8.1 has it, and unpacked as in 5.8.2.
-    pub unpacked_below: Option<PathBuf>,
 }
 
 /// A module in the cache that could be adopted.
@@ -61,8 +57,6 @@ pub struct RefusedAdoption {
 /// What was adopted.
 #[derive(Debug, Serialize)]
 pub struct AdoptionReport {
-    /// Version of this document; 1.
-    pub schema: u32,
     pub kernel: KernelRelease,
     pub adopted: Vec<FoundModule>,
     pub refused: Vec<RefusedAdoption>,
@@ -255,11 +249,25 @@ impl Adopter<'_> {
     }
 }
 
-/// `CACHE_PATH/CACHE_PATH/REL`, if it is there.
-pub(crate) fn unpacked_below(host: &Host, release: &KernelRelease) -> Option<PathBuf> {
+/// The commands that bring to their places what tar has unpacked into the cache with its whole path, as README 5.8.2 has it: the
+/// modules of a kernel, and files of conf.d. None where nothing of that is there.
+#[must_use]
+pub fn unpacked_too_deep(host: &Host, release: &KernelRelease, conf_d: &Path) -> Vec<String> {
+    let mut commands = Vec::new();
     let cache = LocalModule::cache(host, release);
-    let below = host.cache_dir.join(cache.strip_prefix("/").ok()?);
-    host.files.open_dir(&below).ok().map(|_| below)
+    for (place, is_whole) in [(cache.as_path(), true), (conf_d, false)] {
+        let Ok(inside) = place.strip_prefix("/") else { continue };
+        let below = host.cache_dir.join(inside);
+        let names = host.files.open_dir(&below).and_then(|directory| directory.entries());
+        if names.unwrap_or_default().is_empty() {
+            continue;
+        }
+        let is_free = is_whole && host.files.open_dir(place).is_err();
+        let (what, to) = if is_free { ("", &*host.cache_dir) } else { ("/*", place) };
+        let word = |path: &Path| quote_word(&path.to_string_lossy());
+        commands.push(format!("mv {}{what} {}/", word(&below), word(to)));
+    }
+    commands
 }
 
 /// Scripts with a plain file `NAME.ko` in the cache of a kernel.

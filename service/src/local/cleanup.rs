@@ -1,13 +1,14 @@
 //! `cleanup`: removing compiled scripts from the initscript's cache, `CACHE_PATH/REL/` (README 2.2.6).
 //!
-//! What goes: `NAME.ko`, `NAME.opts` and the marker `NAME.uprobes` that are plain files. What stays: files of a script
+//! What goes: `NAME.ko`, `NAME.opts` and the marker `NAME.uprobes` that are plain files, and with a module the record of its compile or
+//! adoption, also where the module itself is lost. What stays: files of a script
 //! that runs (INIT-CLEAN-03), scripts that an installed bundle offers (`install` looks after those), links, and whatever
 //! isn't named like a script's file. `uprobes/uprobes.ko`, which scripts share, goes with the last marker and not
 //! before: the original always removed it, and the scripts that still had a marker couldn't be started any more
 //! (INIT-CLEAN-02).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bundle_format::KernelRelease;
 use files::{Directory, FileError, optional};
@@ -82,8 +83,6 @@ pub enum KeptReason {
 
 #[derive(Debug, Serialize)]
 pub struct CleanupReport {
-    /// Version of this document; 1.
-    pub schema: u32,
     pub directory: PathBuf,
     /// Files that are gone, sorted.
     pub removed: Vec<PathBuf>,
@@ -133,6 +132,13 @@ impl CleanupPlan {
                 None => files.extend(paths.iter().cloned()),
             }
         }
+        let has_module = |script: &ScriptName| {
+            found.of_scripts.get(script).is_some_and(|paths| paths.iter().any(|path| is_module(path)))
+        };
+        let lost = LocalModule::recorded(host, choice.release).into_iter();
+        let lost =
+            lost.filter(|script| chosen(script) && !has_module(script) && !modules.contains(script.as_str()));
+        files.extend(lost.map(|script| LocalModule::record_path(host, choice.release, &script)));
         found.markers.retain(|marker| !files.contains(marker));
         let asked_for = choice.named.is_empty() || !files.is_empty();
         if asked_for && found.markers.is_empty() && found.has_shared {
@@ -141,6 +147,10 @@ impl CleanupPlan {
         files.sort();
         Ok(Self { directory, exists, files, kept })
     }
+}
+
+fn is_module(path: &Path) -> bool {
+    path.extension().is_some_and(|suffix| suffix == "ko")
 }
 
 /// Removes what the plan and the plan that was agreed to have in common. The lock must be held.
@@ -152,11 +162,17 @@ pub(crate) fn carry_out(
 ) -> Result<CleanupReport, ServiceError> {
     let CleanupPlan { directory, mut files, kept, .. } = plan;
     files.retain(|file| agreed.files.contains(file));
+    for script in LocalModule::recorded(host, release) {
+        if files.contains(&LocalModule::record_path(host, release, &script)) {
+            LocalModule::forget(host, release, &script)?;
+            log::line(host, &format!("cleanup: forgot {script}, whose module is lost"));
+        }
+    }
     let Some(opened) = optional(host.files.open_dir(&directory))? else {
-        return Ok(CleanupReport { schema: 1, directory, removed: Vec::new(), kept });
+        return Ok(CleanupReport { directory, removed: files, kept });
     };
     let shared = opened.open_dir(SHARED_DIRECTORY).ok();
-    for file in &files {
+    for file in files.iter().filter(|file| file.starts_with(&directory)) {
         // The shared uprobes.ko lies deeper, and is no script's.
         let is_script = file.parent() == Some(directory.as_path());
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -172,7 +188,7 @@ pub(crate) fn carry_out(
     }
     // The directory that held uprobes.ko, if it is empty now; whatever else is in there stays.
     let _ = opened.remove_dir(SHARED_DIRECTORY);
-    Ok(CleanupReport { schema: 1, directory, removed: files, kept })
+    Ok(CleanupReport { directory, removed: files, kept })
 }
 
 /// The files in a cache directory that are named like a script's.

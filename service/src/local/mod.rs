@@ -5,8 +5,10 @@ pub(crate) mod cleanup;
 mod record;
 mod switch;
 
-pub(crate) use adoption::{Adopter, MAX_SCRIPT, in_cache, unpacked_below};
-pub use adoption::{AdoptionPlan, AdoptionRefusal, AdoptionReport, FoundModule, RefusedAdoption};
+pub(crate) use adoption::{Adopter, MAX_SCRIPT, in_cache};
+pub use adoption::{
+    AdoptionPlan, AdoptionRefusal, AdoptionReport, FoundModule, RefusedAdoption, unpacked_too_deep,
+};
 pub use cleanup::{CleanupChoice, CleanupPlan, CleanupReport, KeptReason, KeptScript};
 pub(crate) use record::LocalRecord;
 pub use record::{Adoption, LocalModule};

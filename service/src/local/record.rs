@@ -111,14 +111,48 @@ impl LocalModule {
     /// Scripts with an adopted module, for any kernel.
     #[must_use]
     pub fn adopted(host: &Host) -> BTreeSet<ScriptName> {
-        let releases = host.files.open_dir(&host.local_dir).and_then(|all| all.entries()).unwrap_or_default();
-        let releases = releases.iter().filter_map(|name| name.parse().ok());
+        let releases = Self::releases(host).into_iter();
         let records = releases.flat_map(|release| LocalRecord::read_all(host, &release));
         let adopted = records.filter_map(|record| match record {
             LocalRecord::Good(good) if good.adopted.is_some() => Some(good.script),
             _ => None,
         });
         adopted.collect()
+    }
+
+    /// Where a script's record is.
+    pub(crate) fn record_path(host: &Host, release: &KernelRelease, script: &ScriptName) -> PathBuf {
+        Self::directory(host, release).join(Self::file(script))
+    }
+
+    /// Scripts with a record for a kernel that counts.
+    pub(crate) fn recorded(host: &Host, release: &KernelRelease) -> Vec<ScriptName> {
+        let good = LocalRecord::read_all(host, release).into_iter().filter_map(|record| match record {
+            LocalRecord::Good(good) => Some(good.script),
+            _ => None,
+        });
+        good.collect()
+    }
+
+    /// Forgets adopted modules of these scripts, for any kernel: a bundle has them now.
+    pub(crate) fn forget_adopted(host: &Host, scripts: &BTreeSet<ScriptName>) -> Result<(), ServiceError> {
+        for release in Self::releases(host) {
+            for record in LocalRecord::read_all(host, &release) {
+                match record {
+                    LocalRecord::Good(good) if good.adopted.is_some() && scripts.contains(&good.script) => {
+                        Self::forget(host, &release, &good.script)?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Kernels with records.
+    fn releases(host: &Host) -> Vec<KernelRelease> {
+        let names = host.files.open_dir(&host.local_dir).and_then(|all| all.entries()).unwrap_or_default();
+        names.iter().filter_map(|name| name.parse().ok()).collect()
     }
 
     /// Whether anything is in the record's place.

@@ -44,6 +44,7 @@ impl<'a> Offers<'a> {
                 run: Vec::new(),
                 options_from: None,
                 requires: Vec::new(),
+                other_program: None,
                 cell: Ok(()),
             });
             if candidate.bundle().is_none() {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle_format::{BundleId, BundleName, BundleVersion, Digest, ScriptRecord};
+use installer::OtherProgram;
 use script_config::{DependencyGraph, ScriptName};
 
 use crate::local::LocalRecord;
@@ -21,6 +22,8 @@ pub(crate) struct Candidate {
     pub(crate) options_from: Option<String>,
     /// What must run before it.
     pub(crate) requires: Vec<ScriptName>,
+    /// A program that it probes, where this host has another build of it, or none.
+    pub(crate) other_program: Option<OtherProgram>,
     /// Whether there is a module for this kernel.
     pub(crate) cell: Result<(), StartRefusal>,
 }

@@ -43,7 +43,15 @@ fn candidate(host: &Host, identity: &HostIdentity, record: LocalRecord) -> Candi
             (Vec::new(), Vec::new(), Err(StartRefusal::NotAdopted { module: module.clone() }))
         }
     };
-    Candidate { name, origin: Origin::Local(record), run, options_from: None, requires, cell }
+    Candidate {
+        name,
+        origin: Origin::Local(record),
+        run,
+        options_from: None,
+        requires,
+        other_program: None,
+        cell,
+    }
 }
 
 /// Whether it was compiled for this very kernel, of the script as it is now.

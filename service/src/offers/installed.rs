@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use bundle_format::{BundleName, KernelRelease};
-use installer::{CurrentGeneration, HostIdentity, Mismatch, ModuleHandle, OfferState};
+use files::FileSystem;
+use installer::policy::OtherBuild;
+use installer::{CurrentGeneration, HostIdentity, HostPrograms, Mismatch, ModuleHandle, OfferState, Policy};
 use script_config::ScriptName;
 use serde::Serialize;
 
@@ -34,7 +36,10 @@ impl<'g> Installed<'g> {
         Self { candidates: Candidates::new(), refused: Vec::new(), read }
     }
 
-    pub(crate) fn of(current: &'g CurrentGeneration, identity: &HostIdentity) -> Self {
+    pub(crate) fn of(current: &'g CurrentGeneration, identity: &HostIdentity, files: &FileSystem) -> Self {
+        let programs = HostPrograms::of(files);
+        // Half a policy is none.
+        let rule = Policy::read(files).map(|policy| policy.programs.other_build).unwrap_or_default();
         let mut handles: BTreeMap<ScriptName, ModuleHandle> = BTreeMap::new();
         let mut candidates = Candidates::new();
         for offer in current.offers(identity) {
@@ -42,6 +47,7 @@ impl<'g> Installed<'g> {
                 continue;
             };
             let kernel = bundle.manifest.kernels.iter().find(|kernel| Some(kernel.id) == offer.kernel);
+            let other_program = offer.kernel.and_then(|kernel| programs.other(&offer.record, &kernel));
             let cell = match offer.state {
                 OfferState::Ready(handle) if handle.record().needs_uprobes => Err(StartRefusal::NeedsUprobes),
                 OfferState::Ready(handle) => {
@@ -49,6 +55,12 @@ impl<'g> Installed<'g> {
                     Ok(())
                 }
                 other => Err(refusal_of(other, offer.bundle.clone(), identity.release.clone())),
+            };
+            let cell = match &other_program {
+                Some(other) if rule == OtherBuild::Refuse => {
+                    cell.and(Err(StartRefusal::AnotherProgram(other.clone())))
+                }
+                _ => cell,
             };
             let candidate = Candidate {
                 name: offer.script.clone(),
@@ -65,6 +77,7 @@ impl<'g> Installed<'g> {
                     },
                     vermagic: kernel.and_then(|kernel| kernel.vermagic.clone()),
                 })),
+                other_program,
                 cell,
             };
             candidates.insert(offer.script, candidate);
@@ -81,6 +94,7 @@ impl<'g> Installed<'g> {
                     run: Vec::new(),
                     options_from: None,
                     requires: Vec::new(),
+                    other_program: None,
                     cell: Err(refusal.clone()),
                 });
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use files::with_causes;
-use installer::{Mask, Masks, masks};
+use installer::{Mask, Masks, MasksError, masks};
 use script_config::ScriptName;
 
 use crate::host::Host;
@@ -26,7 +26,7 @@ impl Masked {
         let masks = match masks(&host.files) {
             Ok(masks) => masks,
             Err(error) => {
-                let unknown = Some(StartRefusal::MasksUnknown { problem: with_causes(&error) });
+                let unknown = Some(unknown(&error));
                 return Self { unknown, ..Self::default() };
             }
         };
@@ -50,7 +50,7 @@ impl Masked {
                 Some(mask) => Err(StartRefusal::Masked { by: mask.by.clone() }),
                 None => Ok(()),
             },
-            Err(error) => Err(StartRefusal::MasksUnknown { problem: with_causes(&error) }),
+            Err(error) => Err(unknown(&error)),
         }
     }
 
@@ -96,4 +96,8 @@ impl Masked {
         let masked = candidate.requires.iter().find(|required| self.refusals.contains_key(*required))?;
         Some(StartRefusal::RequirementMasked(masked.clone()))
     }
+}
+
+fn unknown(error: &MasksError) -> StartRefusal {
+    StartRefusal::MasksUnknown { problem: with_causes(error), way_out: error.way_out() }
 }

@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use bundle_format::KernelRelease;
+use installer::OtherProgram;
 use script_config::{ScriptName, select_to_start};
 
 use crate::boot::{BootSwitches, BootsBefore, switched_off};
 use crate::host::{Host, ServiceError};
-use crate::kernel::LoadedModules;
+use crate::kernel::{LoadedModules, ModuleState};
 use crate::offers::{LeftOutBundle, Offers, graph_of};
 use crate::plan::choice::{OnFailure, StartChoice};
 use crate::plan::masked::Masked;
@@ -25,7 +26,7 @@ pub struct StartPlan {
     pub(crate) left_out: Vec<(ScriptName, StartRefusal)>,
     pub(crate) refused_bundles: Vec<LeftOutBundle>,
     pub(crate) on_failure: OnFailure,
-    /// What on the kernel's command line isn't understood.
+    /// What on the kernel's command line isn't understood, and scripts that will get less than they probe.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -36,6 +37,15 @@ pub(crate) struct PlannedScript {
     /// Places in the order that must run before.
     pub(crate) requirements: Vec<usize>,
     pub(crate) step: Step,
+}
+
+impl PlannedScript {
+    /// What is known to be wrong although it is started.
+    fn warning(&self) -> Option<String> {
+        let Step::Ready(ready) = &self.step else { return None };
+        let other = ready.candidate.other_program.as_ref()?;
+        Some(format!("{}: {other}: {}", self.name, OtherProgram::EFFECT))
+    }
 }
 
 impl StartPlan {
@@ -72,6 +82,11 @@ impl StartPlan {
         &self.refused_bundles
     }
 
+    /// What is to be known although nothing is refused for it.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(String::as_str)
+    }
+
     pub(crate) fn make(
         host: &Host,
         offers: &Offers<'_>,
@@ -86,9 +101,15 @@ impl StartPlan {
         let switched_off = switched_off(guard, &switches, candidates);
         let modules = LoadedModules::read(host)?;
         let masked = Masked::find(host, candidates, &modules);
-        let absence = |name: &ScriptName| match switched_off.get(name).or_else(|| masked.left_out(name)) {
-            Some(refusal) => Some(refusal),
-            None => candidates.get(name)?.cell.as_ref().err().filter(|refusal| refusal.is_absence()),
+        let absence = |name: &ScriptName| {
+            if let Some(refusal) = switched_off.get(name).or_else(|| masked.left_out(name)) {
+                return Some(refusal);
+            }
+            let refusal = candidates.get(name)?.cell.as_ref().err()?;
+            // A program may be replaced while its script runs.
+            let runs = || ModuleState::among(host, &modules, name) == ModuleState::Running;
+            let is_running = matches!(refusal, StartRefusal::AnotherProgram(_)) && runs();
+            (refusal.is_absence() && !is_running).then_some(refusal)
         };
         let is_not_adopted = |name: &&ScriptName| {
             let cell = candidates.get(*name).map(|candidate| &candidate.cell);
@@ -104,8 +125,15 @@ impl StartPlan {
         let graph = graph_of(candidates, &chosen.scripts);
         let order = graph.start_order(&chosen.scripts, chosen.recursive)?;
 
-        let mut steps =
-            Steps { host, offers, switched_off: &switched_off, masked: &masked, release, modules, held: 0 };
+        let mut steps = Steps {
+            host,
+            offers,
+            switched_off: &switched_off,
+            masked: &masked,
+            release,
+            modules: &modules,
+            held: 0,
+        };
         let mut places: BTreeMap<ScriptName, usize> = BTreeMap::new();
         let mut entries = Vec::with_capacity(order.len());
         for name in order {
@@ -133,6 +161,7 @@ impl StartPlan {
         let on_failure = if choice.parameters.pass_all { OnFailure::EndThere } else { OnFailure::LeaveOut };
         let mut plan =
             Self { entries, left_out, refused_bundles: Vec::new(), on_failure, warnings: switches.problems };
+        plan.warnings.extend(plan.entries.iter().filter_map(PlannedScript::warning));
         let looks_at_all = choice.named.is_empty() && !switches.disabled;
         if looks_at_all || plan.refused().next().is_some() {
             plan.refused_bundles = offers.refused_bundles().to_vec();

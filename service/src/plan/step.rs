@@ -46,7 +46,7 @@ pub(super) struct Steps<'a> {
     pub(super) switched_off: &'a BTreeMap<ScriptName, StartRefusal>,
     pub(super) masked: &'a Masked,
     pub(super) release: &'a KernelRelease,
-    pub(super) modules: LoadedModules,
+    pub(super) modules: &'a LoadedModules,
     /// Bytes that the plan has kept so far.
     pub(super) held: usize,
 }
@@ -54,7 +54,7 @@ pub(super) struct Steps<'a> {
 impl Steps<'_> {
     /// `outside`: what the script requires and what isn't in the plan, so it must run already.
     pub(super) fn step(&mut self, name: &ScriptName, outside: Vec<ScriptName>) -> Result<Step, ServiceError> {
-        let state = ModuleState::among(self.host, &self.modules, name);
+        let state = ModuleState::among(self.host, self.modules, name);
         let record = RunRecord::read(self.host, name)?;
         let is_done = record.as_ref().is_some_and(|record| record.is_done(state));
         if is_done {
@@ -77,7 +77,7 @@ impl Steps<'_> {
             return Ok(Step::Refused(refusal));
         }
         let runs = |required: &ScriptName| {
-            ModuleState::among(self.host, &self.modules, required) == ModuleState::Running
+            ModuleState::among(self.host, self.modules, required) == ModuleState::Running
         };
         let missing: Vec<ScriptName> = outside.into_iter().filter(|required| !runs(required)).collect();
         Ok(match self.prepare(name, missing) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bundle_format::{BundleName, KernelRelease};
+use installer::OtherProgram;
 use script_config::ScriptName;
 
 use crate::reasons::module_check::ModuleMismatch;
@@ -45,6 +46,9 @@ pub enum StartRefusal {
         /// `uname -v` of this host.
         running: String,
     },
+    /// It probes a program, and this host has another build of it, or none.
+    #[error("{0}")]
+    AnotherProgram(OtherProgram),
     /// The farm has no module of it for this kernel: it didn't compile, or was left out.
     #[error("it was not built for this kernel: {reason}")]
     RedOnFarm {
@@ -82,8 +86,8 @@ pub enum StartRefusal {
     /// What is on the disk isn't what was signed.
     #[error("its module is not the one that was signed: {detail}")]
     Tampered { detail: String },
-    /// What was compiled on this host isn't what its record says, or is for another kernel or text.
-    #[error("what was compiled on this host can't be used: {detail}")]
+    /// What was compiled or adopted on this host isn't what its record says, or is for another kernel or text.
+    #[error("what was compiled or adopted on this host can't be used: {detail}")]
     LocalOutdated {
         /// What doesn't fit.
         detail: String,
@@ -147,7 +151,7 @@ pub enum StartRefusal {
     RequirementMasked(ScriptName),
     /// The file of masks can't be read, so each script may be a masked one.
     #[error("it isn't known which scripts are masked: {problem}")]
-    MasksUnknown { problem: String },
+    MasksUnknown { problem: String, way_out: &'static str },
     /// The kernel's command line says that nothing is started in this boot.
     #[error("the kernel was booted with stap_bundle.enable=0")]
     DisabledForThisBoot,
@@ -187,6 +191,7 @@ impl StartRefusal {
             Self::NoKernel { .. } => "no-kernel",
             Self::AnotherKernel { .. } => "another-kernel",
             Self::AnotherBuild { .. } => "another-kernel-build",
+            Self::AnotherProgram(_) => "another-program",
             Self::RedOnFarm { .. } => "red-on-farm",
             Self::NotUnpacked { .. } => "not-unpacked",
             Self::Untrusted { .. } => "untrusted",
@@ -228,6 +233,7 @@ impl StartRefusal {
         matches!(
             self,
             Self::RedOnFarm { .. }
+                | Self::AnotherProgram(_)
                 | Self::NoKernel { .. }
                 | Self::AnotherKernel { .. }
                 | Self::AnotherBuild { .. }
@@ -253,6 +259,9 @@ impl StartRefusal {
             Self::AnotherKernel { .. } | Self::AnotherBuild { .. } => {
                 "build a bundle for this kernel and install it"
             }
+            Self::AnotherProgram(_) => {
+                "build a bundle where that program is as on this host; other-build = \"warn\" in policy.toml has it started all the same"
+            }
             Self::RedOnFarm { .. } => "ask the farm for it, or leave it out for this kernel",
             Self::NotUnpacked { .. } => {
                 "the next start unpacks them from the bundle that is kept: stap-bundle start"
@@ -265,7 +274,9 @@ impl StartRefusal {
             Self::Missing { .. } | Self::Tampered { .. } => {
                 "stap-bundle fsck says what was changed, and fsck --repair mends it; find out who changed it"
             }
-            Self::LocalOutdated { .. } => "compile it again: stap-bundle compile",
+            Self::LocalOutdated { .. } => {
+                "compile it again: stap-bundle compile; if it came as a file, bring that again and adopt it, or forget it: stap-bundle cleanup NAME"
+            }
             Self::LocalUnprotected { .. } => {
                 "who can write there could have any module loaded: find out who did, then stap-bundle compile"
             }
@@ -290,9 +301,7 @@ impl StartRefusal {
             }
             Self::Masked { .. } => "stap-bundle unmask NAME lets it start again",
             Self::RequirementMasked(_) => "stap-bundle unmask NAME lets what it requires start again",
-            Self::MasksUnknown { .. } => {
-                "install the newer stap-bundle if it is from one; else mend the file, or stap-bundle unmask --all forgets all masks (history shows them)"
-            }
+            Self::MasksUnknown { way_out, .. } => way_out,
             Self::RequirementFailed(_) | Self::AfterFailure(_) => "see the reason of the script named",
             Self::DisabledForThisBoot | Self::SkippedForThisBoot(_) => {
                 "start it by name, or boot without that word"

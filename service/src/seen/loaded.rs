@@ -1,5 +1,6 @@
 //! What is to be said of a loaded module: whose bytes it has, who writes its output, and what is wrong although it runs.
 
+use installer::OtherProgram;
 use script_config::ScriptName;
 
 use crate::host::Host;
@@ -61,6 +62,9 @@ impl LoadedScript<'_> {
                 (None, None) => "the one that was compiled here".to_owned(),
             };
             warnings.push(format!("the loaded module isn't {expected}: somebody has loaded another one"));
+        }
+        if let Some(other) = self.candidate.and_then(|candidate| candidate.other_program.as_ref()) {
+            warnings.push(format!("{other}: {}", OtherProgram::EFFECT));
         }
         let runs =
             |required: &ScriptName| ModuleState::among(self.host, modules, required) == ModuleState::Running;

@@ -21,11 +21,9 @@ use crate::seen::coverage::KernelCoverage;
 use crate::seen::loaded::{LoadedScript, Seen};
 use crate::seen::state_error::StateError;
 
-/// The whole service at one moment. Fields are only added within a schema version.
+/// The whole service at one moment.
 #[derive(Debug, Serialize)]
 pub struct StatusReport {
-    /// Version of this document; 1.
-    pub schema: u32,
     /// The running kernel's release; absent under `--root`.
     pub kernel: Option<KernelRelease>,
     /// The number of the current generation; absent if nothing is installed, or if `errors` says that it isn't known.
@@ -178,7 +176,6 @@ impl StatusReport {
             scripts.push(look.script(&name, offers.get(&name), records.get(&name))?);
         }
         Ok(Self {
-            schema: 1,
             kernel: identity.release.clone(),
             generation: current.map(CurrentGeneration::number),
             errors,

@@ -8,7 +8,6 @@ use super::Service;
 use crate::host::{ServiceError, log};
 use crate::local::{
     Adopter, AdoptionPlan, AdoptionRefusal, AdoptionReport, LocalModule, RefusedAdoption, in_cache,
-    unpacked_below,
 };
 
 impl Service<'_> {
@@ -27,13 +26,7 @@ impl Service<'_> {
             Ok(found.into_iter().collect())
         };
         let scripts = if named.is_empty() { all()? } else { named.clone() };
-        let mut plan = AdoptionPlan {
-            schema: 1,
-            unpacked_below: unpacked_below(self.host, &release),
-            kernel: release,
-            modules: Vec::new(),
-            refused: Vec::new(),
-        };
+        let mut plan = AdoptionPlan { kernel: release, modules: Vec::new(), refused: Vec::new() };
         for script in scripts {
             let found =
                 self.adoptable(&script).and_then(|()| adopter.look(&script)).and_then(|(found, _)| {
@@ -54,7 +47,7 @@ impl Service<'_> {
         let adopter = self.adopter()?;
         let _lock = self.lock()?;
         let AdoptionPlan { kernel, modules, refused, .. } = agreed;
-        let mut report = AdoptionReport { schema: 1, kernel, adopted: Vec::new(), refused };
+        let mut report = AdoptionReport { kernel, adopted: Vec::new(), refused };
         for module in modules {
             let script = module.script.clone();
             match self.adoptable(&script).and_then(|()| adopter.adopt(&module, by)) {
@@ -67,6 +60,20 @@ impl Service<'_> {
             }
         }
         Ok(report)
+    }
+
+    /// Forgets what was adopted of scripts that an installed bundle has: they are the bundle's.
+    pub fn leave_to_bundles(&self) -> Result<(), ServiceError> {
+        let bundles = self.current.iter().flat_map(|current| current.bundles());
+        let offered = bundles.flat_map(|bundle| &bundle.manifest.scripts).map(|script| &script.name);
+        let adopted = LocalModule::adopted(self.host);
+        let lost: BTreeSet<ScriptName> =
+            offered.filter(|script| adopted.contains(*script)).cloned().collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        LocalModule::forget_adopted(self.host, &lost)
     }
 
     fn adopter(&self) -> Result<Adopter<'_>, ServiceError> {

@@ -117,7 +117,7 @@ impl Start<'_> {
         self.stop_overrun(&names, &mut shared);
         let scripts = self.settle(&names, shared);
         let generation = self.generation;
-        StartReport { schema: 1, pass_all, generation, scripts, left_out, refused_bundles, warnings }
+        StartReport { pass_all, generation, scripts, left_out, refused_bundles, warnings }
     }
 
     /// Only this process knows why a compile has failed; what else is left out is found again by each look.

@@ -4,7 +4,7 @@
 //! an error: `staprun` ended with 0, and neither the module nor the `stapio` of a recorder has said otherwise. Where that isn't
 //! known, the script has failed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use child::{Daemons, Ended};
 use script_config::ScriptName;
@@ -63,28 +63,34 @@ pub(crate) fn in_memory(host: &Host, name: &ScriptName) -> Result<Proof, StartFa
             None => Err(StartFailure::EndedAtOnce),
         },
         _ if host.cancel.is_cancelled() => Err(StartFailure::Interrupted),
-        ModuleState::NotStarted | ModuleState::Foreign => Err(init_failed(host, unread.problem())),
+        ModuleState::NotStarted | ModuleState::Foreign => {
+            Err(init_failed(host.patience.confirm, unread.problem()))
+        }
     }
 }
 
 /// A script whose output a daemon writes, `pid` if `staprun` named it. The daemon starts the script, a moment later, and removes
-/// its module when the script has ended; its exit code is 0 then, unless there was an error.
+/// its module when the script has ended; its exit code is 0 then, unless there was an error. Registering probes takes many seconds
+/// where twenty scripts start at once on a slow machine, so a daemon that lives has as long as a `staprun` has.
 pub(crate) fn by_daemon(
     host: &Host,
     name: &ScriptName,
     recorders: &Recorders<'_>,
     pid: Option<u32>,
 ) -> Result<Proof, StartFailure> {
-    let state =
-        watch(host, name, host.patience.confirm, |state| is_decided(state) || host.cancel.is_cancelled())?;
+    let started = pid.and_then(|pid| Stapio::just_started(host, pid));
+    let limit = if started.is_some() { host.patience.staprun } else { host.patience.confirm };
+    let state = watch(host, name, limit, |state| {
+        is_decided(state) || host.cancel.is_cancelled() || started.as_ref().is_some_and(Stapio::has_ended)
+    })?;
     let stapio = match pid {
-        Some(pid) => Stapio::just_started(host, pid),
+        Some(_) => started.filter(|stapio| !stapio.has_ended()),
         None => Stapio::find(host, name),
     };
     match (state, stapio) {
         (ModuleState::Running, Some(stapio)) => return Ok(Proof::Runs(Some(stapio.id))),
         _ if host.cancel.is_cancelled() => return Err(StartFailure::Interrupted),
-        (ModuleState::NotStarted | ModuleState::Foreign, Some(_)) => return Err(init_failed(host, None)),
+        (ModuleState::NotStarted | ModuleState::Foreign, Some(_)) => return Err(init_failed(limit, None)),
         _ => {}
     }
     // It has written what there was, or is about to.
@@ -100,14 +106,13 @@ const fn is_decided(state: ModuleState) -> bool {
     matches!(state, ModuleState::Running | ModuleState::Absent)
 }
 
-fn init_failed(host: &Host, said: Option<String>) -> StartFailure {
-    StartFailure::InitFailed { seconds: host.patience.confirm.as_secs(), said }
+const fn init_failed(limit: Duration, said: Option<String>) -> StartFailure {
+    StartFailure::InitFailed { seconds: limit.as_secs(), said }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::Duration;
 
     use super::*;
 

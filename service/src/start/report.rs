@@ -9,8 +9,6 @@ use crate::records::RunRecord;
 
 #[derive(Debug, Serialize)]
 pub struct StartReport {
-    /// Version of this document; 1.
-    pub schema: u32,
     /// `PASSALL`.
     pub pass_all: bool,
     /// The number of the current generation; absent if nothing is installed.

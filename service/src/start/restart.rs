@@ -19,8 +19,6 @@ pub enum RestartChoice {
 
 #[derive(Debug, Serialize)]
 pub struct RestartReport {
-    /// Version of this document; 1.
-    pub schema: u32,
     /// The stop; absent if nothing ran and so nothing was to be done.
     pub stop: Option<StopReport>,
     /// The start that followed.
@@ -29,7 +27,7 @@ pub struct RestartReport {
 
 impl RestartReport {
     /// Nothing ran, and only what runs was to be restarted.
-    pub(crate) const NOTHING: Self = Self { schema: 1, stop: None, start: None };
+    pub(crate) const NOTHING: Self = Self { stop: None, start: None };
 
     /// The exit code: that of the start, and 1 too if a script that was to be stopped runs on and `PASSALL` is yes. The
     /// original passes over the stop's (INIT-RESTART-01), and reports success for a script that was never restarted.

@@ -21,8 +21,6 @@ use crate::stop::unload::{StopFailure, forget, unload};
 
 #[derive(Debug, Serialize)]
 pub struct StopReport {
-    /// Version of this document; 1.
-    pub schema: u32,
     /// `PASSALL`.
     pub pass_all: bool,
     /// The scripts, in the order in which they were stopped.
@@ -151,7 +149,7 @@ pub(crate) fn stop(
             scripts.push(StoppedScript { script, outcome });
         }
     }
-    Ok(StopReport { schema: 1, pass_all: choice.parameters.pass_all, scripts, warnings })
+    Ok(StopReport { pass_all: choice.parameters.pass_all, scripts, warnings })
 }
 
 /// A named script that isn't among ours: whatever is remembered of it is stale, and a module of its name is foreign.

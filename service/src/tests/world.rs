@@ -138,6 +138,7 @@ impl World {
             run: run.iter().map(ToString::to_string).collect(),
             options_from: None,
             requires: requires.iter().map(|required| name(required)).collect(),
+            other_program: None,
             cell: Ok(()),
         };
         self.memory.candidates.insert(name(script), candidate);

@@ -5,6 +5,7 @@
 mod cut_short;
 mod layouts;
 mod limited;
+mod programs;
 mod swapped;
 
 use std::collections::BTreeSet;
@@ -41,7 +42,7 @@ struct World {
     parameters: GlobalParameters,
 }
 
-/// Three scripts: `counter`, `latency` which requires it, and `broken`, red for this kernel.
+/// Scripts by these names; `latency` requires `counter`, `broken` is red for this kernel, and `probing` probes a program.
 fn bundle(serial: u64, scripts: &[&str]) -> Vec<u8> {
     bundle_of(serial, scripts, &|script| tiny_module(script, VERMAGIC))
 }
@@ -58,11 +59,15 @@ fn bundle_of(serial: u64, scripts: &[&str], bytes: &dyn Fn(&str) -> Vec<u8>) -> 
         opts_line: "--".to_owned(),
         requires: if *name == "latency" { vec!["counter".parse().unwrap()] } else { Vec::new() },
         users: Vec::new(),
+        programs: if *name == "probing" { vec![programs::probed()] } else { Vec::new() },
     };
     let module = |name: &&str| ModuleDraft::of_bytes(name.parse().unwrap(), bytes(name));
     let (red, green): (Vec<&str>, Vec<&str>) = scripts.iter().partition(|name| **name == "broken");
-    let red_cell =
-        |name: &&str| RedCell { script: name.parse().unwrap(), reason: "no such probe".to_owned() };
+    let red_cell = |name: &&str| RedCell {
+        script: name.parse().unwrap(),
+        reason: "no such probe".to_owned(),
+        skipped: false,
+    };
     let kernel = KernelDraft {
         release: RELEASE.parse().unwrap(),
         machine: "x86_64".parse().unwrap(),
@@ -70,6 +75,7 @@ fn bundle_of(serial: u64, scripts: &[&str], bytes: &dyn Fn(&str) -> Vec<u8>) -> 
         symvers_sha256: None,
         config_sha256: None,
         compiler: None,
+        modules_compiler: None,
         vermagic: Some(VERMAGIC.to_owned()),
         toolchain: 0,
         modules: green.iter().map(module).collect(),

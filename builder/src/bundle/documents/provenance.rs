@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bundle_format::{
-    Digest, KernelRelease, Manifest, PREDICATE_TYPE, STATEMENT_TYPE, ScriptRecord, Subject,
+    Digest, Kernel, KernelRelease, Manifest, PREDICATE_TYPE, STATEMENT_TYPE, ScriptRecord, Subject,
     provenance_subjects,
 };
 use serde::Serialize;
@@ -69,14 +69,39 @@ struct InternalParameters {
     /// The cells whose results were in a cache without the signature of a known builder, and were taken all the same.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     unsigned_results: BTreeMap<String, Vec<String>>,
+    /// What compiled the modules of each kernel, as far as they say it, beside what compiled the kernel.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    compilers: BTreeMap<String, Compilers>,
+}
+
+#[derive(Debug, Serialize)]
+struct Compilers {
+    modules: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<String>,
+    /// Of kind or major version, which the build has warned of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difference: Option<String>,
+}
+
+impl Compilers {
+    fn of(kernel: &Kernel) -> Option<(String, Self)> {
+        let modules = kernel.modules_compiler.clone()?;
+        let difference = kernel.compiler_difference();
+        // Two kernels may have one release.
+        let name = format!("{} {}", kernel.release, kernel.id.short());
+        Some((name, Self { modules, kernel: kernel.compiler.clone(), difference }))
+    }
 }
 
 impl InternalParameters {
-    fn of(by_servers: &[&Cell], unsigned: &[Cell]) -> Option<Self> {
+    fn of(manifest: &Manifest, by_servers: &[&Cell], unsigned: &[Cell]) -> Option<Self> {
         let made_by_compile_servers = by_release(by_servers.iter().copied());
         let unsigned_results = by_release(unsigned);
-        let is_empty = made_by_compile_servers.is_empty() && unsigned_results.is_empty();
-        (!is_empty).then_some(Self { made_by_compile_servers, unsigned_results })
+        let compilers: BTreeMap<_, _> = manifest.kernels.iter().filter_map(Compilers::of).collect();
+        let is_empty =
+            made_by_compile_servers.is_empty() && unsigned_results.is_empty() && compilers.is_empty();
+        (!is_empty).then_some(Self { made_by_compile_servers, unsigned_results, compilers })
     }
 }
 
@@ -158,7 +183,7 @@ pub(super) fn of(
                     scripts: manifest.scripts.iter().map(ScriptParameters::of).collect(),
                     kernels: kernels.iter().map(|kernel| kernel.release.to_string()).collect(),
                 },
-                internal_parameters: InternalParameters::of(by_servers, unsigned),
+                internal_parameters: InternalParameters::of(manifest, by_servers, unsigned),
                 resolved_dependencies: dependencies(manifest, headers),
             },
             run_details: RunDetails {
@@ -180,8 +205,14 @@ fn dependencies(manifest: &Manifest, headers: &BTreeMap<KernelRelease, Package>)
     let scripts = manifest.scripts.iter();
     let mut dependencies: Vec<Resource> =
         scripts.map(|script| digested(format!("{}.stp", script.name), script.source_sha256)).collect();
-    for toolchain in &manifest.toolchains {
-        let name = format!("systemtap {}; {}", toolchain.stap, toolchain.compiler);
+    let programs = manifest.programs().into_iter();
+    dependencies.extend(programs.map(|program| digested(program.path.clone(), program.sha256)));
+    for (number, toolchain) in manifest.toolchains.iter().enumerate() {
+        let by_it = |kernels: &Vec<&Kernel>| kernels.iter().any(|kernel| kernel.toolchain == number);
+        let compilers = manifest.modules_compilers().into_iter().filter(|(_, kernels)| by_it(kernels));
+        let compilers: Vec<&str> = compilers.map(|(compiler, _)| compiler).collect();
+        let compilers = if compilers.is_empty() { toolchain.compiler.clone() } else { compilers.join("; ") };
+        let name = format!("systemtap {}; {compilers}", toolchain.stap);
         dependencies.push(digested(name, toolchain.digest));
     }
     for kernel in manifest.kernels_by_release() {

@@ -137,15 +137,30 @@ pub(super) fn of(
         packages
             .push(SpdxPackage::new(id, format!("{}.stp", script.name), None).digest(script.source_sha256));
     }
+    for (number, program) in manifest.programs().into_iter().enumerate() {
+        let id = format!("SPDXRef-Program-{number}");
+        relationships.push(relation(&id, "BUILD_DEPENDENCY_OF", BUNDLE));
+        let package = SpdxPackage::new(id, program.path.clone(), None).digest(program.sha256);
+        packages.push(package.comment(format!("probed by scripts; build id {}", program.build_id)));
+    }
     for (number, toolchain) in manifest.toolchains.iter().enumerate() {
-        let tools =
-            [("Systemtap", "systemtap", &toolchain.stap), ("Compiler", "compiler", &toolchain.compiler)];
+        let tools = [
+            ("Systemtap", "systemtap", &toolchain.stap),
+            ("Compiler", "compiler of systemtap's own checks", &toolchain.compiler),
+        ];
         for (part, name, version) in tools {
             let id = format!("SPDXRef-{part}-{number}");
             relationships.push(relation(&id, "BUILD_TOOL_OF", BUNDLE));
             let package = SpdxPackage::new(id, name.to_owned(), Some(version.clone()));
             packages.push(package.comment(format!("digest of the toolchain: {}", toolchain.digest)));
         }
+    }
+    for (number, (compiler, kernels)) in manifest.modules_compilers().into_iter().enumerate() {
+        let id = format!("SPDXRef-ModuleCompiler-{number}");
+        relationships.push(relation(&id, "BUILD_TOOL_OF", BUNDLE));
+        let package = SpdxPackage::new(id, "compiler".to_owned(), Some(compiler.to_owned()));
+        let releases: Vec<&str> = kernels.iter().map(|kernel| kernel.release.as_str()).collect();
+        packages.push(package.comment(format!("compiled the modules for kernels {}", releases.join(", "))));
     }
     for (number, kernel) in manifest.kernels_by_release().into_iter().enumerate() {
         // One of which nothing is known had no build tree.

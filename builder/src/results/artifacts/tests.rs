@@ -66,6 +66,21 @@ fn a_module_kept_before_privileges_were_judged_is_judged_now() {
     assert_eq!(cache.find_by(key, &mut index), Err(Missing::Absent));
 }
 
+/// Nothing is compiled again for it.
+#[test]
+fn a_module_kept_before_its_compiler_was_recorded_is_asked_for_it() {
+    let (_directory, cache) = cache();
+    let (key, path) = store_module(&cache);
+    unsign(&path.with_file_name("record.json"), |record| {
+        let info = record.pointer_mut("/result/compiled/info").unwrap().as_object_mut().unwrap();
+        assert!(info.remove("compilers").is_some());
+    });
+    let cache = ArtifactCache { builders: Arc::new(Builders::new(None, Vec::new(), true)), ..cache };
+    let found = cache.find(key).unwrap();
+    // The stand-in names none, and that is known now.
+    assert_eq!(found.module().unwrap().info.compilers, Some(Vec::new()));
+}
+
 /// What keeps the only result of `cache` from being taken by `builders`.
 fn missing(cache: &ArtifactCache, builders: &Builders) -> Option<Missing> {
     let entry = cache.entry(fake_job("counter", "6.12.1-test").key);
@@ -90,7 +105,10 @@ fn a_result_counts_only_with_the_signature_of_a_listed_builder() {
         assert!(signed.contains(from), "{signed}");
         fs::write(&record, signed.replace(from, to)).unwrap();
         let forged = Some(Missing::NotTaken(NotTaken::Forged(id)));
-        assert_eq!((missing(&cache, &own), missing(&cache, &stranger.listing(&own))), (forged, forged));
+        assert_eq!(
+            (missing(&cache, &own), missing(&cache, &stranger.listing(&own))),
+            (forged.clone(), forged)
+        );
     }
     // Another builder's name on it, and none.
     let other = stranger.sign(b"").unwrap().0;

@@ -4,6 +4,7 @@ mod compared;
 mod kept;
 mod kernels;
 mod killed;
+mod red_again;
 mod servers;
 mod unchanged;
 
@@ -17,7 +18,7 @@ use child::Ended;
 use super::*;
 use crate::bundle::BundleIdentity;
 use crate::compile::{Compilation, Executor, ExecutorError, LeaderTask, Leading};
-use crate::inputs::TracepointAliases;
+use crate::inputs::TapsetLibrary;
 use crate::job::{CompileJob, Maker};
 use crate::plan::CellPolicy;
 use crate::results::{Builders, NotTaken};
@@ -68,6 +69,7 @@ impl Executor for StandIn {
             wall: Duration::from_secs(9),
             cpu: Some(Duration::from_secs(5)),
             note: None,
+            scan: None,
             taken: WarmFiles::new(),
         })
     }
@@ -112,15 +114,29 @@ fn plan(directory: &std::path::Path) -> Plan {
         kernels: jobs.iter().step_by(3).map(|job| Arc::clone(&job.kernel)).collect(),
         sysroots: vec![Arc::new(Sysroot::open(root.path()).unwrap())],
         toolchains: vec![Some(toolchain)],
-        aliases: vec![TracepointAliases::default()],
+        libraries: vec![TapsetLibrary::default()],
         jobs,
         unbuilt: Vec::new(),
         left_out: Vec::new(),
         blocked: Vec::new(),
+        listed: Vec::new(),
         warnings: Vec::new(),
         sandbox,
         directories,
     }
+}
+
+/// As `build` does, by other executors.
+fn build_at(
+    plan: &Plan,
+    sites: &[Site<'_>],
+    options: &BuildOptions,
+    events: &(dyn Fn(BuildEvent) + Sync),
+    cancel: &Cancel,
+) -> Result<BuildReport, BuildError> {
+    let warm_ups = WarmUps::new(plan.directories.warm());
+    let views = TraceViews::new(&plan.sysroots, &plan.directories, &warm_ups);
+    build_with(plan, sites, &views, options, events, cancel)
 }
 
 fn run(
@@ -141,11 +157,9 @@ fn run_with(
     let mut options = BuildOptions { workers: 2, ..BuildOptions::new(identity) };
     change(&mut options);
     let events = Mutex::new(Vec::new());
-    let warm_ups = WarmUps::new(plan.directories.warm());
-    let result = build_with(
+    let result = build_at(
         plan,
         &[Site::here(executor, options.workers)],
-        &warm_ups,
         &options,
         &|event| events.lock().unwrap().push(event),
         cancel,
@@ -302,7 +316,10 @@ fn what_the_policy_leaves_out_is_not_compiled() {
     let leave_out =
         |options: &mut BuildOptions| options.policy = CellPolicy { skip, ..CellPolicy::default() };
     let report = run_with(&plan, &executor, &Cancel::new(), leave_out).0.unwrap();
-    assert_eq!((executor.runs.load(Ordering::SeqCst), report.green(), report.red()), (2, 2, 4));
+    assert_eq!(
+        (executor.runs.load(Ordering::SeqCst), report.green(), report.red(), report.skipped()),
+        (2, 2, 0, 4)
+    );
     assert_eq!(report.cells[1].outcome.red_reason().unwrap(), "the farm left it out: --skip b");
     assert_eq!(report.draft.kernels[1].red.len(), 3);
     // A kernel for which nothing is wanted needs no warm-up.

@@ -153,3 +153,32 @@ fn what_leaders_have_made_is_not_written_even_by_its_owner() {
     assert_eq!(fs::read_to_string(store.join("stapconf_x.h")).unwrap(), "before", "{output}");
     assert_eq!(fs::read_dir(&store).unwrap().count(), 1, "{output}");
 }
+
+/// stap names what it caches by a header's path, size and time.
+#[test]
+fn what_is_hidden_is_not_there_and_what_is_beside_it_is_as_it_was() {
+    let base = base();
+    let (sandbox, work) = work_in(base.path());
+    let directory = base.path().join("events");
+    fs::create_dir_all(directory.join("sub")).unwrap();
+    for name in ["seen.h", "hidden.h", "sub/below.h"] {
+        fs::write(directory.join(name), name).unwrap();
+    }
+    let seen = fs::File::options().write(true).open(directory.join("seen.h")).unwrap();
+    seen.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_234_567)).unwrap();
+    std::os::unix::fs::symlink("seen.h", directory.join("link.h")).unwrap();
+    let narrowed = [NarrowedDirectory {
+        host: directory.clone(),
+        inside: directory.clone(),
+        hidden: ["hidden.h".to_owned()].into(),
+    }];
+    let sysroot = Sysroot::open(Path::new("/")).unwrap();
+    let inside = Inside { narrowed: &narrowed, ..Inside::new(&sysroot, &work) };
+    let script =
+        "cd \"$0\"; echo *; stat -c '%s %Y' seen.h; cat link.h sub/below.h; echo x > new; echo x > seen.h";
+    let argv = ["/bin/sh", "-c", script, directory.to_str().unwrap()].map(str::to_owned);
+    let command = sandbox.command(&inside, &argv).combined_output();
+    let output = command.run(&Limits::default(), &Cancel::new()).unwrap().stdout.text();
+    assert!(output.starts_with("link.h seen.h sub\n6 1234567\nseen.hsub/below.h"), "{output}");
+    assert_eq!(output.matches("Read-only file system").count(), 2, "{output}");
+}

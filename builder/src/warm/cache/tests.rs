@@ -1,5 +1,6 @@
 use std::fs;
 
+use super::super::parts::WarmUp;
 use super::*;
 use crate::sandbox::{JobDirectory, Sandbox};
 
@@ -237,4 +238,36 @@ fn a_note_that_can_not_be_written_fails_nothing() {
     assert_eq!(world.warm_ups.files(world.key).len(), 1);
     assert_eq!(world.warm_ups.prepare(world.key, world.stamp).unwrap().complete, SCANNED);
     assert!(world.warm_ups.notes.warning().is_some());
+}
+
+#[test]
+fn headers_that_were_scanned_are_added_to_and_forgotten_with_any_object() {
+    let world = world();
+    let key = world.key;
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+    let view = |names: &[&str]| TraceView::Only(set(names));
+    let scan = |headers: &[&str], tracepoints: &[&str], file: &str| {
+        let (work, layer) = world.layer();
+        put(&work, file, "object");
+        let taken = world.warm_ups.take_over(key, &layer, WarmKind::Part(WarmUpPart::Scan)).unwrap();
+        let scan = Scan { view: view(headers), tracepoints: set(tracepoints) };
+        world.warm_ups.accept_scan(key, world.stamp, scan, taken);
+    };
+    let has = |names: &[&str]| world.warm_ups.has_scanned(key, &view(names));
+    scan(&["sched.h"], &["sched_switch"], OBJECT);
+    scan(&["block.h"], &["block_rq_issue"], "ab/tracequery_kmod_y.o");
+    let found = world.prepared();
+    assert_eq!((found.complete, found.is_scanned_in_part), (WarmUp::default(), true));
+    assert!(has(&["block.h", "sched.h"]) && has(&[]) && !has(&["block.h", "irq.h"]));
+    assert!(!world.warm_ups.has_scanned(key, &TraceView::Whole));
+    let lacks = |headers: &[&str], names: &[&str]| world.warm_ups.lacks(key, &view(headers), &set(names));
+    assert!(lacks(&["sched.h"], &["task"]) && !lacks(&["sched.h"], &["sched_switch"]));
+    // What wasn't looked at isn't known.
+    assert!(!lacks(&["irq.h"], &["task"]));
+    fs::remove_file(world.file(OBJECT)).unwrap();
+    assert!(!world.prepared().is_scanned_in_part && !has(&["block.h"]));
+    assert!(world.file("ab/tracequery_kmod_y.o").exists());
+    // A full scan has seen everything.
+    world.lead(WarmUpPart::Scan, &[(OBJECT, "object")]);
+    assert!(has(&["irq.h"]) && world.warm_ups.has_scanned(key, &TraceView::Whole));
 }

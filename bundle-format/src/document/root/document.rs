@@ -150,7 +150,7 @@ impl RootDocument {
             return Err(self.invalid(format!("it has {} keys, limit {MAX_ROOT_KEYS}", self.keys.len())));
         }
         if !self.keys.is_sorted_by(|a, b| a.public.as_bytes() < b.public.as_bytes()) {
-            return Err(self.invalid("its keys are not sorted, or one stands twice"));
+            return Err(self.invalid("its keys are not sorted, or there is a duplicate"));
         }
         let active = self.active().count();
         if active == 0 || active > MAX_SIGNATURES {
@@ -185,7 +185,7 @@ impl RootDocument {
             return Err(self.invalid("`revoked_serials` is not sorted, or two ranges overlap"));
         }
         if !self.revoked_contents.is_sorted_by(|a, b| a < b) {
-            return Err(self.invalid("`revoked_contents` is not sorted, or an entry stands twice"));
+            return Err(self.invalid("`revoked_contents` is not sorted, or there is a duplicate"));
         }
         Ok(())
     }

@@ -96,8 +96,8 @@ pub enum RootError {
         /// How many are needed.
         threshold: usize,
     },
-    /// A root was left out, or stands twice, or the order is wrong.
-    #[error("root {found} stands where root {expected} must stand")]
+    /// A root was left out, is there twice, or the order is wrong.
+    #[error("found root {found}, expected root {expected}")]
     Order {
         /// What must follow.
         expected: u64,

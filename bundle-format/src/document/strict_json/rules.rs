@@ -75,7 +75,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         while let Some(key) = object.next_key_seed(Key)? {
             object.next_value_seed(self.deeper())?;
             if keys.holds(&key) {
-                return Err(A::Error::custom(format_args!("key `{}` stands twice", key.escape_debug())));
+                return Err(A::Error::custom(format_args!("duplicate key `{}`", key.escape_debug())));
             }
             keys.add(key);
         }

@@ -40,6 +40,8 @@ pub struct FramePacked {
     pub compressed: u64,
     /// The frame it refers to.
     pub reference: Option<usize>,
+    /// Whether it refers to a frame of the bundle that the delta is made from.
+    pub has_base: bool,
     /// Whether it was copied from the older bundle.
     pub copied: bool,
 }
@@ -269,6 +271,7 @@ impl Spooled<'_> {
             plain: frame.plain_size,
             compressed: frame.size,
             reference: frame.reference,
+            has_base: frame.base.is_some(),
             copied,
         });
         if let Some(frames) = self.frames.get_mut(kernel) {

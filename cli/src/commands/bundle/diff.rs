@@ -27,6 +27,7 @@ use crate::words::{bytes, count};
 /// content digest covers: name, version and dates are shown, but aren't a difference.
 #[derive(Debug, clap::Args)]
 #[command(
+    override_usage = "stap-bundle diff [OPTIONS] OLD NEW\n       stap-bundle diff [OPTIONS] --installed NEW",
     after_help = "Exit codes: 0 the same content; 1 different; 10 and above: a bundle was refused.\n\nExamples:\n  stap-bundle diff old.stapb new.stapb --key farm.pub\n  stap-bundle diff --installed new.stapb   what would differ from this host's"
 )]
 pub(crate) struct Args {
@@ -44,7 +45,8 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let keys = self.trust.keys(global, ui)?;
+        let named: Vec<&BundlePath> = std::iter::once(&self.old).chain(&self.new).collect();
+        let keys = self.trust.keys(&named, global, ui)?;
         match &self.new {
             Some(new) if !self.installed => show_difference(ui, two_files(&self.old, new, &keys)?),
             _ => installed_beside(&self.old, &keys, global, ui),

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use script_config::write_assignment;
 use serde_json::json;
 
-use crate::bundle_path::BundlePath;
+use crate::bundle_path::{BundlePath, a_directory};
 use crate::commands::bundle::extract::{MadeDirectories, opts_text, select_kernels};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -29,14 +29,14 @@ use crate::words::bytes;
 pub(crate) struct Args {
     /// The bundle; `-` reads it from standard input.
     file: BundlePath,
-    /// Write gzip-compressed tar packages, the only kind there is.
-    #[arg(long, required = true)]
+    /// Write gzip-compressed tar packages, the only form there is.
+    #[arg(long)]
     tar_gz: bool,
     /// Where to.
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    #[arg(short, long, value_name = "DIR", default_value = ".", value_parser = a_directory)]
     output: PathBuf,
     /// Only this kernel release; may be given several times.
-    #[arg(long, value_name = "REL")]
+    #[arg(short = 'r', long, value_name = "REL")]
     kernel: Vec<KernelRelease>,
     #[command(flatten)]
     replace: ReplaceOption,
@@ -46,7 +46,11 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let bundle = open_believed(&self.file, &self.trust.keys(global, ui)?)?;
+        if !self.tar_gz {
+            return Err(Failure::new(Exit::Usage, "export: in which form isn't said")
+                .hint("--tar-gz writes stap-scripts-RELEASE.tar.gz packages for the initscript; there is no other form"));
+        }
+        let bundle = open_believed(&self.file, &self.trust.keys(&[&self.file], global, ui)?)?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let manifest = bundle.manifest().clone();
         refuse_twins(&self.file, &manifest, &wanted)?;
@@ -139,7 +143,7 @@ fn refuse_twins(file: &BundlePath, manifest: &Manifest, wanted: &BTreeSet<Kernel
             let id = kernel.id.short();
             let what = format!("{}: it has two kernels {release}, {other} and {id}", file.display());
             return Err(Failure::new(Exit::Conflict, what).hint(
-                "a package is for one kernel; `extract` gives each its own directory, and --kernel leaves releases out",
+                "a package is for one kernel; `extract` gives each its own directory, and -r leaves releases out",
             ));
         }
     }

@@ -13,7 +13,7 @@ use bundle_format::{
 };
 use serde_json::json;
 
-use crate::bundle_path::{BundlePath, a_file};
+use crate::bundle_path::{BundlePath, a_directory, a_file};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -30,15 +30,16 @@ use crate::words::count;
 /// modules were made.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  stap-bundle extract scripts.stapb out --key farm.pub --kernel 6.12.1-amd64\n  stap-bundle extract scripts.stapb out --key farm.pub --extra sbom.spdx.json"
+    after_help = "Examples:\n  stap-bundle extract scripts.stapb out --key farm.pub -r 6.12.1-amd64\n  stap-bundle extract scripts.stapb out --key farm.pub --extra sbom.spdx.json"
 )]
 pub(crate) struct Args {
     /// The bundle; `-` reads it from standard input.
     file: BundlePath,
     /// Where to; made if it isn't there.
+    #[arg(value_parser = a_directory)]
     dir: PathBuf,
     /// Only this kernel release; may be given several times.
-    #[arg(long, value_name = "REL")]
+    #[arg(short = 'r', long, value_name = "REL")]
     kernel: Vec<KernelRelease>,
     /// Unpack this extra as DIR/NAME; may be given several times.
     #[arg(long, value_name = "NAME", conflicts_with = "kernel")]
@@ -52,7 +53,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let keys = self.trust.keys(global, ui)?;
+        let keys = self.trust.keys(&[&self.file], global, ui)?;
         let bundle = open_believed(&self.file, &keys)?;
         let mut bases = open_base(self.base.as_deref(), bundle.manifest().from.as_ref())?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
@@ -120,7 +121,7 @@ impl Args {
         self.publish(staging)?;
         let written: Vec<PathBuf> = self.extra.iter().map(|name| self.dir.join(name)).collect();
         if ui.json {
-            ui.document(&json!({ "directory": self.dir, "extras": written }));
+            ui.document_of("extract-extras", &json!({ "directory": self.dir, "extras": written }));
             return Ok(Exit::Done);
         }
         for path in written {

@@ -52,7 +52,7 @@ impl Args {
             );
         }
         // Keys that were named must fit; this host's pins are used if they do.
-        let keys = match self.trust.keys(global, ui) {
+        let keys = match self.trust.keys(&[&self.file], global, ui) {
             Ok(keys) => keys,
             Err(failure) if self.trust.is_given() => return Err(failure),
             Err(_) => return self.show_sizes(ui, &claimed, raw.manifest_len()),
@@ -76,7 +76,7 @@ impl Args {
         let size = self.size()?;
         let ids: Vec<String> = signers.iter().map(ToString::to_string).collect();
         if ui.json {
-            ui.document(&json!({
+            ui.document_of("inspect-unverified", &json!({
                 "file": self.file, "verified": false, "bytes": size, "manifest_bytes": manifest, "claimed_signers": ids
             }));
             return Ok(Exit::Done);

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::bundle_path::a_file;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Kind, Outputs, ReplaceOption};
+use crate::output::{Kind, Outputs, ReplaceOption, in_words};
 use crate::split_parts::{open_parts, told};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
@@ -23,8 +23,8 @@ pub(crate) struct Args {
     /// All parts.
     #[arg(required = true, value_parser = a_file)]
     part: Vec<PathBuf>,
-    /// The bundle to write.
-    #[arg(short, long, value_name = "FILE", value_parser = a_file)]
+    /// The bundle to write; `-` is standard output.
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
     replace: ReplaceOption,
@@ -32,6 +32,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
+        ui.leave_output_to(Some(&self.output))?;
         let parts = open_parts(&self.part)?;
         let claimed = parts.claimed_id();
         let count_of_parts = parts.count();
@@ -58,7 +59,7 @@ impl Args {
             ui.document(&json!({ "bundle": path, "bundle_id": id, "bytes": size, "parts": count_of_parts }));
             return Ok(Exit::Done);
         }
-        let written = ui.mark(Mark::Strong, path.display());
+        let written = ui.mark(Mark::Strong, in_words(path).display());
         ui.line(format!("{written}: {} of {}", bytes(size), count(count_of_parts, "part")));
         ui.line(format!("  bundle id  {id}"));
         Ok(Exit::Done)

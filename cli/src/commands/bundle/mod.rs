@@ -19,21 +19,13 @@ use crate::ui::Ui;
 /// What to do with bundles as files.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    #[command(display_order = 3)]
     Inspect(inspect::Args),
-    #[command(display_order = 4)]
     Verify(verify::Args),
-    #[command(display_order = 4)]
     Diff(diff::Args),
-    #[command(display_order = 5)]
     Extract(extract::Args),
-    #[command(display_order = 5)]
     Subset(subset::Args),
-    #[command(display_order = 5)]
     Split(split::Args),
-    #[command(display_order = 5)]
     Join(join::Args),
-    #[command(display_order = 6)]
     Export(export::Args),
 }
 

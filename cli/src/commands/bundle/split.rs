@@ -8,7 +8,7 @@ use bundle_format::limits::MAX_PARTS;
 use bundle_format::{BundleId, Digest, HashingWriter, PART_HEADER, PartHeader, RawBundle};
 use serde_json::json;
 
-use crate::bundle_path::a_file;
+use crate::bundle_path::{a_directory, a_file};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::given_file::given;
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     size: u64,
     /// The directory to write into.
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    #[arg(short, long, value_name = "DIR", default_value = ".", value_parser = a_directory)]
     output: PathBuf,
 }
 

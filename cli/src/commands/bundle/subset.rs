@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use bundle_format::KernelRelease;
 use serde_json::json;
 
-use crate::bundle_path::{BundlePath, a_file};
+use crate::bundle_path::BundlePath;
 use crate::commands::bundle::extract::select_kernels;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::output::{Kind, Outputs, ReplaceOption};
+use crate::output::{Kind, Outputs, ReplaceOption, in_words};
 use crate::trust_options::{TrustOptions, open_believed};
 use crate::ui::{Mark, Ui};
 use crate::words::bytes;
@@ -22,16 +22,16 @@ use crate::words::bytes;
 /// takes it on hosts that need only what is in it. From a damaged bundle, `subset` saves the kernels that are still good.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  stap-bundle subset all.stapb --kernel 6.12.1-amd64 --key farm.pub -o web.stapb\n  stap-bundle verify all.stapb       # after a bad copy: says which kernels are still good"
+    after_help = "Examples:\n  stap-bundle subset all.stapb -r 6.12.1-amd64 --key farm.pub -o web.stapb\n  stap-bundle verify all.stapb       # after a bad copy: says which kernels are still good"
 )]
 pub(crate) struct Args {
     /// The bundle; `-` reads it from standard input.
     file: BundlePath,
     /// A kernel release to take; may be given several times.
-    #[arg(long, value_name = "REL", required = true)]
+    #[arg(short = 'r', long, value_name = "REL", required = true)]
     kernel: Vec<KernelRelease>,
-    /// The file to write.
-    #[arg(short, long, value_name = "FILE", value_parser = a_file)]
+    /// The file to write; `-` is standard output.
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
     replace: ReplaceOption,
@@ -41,7 +41,8 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let bundle = open_believed(&self.file, &self.trust.keys(global, ui)?)?;
+        ui.leave_output_to(Some(&self.output))?;
+        let bundle = open_believed(&self.file, &self.trust.keys(&[&self.file], global, ui)?)?;
         let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
         let id = bundle.id();
         let path = &self.output;
@@ -63,7 +64,7 @@ impl Args {
             }));
             return Ok(Exit::Done);
         }
-        let written = ui.mark(Mark::Strong, path.display());
+        let written = ui.mark(Mark::Strong, in_words(path).display());
         ui.line(format!(
             "{written}: {}, frames present {} of {}",
             bytes(size),
@@ -78,7 +79,7 @@ impl Args {
 /// What is wrong is wrong with the source, unless writing failed.
 fn about_source(mut failure: Failure, source: &BundlePath, output: &Path) -> Failure {
     if failure.exit != Exit::Storage {
-        let written = format!("{}: ", output.display());
+        let written = format!("{}: ", in_words(output).display());
         if let Some(what) = failure.what.strip_prefix(&written) {
             failure.what = format!("{}: {what}", source.display());
         }

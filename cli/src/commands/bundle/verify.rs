@@ -47,7 +47,7 @@ struct Who {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-        let keys = self.trust.keys(global, ui)?;
+        let keys = self.trust.keys(&[&self.file], global, ui)?;
         // Nothing can be looked for behind a problem that comes before the signatures hold: it is the only one.
         let verified = open_raw(&self.file)
             .and_then(|raw| keys.verify(raw).map_err(|failure| failure.about(self.file.display())));
@@ -125,7 +125,7 @@ impl Args {
             ui.line(format!("  judged by  {root}"));
         }
         if let Some(seconds) = manifest.best_before {
-            ui.line(format!("  best before {}", best_before(seconds)));
+            ui.line(best_before(seconds));
         }
         ui.line(format!("  frames     present {} of {}", report.present.present, report.present.total));
         let absent: Vec<&str> = report
@@ -154,14 +154,14 @@ impl Args {
 
     fn show_damaged(&self, ui: &mut Ui, manifest: &Manifest, report: &CheckReport) {
         let heading = ui.mark(Mark::Bad, count(report.problems.len(), "problem"));
-        ui.line(format!(
+        ui.finding(format!(
             "{}: {heading}; the signature of {} {} is good",
             self.file.display(),
             manifest.name,
             manifest.version
         ));
         for problem in &report.problems {
-            ui.line(format!("  {}: {}", ui.mark(Mark::Bad, problem.id()), in_words(problem)));
+            ui.finding(format!("  {}: {}", ui.mark(Mark::Bad, problem.id()), in_words(problem)));
         }
         ui.line(format!("  frames     present {} of {}", report.present.present, report.present.total));
         let of = |state: KernelState| -> Vec<&Kernel> {
@@ -184,8 +184,7 @@ impl Args {
         let extras_good = report.problems.iter().all(|problem| !problem.id().as_str().starts_with("extra"));
         let good = of(KernelState::Good);
         if extras_good && !good.is_empty() && !of(KernelState::Damaged).is_empty() {
-            let kernels: Vec<String> =
-                good.iter().map(|kernel| format!("--kernel {}", kernel.release)).collect();
+            let kernels: Vec<String> = good.iter().map(|kernel| format!("-r {}", kernel.release)).collect();
             ui.progress(format!(
                 "Or save what is good: stap-bundle subset {} {} -o FILE",
                 self.file.display(),

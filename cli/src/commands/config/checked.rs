@@ -52,11 +52,12 @@ impl Checked {
     ) -> Result<Self, Failure> {
         let directory = &configuration.parameters().script_path;
         let (known, passed_over) = script_directory::read(directory)?;
-        if !directory.is_dir() {
+        if known.is_empty() {
             let from = configuration
                 .origin("SCRIPT_PATH")
                 .map_or_else(|| "the default".to_owned(), |place| format!("from {place}"));
-            ui.warning(format!("there is no directory {} (SCRIPT_PATH, {from})", directory.display()));
+            let is = if directory.is_dir() { "no script NAME.stp in" } else { "no directory" };
+            ui.warning(format!("there is {is} {} (SCRIPT_PATH, {from})", directory.display()));
         }
         problems.extend(configuration.check_scripts(&known));
         problems.extend(passed_over);
@@ -70,6 +71,10 @@ impl Checked {
 
     pub(super) fn problems(&self) -> &[ConfigProblem] {
         &self.problems
+    }
+
+    pub(super) fn has_scripts(&self) -> bool {
+        !self.known.is_empty()
     }
 
     pub(super) fn order(&self) -> &[ScriptName] {
@@ -129,7 +134,7 @@ impl Checked {
             })
             .collect();
         json!({
-            "schema": 1, "evaluated": self.evaluated, "parameters": parameters, "scripts": scripts,
+            "evaluated": self.evaluated, "parameters": parameters, "scripts": scripts,
             "order": self.order, "cannot_start": self.without_place(), "problems": self.problems,
             "skipped_files": self.configuration.skipped_files(),
         })

@@ -20,7 +20,11 @@ pub(super) fn show(ui: &mut Ui, checked: &Checked) {
         ui.line("");
     }
     let (word, counted) = summary(checked.problems());
-    let word = if word == "good" { ui.mark(Mark::Good, word) } else { ui.mark(Mark::Bad, word) };
+    let word = match word {
+        "good" if checked.has_scripts() => ui.mark(Mark::Good, word),
+        "good" => ui.mark(Mark::Attention, "nothing to check"),
+        _ => ui.mark(Mark::Bad, word),
+    };
     ui.line(format!("{word}: {}, {counted}", count(checked.scripts().len(), "script")));
 }
 
@@ -35,7 +39,7 @@ fn show_parameters(ui: &mut Ui, parameters: &[Parameter<'_>]) {
         };
         table.add_row([parameter.name, value, &from]);
     }
-    ui.line(table.trim_fmt());
+    ui.line(tables::text(&mut table));
     ui.line("");
 }
 
@@ -99,8 +103,8 @@ fn show_problem(ui: &mut Ui, problem: &ConfigProblem) {
     let place = problem.place().map(|place| format!("{place}: ")).unwrap_or_default();
     let severity = ui.mark(mark, problem.severity());
     let hint = ui.mark(Mark::Good, "hint");
-    ui.line(format!("{place}{severity}: {problem} [{}]", problem.id()));
-    ui.line(format!("  {hint}: {}", problem.next_step()));
+    ui.finding(format!("{place}{severity}: {problem} [{}]", problem.id()));
+    ui.finding(format!("  {hint}: {}", problem.next_step()));
 }
 
 /// Whether all is good, and what was found.

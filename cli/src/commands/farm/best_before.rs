@@ -17,7 +17,7 @@ pub(crate) struct BestBeforeOption {
     /// Dates are UTC, a day begins with its first second. Days count from the bundle's `created`, which is the time of its
     /// newest input or `SOURCE_DATE_EPOCH`: the same inputs give the same bundle, whenever it is built. A date that isn't
     /// after `created` is refused. What is installed by then still starts, with a warning.
-    #[arg(hide_short_help = true, long, value_name = "DATE|DAYS", value_parser = parse)]
+    #[arg(hide_short_help = true, long, value_name = "DATE|DAYS", value_parser = parse, allow_negative_numbers = true)]
     pub(crate) best_before: Option<BestBefore>,
 }
 
@@ -56,11 +56,11 @@ pub(crate) fn failure(error: &BestBeforeError) -> Failure {
 /// A word on a bundle that no host takes any more: days may count from an input that is older than them.
 pub(crate) fn warn_if_passed(ui: &mut Ui, best_before: Option<u64>) {
     if let Some(passed) = best_before.filter(|time| has_passed(*time)) {
-        ui.warning(format!("the bundle's best-before, {}, has passed: hosts refuse it", date(passed)));
+        ui.warning(format!("hosts refuse this bundle: it expired on {}", date(passed)));
     }
 }
 
-/// A line below the bundle's id.
+/// A line below the bundle's id; that it has passed was a warning.
 pub(crate) fn show(ui: &mut Ui, best_before: Option<u64>) {
     if let Some(best_before) = best_before {
         ui.line(format!("  best before {}", date(best_before)));

@@ -28,3 +28,4 @@ pub(super) use args::{Args, cache_directory};
 pub(crate) use carry_out::make_plan;
 #[cfg(feature = "host")]
 pub(crate) use failure::{build_failure, plan_failure};
+pub(super) use kernels::{GivenKernels, KernelOptions};

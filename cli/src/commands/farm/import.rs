@@ -1,5 +1,6 @@
 //! `import`: packages of the initscript → a payload.
 
+use std::io;
 use std::path::PathBuf;
 
 use builder::{AssemblyError, BundleIdentity, ImportError, ImportRequest, PackageError};
@@ -12,7 +13,8 @@ use crate::commands::farm::roots;
 use crate::commands::farm::source_date::source_date_epoch;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Kind, Outputs, ReplaceOption};
+use crate::given_file::is_directory;
+use crate::output::{Kind, Outputs, ReplaceOption, in_words};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
@@ -51,8 +53,8 @@ pub(crate) struct Args {
     /// Send this chain of roots along, by which hosts judge who must sign (see `trust root`).
     #[arg(long, value_name = "FILE.stapr")]
     roots: Option<PathBuf>,
-    /// The payload to write [default: NAME-VERSION.payload].
-    #[arg(short, long, value_name = "FILE", value_parser = a_file)]
+    /// The payload to write; `-` is standard output [default: NAME-VERSION.payload].
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
     replace: ReplaceOption,
@@ -60,6 +62,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
+        ui.leave_output_to(self.output.as_deref())?;
         let mut outputs = Outputs::new(self.replace.replace);
         outputs.inputs("the package", &self.file);
         outputs.inputs("the chain of roots", &self.roots);
@@ -97,7 +100,7 @@ impl Args {
             }));
             return Ok(Exit::Done);
         }
-        let written = ui.mark(Mark::Strong, path.display());
+        let written = ui.mark(Mark::Strong, in_words(&path).display());
         ui.line(format!(
             "{written}: {}, {} for {}, {}",
             count(draft.scripts.len(), "script"),
@@ -111,7 +114,7 @@ impl Args {
         for note in &imported.notes {
             ui.progress(format!("  {note}"));
         }
-        ui.progress(format!("Sign it: stap-bundle sign {} --key NAME.key", path.display()));
+        ui.progress(format!("Sign it: stap-bundle sign {} --key NAME.key", in_words(&path).display()));
         Ok(Exit::Done)
     }
 }
@@ -121,13 +124,19 @@ fn import_failure(error: &ImportError) -> Failure {
     if let ImportError::Package { path, source: PackageError::Read(read) } = error
         && read.raw_os_error().is_some()
     {
+        if read.kind() == io::ErrorKind::IsADirectory {
+            return is_directory(path.display(), "a package of the initscript (.tar.gz)");
+        }
         return Failure::of(Exit::Storage, read).about(path.display());
+    }
+    if let ImportError::Package { path, source } = error {
+        return Failure::of(Exit::Malformed, source).about(path.display());
     }
     if let ImportError::Assembly(AssemblyError::BestBefore(error)) = error {
         return best_before::failure(error);
     }
     let exit = match error {
-        ImportError::Package { .. } | ImportError::Settings { .. } => Exit::Malformed,
+        ImportError::Settings { .. } => Exit::Malformed,
         _ => Exit::Conflict,
     };
     Failure::of(exit, error)

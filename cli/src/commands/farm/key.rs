@@ -7,6 +7,7 @@ use files::read::read_text_given;
 use serde_json::json;
 use signing::{KeyFileError, KeyPairFiles, PrivateKeyFile, SignError};
 
+use crate::bundle_path::a_file;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -20,7 +21,7 @@ pub(crate) enum Args {
     /// otherwise. An existing key is never overwritten.
     Generate {
         /// Path of the pair, without suffix.
-        #[arg(long, value_name = "DIR/NAME")]
+        #[arg(long, value_name = "DIR/NAME", value_parser = a_file)]
         out: Option<PathBuf>,
     },
 }

@@ -6,6 +6,7 @@ pub(crate) mod build;
 mod builder_options;
 mod cache;
 mod import;
+mod kernel;
 pub(crate) mod key;
 mod merge;
 mod roots;
@@ -23,19 +24,17 @@ use crate::ui::Ui;
 /// What to do on a farm.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    #[command(subcommand, display_order = 1)]
+    #[command(subcommand)]
     Key(key::Args),
-    #[command(display_order = 2)]
     Build(Box<build::Args>),
-    #[command(display_order = 2)]
     Merge(Box<merge::Args>),
-    #[command(subcommand, display_order = 2)]
+    #[command(subcommand)]
     Cache(cache::Args),
-    #[command(display_order = 2)]
     Sign(sign::Args),
-    #[command(display_order = 2)]
     Import(import::Args),
-    #[command(subcommand, display_order = 2)]
+    #[command(subcommand)]
+    Kernel(kernel::Args),
+    #[command(subcommand)]
     Server(server::Args),
 }
 
@@ -49,6 +48,7 @@ impl Command {
             Self::Cache(args) => args.run(ui),
             Self::Sign(args) => args.run(ui),
             Self::Import(args) => args.run(ui),
+            Self::Kernel(args) => args.run(ui),
             Self::Server(args) => args.run(global, ui),
         }
     }

@@ -225,9 +225,11 @@ impl Args {
                 let selections = options.selections()?;
                 // A mistake in a file must be found while the servers still run.
                 control.check(&selections).map_err(|error| failure(&error))?;
-                let stopped = stop(&control, &[ServerSelection::default()], ui)?;
-                let started = start(&control, &selections, ui)?;
-                Ok(worse(stopped, started))
+                let everything = [ServerSelection::default()];
+                let stopped = control.stop(&everything, &mut |stopped| shown::stopped(stopped, ui));
+                let stopped = stopped.map_err(|error| failure(&error))?;
+                let started = start_after(&stopped, &control, &selections, ui)?;
+                Ok(worse(shown::exit_of(&stopped), started))
             }
             Self::Status(options) => {
                 let control = options.control()?;
@@ -252,8 +254,17 @@ enum Absent {
 }
 
 fn start(control: &Control, selections: &[ServerSelection], ui: &mut Ui) -> Result<Exit, Failure> {
+    start_after(&[], control, selections, ui)
+}
+
+fn start_after(
+    stopped: &[Stopped],
+    control: &Control,
+    selections: &[ServerSelection],
+    ui: &mut Ui,
+) -> Result<Exit, Failure> {
     let started = control.start(selections, &mut |started| shown::started(started, ui));
-    Ok(shown::all_started(&started.map_err(|error| failure(&error))?, ui))
+    Ok(shown::all_started(stopped, &started.map_err(|error| failure(&error))?, ui))
 }
 
 fn stop(control: &Control, selections: &[ServerSelection], ui: &mut Ui) -> Result<Exit, Failure> {
@@ -272,18 +283,17 @@ fn restart(options: Options, absent: Absent, ui: &mut Ui) -> Result<Exit, Failur
     if running.is_empty() {
         if absent == Absent::Nothing {
             ui.progress("no server runs, so none is restarted");
-            return Ok(Exit::Done);
+            return Ok(shown::all_started(&[], &[], ui));
         }
         return start(&control, &selections, ui);
     }
     control.may_start_again(&running).map_err(|error| failure(&error))?;
     let stopped = control.stop(&selections, &mut |stopped| shown::stopped(stopped, ui));
     let stopped = stopped.map_err(|error| failure(&error))?;
-    let failed = |server: &Stopped| matches!(server, Stopped::Failed(..));
     let gone: Vec<Settings> = running.into_iter().map(|server| server.settings).collect();
     let started = control.start_again(gone, &mut |started| shown::started(started, ui));
-    let started = shown::all_started(&started.map_err(|error| failure(&error))?, ui);
-    Ok(if stopped.iter().any(failed) { Exit::Failed } else { started })
+    let started = shown::all_started(&stopped, &started.map_err(|error| failure(&error))?, ui);
+    Ok(worse(shown::exit_of(&stopped), started))
 }
 
 fn worse(one: Exit, other: Exit) -> Exit {
@@ -317,7 +327,7 @@ pub(crate) fn failure(error: &ServerError) -> Failure {
         ServerError::Storage { doing: "lock" | "make the directory", .. } => failure
             .hint("as an ordinary user: a file with STAT_PATH=~/stap-server and LOG_FILE=~/stap-server/log, given with -c FILE"),
         ServerError::Grammar(_) => {
-            failure.hint("each line is NAME=VALUE, NAME+=VALUE or a comment; the value is the rest of the line as it stands")
+            failure.hint("each line is NAME=VALUE, NAME+=VALUE or a comment; the value is the rest of the line, quotes included")
         }
         _ => failure,
     }

@@ -13,7 +13,7 @@ use crate::commands::farm::key::{key_failure, signing_key};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::given_file::given;
-use crate::output::{Kind, Outputs, ReplaceOption};
+use crate::output::{Kind, Outputs, ReplaceOption, in_words};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
@@ -49,8 +49,8 @@ pub(crate) struct Args {
     /// The full bundle that this delta was made from, so that all of it can be looked into.
     #[arg(long, value_name = "FILE", value_parser = a_file)]
     base: Option<PathBuf>,
-    /// The bundle to write [default: NAME-VERSION.stapb for a payload; a bundle is replaced].
-    #[arg(short, long, value_name = "FILE", value_parser = a_file)]
+    /// The bundle to write; `-` is standard output [default: NAME-VERSION.stapb for a payload; a bundle is replaced].
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
     replace: ReplaceOption,
@@ -58,6 +58,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
+        ui.leave_output_to(self.output.as_deref())?;
         // As it is before it is read.
         let change = Outputs::change(&self.file);
         let payload = self.read()?;
@@ -93,7 +94,7 @@ impl Args {
             ui.document(&json!({ "bundle": path, "bytes": size, "bundle_id": id, "signed_by": signers }));
             return Ok(Exit::Done);
         }
-        let written = ui.mark(Mark::Strong, path.display());
+        let written = ui.mark(Mark::Strong, in_words(&path).display());
         ui.line(format!("{written}: {}, {}", bytes(size), count(signers.len(), "signature")));
         ui.line(format!("  bundle id  {id}"));
         for signer in signers {
@@ -158,7 +159,7 @@ impl Args {
         let place = self.outputs().place("--payload-out", path, Kind::Message)?;
         place.write_bytes(&message)?.tell(ui, path);
         if ui.json {
-            ui.document(&json!({ "message": path, "bytes": message.len(), "bundle_id": id }));
+            ui.document_of("message", &json!({ "message": path, "bytes": message.len(), "bundle_id": id }));
             return Ok(Exit::Done);
         }
         ui.line(format!("{}: the message to sign, {}", path.display(), bytes(message.len() as u64)));
@@ -190,7 +191,7 @@ impl Args {
     }
 
     fn not_read(&self, error: BundleError) -> Failure {
-        let name = format!("{} is not signed", self.file.display());
+        let name = format!("{} can't be signed", self.file.display());
         match error {
             BundleError::BaseAbsent { .. } => Failure::from(error)
                 .about(name)

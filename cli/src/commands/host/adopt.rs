@@ -42,19 +42,14 @@ impl Args {
         let plan = opened.service().plan_adoption(opened.named(), &opened.own);
         let plan = plan.map_err(|error| service_failure(&error))?;
         if plan.modules.is_empty() {
-            let AdoptionPlan { kernel, refused, unpacked_below, .. } = plan;
-            if let Some(below) = unpacked_below {
-                let cache = opened.parameters.cache_path.display();
-                ui.warning(format!(
-                    "tar has unpacked a cache with its whole path: mv {} {cache}/",
-                    below.display()
-                ));
-            }
-            let report = AdoptionReport { schema: 1, kernel, adopted: Vec::new(), refused };
-            return Ok(show(ui, &report));
+            return Ok(show(ui, &nothing_of(plan)));
         }
         if !self.yes && !confirmed(&plan) {
-            ui.line("nothing was adopted");
+            if ui.json {
+                ui.document(&nothing_of(plan));
+            } else {
+                ui.line("nothing was adopted");
+            }
             return Ok(Exit::Done);
         }
         let report = self.record(global, &opened, plan, ui)?;
@@ -89,6 +84,11 @@ impl Args {
         }
         Ok(report)
     }
+}
+
+fn nothing_of(plan: AdoptionPlan) -> AdoptionReport {
+    let AdoptionPlan { kernel, refused, .. } = plan;
+    AdoptionReport { kernel, adopted: Vec::new(), refused }
 }
 
 fn refuse_by_policy(opened: &Opened) -> Result<(), Failure> {
@@ -136,7 +136,7 @@ fn show(ui: &mut Ui, report: &AdoptionReport) -> Exit {
         for entry in &report.refused {
             let name: &ScriptName = &entry.script;
             let name = ui.mark(Mark::Bad, name);
-            ui.line(format!("{name}: not adopted: {}", entry.reason));
+            ui.finding(format!("{name}: not adopted: {}", entry.reason));
         }
         if report.adopted.is_empty() && report.refused.is_empty() {
             ui.line(format!("no module without a record in the cache of {}", report.kernel));

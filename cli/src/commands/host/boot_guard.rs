@@ -1,5 +1,6 @@
 //! `boot-guard`: what is remembered of boots that went down, and forgetting it.
 
+use serde_json::json;
 use service::{GuardRecord, GuardStage, Host};
 
 use crate::commands::host::service::service_failure;
@@ -13,7 +14,7 @@ use crate::ui::Ui;
 ///
 /// A start at boot (`start --boot`) notes what it loads. If the machine goes down before the boot has settled, the next boots
 /// load one script after the other, leave out the one that was being loaded when the machine went down, then fall back to the
-/// previous generation, and then start nothing. After other bundles are installed it begins anew.
+/// previous generation, and then start nothing. It starts over after other bundles are installed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -43,11 +44,17 @@ impl Args {
                 show(ui, record);
             }
             Action::Settle => {
-                let told = GuardRecord::settle(&host).map_err(failed)?;
-                ui.progress(if told { "this boot went well" } else { "nothing to settle" });
+                let settled = GuardRecord::settle(&host).map_err(failed)?;
+                if ui.json {
+                    ui.document(&json!({ "settled": settled }));
+                }
+                ui.progress(if settled { "this boot went well" } else { "nothing to settle" });
             }
             Action::Reset => {
                 let there = GuardRecord::reset(&host).map_err(failed)?;
+                if ui.json {
+                    ui.document(&json!({ "forgotten": there }));
+                }
                 ui.progress(if there { "forgotten" } else { "nothing to forget" });
             }
         }
@@ -57,7 +64,7 @@ impl Args {
 
 fn show(ui: &mut Ui, record: Option<GuardRecord>) {
     if ui.json {
-        return ui.document(&record);
+        return ui.document(&json!({ "record": record }));
     }
     let Some(record) = record else {
         ui.line("no start at boot was guarded yet");

@@ -48,7 +48,12 @@ impl Args {
             return Ok(show_plan(ui, &plan));
         }
         if !self.yes && !confirmed(&plan) {
-            ui.line("nothing was removed");
+            if ui.json {
+                let CleanupPlan { directory, kept, .. } = plan;
+                ui.document(&CleanupReport { directory, removed: Vec::new(), kept });
+            } else {
+                ui.line("nothing was removed");
+            }
             return Ok(Exit::Done);
         }
         let report = service.cleanup(&choice, &plan).map_err(|error| service_failure(&error))?;
@@ -80,7 +85,7 @@ fn confirmed(plan: &CleanupPlan) -> bool {
 
 fn show_plan(ui: &mut Ui, plan: &CleanupPlan) -> Exit {
     if ui.json {
-        ui.document(plan);
+        ui.document_of("cleanup-plan", plan);
     } else {
         for file in &plan.files {
             ui.line(format!("{}: would be removed", file.display()));

@@ -64,7 +64,7 @@ impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         use std::io::{self, Write};
 
-        use crate::commands::host::local_compile::LocalCompile;
+        use crate::commands::host::local_compile::{Compiled, LocalCompile};
         use crate::commands::host::service::Damage;
         use crate::question::ask;
 
@@ -72,6 +72,7 @@ impl Args {
         let opened = self.selection.open(global, Damage::Ends, ui)?;
         crate::signals::cancel_on_signals(&opened.host().cancel)?;
         let release = opened.release(self.release.clone())?;
+        let nothing = Compiled { kernel: release.to_string(), ..Compiled::default() };
         let compile = LocalCompile::new(&opened, release, self.sysroot.clone(), self.cache.clone())?;
         let scripts = compile.scripts(ui)?;
         let existing = compile.existing(&scripts)?;
@@ -82,7 +83,11 @@ impl Args {
             }
             if !ask("Replace these modules?", &mut to, &mut io::stdin().lock()) {
                 drop(to);
-                ui.line("nothing was compiled");
+                if ui.json {
+                    ui.document(&nothing);
+                } else {
+                    ui.line("nothing was compiled");
+                }
                 return Ok(Exit::Done);
             }
         }
@@ -95,7 +100,7 @@ impl Args {
                 ui.line(format!("{script}: compiled for {}", done.kernel));
             }
             for (script, reason) in &done.failed {
-                ui.line(format!("{script}: not compiled: {reason}"));
+                ui.finding(format!("{script}: not compiled: {reason}"));
             }
             if done.modules.is_empty() && done.failed.is_empty() {
                 ui.line("no scripts to compile");

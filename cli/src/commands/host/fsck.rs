@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use files::FileSystem;
 use installer::{
     FsckError, FsckProblem, FsckReport, HostIdentity, InstallOptions, InstallReport, Mending, RepairError,
-    fsck, reconcile, repair_from, repair_from_kept,
+    fsck, list_generations, reconcile, repair_from, repair_from_kept,
 };
 use serde_json::json;
 
@@ -42,6 +42,9 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let root = host::open_root(global)?;
+        if let Some(number) = self.generation {
+            refuse_absent(&root, number)?;
+        }
         let identity = host::identity(global, &root)?;
         let look = || fsck(&root, self.generation, Some(&identity)).map_err(|error| fsck_failure(&error));
         let Some(before) = look()? else {
@@ -106,8 +109,27 @@ impl Args {
             }
             None => repair_from_kept(root, identity, report, &options, &mut |event| tell(ui, event)),
         };
-        mended.map_err(|error| repair_failure(error, root))
+        mended.map_err(|error| {
+            let failure = repair_failure(error, root);
+            match &self.file {
+                Some(path) => failure.about(path.display()),
+                None => failure,
+            }
+        })
     }
+}
+
+/// Refuses a generation that isn't there. What can't be listed is judged by who opens it.
+fn refuse_absent(root: &FileSystem, number: u64) -> Result<(), Failure> {
+    let Ok(list) = list_generations(root) else { return Ok(()) };
+    if list.problem.is_some() || list.generations.iter().any(|generation| generation.number == number) {
+        return Ok(());
+    }
+    let there: Vec<String> =
+        list.generations.iter().map(|generation| generation.number.to_string()).collect();
+    let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+    let what = format!("there is no generation {number}; there are {there}");
+    Err(Failure::new(Exit::Failed, what).hint("`stap-bundle list` shows the generations"))
 }
 
 fn line(problem: &FsckProblem) -> String {
@@ -154,8 +176,8 @@ fn show(ui: &mut Ui, report: &FsckReport, repaired: bool) {
         return;
     }
     for problem in &report.problems {
-        ui.line(line(problem));
-        ui.line(format!("  {}", mending(problem.mending)));
+        ui.finding(line(problem));
+        ui.finding(format!("  {}", mending(problem.mending)));
     }
     let mut looked = format!("{} compared, {}", count(report.files, "file"), bytes(report.bytes));
     if report.sealed > 0 {

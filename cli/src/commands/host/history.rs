@@ -33,7 +33,7 @@ impl Args {
             ui.document(&json!({ "events": shown }));
             return Ok(Exit::Done);
         }
-        if shown.is_empty() {
+        if all.is_empty() {
             ui.progress("nothing has happened here yet");
         }
         for record in shown {

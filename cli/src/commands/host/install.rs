@@ -15,10 +15,12 @@ use installer::{
     BundleSource, CollectOptions, CurrentGeneration, HostIdentity, InstallOptions, InstallOutcome,
     KernelChoice, Policy, newest_in_inbox,
 };
+use script_config::Configuration;
 use service::{Host, Service};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::given_file::not_opened;
 use crate::global::Global;
 use crate::split_parts::open_parts;
 use crate::steady_input::SteadyInput;
@@ -45,7 +47,7 @@ pub(crate) struct Args {
     /// /var/lib/stap-bundle/inbox].
     file: Vec<PathBuf>,
     /// Unpack this kernel release; may be given several times.
-    #[arg(long, value_name = "REL")]
+    #[arg(short = 'r', long, value_name = "REL")]
     kernel: Vec<KernelRelease>,
     /// Unpack all kernels of the bundle.
     #[arg(long, conflicts_with = "kernel")]
@@ -114,11 +116,30 @@ impl Args {
         let report = installer::install(&root, &identity, source, &options, &mut |event| tell(ui, event))
             .map_err(|error| install_failure(error, &root).about(name))?;
         let exit = shown::show(ui, &report);
+        if self.move_foreign && !self.dry_run {
+            leave_to_bundles(global, &root, &identity, ui);
+        }
         if matches!(report.outcome, InstallOutcome::Installed { .. }) {
             warn_of_settings(global, &root, &identity, ui);
             collect_by_policy(global, &root, &options, ui);
         }
         Ok(exit)
+    }
+}
+
+/// What was adopted here and a bundle has now is the bundle's. The install is done: what fails here is a warning.
+fn leave_to_bundles(global: &Global, root: &FileSystem, identity: &HostIdentity, ui: &mut Ui) {
+    let left = host::current(root).and_then(|current| {
+        let host = Host::of(host::open_root(global)?);
+        let own = Configuration::default();
+        let service = Service::new(&host, identity, current.as_ref(), &own);
+        service.leave_to_bundles().map_err(|error| Failure::of(Exit::Storage, &error))
+    });
+    if let Err(failure) = left {
+        ui.warning(format!(
+            "an adopted module is still recorded (stap-bundle cleanup NAME): {}",
+            failure.one_line()
+        ));
     }
 }
 
@@ -234,8 +255,14 @@ fn open(file: &Path, idle: Option<Duration>) -> Result<Found, Failure> {
     }
     let file_failure = |error: io::Error| Failure::of(Exit::Storage, &error).about(file.display());
     let opened = open_given(file).map_err(|error| {
-        file_failure(error.into_source())
-            .hint("`-` reads from a pipe; without a file the newest fitting bundle of the inbox is taken")
+        let is_absent = error.is_not_found();
+        let failure = not_opened(file, &error.into_source());
+        if is_absent && failure.hints.is_empty() {
+            return failure.hint(
+                "`-` reads from a pipe; without a file the newest fitting bundle of the inbox is taken",
+            );
+        }
+        failure
     })?;
     let metadata = opened.metadata().map_err(file_failure)?;
     if metadata.is_dir() {

@@ -38,7 +38,7 @@ impl Args {
             return Ok(exit);
         }
         if !list.generations.is_empty() {
-            ui.line(table(&list.generations, &pinned).trim_fmt());
+            ui.line(tables::text(&mut table(&list.generations, &pinned)));
         } else if problem.is_none() {
             ui.progress("nothing is installed");
         }

@@ -89,8 +89,6 @@ pub(crate) struct LocalCompile<'a> {
 /// What was compiled.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Compiled {
-    /// Version of this document; 1.
-    pub(crate) schema: u32,
     /// The kernel's release.
     pub(crate) kernel: String,
     /// Scripts with a module now.
@@ -199,7 +197,7 @@ impl<'a> LocalCompile<'a> {
 
     /// Compiles and keeps what came out.
     pub(crate) fn run(&self, scripts: Vec<ScriptSource>, ui: &mut Ui) -> Result<Compiled, Failure> {
-        let mut done = Compiled { schema: 1, kernel: self.release.to_string(), ..Compiled::default() };
+        let mut done = Compiled { kernel: self.release.to_string(), ..Compiled::default() };
         if scripts.is_empty() {
             return Ok(done);
         }

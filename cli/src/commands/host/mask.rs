@@ -1,6 +1,7 @@
 //! `mask` and `unmask`: scripts that don't start, whatever else is done.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use installer::{MasksError, Unmasked};
@@ -34,12 +35,12 @@ pub(crate) struct Args {
 ///
 /// Nothing is started by it.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").args(["script", "all"]).required(true))]
 pub(crate) struct UnmaskArgs {
     /// The scripts.
-    #[arg(required_unless_present = "all")]
     script: Vec<ScriptName>,
     /// Take all masks away; also the way out where the file of masks is damaged.
-    #[arg(long, conflicts_with = "script")]
+    #[arg(long)]
     all: bool,
     #[command(flatten)]
     lock: host::LockOptions,
@@ -134,14 +135,12 @@ fn tell(ui: &mut Ui, word: &str, scripts: &[ScriptName]) {
 fn masks_failure(error: &MasksError) -> Failure {
     match error {
         MasksError::Lock(error) => host::lock_failure(error),
-        MasksError::Storage(error) => host::storage_failure(error),
-        MasksError::Unprotected(_) => Failure::of(Exit::Trust, error).hint(
-            "whoever can write there could unmask anything: give it to root and take the others' right to write",
-        ),
-        MasksError::Newer(_) => Failure::of(Exit::NotBuilt, error)
-            .hint("until then nothing is started, and stop works"),
-        _ => Failure::of(Exit::Malformed, error).hint(
-            "stap-bundle unmask --all starts over without masks; stap-bundle history shows which there were",
-        ),
+        MasksError::Storage(source) if source.kind() == ErrorKind::PermissionDenied => {
+            host::storage_failure(source)
+        }
+        MasksError::Storage(source) => host::storage_failure(source).hint(error.way_out()),
+        MasksError::Unprotected(_) => Failure::of(Exit::Trust, error).hint(error.way_out()),
+        MasksError::Newer(_) => Failure::of(Exit::NotBuilt, error).hint(error.way_out()),
+        _ => Failure::of(Exit::Malformed, error).hint(error.way_out()),
     }
 }

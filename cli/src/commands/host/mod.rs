@@ -34,45 +34,28 @@ use crate::ui::Ui;
 /// What to do on a host.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    #[command(display_order = 7)]
     Install(install::Args),
-    #[command(display_order = 8)]
     List(list::Args),
-    #[command(display_order = 9)]
     Start(start::Args),
-    #[command(display_order = 10)]
     Status(status::Args),
-    #[command(display_order = 11)]
     Stop(stop::Args),
-    #[command(display_order = 12, visible_aliases = ["reload", "force-reload"])]
+    #[command(visible_aliases = ["reload", "force-reload"])]
     Restart(restart::Args),
-    #[command(display_order = 12, visible_alias = "condrestart")]
+    #[command(visible_alias = "condrestart")]
     TryRestart(restart::TryArgs),
-    #[command(display_order = 11)]
     Attach(attach::Args),
-    #[command(display_order = 12)]
     Mask(mask::Args),
-    #[command(display_order = 12)]
     Unmask(mask::UnmaskArgs),
-    #[command(display_order = 12)]
     BootGuard(boot_guard::Args),
-    #[command(display_order = 12, hide = cfg!(not(feature = "farm")))]
+    #[command(hide = cfg!(not(feature = "farm")))]
     Compile(compile::Args),
-    #[command(display_order = 12)]
     Adopt(adopt::Args),
-    #[command(display_order = 12)]
     Cleanup(cleanup::Args),
-    #[command(display_order = 13)]
     Rollback(rollback::Args),
-    #[command(display_order = 13)]
     Uninstall(uninstall::Args),
-    #[command(display_order = 13)]
     History(history::Args),
-    #[command(display_order = 13)]
     Fsck(fsck::Args),
-    #[command(display_order = 13)]
     Gc(gc::Args),
-    #[command(display_order = 13)]
     Pin(pin::Args),
 }
 

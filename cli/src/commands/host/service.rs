@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::global::Global;
 use crate::host::{self, HostConfiguration};
 use crate::ui::{Mark, Ui};
+use crate::way_out::WayOut;
 
 /// How long a start waits for another writer before it goes on with what is unpacked.
 const UNPACK_WAIT: Duration = Duration::from_secs(30);
@@ -92,6 +93,7 @@ impl Selection {
         let current = match host::current(&root) {
             Err(failure) if damage != Damage::Ends => {
                 all_is_good = false;
+                let failure = failure.of_command(&ui.command, global.root.as_deref());
                 let failure = failure.about("what is installed can't be read");
                 if damage == Damage::Warns {
                     ui.warning(failure.one_line());
@@ -101,8 +103,16 @@ impl Selection {
             }
             current => current?,
         };
+        let host = Host::configured(root, &parameters);
+        let moves = identity
+            .release
+            .as_ref()
+            .map(|release| service::unpacked_too_deep(&host, release, &parameters.config_path));
+        for command in moves.unwrap_or_default() {
+            ui.warning(format!("tar has unpacked into the cache with whole paths; to be found: {command}"));
+        }
         Ok(Opened {
-            host: Host::configured(root, &parameters),
+            host,
             identity,
             current,
             unreadable,
@@ -287,7 +297,7 @@ pub(crate) fn explain(reason: &Reason) -> String {
 pub(crate) fn show_refused_bundles(ui: &mut Ui, bundles: &[LeftOutBundle]) {
     for refused in bundles {
         let name = ui.mark(Mark::Bad, format!("bundle {}", refused.bundle));
-        ui.line(format!("{name} is refused: {}", explain(&refused.reason)));
+        ui.finding(format!("{name} is refused: {}", explain(&refused.reason)));
     }
 }
 
@@ -303,6 +313,13 @@ pub(crate) fn service_failure(error: &ServiceError) -> Failure {
         ServiceError::Locked(_) => {
             failure.hint("wait until it has ended, and try again; if that process hangs, end it")
         }
+        // Whom it belongs to shows that an ordinary user asks.
+        ServiceError::UnsafeDirectory { .. } if !rustix::process::geteuid().is_root() => {
+            let what = "only root writes to /run/stap-bundle";
+            Failure { way_out: Box::new(WayOut::denied()), ..Failure::new(Exit::Storage, what) }
+                .hint("run it as root")
+        }
+        ServiceError::StopRefused(_) => failure.hint("stop those first; or add -R, which stops them too"),
         ServiceError::WouldNotRestart { .. } => {
             failure.hint("to have it stopped: stap-bundle stop; to have it started again: stap-bundle unmask")
         }

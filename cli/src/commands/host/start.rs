@@ -16,7 +16,7 @@ use crate::global::Global;
 use crate::host;
 use crate::signals::cancel_on_signals;
 use crate::ui::{Mark, Ui};
-use crate::words::{count, date};
+use crate::words::{count, expiry};
 
 /// Start scripts from the current generation
 ///
@@ -79,14 +79,8 @@ impl Args {
 /// A word on installed bundles whose best-before is near or has passed; they are started all the same.
 fn warn_of_age(global: &Global, current: &CurrentGeneration, ui: &mut Ui) -> Result<(), Failure> {
     for aging in installer::aging(&host::open_root(global)?, current, host::now(global)) {
-        let verb = if aging.has_passed() { "was" } else { "is" };
-        ui.warning(format!(
-            "bundle {} {} {verb} to be used before {}, it is {}: bring a newer one",
-            aging.name,
-            aging.version,
-            date(aging.best_before),
-            date(aging.now)
-        ));
+        let expires = expiry(aging.best_before, aging.now);
+        ui.warning(format!("bundle {} {} {expires}: bring a newer one", aging.name, aging.version));
     }
     Ok(())
 }
@@ -168,14 +162,14 @@ pub(super) fn show(ui: &mut Ui, report: &StartReport) {
             (StartOutcome::Done { .. } | StartOutcome::AlreadyDone, _) => done += 1,
             (_, Some(reason)) => {
                 let name = ui.mark(Mark::Bad, &script.script);
-                ui.line(format!("{name}: {}", explain(reason)));
+                ui.finding(format!("{name}: {}", explain(reason)));
             }
             (_, None) => running += 1,
         }
     }
     for left_out in &report.left_out {
         let name = ui.mark(Mark::Attention, &left_out.script);
-        ui.line(format!("{name} is left out: {}", explain(&left_out.reason)));
+        ui.finding(format!("{name} is left out: {}", explain(&left_out.reason)));
     }
     show_refused_bundles(ui, &report.refused_bundles);
     if report.generation.is_none() {

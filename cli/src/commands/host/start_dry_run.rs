@@ -75,16 +75,19 @@ fn show(ui: &mut Ui, kinds: &Kinds, plan: &StartPlan) {
             .iter()
             .map(|(script, reason)| json!({ "script": script, "reason": reason }))
             .collect();
-        return ui.document(&json!({
-            "schema": 1,
-            "would_start": kinds.start,
-            "would_unpack": kinds.unpack,
-            "would_compile": kinds.compile,
-            "already_running": kinds.running,
-            "already_done": kinds.done,
-            "refused": refused,
-            "refused_bundles": plan.refused_bundles(),
-        }));
+        return ui.document_of(
+            "start-plan",
+            &json!({
+                "would_start": kinds.start,
+                "would_unpack": kinds.unpack,
+                "would_compile": kinds.compile,
+                "already_running": kinds.running,
+                "already_done": kinds.done,
+                "refused": refused,
+                "refused_bundles": plan.refused_bundles(),
+                "warnings": plan.warnings().collect::<Vec<_>>(),
+            }),
+        );
     }
     for (scripts, what) in [
         (&kinds.start, "would start"),
@@ -101,4 +104,7 @@ fn show(ui: &mut Ui, kinds: &Kinds, plan: &StartPlan) {
         ui.line(format!("{script}: {}", explain(reason)));
     }
     show_refused_bundles(ui, plan.refused_bundles());
+    for warning in plan.warnings() {
+        ui.warning(warning);
+    }
 }

@@ -29,6 +29,10 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        if self.metrics && ui.json {
+            let failure = Failure::new(Exit::Usage, "--metrics and --json are two forms of the same report");
+            return Err(failure.hint("leave one of them out"));
+        }
         let looked = self.selection.open(global, Damage::Reported, ui).and_then(|opened| {
             let status = opened.status()?;
             Ok((opened, status))
@@ -68,7 +72,7 @@ impl Args {
 
 fn page(ui: &mut Ui, text: &str) {
     for line in text.lines() {
-        ui.line(line);
+        ui.finding(line);
     }
 }
 
@@ -125,7 +129,7 @@ fn show(ui: &mut Ui, report: &StatusReport, is_unreadable: bool) {
         table.add_row(row(script));
     }
     ui.line("");
-    ui.line(tables::painted(ui, &table, STATES));
+    ui.line(tables::painted(ui, &mut table, STATES));
     show_causes(ui, report);
     let held: Vec<u64> = report.scripts.iter().filter_map(|script| script.kernel_memory_bytes).collect();
     if !held.is_empty() {
@@ -142,8 +146,9 @@ fn show_causes(ui: &mut Ui, report: &StatusReport) {
     let mut causes: Vec<(&Reason, Vec<&str>)> = Vec::new();
     for script in &report.scripts {
         let name = script.script.as_str();
-        match (&script.reason, causes.iter_mut().find(|(reason, _)| Some(*reason) == script.reason.as_ref()))
-        {
+        // Who masked it is said in the line of its mask.
+        let reason = script.reason.as_ref().filter(|reason| reason.id != "masked");
+        match (reason, causes.iter_mut().find(|(known, _)| Some(*known) == reason)) {
             (_, Some((_, names))) => names.push(name),
             (Some(reason), None) => causes.push((reason, vec![name])),
             (None, None) => {}
@@ -153,7 +158,7 @@ fn show_causes(ui: &mut Ui, report: &StatusReport) {
             let since = mask.since.map_or_else(String::new, |since| format!(" since {}", date(since)));
             let runs = match script.state {
                 ScriptState::Running => format!("; it still runs: stap-bundle stop {name}"),
-                _ => String::new(),
+                _ => format!(": stap-bundle unmask {name}"),
             };
             ui.line(format!("{name}: {word}{since} by {}{runs}", mask.by));
         }

@@ -54,9 +54,9 @@ pub(super) fn show(ui: &mut Ui, report: &StopReport) {
         match &script.outcome {
             StopOutcome::Stopped => stopped += 1,
             StopOutcome::NotRunning => {}
-            StopOutcome::Failed { text } => ui.line(format!("{name}: {text}")),
+            StopOutcome::Failed { text } => ui.finding(format!("{name}: {text}")),
             StopOutcome::StillNeeded { by } => {
-                ui.line(format!("{name}: still required by {by}, which could not be stopped"));
+                ui.finding(format!("{name}: still required by {by}, which could not be stopped"));
             }
         }
     }

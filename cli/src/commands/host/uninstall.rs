@@ -49,7 +49,7 @@ impl Args {
         if ui.json {
             let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
             ui.document(&json!({
-                "name": self.name, "from": report.from, "generation": report.to, "left": report.left,
+                "name": self.name, "dry_run": false, "from": report.from, "generation": report.to, "left": report.left,
                 "warnings": warnings, "changes": report.changes, "initscript": host::compat_json(&report.compat),
             }));
             return Ok(exit);

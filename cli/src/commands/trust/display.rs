@@ -33,7 +33,7 @@ pub(super) fn show(ui: &mut Ui, document: &RootDocument, signers: &[KeyId]) {
         table.add_row([id.to_string(), key.status.to_string(), signed.to_owned()]);
     }
     ui.line("");
-    ui.line(table.trim_fmt());
+    ui.line(tables::text(&mut table));
 }
 
 /// The same as a JSON value; keys have their ids.

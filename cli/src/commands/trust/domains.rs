@@ -8,7 +8,9 @@ use installer::{CurrentGeneration, Domain, DomainTrust, TrustStore};
 use serde_json::{Value, json};
 
 use crate::commands::trust::display;
+use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::host;
 use crate::ui::Ui;
 
@@ -100,6 +102,20 @@ impl Installed {
         });
         moved.collect()
     }
+}
+
+/// Installed bundles are judged again, so links and options for the initscript may come or go. What is said of bundles that have
+/// changed their domain isn't said twice.
+pub(super) fn reconcile(taken: &[Taken], global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+    let root = host::open_root(global)?;
+    let identity = host::identity(global, &root)?;
+    let mut compat = installer::reconcile(&root, &identity);
+    if let Ok(report) = &mut compat {
+        report.warnings.retain(|warning| {
+            !taken.iter().any(|taken| warning.starts_with(&format!("bundle {} is refused: ", taken.name)))
+        });
+    }
+    Ok(host::tell_compat(ui, &compat))
 }
 
 /// Names the installed bundles that changed their domain.

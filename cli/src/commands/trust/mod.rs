@@ -5,6 +5,8 @@ mod display;
 mod domains;
 #[cfg(feature = "host")]
 mod pins;
+#[cfg(feature = "host")]
+mod removal;
 #[cfg(feature = "farm")]
 mod root;
 

@@ -8,10 +8,10 @@ use installer::policy::Pattern;
 use installer::{Domain, Pin, PinPlace, RootsUpdate, TrustStore};
 use serde_json::json;
 
-use crate::commands::trust::display;
 use crate::commands::trust::domains::{
-    Installed, as_json, chain_json, chosen, heading, key_ids, ruling, taken_json, tell_taken,
+    Installed, as_json, chain_json, chosen, heading, key_ids, reconcile, ruling, taken_json, tell_taken,
 };
+use crate::commands::trust::{display, removal};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -72,13 +72,17 @@ pub(crate) enum Args {
     ///
     /// Without KEY-ID the domain goes: its pins, its accepted chain of roots with all that it revokes, and what it owned, which is
     /// `default`'s again. Of `default` the pins and the chain go, so that another farm can be believed.
+    #[command(group = clap::ArgGroup::new("what").args(["id", "domain"]).required(true).multiple(true))]
     Remove {
         /// The key id, or its beginning.
-        #[arg(value_name = "KEY-ID", required_unless_present = "domain")]
+        #[arg(value_name = "KEY-ID")]
         id: Option<String>,
         /// Of this domain only.
         #[arg(long, value_name = "NAME")]
         domain: Option<Domain>,
+        /// Also if nothing is believed any more then, neither what is installed nor what comes.
+        #[arg(short = 'y', long)]
+        yes: bool,
         #[command(flatten)]
         lock: host::LockOptions,
     },
@@ -95,21 +99,11 @@ impl Args {
             Self::Update { file, domain, dry_run, lock } => {
                 update(&file, domain, dry_run, lock.wait(), global, ui)
             }
-            Self::Remove { id: Some(id), domain, lock } => {
-                remove(&id, domain.as_ref(), lock.wait(), global, ui)
-            }
-            Self::Remove { id: None, domain, lock } => {
-                remove_domain(&domain.unwrap_or_default(), lock.wait(), global, ui)
+            Self::Remove { id, domain, yes, lock } => {
+                removal::run(id.as_deref(), domain.as_ref(), yes, lock.wait(), global, ui)
             }
         }
     }
-}
-
-/// Installed bundles are judged anew, so links and options for the initscript may come or go.
-fn reconcile(global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-    let root = open_root(global)?;
-    let identity = host::identity(global, &root)?;
-    Ok(host::tell_compat(ui, &installer::reconcile(&root, &identity)))
 }
 
 fn add(file: &Path, place: &PinPlace, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
@@ -124,11 +118,11 @@ fn add(file: &Path, place: &PinPlace, wait: Duration, global: &Global, ui: &mut 
         Pin::Roots(_) => trust_failure(&error).about(file.display()),
     })?;
     host::tell_history(ui, added.history.as_ref());
+    let taken = before.taken(&root);
     // A bundle that was refused for want of this key is believed again, or one changes its domain.
     if added.changed && host::current(&root)?.is_some() {
-        reconcile(global, ui)?;
+        reconcile(&taken, global, ui)?;
     }
-    let taken = before.taken(&root);
     tell_taken(ui, &taken);
     let PinPlace { domain, .. } = place;
     let what = if added.changed { "pinned" } else { "was pinned already" };
@@ -277,7 +271,7 @@ fn update(
     };
     host::tell_history(ui, history.as_ref());
     if !dry_run && host::current(&root)?.is_some() {
-        reconcile(global, ui)?;
+        reconcile(&[], global, ui)?;
     }
     let newest = chain.newest();
     if ui.json {
@@ -292,57 +286,4 @@ fn update(
     ui.line(format!("{what}{whose}: root {} of chain {}{after}", newest.version(), newest.document().name));
     display::show(ui, newest.document(), &newest.signers());
     Ok(Exit::Done)
-}
-
-fn remove(
-    id: &str,
-    domain: Option<&Domain>,
-    wait: Duration,
-    global: &Global,
-    ui: &mut Ui,
-) -> Result<Exit, Failure> {
-    let root = open_root(global)?;
-    let mut store = open_trust(global, ui)?;
-    let removed = store.remove_from(&root, domain, id, host::now(global), wait);
-    let removed = removed.map_err(|error| trust_failure(&error))?;
-    host::tell_history(ui, removed.history.as_ref());
-    // What only this key signed must not stay where stock tools would start it; if it does, that is no success.
-    let exit = reconcile(global, ui)?;
-    if ui.json {
-        ui.document(&json!({ "removed": removed.key.to_string(), "domain": removed.domain }));
-        return Ok(exit);
-    }
-    ui.line(format!("removed{}: key {}", host::in_domain(&removed.domain), removed.key));
-    let trust = store.domain(&removed.domain).map_err(|error| trust_failure(&error))?;
-    ui.progress(if trust.has_accepted_chain() {
-        "Bundles that this pin let in before there were roots are refused from now on; what a root let in stays."
-    } else {
-        "Bundles that only this key signed are refused from now on, installed ones too."
-    });
-    Ok(exit)
-}
-
-fn remove_domain(domain: &Domain, wait: Duration, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-    let root = open_root(global)?;
-    let before = Installed::on(&root);
-    let unwritten = TrustStore::remove_domain(&root, domain, host::now(global), wait);
-    let unwritten = unwritten.map_err(|error| trust_failure(&error))?;
-    host::tell_history(ui, unwritten.as_ref());
-    let exit = reconcile(global, ui)?;
-    let taken = before.taken(&root);
-    tell_taken(ui, &taken);
-    if ui.json {
-        ui.document(&json!({ "removed_domain": domain, "taken": taken_json(&taken) }));
-        return Ok(exit);
-    }
-    if domain.is_default() {
-        ui.line("removed: the pins and the chain of domain default");
-        ui.progress("What they let in is refused from now on, installed bundles too. To believe a farm again: stap-bundle trust add NAME.pub.");
-    } else {
-        ui.line(format!("removed: domain {domain}, with its pins and its chain"));
-        ui.progress(
-            "The names that it owned are those of default again, and only keys of default sign them.",
-        );
-    }
-    Ok(exit)
 }

@@ -1,4 +1,4 @@
-//! Sections 2 and 5 of the initscript's README, run as written: `docs/compatibility.md` has its commands in a table, each with what
+//! Sections 2, 3 and 5 of the initscript's README, run as written: `docs/compatibility.md` has its commands in a table, each with what
 //! it says and how it ends, and the test carries them out one after the other on one host.
 
 use std::fs;
@@ -134,6 +134,20 @@ impl Walk {
         Said { exit, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
     }
 
+    fn listed(&self, directory: &str) -> Said {
+        let entries = fs::read_dir(self.at(directory)).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        Said { exit: 0, out: names.join("\n"), err: String::new() }
+    }
+
+    fn found(&self, word: &str, file: &str) -> Said {
+        let text = fs::read_to_string(self.at(file)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains(word)).collect();
+        Said { exit: u8::from(lines.is_empty()), out: lines.join("\n"), err: String::new() }
+    }
+
     /// Carries out a line of the README; nothing for one that is somebody else's.
     fn run(&self, row: &Row) -> Option<Said> {
         let words: Vec<&str> = row.command.split(' ').collect();
@@ -142,6 +156,8 @@ impl Walk {
             ["cp", script, directory] => {
                 fs::write(self.at(directory).join(script), format!("probe begin {{}} # {script}\n")).unwrap();
             }
+            ["ls", directory] => return Some(self.listed(directory)),
+            ["grep", word, file] => return Some(self.found(word, file)),
             ["rm", file] => fs::remove_file(self.at(file)).unwrap(),
             ["vi", file] => {
                 let name = file.rsplit('/').next().unwrap();

@@ -144,6 +144,7 @@ impl Corpus {
             of.symvers_sha256 = kernel.symvers_sha256;
             of.config_sha256 = kernel.config_sha256;
             of.compiler.clone_from(&kernel.compiler);
+            of.modules_compiler.clone_from(&kernel.modules_compiler);
             of.vermagic.clone_from(&kernel.vermagic);
             of.modules = modules.to_vec();
             of.red.clone_from(&kernel.red);

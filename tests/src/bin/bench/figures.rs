@@ -66,7 +66,10 @@ impl<'c> Figures<'c> {
         self.at_most("size against zstd -19 --long=27, solid", ratio(bundle, zstd), 1.02);
         self.at_most("size against xz -9e, solid", ratio(bundle, xz), 1.20);
         let gained = format!("{:.2} and {:.2}", ratio(gzip, bundle), ratio(alone, bundle));
-        self.told("times smaller than tar czf, than independent frames", gained);
+        self.told(
+            "times smaller than tar czf, than independent frames (152 modules, four kernels of two families)",
+            gained,
+        );
         self.run("rm -f corpus.tar corpus.tar.gz corpus.tar.zst corpus.tar.xz alone.zst")
     }
 

@@ -38,7 +38,8 @@ fn a_script_that_panics_the_kernel_is_found_and_left_out_and_the_machine_comes_u
     assert_eq!(script(&status, "fall_over")["reason"]["id"], "boot-guard", "{status}");
     assert!(status["warnings"].to_string().contains("fall_over"), "{status}");
     let record = machine.ok("stap-bundle boot-guard show --json").unwrap();
-    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let record = &document["record"];
     assert_eq!(
         (&record["stage"], &record["culprits"][0]),
         (&"one-by-one".into(), &"fall_over".into()),

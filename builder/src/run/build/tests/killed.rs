@@ -33,6 +33,7 @@ impl Executor for Interrupted {
             wall: Duration::ZERO,
             cpu: None,
             note: None,
+            scan: None,
             taken: WarmFiles::new(),
         })
     }
@@ -44,16 +45,15 @@ fn after_a_ctrl_c_nothing_is_begun_and_it_is_said_how_to_go_on() {
     let plan = long_plan(directory.path());
     let executor = Interrupted { cancel: Cancel::new(), runs: AtomicUsize::new(0) };
     let options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
-    let warm_ups = WarmUps::new(plan.directories.warm());
     let events = Mutex::new(Vec::new());
     let tell = |event| events.lock().unwrap().push(event);
     let sites = [Site::here(&executor, 3)];
-    let error = build_with(&plan, &sites, &warm_ups, &options, &tell, &executor.cancel).unwrap_err();
+    let error = build_at(&plan, &sites, &options, &tell, &executor.cancel).unwrap_err();
     // Those that ran end; of 60, no further one is begun.
     assert!(executor.runs.load(Ordering::SeqCst) <= 3, "{:?}", executor.runs);
     let events = events.into_inner().unwrap();
     assert!(!events.iter().any(|event| matches!(event, BuildEvent::CellDone(_))), "{events:?}");
-    let said = "cancelled with 0 of 60 cells done; the same command goes on from there";
+    let said = "cancelled with 0 of 60 cells done; run the same command to resume";
     assert_eq!(error.to_string(), said);
     let executor = StandIn::new(|job| Ok(compiled(job)));
     assert_eq!(run(&plan, &executor, &Cancel::new()).0.unwrap().green(), 60);

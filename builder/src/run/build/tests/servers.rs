@@ -29,9 +29,8 @@ fn by_servers_with(
     options.servers = Servers { servers: servers.to_vec(), or_here: here.is_some() };
     change(&mut options);
     let events = Mutex::new(Vec::new());
-    let warm_ups = WarmUps::new(plan.directories.warm());
     let on = |event| events.lock().unwrap().push(event);
-    let result = build_with(&plan, &sites, &warm_ups, &options, &on, &Cancel::new());
+    let result = build_at(&plan, &sites, &options, &on, &Cancel::new());
     (result, events.into_inner().unwrap())
 }
 
@@ -238,8 +237,7 @@ fn a_kernel_that_no_server_serves_is_told_before_anything_is_compiled() {
     let site = Site { executor: &executor, workers: 2, server: Some(&server), last_resort: false };
     let mut options = BuildOptions::new(BundleIdentity::called("test".parse().unwrap()));
     options.servers = Servers { servers: vec![server.clone()], or_here: false };
-    let warm_ups = WarmUps::new(plan.directories.warm());
-    let result = build_with(&plan, &[site], &warm_ups, &options, &|_| (), &Cancel::new());
+    let result = build_at(&plan, &[site], &options, &|_| (), &Cancel::new());
     let Err(BuildError::Unserved { cells }) = result else { panic!("{result:?}") };
     assert_eq!((cells.len(), executor.runs.load(Ordering::SeqCst)), (3, 0));
     assert_eq!(cells[0].1, "one:1: it doesn't serve 2.0");

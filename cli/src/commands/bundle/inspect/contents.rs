@@ -37,7 +37,7 @@ impl Seen<'_> {
     /// Shows all of it; `size` is the file's, where it has one.
     pub(crate) fn show(&self, ui: &mut Ui, file: &impl Serialize, size: Option<u64>) {
         if ui.json {
-            ui.document(&self.document(file, size));
+            ui.document_of("inspect", &self.document(file, size));
             return;
         }
         self.show_head(ui, size);
@@ -90,7 +90,7 @@ impl Seen<'_> {
             manifest.serial
         ));
         if let Some(seconds) = manifest.best_before {
-            ui.line(format!("  best before {}", best_before(seconds)));
+            ui.line(best_before(seconds));
         }
         let frames = manifest.frames();
         let plain: u64 = frames.iter().map(|of| of.frame.plain_size).sum();
@@ -107,9 +107,7 @@ impl Seen<'_> {
                 ui.progress("`stap-bundle verify` says what is still good.");
             }
         }
-        for toolchain in &manifest.toolchains {
-            ui.line(format!("  toolchain   systemtap {}; {}", toolchain.stap, toolchain.compiler));
-        }
+        show_makers(ui, manifest);
         ui.line(format!("  packed by   zstd {}", manifest.zstd));
         if manifest.roots.size > 0 {
             let roots = &manifest.roots;
@@ -117,6 +115,29 @@ impl Seen<'_> {
         }
         for extra in &manifest.extras {
             ui.line(format!("  extra       {} ({})", extra.name, bytes(extra.size)));
+        }
+    }
+}
+
+/// What made the modules. An older farm recorded its plain `gcc` alone, which may have compiled none of them.
+fn show_makers(ui: &mut Ui, manifest: &Manifest) {
+    let compilers = manifest.modules_compilers();
+    for toolchain in &manifest.toolchains {
+        let gcc = if compilers.is_empty() { format!("; {}", toolchain.compiler) } else { String::new() };
+        ui.line(format!("  toolchain   systemtap {}{gcc}", toolchain.stap));
+    }
+    for (compiler, kernels) in compilers {
+        let which = match &kernels[..] {
+            all if all.len() == manifest.kernels.len() => "all kernels".to_owned(),
+            [kernel] => kernel.release.to_string(),
+            several => count(several.len(), "kernel"),
+        };
+        ui.line(format!("  compiler    {compiler} ({which})"));
+    }
+    for kernel in manifest.kernels_by_release() {
+        if let Some(difference) = kernel.compiler_difference() {
+            let mark = ui.mark(Mark::Attention, "another compiler");
+            ui.line(format!("  {mark}: kernel {} was {difference}", kernel.release));
         }
     }
 }
@@ -139,7 +160,7 @@ fn show_kernels(ui: &mut Ui, manifest: &Manifest) {
             name(kernel),
             kernel.machine.to_string(),
             green(manifest, kernel).to_string(),
-            kernel.red.len().to_string(),
+            kernel.red.iter().filter(|cell| !cell.skipped).count().to_string(),
             sum(|frame| frame.size),
             sum(|frame| frame.plain_size),
             if references.is_empty() { "-".to_owned() } else { references.join(", ") },
@@ -151,7 +172,7 @@ fn show_kernels(ui: &mut Ui, manifest: &Manifest) {
         }
     }
     ui.line("");
-    ui.line(table.trim_fmt());
+    ui.line(tables::text(&mut table));
 }
 
 /// Releases; where two kernels have one, a part of their id stands behind it.
@@ -183,7 +204,7 @@ fn show_scripts(ui: &mut Ui, manifest: &Manifest) {
         ]);
     }
     ui.line("");
-    ui.line(table.trim_fmt());
+    ui.line(tables::text(&mut table));
 }
 
 fn show_red_cells(ui: &mut Ui, manifest: &Manifest) {
@@ -193,14 +214,17 @@ fn show_red_cells(ui: &mut Ui, manifest: &Manifest) {
         .iter()
         .flat_map(|kernel| kernel.red.iter().map(|cell| (names.get(&kernel.id), cell)))
         .collect();
-    if red.is_empty() {
-        return;
-    }
-    let heading = ui.mark(Mark::Bad, count(red.len(), "red cell"));
-    ui.line("");
-    ui.line(format!("{heading}:"));
-    for (release, cell) in red {
-        let release = release.map(String::as_str).unwrap_or_default();
-        ui.line(format!("  {} on {release}: {}", cell.script, cell.reason));
+    let (skipped, red): (Vec<_>, Vec<_>) = red.into_iter().partition(|(_, cell)| cell.skipped);
+    for (cells, mark, what) in [(red, Mark::Bad, "red cell"), (skipped, Mark::Faint, "skipped cell")] {
+        if cells.is_empty() {
+            continue;
+        }
+        let heading = ui.mark(mark, count(cells.len(), what));
+        ui.line("");
+        ui.line(format!("{heading}:"));
+        for (release, cell) in cells {
+            let release = release.map(String::as_str).unwrap_or_default();
+            ui.line(format!("  {} on {release}: {}", cell.script, cell.reason));
+        }
     }
 }

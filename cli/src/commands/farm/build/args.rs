@@ -75,8 +75,8 @@ pub(crate) struct Args {
     pub(super) serial: Option<u64>,
     #[command(flatten)]
     pub(super) best_before: BestBeforeOption,
-    /// The file to write [default: NAME-VERSION.stapb].
-    #[arg(short, long, value_name = "FILE", value_parser = a_file)]
+    /// The file to write; `-` is standard output [default: NAME-VERSION.stapb].
+    #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
     #[command(flatten)]
     pub(super) replace: ReplaceOption,
@@ -112,6 +112,12 @@ pub(crate) struct Args {
     /// Compile again what failed before; without it, a red cell is taken from the cache like a green one.
     #[arg(hide_short_help = true, long)]
     pub(super) retry_failed: bool,
+    /// Scan all trace headers of a kernel, not only those that scripts need
+    ///
+    /// The modules are the same, and a kernel's first build takes about twice as long. Results have keys of their own, so that
+    /// they can be compared with those of a build without it.
+    #[arg(hide_short_help = true, long)]
+    pub(super) full_scan: bool,
     /// Compile each module twice and compare; ends with 21 if one comes out differently.
     #[arg(hide_short_help = true, long)]
     pub(super) check_reproducible: bool,
@@ -146,6 +152,7 @@ pub(crate) struct Args {
     #[arg(hide_short_help = true, long, value_name = "FORM", value_enum, default_value_t)]
     pub(super) progress: Progress,
     /// Scripts by name, or paths of `.stp` files; without any, every script of the script directory.
+    #[arg(value_hint = clap::ValueHint::AnyPath)]
     pub(super) script: Vec<String>,
 }
 

@@ -9,6 +9,7 @@ use signing::PrivateKeyFile;
 
 use crate::commands::farm::build::args::{Args, Progress};
 use crate::commands::farm::build::failure::{build_failure, builder_key_failure, not_planned};
+use crate::commands::farm::build::kernels::with_hosts;
 use crate::commands::farm::build::output::Places;
 use crate::commands::farm::build::pack::{Compiled, Older};
 use crate::commands::farm::build::reporter::Reporter;
@@ -20,7 +21,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::ui::Ui;
-use crate::words::bytes;
+use crate::words::{bytes, count};
 
 /// What a build begins with.
 struct Inputs {
@@ -58,8 +59,11 @@ impl Args {
         let Inputs { keys, cancel, loaded, temporary, mut places, request, older, mut options } =
             self.inputs(merged, ui)?;
         let script_path = &loaded.configuration.parameters().script_path;
-        let mut plan = self.plan(&request, &cancel, ui).map_err(|error| not_planned(&error, script_path))?;
+        let mut plan = self
+            .plan(&request, &cancel, ui)
+            .map_err(|error| with_hosts(not_planned(&error, script_path), &error, &request.listed))?;
         builder::check_identity(&plan, &options.identity).map_err(|error| build_failure(&error.into()))?;
+        self.policy.check_patterns(&plan)?;
         if let Some(shard) = self.shard {
             plan = plan.only(shard);
         }
@@ -70,7 +74,6 @@ impl Args {
         for warning in plan.warnings() {
             ui.warning(warning);
         }
-        self.policy.warn_of_idle(&plan, ui);
         ui.log_to(&loaded.configuration);
         ui.log(&format!("Exec: {}", command_line()));
         let report = self.compile(&plan, options, merged, &cancel, ui)?;
@@ -95,6 +98,7 @@ impl Args {
     /// Reads what the build begins with. What is wrong with any of it would otherwise show after an hour of compiling: the key
     /// comes first.
     fn inputs(&self, merged: Option<u32>, ui: &mut Ui) -> Result<Inputs, Failure> {
+        ui.leave_output_to(self.output.as_deref())?;
         let unsigned = self.dry_run || self.no_sign || self.shard.is_some();
         let keys = if unsigned { Vec::new() } else { signing_keys(&self.key)? };
         let builders = self.builders.read()?;
@@ -112,13 +116,16 @@ impl Args {
         let temporary = config_files::chosen_temp_path(&loaded.configuration);
         let found = scripts::read(&loaded.configuration, &self.script, ui)?;
         let places = if self.dry_run { Places::default() } else { self.places(&loaded, ui)? };
+        let kernels = self.kernels.read(ui)?;
         let request = BuildRequest {
-            releases: self.kernels.releases()?,
+            releases: kernels.releases,
+            listed: kernels.listed,
             all_kernels: self.kernels.all(),
             pins: self.pin.clone(),
             leave_out: self.dry_run,
             policy: self.policy.policy(),
             input_check: self.input_check(),
+            full_scan: self.full_scan,
             sysroots: self.sysroot.clone(),
             scripts: found,
             ..BuildRequest::new(self.directories(temporary.as_deref())?)
@@ -190,8 +197,13 @@ fn command_line() -> String {
 /// Makes the plan, and tells of large trees that are read: the first time that takes a while.
 pub(crate) fn make_plan(request: &BuildRequest, cancel: &Cancel, ui: &mut Ui) -> Result<Plan, PlanError> {
     let ui = Mutex::new(ui);
-    let reading = |tree: &Path, size: u64| {
-        let line = format!("reading {} ({}): it is new or has changed", tree.display(), bytes(size));
+    let reading = |tree: &Path, files: usize, size: u64| {
+        let files = count(files, "file");
+        let line = format!(
+            "reading {files} of {} ({}), new or changed since last time",
+            tree.display(),
+            bytes(size)
+        );
         ui.lock().unwrap_or_else(PoisonError::into_inner).progress(line);
     };
     Plan::make_telling(request, cancel, &reading)

@@ -18,7 +18,7 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions, policy: &Po
     let preview = builder::preview(plan, options);
     let exit = policy.expected(&preview);
     if ui.json {
-        ui.document(&as_json(plan, &preview, options));
+        ui.document_of("build-plan", &as_json(plan, &preview, options));
         return exit;
     }
     for warning in plan.warnings() {
@@ -35,6 +35,7 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions, policy: &Po
             .map_or_else(String::new, |toolchain| format!("systemtap {}", toolchain.stap));
         let release = kernel.release.as_str();
         ui.line(format!("{}  {}  in {root}  {toolchain}", ui.mark(Mark::Strong, release), kernel.machine));
+        show_hosts(ui, plan, kernel);
         show_cells(ui, &cells.remove(release).unwrap_or_default());
         show_makers(ui, &preview, kernel);
         for (_, part, expected) in preview.warm_ups.iter().filter(|(of, ..)| *of == kernel.release) {
@@ -47,6 +48,17 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions, policy: &Po
     }
     ui.line(summary(&preview, workers));
     exit
+}
+
+/// Which hosts run a kernel, where a list names them.
+fn show_hosts(ui: &mut Ui, plan: &Plan, kernel: &KernelTarget) {
+    const SHOWN: usize = 8;
+    let hosts: Vec<&str> = plan.hosts_of(kernel).into_iter().collect();
+    let more = hosts.len().saturating_sub(SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    if let Some(shown) = hosts.get(..hosts.len().min(SHOWN)).filter(|shown| !shown.is_empty()) {
+        ui.line(format!("  hosts      {}{more}", shown.join(", ")));
+    }
 }
 
 /// Where the cells of a kernel would be compiled: cells of the same places together.
@@ -83,12 +95,13 @@ fn show_cells(ui: &mut Ui, cells: &[(&str, &CellPreview)]) {
         match state {
             CellPreview::CachedRed(reason) => reasons.entry(("red", reason)).or_default().push(script),
             CellPreview::Blocked(reason) => reasons.entry(("blocked", reason)).or_default().push(script),
-            CellPreview::LeftOut(pattern) => reasons.entry(("left out", pattern)).or_default().push(script),
+            CellPreview::LeftOut(pattern) => reasons.entry(("skipped", pattern)).or_default().push(script),
             _ => {}
         }
     }
     for ((word, reason), scripts) in reasons {
-        let word = ui.mark(Mark::Bad, format_args!("{word:<11}"));
+        let mark = if word == "skipped" { Mark::Faint } else { Mark::Bad };
+        let word = ui.mark(mark, format_args!("{word:<11}"));
         ui.line(format!("  {word}{}: {reason}", scripts.join(", ")));
     }
 }
@@ -106,7 +119,7 @@ fn summary(preview: &Preview, workers: usize) -> String {
         of(&|state| matches!(state, CellPreview::Blocked(_))),
     );
     let left_out = of(&|state| matches!(state, CellPreview::LeftOut(_)));
-    let cells = if left_out == 0 { cells } else { format!("{cells}, {left_out} left out") };
+    let cells = if left_out == 0 { cells } else { format!("{cells}, {left_out} skipped") };
     if preview.cpu() == Duration::ZERO {
         return cells;
     }
@@ -139,7 +152,7 @@ fn as_json(plan: &Plan, preview: &Preview, options: &BuildOptions) -> Value {
                 CellPreview::CachedRed(reason) => ("red", None, Some(reason)),
                 CellPreview::Compile(expected) => ("compile", Some(milliseconds(*expected)), None),
                 CellPreview::Blocked(reason) => ("blocked", None, Some(reason)),
-                CellPreview::LeftOut(pattern) => ("left-out", None, Some(pattern)),
+                CellPreview::LeftOut(pattern) => ("skipped", None, Some(pattern)),
             };
             let makers = preview.makers.get(cell);
             let makers = makers.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
@@ -174,7 +187,7 @@ pub(super) fn kernels(plan: &Plan) -> Vec<Value> {
                 "sysroot": plan.sysroot_of(kernel).path(), "build_tree": kernel.build_tree,
                 "symvers_sha256": kernel.symvers, "config_sha256": kernel.config,
                 "kernel_compiler": kernel.kernel_compiler, "compiler": kernel.compiler,
-                "systemtap": plan.toolchain_of(kernel).map(|toolchain| &toolchain.stap),
+                "systemtap": plan.toolchain_of(kernel).map(|toolchain| &toolchain.stap), "hosts": plan.hosts_of(kernel),
             })
         })
         .collect()

@@ -30,9 +30,11 @@ pub(crate) fn plan_failure(error: &PlanError, script_path: &Path) -> Failure {
     }
     for problem in &error.problems {
         match problem {
-            PlanProblem::NoBuildTree { .. } => failure.hints.push(
+            PlanProblem::NoBuildTree { .. } => failure.hints.extend([
                 "install the headers package in the sysroot, or name another root: --sysroot DIR".to_owned(),
-            ),
+                "stap-bundle kernel missing, with the same kernels and sysroots, names all packages that are lacking"
+                    .to_owned(),
+            ]),
             PlanProblem::Cancelled => {
                 failure.hints.push("run the same command again; what was read isn't read again".to_owned());
             }

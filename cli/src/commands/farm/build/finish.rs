@@ -7,6 +7,7 @@ use crate::commands::farm::best_before;
 use crate::commands::farm::build::args::{Args, cache_directory};
 use crate::commands::farm::build::output::{Places, Product, WrittenProduct, is_page};
 use crate::commands::farm::build::pack::{Compiled, Packed};
+use crate::commands::farm::build::policy::PolicyOptions;
 use crate::commands::farm::build::table::Facts;
 use crate::commands::farm::build::{kept, page, table};
 use crate::exit::Exit;
@@ -47,6 +48,7 @@ impl Args {
         let WrittenProduct { path, file, written } = places.write(&mut product)?;
         written.tell(ui, &path);
         let size = written.bytes;
+        let is_file = file.is_some();
         let is_whole = self.reuse.is_none() && self.delta_from.is_none();
         if let Some(file) = file.filter(|_| is_whole && matches!(product, Product::Bundle(_))) {
             let kept = kept::keep(&cache_directory(self.cache.as_deref())?, &self.name, &file);
@@ -59,15 +61,15 @@ impl Args {
         let cells = table::cells(report);
         let id = product.id();
         let bundle = path.file_name().unwrap_or_default().to_string_lossy();
-        let facts = Facts { bundle: &bundle, id: &id.to_string(), size };
+        let facts = Facts { bundle: &bundle, manifest: product.manifest(), id: &id.to_string(), size };
         self.write_report(plan, report, Some(&facts), places)?;
-        let exit = self.policy.exit(report);
+        let exit = PolicyOptions::exit(report);
         let signers: Vec<String> = product.signers().iter().map(ToString::to_string).collect();
         if ui.json {
             ui.document(&json!({
                 "bundle": path, "bytes": size, "bundle_id": id, "signed_by": signers,
                 "frames": product.manifest().frames().len(), "frames_copied": copied,
-                "green": report.green(), "red": report.red(), "cells": cells, "best_before": best_before,
+                "green": report.green(), "red": report.red(), "skipped": report.skipped(), "cells": cells, "best_before": best_before,
             }));
             return Ok(exit);
         }
@@ -83,7 +85,9 @@ impl Args {
         }
         if signers.is_empty() {
             ui.line("  not signed: no host takes it before it is");
-            ui.progress(format!("Sign it: stap-bundle sign {} --key NAME.key", path.display()));
+            if is_file {
+                ui.progress(format!("Sign it: stap-bundle sign {} --key NAME.key", path.display()));
+            }
         }
         self.name_report(ui);
         if exit == Exit::RedCells {

@@ -23,7 +23,7 @@ pub(super) fn line(event: &BuildEvent) -> String {
 pub(super) fn packed(frame: &FramePacked) -> String {
     with_version(json!({
         "event": "frame-packed", "done": frame.done, "frames": frame.total, "plain_bytes": frame.plain,
-        "bytes": frame.compressed, "copied": frame.copied,
+        "bytes": frame.compressed, "copied": frame.copied, "reference": frame.reference, "has_base": frame.has_base,
     }))
 }
 

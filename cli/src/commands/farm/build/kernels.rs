@@ -1,13 +1,15 @@
 //! Which kernels a build is for: releases and paths as typed, lists in files, or all that there are.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use builder::kernels_in;
+use builder::{KernelList, ListedKernel, PassedOver, PlanError, PlanProblem, kernels_in};
 use files::read::open_given;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::ui::Ui;
 use crate::words::count;
 
 /// Longest list of kernels that is read, in bytes: a line of `uname -a` for each of a hundred thousand hosts.
@@ -16,36 +18,50 @@ const LONGEST_LIST: u64 = 16 << 20;
 /// The options that say which kernels.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true)]
-pub(super) struct KernelOptions {
+pub(in crate::commands::farm) struct KernelOptions {
     /// A kernel release, or the path of a build tree; may be given several times.
-    #[arg(short, long = "release", value_name = "REL")]
+    #[arg(short, long = "kernel", value_name = "REL")]
     release: Vec<String>,
     /// A list of kernels: releases, or what `uname -a` says, one a line
     ///
-    /// What follows a `#` is a comment. `-` is the standard input.
+    /// A host's name may stand before or behind a release: hosts of another build of it, which would refuse the bundle, are
+    /// warned of by name. Tables (CSV) and the output of ansible, pdsh and ssh are read too. A line that begins with `#` is a
+    /// comment; lines that name no kernel are warned of and passed over. `-` is the standard input.
     #[arg(long, value_name = "FILE")]
     kernels: Vec<PathBuf>,
-    /// Compile for every kernel of which a sysroot has a build tree.
+    /// Every kernel that has a build tree in a sysroot.
     #[arg(long)]
     all_kernels: bool,
 }
 
+/// The kernels that a build is for, and what lists say of their hosts.
+pub(in crate::commands::farm) struct GivenKernels {
+    pub(in crate::commands::farm) releases: Vec<String>,
+    pub(in crate::commands::farm) listed: Vec<ListedKernel>,
+}
+
 impl KernelOptions {
-    /// The kernels as typed and as read from files.
-    pub(super) fn releases(&self) -> Result<Vec<String>, Failure> {
+    /// The kernels as typed and as read from files; lines that name none are warned of.
+    pub(in crate::commands::farm) fn read(&self, ui: &mut Ui) -> Result<GivenKernels, Failure> {
         let mut releases = self.release.clone();
+        let mut listed = Vec::new();
         for path in &self.kernels {
-            for release in read_list(path)? {
-                if !releases.contains(&release) {
-                    releases.push(release);
-                }
+            let list = read_list(path)?;
+            warn_of_lines(ui, path, &list.passed_over);
+            listed.extend(list.kernels);
+        }
+        for ListedKernel { kernel, .. } in &listed {
+            if !releases.contains(kernel) {
+                releases.push(kernel.clone());
             }
         }
         if releases.is_empty() && !self.all_kernels {
-            return Err(Failure::new(Exit::Usage, "the list of kernels is empty")
-                .hint("each line is a release, or the output of `uname -r` or `uname -a`"));
+            return Err(Failure::new(Exit::Usage, "the list of kernels is empty").hint(
+                "each line is a release, with the host's name if you like, or the output of `uname -a`; a table needs a column \
+                 of releases",
+            ));
         }
-        Ok(releases)
+        Ok(GivenKernels { releases, listed })
     }
 
     /// The lists, as named.
@@ -53,12 +69,12 @@ impl KernelOptions {
         &self.kernels
     }
 
-    pub(super) const fn all(&self) -> bool {
+    pub(in crate::commands::farm) const fn all(&self) -> bool {
         self.all_kernels
     }
 }
 
-fn read_list(path: &Path) -> Result<Vec<String>, Failure> {
+fn read_list(path: &Path) -> Result<KernelList, Failure> {
     let failed = |error: std::io::Error| Failure::of(Exit::NoBundle, &error).about(path.display());
     let input: Box<dyn Read> = if path == Path::new("-") {
         Box::new(std::io::stdin().lock())
@@ -71,12 +87,47 @@ fn read_list(path: &Path) -> Result<Vec<String>, Failure> {
         let what = format!("{}: a list of kernels has at most {} MiB", path.display(), LONGEST_LIST >> 20);
         return Err(Failure::new(Exit::Usage, what));
     }
-    kernels_in(&String::from_utf8_lossy(&bytes)).map_err(|errors| {
-        let what = format!("{}: {} can't be used", path.display(), count(errors.len(), "line"));
-        let mut failure = Failure::new(Exit::Usage, what);
-        failure.because = errors.iter().map(ToString::to_string).collect();
-        failure
-    })
+    Ok(kernels_in(&bytes))
+}
+
+/// A list of a fleet has banners and failures in it: which lines are passed over must show, but not all of them.
+fn warn_of_lines(ui: &mut Ui, path: &Path, lines: &[PassedOver]) {
+    const SHOWN: usize = 5;
+    const LONGEST: usize = 60;
+    if lines.is_empty() {
+        return;
+    }
+    let show = |PassedOver { line, text }: &PassedOver| {
+        let cut: String = text.chars().take(LONGEST).collect();
+        let dots = if cut.len() < text.len() { "…" } else { "" };
+        format!("line {line}: `{cut}{dots}`")
+    };
+    let mut shown: Vec<String> = lines.iter().take(SHOWN).map(show).collect();
+    if lines.len() > SHOWN {
+        shown.push(format!("{} more", lines.len() - SHOWN));
+    }
+    let verb = if lines.len() == 1 { "names no kernel and is" } else { "name no kernel and are" };
+    let which = count(lines.len(), "line");
+    ui.warning(format!("{}: {which} {verb} passed over: {}", path.display(), shown.join(", ")));
+}
+
+/// Which hosts of a list run the kernels without a build tree: it may be one that nobody needs.
+pub(super) fn with_hosts(mut failure: Failure, error: &PlanError, listed: &[ListedKernel]) -> Failure {
+    const SHOWN: usize = 5;
+    for problem in &error.problems {
+        let (PlanProblem::NoBuildTree { release, .. } | PlanProblem::Tree { release, .. }) = problem else {
+            continue;
+        };
+        let of_release = listed.iter().filter(|listed| listed.kernel == release.as_str());
+        let hosts: BTreeSet<&str> = of_release.filter_map(|listed| listed.host.as_deref()).collect();
+        let more = hosts.len().saturating_sub(SHOWN);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let hosts: Vec<&str> = hosts.into_iter().take(SHOWN).collect();
+        if !hosts.is_empty() {
+            failure = failure.hint(format!("{release} runs on {}{more}", hosts.join(", ")));
+        }
+    }
+    failure
 }
 
 /// Reads `REL=DIR`.

@@ -158,7 +158,7 @@ impl Args {
                 .hint("run the same command again; finished cells are not compiled again"),
             (BundleError::OldBundle(error), Some(path)) => Failure::from(*error)
                 .about(path.display())
-                .hint("or build without --reuse: every frame is then packed anew"),
+                .hint("or build without --reuse, which packs every frame again"),
             (error, _) => no_bundle(error),
         }
     }

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use builder::{BuildReport, CellReport, JobOutcome, Maker, Plan};
+use bundle_format::Manifest;
 
 use super::red_log::RedLog;
 use super::table::{self, Facts, word};
 use crate::output::PAGE_BEGINNING;
-use crate::words::{bytes, count};
+use crate::words::{bytes, count, date};
 
 /// Colours are those of a terminal's table: green made now, grey from the cache, red without a module.
 const STYLE: &str = "
@@ -16,8 +17,8 @@ const STYLE: &str = "
 @media (prefers-color-scheme: dark) { :root { --good: #3fb950; --faint: #8b949e; --bad: #ff7b72; --back: #0d1117; --red: #3d1214 } }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem; background: var(--back) }
 h1 { font-size: 1.5rem; margin: 0 0 .3rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
-.facts { color: var(--faint); margin: 0 0 1rem }
-.matrix { overflow-x: auto } table { border-collapse: collapse }
+.facts { color: var(--faint); margin: 0 0 1rem; overflow-wrap: anywhere }
+.matrix { overflow-x: auto } .kernels td { white-space: normal; overflow-wrap: anywhere } table { border-collapse: collapse }
 th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; white-space: nowrap }
 thead th { vertical-align: bottom } tbody th { position: sticky; left: 0; background: var(--back); font-weight: 500 }
 td small { color: var(--faint) } .compiled { color: var(--good) } .cached { color: var(--faint) }
@@ -25,29 +26,43 @@ td.bad { background: var(--red) } td.bad a { color: var(--bad); font-weight: 600
 details { border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0; padding: .4rem .8rem }
 details:has(:target) { border-color: var(--bad) } details div { scroll-margin-top: 4rem } summary { cursor: pointer } summary b { color: var(--bad) }
 pre { overflow-x: auto; background: #8881; padding: .6rem; border-radius: 4px; font-size: 13px }
+@media (max-width: 45rem) {
+  .kernels thead { display: none } .kernels tr, .kernels th, .kernels td { display: block; border-width: 0 }
+  .kernels tr { border: 1px solid var(--line); margin-bottom: .5rem } .kernels tbody th { position: static; font-weight: 700 } .kernels td::before { content: attr(data-is) \": \"; color: var(--faint) }
+}
 .warning { border-left: 4px solid #bf8700; padding: .2rem .8rem; margin: .4rem 0 }
 ";
 
 /// The whole page; without `facts` no bundle was written.
 pub(super) fn page(plan: &Plan, report: &BuildReport, facts: Option<&Facts<'_>>) -> String {
     let mut page = Page(String::new());
+    let title = facts.map_or_else(
+        || "no bundle".to_owned(),
+        |Facts { manifest: Manifest { name, version, .. }, .. }| format!("{name} {version}"),
+    );
     page.put(format_args!(
         "{PAGE_BEGINNING}<meta name=\"viewport\" \
          content=\"width=device-width\"><title>{0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n",
-        text(facts.map_or("no bundle", |facts| facts.bundle))
+        text(&title)
     ));
+    if let Some(Facts { bundle, manifest, id, size }) = facts {
+        page.put(format_args!(
+            "<p class=\"facts\">{}, {}, of {} · bundle id <code>{}</code></p>\n",
+            text(bundle),
+            bytes(*size),
+            date(manifest.created),
+            text(id)
+        ));
+    }
     let seconds = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
     page.put(format_args!(
-        "<p class=\"facts\">{}: {} green, {} red · compiling {}, warming up {} of CPU time, {} in all{}</p>\n",
+        "<p class=\"facts\">{}: {} green, {} red · compiling {}, warming up {} of CPU time, {} in all</p>\n",
         count(report.cells.len(), "cell"),
         report.green(),
         report.red(),
         seconds(report.compile_cpu()),
         seconds(report.warm_up_cpu()),
-        seconds(report.wall),
-        facts.map_or_else(String::new, |facts| {
-            format!(" · {} · bundle id <code>{}</code>", bytes(facts.size), text(facts.id))
-        })
+        seconds(report.wall)
     ));
     if let Some(found) = &report.reproducibility {
         let modules = count(found.equal + found.exceptions.len(), "module");
@@ -58,13 +73,13 @@ pub(super) fn page(plan: &Plan, report: &BuildReport, facts: Option<&Facts<'_>>)
     }
     let differing = report.reproducibility.iter().flat_map(|found| &found.exceptions);
     let differing = differing.map(|(cell, found)| format!("{cell}: not the same again, {found}"));
-    let told = report.diagnoses.iter().map(|(_, sentence)| sentence.clone());
-    for sentence in told.chain(plan.warnings().map(str::to_owned)).chain(differing) {
+    let noted = report.diagnoses.iter().map(|(_, sentence)| sentence.clone());
+    for sentence in noted.chain(table::warnings(plan, report).map(str::to_owned)).chain(differing) {
         page.put(format_args!("<p class=\"warning\">{}</p>\n", text(&sentence)));
     }
     page.matrix(plan, report);
     page.red_cells(report);
-    page.kernels(plan);
+    page.kernels(plan, report);
     page.put(format_args!("</body></html>\n"));
     page.0
 }
@@ -98,6 +113,9 @@ impl Page {
     fn cell(&mut self, number: usize, cell: &CellReport) {
         let word = word(&cell.outcome);
         let Some(module) = cell.outcome.module() else {
+            if !cell.outcome.is_red() {
+                return self.put(format_args!("<td><span class=\"cached\">{word}</span></td>"));
+            }
             return self.put(format_args!("<td class=\"bad\"><a href=\"#cell-{number}\">{word}</a></td>"));
         };
         let took = match (&cell.outcome, cell.cpu) {
@@ -115,7 +133,7 @@ impl Page {
     }
 
     fn red_cells(&mut self, report: &BuildReport) {
-        let red = || report.cells.iter().enumerate().filter(|(_, cell)| cell.outcome.module().is_none());
+        let red = || report.cells.iter().enumerate().filter(|(_, cell)| cell.outcome.is_red());
         if red().next().is_none() {
             return;
         }
@@ -142,21 +160,23 @@ impl Page {
         }
     }
 
-    fn kernels(&mut self, plan: &Plan) {
+    fn kernels(&mut self, plan: &Plan, report: &BuildReport) {
         self.put(format_args!(
-            "<h2>Kernels</h2>\n<div class=\"matrix\"><table><thead><tr><th>release</th><th>version</th><th>systemtap</th>\
+            "<h2>Kernels</h2>\n<div class=\"kernels\"><table><thead><tr><th>release</th><th>version</th><th>systemtap</th>\
              <th>built with</th><th>modules built with</th></tr></thead><tbody>\n"
         ));
         for kernel in plan.kernels() {
+            let made = report.draft.kernels.iter().find(|made| made.release == kernel.release);
             let systemtap = plan.toolchain_of(kernel).map(|toolchain| toolchain.stap.as_str());
             self.put(format_args!("<tr><th>{}</th>", text(kernel.release.as_str())));
-            for fact in [
-                kernel.uname_v.as_deref(),
-                systemtap,
-                kernel.kernel_compiler.as_deref(),
-                kernel.compiler.as_deref(),
+            for (what, fact) in [
+                ("version", kernel.uname_v.as_deref()),
+                ("systemtap", systemtap),
+                ("built with", kernel.kernel_compiler.as_deref()),
+                ("modules built with", made.and_then(|made| made.modules_compiler.as_deref())),
             ] {
-                self.put(format_args!("<td>{}</td>", text(fact.unwrap_or("not known"))));
+                let fact = text(fact.unwrap_or("not known"));
+                self.put(format_args!("<td data-is=\"{what}\">{fact}</td>"));
             }
             self.put(format_args!("</tr>\n"));
         }

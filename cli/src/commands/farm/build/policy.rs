@@ -5,7 +5,6 @@ use builder::{BuildReport, Cell, CellPattern, CellPolicy, CellPreview, CellRepor
 use super::red_cells::RedCells;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::ui::Ui;
 use crate::words::count;
 
 /// Policy of the cells.
@@ -41,23 +40,26 @@ impl PolicyOptions {
         }
     }
 
-    /// Warns of patterns that no cell has: most often a name was mistyped.
-    pub(super) fn warn_of_idle(&self, plan: &Plan, ui: &mut Ui) {
+    /// Refuses patterns that no cell has: a name was mistyped, and the cell that was meant would be treated as any other.
+    pub(super) fn check_patterns(&self, plan: &Plan) -> Result<(), Failure> {
         let options =
             [("--best-effort", &self.best_effort), ("--required", &self.required), ("--skip", &self.skip)];
         for (option, patterns) in options {
-            for pattern in patterns {
-                if !plan.has_cell(pattern) {
-                    ui.warning(format!("{option} {pattern}: there is no such cell"));
-                }
+            if let Some(pattern) = patterns.iter().find(|pattern| !plan.has_cell(pattern)) {
+                return Err(no_such_cell(option, pattern, plan));
             }
         }
+        if plan.is_skipped_whole(&self.policy()) {
+            return Err(Failure::new(Exit::Usage, "--skip leaves out every cell: there is nothing to build")
+                .hint("`build --dry-run` without it lists the cells"));
+        }
+        Ok(())
     }
 
     /// Refuses a bundle that lacks what is required.
     pub(super) fn check(&self, report: &BuildReport) -> Result<(), Failure> {
         let policy = self.policy();
-        let red = |cell: &&CellReport| cell.outcome.module().is_none();
+        let red = |cell: &&CellReport| cell.outcome.is_red();
         let required = |cell: &&CellReport| wanted(&policy, &cell.cell) == Demand::Required;
         let missing: Vec<&CellReport> = report.cells.iter().filter(red).filter(required).collect();
         if !missing.is_empty() {
@@ -102,18 +104,30 @@ impl PolicyOptions {
         if some_red { Exit::RedCells } else { Exit::Done }
     }
 
-    /// 20 if a cell is red that was to be compiled, else 0.
-    pub(super) fn exit(&self, report: &BuildReport) -> Exit {
-        let policy = self.policy();
-        let skipped = |cell: &Cell| matches!(wanted(&policy, cell), Demand::Skip(_));
-        let red = |cell: &CellReport| cell.outcome.module().is_none() && !skipped(&cell.cell);
-        if report.cells.iter().any(red) { Exit::RedCells } else { Exit::Done }
+    /// 20 if a cell is red, else 0.
+    pub(super) fn exit(report: &BuildReport) -> Exit {
+        if report.red() > 0 { Exit::RedCells } else { Exit::Done }
     }
 }
 
 /// Whether a cell would be red, as far as one can tell.
 const fn is_red(state: &CellPreview) -> bool {
     matches!(state, CellPreview::CachedRed(_) | CellPreview::Blocked(_))
+}
+
+fn no_such_cell(option: &str, pattern: &CellPattern, plan: &Plan) -> Failure {
+    let scripts: Vec<&str> = plan.scripts().map(|script| script.name().as_str()).collect();
+    let typed = pattern.to_string();
+    let name = typed.split('@').next().unwrap_or_default();
+    let failure = Failure::new(
+        Exit::Usage,
+        format!("{option} {pattern}: no cell of this build matches; nothing was compiled"),
+    );
+    match script_config::nearest(name, scripts.iter().copied()).filter(|near| *near != name) {
+        Some(near) => failure.hint(format!("did you mean {near}?")),
+        None => failure
+            .hint("`build --dry-run` lists the cells; a pattern is SCRIPT, SCRIPT@REL or @REL, with `*`"),
+    }
 }
 
 fn wanted<'p>(policy: &'p CellPolicy, cell: &Cell) -> Demand<'p> {

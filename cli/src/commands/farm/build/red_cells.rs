@@ -21,7 +21,7 @@ impl<'r> RedCells<'r> {
     pub(super) fn of(cells: impl IntoIterator<Item = &'r CellReport>) -> Vec<Self> {
         let mut places: BTreeMap<(&KernelRelease, String), usize> = BTreeMap::new();
         let mut groups: Vec<Self> = Vec::new();
-        for cell in cells.into_iter().filter(|cell| cell.outcome.module().is_none()) {
+        for cell in cells.into_iter().filter(|cell| cell.outcome.is_red()) {
             let reason = cell.outcome.red_reason().unwrap_or_default();
             let place = *places.entry((&cell.cell.release, reason.clone())).or_insert(groups.len());
             match groups.get_mut(place) {

@@ -79,10 +79,11 @@ impl<'u> Reporter<'u> {
     }
 
     pub(super) fn packed(&self, packed: &FramePacked) {
-        let FramePacked { done, total, plain, compressed, reference, copied } = packed;
+        let FramePacked { done, total, plain, compressed, reference, has_base, copied } = packed;
         let how = match reference {
             Some(reference) => format!("refers to frame {}", reference + 1),
-            None => "stands alone".to_owned(),
+            None if *has_base => "refers to the older bundle".to_owned(),
+            None => "refers to no other".to_owned(),
         };
         let verb = if *copied { "copied" } else { "packed" };
         self.with(|state| {
@@ -300,7 +301,9 @@ impl State<'_> {
                 JobOutcome::Compiled(_) => live.compiled += 1,
                 JobOutcome::Cached(_) => live.cached += 1,
                 JobOutcome::Skipped { .. } => live.skipped += 1,
-                JobOutcome::Failed { .. } | JobOutcome::TimedOut { .. } => live.red += 1,
+                JobOutcome::Failed { .. } | JobOutcome::TimedOut { .. } | JobOutcome::Blocked { .. } => {
+                    live.red += 1;
+                }
             }
         });
         if self.done <= self.quiet_cells {

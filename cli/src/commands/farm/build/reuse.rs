@@ -58,7 +58,7 @@ pub(super) fn open(
     open_verified(&path.to_owned().into(), &trusted).map_err(|failure| match failure.exit {
         Exit::Trust => Failure { hints: Vec::new(), ..failure }
             .hint("put the public keys that may have signed it into a directory: --trust DIR")
-            .hint("or build without --reuse: every frame is then packed anew"),
+            .hint("or build without --reuse, which packs every frame again"),
         _ => failure,
     })
 }

@@ -46,9 +46,7 @@ pub(crate) fn read(
     let (known, passed_over) = script_directory::read(directory)?;
     let path_of = |name: &ScriptName| directory.join(format!("{name}.stp"));
     let files: BTreeMap<ScriptName, PathBuf> = if words.is_empty() {
-        for problem in &passed_over {
-            ui.warning(in_words(problem));
-        }
+        report_problems(ui, &passed_over)?;
         known.iter().map(|name| (name.clone(), path_of(name))).collect()
     } else {
         let named = named(directory, &known, words)?;
@@ -100,6 +98,9 @@ fn named(
             let name: ScriptName = stem.parse().map_err(|error: script_config::ScriptNameError| {
                 Failure::of(Exit::Usage, &error).about(word)
             })?;
+            if is_path && path.try_exists().is_ok_and(|exists| !exists) {
+                return Err(no_such_file(directory, known, path, &name));
+            }
             if is_path {
                 return Ok((name, path.to_owned()));
             }
@@ -118,8 +119,43 @@ fn no_such_script(directory: &Path, known: &BTreeSet<ScriptName>, name: &ScriptN
     let near = script_config::nearest(name.as_str(), known.iter().map(ScriptName::as_str));
     match near {
         Some(near) => failure.hint(format!("did you mean {near}?")),
-        None => failure.hint("name a script of that directory, or the path of a `.stp` file"),
+        None => match existing(known) {
+            Some(names) => failure.hint(format!("its scripts: {names}; or give the path of a `.stp` file")),
+            None => failure.hint("name a script of that directory, or the path of a `.stp` file"),
+        },
     }
+}
+
+/// A path was typed, and no file is there: another beside it may be meant, or a script of the configured directory.
+fn no_such_file(directory: &Path, known: &BTreeSet<ScriptName>, path: &Path, name: &ScriptName) -> Failure {
+    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failure = Failure::new(Exit::NoBundle, format!("{}: No such file or directory", path.display()));
+    let near = |names: &BTreeSet<ScriptName>| {
+        script_config::nearest(name.as_str(), names.iter().map(ScriptName::as_str)).map(str::to_owned)
+    };
+    let names = script_directory::read(beside).map(|(names, _)| names).unwrap_or_default();
+    if let Some(near) = near(&names) {
+        return failure.hint(format!("did you mean {}?", path.with_file_name(near + ".stp").display()));
+    }
+    if let Some(near) = near(known) {
+        return failure.hint(format!(
+            "did you mean {near} of {}? Scripts there are named without .stp",
+            directory.display()
+        ));
+    }
+    match existing(&names) {
+        Some(names) => failure.hint(format!("the scripts of {}: {names}", beside.display())),
+        None => failure.hint(format!("there is no script in {}", beside.display())),
+    }
+}
+
+/// Some of the scripts of a directory; `None` if it has none.
+fn existing(names: &BTreeSet<ScriptName>) -> Option<String> {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(ScriptName::as_str).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    (!shown.is_empty()).then(|| shown.join(", ") + &more)
 }
 
 /// Most bytes of a script: as many as a bundle may bring of it.

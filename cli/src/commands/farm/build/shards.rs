@@ -16,15 +16,23 @@ pub(super) fn finished(ui: &mut Ui, shard: Shard, report: &BuildReport) -> Exit 
     let cells = report.cells.len();
     let red = report.red();
     if ui.json {
-        ui.document(&json!({
-            "shard": shard.to_string(), "cells": cells, "green": report.green(), "red": red,
-            "cpu_seconds": report.cpu().as_secs_f64(),
-        }));
+        ui.document_of(
+            "build-shard",
+            &json!({
+                "shard": shard.to_string(), "cells": cells, "green": report.green(), "red": red,
+                "skipped": report.skipped(),
+                "cpu_seconds": report.cpu().as_secs_f64(),
+            }),
+        );
     } else {
         let kernels = if cells == 0 { "no kernel belongs to it".to_owned() } else { count(cells, "cell") };
         let green = report.green();
+        let skipped = match report.skipped() {
+            0 => String::new(),
+            skipped => format!(", {skipped} skipped"),
+        };
         ui.line(format!(
-            "shard {shard}: {kernels}, {green} green, {red} red; `stap-bundle merge` makes the bundle"
+            "shard {shard}: {kernels}, {green} green, {red} red{skipped}; `stap-bundle merge` makes the bundle"
         ));
     }
     if red == 0 { Exit::Done } else { Exit::RedCells }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use builder::{BuildReport, JobOutcome, Plan};
-use bundle_format::KernelRelease;
+use bundle_format::{KernelRelease, Manifest};
 use serde_json::{Value, json};
 
 use super::red_cells::RedCells;
 use super::red_log::RedLog;
+use crate::documents;
 use crate::tables;
 use crate::ui::{Mark, Ui};
 use crate::words::{count, duration};
@@ -16,6 +17,7 @@ use crate::words::{count, duration};
 #[derive(Debug)]
 pub(super) struct Facts<'f> {
     pub(super) bundle: &'f str,
+    pub(super) manifest: &'f Manifest,
     pub(super) id: &'f str,
     pub(super) size: u64,
 }
@@ -44,7 +46,12 @@ pub(super) fn cells(report: &BuildReport) -> Vec<Value> {
 /// The whole report as JSON: the bundle if one was written, the cells, what was made of stap's caches, the kernels, and what all
 /// of it cost.
 pub(super) fn as_json(plan: &Plan, report: &BuildReport, bundle: Option<&Facts<'_>>) -> String {
-    let bundle = bundle.map(|facts| json!({ "file": facts.bundle, "id": facts.id, "bytes": facts.size }));
+    let bundle = bundle.map(|facts| {
+        let Manifest { name, version, created, .. } = facts.manifest;
+        json!({
+            "file": facts.bundle, "name": name, "version": version, "created": created, "id": facts.id, "bytes": facts.size,
+        })
+    });
     let warm_ups: Vec<Value> = report
         .warm_ups
         .iter()
@@ -80,11 +87,17 @@ pub(super) fn as_json(plan: &Plan, report: &BuildReport, bundle: Option<&Facts<'
         "bundle": bundle, "servers": servers,
         "reproducibility": reproducibility,
         "cells": cells(report), "warm_ups": warm_ups, "diagnoses": diagnoses,
-        "kernels": super::dry_run::kernels(plan), "warnings": plan.warnings().collect::<Vec<_>>(),
-        "green": report.green(), "red": report.red(), "wall_ms": milliseconds(report.wall),
+        "kernels": super::dry_run::kernels(plan), "warnings": warnings(plan, report).collect::<Vec<_>>(),
+        "green": report.green(), "red": report.red(), "skipped": report.skipped(), "wall_ms": milliseconds(report.wall),
         "compile_cpu_ms": milliseconds(report.compile_cpu()), "warm_up_cpu_ms": milliseconds(report.warm_up_cpu()),
     });
+    let whole = documents::named("build-report", &whole).unwrap_or_default();
     serde_json::to_string_pretty(&whole).unwrap_or_default() + "\n"
+}
+
+/// What the plan has warned of, and what the modules show.
+pub(super) fn warnings<'a>(plan: &'a Plan, report: &'a BuildReport) -> impl Iterator<Item = &'a str> {
+    plan.warnings().chain(report.warnings.iter().map(String::as_str))
 }
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -98,13 +111,14 @@ pub(super) fn word(outcome: &JobOutcome) -> &'static str {
         JobOutcome::Cached(_) => "cached",
         JobOutcome::Failed { .. } => "red",
         JobOutcome::TimedOut { .. } => "timed-out",
+        JobOutcome::Blocked { .. } => "blocked",
         JobOutcome::Skipped { .. } => "skipped",
     }
 }
 
 /// What came of the cells, and what it cost: `6 cells: 2 cached, 3 compiled, 1 red; CPU time 9.0 s and 1 min 30 s for warm-ups`.
 pub(super) fn totals(report: &BuildReport) -> String {
-    let kinds = ["cached", "compiled", "red", "timed-out", "skipped"]
+    let kinds = ["cached", "compiled", "red", "timed-out", "blocked", "skipped"]
         .map(|kind| (kind, report.cells.iter().filter(|cell| word(&cell.outcome) == kind).count()));
     let kinds: Vec<String> = kinds
         .iter()
@@ -134,36 +148,53 @@ const OUTCOMES: &[(&str, Mark)] = &[
     ("cached", Mark::Faint),
     ("red", Mark::Bad),
     ("timed-out", Mark::Bad),
-    ("skipped", Mark::Bad),
+    ("blocked", Mark::Bad),
+    ("skipped", Mark::Faint),
 ];
 
 /// The table, and below it the reasons of red cells.
 pub(super) fn show(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
     matrix(ui, plan, report);
-    let red = report.cells.iter().filter(|cell| cell.outcome.module().is_none()).count();
+    let red = report.red();
     if red == 0 {
         return;
     }
     ui.line("");
-    ui.line(format!("{}:", ui.mark(Mark::Bad, count(red, "red cell"))));
+    ui.finding(format!("{}:", ui.mark(Mark::Bad, count(red, "red cell"))));
     for cells in RedCells::of(&report.cells) {
-        ui.line(format!("  {}: {}", cells.name(), cells.reason));
+        ui.finding(format!("  {}: {}", cells.name(), cells.reason));
         for log in cells.logs() {
-            ui.line(format!("    {log}"));
+            ui.finding(format!("    {log}"));
         }
+    }
+}
+
+/// The table: beside each other as many kernels as the terminal has room for.
+fn show_blocks(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
+    /// As wide as the longest word of an outcome, `timed-out`.
+    const OUTCOME: usize = 9;
+    let releases: Vec<&str> = releases(report).into_iter().map(KernelRelease::as_str).collect();
+    let first = plan.scripts().map(|script| script.name().as_str().len()).max().unwrap_or_default();
+    let columns: Vec<usize> = releases.iter().map(|release| release.len().max(OUTCOME)).collect();
+    let blocks = tables::blocks(first.max("SCRIPT".len()), &columns, tables::terminal_width());
+    for (number, block) in blocks.into_iter().enumerate() {
+        let shown = releases.get(block).unwrap_or_default();
+        let mut table = tables::plain(std::iter::once("SCRIPT").chain(shown.iter().copied()));
+        for script in plan.scripts() {
+            let own = report.cells.iter().filter(|cell| cell.cell.script == *script.name());
+            let own = own.filter(|cell| shown.contains(&cell.cell.release.as_str()));
+            table.add_row(std::iter::once(script.name().as_str()).chain(own.map(|cell| word(&cell.outcome))));
+        }
+        if number > 0 {
+            ui.line("");
+        }
+        ui.line(tables::painted(ui, &mut table, OUTCOMES));
     }
 }
 
 /// The table alone, with what compile servers did and what all of it cost.
 pub(super) fn matrix(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
-    let releases = releases(report).into_iter().map(ToString::to_string);
-    let mut table = tables::plain(std::iter::once("SCRIPT".to_owned()).chain(releases));
-    for script in plan.scripts() {
-        let own = report.cells.iter().filter(|cell| cell.cell.script == *script.name());
-        let words = own.map(|cell| word(&cell.outcome).to_owned());
-        table.add_row(std::iter::once(script.name().to_string()).chain(words));
-    }
-    ui.line(tables::painted(ui, &table, OUTCOMES));
+    show_blocks(ui, plan, report);
     for server in &report.servers {
         let address = server.address.to_string();
         let made = report.cells.iter().filter(|cell| cell.maker.to_string() == address).count();

@@ -46,11 +46,12 @@ pub(super) fn started(started: &Started, ui: &mut Ui) {
     }
 }
 
-/// The exit code of all starts, and with `--json` what came of them.
-pub(super) fn all_started(all: &[Started], ui: &mut Ui) -> Exit {
+/// The exit code of all starts, and with `--json` what came of them, and of the stops before them.
+pub(super) fn all_started(stopped: &[Stopped], all: &[Started], ui: &mut Ui) -> Exit {
     if ui.json {
         let rows: Vec<Value> = all.iter().map(started_row).collect();
-        ui.document(&json!({ "servers": rows }));
+        let stopped: Vec<Value> = stopped.iter().map(stopped_row).collect();
+        ui.document(&json!({ "servers": rows, "stopped": stopped }));
     }
     if any_failed(all) { Exit::Failed } else { Exit::Done }
 }
@@ -102,7 +103,16 @@ pub(super) fn all_stopped(all: &[Stopped], ui: &mut Ui) -> Exit {
         // SRV-STOP-01: not a failure.
         ui.line("no compile server that is managed here runs");
     }
-    if all.iter().any(|stopped| matches!(stopped, Stopped::Failed(..))) { Exit::Failed } else { Exit::Done }
+    exit_of(all)
+}
+
+/// The exit code of stops.
+pub(super) fn exit_of(stopped: &[Stopped]) -> Exit {
+    if stopped.iter().any(|stopped| matches!(stopped, Stopped::Failed(..))) {
+        Exit::Failed
+    } else {
+        Exit::Done
+    }
 }
 
 fn stopped_row(stopped: &Stopped) -> Value {

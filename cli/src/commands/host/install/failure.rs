@@ -1,13 +1,13 @@
 //! Why an install fails, as a user sees it.
 
 use files::{FileError, FileSystem};
-use installer::{DoesNotFit, InstallError, TrustStore};
+use installer::{DoesNotFit, InstallError, Removal, TrustStore};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::host;
-use crate::trust_options::not_verified;
-use crate::words::{bytes, date};
+use crate::trust_options::not_believed_here;
+use crate::words::{bytes, date, expiry};
 
 const WITHOUT_SCRIPTS: &str =
     "install it without --with-source, or have the farm build it with `build --with-source`";
@@ -18,7 +18,7 @@ fn no_space(needed: u64, free: u64, source: Option<&FileError>) -> Failure {
     let what = if over_quota {
         format!("a quota of this file system is used up: it needs {}", sized(needed))
     } else {
-        format!("there is no space: it needs {}, {} free", sized(needed), sized_are(free))
+        format!("not enough space: needs {}, {} free", sized(needed), sized(free))
     };
     let mut failure = Failure::new(Exit::Storage, what);
     failure.because.extend(source.map(|source| host::storage_failure(source).one_line()));
@@ -31,7 +31,7 @@ fn no_space(needed: u64, free: u64, source: Option<&FileError>) -> Failure {
 pub(crate) fn install_failure(error: InstallError, root: &FileSystem) -> Failure {
     match error {
         InstallError::Bundle(error) => match TrustStore::open(root) {
-            Ok(trust) => not_verified(error, &trust.all_keys()),
+            Ok(trust) => not_believed_here(error, &trust),
             Err(_) => Failure::from(error),
         },
         InstallError::Trust(error) => host::trust_failure(&error),
@@ -73,11 +73,7 @@ fn over_quota(needed: u64, used: u64, quota: u64) -> Failure {
 fn at_the_wrong_time(error: &InstallError) -> Option<Failure> {
     Some(match error {
         InstallError::Expired { name, version, best_before, now } => {
-            let what = format!(
-                "bundle {name} {version} was to be used before {}, it is {}",
-                date(*best_before),
-                date(*now)
-            );
+            let what = format!("bundle {name} {version} {}", expiry(*best_before, *now));
             Failure::new(Exit::Stale, what).hint("bring a newer bundle, or correct this host's clock")
         }
         InstallError::FromTheFuture { name, version, created, now } => {
@@ -129,7 +125,7 @@ fn refused(error: &InstallError) -> Failure {
         InstallError::Adopted { script, .. } => of(Exit::Conflict)
             .hint(format!("to have the bundle's: stap-bundle cleanup {script} (with -r REL for another kernel), which forgets the adopted one; or install with --move-foreign"))
             .hint("to keep it: leave the script out of the bundle"),
-        InstallError::Removes { .. } => of(Exit::Conflict)
+        InstallError::Removes { removal, .. } => with_removal(of(Exit::Conflict), removal)
             .hint("if that is meant: --allow-removal, this once, or `allow-removal = true` below [install] in policy.toml")
             .hint("if not: have the farm build the bundle with it; a kernel that --kernel left out is named with it too")
             .hint("`stap-bundle install --dry-run FILE` lists all that would change"),
@@ -138,12 +134,14 @@ fn refused(error: &InstallError) -> Failure {
     }
 }
 
+/// What would go is a list in the JSON document too.
+fn with_removal(mut failure: Failure, removal: &Removal) -> Failure {
+    let Removal { kernels, scripts } = removal;
+    failure.removal = Some(Box::new(serde_json::json!({ "kernels": kernels, "scripts": scripts })));
+    failure
+}
+
 /// Bytes with a unit, and exactly: a message about space is compared with what `df` says.
 fn sized(count: u64) -> String {
     format!("{} ({count} bytes)", bytes(count))
-}
-
-fn sized_are(count: u64) -> String {
-    let verb = if count == 1 { "is" } else { "are" };
-    format!("{} {verb}", sized(count))
 }

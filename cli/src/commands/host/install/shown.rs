@@ -7,7 +7,7 @@ use crate::commands::host::changes;
 use crate::exit::Exit;
 use crate::host;
 use crate::ui::{Mark, Ui};
-use crate::words::{bytes, count, date};
+use crate::words::{bytes, count, date, expiry};
 
 pub(crate) fn tell(ui: &mut Ui, event: InstallEvent) {
     match event {
@@ -123,7 +123,7 @@ fn warning(warning: &InstallWarning) -> String {
             format!("the bundle was made at {}, this host's clock says {}", date(*created), date(*now))
         }
         InstallWarning::BestBefore { best_before, now } => {
-            format!("the bundle is to be used before {}, it is {}", date(*best_before), date(*now))
+            format!("the bundle {}", expiry(*best_before, *now))
         }
         InstallWarning::BestBeforeUnchecked { best_before, clock, newest } => {
             let why = match clock {

@@ -50,8 +50,10 @@ impl Sign {
             outputs.inputs("the key", &self.key);
             outputs.place("--payload-out", out, Kind::Message)?.write_bytes(&message)?.tell(ui, out);
             if ui.json {
-                ui.document(
-                    &json!({ "payload": out, "bytes": message.len(), "sha256": Digest::of(&message) }),
+                let sha256 = Digest::of(&message);
+                ui.document_of(
+                    "message",
+                    &json!({ "message": out, "bytes": message.len(), "sha256": sha256 }),
                 );
                 return Ok(Exit::Done);
             }

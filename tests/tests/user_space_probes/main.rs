@@ -1,5 +1,8 @@
 //! A script that probes a program in user space: no `uprobes.ko` since the kernel has uprobes of its own.
 #![cfg(feature = "lab")]
+#![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
+
+mod other_build;
 
 use std::fs;
 use std::path::Path;
