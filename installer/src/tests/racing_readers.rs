@@ -1,5 +1,6 @@
-//! A reader beside a writer that takes trust away.
+//! A reader beside a writer that takes trust, or generations, away.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -37,4 +38,29 @@ fn no_reader_fails_for_a_domain_or_a_pin_that_is_removed_meanwhile() {
         readers.into_iter().map(|reader| reader.join().unwrap()).sum()
     });
     assert!(times > 10, "{times}");
+}
+
+#[test]
+fn no_reader_fails_for_an_older_generation_that_is_removed_meanwhile() {
+    let world = World::new();
+    let host = &world.host;
+    let older = world.path("/var/lib/stap-bundle/generations/9");
+    let bundle = older.join("bundles/scripts");
+    fs::create_dir_all(&bundle).unwrap();
+    let done = AtomicBool::new(false);
+    let read = || {
+        while !done.load(Ordering::Relaxed) {
+            TrustStore::open(host).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..2).for_each(|_| drop(scope.spawn(read)));
+        scope.spawn(|| {
+            for _ in 0..1000 {
+                fs::remove_dir_all(&older).unwrap();
+                fs::create_dir_all(&bundle).unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    });
 }

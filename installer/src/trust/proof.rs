@@ -37,14 +37,14 @@ impl Proofs {
         let mut proofs = Self::default();
         let Some(state) = optional(host.open_dir(STATE))? else { return Ok(proofs) };
         let Some(generations) = optional(state.open_dir(GENERATIONS))? else { return Ok(proofs) };
-        for name in generations.entries()? {
+        for name in optional(generations.entries())?.unwrap_or_default() {
             let Some(generation) = name.parse().ok().filter(|number: &u64| number.to_string() == name) else {
                 continue;
             };
             // A collection may be removing it.
             let Some(directory) = optional(generations.open_dir(&name))? else { continue };
             let Some(bundles) = optional(directory.open_dir(BUNDLES))? else { continue };
-            for name in bundles.entries()? {
+            for name in optional(bundles.entries())?.unwrap_or_default() {
                 match bundles.open_dir(&name).and_then(|bundle| recorded_root(&bundle, ROOT_RECORD)) {
                     Err(error) if error.is_device() => return Err(error),
                     Err(error) => {
