@@ -12,6 +12,7 @@
 //! - `words`: what stap and others said, in one line that is the same on every farm.
 //! - `sandbox`: a sysroot, and the sandbox in which all of it runs.
 //! - `state`: the directories of a build, its lock and its notes.
+//! - `kernels`: the kernel store, which takes packages in and which sysroots are laid under.
 //! - `warm`: stap's own caches for a kernel, made once by leaders.
 //! - `inputs`: scripts, tapsets, toolchains and build trees, with their digests.
 //! - `job`: a cell on its way, its key and its outcome.
@@ -34,6 +35,7 @@ mod compile;
 mod import;
 mod inputs;
 mod job;
+mod kernels;
 mod plan;
 mod results;
 mod run;
@@ -58,6 +60,10 @@ pub use job::{
     CacheKey, Cell, CellReport, CompileJob, JobOutcome, KeyParts, Maker, ModuleArtifact, ModuleError,
     ModuleInfo, Privilege, RECIPE_VERSION, ServerAddress, ServerAddressError, ServerIdentity,
     compile_command,
+};
+pub use kernels::{
+    AddReport, AddedKernel, AddedPackage, Checked, KernelStore, KernelStoreError, PackageChecks,
+    PackageFormat, PackageRefusal, StoredKernel, StoredPackage,
 };
 pub use plan::{
     BuildRequest, CellPattern, CellPolicy, Demand, KernelSupply, Plan, PlanError, PlanProblem, Shard,

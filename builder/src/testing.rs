@@ -148,7 +148,8 @@ pub(crate) fn fake_job(script: &str, release: &str) -> CompileJob {
         compiler: None,
         wants_symbol_versions: false,
         by_path: false,
-        shown: Vec::new(),
+        overlay: crate::sandbox::Overlay::default(),
+        packages: Vec::new(),
         stamp: Digest::of(b"stamp"),
         modified: 2_000,
     });

@@ -1,8 +1,10 @@
 //! The build id that the linker gave a module, or a program: nothing else shows which bytes are loaded.
 
-use object::Endianness;
+use std::fs::File;
+
 use object::elf::{FileHeader32, FileHeader64, NT_GNU_BUILD_ID};
-use object::read::elf::{FileHeader, ProgramHeader as _};
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader as _};
+use object::{Endianness, Object as _, ReadCache};
 
 use crate::section::Sections;
 
@@ -23,6 +25,14 @@ const LONGEST: usize = 64;
 pub fn build_id(module: &[u8]) -> Option<String> {
     let sections = Sections::of(module).ok()?;
     of_note(sections.find(BUILD_ID_NOTE).ok()??, sections.is_little)
+}
+
+/// The build id of an ELF file of 64 bits, in hexadecimal digits, without reading all of it; `None` if it has none.
+#[must_use]
+pub fn build_id_of_file(file: &File) -> Option<String> {
+    let cache = ReadCache::new(file);
+    let elf = ElfFile64::<Endianness, _>::parse(&cache).ok()?;
+    elf.build_id().ok()?.filter(|id| id.len() <= LONGEST).map(hexadecimal)
 }
 
 /// How much of a program's file has its program headers and notes, in bytes: linkers put them first.

@@ -12,7 +12,9 @@ mod section;
 mod symvers;
 mod versions;
 
-pub use build_id::{BUILD_ID_NOTE, PROGRAM_HEAD, build_id, build_id_in_note, program_build_id};
+pub use build_id::{
+    BUILD_ID_NOTE, PROGRAM_HEAD, build_id, build_id_in_note, build_id_of_file, program_build_id,
+};
 pub use compiler::{compilers, is_of};
 pub use packing::Compression;
 pub use section::{Fields, ReadError};

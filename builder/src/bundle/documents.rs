@@ -14,12 +14,12 @@ mod sbom;
 
 pub use error::DocumentError;
 
-/// Both documents for the bundle of this manifest, whose name, serial and frames are settled. `headers` has for kernels, by
-/// release, the package that the build tree came from; `by_servers` are the cells that compile servers have made, `unsigned` those
+/// Both documents for the bundle of this manifest, whose name, serial and frames are settled. `packages` has for kernels, by
+/// release, the packages that build tree and debuginfo came from; `by_servers` are the cells that compile servers have made, `unsigned` those
 /// whose results were taken although no known builder has signed them.
 pub fn documents(
     manifest: &Manifest,
-    headers: &BTreeMap<KernelRelease, Package>,
+    packages: &BTreeMap<KernelRelease, Vec<Package>>,
     by_servers: &[&Cell],
     unsigned: &[Cell],
 ) -> Result<Vec<(String, Vec<u8>)>, DocumentError> {
@@ -27,8 +27,11 @@ pub fn documents(
         document.map(|bytes| (name.to_owned(), bytes)).map_err(|source| DocumentError::Write { name, source })
     };
     Ok(vec![
-        write(SBOM_NAME, serde_json::to_vec(&sbom::of(manifest, headers)?))?,
-        write(PROVENANCE_NAME, serde_json::to_vec(&provenance::of(manifest, headers, by_servers, unsigned)))?,
+        write(SBOM_NAME, serde_json::to_vec(&sbom::of(manifest, packages)?))?,
+        write(
+            PROVENANCE_NAME,
+            serde_json::to_vec(&provenance::of(manifest, packages, by_servers, unsigned)),
+        )?,
     ])
 }
 
@@ -46,6 +49,7 @@ mod tests {
     use super::provenance::BUILD_TYPE;
     use super::sbom::DOCUMENT;
     use super::*;
+    use crate::kernels::PackageFormat;
 
     fn manifest() -> Manifest {
         let mut kernel = KernelDraft::of("6.12.1-test".parse().unwrap(), "x86_64".parse().unwrap());
@@ -80,10 +84,14 @@ mod tests {
         draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap().manifest().clone()
     }
 
-    fn headers() -> BTreeMap<KernelRelease, Package> {
-        let package =
-            Package { name: "linux-headers-6.12.1-test".to_owned(), version: "6.12.1-1+b1".to_owned() };
-        BTreeMap::from([("6.12.1-test".parse().unwrap(), package)])
+    fn headers() -> BTreeMap<KernelRelease, Vec<Package>> {
+        let package = Package {
+            format: PackageFormat::Deb,
+            name: "linux-headers-6.12.1-test".to_owned(),
+            version: "6.12.1-1+b1".to_owned(),
+            file: None,
+        };
+        BTreeMap::from([("6.12.1-test".parse().unwrap(), vec![package])])
     }
 
     fn version(version: &str) -> Manifest {
@@ -96,9 +104,9 @@ mod tests {
         manifest
     }
 
-    fn namespace(manifest: &Manifest, headers: &BTreeMap<KernelRelease, Package>) -> String {
+    fn namespace(manifest: &Manifest, packages: &BTreeMap<KernelRelease, Vec<Package>>) -> String {
         let sbom: Value =
-            serde_json::from_slice(&documents(manifest, headers, &[], &[]).unwrap()[0].1).unwrap();
+            serde_json::from_slice(&documents(manifest, packages, &[], &[]).unwrap()[0].1).unwrap();
         sbom["documentNamespace"].as_str().unwrap().to_owned()
     }
 

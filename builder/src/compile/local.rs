@@ -8,7 +8,7 @@ use child::{Cancel, Finished, Limits};
 use super::executor::{Compilation, Executor, ExecutorError, LOG_CAP, LeaderTask, Leading, works};
 use super::job_files::{lay_out, made_uprobes, read_module};
 use super::reserve::shortage;
-use super::surroundings::KernelInSysroot;
+use super::surroundings::KernelInRoot;
 use super::trace_views::TraceViews;
 use crate::inputs::{KernelTarget, TreeDigests, changed_input};
 use crate::job::{CompileJob, KeyParts, analysis_command, module_path};
@@ -107,7 +107,7 @@ impl Executor for LocalExecutor<'_> {
         };
         let kernel = task.kernel.named_for_stap();
         let short = || shortage(work.path()).or_else(|| shortage(&self.directories.warm()));
-        let here = KernelInSysroot { sysroot: &self.sysroots[task.kernel.sysroot], kernel: &task.kernel };
+        let here = KernelInRoot { root: task.kernel.root(&self.sysroots), kernel: &task.kernel };
         let wanted = match task.part {
             WarmUpPart::Configuration => Wanted::Configuration(Some(&here)),
             WarmUpPart::Scan => Wanted::Scan(&task.scan),
@@ -164,14 +164,14 @@ impl LocalExecutor<'_> {
         let Running { argv, kernel, key, view, threads, one_processor, limits, output_cap } = *running;
         let narrowed = self.views.narrowed(kernel, view);
         let store = self.warm_ups.store(key);
+        let root = kernel.root(&self.sysroots);
         let inside = Inside {
             warm: Some(&store),
-            shown: &kernel.shown,
             narrowed: &narrowed,
             memory: Some(limits.memory),
             threads,
             one_processor,
-            ..Inside::new(&self.sysroots[kernel.sysroot], work)
+            ..Inside::new(&root, work)
         };
         if one_processor {
             work.write(ONE_PROCESSOR.as_ref(), b"0\n")?;

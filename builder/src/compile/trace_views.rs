@@ -55,7 +55,7 @@ impl<'a> TraceViews<'a> {
             return Vec::new();
         }
         let headers = self.headers(kernel);
-        self.with_root(kernel, |root| headers.narrowed_by(root, view)).unwrap_or_default()
+        headers.narrowed_by(&kernel.root(self.sysroots), view)
     }
 
     fn headers(&self, kernel: &KernelTarget) -> Arc<TraceHeaders> {
@@ -66,18 +66,8 @@ impl<'a> TraceViews<'a> {
 
     fn read(&self, kernel: &KernelTarget) -> TraceHeaders {
         let remembered = self.directories.index().join(format!("trace-includes-{}.json", kernel.tree_digest));
-        let read = |root: &Sysroot| {
-            let trees = trees_of(root, &kernel.build_tree, &kernel.release);
-            TraceHeaders::of_trees(root, &trees, &remembered, self.directories.notes())
-        };
-        self.with_root(kernel, read).unwrap_or_default()
-    }
-
-    /// The root in which a kernel's build tree is: this machine's where the sysroot hasn't got it.
-    fn with_root<T>(&self, kernel: &KernelTarget, read: impl FnOnce(&Sysroot) -> T) -> Option<T> {
-        if kernel.shown.is_empty() {
-            return self.sysroots.get(kernel.sysroot).map(|root| read(root));
-        }
-        Sysroot::open("/".as_ref()).ok().map(|root| read(&root))
+        let root = kernel.root(self.sysroots);
+        let trees = trees_of(&root, &kernel.build_tree, &kernel.release);
+        TraceHeaders::of_trees(&root, &trees, &remembered, self.directories.notes())
     }
 }

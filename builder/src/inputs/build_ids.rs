@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 use std::sync::{Arc, PoisonError};
 
-use bundle_format::FieldHasher;
+use bundle_format::{Digest, FieldHasher, KernelRelease};
 
 use super::tree_digest::{ByKernel, TreeDigests};
 use super::tree_entry::Entry;
@@ -17,8 +17,26 @@ use crate::sandbox::Sysroot;
 
 pub(super) const PLACE: &str = "/usr/lib/debug/.build-id";
 
+/// What is an input of this kernel; `None` if there is nothing.
+pub(super) fn build_ids_of(
+    sysroot: &Sysroot,
+    release: &KernelRelease,
+    digests: &TreeDigests<'_>,
+) -> io::Result<Option<Digest>> {
+    let own = build_ids(digests, &sysroot.bare())?.of(release);
+    // All that a stored kernel has there is its own.
+    let stored = sysroot.overlay().kernel().map(|kernel| kernel.join(PLACE.trim_start_matches('/')));
+    let Some(stored) = stored.filter(|stored| stored.is_dir()) else { return Ok(own) };
+    let stored = digests.of_entries(&digests.entries_at(&stored, Path::new(PLACE))?)?;
+    Ok(Some(
+        own.iter()
+            .fold(FieldHasher::new().field(stored.as_bytes()), |hash, own| hash.field(own.as_bytes()))
+            .finish(),
+    ))
+}
+
 /// What is there in a sysroot, read once in a run for all its kernels.
-pub(super) fn build_ids(digests: &TreeDigests<'_>, sysroot: &Sysroot) -> io::Result<Arc<ByKernel>> {
+fn build_ids(digests: &TreeDigests<'_>, sysroot: &Sysroot) -> io::Result<Arc<ByKernel>> {
     let mut known = digests.build_ids.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(found) = known.get(sysroot.path()) {
         return Ok(Arc::clone(found));

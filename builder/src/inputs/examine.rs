@@ -1,17 +1,16 @@
 //! Reading a build tree that was found: what it says of its kernel, and digests of all that a compile for it reads.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use bundle_format::{Digest, FieldHasher, KernelRelease};
 
-use super::build_ids::{PLACE, build_ids};
+use super::build_ids::{PLACE, build_ids_of};
 use super::kernel_tree::{KernelTarget, KernelTreeError, debuginfo_of, read_facts, trees_of};
 use super::tree_digest::TreeDigests;
 use super::warm_stamp::stamp;
-use crate::sandbox::Sysroot;
+use crate::kernels::StoredPackage;
+use crate::sandbox::{Overlay, Sysroot};
 
 /// Where the build tree of a release was found.
 #[derive(Debug)]
@@ -23,8 +22,10 @@ pub(crate) struct FoundTree {
     pub tree: PathBuf,
     /// It was given by its path, so stap gets the path.
     pub by_path: bool,
-    /// Where its files are read from, if the sysroot hasn't got it: this machine's root.
-    pub outside: Option<Arc<Sysroot>>,
+    /// What the sysroot hasn't got.
+    pub overlay: Overlay,
+    /// The packages of the kernel store that are part of that.
+    pub packages: Vec<StoredPackage>,
 }
 
 pub(crate) fn examine_tree(
@@ -32,8 +33,7 @@ pub(crate) fn examine_tree(
     found: &FoundTree,
     digests: &TreeDigests<'_>,
 ) -> Result<KernelTarget, KernelTreeError> {
-    let compiling = sysroot;
-    let sysroot = found.outside.as_deref().unwrap_or(compiling);
+    let sysroot = &sysroot.under(&found.overlay);
     let facts = read_facts(sysroot, &found.tree, &found.release)?;
     let read_error = |path: &Path, source| KernelTreeError::Read { path: path.to_owned(), source };
     let symvers = found.tree.join("Module.symvers");
@@ -47,8 +47,8 @@ pub(crate) fn examine_tree(
     }
     let auto_conf = found.tree.join("include/config/auto.conf");
     let config = digests.of_bytes(sysroot, &auto_conf).map_err(|source| read_error(&auto_conf, source))?;
-    let TreesFound { trees, tree: tree_digest, debuginfo } =
-        tree_digests(compiling, sysroot, &found.tree, &found.release, digests)?;
+    let TreesFound { tree: tree_digest, debuginfo } =
+        tree_digests(sysroot, &found.tree, &found.release, digests)?;
     Ok(KernelTarget {
         release: found.release.clone(),
         machine: facts.machine,
@@ -63,50 +63,50 @@ pub(crate) fn examine_tree(
         compiler: None,
         wants_symbol_versions: facts.wants_symbol_versions,
         by_path: found.by_path,
-        shown: if found.outside.is_some() { trees.into_iter().collect() } else { Vec::new() },
-        stamp: stamp(compiling, sysroot, &found.tree),
+        overlay: found.overlay.clone(),
+        packages: found.packages.clone(),
+        stamp: stamp(sysroot, &found.tree),
         modified,
     })
 }
 
 /// What a compile for a kernel reads besides the toolchain.
 pub(crate) struct TreesFound {
-    trees: BTreeSet<PathBuf>,
     pub tree: Digest,
     /// Digest of the kernel's debuginfo, if there is any.
     pub debuginfo: Option<Digest>,
 }
 
-/// Digests the build tree at `tree`, as seen in `tree_root`, and the debuginfo that `compiling` has.
+/// Digests the build tree at `tree`, and the kernel's debuginfo.
 pub(crate) fn tree_digests(
-    compiling: &Sysroot,
-    tree_root: &Sysroot,
+    sysroot: &Sysroot,
     tree: &Path,
     release: &KernelRelease,
     digests: &TreeDigests<'_>,
 ) -> Result<TreesFound, KernelTreeError> {
     let read_error = |path: &Path, source| KernelTreeError::Read { path: path.to_owned(), source };
     let mut hash = FieldHasher::new().field("stap-bundle build tree 1");
-    let trees = trees_of(tree_root, tree, release);
-    for tree in &trees {
-        let digest = digests.of_tree(tree_root, tree).map_err(|source| read_error(tree, source))?;
+    for tree in trees_of(sysroot, tree, release) {
+        let digest = digests.of_tree(sysroot, &tree).map_err(|source| read_error(&tree, source))?;
         hash = hash.field(tree.as_os_str().as_encoded_bytes()).field(digest.as_bytes());
     }
     let mut debuginfo = None;
-    for place in debuginfo_of(compiling, release) {
-        let digest = digests.of_tree(compiling, &place).map_err(|source| read_error(&place, source))?;
+    for place in debuginfo_of(sysroot, release) {
+        let digest = digests.of_tree(sysroot, &place).map_err(|source| read_error(&place, source))?;
         let hash: FieldHasher = debuginfo.unwrap_or_default();
         debuginfo = Some(hash.field(place.as_os_str().as_encoded_bytes()).field(digest.as_bytes()));
     }
-    let build_ids = build_ids(digests, compiling).map_err(|source| read_error(Path::new(PLACE), source))?;
-    if let Some(digest) = build_ids.of(release) {
+    let build_ids = build_ids_of(sysroot, release, digests);
+    if let Some(digest) = build_ids.map_err(|source| read_error(Path::new(PLACE), source))? {
         debuginfo = Some(debuginfo.unwrap_or_default().field(PLACE).field(digest.as_bytes()));
     }
-    Ok(TreesFound { trees, tree: hash.finish(), debuginfo: debuginfo.map(FieldHasher::finish) })
+    Ok(TreesFound { tree: hash.finish(), debuginfo: debuginfo.map(FieldHasher::finish) })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::inputs::toolchain::toolchain_digest;
     use crate::inputs::tracepoints::TapsetLibrary;
@@ -123,7 +123,14 @@ mod tests {
         let digests = TreeDigests::new(PathBuf::from("/proc/none"), Arc::clone(&notes));
         let release = "1.0".parse().unwrap();
         let tree = PathBuf::from("/usr/src/linux-headers-1.0");
-        let found = FoundTree { release, sysroot: 0, tree, by_path: false, outside: None };
+        let found = FoundTree {
+            release,
+            sysroot: 0,
+            tree,
+            by_path: false,
+            overlay: Overlay::default(),
+            packages: Vec::new(),
+        };
         examine_tree(&sysroot, &found, &digests).unwrap();
         toolchain_digest(&sysroot, &digests).unwrap();
         TapsetLibrary::of_sysroot(&sysroot, Path::new("/proc/none/aliases"), &notes).unwrap();
@@ -142,7 +149,14 @@ mod tests {
             let digests = TreeDigests::of_test(index.path());
             let release: KernelRelease = release.parse().unwrap();
             let tree = Path::new("/usr/src").join(format!("linux-headers-{release}"));
-            let found = FoundTree { release, sysroot: 0, tree, by_path: false, outside: None };
+            let found = FoundTree {
+                release,
+                sysroot: 0,
+                tree,
+                by_path: false,
+                overlay: Overlay::default(),
+                packages: Vec::new(),
+            };
             let target = examine_tree(&sysroot, &found, &digests).unwrap();
             let parts = KeyParts::new(Vec::new(), Digest::of(b"script"), Digest::of(b"toolchain"), &target);
             (target.debuginfo, target.tree_digest, parts.key())

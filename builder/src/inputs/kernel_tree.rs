@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bundle_format::{Digest, KernelRelease, Machine};
 
 use super::kernel_config::{CONFIGURATION, compiler_of_config, machine_of_config, wants_symbol_versions};
-use crate::sandbox::Sysroot;
+use crate::kernels::{StoredPackage, vmlinux_places};
+use crate::sandbox::{Overlay, Sysroot};
 
 /// A kernel to compile for: its build tree in one of the sysroots and what that tree says.
 ///
@@ -40,8 +42,10 @@ pub struct KernelTarget {
     pub tree_digest: Digest,
     /// Digest over debuginfo and symbols of the kernel in the sysroot, if there are any.
     pub debuginfo: Option<Digest>,
-    /// Directories of this machine that the sysroot lacks and compiles for this kernel need.
-    pub shown: Vec<PathBuf>,
+    /// What of the kernel comes from outside of the sysroot, and where compiles find it.
+    pub overlay: Overlay,
+    /// The packages of the kernel store that are part of that.
+    pub packages: Vec<StoredPackage>,
     /// Digest of the sizes and times by which stap names what it caches (hash.cxx), besides what the digests cover.
     pub stamp: Digest,
     /// Modification time of `Module.symvers`, seconds since 1970; 0 if there is none.
@@ -49,6 +53,11 @@ pub struct KernelTarget {
 }
 
 impl KernelTarget {
+    /// The root in which compiles for it run: its sysroot, with what comes from outside.
+    pub(crate) fn root(&self, sysroots: &[Arc<Sysroot>]) -> Sysroot {
+        sysroots[self.sysroot].under(&self.overlay)
+    }
+
     /// What `stap -r` is given.
     #[must_use]
     pub fn named_for_stap(&self) -> String {
@@ -180,14 +189,7 @@ pub(crate) fn trees_of(sysroot: &Sysroot, tree: &Path, release: &KernelRelease) 
 
 /// Whether a sysroot has the debuginfo of a kernel itself.
 pub(crate) fn has_debuginfo(sysroot: &Sysroot, release: &KernelRelease) -> bool {
-    let places = [
-        format!("/usr/lib/debug/lib/modules/{release}/vmlinux"),
-        format!("/usr/lib/debug/usr/lib/modules/{release}/vmlinux"),
-        format!("/usr/lib/debug/boot/vmlinux-{release}"),
-        format!("/lib/modules/{release}/vmlinux"),
-        format!("/boot/vmlinux-{release}"),
-    ];
-    places.iter().any(|place| sysroot.host_path(Path::new(place)).is_ok_and(|path| path.is_file()))
+    vmlinux_places(release).iter().any(|place| sysroot.host_path(place).is_ok_and(|path| path.is_file()))
 }
 
 /// Where debuginfo and symbols of a kernel are, as far as they exist: what stap finds there goes into modules.
@@ -207,15 +209,16 @@ pub(crate) fn debuginfo_of(sysroot: &Sysroot, release: &KernelRelease) -> BTreeS
         places.iter().filter_map(|place| sysroot.resolve(Path::new(place)).ok()).collect();
     let own = Path::new("/lib/modules").join(release.as_str());
     // `build` and `source` are links to trees that are digested themselves; lists and indexes beside them aren't read.
-    let entries = sysroot.host_path(&own).and_then(std::fs::read_dir).into_iter().flatten().flatten();
-    let is_read = |entry: &std::fs::DirEntry| {
-        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let is_tree = matches!(entry.file_name().to_str(), Some("build" | "source"));
-        (is_directory && !is_tree) || entry.file_name().as_encoded_bytes().starts_with(b"vmlinux")
+    let names = sysroot.names_in(&own).into_iter().map(|name| own.join(name));
+    let is_read = |path: &PathBuf| {
+        let place = sysroot.resolve(path.parent().unwrap_or(path)).unwrap_or_default();
+        let name = path.file_name().unwrap_or_default();
+        let is_directory =
+            sysroot.below(&place.join(name)).symlink_metadata().is_ok_and(|kind| kind.is_dir());
+        let is_tree = matches!(name.to_str(), Some("build" | "source"));
+        (is_directory && !is_tree) || name.as_encoded_bytes().starts_with(b"vmlinux")
     };
-    found.extend(
-        entries.filter(is_read).filter_map(|entry| sysroot.resolve(&own.join(entry.file_name())).ok()),
-    );
+    found.extend(names.filter(is_read).filter_map(|path| sysroot.resolve(&path).ok()));
     found
 }
 

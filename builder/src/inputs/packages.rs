@@ -5,14 +5,31 @@
 use std::fs;
 use std::path::Path;
 
+use bundle_format::Digest;
+
+use crate::kernels::{Checked, PackageFormat, StoredPackage};
 use crate::sandbox::Sysroot;
 
 /// A package of a distribution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
+    pub format: PackageFormat,
     pub name: String,
     /// Its version, as the distribution writes it.
     pub version: String,
+    /// Of its file, and how that was checked; known of those that the kernel store took in.
+    pub file: Option<(Digest, Checked)>,
+}
+
+impl From<&StoredPackage> for Package {
+    fn from(stored: &StoredPackage) -> Self {
+        Self {
+            format: stored.format,
+            name: stored.name.clone(),
+            version: stored.version.clone(),
+            file: Some((stored.sha256, stored.checked.clone())),
+        }
+    }
 }
 
 impl Package {
@@ -28,7 +45,11 @@ impl Package {
             };
             text.bytes().map(encode).collect()
         };
-        format!("pkg:deb/{}@{}", encoded(&self.name), encoded(&self.version))
+        let kind = match self.format {
+            PackageFormat::Deb => "deb",
+            PackageFormat::Rpm => "rpm",
+        };
+        format!("pkg:{kind}/{}@{}", encoded(&self.name), encoded(&self.version))
     }
 }
 
@@ -52,7 +73,12 @@ pub(crate) fn owner_of(sysroot: &Sysroot, path: &Path) -> Option<Package> {
     let status = sysroot.read(Path::new(STATUS)).ok()?;
     let version = version_of(&status, name)?;
     let printable = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    (printable(name) && printable(&version)).then(|| Package { name: name.to_owned(), version })
+    (printable(name) && printable(&version)).then(|| Package {
+        format: PackageFormat::Deb,
+        name: name.to_owned(),
+        version,
+        file: None,
+    })
 }
 
 /// The `Version` of the paragraph whose `Package` is `name`.

@@ -33,9 +33,8 @@ pub(crate) fn changed_input(
     if !toolchain_digest(sysroot, &digests).is_ok_and(|found| found == toolchain) {
         return sentence("systemtap, the compiler or a library");
     }
-    let outside = if kernel.shown.is_empty() { None } else { Sysroot::open("/".as_ref()).ok() };
-    let tree_root = outside.as_ref().unwrap_or(sysroot);
-    let found = tree_digests(sysroot, tree_root, &kernel.build_tree, &kernel.release, &digests);
+    let root = sysroot.under(&kernel.overlay);
+    let found = tree_digests(&root, &kernel.build_tree, &kernel.release, &digests);
     if !found.is_ok_and(|found| found.tree == kernel.tree_digest && found.debuginfo == kernel.debuginfo) {
         return sentence("the kernel's build tree or debuginfo");
     }
@@ -67,7 +66,7 @@ mod tests {
         let planned = || {
             let mut kernel = (*fake_job("a", "1.0").kernel).clone();
             kernel.build_tree = tree.to_owned();
-            let found = tree_digests(&sysroots[0], &sysroots[0], tree, &release, &digests()).unwrap();
+            let found = tree_digests(&sysroots[0], tree, &release, &digests()).unwrap();
             (kernel.tree_digest, kernel.debuginfo) = (found.tree, found.debuginfo);
             (kernel, toolchain_digest(&sysroots[0], &digests()).unwrap())
         };

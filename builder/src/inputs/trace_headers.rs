@@ -249,8 +249,7 @@ fn directory_of(path: &str) -> &str {
 }
 
 fn inside_of(root: &Sysroot, host: &Path) -> String {
-    let below = host.strip_prefix(root.path()).unwrap_or(host);
-    format!("/{}", below.display())
+    root.inside_of(host).display().to_string()
 }
 
 fn read_header(path: &Path) -> io::Result<String> {

@@ -122,7 +122,7 @@ impl TreeDigests<'_> {
 
     /// One content digest of several files and trees, known as `name` for the rest of this run.
     pub(crate) fn of_files(&self, sysroot: &Sysroot, name: &Path, files: &[PathBuf]) -> io::Result<Digest> {
-        let known_as = sysroot.path().join(name.strip_prefix("/").unwrap_or(name));
+        let known_as = sysroot.below(name);
         let known = Arc::clone(self.lock().entry(known_as.clone()).or_default());
         // Held over the walk: kernels that share a tree wait for the one that reads it.
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -214,12 +214,16 @@ impl TreeDigests<'_> {
     }
 
     pub(super) fn entries_below(&self, sysroot: &Sysroot, inside: &Path) -> io::Result<Vec<Entry>> {
-        let top = sysroot.host_path(inside)?;
+        self.entries_at(&sysroot.host_path(inside)?, inside)
+    }
+
+    /// Those at `top`, as if they were at `inside`.
+    pub(super) fn entries_at(&self, top: &Path, inside: &Path) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for entry in WalkDir::new(&top).sort_by_file_name() {
+        for entry in WalkDir::new(top).sort_by_file_name() {
             self.go_on()?;
             let entry = entry?;
-            let below = entry.path().strip_prefix(&top).unwrap_or(entry.path());
+            let below = entry.path().strip_prefix(top).unwrap_or(entry.path());
             let is_top = below.as_os_str().is_empty();
             let inside = if is_top { inside.to_owned() } else { inside.join(below) };
             entries.push(Entry { inside, metadata: entry.metadata()?, host: entry.into_path(), is_top });

@@ -27,15 +27,14 @@ const OF_TREE: [&str; 8] = [
     "include/trace/events",
 ];
 
-/// The stamp of `sysroot` and of the build tree at `tree`, as seen inside `tree_root`.
-pub(crate) fn stamp(sysroot: &Sysroot, tree_root: &Sysroot, tree: &Path) -> Digest {
+/// The stamp of `sysroot` and of the build tree at `tree` in it.
+pub(crate) fn stamp(sysroot: &Sysroot, tree: &Path) -> Digest {
     let mut hash = FieldHasher::new().field("stap-bundle warm-up stamp 1");
-    let of_toolchain = OF_TOOLCHAIN.map(|name| (sysroot, Path::new(name).to_owned()));
-    let of_tree =
-        OF_TREE.map(|name| (tree_root, if name.is_empty() { tree.to_owned() } else { tree.join(name) }));
-    for (root, path) in of_toolchain.into_iter().chain(of_tree) {
+    let of_toolchain = OF_TOOLCHAIN.map(|name| Path::new(name).to_owned());
+    let of_tree = OF_TREE.map(|name| if name.is_empty() { tree.to_owned() } else { tree.join(name) });
+    for path in of_toolchain.into_iter().chain(of_tree) {
         hash = hash.field(path.as_os_str().as_encoded_bytes());
-        if let Ok(metadata) = root.host_path(&path).and_then(|host| host.metadata()) {
+        if let Ok(metadata) = sysroot.host_path(&path).and_then(|host| host.metadata()) {
             let size = if metadata.is_dir() { 0 } else { metadata.size() };
             hash = hash.field(size.to_be_bytes()).field(metadata.mtime().to_be_bytes());
         }
@@ -56,8 +55,8 @@ mod tests {
         let root = fake_sysroot(&["1.0"]);
         let sysroot = Sysroot::open(root.path()).unwrap();
         let tree = Path::new("/usr/src/linux-headers-1.0");
-        let first = stamp(&sysroot, &sysroot, tree);
-        assert_eq!(first, stamp(&sysroot, &sysroot, tree));
+        let first = stamp(&sysroot, tree);
+        assert_eq!(first, stamp(&sysroot, tree));
         let header = root.path().join("usr/src/linux-headers-1.0/include/generated/compile.h");
         File::options()
             .write(true)
@@ -65,6 +64,6 @@ mod tests {
             .unwrap()
             .set_modified(UNIX_EPOCH + Duration::from_secs(9))
             .unwrap();
-        assert_ne!(first, stamp(&sysroot, &sysroot, tree));
+        assert_ne!(first, stamp(&sysroot, tree));
     }
 }

@@ -110,7 +110,7 @@ impl Plan {
     ) -> Result<Option<String>, PlanProblem> {
         let Some(toolchain) = self.toolchains[found.sysroot].as_ref() else { return Ok(None) };
         let sysroot = &self.sysroots[found.sysroot];
-        let program = compiler_of(found.outside.as_ref().unwrap_or(sysroot), &found.tree);
+        let program = compiler_of(&sysroot.under(&found.overlay), &found.tree);
         let line =
             version_line(sysroot, &program, &self.sandbox, &self.directories, toolchain.digest, cancel)?;
         let release = &found.release;

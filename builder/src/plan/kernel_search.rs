@@ -1,14 +1,16 @@
 //! From what was asked for to build trees: releases in the sysroots, all that are there, or paths.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bundle_format::KernelRelease;
 
 use super::problem::{DanglingLink, PlanProblem};
-use crate::inputs::{FoundTree, build_link, release_of};
-use crate::sandbox::Sysroot;
+use crate::inputs::{FoundTree, build_link, compiler_of, release_of, trees_of};
+use crate::kernels::{KernelStore, StoredKernel};
+use crate::sandbox::{Overlay, Sysroot};
 
 /// Which kernels are asked for.
 pub(crate) struct KernelsWanted<'w> {
@@ -18,6 +20,8 @@ pub(crate) struct KernelsWanted<'w> {
     pub(crate) all_kernels: bool,
     /// Which sysroot compiles for a release, where several could.
     pub(crate) pins: &'w [(String, PathBuf)],
+    /// Kernels that are laid over sysroots.
+    pub(crate) store: KernelStore,
 }
 
 /// Finds the trees of all kernels that are wanted, in natural order of the releases.
@@ -28,7 +32,8 @@ pub(crate) fn find_trees(
     warnings: &mut Vec<String>,
 ) -> Vec<FoundTree> {
     let pins = pins_of(wanted.pins, sysroots, problems);
-    let mut search = Search { sysroots, pins, found: BTreeMap::new(), problems, warnings };
+    let mut search =
+        Search { sysroots, store: &wanted.store, pins, found: BTreeMap::new(), problems, warnings };
     if wanted.releases.is_empty() && !wanted.all_kernels {
         search.problems.push(PlanProblem::NoReleases);
     }
@@ -72,8 +77,17 @@ fn dangling(sysroot: &Sysroot, link: &Path) -> Option<DanglingLink> {
     sysroot.resolve(link).is_err().then_some(DanglingLink { target })
 }
 
+/// A build tree in one of the sysroots.
+struct Place {
+    sysroot: usize,
+    /// As seen inside.
+    tree: PathBuf,
+    overlay: Overlay,
+}
+
 struct Search<'s> {
     sysroots: &'s [Arc<Sysroot>],
+    store: &'s KernelStore,
     pins: BTreeMap<KernelRelease, usize>,
     found: BTreeMap<KernelRelease, FoundTree>,
     problems: &'s mut Vec<PlanProblem>,
@@ -84,12 +98,14 @@ impl Search<'_> {
     fn by_release(&mut self, release: KernelRelease) {
         let link = build_link(&release);
         let pinned = self.pins.get(&release).copied();
-        let places = self.sysroots.iter().enumerate();
-        let found: Vec<(usize, PathBuf)> = places
-            .filter(|(index, _)| pinned.is_none_or(|pinned| pinned == *index))
-            .filter_map(|(index, sysroot)| Some((index, sysroot.resolve(&link).ok()?)))
-            .collect();
-        let looked_at = |index: usize| self.sysroots[index].path().to_owned();
+        let stored = match self.store.get(&release) {
+            Ok(stored) => stored,
+            Err(error) => return self.problems.push(error.into()),
+        };
+        let found = match self.places(&release, stored.as_ref(), pinned) {
+            Ok(found) => found,
+            Err(source) => return self.problems.push(PlanProblem::Overlay { release, source }),
+        };
         match &found[..] {
             // That no sysroot could be opened was told already.
             [] if self.sysroots.is_empty() => {}
@@ -99,31 +115,72 @@ impl Search<'_> {
                 let asked: Vec<&Arc<Sysroot>> = asked.map(|(_, sysroot)| sysroot).collect();
                 let looked_at = asked.iter().map(|sysroot| sysroot.below(&link)).collect();
                 let mut others: Vec<KernelRelease> =
-                    asked.iter().flat_map(|sysroot| with_trees(sysroot)).collect();
+                    asked.iter().flat_map(|sysroot| with_trees(sysroot)).chain(self.stored_trees()).collect();
                 others.sort();
                 others.dedup();
                 let dangling = asked.iter().find_map(|sysroot| dangling(sysroot, &link));
                 self.problems.push(PlanProblem::NoBuildTree { release, looked_at, dangling, others });
             }
-            [(sysroot, tree)] => {
+            [place] => {
+                let root = self.sysroots[place.sysroot].under(&place.overlay);
+                let lacks = stored.iter().flat_map(StoredKernel::lacks);
+                if let Some(lacks) = { lacks }.find(|lacks| root.resolve(lacks).is_err()) {
+                    return self.problems.push(PlanProblem::Incomplete { release, lacks });
+                }
                 let tree = FoundTree {
                     release: release.clone(),
-                    sysroot: *sysroot,
-                    tree: tree.clone(),
+                    sysroot: place.sysroot,
+                    tree: place.tree.clone(),
                     by_path: false,
-                    outside: None,
+                    overlay: place.overlay.clone(),
+                    packages: stored.map(|stored| stored.packages).unwrap_or_default(),
                 };
                 self.add(release, tree);
             }
-            [(first, _), (second, _), ..] => {
-                let problem = PlanProblem::TwoBuildTrees {
-                    release,
-                    first: looked_at(*first),
-                    second: looked_at(*second),
-                };
-                self.problems.push(problem);
+            [first, second, ..] => {
+                let looked_at = |place: &Place| self.sysroots[place.sysroot].path().to_owned();
+                let (first, second) = (looked_at(first), looked_at(second));
+                self.problems.push(PlanProblem::TwoBuildTrees { release, first, second });
             }
         }
+    }
+
+    /// The sysroots in which a release has a build tree. A stored one is in all, so the first that has its compiler is taken.
+    fn places(
+        &self,
+        release: &KernelRelease,
+        stored: Option<&StoredKernel>,
+        pinned: Option<usize>,
+    ) -> io::Result<Vec<Place>> {
+        let link = build_link(release);
+        let mut found = Vec::new();
+        for (index, sysroot) in self.sysroots.iter().enumerate() {
+            if pinned.is_some_and(|pinned| pinned != index) {
+                continue;
+            }
+            let overlay = match stored {
+                Some(stored) => sysroot.overlay_of(&stored.root())?,
+                None => Overlay::default(),
+            };
+            if let Ok(tree) = sysroot.under(&overlay).resolve(&link) {
+                found.push(Place { sysroot: index, tree, overlay });
+            }
+        }
+        if stored.is_some_and(|stored| stored.brings_build_tree()) {
+            let has_compiler = |place: &Place| {
+                let root = self.sysroots[place.sysroot].under(&place.overlay);
+                let program = Path::new("/usr/bin").join(compiler_of(&root, &place.tree));
+                root.host_path(&program).is_ok_and(|program| program.is_file())
+            };
+            let chosen = found.iter().position(has_compiler).unwrap_or(0);
+            found = found.into_iter().skip(chosen).take(1).collect();
+        }
+        Ok(found)
+    }
+
+    fn stored_trees(&self) -> Vec<KernelRelease> {
+        let stored = self.store.all().unwrap_or_default().into_iter();
+        stored.filter(StoredKernel::brings_build_tree).map(|kernel| kernel.release).collect()
     }
 
     /// A tree of this machine, in a sysroot or outside of all.
@@ -137,8 +194,8 @@ impl Search<'_> {
             Some((index, Path::new("/").join(path.strip_prefix(sysroot.path()).ok()?)))
         });
         let (place, tree, root) = match inside {
-            Some((index, tree)) => (Some(index), tree, Ok(Arc::clone(&self.sysroots[index]))),
-            None => (None, path, Sysroot::open(Path::new("/")).map(Arc::new)),
+            Some((index, tree)) => (Some(index), tree, Ok(self.sysroots[index].bare())),
+            None => (None, path, Sysroot::open(Path::new("/"))),
         };
         let root = match root {
             Ok(root) => root,
@@ -157,8 +214,19 @@ impl Search<'_> {
                 return self.problems.push(PlanProblem::PathNeedsPin { given: given.to_owned(), release });
             }
         };
-        let outside = place.is_none().then_some(root);
-        self.add(release.clone(), FoundTree { release, sysroot, tree, by_path: true, outside });
+        let overlay = match place {
+            Some(_) => Overlay::default(),
+            None => Overlay::of_directories(trees_of(&root, &tree, &release)),
+        };
+        let tree = FoundTree {
+            release: release.clone(),
+            sysroot,
+            tree,
+            by_path: true,
+            overlay,
+            packages: Vec::new(),
+        };
+        self.add(release, tree);
     }
 
     fn all(&mut self) {
@@ -167,6 +235,7 @@ impl Search<'_> {
         for sysroot in self.sysroots {
             releases.extend(with_trees(sysroot));
         }
+        releases.extend(self.stored_trees());
         releases.sort();
         releases.dedup();
         for sysroot in self.sysroots {
@@ -297,12 +366,12 @@ mod tests {
         let (found, problems) = find(&[tree.to_str().unwrap()], &[root.path()], |_| ());
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!(found[0].tree, Path::new("/usr/src/linux-headers-1.0"));
-        assert!(found[0].by_path && found[0].outside.is_none());
+        assert!(found[0].by_path && found[0].overlay.is_empty());
         // Another sysroot compiles for a tree that it hasn't got.
         let other = fake_sysroot(&[]);
         let (found, _) = find(&[tree.to_str().unwrap()], &[other.path()], |_| ());
         assert_eq!(found[0].tree, tree.canonicalize().unwrap());
-        assert!(found[0].outside.is_some());
+        assert!(!found[0].overlay.is_empty());
         let (_, problems) = find(&["/usr/share"], &[other.path()], |_| ());
         assert!(problems[0].starts_with("`-r /usr/share`"), "{problems:?}");
         // Which of two should compile for it, nobody can say.

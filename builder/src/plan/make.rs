@@ -124,7 +124,12 @@ fn find(request: &BuildRequest) -> Result<FoundRequest, PlanError> {
     let (of_roots, of_kernels): (Vec<_>, Vec<_>) =
         kernel_problems.into_iter().partition(|problem| matches!(problem, PlanProblem::Sysroot(_)));
     let (missing, mut problems): (Vec<_>, Vec<_>) = of_kernels.into_iter().partition(|problem| {
-        matches!(problem, PlanProblem::NoBuildTree { .. } | PlanProblem::TwoBuildTrees { .. })
+        matches!(
+            problem,
+            PlanProblem::NoBuildTree { .. }
+                | PlanProblem::TwoBuildTrees { .. }
+                | PlanProblem::Incomplete { .. }
+        )
     });
     let scripts = check_scripts(&request.scripts, &mut problems);
     problems.extend(of_roots);
@@ -136,6 +141,10 @@ fn find(request: &BuildRequest) -> Result<FoundRequest, PlanError> {
     }
     let sandbox = Sandbox::find()
         .and_then(|sandbox| request.directories.prepare(&sandbox).map(|()| sandbox))
+        .and_then(|sandbox| match trees.iter().find_map(|tree| tree.overlay.kernel()) {
+            Some(stored) => sandbox.check_reachable(stored).map(|()| sandbox),
+            None => Ok(sandbox),
+        })
         .map_err(|problem| problems.push(problem.into()))
         .ok();
     let Some(sandbox) = sandbox.filter(|_| problems.is_empty()) else {
@@ -182,6 +191,7 @@ fn blocked_by(missing: &[PlanProblem], wanted: bool) -> Vec<(KernelRelease, Stri
     let why = |problem: &PlanProblem| match problem {
         PlanProblem::NoBuildTree { release, .. }
         | PlanProblem::TwoBuildTrees { release, .. }
+        | PlanProblem::Incomplete { release, .. }
         | PlanProblem::Tree { release, .. } => Some((release.clone(), problem.in_one_line())),
         _ => None,
     };

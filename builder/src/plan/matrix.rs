@@ -38,14 +38,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The package that each kernel's build tree came from, by release, as far as the sysroots' databases tell.
+    /// The packages that each kernel's build tree came from, by release: those of the kernel store, else what the sysroots'
+    /// databases tell.
     #[must_use]
-    pub fn header_packages(&self) -> BTreeMap<KernelRelease, Package> {
-        let owner = |kernel: &Arc<KernelTarget>| {
-            let package = owner_of(self.sysroots.get(kernel.sysroot)?, &kernel.build_tree)?;
-            Some((kernel.release.clone(), package))
+    pub fn kernel_packages(&self) -> BTreeMap<KernelRelease, Vec<Package>> {
+        let packages = |kernel: &Arc<KernelTarget>| {
+            let mut packages: Vec<Package> = kernel.packages.iter().map(Package::from).collect();
+            if !kernel.overlay.has(&kernel.build_tree) {
+                packages.extend(owner_of(&self.sysroots[kernel.sysroot], &kernel.build_tree));
+            }
+            (kernel.release.clone(), packages)
         };
-        self.kernels.iter().filter_map(owner).collect()
+        self.kernels.iter().map(packages).collect()
     }
 
     pub fn scripts(&self) -> impl Iterator<Item = &ScriptSource> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use bundle_format::{KernelRelease, NameError, ScriptName};
 
 use crate::inputs::{KernelPackages, KernelTreeError, ToolchainError};
+use crate::kernels::KernelStoreError;
 use crate::sandbox::{SandboxError, SysrootError};
 
 /// One thing that is wrong with a request.
@@ -39,7 +40,7 @@ pub enum PlanProblem {
     Sandbox(#[from] SandboxError),
     /// No sysroot has a build tree of a release.
     #[error(
-        "no build tree for {release}: there is no {}{}{}; install {}",
+        "no build tree for {release}: there is no {}{}{}; install {}, or take it into the kernel store (stap-bundle kernel add)",
         listed(looked_at),
         dangling.as_ref().map(ToString::to_string).unwrap_or_default(),
         nearest(release, others),
@@ -53,6 +54,17 @@ pub enum PlanProblem {
         /// Releases with a tree there.
         others: Vec<KernelRelease>,
     },
+    /// Packages of the kernel store don't make a whole build tree.
+    #[error(
+        "the build tree of {release} in the kernel store refers to {lacks}, which is not there: add the package that has it \
+         (stap-bundle kernel add)"
+    )]
+    Incomplete { release: KernelRelease, lacks: PathBuf },
+    #[error("the kernel store can't be used")]
+    Store(#[from] KernelStoreError),
+    /// What a stored kernel has can't be laid over a sysroot.
+    #[error("kernel {release} of the kernel store can't be read")]
+    Overlay { release: KernelRelease, source: std::io::Error },
     /// Two sysroots have a build tree of a release.
     #[error(
         "{release} has a build tree in two sysroots, {first} and {second}; `--pin {release}=DIR` decides"
@@ -92,6 +104,8 @@ impl PlanProblem {
     pub(crate) fn in_one_line(&self) -> String {
         match self {
             Self::Tree { source, .. } => format!("{self}: {source}"),
+            Self::Store(source) => format!("{self}: {source}"),
+            Self::Overlay { source, .. } => format!("{self}: {source}"),
             _ => self.to_string(),
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::kernel_search::KernelsWanted;
 use super::policy::CellPolicy;
 use crate::inputs::{InputCheck, ListedKernel, ScriptSource};
+use crate::kernels::KernelStore;
 use crate::state::BuildDirectories;
 
 #[derive(Debug, Clone)]
@@ -34,7 +35,12 @@ pub struct BuildRequest {
 
 impl BuildRequest {
     pub(crate) fn kernels(&self) -> KernelsWanted<'_> {
-        KernelsWanted { releases: &self.releases, all_kernels: self.all_kernels, pins: &self.pins }
+        KernelsWanted {
+            releases: &self.releases,
+            all_kernels: self.all_kernels,
+            pins: &self.pins,
+            store: KernelStore::at(self.directories.kernels().to_owned()),
+        }
     }
 
     /// A request for nothing yet.

@@ -8,6 +8,7 @@ use super::kernel_search::{KernelsWanted, find_trees};
 use super::make::open_sysroots;
 use super::problem::{PlanError, PlanProblem};
 use crate::inputs::{KernelPackages, has_debuginfo};
+use crate::kernels::KernelStore;
 use crate::sandbox::SysrootError;
 
 /// What the sysroots have of a kernel.
@@ -20,21 +21,24 @@ pub struct KernelSupply {
     pub packages: Option<KernelPackages>,
 }
 
-/// Looks for the kernels in `sysroots`, `/` if there are none; a release in two of them is there.
+/// Looks for the kernels in `sysroots`, `/` if there are none, and in the kernel store; a release in two of them is there.
 pub fn kernel_supply(
     releases: &[String],
     all_kernels: bool,
     sysroots: &[PathBuf],
+    store: &KernelStore,
 ) -> Result<Vec<KernelSupply>, PlanError> {
     let mut problems = Vec::new();
     let opened = open_sysroots(sysroots, &mut problems);
     // One without `stap` may have the trees all the same.
     problems.retain(|problem| matches!(problem, PlanProblem::Sysroot(SysrootError::Open { .. })));
-    let wanted = KernelsWanted { releases, all_kernels, pins: &[] };
+    let wanted = KernelsWanted { releases, all_kernels, pins: &[], store: store.clone() };
     let found = find_trees(&wanted, &opened, &mut problems, &mut Vec::new());
     let mut supply: Vec<KernelSupply> = Vec::new();
     let mut add = |release: KernelRelease, has_build_tree: bool| {
-        let has_debuginfo = opened.iter().any(|sysroot| has_debuginfo(sysroot, &release));
+        let stored = store.get(&release).ok().flatten();
+        let has_debuginfo = opened.iter().any(|sysroot| has_debuginfo(sysroot, &release))
+            || stored.is_some_and(|stored| stored.has_debuginfo());
         let packages = KernelPackages::of(&release);
         supply.push(KernelSupply { release, has_build_tree, has_debuginfo, packages });
     };
@@ -44,7 +48,9 @@ pub fn kernel_supply(
     let mut bad = Vec::new();
     for problem in problems {
         match problem {
-            PlanProblem::NoBuildTree { release, .. } => add(release, false),
+            PlanProblem::NoBuildTree { release, .. } | PlanProblem::Incomplete { release, .. } => {
+                add(release, false);
+            }
             PlanProblem::TwoBuildTrees { release, .. } => add(release, true),
             other => bad.push(other),
         }
@@ -63,9 +69,13 @@ mod tests {
     use super::*;
     use crate::testing::fake_sysroot;
 
+    fn nothing_stored() -> KernelStore {
+        KernelStore::at(PathBuf::from("/nowhere"))
+    }
+
     fn shown(releases: &[&str], sysroots: &[PathBuf]) -> Vec<String> {
         let releases: Vec<String> = releases.iter().map(|release| (*release).to_owned()).collect();
-        let supply = kernel_supply(&releases, false, sysroots).unwrap();
+        let supply = kernel_supply(&releases, false, sysroots, &nothing_stored()).unwrap();
         let show = |kernel: &KernelSupply| {
             let packages = kernel.packages.as_ref().map_or("unknown", |packages| packages.distribution);
             format!("{} {} {} {packages}", kernel.release, kernel.has_build_tree, kernel.has_debuginfo)
@@ -97,11 +107,13 @@ mod tests {
     fn what_is_no_release_and_a_sysroot_that_is_not_there_are_errors() {
         let root = fake_sysroot(&[]);
         let look = |release: &str, sysroot: PathBuf| {
-            kernel_supply(&[release.to_owned()], false, &[sysroot]).unwrap_err().to_string()
+            kernel_supply(&[release.to_owned()], false, &[sysroot], &nothing_stored())
+                .unwrap_err()
+                .to_string()
         };
         assert!(look("..", root.path().to_owned()).contains("is not a kernel release"));
         assert!(look("1.0", root.path().join("absent")).contains("can't be opened"));
         let both = [root.path().to_owned(), root.path().join("absent")];
-        assert!(kernel_supply(&["1.0".to_owned()], false, &both).is_err());
+        assert!(kernel_supply(&["1.0".to_owned()], false, &both, &nothing_stored()).is_err());
     }
 }

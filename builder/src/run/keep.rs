@@ -10,7 +10,7 @@ use super::error::BuildError;
 use super::event::{BuildEvent, JobEnd};
 use super::site::Site;
 use super::workers::Run;
-use crate::compile::{Compilation, ExecutorError, KernelInSysroot, Verdict, verdict};
+use crate::compile::{Compilation, ExecutorError, KernelInRoot, Verdict, verdict};
 use crate::inputs::{ProgramState, TreeDigests, programs_in_log, programs_of_module};
 use crate::job::{CacheKey, CellReport, CompileJob, JobOutcome, KeyParts, ModuleInfo};
 use crate::results::{Cost, Keep};
@@ -110,7 +110,7 @@ impl Run<'_> {
             outcome
         };
         let sysroot = self.work.plan.sysroot_of(&job.kernel);
-        let here = KernelInSysroot { sysroot, kernel: &job.kernel };
+        let here = KernelInRoot { root: sysroot.under(&job.kernel.overlay), kernel: &job.kernel };
         let surroundings: Option<&dyn Surroundings> = if site.server.is_none() { Some(&here) } else { None };
         let toolchain = self.work.plan.toolchain_of(&job.kernel);
         let outcome = match verdict(job, compilation, diagnoses, toolchain, surroundings) {

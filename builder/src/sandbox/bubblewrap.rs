@@ -68,8 +68,6 @@ pub(crate) struct Inside<'a> {
     pub work: &'a JobDirectory,
     /// What leaders have made of stap's caches.
     pub warm: Option<&'a Path>,
-    /// Directories of this machine, to be seen at the same paths.
-    pub shown: &'a [PathBuf],
     /// Directories with entries that are hidden.
     pub narrowed: &'a [NarrowedDirectory],
     /// Largest size of a `/tmp` in memory, in bytes.
@@ -83,16 +81,7 @@ pub(crate) struct Inside<'a> {
 impl<'a> Inside<'a> {
     /// A sysroot and a work directory, and nothing else.
     pub(crate) fn new(sysroot: &'a Sysroot, work: &'a JobDirectory) -> Self {
-        Self {
-            sysroot,
-            work,
-            warm: None,
-            shown: &[],
-            narrowed: &[],
-            memory: None,
-            threads: 1,
-            one_processor: false,
-        }
+        Self { sysroot, work, warm: None, narrowed: &[], memory: None, threads: 1, one_processor: false }
     }
 }
 
@@ -256,10 +245,9 @@ impl Sandbox {
 
     /// The command that runs `argv` in a sysroot, with the work directory at `/mnt`.
     pub(crate) fn command(&self, inside: &Inside<'_>, argv: &[String]) -> ChildCommand {
-        let Inside { sysroot, work, warm, shown, narrowed: directories, memory, threads, one_processor } =
-            *inside;
+        let Inside { sysroot, work, warm, narrowed: directories, memory, threads, one_processor } = *inside;
         let work_mount = format!("/{WORK_MOUNT}");
-        let root = mounted(self.outer_command(work.user()), sysroot.path(), shown);
+        let root = mounted(self.outer_command(work.user()), sysroot);
         let mut command = narrowed(root, directories).args(["--proc", "/proc", "--dev", "/dev"]);
         command = match (work.temporary(), memory) {
             (Some(directory), _) => command.arg("--bind").arg(directory).arg("/tmp"),

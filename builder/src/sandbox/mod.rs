@@ -10,6 +10,7 @@ pub(crate) mod job_shell;
 mod job_user;
 mod mounts;
 mod namespaces;
+mod overlay;
 mod sysroot;
 
 pub(crate) use bubblewrap::{
@@ -24,5 +25,6 @@ pub(crate) use job_shell::in_shell;
 pub use job_user::NoJobUser;
 pub(crate) use mounts::NarrowedDirectory;
 pub use namespaces::NoNamespaces;
+pub use overlay::Overlay;
 pub(crate) use sysroot::WORK_MOUNT;
 pub use sysroot::{Sysroot, SysrootError};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use child::ChildCommand;
 
-use super::sysroot::WORK_MOUNT;
+use super::sysroot::{Sysroot, WORK_MOUNT};
 
 /// Directories of a root over which others are mounted.
 const MADE_ANEW: [&str; 4] = ["proc", "dev", "tmp", WORK_MOUNT];
@@ -35,12 +35,7 @@ pub(crate) fn narrowed(mut command: ChildCommand, directories: &[NarrowedDirecto
             entries.iter().filter(|entry| !is_hidden(entry)).map(fs::DirEntry::file_name).collect();
         names.sort();
         for name in names {
-            let from = host.join(&name);
-            let target = inside.join(&name);
-            command = match fs::read_link(&from) {
-                Ok(link) => command.arg("--symlink").arg(link).arg(target),
-                Err(_) => command.arg("--ro-bind").arg(from).arg(target),
-            };
+            command = laid(command, &host.join(&name), &inside.join(&name));
         }
         command = command.arg("--remount-ro").arg(inside);
     }
@@ -64,46 +59,49 @@ pub(crate) fn programs_of(command: ChildCommand, root: &Path) -> ChildCommand {
     command
 }
 
-/// Mounts `root` read-only, and in it the directories `shown`, which it may not have.
+/// Mounts `sysroot` read-only, with what is laid over it.
 ///
-/// Nothing can be mounted where the root has no directory, so the way to each of them is laid out again: what lies beside
+/// Nothing can be mounted where the root has no directory, so the way to each of the laid paths is laid out again: what lies beside
 /// it is mounted piece by piece.
-pub(crate) fn mounted(command: ChildCommand, root: &Path, shown: &[PathBuf]) -> ChildCommand {
-    let shown: Vec<&Path> = shown
-        .iter()
-        .filter_map(|path| path.strip_prefix("/").ok())
-        .filter(|path| !root.join(path).is_dir())
-        .collect();
-    if shown.is_empty() {
-        return command.arg("--ro-bind").arg(root).arg("/");
+pub(crate) fn mounted(command: ChildCommand, sysroot: &Sysroot) -> ChildCommand {
+    if sysroot.overlay().is_empty() {
+        return command.arg("--ro-bind").arg(sysroot.path()).arg("/");
     }
-    let mut command = beside(command, root, Path::new(""), &shown);
-    for path in shown {
-        let whole = Path::new("/").join(path);
-        command = command.arg("--ro-bind").arg(&whole).arg(&whole);
+    let mut command = beside(command, sysroot, Path::new("/"));
+    for (inside, host) in sysroot.overlay().iter() {
+        command = laid(command, host, inside);
     }
     command
 }
 
-/// Mounts what is in `directory` of the root, and goes down where a shown directory lies below.
-fn beside(mut command: ChildCommand, root: &Path, directory: &Path, shown: &[&Path]) -> ChildCommand {
-    let mut names: Vec<PathBuf> = fs::read_dir(root.join(directory))
-        .map(|entries| entries.flatten().map(|entry| directory.join(entry.file_name())).collect())
-        .unwrap_or_default();
+/// Mounts what is in the directory `inside` of the root, and goes down where something is laid below.
+fn beside(mut command: ChildCommand, sysroot: &Sysroot, inside: &Path) -> ChildCommand {
+    let own = fs::read_dir(sysroot.below(inside)).into_iter().flatten().flatten();
+    let mut names: Vec<_> = own.map(|entry| entry.file_name()).collect();
     names.sort();
-    for inside in names {
-        let host = root.join(&inside);
-        let target = Path::new("/").join(&inside);
-        let link = fs::read_link(&host).ok();
-        if let Some(link) = link {
-            command = command.arg("--symlink").arg(link).arg(target);
-        } else if shown.iter().any(|path| path.starts_with(&inside)) {
-            command = beside(command.arg("--dir").arg(target), root, &inside, shown);
-        } else if !MADE_ANEW.iter().any(|name| inside == Path::new(name)) {
-            command = command.arg("--ro-bind").arg(host).arg(target);
-        } else {
+    for target in names.iter().map(|name| inside.join(name)) {
+        let host = sysroot.below(&target);
+        if sysroot.overlay().has(&target) {
+            continue;
+        }
+        let is_made_anew = || MADE_ANEW.iter().any(|name| target == Path::new("/").join(name));
+        if fs::symlink_metadata(&host).is_ok_and(|metadata| metadata.is_symlink()) {
+            command = laid(command, &host, &target);
+        } else if sysroot.overlay().leads_through(&target) {
+            command = beside(command.arg("--dir").arg(&target), sysroot, &target);
+        } else if is_made_anew() {
             command = command.arg("--dir").arg(target);
+        } else {
+            command = laid(command, &host, &target);
         }
     }
     command
+}
+
+/// A link again, anything else mounted.
+fn laid(command: ChildCommand, host: &Path, target: &Path) -> ChildCommand {
+    match fs::read_link(host) {
+        Ok(link) => command.arg("--symlink").arg(link).arg(target),
+        Err(_) => command.arg("--ro-bind").arg(host).arg(target),
+    }
 }

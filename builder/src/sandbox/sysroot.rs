@@ -2,10 +2,14 @@
 //!
 //! Every path in it is resolved as a process inside would: an absolute link in the sysroot stays in the sysroot.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use files::{FileError, FileSystem};
+
+use super::overlay::{self, Overlay};
 
 /// Longest text file that is read, in bytes; a kernel's `.config` has 300 KB.
 const LONGEST_TEXT: u64 = 16 << 20;
@@ -17,11 +21,13 @@ pub(crate) const WORK_MOUNT: &str = "mnt";
 const STAP: &str = "usr/bin/stap";
 
 /// An opened sysroot.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sysroot {
     /// Absolute, without links.
     path: PathBuf,
-    files: FileSystem,
+    files: Arc<FileSystem>,
+    /// What is to be seen in it besides.
+    overlay: Overlay,
 }
 
 /// Why a directory can't serve as a sysroot.
@@ -42,7 +48,28 @@ impl Sysroot {
         let open_error = |source| SysrootError::Open { path: path.to_owned(), source };
         let canonical = path.canonicalize().map_err(open_error)?;
         let files = FileSystem::open(&canonical).map_err(|error| open_error(error.into_source()))?;
-        Ok(Self { path: canonical, files })
+        Ok(Self { path: canonical, files: Arc::new(files), overlay: Overlay::default() })
+    }
+
+    /// The same with what is laid over it.
+    #[must_use]
+    pub(crate) fn under(&self, overlay: &Overlay) -> Self {
+        Self { overlay: overlay.clone(), ..self.clone() }
+    }
+
+    /// What of a stored kernel is laid over it.
+    pub(crate) fn overlay_of(&self, kernel: &Path) -> io::Result<Overlay> {
+        Overlay::of_kernel(kernel, |inside| self.resolve(inside).ok(), |inside| self.below(inside))
+    }
+
+    /// The same with nothing laid over it.
+    #[must_use]
+    pub(crate) fn bare(&self) -> Self {
+        self.under(&Overlay::default())
+    }
+
+    pub(crate) const fn overlay(&self) -> &Overlay {
+        &self.overlay
     }
 
     /// All that is missing for compiling in it.
@@ -66,19 +93,33 @@ impl Sysroot {
 
     /// `inside`, a path as seen in the root, on this machine; links aren't followed.
     pub(crate) fn below(&self, inside: &Path) -> PathBuf {
-        self.path.join(inside.strip_prefix("/").unwrap_or(inside))
+        let laid = self.overlay.place(inside);
+        laid.unwrap_or_else(|| self.path.join(inside.strip_prefix("/").unwrap_or(inside)))
     }
 
-    /// Where `inside` leads, links followed within the root: as a path without links below [`Sysroot::path`].
+    /// What `host`, a path of this machine, is inside.
+    pub(crate) fn inside_of(&self, host: &Path) -> PathBuf {
+        let own = || Path::new("/").join(host.strip_prefix(&self.path).unwrap_or(host));
+        self.overlay.inside_of(host).unwrap_or_else(own)
+    }
+
+    /// Where `inside` leads, links followed within the root: as a path without links on this machine.
     pub fn host_path(&self, inside: &Path) -> io::Result<PathBuf> {
-        let below = self.resolve(inside)?;
-        let names = below.strip_prefix("/").unwrap_or(&below).components();
-        Ok(names.fold(self.path.clone(), |path, name| path.join(name)))
+        Ok(self.below(&self.resolve(inside)?))
     }
 
     /// As [`Sysroot::host_path`], as the absolute path that a process inside the root sees.
     pub fn resolve(&self, inside: &Path) -> io::Result<PathBuf> {
-        self.files.locate(inside).map_err(FileError::into_source)
+        if self.overlay.is_empty() {
+            return self.files.locate(inside).map_err(FileError::into_source);
+        }
+        self.overlay.resolve(inside, |inside| self.below(inside))
+    }
+
+    /// The names in a directory inside, sorted; none if there is no such directory.
+    pub(crate) fn names_in(&self, inside: &Path) -> Vec<OsString> {
+        let Ok(inside) = self.resolve(inside) else { return Vec::new() };
+        overlay::all_names(&self.below(&inside), self.overlay.names_in(&inside))
     }
 
     /// Reads a text file inside; links on the way are followed beneath the root.

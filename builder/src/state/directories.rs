@@ -1,6 +1,7 @@
 //! Where a build keeps things.
 //!
 //! ```text
+//! kernels/               the kernel store, unless it is elsewhere (`kernels`)
 //! artifacts/             results, addressed by what went in (`results::artifacts`)
 //! state/
 //!   lock                 held by the build that runs
@@ -39,11 +40,14 @@ const LOCK_POLL: Duration = Duration::from_millis(200);
 
 /// Where root's builds go when root's own cache directory is closed to the unprivileged user of jobs.
 const SYSTEM_CACHE: &str = "/var/cache";
+/// Where root's kernel store is then. A host's own state is in `/var/lib/stap-bundle`.
+const SYSTEM_KERNELS: &str = "/var/lib/stap-bundle-farm/kernels";
 
 #[derive(Debug, Clone)]
 pub struct BuildDirectories {
     artifacts: PathBuf,
     state: PathBuf,
+    kernels: PathBuf,
     /// The initscript's `TEMP_PATH` (README 4.1.4), if it is set.
     temporary: Option<PathBuf>,
     notes: Arc<Notes>,
@@ -63,6 +67,7 @@ impl BuildDirectories {
         Self {
             artifacts: cache.join("artifacts"),
             state: cache.join("build"),
+            kernels: cache.join("kernels"),
             temporary: None,
             notes: Arc::default(),
         }
@@ -74,10 +79,30 @@ impl BuildDirectories {
         Self { artifacts: directory.to_owned(), ..self }
     }
 
+    /// The same, but packages of kernels were taken into `store`.
+    #[must_use]
+    pub fn with_kernels(self, store: &Path) -> Self {
+        Self { kernels: store.to_owned(), ..self }
+    }
+
     /// The same, but what jobs need for a while is beneath `directory`: the initscript's `TEMP_PATH`.
     #[must_use]
     pub fn with_temporary(self, directory: &Path) -> Self {
         Self { temporary: Some(directory.to_owned()), ..self }
+    }
+
+    /// The kernel store's default below `user_data` (`$XDG_DATA_HOME` or `~/.local/share`); for root, beneath `/var/lib` if the
+    /// user of jobs couldn't get to that.
+    #[must_use]
+    pub fn default_kernels(user_data: &Path) -> PathBuf {
+        let closed = rustix::process::geteuid().is_root() && first_closed(user_data).is_some();
+        if closed { PathBuf::from(SYSTEM_KERNELS) } else { user_data.join("stap-bundle/kernels") }
+    }
+
+    /// The kernel store.
+    #[must_use]
+    pub fn kernels(&self) -> &Path {
+        &self.kernels
     }
 
     /// The default below `user_cache` (`$XDG_CACHE_HOME` or `~/.cache`); for root, `/var/cache` if the user of jobs

@@ -162,7 +162,7 @@ struct Builder {
 
 pub(super) fn of(
     manifest: &Manifest,
-    headers: &BTreeMap<KernelRelease, Package>,
+    packages: &BTreeMap<KernelRelease, Vec<Package>>,
     by_servers: &[&Cell],
     unsigned: &[Cell],
 ) -> Statement {
@@ -184,7 +184,7 @@ pub(super) fn of(
                     kernels: kernels.iter().map(|kernel| kernel.release.to_string()).collect(),
                 },
                 internal_parameters: InternalParameters::of(manifest, by_servers, unsigned),
-                resolved_dependencies: dependencies(manifest, headers),
+                resolved_dependencies: dependencies(manifest, packages),
             },
             run_details: RunDetails {
                 builder: Builder {
@@ -196,7 +196,7 @@ pub(super) fn of(
     }
 }
 
-fn dependencies(manifest: &Manifest, headers: &BTreeMap<KernelRelease, Package>) -> Vec<Resource> {
+fn dependencies(manifest: &Manifest, packages: &BTreeMap<KernelRelease, Vec<Package>>) -> Vec<Resource> {
     let digested = |name: String, digest: Digest| Resource {
         name,
         uri: None,
@@ -221,10 +221,11 @@ fn dependencies(manifest: &Manifest, headers: &BTreeMap<KernelRelease, Package>)
             dependencies
                 .extend(digest.map(|digest| digested(format!("{file} of {}", kernel.release), digest)));
         }
-        dependencies.extend(headers.get(&kernel.release).map(|package| Resource {
+        let packages = packages.get(&kernel.release).into_iter().flatten();
+        dependencies.extend(packages.map(|package| Resource {
             name: format!("{} of {}", package.name, kernel.release),
             uri: Some(package.url()),
-            digest: BTreeMap::new(),
+            digest: package.file.iter().map(|(digest, _)| ("sha256", digest.to_string())).collect(),
         }));
     }
     dependencies

@@ -122,7 +122,7 @@ const BUNDLE: &str = "SPDXRef-Bundle";
 
 pub(super) fn of(
     manifest: &Manifest,
-    headers: &BTreeMap<KernelRelease, Package>,
+    of_kernels: &BTreeMap<KernelRelease, Vec<Package>>,
 ) -> Result<Sbom, DocumentError> {
     let mut packages = vec![SpdxPackage::new(
         BUNDLE.to_owned(),
@@ -167,9 +167,13 @@ pub(super) fn of(
         if kernel.frames.is_empty() && kernel.symvers_sha256.is_none() && kernel.config_sha256.is_none() {
             continue;
         }
-        let id = format!("SPDXRef-Headers-{number}");
-        relationships.push(relation(&id, "BUILD_DEPENDENCY_OF", BUNDLE));
-        packages.push(headers_package(id, kernel, headers.get(&kernel.release)));
+        let known = of_kernels.get(&kernel.release).map(Vec::as_slice).unwrap_or_default();
+        let of_kernel = known.iter().map(Some).chain(known.is_empty().then_some(None));
+        for (place, package) in of_kernel.enumerate() {
+            let id = format!("SPDXRef-Kernel-{number}-{place}");
+            relationships.push(relation(&id, "BUILD_DEPENDENCY_OF", BUNDLE));
+            packages.push(kernel_package(id, kernel, package));
+        }
     }
     let mut sbom = Sbom {
         spdx_version: "SPDX-2.3",
@@ -190,16 +194,20 @@ pub(super) fn of(
     Ok(sbom)
 }
 
-fn headers_package(id: String, kernel: &Kernel, package: Option<&Package>) -> SpdxPackage {
+fn kernel_package(id: String, kernel: &Kernel, package: Option<&Package>) -> SpdxPackage {
     let release = &kernel.release;
-    let comment = format!("build tree of kernel {release}, id {}", kernel.id);
-    let spdx = match package {
-        Some(package) => {
-            SpdxPackage::new(id, package.name.clone(), Some(package.version.clone())).located(package)
-        }
-        None => SpdxPackage::new(id, format!("kernel headers of {release}"), None),
+    let Some(package) = package else {
+        let spdx = SpdxPackage::new(id, format!("kernel headers of {release}"), None);
+        return spdx.comment(format!("build tree of kernel {release}, id {}", kernel.id));
     };
-    spdx.comment(comment)
+    let spdx = SpdxPackage::new(id, package.name.clone(), Some(package.version.clone())).located(package);
+    match &package.file {
+        None => spdx.comment(format!("build tree of kernel {release}, id {}", kernel.id)),
+        Some((digest, checked)) => {
+            let comment = format!("package of kernel {release}, id {}; {}", kernel.id, checked.in_words());
+            spdx.digest(*digest).comment(comment)
+        }
+    }
 }
 
 fn relation(from: &str, kind: &'static str, to: &str) -> Relationship {

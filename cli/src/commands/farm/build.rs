@@ -23,7 +23,7 @@ mod servers;
 mod shards;
 mod table;
 
-pub(super) use args::{Args, cache_directory};
+pub(super) use args::Args;
 #[cfg(feature = "host")]
 pub(crate) use carry_out::make_plan;
 #[cfg(feature = "host")]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use builder::{ArtifactCache, BuildDirectories, Builders, CollectedState, RemovedEntries};
 use serde_json::json;
 
-use super::build::cache_directory;
+use super::directories::cache_directory;
 use super::key::key_failure;
 use crate::commands::farm::builder_options::{BuilderOptions, LIST_THEM, could_be_taken, why_not_taken};
 use crate::exit::Exit;

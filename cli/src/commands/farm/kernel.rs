@@ -1,220 +1,55 @@
-//! `kernel`: what a farm lacks for kernels.
+//! `kernel`: what a farm has of kernels besides its sysroots, and what it lacks.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+mod add;
+mod missing;
+mod stored;
 
-use builder::{Downloader, KernelPackages, KernelSupply, ListedKernel, PlanError, kernel_supply};
-use clap::ValueEnum;
-use serde_json::json;
+use std::path::Path;
 
-use super::build::{GivenKernels, KernelOptions};
+use builder::KernelStoreError;
+
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
-use crate::words::count;
 
-/// Say what a farm lacks for kernels
+/// Look after a farm's kernels: take their packages in, and say what is missing
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Args {
-    Missing(MissingArgs),
+    Missing(missing::MissingArgs),
+    Add(add::AddArgs),
+    List(stored::ListArgs),
+    Show(stored::ShowArgs),
+    Remove(stored::RemoveArgs),
 }
 
 impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
         match self {
             Self::Missing(args) => args.run(ui),
+            Self::Add(args) => args.run(ui),
+            Self::List(args) => args.run(ui),
+            Self::Show(args) => args.run(ui),
+            Self::Remove(args) => args.run(ui),
         }
     }
 }
 
-/// Say which packages a farm lacks for kernels, by their exact names
-///
-/// For each kernel without a build tree in the sysroots, those with its headers; with --debuginfo, also those with its debuginfo and its
-/// own modules, where no debuginfo is found. The names are those of the release's own distribution: Debian, Ubuntu, Fedora, RHEL and its
-/// rebuilds. Packages of a release of any other form are unknown, and the command ends with 1.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  stap-bundle kernel missing --kernels fleet.txt --sysroot /srv/root\n  apt-get download $(stap-bundle kernel missing --kernels fleet.txt --sysroot /srv/root --for apt)"
-)]
-pub(crate) struct MissingArgs {
-    #[command(flatten)]
-    kernels: KernelOptions,
-    /// A root directory with build trees; may be given several times [default: /].
-    #[arg(long, value_name = "DIR")]
-    sysroot: Vec<PathBuf>,
-    /// The kernels' debuginfo is needed too.
-    #[arg(long)]
-    debuginfo: bool,
-    /// Print only names, one a line, as arguments for what fetches them.
-    #[arg(long = "for", value_name = "TOOL")]
-    tool: Option<Tool>,
-}
-
-/// What fetches packages.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Tool {
-    /// apt-get download
-    Apt,
-    /// dnf download
-    Dnf,
-}
-
-impl Tool {
-    const fn downloader(self) -> Downloader {
-        match self {
-            Self::Apt => Downloader::Apt,
-            Self::Dnf => Downloader::Dnf,
+/// What went wrong with the store, or with what was given to it.
+fn store_failure(error: &KernelStoreError, store: &Path) -> Failure {
+    let failed = |exit| Failure::of(exit, error);
+    match error {
+        KernelStoreError::Package { why, .. } => {
+            let exit = if why.is_of_trust() { Exit::Trust } else { Exit::Malformed };
+            failed(exit).hint("nothing was taken into the kernel store")
         }
-    }
-}
-
-/// A kernel that lacks something.
-struct Lack {
-    kernel: KernelSupply,
-    lacks_debuginfo: bool,
-    /// Names of its hosts, as far as a list has them.
-    hosts: BTreeSet<String>,
-    /// Names of packages; `None` if they are unknown.
-    packages: Option<Vec<String>>,
-}
-
-impl Lack {
-    fn of(kernel: KernelSupply, needs_debuginfo: bool, listed: &[ListedKernel]) -> Option<Self> {
-        let lacks_debuginfo = needs_debuginfo && !kernel.has_debuginfo;
-        if kernel.has_build_tree && !lacks_debuginfo {
-            return None;
+        KernelStoreError::NoPackages(_) | KernelStoreError::NotStored(_) => {
+            failed(Exit::Usage).hint("`stap-bundle kernel list` shows what is there")
         }
-        let of_release = listed.iter().filter(|listed| listed.kernel == kernel.release.as_str());
-        let hosts = of_release.filter_map(|listed| listed.host.clone()).collect();
-        let names = |packages: &KernelPackages| {
-            let headers = if kernel.has_build_tree { &[][..] } else { &packages.headers };
-            let debuginfo =
-                if lacks_debuginfo { [&packages.debuginfo[..], &packages.modules] } else { [&[][..]; 2] };
-            headers.iter().chain(debuginfo.into_iter().flatten()).cloned().collect()
-        };
-        let packages = kernel.packages.as_ref().map(names);
-        Some(Self { kernel, lacks_debuginfo, hosts, packages })
+        KernelStoreError::OtherVersion { .. } | KernelStoreError::Conflict { .. } => failed(Exit::Conflict),
+        KernelStoreError::Keyring { .. }
+        | KernelStoreError::Index { .. }
+        | KernelStoreError::NoVerifier { .. } => failed(Exit::Usage),
+        KernelStoreError::Held(_) => failed(Exit::Locked),
+        _ => failed(Exit::Storage).about(store.display()),
     }
-
-    fn what(&self) -> &'static str {
-        match (self.kernel.has_build_tree, self.lacks_debuginfo) {
-            (true, _) => "debuginfo",
-            (false, true) => "build tree, no debuginfo",
-            (false, false) => "build tree",
-        }
-    }
-}
-
-impl MissingArgs {
-    fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
-        // No bundle is at stake here.
-        let of_list = |failure: Failure| match failure.exit {
-            Exit::NoBundle => Failure { exit: Exit::Storage, ..failure },
-            _ => failure,
-        };
-        let GivenKernels { releases, listed } = self.kernels.read(ui).map_err(of_list)?;
-        let supply = kernel_supply(&releases, self.kernels.all(), &self.sysroot);
-        let supply = supply.map_err(|error| cannot_look(&error))?;
-        let asked = supply.len();
-        let lacks: Vec<Lack> =
-            supply.into_iter().filter_map(|kernel| Lack::of(kernel, self.debuginfo, &listed)).collect();
-        let all_known = lacks.iter().all(|lack| lack.packages.is_some());
-        if ui.json {
-            show_json(ui, &lacks);
-        } else if let Some(tool) = self.tool {
-            let mut names = by_downloader(&lacks);
-            for name in names.remove(&tool.downloader()).unwrap_or_default() {
-                ui.line(name);
-            }
-            for (other, names) in names {
-                let which = count(names.len(), "package");
-                ui.warning(format!("{which} more, for `{}`: see --for", other.command()));
-            }
-        } else {
-            show(ui, &lacks, asked);
-        }
-        warn(ui, &lacks);
-        Ok(if all_known { Exit::Done } else { Exit::Failed })
-    }
-}
-
-/// A release that is none, or a sysroot that can't be opened.
-fn cannot_look(error: &PlanError) -> Failure {
-    let mut failures = error.problems.iter().map(|problem| Failure::of(Exit::Usage, problem));
-    let Some(first) = failures.next() else { return Failure::new(Exit::Usage, "no kernel is named") };
-    failures.fold(first, |mut all, next| {
-        all.because.push(next.one_line());
-        all
-    })
-}
-
-/// All names for each downloader, sorted: kernels share some.
-fn by_downloader(lacks: &[Lack]) -> BTreeMap<Downloader, BTreeSet<&str>> {
-    let mut names: BTreeMap<Downloader, BTreeSet<&str>> = BTreeMap::new();
-    for lack in lacks {
-        let Some((known, packages)) = lack.kernel.packages.as_ref().zip(lack.packages.as_ref()) else {
-            continue;
-        };
-        names.entry(known.downloader).or_default().extend(packages.iter().map(String::as_str));
-    }
-    names
-}
-
-fn show(ui: &mut Ui, lacks: &[Lack], asked: usize) {
-    if lacks.is_empty() {
-        return ui.line(format!("nothing is missing for {}", count(asked, "kernel")));
-    }
-    for lack in lacks {
-        let hosts: Vec<&str> = lack.hosts.iter().map(String::as_str).collect();
-        let hosts = if hosts.is_empty() { String::new() } else { format!(" ({})", hosts.join(", ")) };
-        let release = &lack.kernel.release;
-        match (&lack.kernel.packages, &lack.packages) {
-            (Some(known), Some(packages)) => {
-                ui.line(format!("{release}{hosts}: no {}; {}'s packages:", lack.what(), known.distribution));
-                for package in packages {
-                    ui.line(format!("  {package}"));
-                }
-            }
-            _ => ui.line(format!("{release}{hosts}: no {}; its packages are unknown", lack.what())),
-        }
-    }
-    for (downloader, names) in by_downloader(lacks) {
-        let names: Vec<&str> = names.into_iter().collect();
-        ui.line(format!("\n{} {}", downloader.command(), names.join(" ")));
-    }
-}
-
-fn warn(ui: &mut Ui, lacks: &[Lack]) {
-    let mut beside: BTreeSet<(&str, &str)> = BTreeSet::new();
-    for lack in lacks {
-        let Some(packages) = &lack.kernel.packages else { continue };
-        let headers = packages.beside_headers.filter(|_| !lack.kernel.has_build_tree);
-        let debuginfo = packages.beside_debuginfo.filter(|_| lack.lacks_debuginfo);
-        beside.extend(headers.into_iter().chain(debuginfo).map(|what| (packages.distribution, what)));
-    }
-    for (distribution, what) in beside {
-        ui.warning(format!("{distribution}: besides these, {what}"));
-    }
-    for lack in lacks.iter().filter(|lack| lack.packages.is_none()) {
-        ui.warning(format!(
-            "kernel {}: no distribution is known that gives releases such names; ask on a host what owns /lib/modules/{}",
-            lack.kernel.release, lack.kernel.release
-        ));
-    }
-}
-
-fn show_json(ui: &mut Ui, lacks: &[Lack]) {
-    let kernels: Vec<_> = lacks
-        .iter()
-        .map(|lack| {
-            let known = lack.kernel.packages.as_ref();
-            json!({
-                "kernel": lack.kernel.release, "hosts": lack.hosts, "has_build_tree": lack.kernel.has_build_tree,
-                "has_debuginfo": lack.kernel.has_debuginfo, "packages": lack.packages,
-                "distribution": known.map(|packages| packages.distribution),
-                "downloader": known.map(|packages| packages.downloader),
-            })
-        })
-        .collect();
-    ui.document(&json!({ "missing": kernels }));
 }

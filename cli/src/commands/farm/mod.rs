@@ -5,6 +5,7 @@ mod best_before;
 pub(crate) mod build;
 mod builder_options;
 mod cache;
+mod directories;
 mod import;
 mod kernel;
 pub(crate) mod key;

@@ -12,10 +12,10 @@ use crate::commands::farm::build::kernels::{self, KernelOptions};
 use crate::commands::farm::build::policy::PolicyOptions;
 use crate::commands::farm::build::servers::ServerOptions;
 use crate::commands::farm::builder_options::BuilderOptions;
+use crate::commands::farm::directories::{StoreOption, absolute, cache_directory};
 use crate::commands::farm::source_date::source_date_epoch;
 use crate::config_evaluation::EvaluationOption;
 use crate::config_files;
-use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::ReplaceOption;
 
@@ -130,6 +130,8 @@ pub(crate) struct Args {
     /// Where results are, apart from the rest of the cache; several builders may share it at once [default: in --cache].
     #[arg(hide_short_help = true, long, value_name = "DIR")]
     pub(super) artifacts: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) store: StoreOption,
     /// Compile one part of N and write no bundle; `merge` packs and signs what all parts have compiled.
     #[arg(hide_short_help = true, long, value_name = "I/N", conflicts_with_all = ["output", "reuse", "delta_from", "dry_run", "best_before"])]
     pub(super) shard: Option<Shard>,
@@ -211,7 +213,8 @@ impl Args {
     }
 
     pub(super) fn directories(&self, temporary: Option<&Path>) -> Result<BuildDirectories, Failure> {
-        let directories = BuildDirectories::beneath(&cache_directory(self.cache.as_deref())?);
+        let directories = BuildDirectories::beneath(&cache_directory(self.cache.as_deref())?)
+            .with_kernels(&self.store.directory()?);
         let directories = match &self.artifacts {
             Some(artifacts) => directories.with_artifacts(&absolute(artifacts)?),
             None => directories,
@@ -221,21 +224,4 @@ impl Args {
             None => directories,
         })
     }
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| Failure::of(Exit::Usage, &error).about(path.display()))
-}
-
-/// The cache directory: as given, else below the user's own.
-pub(crate) fn cache_directory(given: Option<&Path>) -> Result<PathBuf, Failure> {
-    if let Some(cache) = given {
-        return absolute(cache);
-    }
-    let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let user = from("XDG_CACHE_HOME").or_else(|| from("HOME").map(|home| home.join(".cache")));
-    user.map(|user| BuildDirectories::default_cache(&user)).ok_or_else(|| {
-        Failure::new(Exit::Usage, "neither XDG_CACHE_HOME nor HOME is set")
-            .hint("name the cache: --cache DIR")
-    })
 }

@@ -4,12 +4,13 @@ use builder::{BuildReport, Plan};
 use serde_json::json;
 
 use crate::commands::farm::best_before;
-use crate::commands::farm::build::args::{Args, cache_directory};
+use crate::commands::farm::build::args::Args;
 use crate::commands::farm::build::output::{Places, Product, WrittenProduct, is_page};
 use crate::commands::farm::build::pack::{Compiled, Packed};
 use crate::commands::farm::build::policy::PolicyOptions;
 use crate::commands::farm::build::table::Facts;
 use crate::commands::farm::build::{kept, page, table};
+use crate::commands::farm::directories::cache_directory;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{Mark, Ui};

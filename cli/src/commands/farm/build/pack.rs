@@ -10,12 +10,13 @@ use bundle_format::{BaseFile, BundleError, Manifest, Packing, SOURCES_NAME, Unsi
 use child::Cancel;
 use signing::PrivateKeyFile;
 
-use crate::commands::farm::build::args::{Args, Progress, cache_directory};
+use crate::commands::farm::build::args::{Args, Progress};
 use crate::commands::farm::build::failure::no_bundle;
 use crate::commands::farm::build::issued::Issued;
 use crate::commands::farm::build::output::Product;
 use crate::commands::farm::build::reporter::Reporter;
 use crate::commands::farm::build::{kept, reuse};
+use crate::commands::farm::directories::cache_directory;
 use crate::commands::farm::key::sign_failure;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -140,7 +141,7 @@ impl Args {
         let mut extras = Vec::new();
         if !self.no_sbom {
             let by_servers: Vec<&Cell> = report.by_servers().collect();
-            extras = builder::documents(manifest, &plan.header_packages(), &by_servers, &report.unsigned)
+            extras = builder::documents(manifest, &plan.kernel_packages(), &by_servers, &report.unsigned)
                 .map_err(|error| Failure::of(Exit::NoBundle, &error))?;
         }
         if self.with_source {

@@ -1,0 +1,425 @@
+//! Taking packages into the store: all of them, or none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bundle_format::{HashingWriter, KernelRelease};
+use files::Directory;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::Serialize;
+use tempfile::TempDir;
+
+use super::arrange::{complete, lacking};
+use super::check::PackageChecks;
+use super::contents::{files_in, releases_in};
+use super::error::{KernelStoreError, PackageRefusal};
+use super::package::{format_of, unpack};
+use super::record::{Checked, KernelFile, SCHEMA, SharedFile, StoredPackage};
+use super::store::{KernelStore, RECORD, ROOT, SHARED, SHARED_RECORD, STAGED, SharedPackage, StoredKernel};
+use super::unpack::{UnpackLimits, Unpacker};
+
+/// What became of the packages that were given.
+#[derive(Debug)]
+pub struct AddReport {
+    pub packages: Vec<AddedPackage>,
+    /// The kernels that changed.
+    pub kernels: Vec<AddedKernel>,
+}
+
+/// A package that was given.
+#[derive(Debug)]
+pub struct AddedPackage {
+    pub package: StoredPackage,
+    /// Its kernels; none if it is kept for any that need it.
+    pub releases: BTreeSet<KernelRelease>,
+    /// It was in the store.
+    pub was_there: bool,
+    /// It has nothing that a compile reads, and isn't kept.
+    pub is_empty: bool,
+}
+
+/// A kernel that has more than before.
+#[derive(Debug)]
+pub struct AddedKernel {
+    pub kernel: StoredKernel,
+    /// What its build tree refers to and no package brought.
+    pub lacks: Vec<PathBuf>,
+}
+
+/// A package that is unpacked below `directory`, and nowhere else yet.
+struct Unpacked {
+    file: PathBuf,
+    package: StoredPackage,
+    releases: BTreeSet<KernelRelease>,
+    directory: TempDir,
+}
+
+impl Unpacked {
+    fn root(&self) -> PathBuf {
+        self.directory.path().join(ROOT)
+    }
+}
+
+impl KernelStore {
+    /// Checks and unpacks packages: files, or directories with `.deb` and `.rpm` files. `begun` hears of each. The first one that
+    /// is refused ends it, and the store is as it was.
+    pub fn add(
+        &self,
+        given: &[PathBuf],
+        checks: &PackageChecks,
+        patience: Duration,
+        begun: &mut dyn FnMut(&Path),
+    ) -> Result<AddReport, KernelStoreError> {
+        self.add_within(given, checks, patience, UnpackLimits::USUAL, begun)
+    }
+
+    pub(super) fn add_within(
+        &self,
+        given: &[PathBuf],
+        checks: &PackageChecks,
+        patience: Duration,
+        limits: UnpackLimits,
+        begun: &mut dyn FnMut(&Path),
+    ) -> Result<AddReport, KernelStoreError> {
+        let files = package_files(given)?;
+        let (directory, lock) = self.lock(patience)?;
+        self.sweep(&directory, &lock)?;
+        let stored = self.all()?;
+        let shared = self.shared()?;
+        let mut packages = Vec::new();
+        let mut unpacked: Vec<Unpacked> = Vec::new();
+        for file in files {
+            begun(&file);
+            let (mut opened, package) = self.identify(&file, checks)?;
+            let known = |known: &StoredPackage| known.sha256 == package.sha256;
+            let releases: BTreeSet<KernelRelease> = stored
+                .iter()
+                .filter(|kernel| kernel.packages.iter().any(known))
+                .map(|kernel| kernel.release.clone())
+                .collect();
+            let was_there = !releases.is_empty() || shared.iter().any(|shared| known(&shared.package));
+            if was_there || unpacked.iter().any(|other| known(&other.package)) {
+                packages.push(AddedPackage { package, releases, was_there, is_empty: false });
+                continue;
+            }
+            let (new, kept) = self.unpack(&file, &mut opened, package, limits)?;
+            let (package, releases) = (new.package.clone(), new.releases.clone());
+            packages.push(AddedPackage { package, releases, was_there, is_empty: kept == 0 });
+            if kept > 0 {
+                unpacked.push(new);
+            }
+        }
+        if packages.iter().all(|package| package.is_empty) {
+            let file =
+                packages.first().map(|package| PathBuf::from(&package.package.file)).unwrap_or_default();
+            return Err(KernelStoreError::Package { file, why: PackageRefusal::Nothing });
+        }
+        let kernels = self.join(&directory, unpacked)?;
+        Ok(AddReport { packages, kernels })
+    }
+
+    /// Copies a package, so that what is checked is what is unpacked, and checks it. Its name is known once it is unpacked.
+    fn identify(
+        &self,
+        file: &Path,
+        checks: &PackageChecks,
+    ) -> Result<(File, StoredPackage), KernelStoreError> {
+        let refused = |why| KernelStoreError::Package { file: file.to_owned(), why };
+        let copied = files::read::open_given(file)?;
+        let copy = tempfile::tempfile_in(&self.directory);
+        let copy = copy.map_err(KernelStoreError::storage("make a file in", &self.directory))?;
+        let mut writer = HashingWriter::new(copy);
+        io::copy(&mut &copied, &mut writer).map_err(KernelStoreError::storage("copy", file))?;
+        let (_, sha256, mut copy) = writer.finish();
+        let format = format_of(&mut copy).map_err(refused)?;
+        let checked = checks.check(&mut copy, format, sha256)?.map_err(refused)?;
+        copy.seek(SeekFrom::Start(0)).map_err(KernelStoreError::storage("read", file))?;
+        let package = StoredPackage {
+            name: String::new(),
+            version: String::new(),
+            architecture: String::new(),
+            format,
+            file: file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned(),
+            sha256,
+            checked,
+        };
+        Ok((copy, package))
+    }
+
+    fn unpack(
+        &self,
+        file: &Path,
+        opened: &mut File,
+        package: StoredPackage,
+        limits: UnpackLimits,
+    ) -> Result<(Unpacked, u64), KernelStoreError> {
+        let refused = |why| KernelStoreError::Package { file: file.to_owned(), why };
+        let directory = tempfile::Builder::new().prefix(STAGED).tempdir_in(&self.directory);
+        let directory =
+            directory.map_err(KernelStoreError::storage("make a directory in", &self.directory))?;
+        let root = directory.path().join(ROOT);
+        fs::create_dir(&root).map_err(KernelStoreError::storage("make", &root))?;
+        let size = opened.metadata().map_err(KernelStoreError::storage("read", file))?.len();
+        let mut unpacker = Unpacker::new(&root, size, limits);
+        let name = unpack(opened, package.format, &mut unpacker).map_err(refused)?;
+        let kept = unpacker.finish().map_err(refused)?;
+        let package = StoredPackage {
+            name: name.name,
+            version: name.version,
+            architecture: name.architecture,
+            ..package
+        };
+        let releases = releases_in(&root);
+        Ok((Unpacked { file: file.to_owned(), package, releases, directory }, kept))
+    }
+
+    /// Joins what is unpacked to the kernels that it is for, and puts them in their places.
+    fn join(
+        &self,
+        directory: &Directory,
+        unpacked: Vec<Unpacked>,
+    ) -> Result<Vec<AddedKernel>, KernelStoreError> {
+        let (of_kernels, of_all): (Vec<_>, Vec<_>) =
+            unpacked.into_iter().partition(|package| !package.releases.is_empty());
+        for package in of_all {
+            self.keep_shared(package)?;
+        }
+        let shared = self.shared()?;
+        let mut changed: BTreeSet<KernelRelease> =
+            of_kernels.iter().flat_map(|package| package.releases.clone()).collect();
+        // A kernel that waited for a package may have it now.
+        let waiting = self.all()?.into_iter().filter(|kernel| {
+            kernel.lacks().iter().any(|top| shared.iter().any(|shared| has(&shared.root, top)))
+        });
+        changed.extend(waiting.map(|kernel| kernel.release));
+        let mut staged = Vec::new();
+        for release in changed {
+            let own: Vec<&Unpacked> =
+                of_kernels.iter().filter(|package| package.releases.contains(&release)).collect();
+            staged.push(self.stage(release, &own, &shared)?);
+        }
+        let mut kernels = Vec::new();
+        for (release, place) in staged {
+            self.put(directory, &release, place)?;
+            if let Some(kernel) = self.get(&release)? {
+                kernels.push(AddedKernel { lacks: kernel.lacks(), kernel });
+            }
+        }
+        directory.sync()?;
+        Ok(kernels)
+    }
+
+    /// A kernel's new directory: what it has, with these packages, and shared ones that it needs.
+    fn stage(
+        &self,
+        release: KernelRelease,
+        own: &[&Unpacked],
+        shared: &[SharedPackage],
+    ) -> Result<(KernelRelease, TempDir), KernelStoreError> {
+        let place = tempfile::Builder::new().prefix(STAGED).tempdir_in(&self.directory);
+        let place = place.map_err(KernelStoreError::storage("make a directory in", &self.directory))?;
+        let root = place.path().join(ROOT);
+        fs::create_dir(&root).map_err(KernelStoreError::storage("make", &root))?;
+        let mut staged = Staged { root, packages: Vec::new(), owners: BTreeMap::new() };
+        if let Some(kernel) = self.get(&release)? {
+            staged.take(&kernel.root(), "what the store has")?;
+            staged.packages.clone_from(&kernel.packages);
+        }
+        for package in own {
+            let other = staged.packages.iter().find(|other| other.name == package.package.name);
+            if let Some(other) = other {
+                return Err(KernelStoreError::OtherVersion {
+                    release,
+                    name: other.name.clone(),
+                    there: other.version.clone(),
+                    file: package.file.clone(),
+                    given: package.package.version.clone(),
+                });
+            }
+            staged.take(&package.root(), &package.package.file)?;
+            staged.packages.push(package.package.clone());
+        }
+        staged.take_shared(shared)?;
+        complete(&staged.root, &release)?;
+        staged.packages.sort_by(|a, b| a.name.cmp(&b.name));
+        let record =
+            KernelFile { schema: SCHEMA.to_owned(), release: release.clone(), packages: staged.packages };
+        write_record(place.path(), RECORD, &record)?;
+        finish(place.path())?;
+        Ok((release, place))
+    }
+
+    /// Puts a kernel's new directory in the old one's place in one step.
+    fn put(
+        &self,
+        directory: &Directory,
+        release: &KernelRelease,
+        place: TempDir,
+    ) -> Result<(), KernelStoreError> {
+        let target = self.directory.join(release.as_str());
+        let failed = KernelStoreError::storage("put in place", &target);
+        if directory.kind(release.as_str())?.is_none() {
+            return fs::rename(place.keep(), &target).map_err(failed);
+        }
+        // The old one goes with the temporary name.
+        renameat_with(CWD, place.path(), CWD, &target, RenameFlags::EXCHANGE)
+            .map_err(|errno| failed(errno.into()))
+    }
+
+    fn keep_shared(&self, package: Unpacked) -> Result<(), KernelStoreError> {
+        let shared = self.directory.join(SHARED);
+        fs::create_dir_all(&shared).map_err(KernelStoreError::storage("make", &shared))?;
+        let StoredPackage { name, version, architecture, .. } = &package.package;
+        let target = shared.join(format!("{name}_{version}_{architecture}").replace('/', "_"));
+        write_record(
+            package.directory.path(),
+            SHARED_RECORD,
+            &SharedFile { schema: SCHEMA.to_owned(), package: package.package.clone() },
+        )?;
+        finish(package.directory.path())?;
+        if target.exists() {
+            // Another build of the same version: the digests differ.
+            fs::remove_dir_all(&target).map_err(KernelStoreError::storage("remove", &target))?;
+        }
+        fs::rename(package.directory.keep(), &target).map_err(KernelStoreError::storage("make", &target))
+    }
+}
+
+/// A kernel's root that is being filled.
+struct Staged {
+    root: PathBuf,
+    packages: Vec<StoredPackage>,
+    /// Who brought a file.
+    owners: BTreeMap<PathBuf, String>,
+}
+
+impl Staged {
+    /// Links the files of `from` in.
+    fn take(&mut self, from: &Path, owner: &str) -> Result<(), KernelStoreError> {
+        for path in files_in(from) {
+            let (source, target) = (from.join(&path), self.root.join(&path));
+            let parent = target.parent().unwrap_or(&self.root);
+            fs::create_dir_all(parent).map_err(KernelStoreError::storage("make", parent))?;
+            if target.symlink_metadata().is_ok() {
+                if is_same(&source, &target) {
+                    continue;
+                }
+                let first = self.owners.get(&path).cloned().unwrap_or_default();
+                return Err(KernelStoreError::Conflict { path, first, second: owner.to_owned() });
+            }
+            // A link to a link is one more name for it.
+            fs::hard_link(&source, &target).map_err(KernelStoreError::storage("link", &target))?;
+            self.owners.insert(path, owner.to_owned());
+        }
+        copy_times(from, &self.root)
+    }
+
+    /// Takes what build trees refer to; of several packages that have it, the one of the tree's own version.
+    fn take_shared(&mut self, shared: &[SharedPackage]) -> Result<(), KernelStoreError> {
+        loop {
+            let lacking = lacking(&self.root);
+            let versions: BTreeSet<&str> =
+                self.packages.iter().map(|package| package.version.as_str()).collect();
+            let mut fitting: Vec<&SharedPackage> =
+                shared.iter().filter(|shared| lacking.iter().any(|top| has(&shared.root, top))).collect();
+            fitting.sort_by_key(|shared| !versions.contains(shared.package.version.as_str()));
+            let Some(first) = fitting.first() else { return Ok(()) };
+            self.take(&first.root, &first.package.file)?;
+            self.packages.push(first.package.clone());
+        }
+    }
+}
+
+fn has(root: &Path, inside: &Path) -> bool {
+    root.join(inside.strip_prefix("/").unwrap_or(inside)).symlink_metadata().is_ok()
+}
+
+/// The same link, or the same bytes.
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (fs::read_link(one), fs::read_link(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        (Err(_), Err(_)) => same_bytes(one, other).unwrap_or(false),
+        _ => false,
+    }
+}
+
+fn same_bytes(one: &Path, other: &Path) -> std::io::Result<bool> {
+    let (one, other) = (File::open(one)?, File::open(other)?);
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut one, mut other) = (BufReader::new(one).bytes(), BufReader::new(other).bytes());
+    loop {
+        match (one.next().transpose()?, other.next().transpose()?) {
+            (None, None) => return Ok(true),
+            (a, b) if a != b => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+/// Directories have the times that their package gave them: stap names by them what it caches.
+fn copy_times(from: &Path, to: &Path) -> Result<(), KernelStoreError> {
+    let directories = walkdir::WalkDir::new(from).contents_first(true).into_iter().flatten();
+    for directory in directories.filter(|entry| entry.file_type().is_dir()) {
+        let Ok(below) = directory.path().strip_prefix(from) else { continue };
+        let target = to.join(below);
+        let modified = directory.metadata().ok().and_then(|metadata| metadata.modified().ok());
+        if let (Ok(opened), Some(modified)) = (File::open(&target), modified) {
+            opened.set_modified(modified).map_err(KernelStoreError::storage("set the time of", &target))?;
+        }
+    }
+    Ok(())
+}
+
+/// Jobs of any user read it, and all of it is on the disk.
+fn finish(directory: &Path) -> Result<(), KernelStoreError> {
+    let readable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(directory, readable).map_err(KernelStoreError::storage("open", directory))?;
+    let opened = File::open(directory).map_err(KernelStoreError::storage("open", directory))?;
+    rustix::fs::syncfs(opened)
+        .map_err(|errno| KernelStoreError::storage("write to disk", directory)(errno.into()))
+}
+
+fn write_record(directory: &Path, name: &str, record: &impl Serialize) -> Result<(), KernelStoreError> {
+    let place = directory.join(name);
+    let text = serde_json::to_string_pretty(record)
+        .map_err(|source| KernelStoreError::Record { record: place.clone(), source })?;
+    fs::write(&place, text + "\n").map_err(KernelStoreError::storage("write", &place))
+}
+
+/// All package files that are meant.
+fn package_files(given: &[PathBuf]) -> Result<Vec<PathBuf>, KernelStoreError> {
+    let mut files = Vec::new();
+    for path in given {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let is_package =
+            |path: &PathBuf| matches!(path.extension().and_then(|end| end.to_str()), Some("deb" | "rpm"));
+        let entries = fs::read_dir(path).map_err(KernelStoreError::storage("list", path))?;
+        let mut found: Vec<PathBuf> =
+            entries.flatten().map(|entry| entry.path()).filter(is_package).collect();
+        if found.is_empty() {
+            return Err(KernelStoreError::NoPackages(path.clone()));
+        }
+        found.sort();
+        files.append(&mut found);
+    }
+    Ok(files)
+}
+
+impl AddReport {
+    /// Packages that nothing vouches for.
+    pub fn unverified(&self) -> impl Iterator<Item = &StoredPackage> {
+        self.packages
+            .iter()
+            .map(|added| &added.package)
+            .filter(|package| package.checked == Checked::Unverified)
+    }
+}

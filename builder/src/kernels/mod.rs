@@ -1,0 +1,36 @@
+//! The farm's kernel store: what packages bring of kernels, unpacked, a directory for each release.
+//!
+//! ```text
+//! kernels/
+//!   .lock             held by the command that changes something
+//!   REL/
+//!     kernel.json     which packages, and how each was checked
+//!     root/           what they have, at their own paths: builds lay it over a sysroot
+//!   .shared/NAME_VERSION_ARCHITECTURE/
+//!                     a package that belongs to no release alone; kernels that need it have links to its files
+//! ```
+//! Packages come in as files and nothing of them is run: no maintainer script, no package manager. In comes a package
+//! (`deb`, `rpm`), is checked (`check`), unpacked (`unpack`), joined to the kernels that it is for (`add`), whose links are
+//! completed (`arrange`); then the new directory takes the old one's place in one step.
+
+mod add;
+mod arrange;
+mod check;
+mod contents;
+mod deb;
+mod error;
+mod package;
+mod packing;
+mod record;
+mod rpm;
+mod store;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+pub use add::{AddReport, AddedKernel, AddedPackage};
+pub use check::PackageChecks;
+pub(crate) use contents::vmlinux_places;
+pub use error::{KernelStoreError, PackageRefusal};
+pub use record::{Checked, PackageFormat, StoredPackage};
+pub use store::{KernelStore, StoredKernel};

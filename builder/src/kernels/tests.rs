@@ -1,0 +1,489 @@
+//! Packages made here, good and hostile ones; `tests/tests/kernel_packages` has real ones.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bundle_format::Digest;
+use sha2::Digest as _;
+use tempfile::TempDir;
+
+use super::unpack::UnpackLimits;
+use super::*;
+
+/// A member: its path, kind, and content or target.
+type Member<'m> = (&'m str, char, &'m [u8]);
+
+fn tar_of(members: &[Member<'_>]) -> Vec<u8> {
+    let mut tar = Vec::new();
+    for (path, kind, content) in members {
+        let mut header = tar::Header::new_gnu();
+        let name = &mut header.as_gnu_mut().unwrap().name;
+        name[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_mode(0o644);
+        header.set_mtime(1_700_000_000);
+        header.set_entry_type(match kind {
+            'd' => tar::EntryType::Directory,
+            'l' => tar::EntryType::Symlink,
+            'h' => tar::EntryType::Link,
+            'c' => tar::EntryType::Char,
+            _ => tar::EntryType::Regular,
+        });
+        let bytes: &[u8] = if *kind == 'f' { content } else { &[] };
+        if matches!(kind, 'l' | 'h') {
+            header.as_gnu_mut().unwrap().linkname[..content.len()].copy_from_slice(content);
+        }
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        tar.extend(header.as_bytes());
+        tar.extend(bytes);
+        tar.resize(tar.len().next_multiple_of(512), 0);
+    }
+    tar.resize(tar.len() + 1024, 0);
+    tar
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    writer.write_all(bytes).unwrap();
+    writer.finish().unwrap()
+}
+
+fn deb(name: &str, version: &str, members: &[Member<'_>]) -> Vec<u8> {
+    let control = format!("Package: {name}\nVersion: {version}\nArchitecture: amd64\n");
+    let mut archive = ar::Builder::new(Vec::new());
+    let mut add = |name: &str, bytes: &[u8]| {
+        archive.append(&ar::Header::new(name.into(), bytes.len() as u64), bytes).unwrap();
+    };
+    add("debian-binary", b"2.0\n");
+    add("control.tar.gz", &gzip(&tar_of(&[("./control", 'f', control.as_bytes())])));
+    add("data.tar.gz", &gzip(&tar_of(members)));
+    archive.into_inner().unwrap()
+}
+
+fn rpm_header(entries: &[(u32, u32, &[u8], u32)]) -> Vec<u8> {
+    let (mut index, mut store) = (Vec::<u8>::new(), Vec::<u8>::new());
+    for (tag, kind, bytes, count) in entries {
+        for word in [*tag, *kind, u32::try_from(store.len()).unwrap(), *count] {
+            index.extend(word.to_be_bytes());
+        }
+        store.extend(*bytes);
+    }
+    let mut header = vec![0x8e, 0xad, 0xe8, 1, 0, 0, 0, 0];
+    header.extend(u32::try_from(entries.len()).unwrap().to_be_bytes());
+    header.extend(u32::try_from(store.len()).unwrap().to_be_bytes());
+    header.extend(index);
+    header.extend(store);
+    header
+}
+
+fn cpio_of(members: &[Member<'_>]) -> Vec<u8> {
+    let mut cpio: Vec<u8> = Vec::new();
+    let mut add = |path: &str, mode: u32, content: &[u8]| {
+        let (size, length) = (u32::try_from(content.len()).unwrap(), u32::try_from(path.len() + 1).unwrap());
+        let fields = [1, mode, 0, 0, 1, 1_700_000_000, size, 0, 0, 0, 0, length, 0];
+        let fields: String = fields.iter().map(|field| format!("{field:08x}")).collect();
+        cpio.extend(format!("070701{fields}{path}\0").bytes());
+        cpio.resize(cpio.len().next_multiple_of(4), 0);
+        cpio.extend(content);
+        cpio.resize(cpio.len().next_multiple_of(4), 0);
+    };
+    for (path, kind, content) in members {
+        let mode = match kind {
+            'd' => 0o040_755,
+            'l' => 0o120_777,
+            'c' => 0o020_600,
+            _ => 0o100_644,
+        };
+        add(path, mode, content);
+    }
+    add("TRAILER!!!", 0, b"");
+    cpio
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn rpm(name: &str, members: &[Member<'_>], sign: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+    let payload = gzip(&cpio_of(members));
+    let text = |text: &str| format!("{text}\0").into_bytes();
+    let digest = text(&hexadecimal(&payload));
+    let header = rpm_header(&[
+        (1000, 6, &text(name), 1),
+        (1001, 6, &text("5.14.0"), 1),
+        (1002, 6, &text("427.el9"), 1),
+        (1022, 6, &text("x86_64"), 1),
+        (1124, 6, &text("cpio"), 1),
+        (1125, 6, &text("gzip"), 1),
+        (5092, 8, &digest, 1),
+    ]);
+    let of_header = text(&hexadecimal(&header));
+    let signed = sign(&header);
+    let mut entries: Vec<(u32, u32, &[u8], u32)> = vec![(273, 6, &of_header, 1)];
+    if let Some(signature) = &signed {
+        entries.push((268, 7, signature, u32::try_from(signature.len()).unwrap()));
+    }
+    let mut package = vec![0xed, 0xab, 0xee, 0xdb];
+    package.resize(96, 0);
+    package.extend(rpm_header(&entries));
+    package.resize(package.len().next_multiple_of(8), 0);
+    package.extend(header);
+    package.extend(payload);
+    package
+}
+
+struct World {
+    directory: TempDir,
+    store: KernelStore,
+}
+
+const UTSRELEASE: &[u8] = b"#define UTS_RELEASE \"6.1.0-50-amd64\"\n";
+const TREE: &str = "./usr/src/linux-headers-6.1.0-50-amd64";
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = KernelStore::at(directory.path().join("store"));
+        Self { directory, store }
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn add_checked(&self, files: &[PathBuf], checks: &PackageChecks) -> Result<AddReport, KernelStoreError> {
+        let limits = UnpackLimits { ratio: 100, free: 1 << 16, members: 100 };
+        self.store.add_within(files, checks, Duration::ZERO, limits, &mut |_| ())
+    }
+
+    fn add(&self, files: &[PathBuf]) -> Result<AddReport, KernelStoreError> {
+        self.add_checked(files, &PackageChecks::default())
+    }
+
+    fn refused(&self, file: &Path) -> String {
+        let before = self.names();
+        let error = self.add(&[file.to_owned()]).unwrap_err();
+        assert_eq!(self.names(), before, "something is left");
+        error.to_string().replace(&self.directory.path().display().to_string(), "DIR")
+    }
+
+    fn names(&self) -> Vec<PathBuf> {
+        super::contents::files_in(self.store.directory())
+            .into_iter()
+            .filter(|name| name != Path::new(".lock"))
+            .collect()
+    }
+
+    fn headers(&self, version: &str) -> PathBuf {
+        let include = b"include /usr/src/linux-headers-6.1.0-50-common/Makefile\n";
+        let utsrelease = format!("{TREE}/include/generated/utsrelease.h");
+        let bytes = deb(
+            "linux-headers-6.1.0-50-amd64",
+            version,
+            &[
+                ("./", 'd', b""),
+                (&format!("{TREE}/"), 'd', b""),
+                (&format!("{TREE}/Makefile"), 'f', include),
+                (&utsrelease, 'f', UTSRELEASE),
+                (&format!("{TREE}/scripts"), 'l', b"../../lib/linux-kbuild-6.1/scripts"),
+                ("./lib/modules/6.1.0-50-amd64/build", 'l', b"/usr/src/linux-headers-6.1.0-50-amd64"),
+                ("./usr/share/doc/x/copyright", 'f', b"text"),
+            ],
+        );
+        self.file("headers.deb", &bytes)
+    }
+
+    fn common(&self) -> PathBuf {
+        let tree = "./usr/src/linux-headers-6.1.0-50-common";
+        let bytes =
+            deb("linux-headers-6.1.0-50-common", "1", &[(&format!("{tree}/Makefile"), 'f', b"all:\n")]);
+        self.file("common.deb", &bytes)
+    }
+
+    fn kbuild(&self, version: &str) -> PathBuf {
+        let bytes = deb(
+            "linux-kbuild-6.1",
+            version,
+            &[("./usr/lib/linux-kbuild-6.1/scripts/sign", 'f', version.as_bytes())],
+        );
+        self.file(&format!("kbuild-{version}.deb"), &bytes)
+    }
+
+    fn kernel(&self) -> StoredKernel {
+        self.store.get(&"6.1.0-50-amd64".parse().unwrap()).unwrap().unwrap()
+    }
+}
+
+#[test]
+fn a_kernel_waits_for_its_packages_and_takes_those_of_its_own_version() {
+    let world = World::new();
+    let report = world.add(&[world.headers("2")]).unwrap();
+    let lacks: Vec<_> = report.kernels[0].lacks.iter().map(|path| path.display().to_string()).collect();
+    assert_eq!(lacks, ["/usr/lib/linux-kbuild-6.1", "/usr/src/linux-headers-6.1.0-50-common"]);
+    let report = world.add(&[world.kbuild("1"), world.kbuild("2"), world.common()]).unwrap();
+    assert_eq!(report.kernels[0].lacks, Vec::<PathBuf>::new());
+    let kernel = world.kernel();
+    let sign = kernel.root().join("usr/lib/linux-kbuild-6.1/scripts/sign");
+    assert_eq!(fs::read_to_string(sign).unwrap(), "2");
+    assert!(!kernel.root().join("usr/share").exists());
+    let names: Vec<&str> = kernel.packages.iter().map(|package| package.name.as_str()).collect();
+    assert_eq!(names, ["linux-headers-6.1.0-50-amd64", "linux-headers-6.1.0-50-common", "linux-kbuild-6.1"]);
+    // What is there isn't taken again.
+    let before = world.names();
+    assert!(
+        world
+            .add(&[world.headers("2"), world.common()])
+            .unwrap()
+            .packages
+            .iter()
+            .all(|added| added.was_there)
+    );
+    assert_eq!(world.names(), before);
+    let error = world.add(&[world.headers("3")]).unwrap_err().to_string();
+    assert!(
+        error.contains("has linux-headers-6.1.0-50-amd64 2 already") && error.contains("is 3"),
+        "{error}"
+    );
+    // A package that another kernel may need stays until the last kernel that has it goes.
+    world.store.remove(&kernel.release, Duration::ZERO).unwrap();
+    let left: Vec<_> = world.names().iter().map(|name| name.display().to_string()).collect();
+    assert!(left.iter().all(|name| name.starts_with(".shared/linux-kbuild-6.1_1_amd64/")), "{left:?}");
+    assert!(world.store.remove(&kernel.release, Duration::ZERO).is_err());
+}
+
+#[test]
+fn fedoras_packages_get_the_links_that_its_kernel_package_has() {
+    let world = World::new();
+    let release = "5.14.0-427.el9.x86_64";
+    let tree = format!("/usr/src/kernels/{release}");
+    let utsrelease = format!("#define UTS_RELEASE \"{release}\"\n");
+    let symbols = vec![b'x'; 5000];
+    let table = format!("/usr/lib/debug/lib/modules/{release}/System.map");
+    let (utsrelease_at, makefile) =
+        (format!("{tree}/include/generated/utsrelease.h"), format!("{tree}/Makefile"));
+    let devel: [Member<'_>; 3] =
+        [(&tree, 'd', b""), (&utsrelease_at, 'f', utsrelease.as_bytes()), (&makefile, 'f', b"x")];
+    let devel = world.file("devel.rpm", &rpm("kernel-devel", &devel, |_| None));
+    let debuginfo =
+        world.file("debuginfo.rpm", &rpm("kernel-debuginfo", &[(&table, 'f', &symbols)], |_| None));
+    world.add(&[devel, debuginfo]).unwrap();
+    let kernel = world.store.get(&release.parse().unwrap()).unwrap().unwrap();
+    let link = |path: String| fs::read_link(kernel.root().join(path)).unwrap().display().to_string();
+    assert_eq!(link(format!("usr/lib/modules/{release}/build")), tree);
+    assert_eq!(link(format!("usr/lib/debug/boot/System.map-{release}")), table);
+    let versions: Vec<&str> = kernel.packages.iter().map(|package| package.version.as_str()).collect();
+    assert_eq!(versions, ["5.14.0-427.el9"; 2]);
+}
+
+#[test]
+fn a_hostile_package_is_refused_and_nothing_is_left() {
+    let world = World::new();
+    world.add(&[world.headers("1")]).unwrap();
+    let zeros = vec![0; 4 << 20];
+    let cases: [(&str, &[Member<'_>], &str); 9] = [
+        (
+            "climbs",
+            &[("./usr/src/../../../x", 'f', b"x")],
+            "its member ./usr/src/../../../x leads out of the package",
+        ),
+        ("device", &[("./dev/null", 'c', b"")], "its member ./dev/null is a device"),
+        (
+            "below",
+            &[("./usr/src/a", 'l', b"/etc"), ("./usr/src/a/passwd", 'f', b"x")],
+            "its member ./usr/src/a/passwd is below a link",
+        ),
+        (
+            "twice",
+            &[("./usr/src/a/b", 'f', b"x"), ("usr/src/a/b", 'f', b"y")],
+            "its member usr/src/a/b is there twice",
+        ),
+        (
+            "linked",
+            &[("./usr/src/a/b", 'h', b"/etc/shadow")],
+            "is a hard link to /etc/shadow, which doesn't come before it",
+        ),
+        (
+            "linked-out",
+            &[("./usr/src/a/b", 'h', b"../../etc/shadow")],
+            "its member ../../etc/shadow leads out of the package",
+        ),
+        ("bomb", &[("./usr/src/a/b", 'f', &zeros)], "unpacked it has more than "),
+        ("unkept-bomb", &[("./usr/share/b", 'f', &zeros)], "unpacked it has more than "),
+        ("nothing", &[("./usr/share/b", 'f', b"x")], "it has nothing that a compile reads"),
+    ];
+    for (name, members, expected) in cases {
+        let file = world.file(&format!("{name}.deb"), &deb("bad", "1", members));
+        let said = world.refused(&file);
+        assert!(said.contains(expected), "{name}: {said}");
+    }
+    let climbs = world.file("c.rpm", &rpm("bad", &[("../x", 'f', b"x")], |_| None));
+    assert!(world.refused(&climbs).contains("its member ../x leads out"), "{}", world.refused(&climbs));
+    let device = world.file("d.rpm", &rpm("bad", &[("/dev/null", 'c', b"")], |_| None));
+    assert!(world.refused(&device).contains("is a device"));
+    assert!(world.refused(&world.file("x.deb", b"no package")).contains("neither a .deb nor a .rpm"));
+}
+
+#[test]
+fn a_package_with_any_byte_changed_or_cut_off_is_refused_or_comes_out_the_same() {
+    let content = b"0123456789abcdef".repeat(40);
+    let good: [(&str, Vec<u8>); 2] = [
+        ("p.deb", deb("linux-image-x-dbg", "1", &[("./usr/lib/debug/lib/modules/1.0/a.ko", 'f', &content)])),
+        (
+            "p.rpm",
+            rpm("kernel-debuginfo", &[("/usr/lib/debug/lib/modules/1.0/a.ko", 'f', &content)], |_| None),
+        ),
+    ];
+    let mut refused = 0;
+    for (name, good) in good {
+        let flipped = (0..good.len()).step_by(7).map(|at| {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1;
+            (format!("{name} with byte {at} changed"), bytes)
+        });
+        let cut = (0..good.len()).map(|length| (format!("{name} cut to {length}"), good[..length].to_vec()));
+        for (what, bytes) in flipped.chain(cut) {
+            let world = World::new();
+            if world.add(&[world.file(name, &bytes)]).is_err() {
+                assert_eq!(world.names(), Vec::<PathBuf>::new(), "{what}: something is left");
+                refused += 1;
+                continue;
+            }
+            let kept = world.store.directory().join("1.0/root/usr/lib/debug/lib/modules/1.0/a.ko");
+            // A byte of no meaning, such as a time or what fills up an archive, or a name that makes it another kernel's.
+            assert!(!kept.exists() || fs::read(kept).unwrap() == content, "{what} came through");
+        }
+    }
+    assert!(refused > 500, "{refused}");
+}
+
+#[test]
+fn a_list_of_digests_vouches_for_what_is_on_it_and_for_nothing_else() {
+    let world = World::new();
+    let (headers, common) = (world.headers("1"), world.common());
+    let digest = Digest::of(&fs::read(&headers).unwrap());
+    let list = world.file("SHA256SUMS", format!("{digest}  anything.deb\n").as_bytes());
+    let checks = PackageChecks::read(&[], &[], &[list]).unwrap();
+    let report = world.add_checked(&[headers], &checks).unwrap();
+    assert_eq!(report.packages[0].package.checked, Checked::DigestList);
+    let error = world.add_checked(&[common], &checks).unwrap_err().to_string();
+    assert!(error.contains("which is in no index and on no list that was given"), "{error}");
+    assert!(PackageChecks::read(&[], &[], &[world.file("empty", b"nothing\n")]).is_err());
+}
+
+/// A key of gpg's, made for this test.
+struct Gpg {
+    home: TempDir,
+}
+
+impl Gpg {
+    fn new(name: &str) -> Self {
+        let gpg = Self { home: tempfile::tempdir().unwrap() };
+        gpg.run(&["--passphrase", "", "--quick-generate-key", name, "ed25519", "sign", "never"]);
+        gpg
+    }
+
+    fn run(&self, args: &[&str]) -> Vec<u8> {
+        let command = child::ChildCommand::new("gpg").args(["--batch", "--quiet", "--homedir"]);
+        let finished = command
+            .arg(self.home.path())
+            .args(args)
+            .env_from_here("PATH")
+            .run(&child::Limits::within(Duration::from_secs(60)), &child::Cancel::new())
+            .unwrap();
+        assert!(finished.status.success(), "{}", finished.stderr.text());
+        finished.stdout.bytes()
+    }
+
+    fn keyring(&self, world: &World, name: &str, args: &[&str]) -> PathBuf {
+        world.file(name, &self.run(&[&["--export"], args].concat()))
+    }
+}
+
+#[test]
+fn an_index_counts_if_a_key_of_the_keyring_signed_it() {
+    let world = World::new();
+    let (ours, other) = (Gpg::new("ours"), Gpg::new("other"));
+    let headers = world.headers("1");
+    let digest = Digest::of(&fs::read(&headers).unwrap());
+    let packages = gzip(format!("Package: linux-headers\nSHA256: {digest}\n\n").as_bytes());
+    let index = world.file("Packages.gz", &packages);
+    let release =
+        format!("Origin: Test\nSHA256:\n {} {} main/Packages.gz\n", Digest::of(&packages), packages.len());
+    let text = world.file("Release", release.as_bytes());
+    let signed =
+        world.file("InRelease", &ours.run(&["--clearsign", "--output", "-", text.to_str().unwrap()]));
+    let binary = ours.keyring(&world, "ours.gpg", &[]);
+    let armoured = ours.keyring(&world, "ours.asc", &["--armor"]);
+    for keyring in [binary.clone(), armoured] {
+        let checks = PackageChecks::read(&[keyring], &[signed.clone(), index.clone()], &[]).unwrap();
+        let report = World::new().add_checked(&[headers.clone()], &checks).unwrap();
+        assert!(
+            matches!(&report.packages[0].package.checked, Checked::Index { signer } if signer.len() == 40)
+        );
+        let error = world.add_checked(&[world.common()], &checks).unwrap_err().to_string();
+        assert!(error.contains("is in no index"), "{error}");
+    }
+    let wrong = |keyring: &[PathBuf], indexes: &[PathBuf]| {
+        PackageChecks::read(keyring, indexes, &[]).unwrap_err().to_string()
+    };
+    let theirs = other.keyring(&world, "other.gpg", &[]);
+    assert!(
+        wrong(&[theirs], &[signed.clone(), index.clone()])
+            .contains("its signature is by no key of the keyring")
+    );
+    assert!(wrong(&[], &[signed.clone()]).contains("needs a keyring"));
+    let changed = world.file("Changed", &gzip(b"SHA256: 0\n"));
+    assert!(wrong(&[binary.clone()], &[signed.clone(), changed]).contains("is in no InRelease file"));
+    let mut text = fs::read(&signed).unwrap();
+    let at = text.windows(4).position(|window| window == b"Test").unwrap();
+    text[at] = b'B';
+    assert!(wrong(&[binary.clone()], &[world.file("Forged", &text)]).contains("by no key"));
+    // A .deb that no index has isn't vouched for by a keyring alone.
+    let alone = PackageChecks::read(&[binary], &[], &[]).unwrap();
+    assert!(
+        world.add_checked(&[headers], &alone).unwrap_err().to_string().contains("no signature of its own")
+    );
+}
+
+#[test]
+fn an_rpm_counts_if_a_key_of_the_keyring_signed_its_header() {
+    let world = World::new();
+    let (ours, other) = (Gpg::new("ours"), Gpg::new("other"));
+    let members: [Member<'_>; 1] = [("/usr/lib/debug/lib/modules/1.0/a.ko", 'f', b"x")];
+    let sign = |header: &[u8]| {
+        let header = world.file("header", header);
+        Some(ours.run(&["--detach-sign", "--output", "-", header.to_str().unwrap()]))
+    };
+    let signed = rpm("kernel-debuginfo", &members, sign);
+    let file = world.file("signed.rpm", &signed);
+    let by = |gpg: &Gpg| PackageChecks::read(&[gpg.keyring(&world, "k.gpg", &[])], &[], &[]).unwrap();
+    let (ours, other) = (by(&ours), by(&other));
+    let error = world.add_checked(&[file.clone()], &other).unwrap_err().to_string();
+    assert!(error.contains("its signature is by no key of the keyring"), "{error}");
+    let mut flipped = signed;
+    let last = flipped.len() - 9;
+    flipped[last] ^= 1;
+    let error = world.add_checked(&[world.file("flipped.rpm", &flipped)], &ours).unwrap_err().to_string();
+    assert!(error.contains("it is damaged"), "{error}");
+    let unsigned = world.file("unsigned.rpm", &rpm("kernel-debuginfo", &members, |_| None));
+    let error = world.add_checked(&[unsigned], &ours).unwrap_err().to_string();
+    assert!(error.contains("it has no signature"), "{error}");
+    assert_eq!(world.names(), Vec::<PathBuf>::new());
+    let report = world.add_checked(&[file], &ours).unwrap();
+    assert!(matches!(report.packages[0].package.checked, Checked::Signature { .. }));
+}
+
+#[test]
+fn what_a_killed_command_left_is_swept_and_a_damaged_record_is_an_error() {
+    let world = World::new();
+    world.add(&[world.headers("1")]).unwrap();
+    fs::create_dir_all(world.store.directory().join(".new-x/root/usr")).unwrap();
+    world.add(&[world.common()]).unwrap();
+    assert!(!world.store.directory().join(".new-x").exists());
+    fs::write(world.store.directory().join("6.1.0-50-amd64/kernel.json"), "{}").unwrap();
+    assert!(world.store.all().unwrap_err().to_string().contains("is not understood"));
+}

@@ -1,0 +1,121 @@
+//! `kernel add`: taking packages into the kernel store.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use builder::{AddReport, PackageChecks};
+use serde_json::json;
+
+use super::store_failure;
+use crate::commands::farm::directories::StoreOption;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::Ui;
+use crate::words::count;
+
+/// Take packages of kernels into the kernel store
+///
+/// Packages as they are downloaded anywhere, .deb and .rpm: headers, kbuild, kernel-devel, modules, debuginfo. They are checked and
+/// unpacked without root; nothing of them is run. Builds find the kernels over any sysroot that has their compiler. A package that
+/// is refused leaves the store as it was.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  stap-bundle kernel add *.deb --keyring /usr/share/keyrings/debian-archive-keyring.gpg \\\n    --index InRelease --index Packages.xz\n  stap-bundle kernel add kernel-*.rpm --keyring RPM-GPG-KEY-redhat-release"
+)]
+pub(crate) struct AddArgs {
+    /// Packages, or directories of them.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    packages: Vec<PathBuf>,
+    /// OpenPGP keys whose signatures count, of RPM packages and of InRelease files; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    keyring: Vec<PathBuf>,
+    /// An InRelease or Packages file of the archive that .deb packages come from; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    index: Vec<PathBuf>,
+    /// A list of SHA-256 digests, as `sha256sum` writes it: packages on it are taken.
+    #[arg(long, value_name = "FILE")]
+    digests: Vec<PathBuf>,
+    #[command(flatten)]
+    store: StoreOption,
+    /// How long to wait for another command that changes the store, in seconds.
+    #[arg(hide_short_help = true, long, value_name = "SEC", default_value_t = 60)]
+    wait: u64,
+}
+
+impl AddArgs {
+    pub(super) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
+        let store = self.store.open()?;
+        let failed = |error| store_failure(&error, store.directory());
+        let checks = PackageChecks::read(&self.keyring, &self.index, &self.digests).map_err(failed)?;
+        let wait = Duration::from_secs(self.wait);
+        let report = store
+            .add(&self.packages, &checks, wait, &mut |file| {
+                ui.progress(format!("taking in {}", file.display()))
+            })
+            .map_err(failed)?;
+        if ui.json {
+            show_json(ui, &report);
+        } else {
+            show(ui, &report);
+        }
+        let unverified = report.unverified().count();
+        if unverified > 0 {
+            ui.warning(format!(
+                "nothing vouches for {}: the bundles of their kernels say so (--keyring, --index, --digests)",
+                count(unverified, "package")
+            ));
+        }
+        for added in &report.kernels {
+            for lacks in &added.lacks {
+                ui.warning(format!(
+                    "kernel {} can't be built for yet: its build tree refers to {}, which no package has brought",
+                    added.kernel.release,
+                    lacks.display()
+                ));
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn show(ui: &mut Ui, report: &AddReport) {
+    for added in &report.packages {
+        let package = &added.package;
+        let name = if package.name.is_empty() {
+            package.file.clone()
+        } else {
+            format!("{} {} ({})", package.name, package.version, package.architecture)
+        };
+        let place = if added.was_there {
+            "is there already".to_owned()
+        } else if added.is_empty {
+            "has nothing that a compile reads, and isn't kept".to_owned()
+        } else if added.releases.is_empty() {
+            "is kept for the kernels that need it".to_owned()
+        } else {
+            let releases: Vec<&str> =
+                added.releases.iter().map(bundle_format::KernelRelease::as_str).collect();
+            format!("for {}", releases.join(", "))
+        };
+        ui.line(format!("{name}: {}; {place}", package.checked.in_words()));
+    }
+    for added in &report.kernels {
+        ui.line(format!("kernel {}: {}", added.kernel.release, super::stored::what_it_has(&added.kernel)));
+    }
+}
+
+fn show_json(ui: &mut Ui, report: &AddReport) {
+    let packages: Vec<_> = report
+        .packages
+        .iter()
+        .map(|added| {
+            json!({
+                "file": added.package.file, "name": added.package.name, "version": added.package.version,
+                "architecture": added.package.architecture, "sha256": added.package.sha256, "checked": added.package.checked,
+                "kernels": added.releases, "was_there": added.was_there, "kept": !added.is_empty,
+            })
+        })
+        .collect();
+    let kernels: Vec<_> = report.kernels.iter().map(|added| super::stored::in_json(&added.kernel)).collect();
+    ui.document(&json!({ "packages": packages, "kernels": kernels }));
+}
