@@ -101,14 +101,19 @@ impl KernelStore {
                 .filter(|kernel| kernel.packages.iter().any(known))
                 .map(|kernel| kernel.release.clone())
                 .collect();
-            let was_there = !releases.is_empty() || shared.iter().any(|shared| known(&shared.package));
-            if was_there || unpacked.iter().any(|other| known(&other.package)) {
-                packages.push(AddedPackage { package, releases, was_there, is_empty: false });
+            let there = stored
+                .iter()
+                .flat_map(|kernel| &kernel.packages)
+                .chain(shared.iter().map(|shared| &shared.package));
+            let given_before = unpacked.iter().map(|other| &other.package);
+            if let Some(there) = there.chain(given_before).find(|there| known(there)) {
+                let package = there.clone();
+                packages.push(AddedPackage { package, releases, was_there: true, is_empty: false });
                 continue;
             }
             let (new, kept) = self.unpack(&file, &mut opened, package, limits)?;
             let (package, releases) = (new.package.clone(), new.releases.clone());
-            packages.push(AddedPackage { package, releases, was_there, is_empty: kept == 0 });
+            packages.push(AddedPackage { package, releases, was_there: false, is_empty: kept == 0 });
             if kept > 0 {
                 unpacked.push(new);
             }

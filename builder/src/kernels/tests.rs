@@ -1,138 +1,15 @@
 //! Packages made here, good and hostile ones; `tests/tests/kernel_packages` has real ones.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bundle_format::Digest;
-use sha2::Digest as _;
+use fixtures::package::{Member, deb, gzip, rpm};
 use tempfile::TempDir;
 
 use super::unpack::UnpackLimits;
 use super::*;
-
-/// A member: its path, kind, and content or target.
-type Member<'m> = (&'m str, char, &'m [u8]);
-
-fn tar_of(members: &[Member<'_>]) -> Vec<u8> {
-    let mut tar = Vec::new();
-    for (path, kind, content) in members {
-        let mut header = tar::Header::new_gnu();
-        let name = &mut header.as_gnu_mut().unwrap().name;
-        name[..path.len()].copy_from_slice(path.as_bytes());
-        header.set_mode(0o644);
-        header.set_mtime(1_700_000_000);
-        header.set_entry_type(match kind {
-            'd' => tar::EntryType::Directory,
-            'l' => tar::EntryType::Symlink,
-            'h' => tar::EntryType::Link,
-            'c' => tar::EntryType::Char,
-            _ => tar::EntryType::Regular,
-        });
-        let bytes: &[u8] = if *kind == 'f' { content } else { &[] };
-        if matches!(kind, 'l' | 'h') {
-            header.as_gnu_mut().unwrap().linkname[..content.len()].copy_from_slice(content);
-        }
-        header.set_size(bytes.len() as u64);
-        header.set_cksum();
-        tar.extend(header.as_bytes());
-        tar.extend(bytes);
-        tar.resize(tar.len().next_multiple_of(512), 0);
-    }
-    tar.resize(tar.len() + 1024, 0);
-    tar
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    writer.write_all(bytes).unwrap();
-    writer.finish().unwrap()
-}
-
-fn deb(name: &str, version: &str, members: &[Member<'_>]) -> Vec<u8> {
-    let control = format!("Package: {name}\nVersion: {version}\nArchitecture: amd64\n");
-    let mut archive = ar::Builder::new(Vec::new());
-    let mut add = |name: &str, bytes: &[u8]| {
-        archive.append(&ar::Header::new(name.into(), bytes.len() as u64), bytes).unwrap();
-    };
-    add("debian-binary", b"2.0\n");
-    add("control.tar.gz", &gzip(&tar_of(&[("./control", 'f', control.as_bytes())])));
-    add("data.tar.gz", &gzip(&tar_of(members)));
-    archive.into_inner().unwrap()
-}
-
-fn rpm_header(entries: &[(u32, u32, &[u8], u32)]) -> Vec<u8> {
-    let (mut index, mut store) = (Vec::<u8>::new(), Vec::<u8>::new());
-    for (tag, kind, bytes, count) in entries {
-        for word in [*tag, *kind, u32::try_from(store.len()).unwrap(), *count] {
-            index.extend(word.to_be_bytes());
-        }
-        store.extend(*bytes);
-    }
-    let mut header = vec![0x8e, 0xad, 0xe8, 1, 0, 0, 0, 0];
-    header.extend(u32::try_from(entries.len()).unwrap().to_be_bytes());
-    header.extend(u32::try_from(store.len()).unwrap().to_be_bytes());
-    header.extend(index);
-    header.extend(store);
-    header
-}
-
-fn cpio_of(members: &[Member<'_>]) -> Vec<u8> {
-    let mut cpio: Vec<u8> = Vec::new();
-    let mut add = |path: &str, mode: u32, content: &[u8]| {
-        let (size, length) = (u32::try_from(content.len()).unwrap(), u32::try_from(path.len() + 1).unwrap());
-        let fields = [1, mode, 0, 0, 1, 1_700_000_000, size, 0, 0, 0, 0, length, 0];
-        let fields: String = fields.iter().map(|field| format!("{field:08x}")).collect();
-        cpio.extend(format!("070701{fields}{path}\0").bytes());
-        cpio.resize(cpio.len().next_multiple_of(4), 0);
-        cpio.extend(content);
-        cpio.resize(cpio.len().next_multiple_of(4), 0);
-    };
-    for (path, kind, content) in members {
-        let mode = match kind {
-            'd' => 0o040_755,
-            'l' => 0o120_777,
-            'c' => 0o020_600,
-            _ => 0o100_644,
-        };
-        add(path, mode, content);
-    }
-    add("TRAILER!!!", 0, b"");
-    cpio
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn rpm(name: &str, members: &[Member<'_>], sign: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
-    let payload = gzip(&cpio_of(members));
-    let text = |text: &str| format!("{text}\0").into_bytes();
-    let digest = text(&hexadecimal(&payload));
-    let header = rpm_header(&[
-        (1000, 6, &text(name), 1),
-        (1001, 6, &text("5.14.0"), 1),
-        (1002, 6, &text("427.el9"), 1),
-        (1022, 6, &text("x86_64"), 1),
-        (1124, 6, &text("cpio"), 1),
-        (1125, 6, &text("gzip"), 1),
-        (5092, 8, &digest, 1),
-    ]);
-    let of_header = text(&hexadecimal(&header));
-    let signed = sign(&header);
-    let mut entries: Vec<(u32, u32, &[u8], u32)> = vec![(273, 6, &of_header, 1)];
-    if let Some(signature) = &signed {
-        entries.push((268, 7, signature, u32::try_from(signature.len()).unwrap()));
-    }
-    let mut package = vec![0xed, 0xab, 0xee, 0xdb];
-    package.resize(96, 0);
-    package.extend(rpm_header(&entries));
-    package.resize(package.len().next_multiple_of(8), 0);
-    package.extend(header);
-    package.extend(payload);
-    package
-}
 
 struct World {
     directory: TempDir,

@@ -57,15 +57,15 @@ impl Overlay {
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
             let mut path = inside.join(entry.file_name());
-            if path == Path::new(MODULES)
-                && leads_to(Path::new("/lib")).is_some_and(|lib| lib == Path::new("/lib"))
-            {
+            let is_unmerged = || leads_to(Path::new("/lib")).is_none_or(|lib| lib != Path::new("/usr/lib"));
+            let is_way = Path::new(MODULES).starts_with(&path) && is_unmerged();
+            if path == Path::new(MODULES) && is_way {
                 path = PathBuf::from(UNMERGED_MODULES);
             }
             if is_merged(&path) {
                 path = leads_to(&path).unwrap_or(path);
             }
-            let is_both = entry.file_type()?.is_dir() && below(&path).is_dir();
+            let is_both = entry.file_type()?.is_dir() && (is_way || below(&path).is_dir());
             if is_both && is_merged(&path) {
                 self.merge(&entry.path(), &path, leads_to, below)?;
             } else {
@@ -196,4 +196,85 @@ pub(super) fn all_names(host: &Path, laid: impl Iterator<Item = OsString>) -> Ve
     names.sort();
     names.dedup();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::sandbox::Sysroot;
+    use crate::testing::fake_sysroot;
+
+    fn write(root: &Path, path: &str, text: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// A sysroot with debuginfo of a program and a kernel's build tree, and a stored kernel of the same release.
+    fn laid() -> (tempfile::TempDir, tempfile::TempDir, Sysroot) {
+        let root = fake_sysroot(&["1.0"]);
+        write(root.path(), "usr/lib/debug/.build-id/ab/program.debug", "a program's");
+        write(root.path(), "usr/src/linux-headers-1.0/only-here", "the sysroot's");
+        let kernel = tempfile::tempdir().unwrap();
+        write(kernel.path(), "usr/src/linux-headers-1.0/Makefile", "the store's");
+        write(kernel.path(), "usr/lib/debug/lib/modules/1.0/vmlinux", "symbols");
+        write(kernel.path(), "usr/lib/debug/.build-id/ab/own", "");
+        fs::create_dir_all(kernel.path().join("usr/lib/modules/1.0")).unwrap();
+        symlink("/usr/lib/debug/lib/modules/1.0", kernel.path().join("usr/lib/modules/1.0/debug")).unwrap();
+        symlink(
+            "../../lib/modules/1.0/vmlinux",
+            kernel.path().join("usr/lib/debug/.build-id/ab/kernel.debug"),
+        )
+        .unwrap();
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        let sysroot = sysroot.under(&sysroot.overlay_of(kernel.path()).unwrap());
+        (root, kernel, sysroot)
+    }
+
+    #[test]
+    fn what_both_have_is_the_stored_kernels_and_directories_that_packages_share_are_merged() {
+        let (_root, kernel, sysroot) = laid();
+        let read = |path: &str| sysroot.read(Path::new(path)).ok();
+        assert_eq!(read("/usr/src/linux-headers-1.0/Makefile").as_deref(), Some("the store's"));
+        assert_eq!(read("/usr/src/linux-headers-1.0/only-here"), None);
+        assert_eq!(read("/usr/lib/debug/.build-id/ab/program.debug").as_deref(), Some("a program's"));
+        // Links lead through both, and never out of them.
+        assert_eq!(read("/lib/modules/1.0/debug/vmlinux").as_deref(), Some("symbols"));
+        assert_eq!(read("/usr/lib/debug/.build-id/ab/kernel.debug").as_deref(), Some("symbols"));
+        symlink("../../../../../../../etc/hostname", kernel.path().join("usr/lib/debug/lib/modules/1.0/out"))
+            .unwrap();
+        assert_eq!(read("/usr/lib/debug/lib/modules/1.0/out"), None);
+        symlink("loop", kernel.path().join("usr/lib/debug/lib/modules/1.0/loop")).unwrap();
+        assert!(sysroot.resolve(Path::new("/usr/lib/debug/lib/modules/1.0/loop")).is_err());
+        let names = sysroot.names_in(Path::new("/usr/lib/debug/.build-id/ab"));
+        assert_eq!(names, ["kernel.debug", "own", "program.debug"]);
+        let bare = sysroot.bare();
+        assert!(bare.read(Path::new("/usr/lib/debug/lib/modules/1.0/vmlinux")).is_err());
+    }
+
+    #[test]
+    fn a_path_of_this_machine_is_the_one_that_a_process_inside_sees() {
+        let (root, kernel, sysroot) = laid();
+        let inside = |path: PathBuf| sysroot.inside_of(&path).display().to_string();
+        assert_eq!(
+            inside(kernel.path().join("usr/src/linux-headers-1.0/a.h")),
+            "/usr/src/linux-headers-1.0/a.h"
+        );
+        let path = root.path().canonicalize().unwrap().join("usr/bin/stap");
+        assert_eq!(inside(path), "/usr/bin/stap");
+    }
+
+    #[test]
+    fn a_root_without_merged_lib_gets_modules_where_it_has_them() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("lib/modules/2.0")).unwrap();
+        let kernel = tempfile::tempdir().unwrap();
+        write(kernel.path(), "usr/lib/modules/1.0/kernel/a.ko", "a module");
+        let sysroot = Sysroot::open(root.path()).unwrap();
+        let sysroot = sysroot.under(&sysroot.overlay_of(kernel.path()).unwrap());
+        assert_eq!(sysroot.read(Path::new("/lib/modules/1.0/kernel/a.ko")).unwrap(), "a module");
+        assert!(sysroot.resolve(Path::new("/lib/modules/2.0")).is_ok());
+    }
 }

@@ -21,6 +21,7 @@ mod image_based;
 mod importing;
 mod jobs;
 mod json;
+mod kernel_store;
 mod limited;
 mod made_up_kernel;
 mod manner;

@@ -42,11 +42,12 @@ fn store_failure(error: &KernelStoreError, store: &Path) -> Failure {
             let exit = if why.is_of_trust() { Exit::Trust } else { Exit::Malformed };
             failed(exit).hint("nothing was taken into the kernel store")
         }
-        KernelStoreError::NoPackages(_) | KernelStoreError::NotStored(_) => {
+        KernelStoreError::NotStored(_) => {
             failed(Exit::Usage).hint("`stap-bundle kernel list` shows what is there")
         }
         KernelStoreError::OtherVersion { .. } | KernelStoreError::Conflict { .. } => failed(Exit::Conflict),
-        KernelStoreError::Keyring { .. }
+        KernelStoreError::NoPackages(_)
+        | KernelStoreError::Keyring { .. }
         | KernelStoreError::Index { .. }
         | KernelStoreError::NoVerifier { .. } => failed(Exit::Usage),
         KernelStoreError::Held(_) => failed(Exit::Locked),

@@ -81,11 +81,7 @@ impl AddArgs {
 fn show(ui: &mut Ui, report: &AddReport) {
     for added in &report.packages {
         let package = &added.package;
-        let name = if package.name.is_empty() {
-            package.file.clone()
-        } else {
-            format!("{} {} ({})", package.name, package.version, package.architecture)
-        };
+        let name = format!("{} {} ({})", package.name, package.version, package.architecture);
         let place = if added.was_there {
             "is there already".to_owned()
         } else if added.is_empty {
