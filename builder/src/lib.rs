@@ -53,8 +53,8 @@ pub use bundle::{
 pub use compile::ExecutorError;
 pub use import::{ImportError, ImportRequest, Imported, PackageError, ScriptsPackage, UNKNOWN, import};
 pub use inputs::{
-    Downloader, InputCheck, KernelList, KernelPackages, KernelTarget, KernelTreeError, ListedKernel, Package,
-    PassedOver, ScriptSource, ToolchainError, Tracepoints, kernels_in,
+    InputCheck, KernelList, KernelTarget, KernelTreeError, ListedKernel, Package, PassedOver, ScriptSource,
+    ToolchainError, Tracepoints, kernels_in,
 };
 pub use job::{
     CacheKey, Cell, CellReport, CompileJob, JobOutcome, KeyParts, Maker, ModuleArtifact, ModuleError,
@@ -62,7 +62,7 @@ pub use job::{
     compile_command,
 };
 pub use kernels::{
-    AddReport, AddedKernel, AddedPackage, Checked, KernelStore, KernelStoreError, PackageChecks,
+    AddReport, AddedKernel, AddedPackage, Checked, FetchReport, KernelStore, KernelStoreError, PackageChecks,
     PackageFormat, PackageRefusal, StoredKernel, StoredPackage,
 };
 pub use plan::{
@@ -86,3 +86,4 @@ pub use servers::{
 };
 pub use state::BuildDirectories;
 pub use warm::{Diagnosis, WarmUp, WarmUpFlags, WarmUpKey, WarmUpPart};
+pub use words::{Downloader, KernelPackages};

@@ -48,6 +48,7 @@ impl Package {
         let kind = match self.format {
             PackageFormat::Deb => "deb",
             PackageFormat::Rpm => "rpm",
+            PackageFormat::Debuginfod => "generic",
         };
         format!("pkg:{kind}/{}@{}", encoded(&self.name), encoded(&self.version))
     }

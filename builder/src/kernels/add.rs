@@ -18,7 +18,7 @@ use super::check::PackageChecks;
 use super::contents::{files_in, releases_in};
 use super::error::{KernelStoreError, PackageRefusal};
 use super::package::{format_of, unpack};
-use super::record::{Checked, KernelFile, SCHEMA, SharedFile, StoredPackage};
+use super::record::{Checked, KernelFile, PackageFormat, SCHEMA, SharedFile, StoredPackage};
 use super::store::{KernelStore, RECORD, ROOT, SHARED, SHARED_RECORD, STAGED, SharedPackage, StoredKernel};
 use super::unpack::{UnpackLimits, Unpacker};
 
@@ -51,11 +51,11 @@ pub struct AddedKernel {
 }
 
 /// A package that is unpacked below `directory`, and nowhere else yet.
-struct Unpacked {
-    file: PathBuf,
-    package: StoredPackage,
-    releases: BTreeSet<KernelRelease>,
-    directory: TempDir,
+pub(super) struct Unpacked {
+    pub file: PathBuf,
+    pub package: StoredPackage,
+    pub releases: BTreeSet<KernelRelease>,
+    pub directory: TempDir,
 }
 
 impl Unpacked {
@@ -163,11 +163,8 @@ impl KernelStore {
         limits: UnpackLimits,
     ) -> Result<(Unpacked, u64), KernelStoreError> {
         let refused = |why| KernelStoreError::Package { file: file.to_owned(), why };
-        let directory = tempfile::Builder::new().prefix(STAGED).tempdir_in(&self.directory);
-        let directory =
-            directory.map_err(KernelStoreError::storage("make a directory in", &self.directory))?;
+        let directory = new_directory(&self.directory)?;
         let root = directory.path().join(ROOT);
-        fs::create_dir(&root).map_err(KernelStoreError::storage("make", &root))?;
         let size = opened.metadata().map_err(KernelStoreError::storage("read", file))?.len();
         let mut unpacker = Unpacker::new(&root, size, limits);
         let name = unpack(opened, package.format, &mut unpacker).map_err(refused)?;
@@ -183,7 +180,7 @@ impl KernelStore {
     }
 
     /// Joins what is unpacked to the kernels that it is for, and puts them in their places.
-    fn join(
+    pub(super) fn join(
         &self,
         directory: &Directory,
         unpacked: Vec<Unpacked>,
@@ -225,28 +222,34 @@ impl KernelStore {
         own: &[&Unpacked],
         shared: &[SharedPackage],
     ) -> Result<(KernelRelease, TempDir), KernelStoreError> {
-        let place = tempfile::Builder::new().prefix(STAGED).tempdir_in(&self.directory);
-        let place = place.map_err(KernelStoreError::storage("make a directory in", &self.directory))?;
+        let place = new_directory(&self.directory)?;
         let root = place.path().join(ROOT);
-        fs::create_dir(&root).map_err(KernelStoreError::storage("make", &root))?;
         let mut staged = Staged { root, packages: Vec::new(), owners: BTreeMap::new() };
         if let Some(kernel) = self.get(&release)? {
             staged.take(&kernel.root(), "what the store has")?;
             staged.packages.clone_from(&kernel.packages);
         }
         for package in own {
-            let other = staged.packages.iter().find(|other| other.name == package.package.name);
-            if let Some(other) = other {
-                return Err(KernelStoreError::OtherVersion {
-                    release,
-                    name: other.name.clone(),
-                    there: other.version.clone(),
-                    file: package.file.clone(),
-                    given: package.package.version.clone(),
-                });
+            let new = &package.package;
+            let other = staged.packages.iter().find(|other| other.name == new.name);
+            // What a server hadn't got the last time comes later.
+            let is_continued = |other: &StoredPackage| {
+                other.format == PackageFormat::Debuginfod && other.version == new.version
+            };
+            match other {
+                Some(other) if !is_continued(other) => {
+                    return Err(KernelStoreError::OtherVersion {
+                        release,
+                        name: other.name.clone(),
+                        there: other.version.clone(),
+                        file: package.file.clone(),
+                        given: new.version.clone(),
+                    });
+                }
+                Some(_) => {}
+                None => staged.packages.push(new.clone()),
             }
-            staged.take(&package.root(), &package.package.file)?;
-            staged.packages.push(package.package.clone());
+            staged.take(&package.root(), &new.file)?;
         }
         staged.take_shared(shared)?;
         complete(&staged.root, &release)?;
@@ -292,6 +295,15 @@ impl KernelStore {
         }
         fs::rename(package.directory.keep(), &target).map_err(KernelStoreError::storage("make", &target))
     }
+}
+
+/// A directory in which something is made: with an empty root, and gone if it isn't kept.
+pub(super) fn new_directory(store: &Path) -> Result<TempDir, KernelStoreError> {
+    let directory = tempfile::Builder::new().prefix(STAGED).tempdir_in(store);
+    let directory = directory.map_err(KernelStoreError::storage("make a directory in", store))?;
+    let root = directory.path().join(ROOT);
+    fs::create_dir(&root).map_err(KernelStoreError::storage("make", &root))?;
+    Ok(directory)
 }
 
 /// A kernel's root that is being filled.

@@ -12,7 +12,7 @@ use super::contents::{files_in, kept, names_in, release_of_tree, trees_in};
 use super::error::KernelStoreError;
 
 const DEBUG: &str = "usr/lib/debug";
-const BUILD_IDS: &str = "usr/lib/debug/.build-id";
+pub(super) const BUILD_IDS: &str = "usr/lib/debug/.build-id";
 /// Most bytes of a module that is unpacked for its build id.
 const MAX_MODULE: u64 = 1 << 30;
 /// Symbol tables are longer than the remark that Debian puts in the place of one.

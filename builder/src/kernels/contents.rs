@@ -27,7 +27,9 @@ pub(super) fn kept(path: &Path) -> Option<PathBuf> {
         ["usr", "src", "debug", ..] => false,
         ["usr", "src", _, ..] | ["usr", "lib", "debug", _, ..] | ["usr", "lib", "modules", _, ..] => true,
         ["usr", "lib", name, ..] => name.starts_with("linux-kbuild-"),
-        ["boot", name] => ["System.map-", "vmlinux-", "config-"].iter().any(|of| name.starts_with(of)),
+        ["boot", name] => {
+            ["System.map-", "vmlinux-", "vmlinuz-", "config-"].iter().any(|of| name.starts_with(of))
+        }
         _ => false,
     };
     is_kept.then_some(path)
@@ -37,8 +39,10 @@ pub(super) fn kept(path: &Path) -> Option<PathBuf> {
 const BY_RELEASE: [&str; 3] =
     ["usr/lib/modules", "usr/lib/debug/lib/modules", "usr/lib/debug/usr/lib/modules"];
 /// Directories with files whose names end like releases.
-const WITH_RELEASE: [(&str, &[&str]); 2] =
-    [("boot", &["System.map-", "vmlinux-", "config-"]), ("usr/lib/debug/boot", &["System.map-", "vmlinux-"])];
+const WITH_RELEASE: [(&str, &[&str]); 2] = [
+    ("boot", &["System.map-", "vmlinux-", "vmlinuz-", "config-"]),
+    ("usr/lib/debug/boot", &["System.map-", "vmlinux-"]),
+];
 
 /// The releases that a package's files are for; none if they may be any kernel's.
 pub(super) fn releases_in(root: &Path) -> BTreeSet<KernelRelease> {
@@ -121,7 +125,7 @@ mod tests {
             "usr/share/doc/x",
             "usr/bin/gcc",
             "etc/passwd",
-            "boot/vmlinuz-1.0",
+            "boot/grub/grub.cfg",
             "usr/src",
             "usr/src/debug/k/a.c",
         ] {

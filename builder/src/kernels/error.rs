@@ -34,6 +34,17 @@ pub enum KernelStoreError {
     Held(Held),
     #[error("signatures are checked by {program}: the package {program} would bring it")]
     NoVerifier { program: &'static str, source: ChildError },
+    #[error(
+        "kernel {0} has no image in the kernel store that tells its build id: name it (--build-id), as /sys/kernel/notes of a host has \
+         it, or add the package of the kernel itself"
+    )]
+    NoBuildId(KernelRelease),
+    #[error("{url} has no debuginfo of kernel {release}, build id {id}")]
+    NotServed { release: KernelRelease, id: String, url: String },
+    #[error("{url}: {said}")]
+    Server { url: String, said: String },
+    #[error("debuginfo is fetched by {program}: the Debian package debuginfod would bring it")]
+    NoClient { program: &'static str, source: ChildError },
     #[error(transparent)]
     File(#[from] FileError),
     #[error("{action} {path}")]

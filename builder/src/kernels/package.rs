@@ -32,5 +32,6 @@ pub(super) fn unpack(
     match format {
         PackageFormat::Deb => deb::unpack(BufReader::new(file), into),
         PackageFormat::Rpm => rpm::unpack(file, into),
+        PackageFormat::Debuginfod => Err(PackageRefusal::NoPackage),
     }
 }

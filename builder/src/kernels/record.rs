@@ -11,6 +11,8 @@ pub(super) const SCHEMA: &str = "stap-bundle/stored-kernel/1";
 pub enum PackageFormat {
     Deb,
     Rpm,
+    /// No package: files of a debuginfod server.
+    Debuginfod,
 }
 
 /// How a package was checked before it was unpacked.
@@ -25,6 +27,8 @@ pub enum Checked {
     Index { signer: String },
     /// Its own signature, by this key.
     Signature { signer: String },
+    /// Its files have the build ids that were asked for.
+    BuildId,
 }
 
 impl Checked {
@@ -36,6 +40,7 @@ impl Checked {
             Self::DigestList => "on a list of digests".to_owned(),
             Self::Index { signer } => format!("in an index signed by {signer}"),
             Self::Signature { signer } => format!("signed by {signer}"),
+            Self::BuildId => "by build id".to_owned(),
         }
     }
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use bundle_format::{KernelRelease, NameError, ScriptName};
 
-use crate::inputs::{KernelPackages, KernelTreeError, ToolchainError};
+use crate::inputs::{KernelTreeError, ToolchainError};
 use crate::kernels::KernelStoreError;
 use crate::sandbox::{SandboxError, SysrootError};
+use crate::words::KernelPackages;
 
 /// One thing that is wrong with a request.
 #[derive(Debug, thiserror::Error)]

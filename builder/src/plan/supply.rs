@@ -7,9 +7,10 @@ use bundle_format::KernelRelease;
 use super::kernel_search::{KernelsWanted, find_trees};
 use super::make::open_sysroots;
 use super::problem::{PlanError, PlanProblem};
-use crate::inputs::{KernelPackages, has_debuginfo};
+use crate::inputs::has_debuginfo;
 use crate::kernels::KernelStore;
 use crate::sandbox::SysrootError;
+use crate::words::KernelPackages;
 
 /// What the sysroots have of a kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,10 +3,12 @@
 
 mod failure;
 mod first_error;
+mod kernel_packages;
 mod known_failures;
 mod quoted;
 mod red_reason;
 
 pub(crate) use failure::{Circumstances, Surroundings};
+pub use kernel_packages::{Downloader, KernelPackages};
 pub(crate) use quoted::quoted;
 pub(crate) use red_reason::{RedReason, killed_by, may_pass_next_time, red_reason};

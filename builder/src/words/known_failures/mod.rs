@@ -12,6 +12,7 @@ mod probe_point;
 mod script_text;
 
 use super::failure::{Circumstances, Failure};
+use super::kernel_packages::KernelPackages;
 
 /// A failure that is known: a row of the table.
 pub(super) struct KnownFailure {
@@ -57,6 +58,8 @@ pub(super) struct Meaning {
 
 /// The class of a tracepoint that isn't there.
 pub(super) const TRACEPOINT: &str = "tracepoint";
+/// The class of a variable that a kernel with its debuginfo hasn't got.
+const MEMBER: &str = "member";
 
 /// The first that fits counts, so the narrower ones come first.
 fn rows() -> impl Iterator<Item = &'static KnownFailure> {
@@ -69,11 +72,23 @@ fn rows() -> impl Iterator<Item = &'static KnownFailure> {
 pub(super) fn meaning(failure: &Failure<'_>) -> Option<Meaning> {
     let (row, details) = rows().find_map(|row| Some((row, (row.shown)(failure)?)))?;
     let sentence = format!("{}: {}", row.cause, row.next);
+    let sentence = details.iter().fold(sentence, |sentence, detail| sentence.replacen("{}", detail, 1));
     Some(Meaning {
-        sentence: details.iter().fold(sentence, |sentence, detail| sentence.replacen("{}", detail, 1)),
+        sentence: format!("{sentence}{}", supply(row, failure.circumstances.release)),
         ends: row.ends,
         class: row.class,
     })
+}
+
+/// Which packages would bring what a row says is lacking, as far as the release's name tells.
+fn supply(row: &KnownFailure, release: &str) -> String {
+    let known = release.parse().ok().and_then(|release| KernelPackages::of(&release));
+    let Some(known) = known.filter(|_| row.ends == Ends::WithDebuginfo && row.class != MEMBER) else {
+        return String::new();
+    };
+    let of_modules = if row.class.starts_with("module") { &known.modules[..] } else { &[] };
+    let packages: Vec<&str> = known.debuginfo.iter().chain(of_modules).map(String::as_str).collect();
+    format!(" (`stap-bundle kernel add` takes in {})", packages.join(" and "))
 }
 
 /// What fills each `{}` of a row's words.

@@ -1,6 +1,6 @@
 //! Probe points and what they read, which stap doesn't find.
 
-use super::{Ends, KnownFailure, TRACEPOINT, seen};
+use super::{Ends, KnownFailure, MEMBER, TRACEPOINT, seen};
 
 pub(super) const ROWS: [KnownFailure; 17] = [
     KnownFailure {
@@ -154,7 +154,7 @@ pub(super) const ROWS: [KnownFailure; 17] = [
         ends: Ends::AtAnyTime,
     },
     KnownFailure {
-        class: "member",
+        class: MEMBER,
         shown: |failure| {
             let words =
                 ["unable to find member", "unable to find local", "unable to find tracepoint variable"];

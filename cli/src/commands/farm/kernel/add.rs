@@ -1,9 +1,10 @@
 //! `kernel add`: taking packages into the kernel store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use builder::{AddReport, PackageChecks};
+use builder::{AddReport, KernelStore, PackageChecks};
+use bundle_format::KernelRelease;
 use serde_json::json;
 
 use super::store_failure;
@@ -20,11 +21,11 @@ use crate::words::count;
 /// is refused leaves the store as it was.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  stap-bundle kernel add *.deb --keyring /usr/share/keyrings/debian-archive-keyring.gpg \\\n    --index InRelease --index Packages.xz\n  stap-bundle kernel add kernel-*.rpm --keyring RPM-GPG-KEY-redhat-release"
+    after_help = "Example:\n  stap-bundle kernel add *.deb --keyring /usr/share/keyrings/debian-archive-keyring.gpg \\\n    --index InRelease --index Packages.xz\n  stap-bundle kernel add kernel-*.rpm --keyring RPM-GPG-KEY-redhat-release\n  stap-bundle kernel add --debuginfod https://debuginfod.debian.net 6.1.0-50-amd64"
 )]
 pub(crate) struct AddArgs {
     /// Packages, or directories of them.
-    #[arg(required = true, value_name = "FILE|DIR")]
+    #[arg(required_unless_present = "debuginfod", value_name = "FILE|DIR")]
     packages: Vec<PathBuf>,
     /// OpenPGP keys whose signatures count, of RPM packages and of InRelease files; may be given several times.
     #[arg(long, value_name = "FILE")]
@@ -35,6 +36,12 @@ pub(crate) struct AddArgs {
     /// A list of SHA-256 digests, as `sha256sum` writes it: packages on it are taken.
     #[arg(long, value_name = "FILE")]
     digests: Vec<PathBuf>,
+    /// Fetch the debuginfo of a kernel of the store from a debuginfod server, by build id, with `debuginfod-find`.
+    #[arg(long, num_args = 2, value_names = ["URL", "REL"], conflicts_with_all = ["packages", "keyring", "index", "digests"])]
+    debuginfod: Option<Vec<String>>,
+    /// The kernel's build id, where the store has no image of it.
+    #[arg(long, value_name = "HEX", requires = "debuginfod")]
+    build_id: Option<String>,
     #[command(flatten)]
     store: StoreOption,
     /// How long to wait for another command that changes the store, in seconds.
@@ -46,13 +53,17 @@ impl AddArgs {
     pub(super) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
         let store = self.store.open()?;
         let failed = |error| store_failure(&error, store.directory());
-        let checks = PackageChecks::read(&self.keyring, &self.index, &self.digests).map_err(failed)?;
-        let wait = Duration::from_secs(self.wait);
-        let report = store
-            .add(&self.packages, &checks, wait, &mut |file| {
-                ui.progress(format!("taking in {}", file.display()))
-            })
-            .map_err(failed)?;
+        let report = match self.debuginfod.as_deref() {
+            Some([url, release]) => self.fetch(&store, url, release, ui)?,
+            _ => {
+                let checks =
+                    PackageChecks::read(&self.keyring, &self.index, &self.digests).map_err(failed)?;
+                let mut begun = |file: &Path| ui.progress(format!("taking in {}", file.display()));
+                store
+                    .add(&self.packages, &checks, Duration::from_secs(self.wait), &mut begun)
+                    .map_err(failed)?
+            }
+        };
         if ui.json {
             show_json(ui, &report);
         } else {
@@ -78,6 +89,30 @@ impl AddArgs {
     }
 }
 
+impl AddArgs {
+    fn fetch(
+        &self,
+        store: &KernelStore,
+        url: &str,
+        release: &str,
+        ui: &mut Ui,
+    ) -> Result<AddReport, Failure> {
+        let release: KernelRelease = release.parse().map_err(|error| Failure::of(Exit::Usage, &error))?;
+        let id = self.build_id.as_deref();
+        let mut begun = |what: &str| ui.progress(format!("fetching {what}"));
+        let fetched = store.fetch_debuginfo(url, &release, id, Duration::from_secs(self.wait), &mut begun);
+        let fetched = fetched.map_err(|error| store_failure(&error, store.directory()))?;
+        if fetched.missing > 0 {
+            let modules = count(fetched.missing, "module");
+            ui.warning(format!("{url} has no debuginfo of {modules} of kernel {release}"));
+        }
+        if fetched.added.packages.is_empty() {
+            ui.progress(format!("nothing to fetch for kernel {release}"));
+        }
+        Ok(fetched.added)
+    }
+}
+
 fn show(ui: &mut Ui, report: &AddReport) {
     for added in &report.packages {
         let package = &added.package;
@@ -89,8 +124,7 @@ fn show(ui: &mut Ui, report: &AddReport) {
         } else if added.releases.is_empty() {
             "is kept for the kernels that need it".to_owned()
         } else {
-            let releases: Vec<&str> =
-                added.releases.iter().map(bundle_format::KernelRelease::as_str).collect();
+            let releases: Vec<&str> = added.releases.iter().map(KernelRelease::as_str).collect();
             format!("for {}", releases.join(", "))
         };
         ui.line(format!("{name}: {}; {place}", package.checked.in_words()));

@@ -1,0 +1,56 @@
+# Run on a layer of the lab's root: no kernel in it, and then those of packages that are fetched by name.
+export HOME=$WORK
+export STAP_BUNDLE_KERNEL_STORE=$WORK/store
+rm -rf "${ROOT:?}"/usr/lib/modules/* "$ROOT"/usr/src/* "$ROOT"/boot/*
+mkdir scripts conf.d reports debs
+# Each counts, or keeps what it saw last.
+count() { printf '%s\n' 'global seen' "probe $1 { seen++ }" 'probe procfs("seen").read { $value = sprintf("%d\n", seen) }'; }
+value() { printf '%s\n' 'global seen' "probe $1 { if (execname() == \"probed\") seen = $2 }" 'probe procfs("seen").read { $value = sprintf("%d\n", seen) }'; }
+value 'kernel.function("vfs_write")' '$count' >scripts/by_function.stp
+value 'kernel.function("vfs_write").return' '$return' >scripts/by_return.stp
+count 'kprobe.function("vfs_read")' >scripts/by_kprobe.stp
+value 'module("binfmt_misc").function("bm_register_write")' '$count' >scripts/by_module.stp
+count 'timer.ms(100)' >scripts/plain.stp
+printf 'SCRIPT_PATH=%s/scripts\nCONFIG_PATH=%s/conf.d\nLOG_FILE=%s/log\n' "$WORK" "$WORK" "$WORK" >config
+"$PROGRAM" key generate --out farm
+
+build() {
+    local code=0
+    "$PROGRAM" build -r "$RELEASE" -r "$OTHER" --sysroot "$ROOT" -c config --key farm.key --cache "$CACHE" --best-effort '*' \
+        -o "$1.stapb" --report "reports/$1.json" >"$1.said" 2>&1 || code=$?
+    if [ $code != "$2" ]; then cat "$1.said"; exit 1; fi
+}
+# What is missing is fetched by the names that are printed, and taken in.
+supply() {
+    local release=$1 suite=$2
+    shift 2
+    rm -f debs/*
+    "$PROGRAM" kernel missing -r "$release" --sysroot "$ROOT" --for apt "$@" >names
+    # shellcheck disable=SC2046  # names, one a line
+    bash "$ARCHIVE" fetch "$suite" debs $(cat names)
+    "$PROGRAM" kernel add debs --keyring /usr/share/keyrings/debian-archive-keyring.gpg --index debs/InRelease \
+        --index debs/Packages.xz
+}
+
+supply "$RELEASE" "$SUITE"
+supply "$OTHER" "$OTHER_SUITE"
+build headers 20
+supply "$RELEASE" "$SUITE" --debuginfo
+cp store/"$RELEASE"/root/usr/lib/modules/"$RELEASE"/kernel/fs/binfmt_misc.ko* .
+xz -d binfmt_misc.ko.xz
+build debuginfo 20
+build again 20
+"$PROGRAM" kernel list >list
+
+# One byte of a real package.
+package=$(echo debs/linux-modules-*.deb)
+size=$(stat -c %s "$package")
+printf 'x' | dd of="$package" bs=1 seek=$((size / 2)) conv=notrunc status=none
+before=$(find store | sort | sha256sum)
+for checks in "" "--keyring /usr/share/keyrings/debian-archive-keyring.gpg --index debs/InRelease --index debs/Packages.xz"; do
+    code=0
+    # shellcheck disable=SC2086  # words
+    "$PROGRAM" kernel add "$package" $checks >refused 2>&1 || code=$?
+    echo "$code $(grep error: refused)" >>flipped
+    [ "$before" = "$(find store | sort | sha256sum)" ] || { echo "something is left"; exit 1; }
+done
