@@ -12,8 +12,8 @@ quick="$build bubblewrap faketime fish gpg gpgv libarchive-tools openssl python3
 # e2fsprogs, qemu-utils: disks of machines that boot.
 lab="$build e2fsprogs qemu-utils $(bash "$here/lab/lab.sh" packages | tr '\n' ' ')"
 # iproute2: loopback of a network namespace. python3-yaml, python3-jsonschema: the farm's recipes. rsync: results on their way between machines.
-# slurm-wlm: the array of shards runs on a cluster of one node. time: the benchmark.
-all="$quick $lab iproute2 python3-jsonschema python3-yaml rsync slurm-wlm time"
+# debuginfod: debuginfo of a kernel by its build id. slurm-wlm: the array of shards runs on a cluster of one node. time: the benchmark.
+all="$quick $lab debuginfod iproute2 python3-jsonschema python3-yaml rsync slurm-wlm time"
 
 case "${1:-all}" in
 build) wanted=$build ;;

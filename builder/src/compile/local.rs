@@ -107,7 +107,7 @@ impl Executor for LocalExecutor<'_> {
         };
         let kernel = task.kernel.named_for_stap();
         let short = || shortage(work.path()).or_else(|| shortage(&self.directories.warm()));
-        let here = KernelInRoot { root: task.kernel.root(&self.sysroots), kernel: &task.kernel };
+        let here = KernelInRoot { root: task.kernel.root(self.sysroots), kernel: &task.kernel };
         let wanted = match task.part {
             WarmUpPart::Configuration => Wanted::Configuration(Some(&here)),
             WarmUpPart::Scan => Wanted::Scan(&task.scan),
@@ -164,7 +164,7 @@ impl LocalExecutor<'_> {
         let Running { argv, kernel, key, view, threads, one_processor, limits, output_cap } = *running;
         let narrowed = self.views.narrowed(kernel, view);
         let store = self.warm_ups.store(key);
-        let root = kernel.root(&self.sysroots);
+        let root = kernel.root(self.sysroots);
         let inside = Inside {
             warm: Some(&store),
             narrowed: &narrowed,

@@ -1,8 +1,8 @@
 //! Taking packages into the store: all of them, or none.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,12 +13,13 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::arrange::{complete, lacking};
+use super::arrange::complete;
 use super::check::PackageChecks;
-use super::contents::{files_in, releases_in};
+use super::contents::{has, releases_in};
 use super::error::{KernelStoreError, PackageRefusal};
 use super::package::{format_of, unpack};
 use super::record::{Checked, KernelFile, PackageFormat, SCHEMA, SharedFile, StoredPackage};
+use super::staged::Staged;
 use super::store::{KernelStore, RECORD, ROOT, SHARED, SHARED_RECORD, STAGED, SharedPackage, StoredKernel};
 use super::unpack::{UnpackLimits, Unpacker};
 
@@ -87,7 +88,7 @@ impl KernelStore {
     ) -> Result<AddReport, KernelStoreError> {
         let files = package_files(given)?;
         let (directory, lock) = self.lock(patience)?;
-        self.sweep(&directory, &lock)?;
+        Self::sweep(&directory, &lock)?;
         let stored = self.all()?;
         let shared = self.shared()?;
         let mut packages = Vec::new();
@@ -224,7 +225,7 @@ impl KernelStore {
     ) -> Result<(KernelRelease, TempDir), KernelStoreError> {
         let place = new_directory(&self.directory)?;
         let root = place.path().join(ROOT);
-        let mut staged = Staged { root, packages: Vec::new(), owners: BTreeMap::new() };
+        let mut staged = Staged::new(root);
         if let Some(kernel) = self.get(&release)? {
             staged.take(&kernel.root(), "what the store has")?;
             staged.packages.clone_from(&kernel.packages);
@@ -306,99 +307,12 @@ pub(super) fn new_directory(store: &Path) -> Result<TempDir, KernelStoreError> {
     Ok(directory)
 }
 
-/// A kernel's root that is being filled.
-struct Staged {
-    root: PathBuf,
-    packages: Vec<StoredPackage>,
-    /// Who brought a file.
-    owners: BTreeMap<PathBuf, String>,
-}
-
-impl Staged {
-    /// Links the files of `from` in.
-    fn take(&mut self, from: &Path, owner: &str) -> Result<(), KernelStoreError> {
-        for path in files_in(from) {
-            let (source, target) = (from.join(&path), self.root.join(&path));
-            let parent = target.parent().unwrap_or(&self.root);
-            fs::create_dir_all(parent).map_err(KernelStoreError::storage("make", parent))?;
-            if target.symlink_metadata().is_ok() {
-                if is_same(&source, &target) {
-                    continue;
-                }
-                let first = self.owners.get(&path).cloned().unwrap_or_default();
-                return Err(KernelStoreError::Conflict { path, first, second: owner.to_owned() });
-            }
-            // A link to a link is one more name for it.
-            fs::hard_link(&source, &target).map_err(KernelStoreError::storage("link", &target))?;
-            self.owners.insert(path, owner.to_owned());
-        }
-        copy_times(from, &self.root)
-    }
-
-    /// Takes what build trees refer to; of several packages that have it, the one of the tree's own version.
-    fn take_shared(&mut self, shared: &[SharedPackage]) -> Result<(), KernelStoreError> {
-        loop {
-            let lacking = lacking(&self.root);
-            let versions: BTreeSet<&str> =
-                self.packages.iter().map(|package| package.version.as_str()).collect();
-            let mut fitting: Vec<&SharedPackage> =
-                shared.iter().filter(|shared| lacking.iter().any(|top| has(&shared.root, top))).collect();
-            fitting.sort_by_key(|shared| !versions.contains(shared.package.version.as_str()));
-            let Some(first) = fitting.first() else { return Ok(()) };
-            self.take(&first.root, &first.package.file)?;
-            self.packages.push(first.package.clone());
-        }
-    }
-}
-
-fn has(root: &Path, inside: &Path) -> bool {
-    root.join(inside.strip_prefix("/").unwrap_or(inside)).symlink_metadata().is_ok()
-}
-
-/// The same link, or the same bytes.
-fn is_same(one: &Path, other: &Path) -> bool {
-    match (fs::read_link(one), fs::read_link(other)) {
-        (Ok(one), Ok(other)) => one == other,
-        (Err(_), Err(_)) => same_bytes(one, other).unwrap_or(false),
-        _ => false,
-    }
-}
-
-fn same_bytes(one: &Path, other: &Path) -> std::io::Result<bool> {
-    let (one, other) = (File::open(one)?, File::open(other)?);
-    if one.metadata()?.len() != other.metadata()?.len() {
-        return Ok(false);
-    }
-    let (mut one, mut other) = (BufReader::new(one).bytes(), BufReader::new(other).bytes());
-    loop {
-        match (one.next().transpose()?, other.next().transpose()?) {
-            (None, None) => return Ok(true),
-            (a, b) if a != b => return Ok(false),
-            _ => {}
-        }
-    }
-}
-
-/// Directories have the times that their package gave them: stap names by them what it caches.
-fn copy_times(from: &Path, to: &Path) -> Result<(), KernelStoreError> {
-    let directories = walkdir::WalkDir::new(from).contents_first(true).into_iter().flatten();
-    for directory in directories.filter(|entry| entry.file_type().is_dir()) {
-        let Ok(below) = directory.path().strip_prefix(from) else { continue };
-        let target = to.join(below);
-        let modified = directory.metadata().ok().and_then(|metadata| metadata.modified().ok());
-        if let (Ok(opened), Some(modified)) = (File::open(&target), modified) {
-            opened.set_modified(modified).map_err(KernelStoreError::storage("set the time of", &target))?;
-        }
-    }
-    Ok(())
-}
-
 /// Jobs of any user read it, and all of it is on the disk.
 fn finish(directory: &Path) -> Result<(), KernelStoreError> {
     let readable = fs::Permissions::from_mode(0o755);
     fs::set_permissions(directory, readable).map_err(KernelStoreError::storage("open", directory))?;
-    let opened = File::open(directory).map_err(KernelStoreError::storage("open", directory))?;
-    rustix::fs::syncfs(opened)
+    let opened = Directory::at_path(directory)?;
+    rustix::fs::syncfs(opened.fd())
         .map_err(|errno| KernelStoreError::storage("write to disk", directory)(errno.into()))
 }
 

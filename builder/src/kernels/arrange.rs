@@ -1,7 +1,7 @@
 //! What packages leave out, or put where stap doesn't look: links from where it looks.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
@@ -99,12 +99,13 @@ fn link_build_ids(root: &Path, release: &KernelRelease) -> Result<(), KernelStor
     for base in debuginfo {
         let is_debuginfo = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.starts_with("vmlinux") || name.ends_with(".ko") || name.ends_with(".debug")
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            name.starts_with("vmlinux") || matches!(ending, Some("ko" | "debug"))
         };
         for file in files_in(&root.join(base)).into_iter().filter(is_debuginfo) {
             let path = Path::new(base).join(file);
-            let id = File::open(root.join(&path)).ok().and_then(|file| build_id_of_file(&file));
-            link_build_id(root, id, &path, ".debug")?;
+            let id = files::read::open(&root.join(&path)).ok().and_then(|file| build_id_of_file(&file));
+            link_build_id(root, id.as_deref(), &path, ".debug")?;
         }
     }
     let own = Path::new("usr/lib/modules").join(release.as_str());
@@ -114,14 +115,13 @@ fn link_build_ids(root: &Path, release: &KernelRelease) -> Result<(), KernelStor
         let path = own.join(&file);
         let bytes = files::read::read(&root.join(&path), MAX_MODULE)?;
         let id = packing.unpack(&bytes, MAX_MODULE).ok().and_then(|module| build_id(&module));
-        link_build_id(root, id, &path, "")?;
+        link_build_id(root, id.as_deref(), &path, "")?;
     }
     Ok(())
 }
 
-fn link_build_id(root: &Path, id: Option<String>, path: &Path, suffix: &str) -> Result<(), KernelStoreError> {
-    let Some((first, rest)) =
-        id.as_ref().and_then(|id| id.split_at_checked(2)).filter(|(_, rest)| !rest.is_empty())
+fn link_build_id(root: &Path, id: Option<&str>, path: &Path, suffix: &str) -> Result<(), KernelStoreError> {
+    let Some((first, rest)) = id.and_then(|id| id.split_at_checked(2)).filter(|(_, rest)| !rest.is_empty())
     else {
         return Ok(());
     };

@@ -1,6 +1,6 @@
 //! Checking a package before it is unpacked.
 //!
-//! OpenPGP signatures are checked by `gpgv`, the program by which apt checks them: an implementation of our own, or a crate with
+//! Signatures by `OpenPGP` are checked by `gpgv`, the program by which apt checks them: an implementation of our own, or a crate with
 //! one, would be a second opinion that nobody asked for. What decides is its exit code and its line VALIDSIG, which names the key.
 
 use std::collections::{BTreeSet, HashSet};
@@ -14,14 +14,14 @@ use child::{Cancel, ChildCommand, Limits, Program};
 use tempfile::TempDir;
 
 use super::error::{KernelStoreError, PackageRefusal};
-use super::packing::plain_index;
+use super::packing::{digest_from, plain_index};
 use super::record::{Checked, PackageFormat};
 use super::rpm::{Head, decoded};
 
 const GPGV: &str = "gpgv";
 /// Time for one signature; a package of a gigabyte takes some seconds.
 const LIMIT: Duration = Duration::from_secs(600);
-/// Most bytes of an InRelease file; Debian's has 200 KB.
+/// Most bytes of an `InRelease` file; Debian's has 200 KB.
 const MAX_RELEASE: u64 = 16 << 20;
 /// Most bytes of a line of an index.
 const MAX_LINE: u64 = 1 << 20;
@@ -53,7 +53,8 @@ impl PackageChecks {
                 .map_err(KernelStoreError::storage("make a directory in", std::env::temp_dir()))?;
             for (number, path) in keyrings.iter().enumerate() {
                 let unusable = |why: String| KernelStoreError::Keyring { path: path.clone(), why };
-                let bytes = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+                let bytes = files::read::read_given(path, MAX_RELEASE)
+                    .map_err(|error| unusable(error.to_string()))?;
                 let bytes =
                     without_armour(&bytes).ok_or_else(|| unusable("its armour is damaged".to_owned()))?;
                 let place = directory.path().join(format!("keyring-{number}"));
@@ -87,8 +88,8 @@ impl PackageChecks {
         for path in indexes {
             let unusable = |why: String| KernelStoreError::Index { path: path.clone(), why };
             let mut start = Vec::new();
-            let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut start));
-            read.map_err(|error| unusable(error.to_string()))?;
+            let opened = files::read::open(path).map_err(|error| unusable(error.to_string()))?;
+            opened.take(64).read_to_end(&mut start).map_err(|error| unusable(error.to_string()))?;
             if !start.starts_with(SIGNED_TEXT) {
                 packages.push(path);
                 continue;
@@ -100,8 +101,9 @@ impl PackageChecks {
         }
         for path in packages {
             let unusable = |why: String| KernelStoreError::Index { path: path.clone(), why };
-            let digest = digest_of(&mut File::open(path).map_err(|error| unusable(error.to_string()))?);
-            let digest = digest.map_err(|error| unusable(error.to_string()))?.to_string();
+            let mut opened = files::read::open(path).map_err(|error| unusable(error.to_string()))?;
+            let digest =
+                digest_from(&mut opened, 0).map_err(|error| unusable(error.to_string()))?.to_string();
             let lists_it = |(_, text): &&(String, String)| {
                 text.lines().any(|line| line.split_ascii_whitespace().next() == Some(digest.as_str()))
             };
@@ -171,13 +173,13 @@ impl PackageChecks {
         Ok(Err(PackageRefusal::Signature { said: last }))
     }
 
-    /// The key that signed an InRelease file, and what it signed.
+    /// The key that signed an `InRelease` file, and what it signed.
     fn signed_text(&self, path: &Path) -> Result<(String, String), KernelStoreError> {
         let unusable = |why: String| KernelStoreError::Index { path: path.to_owned(), why };
         let output = self.place("release");
-        let signed = self.ask(&["--output".as_ref(), output.as_os_str(), path.as_os_str()])?;
+        let asked = self.ask(&["--output".as_ref(), output.as_os_str(), path.as_os_str()])?;
         let signer =
-            signed.map_err(|said| unusable(format!("its signature is by no key of the keyring: {said}")))?;
+            asked.map_err(|said| unusable(format!("its signature is by no key of the keyring: {said}")))?;
         let text =
             files::read::read_text(&output, MAX_RELEASE).map_err(|error| unusable(error.to_string()))?;
         Ok((signer, text))
@@ -219,14 +221,6 @@ impl PackageChecks {
         written.map_err(KernelStoreError::storage("write", &place))?;
         Ok(place)
     }
-}
-
-/// The digest of all bytes of a file.
-pub(super) fn digest_of(file: &mut File) -> io::Result<Digest> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut writer = bundle_format::HashingWriter::new(io::sink());
-    io::copy(file, &mut writer)?;
-    Ok(writer.finish().1)
 }
 
 /// The digests of packages in a Packages file.

@@ -25,7 +25,7 @@ pub(super) fn kept(path: &Path) -> Option<PathBuf> {
     let is_kept = match names[..] {
         // Sources that only a debugger reads.
         ["usr", "src", "debug", ..] => false,
-        ["usr", "src", _, ..] | ["usr", "lib", "debug", _, ..] | ["usr", "lib", "modules", _, ..] => true,
+        ["usr", "src", _, ..] | ["usr", "lib", "debug" | "modules", _, ..] => true,
         ["usr", "lib", name, ..] => name.starts_with("linux-kbuild-"),
         ["boot", name] => {
             ["System.map-", "vmlinux-", "vmlinuz-", "config-"].iter().any(|of| name.starts_with(of))
@@ -96,6 +96,11 @@ pub(crate) fn vmlinux_places(release: &KernelRelease) -> [PathBuf; 5] {
         format!("/boot/vmlinux-{release}"),
     ]
     .map(PathBuf::from)
+}
+
+/// Whether a root has something at `inside`.
+pub(super) fn has(root: &Path, inside: &Path) -> bool {
+    root.join(inside.strip_prefix("/").unwrap_or(inside)).symlink_metadata().is_ok()
 }
 
 /// All files and links below `root`, relative to it, sorted.

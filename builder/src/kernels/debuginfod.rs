@@ -14,10 +14,9 @@ use kernel_module::build_id_of_file;
 
 use super::add::{AddReport, AddedPackage, Unpacked, new_directory};
 use super::arrange::BUILD_IDS;
-use super::check::digest_of;
 use super::contents::files_in;
 use super::error::KernelStoreError;
-use super::packing::plain;
+use super::packing::{digest_from, plain};
 use super::record::{Checked, PackageFormat, StoredPackage};
 use super::store::{KernelStore, ROOT, StoredKernel};
 
@@ -51,7 +50,7 @@ impl KernelStore {
         begun: &mut dyn FnMut(&str),
     ) -> Result<FetchReport, KernelStoreError> {
         let (directory, lock) = self.lock(patience)?;
-        self.sweep(&directory, &lock)?;
+        Self::sweep(&directory, &lock)?;
         let kernel = self.get(release)?.ok_or_else(|| KernelStoreError::NotStored(release.clone()))?;
         let id = match id {
             Some(id) => Some(id.to_ascii_lowercase()),
@@ -77,8 +76,11 @@ impl KernelStore {
             }
             fetched = Some(root.join(wanted.place));
         }
-        for wanted in modules_without(&kernel, &debug) {
-            begun(&format!("that of {}, build id {}", wanted.place.display(), wanted.id));
+        let modules = modules_without(&kernel, &debug);
+        if !modules.is_empty() {
+            begun(&format!("the debuginfo of {} of its modules", modules.len()));
+        }
+        for wanted in modules {
             if client.fetch(&wanted, &root)? {
                 fetched.get_or_insert_with(|| root.join(&wanted.place));
             } else {
@@ -86,8 +88,8 @@ impl KernelStore {
             }
         }
         let Some(first) = fetched else { return Ok(FetchReport { added, missing }) };
-        let read = |error| KernelStoreError::storage("read", &first)(error);
-        let sha256 = File::open(&first).and_then(|mut file| digest_of(&mut file)).map_err(read)?;
+        let sha256 = digest_from(&mut files::read::open(&first)?, 0);
+        let sha256 = sha256.map_err(KernelStoreError::storage("read", &first))?;
         let package = StoredPackage {
             name: "debuginfo".to_owned(),
             version: id,
@@ -159,7 +161,7 @@ impl<'u> Client<'u> {
             return Err(KernelStoreError::Server { url: self.url.to_owned(), said });
         }
         let from = PathBuf::from(finished.stdout.text().trim());
-        let found = File::open(&from).ok().and_then(|file| build_id_of_file(&file));
+        let found = files::read::open(&from).ok().and_then(|file| build_id_of_file(&file));
         if found.as_ref() != Some(&wanted.id) {
             let said =
                 format!("asked for build id {}, it sent {}", wanted.id, found.as_deref().unwrap_or("none"));
@@ -190,8 +192,8 @@ fn image_build_id(kernel: &StoredKernel) -> Result<Option<String>, KernelStoreEr
     let Some(image) = places.iter().map(|place| root.join(place)).find(|image| image.is_file()) else {
         return Ok(None);
     };
-    let read = KernelStoreError::storage("read", &image);
-    let unpacked = File::open(&image).and_then(|mut image| unpacked_image(&mut image)).map_err(read)?;
+    let unpacked = unpacked_image(&mut files::read::open(&image)?);
+    let unpacked = unpacked.map_err(KernelStoreError::storage("read", &image))?;
     Ok(unpacked.and_then(|file| build_id_of_file(&file)))
 }
 

@@ -24,6 +24,7 @@ mod package;
 mod packing;
 mod record;
 mod rpm;
+mod staged;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
+use bundle_format::{Digest, HashingWriter};
 use lzma_rust2::XzReader;
 
 use super::error::PackageRefusal;
@@ -47,9 +48,17 @@ pub(super) fn plain<'r>(
     })
 }
 
+/// The digest of a file's bytes from this place on.
+pub(super) fn digest_from(file: &mut File, place: u64) -> io::Result<Digest> {
+    file.seek(SeekFrom::Start(place))?;
+    let mut writer = HashingWriter::new(io::sink());
+    io::copy(file, &mut writer)?;
+    Ok(writer.finish().1)
+}
+
 /// The plain bytes of an index, packed as its first bytes say.
 pub(super) fn plain_index(path: &Path) -> io::Result<Box<dyn Read>> {
-    let mut file = BufReader::new(File::open(path)?);
+    let mut file = BufReader::new(files::read::open(path).map_err(files::FileError::into_source)?);
     let mut magic = Vec::new();
     file.by_ref().take(6).read_to_end(&mut magic)?;
     file.seek(SeekFrom::Start(0))?;

@@ -8,10 +8,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 
 use bundle_format::Digest;
-use sha2::{Digest as _, Sha256};
 
 use super::error::PackageRefusal;
-use super::packing::{PackageName, plain};
+use super::packing::{PackageName, digest_from, plain};
 use super::unpack::Unpacker;
 
 pub(super) const LEAD_MAGIC: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
@@ -145,7 +144,7 @@ impl Head {
         Ok(Self { signature, header, header_at, payload_at })
     }
 
-    /// OpenPGP signatures of the header alone.
+    /// Signatures by `OpenPGP` of the header alone.
     pub(super) fn header_signatures(&self) -> Vec<Vec<u8>> {
         let binary =
             HEADER_SIGNATURES.iter().filter_map(|tag| self.signature.binary(*tag)).map(<[u8]>::to_owned);
@@ -153,7 +152,7 @@ impl Head {
         binary.chain(encoded.and_then(decoded)).collect()
     }
 
-    /// OpenPGP signatures of header and payload.
+    /// Signatures by `OpenPGP` of header and payload.
     pub(super) fn whole_signatures(&self) -> Vec<Vec<u8>> {
         WHOLE_SIGNATURES.iter().filter_map(|tag| self.signature.binary(*tag)).map(<[u8]>::to_owned).collect()
     }
@@ -188,43 +187,25 @@ pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
     base64ct::Base64::decode_vec(&joined).ok()
 }
 
-/// Digests what goes through.
-struct Digesting<R> {
-    source: R,
-    digest: Sha256,
-}
-
-impl<R: Read> Read for Digesting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(buffer)?;
-        self.digest.update(buffer.get(..read).unwrap_or_default());
-        Ok(read)
-    }
-}
-
 pub(super) fn unpack(file: &mut File, into: &mut Unpacker<'_>) -> Result<PackageName, PackageRefusal> {
     let head = Head::read(file)?;
     let name = head.name()?;
     match head.header.string(PAYLOAD_FORMAT) {
         None | Some("cpio") => {}
         Some(other) => {
-            return Err(damaged(&format!("its payload is in the format {}", crate::words::quoted(other))));
+            let other = crate::words::quoted(other);
+            return Err(damaged(&format!("its payload is in the format {other}")));
         }
     }
-    file.seek(SeekFrom::Start(head.payload_at)).map_err(PackageRefusal::Read)?;
-    let mut packed = Digesting { source: file, digest: Sha256::new() };
-    {
-        // Packages without the tag are packed by gzip.
-        let method = head.header.string(PAYLOAD_COMPRESSOR).unwrap_or("gzip");
-        let bounded = into.bounded(plain(method, "payload", &mut packed)?);
-        read_cpio(BufReader::new(bounded), into)?;
-    }
-    io::copy(&mut packed, &mut io::sink()).map_err(PackageRefusal::Read)?;
-    let found = packed.digest.finalize();
-    let found: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = digest_from(file, head.payload_at).map_err(PackageRefusal::Read)?.to_string();
     if head.payload_digest().is_some_and(|said| said.len() == found.len() && said != found) {
         return Err(damaged("its payload isn't the one that its header has the digest of"));
     }
+    file.seek(SeekFrom::Start(head.payload_at)).map_err(PackageRefusal::Read)?;
+    // Packages without the tag are packed by gzip.
+    let method = head.header.string(PAYLOAD_COMPRESSOR).unwrap_or("gzip");
+    let bounded = into.bounded(plain(method, "payload", file)?);
+    read_cpio(BufReader::new(bounded), into)?;
     Ok(name)
 }
 

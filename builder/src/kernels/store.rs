@@ -79,7 +79,7 @@ impl KernelStore {
         patience: Duration,
     ) -> Result<StoredKernel, KernelStoreError> {
         let (directory, lock) = self.lock(patience)?;
-        self.sweep(&directory, &lock)?;
+        Self::sweep(&directory, &lock)?;
         let Some(kernel) = self.get(release)? else {
             return Err(KernelStoreError::NotStored(release.clone()));
         };
@@ -111,7 +111,7 @@ impl KernelStore {
     }
 
     /// Removes what killed commands have left.
-    pub(super) fn sweep(&self, directory: &Directory, _lock: &Lock) -> Result<(), FileError> {
+    pub(super) fn sweep(directory: &Directory, _lock: &Lock) -> Result<(), FileError> {
         let shared = optional(directory.open_dir(SHARED))?;
         for directory in [Some(directory), shared.as_ref()].into_iter().flatten() {
             for name in directory.entries()? {

@@ -10,6 +10,8 @@ use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use files::Directory;
+
 use super::contents::kept;
 use super::error::PackageRefusal;
 use crate::words::quoted;
@@ -60,7 +62,8 @@ pub(super) struct Unpacker<'d> {
     links: HashSet<PathBuf>,
     /// Where files are that were written, for hard links.
     written: HashMap<PathBuf, PathBuf>,
-    directories: Vec<(PathBuf, SystemTime)>,
+    /// With the seconds since 1970 at which each was changed.
+    directories: Vec<(PathBuf, i64)>,
     pub kept: u64,
 }
 
@@ -98,7 +101,7 @@ impl<'d> Unpacker<'d> {
         let path = self.take(member)?;
         if let Some(place) = kept(&path).map(|place| self.root.join(place)) {
             make_directories(&place)?;
-            self.directories.push((place, time(modified)));
+            self.directories.push((place, i64::try_from(modified).unwrap_or(0)));
         }
         Ok(())
     }
@@ -172,8 +175,9 @@ impl<'d> Unpacker<'d> {
     /// Directories have the times that the package gives them, now that nothing more comes into them.
     pub(super) fn finish(self) -> Result<u64, PackageRefusal> {
         for (directory, modified) in self.directories.iter().rev() {
-            let opened = File::open(directory).map_err(PackageRefusal::Read)?;
-            opened.set_modified(*modified).map_err(PackageRefusal::Read)?;
+            let opened = Directory::at_path(directory);
+            let set = opened.and_then(|opened| opened.set_modified(".", (*modified, 0)));
+            set.map_err(|error| PackageRefusal::Read(error.into_source()))?;
         }
         Ok(self.kept)
     }

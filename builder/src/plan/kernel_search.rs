@@ -166,7 +166,7 @@ impl Search<'_> {
                 found.push(Place { sysroot: index, tree, overlay });
             }
         }
-        if stored.is_some_and(|stored| stored.brings_build_tree()) {
+        if stored.is_some_and(StoredKernel::brings_build_tree) {
             let has_compiler = |place: &Place| {
                 let root = self.sysroots[place.sysroot].under(&place.overlay);
                 let program = Path::new("/usr/bin").join(compiler_of(&root, &place.tree));

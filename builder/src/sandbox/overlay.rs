@@ -125,7 +125,7 @@ impl Overlay {
 
     /// Follows links as a process does whose root has all this; `below` tells where a path is on this machine.
     pub(super) fn resolve(&self, inside: &Path, below: impl Fn(&Path) -> PathBuf) -> io::Result<PathBuf> {
-        /// As many as the kernel follows (path_resolution(7)).
+        /// As many as the kernel follows: `path_resolution`(7).
         const MOST_LINKS: usize = 40;
         let reversed = |path: &Path| -> Vec<OsString> {
             let names =

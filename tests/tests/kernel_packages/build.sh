@@ -20,37 +20,54 @@ build() {
         -o "$1.stapb" --report "reports/$1.json" >"$1.said" 2>&1 || code=$?
     if [ $code != "$2" ]; then cat "$1.said"; exit 1; fi
 }
-# What is missing is fetched by the names that are printed, and taken in.
+# What is missing is fetched by the names that are printed into a directory, and taken in.
+checks="--keyring /usr/share/keyrings/debian-archive-keyring.gpg"
 supply() {
-    local release=$1 suite=$2
-    shift 2
-    rm -f debs/*
+    local directory=$1 release=$2 suite=$3
+    shift 3
+    mkdir "$directory"
     "$PROGRAM" kernel missing -r "$release" --sysroot "$ROOT" --for apt "$@" >names
     # shellcheck disable=SC2046  # names, one a line
-    bash "$ARCHIVE" fetch "$suite" debs $(cat names)
-    "$PROGRAM" kernel add debs --keyring /usr/share/keyrings/debian-archive-keyring.gpg --index debs/InRelease \
-        --index debs/Packages.xz
+    bash "$ARCHIVE" fetch "$suite" "$directory" $(cat names)
+    # shellcheck disable=SC2086  # words
+    "$PROGRAM" kernel add "$directory" $checks --index "$directory/InRelease" --index "$directory/Packages.xz"
 }
 
-supply "$RELEASE" "$SUITE"
-supply "$OTHER" "$OTHER_SUITE"
+supply headers "$RELEASE" "$SUITE"
+supply other "$OTHER" "$OTHER_SUITE"
 build headers 20
-supply "$RELEASE" "$SUITE" --debuginfo
-cp store/"$RELEASE"/root/usr/lib/modules/"$RELEASE"/kernel/fs/binfmt_misc.ko* .
+supply debuginfo "$RELEASE" "$SUITE" --debuginfo
+own=store/$RELEASE/root/usr/lib
+cp "$own/modules/$RELEASE/kernel/fs"/binfmt_misc.ko* .
 xz -d binfmt_misc.ko.xz
 build debuginfo 20
 build again 20
 "$PROGRAM" kernel list >list
 
 # One byte of a real package.
-package=$(echo debs/linux-modules-*.deb)
-size=$(stat -c %s "$package")
-printf 'x' | dd of="$package" bs=1 seek=$((size / 2)) conv=notrunc status=none
+package=$(echo debuginfo/linux-modules-*.deb)
+printf 'x' | dd of="$package" bs=1 seek=$(($(stat -c %s "$package") / 2)) conv=notrunc status=none
 before=$(find store | sort | sha256sum)
-for checks in "" "--keyring /usr/share/keyrings/debian-archive-keyring.gpg --index debs/InRelease --index debs/Packages.xz"; do
+for index in "" "--index debuginfo/InRelease --index debuginfo/Packages.xz"; do
     code=0
     # shellcheck disable=SC2086  # words
-    "$PROGRAM" kernel add "$package" $checks >refused 2>&1 || code=$?
+    "$PROGRAM" kernel add "$package" ${index:+$checks $index} >refused 2>&1 || code=$?
     echo "$code $(grep error: refused)" >>flipped
     [ "$before" = "$(find store | sort | sha256sum)" ] || { echo "something is left"; exit 1; }
 done
+
+# The kernel's debuginfo from a server, into a store that has the rest.
+mkdir served
+cp "$own/debug/lib/modules/$RELEASE/vmlinux" served
+id=$(readelf -n served/vmlinux | sed -n 's/.*Build ID: //p')
+debuginfod -F -d "$WORK/served.sqlite" -p 8127 served >served.log 2>&1 &
+trap "kill $!" EXIT
+url=http://127.0.0.1:8127
+for try in $(seq 60); do
+    DEBUGINFOD_URLS=$url DEBUGINFOD_CACHE_PATH=$WORK/cached-$try debuginfod-find debuginfo "$id" >/dev/null 2>&1 && break
+    sleep 1
+done
+export STAP_BUNDLE_KERNEL_STORE=$WORK/fetched
+"$PROGRAM" kernel add headers
+"$PROGRAM" kernel add --debuginfod $url "$RELEASE" --build-id "$id"
+"$PROGRAM" kernel list >fetched-list

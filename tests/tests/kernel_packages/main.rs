@@ -160,6 +160,8 @@ fn a_farm_without_kernels_is_supplied_by_names_and_the_data_of_its_modules_come(
     exactly_the_cells_of_the_kernel_with_debuginfo_compile(&farmed);
     let list = fs::read_to_string(farmed.path("list")).unwrap();
     assert!(list.contains("build tree, modules, debuginfo; 5 packages"), "{list}");
+    let list = fs::read_to_string(farmed.path("fetched-list")).unwrap();
+    assert!(list.contains("build tree, debuginfo; 4 packages"), "{list}");
     let flipped = fs::read_to_string(farmed.path("flipped")).unwrap();
     let [damaged, unlisted] = flipped.lines().collect::<Vec<_>>()[..] else { panic!("{flipped}") };
     assert!(damaged.starts_with("11 ") && damaged.contains("it is damaged"), "{flipped}");

@@ -27,10 +27,10 @@ pub(crate) struct AddArgs {
     /// Packages, or directories of them.
     #[arg(required_unless_present = "debuginfod", value_name = "FILE|DIR")]
     packages: Vec<PathBuf>,
-    /// OpenPGP keys whose signatures count, of RPM packages and of InRelease files; may be given several times.
+    /// Public keys whose signatures count, of RPM packages and of `InRelease` files; may be given several times.
     #[arg(long, value_name = "FILE")]
     keyring: Vec<PathBuf>,
-    /// An InRelease or Packages file of the archive that .deb packages come from; may be given several times.
+    /// An `InRelease` or `Packages` file of the archive that .deb packages come from; may be given several times.
     #[arg(long, value_name = "FILE")]
     index: Vec<PathBuf>,
     /// A list of SHA-256 digests, as `sha256sum` writes it: packages on it are taken.
@@ -53,16 +53,12 @@ impl AddArgs {
     pub(super) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
         let store = self.store.open()?;
         let failed = |error| store_failure(&error, store.directory());
-        let report = match self.debuginfod.as_deref() {
-            Some([url, release]) => self.fetch(&store, url, release, ui)?,
-            _ => {
-                let checks =
-                    PackageChecks::read(&self.keyring, &self.index, &self.digests).map_err(failed)?;
-                let mut begun = |file: &Path| ui.progress(format!("taking in {}", file.display()));
-                store
-                    .add(&self.packages, &checks, Duration::from_secs(self.wait), &mut begun)
-                    .map_err(failed)?
-            }
+        let report = if let Some([url, release]) = self.debuginfod.as_deref() {
+            self.fetch(&store, url, release, ui)?
+        } else {
+            let checks = PackageChecks::read(&self.keyring, &self.index, &self.digests).map_err(failed)?;
+            let mut begun = |file: &Path| ui.progress(format!("taking in {}", file.display()));
+            store.add(&self.packages, &checks, Duration::from_secs(self.wait), &mut begun).map_err(failed)?
         };
         if ui.json {
             show_json(ui, &report);
