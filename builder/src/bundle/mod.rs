@@ -4,6 +4,7 @@ pub(crate) mod assembly;
 mod best_before;
 pub(crate) mod compilers;
 mod documents;
+pub(crate) mod large_modules;
 mod programs;
 
 pub(crate) use assembly::version_of;

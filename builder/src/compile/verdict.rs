@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use bundle_format::Toolchain;
+use bundle_format::limits::MAX_MODULE;
 use child::Ended;
 use rustix::process::Signal;
 
 use super::executor::Compilation;
 use crate::job::{CompileJob, ModuleInfo, Privilege};
 use crate::warm::{Diagnosis, diagnosed_reason};
-use crate::words::{Circumstances, RedReason, Surroundings, killed_by, may_pass_next_time, red_reason};
+use crate::words::{
+    Circumstances, RedReason, Surroundings, killed_by, may_pass_next_time, red_reason, symbols_of,
+};
 
 /// Green, or why not, and whether that will last.
 pub(crate) enum Verdict<'a> {
@@ -84,6 +87,13 @@ fn made<'a>(job: &CompileJob, compilation: &'a Compilation) -> Verdict<'a> {
         Ok(bytes) => bytes,
         Err(what) => return refused(what),
     };
+    if bytes.len() as u64 > MAX_MODULE {
+        return Verdict::Red(format!(
+            "its module has {} bytes, and a bundle takes none of more than {MAX_MODULE}: it carries {}",
+            bytes.len(),
+            symbols_of(&job.script.compile_options())
+        ));
+    }
     if compilation.uprobes {
         return Verdict::Red("it needs uprobes.ko, which can't be bundled yet".to_owned());
     }

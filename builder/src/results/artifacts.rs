@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bundle_format::limits::MAX_MODULE;
 use bundle_format::{Digest, KeyId, ModuleBytes};
 
 use super::builders::{Builders, NotTaken};
@@ -27,9 +28,6 @@ use super::making::Making;
 use super::record::{FoundRecord, RECORD_FORMAT, Record, RecordedResult};
 use crate::job::{CacheKey, JobOutcome, KeyParts, ModuleArtifact, ModuleInfo, Privilege};
 use crate::state::{FileStamp, note_use};
-
-/// Largest module that is read, in bytes; none that is larger gets here.
-const MAX_MODULE: u64 = 64 << 20;
 
 /// The cache below one directory.
 #[derive(Debug, Clone)]

@@ -15,6 +15,7 @@ use super::site::Site;
 use super::workers::{Run, RunResults, Task, Work};
 use crate::bundle::assembly;
 use crate::bundle::compilers::warnings_of;
+use crate::bundle::large_modules::large_modules;
 use crate::compile::{LocalExecutor, TraceViews};
 use crate::job::{Cell, CellReport, JobOutcome, ServerAddress};
 use crate::plan::{Plan, left_out};
@@ -96,7 +97,8 @@ pub(crate) fn build_with(
     // As if they had been among the others, in the plan's order.
     whole.sort_by(|a, b| (&a.cell.release, &a.cell.script).cmp(&(&b.cell.release, &b.cell.script)));
     let draft = assembly::draft(plan, &whole, &options.identity)?;
-    let warnings = warnings_of(plan, &draft);
+    let mut warnings = warnings_of(plan, &draft);
+    warnings.extend(large_modules(plan, &whole));
     for sentence in &warnings {
         events(BuildEvent::Noted { sentence: sentence.clone() });
     }

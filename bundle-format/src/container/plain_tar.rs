@@ -40,9 +40,10 @@ pub(crate) fn write_plain(set: &SetDocument, bodies: &[Vec<u8>]) -> Result<(Vec<
     }
     plain.resize(plain.len() + END_MARK, 0);
     if plain.len() as u64 > MAX_PLAIN_FRAME {
-        return Err(
-            ContainerError::MemberTooLarge { path: SET_NAME.to_owned(), len: plain.len() as u64 }.into()
-        );
+        let largest = files.iter().max_by_key(|(_, len)| *len);
+        let largest = largest.map(|(name, _)| name.clone()).unwrap_or_default();
+        let len = plain.len() as u64;
+        return Err(ContainerError::FrameTooLarge { largest, len, limit: MAX_PLAIN_FRAME }.into());
     }
     Ok((plain, Digest::of(&json)))
 }

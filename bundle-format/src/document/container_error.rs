@@ -42,7 +42,17 @@ pub enum ContainerError {
         /// Whose.
         key: KeyId,
     },
-    /// A size that a ustar header can't hold.
+    /// More than a frame may have.
+    #[error("a frame with `{largest}` has {len} bytes, at most {limit} fit")]
+    FrameTooLarge {
+        /// Its largest member.
+        largest: String,
+        /// Bytes of all its members.
+        len: u64,
+        /// What is allowed.
+        limit: u64,
+    },
+    /// A member that a ustar header has no room for.
     #[error("member `{path}` has {len} bytes, at most 8,589,934,591 fit")]
     MemberTooLarge {
         /// The member's name.

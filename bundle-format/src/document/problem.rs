@@ -135,7 +135,7 @@ const fn container_id(error: &ContainerError) -> ProblemId {
         ContainerError::HeaderBlock => ProblemId::HeaderBlock,
         ContainerError::SignatureCount { .. } | ContainerError::SignaturesBlock => ProblemId::SignaturesBlock,
         ContainerError::SignatureTwice { .. } => ProblemId::SignatureTwice,
-        ContainerError::MemberTooLarge { .. } => ProblemId::OverLimit,
+        ContainerError::MemberTooLarge { .. } | ContainerError::FrameTooLarge { .. } => ProblemId::OverLimit,
         ContainerError::Path { .. } => ProblemId::MemberName,
     }
 }

@@ -3,9 +3,10 @@ export HOME=$WORK
 export STAP_BUNDLE_KERNEL_STORE=$WORK/store
 rm -rf "${ROOT:?}"/usr/lib/modules/* "$ROOT"/usr/src/* "$ROOT"/boot/*
 mkdir scripts conf.d reports debs
-# Each counts, or keeps what it saw last.
-count() { printf '%s\n' 'global seen' "probe $1 { seen++ }" 'probe procfs("seen").read { $value = sprintf("%d\n", seen) }'; }
-value() { printf '%s\n' 'global seen' "probe $1 { if (execname() == \"probed\") seen = $2 }" 'probe procfs("seen").read { $value = sprintf("%d\n", seen) }'; }
+# Other scripts in each run, for the cache has the results of earlier ones. Each counts, or keeps what it saw last.
+seed="// $RANDOM$RANDOM"
+count() { printf '%s\n' "$seed" 'global seen' "probe $1 { seen++ }" 'probe procfs("seen").read { $value = sprintf("%d\n", seen) }'; }
+value() { printf '%s\n' "$seed" 'global seen' "probe $1 { if (execname() == \"probed\") seen = $2 }" 'probe procfs("seen").read { $value = sprintf("%d\n", seen) }'; }
 value 'kernel.function("vfs_write")' '$count' >scripts/by_function.stp
 value 'kernel.function("vfs_write").return' '$return' >scripts/by_return.stp
 count 'kprobe.function("vfs_read")' >scripts/by_kprobe.stp

@@ -58,8 +58,9 @@ pub(super) struct Meaning {
 
 /// The class of a tracepoint that isn't there.
 pub(super) const TRACEPOINT: &str = "tracepoint";
-/// The class of a variable that a kernel with its debuginfo hasn't got.
-const MEMBER: &str = "member";
+/// The classes of what a kernel's packages would bring.
+const SUPPLIED: [&str; 5] =
+    ["kernel-debuginfo", "tapset-probe", "symbol-table", "module-debuginfo", "module-file"];
 
 /// The first that fits counts, so the narrower ones come first.
 fn rows() -> impl Iterator<Item = &'static KnownFailure> {
@@ -83,7 +84,7 @@ pub(super) fn meaning(failure: &Failure<'_>) -> Option<Meaning> {
 /// Which packages would bring what a row says is lacking, as far as the release's name tells.
 fn supply(row: &KnownFailure, release: &str) -> String {
     let known = release.parse().ok().and_then(|release| KernelPackages::of(&release));
-    let Some(known) = known.filter(|_| row.ends == Ends::WithDebuginfo && row.class != MEMBER) else {
+    let Some(known) = known.filter(|_| SUPPLIED.contains(&row.class)) else {
         return String::new();
     };
     let of_modules = if row.class.starts_with("module") { &known.modules[..] } else { &[] };

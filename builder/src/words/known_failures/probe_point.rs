@@ -1,6 +1,6 @@
 //! Probe points and what they read, which stap doesn't find.
 
-use super::{Ends, KnownFailure, MEMBER, TRACEPOINT, seen};
+use super::{Ends, KnownFailure, TRACEPOINT, seen};
 
 pub(super) const ROWS: [KnownFailure; 17] = [
     KnownFailure {
@@ -69,8 +69,8 @@ pub(super) const ROWS: [KnownFailure; 17] = [
                 && ["$id", "$regs"].iter().all(|name| failure.says(name));
             seen(of_syscalls || failure.is_about("probe tp_syscall."))
         },
-        cause: "without the kernel's debuginfo, syscall.* and nd_syscall.* are tracepoints, which have no such variable and no @entry",
-        next: "install the debuginfo in the sysroot, or use the tapset's own variables (argstr and its like)",
+        cause: "this systemtap makes tracepoints of syscall.* and nd_syscall.*, which have no such variable and no @entry",
+        next: "use the tapset's own variables (argstr and its like), or probe the kernel's function",
         ends: Ends::WithDebuginfo,
     },
     KnownFailure {
@@ -154,7 +154,7 @@ pub(super) const ROWS: [KnownFailure; 17] = [
         ends: Ends::AtAnyTime,
     },
     KnownFailure {
-        class: MEMBER,
+        class: "member",
         shown: |failure| {
             let words =
                 ["unable to find member", "unable to find local", "unable to find tracepoint variable"];
