@@ -130,8 +130,9 @@ test-long: large-members every-error fuzz lab-cold examples older same-again bro
 bash-differential:
 	STAP_BUNDLE_BASH_FILES=52000 $(CARGO) test -p script-config --test bash_differential
 
-# The examples that SystemTap publishes, against the list of those that are known to compile.
-examples: farm lab
+# The examples that SystemTap publishes, against the lists of those that are known to compile: without debuginfo, and with it. A machine
+# shows data of twenty.
+examples: packages farm host lab
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test examples -- --nocapture
 
 # All of them: those that `make test` leaves out take a minute of a core each.
@@ -165,7 +166,7 @@ lab-cold: lab
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-long --test lab_cold -- --nocapture --test-threads=1
 
 # Tests that boot a virtual machine.
-MACHINES := airgapped_host booted_host build_by_servers power_cut readme user_space_probes
+MACHINES := airgapped_host booted_host build_by_servers kernel_packages power_cut readme user_space_probes
 END_TO_END := $(notdir $(basename $(wildcard tests/tests/*.rs)) $(patsubst %/main.rs,%,$(wildcard tests/tests/*/main.rs)))
 of = $(addprefix --test ,$(1))
 
@@ -174,7 +175,7 @@ lab-tests: packages farm host lab
 	$(CARGO) test -p end-to-end --features lab --lib --bins $(call of,$(filter-out $(MACHINES),$(END_TO_END))) -- --test-threads=1
 
 # A machine takes one processor, so two programs run at once; but for those that use both themselves.
-ONE_MACHINE := build_by_servers airgapped_host readme user_space_probes
+ONE_MACHINE := build_by_servers airgapped_host readme user_space_probes kernel_packages
 machine-tests: packages farm host lab hosts
 	$(CARGO) test -p end-to-end --features lab --no-run $(call of,$(MACHINES))
 	@$(MAKE) --no-print-directory -j2 --output-sync=target $(addprefix machine-test-,$(ONE_MACHINE))

@@ -23,7 +23,8 @@ names() {
 }
 
 fetch() {
-    local suite=$1 directory=$2 name file
+    local suite=$1 directory name file
+    directory=$(realpath "$2")
     shift 2
     get "dists/$suite/InRelease" "$directory/InRelease"
     get "dists/$suite/main/binary-$architecture/Packages.xz" "$directory/Packages.xz"

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
 
 mod red;
+mod with_debuginfo;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,8 +1,9 @@
 # Run on a layer of the lab's root: no kernel in it, and then those of packages that are fetched by name.
 export HOME=$WORK
+export ROOT PROGRAM
 export STAP_BUNDLE_KERNEL_STORE=$WORK/store
 rm -rf "${ROOT:?}"/usr/lib/modules/* "$ROOT"/usr/src/* "$ROOT"/boot/*
-mkdir scripts conf.d reports debs
+mkdir scripts conf.d reports
 # Other scripts in each run, for the cache has the results of earlier ones. Each counts, or keeps what it saw last.
 seed="// $RANDOM$RANDOM"
 count() { printf '%s\n' "$seed" 'global seen' "probe $1 { seen++ }" 'probe procfs("seen").read { $value = sprintf("%d\n", seen) }'; }
@@ -21,23 +22,13 @@ build() {
         -o "$1.stapb" --report "reports/$1.json" >"$1.said" 2>&1 || code=$?
     if [ $code != "$2" ]; then cat "$1.said"; exit 1; fi
 }
-# What is missing is fetched by the names that are printed into a directory, and taken in.
+supply() { bash "$LAB_SCRIPTS/supply.sh" "$@"; }
 checks="--keyring /usr/share/keyrings/debian-archive-keyring.gpg"
-supply() {
-    local directory=$1 release=$2 suite=$3
-    shift 3
-    mkdir "$directory"
-    "$PROGRAM" kernel missing -r "$release" --sysroot "$ROOT" --for apt "$@" >names
-    # shellcheck disable=SC2046  # names, one a line
-    bash "$ARCHIVE" fetch "$suite" "$directory" $(cat names)
-    # shellcheck disable=SC2086  # words
-    "$PROGRAM" kernel add "$directory" $checks --index "$directory/InRelease" --index "$directory/Packages.xz"
-}
 
-supply headers "$RELEASE" "$SUITE"
-supply other "$OTHER" "$OTHER_SUITE"
+supply "$RELEASE" "$SUITE" headers
+supply "$OTHER" "$OTHER_SUITE" other
 build headers 20
-supply debuginfo "$RELEASE" "$SUITE" --debuginfo
+supply "$RELEASE" "$SUITE" debuginfo --debuginfo
 own=store/$RELEASE/root/usr/lib
 cp "$own/modules/$RELEASE/kernel/fs"/binfmt_misc.ko* .
 xz -d binfmt_misc.ko.xz

@@ -78,7 +78,7 @@ impl Farmed {
             .env("SUITE", &release.family)
             .env("OTHER", &other.release)
             .env("OTHER_SUITE", &other.family)
-            .env("ARCHIVE", archive())
+            .env("LAB_SCRIPTS", archive().parent().unwrap())
             .env("PROGRAM", programs::farm().unwrap())
             .env("CACHE", Farm::cache(lab).unwrap().with_file_name("kernel-packages"))
             .env_from_here("PATH")

@@ -1,0 +1,273 @@
+//! The examples with the kernel's debuginfo, each with the options and arguments of its own check, for a kernel of each suite; and data of
+//! twenty of them on a host.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use child::{Cancel, ChildCommand, Limits};
+use end_to_end::lab::{Lab, Release, repository};
+use end_to_end::programs;
+use end_to_end::scratch::Farm;
+use end_to_end::vm::{self, HostFiles};
+use serde_json::Value;
+
+/// A script, then what it is for the kernel of testing and for that of stable: `green`, or the class of its cause.
+const LIST: &str = include_str!("../../examples-debuginfo.txt");
+
+/// Of testing's kernel, whatever the list says.
+const LEAST: usize = 143;
+
+/// How the reason of each class begins, where `*` is anything. None of it is in the farm's hands.
+const CLASSES: [(&str, &str); 13] = [
+    ("member", "what the script reads isn't there in this kernel: "),
+    ("no-function", "this kernel has no function * that can be probed: "),
+    ("no-module", "the sysroot has no file of the kernel's module *, or that has no such function: "),
+    ("no-path", "it probes a process without the path of a program: "),
+    ("no-program", "the sysroot has no program *: "),
+    ("no-such-probe", "neither stap nor a tapset of this systemtap knows such a probe point: "),
+    ("no-target", "* has no such function, mark or library as far as stap can see in the sysroot: "),
+    ("no-tracepoint", "no trace header of this kernel's build tree has the tracepoint *: "),
+    ("other-runtime", "semantic error: XDP probes require --runtime=bpf"),
+    ("program-debuginfo", "* which needs that program's debuginfo: "),
+    ("split-tree", "<command-line>: fatal error: include/linux/sched.h: No such file or directory"),
+    (
+        "syscall-variables",
+        "this systemtap makes tracepoints of syscall.* and nd_syscall.*, which have no such variable",
+    ),
+    ("too-large", "its module has * bytes, and a bundle takes none of more than *: "),
+];
+
+fn is_of(class: &str, reason: &str) -> bool {
+    let Some((_, words)) = CLASSES.iter().find(|(name, _)| *name == class) else { return false };
+    let mut rest = reason;
+    let mut parts = words.split('*');
+    if !rest.starts_with(parts.next().unwrap()) {
+        return false;
+    }
+    parts.all(|part| match rest.find(part) {
+        Some(at) => {
+            rest = &rest[at + part.len()..];
+            true
+        }
+        None => false,
+    })
+}
+
+/// Scripts of which a host shows data within seconds, whatever else it does.
+const LOADED: &[&str] = &[
+    "helloworld",
+    "cachestat",
+    "functioncallcount",
+    "iotop",
+    "disktop",
+    "topsys",
+    "syscalls_by_proc",
+    "syscalls_by_pid",
+    "syscallsbypid",
+    "sched_switch",
+    "schedtimes",
+    "pf2",
+    "pf4",
+    "pfaults",
+    "vm_tracepoints",
+    "sig_by_proc",
+    "opensnoop_nd",
+    "execsnoop_nd",
+    "rwtime_nd",
+    "forktracker",
+    "errno",
+    "errsnoop",
+    "eventcount",
+    "iostats",
+    "mmfilepage",
+    "spawn_seeker",
+    "switchfile",
+    "thread_times",
+    "traceio",
+    "traceio2",
+    "strace",
+    "inodewatch",
+    "varwatch",
+    "cycle_thief",
+    "pstree",
+    "para_callgraph",
+    "fslatency_nd",
+    "biolatency_nd",
+    "syscalllatency",
+    "slowvfs",
+    "socket_trace",
+    "sleeptime",
+    "interrupts_by_dev",
+    "proctop",
+    "stopwatches",
+    "scf",
+    "para_callgraph_verbose",
+    "callgraph",
+    "whythefail",
+    "syscallsrw",
+    "futexes",
+    "sigmon",
+    "killsnoop_nd",
+    "accept2close_nd",
+    "container_check",
+    "latencytap",
+];
+
+/// What makes files, processes and system calls.
+const ACTIVITY: &str = "for n in 1 2 3 4; do cat /proc/stat /proc/self/maps >/tmp/x; ls -lR /proc/self >/dev/null 2>&1; \
+                        cp /bin/busybox /tmp/y; rm /tmp/y; cat /absent 2>/dev/null; sleep 1; done & \
+                        sleep 5; kill -USR1 $! ; wait";
+
+/// What `tests/lab/examples.py` has made, and a kernel store.
+struct Examples {
+    directory: PathBuf,
+    lab: Lab,
+    program: PathBuf,
+}
+
+impl Examples {
+    /// With debuginfo of the kernels of these suites.
+    fn new(name: &str, suites: &[&str]) -> Self {
+        let lab = Lab::open().unwrap();
+        let directory = Farm::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)).unwrap();
+        let directory = directory.directory().to_owned();
+        fs::remove_file(directory.join("config")).unwrap();
+        let examples = Self { directory, lab, program: programs::farm().unwrap() };
+        let lab_scripts = repository().join("tests/lab").canonicalize().unwrap();
+        fs::create_dir(examples.directory.join("package")).unwrap();
+        let fetch = ChildCommand::new("bash").arg(lab_scripts.join("archive.sh"));
+        examples.run(fetch.args(["fetch", "testing", "package", "systemtap-doc"]));
+        examples
+            .run(ChildCommand::new("sh").args(["-euc", "dpkg-deb -x package/systemtap-doc_*.deb package"]));
+        let made = ChildCommand::new("python3").arg(lab_scripts.join("examples.py"));
+        examples.run(made.arg("package/usr/share").arg(&examples.directory));
+        for suite in suites {
+            let release = examples.lab.bootable(suite).unwrap();
+            let supply = ChildCommand::new("bash").arg(lab_scripts.join("supply.sh"));
+            let supply = supply.args([&release.release, &release.family, &release.family]).arg("--debuginfo");
+            examples.run(supply.env("ROOT", examples.lab.root()).env("PROGRAM", &examples.program));
+        }
+        examples.run(ChildCommand::new(&examples.program).args(["key", "generate", "--out", "farm"]));
+        examples
+    }
+
+    fn run(&self, command: ChildCommand) {
+        let command = command
+            .current_dir(&self.directory)
+            .env("HOME", &self.directory)
+            .env("STAP_BUNDLE_KERNEL_STORE", self.directory.join("store"))
+            .env_from_here("PATH")
+            .env_from_here("STAP_BUNDLE_LAB_MIRROR");
+        let finished = command.run(&Limits::within(Duration::from_secs(4 * 3600)), &Cancel::new()).unwrap();
+        // Red cells are what this is about.
+        let ended = matches!(finished.status, child::Ended::Code(0 | 20));
+        assert!(ended, "{}\n{}", finished.stdout.text(), finished.stderr.text());
+    }
+
+    fn build(&self, release: &Release, name: &str, scripts: &[&str]) {
+        let cache = Farm::cache(&self.lab).unwrap().with_file_name("examples-debuginfo");
+        let build = ChildCommand::new(&self.program)
+            .args(["build", "-r", &release.release, "-c", "config", "--key", "farm.key", "--retry-failed"])
+            .arg("--sysroot")
+            .arg(self.lab.root())
+            .arg("--cache")
+            .arg(cache)
+            .args([
+                "--best-effort",
+                "*",
+                "--report",
+                &format!("{name}.json"),
+                "-o",
+                &format!("{name}.stapb"),
+            ]);
+        self.run(build.args(scripts));
+    }
+
+    /// The reason of each red cell, by script; none for a green one.
+    fn cells(&self, name: &str) -> BTreeMap<String, Option<String>> {
+        let report = fs::read(self.directory.join(format!("{name}.json"))).unwrap();
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        let cell = |cell: &Value| {
+            let reason = cell["reason"].as_str().map(str::to_owned);
+            (cell["script"].as_str().unwrap().to_owned(), reason)
+        };
+        report["cells"].as_array().unwrap().iter().map(cell).collect()
+    }
+}
+
+#[test]
+fn with_debuginfo_examples_are_green_or_red_for_a_cause_outside_of_the_farm() {
+    let suites = ["testing", "stable"];
+    let examples = Examples::new("examples-debuginfo", &suites);
+    let listed: BTreeMap<&str, [&str; 2]> = LIST
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| {
+            let [script, testing, stable] = line.split_ascii_whitespace().collect::<Vec<_>>()[..] else {
+                panic!("{line}")
+            };
+            (script, [testing, stable])
+        })
+        .collect();
+    let mut wrong = Vec::new();
+    for (place, suite) in suites.into_iter().enumerate() {
+        let release = examples.lab.bootable(suite).unwrap();
+        examples.build(release, &release.family, &[]);
+        let cells = examples.cells(&release.family);
+        let green: BTreeSet<&String> =
+            cells.iter().filter(|(_, reason)| reason.is_none()).map(|(script, _)| script).collect();
+        println!("{}: {} of {} examples are green", release.release, green.len(), cells.len());
+        for (script, reason) in &cells {
+            let expected = listed.get(script.as_str()).map_or("unlisted", |listed| listed[place]);
+            let is_right = match reason {
+                // One that has become green is no fault.
+                None => true,
+                Some(reason) => expected != "green" && is_of(expected, reason),
+            };
+            if !is_right {
+                wrong.push(format!("{script} for {}: {expected}: {reason:?}", release.release));
+            }
+        }
+        if release.family == "testing" {
+            assert!(green.len() >= LEAST, "{} are green, {LEAST} at least are wanted", green.len());
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Each of twenty, started alone beside some activity, has written something.
+#[test]
+fn data_of_twenty_examples_come_on_a_host() {
+    let examples = Examples::new("examples-loaded", &["testing"]);
+    let release = examples.lab.bootable("testing").unwrap();
+    examples.build(release, "loaded", LOADED);
+    let files = HostFiles::new(release, &programs::host().unwrap()).unwrap();
+    for name in ["loaded.stapb", "farm.pub"] {
+        files.copy(&examples.directory.join(name), &format!("media/{name}"), 0o644).unwrap();
+    }
+    let mut scenario = vec![
+        "mkdir -p /tmp/out; stap-bundle trust add /media/farm.pub".to_owned(),
+        "stap-bundle install /media/loaded.stapb".to_owned(),
+    ];
+    for name in LOADED {
+        scenario.push(format!(
+            "stap-bundle start {name}; {ACTIVITY}; stap-bundle stop {name}; cat /tmp/out/{name}"
+        ));
+    }
+    let scenario: Vec<&str> = scenario.iter().map(String::as_str).collect();
+    let told = vm::run(&examples.lab, release, &files, &scenario, &mut |_| {}).unwrap();
+    let mut silent = Vec::new();
+    for (name, step) in LOADED.iter().zip(&told.steps[2..]) {
+        println!(
+            "{name}: {} bytes\n{}",
+            step.output.len(),
+            step.output.lines().take(3).collect::<Vec<_>>().join("\n")
+        );
+        if step.output.trim().is_empty() || step.output.contains("error:") {
+            silent.push(name);
+        }
+    }
+    assert!(silent.is_empty() && LOADED.len() >= 20, "no data of {silent:?}");
+}
