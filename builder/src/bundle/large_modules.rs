@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bundle_format::limits::MAX_MODULE;
+
 use crate::job::{CellReport, JobOutcome};
 use crate::plan::Plan;
 use crate::words::symbols_of;
@@ -16,7 +18,8 @@ pub(crate) fn large_modules(plan: &Plan, cells: &[CellReport]) -> Vec<String> {
         let (JobOutcome::Compiled(module) | JobOutcome::Cached(module)) = &cell.outcome else { continue };
         let script = plan.scripts.iter().find(|script| *script.name() == cell.cell.script);
         let Some(script) = script.filter(|_| module.len >= LARGE) else { continue };
-        let (scripts, largest) = by_cause.entry(symbols_of(&script.compile_options())).or_default();
+        let Ok(bytes) = files::read::read(&module.path, MAX_MODULE) else { continue };
+        let (scripts, largest) = by_cause.entry(symbols_of(&bytes, &script.compile_options())).or_default();
         scripts.insert(cell.cell.script.as_str());
         *largest = module.len.max(*largest);
     }

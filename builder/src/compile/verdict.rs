@@ -91,7 +91,7 @@ fn made<'a>(job: &CompileJob, compilation: &'a Compilation) -> Verdict<'a> {
         return Verdict::Red(format!(
             "its module has {} bytes, and a bundle takes none of more than {MAX_MODULE}: it carries {}",
             bytes.len(),
-            symbols_of(&job.script.compile_options())
+            symbols_of(bytes, &job.script.compile_options())
         ));
     }
     if compilation.uprobes {

@@ -16,6 +16,8 @@ use super::tree_entry::Entry;
 use crate::sandbox::Sysroot;
 
 pub(super) const PLACE: &str = "/usr/lib/debug/.build-id";
+/// What several files of debuginfo have in common (dwz(1)).
+const DWZ: &str = "/usr/lib/debug/.dwz";
 
 /// What is an input of this kernel; `None` if there is nothing.
 pub(super) fn build_ids_of(
@@ -24,15 +26,19 @@ pub(super) fn build_ids_of(
     digests: &TreeDigests<'_>,
 ) -> io::Result<Option<Digest>> {
     let own = build_ids(digests, &sysroot.bare())?.of(release);
+    let mut hash = None;
     // All that a stored kernel has there is its own.
-    let stored = sysroot.overlay().kernel().map(|kernel| kernel.join(PLACE.trim_start_matches('/')));
-    let Some(stored) = stored.filter(|stored| stored.is_dir()) else { return Ok(own) };
-    let stored = digests.of_entries(&digests.entries_at(&stored, Path::new(PLACE))?)?;
-    Ok(Some(
-        own.iter()
-            .fold(FieldHasher::new().field(stored.as_bytes()), |hash, own| hash.field(own.as_bytes()))
-            .finish(),
-    ))
+    for place in [PLACE, DWZ] {
+        let stored = sysroot.overlay().kernel().map(|kernel| kernel.join(place.trim_start_matches('/')));
+        if let Some(stored) = stored.filter(|stored| stored.is_dir()) {
+            let digest = digests.of_entries(&digests.entries_at(&stored, Path::new(place))?)?;
+            let known: FieldHasher = hash.unwrap_or_default();
+            hash = Some(known.field(place).field(digest.as_bytes()));
+        }
+    }
+    let Some(hash) = hash else { return Ok(own) };
+    let hash = own.iter().fold(hash, |hash, own| hash.field(own.as_bytes()));
+    Ok(Some(hash.finish()))
 }
 
 /// What is there in a sysroot, read once in a run for all its kernels.

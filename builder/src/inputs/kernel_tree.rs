@@ -184,6 +184,12 @@ pub(crate) fn trees_of(sysroot: &Sysroot, tree: &Path, release: &KernelRelease) 
         let directory = Path::new(path).parent().and_then(|directory| sysroot.resolve(directory).ok());
         trees.extend(directory.filter(|directory| directory.parent().is_some()));
     }
+    // All that a stored kernel lays there may be reached from its tree.
+    let laid = sysroot.overlay().iter().map(|(inside, _)| inside);
+    let of_sources = laid.filter(|inside| {
+        inside.starts_with("/usr/src") || inside.to_string_lossy().starts_with("/usr/lib/linux-kbuild-")
+    });
+    trees.extend(of_sources.filter_map(|inside| sysroot.resolve(inside).ok()));
     trees
 }
 

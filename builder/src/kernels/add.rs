@@ -3,25 +3,23 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bundle_format::{HashingWriter, KernelRelease};
 use files::Directory;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use serde::Serialize;
-use tempfile::TempDir;
 
-use super::arrange::complete;
 use super::check::PackageChecks;
-use super::contents::{has, releases_in};
+use super::contents::releases_in;
 use super::error::{KernelStoreError, PackageRefusal};
+use super::join::{AddedKernel, Unpacked, in_json, new_directory};
 use super::package::{format_of, unpack};
-use super::record::{Checked, KernelFile, PackageFormat, SCHEMA, SharedFile, StoredPackage};
-use super::staged::Staged;
-use super::store::{KernelStore, RECORD, ROOT, SHARED, SHARED_RECORD, STAGED, SharedPackage, StoredKernel};
+use super::record::{Checked, KernelFile, SCHEMA, SharedFile, StoredPackage};
+use super::store::{KernelStore, RECORD, ROOT, SHARED, SHARED_RECORD, SharedPackage};
 use super::unpack::{UnpackLimits, Unpacker};
+
+/// Most kernels that one package is for; each gets all of its files.
+const MAX_RELEASES: usize = 4;
 
 /// What became of the packages that were given.
 #[derive(Debug)]
@@ -41,28 +39,6 @@ pub struct AddedPackage {
     pub was_there: bool,
     /// It has nothing that a compile reads, and isn't kept.
     pub is_empty: bool,
-}
-
-/// A kernel that has more than before.
-#[derive(Debug)]
-pub struct AddedKernel {
-    pub kernel: StoredKernel,
-    /// What its build tree refers to and no package brought.
-    pub lacks: Vec<PathBuf>,
-}
-
-/// A package that is unpacked below `directory`, and nowhere else yet.
-pub(super) struct Unpacked {
-    pub file: PathBuf,
-    pub package: StoredPackage,
-    pub releases: BTreeSet<KernelRelease>,
-    pub directory: TempDir,
-}
-
-impl Unpacked {
-    fn root(&self) -> PathBuf {
-        self.directory.path().join(ROOT)
-    }
 }
 
 impl KernelStore {
@@ -93,6 +69,8 @@ impl KernelStore {
         let shared = self.shared()?;
         let mut packages = Vec::new();
         let mut unpacked: Vec<Unpacked> = Vec::new();
+        // What was taken in unverified and is vouched for now.
+        let mut vouched: Vec<StoredPackage> = Vec::new();
         for file in files {
             begun(&file);
             let (mut opened, package) = self.identify(&file, checks)?;
@@ -108,7 +86,12 @@ impl KernelStore {
                 .chain(shared.iter().map(|shared| &shared.package));
             let given_before = unpacked.iter().map(|other| &other.package);
             if let Some(there) = there.chain(given_before).find(|there| known(there)) {
-                let package = there.clone();
+                let mut package_there = there.clone();
+                if there.checked == Checked::Unverified && package.checked != Checked::Unverified {
+                    package_there.checked = package.checked;
+                    vouched.push(package_there.clone());
+                }
+                let package = package_there;
                 packages.push(AddedPackage { package, releases, was_there: true, is_empty: false });
                 continue;
             }
@@ -125,6 +108,7 @@ impl KernelStore {
             return Err(KernelStoreError::Package { file, why: PackageRefusal::Nothing });
         }
         let kernels = self.join(&directory, unpacked)?;
+        self.vouch(&directory, &vouched)?;
         Ok(AddReport { packages, kernels })
     }
 
@@ -135,7 +119,7 @@ impl KernelStore {
         checks: &PackageChecks,
     ) -> Result<(File, StoredPackage), KernelStoreError> {
         let refused = |why| KernelStoreError::Package { file: file.to_owned(), why };
-        let copied = files::read::open_given(file)?;
+        let copied = files::read::open_given(file).map_err(KernelStoreError::Given)?;
         let copy = tempfile::tempfile_in(&self.directory);
         let copy = copy.map_err(KernelStoreError::storage("make a file in", &self.directory))?;
         let mut writer = HashingWriter::new(copy);
@@ -177,150 +161,42 @@ impl KernelStore {
             ..package
         };
         let releases = releases_in(&root);
+        if releases.len() > MAX_RELEASES {
+            return Err(refused(PackageRefusal::Releases { found: releases.len(), most: MAX_RELEASES }));
+        }
         Ok((Unpacked { file: file.to_owned(), package, releases, directory }, kept))
     }
 
-    /// Joins what is unpacked to the kernels that it is for, and puts them in their places.
-    pub(super) fn join(
-        &self,
-        directory: &Directory,
-        unpacked: Vec<Unpacked>,
-    ) -> Result<Vec<AddedKernel>, KernelStoreError> {
-        let (of_kernels, of_all): (Vec<_>, Vec<_>) =
-            unpacked.into_iter().partition(|package| !package.releases.is_empty());
-        for package in of_all {
-            self.keep_shared(package)?;
-        }
-        let shared = self.shared()?;
-        let mut changed: BTreeSet<KernelRelease> =
-            of_kernels.iter().flat_map(|package| package.releases.clone()).collect();
-        // A kernel that waited for a package may have it now.
-        let waiting = self.all()?.into_iter().filter(|kernel| {
-            kernel.lacks().iter().any(|top| shared.iter().any(|shared| has(&shared.root, top)))
-        });
-        changed.extend(waiting.map(|kernel| kernel.release));
-        let mut staged = Vec::new();
-        for release in changed {
-            let own: Vec<&Unpacked> =
-                of_kernels.iter().filter(|package| package.releases.contains(&release)).collect();
-            staged.push(self.stage(release, &own, &shared)?);
-        }
-        let mut kernels = Vec::new();
-        for (release, place) in staged {
-            self.put(directory, &release, place)?;
-            if let Some(kernel) = self.get(&release)? {
-                kernels.push(AddedKernel { lacks: kernel.lacks(), kernel });
+    /// Records how packages that are there were checked since.
+    fn vouch(&self, directory: &Directory, vouched: &[StoredPackage]) -> Result<(), KernelStoreError> {
+        let now = |package: &mut StoredPackage| {
+            let known = vouched.iter().find(|known| known.sha256 == package.sha256);
+            let is_news = known.is_some() && package.checked == Checked::Unverified;
+            if let Some(known) = known.filter(|_| is_news) {
+                package.checked = known.checked.clone();
+            }
+            is_news
+        };
+        for mut kernel in self.all()? {
+            if kernel.packages.iter_mut().map(now).filter(|is_news| *is_news).count() > 0 {
+                let (release, packages) = (kernel.release, kernel.packages);
+                let place = directory.open_dir(release.as_str())?;
+                let record = KernelFile { schema: SCHEMA.to_owned(), release, packages };
+                place.replace_file(RECORD, in_json(&place.path().join(RECORD), &record)?.as_bytes())?;
             }
         }
-        directory.sync()?;
-        Ok(kernels)
-    }
-
-    /// A kernel's new directory: what it has, with these packages, and shared ones that it needs.
-    fn stage(
-        &self,
-        release: KernelRelease,
-        own: &[&Unpacked],
-        shared: &[SharedPackage],
-    ) -> Result<(KernelRelease, TempDir), KernelStoreError> {
-        let place = new_directory(&self.directory)?;
-        let root = place.path().join(ROOT);
-        let mut staged = Staged::new(root);
-        if let Some(kernel) = self.get(&release)? {
-            staged.take(&kernel.root(), "what the store has")?;
-            staged.packages.clone_from(&kernel.packages);
-        }
-        for package in own {
-            let new = &package.package;
-            let other = staged.packages.iter().find(|other| other.name == new.name);
-            // What a server hadn't got the last time comes later.
-            let is_continued = |other: &StoredPackage| {
-                other.format == PackageFormat::Debuginfod && other.version == new.version
-            };
-            match other {
-                Some(other) if !is_continued(other) => {
-                    return Err(KernelStoreError::OtherVersion {
-                        release,
-                        name: other.name.clone(),
-                        there: other.version.clone(),
-                        file: package.file.clone(),
-                        given: new.version.clone(),
-                    });
-                }
-                Some(_) => {}
-                None => staged.packages.push(new.clone()),
+        for SharedPackage { name, mut package, .. } in self.shared()? {
+            if now(&mut package) {
+                let place = directory.open_dir(SHARED)?.open_dir(&name)?;
+                let record = SharedFile { schema: SCHEMA.to_owned(), package };
+                place.replace_file(
+                    SHARED_RECORD,
+                    in_json(&place.path().join(SHARED_RECORD), &record)?.as_bytes(),
+                )?;
             }
-            staged.take(&package.root(), &new.file)?;
         }
-        staged.take_shared(shared)?;
-        complete(&staged.root, &release)?;
-        staged.packages.sort_by(|a, b| a.name.cmp(&b.name));
-        let record =
-            KernelFile { schema: SCHEMA.to_owned(), release: release.clone(), packages: staged.packages };
-        write_record(place.path(), RECORD, &record)?;
-        finish(place.path())?;
-        Ok((release, place))
+        Ok(())
     }
-
-    /// Puts a kernel's new directory in the old one's place in one step.
-    fn put(
-        &self,
-        directory: &Directory,
-        release: &KernelRelease,
-        place: TempDir,
-    ) -> Result<(), KernelStoreError> {
-        let target = self.directory.join(release.as_str());
-        let failed = KernelStoreError::storage("put in place", &target);
-        if directory.kind(release.as_str())?.is_none() {
-            return fs::rename(place.keep(), &target).map_err(failed);
-        }
-        // The old one goes with the temporary name.
-        renameat_with(CWD, place.path(), CWD, &target, RenameFlags::EXCHANGE)
-            .map_err(|errno| failed(errno.into()))
-    }
-
-    fn keep_shared(&self, package: Unpacked) -> Result<(), KernelStoreError> {
-        let shared = self.directory.join(SHARED);
-        fs::create_dir_all(&shared).map_err(KernelStoreError::storage("make", &shared))?;
-        let StoredPackage { name, version, architecture, .. } = &package.package;
-        let target = shared.join(format!("{name}_{version}_{architecture}").replace('/', "_"));
-        write_record(
-            package.directory.path(),
-            SHARED_RECORD,
-            &SharedFile { schema: SCHEMA.to_owned(), package: package.package.clone() },
-        )?;
-        finish(package.directory.path())?;
-        if target.exists() {
-            // Another build of the same version: the digests differ.
-            fs::remove_dir_all(&target).map_err(KernelStoreError::storage("remove", &target))?;
-        }
-        fs::rename(package.directory.keep(), &target).map_err(KernelStoreError::storage("make", &target))
-    }
-}
-
-/// A directory in which something is made: with an empty root, and gone if it isn't kept.
-pub(super) fn new_directory(store: &Path) -> Result<TempDir, KernelStoreError> {
-    let directory = tempfile::Builder::new().prefix(STAGED).tempdir_in(store);
-    let directory = directory.map_err(KernelStoreError::storage("make a directory in", store))?;
-    let root = directory.path().join(ROOT);
-    fs::create_dir(&root).map_err(KernelStoreError::storage("make", &root))?;
-    Ok(directory)
-}
-
-/// Jobs of any user read it, and all of it is on the disk.
-fn finish(directory: &Path) -> Result<(), KernelStoreError> {
-    let readable = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(directory, readable).map_err(KernelStoreError::storage("open", directory))?;
-    let opened = Directory::at_path(directory)?;
-    rustix::fs::syncfs(opened.fd())
-        .map_err(|errno| KernelStoreError::storage("write to disk", directory)(errno.into()))
-}
-
-fn write_record(directory: &Path, name: &str, record: &impl Serialize) -> Result<(), KernelStoreError> {
-    let place = directory.join(name);
-    let text = serde_json::to_string_pretty(record)
-        .map_err(|source| KernelStoreError::Record { record: place.clone(), source })?;
-    fs::write(&place, text + "\n").map_err(KernelStoreError::storage("write", &place))
 }
 
 /// All package files that are meant.

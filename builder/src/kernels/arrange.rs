@@ -8,32 +8,28 @@ use std::path::{Component, Path, PathBuf};
 use bundle_format::KernelRelease;
 use kernel_module::{Compression, build_id, build_id_of_file};
 
-use super::contents::{files_in, kept, names_in, release_of_tree, trees_in};
+use super::contents::{files_in, kept, names_in, release_of_tree, source_directories, text_in, trees_in};
 use super::error::KernelStoreError;
 
 const DEBUG: &str = "usr/lib/debug";
 pub(super) const BUILD_IDS: &str = "usr/lib/debug/.build-id";
 /// Most bytes of a module that is unpacked for its build id.
-const MAX_MODULE: u64 = 1 << 30;
+const MAX_MODULE: u64 = 128 << 20;
 /// Symbol tables are longer than the remark that Debian puts in the place of one.
 const LEAST_SYMBOLS: u64 = 4096;
 
 /// Directories that build trees refer to and that are not in the root, as seen inside.
 pub(super) fn lacking(root: &Path) -> Vec<PathBuf> {
     let mut lacking = BTreeSet::new();
-    for base in ["usr/src", "usr/src/kernels"] {
-        for name in names_in(&root.join(base)) {
-            let tree = Path::new(base).join(name);
-            let links = names_in(&root.join(&tree)).filter_map(|name| {
-                let target = fs::read_link(root.join(&tree).join(name)).ok()?;
-                Some(tree.join(target))
-            });
-            let makefile =
-                files::read::read_text(&root.join(&tree).join("Makefile"), 1 << 20).unwrap_or_default();
-            let included = makefile.lines().filter_map(|line| line.strip_prefix("include "));
-            let included = included.map(|path| PathBuf::from(path.trim())).filter(|path| path.is_absolute());
-            lacking.extend(links.chain(included).filter_map(|path| of_package(&path)));
-        }
+    for tree in source_directories(root) {
+        let links = names_in(&root.join(&tree)).filter_map(|name| {
+            let target = fs::read_link(root.join(&tree).join(name)).ok()?;
+            Some(tree.join(target))
+        });
+        let makefile = text_in(root, &tree.join("Makefile")).unwrap_or_default();
+        let included = makefile.lines().filter_map(|line| line.strip_prefix("include "));
+        let included = included.map(|path| PathBuf::from(path.trim())).filter(|path| path.is_absolute());
+        lacking.extend(links.chain(included).filter_map(|path| of_package(&path)));
     }
     lacking.retain(|top: &PathBuf| fs::symlink_metadata(root.join(top)).is_err());
     lacking.into_iter().map(|top| Path::new("/").join(top)).collect()
@@ -65,7 +61,7 @@ pub(super) fn complete(root: &Path, release: &KernelRelease) -> Result<(), Kerne
 /// `lib/modules/REL/build`, which Fedora's package of the kernel itself brings.
 fn link_build_tree(root: &Path, release: &KernelRelease) -> Result<(), KernelStoreError> {
     let link = root.join("usr/lib/modules").join(release.as_str()).join("build");
-    let is_own = |tree: &PathBuf| release_of_tree(&root.join(tree)).as_ref() == Some(release);
+    let is_own = |tree: &PathBuf| release_of_tree(root, tree).as_ref() == Some(release);
     match trees_in(root).into_iter().find(is_own) {
         Some(tree) => link_new(&link, &Path::new("/").join(tree)),
         None => Ok(()),
@@ -113,7 +109,8 @@ fn link_build_ids(root: &Path, release: &KernelRelease) -> Result<(), KernelStor
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some(packing) = Compression::of_module(name) else { continue };
         let path = own.join(&file);
-        let bytes = files::read::read(&root.join(&path), MAX_MODULE)?;
+        // A link to another one, or larger than any: stap finds it by its path.
+        let Ok(bytes) = files::read::read(&root.join(&path), MAX_MODULE) else { continue };
         let id = packing.unpack(&bytes, MAX_MODULE).ok().and_then(|module| build_id(&module));
         link_build_id(root, id.as_deref(), &path, "")?;
     }

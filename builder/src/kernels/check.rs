@@ -1,7 +1,6 @@
 //! Checking a package before it is unpacked.
 //!
-//! Signatures by `OpenPGP` are checked by `gpgv`, the program by which apt checks them: an implementation of our own, or a crate with
-//! one, would be a second opinion that nobody asked for. What decides is its exit code and its line VALIDSIG, which names the key.
+//! Signatures by `OpenPGP` are checked by `gpgv`, the program by which apt checks them: one implementation decides on both sides. What decides is its exit code, its line GOODSIG, and VALIDSIG, which names the key.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
@@ -35,6 +34,8 @@ pub struct PackageChecks {
     /// Digests that signed indexes have, with the key that signed.
     indexed: Vec<(String, HashSet<Digest>)>,
     listed: Option<BTreeSet<Digest>>,
+    /// Whether an `InRelease` file was given.
+    has_releases: bool,
     /// Keyrings as gpgv reads them, and files for it.
     directory: Option<TempDir>,
 }
@@ -99,6 +100,7 @@ impl PackageChecks {
             }
             releases.push(self.signed_text(path)?);
         }
+        self.has_releases = !releases.is_empty();
         for path in packages {
             let unusable = |why: String| KernelStoreError::Index { path: path.clone(), why };
             let mut opened = files::read::open(path).map_err(|error| unusable(error.to_string()))?;
@@ -136,7 +138,9 @@ impl PackageChecks {
             _ if self.listed.is_some() || !self.indexed.is_empty() => {
                 Ok(Err(PackageRefusal::NotListed { found: digest.to_string() }))
             }
-            PackageFormat::Deb if !self.keyrings.is_empty() => Ok(Err(PackageRefusal::NoIndex)),
+            PackageFormat::Deb if !self.keyrings.is_empty() || self.has_releases => {
+                Ok(Err(PackageRefusal::NoIndex))
+            }
             _ => Ok(Ok(Checked::Unverified)),
         }
     }
@@ -199,8 +203,10 @@ impl PackageChecks {
         let status = finished.stdout.text();
         let valid =
             status.lines().find_map(|line| line.strip_prefix("[GNUPG:] VALIDSIG ")?.split(' ').next());
+        // Of a key that was revoked or has expired there is VALIDSIG, and no GOODSIG.
+        let is_good = status.lines().any(|line| line.starts_with("[GNUPG:] GOODSIG "));
         Ok(match valid {
-            Some(signer) if finished.status.success() => Ok(signer.to_owned()),
+            Some(signer) if finished.status.success() && is_good => Ok(signer.to_owned()),
             _ => {
                 let said = finished.stderr.text();
                 Err(crate::words::quoted(

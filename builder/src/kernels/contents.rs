@@ -5,16 +5,14 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use bundle_format::KernelRelease;
+use files::FileSystem;
 use walkdir::WalkDir;
 
 /// Where a path of a package goes in a kernel's root; `None` if no compile reads it.
 ///
 /// `/lib` is `/usr/lib` on every root, whichever of the two a package writes.
 pub(super) fn kept(path: &Path) -> Option<PathBuf> {
-    let path = match path.strip_prefix("lib") {
-        Ok(rest) => Path::new("usr/lib").join(rest),
-        Err(_) => path.to_owned(),
-    };
+    let path = on_merged_root(path.to_owned());
     let mut names: Vec<&str> = Vec::new();
     for part in path.components() {
         match part {
@@ -33,6 +31,36 @@ pub(super) fn kept(path: &Path) -> Option<PathBuf> {
         _ => false,
     };
     is_kept.then_some(path)
+}
+
+/// The path on a root in which `/lib` is a link to `usr/lib`: two paths of a package that are one there are one here too.
+pub(super) fn on_merged_root(path: PathBuf) -> PathBuf {
+    match path.strip_prefix("lib") {
+        Ok(rest) if rest.as_os_str().is_empty() => PathBuf::from("usr/lib"),
+        Ok(rest) => Path::new("usr/lib").join(rest),
+        Err(_) => path,
+    }
+}
+
+/// Whether every package has a directory there, or nothing: what joins packages goes through these, so none may be a link.
+pub(super) fn is_directory(path: &Path) -> bool {
+    let names: Vec<&str> =
+        path.components().map(|part| part.as_os_str().to_str().unwrap_or_default()).collect();
+    matches!(
+        names[..],
+        ["usr" | "boot"]
+            | ["usr", "src" | "lib"]
+            | ["usr", "src", "kernels"]
+            | ["usr", "lib", "modules" | "debug"]
+            | ["usr", "lib", "modules", _]
+            | ["usr", "lib", "debug", "boot" | "lib" | "usr" | ".build-id" | ".dwz"]
+            | ["usr", "lib", "debug", ".build-id", _]
+            | ["usr", "lib", "debug", "lib", "modules"]
+            | ["usr", "lib", "debug", "lib", "modules", _]
+            | ["usr", "lib", "debug", "usr", "lib"]
+            | ["usr", "lib", "debug", "usr", "lib", "modules"]
+            | ["usr", "lib", "debug", "usr", "lib", "modules", _]
+    )
 }
 
 /// Directories whose entries are called like releases.
@@ -58,25 +86,32 @@ pub(super) fn releases_in(root: &Path) -> BTreeSet<KernelRelease> {
             releases.extend(release.and_then(|release| release.parse().ok()));
         }
     }
-    releases.extend(trees_in(root).into_iter().filter_map(|tree| release_of_tree(&root.join(tree))));
+    releases.extend(source_directories(root).iter().filter_map(|tree| release_of_tree(root, tree)));
     releases
+}
+
+/// Directories in which packages put build trees, relative to the root; links to such are none.
+pub(super) fn source_directories(root: &Path) -> Vec<PathBuf> {
+    let of = |base: &'static str| names_in(&root.join(base)).map(move |name| Path::new(base).join(name));
+    let all = of("usr/src").chain(of("usr/src/kernels"));
+    all.filter(|tree| fs::symlink_metadata(root.join(tree)).is_ok_and(|metadata| metadata.is_dir())).collect()
 }
 
 /// The build trees in a root: relative to it.
 pub(super) fn trees_in(root: &Path) -> Vec<PathBuf> {
-    let of_sources = names_in(&root.join("usr/src")).map(|name| Path::new("usr/src").join(name));
-    let of_kernels =
-        names_in(&root.join("usr/src/kernels")).map(|name| Path::new("usr/src/kernels").join(name));
-    of_sources
-        .chain(of_kernels)
-        .filter(|tree| root.join(tree).join("include/generated/utsrelease.h").is_file())
-        .collect()
+    source_directories(root).into_iter().filter(|tree| release_of_tree(root, tree).is_some()).collect()
 }
 
 /// What the tree's `utsrelease.h` says.
-pub(super) fn release_of_tree(tree: &Path) -> Option<KernelRelease> {
-    let text = files::read::read_text(&tree.join("include/generated/utsrelease.h"), 1 << 16).ok()?;
+pub(super) fn release_of_tree(root: &Path, tree: &Path) -> Option<KernelRelease> {
+    let text = text_in(root, &tree.join("include/generated/utsrelease.h"))?;
     text.split('"').nth(1)?.parse().ok()
+}
+
+/// A small text file of a root; links are followed within it.
+pub(super) fn text_in(root: &Path, path: &Path) -> Option<String> {
+    let bytes = FileSystem::open(root).ok()?.read_file(path, 1 << 20).ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 pub(super) fn names_in(directory: &Path) -> impl Iterator<Item = String> + use<> {
@@ -105,7 +140,7 @@ pub(super) fn has(root: &Path, inside: &Path) -> bool {
 
 /// All files and links below `root`, relative to it, sorted.
 pub(super) fn files_in(root: &Path) -> Vec<PathBuf> {
-    let entries = WalkDir::new(root).sort_by_file_name().into_iter().flatten();
+    let entries = WalkDir::new(root).follow_root_links(false).sort_by_file_name().into_iter().flatten();
     let files = entries.filter(|entry| !entry.file_type().is_dir());
     files.filter_map(|entry| Some(entry.path().strip_prefix(root).ok()?.to_owned())).collect()
 }

@@ -12,11 +12,12 @@ use bundle_format::KernelRelease;
 use child::{Cancel, ChildCommand, Limits, Program};
 use kernel_module::build_id_of_file;
 
-use super::add::{AddReport, AddedPackage, Unpacked, new_directory};
+use super::add::{AddReport, AddedPackage};
 use super::arrange::BUILD_IDS;
 use super::contents::files_in;
 use super::error::KernelStoreError;
-use super::packing::{digest_from, plain};
+use super::join::{Unpacked, new_directory};
+use super::packing::{digest_from, method_of, plain};
 use super::record::{Checked, PackageFormat, StoredPackage};
 use super::store::{KernelStore, ROOT, StoredKernel};
 
@@ -218,12 +219,10 @@ fn unpacked_image(image: &mut File) -> io::Result<Option<File>> {
     let mut payload = BufReader::new(image.take(length));
     let mut magic = [0; 6];
     payload.read_exact(&mut magic)?;
-    let method = match magic {
-        [0x1f, 0x8b, ..] => "gz",
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => "xz",
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zst",
-        _ => return Ok(None),
-    };
+    let method = method_of(&magic);
+    if method.is_empty() {
+        return Ok(None);
+    }
     let packed = io::Cursor::new(magic).chain(payload);
     let mut file = tempfile::tempfile()?;
     let mut plain = plain(method, "kernel", packed).map_err(io::Error::other)?.take(MAX_KERNEL);

@@ -20,7 +20,8 @@ pub enum KernelStoreError {
     Record { record: PathBuf, source: serde_json::Error },
     /// A stored kernel has one package by this name already.
     #[error(
-        "kernel {release} has {name} {there} already, and {file} is {given}: `kernel remove {release}` makes room for it"
+        "kernel {release} has {name} {there}, and {file} is another build of it, {given}; remove the kernel first: stap-bundle kernel \
+         remove {release}"
     )]
     OtherVersion { release: KernelRelease, name: String, there: String, file: PathBuf, given: String },
     /// Two packages of a kernel have one path.
@@ -45,6 +46,9 @@ pub enum KernelStoreError {
     Server { url: String, said: String },
     #[error("debuginfo is fetched by {program}: the Debian package debuginfod would bring it")]
     NoClient { program: &'static str, source: ChildError },
+    /// A file that was named can't be read.
+    #[error(transparent)]
+    Given(FileError),
     #[error(transparent)]
     File(#[from] FileError),
     #[error("{action} {path}")]
@@ -73,14 +77,18 @@ pub enum PackageRefusal {
     Climbs { member: String },
     #[error("its member {member} is below a link")]
     BelowLink { member: String },
+    #[error("its member {member} is a link, where packages of kernels have a directory")]
+    LinkForDirectory { member: String },
+    #[error("it is for {found} kernels, and a package is for at most {most}")]
+    Releases { found: usize, most: usize },
     #[error("its member {member} is {kind}; a package of a kernel has files, directories and links")]
     Kind { member: String, kind: &'static str },
     #[error("its member {member} is there twice")]
     Twice { member: String },
     #[error("its member {member} is a hard link to {target}, which doesn't come before it")]
     HardLink { member: String, target: String },
-    #[error("unpacked it has more than {most} bytes, {ratio} for each of its own")]
-    Bomb { most: u64, ratio: u64 },
+    #[error("unpacked it has more than {most} bytes")]
+    Bomb { most: u64 },
     #[error("it has more than {most} members")]
     Members { most: u64 },
     #[error("it has nothing that a compile reads: no build tree, module, symbols or debuginfo of a kernel")]
@@ -88,7 +96,7 @@ pub enum PackageRefusal {
     #[error("its SHA-256 is {found}, which is in no index and on no list that was given")]
     NotListed { found: String },
     #[error(
-        "a .deb has no signature of its own: give the InRelease and Packages files of its archive (--index), or a list of digests"
+        "a .deb has no signature of its own: give InRelease and Packages of its archive, both (--index), or a list of digests"
     )]
     NoIndex,
     #[error("it has no signature")]

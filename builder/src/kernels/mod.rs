@@ -10,7 +10,7 @@
 //!                     a package that belongs to no release alone; kernels that need it have links to its files
 //! ```
 //! Packages come in as files and nothing of them is run: no maintainer script, no package manager. In comes a package
-//! (`deb`, `rpm`), is checked (`check`), unpacked (`unpack`), joined to the kernels that it is for (`add`), whose links are
+//! (`deb`, `rpm`), is checked (`check`), unpacked (`unpack`), joined to the kernels that it is for (`join`), whose links are
 //! completed (`arrange`); then the new directory takes the old one's place in one step.
 
 mod add;
@@ -20,6 +20,7 @@ mod contents;
 mod deb;
 mod debuginfod;
 mod error;
+mod join;
 mod package;
 mod packing;
 mod record;
@@ -30,10 +31,11 @@ mod store;
 mod tests;
 mod unpack;
 
-pub use add::{AddReport, AddedKernel, AddedPackage};
+pub use add::{AddReport, AddedPackage};
 pub use check::PackageChecks;
 pub(crate) use contents::vmlinux_places;
 pub use debuginfod::FetchReport;
 pub use error::{KernelStoreError, PackageRefusal};
+pub use join::AddedKernel;
 pub use record::{Checked, PackageFormat, StoredPackage};
 pub use store::{KernelStore, StoredKernel};

@@ -62,11 +62,15 @@ pub(super) fn plain_index(path: &Path) -> io::Result<Box<dyn Read>> {
     let mut magic = Vec::new();
     file.by_ref().take(6).read_to_end(&mut magic)?;
     file.seek(SeekFrom::Start(0))?;
-    let method = match &magic[..] {
+    plain(method_of(&magic), "index", file).map_err(io::Error::other)
+}
+
+/// How what begins with these six bytes is packed; by none if they are of no method that is known here.
+pub(super) const fn method_of(magic: &[u8]) -> &'static str {
+    match magic {
         [0x1f, 0x8b, ..] => "gz",
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => "xz",
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "xz",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "zst",
         _ => "",
-    };
-    plain(method, "index", file).map_err(io::Error::other)
+    }
 }

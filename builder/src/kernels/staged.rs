@@ -11,7 +11,7 @@ use files::Directory;
 use super::arrange::lacking;
 use super::contents::{files_in, has};
 use super::error::KernelStoreError;
-use super::record::StoredPackage;
+use super::record::{Checked, StoredPackage};
 use super::store::SharedPackage;
 
 /// A kernel's root that is being filled.
@@ -20,19 +20,20 @@ pub(super) struct Staged {
     pub packages: Vec<StoredPackage>,
     /// Who brought a file.
     owners: BTreeMap<PathBuf, String>,
+    /// Directories that are known to be no links.
+    directories: BTreeSet<PathBuf>,
 }
 
 impl Staged {
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, packages: Vec::new(), owners: BTreeMap::new() }
+        Self { root, packages: Vec::new(), owners: BTreeMap::new(), directories: BTreeSet::new() }
     }
 
     /// Links the files of `from` in.
     pub(super) fn take(&mut self, from: &Path, owner: &str) -> Result<(), KernelStoreError> {
         for path in files_in(from) {
             let (source, target) = (from.join(&path), self.root.join(&path));
-            let parent = target.parent().unwrap_or(&self.root);
-            fs::create_dir_all(parent).map_err(KernelStoreError::storage("make", parent))?;
+            self.make_parents(&path, owner)?;
             if target.symlink_metadata().is_ok() {
                 if is_same(&source, &target) {
                     continue;
@@ -44,7 +45,41 @@ impl Staged {
             fs::hard_link(&source, &target).map_err(KernelStoreError::storage("link", &target))?;
             self.owners.insert(path, owner.to_owned());
         }
-        copy_times(from, &self.root)
+        self.copy_times(from)
+    }
+
+    /// Makes the directories on the way to `path`. A link there, or a file, is another package's.
+    fn make_parents(&mut self, path: &Path, owner: &str) -> Result<(), KernelStoreError> {
+        let above: Vec<&Path> = path.ancestors().skip(1).collect();
+        for directory in above.into_iter().rev() {
+            if directory.as_os_str().is_empty() || self.directories.contains(directory) {
+                continue;
+            }
+            let place = self.root.join(directory);
+            match fs::symlink_metadata(&place) {
+                Ok(metadata) if metadata.is_dir() => {}
+                Ok(_) => {
+                    let first = self.owners.get(directory).cloned().unwrap_or_default();
+                    let (path, second) = (directory.to_owned(), owner.to_owned());
+                    return Err(KernelStoreError::Conflict { path, first, second });
+                }
+                Err(_) => fs::create_dir(&place).map_err(KernelStoreError::storage("make", &place))?,
+            }
+            self.directories.insert(directory.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Directories have the times that their package gave them: stap names by them what it caches.
+    fn copy_times(&self, from: &Path) -> Result<(), KernelStoreError> {
+        for directory in &self.directories {
+            let Ok(metadata) = fs::symlink_metadata(from.join(directory)) else { continue };
+            if metadata.is_dir() {
+                let place = Directory::at_path(&self.root.join(directory))?;
+                place.set_modified(".", (metadata.mtime(), metadata.mtime_nsec()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes what build trees refer to; of several packages that have it, the one of the tree's own version.
@@ -53,9 +88,13 @@ impl Staged {
             let lacking = lacking(&self.root);
             let versions: BTreeSet<&str> =
                 self.packages.iter().map(|package| package.version.as_str()).collect();
-            let mut fitting: Vec<&SharedPackage> =
-                shared.iter().filter(|shared| lacking.iter().any(|top| has(&shared.root, top))).collect();
-            fitting.sort_by_key(|shared| !versions.contains(shared.package.version.as_str()));
+            let is_new = |shared: &&SharedPackage| !self.packages.contains(&shared.package);
+            let brings = |shared: &&SharedPackage| lacking.iter().any(|top| has(&shared.root, top));
+            let mut fitting: Vec<&SharedPackage> = shared.iter().filter(is_new).filter(brings).collect();
+            fitting.sort_by_key(|shared| {
+                let is_other = !versions.contains(shared.package.version.as_str());
+                (is_other, shared.package.checked == Checked::Unverified)
+            });
             let Some(first) = fitting.first() else { return Ok(()) };
             self.take(&first.root, &first.package.file)?;
             self.packages.push(first.package.clone());
@@ -86,18 +125,4 @@ fn same_bytes(one: &Path, other: &Path) -> std::io::Result<bool> {
             _ => {}
         }
     }
-}
-
-/// Directories have the times that their package gave them: stap names by them what it caches.
-fn copy_times(from: &Path, to: &Path) -> Result<(), KernelStoreError> {
-    let directories = walkdir::WalkDir::new(from).contents_first(true).into_iter().flatten();
-    for directory in directories.filter(|entry| entry.file_type().is_dir()) {
-        let Ok(below) = directory.path().strip_prefix(from) else { continue };
-        let target = to.join(below);
-        let Ok(metadata) = directory.metadata() else { continue };
-        if target.is_dir() {
-            Directory::at_path(&target)?.set_modified(".", (metadata.mtime(), metadata.mtime_nsec()))?;
-        }
-    }
-    Ok(())
 }

@@ -50,10 +50,11 @@ impl World {
         error.to_string().replace(&self.directory.path().display().to_string(), "DIR")
     }
 
+    /// Without what the next command sweeps.
     fn names(&self) -> Vec<PathBuf> {
         super::contents::files_in(self.store.directory())
             .into_iter()
-            .filter(|name| name != Path::new(".lock"))
+            .filter(|name| name != Path::new(".lock") && !name.to_string_lossy().starts_with(".new-"))
             .collect()
     }
 
@@ -124,14 +125,36 @@ fn a_kernel_waits_for_its_packages_and_takes_those_of_its_own_version() {
     assert_eq!(world.names(), before);
     let error = world.add(&[world.headers("3")]).unwrap_err().to_string();
     assert!(
-        error.contains("has linux-headers-6.1.0-50-amd64 2 already") && error.contains("is 3"),
+        error.contains("has linux-headers-6.1.0-50-amd64 2, and") && error.contains("of it, 3; "),
         "{error}"
     );
     // A package that another kernel may need stays until the last kernel that has it goes.
     world.store.remove(&kernel.release, Duration::ZERO).unwrap();
     let left: Vec<_> = world.names().iter().map(|name| name.display().to_string()).collect();
-    assert!(left.iter().all(|name| name.starts_with(".shared/linux-kbuild-6.1_1_amd64/")), "{left:?}");
+    assert!(
+        left.iter().all(|name| name.starts_with(".shared/") && name.contains("-linux-kbuild-6.1_1_amd64/")),
+        "{left:?}"
+    );
     assert!(world.store.remove(&kernel.release, Duration::ZERO).is_err());
+}
+
+/// An empty directory brings nothing of what is lacking, and was tried for ever.
+#[test]
+fn a_shared_package_is_taken_once_and_a_stored_one_is_vouched_for_later() {
+    let world = World::new();
+    let members: [Member<'_>; 2] =
+        [("./usr/lib/linux-kbuild-6.1", 'd', b""), ("./usr/lib/linux-kbuild-5/x", 'f', b"x")];
+    let empty = world.file("empty.deb", &deb("linux-kbuild-6.1", "9", &members));
+    world.add(&[empty, world.headers("1")]).unwrap();
+    assert!(!world.kernel().lacks().is_empty());
+    let digest = Digest::of(&fs::read(world.headers("1")).unwrap());
+    let list = world.file("SHA256SUMS", format!("{digest}  x\n").as_bytes());
+    let checks = PackageChecks::read(&[], &[], &[list]).unwrap();
+    let report = world.add_checked(&[world.headers("1")], &checks).unwrap();
+    assert_eq!(report.packages[0].package.checked, Checked::DigestList);
+    let kernel = world.kernel();
+    let headers = kernel.packages.iter().find(|package| package.name.starts_with("linux-headers"));
+    assert_eq!(headers.unwrap().checked, Checked::DigestList);
 }
 
 #[test]
@@ -199,6 +222,34 @@ fn a_hostile_package_is_refused_and_nothing_is_left() {
         let said = world.refused(&file);
         assert!(said.contains(expected), "{name}: {said}");
     }
+    let victim = world.directory.path().join("victim");
+    fs::create_dir(&victim).unwrap();
+    let outside = victim.to_str().unwrap().as_bytes();
+    let alias: [Member<'_>; 2] =
+        [("./lib/modules/9.1/x", 'l', outside), ("./usr/lib/modules/9.1/x/evil", 'f', b"x")];
+    let said = world.refused(&world.file("alias.deb", &deb("bad", "1", &alias)));
+    assert!(said.contains("is below a link"), "{said}");
+    for place in
+        ["usr/lib/modules/9.1", "usr/lib/debug/boot", "usr/lib/debug/.build-id", "lib/modules", "usr/src"]
+    {
+        let said = world.refused(&world.file("link.deb", &deb("bad", "1", &[(place, 'l', outside)])));
+        assert!(said.contains("is a link, where packages of kernels have a directory"), "{place}: {said}");
+    }
+    let link = world.file("l.deb", &deb("one", "1", &[("usr/src/t", 'l', outside)]));
+    let below = world
+        .file("b.deb", &deb("two", "1", &[("usr/src/t/evil", 'f', b"x"), ("boot/config-9.1", 'f', b"")]));
+    let link_too = world
+        .file("m.deb", &deb("three", "1", &[("usr/src/t", 'l', outside), ("boot/vmlinux-9.1", 'f', b"")]));
+    world.add(&[link]).unwrap();
+    let before = world.names();
+    let error = world.add(&[link_too, below]).unwrap_err().to_string();
+    assert!(error.contains("both have usr/src/t"), "{error}");
+    assert_eq!(world.names(), before);
+    assert_eq!(fs::read_dir(&victim).unwrap().count(), 0);
+    let releases: Vec<String> = (0..9).map(|n| format!("boot/config-9.{n}")).collect();
+    let releases: Vec<Member<'_>> = releases.iter().map(|path| (path.as_str(), 'f', &b"x"[..])).collect();
+    let said = world.refused(&world.file("many.deb", &deb("bad", "1", &releases)));
+    assert!(said.contains("it is for 9 kernels"), "{said}");
     let climbs = world.file("c.rpm", &rpm("bad", &[("../x", 'f', b"x")], |_| None));
     assert!(world.refused(&climbs).contains("its member ../x leads out"), "{}", world.refused(&climbs));
     let device = world.file("d.rpm", &rpm("bad", &[("/dev/null", 'c', b"")], |_| None));

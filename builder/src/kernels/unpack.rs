@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use files::Directory;
 
-use super::contents::kept;
+use super::contents::{is_directory, kept, on_merged_root};
 use super::error::PackageRefusal;
 use crate::words::quoted;
 
@@ -92,13 +92,16 @@ impl<'d> Unpacker<'d> {
     pub(super) fn refusal(&self, error: &io::Error) -> PackageRefusal {
         let is_bomb = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<TooMany>);
         if is_bomb {
-            return PackageRefusal::Bomb { most: self.most, ratio: self.limits.ratio };
+            return PackageRefusal::Bomb { most: self.most };
         }
         PackageRefusal::Damaged(quoted(&error.to_string()))
     }
 
     pub(super) fn directory(&mut self, member: &[u8], modified: u64) -> Result<(), PackageRefusal> {
         let path = self.take(member)?;
+        if self.seen.contains(&path) {
+            return Err(PackageRefusal::Twice { member: shown(member) });
+        }
         if let Some(place) = kept(&path).map(|place| self.root.join(place)) {
             make_directories(&place)?;
             self.directories.push((place, i64::try_from(modified).unwrap_or(0)));
@@ -137,6 +140,9 @@ impl<'d> Unpacker<'d> {
 
     pub(super) fn link(&mut self, member: &[u8], target: &[u8]) -> Result<(), PackageRefusal> {
         let path = self.take_once(member)?;
+        if is_directory(&path) {
+            return Err(PackageRefusal::LinkForDirectory { member: shown(member) });
+        }
         self.links.insert(path.clone());
         let target = Path::new(std::ffi::OsStr::from_bytes(target));
         if target.as_os_str().is_empty() || target.as_os_str().as_bytes().contains(&0) {
@@ -216,7 +222,7 @@ fn inside(member: &[u8]) -> Option<PathBuf> {
             Component::ParentDir | Component::Prefix(_) => return None,
         }
     }
-    Some(path)
+    Some(on_merged_root(path))
 }
 
 fn shown(member: &[u8]) -> String {

@@ -39,6 +39,14 @@ impl Plan {
                 }
             };
             self.examine_toolchain(tree.sysroot, digests, cancel)?;
+            if tree.overlay.hides_build_ids() {
+                self.warnings.push(format!(
+                    "kernel {}: compiles don't see debuginfo of programs that {} has by build id, for the stored kernel has too many \
+                     links of its own there",
+                    tree.release,
+                    self.sysroots[tree.sysroot].path().display()
+                ));
+            }
             target.compiler = self.compiler_for(tree, &target, cancel)?;
             self.kernels.push(Arc::new(target));
         }

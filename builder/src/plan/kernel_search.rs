@@ -107,7 +107,7 @@ impl Search<'_> {
             Err(source) => return self.problems.push(PlanProblem::Overlay { release, source }),
         };
         match &found[..] {
-            // That no sysroot could be opened was told already.
+            // That no sysroot could be opened was reported already.
             [] if self.sysroots.is_empty() => {}
             [] => {
                 let asked = self.sysroots.iter().enumerate();

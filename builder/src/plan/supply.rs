@@ -18,7 +18,7 @@ pub struct KernelSupply {
     pub release: KernelRelease,
     pub has_build_tree: bool,
     pub has_debuginfo: bool,
-    /// What would bring what is missing; `None` if nobody can tell by the release's name.
+    /// What would bring what is missing; `None` if the release's name is of no known form.
     pub packages: Option<KernelPackages>,
 }
 

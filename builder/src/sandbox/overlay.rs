@@ -14,6 +14,10 @@ use std::path::{Component, Path, PathBuf};
 const MODULES: &str = "/usr/lib/modules";
 /// Where they are in all others.
 const UNMERGED_MODULES: &str = "/lib/modules";
+/// Where debuginfo is by build id.
+const BUILD_IDS: &str = "/usr/lib/debug/.build-id";
+/// Most of these links that are laid one by one.
+const MOST_LINKS: usize = 2000;
 
 /// Paths inside a sysroot and what is found there instead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +26,7 @@ pub struct Overlay {
     laid: BTreeMap<PathBuf, PathBuf>,
     /// The stored kernel that all of it belongs to.
     kernel: Option<PathBuf>,
+    hides_build_ids: bool,
 }
 
 impl Overlay {
@@ -33,7 +38,7 @@ impl Overlay {
                 laid.insert(path.clone(), path);
             }
         }
-        Self { laid, kernel: None }
+        Self { laid, ..Self::default() }
     }
 
     /// The stored kernel in `directory`, over the root of which these tell where a path leads, and where on this machine.
@@ -42,8 +47,9 @@ impl Overlay {
         leads_to: impl Fn(&Path) -> Option<PathBuf>,
         below: impl Fn(&Path) -> PathBuf,
     ) -> io::Result<Self> {
-        let mut overlay = Self { laid: BTreeMap::new(), kernel: Some(directory.to_owned()) };
+        let mut overlay = Self { kernel: Some(directory.to_owned()), ..Self::default() };
         overlay.merge(directory, Path::new("/"), &leads_to, &below)?;
+        overlay.keep_few_links(directory);
         Ok(overlay)
     }
 
@@ -54,8 +60,9 @@ impl Overlay {
         leads_to: &dyn Fn(&Path) -> Option<PathBuf>,
         below: &dyn Fn(&Path) -> PathBuf,
     ) -> io::Result<()> {
-        for entry in fs::read_dir(directory)? {
-            let entry = entry?;
+        let mut entries: Vec<fs::DirEntry> = fs::read_dir(directory)?.collect::<io::Result<_>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
             let mut path = inside.join(entry.file_name());
             let is_unmerged = || leads_to(Path::new("/lib")).is_none_or(|lib| lib != Path::new("/usr/lib"));
             let is_way = Path::new(MODULES).starts_with(&path) && is_unmerged();
@@ -68,11 +75,31 @@ impl Overlay {
             let is_both = entry.file_type()?.is_dir() && (is_way || below(&path).is_dir());
             if is_both && is_merged(&path) {
                 self.merge(&entry.path(), &path, leads_to, below)?;
-            } else {
-                self.laid.insert(path, entry.path());
+            } else if self.laid.insert(path.clone(), entry.path()).is_some() {
+                let twice = format!("two of its directories are {} in this sysroot", path.display());
+                return Err(io::Error::other(twice));
             }
         }
         Ok(())
+    }
+
+    /// bubblewrap takes 9,000 arguments, three for a link. Where both have links by build id and the kernel's are too many, its own
+    /// directory of them is laid whole.
+    fn keep_few_links(&mut self, directory: &Path) {
+        let place = Path::new(BUILD_IDS);
+        if self.laid.range(place.to_owned()..).take_while(|(path, _)| path.starts_with(place)).count()
+            <= MOST_LINKS
+        {
+            return;
+        }
+        self.laid.retain(|path, _| !path.starts_with(place));
+        self.laid.insert(place.to_owned(), directory.join(BUILD_IDS.trim_start_matches('/')));
+        self.hides_build_ids = true;
+    }
+
+    /// Whether debuginfo that the sysroot has by build id is hidden.
+    pub(crate) const fn hides_build_ids(&self) -> bool {
+        self.hides_build_ids
     }
 
     pub(crate) fn is_empty(&self) -> bool {

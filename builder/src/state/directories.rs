@@ -16,7 +16,7 @@
 //! TEMP_PATH/stap-bundle-<digest>/
 //!   <random>/            instead of `work/`, where the configuration sets TEMP_PATH: a job's own `/tmp` is in there too
 //! ```
-//! Everything may be deleted while no build runs; it costs time only: without its key, a builder takes its old results for a stranger's.
+//! All but `kernels/` may be deleted while no build runs; it costs time only: without its key, a builder takes its old results for a stranger's.
 
 use std::fs;
 use std::io;

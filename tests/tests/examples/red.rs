@@ -27,7 +27,7 @@ struct Class {
 const CLASSES: &[Class] = &[
     Class {
         name: "kernel-debuginfo",
-        reason: "it needs the kernel's debuginfo: install that in the sysroot",
+        reason: "it needs the kernel's debuginfo: take it into the kernel store",
         shows: |seen| {
             seen.lacks_kernel_debuginfo() && (seen.script_has(seen.what) || seen.tapset_has(seen.what))
         },
@@ -46,7 +46,7 @@ const CLASSES: &[Class] = &[
     },
     Class {
         name: "syscall-variables",
-        reason: "without the kernel's debuginfo, syscall.* and nd_syscall.* are tracepoints, which have no such variable",
+        reason: "this systemtap makes tracepoints of syscall.* and nd_syscall.*, which have no such variable",
         shows: |seen| {
             seen.lacks_kernel_debuginfo() && seen.script_has("syscall.") && seen.script_has(seen.what)
         },

@@ -147,11 +147,11 @@ fn the_data_come(lab: &Lab, farmed: &Farmed) {
         WRITE,
         "stap-bundle stop",
     ];
-    let told = vm::run(lab, release, &files, &scenario, &mut |_| {}).unwrap();
-    for step in &told.steps {
-        assert_eq!(step.code, 0, "{}: {}\n{}", step.command, step.output, told.console);
+    let transcript = vm::run(lab, release, &files, &scenario, &mut |_| {}).unwrap();
+    for step in &transcript.steps {
+        assert_eq!(step.code, 0, "{}: {}\n{}", step.command, step.output, transcript.console);
     }
-    let seen = |command: &str| told.step(command).unwrap().output.clone();
+    let seen = |command: &str| transcript.step(command).unwrap().output.clone();
     // The length of what was registered, and of what was written last.
     assert_eq!(seen(MODULE).trim(), "26");
     assert!(seen(KPROBE).trim().parse::<u32>().unwrap() > 0, "{}", seen(KPROBE));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bundle_format::Digest;
-use fixtures::package::{Member, gzip, rpm};
+use fixtures::package::{Member, gzip, rpm, rpm_with};
 use tempfile::TempDir;
 
 use super::World;
@@ -33,6 +33,16 @@ impl Gpg {
             .unwrap();
         assert!(finished.status.success(), "{}", finished.stderr.text());
         finished.stdout.bytes()
+    }
+
+    /// With the certificate that gpg has made beside the key.
+    fn revoke(&self) {
+        let directory = self.home.path().join("openpgp-revocs.d");
+        let certificate = fs::read_dir(directory).unwrap().next().unwrap().unwrap().path();
+        // gpg guards it with a colon before its first line.
+        let text = fs::read_to_string(&certificate).unwrap().replace(":-----BEGIN", "-----BEGIN");
+        fs::write(&certificate, text).unwrap();
+        self.run(&["--import", certificate.to_str().unwrap()]);
     }
 
     fn keyring(&self, world: &World, name: &str, args: &[&str]) -> PathBuf {
@@ -80,6 +90,10 @@ fn an_index_counts_if_a_key_of_the_keyring_signed_it() {
     let mut text = fs::read(&signed).unwrap();
     let at = text.windows(4).position(|window| window == b"Test").unwrap();
     text[at] = b'B';
+    // A key that its owner has revoked.
+    ours.revoke();
+    let revoked = ours.keyring(&world, "revoked.gpg", &[]);
+    assert!(wrong(&[revoked], &[signed.clone(), index]).contains("by no key"));
     assert!(wrong(std::slice::from_ref(&binary), &[world.file("Forged", &text)]).contains("by no key"));
     // A .deb that no index has isn't vouched for by a keyring alone.
     let alone = PackageChecks::read(&[binary], &[], &[]).unwrap();
@@ -111,6 +125,10 @@ fn an_rpm_counts_if_a_key_of_the_keyring_signed_its_header() {
     let unsigned = world.file("unsigned.rpm", &rpm("kernel-debuginfo", &members, |_| None));
     let error = world.add_checked(&[unsigned], &ours).unwrap_err().to_string();
     assert!(error.contains("it has no signature"), "{error}");
+    // A digest of the payload that isn't SHA-256 vouches for nothing.
+    let long = rpm_with("kernel-debuginfo", &members, &"0".repeat(128), sign);
+    let error = world.add_checked(&[world.file("long.rpm", &long)], &ours).unwrap_err().to_string();
+    assert!(error.contains("covers only its header"), "{error}");
     assert_eq!(world.names(), Vec::<PathBuf>::new());
     let report = world.add_checked(&[file], &ours).unwrap();
     assert!(matches!(report.packages[0].package.checked, Checked::Signature { .. }));

@@ -84,7 +84,7 @@ fn a_path_names_the_tree_and_its_own_release() {
     assert!(!found[0].overlay.is_empty());
     let (_, problems) = find(&["/usr/share"], &[other.path()], |_| ());
     assert!(problems[0].starts_with("`-r /usr/share`"), "{problems:?}");
-    // Which of two should compile for it, nobody can say.
+    // Nothing decides which of two compiles for it.
     let (_, problems) = find(&[tree.to_str().unwrap()], &[other.path(), fake_sysroot(&[]).path()], |_| ());
     assert!(problems[0].contains("--pin 1.0="), "{problems:?}");
 }

@@ -59,8 +59,7 @@ pub(super) struct Meaning {
 /// The class of a tracepoint that isn't there.
 pub(super) const TRACEPOINT: &str = "tracepoint";
 /// The classes of what a kernel's packages would bring.
-const SUPPLIED: [&str; 5] =
-    ["kernel-debuginfo", "tapset-probe", "symbol-table", "module-debuginfo", "module-file"];
+const SUPPLIED: [&str; 4] = ["kernel-debuginfo", "tapset-probe", "module-debuginfo", "module-file"];
 
 /// The first that fits counts, so the narrower ones come first.
 fn rows() -> impl Iterator<Item = &'static KnownFailure> {
@@ -87,9 +86,14 @@ fn supply(row: &KnownFailure, release: &str) -> String {
     let Some(known) = known.filter(|_| SUPPLIED.contains(&row.class)) else {
         return String::new();
     };
-    let of_modules = if row.class.starts_with("module") { &known.modules[..] } else { &[] };
+    let of_modules = row.class == "module-file";
+    if of_modules && known.modules.is_empty() {
+        return String::new();
+    }
+    let of_modules = if of_modules { &known.modules[..] } else { &[] };
     let packages: Vec<&str> = known.debuginfo.iter().chain(of_modules).map(String::as_str).collect();
-    format!(" (`stap-bundle kernel add` takes in {})", packages.join(" and "))
+    let have = if packages.len() == 1 { "has" } else { "have" };
+    format!("; {} {have} it (stap-bundle kernel add)", packages.join(" and "))
 }
 
 /// What fills each `{}` of a row's words.

@@ -168,4 +168,4 @@ pub(super) const ROWS: [KnownFailure; 17] = [
 
 const NEEDS_DEBUGINFO: &str = "it needs the kernel's debuginfo";
 
-const INSTALL_DEBUGINFO: &str = "install that in the sysroot, or probe what needs none (kernel.trace, timer)";
+const INSTALL_DEBUGINFO: &str = "take it into the kernel store or install it in the sysroot, or probe what needs none (kernel.trace, timer)";

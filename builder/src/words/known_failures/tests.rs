@@ -87,7 +87,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ),
     (
         "nd_syscall_target",
-        "without the kernel's debuginfo, syscall.* and nd_syscall.* are tracepoints, which have no such variable",
+        "this systemtap makes tracepoints of syscall.* and nd_syscall.*, which have no such variable",
     ),
     (
         "no_argument",
@@ -101,8 +101,8 @@ const EXPECTED: &[(&str, &str)] = &[
         "no_compiler_of_kernel",
         "the kernel's build tree compiles by x86_64-linux-gnu-gcc-14, which the sysroot lacks: install that compiler",
     ),
-    ("no_debuginfo", "it needs the kernel's debuginfo: install that in the sysroot"),
-    ("no_debuginfo_return", "it needs the kernel's debuginfo: install that in the sysroot"),
+    ("no_debuginfo", "it needs the kernel's debuginfo: take it into the kernel store"),
+    ("no_debuginfo_return", "it needs the kernel's debuginfo: take it into the kernel store"),
     (
         "no_fixdep",
         "the kernel's build tree lacks its program scripts/basic/fixdep: run `make modules_prepare` in it",
@@ -186,17 +186,17 @@ const EXPECTED: &[(&str, &str)] = &[
     ),
     (
         "syscall_entry",
-        "without the kernel's debuginfo, syscall.* and nd_syscall.* are tracepoints, which have no such variable and no @entry: ",
+        "this systemtap makes tracepoints of syscall.* and nd_syscall.*, which have no such variable and no @entry: ",
     ),
     (
         "syscall_target",
-        "without the kernel's debuginfo, syscall.* and nd_syscall.* are tracepoints, which have no such variable",
+        "this systemtap makes tracepoints of syscall.* and nd_syscall.*, which have no such variable",
     ),
     (
         "tapset_alias",
-        "the tapset's probe vfs.open.return is made of functions of the kernel or its modules, which need their debuginfo: install",
+        "the tapset's probe vfs.open.return is made of functions of the kernel or its modules, which need their debuginfo: take it",
     ),
-    ("tapset_debuginfo", "it needs the kernel's debuginfo: install that in the sysroot"),
+    ("tapset_debuginfo", "it needs the kernel's debuginfo: take it into the kernel store"),
     ("tapset_embedded_c", "the C code of its function half doesn't compile for this kernel: "),
     (
         "tapset_parse_error",

@@ -34,19 +34,29 @@ impl Args {
     }
 }
 
+const NOTHING_TAKEN: &str = "nothing was taken into the kernel store";
+
 /// What went wrong with the store, or with what was given to it.
 fn store_failure(error: &KernelStoreError, store: &Path) -> Failure {
     let failed = |exit| Failure::of(exit, error);
     match error {
         KernelStoreError::Package { why, .. } => {
             let exit = if why.is_of_trust() { Exit::Trust } else { Exit::Malformed };
-            failed(exit).hint("nothing was taken into the kernel store")
+            failed(exit).hint(NOTHING_TAKEN)
         }
         KernelStoreError::NotStored(_) => {
             failed(Exit::Usage).hint("`stap-bundle kernel list` shows what is there")
         }
-        KernelStoreError::OtherVersion { .. } | KernelStoreError::Conflict { .. } => failed(Exit::Conflict),
+        KernelStoreError::OtherVersion { .. } | KernelStoreError::Conflict { .. } => {
+            failed(Exit::Conflict).hint(NOTHING_TAKEN)
+        }
+        KernelStoreError::NotServed { .. } => failed(Exit::Missing)
+            .hint("stap-bundle kernel missing --debuginfo, for this kernel, names the packages"),
+        KernelStoreError::Server { .. } => failed(Exit::Failed),
         KernelStoreError::NoPackages(_)
+        | KernelStoreError::NoBuildId(_)
+        | KernelStoreError::NoClient { .. }
+        | KernelStoreError::Given(_)
         | KernelStoreError::Keyring { .. }
         | KernelStoreError::Index { .. }
         | KernelStoreError::NoVerifier { .. } => failed(Exit::Usage),

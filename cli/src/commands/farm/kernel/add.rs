@@ -30,10 +30,10 @@ pub(crate) struct AddArgs {
     /// Public keys whose signatures count, of RPM packages and of `InRelease` files; may be given several times.
     #[arg(long, value_name = "FILE")]
     keyring: Vec<PathBuf>,
-    /// An `InRelease` or `Packages` file of the archive that .deb packages come from; may be given several times.
+    /// An `InRelease` file of an archive, or a `Packages` file that it lists; .deb packages need both, and --keyring.
     #[arg(long, value_name = "FILE")]
     index: Vec<PathBuf>,
-    /// A list of SHA-256 digests, as `sha256sum` writes it: packages on it are taken.
+    /// A list of SHA-256 digests, as `sha256sum` writes it; a package that nothing vouches for is refused then.
     #[arg(long, value_name = "FILE")]
     digests: Vec<PathBuf>,
     /// Fetch the debuginfo of a kernel of the store from a debuginfod server, by build id, with `debuginfod-find`.
@@ -68,7 +68,7 @@ impl AddArgs {
         let unverified = report.unverified().count();
         if unverified > 0 {
             ui.warning(format!(
-                "nothing vouches for {}: the bundles of their kernels say so (--keyring, --index, --digests)",
+                "{} unverified, and the bills of materials say so; check with --keyring, --index or --digests",
                 count(unverified, "package")
             ));
         }
