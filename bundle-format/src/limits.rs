@@ -34,8 +34,6 @@ pub const MAX_JSON_VALUES: usize = 200_000;
 pub const MAX_MEMBER: u64 = (1 << 33) - 1;
 /// Most bytes of one frame's plain tar; a larger kernel gets several frames.
 pub const MAX_PLAIN_FRAME: u64 = 32 << 20;
-/// Most bytes of a module that a writer takes: it is in one frame, beside headers and its own record in `SET.json`.
-pub const MAX_MODULE: u64 = MAX_PLAIN_FRAME - (16 << 10);
 /// Most bytes of a reference and a frame that uses it, together: both are in memory while it is decoded.
 pub const MAX_REFERENCE_AND_FRAME: u64 = 1 << 26;
 /// Most plain bytes of all references that are in memory at once: four of the largest size.

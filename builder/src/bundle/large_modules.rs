@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle_format::limits::MAX_MODULE;
+use bundle_format::MAX_MODULE;
 
 use crate::job::{CellReport, JobOutcome};
 use crate::plan::Plan;

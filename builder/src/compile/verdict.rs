@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use bundle_format::Toolchain;
-use bundle_format::limits::MAX_MODULE;
+use bundle_format::{MAX_MODULE, Toolchain};
 use child::Ended;
 use rustix::process::Signal;
 

@@ -19,8 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bundle_format::limits::MAX_MODULE;
-use bundle_format::{Digest, KeyId, ModuleBytes};
+use bundle_format::{Digest, KeyId, MAX_MODULE, ModuleBytes};
 
 use super::builders::{Builders, NotTaken};
 use super::index::{ArtifactIndex, IndexedModule};

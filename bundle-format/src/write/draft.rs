@@ -118,6 +118,8 @@ impl KernelDraft {
     }
 }
 
+/// Most bytes of a module that this writer takes: it is in one frame, beside headers and its own record in `SET.json`.
+pub const MAX_MODULE: u64 = MAX_PLAIN_FRAME - (16 << 10);
 /// More bytes than one module's record takes in SET.json without trailers.
 const SET_SHARE: u64 = 512;
 

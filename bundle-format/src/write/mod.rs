@@ -6,7 +6,7 @@ mod payload;
 mod repack;
 mod writer;
 
-pub use draft::{BundleDraft, KernelDraft, ModuleBytes, ModuleDraft};
+pub use draft::{BundleDraft, KernelDraft, MAX_MODULE, ModuleBytes, ModuleDraft};
 pub use packing::{FramePacked, Packing};
 pub use payload::{Payload, SealedPayload};
 pub use writer::{SignedBundle, UnsignedBundle};
