@@ -20,7 +20,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       cache        Look after the results that builds keep
       sign         Sign a payload, or add a signature to a bundle
       import       Make a payload of stap-scripts-RELEASE.tar.gz packages of the initscript
-      kernel       Say what a farm lacks for kernels
+      kernel       Look after a farm's kernels: take their packages in, and say what is missing
       server       Start, stop and show systemtap's compile servers
 
     With a bundle, anywhere:

@@ -97,7 +97,7 @@ fn all_that_keeps_a_build_from_running_is_told_at_once() {
     2>   because: no script is given
     2>   because: sysroot $WORLD/work/root has no /usr/bin/stap: the package systemtap would bring it
     2>   because: sysroot $WORLD/work/root has no directory /mnt, where the work directory of a job is mounted
-    2>   because: no build tree for 6.12.1-test: there is no $WORLD/work/root/lib/modules/6.12.1-test/build; install its distribution's package with /lib/modules/6.12.1-test/build (linux-headers, kernel-devel or the like)
+    2>   because: no build tree for 6.12.1-test: there is no $WORLD/work/root/lib/modules/6.12.1-test/build; install its distribution's package with /lib/modules/6.12.1-test/build (linux-headers, kernel-devel or the like), or take it into the kernel store (stap-bundle kernel add)
     2>   because: the sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
     2> hint: install the headers package in the sysroot, or name another root: --sysroot DIR
     2> hint: put scripts into $WORLD/work/scripts (SCRIPT_PATH of the configuration), or name `.stp` files
@@ -109,7 +109,7 @@ fn all_that_keeps_a_build_from_running_is_told_at_once() {
     2>   because: no script is given
     2>   because: sysroot $WORLD/work/root has no /usr/bin/stap: the package systemtap would bring it
     2>   because: sysroot $WORLD/work/root has no directory /mnt, where the work directory of a job is mounted
-    2>   because: no build tree for 6.12.1-test: there is no $WORLD/work/root/lib/modules/6.12.1-test/build; install its distribution's package with /lib/modules/6.12.1-test/build (linux-headers, kernel-devel or the like)
+    2>   because: no build tree for 6.12.1-test: there is no $WORLD/work/root/lib/modules/6.12.1-test/build; install its distribution's package with /lib/modules/6.12.1-test/build (linux-headers, kernel-devel or the like), or take it into the kernel store (stap-bundle kernel add)
     2>   because: the sandbox needs bwrap: the Debian package bubblewrap would bring it: program bwrap not found in PATH $WORLD/bin
     2> hint: install the headers package in the sysroot, or name another root: --sysroot DIR
     2> hint: put scripts into $WORLD/work/scripts (SCRIPT_PATH of the configuration), or name `.stp` files
