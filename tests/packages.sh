@@ -8,7 +8,7 @@ build='gcc libc6-dev'
 # strace: kills and fails the installer at each system call. libarchive-tools (bsdtar) and python3: read bundles beside GNU tar. zstd and openssl: the
 # emergency recipe. systemd: reads our unit. bubblewrap: evaluates a configuration. fish, zsh: complete our commands, as bash does. faketime: a dead clock.
 # gpg, gpgv: sign and check packages of kernels.
-quick="$build bubblewrap faketime fish gpg gpgv libarchive-tools openssl python3 strace systemd zsh zstd"
+quick="$build bubblewrap faketime fish gpg gpg-agent gpgv libarchive-tools openssl python3 strace systemd zsh zstd"
 # e2fsprogs, qemu-utils: disks of machines that boot.
 lab="$build e2fsprogs qemu-utils $(bash "$here/lab/lab.sh" packages | tr '\n' ' ')"
 # iproute2: loopback of a network namespace. python3-yaml, python3-jsonschema: the farm's recipes. rsync: results on their way between machines.
