@@ -1,4 +1,4 @@
-//! What of a package belongs to kernels: which paths are kept, and of which releases they are.
+//! What in a package belongs to kernels: the paths that are kept, and the releases that they are for.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -41,7 +41,7 @@ impl Overlay {
         Self { laid, ..Self::default() }
     }
 
-    /// The stored kernel in `directory`, over the root of which these tell where a path leads, and where on this machine.
+    /// The stored kernel in `directory`, over a root: where a path leads in it, and where that is on this machine.
     pub(super) fn of_kernel(
         directory: &Path,
         leads_to: impl Fn(&Path) -> Option<PathBuf>,
