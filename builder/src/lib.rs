@@ -62,7 +62,7 @@ pub use job::{
     compile_command,
 };
 pub use kernels::{
-    AddReport, AddedKernel, AddedPackage, Checked, FetchReport, KernelStore, KernelStoreError, PackageChecks,
+    AddReport, AddedPackage, Checked, FetchReport, KernelStore, KernelStoreError, PackageChecks,
     PackageFormat, PackageRefusal, StoredKernel, StoredPackage,
 };
 pub use plan::{

@@ -123,20 +123,18 @@ mod tests {
         let digests = TreeDigests::new(PathBuf::from("/proc/none"), Arc::clone(&notes));
         let release = "1.0".parse().unwrap();
         let tree = PathBuf::from("/usr/src/linux-headers-1.0");
-        let found = FoundTree {
-            release,
-            sysroot: 0,
-            tree,
-            by_path: false,
-            overlay: Overlay::default(),
-            packages: Vec::new(),
-        };
+        let found = installed(release, tree);
         examine_tree(&sysroot, &found, &digests).unwrap();
         toolchain_digest(&sysroot, &digests).unwrap();
         TapsetLibrary::of_sysroot(&sysroot, Path::new("/proc/none/aliases"), &notes).unwrap();
         let warning = notes.warning().unwrap();
         assert!(warning.contains("/proc/none"), "{warning}");
         assert_eq!(notes.warning(), None);
+    }
+
+    fn installed(release: KernelRelease, tree: PathBuf) -> FoundTree {
+        let overlay = Overlay::default();
+        FoundTree { release, sysroot: 0, tree, by_path: false, overlay, packages: Vec::new() }
     }
 
     /// A cell that was red for lack of debuginfo stayed red when that was installed, and a green one kept the old module.
@@ -149,14 +147,7 @@ mod tests {
             let digests = TreeDigests::of_test(index.path());
             let release: KernelRelease = release.parse().unwrap();
             let tree = Path::new("/usr/src").join(format!("linux-headers-{release}"));
-            let found = FoundTree {
-                release,
-                sysroot: 0,
-                tree,
-                by_path: false,
-                overlay: Overlay::default(),
-                packages: Vec::new(),
-            };
+            let found = installed(release, tree);
             let target = examine_tree(&sysroot, &found, &digests).unwrap();
             let parts = KeyParts::new(Vec::new(), Digest::of(b"script"), Digest::of(b"toolchain"), &target);
             (target.debuginfo, target.tree_digest, parts.key())

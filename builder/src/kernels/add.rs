@@ -12,10 +12,10 @@ use files::Directory;
 use super::check::PackageChecks;
 use super::contents::releases_in;
 use super::error::{KernelStoreError, PackageRefusal};
-use super::join::{AddedKernel, Unpacked, in_json, new_directory};
+use super::join::{Unpacked, in_json, new_directory};
 use super::package::{format_of, unpack};
 use super::record::{Checked, KernelFile, SCHEMA, SharedFile, StoredPackage};
-use super::store::{KernelStore, RECORD, ROOT, SHARED, SHARED_RECORD, SharedPackage};
+use super::store::{KernelStore, RECORD, ROOT, SHARED, SHARED_RECORD, SharedPackage, StoredKernel};
 use super::unpack::{UnpackLimits, Unpacker};
 
 /// Most kernels that one package is for; each gets all of its files.
@@ -26,7 +26,7 @@ const MAX_RELEASES: usize = 4;
 pub struct AddReport {
     pub packages: Vec<AddedPackage>,
     /// The kernels that changed.
-    pub kernels: Vec<AddedKernel>,
+    pub kernels: Vec<StoredKernel>,
 }
 
 /// A package that was given.

@@ -21,14 +21,6 @@ use super::store::{KernelStore, RECORD, ROOT, SHARED, SHARED_RECORD, STAGED, Sha
 /// Most characters of a directory's name.
 const LONGEST_NAME: usize = 120;
 
-/// A kernel that has more than before.
-#[derive(Debug)]
-pub struct AddedKernel {
-    pub kernel: StoredKernel,
-    /// What its build tree refers to and no package brought.
-    pub lacks: Vec<PathBuf>,
-}
-
 /// A package that is unpacked below `directory`, and nowhere else yet.
 pub(super) struct Unpacked {
     pub file: PathBuf,
@@ -56,7 +48,7 @@ impl KernelStore {
         &self,
         directory: &Directory,
         unpacked: Vec<Unpacked>,
-    ) -> Result<Vec<AddedKernel>, KernelStoreError> {
+    ) -> Result<Vec<StoredKernel>, KernelStoreError> {
         let (of_kernels, of_all): (Vec<_>, Vec<_>) =
             unpacked.into_iter().partition(|package| !package.releases.is_empty());
         let mut shared = self.shared()?;
@@ -85,9 +77,7 @@ impl KernelStore {
         let mut kernels = Vec::new();
         for (release, place) in staged {
             self.put(directory, &release, place)?;
-            if let Some(kernel) = self.get(&release)? {
-                kernels.push(AddedKernel { lacks: kernel.lacks(), kernel });
-            }
+            kernels.extend(self.get(&release)?);
         }
         directory.sync()?;
         Ok(kernels)

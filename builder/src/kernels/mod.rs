@@ -36,6 +36,5 @@ pub use check::PackageChecks;
 pub(crate) use contents::vmlinux_places;
 pub use debuginfod::FetchReport;
 pub use error::{KernelStoreError, PackageRefusal};
-pub use join::AddedKernel;
 pub use record::{Checked, PackageFormat, StoredPackage};
 pub use store::{KernelStore, StoredKernel};

@@ -102,10 +102,10 @@ impl World {
 fn a_kernel_waits_for_its_packages_and_takes_those_of_its_own_version() {
     let world = World::new();
     let report = world.add(&[world.headers("2")]).unwrap();
-    let lacks: Vec<_> = report.kernels[0].lacks.iter().map(|path| path.display().to_string()).collect();
+    let lacks: Vec<_> = report.kernels[0].lacks().iter().map(|path| path.display().to_string()).collect();
     assert_eq!(lacks, ["/usr/lib/linux-kbuild-6.1", "/usr/src/linux-headers-6.1.0-50-common"]);
     let report = world.add(&[world.kbuild("1"), world.kbuild("2"), world.common()]).unwrap();
-    assert_eq!(report.kernels[0].lacks, Vec::<PathBuf>::new());
+    assert_eq!(report.kernels[0].lacks(), Vec::<PathBuf>::new());
     let kernel = world.kernel();
     let sign = kernel.root().join("usr/lib/linux-kbuild-6.1/scripts/sign");
     assert_eq!(fs::read_to_string(sign).unwrap(), "2");

@@ -106,6 +106,7 @@ fn a_package_that_is_refused_is_named_with_its_member_and_nothing_is_taken() {
         kernel add root --kernel-store store
         kernel add absent.deb --kernel-store store
         kernel add --kernel-store store
+        kernel add --debuginfod http://127.0.0.1:1 6.1.0-50-amd64 --build-id zz --kernel-store store
     "), @r#"
     $ stap-bundle kernel add debs hostile.deb --kernel-store store
     2> taking in debs/common.deb
@@ -138,6 +139,11 @@ fn a_package_that_is_refused_is_named_with_its_member_and_nothing_is_taken() {
     2>   <FILE|DIR>...
     2>
     2> Usage: stap-bundle kernel add --kernel-store <DIR> <FILE|DIR>...
+    2>
+    2> For more information, try '--help'.
+    [exit 2]
+    $ stap-bundle kernel add --debuginfod http://127.0.0.1:1 6.1.0-50-amd64 --build-id zz --kernel-store store
+    2> error: invalid value 'zz' for '--build-id <HEX>': a build id is an even number of hexadecimal digits
     2>
     2> For more information, try '--help'.
     [exit 2]

@@ -267,7 +267,7 @@ impl Policy {
 mod tests {
     use super::*;
 
-    /// What README.md shows, as it stands there and with each line that is a comment there.
+    /// What README.md shows, as printed and with each line that is a comment there.
     #[test]
     fn the_readme_shows_all_of_a_policy_with_its_defaults() {
         let readme = include_str!("../../../README.md");

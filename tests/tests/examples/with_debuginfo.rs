@@ -56,7 +56,7 @@ fn is_of(class: &str, reason: &str) -> bool {
     })
 }
 
-/// Scripts of which a host shows data within seconds, whatever else it does, and what is in them.
+/// Scripts whose data a host shows within seconds, whatever else it does, and what is in the data.
 const LOADED: [(&str, &str); 22] = [
     ("helloworld", "hello world"),
     ("syscalls_by_proc", "sleep"),

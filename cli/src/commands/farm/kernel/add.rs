@@ -40,13 +40,21 @@ pub(crate) struct AddArgs {
     #[arg(long, num_args = 2, value_names = ["URL", "REL"], conflicts_with_all = ["packages", "keyring", "index", "digests"])]
     debuginfod: Option<Vec<String>>,
     /// The kernel's build id, where the store has no image of it.
-    #[arg(long, value_name = "HEX", requires = "debuginfod")]
+    #[arg(long, value_name = "HEX", requires = "debuginfod", value_parser = a_build_id)]
     build_id: Option<String>,
     #[command(flatten)]
     store: StoreOption,
     /// How long to wait for another command that changes the store, in seconds.
     #[arg(hide_short_help = true, long, value_name = "SEC", default_value_t = 60)]
     wait: u64,
+}
+
+fn a_build_id(text: &str) -> Result<String, String> {
+    let is_one =
+        text.len() >= 4 && text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one
+        .then(|| text.to_owned())
+        .ok_or_else(|| "a build id is an even number of hexadecimal digits".to_owned())
 }
 
 impl AddArgs {
@@ -72,11 +80,11 @@ impl AddArgs {
                 count(unverified, "package")
             ));
         }
-        for added in &report.kernels {
-            for lacks in &added.lacks {
+        for kernel in &report.kernels {
+            for lacks in kernel.lacks() {
                 ui.warning(format!(
                     "kernel {} can't be built for yet: its build tree refers to {}, which no package has brought",
-                    added.kernel.release,
+                    kernel.release,
                     lacks.display()
                 ));
             }
@@ -125,8 +133,8 @@ fn show(ui: &mut Ui, report: &AddReport) {
         };
         ui.line(format!("{name}: {}; {place}", package.checked.in_words()));
     }
-    for added in &report.kernels {
-        ui.line(format!("kernel {}: {}", added.kernel.release, super::stored::what_it_has(&added.kernel)));
+    for kernel in &report.kernels {
+        ui.line(format!("kernel {}: {}", kernel.release, super::stored::what_it_has(kernel)));
     }
 }
 
@@ -142,6 +150,6 @@ fn show_json(ui: &mut Ui, report: &AddReport) {
             })
         })
         .collect();
-    let kernels: Vec<_> = report.kernels.iter().map(|added| super::stored::in_json(&added.kernel)).collect();
+    let kernels: Vec<_> = report.kernels.iter().map(super::stored::in_json).collect();
     ui.document(&json!({ "packages": packages, "kernels": kernels }));
 }
