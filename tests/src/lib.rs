@@ -6,6 +6,7 @@ pub mod hosts;
 pub mod lab;
 pub mod machine;
 pub mod programs;
+pub mod published;
 pub mod scratch;
 pub mod server_root;
 pub mod vm;

@@ -8,7 +8,7 @@ use child::{Cancel, Finished, Limits};
 use super::executor::{Compilation, Executor, ExecutorError, LOG_CAP, LeaderTask, Leading, works};
 use super::job_files::{lay_out, made_uprobes, read_module};
 use super::reserve::shortage;
-use super::surroundings::KernelInRoot;
+use super::surroundings::{BuildIds, KernelInRoot};
 use super::trace_views::TraceViews;
 use crate::inputs::{KernelTarget, TreeDigests, changed_input};
 use crate::job::{CompileJob, KeyParts, analysis_command, module_path};
@@ -107,7 +107,12 @@ impl Executor for LocalExecutor<'_> {
         };
         let kernel = task.kernel.named_for_stap();
         let short = || shortage(work.path()).or_else(|| shortage(&self.directories.warm()));
-        let here = KernelInRoot { root: task.kernel.root(self.sysroots), kernel: &task.kernel };
+        let build_ids = BuildIds::default();
+        let here = KernelInRoot {
+            root: task.kernel.root(self.sysroots),
+            kernel: &task.kernel,
+            build_ids: &build_ids,
+        };
         let wanted = match task.part {
             WarmUpPart::Configuration => Wanted::Configuration(Some(&here)),
             WarmUpPart::Scan => Wanted::Scan(&task.scan),

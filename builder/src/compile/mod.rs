@@ -12,6 +12,6 @@ pub use executor::ExecutorError;
 pub(crate) use executor::{Compilation, Executor, LOG_CAP, LeaderTask, Leading, works};
 pub(crate) use job_files::{LARGEST_MODULE, ModuleFile, lay_out, made_uprobes, read_module};
 pub(crate) use local::LocalExecutor;
-pub(crate) use surroundings::KernelInRoot;
+pub(crate) use surroundings::{BuildIds, KernelInRoot};
 pub(crate) use trace_views::TraceViews;
 pub(crate) use verdict::{Verdict, verdict};

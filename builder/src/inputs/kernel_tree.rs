@@ -198,6 +198,12 @@ pub(crate) fn has_debuginfo(sysroot: &Sysroot, release: &KernelRelease) -> bool 
     vmlinux_places(release).iter().any(|place| sysroot.host_path(place).is_ok_and(|path| path.is_file()))
 }
 
+/// Whether a sysroot has a kernel's own modules.
+pub(crate) fn has_modules(sysroot: &Sysroot, release: &KernelRelease) -> bool {
+    let own = Path::new("/lib/modules").join(release.as_str()).join("kernel");
+    sysroot.host_path(&own).is_ok_and(|path| path.is_dir())
+}
+
 /// Where debuginfo and symbols of a kernel are, as far as they exist: what stap finds there goes into modules.
 ///
 /// Separate files below `usr/lib/debug`; the kernel and its symbol table in `boot`; the kernel's own modules, whose build ids stap

@@ -27,7 +27,7 @@ pub(crate) use examine::{FoundTree, examine_tree};
 pub(crate) use kernel_config::{CONFIGURATION, is_configured};
 pub use kernel_list::{KernelList, ListedKernel, PassedOver, kernels_in};
 pub use kernel_tree::{KernelTarget, KernelTreeError};
-pub(crate) use kernel_tree::{build_link, has_debuginfo, release_of, trees_of};
+pub(crate) use kernel_tree::{build_link, has_debuginfo, has_modules, release_of, trees_of};
 pub use packages::Package;
 pub(crate) use packages::owner_of;
 pub use programs::{Program, ProgramState};

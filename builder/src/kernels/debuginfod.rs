@@ -3,8 +3,8 @@
 //! `debuginfod-find`, the client of elfutils, fetches; never in the sandbox, and never unasked. A server signs nothing, so what comes is
 //! held to be what was asked for by its build id, and is recorded as that.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ use super::add::{AddReport, AddedPackage};
 use super::arrange::BUILD_IDS;
 use super::contents::files_in;
 use super::error::KernelStoreError;
+use super::image::stored_build_id;
 use super::join::{Unpacked, new_directory};
-use super::packing::{digest_from, method_of, plain};
+use super::packing::digest_from;
 use super::record::{Checked, PackageFormat, StoredPackage};
 use super::store::{KernelStore, ROOT, StoredKernel};
 
@@ -55,7 +56,7 @@ impl KernelStore {
         let kernel = self.get(release)?.ok_or_else(|| KernelStoreError::NotStored(release.clone()))?;
         let id = match id {
             Some(id) => Some(id.to_ascii_lowercase()),
-            None => image_build_id(&kernel)?,
+            None => stored_build_id(&kernel)?,
         };
         let id = id.ok_or_else(|| KernelStoreError::NoBuildId(release.clone()))?;
         let place = new_directory(&self.directory)?;
@@ -183,58 +184,4 @@ impl<'u> Client<'u> {
             _ => Ok(()),
         }
     }
-}
-
-/// The build id in a stored kernel's image; `None` if there is no image, or it is packed by a method that isn't known here.
-fn image_build_id(kernel: &StoredKernel) -> Result<Option<String>, KernelStoreError> {
-    let root = kernel.root();
-    let release = &kernel.release;
-    let places = [format!("boot/vmlinuz-{release}"), format!("usr/lib/modules/{release}/vmlinuz")];
-    let Some(image) = places.iter().map(|place| root.join(place)).find(|image| image.is_file()) else {
-        return Ok(None);
-    };
-    let unpacked = unpacked_image(&mut files::read::open(&image)?);
-    let unpacked = unpacked.map_err(KernelStoreError::storage("read", &image))?;
-    Ok(unpacked.and_then(|file| build_id_of_file(&file)))
-}
-
-/// Most bytes of a kernel.
-const MAX_KERNEL: u64 = 1 << 30;
-
-/// The kernel in an image of x86 (Documentation/arch/x86/boot.rst), as an ELF file.
-fn unpacked_image(image: &mut File) -> io::Result<Option<File>> {
-    let mut head = vec![0; 0x250];
-    if image.read_exact(&mut head).is_err() || head.get(0x202..0x206) != Some(b"HdrS") {
-        return Ok(None);
-    }
-    let word = |at: usize| {
-        head.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
-    };
-    let sectors = match head.get(0x1f1) {
-        None | Some(0) => 4,
-        Some(sectors) => u64::from(*sectors),
-    };
-    let (offset, length) = (u64::from(word(0x248)), u64::from(word(0x24c)));
-    image.seek(SeekFrom::Start((sectors + 1) * 512 + offset))?;
-    let mut payload = BufReader::new(image.take(length));
-    let mut magic = [0; 6];
-    payload.read_exact(&mut magic)?;
-    let method = method_of(&magic);
-    if method.is_empty() {
-        return Ok(None);
-    }
-    let packed = io::Cursor::new(magic).chain(payload);
-    let mut file = tempfile::tempfile()?;
-    let mut plain = plain(method, "kernel", packed).map_err(io::Error::other)?.take(MAX_KERNEL);
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match plain.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => file.write_all(buffer.get(..read).unwrap_or_default())?,
-            // Behind the packed kernel there is its size, which a decoder may take for more of the same.
-            Err(_) if file.metadata()?.len() > 0 => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Some(file))
 }

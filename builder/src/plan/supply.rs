@@ -7,8 +7,8 @@ use bundle_format::KernelRelease;
 use super::kernel_search::{KernelsWanted, find_trees};
 use super::make::open_sysroots;
 use super::problem::{PlanError, PlanProblem};
-use crate::inputs::has_debuginfo;
-use crate::kernels::KernelStore;
+use crate::inputs::{has_debuginfo, has_modules};
+use crate::kernels::{KernelStore, StoredKernel};
 use crate::sandbox::SysrootError;
 use crate::words::KernelPackages;
 
@@ -18,6 +18,8 @@ pub struct KernelSupply {
     pub release: KernelRelease,
     pub has_build_tree: bool,
     pub has_debuginfo: bool,
+    /// Whether the kernel's own modules are there.
+    pub has_modules: bool,
     /// What would bring what is missing; `None` if the release's name is of no known form.
     pub packages: Option<KernelPackages>,
 }
@@ -38,10 +40,13 @@ pub fn kernel_supply(
     let mut supply: Vec<KernelSupply> = Vec::new();
     let mut add = |release: KernelRelease, has_build_tree: bool| {
         let stored = store.get(&release).ok().flatten();
+        let stored = stored.as_ref();
         let has_debuginfo = opened.iter().any(|sysroot| has_debuginfo(sysroot, &release))
-            || stored.is_some_and(|stored| stored.has_debuginfo());
+            || stored.is_some_and(StoredKernel::has_debuginfo);
+        let has_modules = opened.iter().any(|sysroot| has_modules(sysroot, &release))
+            || stored.is_some_and(StoredKernel::has_modules);
         let packages = KernelPackages::of(&release);
-        supply.push(KernelSupply { release, has_build_tree, has_debuginfo, packages });
+        supply.push(KernelSupply { release, has_build_tree, has_debuginfo, has_modules, packages });
     };
     for tree in found {
         add(tree.release, true);
@@ -79,7 +84,8 @@ mod tests {
         let supply = kernel_supply(&releases, false, sysroots, &nothing_stored()).unwrap();
         let show = |kernel: &KernelSupply| {
             let packages = kernel.packages.as_ref().map_or("unknown", |packages| packages.distribution);
-            format!("{} {} {} {packages}", kernel.release, kernel.has_build_tree, kernel.has_debuginfo)
+            let KernelSupply { release, has_build_tree, has_debuginfo, has_modules, .. } = kernel;
+            format!("{release} {has_build_tree} {has_debuginfo} {has_modules} {packages}")
         };
         supply.iter().map(show).collect()
     }
@@ -91,15 +97,16 @@ mod tests {
         let debuginfo = two.path().join("usr/lib/debug/lib/modules/6.1.0-50-amd64");
         fs::create_dir_all(&debuginfo).unwrap();
         fs::write(debuginfo.join("vmlinux"), "symbols").unwrap();
+        fs::create_dir_all(two.path().join("usr/lib/modules/6.1.0-50-amd64/kernel")).unwrap();
         let sysroots = [one.path().to_owned(), two.path().to_owned()];
         let releases = ["6.8.0-45-generic", "6.1.0-50-amd64", "1.0", "6.1.0-47-amd64"];
         assert_eq!(
             shown(&releases, &sysroots),
             [
-                "1.0 true false unknown",
-                "6.1.0-47-amd64 false false Debian",
-                "6.1.0-50-amd64 true true Debian",
-                "6.8.0-45-generic false false Ubuntu",
+                "1.0 true false false unknown",
+                "6.1.0-47-amd64 false false false Debian",
+                "6.1.0-50-amd64 true true true Debian",
+                "6.8.0-45-generic false false false Ubuntu",
             ]
         );
     }

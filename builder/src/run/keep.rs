@@ -110,7 +110,11 @@ impl Run<'_> {
             outcome
         };
         let sysroot = self.work.plan.sysroot_of(&job.kernel);
-        let here = KernelInRoot { root: sysroot.under(&job.kernel.overlay), kernel: &job.kernel };
+        let here = KernelInRoot {
+            root: sysroot.under(&job.kernel.overlay),
+            kernel: &job.kernel,
+            build_ids: &self.build_ids,
+        };
         let surroundings: Option<&dyn Surroundings> = if site.server.is_none() { Some(&here) } else { None };
         let toolchain = self.work.plan.toolchain_of(&job.kernel);
         let outcome = match verdict(job, compilation, diagnoses, toolchain, surroundings) {

@@ -15,7 +15,7 @@ use super::schedule::Schedule;
 use super::schedule_state::{Assignment, Entry, SiteEntry};
 use super::site::Site;
 use super::work_left::WorkLeft;
-use crate::compile::{ExecutorError, TraceViews};
+use crate::compile::{BuildIds, ExecutorError, TraceViews};
 use crate::job::{Cell, CellReport, CompileJob, JobOutcome, Maker, ServerAddress};
 use crate::plan::Plan;
 use crate::results::{ArtifactCache, Durations, Journal};
@@ -52,6 +52,7 @@ pub(crate) struct Run<'a> {
     /// Positions in the plan of the jobs to be run, in the order of the schedule's entries.
     pub open: Vec<usize>,
     state: Mutex<RunState>,
+    pub build_ids: BuildIds,
 }
 
 /// What has come of the run so far.
@@ -90,7 +91,7 @@ impl<'a> Run<'a> {
             missed: HashSet::new(),
             left: None,
         };
-        Self { work, task, open, state: Mutex::new(state) }
+        Self { work, task, open, state: Mutex::new(state), build_ids: BuildIds::default() }
     }
 
     /// Runs all open jobs.

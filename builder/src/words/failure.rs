@@ -21,6 +21,9 @@ pub(crate) trait Surroundings {
 
     /// Whether the kernel has a configuration symbol, as its build tree says; `None` if that doesn't tell.
     fn is_configured(&self, symbol: &str) -> Option<bool>;
+
+    /// The build id of the kernel, if its image is there.
+    fn kernel_build_id(&self) -> Option<String>;
 }
 
 /// The log of a compile that failed.

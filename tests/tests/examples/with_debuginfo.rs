@@ -1,7 +1,7 @@
 //! The examples with the kernel's debuginfo, each with the options and arguments of its own check, for a kernel of each suite; and data of
 //! twenty of them on a host.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,52 +9,13 @@ use std::time::Duration;
 use child::{Cancel, ChildCommand, Limits};
 use end_to_end::lab::{Lab, Release, repository};
 use end_to_end::programs;
+use end_to_end::published;
 use end_to_end::scratch::Farm;
 use end_to_end::vm::{self, HostFiles};
 use serde_json::Value;
 
-/// A script, then what it is for the kernel of testing and for that of stable: `green`, or the class of its cause.
-const LIST: &str = include_str!("../../examples-debuginfo.txt");
-
 /// Of testing's kernel, whatever the list says.
 const LEAST: usize = 143;
-
-/// How the reason of each class begins, where `*` is anything. None of it is in the farm's hands.
-const CLASSES: [(&str, &str); 13] = [
-    ("member", "what the script reads isn't there in this kernel: "),
-    ("no-function", "this kernel has no function * that can be probed: "),
-    ("no-module", "the sysroot has no file of the kernel's module *, or that has no such function: "),
-    ("no-path", "it probes a process without the path of a program: "),
-    ("no-program", "the sysroot has no program *: "),
-    ("no-such-probe", "neither stap nor a tapset of this systemtap knows such a probe point: "),
-    ("no-target", "* has no such function, mark or library as far as stap can see in the sysroot: "),
-    ("no-tracepoint", "no trace header of this kernel's build tree has the tracepoint *: "),
-    ("other-runtime", "semantic error: XDP probes require --runtime=bpf"),
-    ("program-debuginfo", "* which needs that program's debuginfo: "),
-    // The path is that of a whole source tree; Debian has this header in the tree that its build tree refers to.
-    ("split-tree", "<command-line>: fatal error: include/linux/sched.h: No such file or directory"),
-    (
-        "syscall-variables",
-        "this systemtap makes tracepoints of syscall.* and nd_syscall.*, which have no such variable",
-    ),
-    ("too-large", "its module has * bytes, and a bundle takes none of more than *: "),
-];
-
-fn is_of(class: &str, reason: &str) -> bool {
-    let Some((_, words)) = CLASSES.iter().find(|(name, _)| *name == class) else { return false };
-    let mut rest = reason;
-    let mut parts = words.split('*');
-    if !rest.starts_with(parts.next().unwrap()) {
-        return false;
-    }
-    parts.all(|part| match rest.find(part) {
-        Some(at) => {
-            rest = &rest[at + part.len()..];
-            true
-        }
-        None => false,
-    })
-}
 
 /// Scripts whose data a host shows within seconds, whatever else it does, and what is in the data.
 const LOADED: [(&str, &str); 22] = [
@@ -180,38 +141,17 @@ impl Examples {
 fn with_debuginfo_examples_are_green_or_red_for_a_cause_outside_of_the_farm() {
     let suites = ["testing", "stable"];
     let examples = Examples::new("examples-debuginfo", &suites);
-    let listed: BTreeMap<&str, [&str; 2]> = LIST
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty())
-        .map(|line| {
-            let [script, testing, stable] = line.split_ascii_whitespace().collect::<Vec<_>>()[..] else {
-                panic!("{line}")
-            };
-            (script, [testing, stable])
-        })
-        .collect();
     let mut wrong = Vec::new();
-    for (place, suite) in suites.into_iter().enumerate() {
+    for suite in suites {
         let release = examples.lab.bootable(suite).unwrap();
-        examples.build(release, &release.family, &[]);
-        let cells = examples.cells(&release.family);
-        let green: BTreeSet<&String> =
-            cells.iter().filter(|(_, reason)| reason.is_none()).map(|(script, _)| script).collect();
-        println!("{}: {} of {} examples are green", release.release, green.len(), cells.len());
-        for (script, reason) in &cells {
-            let expected = listed.get(script.as_str()).map_or("unlisted", |listed| listed[place]);
-            let is_right = match reason {
-                // One that has become green is no fault.
-                None => true,
-                Some(reason) => expected != "green" && is_of(expected, reason),
-            };
-            if !is_right {
-                wrong.push(format!("{script} for {}: {expected}: {reason:?}", release.release));
-            }
+        examples.build(release, suite, &[]);
+        let cells = examples.cells(suite);
+        let green = cells.values().filter(|reason| reason.is_none()).count();
+        println!("{}: {green} of {} examples are green", release.release, cells.len());
+        if suite == "testing" {
+            assert!(green >= LEAST, "{green} are green, {LEAST} at least are wanted");
         }
-        if release.family == "testing" {
-            assert!(green.len() >= LEAST, "{} are green, {LEAST} at least are wanted", green.len());
-        }
+        wrong.extend(published::unlike(suite, &cells));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -36,6 +36,17 @@ build debuginfo 20
 build again 20
 "$PROGRAM" kernel list >list
 
+# Some of the published examples, with their own options.
+mkdir doc
+bash "$LAB_SCRIPTS/archive.sh" fetch "$SUITE" doc systemtap-doc
+dpkg-deb -x doc/systemtap-doc_*.deb doc
+python3 "$LAB_SCRIPTS/examples.py" doc/usr/share examples
+code=0
+# shellcheck disable=SC2086  # names
+"$PROGRAM" build -r "$RELEASE" --sysroot "$ROOT" -c examples/config --key farm.key --cache "$CACHE" --best-effort '*' --retry-failed \
+    -o examples.stapb --report reports/examples.json $EXAMPLES >examples.said 2>&1 || code=$?
+if [ $code != 20 ]; then cat examples.said; exit 1; fi
+
 # One byte of a real package.
 package=$(echo debuginfo/linux-modules-*.deb)
 printf 'x' | dd of="$package" bs=1 seek=$(($(stat -c %s "$package") / 2)) conv=notrunc status=none

@@ -2,7 +2,7 @@
 #![cfg(feature = "lab")]
 #![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::time::Duration;
 use child::{Cancel, ChildCommand, Limits};
 use end_to_end::lab::{Lab, repository};
 use end_to_end::programs;
+use end_to_end::published;
 use end_to_end::scratch::Farm;
 use end_to_end::vm::{self, HostFiles};
 use serde_json::Value;
@@ -54,6 +55,10 @@ fn every_package_that_is_named_for_a_kernel_of_debian_is_in_its_indexes() {
     }
 }
 
+/// Published examples, green ones and some that are red for a cause of each kind; `make examples` has all.
+const EXAMPLES: [&str; 8] =
+    ["autofs4", "bkl", "block", "callgraph", "cve_2008_0600", "cve_2015_0235", "para_callgraph", "sleeptime"];
+
 /// What `build.sh` has made.
 struct Farmed {
     directory: tempfile::TempDir,
@@ -78,6 +83,7 @@ impl Farmed {
             .env("SUITE", &release.family)
             .env("OTHER", &other.release)
             .env("OTHER_SUITE", &other.family)
+            .env("EXAMPLES", EXAMPLES.join(" "))
             .env("LAB_SCRIPTS", archive().parent().unwrap())
             .env("PROGRAM", programs::farm().unwrap())
             .env("CACHE", Farm::cache(lab).unwrap().with_file_name("kernel-packages"))
@@ -93,11 +99,16 @@ impl Farmed {
         self.directory.path().join(name)
     }
 
-    /// The cells of a build with this outcome, as `SCRIPT@FAMILY`.
-    fn cells(&self, build: &str, outcome: &str) -> String {
+    fn report(&self, build: &str) -> Vec<Value> {
         let report = fs::read(self.path("reports").join(format!("{build}.json"))).unwrap();
         let report: Value = serde_json::from_slice(&report).unwrap();
-        let cells = report["cells"].as_array().unwrap().iter().filter(|cell| cell["outcome"] == outcome);
+        report["cells"].as_array().unwrap().clone()
+    }
+
+    /// The cells of a build with this outcome, as `SCRIPT@FAMILY`.
+    fn cells(&self, build: &str, outcome: &str) -> String {
+        let report = self.report(build);
+        let cells = report.iter().filter(|cell| cell["outcome"] == outcome);
         let name = |cell: &Value| {
             let kernel = cell["kernel"].as_str().unwrap();
             format!("{}@{}", cell["script"].as_str().unwrap(), kernel.split('.').next().unwrap())
@@ -119,6 +130,17 @@ fn exactly_the_cells_of_the_kernel_with_debuginfo_compile(farmed: &Farmed) {
     assert_eq!(compiled, "by_function@7 by_kprobe@7 by_module@7 by_return@7 plain@7");
     assert_eq!(farmed.cells("again", "compiled"), "");
     assert!(farmed.cells("again", "cached").contains("by_module@7"), "{}", farmed.cells("again", "cached"));
+}
+
+fn some_examples_are_green_or_red_as_listed(farmed: &Farmed) {
+    let cell = |cell: &Value| {
+        (cell["script"].as_str().unwrap().to_owned(), cell["reason"].as_str().map(str::to_owned))
+    };
+    let cells: BTreeMap<String, Option<String>> = farmed.report("examples").iter().map(cell).collect();
+    assert_eq!(cells.keys().collect::<Vec<_>>(), EXAMPLES.iter().collect::<Vec<_>>());
+    let unlike = published::unlike("testing", &cells);
+    assert!(unlike.is_empty(), "{unlike:#?}");
+    assert_eq!(cells.values().filter(|reason| reason.is_none()).count(), 3, "{cells:?}");
 }
 
 const LOAD: &str = "insmod /media/binfmt_misc.ko; mkdir -p /tmp/b; mount -t binfmt_misc none /tmp/b";
@@ -163,6 +185,7 @@ fn a_farm_without_kernels_is_supplied_by_names_and_the_data_of_its_modules_come(
     let lab = Lab::open().unwrap();
     let farmed = Farmed::new(&lab);
     exactly_the_cells_of_the_kernel_with_debuginfo_compile(&farmed);
+    some_examples_are_green_or_red_as_listed(&farmed);
     let list = fs::read_to_string(farmed.path("list")).unwrap();
     assert!(list.contains("build tree, modules, debuginfo; 5 packages"), "{list}");
     let list = fs::read_to_string(farmed.path("fetched-list")).unwrap();

@@ -11,7 +11,7 @@ mod kernel_tree;
 mod probe_point;
 mod script_text;
 
-use super::failure::{Circumstances, Failure};
+use super::failure::{Circumstances, Failure, Surroundings};
 use super::kernel_packages::KernelPackages;
 
 /// A failure that is known: a row of the table.
@@ -59,7 +59,9 @@ pub(super) struct Meaning {
 /// The class of a tracepoint that isn't there.
 pub(super) const TRACEPOINT: &str = "tracepoint";
 /// The classes of what a kernel's packages would bring.
-const SUPPLIED: [&str; 4] = ["kernel-debuginfo", "tapset-probe", "module-debuginfo", "module-file"];
+const SUPPLIED: [&str; 4] = ["kernel-debuginfo", "tapset-probe", "module-debuginfo", MODULE_FILE];
+/// That of a module which isn't there itself.
+const MODULE_FILE: &str = "module-file";
 
 /// The first that fits counts, so the narrower ones come first.
 fn rows() -> impl Iterator<Item = &'static KnownFailure> {
@@ -74,26 +76,40 @@ pub(super) fn meaning(failure: &Failure<'_>) -> Option<Meaning> {
     let sentence = format!("{}: {}", row.cause, row.next);
     let sentence = details.iter().fold(sentence, |sentence, detail| sentence.replacen("{}", detail, 1));
     Some(Meaning {
-        sentence: format!("{sentence}{}", supply(row, failure.circumstances.release)),
+        sentence: format!("{sentence}{}", supply(row, &failure.circumstances)),
         ends: row.ends,
         class: row.class,
     })
 }
 
-/// Which packages would bring what a row says is lacking, as far as the release's name tells.
-fn supply(row: &KnownFailure, release: &str) -> String {
-    let known = release.parse().ok().and_then(|release| KernelPackages::of(&release));
-    let Some(known) = known.filter(|_| SUPPLIED.contains(&row.class)) else {
+/// What would bring what a row says is lacking: packages, as far as the release's name tells; a server that has debuginfo by build id.
+fn supply(row: &KnownFailure, circumstances: &Circumstances<'_>) -> String {
+    if !SUPPLIED.contains(&row.class) {
         return String::new();
-    };
-    let of_modules = row.class == "module-file";
+    }
+    let of_modules = row.class == MODULE_FILE;
+    let release = circumstances.release.parse().ok();
+    let known = release.and_then(|release| KernelPackages::of(&release));
+    let packages = known.and_then(|known| packages_with_it(&known, of_modules)).unwrap_or_default();
+    // A server has the debuginfo of a module, not the module.
+    let around = circumstances.surroundings.filter(|_| !of_modules);
+    match around.and_then(Surroundings::kernel_build_id) {
+        Some(id) => format!(
+            "{packages}; a debuginfod server may have it by build id {id} (stap-bundle kernel add --debuginfod URL {})",
+            circumstances.release
+        ),
+        None => packages,
+    }
+}
+
+fn packages_with_it(known: &KernelPackages, of_modules: bool) -> Option<String> {
     if of_modules && known.modules.is_empty() {
-        return String::new();
+        return None;
     }
     let of_modules = if of_modules { &known.modules[..] } else { &[] };
     let packages: Vec<&str> = known.debuginfo.iter().chain(of_modules).map(String::as_str).collect();
     let have = if packages.len() == 1 { "has" } else { "have" };
-    format!("; {} {have} it (stap-bundle kernel add)", packages.join(" and "))
+    Some(format!("; {} {have} it (stap-bundle kernel add)", packages.join(" and ")))
 }
 
 /// What fills each `{}` of a row's words.

@@ -19,7 +19,13 @@ impl Surroundings for Around {
     fn is_configured(&self, symbol: &str) -> Option<bool> {
         Some(!self.off.contains(&symbol))
     }
+
+    fn kernel_build_id(&self) -> Option<String> {
+        self.files.contains(&IMAGE).then(|| "0123abcd".to_owned())
+    }
 }
+
+const IMAGE: &str = "/boot/vmlinuz-6.12.107+deb13-cloud-amd64";
 
 /// What a log of `tests/lab/failures.sh` makes as a reason.
 fn reason_around(log: &str, options: &[&str], around: Option<&dyn Surroundings>) -> String {
@@ -272,6 +278,22 @@ fn each_recorded_failure_names_its_cause_and_the_next_step() {
         files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     found.sort();
     assert_eq!(found, names, "each log has an expected reason");
+}
+
+#[test]
+fn a_lack_of_debuginfo_names_the_packages_and_the_build_id_and_how_to_take_them_in() {
+    let image = Around { files: &[IMAGE], off: &[] };
+    let by_package = "linux-image-6.12.107+deb13-cloud-amd64-dbg has it (stap-bundle kernel add)";
+    let by_build_id = "a debuginfod server may have it by build id 0123abcd (stap-bundle kernel add --debuginfod URL \
+                       6.12.107+deb13-cloud-amd64); ";
+    for name in ["kernel_cast", "kernel_variable"] {
+        let reason = reason_around(&log(name), &[], Some(&image));
+        assert!(reason.contains(&format!("{by_package}; {by_build_id}")), "{reason}");
+        assert!(!recorded_reason(name).contains("build id"), "{name}");
+    }
+    // A server has no modules.
+    let reason = reason_around(&log("module_absent"), &[], Some(&image));
+    assert!(reason.contains("(stap-bundle kernel add)") && !reason.contains("build id"), "{reason}");
 }
 
 /// Such logs have one of a row's words, and another cause.

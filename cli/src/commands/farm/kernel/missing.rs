@@ -18,8 +18,8 @@ use crate::words::count;
 
 /// Say which packages a farm lacks for kernels, by their exact names
 ///
-/// For each kernel without a build tree in the sysroots and the kernel store, those with its headers; with --debuginfo, also those with its debuginfo and its
-/// own modules, where no debuginfo is found. The names are those of the release's own distribution: Debian, Ubuntu, Fedora, RHEL and its
+/// For each kernel without a build tree in the sysroots and the kernel store, those with its headers; with --debuginfo, also those with its
+/// debuginfo and its own modules, as far as they aren't found. The names are those of the release's own distribution: Debian, Ubuntu, Fedora, RHEL and its
 /// rebuilds. Packages of a release of any other form are unknown, and the command ends with 1.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -63,6 +63,7 @@ impl Tool {
 struct Lack {
     kernel: KernelSupply,
     lacks_debuginfo: bool,
+    lacks_modules: bool,
     /// Names of its hosts, as far as a list has them.
     hosts: BTreeSet<String>,
     /// Names of packages; `None` if they are unknown.
@@ -72,27 +73,33 @@ struct Lack {
 impl Lack {
     fn of(kernel: KernelSupply, needs_debuginfo: bool, listed: &[ListedKernel]) -> Option<Self> {
         let lacks_debuginfo = needs_debuginfo && !kernel.has_debuginfo;
-        if kernel.has_build_tree && !lacks_debuginfo {
+        let lacks_modules = needs_debuginfo && !kernel.has_modules;
+        if kernel.has_build_tree && !lacks_debuginfo && !lacks_modules {
             return None;
         }
         let of_release = listed.iter().filter(|listed| listed.kernel == kernel.release.as_str());
         let hosts = of_release.filter_map(|listed| listed.host.clone()).collect();
         let names = |packages: &KernelPackages| {
-            let headers = if kernel.has_build_tree { &[][..] } else { &packages.headers };
-            let debuginfo =
-                if lacks_debuginfo { [&packages.debuginfo[..], &packages.modules] } else { [&[][..]; 2] };
-            headers.iter().chain(debuginfo.into_iter().flatten()).cloned().collect()
+            let lacking = [
+                (!kernel.has_build_tree, &packages.headers),
+                (lacks_debuginfo, &packages.debuginfo),
+                (lacks_modules, &packages.modules),
+            ];
+            lacking.into_iter().filter(|(lacks, _)| *lacks).flat_map(|(_, names)| names.clone()).collect()
         };
         let packages = kernel.packages.as_ref().map(names);
-        Some(Self { kernel, lacks_debuginfo, hosts, packages })
+        Some(Self { kernel, lacks_debuginfo, lacks_modules, hosts, packages })
     }
 
-    fn what(&self) -> &'static str {
-        match (self.kernel.has_build_tree, self.lacks_debuginfo) {
-            (true, _) => "debuginfo",
-            (false, true) => "build tree, no debuginfo",
-            (false, false) => "build tree",
-        }
+    fn what(&self) -> String {
+        let lacking = [
+            (!self.kernel.has_build_tree, "build tree"),
+            (self.lacks_debuginfo, "debuginfo"),
+            (self.lacks_modules, "modules"),
+        ];
+        let lacking: Vec<&str> =
+            lacking.into_iter().filter(|(lacks, _)| *lacks).map(|(_, what)| what).collect();
+        lacking.join(", no ")
     }
 }
 
@@ -181,7 +188,7 @@ fn warn(ui: &mut Ui, lacks: &[Lack]) {
     for lack in lacks {
         let Some(packages) = &lack.kernel.packages else { continue };
         let headers = packages.beside_headers.filter(|_| !lack.kernel.has_build_tree);
-        let debuginfo = packages.beside_debuginfo.filter(|_| lack.lacks_debuginfo);
+        let debuginfo = packages.beside_debuginfo.filter(|_| lack.lacks_debuginfo || lack.lacks_modules);
         beside.extend(headers.into_iter().chain(debuginfo).map(|what| (packages.distribution, what)));
     }
     for (distribution, what) in beside {
@@ -202,7 +209,7 @@ fn show_json(ui: &mut Ui, lacks: &[Lack]) {
             let known = lack.kernel.packages.as_ref();
             json!({
                 "kernel": lack.kernel.release, "hosts": lack.hosts, "has_build_tree": lack.kernel.has_build_tree,
-                "has_debuginfo": lack.kernel.has_debuginfo, "packages": lack.packages,
+                "has_debuginfo": lack.kernel.has_debuginfo, "has_modules": lack.kernel.has_modules, "packages": lack.packages,
                 "distribution": known.map(|packages| packages.distribution),
                 "downloader": known.map(|packages| packages.downloader),
             })
