@@ -1,3 +1,4 @@
+# make try    a bundle's way on a host, with two committed bundles in a scratch directory: no root, no lab, no network
 # make demo   the whole story on real parts, for a newcomer
 # make test   everything that must hold; installs what it needs
 # make help   all targets
@@ -18,7 +19,7 @@ HOSTS := tests/lab/hosts.sh
 export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
 export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
 
-.PHONY: help packages farm host programs lab hosts demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-start bench-config man install deny clean crash every-error examples older same-again broken-trees bash-differential upgrade
+.PHONY: help packages farm host programs lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-start bench-config man install deny clean crash every-error examples older same-again broken-trees bash-differential upgrade
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -59,6 +60,9 @@ hosts: lab
 # The lab comes over the network while the compiler works.
 programs: farm
 	@$(MAKE) --no-print-directory host
+
+try: host
+	@fixtures/try/try.sh "$(STAP_BUNDLE_HOST)"
 
 demo: packages-lab
 	@$(MAKE) --no-print-directory -j2 lab programs
