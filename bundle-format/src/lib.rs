@@ -6,6 +6,34 @@
 //! Life of a bundle: [`BundleDraft`] → [`UnsignedBundle`] → [`SignedBundle`] → bytes → [`RawBundle`] →
 //! [`VerifiedBundle`] → [`VerifiedSet`]. There is no other way through.
 //!
+//! This is the library that others may use, for reading and verifying; what is promised of it between versions is in
+//! `docs/releasing.md`. Reading the verified modules of a bundle:
+//!
+//! ```
+//! use std::collections::BTreeSet;
+//! use std::fs::{self, File};
+//!
+//! use bundle_format::{Extent, PublicKey, RawBundle, TrustedKeys};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let place = |name: &str| format!("{}/../fixtures/try/{name}", env!("CARGO_MANIFEST_DIR"));
+//! let key = PublicKey::from_pem(&fs::read_to_string(place("test-key.pub"))?)?;
+//! let bundle = RawBundle::read(File::open(place("serial-2.stapb"))?)?;
+//! let bundle = bundle.verify(&TrustedKeys::any_of([key]))?;
+//! let wanted: BTreeSet<_> = bundle.manifest().kernels.iter().map(|kernel| kernel.id).collect();
+//! let mut modules = Vec::new();
+//! bundle.read_content(&wanted, Extent::Everything, &mut |kernel, set| {
+//!     for module in set.modules() {
+//!         modules.push((kernel.release.clone(), module.record.name.clone(), module.bytes.to_vec()));
+//!     }
+//!     Ok(())
+//! })?;
+//! // Use nothing of it until `read_content` has returned `Ok`.
+//! assert_eq!(modules.len(), 4);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The rooms below are in the order of the data; each knows only those above it.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]

@@ -15,6 +15,7 @@ use crate::read::bases::{Bases, NoBases, base_of};
 use crate::read::found::Found;
 use crate::read::frames::{Present, References, needed_by, next_frame, span_of_all};
 use crate::read::verified::VerifiedBundle;
+use crate::read::waiting::{WaitingFrame, must_wait_for, side_by_side};
 
 /// How much of a bundle's content to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +57,11 @@ impl<S: Source> VerifiedBundle<S> {
         }
         let frames = self.manifest.frames();
         let mut pass = Pass::new(&frames, wanted, extent);
-        pass.run(&mut self.reader, &mut Content { bases, receive, from: self.manifest.from.as_ref() })?;
+        let mut content = Content { bases, receive, from: self.manifest.from.as_ref() };
+        let read = pass.run(&mut self.reader, &mut content);
+        // What is wrong with an earlier frame comes first.
+        pass.deliver(&mut content)?;
+        read?;
         pass.check_complete(&self.manifest)?;
         let kernels = self.manifest.kernels_of(&pass.present);
         Ok((Present { present: pass.present.len(), total: frames.len() }, kernels))
@@ -84,6 +89,8 @@ struct Pass<'a> {
     /// Wanted frames and what they refer to.
     needed: BTreeSet<usize>,
     references: References,
+    /// Frames that were read and aren't decoded yet: those that don't refer to one another are decoded side by side.
+    waiting: Vec<WaitingFrame<'a>>,
     present: BTreeSet<usize>,
     /// What the SETs of each wanted kernel hold.
     found: BTreeMap<KernelId, Found>,
@@ -94,7 +101,8 @@ impl<'a> Pass<'a> {
         let needed = needed_by(frames, |of| wanted.contains(&of.kernel.id));
         let decoded = frames.iter().map(|of| of.frame).filter(|frame| needed.contains(&frame.index));
         let references = References::of(decoded);
-        Self { frames, wanted, extent, needed, references, present: BTreeSet::new(), found: BTreeMap::new() }
+        let (present, found) = Default::default();
+        Self { frames, wanted, extent, needed, references, waiting: Vec::new(), present, found }
     }
 
     fn run<S: Source>(
@@ -154,28 +162,51 @@ impl<'a> Pass<'a> {
             let found = reader.hash_body(name, frame.size)?;
             return digest_problem(Part::Frame, name, &frame.sha256, found);
         }
+        if must_wait_for(&self.waiting, of) {
+            self.deliver(content)?;
+        }
         let compressed = reader.body(name, frame.size)?;
-        digest_problem(Part::Frame, name, &frame.sha256, Digest::of(&compressed))?;
-        let plain = self.references.decode(of, &compressed, &mut |base| content.base(of, base))?;
-        self.deliver(of, &plain, content.receive)
+        let reference = self.references.reference_of(of, &mut |base| content.base(of, base))?;
+        self.waiting.push(WaitingFrame { of, compressed, reference });
+        Ok(())
     }
 
-    fn deliver(
+    /// Decodes what waits, and hands it on in the order of the frames.
+    fn deliver(&mut self, content: &mut Content<'_, '_>) -> Result<(), BundleError> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut decoded = Vec::new();
+        let mut failed = None;
+        for (frame, plain) in waiting.iter().zip(side_by_side(&waiting, WaitingFrame::decoded)) {
+            match plain {
+                Ok(plain) if failed.is_none() => {
+                    self.references.keep(frame.of.frame, &plain);
+                    decoded.push((frame.of, plain));
+                }
+                Ok(_) => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        decoded.retain(|(of, _)| self.wanted.contains(&of.kernel.id));
+        let sets =
+            side_by_side(&decoded, |(of, plain)| VerifiedSet::read(plain, &of.frame.set_sha256, &of.member));
+        for ((of, _), set) in decoded.iter().zip(sets) {
+            self.hand_on(of, &set?, content.receive)?;
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn hand_on(
         &mut self,
         of: &FrameOf<'_>,
-        plain: &[u8],
+        set: &VerifiedSet<'_>,
         receive: &mut Receive<'_>,
     ) -> Result<(), BundleError> {
-        if !self.wanted.contains(&of.kernel.id) {
-            return Ok(());
-        }
-        let set = VerifiedSet::read(plain, &of.frame.set_sha256, &of.member)?;
         let wrong = |problem: String| BundleError::Set { frame: of.member.clone(), problem };
         if set.document().kernel != of.kernel.id {
             return Err(wrong(format!("SET.json is for kernel {}", set.document().kernel)));
         }
         self.found.entry(of.kernel.id).or_default().add(set.document()).map_err(wrong)?;
-        receive(of.kernel, &set).map_err(BundleError::Receiver)
+        receive(of.kernel, set).map_err(BundleError::Receiver)
     }
 
     /// Each wanted kernel's modules are exactly its green cells.

@@ -91,20 +91,42 @@ impl References {
         compressed: &[u8],
         base: &mut GiveBase<'_>,
     ) -> Result<Arc<Vec<u8>>, BundleError> {
-        let FrameOf { frame, member, .. } = of;
-        let reference = match &frame.base {
-            Some(digest) => Some(base(digest)?),
-            None => frame.reference.and_then(|reference| self.plain.get(&reference)).cloned(),
-        };
-        let reference = reference.as_ref().map(|plain| plain.as_slice());
-        let plain = decompress(compressed, reference, frame.plain_size, member)?;
-        digest_problem(Part::Plain, member, &frame.plain_sha256, Digest::of(&plain))?;
-        let plain = Arc::new(plain);
+        let reference = self.reference_of(of, base)?;
+        let plain = Arc::new(decoded(of, compressed, reference.as_deref())?);
+        self.keep(of.frame, &plain);
+        Ok(plain)
+    }
+
+    /// The plain tar that a frame refers to; none if it refers to none.
+    pub(crate) fn reference_of(
+        &self,
+        of: &FrameOf<'_>,
+        base: &mut GiveBase<'_>,
+    ) -> Result<Option<Arc<Vec<u8>>>, BundleError> {
+        match &of.frame.base {
+            Some(digest) => base(digest).map(Some),
+            None => Ok(of.frame.reference.and_then(|reference| self.plain.get(&reference)).cloned()),
+        }
+    }
+
+    /// Keeps the tar of a frame if a later one refers to it, and lets go of those that no later one does.
+    pub(crate) fn keep(&mut self, frame: &Frame, plain: &Arc<Vec<u8>>) {
         self.plain
             .retain(|reference, _| self.last_use.get(reference).is_some_and(|last| *last > frame.index));
         if self.last_use.contains_key(&frame.index) {
-            self.plain.insert(frame.index, Arc::clone(&plain));
+            self.plain.insert(frame.index, Arc::clone(plain));
         }
-        Ok(plain)
     }
+}
+
+/// Decodes a frame whose compressed digest was compared, and compares the plain one.
+pub(crate) fn decoded(
+    of: &FrameOf<'_>,
+    compressed: &[u8],
+    reference: Option<&Vec<u8>>,
+) -> Result<Vec<u8>, BundleError> {
+    let FrameOf { frame, member, .. } = of;
+    let plain = decompress(compressed, reference.map(Vec::as_slice), frame.plain_size, member)?;
+    digest_problem(Part::Plain, member, &frame.plain_sha256, Digest::of(&plain))?;
+    Ok(plain)
 }

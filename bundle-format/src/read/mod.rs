@@ -11,6 +11,7 @@ mod report;
 mod sources;
 mod trust;
 mod verified;
+mod waiting;
 
 pub use bases::{BaseFile, Bases, NoBases};
 pub(crate) use check::check_content;
