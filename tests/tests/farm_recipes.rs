@@ -45,7 +45,13 @@ fn misfit(name: &str, schema: &str, from: &str, to: &str) -> String {
 fn the_recipes_fit_the_schemas_of_their_schedulers() {
     let ci = |from: &str, to: &str| misfit("gitlab-ci.yml", "gitlab-ci.json", from, to);
     let job = |from: &str, to: &str| misfit("kubernetes-job.yaml", "kubernetes-job.json", from, to);
+    let flow = |from: &str, to: &str| {
+        // To YAML 1.1, `on` is true.
+        let to = to.replace("on:\n  push", "\"on\":\n  push");
+        misfit("github-actions.yml", "github-workflow.json", from, &to)
+    };
     assert_eq!((ci("", ""), job("", "")), (String::new(), String::new()));
+    assert_eq!(flow("on:\n  push", "on:\n  push"), "");
     // And the schemas see mistakes.
     assert!(ci("parallel: 4", "parallel: four").contains("is not of type 'integer'"));
     assert!(ci("exit_codes", "exit_code").contains("'exit_code' was unexpected"));
@@ -60,17 +66,93 @@ fn commands(text: &str) -> Vec<String> {
     text.lines().filter_map(of_line).collect()
 }
 
+/// Runs a step's shell as the runner does, with a stand-in for the program that writes down how it was called and what it saw, and ends
+/// with that code. What it wrote, and the shell's own exit code.
+fn step(shell: &str, variables: &[(&str, &str)], code: i32) -> (String, child::Ended) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("stap-bundle");
+    let stand_in = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$*\" >>calls\nwhile [ $# -gt 0 ]; do [ \"$1\" != --key ] || {{ stat -c %a \"$2\"; cat \"$2\"; echo \"$2\" >key; }} >>calls; shift; \
+         done\nexit {code}\n"
+    );
+    std::fs::write(&program, stand_in).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let mut command = ChildCommand::new("bash").args(["-e", "-o", "pipefail", "-c", shell]).env("PATH", path);
+    for (name, value) in variables {
+        command = command.env(name, value);
+    }
+    let finished = command.current_dir(folder.path()).run(&Limits::default(), &Cancel::new()).unwrap();
+    if let Ok(key) = std::fs::read_to_string(folder.path().join("key")) {
+        assert!(!std::path::Path::new(key.trim()).exists(), "the key is left");
+    }
+    (std::fs::read_to_string(folder.path().join("calls")).unwrap_or_default(), finished.status)
+}
+
+/// `base64 -w0` of a key.
+const KEY: (&str, &str) = ("SIGNING_KEY", "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCg==");
+const OPTIONS: [(&str, &str); 4] = [
+    ("KERNELS", "fleet.txt"),
+    ("SYSROOT", "/srv/farm/root"),
+    ("ARTIFACTS", "/srv/results"),
+    ("BEST_EFFORT", "*"),
+];
+
+fn shell_of(steps: &Value) -> String {
+    let lines: Vec<&str> = steps.as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn the_shell_of_a_merge_hands_over_a_private_key_and_takes_it_away() {
+    let gitlab = shell_of(&yaml("gitlab-ci.yml")["merge"]["script"]);
+    let github = yaml("github-actions.yml")["jobs"]["merge"]["steps"][1]["run"].as_str().unwrap().to_owned();
+    for (shell, wanted) in [(gitlab, 20), (github, 0)] {
+        let variables: Vec<_> = OPTIONS.into_iter().chain([KEY]).collect();
+        // Red cells that are allowed: GitLab allows the code, the step for GitHub makes it none.
+        let (calls, ended) = step(&shell, &variables, 20);
+        assert_eq!(ended, child::Ended::Code(wanted));
+        let options = "--shards 4 --kernels fleet.txt --sysroot /srv/farm/root --artifacts /srv/results --best-effort * --key ";
+        assert!(calls.starts_with(&format!("merge {options}")), "{calls}");
+        assert!(calls.ends_with("\n600\n-----BEGIN PRIVATE KEY-----\n"), "{calls}");
+        // No bundle.
+        assert_eq!(step(&shell, &variables, 21).1, child::Ended::Code(if wanted == 20 { 21 } else { 1 }));
+    }
+}
+
+#[test]
+fn github_runs_as_many_shards_as_it_merges() {
+    let flow = yaml("github-actions.yml");
+    let job = &flow["jobs"]["shard"];
+    let shards = job["strategy"]["matrix"]["shard"].as_array().unwrap();
+    assert_eq!(job["env"]["SHARD"], "${{ matrix.shard }}");
+    let run = job["steps"][1]["run"].as_str().unwrap();
+    let variables: Vec<_> = OPTIONS.into_iter().chain([("SHARD", "2")]).collect();
+    for (code, wanted) in [(0, 0), (20, 0), (1, 1)] {
+        let (calls, ended) = step(run, &variables, code);
+        let count = shards.len();
+        let options = "--kernels fleet.txt --sysroot /srv/farm/root --artifacts /srv/results";
+        assert_eq!(
+            (calls, ended),
+            (format!("build --shard 2/{count} {options}\n"), child::Ended::Code(wanted))
+        );
+    }
+}
+
 #[test]
 fn gitlab_runs_as_many_shards_as_it_merges() {
     let ci = yaml("gitlab-ci.yml");
     let parallel = ci["shard"]["parallel"].as_u64().unwrap();
     let shard = ci["shard"]["script"][0].as_str().unwrap();
-    let merge = ci["merge"]["script"][0].as_str().unwrap();
+    let merge = shell_of(&ci["merge"]["script"]);
     assert!(shard.contains("build --shard \"$CI_NODE_INDEX/$CI_NODE_TOTAL\" "), "{shard}");
     assert!(merge.contains(&format!("merge --shards {parallel} ")), "{merge}");
     let stages = ci["stages"].as_array().unwrap();
     assert_eq!((&ci["shard"]["stage"], &ci["merge"]["stage"]), (&stages[0], &stages[1]));
     assert_eq!(ci["shard"]["allow_failure"]["exit_codes"], 20);
+    // GitLab keeps what a failed job made only with `when: always`.
+    assert_eq!(ci["merge"]["allow_failure"]["exit_codes"], 20);
+    assert_eq!(ci["merge"]["artifacts"]["when"], "always");
     for variable in ["KERNELS", "ARTIFACTS", "SYSROOT"] {
         assert!(ci["variables"][variable].is_string(), "{variable}");
         assert!(shard.contains(&format!("\"${variable}\"")) && merge.contains(&format!("\"${variable}\"")));
@@ -129,12 +211,16 @@ fn the_slurm_script_hands_out_every_shard_and_then_merges() {
 
 #[test]
 fn every_recipe_gives_shards_and_merge_the_same_options() {
-    let text = std::fs::read_to_string(recipe("gitlab-ci.yml")).unwrap();
-    let all = commands(&text);
-    let options = |command: &str| -> Vec<String> {
-        let behind = command.split_once("--kernels").unwrap().1;
-        behind.split(" -o ").next().unwrap().split_whitespace().map(str::to_owned).collect()
-    };
-    assert_eq!(all.len(), 2, "{all:?}");
-    assert_eq!(options(&all[0]), options(&all[1]));
+    for name in ["gitlab-ci.yml", "github-actions.yml"] {
+        let text = std::fs::read_to_string(recipe(name)).unwrap();
+        let all: Vec<String> =
+            commands(&text).into_iter().filter(|command| command.contains("--kernels")).collect();
+        let options = |command: &str| -> Vec<String> {
+            let behind = command.split_once("--kernels").unwrap().1;
+            let behind = behind.split(" --best-effort ").next().unwrap().split(" || ").next().unwrap();
+            behind.split_whitespace().map(str::to_owned).collect()
+        };
+        assert_eq!(all.len(), 2, "{all:?}");
+        assert_eq!(options(&all[0]), options(&all[1]), "{name}");
+    }
 }
