@@ -1,6 +1,7 @@
 //! The engine with a stand-in for the executor.
 
 mod compared;
+mod cores;
 mod kept;
 mod kernels;
 mod killed;
