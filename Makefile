@@ -1,4 +1,4 @@
-# make try    a bundle's way on a host, with two committed bundles in a scratch directory: no root, no lab, no network
+# make try    what happens to a bundle on a host, with two committed bundles in a scratch directory: no root, no lab, no network
 # make demo   the whole story on real parts, for a newcomer
 # make test   everything that must hold; installs what it needs
 # make help   all targets
@@ -11,28 +11,42 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 CARGO ?= cargo
+RUSTC ?= rustc
+# Handed to cargo: --offline with vendored crates (make vendor).
+CARGO_FLAGS ?=
 TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
-HOST_TRIPLE := $(shell rustc -vV | sed -n 's/^host: //p')
+NATIVE := $(shell $(RUSTC) -vV | sed -n 's/^host: //p')
+# What the host program is for: another target than this machine's needs its linker and Rust's library for it.
+HOST_TARGET ?= $(NATIVE)
+CROSS := $(filter-out $(NATIVE),$(HOST_TARGET))
 LAB := tests/lab/lab.sh
 HOSTS := tests/lab/hosts.sh
 
-export STAP_BUNDLE_FARM := $(TARGET_DIR)/release/stap-bundle
-export STAP_BUNDLE_HOST := $(TARGET_DIR)/$(HOST_TRIPLE)/release/stap-bundle
+FARM := $(TARGET_DIR)/farm
+HOST := $(TARGET_DIR)/host$(addprefix -,$(CROSS))
+export STAP_BUNDLE_FARM := $(FARM)/stap-bundle
+export STAP_BUNDLE_HOST := $(HOST)/stap-bundle
 
-.PHONY: help packages farm host programs lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-start bench-config man install deny clean crash every-error examples older same-again broken-trees bash-differential upgrade
+.PHONY: help packages farm host both programs packaged lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-cores bench-start bench-config install deb rpm vendor dist oldest-compiler same-packages deny clean crash every-error examples older same-again broken-trees bash-differential upgrade
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
-	@echo 'make farm   the full program, target/release/stap-bundle'
-	@echo 'make host   the static host program without the build side'
+	@echo 'make farm   the full program, target/farm/stap-bundle'
+	@echo 'make host   the static host program without the build side, target/host/stap-bundle'
 	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, 200 examples, an older systemtap, every fixture twice, every broken build tree, an error at every system call, a machine upgraded from 0.1.0'
 	@echo 'make fuzz   fuzz targets, FUZZ_SECONDS each (needs nightly Rust; brings cargo-fuzz if it is not there)'
 	@echo 'make crash  the installer killed at every system call, and failed at every sixteenth'
 	@echo 'make quick  unit tests and command-line conversations; needs root, no lab'
 	@echo 'make bench  sizes, times and memory on real modules, against targets; the first run compiles for half an hour'
-	@echo 'make man    manual pages, target/man'
+	@echo 'make documents-host   manual pages and completions of the host program, beside it; documents-farm those of the full one'
 	@echo 'make install DESTDIR=DIR  program, units, init script, manual pages and the rest: packaging/README.md'
+	@echo 'make deb, make rpm   packages for hosts and for farms, target/packages'
+	@echo 'make dist KEY=FILE   a release, target/dist: docs/releasing.md'
+	@echo 'make same-packages   makes programs and packages in two directories and compares them'
+	@echo 'make oldest-compiler   checks the workspace with the oldest Rust that is promised'
+	@echo 'make vendor   all crates as source, for builds without network'
 	@echo 'make bench-build   how long an unchanged build of 6,000 cells takes, stand-in modules of 64 KiB'
+	@echo 'make bench-cores   cells a minute with 1 to 16 jobs, as simulated'
 	@echo 'make bench-start MODULES=DIR   how long start, status and stop of 50 scripts take, with a stand-in for staprun'
 	@echo 'make bench-config  how long `config check` takes on a large configuration'
 	@echo 'make deny   licences, advisories and bans of all dependencies (needs cargo-deny)'
@@ -41,14 +55,79 @@ packages: packages-all
 packages-%:
 	@tests/packages.sh $*
 
-farm: packages-build
-	$(CARGO) build --release -p stap-bundle
+# Both programs are compiled with the same flags for the same target, so they share what they have in common, and no path of this machine
+# is in them.
+REMAP := --remap-path-prefix=$(CURDIR)=/stap-bundle --remap-path-prefix=$(abspath $(or $(CARGO_HOME),$(HOME)/.cargo))=/cargo
+COMPILE = RUSTFLAGS='$(strip $(RUSTFLAGS) $(REMAP))' CARGO_TARGET_DIR='$(TARGET_DIR)' $(CARGO)
+RELEASE = --locked $(CARGO_FLAGS) --release --target
+PLACE = install -D -m 755 '$(TARGET_DIR)/$(1)/release/stap-bundle' '$(2)/stap-bundle'
 
-# Fully static: an air-gapped host needs nothing but the file. The target is named so that the flag doesn't reach
-# procedural macros, which are shared objects.
+# Cargo puts both in one place, so one is compiled and copied at a time.
+ALONE = mkdir -p '$(TARGET_DIR)' && flock '$(TARGET_DIR)/.programs' sh -euc
+
+farm: packages-build
+	$(ALONE) "$(COMPILE) rustc $(RELEASE) $(NATIVE) -p stap-bundle --bin stap-bundle; $(call PLACE,$(NATIVE),$(FARM))"
+
+# Fully static: an air-gapped host needs nothing but the file.
 host: packages-build
-	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release -p stap-bundle \
-		--no-default-features --features host --target $(HOST_TRIPLE)
+	$(ALONE) "$(COMPILE) rustc $(RELEASE) $(HOST_TARGET) -p stap-bundle --no-default-features --features host --bin stap-bundle -- \
+		-C target-feature=+crt-static; $(call PLACE,$(HOST_TARGET),$(HOST))"
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+PACKAGER ?= stap-bundle maintainers <maintainers@stap-bundle.invalid>
+# The time of what is packed: that of the last commit, or of the last entry of the changelog's file.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+PACKAGES := $(TARGET_DIR)/packages
+DEB_ARCHITECTURE = $(patsubst x86_64%,amd64,$(patsubst aarch64%,arm64,$(firstword $(subst -, ,$(1)))))
+PACK = VERSION='$(VERSION)' PACKAGER='$(PACKAGER)' SOURCE_DATE_EPOCH='$(SOURCE_DATE_EPOCH)' packaging/$(1)/build.sh
+
+# What a package has, and the notices of those whose works are in the program.
+stage-%: documents-%
+	rm -rf '$(TARGET_DIR)/$*/stage'
+	DESTDIR='$(TARGET_DIR)/$*/stage' packaging/install.sh '$(TARGET_DIR)/$*/stap-bundle' '$(TARGET_DIR)/$*/man' '$(TARGET_DIR)/$*/completions'
+	CARGO='$(CARGO)' CARGO_FLAGS='$(CARGO_FLAGS)' packaging/notices.py '$($*_FEATURES)' '$(NATIVE)' >'$(TARGET_DIR)/$*/notices'
+
+deb: stage-host stage-farm
+	$(call PACK,deb) stap-bundle '$(call DEB_ARCHITECTURE,$(NATIVE))' '$(TARGET_DIR)/host/stage' '$(TARGET_DIR)/host/notices' '$(PACKAGES)'
+	$(call PACK,deb) stap-bundle-farm '$(call DEB_ARCHITECTURE,$(NATIVE))' '$(TARGET_DIR)/farm/stage' '$(TARGET_DIR)/farm/notices' '$(PACKAGES)'
+
+rpm: stage-host stage-farm
+	$(call PACK,rpm) stap-bundle '$(firstword $(subst -, ,$(NATIVE)))' '$(TARGET_DIR)/host/stage' '$(TARGET_DIR)/host/notices' '$(PACKAGES)'
+	$(call PACK,rpm) stap-bundle-farm '$(firstword $(subst -, ,$(NATIVE)))' '$(TARGET_DIR)/farm/stage' '$(TARGET_DIR)/farm/notices' '$(PACKAGES)'
+
+# A release, signed with KEY: docs/releasing.md. The cross compiler is Debian's gcc-aarch64-linux-gnu, its library comes by `rustup target add`.
+ARM64 := aarch64-unknown-linux-gnu
+dist:
+	@[ -n '$(KEY)' ] || { echo 'make dist KEY=FILE: the private Ed25519 key (PEM) that signs the release' >&2; exit 2; }
+	rm -rf '$(PACKAGES)'
+	@$(MAKE) --no-print-directory deb rpm
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc $(MAKE) --no-print-directory host HOST_TARGET=$(ARM64)
+	@CARGO='$(CARGO)' TARGET_DIR='$(TARGET_DIR)' VERSION='$(VERSION)' SOURCE_DATE_EPOCH='$(SOURCE_DATE_EPOCH)' TARGETS='$(NATIVE) $(ARM64)' \
+		packaging/dist.sh '$(TARGET_DIR)/dist' '$(abspath $(KEY))'
+
+# Programs and packages made in two directories are the same bytes.
+TWICE := $(TARGET_DIR)/twice
+same-packages: packages-quick
+	rm -rf '$(TWICE)'
+	@for place in one another/place; do \
+		git clone --quiet . '$(TWICE)'/$$place; \
+		env -u CARGO_TARGET_DIR $(MAKE) --no-print-directory -C '$(TWICE)'/$$place deb rpm; \
+		(cd '$(TWICE)'/$$place/target && sha256sum farm/stap-bundle host/stap-bundle packages/*) >'$(TWICE)'/$${place##*/}.sums; \
+	done
+	diff '$(TWICE)/one.sums' '$(TWICE)/place.sums'
+	@cat '$(TWICE)/one.sums'
+	@! strings -n 6 '$(TWICE)'/one/target/*/stap-bundle | grep -F -e '$(TWICE)' -e '$(HOME)/'
+
+# With the oldest compiler that is promised (rust-version).
+OLDEST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+oldest-compiler:
+	rustup toolchain install --profile minimal $(OLDEST)
+	CARGO_TARGET_DIR='$(TARGET_DIR)/oldest' cargo +$(OLDEST) check --locked --workspace --all-targets
+
+# The crates of the lock file, and how cargo is to be pointed at them.
+vendor:
+	@mkdir -p .cargo
+	$(CARGO) vendor --locked --versioned-dirs vendor >.cargo/config.toml
 
 lab: packages-lab
 	@bash $(LAB) make
@@ -57,15 +136,17 @@ lab: packages-lab
 hosts: lab
 	@bash $(HOSTS) make
 
-# The lab comes over the network while the compiler works.
-programs: farm
+programs: packages-quick
+	@$(MAKE) --no-print-directory deb rpm
+
+both: farm
 	@$(MAKE) --no-print-directory host
 
 try: host
 	@fixtures/try/try.sh "$(STAP_BUNDLE_HOST)"
 
 demo: packages-lab
-	@$(MAKE) --no-print-directory -j2 lab programs
+	@$(MAKE) --no-print-directory -j2 lab both
 	@$(CARGO) run --quiet -p end-to-end --bin demo
 
 # Prints the minutes of each tier; a tier that can't run fails.
@@ -128,7 +209,7 @@ fuzz: packages-build
 			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
 	done
 
-test-long: large-members every-error fuzz lab-cold examples older same-again broken-trees bash-differential upgrade
+test-long: large-members every-error fuzz lab-cold examples older same-again broken-trees bash-differential upgrade oldest-compiler same-packages
 
 # Ten times as many generated configuration files, against the real bash.
 bash-differential:
@@ -155,14 +236,14 @@ older: farm lab
 # A machine over three versions: 0.1.0, from this repository's history, this one, and one whose state is newer.
 FIRST := 80f89c4
 FIRST_TREE := $(TARGET_DIR)/first
-STATIC := RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build -p stap-bundle --target $(HOST_TRIPLE)
+STATIC := RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build -p stap-bundle --target $(NATIVE)
 upgrade: farm host lab
 	rm -rf "$(FIRST_TREE)/tree" && mkdir -p "$(FIRST_TREE)/tree"
 	git archive $(FIRST) | tar -x -C "$(FIRST_TREE)/tree"
 	cd "$(FIRST_TREE)/tree" && CARGO_TARGET_DIR="$(FIRST_TREE)/target" $(STATIC) --no-default-features --features host --release
 	$(STATIC) --features next-state --example next-version
-	STAP_BUNDLE_FIRST="$(FIRST_TREE)/target/$(HOST_TRIPLE)/release/stap-bundle" \
-		STAP_BUNDLE_NEXT="$(TARGET_DIR)/$(HOST_TRIPLE)/debug/examples/next-version" \
+	STAP_BUNDLE_FIRST="$(FIRST_TREE)/target/$(NATIVE)/release/stap-bundle" \
+		STAP_BUNDLE_NEXT="$(TARGET_DIR)/$(NATIVE)/debug/examples/next-version" \
 		STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test upgraded_host -- --nocapture
 
 # What a cold build costs: half an hour of a core.
@@ -174,13 +255,17 @@ MACHINES := airgapped_host booted_host build_by_servers kernel_packages power_cu
 END_TO_END := $(notdir $(basename $(wildcard tests/tests/*.rs)) $(patsubst %/main.rs,%,$(wildcard tests/tests/*/main.rs)))
 of = $(addprefix --test ,$(1))
 
-lab-tests: packages farm host lab
+# The packages that the tests install.
+packaged:
+	@[ -d '$(PACKAGES)' ] || $(MAKE) --no-print-directory programs
+
+lab-tests: packages farm host packaged lab
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-tests --test lab --test lab_scan --test eval_config
 	$(CARGO) test -p end-to-end --features lab --lib --bins $(call of,$(filter-out $(MACHINES),$(END_TO_END))) -- --test-threads=1
 
 # A machine takes one processor, so two programs run at once; but for those that use both themselves.
 ONE_MACHINE := build_by_servers airgapped_host readme user_space_probes kernel_packages
-machine-tests: packages farm host lab hosts
+machine-tests: packages farm host packaged lab hosts
 	$(CARGO) test -p end-to-end --features lab --no-run $(call of,$(MACHINES))
 	@$(MAKE) --no-print-directory -j2 --output-sync=target $(addprefix machine-test-,$(ONE_MACHINE))
 	$(CARGO) test -p end-to-end --features lab $(call of,$(filter-out booted_host $(ONE_MACHINE),$(MACHINES))) -- --test-threads=1
@@ -193,6 +278,10 @@ machine-test-%:
 bench-build: packages-build
 	$(CARGO) test --release -p builder --lib six_thousand_unchanged_cells -- --ignored --nocapture
 
+# How a build scales with processors, as simulated.
+bench-cores: packages-build
+	$(CARGO) test --release -p builder --lib cells_a_minute_by_jobs -- --ignored --nocapture
+
 # DIR is called as the kernel's release and has 50 real modules for it.
 MODULES ?=
 bench-start: packages-build
@@ -202,14 +291,23 @@ bench-start: packages-build
 bench-config: farm
 	@tests/bench/config-check.sh "$(STAP_BUNDLE_FARM)"
 
-man:
-	$(CARGO) run --quiet -p stap-bundle --example man -- target/man
+# What is made with each program, by one that runs here.
+documents-%: %
+	@rm -rf '$(TARGET_DIR)/$*/man'
+	@'$(TARGET_DIR)/$*/stap-bundle' manual '$(TARGET_DIR)/$*/man'
+	@mkdir -p '$(TARGET_DIR)/$*/completions'
+	@for shell in bash zsh fish; do '$(TARGET_DIR)/$*/stap-bundle' completions $$shell >'$(TARGET_DIR)/$*/completions/'$$shell; done
+farm_FEATURES := farm,host
+host_FEATURES := host
 
-# Beneath DESTDIR: packaging/README.md says what goes where. PROGRAM=PATH takes another program.
-PROGRAM ?= $(STAP_BUNDLE_HOST)
-install: man
-	@test -x "$(PROGRAM)" || $(MAKE) --no-print-directory host
-	DESTDIR="$(DESTDIR)" packaging/install.sh "$(PROGRAM)" target/man
+# Beneath DESTDIR, for $prefix: packaging/README.md says what goes where. ROLE=farm takes the full program.
+ROLE ?= host
+DESTDIR ?=
+prefix ?= /usr
+install:
+	@[ -x '$(TARGET_DIR)/$(ROLE)/stap-bundle' ] && [ -d '$(TARGET_DIR)/$(ROLE)/completions' ] || $(MAKE) --no-print-directory documents-$(ROLE)
+	@DESTDIR='$(DESTDIR)' prefix='$(prefix)' packaging/install.sh '$(TARGET_DIR)/$(ROLE)/stap-bundle' '$(TARGET_DIR)/$(ROLE)/man' \
+		'$(TARGET_DIR)/$(ROLE)/completions'
 
 deny:
 	$(CARGO) deny check

@@ -1,16 +1,24 @@
 #!/bin/sh
-# usage: install.sh PROGRAM MAN-DIRECTORY
-# Places the program and what belongs to it beneath $DESTDIR, which may be empty for this very machine. What somebody else has
-# placed under the initscript's names stays; so does a configuration that is there. Nothing is enabled or started.
+# usage: install.sh PROGRAM PAGES COMPLETIONS
+# Places the program, its manual pages, its completions and what else belongs to it beneath $DESTDIR, which may be empty for this very
+# machine; $prefix is /usr. What somebody else has placed under the initscript's names stays; so does a configuration that is there.
+# Nothing is enabled or started.
 set -eu
 
-program=$1 pages=$2
+program=$1 pages=$2 completions=$3
 here=$(cd "$(dirname "$0")" && pwd)
 root=${DESTDIR-}
+prefix=${prefix:-/usr}
 
 # put MODE FILE PATH
 put() {
     install -D -m "$1" "$2" "$root$3"
+}
+
+# put_with_paths MODE FILE PATH: with the program where the prefix has it.
+put_with_paths() {
+    put "$1" "$2" "$3"
+    [ "$prefix" = /usr ] || sed -i "s#/usr/\(bin\|libexec\)/#$prefix/\1/#g" "$root$3"
 }
 
 # A relative link at PATH, unless something stands there that isn't that link.
@@ -31,58 +39,57 @@ put_own() {
         echo "$2 is taken: left alone" >&2
         return
     fi
-    put 644 "$1" "$2"
+    put_with_paths 644 "$1" "$2"
 }
 
-put 755 "$program" /usr/bin/stap-bundle
-link ../../bin/stap-bundle /usr/libexec/stap-bundle/systemtap
-link ../bin/stap-bundle /usr/sbin/systemtap
+put 755 "$program" "$prefix/bin/stap-bundle"
+link ../../bin/stap-bundle "$prefix/libexec/stap-bundle/systemtap"
+link ../bin/stap-bundle "$prefix/sbin/systemtap"
 
-for unit in stap-bundle.service stap-bundle-settled.service stap-bundle-settled.timer; do
-    put 644 "$here/$unit" "/usr/lib/systemd/system/$unit"
+for unit in stap-bundle.service stap-bundle-settled.service stap-bundle-settled.timer stap-bundle-inbox.path stap-bundle-inbox.service; do
+    put_with_paths 644 "$here/$unit" "$prefix/lib/systemd/system/$unit"
 done
 # The name that `systemctl start systemtap` has; it also keeps the init script of that name from being made a unit.
-link stap-bundle.service /usr/lib/systemd/system/systemtap.service
-put 755 "$here/stap-bundle.init" /etc/init.d/stap-bundle
+link stap-bundle.service "$prefix/lib/systemd/system/systemtap.service"
+put_with_paths 755 "$here/stap-bundle.init" /etc/init.d/stap-bundle
 link stap-bundle /etc/init.d/systemtap
 
-put 644 "$here/stap-bundle.preset" /usr/lib/systemd/system-preset/90-stap-bundle.preset
-put 644 "$here/tmpfiles.conf" /usr/lib/tmpfiles.d/stap-bundle.conf
-put 644 "$here/sysusers.conf" /usr/lib/sysusers.d/stap-bundle.conf
+put_with_paths 755 "$here/kernel/postinst.d" /etc/kernel/postinst.d/stap-bundle
+put_with_paths 755 "$here/kernel/90-stap-bundle.install" "$prefix/lib/kernel/install.d/90-stap-bundle.install"
+
+put 644 "$here/stap-bundle.preset" "$prefix/lib/systemd/system-preset/90-stap-bundle.preset"
+put 644 "$here/tmpfiles.conf" "$prefix/lib/tmpfiles.d/stap-bundle.conf"
+put 644 "$here/sysusers.conf" "$prefix/lib/sysusers.d/stap-bundle.conf"
 put 644 "$here/logrotate.conf" /etc/logrotate.d/stap-bundle
 if [ ! -e "$root/etc/systemtap/config" ]; then
     put 644 "$here/config" /etc/systemtap/config
 fi
-for directory in /etc/systemtap/conf.d /etc/systemtap/script.d /etc/stap-bundle/trust /var/lib/stap-bundle /var/cache/systemtap; do
+for directory in /etc/systemtap/conf.d /etc/systemtap/script.d /etc/stap-bundle/trust /var/lib/stap-bundle/inbox /var/cache/systemtap; do
     install -d -m 755 "$root$directory"
 done
 
-# Compile servers: the host program has none (30). Systemtap's own package, which brings the daemon, has a stap-server too, in /usr/bin.
-code=0
-"$program" server status >/dev/null 2>&1 || code=$?
-if [ "$code" != 30 ]; then
-    link ../../bin/stap-bundle /usr/libexec/stap-bundle/stap-server
-    link ../bin/stap-bundle /usr/sbin/stap-server
-    put_own "$here/farm/stap-server.service" /usr/lib/systemd/system/stap-server.service
-    put 644 "$here/farm/sysusers.conf" /usr/lib/sysusers.d/stap-bundle-server.conf
-    link stap-bundle-server.1 /usr/share/man/man1/stap-server.1
-fi
+for section in 1 5; do
+    for page in "$pages"/*."$section"; do
+        put 644 "$page" "$prefix/share/man/man$section/$(basename "$page")"
+    done
+done
+put 644 "$completions/bash" "$prefix/share/bash-completion/completions/stap-bundle"
+put 644 "$completions/zsh" "$prefix/share/zsh/site-functions/_stap-bundle"
+put 644 "$completions/fish" "$prefix/share/fish/vendor_completions.d/stap-bundle.fish"
 
-for page in "$pages"/*.1; do
-    put 644 "$page" "/usr/share/man/man1/$(basename "$page")"
-done
-made=$(mktemp -d)
-trap 'rm -rf "$made"' EXIT
-for shell in bash zsh fish; do
-    "$program" completions "$shell" >"$made/$shell"
-done
-put 644 "$made/bash" /usr/share/bash-completion/completions/stap-bundle
-put 644 "$made/zsh" /usr/share/zsh/site-functions/_stap-bundle
-put 644 "$made/fish" /usr/share/fish/vendor_completions.d/stap-bundle.fish
-# bash and fish look for a file of the command's name.
+# Compile servers: the host program has none, and no page of them. Systemtap's own package, which brings the daemon, has a stap-server
+# too, in /usr/bin.
 servers=
-[ "$code" = 30 ] || servers=stap-server
+if [ -e "$pages/stap-bundle-server.1" ]; then
+    servers=stap-server
+    link ../../bin/stap-bundle "$prefix/libexec/stap-bundle/stap-server"
+    link ../bin/stap-bundle "$prefix/sbin/stap-server"
+    put_own "$here/farm/stap-server.service" "$prefix/lib/systemd/system/stap-server.service"
+    put 644 "$here/farm/sysusers.conf" "$prefix/lib/sysusers.d/stap-bundle-server.conf"
+    link stap-bundle-server.1 "$prefix/share/man/man1/stap-server.1"
+fi
+# bash and fish look for a file of the command's name.
 for name in systemtap $servers; do
-    link stap-bundle "/usr/share/bash-completion/completions/$name"
-    link stap-bundle.fish "/usr/share/fish/vendor_completions.d/$name.fish"
+    link stap-bundle "$prefix/share/bash-completion/completions/$name"
+    link stap-bundle.fish "$prefix/share/fish/vendor_completions.d/$name.fish"
 done

@@ -7,16 +7,20 @@ here=$(cd "$(dirname "$0")" && pwd)
 build='gcc libc6-dev'
 # strace: kills and fails the installer at each system call. libarchive-tools (bsdtar) and python3: read bundles beside GNU tar. zstd and openssl: the
 # emergency recipe. systemd: reads our unit. bubblewrap: evaluates a configuration. fish, zsh: complete our commands, as bash does. faketime: a dead clock.
-# gpg, gpgv: sign and check packages of kernels.
-quick="$build bubblewrap faketime fish gpg gpg-agent gpgv libarchive-tools openssl python3 strace systemd zsh zstd"
+# gpg, gpgv: sign and check packages of kernels. dpkg-dev, rpm: packages of the program and of a bundle.
+quick="$build bubblewrap dpkg-dev faketime fish gpg gpg-agent gpgv libarchive-tools openssl python3 rpm strace systemd zsh zstd"
 # e2fsprogs, qemu-utils: disks of machines that boot.
 lab="$build e2fsprogs qemu-utils $(bash "$here/lab/lab.sh" packages | tr '\n' ' ')"
 # iproute2: loopback of a network namespace. python3-yaml, python3-jsonschema: the farm's recipes. rsync: results on their way between machines.
-# debuginfod: debuginfo of a kernel by its build id. slurm-wlm: the array of shards runs on a cluster of one node. time: the benchmark.
-all="$quick $lab debuginfod iproute2 python3-jsonschema python3-yaml rsync slurm-wlm time"
+# lintian, rpmlint: packages of the program. ansible-core, createrepo-c, dnf: the channels of a site. debuginfod: debuginfo of a kernel by its build id. slurm-wlm: the array of shards runs on a cluster of one node. time: the benchmark.
+all="$quick $lab ansible-core createrepo-c debuginfod dnf iproute2 lintian python3-jsonschema python3-yaml rpmlint rsync slurm-wlm time"
 
 case "${1:-all}" in
-build) wanted=$build ;;
+build)
+    # Another distribution has it by another name.
+    ! command -v cc >/dev/null || exit 0
+    wanted=$build
+    ;;
 quick) wanted=$quick ;;
 lab) wanted=$lab ;;
 all) wanted=$all ;;
@@ -28,6 +32,10 @@ for package in $wanted; do
     [ "$status" = installed ] || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null; then
+    echo "error: this is no Debian, so nothing is installed; needed, by Debian's names:$missing" >&2
+    exit 1
+fi
 echo "needed:  $wanted"
 echo "missing:$missing"
 if [ "$(id -u)" != 0 ]; then

@@ -14,15 +14,28 @@ fn packaging(name: &str) -> PathBuf {
 }
 
 fn install(directory: &Path) -> Output {
+    install_for(directory, "/usr")
+}
+
+fn install_for(directory: &Path, prefix: &str) -> Output {
     let pages = directory.join("pages");
     fs::create_dir_all(&pages).unwrap();
-    fs::write(pages.join("stap-bundle.1"), ".TH STAP-BUNDLE 1\n").unwrap();
+    for page in ["stap-bundle.1", "stap-bundle-server.1", "stap-bundle-policy.toml.5"] {
+        fs::write(pages.join(page), ".TH STAP-BUNDLE\n").unwrap();
+    }
+    let completions = directory.join("completions");
+    fs::create_dir_all(&completions).unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        fs::write(completions.join(shell), "").unwrap();
+    }
     let output = Command::new(packaging("install.sh"))
         .arg(PROGRAM)
         .arg(&pages)
+        .arg(&completions)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("DESTDIR", directory.join("dest"))
+        .env("prefix", prefix)
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -50,14 +63,18 @@ fn make_install_places_all_that_belongs_to_the_program() {
     let expected = "\
 etc/init.d/stap-bundle 755
 etc/init.d/systemtap -> stap-bundle
+etc/kernel/postinst.d/stap-bundle 755
 etc/logrotate.d/stap-bundle 644
 etc/systemtap/config 644
 usr/bin/stap-bundle 755
+usr/lib/systemd/system/stap-bundle-inbox.path 644
+usr/lib/systemd/system/stap-bundle-inbox.service 644
 usr/lib/systemd/system/stap-bundle-settled.service 644
 usr/lib/systemd/system/stap-bundle-settled.timer 644
 usr/lib/systemd/system/stap-bundle.service 644
 usr/lib/systemd/system/stap-server.service 644
 usr/lib/systemd/system/systemtap.service -> stap-bundle.service
+usr/lib/kernel/install.d/90-stap-bundle.install 755
 usr/lib/systemd/system-preset/90-stap-bundle.preset 644
 usr/lib/sysusers.d/stap-bundle-server.conf 644
 usr/lib/sysusers.d/stap-bundle.conf 644
@@ -72,7 +89,9 @@ usr/share/bash-completion/completions/systemtap -> stap-bundle
 usr/share/fish/vendor_completions.d/stap-bundle.fish 644
 usr/share/fish/vendor_completions.d/stap-server.fish -> stap-bundle.fish
 usr/share/fish/vendor_completions.d/systemtap.fish -> stap-bundle.fish
+usr/share/man/man1/stap-bundle-server.1 644
 usr/share/man/man1/stap-bundle.1 644
+usr/share/man/man5/stap-bundle-policy.toml.5 644
 usr/share/man/man1/stap-server.1 -> stap-bundle-server.1
 usr/share/zsh/site-functions/_stap-bundle 644";
     let dest = directory.path().join("dest");
@@ -90,6 +109,28 @@ usr/share/zsh/site-functions/_stap-bundle 644";
             assert_eq!(output.status.code(), Some(usage), "{directory}/{link}: {output:?}");
         }
     }
+}
+
+#[test]
+fn another_prefix_is_in_what_calls_the_program_too() {
+    let directory = tempfile::tempdir().unwrap();
+    install_for(directory.path(), "/opt/site");
+    let dest = directory.path().join("dest");
+    assert!(!dest.join("usr").exists());
+    for (path, words) in [
+        ("opt/site/lib/systemd/system/stap-bundle.service", "ExecStart=/opt/site/bin/stap-bundle start"),
+        (
+            "opt/site/lib/systemd/system/stap-bundle-inbox.service",
+            "ExecStart=/opt/site/bin/stap-bundle install",
+        ),
+        ("etc/init.d/stap-bundle", "SYSTEMTAP=/opt/site/libexec/stap-bundle/systemtap"),
+        ("etc/kernel/postinst.d/stap-bundle", "/opt/site/bin/stap-bundle unpack"),
+    ] {
+        let text = fs::read_to_string(dest.join(path)).unwrap();
+        assert!(text.contains(words) && !text.contains("/usr/bin/stap-bundle"), "{path}: {text}");
+    }
+    let output = Command::new(dest.join("opt/site/sbin/systemtap")).arg("offboot").output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
 }
 
 #[test]
@@ -175,5 +216,33 @@ fn init_boot_02_the_unit_is_early_and_only_the_preset_enables_it() {
     ] {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }
-    assert_eq!(fs::read_to_string(packaging("stap-bundle.preset")).unwrap(), "enable stap-bundle.service\n");
+    let preset = fs::read_to_string(packaging("stap-bundle.preset")).unwrap();
+    assert_eq!(preset, "enable stap-bundle.service\ndisable stap-bundle-inbox.path\n");
+}
+
+/// Whatever the program does, a kernel's package goes on.
+#[test]
+fn the_hooks_of_kernel_updates_hand_the_release_on_and_never_fail() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let program = here.join("stap-bundle");
+    fs::write(&program, format!("#!/bin/sh\necho \"$@\" >>{}/called\nexit 12\n", here.display())).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, arguments) in [
+        ("postinst.d", &["6.12.1-test", "/boot/vmlinuz-6.12.1-test"][..]),
+        ("90-stap-bundle.install", &["add", "6.13.0-test", "/boot/x"]),
+        ("90-stap-bundle.install", &["remove", "6.13.0-test"]),
+        ("postinst.d", &[]),
+    ] {
+        let text = fs::read_to_string(packaging("kernel").join(name)).unwrap();
+        let text = text
+            .replace("/usr/bin/stap-bundle", program.to_str().unwrap())
+            .replace("/var/lib/stap-bundle/current", program.to_str().unwrap());
+        let hook = here.join("hook");
+        fs::write(&hook, text).unwrap();
+        let status = Command::new("sh").arg(&hook).args(arguments).status().unwrap();
+        assert_eq!(status.code(), Some(0), "{name} {arguments:?}");
+    }
+    let called = fs::read_to_string(here.join("called")).unwrap();
+    assert_eq!(called, "unpack -r 6.12.1-test --wait 60\nunpack -r 6.13.0-test --wait 60\n");
 }

@@ -1,7 +1,5 @@
 //! What `make try` shows.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at a surprise")]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;

@@ -163,6 +163,12 @@ impl Directory {
             .map_err(|errno| self.error("rename to", to, errno))
     }
 
+    /// Renames into another directory of the same file system, over what is there.
+    pub fn rename_into(&self, name: &str, other: &Self) -> Result<(), FileError> {
+        retry_on_intr(|| rustix::fs::renameat(&self.fd, name, &other.fd, name))
+            .map_err(|errno| self.error("move", name, errno))
+    }
+
     /// Removes a file or link.
     pub fn unlink(&self, name: &str) -> Result<(), FileError> {
         retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()))

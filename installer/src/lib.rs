@@ -43,19 +43,19 @@ pub use host::paths::{self, CONFIGURATION_LINK, OPTIONS_LINK};
 pub use host::version::{NewerState, RUN_RECORD, StateVersion};
 pub use host::{
     Domain, DomainError, HistoryEvent, HistoryRecord, HostIdentity, HostPrograms, LockError, Mismatch,
-    OtherProgram, ProgramHere, WriterLock, history, kernel_vermagic,
+    OtherProgram, ProgramHere, WriterLock, history, installed_releases, kernel_vermagic,
 };
 pub use install::{
     BundleSource, DoesNotFit, HostBases, InboxChoice, InstallError, InstallOptions, InstallOutcome,
-    InstallReport, InstallWarning, KernelChoice, KernelInstalled, PassedOver, Removal, install,
-    newest_in_inbox,
+    InstallReport, InstallWarning, KernelChoice, KernelInstalled, PassedOver, Removal, TakenInbox, install,
+    newest_in_inbox, refused_in_inbox, waiting_in_inbox,
 };
 pub use keep::{
-    Aging, CollectError, CollectOptions, CollectReport, Collected, FsckError, FsckProblem, FsckReport, Mask,
-    MaskReport, Masks, MasksError, Mending, PinError, PinReport, RepairError, RollbackError, RollbackReport,
-    Spared, SparedBecause, UninstallError, UninstallReport, Unmasked, UnpackError, Unpacked, WouldUninstall,
-    aging, collect, fsck, mask, masks, pin, pinned, repair_from, repair_from_kept, rollback, uninstall,
-    unmask, unpack_for_running_kernel, unpin, would_uninstall,
+    Aging, CollectError, CollectOptions, CollectReport, Collected, FsckError, FsckProblem, FsckReport,
+    LaterKernels, Mask, MaskReport, Masks, MasksError, Mending, PinError, PinReport, RepairError,
+    RollbackError, RollbackReport, Spared, SparedBecause, UninstallError, UninstallReport, Unmasked,
+    UnpackError, Unpacked, WouldUninstall, aging, collect, fsck, mask, masks, pin, pinned, repair_from,
+    repair_from_kept, rollback, uninstall, unmask, unpack_for_later_kernels, unpin, would_uninstall,
 };
 pub use trust::policy::{self, Policy, PolicyError, PolicyRefusal};
 pub use trust::{

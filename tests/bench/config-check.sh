@@ -1,10 +1,10 @@
 #!/bin/bash
 # Measures `config check` on 500 scripts and 200 files of conf.d: the whole command, from start to end.
 #
-#   tests/bench/config-check.sh [PROGRAM [RUNS]]      default: target/release/stap-bundle, 50 runs
+#   tests/bench/config-check.sh [PROGRAM [RUNS]]      default: target/farm/stap-bundle, 50 runs
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-program=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/release/stap-bundle}")
+program=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/farm/stap-bundle}")
 runs=${2:-50}
 scripts=500
 files=200

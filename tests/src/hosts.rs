@@ -133,15 +133,15 @@ impl HostTree {
 
 /// `make install DESTDIR=` with the host program under test; returns what it said.
 pub fn make_install(destination: &Path) -> Result<String> {
-    make_install_of(&programs::host()?, destination)
+    make_install_of("host", destination)
 }
 
-/// As [`make_install`], with another program.
-pub fn make_install_of(program: &Path, destination: &Path) -> Result<String> {
+/// As [`make_install`], of the program for hosts (`host`) or the full one (`farm`).
+pub fn make_install_of(role: &str, destination: &Path) -> Result<String> {
     let command = ChildCommand::new("make")
         .args(["--no-print-directory", "install"])
         .arg(format!("DESTDIR={}", destination.display()))
-        .arg(format!("PROGRAM={}", program.display()))
+        .arg(format!("ROLE={role}"))
         .current_dir(repository())
         .inherit_environment();
     run(command)

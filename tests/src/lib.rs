@@ -2,6 +2,7 @@
 //! machine that boots a real kernel as an air-gapped host.
 
 pub mod coverage;
+pub mod document;
 pub mod hosts;
 pub mod lab;
 pub mod machine;

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use child::{Cancel, ChildCommand, Limits};
 use end_to_end::hosts::{make_install, make_install_of};
@@ -14,7 +14,13 @@ use end_to_end::programs;
 #[test]
 fn systemd_reads_the_units_without_complaint() {
     let directory = tempfile::tempdir().unwrap();
-    let names = ["stap-bundle.service", "stap-bundle-settled.service", "stap-bundle-settled.timer"];
+    let names = [
+        "stap-bundle.service",
+        "stap-bundle-inbox.path",
+        "stap-bundle-inbox.service",
+        "stap-bundle-settled.service",
+        "stap-bundle-settled.timer",
+    ];
     let mut programs = 0;
     let paths = names.map(|name| {
         let unit = fs::read_to_string(repository().join("packaging").join(name)).unwrap();
@@ -24,7 +30,7 @@ fn systemd_reads_the_units_without_complaint() {
         fs::write(&path, unit.replace("=/usr/bin/stap-bundle ", "=/bin/true ")).unwrap();
         path
     });
-    assert_eq!(programs, 4);
+    assert_eq!(programs, 5);
     let finished = ChildCommand::new("systemd-analyze")
         .args(["verify", "--man=no", "--recursive-errors=no"])
         .args(&paths)
@@ -36,8 +42,12 @@ fn systemd_reads_the_units_without_complaint() {
 }
 
 /// The most of 10 that systemd's own judgement (252) makes of each unit; 9.5 where nothing is set.
-const EXPOSURES: [(&str, f64); 3] =
-    [("stap-bundle.service", 6.8), ("stap-bundle-settled.service", 0.9), ("farm/stap-server.service", 1.8)];
+const EXPOSURES: [(&str, f64); 4] = [
+    ("stap-bundle.service", 6.8),
+    ("stap-bundle-inbox.service", 1.9),
+    ("stap-bundle-settled.service", 0.9),
+    ("farm/stap-server.service", 1.8),
+];
 
 fn security(unit: &Path, json: &str) -> String {
     let finished = ChildCommand::new("systemd-analyze")
@@ -96,10 +106,14 @@ fn the_units_have_every_sandbox_option_or_say_why_not() {
 const PLACED: &str = "\
 /etc/init.d/stap-bundle 755
 /etc/init.d/systemtap -> stap-bundle
+/etc/kernel/postinst.d/stap-bundle 755
 /etc/logrotate.d/stap-bundle 644
 /etc/systemtap/config 644
 /usr/bin/stap-bundle 755
+/usr/lib/kernel/install.d/90-stap-bundle.install 755
 /usr/lib/systemd/system-preset/90-stap-bundle.preset 644
+/usr/lib/systemd/system/stap-bundle-inbox.path 644
+/usr/lib/systemd/system/stap-bundle-inbox.service 644
 /usr/lib/systemd/system/stap-bundle-settled.service 644
 /usr/lib/systemd/system/stap-bundle-settled.timer 644
 /usr/lib/systemd/system/stap-bundle.service 644
@@ -112,6 +126,7 @@ const PLACED: &str = "\
 /usr/share/bash-completion/completions/systemtap -> stap-bundle
 /usr/share/fish/vendor_completions.d/stap-bundle.fish 644
 /usr/share/fish/vendor_completions.d/systemtap.fish -> stap-bundle.fish
+/usr/share/man/man5/stap-bundle-policy.toml.5 644
 /usr/share/zsh/site-functions/_stap-bundle 644
 ";
 
@@ -152,9 +167,12 @@ fn make_install_places_everything_and_enables_nothing() {
         fs::read(root.join("usr/bin/stap-bundle")).unwrap(),
         fs::read(programs::host().unwrap()).unwrap()
     );
-    for directory in
-        ["etc/systemtap/conf.d", "etc/systemtap/script.d", "etc/stap-bundle/trust", "var/lib/stap-bundle"]
-    {
+    for directory in [
+        "etc/systemtap/conf.d",
+        "etc/systemtap/script.d",
+        "etc/stap-bundle/trust",
+        "var/lib/stap-bundle/inbox",
+    ] {
         assert_eq!(fs::read_dir(root.join(directory)).unwrap().count(), 0, "{directory}");
     }
     // The configuration says nothing but what is the default anyway.
@@ -176,9 +194,8 @@ fn the_full_program_brings_compile_servers_as_a_service() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().canonicalize().unwrap();
     let foreign = root.join("usr/lib/systemd/system/stap-server.service");
-    let program = programs::farm().unwrap();
     for _ in 0..2 {
-        let said = make_install_of(&program, &root).unwrap();
+        let said = make_install_of("farm", &root).unwrap();
         assert!(!said.contains("left alone"), "{said}");
     }
     let mut lines = Vec::new();
@@ -196,7 +213,7 @@ fn the_full_program_brings_compile_servers_as_a_service() {
     let said = format!("{}{}", users.stdout.text(), users.stderr.text());
     assert!(users.status.success() && said.contains("'stap-server'"), "{said}");
     fs::write(&foreign, "[Unit]\nDescription=the stock one\n").unwrap();
-    let said = make_install_of(&program, &root).unwrap();
+    let said = make_install_of("farm", &root).unwrap();
     assert!(said.contains("/usr/lib/systemd/system/stap-server.service is taken: left alone"), "{said}");
     assert!(fs::read_to_string(&foreign).unwrap().contains("the stock one"));
 }
@@ -226,4 +243,52 @@ fn make_install_leaves_what_somebody_else_has_placed() {
         assert_eq!(fs::read_to_string(directory.path().join(path)).unwrap(), "the stock one\n");
     }
     assert!(directory.path().join("usr/libexec/stap-bundle/systemtap").exists());
+}
+
+/// The packages that `make deb` and `make rpm` have made.
+fn packages(kind: &str) -> Vec<PathBuf> {
+    let directory = programs::host().unwrap().parent().unwrap().with_file_name("packages");
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == kind));
+    paths.sort();
+    paths
+}
+
+/// But for what the overrides and the filters name, each with its reason.
+#[test]
+fn lintian_and_rpmlint_find_nothing_in_the_packages() {
+    assert_eq!((packages("deb").len(), packages("rpm").len()), (3, 2));
+    let lintian = ChildCommand::new("lintian").args([
+        "--info",
+        "--pedantic",
+        "--display-info",
+        "--fail-on",
+        "error,warning,info,pedantic",
+    ]);
+    let finished = lintian
+        .args(packages("deb"))
+        .env_from_here("PATH")
+        .env("LC_ALL", "C.UTF-8")
+        .run(&Limits::default(), &Cancel::new())
+        .unwrap();
+    assert!(finished.status.success(), "{}", finished.stdout.text());
+    let rpmlint = ChildCommand::new("rpmlint").arg("-c").arg(repository().join("packaging/rpm/rpmlint.toml"));
+    let finished = rpmlint
+        .args(packages("rpm"))
+        .env_from_here("PATH")
+        .env("LC_ALL", "C.UTF-8")
+        .run(&Limits::default(), &Cancel::new())
+        .unwrap();
+    let said = finished.stdout.text();
+    assert!(finished.status.success() && said.contains("0 errors, 0 warnings"), "{said}");
+}
+
+#[test]
+fn the_host_program_is_one_small_static_file() {
+    let program = fs::read(programs::host().unwrap()).unwrap();
+    assert!(program.len() <= 7_600_000, "{} bytes", program.len());
+    let file = object::File::parse(&*program).unwrap();
+    // It needs no interpreter, so no library either.
+    assert!(object::Object::section_by_name(&file, ".interp").is_none());
 }

@@ -9,6 +9,7 @@ mod config;
 pub(crate) mod farm;
 #[cfg(feature = "host")]
 pub(crate) mod host;
+mod manual;
 #[cfg(not(feature = "farm"))]
 mod no_farm;
 #[cfg(any(feature = "farm", feature = "host"))]
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(config::Args),
     Completions(completions::Args),
+    Manual(manual::Args),
     /// Any other word: a command of a later version, or a mistake.
     #[command(external_subcommand)]
     Other(Vec<String>),
@@ -62,6 +64,7 @@ impl Command {
             Self::Host(command) => command.run(global, ui),
             Self::Config(args) => args.run(global, ui),
             Self::Completions(args) => Ok(args.run(ui)),
+            Self::Manual(args) => args.run(),
             Self::Other(words) => Err(unknown::unknown(&words)),
         }
     }

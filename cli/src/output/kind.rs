@@ -14,6 +14,9 @@ const LARGEST_REPORT: u64 = 1 << 30;
 pub(crate) const PAGE_BEGINNING: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"generator\" \
      content=\"stap-bundle\">";
 
+/// How packages of dpkg and of rpm begin.
+const DEB_OR_RPM: [&[u8]; 2] = [b"!<arch>\ndebian-binary", b"\xed\xab\xee\xdb"];
+
 /// The kinds of files that commands write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -31,7 +34,7 @@ pub(crate) enum Kind {
     Page,
     /// A build's report as JSON.
     Report,
-    /// A stap-scripts package for hosts with the initscript.
+    /// A package of a bundle: for a package manager, or for hosts with the initscript.
     Package,
 }
 
@@ -58,7 +61,7 @@ impl fmt::Display for Kind {
             Self::Message => "a message to be signed",
             Self::Page => "a page of a build",
             Self::Report => "a report of a build",
-            Self::Package => "a package of scripts",
+            Self::Package => "a package",
         })
     }
 }
@@ -110,6 +113,7 @@ fn by_words(beginning: &[u8]) -> Option<Found> {
                 Found::Other("a gzip archive")
             }
         }
+        _ if DEB_OR_RPM.iter().any(|magic| beginning.starts_with(magic)) => Found::Of(Kind::Package),
         _ if has(b"-----BEGIN PRIVATE KEY") => Found::Other("a private key"),
         _ if has(b"-----BEGIN PUBLIC KEY") => Found::Other("a public key"),
         _ if beginning.starts_with(b"\x7fELF") => Found::Other("a program or module"),

@@ -31,7 +31,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       subset       Re-pack some kernels of a bundle, without a private key
       split        Split a bundle into parts for small media
       join         Join the parts of a split bundle
-      export       Write stap-scripts-RELEASE.tar.gz packages for hosts that run the initscript alone
+      export       Write a bundle as a package, for package managers or for the initscript alone
 
     On a host:
       trust        Say which farms this host believes, by keys or by chains of roots
@@ -55,10 +55,12 @@ fn help_lists_the_commands_and_the_exit_codes() {
       fsck         Compare every file of the current generation with what was signed
       gc           Remove old generations from this host
       pin          Keep a generation: `gc` never removes it
+      unpack       Unpack what the installed bundles have for kernels that were installed later
 
     Besides:
       config       Look at the initscript's configuration
       completions  Write a completion script for a shell to standard output
+      manual       Write the manual pages of this program into a directory
       help         Print this message or the help of the given subcommand(s)
 
     Options:

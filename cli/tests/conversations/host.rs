@@ -555,6 +555,60 @@ fn the_inbox_is_looked_into_where_no_file_is_given() {
 }
 
 #[test]
+fn a_whole_inbox_is_emptied_and_status_says_what_was_refused() {
+    let world = world();
+    let inbox = "host/var/lib/stap-bundle/inbox";
+    world.write(&format!("{inbox}/one.stapb"), fleet(1).signed(&world.farm));
+    world.write(&format!("{inbox}/two.stapb"), fleet(2).signed(&world.farm));
+    world.write(&format!("{inbox}/three.stapb"), fleet(3).signed(&world.stranger));
+    world.write(&format!("{inbox}/under-way.part"), "no bundle yet");
+    assert_snapshot!(world.talk("
+        install --root host --inbox
+        status --root host
+        install --root host --inbox
+    "), @r#"
+    $ stap-bundle install --root host --inbox
+    installed: fleet 1.2 as generation 1
+      6.12.1-test: 2 modules
+    2> warning: three.stapb is refused and moved to /var/lib/stap-bundle/inbox/refused/three.stapb: signed by key [STRANGER-KEY-SHORT], which isn't trusted here
+    2> installing /var/lib/stap-bundle/inbox/.taken/two.stapb
+    2> fleet 1.2 is signed by trusted key [FARM-KEY-SHORT]
+    2> staging generation 1 with 1 kernel
+    2>   6.12.1-test: 2 modules, [SIZE]
+    2> switching from nothing to generation 1
+    2> installing /var/lib/stap-bundle/inbox/.taken/one.stapb
+    2> fleet 1.1 is signed by trusted key [FARM-KEY-SHORT]
+    2> warning: one.stapb is refused and moved to /var/lib/stap-bundle/inbox/refused/one.stapb: bundle fleet 1.1 has serial 1 of epoch 0, older than serial 2 of epoch 0 in generation 1
+    [exit 1]
+    $ stap-bundle status --root host
+    no kernel runs here, generation 1
+    bundle fleet 1.2
+
+     SCRIPT   STATE    KERNEL  BUNDLE  SINCE  MODULE  DATA  REQUIRES
+     counter  stopped  -       fleet   -      -       -     -
+     latency  stopped  -       fleet   -      -       -     counter
+    counter, latency: no kernel runs here for which bundle fleet could have a module
+        ask on the host itself, without --root
+    2> warning: /var/lib/stap-bundle/inbox/refused/one.stapb was refused: bundle fleet 1.1 has serial 1 of epoch 0, older than serial 2 of epoch 0 in generation 1
+    2> warning: /var/lib/stap-bundle/inbox/refused/three.stapb was refused: signed by key [STRANGER-KEY-SHORT], which isn't trusted here
+    [exit 3]
+    $ stap-bundle install --root host --inbox
+    [exit 0]
+    "#);
+    let left = |path: &str| {
+        let entries = fs::read_dir(world.path(path)).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(left(inbox), [".taken", "refused", "under-way.part"]);
+    assert_eq!(left(&format!("{inbox}/.taken")), [".lock"]);
+    let refused = ["one.stapb", "one.stapb.reason", "three.stapb", "three.stapb.reason"];
+    assert_eq!(left(&format!("{inbox}/refused")), refused);
+}
+
+#[test]
 fn fsck_names_what_is_damaged_and_mends_it() {
     let world = world();
     assert_eq!(world.run("install --root host fleet-1.stapb").exit, Some(0));

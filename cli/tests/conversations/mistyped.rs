@@ -284,8 +284,8 @@ fn usage_errors_name_what_may_be_typed() {
         verify fleet.stapb --key stranger.pub
     "), @r#"
     $ stap-bundle export fleet.stapb --key farm.pub
-    2> error: export: in which form isn't said
-    2> hint: --tar-gz writes stap-scripts-RELEASE.tar.gz packages for the initscript; there is no other form
+    2> error: export: no form given
+    2> hint: --deb or --rpm for package managers; --tar-gz writes stap-scripts-RELEASE.tar.gz packages for the initscript
     [exit 2]
     $ stap-bundle unmask --root host
     2> error: the following required arguments were not provided:

@@ -337,8 +337,8 @@ fn export_writes_one_package_a_kernel() {
     2> hint: compare the key's id with what your farm published, then pin it: stap-bundle trust add NAME.pub
     [exit 10]
     $ stap-bundle export fleet.stapb -o none --key farm.pub
-    2> error: export: in which form isn't said
-    2> hint: --tar-gz writes stap-scripts-RELEASE.tar.gz packages for the initscript; there is no other form
+    2> error: export: no form given
+    2> hint: --deb or --rpm for package managers; --tar-gz writes stap-scripts-RELEASE.tar.gz packages for the initscript
     [exit 2]
     "#);
     assert!(world.path("out/stap-scripts-6.12.1-test.tar.gz").is_file());

@@ -52,7 +52,7 @@ fn packages_are_named_by_kernel_and_for_what_fetches_them() {
     nothing is missing for 1 kernel
     [exit 0]
     $ stap-bundle kernel missing -r 6.1.0-50-amd64 --sysroot root --debuginfo
-    6.1.0-50-amd64: no debuginfo; Debian's packages:
+    6.1.0-50-amd64: no debuginfo, no modules; Debian's packages:
       linux-image-6.1.0-50-amd64-dbg
       linux-image-6.1.0-50-amd64
 

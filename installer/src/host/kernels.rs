@@ -72,7 +72,7 @@ impl<'h> HostKernels<'h> {
 
 /// The releases whose modules are on this host, in their natural order. A directory that holds only
 /// what others left there, such as /lib/modules/REL/systemtap, is no installed kernel.
-pub(crate) fn installed_releases(host: &FileSystem) -> Result<Vec<KernelRelease>, FileError> {
+pub fn installed_releases(host: &FileSystem) -> Result<Vec<KernelRelease>, FileError> {
     let Some(all) = optional(host.open_dir(LIB_MODULES))? else { return Ok(Vec::new()) };
     let mut releases = Vec::new();
     for name in all.entries()? {

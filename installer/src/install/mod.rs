@@ -38,7 +38,7 @@ pub use arrive::install;
 pub use bases::HostBases;
 pub(crate) use choice::choose;
 pub use error::{DoesNotFit, InstallError};
-pub use inbox::{InboxChoice, PassedOver, newest_in_inbox};
+pub use inbox::{InboxChoice, PassedOver, TakenInbox, newest_in_inbox, refused_in_inbox, waiting_in_inbox};
 pub use options::{InstallOptions, KernelChoice};
 pub(crate) use order::Past;
 pub(crate) use others::carry_others;

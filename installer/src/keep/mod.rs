@@ -14,7 +14,7 @@ mod uninstall;
 pub use aging::{Aging, aging};
 pub use collect::{CollectError, CollectOptions, CollectReport, Collected, Spared, SparedBecause, collect};
 pub use fsck::{FsckError, FsckProblem, FsckReport, Mending, fsck};
-pub use later_kernel::{UnpackError, Unpacked, unpack_for_running_kernel};
+pub use later_kernel::{LaterKernels, UnpackError, Unpacked, unpack_for_later_kernels};
 pub use masks::{Mask, MaskReport, Masks, MasksError, Unmasked, mask, masks, unmask};
 pub use pins::{PinError, PinReport, pin, pinned, unpin};
 pub use repair::{RepairError, repair_from, repair_from_kept};

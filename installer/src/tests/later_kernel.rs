@@ -7,12 +7,20 @@ use bundle_format::BundleError;
 use super::choices::installed_kernel;
 use super::world::{World, bundle};
 use crate::{
-    InstallError, InstallOutcome, InstallReport, OfferState, UnpackError, Unpacked, unpack_for_running_kernel,
+    InstallError, InstallOutcome, InstallReport, LaterKernels, OfferState, UnpackError, Unpacked,
+    unpack_for_later_kernels,
 };
 
 fn try_to_unpack(world: &World) -> Result<Unpacked, UnpackError> {
     let current = world.current();
-    unpack_for_running_kernel(&world.host, &world.identity, &current, &world.options, &mut |_| {})
+    unpack_for_later_kernels(
+        &world.host,
+        &world.identity,
+        &current,
+        LaterKernels::Running,
+        &world.options,
+        &mut |_| {},
+    )
 }
 
 fn unpack(world: &World) -> Vec<InstallReport> {
@@ -111,10 +119,16 @@ fn a_kept_subset_was_copied_whole_at_every_start() {
     let before = world.tree();
     let mut events = 0;
     let current = world.current();
-    let unpacked =
-        unpack_for_running_kernel(&world.host, &world.identity, &current, &world.options, &mut |_| {
+    let unpacked = unpack_for_later_kernels(
+        &world.host,
+        &world.identity,
+        &current,
+        LaterKernels::Running,
+        &world.options,
+        &mut |_| {
             events += 1;
-        });
+        },
+    );
     let failures = unpacked.unwrap().failures;
     let [InstallError::Bundle(BundleError::AbsentFrame { release, .. })] = failures.as_slice() else {
         panic!("{failures:?}")

@@ -5,7 +5,9 @@ use std::fs;
 use super::choices::packed;
 use super::world::{Bundle, World, bundle};
 use crate::install::KernelChoice;
-use crate::{InstallError, InstallOptions, InstallReport, InstallWarning, unpack_for_running_kernel};
+use crate::{
+    InstallError, InstallOptions, InstallReport, InstallWarning, LaterKernels, unpack_for_later_kernels,
+};
 
 /// What the farm compiled against.
 const SYMVERS: &str =
@@ -140,10 +142,16 @@ fn a_start_of_another_build_unpacks_nothing_and_says_why() {
     let before = world.tree();
     let current = world.current();
     let mut events = 0;
-    let unpacked =
-        unpack_for_running_kernel(&world.host, &world.identity, &current, &world.options, &mut |_| {
+    let unpacked = unpack_for_later_kernels(
+        &world.host,
+        &world.identity,
+        &current,
+        LaterKernels::Running,
+        &world.options,
+        &mut |_| {
             events += 1;
-        });
+        },
+    );
     let failures = unpacked.unwrap().failures;
     let [InstallError::DoesNotFit(refusal)] = failures.as_slice() else { panic!("{failures:?}") };
     assert!(refusal.to_string().contains("vfs_read"), "{refusal}");

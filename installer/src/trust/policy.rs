@@ -267,12 +267,10 @@ impl Policy {
 mod tests {
     use super::*;
 
-    /// What README.md shows, as printed and with each line that is a comment there.
+    /// As it is, and with each line that is a comment there.
     #[test]
-    fn the_readme_shows_all_of_a_policy_with_its_defaults() {
-        let readme = include_str!("../../../README.md");
-        let (_, block) = readme.split_once("```toml\n").unwrap();
-        let (block, _) = block.split_once("```").unwrap();
+    fn the_packaged_policy_shows_all_of_one_with_its_defaults() {
+        let block = include_str!("../../../packaging/policy.toml");
         assert_eq!(Policy::parse(block).unwrap(), Policy::default());
         let id = "0".repeat(64);
         let lines = block.lines().map(|line| line.strip_prefix("# ").unwrap_or(line).replace("<id>", &id));

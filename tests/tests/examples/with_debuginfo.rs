@@ -17,8 +17,9 @@ use serde_json::Value;
 /// Of testing's kernel, whatever the list says.
 const LEAST: usize = 143;
 
-/// Scripts whose data a host shows within seconds, whatever else it does, and what is in the data.
-const LOADED: [(&str, &str); 22] = [
+/// Scripts whose data a host shows within seconds, whatever else it does, and what is in the data. Not `proctop`: its `pid2task()` reads the
+/// pid namespace of a task that ends, which has none, and the kernel (7.2.12) oopses.
+const LOADED: [(&str, &str); 21] = [
     ("helloworld", "hello world"),
     ("syscalls_by_proc", "sleep"),
     ("sched_switch", "==>"),
@@ -40,7 +41,6 @@ const LOADED: [(&str, &str); 22] = [
     ("callgraph", "<-proc_reg_read"),
     ("slowvfs", "/proc/"),
     ("sleeptime", "clock_nanosleep"),
-    ("proctop", "sleep"),
 ];
 
 /// What makes files, processes and system calls.

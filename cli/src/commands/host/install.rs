@@ -1,6 +1,7 @@
 //! `install`: a bundle becomes part of the current generation of this host.
 
 mod failure;
+mod inbox;
 mod shown;
 
 use std::io::{self, Read};
@@ -13,7 +14,7 @@ use files::FileSystem;
 use files::read::open_given;
 use installer::{
     BundleSource, CollectOptions, CurrentGeneration, HostIdentity, InstallOptions, InstallOutcome,
-    KernelChoice, Policy, newest_in_inbox,
+    KernelChoice, Policy,
 };
 use script_config::Configuration;
 use service::{Host, Service};
@@ -70,6 +71,10 @@ pub(crate) struct Args {
     /// Move foreign files aside (NAME.before-stap-bundle) where this bundle's links should be.
     #[arg(long)]
     move_foreign: bool,
+    /// Install every bundle in the inbox, the newest first. Installed files are removed; refused ones go to `refused/` in it, and `status`
+    /// gives the reason.
+    #[arg(long, conflicts_with_all = ["file", "dry_run"])]
+    inbox: bool,
     /// Give up when less than 64 KiB came from standard input in so many seconds; 0 waits for ever.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     idle_timeout: u64,
@@ -109,19 +114,39 @@ impl Args {
             dry_run: self.dry_run,
             wait: self.lock.wait(),
         };
-        let Found { name, source } = match found {
+        let installing = Installing { global, root, identity, options };
+        if self.inbox {
+            return installing.whole_inbox(ui);
+        }
+        let found = match found {
             Some(found) => found,
-            None => from_inbox(&root, &identity, &options, ui)?,
+            None => installing.newest_of_inbox(ui)?,
         };
-        let report = installer::install(&root, &identity, source, &options, &mut |event| tell(ui, event))
-            .map_err(|error| install_failure(error, &root).about(name))?;
+        let Found { name, source } = found;
+        installing.install(source, ui).map_err(|failure| failure.about(name))
+    }
+}
+
+/// An install on this host, whatever comes.
+struct Installing<'g> {
+    global: &'g Global,
+    root: FileSystem,
+    identity: HostIdentity,
+    options: InstallOptions,
+}
+
+impl Installing<'_> {
+    fn install(&self, source: BundleSource<'static>, ui: &mut Ui) -> Result<Exit, Failure> {
+        let Self { global, root, identity, options } = self;
+        let report = installer::install(root, identity, source, options, &mut |event| tell(ui, event))
+            .map_err(|error| install_failure(error, root))?;
         let exit = shown::show(ui, &report);
-        if self.move_foreign && !self.dry_run {
-            leave_to_bundles(global, &root, &identity, ui);
+        if options.move_foreign && !options.dry_run {
+            leave_to_bundles(global, root, identity, ui);
         }
         if matches!(report.outcome, InstallOutcome::Installed { .. }) {
-            warn_of_settings(global, &root, &identity, ui);
-            collect_by_policy(global, &root, &options, ui);
+            warn_of_settings(global, root, identity, ui);
+            collect_by_policy(global, root, options, ui);
         }
         Ok(exit)
     }
@@ -190,33 +215,6 @@ fn collect_by_policy(global: &Global, root: &FileSystem, options: &InstallOption
         }
         Err(error) => ui.warning(format!("old generations were not removed: {error}")),
     }
-}
-
-fn from_inbox(
-    root: &FileSystem,
-    identity: &HostIdentity,
-    options: &InstallOptions,
-    ui: &mut Ui,
-) -> Result<Found, Failure> {
-    let inbox = newest_in_inbox(root, identity, options).map_err(|error| install_failure(error, root))?;
-    for passed in &inbox.passed_over {
-        ui.progress(format!("{} is passed over: {}", passed.path.display(), passed.reason));
-    }
-    let Some((path, file)) = inbox.chosen else {
-        let inbox_is =
-            if inbox.passed_over.is_empty() { "there is none in" } else { "none fits this host in" };
-        let what = format!("no bundle is given, and {inbox_is} {}", installer::paths::INBOX);
-        let exit = if inbox.passed_over.is_empty() { Exit::Usage } else { Exit::DoesNotFit };
-        let mut failure = Failure::new(exit, what);
-        failure.because = inbox
-            .passed_over
-            .iter()
-            .map(|passed| format!("{}: {}", passed.path.display(), passed.reason))
-            .collect();
-        return Err(failure.hint("give the file: stap-bundle install FILE"));
-    };
-    ui.progress(format!("installing {}", path.display()));
-    Ok(Found { name: path.display().to_string(), source: file.into() })
 }
 
 /// Opens the one file, or all parts of a split bundle; `None` if none is named.

@@ -23,6 +23,7 @@ mod start_dry_run;
 mod status;
 mod stop;
 mod uninstall;
+mod unpack;
 
 use clap::Subcommand;
 
@@ -57,6 +58,7 @@ pub(crate) enum Command {
     Fsck(fsck::Args),
     Gc(gc::Args),
     Pin(pin::Args),
+    Unpack(unpack::Args),
 }
 
 impl Command {
@@ -83,6 +85,7 @@ impl Command {
             Self::Fsck(args) => args.run(global, ui),
             Self::Gc(args) => args.run(global, ui),
             Self::Pin(args) => args.run(global, ui),
+            Self::Unpack(args) => args.run(global, ui),
         }
     }
 }

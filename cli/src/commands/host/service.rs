@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use installer::{
-    CurrentGeneration, HostIdentity, InstallOptions, RefusalKind, TrustStore, UnpackError, lacking,
-    other_scripts, unpack_for_running_kernel,
+    CurrentGeneration, HostIdentity, InstallOptions, LaterKernels, RefusalKind, TrustStore, lacking,
+    other_scripts,
 };
 use script_config::{Configuration, GlobalParameters, ScriptName};
 use service::{
     Host, LeftOutBundle, Reason, Service, ServiceError, ServiceEvent, StartChoice, StateError, StatusReport,
 };
 
-use crate::commands::host::install::{install_failure, tell};
+use crate::commands::host::install::install_failure;
+use crate::commands::host::unpack::unpack;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -164,20 +165,9 @@ impl Opened {
         let root = &self.host.files;
         let options =
             InstallOptions { now: host::now(global), wait: UNPACK_WAIT, ..InstallOptions::default() };
-        let unpacked =
-            unpack_for_running_kernel(root, &self.identity, current, &options, &mut |event| tell(ui, event))
-                .map_err(|error| match error {
-                    UnpackError::Generation(error) => host::generation_failure(&error),
-                    other => Failure::of(Exit::Failed, &other),
-                })?;
+        let unpacked = unpack(root, &self.identity, current, LaterKernels::Running, &options, ui)?;
         if !unpacked.reports.is_empty() {
             self.current = host::current(root)?;
-        }
-        for report in &unpacked.reports {
-            for warning in &report.warnings {
-                ui.warning(warning.to_string());
-            }
-            host::tell_compat(ui, &report.compat);
         }
         Ok(unpacked.failures.into_iter().map(|error| install_failure(error, root)).collect())
     }

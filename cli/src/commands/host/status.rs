@@ -37,7 +37,7 @@ impl Args {
             let status = opened.status()?;
             Ok((opened, status))
         });
-        let (opened, Status { report, refused }) = match looked {
+        let (opened, Status { mut report, refused }) = match looked {
             Err(failure) if self.metrics => {
                 // Whoever gathers gauges keeps the old page where there is no new one.
                 page(ui, &metrics::of_failure());
@@ -45,6 +45,7 @@ impl Args {
             }
             other => other?,
         };
+        report.warnings.extend(left_in_inbox(global)?);
         let unreadable = opened.unreadable.as_ref();
         let exit = match report.exit_code() {
             0 => Exit::Done,
@@ -68,6 +69,22 @@ impl Args {
         // The gauges show what doesn't run; the exit code says only whether they can be believed.
         Ok(refused.unwrap_or(if self.metrics { Exit::Done } else { exit }))
     }
+}
+
+/// A sentence on each file that `install --inbox` has moved aside, or hasn't got to.
+fn left_in_inbox(global: &Global) -> Result<Vec<String>, Failure> {
+    let root = host::open_root(global)?;
+    let said = |refused: installer::PassedOver| {
+        format!("{} was refused: {}", refused.path.display(), refused.reason)
+    };
+    let waiting = |path: std::path::PathBuf| {
+        format!("{} waits to be installed: stap-bundle install --inbox", path.display())
+    };
+    let found = installer::refused_in_inbox(&root).and_then(|refused| {
+        let waiting_files = installer::waiting_in_inbox(&root)?;
+        Ok(refused.into_iter().map(said).chain(waiting_files.into_iter().map(waiting)).collect())
+    });
+    Ok(found.unwrap_or_else(|error| vec![format!("can't list the bundles in the inbox: {error}")]))
 }
 
 fn page(ui: &mut Ui, text: &str) {

@@ -1,6 +1,5 @@
-//! Writes the manual pages, one for the program and one for each command: `cargo run --example man DIR`.
+//! `manual`: the manual pages, one for the program, one for each command, and that of the policy. A package is made with it.
 
-use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,7 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
-use stap_bundle::Exit;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
 
 /// What the program is, in the one line that `apropos` shows.
 const NAME: &str = "offline builder and installer of SystemTap modules";
@@ -73,23 +74,35 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("NO_COLOR", "If it is set and not empty, nothing is coloured unless --color says so."),
 ];
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args_os().skip(1);
-    let (Some(directory), None) = (arguments.next(), arguments.next()) else {
-        return Err("usage: man DIR".into());
-    };
-    let directory = PathBuf::from(directory);
-    fs::create_dir_all(&directory)?;
-    write_pages(&directory)?;
-    Ok(())
+/// What a host's administrator may set, with the defaults.
+const POLICY: &str = include_str!("../../../packaging/policy.toml");
+const POLICY_PAGE: &str = "stap-bundle-policy.toml";
+
+/// Write the manual pages of this program into a directory
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to; made if it isn't there.
+    directory: PathBuf,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        let written = fs::create_dir_all(&self.directory).and_then(|()| write_pages(&self.directory));
+        let failed = |error: io::Error| Failure::of(Exit::Storage, &error).about(self.directory.display());
+        written.map_err(failed)?;
+        Ok(Exit::Done)
+    }
 }
 
 /// Writes all pages and returns their paths.
 fn write_pages(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut program = stap_bundle::command().disable_help_subcommand(true);
+    let mut program = crate::command().disable_help_subcommand(true);
     program.build();
     let mut pages = Vec::new();
     write_page(&program, None, directory, &mut pages)?;
+    let policy = directory.join(format!("{POLICY_PAGE}.5"));
+    fs::write(&policy, policy_page()?)?;
+    pages.push(policy);
     Ok(pages)
 }
 
@@ -143,6 +156,34 @@ fn page(command: &Command, parent: Option<&str>, children: &[&Command]) -> io::R
             see_also(&mut text, parent)?;
         }
     }
+    Ok(text)
+}
+
+fn policy_page() -> io::Result<Vec<u8>> {
+    let version = concat!("stap-bundle ", env!("CARGO_PKG_VERSION"));
+    let mut roff = Roff::new();
+    roff.control("TH", [POLICY_PAGE, "5", "", version, "SystemTap bundles"]);
+    roff.control("SH", ["NAME"])
+        .text([roman(format!("{POLICY_PAGE} - limits which bundles a host accepts"))]);
+    roff.control("SH", ["SYNOPSIS"]).text([roman("/etc/stap-bundle/policy.toml")]);
+    roff.control("SH", ["DESCRIPTION"]).text([roman(
+        "Narrows what a host takes of the bundles that trusted farms have signed. It belongs to root, and nobody else may write it. \
+         A key that is unknown or of another type is an error, reported with its line number. \
+         What follows is all of it, with the defaults; settings that are commented out are off, or show an example.",
+    )]);
+    roff.control("SH", ["THE FILE"]).control("nf", []);
+    for line in POLICY.lines() {
+        roff.text([roman(line)]);
+    }
+    roff.control("fi", []);
+    roff.control("SH", ["SEE ALSO"]).text([
+        bold("stap-bundle"),
+        roman("(1), "),
+        bold("stap-bundle-install"),
+        roman("(1)"),
+    ]);
+    let mut text = Vec::new();
+    roff.to_writer(&mut text)?;
     Ok(text)
 }
 
