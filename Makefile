@@ -136,7 +136,10 @@ lab: packages-lab
 hosts: lab
 	@bash $(HOSTS) make
 
+# One program after the other: side by side, one would wait for the other and keep a job from its compiler.
 programs: packages-quick
+	@$(MAKE) --no-print-directory host
+	@$(MAKE) --no-print-directory farm
 	@$(MAKE) --no-print-directory deb rpm
 
 both: farm
