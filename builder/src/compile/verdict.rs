@@ -36,16 +36,16 @@ pub(crate) fn verdict<'a>(
     match compilation.ended {
         Ended::TimedOut(limit) => return Verdict::TimedOut(limit),
         Ended::Signal(_) | Ended::Cancelled => return Verdict::RedForNow(compilation.ended.to_string()),
-        Ended::Code(code) if let Some(signal) = killed_by(code) => {
-            let limit = if signal == Signal::XFSZ.as_raw() {
-                "it wrote a file larger than the limit: raise --file-limit; "
-            } else {
-                ""
-            };
-            return Verdict::RedForNow(format!("{limit}stap was killed by signal {signal}"));
-        }
         Ended::Code(0) => {}
-        Ended::Code(_) => {
+        Ended::Code(code) => {
+            if let Some(signal) = killed_by(code) {
+                let limit = if signal == Signal::XFSZ.as_raw() {
+                    "it wrote a file larger than the limit: raise --file-limit; "
+                } else {
+                    ""
+                };
+                return Verdict::RedForNow(format!("{limit}stap was killed by signal {signal}"));
+            }
             let options = job.script.compile_options();
             let release = job.kernel.release.as_str();
             let reason =

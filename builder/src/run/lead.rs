@@ -94,8 +94,14 @@ impl<'r> Leader<'r> {
         }
         let report = self.report(leading.wall, leading.cpu);
         let cpu = leading.cpu;
-        let incomplete = match leading.led {
-            Led::Complete(_) if let Some(why) = self.site().executor.changed_input(self.job) => Some(why),
+        let led = match leading.led {
+            Led::Complete(diagnosis) => match self.site().executor.changed_input(self.job) {
+                Some(why) => Led::Incomplete(why),
+                None => Led::Complete(diagnosis),
+            },
+            other => other,
+        };
+        let incomplete = match led {
             Led::Complete(diagnosis) => {
                 if self.site().server.is_none() {
                     let stamp = self.job.kernel.stamp;

@@ -189,13 +189,12 @@ fn not_by_itself(ran: &Ran) -> Option<Led> {
     match ran.ended {
         Ended::Cancelled => Some(Led::Cancelled),
         Ended::TimedOut(_) | Ended::Signal(_) => Some(Led::Incomplete(ran.ended.to_string())),
-        Ended::Code(code) if let Some(signal) = killed_by(code) => {
-            Some(Led::Incomplete(format!("stap was killed by signal {signal}")))
+        Ended::Code(code) => {
+            let killed = killed_by(code).map(|signal| format!("stap was killed by signal {signal}"));
+            let complains = || code != 0 && may_pass_next_time(&ran.output);
+            let reason = || red_reason(&ran.output, &Circumstances::default()).text;
+            killed.or_else(|| complains().then(reason)).map(Led::Incomplete)
         }
-        Ended::Code(code) if code != 0 && may_pass_next_time(&ran.output) => {
-            Some(Led::Incomplete(red_reason(&ran.output, &Circumstances::default()).text))
-        }
-        Ended::Code(_) => None,
     }
 }
 
