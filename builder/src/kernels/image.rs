@@ -61,7 +61,8 @@ fn unpacked_image(image: &mut File) -> io::Result<Option<File>> {
         None | Some(0) => 4,
         Some(sectors) => u64::from(*sectors),
     };
-    let (offset, length) = (u64::from(word(0x248)), u64::from(word(0x24c)));
+    let offset = u64::from(word(0x248));
+    let length = u64::from(word(0x24c));
     image.seek(SeekFrom::Start((sectors + 1) * 512 + offset))?;
     let mut payload = BufReader::new(image.take(length));
     let mut magic = [0; 6];

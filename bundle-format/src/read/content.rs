@@ -101,8 +101,16 @@ impl<'a> Pass<'a> {
         let needed = needed_by(frames, |of| wanted.contains(&of.kernel.id));
         let decoded = frames.iter().map(|of| of.frame).filter(|frame| needed.contains(&frame.index));
         let references = References::of(decoded);
-        let (present, found) = Default::default();
-        Self { frames, wanted, extent, needed, references, waiting: Vec::new(), present, found }
+        Self {
+            frames,
+            wanted,
+            extent,
+            needed,
+            references,
+            waiting: Vec::new(),
+            present: BTreeSet::new(),
+            found: BTreeMap::new(),
+        }
     }
 
     fn run<S: Source>(

@@ -73,7 +73,8 @@ fn a_package_has_the_bundle_in_the_inbox_and_is_the_same_each_time() {
     2> ./stap-scripts-fleet_7+1.7_all.deb has these bytes already; it stays as it is
     [exit 0]
     "#);
-    let (deb, rpm) = ("stap-scripts-fleet_7+1.7_all.deb", "stap-scripts-fleet-7+1.7-1.noarch.rpm");
+    let deb = "stap-scripts-fleet_7+1.7_all.deb";
+    let rpm = "stap-scripts-fleet-7+1.7-1.noarch.rpm";
     for package in [deb, rpm] {
         assert_eq!(
             fs::read(world.path(package)).unwrap(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use installer::{InboxChoice, TakenInbox, newest_in_inbox, paths};
+use installer::{TakenInbox, newest_in_inbox, paths};
 
 use super::{Found, Installing, install_failure};
 use crate::exit::Exit;
@@ -13,7 +13,11 @@ use crate::ui::Ui;
 
 impl Installing<'_> {
     pub(super) fn newest_of_inbox(&self, ui: &mut Ui) -> Result<Found, Failure> {
-        let inbox = self.look(ui)?;
+        let inbox = newest_in_inbox(&self.root, &self.identity, &self.options)
+            .map_err(|error| install_failure(error, &self.root))?;
+        for passed in &inbox.passed_over {
+            ui.progress(format!("{} is passed over: {}", passed.path.display(), passed.reason));
+        }
         let Some((path, file)) = inbox.chosen else {
             let inbox_is =
                 if inbox.passed_over.is_empty() { "there is none in" } else { "none fits this host in" };
@@ -72,15 +76,6 @@ impl Installing<'_> {
                 }
             }
         }
-    }
-
-    fn look(&self, ui: &mut Ui) -> Result<InboxChoice, Failure> {
-        let inbox = newest_in_inbox(&self.root, &self.identity, &self.options)
-            .map_err(|error| install_failure(error, &self.root))?;
-        for passed in &inbox.passed_over {
-            ui.progress(format!("{} is passed over: {}", passed.path.display(), passed.reason));
-        }
-        Ok(inbox)
     }
 }
 
