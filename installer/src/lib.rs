@@ -52,10 +52,11 @@ pub use install::{
 };
 pub use keep::{
     Aging, CollectError, CollectOptions, CollectReport, Collected, FsckError, FsckProblem, FsckReport,
-    LaterKernels, Mask, MaskReport, Masks, MasksError, Mending, PinError, PinReport, RepairError,
-    RollbackError, RollbackReport, Spared, SparedBecause, UninstallError, UninstallReport, Unmasked,
-    UnpackError, Unpacked, WouldUninstall, aging, collect, fsck, mask, masks, pin, pinned, repair_from,
-    repair_from_kept, rollback, uninstall, unmask, unpack_for_later_kernels, unpin, would_uninstall,
+    GoneKernels, LaterKernels, Mask, MaskReport, Masks, MasksError, Mending, PinError, PinReport,
+    RepairError, RollbackError, RollbackReport, Spared, SparedBecause, UninstallError, UninstallReport,
+    Unmasked, UnpackError, Unpacked, WouldUninstall, aging, collect, fsck, mask, masks, pin, pinned,
+    remove_gone_kernels, repair_from, repair_from_kept, rollback, uninstall, unmask,
+    unpack_for_later_kernels, unpin, would_uninstall,
 };
 pub use trust::policy::{self, Policy, PolicyError, PolicyRefusal};
 pub use trust::{

@@ -381,6 +381,43 @@ fn quiet_says_errors_only() {
 }
 
 #[test]
+fn modules_for_kernels_that_are_gone_go_when_asked_to() {
+    let world = world();
+    assert_snapshot!(world.talk("
+        install --root host fleet-1.stapb --all-kernels -q
+        gc --root host --gone-kernels --dry-run
+        gc --root host --gone-kernels
+        --json gc --root host --gone-kernels
+        history --root host -n 1
+    "), @r#"
+    $ stap-bundle install --root host fleet-1.stapb --all-kernels -q
+    [exit 0]
+    $ stap-bundle gc --root host --gone-kernels --dry-run
+    would remove: modules for 6.13.0-test
+    [exit 0]
+    $ stap-bundle gc --root host --gone-kernels
+    removed: modules for 6.13.0-test, with generation 2
+    2>   bundle fleet is carried over
+    2> switching from generation 1 to generation 2
+    [exit 0]
+    $ stap-bundle --json gc --root host --gone-kernels
+    {
+      "bytes": 0,
+      "dry_run": false,
+      "generation": null,
+      "gone_kernels": [],
+      "removed": [],
+      "schema": "gc/1",
+      "spared": []
+    }
+    [exit 0]
+    $ stap-bundle history --root host -n 1
+    at an unknown time  removed modules for kernels that are gone with generation 2, after 1: 6.13.0-test
+    [exit 0]
+    "#);
+}
+
+#[test]
 fn generations_are_pinned_collected_and_told_by_the_history() {
     let world = world();
     world.bundle("fleet-3.stapb", &fleet(3));

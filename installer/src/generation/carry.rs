@@ -106,7 +106,8 @@ impl Staging<'_> {
         }
         let old_sets = inside(there.as_ref(), SETS)?;
         let old_kernels = optional(old.open_dir(KERNELS))?;
-        let kernels = unpacked_kernels(old, name.as_str(), manifest)?;
+        let mut kernels = unpacked_kernels(old, name.as_str(), manifest)?;
+        kernels.retain(|kernel| !self.left_kernels.contains(&kernel.release));
         for kernel in &kernels {
             for position in 0..kernel.sets {
                 carry.file(old_sets.as_ref(), &sets, &set_file_name(&kernel.id, position))?;

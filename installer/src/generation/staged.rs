@@ -25,9 +25,10 @@
 //! No step changes anything in `m`: files of bundles that stay are hard-linked, never rewritten; so is a module of `m` that has
 //! the very bytes that the new bundle has for it. What has two names was on the disk before its first name was.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 
-use bundle_format::{BundleName, Kernel, VerifiedSet};
+use bundle_format::{BundleName, Kernel, KernelRelease, VerifiedSet};
 use files::{Directory, FileError};
 
 use crate::generation::configuration::ConfigurationTexts;
@@ -53,6 +54,8 @@ pub(crate) struct Staging<'l> {
     directory: Directory,
     pub(super) bundles: Directory,
     pub(super) kernels: Directory,
+    /// Kernels of which nothing is carried over.
+    pub(super) left_kernels: BTreeSet<KernelRelease>,
     index: GenerationIndex,
 }
 
@@ -89,7 +92,13 @@ impl<'l> Staging<'l> {
         directory.lock_file(LOCK)?;
         let bundles = directory.create_dir(BUNDLES)?;
         let kernels = directory.create_dir(KERNELS)?;
-        Ok(Self { left_over, directory, bundles, kernels, index: GenerationIndex::new(number, made) })
+        let index = GenerationIndex::new(number, made);
+        Ok(Self { left_over, directory, bundles, kernels, left_kernels: BTreeSet::new(), index })
+    }
+
+    /// Carries over nothing that is unpacked for these.
+    pub(crate) fn leave_kernels(&mut self, kernels: &BTreeSet<KernelRelease>) {
+        self.left_kernels.clone_from(kernels);
     }
 
     /// The file that takes the copy of the bundle.

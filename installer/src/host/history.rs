@@ -72,6 +72,13 @@ pub enum HistoryEvent {
     },
     /// This many of the oldest events were dropped; the record's time is that of the newest of them.
     Shortened { events: u64 },
+    /// What was unpacked for kernels that are gone was left out of a new generation.
+    GoneKernels {
+        /// The generation before.
+        from: u64,
+        to: u64,
+        kernels: Vec<KernelRelease>,
+    },
     /// Old generations were removed.
     Collect { removed: Vec<u64> },
     /// A generation is kept until it is unpinned.

@@ -141,7 +141,7 @@ impl Installation<'_> {
             self.check_scripts(&other.name, &other.manifest)?;
         }
         let mends = is_refused(current, &self.manifest.name);
-        for (name, refused) in other_refused(current, &self.manifest.name) {
+        for (name, refused) in other_refused(current, Some(&self.manifest.name)) {
             match refused.claimed() {
                 Some((_, claimed)) => self.check_scripts(&name, claimed)?,
                 None if mends => {}

@@ -6,20 +6,20 @@ use files::FileError;
 use crate::generation::{CurrentGeneration, Events, InstallEvent, RefusedBundle, Staging};
 use crate::install::report::InstallWarning;
 
-/// Gives all bundles of `current` but the one called `ours` a place in the new generation too.
+/// Gives all bundles of `current` but the one called `leaving` a place in the new generation too.
 pub(crate) fn carry_others(
     current: &CurrentGeneration,
     staging: &mut Staging<'_>,
-    ours: &BundleName,
+    leaving: Option<&BundleName>,
     warnings: &mut Vec<InstallWarning>,
     events: &mut Events<'_>,
 ) -> Result<(), FileError> {
     let old = current.directory();
-    for bundle in current.bundles().iter().filter(|bundle| bundle.name != *ours) {
+    for bundle in current.bundles().iter().filter(|bundle| Some(&bundle.name) != leaving) {
         let missing = staging.carry_over(old, &bundle.name, bundle.id, &bundle.manifest)?;
         told(&bundle.name, missing, warnings, events);
     }
-    for (name, refused) in other_refused(current, ours) {
+    for (name, refused) in other_refused(current, leaving) {
         let missing = match refused.claimed() {
             Some((id, manifest)) => staging.carry_over(old, &name, id, manifest)?,
             None => staging.carry_wreck(old, refused).map(|()| Vec::new())?,
@@ -47,13 +47,13 @@ fn told(
     events(InstallEvent::CarriedOver { name: name.clone() });
 }
 
-/// The bundles of `current` that aren't believed, without the one called `ours`.
+/// The bundles of `current` that aren't believed, without the one called `leaving`.
 pub(super) fn other_refused<'c>(
     current: &'c CurrentGeneration,
-    ours: &BundleName,
+    leaving: Option<&BundleName>,
 ) -> impl Iterator<Item = (BundleName, &'c RefusedBundle)> {
     let named = current.refused_bundles().iter().filter_map(|refused| Some((bundle_name(refused)?, refused)));
-    named.filter(move |(name, _)| name != ours)
+    named.filter(move |(name, _)| Some(name) != leaving)
 }
 
 fn bundle_name(refused: &RefusedBundle) -> Option<BundleName> {

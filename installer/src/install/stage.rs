@@ -91,7 +91,7 @@ impl Stage<'_, '_> {
         entry.kernels.clone_from(&kernels);
         staging.add_to_index(entry);
         if let Some(current) = self.current {
-            carry_others(current, &mut staging, &manifest.name, warnings, events)?;
+            carry_others(current, &mut staging, Some(&manifest.name), warnings, events)?;
         }
         let others = self.current.iter().flat_map(|current| current.bundles());
         let others =

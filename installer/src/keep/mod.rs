@@ -19,4 +19,7 @@ pub use masks::{Mask, MaskReport, Masks, MasksError, Unmasked, mask, masks, unma
 pub use pins::{PinError, PinReport, pin, pinned, unpin};
 pub use repair::{RepairError, repair_from, repair_from_kept};
 pub use rollback::{RollbackError, RollbackReport, rollback};
-pub use uninstall::{UninstallError, UninstallReport, WouldUninstall, uninstall, would_uninstall};
+pub use uninstall::{
+    GoneKernels, UninstallError, UninstallReport, WouldUninstall, remove_gone_kernels, uninstall,
+    would_uninstall,
+};

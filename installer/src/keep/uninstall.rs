@@ -1,21 +1,22 @@
-//! `uninstall`: a new generation without one bundle becomes current.
+//! A new generation without one bundle, or without what is unpacked for kernels that are gone, becomes current.
 //!
-//! The same steps as an install (`generation/staged.rs`); all other bundles are carried over. The floor of
+//! The same steps as an install (`generation/staged.rs`); all else is carried over. The floor of
 //! the bundle's name stays, so that uninstalling is no way to an older one.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bundle_format::{BundleName, BundleVersion};
+use bundle_format::{BundleName, BundleVersion, KernelRelease};
 use files::{FileError, FileSystem};
 
 use crate::compat::{
     CompatError, Foreign, ReconcileReport, cache_only, joined, link_ahead, reconcile_locked,
 };
 use crate::generation::{
-    Changes, ConfigurationTexts, CurrentGeneration, Events, GenerationError, InstallEvent, Inventory,
-    Staging, SwitchError, next_number, remove_left_overs,
+    Changes, ConfigurationTexts, CurrentGeneration, Events, GenerationError, InstallEvent, InstalledBundle,
+    Inventory, Staging, SwitchError, next_number, remove_left_overs, unpacked_kernels,
 };
-use crate::host::{HistoryEvent, HostIdentity, LockError, WriterLock, append};
+use crate::host::{HistoryEvent, HostIdentity, LockError, WriterLock, append, installed_releases};
 use crate::install::{InstallWarning, Past, carry_others};
 use crate::state::State;
 use crate::trust::{FloorsError, PolicyError, TrustError};
@@ -36,13 +37,16 @@ pub struct UninstallReport {
     pub compat: Result<ReconcileReport, CompatError>,
 }
 
-/// Why a bundle isn't uninstalled; but for [`Self::NotConfirmed`] what was current still is.
+/// Why nothing is taken away; but for [`Self::NotConfirmed`] what was current still is.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UninstallError {
     /// No such bundle.
     #[error("bundle {name} is not installed; {}", installed(there))]
     NotInstalled { name: BundleName, there: Vec<String> },
+    /// Which kernels are gone can't be told from those that are there.
+    #[error("no kernel is installed here, so it isn't known which ones are gone: /lib/modules has none")]
+    NoKernel,
     /// The switch was made, but may be undone by a power cut.
     #[error("generation {generation} is current, but the disk didn't confirm it")]
     NotConfirmed {
@@ -88,34 +92,130 @@ pub fn uninstall(
     if !there.iter().any(|other| other == name.as_str()) {
         return Err(not_installed(there));
     }
-    // What goes away must be remembered before it goes.
-    let mut past = Past::read::<UninstallError>(&state, Some(lock.generations()), Some(&current))?;
-    past.floors.write(host, &lock)?;
-    let mut warnings = std::mem::take(&mut past.warnings);
-    let to = next_number(&lock)?;
-    let mut staging = Staging::begin(&lock, to, now)?;
-    carry_others(&current, &mut staging, name, &mut warnings, events)?;
-    let left: Vec<_> = current.bundles().iter().filter(|bundle| bundle.name != *name).collect();
-    // Where nothing is left nothing is turned off either: the link to it goes a moment after the switch.
-    let cache_only = cache_only(host, state.policy()?)? && !left.is_empty();
-    staging.write_configuration(&ConfigurationTexts::of(
-        left.iter().map(|bundle| bundle.manifest.as_ref()),
-        cache_only,
-    ))?;
-    events(InstallEvent::Syncing);
-    let staged = staging.seal()?;
-    let from = current.number();
-    events(InstallEvent::Switching { from: Some(from), to });
-    let (_, linked) =
-        staged.activate(|number| link_ahead::<UninstallError>(&state, identity, Some(&current), number))?;
+    let leaving = Leaving { bundle: Some(name), kernels: BTreeSet::new() };
+    let left: Vec<_> = leaving.left(&current).map(|bundle| bundle.name.clone()).collect();
     let domain = state.trust()?.host_trust().owner_of(name.as_str());
-    let event = HistoryEvent::Uninstall { from, to, domain, name: name.clone() };
-    warnings.extend(append(host, &lock, now, event).err().map(|error| InstallWarning::history(&error)));
-    events(InstallEvent::Reconciling);
-    let left = left.iter().map(|bundle| bundle.name.clone()).collect();
-    let changes = changes_without(&current, name);
-    let compat = joined(linked, reconcile_locked(&state, identity, &lock, Foreign::Leave, None));
-    Ok(UninstallReport { from, to, changes, left, warnings, compat })
+    let from = current.number();
+    let event = |to| HistoryEvent::Uninstall { from, to, domain, name: name.clone() };
+    let Made { to, warnings, compat } =
+        leaving.make(&state, identity, &lock, &current, event, now, events)?;
+    Ok(UninstallReport { from, to, changes: changes_without(&current, name), left, warnings, compat })
+}
+
+/// What of the current generation the next one doesn't have.
+struct Leaving<'n> {
+    bundle: Option<&'n BundleName>,
+    /// Of these nothing stays unpacked.
+    kernels: BTreeSet<KernelRelease>,
+}
+
+/// The generation without it.
+struct Made {
+    to: u64,
+    warnings: Vec<InstallWarning>,
+    compat: Result<ReconcileReport, CompatError>,
+}
+
+impl Leaving<'_> {
+    /// Believed bundles that stay.
+    fn left<'c>(&self, current: &'c CurrentGeneration) -> impl Iterator<Item = &'c InstalledBundle> {
+        current.bundles().iter().filter(|bundle| Some(&bundle.name) != self.bundle)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what an uninstall has opened, and what it reports to")]
+    fn make(
+        self,
+        state: &State<'_>,
+        identity: &HostIdentity,
+        lock: &WriterLock,
+        current: &CurrentGeneration,
+        event: impl FnOnce(u64) -> HistoryEvent,
+        now: Option<u64>,
+        events: &mut Events<'_>,
+    ) -> Result<Made, UninstallError> {
+        // What goes away must be remembered before it goes.
+        let mut past = Past::read::<UninstallError>(state, Some(lock.generations()), Some(current))?;
+        past.floors.write(state.host, lock)?;
+        let mut warnings = std::mem::take(&mut past.warnings);
+        let to = next_number(lock)?;
+        let mut staging = Staging::begin(lock, to, now)?;
+        staging.leave_kernels(&self.kernels);
+        carry_others(current, &mut staging, self.bundle, &mut warnings, events)?;
+        // Where nothing is left nothing is turned off either: the link to it goes a moment after the switch.
+        let cache_only = cache_only(state.host, state.policy()?)? && self.left(current).next().is_some();
+        let left = self.left(current).map(|bundle| bundle.manifest.as_ref());
+        staging.write_configuration(&ConfigurationTexts::of(left, cache_only))?;
+        events(InstallEvent::Syncing);
+        let staged = staging.seal()?;
+        events(InstallEvent::Switching { from: Some(current.number()), to });
+        let (_, linked) =
+            staged.activate(|number| link_ahead::<UninstallError>(state, identity, Some(current), number))?;
+        let history = append(state.host, lock, now, event(to));
+        warnings.extend(history.err().map(|error| InstallWarning::history(&error)));
+        events(InstallEvent::Reconciling);
+        let compat = joined(linked, reconcile_locked(state, identity, lock, Foreign::Leave, None));
+        Ok(Made { to, warnings, compat })
+    }
+}
+
+/// What was unpacked for kernels that are gone.
+#[derive(Debug, Default)]
+pub struct GoneKernels {
+    /// The kernels, in their natural order; none where nothing was to be done.
+    pub kernels: Vec<KernelRelease>,
+    /// The generation without them, if it was made.
+    pub generation: Option<u64>,
+    /// What the user should know.
+    pub warnings: Vec<InstallWarning>,
+    /// Links and options for the initscript, if they were looked at.
+    pub compat: Option<Result<ReconcileReport, CompatError>>,
+}
+
+/// Makes a generation current that has nothing unpacked for kernels which are neither installed nor running. The kept bundles
+/// still have it, so that it can be unpacked again. Where there is none, or for a `dry_run`, nothing is written.
+pub fn remove_gone_kernels(
+    host: &FileSystem,
+    identity: &HostIdentity,
+    dry_run: bool,
+    now: Option<u64>,
+    wait: Duration,
+    events: &mut Events<'_>,
+) -> Result<GoneKernels, UninstallError> {
+    let lock = WriterLock::wait(host, wait)?;
+    if !dry_run {
+        remove_left_overs(&lock, events)?;
+    }
+    let state = State::of(host);
+    let Some(current) = state.current(None)? else { return Ok(GoneKernels::default()) };
+    let gone = gone_kernels(host, identity, &current)?;
+    let kernels: Vec<_> = gone.iter().cloned().collect();
+    if gone.is_empty() || dry_run {
+        return Ok(GoneKernels { kernels, ..GoneKernels::default() });
+    }
+    let from = current.number();
+    let event = |to| HistoryEvent::GoneKernels { from, to, kernels: kernels.clone() };
+    let leaving = Leaving { bundle: None, kernels: gone };
+    let Made { to, warnings, compat } =
+        leaving.make(&state, identity, &lock, &current, event, now, events)?;
+    Ok(GoneKernels { kernels, generation: Some(to), warnings, compat: Some(compat) })
+}
+
+fn gone_kernels(
+    host: &FileSystem,
+    identity: &HostIdentity,
+    current: &CurrentGeneration,
+) -> Result<BTreeSet<KernelRelease>, UninstallError> {
+    let mut unpacked = BTreeSet::new();
+    for bundle in current.bundles() {
+        let kernels = unpacked_kernels(current.directory(), bundle.name.as_str(), &bundle.manifest)?;
+        unpacked.extend(kernels.into_iter().map(|kernel| kernel.release));
+    }
+    let installed = installed_releases(host)?;
+    if installed.is_empty() && !unpacked.is_empty() {
+        return Err(UninstallError::NoKernel);
+    }
+    unpacked.retain(|release| !installed.contains(release) && identity.release.as_ref() != Some(release));
+    Ok(unpacked)
 }
 
 /// What would go with a bundle.

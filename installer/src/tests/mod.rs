@@ -12,6 +12,7 @@ mod faults;
 mod floors;
 mod foreseen;
 mod fsck;
+mod gone_kernels;
 mod install;
 mod integration;
 mod kept;

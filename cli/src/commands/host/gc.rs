@@ -1,8 +1,14 @@
 //! `gc`: old generations are removed.
 
-use installer::{CollectError, CollectOptions, CollectReport, Policy, collect};
+use bundle_format::KernelRelease;
+use files::FileSystem;
+use installer::{
+    CollectError, CollectOptions, CollectReport, GoneKernels, Policy, collect, remove_gone_kernels,
+};
 use serde_json::json;
 
+use crate::commands::host::install::tell;
+use crate::commands::host::uninstall::uninstall_failure;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -22,6 +28,10 @@ pub(crate) struct Args {
     /// Remove the oldest only until all generations take no more than this, such as 500M [default: no limit].
     #[arg(long, value_name = "SIZE", value_parser = crate::words::parse_size)]
     size: Option<u64>,
+    /// First make a generation without what is unpacked for kernels that are neither installed nor running. It stays in the kept
+    /// bundles, and `unpack` brings it back. What was installed with --all-kernels goes too.
+    #[arg(long)]
+    gone_kernels: bool,
     /// Say what would be removed, and remove nothing.
     #[arg(long)]
     dry_run: bool,
@@ -36,8 +46,11 @@ impl Args {
         // By size alone, only what must stay is kept from going.
         let default = if self.size.is_some() { 1 } else { policy.generations.keep };
         let keep = self.keep.and_then(|keep| usize::try_from(keep).ok()).unwrap_or(default);
+        let gone = if self.gone_kernels { self.gone(global, &root, ui)? } else { GoneKernels::default() };
+        // The generation that a dry run doesn't make is one of those that stay.
+        let unmade = usize::from(!gone.kernels.is_empty() && self.dry_run);
         let options = CollectOptions {
-            keep,
+            keep: keep.saturating_sub(unmade),
             size: self.size,
             dry_run: self.dry_run,
             boot_id: host::boot_id(global),
@@ -45,12 +58,24 @@ impl Args {
             wait: self.lock.wait(),
         };
         let report = collect(&root, &options).map_err(|error| collect_failure(&error))?;
-        show(ui, &report, self.dry_run);
-        Ok(Exit::Done)
+        let exit = gone.compat.as_ref().map_or(Exit::Done, |compat| host::tell_compat(ui, compat));
+        show(ui, &report, &gone, self.dry_run);
+        Ok(exit)
+    }
+
+    fn gone(&self, global: &Global, root: &FileSystem, ui: &mut Ui) -> Result<GoneKernels, Failure> {
+        let identity = host::identity(global, root)?;
+        let wait = self.lock.wait();
+        let events = &mut |event| tell(ui, event);
+        remove_gone_kernels(root, &identity, self.dry_run, host::now(global), wait, events)
+            .map_err(|error| uninstall_failure(&error))
     }
 }
 
-fn show(ui: &mut Ui, report: &CollectReport, dry_run: bool) {
+fn show(ui: &mut Ui, report: &CollectReport, gone: &GoneKernels, dry_run: bool) {
+    for warning in &gone.warnings {
+        ui.warning(warning.to_string());
+    }
     for warning in &report.warnings {
         ui.warning(warning.to_string());
     }
@@ -66,17 +91,27 @@ fn show(ui: &mut Ui, report: &CollectReport, dry_run: bool) {
             .iter()
             .map(|spared| json!({ "generation": spared.generation, "because": spared.because.to_string() }))
             .collect();
-        ui.document(&json!({ "removed": removed, "spared": spared, "bytes": total, "dry_run": dry_run }));
+        ui.document(&json!({
+            "removed": removed, "spared": spared, "bytes": total, "dry_run": dry_run, "gone_kernels": gone.kernels,
+            "generation": gone.generation,
+        }));
         return;
+    }
+    let word = ui.mark(Mark::Good, if dry_run { "would remove" } else { "removed" });
+    if !gone.kernels.is_empty() {
+        let kernels: Vec<&str> = gone.kernels.iter().map(KernelRelease::as_str).collect();
+        let with = gone.generation.map(|number| format!(", with generation {number}")).unwrap_or_default();
+        ui.line(format!("{word}: modules for {}{with}", kernels.join(", ")));
     }
     for spared in &report.spared {
         ui.progress(format!("generation {} stays: {}", spared.generation, spared.because));
     }
     if report.removed.is_empty() {
-        ui.line("nothing to remove");
+        if gone.kernels.is_empty() {
+            ui.line("nothing to remove");
+        }
         return;
     }
-    let word = ui.mark(Mark::Good, if dry_run { "would remove" } else { "removed" });
     for collected in &report.removed {
         ui.line(format!("{word}: generation {}, {}", collected.generation, bytes(collected.bytes)));
     }

@@ -91,6 +91,11 @@ fn words(event: &HistoryEvent) -> String {
         HistoryEvent::Shortened { events } => {
             format!("the last of {events} older events that were dropped, for the history grew too long")
         }
+        HistoryEvent::GoneKernels { from, to, kernels } => {
+            let kernels: Vec<&str> = kernels.iter().map(KernelRelease::as_str).collect();
+            let kernels = kernels.join(", ");
+            format!("removed modules for kernels that are gone with generation {to}, after {from}: {kernels}")
+        }
         HistoryEvent::Collect { removed } => {
             let numbers: Vec<String> = removed.iter().map(u64::to_string).collect();
             format!("removed generation {}", numbers.join(", "))

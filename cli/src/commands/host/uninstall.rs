@@ -76,11 +76,12 @@ fn would_remove(name: &BundleName, root: &files::FileSystem, ui: &mut Ui) -> Res
     Ok(Exit::Done)
 }
 
-fn uninstall_failure(error: &UninstallError) -> Failure {
+pub(super) fn uninstall_failure(error: &UninstallError) -> Failure {
     match error {
         UninstallError::NotInstalled { .. } => {
             Failure::of(Exit::Failed, error).hint("`stap-bundle list` shows what is installed")
         }
+        UninstallError::NoKernel => Failure::of(Exit::DoesNotFit, error),
         UninstallError::NotConfirmed { .. } => Failure::of(Exit::Storage, error),
         UninstallError::Floors(error) => host::floors_failure(error),
         UninstallError::Trust(error) => host::trust_failure(error),
