@@ -179,7 +179,7 @@ pub(crate) fn write_key_pair(key: &SigningKey, files: &KeyPairFiles) -> Result<(
 }
 
 /// Writes a file that appears whole or not at all, and never over another.
-fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), KeyFileError> {
+pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), KeyFileError> {
     let failed = |source: io::Error| KeyFileError::Io { path: path.to_owned(), source };
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -206,8 +206,13 @@ fn with_secret<T>(path: &Path, act: impl FnOnce(&SigningKey) -> T) -> Result<T, 
     without_traces(|| read_private_key(path).map(|key| act(&key)))
 }
 
-/// Refuses a key that others can read.
 fn read_private_key(path: &Path) -> Result<SigningKey, KeyFileError> {
+    let text = read_secret_text(path)?;
+    SigningKey::from_pem(&text).map_err(|source| KeyFileError::Private { path: path.to_owned(), source })
+}
+
+/// The text of a private key's file. Refuses one that others can read.
+pub(crate) fn read_secret_text(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let failed = |source: io::Error| KeyFileError::Io { path: path.to_owned(), source };
     // Not to wait for whoever writes into a pipe.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -233,7 +238,7 @@ fn read_private_key(path: &Path) -> Result<SigningKey, KeyFileError> {
     let wrong = |source| KeyFileError::Private { path: path.to_owned(), source };
     let text = buffer.get(..len).map(std::str::from_utf8).and_then(Result::ok);
     let text = text.ok_or_else(|| wrong(SigningKeyError::NotPem("it is not UTF-8 text".to_owned())))?;
-    SigningKey::from_pem(text).map_err(wrong)
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 #[cfg(test)]

@@ -11,9 +11,14 @@
 
 mod closed_memory;
 mod key_files;
+mod module;
 mod several;
 mod signing_key;
 
 pub use key_files::{KeyFileError, KeyPairFiles, PrivateKeyFile};
+pub use module::{
+    CertificateError, GenerateError, ModuleCertificate, ModuleDigest, ModuleKeyError, ModuleKeyFile,
+    ModuleKeyFiles, ModuleKeyKind, ModuleSignError, ModuleSigner, SignElsewhere, generate,
+};
 pub use several::{SignError, sign_root, sign_with_all};
 pub use signing_key::{SigningKey, SigningKeyError};

@@ -1,8 +1,6 @@
 //! What a compiled module says about itself, read from the ELF file, and whether that is what was asked for.
 
-use std::fmt::Write as _;
-
-use bundle_format::{KernelRelease, Machine, ScriptName};
+use bundle_format::{KernelRelease, Machine, ScriptName, hexadecimal};
 use kernel_module::Fields;
 use object::read::elf::{ElfFile64, FileHeader as _};
 use object::{Architecture, Endianness, Object, ObjectKind};
@@ -118,14 +116,6 @@ impl ModuleInfo {
             }),
         })
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The machine that an ELF file is for; `None` if it is none, or one that this program has no name for.

@@ -6,7 +6,7 @@ use crate::document::error::{BundleError, Part};
 use crate::document::strict_json;
 use crate::document::text::is_text;
 use crate::limits::MAX_TRAILER;
-use crate::names::{Digest, FieldHasher, KernelId, SET_NAME, ScriptName};
+use crate::names::{Digest, FieldHasher, KernelId, SET_NAME, ScriptName, hexadecimal, of_hexadecimal};
 
 /// The account of one frame's modules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,10 +76,20 @@ pub struct Trailer {
 }
 
 impl Trailer {
+    /// These bytes, for this certificate.
+    #[must_use]
+    pub fn of(certificate: Digest, bytes: &[u8]) -> Self {
+        Self { certificate, bytes: hexadecimal(bytes) }
+    }
+
+    /// The bytes to append; `None` if the text isn't hexadecimal, which a reader has refused.
+    #[must_use]
+    pub fn raw(&self) -> Option<Vec<u8>> {
+        of_hexadecimal(&self.bytes)
+    }
+
     fn is_hexadecimal(&self) -> bool {
-        let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let len = self.bytes.len();
-        len.is_multiple_of(2) && len <= 2 * MAX_TRAILER && self.bytes.bytes().all(digit)
+        self.bytes.len() <= 2 * MAX_TRAILER && self.raw().is_some()
     }
 }
 

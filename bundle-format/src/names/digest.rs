@@ -69,6 +69,22 @@ const fn digit(value: u8) -> u8 {
     if value < 10 { b'0' + value } else { b'a' + value - 10 }
 }
 
+/// Bytes as lower-case hexadecimal digits.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|value| char::from(digit(value))).collect()
+}
+
+/// The bytes that so many lower-case hexadecimal digits stand for; `None` if the text is anything else.
+pub(crate) fn of_hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let byte = |[high, low]: &[u8; 2]| {
+        let pair = value(*high) << 4 | value(*low);
+        ((value(*high) | value(*low)) & NO_DIGIT == 0).then_some(pair)
+    };
+    pairs.iter().map(byte).collect()
+}
+
 impl Digest {
     /// Calls `show` with the digits, which are nowhere but on the stack.
     fn with_digits<T>(&self, show: impl FnOnce(&str) -> T) -> T {

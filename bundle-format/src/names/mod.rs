@@ -11,7 +11,8 @@ mod members;
 pub use checked::{
     BundleName, BundleVersion, GroupName, KernelRelease, Machine, NameError, ScriptName, ScriptNameError,
 };
-pub use digest::{Digest, DigestError, FieldHasher, HashingWriter};
+pub(crate) use digest::of_hexadecimal;
+pub use digest::{Digest, DigestError, FieldHasher, HashingWriter, hexadecimal};
 pub use id::BundleId;
 pub use kernel_id::KernelId;
 pub use keys::{KeyError, KeyId, KeyStatus, PublicKey, Role};

@@ -1,0 +1,101 @@
+//! What `sign-file` appends: a PKCS#7 message without attributes and certificates, its length and a mark
+//! (`include/linux/module_signature.h`; RFC 5652 and 2315).
+
+use der::asn1::{Null, ObjectIdentifier, OctetStringRef, SetOfVec};
+use der::{Any, Encode as _, Sequence};
+use x509_cert::name::Name;
+use x509_cert::serial_number::SerialNumber;
+
+use crate::module::certificate::{ModuleCertificate, ModulePublicKey};
+
+const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
+const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
+const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
+const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
+const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
+
+/// `struct module_signature`: all zero but the kind, and the message's length at its end.
+const PKCS7: [u8; 8] = [0, 0, 2, 0, 0, 0, 0, 0];
+const MARK: &[u8] = b"~Module signature appended~\n";
+
+#[derive(Sequence)]
+struct Algorithm {
+    algorithm: ObjectIdentifier,
+    #[asn1(optional = "true")]
+    parameters: Option<Any>,
+}
+
+impl Algorithm {
+    const fn plain(algorithm: ObjectIdentifier) -> Self {
+        Self { algorithm, parameters: None }
+    }
+}
+
+#[derive(Sequence)]
+struct EncapsulatedContent {
+    content_type: ObjectIdentifier,
+}
+
+#[derive(Sequence)]
+struct IssuerAndSerial {
+    issuer: Name,
+    serial: SerialNumber,
+}
+
+#[derive(Sequence)]
+struct SignerInfo<'s> {
+    version: u8,
+    signer: IssuerAndSerial,
+    digest: Algorithm,
+    signature_algorithm: Algorithm,
+    signature: &'s OctetStringRef,
+}
+
+/// The sets have one element each.
+#[derive(Sequence)]
+struct SignedData {
+    version: u8,
+    digests: SetOfVec<Any>,
+    content: EncapsulatedContent,
+    signers: SetOfVec<Any>,
+}
+
+#[derive(Sequence)]
+struct ContentInfo {
+    content_type: ObjectIdentifier,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    content: SignedData,
+}
+
+/// The bytes to append to a module for this signature of it.
+pub(super) fn trailer(certificate: &ModuleCertificate, signature: &[u8]) -> der::Result<Vec<u8>> {
+    let (digest, signature_algorithm) = match &certificate.key {
+        ModulePublicKey::Rsa(_) => {
+            (SHA256, Algorithm { algorithm: RSA, parameters: Some(Any::encode_from(&Null)?) })
+        }
+        ModulePublicKey::P256(_) => (SHA256, Algorithm::plain(ECDSA_SHA256)),
+        ModulePublicKey::P384(_) => (SHA384, Algorithm::plain(ECDSA_SHA384)),
+    };
+    let tbs = certificate.certificate.tbs_certificate();
+    let signer = SignerInfo {
+        version: 1,
+        signer: IssuerAndSerial { issuer: tbs.issuer().clone(), serial: tbs.serial_number().clone() },
+        digest: Algorithm::plain(digest),
+        signature_algorithm,
+        signature: OctetStringRef::new(signature)?,
+    };
+    let content = SignedData {
+        version: 1,
+        digests: SetOfVec::from_iter([Any::encode_from(&Algorithm::plain(digest))?])?,
+        content: EncapsulatedContent { content_type: DATA },
+        signers: SetOfVec::from_iter([Any::encode_from(&signer)?])?,
+    };
+    let mut bytes = ContentInfo { content_type: SIGNED_DATA, content }.to_der()?;
+    let length = u32::try_from(bytes.len()).map_err(|_| der::ErrorKind::Overflow)?;
+    bytes.extend(PKCS7);
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(MARK);
+    Ok(bytes)
+}
