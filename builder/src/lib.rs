@@ -48,7 +48,8 @@ mod warm;
 mod words;
 
 pub use bundle::{
-    AssemblyError, BestBefore, BestBeforeError, BundleIdentity, DocumentError, check_identity, documents,
+    AssemblyError, BestBefore, BestBeforeError, BundleIdentity, DocumentError, RedraftError,
+    add_certificates, check_identity, documents, provenance_of_frames, redraft, sign_modules,
 };
 pub use compile::ExecutorError;
 pub use import::{ImportError, ImportRequest, Imported, PackageError, ScriptsPackage, UNKNOWN, import};

@@ -57,6 +57,8 @@ pub const MAX_EXTRAS: usize = 64;
 pub const MAX_TEXT: usize = 4096;
 /// Most bytes of a detached kernel signature: PKCS#7 with a chain of certificates stays far below.
 pub const MAX_TRAILER: usize = 1 << 16;
+/// Most bytes of a certificate that a reader looks at: RSA-4096 with all usual extensions takes less than 3 KiB.
+pub const MAX_CERTIFICATE: u64 = 1 << 16;
 /// Most parts of a split bundle: 90 GB on floppy disks of 1.4 MB; bounds what `join` lists.
 pub const MAX_PARTS: u32 = 65_536;
 /// Bytes of zstd's own framing that an incompressible frame may add: the bound that zstd documents

@@ -34,16 +34,16 @@ pub use compat::{
     CompatError, ForeignFile, Lacking, Lost, ReconcileReport, lacking, other_scripts, reconcile,
 };
 pub use generation::{
-    BundleSummary, Changed, Changes, CurrentGeneration, Events, GenerationError, GenerationList,
-    GenerationSummary, InstallEvent, InstalledBundle, KernelChange, ModuleHandle, Offer, OfferState,
-    Presence, Refusal, RefusalKind, RefusedBundle, VerifiedModuleBytes, list_generations,
+    BundleSummary, Certificate, Changed, Changes, CurrentGeneration, Events, GenerationError, GenerationList,
+    GenerationSummary, InstallEvent, InstalledBundle, KernelChange, ModuleHandle, ModuleKeys, Offer,
+    OfferState, Presence, Refusal, RefusalKind, RefusedBundle, VerifiedModuleBytes, list_generations,
 };
 pub use host::append as append_to_history;
 pub use host::paths::{self, CONFIGURATION_LINK, OPTIONS_LINK};
 pub use host::version::{NewerState, RUN_RECORD, StateVersion};
 pub use host::{
-    Domain, DomainError, HistoryEvent, HistoryRecord, HostIdentity, HostPrograms, LockError, Mismatch,
-    OtherProgram, ProgramHere, WriterLock, history, installed_releases, kernel_vermagic,
+    Domain, DomainError, HistoryEvent, HistoryRecord, HostIdentity, HostPrograms, KernelKeys, LockError,
+    Mismatch, OtherProgram, ProgramHere, WriterLock, history, installed_releases, kernel_vermagic,
 };
 pub use install::{
     BundleSource, DoesNotFit, HostBases, InboxChoice, InstallError, InstallOptions, InstallOutcome,

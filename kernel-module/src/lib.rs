@@ -6,17 +6,21 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod build_id;
+mod certificate;
 mod compiler;
 mod packing;
 mod section;
 mod symvers;
+mod trailer;
 mod versions;
 
 pub use build_id::{
     BUILD_ID_NOTE, PROGRAM_HEAD, build_id, build_id_in_note, build_id_of_file, program_build_id,
 };
+pub use certificate::KeyCertificate;
 pub use compiler::{compilers, is_of};
 pub use packing::Compression;
 pub use section::{Fields, ReadError};
 pub use symvers::Symvers;
+pub use trailer::{Divided, divide, is_signed};
 pub use versions::{SymbolVersion, symbol_versions};

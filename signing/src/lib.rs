@@ -22,3 +22,4 @@ pub use module::{
 };
 pub use several::{SignError, sign_root, sign_with_all};
 pub use signing_key::{SigningKey, SigningKeyError};
+pub use zeroize::Zeroizing;

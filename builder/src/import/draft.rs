@@ -20,8 +20,6 @@ use crate::words::quoted;
 /// What the manifest says of systemtap and the compiler.
 pub const UNKNOWN: &str = "unknown, imported";
 
-/// What the kernel's own signing tool puts at the end of a module.
-const SIGNATURE_MARK: &[u8] = b"~Module signature appended~\n";
 /// Reason of the red cell of a script that a package lacks.
 const NOT_THERE: &str = "not in the imported package";
 
@@ -211,7 +209,7 @@ fn kernel(read: Read, scripts: &BTreeMap<ScriptName, ScriptRecord>) -> Result<Ke
     let mut infos = Vec::new();
     let mut common: Option<(ScriptName, String, Machine)> = None;
     for (name, bytes) in package.modules {
-        if bytes.ends_with(SIGNATURE_MARK) {
+        if kernel_module::is_signed(&bytes) {
             return Err(failed(PackageError::Signed { name }));
         }
         let info = ModuleInfo::read_of_any_machine(&bytes, &name, &release)

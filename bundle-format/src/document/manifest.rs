@@ -13,6 +13,7 @@ use crate::document::program_record::ProgramRecord;
 use crate::document::script_record::ScriptRecord;
 use crate::names::{
     BundleId, BundleName, BundleVersion, Digest, FieldHasher, KernelId, ScriptName, frame_name,
+    is_module_certificate,
 };
 
 /// The version of the format this crate writes and the only major one it reads.
@@ -113,6 +114,14 @@ pub struct Extra {
     pub size: u64,
     /// Its digest.
     pub sha256: Digest,
+}
+
+impl Extra {
+    /// Whether it is the certificate of a key that signed modules; its digest is what their trailers name.
+    #[must_use]
+    pub fn is_module_certificate(&self) -> bool {
+        is_module_certificate(&self.name)
+    }
 }
 
 /// What compiled modules.

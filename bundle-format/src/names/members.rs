@@ -1,6 +1,7 @@
 //! Names of the members of a bundle, and of the files in a frame.
 
 use crate::names::checked::KernelRelease;
+use crate::names::digest::Digest;
 
 /// Name of the first member.
 pub const HEADER_NAME: &str = "stap-bundle";
@@ -27,4 +28,19 @@ pub const UPROBES_NAME: &str = "uprobes/uprobes.ko";
 #[must_use]
 pub fn frame_name(index: usize, release: &KernelRelease) -> String {
     format!("kernels/{index:04}-{release}.tar.zst")
+}
+
+const CERTIFICATE_BEGIN: &str = "module-cert-";
+const CERTIFICATE_END: &str = ".der";
+
+/// The member that has the certificate with this digest.
+#[must_use]
+pub fn module_certificate_name(certificate: &Digest) -> String {
+    let digits = certificate.to_string();
+    format!("{CERTIFICATE_BEGIN}{}{CERTIFICATE_END}", digits.get(..16).unwrap_or_default())
+}
+
+/// Whether a member of this name is the certificate of a key that signed modules.
+pub(crate) fn is_module_certificate(name: &str) -> bool {
+    name.starts_with(CERTIFICATE_BEGIN) && name.ends_with(CERTIFICATE_END)
 }

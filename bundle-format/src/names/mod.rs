@@ -18,5 +18,6 @@ pub use kernel_id::KernelId;
 pub use keys::{KeyError, KeyId, KeyStatus, PublicKey, Role};
 pub(crate) use members::{
     HEADER_NAME, MANIFEST_NAME, PAYLOAD_NAME, ROOTS_NAME, SIGNATURES_NAME, UPROBES_NAME, frame_name,
+    is_module_certificate,
 };
-pub use members::{PROVENANCE_NAME, SBOM_NAME, SET_NAME, SOURCES_NAME};
+pub use members::{PROVENANCE_NAME, SBOM_NAME, SET_NAME, SOURCES_NAME, module_certificate_name};

@@ -52,6 +52,7 @@ impl<S: Source> VerifiedBundle<S> {
         receive: &mut Receive<'_>,
     ) -> Result<(Present, BTreeSet<KernelId>), BundleError> {
         match extent {
+            _ if self.extras_passed => {}
             Extent::Everything => self.check_extras()?,
             Extent::Wanted => self.pass_extras()?,
         }

@@ -1,9 +1,11 @@
 //! The members between manifest and frames: passed over, checked, or taken out.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use crate::container::Source;
 use crate::document::{BundleError, Extra, Part, digest_problem};
+use crate::limits::MAX_CERTIFICATE;
 use crate::names::{Digest, SOURCES_NAME};
 use crate::read::sources::{Sources, check_packed_size, read_sources};
 use crate::read::verified::VerifiedBundle;
@@ -53,6 +55,37 @@ impl<S: Source> VerifiedBundle<S> {
         }
         digest_problem(Part::Extra, SOURCES_NAME, &expected, Digest::of(&packed))?;
         read_sources(&packed, &self.manifest).map(Some)
+    }
+
+    /// The certificates of the keys that signed modules, by their digests. All extras are hashed and passed, so what can be
+    /// done afterwards is [`Self::read_content`].
+    pub fn take_module_certificates(&mut self) -> Result<BTreeMap<Digest, Vec<u8>>, BundleError> {
+        let mut certificates = BTreeMap::new();
+        for extra in &self.manifest.extras {
+            self.reader.header(&extra.name, extra.size)?;
+            if extra.is_module_certificate() && extra.size <= MAX_CERTIFICATE {
+                let der = self.reader.body(&extra.name, extra.size)?;
+                digest_problem(Part::Extra, &extra.name, &extra.sha256, Digest::of(&der))?;
+                certificates.insert(extra.sha256, der);
+            } else {
+                let found = self.reader.hash_body(&extra.name, extra.size)?;
+                digest_problem(Part::Extra, &extra.name, &extra.sha256, found)?;
+            }
+        }
+        self.extras_passed = true;
+        Ok(certificates)
+    }
+
+    /// All extras, as they are. No frame is read.
+    pub fn extras(mut self) -> Result<Vec<(String, Vec<u8>)>, BundleError> {
+        let mut extras = Vec::new();
+        for extra in &self.manifest.extras {
+            self.reader.header(&extra.name, extra.size)?;
+            let bytes = self.reader.body(&extra.name, extra.size)?;
+            digest_problem(Part::Extra, &extra.name, &extra.sha256, Digest::of(&bytes))?;
+            extras.push((extra.name.clone(), bytes));
+        }
+        Ok(extras)
     }
 
     /// Writes the extras for which `target` gives a place, in one pass. What was written is good only if this succeeds.

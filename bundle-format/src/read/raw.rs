@@ -212,7 +212,16 @@ impl<S: Source> RawBundle<S> {
     fn believed(self, manifest: Arc<Manifest>, signers: Vec<KeyId>, judge: Judge) -> VerifiedBundle<S> {
         let id = self.claimed_id();
         let (head, reader) = self.into_parts();
-        VerifiedBundle { id, signers, manifest, judge, reader, head, with_sources: false }
+        VerifiedBundle {
+            id,
+            signers,
+            manifest,
+            judge,
+            reader,
+            head,
+            with_sources: false,
+            extras_passed: false,
+        }
     }
 
     /// The source, read up to the end of the manifest.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::container::{Head, MemberReader, Source};
-use crate::document::{Manifest, SignatureEntry};
+use crate::document::{BundleError, Manifest, RootChain, SignatureEntry};
 use crate::names::{BundleId, KeyId};
 use crate::read::trust::Judge;
 
@@ -29,6 +29,8 @@ pub struct VerifiedBundle<S> {
     pub(crate) head: Head,
     /// Whether [`Self::read_content`] looks into the scripts that travel along.
     pub(crate) with_sources: bool,
+    /// Whether the reader stands behind the extras.
+    pub(crate) extras_passed: bool,
 }
 
 impl<S: Source> VerifiedBundle<S> {
@@ -66,6 +68,15 @@ impl<S: Source> VerifiedBundle<S> {
     #[must_use]
     pub fn checking_sources(self, with_sources: bool) -> Self {
         Self { with_sources, ..self }
+    }
+
+    /// The farm's roots that travel along, if there are any.
+    pub fn roots(&self) -> Result<Option<RootChain>, BundleError> {
+        if self.head.roots.is_empty() {
+            return Ok(None);
+        }
+        // They were verified before the manifest was.
+        RootChain::read_trusted(&self.head.roots).map(Some).map_err(BundleError::Roots)
     }
 
     /// For another reader of the same file.

@@ -104,7 +104,7 @@ impl KernelDraft {
         let mut room = 0;
         for module in modules {
             // A header, the body and its padding, and this module's share of SET.json.
-            let span = module.record.size + 2 * BLOCK as u64 + SET_SHARE;
+            let span = module.record.size + 2 * BLOCK as u64 + set_share(&module.record);
             match frames.last_mut() {
                 Some(frame) if span <= room => frame.push(module),
                 _ => {
@@ -122,6 +122,12 @@ impl KernelDraft {
 pub const MAX_MODULE: u64 = MAX_PLAIN_FRAME - (16 << 10);
 /// More bytes than one module's record takes in SET.json without trailers.
 const SET_SHARE: u64 = 512;
+
+/// More bytes than a module's record takes in SET.json.
+fn set_share(module: &ModuleRecord) -> u64 {
+    let trailers = module.trailers.iter().map(|trailer| trailer.bytes.len() as u64 + SET_SHARE);
+    SET_SHARE + trailers.sum::<u64>()
+}
 
 /// All that goes into a bundle.
 #[derive(Debug, Clone)]

@@ -19,6 +19,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       merge        Pack and sign what the parts of a build have compiled (`build --shard`)
       cache        Look after the results that builds keep
       sign         Sign a payload, or add a signature to a bundle
+      sign-modules  Sign the kernel modules of a bundle, for hosts whose kernel takes signed modules only
       import       Make a payload of stap-scripts-RELEASE.tar.gz packages of the initscript
       kernel       Look after a farm's kernels: take their packages in, and say what is missing
       server       Start, stop and show systemtap's compile servers

@@ -31,6 +31,7 @@ mod media;
 mod messages;
 mod mistyped;
 mod modes;
+mod module_keys;
 mod newer_state;
 mod next_version;
 mod no_force;

@@ -8,14 +8,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle_format::{Digest, KernelRelease};
+use bundle_format::limits::MAX_TRAILER;
+use bundle_format::{KernelRelease, ModuleRecord};
 use files::{Directory, FileError, FileSystem, optional};
 use rustix::fs::FileType;
 
 use crate::compat::link::{kind_word, move_aside};
 use crate::compat::report::Work;
 use crate::compat::wanted::Wanted;
-use crate::generation::{CurrentGeneration, module_file_name};
+use crate::generation::{CurrentGeneration, is_module, module_file_name};
 use crate::host::installed_releases;
 use crate::host::paths::{LIB_MODULES, RECORDS, USER_MODULES};
 use crate::host::version::StateVersion;
@@ -108,15 +109,12 @@ fn fill(
         for (script, entry) in scripts {
             let name = module_file_name(script);
             let is_ours = ours.get(release).is_some_and(|ours| ours.contains(&name));
-            if !names.contains(&name)
-                || !is_ours
-                || has(&directory, &name, entry.module.record().size, &entry.module.record().sha256)?
-            {
+            if !names.contains(&name) || !is_ours || has(&directory, &name, entry.module.record())? {
                 continue;
             }
             match generation.read_module(&entry.module) {
                 Ok(module) => {
-                    directory.replace_file(&name, module.bytes())?;
+                    directory.replace_file(&name, module.as_installed())?;
                     work.report.written.push(directory.path().join(&name));
                 }
                 Err(refusal) => work.report.warnings.push(with_causes(&refusal)),
@@ -126,12 +124,13 @@ fn fill(
     Ok(())
 }
 
-/// Whether the file has these bytes.
-fn has(directory: &Directory, name: &str, size: u64, sha256: &Digest) -> Result<bool, FileError> {
+/// Whether the file is this module.
+fn has(directory: &Directory, name: &str, record: &ModuleRecord) -> Result<bool, FileError> {
     if directory.kind(name)? != Some(FileType::RegularFile) {
         return Ok(false);
     }
-    Ok(directory.read_file(name, size).is_ok_and(|bytes| Digest::of(&bytes) == *sha256))
+    let limit = record.size + MAX_TRAILER as u64;
+    Ok(directory.read_file(name, limit).is_ok_and(|bytes| is_module(&bytes, record)))
 }
 
 /// Removes files of ours that nothing wants any more.

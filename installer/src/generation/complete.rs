@@ -6,7 +6,7 @@ use rustix::fs::FileType;
 
 use crate::generation::current::CurrentGeneration;
 use crate::generation::installed::InstalledBundle;
-use crate::generation::module::{Refusal, module_file_name, read_sets};
+use crate::generation::module::{Refusal, may_have_length, module_file_name, read_sets};
 use files::with_causes;
 
 /// How closely to look.
@@ -85,14 +85,17 @@ impl CurrentGeneration {
             let name = module_file_name(&module.name);
             let whole = directory.stat(&name)?.is_some_and(|stat| {
                 FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                    && u64::try_from(stat.st_size) == Ok(module.size)
+                    && u64::try_from(stat.st_size).is_ok_and(|length| may_have_length(length, module))
             });
             if !whole {
                 let what = format!("{name} of {} is missing or has another length", kernel.release);
                 return Err(Problem::damage(what));
             }
             if look == Look::Digests {
-                self.read_module(&set.handle(kernel, &module.name)?)?;
+                let read = self.read_module(&set.handle(kernel, &module.name)?)?;
+                if read.had_other_trailer() {
+                    return Err(Refusal::OtherTrailer { script: module.name.clone() }.into());
+                }
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ mod module;
 mod offers;
 mod refused;
 mod staged;
+mod trailers;
 mod usage;
 
 pub use changes::{Changed, Changes, KernelChange, Presence};
@@ -25,6 +26,7 @@ pub use list::{BundleSummary, GenerationList, GenerationSummary, list_generation
 pub use module::{ModuleHandle, Refusal, VerifiedModuleBytes};
 pub use offers::{Offer, OfferState};
 pub use refused::{RefusalKind, RefusedBundle};
+pub use trailers::{Certificate, ModuleKeys};
 
 pub(crate) use carry::{intact_kernels, unpacked_kernels};
 pub(crate) use changes::{Holding, Inventory, Modules, note_modules};
@@ -35,7 +37,7 @@ pub(crate) use index::{GenerationIndex, IndexedBundle, IndexedKernel};
 pub(crate) use layout::{
     SwitchError, current_number, generation_numbers, parse_number, prepare_link, switch_to,
 };
-pub(crate) use module::{module_file_name, read_sets};
+pub(crate) use module::{is_module, module_file_name, read_sets};
 pub(crate) use offers::running_kernel;
 pub(crate) use staged::{Staging, indexed_kernel, next_number, remove_left_overs};
 pub(crate) use usage::{disk_usage, freed_by, tree_usage};

@@ -2,7 +2,7 @@
 
 use bundle_format::{
     BundleName, Digest, FileRecord, Kernel, KernelId, KernelRelease, Machine, ModuleRecord, ScriptName,
-    SetDocument, read_set,
+    SetDocument, Trailer, limits::MAX_TRAILER, read_set,
 };
 use files::FileError;
 
@@ -58,6 +58,9 @@ pub enum Refusal {
         expected: Digest,
         found: Digest,
     },
+    /// A kernel signature that no trusted key vouches for. The kernel isn't given it, so it keeps nothing from starting.
+    #[error("{script}.ko ends with a kernel signature that isn't in the signed account")]
+    OtherTrailer { script: ScriptName },
     /// Another bundle offers the script too.
     #[error("bundle {other} offers it too")]
     Twin { other: BundleName },
@@ -75,7 +78,10 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct VerifiedModuleBytes {
     handle: ModuleHandle,
+    /// The body, and behind it a trailer of the signed account, if the file has one.
     bytes: Vec<u8>,
+    /// Whether the file had a kernel signature that isn't in the account; it was dropped.
+    had_other_trailer: bool,
 }
 
 impl VerifiedModuleBytes {
@@ -85,16 +91,34 @@ impl VerifiedModuleBytes {
         &self.handle.script
     }
 
-    /// The bytes to load.
+    /// The body: the ELF without a kernel signature.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub fn body(&self) -> &[u8] {
+        self.bytes.get(..self.body_len()).unwrap_or(&self.bytes)
+    }
+
+    /// The file as it was installed: with its kernel signature, if it has one.
+    #[must_use]
+    pub fn as_installed(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The bytes to load, for whoever keeps them.
+    /// The body with this signature behind it, or with none.
     #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub fn with_trailer(mut self, trailer: Option<&Trailer>) -> Vec<u8> {
+        self.bytes.truncate(self.body_len());
+        self.bytes.extend(trailer.and_then(Trailer::raw).unwrap_or_default());
         self.bytes
+    }
+
+    fn body_len(&self) -> usize {
+        usize::try_from(self.handle.record.size).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the file has a kernel signature that isn't in the account.
+    #[must_use]
+    pub const fn had_other_trailer(&self) -> bool {
+        self.had_other_trailer
     }
 
     /// The vermagic that the ELF must have, as signed.
@@ -109,7 +133,7 @@ impl VerifiedModuleBytes {
         &self.handle.release
     }
 
-    /// The digest of the bytes.
+    /// The digest of the body.
     #[must_use]
     pub const fn sha256(&self) -> &Digest {
         &self.handle.record.sha256
@@ -212,22 +236,71 @@ pub(crate) fn module_file_name(script: &ScriptName) -> String {
     format!("{script}.ko")
 }
 
+/// What stands behind a module's body.
+enum Appended {
+    Nothing,
+    /// A signature of the account.
+    Listed,
+    /// A well-formed signature that isn't.
+    OtherSignature,
+    Other,
+}
+
+impl Appended {
+    fn of(appended: &[u8], record: &ModuleRecord) -> Self {
+        if appended.is_empty() {
+            return Self::Nothing;
+        }
+        if record.trailers.iter().filter_map(Trailer::raw).any(|trailer| trailer == appended) {
+            return Self::Listed;
+        }
+        let is_signature = kernel_module::divide(appended).body.is_empty();
+        if is_signature { Self::OtherSignature } else { Self::Other }
+    }
+}
+
+/// Whether a file is the module of this record, with a signature of the account or without one.
+pub(crate) fn is_module(file: &[u8], record: &ModuleRecord) -> bool {
+    let Some((body, appended)) =
+        usize::try_from(record.size).ok().and_then(|size| file.split_at_checked(size))
+    else {
+        return false;
+    };
+    matches!(Appended::of(appended, record), Appended::Nothing | Appended::Listed)
+        && Digest::of(body) == record.sha256
+}
+
+/// Whether a file of this length can be the module of this record.
+pub(crate) fn may_have_length(length: u64, record: &ModuleRecord) -> bool {
+    let trailers = record.trailers.iter().map(|trailer| trailer.bytes.len() as u64 / 2);
+    trailers.chain([0]).any(|trailer| length == record.size + trailer)
+}
+
 impl CurrentGeneration {
     /// Reads a module and proves it. The bytes that were hashed are those that are returned.
     pub fn read_module(&self, handle: &ModuleHandle) -> Result<VerifiedModuleBytes, Refusal> {
-        let bytes = self.read_unproven(handle)?;
-        let script = handle.script.clone();
-        let expected = handle.record.size;
-        let found = bytes.len() as u64;
-        if expected != found {
-            return Err(Refusal::Length { script, expected, found });
+        let mut bytes = self.read_unproven(handle)?;
+        let script = || handle.script.clone();
+        let record = &handle.record;
+        let (expected, found) = (record.size, bytes.len() as u64);
+        let appended = usize::try_from(expected).ok().and_then(|size| bytes.get(size..));
+        let had_other_trailer = match appended.map(|appended| Appended::of(appended, record)) {
+            Some(Appended::Nothing | Appended::Listed) => false,
+            Some(Appended::OtherSignature) => true,
+            Some(Appended::Other) | None => {
+                return Err(Refusal::Length { script: script(), expected, found: found.min(expected + 1) });
+            }
+        };
+        if had_other_trailer {
+            bytes.truncate(usize::try_from(expected).unwrap_or(usize::MAX));
         }
-        let expected = handle.record.sha256;
-        let found = Digest::of(&bytes);
+        let bytes = VerifiedModuleBytes { handle: handle.clone(), bytes, had_other_trailer };
+        let expected = record.sha256;
+        let found = Digest::of(bytes.body());
         if expected != found {
-            return Err(Refusal::Digest { script, expected, found });
+            return Err(Refusal::Digest { script: script(), expected, found });
         }
-        Ok(VerifiedModuleBytes { handle: handle.clone(), bytes })
+        Ok(bytes)
     }
 
     /// The bytes of all files of an unpacked SET.json, in its order, proven by its digests; `None` if one isn't whole.
@@ -236,7 +309,9 @@ impl CurrentGeneration {
         let directory = self.kernels()?.open_dir(&kernel.id.short()).ok()?;
         let whole = |bytes: Vec<u8>, sha256: &Digest| (Digest::of(&bytes) == *sha256).then_some(bytes);
         let module = |record: &ModuleRecord| {
-            let bytes = directory.read_file(&module_file_name(&record.name), record.size).ok()?;
+            let limit = record.size + MAX_TRAILER as u64;
+            let mut bytes = directory.read_file(&module_file_name(&record.name), limit).ok()?;
+            bytes.truncate(usize::try_from(record.size).ok()?);
             whole(bytes, &record.sha256)
         };
         let mut bodies = set.modules.iter().map(module).collect::<Option<Vec<_>>>()?;
@@ -256,7 +331,8 @@ impl CurrentGeneration {
         let name = module_file_name(&handle.script);
         let file = directory.open_file(&name).map_err(|error| Refusal::from(&error))?;
         let mut bytes = Vec::new();
-        let read = file.take(handle.record.size.saturating_add(1)).read_to_end(&mut bytes);
+        let limit = handle.record.size.saturating_add(MAX_TRAILER as u64 + 1);
+        let read = file.take(limit).read_to_end(&mut bytes);
         read.map_err(|error| Refusal::from(&FileError::new("read", directory.path().join(&name), error)))?;
         Ok(bytes)
     }

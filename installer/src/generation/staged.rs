@@ -28,7 +28,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 
-use bundle_format::{BundleName, Kernel, KernelRelease, VerifiedSet};
+use bundle_format::{BundleName, Kernel, KernelRelease, Trailer, VerifiedSet};
 use files::{Directory, FileError};
 
 use crate::generation::configuration::ConfigurationTexts;
@@ -40,6 +40,7 @@ use crate::generation::layout::{
     SwitchError, current_number, generation_numbers, linked_number, prepare_link, switch_to,
 };
 use crate::generation::module::module_file_name;
+use crate::generation::trailers::ModuleKeys;
 use crate::host::WriterLock;
 use crate::host::paths::{
     BACK, BUNDLE_FILE, BUNDLES, CONFIGURATION, KERNELS, LOCK, NEXT, OPTIONS, ROOT_RECORD, SETS, STAGING,
@@ -125,6 +126,7 @@ impl<'l> Staging<'l> {
         bundle: &BundleName,
         entry: &mut IndexedKernel,
         set: &VerifiedSet<'_>,
+        keys: &ModuleKeys,
         current: Option<&CurrentGeneration>,
     ) -> Result<(), FileError> {
         let sets = self.bundles.open_dir(bundle.as_str())?.open_dir(SETS)?;
@@ -134,7 +136,12 @@ impl<'l> Staging<'l> {
         let old = current.and_then(CurrentGeneration::kernels);
         let old = old.and_then(|kernels| kernels.open_dir(&entry.id.short()).ok());
         for module in set.modules() {
-            add_file(&modules, &module_file_name(&module.record.name), module.bytes, old.as_ref())?;
+            let name = module_file_name(&module.record.name);
+            match keys.choose(module.record).and_then(Trailer::raw) {
+                None => add_file(&modules, &name, module.bytes, old.as_ref())?,
+                // For stock tools, which load what is in the file.
+                Some(trailer) => add_file(&modules, &name, &[module.bytes, &trailer].concat(), old.as_ref())?,
+            }
             entry.modules.push(module.record.name.clone());
         }
         if let Some(bytes) = set.uprobes() {

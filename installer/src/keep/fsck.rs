@@ -213,7 +213,11 @@ impl Check<'_> {
                         let file = module_file_name(&module.name);
                         self.module(&name, kernel, &file, mending, &|generation| {
                             let handle = set.handle(kernel, &module.name)?;
-                            generation.read_module(&handle).map(|read| read.bytes().len() as u64)
+                            let read = generation.read_module(&handle)?;
+                            if read.had_other_trailer() {
+                                return Err(crate::Refusal::OtherTrailer { script: module.name.clone() });
+                            }
+                            Ok(read.as_installed().len() as u64)
                         });
                     }
                     if let Some(record) = set.uprobes() {

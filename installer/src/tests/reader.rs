@@ -38,7 +38,7 @@ fn a_ready_offer_gives_the_signed_bytes() {
     let world = World::new();
     world.install(&bundle(1).bytes()).unwrap();
     let module = world.current().read_module(&handle(&world, "latency")).unwrap();
-    assert_eq!(module.bytes(), bundle(1).module("latency", "6.12.1"));
+    assert_eq!(module.body(), bundle(1).module("latency", "6.12.1"));
     assert_eq!(module.name().as_str(), "latency");
     assert_eq!(module.vermagic(), Some("6.12.1 SMP preempt mod_unload"));
 }
@@ -231,7 +231,7 @@ fn an_open_generation_stays_what_it_was_while_the_link_moves() {
     let handle = handle(&world, "counter");
     world.install(&bundle(2).bytes()).unwrap();
     assert_eq!(open.number(), 1);
-    assert_eq!(open.read_module(&handle).unwrap().bytes(), bundle(1).module("counter", "6.12.1"));
+    assert_eq!(open.read_module(&handle).unwrap().body(), bundle(1).module("counter", "6.12.1"));
     assert_eq!(world.current().number(), 2);
 }
 

@@ -38,6 +38,12 @@ impl ModuleRules {
         }
     }
 
+    /// Whether modules without a signature that it can verify are refused.
+    #[must_use]
+    pub const fn enforces_signatures(&self) -> bool {
+        self.sig_enforce || self.lockdown.is_some()
+    }
+
     /// In words, the one that decides first; `None` if every module is taken.
     #[must_use]
     pub fn in_words(&self) -> Option<String> {

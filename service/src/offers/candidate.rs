@@ -101,17 +101,40 @@ impl Candidate {
     }
 }
 
+/// Who has signed a module for the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Signature {
+    None,
+    /// By the keys of these certificates; whether the kernel has the one that it is given.
+    By {
+        signers: Vec<String>,
+        has_key: Option<bool>,
+    },
+    /// It has one, and nothing is known of it.
+    Unknown,
+}
+
 /// A module's bytes, found to have the digest that is accounted for. Nothing changes them any more.
 #[derive(Debug)]
 pub(crate) struct VerifiedModule {
+    /// What the kernel is given: the body, and a kernel signature if it has one.
     bytes: Vec<u8>,
+    /// Of the body.
     sha256: Digest,
+    /// Whether the file had a kernel signature that no trusted key vouches for; it was dropped.
+    pub(crate) had_other_trailer: bool,
+    pub(crate) signature: Signature,
 }
 
 impl VerifiedModule {
-    /// For those who have compared the digest of this very buffer.
-    pub(crate) const fn vouched_for(bytes: Vec<u8>, sha256: Digest) -> Self {
-        Self { bytes, sha256 }
+    /// For those who have compared the digest of this very buffer, without its kernel signature.
+    pub(crate) fn vouched_for(bytes: Vec<u8>, sha256: Digest) -> Self {
+        let signature = if kernel_module::is_signed(&bytes) { Signature::Unknown } else { Signature::None };
+        Self { bytes, sha256, had_other_trailer: false, signature }
+    }
+
+    pub(crate) fn signed(self, signature: Signature, had_other_trailer: bool) -> Self {
+        Self { signature, had_other_trailer, ..self }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use bundle_format::{BundleName, KernelRelease};
+use bundle_format::{BundleName, KernelRelease, ModuleRecord, Trailer};
 use files::FileSystem;
 use installer::policy::OtherBuild;
-use installer::{CurrentGeneration, HostIdentity, HostPrograms, Mismatch, ModuleHandle, OfferState, Policy};
+use installer::{
+    CurrentGeneration, HostIdentity, HostPrograms, Mismatch, ModuleHandle, ModuleKeys, OfferState, Policy,
+};
 use script_config::ScriptName;
 use serde::Serialize;
 
-use crate::offers::candidate::{Candidate, Candidates, OfferedBy, Origin, SignedScript, VerifiedModule};
+use crate::offers::candidate::{
+    Candidate, Candidates, OfferedBy, Origin, Signature, SignedScript, VerifiedModule,
+};
 use crate::reasons::{Reason, StartRefusal};
 
 /// The scripts of all installed bundles, and the one way to their modules: through the whole chain from a trusted key.
@@ -99,14 +103,26 @@ impl<'g> Installed<'g> {
                 });
             }
         }
+        let is_signed = handles.values().any(|handle| !handle.record().trailers.is_empty());
+        let keys = if is_signed { ModuleKeys::of(files, current) } else { ModuleKeys::default() };
         let read = move |script: &ScriptName| {
             let handle = handles.get(script).ok_or(StartRefusal::NotOffered)?;
             let module = current.read_module(handle).map_err(|refusal| of_installer(&refusal))?;
             let sha256 = *module.sha256();
-            Ok(VerifiedModule::vouched_for(module.into_bytes(), sha256))
+            let trailer = keys.choose(handle.record());
+            let had_other_trailer = module.had_other_trailer();
+            let bytes = module.with_trailer(trailer);
+            let signature = signature_of(handle.record(), trailer, &keys);
+            Ok(VerifiedModule::vouched_for(bytes, sha256).signed(signature, had_other_trailer))
         };
         Self { candidates, refused, read: Box::new(read) }
     }
+}
+
+fn signature_of(record: &ModuleRecord, given: Option<&Trailer>, keys: &ModuleKeys) -> Signature {
+    let Some(given) = given else { return Signature::None };
+    let signers = record.trailers.iter().map(|trailer| keys.name(&trailer.certificate)).collect();
+    Signature::By { signers, has_key: keys.is_known(&given.certificate) }
 }
 
 fn refusal_of(state: OfferState, bundle: BundleName, release: Option<KernelRelease>) -> StartRefusal {

@@ -1,6 +1,7 @@
 //! What a start will do: offers and choice come in, an order with a step for each script goes out. Nothing is changed.
 
 mod choice;
+mod kernel_rules;
 mod masked;
 mod start_plan;
 mod step;

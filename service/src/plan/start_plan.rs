@@ -12,7 +12,7 @@ use script_config::{ScriptName, select_to_start};
 
 use crate::boot::{BootSwitches, BootsBefore, switched_off};
 use crate::host::{Host, ServiceError};
-use crate::kernel::{LoadedModules, ModuleState};
+use crate::kernel::{LoadedModules, ModuleRules, ModuleState};
 use crate::offers::{LeftOutBundle, Offers, graph_of};
 use crate::plan::choice::{OnFailure, StartChoice};
 use crate::plan::masked::Masked;
@@ -132,7 +132,9 @@ impl StartPlan {
             masked: &masked,
             release,
             modules: &modules,
+            rules: ModuleRules::read(host),
             held: 0,
+            warnings: switches.problems,
         };
         let mut places: BTreeMap<ScriptName, usize> = BTreeMap::new();
         let mut entries = Vec::with_capacity(order.len());
@@ -160,7 +162,7 @@ impl StartPlan {
         let left_out = passed_over.filter_map(|name| Some((name.clone(), absence(name)?.clone()))).collect();
         let on_failure = if choice.parameters.pass_all { OnFailure::EndThere } else { OnFailure::LeaveOut };
         let mut plan =
-            Self { entries, left_out, refused_bundles: Vec::new(), on_failure, warnings: switches.problems };
+            Self { entries, left_out, refused_bundles: Vec::new(), on_failure, warnings: steps.warnings };
         plan.warnings.extend(plan.entries.iter().filter_map(PlannedScript::warning));
         let looks_at_all = choice.named.is_empty() && !switches.disabled;
         if looks_at_all || plan.refused().next().is_some() {

@@ -9,8 +9,9 @@ use rustix::fs::{StatVfsMountFlags, fstatvfs};
 use script_config::ScriptName;
 
 use crate::host::{Host, ServiceError};
-use crate::kernel::{LoadedModules, ModuleState, may_load_modules};
+use crate::kernel::{LoadedModules, ModuleRules, ModuleState, may_load_modules};
 use crate::offers::{Candidate, Offers, VerifiedModule};
+use crate::plan::kernel_rules;
 use crate::plan::masked::Masked;
 use crate::reasons::{StartRefusal, check_module};
 use crate::records::{RecorderMode, RunRecord, is_ours};
@@ -47,8 +48,12 @@ pub(super) struct Steps<'a> {
     pub(super) masked: &'a Masked,
     pub(super) release: &'a KernelRelease,
     pub(super) modules: &'a LoadedModules,
+    /// What the kernel demands of a module.
+    pub(super) rules: ModuleRules,
     /// Bytes that the plan has kept so far.
     pub(super) held: usize,
+    /// What is to be known although nothing is refused for it.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Steps<'_> {
@@ -97,6 +102,14 @@ impl Steps<'_> {
         }
         check_output(self.host, &candidate.run)?;
         let module = self.offers.read(candidate)?;
+        if let Some(refusal) = kernel_rules::refusal(&self.rules, &module.signature) {
+            return Err(refusal);
+        }
+        if module.had_other_trailer {
+            self.warnings.push(format!(
+                "{name}.ko ends with a kernel signature that isn't in the signed account; the kernel isn't given it"
+            ));
+        }
         check_module(module.bytes(), name, self.release, candidate.vermagic())
             .map_err(StartRefusal::WrongModule)?;
         if !may_load_modules(self.host) {

@@ -170,6 +170,15 @@ pub enum StartRefusal {
     /// This process has no right to load modules, and neither has `staprun` started by it.
     #[error("this process may not load modules: it runs without CAP_SYS_MODULE")]
     NotPermitted,
+    /// The kernel verifies signatures, and its module has none.
+    #[error("{rule}; its module isn't signed for kernels")]
+    Unsigned { rule: String },
+    /// The kernel verifies signatures, and has none of the keys by which its module is signed.
+    #[error("{rule}; it has no key of those that signed its module: {}", signers.join(", "))]
+    NoKernelKey { rule: String, signers: Vec<String> },
+    /// `kernel.modules_disabled`.
+    #[error("kernel.modules_disabled is set: no more modules in this boot")]
+    ModulesDisabled,
     /// The place for its data won't do.
     #[error("its output {} {problem}", output.display())]
     Output {
@@ -223,6 +232,9 @@ impl StartRefusal {
             Self::BootGuardNothing => "boot-guard-nothing",
             Self::BootGuardNewer(_) => "boot-guard-newer",
             Self::NotPermitted => "not-permitted",
+            Self::Unsigned { .. } => "unsigned",
+            Self::NoKernelKey { .. } => "no-kernel-key",
+            Self::ModulesDisabled => "modules-disabled",
             Self::Output { .. } => "output",
         }
     }
@@ -313,6 +325,11 @@ impl StartRefusal {
                 "start it by name; stap-bundle boot-guard reset forgets what the newer stap-bundle knew of boots"
             }
             Self::NotPermitted => StaprunRefusal::NotPermitted.advice(),
+            Self::Unsigned { .. } => {
+                "on the farm, stap-bundle sign-modules signs the modules of the bundle; install that one"
+            }
+            Self::NoKernelKey { .. } => "stap-bundle doctor says how this host gets the key",
+            Self::ModulesDisabled => StaprunRefusal::ModulesDisabled.advice(),
             Self::Output { .. } => {
                 "give -o an absolute path in a directory that exists and can be written to"
             }

@@ -1,5 +1,8 @@
-//! What `sign-file` appends: a PKCS#7 message without attributes and certificates, its length and a mark
-//! (`include/linux/module_signature.h`; RFC 5652 and 2315).
+//! What `sign-file` appends: a PKCS#7 message without attributes, its length and a mark (`include/linux/module_signature.h`; RFC 5652 and
+//! 2315).
+//!
+//! As `sign-file` does, it leaves the certificate out, for the kernel has it. One that a CA has issued is put in: then the kernel needs the
+//! CA's alone (`crypto/asymmetric_keys/pkcs7_trust.c`).
 
 use der::asn1::{Null, ObjectIdentifier, OctetStringRef, SetOfVec};
 use der::{Any, Encode as _, Sequence};
@@ -59,6 +62,8 @@ struct SignedData {
     version: u8,
     digests: SetOfVec<Any>,
     content: EncapsulatedContent,
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
+    certificates: Option<SetOfVec<Any>>,
     signers: SetOfVec<Any>,
 }
 
@@ -86,10 +91,13 @@ pub(super) fn trailer(certificate: &ModuleCertificate, signature: &[u8]) -> der:
         signature_algorithm,
         signature: OctetStringRef::new(signature)?,
     };
+    let is_issued = tbs.issuer() != tbs.subject();
+    let certificates = is_issued.then(|| SetOfVec::from_iter([Any::encode_from(&certificate.certificate)?]));
     let content = SignedData {
         version: 1,
         digests: SetOfVec::from_iter([Any::encode_from(&Algorithm::plain(digest))?])?,
         content: EncapsulatedContent { content_type: DATA },
+        certificates: certificates.transpose()?,
         signers: SetOfVec::from_iter([Any::encode_from(&signer)?])?,
     };
     let mut bytes = ContentInfo { content_type: SIGNED_DATA, content }.to_der()?;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use bundle_format::{Extent, KeyId};
 use contents::{Presence, Seen};
+use kernel_module::KeyCertificate;
 use serde_json::json;
 
 use crate::bundle_path::BundlePath;
@@ -48,6 +49,7 @@ impl Args {
                     judge: None,
                     domain: None,
                     present: Presence::Unknown,
+                    module_keys: Vec::new(),
                 },
             );
         }
@@ -57,18 +59,31 @@ impl Args {
             Err(failure) if self.trust.is_given() => return Err(failure),
             Err(_) => return self.show_sizes(ui, &claimed, raw.manifest_len()),
         };
-        let (bundle, domain) = keys.verify(raw).map_err(|failure| failure.about(self.file.display()))?;
+        let (mut bundle, domain) = keys.verify(raw).map_err(|failure| failure.about(self.file.display()))?;
         let manifest = bundle.manifest().clone();
         let id = bundle.id();
         let signers = bundle.signers().to_vec();
         let judge = bundle.judge().clone();
-        let present = match bundle.read_content(&BTreeSet::new(), Extent::Wanted, &mut |_, _| Ok(())) {
+        let mut module_keys = Vec::new();
+        let present = bundle.take_module_certificates().and_then(|certificates| {
+            module_keys = certificates.values().filter_map(|der| KeyCertificate::read(der)).collect();
+            bundle.read_content(&BTreeSet::new(), Extent::Wanted, &mut |_, _| Ok(()))
+        });
+        let present = match present {
             Ok(present) => Presence::Known(present),
             Err(error) => Presence::Damaged(Failure::from(error).one_line()),
         };
         self.show(
             ui,
-            &Seen { id, manifest: &manifest, signers: &signers, judge: Some(&judge), domain, present },
+            &Seen {
+                id,
+                manifest: &manifest,
+                signers: &signers,
+                judge: Some(&judge),
+                domain,
+                present,
+                module_keys,
+            },
         )
     }
 

@@ -6,7 +6,7 @@ use builder::{Builders, NotTaken, NotTakenResults};
 use clap::Args;
 use signing::PrivateKeyFile;
 
-use crate::commands::farm::key::key_failure;
+use crate::commands::farm::key_failure::key_failure;
 use crate::failure::Failure;
 use crate::trust_options::public_keys_in;
 use crate::words::count;

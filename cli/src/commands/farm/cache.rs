@@ -7,7 +7,7 @@ use builder::{ArtifactCache, BuildDirectories, Builders, CollectedState, Removed
 use serde_json::json;
 
 use super::directories::cache_directory;
-use super::key::key_failure;
+use super::key_failure::key_failure;
 use crate::commands::farm::builder_options::{BuilderOptions, LIST_THEM, could_be_taken, why_not_taken};
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -9,10 +9,13 @@ mod directories;
 mod import;
 mod kernel;
 pub(crate) mod key;
+pub(super) mod key_failure;
 mod merge;
+pub(crate) mod module_keys;
 mod roots;
 pub(crate) mod server;
 mod sign;
+mod sign_modules;
 pub(super) mod source_date;
 
 use clap::Subcommand;
@@ -32,6 +35,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Cache(cache::Args),
     Sign(sign::Args),
+    SignModules(sign_modules::Args),
     Import(import::Args),
     #[command(subcommand)]
     Kernel(kernel::Args),
@@ -48,6 +52,7 @@ impl Command {
             Self::Merge(args) => args.run(global, ui),
             Self::Cache(args) => args.run(ui),
             Self::Sign(args) => args.run(ui),
+            Self::SignModules(args) => args.run(ui),
             Self::Import(args) => args.run(ui),
             Self::Kernel(args) => args.run(ui),
             Self::Server(args) => args.run(global, ui),

@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::bundle_path::a_file;
 use crate::commands::bundle::inspect::contents::{Presence, Seen};
 use crate::commands::farm::attached_signature::{SIGNATURE, read_signature};
-use crate::commands::farm::key::{key_failure, signing_key};
+use crate::commands::farm::key::signing_key;
+use crate::commands::farm::key_failure::key_failure;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::given_file::given;
@@ -148,6 +149,7 @@ impl Args {
             judge: None,
             domain: None,
             present,
+            module_keys: Vec::new(),
         }
         .show(ui, &self.file, Some(size));
         Ok(Exit::Done)

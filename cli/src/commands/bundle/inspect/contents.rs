@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bundle_format::{BundleId, Judge, Kernel, KernelId, KeyId, Manifest, Present};
 use comfy_table::CellAlignment;
+use kernel_module::KeyCertificate;
 use serde::Serialize;
 use serde_json::json;
 
@@ -22,6 +23,8 @@ pub(crate) struct Seen<'a> {
     /// The domain of this host whose keys these are; `None` if others were named.
     pub(crate) domain: Option<String>,
     pub(crate) present: Presence,
+    /// The certificates by whose keys the modules are signed for kernels; not looked at if it isn't verified.
+    pub(crate) module_keys: Vec<KeyCertificate>,
 }
 
 /// How many of the frames the file has.
@@ -57,8 +60,13 @@ impl Seen<'_> {
             "file": file, "verified": self.judge.is_some(), "bytes": size, "bundle_id": self.id, "signers": signers,
             "judged_by": self.judge.map(judged_by_document), "domain": self.domain,
             "frames": self.manifest.frames().len(), "frames_present": present, "frames_problem": problem,
-            "manifest": self.manifest,
+            "manifest": self.manifest, "module_keys": self.module_keys_document(),
         })
+    }
+
+    fn module_keys_document(&self) -> serde_json::Value {
+        let one = |key: &KeyCertificate| json!({ "name": key.common_name, "key_id": key.key_id });
+        self.module_keys.iter().map(one).collect()
     }
 
     fn show_head(&self, ui: &mut Ui, size: Option<u64>) {
@@ -112,6 +120,9 @@ impl Seen<'_> {
         if manifest.roots.size > 0 {
             let roots = &manifest.roots;
             ui.line(format!("  roots       {} to {} ({})", roots.first, roots.last, bytes(roots.size)));
+        }
+        for key in &self.module_keys {
+            ui.line(format!("  module key  {} (key id {})", key.common_name, key.key_id));
         }
         for extra in &manifest.extras {
             ui.line(format!("  extra       {} ({})", extra.name, bytes(extra.size)));

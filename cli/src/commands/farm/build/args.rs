@@ -13,6 +13,7 @@ use crate::commands::farm::build::policy::PolicyOptions;
 use crate::commands::farm::build::servers::ServerOptions;
 use crate::commands::farm::builder_options::BuilderOptions;
 use crate::commands::farm::directories::{StoreOption, absolute, cache_directory};
+use crate::commands::farm::module_keys::ModuleKeyOptions;
 use crate::commands::farm::source_date::source_date_epoch;
 use crate::config_evaluation::EvaluationOption;
 use crate::config_files;
@@ -51,6 +52,8 @@ pub(crate) struct Args {
     /// The private key to sign with; may be given several times [default: ~/.config/stap-bundle/default.key].
     #[arg(long, value_name = "NAME.key", env = "STAP_BUNDLE_KEY")]
     pub(super) key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) module_keys: ModuleKeyOptions,
     /// Send this chain of roots along: hosts judge signers by it (`trust root`).
     #[arg(long, value_name = "FILE.stapr")]
     pub(super) roots: Option<PathBuf>,

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use builder::{BuildError, BuildOptions, BuildReport, BuildRequest, OpenCells, Plan, PlanError};
 use child::Cancel;
-use signing::PrivateKeyFile;
+use signing::{ModuleSigner, PrivateKeyFile};
 
 use crate::commands::farm::build::args::{Args, Progress};
 use crate::commands::farm::build::failure::{build_failure, builder_key_failure, not_planned};
@@ -27,6 +27,7 @@ use crate::words::{bytes, count};
 struct Inputs {
     /// Empty where nothing is signed.
     keys: Vec<PrivateKeyFile>,
+    signers: Vec<ModuleSigner>,
     cancel: Cancel,
     loaded: Loaded,
     /// `STAP_TEMP` or what else the configuration names for temporary files.
@@ -56,7 +57,7 @@ impl Args {
             return Err(Failure::new(Exit::Usage, "`build` takes no --root")
                 .hint("to compile in a root: --sysroot DIR"));
         }
-        let Inputs { keys, cancel, loaded, temporary, mut places, request, older, mut options } =
+        let Inputs { keys, signers, cancel, loaded, temporary, mut places, request, older, mut options } =
             self.inputs(merged, ui)?;
         let script_path = &loaded.configuration.parameters().script_path;
         let mut plan = self
@@ -91,7 +92,7 @@ impl Args {
             return Err(failure);
         }
         let from = Compiled { plan: &plan, report: &report };
-        let packed = self.packed(&from, older, &keys, &cancel, temporary.as_deref(), ui)?;
+        let packed = self.packed(&from, older, &keys, &signers, &cancel, temporary.as_deref(), ui)?;
         self.finish(ui, &from, packed, &mut places)
     }
 
@@ -101,6 +102,8 @@ impl Args {
         ui.leave_output_to(self.output.as_deref())?;
         let unsigned = self.dry_run || self.no_sign || self.shard.is_some();
         let keys = if unsigned { Vec::new() } else { signing_keys(&self.key)? };
+        let packs_nothing = self.dry_run || self.shard.is_some();
+        let signers = if packs_nothing { Vec::new() } else { self.module_keys.signers(ui)? };
         let builders = self.builders.read()?;
         let roots = self.roots.as_deref().map(|path| roots::read(path, &keys, ui)).transpose()?;
         let cancel = Cancel::new();
@@ -134,7 +137,7 @@ impl Args {
         let mut options = self.options(loaded.modified, roots, merged)?;
         options.builders =
             builders.with_key_of(&request.directories).map_err(|error| builder_key_failure(&error))?;
-        Ok(Inputs { keys, cancel, loaded, temporary, places, request, older, options })
+        Ok(Inputs { keys, signers, cancel, loaded, temporary, places, request, older, options })
     }
 
     /// Whether what was compiled may become a bundle.

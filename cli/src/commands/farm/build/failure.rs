@@ -8,7 +8,7 @@ use signing::KeyFileError;
 
 use crate::commands::farm::best_before;
 use crate::commands::farm::build::servers;
-use crate::commands::farm::key::key_failure;
+use crate::commands::farm::key_failure::key_failure;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::words::count;

@@ -83,6 +83,7 @@ impl Args {
             outputs.input("the configuration", path);
         }
         outputs.inputs("the key", &self.key);
+        self.module_keys.note_inputs(&mut outputs);
         outputs.inputs("the list of kernels", self.kernels.lists());
         outputs.inputs("the chain of roots", &self.roots);
         outputs.inputs("the older bundle", self.reuse.iter().chain(&self.delta_from));

@@ -8,7 +8,7 @@ use std::time::Instant;
 use builder::{BuildReport, Cell, Plan};
 use bundle_format::{BaseFile, BundleError, Manifest, Packing, SOURCES_NAME, UnsignedBundle, VerifiedBundle};
 use child::Cancel;
-use signing::PrivateKeyFile;
+use signing::{ModuleSigner, PrivateKeyFile};
 
 use crate::commands::farm::build::args::{Args, Progress};
 use crate::commands::farm::build::failure::no_bundle;
@@ -17,7 +17,7 @@ use crate::commands::farm::build::output::Product;
 use crate::commands::farm::build::reporter::Reporter;
 use crate::commands::farm::build::{kept, reuse};
 use crate::commands::farm::directories::cache_directory;
-use crate::commands::farm::key::sign_failure;
+use crate::commands::farm::key_failure::{module_sign_failure, sign_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -61,6 +61,7 @@ impl Args {
         from: &Compiled<'_>,
         older: Option<Older>,
         keys: &[PrivateKeyFile],
+        signers: &[ModuleSigner],
         cancel: &Cancel,
         temporary: Option<&Path>,
         ui: &mut Ui,
@@ -71,7 +72,7 @@ impl Args {
         let cache = cache_directory(self.cache.as_deref())?;
         let kept = || kept::find(&cache, &self.name, &from.report.draft, keys);
         let older = older.or_else(|| kept().map(|old| Older::Reuse(Box::new(old))));
-        let unsigned = self.pack(from, older, &reporter, cancel, temporary)?;
+        let unsigned = self.pack(from, older, signers, &reporter, cancel, temporary)?;
         let (product, done) = if keys.is_empty() {
             (Product::Payload(unsigned), "packed")
         } else {
@@ -88,6 +89,7 @@ impl Args {
         &self,
         from: &Compiled<'_>,
         old: Option<Older>,
+        signers: &[ModuleSigner],
         reporter: &Reporter<'_>,
         cancel: &Cancel,
         temporary: Option<&Path>,
@@ -105,17 +107,17 @@ impl Args {
             Some(Older::Base(base)) => packing.delta_from(*base),
             None => packing,
         };
-        let mut unsigned = from
-            .report
-            .draft
+        let mut draft = from.report.draft.clone();
+        builder::sign_modules(&mut draft, signers).map_err(|error| module_sign_failure(&error))?;
+        let mut unsigned = draft
             .pack_with(packing, spool, &mut |packed| reporter.packed(&packed))
             .map_err(|error| self.not_packed(error))?;
         let issued_in = cache_directory(self.cache.as_deref())?.join("issued");
         let failed = |error: std::io::Error| Failure::of(Exit::Storage, &error).about(issued_in.display());
         let issued = Issued::open(&issued_in, &self.name).map_err(failed)?;
-        let base = from.report.draft.serial;
+        let base = draft.serial;
         let content = unsigned.manifest().content;
-        let best_before = from.report.draft.best_before;
+        let best_before = draft.best_before;
         let serial = match self.serial {
             Some(_) => base,
             None => issued.number(base, content, best_before),
@@ -123,13 +125,14 @@ impl Args {
         if serial != base {
             let version = match &self.version {
                 Some(version) => version.clone(),
-                None => format!("{}.{}", from.report.draft.version, serial - base)
+                None => format!("{}.{}", draft.version, serial - base)
                     .parse()
                     .map_err(|error| Failure::of(Exit::NoBundle, &error))?,
             };
             unsigned = unsigned.renumbered(serial, version).map_err(no_bundle)?;
         }
-        let extras = self.extras(unsigned.manifest(), from)?;
+        let mut extras = self.extras(unsigned.manifest(), from)?;
+        builder::add_certificates(&mut extras, signers);
         unsigned = unsigned.with_extras(extras).map_err(no_bundle)?;
         issued.remember(base, serial, content, best_before).map_err(failed)?;
         Ok(unsigned)

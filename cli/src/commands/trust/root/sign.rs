@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::bundle_path::a_file;
 use crate::commands::farm::attached_signature::read_signature;
-use crate::commands::farm::key::{sign_failure, signing_keys};
+use crate::commands::farm::key::signing_keys;
+use crate::commands::farm::key_failure::sign_failure;
 use crate::commands::trust::root::file::{read, write};
 use crate::commands::trust::root::show::tell;
 use crate::exit::Exit;

@@ -1,0 +1,178 @@
+//! Keys that sign kernel modules, for commands that pack.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use child::{Cancel, ChildCommand, Limits};
+use files::read::{read_given, read_text_given};
+use rustix::fs::{Mode, OFlags};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use signing::{
+    ModuleCertificate, ModuleDigest, ModuleKeyError, ModuleKeyFile, ModuleSigner, SignElsewhere, Zeroizing,
+};
+
+use crate::bundle_path::a_file;
+use crate::commands::farm::key_failure::{PIN, module_key_failure};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Outputs;
+use crate::ui::Ui;
+
+/// Most bytes of a certificate's file, and of a passphrase's.
+const MAX_FILE: u64 = 64 << 10;
+
+/// How long a program may take for one signature.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModuleKeyOptions {
+    /// Sign the modules with this private key (PKCS#8 PEM), for kernels that take signed ones only; may be given several times.
+    #[arg(hide_short_help = true, long, value_name = "KEY.pem", value_parser = a_file, requires = "module_cert")]
+    pub(crate) module_key: Vec<PathBuf>,
+    /// The certificate of such a key, DER or PEM, as the hosts' kernels have it; may be given several times.
+    #[arg(hide_short_help = true, long, value_name = "CERT.der", value_parser = a_file)]
+    pub(crate) module_cert: Vec<PathBuf>,
+    /// A shell command that signs for the certificates whose key isn't given: it reads a digest and writes the raw signature
+    ///
+    /// The digest comes on standard input; `STAP_BUNDLE_DIGEST` says which one it is (sha256 or sha384), and `STAP_BUNDLE_CERTIFICATE`
+    /// has the certificate's SHA-256. Of ECDSA the signature may be DER or the two numbers one after the other.
+    #[arg(hide_short_help = true, long, value_name = "CMD", requires = "module_cert")]
+    pub(crate) module_signer: Option<String>,
+    /// The passphrase of the private keys is the first line of FILE [default: `KBUILD_SIGN_PIN`, else it is asked for].
+    #[arg(hide_short_help = true, long, value_name = "FILE", value_parser = a_file, requires = "module_key")]
+    pub(crate) module_passphrase: Option<PathBuf>,
+}
+
+impl ModuleKeyOptions {
+    pub(crate) fn note_inputs(&self, outputs: &mut Outputs) {
+        outputs.inputs("the module key", &self.module_key);
+        outputs.inputs("the module certificate", &self.module_cert);
+    }
+
+    /// What signs modules; none, if it wasn't asked for. Each certificate is matched with the key that is its own.
+    pub(crate) fn signers(&self, ui: &mut Ui) -> Result<Vec<ModuleSigner>, Failure> {
+        let mut keys = Vec::new();
+        for path in &self.module_key {
+            keys.push(self.key(path)?);
+        }
+        let mut signers: Vec<ModuleSigner> = Vec::new();
+        for path in &self.module_cert {
+            let certificate = certificate(path, ui)?;
+            if signers.iter().any(|signer| signer.certificate().id() == certificate.id()) {
+                continue;
+            }
+            signers.push(self.signer(path, certificate, &mut keys)?);
+        }
+        if let Some(key) = keys.first() {
+            let what = format!("{} is the key of none of the certificates given", key.path().display());
+            return Err(Failure::new(Exit::Usage, what).hint("give its certificate: --module-cert CERT.der"));
+        }
+        Ok(signers)
+    }
+
+    /// What signs for one certificate: its key among `keys`, which is taken out, else the command.
+    fn signer(
+        &self,
+        path: &Path,
+        certificate: ModuleCertificate,
+        keys: &mut Vec<ModuleKeyFile>,
+    ) -> Result<ModuleSigner, Failure> {
+        for place in 0..keys.len() {
+            match ModuleSigner::with_file(certificate.clone(), keys.swap_remove(place)) {
+                Ok(signer) => return Ok(signer),
+                Err(other) => {
+                    keys.push(other);
+                    let last = keys.len() - 1;
+                    keys.swap(place, last);
+                }
+            }
+        }
+        match &self.module_signer {
+            Some(command) => {
+                Ok(ModuleSigner::elsewhere(certificate, Box::new(Command { shell: command.clone() })))
+            }
+            None => {
+                let what =
+                    format!("{}: no key was given that is the one of this certificate", path.display());
+                Err(Failure::new(Exit::Usage, what)
+                    .hint("give it with --module-key KEY.pem, or what signs with it: --module-signer CMD"))
+            }
+        }
+    }
+
+    fn key(&self, path: &Path) -> Result<ModuleKeyFile, Failure> {
+        let failed = |error: ModuleKeyError| module_key_failure(&error);
+        let passphrase =
+            if ModuleKeyFile::is_encrypted(path).map_err(failed)? { self.passphrase(path)? } else { None };
+        ModuleKeyFile::open(path, passphrase).map_err(failed)
+    }
+
+    fn passphrase(&self, path: &Path) -> Result<Option<Zeroizing<String>>, Failure> {
+        if let Some(file) = &self.module_passphrase {
+            let text = read_text_given(file, MAX_FILE)
+                .map_err(|error| Failure::of(Exit::Storage, &error).about(file.display()))?;
+            let text = Zeroizing::new(text);
+            return Ok(Some(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())));
+        }
+        if let Ok(pin) = std::env::var(PIN) {
+            return Ok(Some(Zeroizing::new(pin)));
+        }
+        Ok(ask(&format!("passphrase of {}: ", path.display())).ok())
+    }
+}
+
+fn certificate(path: &Path, ui: &mut Ui) -> Result<ModuleCertificate, Failure> {
+    let bytes = read_given(path, MAX_FILE)
+        .map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))?;
+    let certificate = ModuleCertificate::read(&bytes).map_err(|error| {
+        Failure::of(Exit::Malformed, &error)
+            .about(path.display())
+            .hint("`stap-bundle key generate --module` makes a key and a certificate")
+    })?;
+    for warning in certificate.warnings() {
+        ui.warning(format!("{}: {warning}", path.display()));
+    }
+    Ok(certificate)
+}
+
+/// Asks on the terminal, which doesn't show what is typed.
+fn ask(question: &str) -> io::Result<Zeroizing<String>> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let mut terminal = File::from(rustix::fs::open("/dev/tty", flags, Mode::empty())?);
+    terminal.write_all(question.as_bytes())?;
+    let before = tcgetattr(&terminal)?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
+    let mut line = Zeroizing::new(String::new());
+    let read = io::BufReader::new(&terminal).read_line(&mut line);
+    tcsetattr(&terminal, OptionalActions::Flush, &before)?;
+    terminal.write_all(b"\n")?;
+    read?;
+    Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// A command that has the key.
+struct Command {
+    shell: String,
+}
+
+impl SignElsewhere for Command {
+    fn sign(&self, digest: &ModuleDigest, certificate: &ModuleCertificate) -> io::Result<Vec<u8>> {
+        let command = ChildCommand::new("/bin/sh")
+            .args(["-c", &self.shell])
+            .inherit_environment()
+            .env("STAP_BUNDLE_DIGEST", digest.name())
+            .env("STAP_BUNDLE_CERTIFICATE", certificate.id().to_string())
+            .input(digest.bytes());
+        let finished = command.run(&Limits::within(PATIENCE), &Cancel::new()).map_err(io::Error::other)?;
+        if finished.status.success() {
+            return Ok(finished.stdout.bytes());
+        }
+        let said = finished.stderr.text();
+        let said = said.trim().lines().next_back().unwrap_or("it said nothing");
+        Err(io::Error::other(format!("`{}`: {}: {said}", self.shell, finished.status)))
+    }
+}

@@ -1,0 +1,66 @@
+//! The signature that is appended to a module for the kernel (`include/linux/module_signature.h`): a message, twelve bytes of which the
+//! last four are its length, and a mark.
+
+/// What stands at the end of a signed module.
+const MARK: &[u8] = b"~Module signature appended~\n";
+const INFORMATION: usize = 12;
+
+/// A module's file, divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Divided<'m> {
+    /// The ELF file itself.
+    pub body: &'m [u8],
+    /// All that is behind it; empty without a signature.
+    pub trailer: &'m [u8],
+}
+
+/// Divides a module's file. A mark behind which no length fits is no signature; then all of it is the body.
+#[must_use]
+pub fn divide(file: &[u8]) -> Divided<'_> {
+    let whole = Divided { body: file, trailer: &[] };
+    let Some(rest) = file.strip_suffix(MARK) else { return whole };
+    let Some((_, length)) = rest.split_last_chunk::<4>() else { return whole };
+    let length = u32::from_be_bytes(*length) as usize + INFORMATION + MARK.len();
+    match file.len().checked_sub(length) {
+        Some(at) => {
+            let (body, trailer) = file.split_at(at);
+            Divided { body, trailer }
+        }
+        None => whole,
+    }
+}
+
+/// Whether the file ends as a signed module does.
+#[must_use]
+pub fn is_signed(file: &[u8]) -> bool {
+    file.ends_with(MARK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_divided_where_its_signature_begins() {
+        let trailer = [&b"pkcs7"[..], &[0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 5], MARK].concat();
+        let file = [b"ELF", trailer.as_slice()].concat();
+        assert_eq!(divide(&file), Divided { body: b"ELF", trailer: &trailer });
+        assert_eq!(divide(b"ELF"), Divided { body: b"ELF", trailer: &[] });
+        assert!(is_signed(&file) && !is_signed(b"ELF"));
+        // Two, one behind the other: the last one counts, as for the kernel.
+        let twice = [file.as_slice(), &trailer].concat();
+        assert_eq!(divide(&twice).body, file);
+    }
+
+    #[test]
+    fn a_length_that_does_not_fit_is_no_signature() {
+        for length in [6_u32, 1000, u32::MAX] {
+            let file = [&b"ELF"[..], &[0; 8], &length.to_be_bytes(), MARK].concat();
+            assert_eq!(divide(&file), Divided { body: &file, trailer: &[] });
+        }
+        for end in 0..MARK.len() + INFORMATION {
+            let file = [&[0; INFORMATION], MARK].concat();
+            assert!(divide(&file[file.len() - end..]).trailer.is_empty());
+        }
+    }
+}
