@@ -50,8 +50,8 @@ fn list(command: &Command, width: usize) -> String {
 
 /// A command with what it is for.
 fn line(whole: &Command, command: &Command, width: usize) -> String {
-    /// As wide as the longest name, `completions`.
-    const NAME: usize = 11;
+    /// As wide as the longest name, `sign-modules`.
+    const NAME: usize = 12;
     let mut about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let aliases: Vec<&str> = command.get_visible_aliases().collect();
     if !aliases.is_empty() {

@@ -47,8 +47,8 @@ pub use host::{
 };
 pub use install::{
     BundleSource, DoesNotFit, HostBases, InboxChoice, InstallError, InstallOptions, InstallOutcome,
-    InstallReport, InstallWarning, KernelChoice, KernelInstalled, PassedOver, Removal, TakenInbox, install,
-    newest_in_inbox, refused_in_inbox, waiting_in_inbox,
+    InstallReport, InstallWarning, KernelChoice, KernelInstalled, ModuleSigner, PassedOver, Removal,
+    TakenInbox, install, newest_in_inbox, refused_in_inbox, waiting_in_inbox,
 };
 pub use keep::{
     Aging, CollectError, CollectOptions, CollectReport, Collected, FsckError, FsckProblem, FsckReport,

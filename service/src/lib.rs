@@ -62,6 +62,9 @@ mod start;
 // Status, and the data of recorders.
 mod seen;
 
+// Whether a start would succeed.
+mod doctor;
+
 // The commands.
 mod service;
 
@@ -69,6 +72,7 @@ mod service;
 mod tests;
 
 pub use boot::*;
+pub use doctor::*;
 pub use event::{EventSink, ServiceEvent};
 pub use host::*;
 pub use kernel::*;

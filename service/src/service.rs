@@ -10,6 +10,7 @@ use installer::{CurrentGeneration, HostIdentity};
 use script_config::{Configuration, ScriptName};
 
 use crate::boot::{BootGuard, BootSwitches, BootsBefore, GuardRecord};
+use crate::doctor::{Finding, examine};
 use crate::event::{EventSink, ServiceEvent};
 use crate::host::{Host, ServiceError, ServiceLock, log};
 use crate::kernel::{LoadedModules, ModuleState};
@@ -327,6 +328,12 @@ impl<'a> Service<'a> {
         on_output: &mut dyn FnMut(AttachOutput<'_>),
     ) -> Result<AttachEnd, AttachError> {
         attach(self.host, script, on_output)
+    }
+
+    /// Looks at all that a start needs. Takes no lock and changes nothing.
+    pub fn examine(&self) -> Result<Vec<Finding>, ServiceError> {
+        let status = self.status(&BTreeSet::new())?;
+        Ok(examine(self.host, self.current, &status))
     }
 
     /// Looks at the named scripts, or at all that are offered or run. Takes no lock and changes nothing.

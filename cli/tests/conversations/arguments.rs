@@ -14,55 +14,56 @@ fn help_lists_the_commands_and_the_exit_codes() {
     Usage: stap-bundle [OPTIONS] <COMMAND>
 
     On a build farm:
-      key          Make the farm's signing keys
-      build        Compile scripts for kernel releases and write one signed bundle
-      merge        Pack and sign what the parts of a build have compiled (`build --shard`)
-      cache        Look after the results that builds keep
-      sign         Sign a payload, or add a signature to a bundle
-      sign-modules  Sign the kernel modules of a bundle, for hosts whose kernel takes signed modules only
-      import       Make a payload of stap-scripts-RELEASE.tar.gz packages of the initscript
-      kernel       Look after a farm's kernels: take their packages in, and say what is missing
-      server       Start, stop and show systemtap's compile servers
+      key           Make the farm's signing keys
+      build         Compile scripts for kernel releases and write one signed bundle
+      merge         Pack and sign what the parts of a build have compiled (`build --shard`)
+      cache         Look after the results that builds keep
+      sign          Sign a payload, or add a signature to a bundle
+      sign-modules  Sign a bundle's modules, for kernels that take signed ones only
+      import        Make a payload of stap-scripts-RELEASE.tar.gz packages of the initscript
+      kernel        Look after a farm's kernels: take their packages in, and say what is missing
+      server        Start, stop and show systemtap's compile servers
 
     With a bundle, anywhere:
-      inspect      Show what is in a bundle
-      verify       Verify signatures and every byte of a bundle
-      diff         Show what changed between two bundles
-      extract      Unpack a bundle's modules into DIR/RELEASE/
-      subset       Re-pack some kernels of a bundle, without a private key
-      split        Split a bundle into parts for small media
-      join         Join the parts of a split bundle
-      export       Write a bundle as a package, for package managers or for the initscript alone
+      inspect       Show what is in a bundle
+      verify        Verify signatures and every byte of a bundle
+      diff          Show what changed between two bundles
+      extract       Unpack a bundle's modules into DIR/RELEASE/
+      subset        Re-pack some kernels of a bundle, without a private key
+      split         Split a bundle into parts for small media
+      join          Join the parts of a split bundle
+      export        Write a bundle as a package, for package managers or for the initscript alone
 
     On a host:
-      trust        Say which farms this host believes, by keys or by chains of roots
-      install      Verify a bundle and make it this host's current generation, in one step
-      list         List the generations on this host and what is in them
-      start        Start scripts from the current generation
-      status       Show which scripts run, from which bundle and for which kernel
-      stop         Stop scripts, those that require others first
-      restart      Stop scripts and start them again [aliases: reload, force-reload]
-      try-restart  Restart if something runs [aliases: condrestart]
-      attach       Show the data of a running script, without ending it
-      mask         Keep scripts from starting until they are unmasked
-      unmask       Let masked scripts start again
-      boot-guard   Show or forget what the boot guard knows
-      compile      Compile scripts on this host, for this host
-      adopt        Vouch for modules that came as files, so that they start
-      cleanup      Remove compiled scripts from the initscript's cache
-      rollback     Make an earlier generation current again
-      uninstall    Remove a bundle from this host
-      history      Show what was installed, removed, gone back to and trusted, the oldest first
-      fsck         Compare every file of the current generation with what was signed
-      gc           Remove old generations from this host
-      pin          Keep a generation: `gc` never removes it
-      unpack       Unpack what the installed bundles have for kernels that were installed later
+      trust         Say which farms this host believes, by keys or by chains of roots
+      install       Verify a bundle and make it this host's current generation, in one step
+      list          List the generations on this host and what is in them
+      start         Start scripts from the current generation
+      status        Show which scripts run, from which bundle and for which kernel
+      stop          Stop scripts, those that require others first
+      restart       Stop scripts and start them again [aliases: reload, force-reload]
+      try-restart   Restart if something runs [aliases: condrestart]
+      attach        Show the data of a running script, without ending it
+      mask          Keep scripts from starting until they are unmasked
+      unmask        Let masked scripts start again
+      boot-guard    Show or forget what the boot guard knows
+      compile       Compile scripts on this host, for this host
+      adopt         Vouch for modules that came as files, so that they start
+      cleanup       Remove compiled scripts from the initscript's cache
+      rollback      Make an earlier generation current again
+      uninstall     Remove a bundle from this host
+      history       Show what was installed, removed, gone back to and trusted, the oldest first
+      doctor        Look at all that a start needs, and say what is wrong and what to do
+      fsck          Compare every file of the current generation with what was signed
+      gc            Remove old generations from this host
+      pin           Keep a generation: `gc` never removes it
+      unpack        Unpack what the installed bundles have for kernels that were installed later
 
     Besides:
-      config       Look at the initscript's configuration
-      completions  Write a completion script for a shell to standard output
-      manual       Write the manual pages of this program into a directory
-      help         Print this message or the help of the given subcommand(s)
+      config        Look at the initscript's configuration
+      completions   Write a completion script for a shell to standard output
+      manual        Write the manual pages of this program into a directory
+      help          Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help

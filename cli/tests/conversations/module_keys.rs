@@ -6,7 +6,7 @@ use bundle_format::{RawBundle, TrustedKeys};
 use fixtures::fake_host::FakeHost;
 use kernel_module::divide;
 
-use crate::bundles::fleet;
+use crate::bundles::{Bundle, fleet};
 use crate::made_up_kernel;
 use crate::world::TestWorld;
 
@@ -176,4 +176,80 @@ fn a_signature_that_is_not_in_the_account_is_dropped_and_reported() {
     let said = world.run("fsck --root host --repair");
     assert_eq!(said.exit, Some(0), "{said}");
     assert_eq!(installed(&world, "counter"), ours);
+}
+
+#[test]
+fn subsets_parts_and_deltas_keep_the_signatures() {
+    let world = world(&["modules"]);
+    for line in [
+        "subset modules.stapb --kernel 6.12.1-test --key farm.pub -o subset.stapb",
+        "split subset.stapb --size 4K -o part",
+        "install --root host subset.stapb",
+    ] {
+        let said = world.run(line);
+        assert_eq!(said.exit, Some(0), "{said}");
+    }
+    let ours = installed(&world, "counter");
+    assert!(!divide(&ours).trailer.is_empty());
+    let parts: Vec<String> = fs::read_dir(world.path("part"))
+        .unwrap()
+        .map(|entry| format!("part/{}", entry.unwrap().file_name().into_string().unwrap()))
+        .collect();
+    let said = world.run(&format!("join {} -o joined.stapb", parts.join(" ")));
+    assert_eq!(said.exit, Some(0), "{said}");
+    assert_eq!(fs::read(world.path("joined.stapb")).unwrap(), fs::read(world.path("subset.stapb")).unwrap());
+    // Its base is made again of what is unpacked, whose files end with signatures.
+    let next = Bundle { kernels: vec!["6.12.1-test", "6.13.0-test", "6.14.0-test"], ..fleet(2) };
+    world.write("delta.stapb", next.delta_from(&world.path("modules.stapb"), &world.farm));
+    let kept = world.path("host/var/lib/stap-bundle/current/bundles/fleet/bundle.stapb");
+    fs::write(&kept, fs::read(world.path("subset.stapb")).unwrap()).unwrap();
+    let said = world.run("install --root host delta.stapb");
+    assert_eq!(said.exit, Some(0), "{said}");
+    assert_eq!(installed(&world, "counter"), divide(&ours).body);
+}
+
+#[test]
+fn what_cannot_sign_is_refused_before_anything_is_written() {
+    let world = world(&["one", "two"]);
+    let sign =
+        |rest: &str| world.run(&format!("sign-modules fleet.stapb --key farm.key -o out.stapb {rest}"));
+    for (rest, what) in [
+        ("--module-cert one.der", "one.der: no key was given that is the one of this certificate"),
+        (
+            "--module-cert one.der --module-key two.key",
+            "no key was given that is the one of this certificate",
+        ),
+        (
+            "--module-cert one.der --module-key one.key --module-key two.key",
+            "two.key is the key of none of the certificates given",
+        ),
+        ("--module-cert one.key --module-key one.key", "not an X.509 certificate in DER or PEM"),
+        ("--module-cert one.der --module-signer false", "`false`: exit 1: it said nothing"),
+        ("--module-cert one.der --module-signer pwd", "isn't one by the key of certificate"),
+        ("", "no certificate was given to sign the modules with"),
+    ] {
+        let said = sign(rest);
+        assert_ne!(said.exit, Some(0), "{said}");
+        assert!(said.to_string().contains(what), "{what}: {said}");
+        assert!(!world.path("out.stapb").exists());
+    }
+    world.chmod("one.key", 0o644);
+    let said = sign("--module-cert one.der --module-key one.key").to_string();
+    assert!(said.contains("chmod 600 one.key"), "{said}");
+}
+
+/// OpenSSL stands for a token.
+#[test]
+fn a_program_that_has_the_key_signs_the_same_or_as_well() {
+    let world = world(&["modules"]);
+    world.write("token", "#!/bin/sh\n/usr/bin/openssl pkeyutl -sign -inkey modules.key -in /dev/stdin\n");
+    world.chmod("token", 0o755);
+    let said = world.run(
+        "sign-modules fleet.stapb --key farm.key --module-cert modules.der --module-signer ./token -o by-token.stapb",
+    );
+    assert_eq!(said.exit, Some(0), "{said}");
+    assert_eq!(world.run("verify --deep by-token.stapb --key farm.pub").exit, Some(0));
+    enforce(&world, &["modules"]);
+    assert_eq!(world.run("install --root host by-token.stapb").exit, Some(0));
+    assert_eq!(refused(&world), []);
 }

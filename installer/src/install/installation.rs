@@ -56,6 +56,7 @@ impl Installation<'_> {
             id: self.id,
             signers: self.signers.to_vec(),
             kernels: self.kernels_installed(kernels),
+            module_signers: Vec::new(),
             warnings,
             compat: Ok(ReconcileReport::default()),
         }

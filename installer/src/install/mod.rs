@@ -43,7 +43,7 @@ pub use options::{InstallOptions, KernelChoice};
 pub(crate) use order::Past;
 pub(crate) use others::carry_others;
 pub use removal::Removal;
-pub use report::{InstallOutcome, InstallReport, InstallWarning, KernelInstalled};
+pub use report::{InstallOutcome, InstallReport, InstallWarning, KernelInstalled, ModuleSigner};
 pub use source::BundleSource;
 pub(crate) use source::Remembering;
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! A proven bundle gets its place: under the lock, or tried out without one.
 
-use bundle_format::{Judge, Positioned, Source, VerifiedBundle};
+use bundle_format::{Extra, Judge, Positioned, RawBundle, Source, VerifiedBundle};
 
 use crate::compat::{Foreign, absent_sources, joined, place_sources, preview, reconcile_locked};
-use crate::generation::{Events, InstallEvent, remove_left_overs};
+use crate::generation::{Events, InstallEvent, ModuleKeys, remove_left_overs};
 use crate::host::{HistoryEvent, HostKernels, WriterLock, append};
 use crate::install::believe::believed_still;
 use crate::install::error::InstallError;
 use crate::install::installation::Installation;
-use crate::install::report::InstallReport;
+use crate::install::report::{InstallReport, ModuleSigner};
 use crate::install::symbols::leave_out_other_builds;
 use crate::state::State;
 
@@ -29,11 +29,27 @@ impl Placing<'_> {
         events: &mut Events<'_>,
     ) -> Result<InstallReport, InstallError> {
         leave_out_other_builds(&self.before, &mut self.here, &mut self.installation, self.judge, file)?;
-        if self.installation.options.dry_run {
+        let module_signers = self.module_signers(&bundle, file)?;
+        let report = if self.installation.options.dry_run {
             self.try_out(bundle, events)
         } else {
             self.place(bundle, file, events)
+        };
+        Ok(InstallReport { module_signers, ..report? })
+    }
+
+    fn module_signers(
+        &self,
+        bundle: &VerifiedBundle<impl Source>,
+        file: &Positioned,
+    ) -> Result<Vec<ModuleSigner>, InstallError> {
+        if !bundle.manifest().extras.iter().any(Extra::is_module_certificate) {
+            return Ok(Vec::new());
         }
+        let mut again = RawBundle::read(file.again())?.verify_twin(&bundle.twin())?;
+        let keys = ModuleKeys::of_bundle(self.before.host, &mut again)?;
+        let signer = |id| ModuleSigner { name: keys.name(id), has_key: keys.is_known(id) };
+        Ok(keys.certificates().map(|(id, _)| signer(id)).collect())
     }
 
     fn place(

@@ -32,6 +32,8 @@ pub struct InstallReport {
     pub removal: Removal,
     /// A dry run only: whether the install would be refused for that.
     pub removal_is_refused: bool,
+    /// Who has signed its modules for kernels; nobody, if it is empty.
+    pub module_signers: Vec<ModuleSigner>,
     /// What the user should know though the install succeeded.
     pub warnings: Vec<InstallWarning>,
     /// Links and options for the initscript. An error leaves the new generation current all the same.
@@ -72,6 +74,15 @@ impl InstallWarning {
     pub(crate) fn history(error: &FileError) -> Self {
         Self::History { problem: with_causes(error) }
     }
+}
+
+/// A certificate by whose key modules are signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleSigner {
+    /// Its subject and its key identifier.
+    pub name: String,
+    /// Whether this host's kernel has the key; `None` where that isn't known.
+    pub has_key: Option<bool>,
 }
 
 /// Whether an install changed the current generation.

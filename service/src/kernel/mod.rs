@@ -1,6 +1,7 @@
 //! What the kernel tells at this moment: modules, whether their scripts run, its rules for modules, the processes of
 //! `stapio`. Paths of `/proc` and `/sys` come in, typed states go out; nothing is remembered.
 
+mod enrolled_keys;
 pub(crate) mod memory;
 mod module_identity;
 mod module_rules;
@@ -13,6 +14,7 @@ mod taint;
 mod unread;
 mod watch;
 
+pub(crate) use enrolled_keys::EnrolledKeys;
 pub use module_identity::{LoadedBytes, ModuleIdentity};
 pub use module_rules::ModuleRules;
 pub use module_state::ModuleState;

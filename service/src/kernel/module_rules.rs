@@ -25,7 +25,8 @@ pub struct ModuleRules {
 
 impl ModuleRules {
     /// Reads `/sys` and `/proc/sys`. What can't be read isn't in force.
-    pub(crate) fn read(host: &Host) -> Self {
+    #[must_use]
+    pub fn read(host: &Host) -> Self {
         let text = |path: PathBuf| host.kernel_text(&path).unwrap_or_default();
         let lockdown = text(host.sys_dir.join("kernel/security/lockdown"));
         let mode = lockdown.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));

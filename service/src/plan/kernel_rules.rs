@@ -1,8 +1,23 @@
 //! Whether the kernel would take a module by its signature, before it is asked.
 
+use installer::ModuleSigner;
+
 use crate::kernel::ModuleRules;
 use crate::offers::Signature;
-use crate::reasons::StartRefusal;
+use crate::reasons::{Reason, StartRefusal};
+
+/// Why a kernel with these rules wouldn't take the modules of a bundle that these have signed; `None` if it would, or has to be asked.
+#[must_use]
+pub fn would_refuse(rules: &ModuleRules, signers: &[ModuleSigner]) -> Option<Reason> {
+    let signature = if signers.is_empty() {
+        Signature::None
+    } else {
+        let known: Option<Vec<bool>> = signers.iter().map(|signer| signer.has_key).collect();
+        let has_key = known.map(|known| known.contains(&true));
+        Signature::By { signers: signers.iter().map(|signer| signer.name.clone()).collect(), has_key }
+    };
+    refusal(rules, &signature).map(|refusal| Reason::from(&refusal))
+}
 
 /// Why the kernel wouldn't take a module with this signature. Where its keys aren't known it is asked.
 pub(super) fn refusal(rules: &ModuleRules, signature: &Signature) -> Option<StartRefusal> {

@@ -8,6 +8,7 @@ mod step;
 
 pub(crate) use choice::OnFailure;
 pub use choice::StartChoice;
+pub use kernel_rules::would_refuse;
 pub(crate) use masked::Masked;
 pub(crate) use start_plan::PlannedScript;
 pub use start_plan::StartPlan;

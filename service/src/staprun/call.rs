@@ -72,6 +72,11 @@ impl<'h> Staprun<'h> {
         Err(missing(PLACES.join(", ")))
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.program.path()
+    }
+
     pub(crate) fn load(&self, copy: &PrivateCopy<'_>, args: &[String]) -> Result<StaprunEnd, ServiceError> {
         let what = format!("{} {}", args.join(" "), copy.file());
         let args = args.iter().map(OsStr::new).chain([copy.module().as_os_str()]);

@@ -19,7 +19,7 @@ use crate::trust_options::{keys_of_directory, open_verified};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
 
-/// Sign the kernel modules of a bundle, for hosts whose kernel takes signed modules only
+/// Sign a bundle's modules, for kernels that take signed ones only
 ///
 /// Nothing is compiled. The modules stay as they are: the signatures go beside them, and a host appends one when it loads the module.
 /// So the new bundle has the same name, version, serial and content; hosts that have the unsigned one install it. Signatures that it

@@ -17,7 +17,7 @@ use installer::{
     KernelChoice, Policy,
 };
 use script_config::Configuration;
-use service::{Host, Service};
+use service::{Host, ModuleRules, Service};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -140,7 +140,9 @@ impl Installing<'_> {
         let Self { global, root, identity, options } = self;
         let report = installer::install(root, identity, source, options, &mut |event| tell(ui, event))
             .map_err(|error| install_failure(error, root))?;
-        let exit = shown::show(ui, &report);
+        let rules = ModuleRules::read(&Host::of(host::open_root(global)?));
+        let refusal = service::would_refuse(&rules, &report.module_signers);
+        let exit = shown::show(ui, &report, refusal.as_ref());
         if options.move_foreign && !options.dry_run {
             leave_to_bundles(global, root, identity, ui);
         }

@@ -6,6 +6,7 @@ mod boot_guard;
 mod changes;
 mod cleanup;
 mod compile;
+mod doctor;
 mod fsck;
 mod gc;
 mod history;
@@ -55,6 +56,7 @@ pub(crate) enum Command {
     Rollback(rollback::Args),
     Uninstall(uninstall::Args),
     History(history::Args),
+    Doctor(doctor::Args),
     Fsck(fsck::Args),
     Gc(gc::Args),
     Pin(pin::Args),
@@ -82,6 +84,7 @@ impl Command {
             Self::Rollback(args) => args.run(global, ui),
             Self::Uninstall(args) => args.run(global, ui),
             Self::History(args) => args.run(global, ui),
+            Self::Doctor(args) => args.run(global, ui),
             Self::Fsck(args) => args.run(global, ui),
             Self::Gc(args) => args.run(global, ui),
             Self::Pin(args) => args.run(global, ui),

@@ -2,6 +2,7 @@
 
 use installer::{InstallEvent, InstallOutcome, InstallReport, InstallWarning};
 use serde_json::json;
+use service::Reason;
 
 use crate::commands::host::changes;
 use crate::exit::Exit;
@@ -38,8 +39,12 @@ pub(crate) fn tell(ui: &mut Ui, event: InstallEvent) {
     }
 }
 
-pub(super) fn show(ui: &mut Ui, report: &InstallReport) -> Exit {
-    let warnings: Vec<String> = report.warnings.iter().map(warning).collect();
+/// `refusal` is why this host's kernel would refuse the modules.
+pub(super) fn show(ui: &mut Ui, report: &InstallReport, refusal: Option<&Reason>) -> Exit {
+    let mut warnings: Vec<String> = report.warnings.iter().map(warning).collect();
+    let refusal =
+        refusal.map(|reason| format!("scripts won't start here: {}: {}", reason.text, reason.advice));
+    warnings.extend(refusal);
     for warning in &warnings {
         ui.warning(warning);
     }

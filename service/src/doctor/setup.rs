@@ -1,0 +1,144 @@
+//! Whether the host has what starts need: something that starts them, `staprun`, the right, room, a clock.
+
+use std::path::Path;
+use std::time::Duration;
+
+use child::{Cancel, ChildCommand, Limits};
+use rustix::fs::fstatvfs;
+
+use crate::doctor::{Examined, Finding, Level};
+use crate::kernel::may_load_modules;
+use crate::staprun::Staprun;
+
+/// Directories of systemd in which units are enabled.
+const SYSTEMD: [&str; 2] = ["/etc/systemd/system", "/usr/lib/systemd/system"];
+const UNIT: &str = "stap-bundle.service";
+
+/// The links of System V's init for the usual run levels, by distribution.
+const RUN_LEVELS: [&str; 6] =
+    ["/etc/rc2.d", "/etc/rc3.d", "/etc/rc5.d", "/etc/rc.d/rc2.d", "/etc/rc.d/rc3.d", "/etc/rc.d/rc5.d"];
+const INIT_SCRIPTS: [&str; 2] = ["systemtap", "stap-bundle"];
+
+const STATE: &str = "/var/lib/stap-bundle";
+
+/// With less room an install of what is installed may fail.
+const LEAST_ROOM: u64 = 64 << 20;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Examined<'_> {
+    pub(super) fn setup(&self) -> Vec<Finding> {
+        let mut findings = vec![self.boot(), self.staprun()];
+        if !may_load_modules(self.host) {
+            let text = "this process may not load modules: it runs without CAP_SYS_MODULE";
+            let advice = "run it as root on the host itself, outside of containers";
+            findings.push(Finding::new("permission", Level::Problem, text).advice(advice));
+        }
+        findings.extend(self.debugfs());
+        findings.extend(self.room());
+        findings.extend(self.clock());
+        findings
+    }
+
+    fn boot(&self) -> Finding {
+        let finding = |level, text: &str| Finding::new("start-at-boot", level, text);
+        let files = &self.host.files;
+        let has = |path: &Path| {
+            files
+                .nearest_dir(path)
+                .is_ok_and(|found| found.path().ends_with(path.strip_prefix("/").unwrap_or(path)))
+        };
+        let wanted = |directory: &&str| {
+            let Ok(units) = files.open_dir(directory) else { return false };
+            let names = units.entries().unwrap_or_default();
+            let wants = names.iter().filter(|name| name.ends_with(".wants"));
+            wants.into_iter().any(|name| {
+                units.open_dir(name).is_ok_and(|wants| wants.kind(UNIT).is_ok_and(|kind| kind.is_some()))
+            })
+        };
+        if SYSTEMD.iter().any(|directory| wanted(&directory)) {
+            return finding(Level::Good, "systemd starts the scripts at boot");
+        }
+        let is_start = |name: &String| {
+            let script =
+                name.strip_prefix('S').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+            script.is_some_and(|script| INIT_SCRIPTS.contains(&script))
+        };
+        let starts = |directory: &&str| {
+            files
+                .open_dir(directory)
+                .and_then(|levels| levels.entries())
+                .is_ok_and(|names| names.iter().any(is_start))
+        };
+        if RUN_LEVELS.iter().any(|directory| starts(&directory)) {
+            return finding(Level::Good, "the init script starts the scripts at boot");
+        }
+        if SYSTEMD.iter().any(|directory| has(Path::new(directory))) {
+            return finding(Level::Warning, "nothing starts the scripts at boot")
+                .advice("systemctl enable stap-bundle");
+        }
+        finding(
+            Level::Unknown,
+            "it isn't known what starts scripts at boot: this host has neither systemd nor run levels",
+        )
+    }
+
+    fn staprun(&self) -> Finding {
+        let finding = |level, text: String| Finding::new("staprun", level, text);
+        match Staprun::find(self.host) {
+            Err(error) => finding(Level::Problem, files::with_causes(&error)),
+            Ok(staprun) => match self.version(&staprun) {
+                Some(version) => {
+                    finding(Level::Good, format!("staprun {version} at {}", staprun.path().display()))
+                }
+                None => finding(Level::Good, format!("staprun at {}", staprun.path().display())),
+            },
+        }
+    }
+
+    /// What it calls its version, where it is this machine's own.
+    fn version(&self, staprun: &Staprun<'_>) -> Option<String> {
+        if !self.host.files.is_real() {
+            return None;
+        }
+        let command = ChildCommand::new(staprun.path()).arg("-V").env("LC_ALL", "C");
+        let said = command.run(&Limits::within(PATIENCE), &Cancel::new()).ok()?;
+        let text = said.stdout.text() + &said.stderr.text();
+        let (_, rest) = text.split_once("version ")?;
+        let version = rest.split([',', ')', '/']).next()?.trim();
+        Some(version.to_owned())
+    }
+
+    /// Before systemtap 5 a script's files are in debugfs, and `staprun` mounts it itself.
+    fn debugfs(&self) -> Option<Finding> {
+        let mounts = self.host.kernel_text(&self.host.proc_dir.join("mounts")).ok()?;
+        let is_mounted = mounts.lines().any(|line| line.split(' ').nth(2) == Some("debugfs"));
+        (!is_mounted).then(|| {
+            let text = "debugfs isn't mounted; staprun mounts it where it needs it";
+            Finding::new("debugfs", Level::Note, text)
+        })
+    }
+
+    fn room(&self) -> Option<Finding> {
+        let directory = self.host.files.nearest_dir(STATE).ok()?;
+        let found = fstatvfs(directory.fd()).ok()?;
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let mib = free >> 20;
+        if free < LEAST_ROOM || (found.f_files > 0 && found.f_favail < 1000) {
+            let text = format!("{STATE} has {mib} MiB and {} inodes left", found.f_favail);
+            return Some(Finding::new("room", Level::Warning, text).advice("stap-bundle gc --keep 1"));
+        }
+        Some(Finding::new("room", Level::Good, format!("{STATE} has {mib} MiB left")))
+    }
+
+    /// A clock that is before the newest bundle's making can't judge its best-before.
+    fn clock(&self) -> Option<Finding> {
+        let bundles = self.current?.bundles();
+        let newest = bundles.iter().map(|bundle| bundle.manifest.created).max()?;
+        (self.host.now() < newest).then(|| {
+            let text = "the clock is behind the making of the newest bundle";
+            Finding::new("clock", Level::Warning, text)
+                .advice("set the clock; an install compares best-before with it")
+        })
+    }
+}
