@@ -186,6 +186,7 @@ fn each_limit_is_in_the_table_with_its_value() {
         ("MAX_TEXT", limits::MAX_TEXT as u64),
         ("MAX_JSON_VALUES", limits::MAX_JSON_VALUES as u64),
         ("MAX_TRAILER", limits::MAX_TRAILER as u64),
+        ("MAX_CERTIFICATE", limits::MAX_CERTIFICATE),
         ("MAX_PARTS", u64::from(limits::MAX_PARTS)),
     ]);
     let source = include_str!("../src/limits.rs").lines();

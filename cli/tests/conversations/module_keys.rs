@@ -253,3 +253,19 @@ fn a_program_that_has_the_key_signs_the_same_or_as_well() {
     assert_eq!(world.run("install --root host by-token.stapb").exit, Some(0));
     assert_eq!(refused(&world), []);
 }
+/// What operators read; each block that a farm runs is run.
+#[test]
+fn the_commands_of_the_page_for_operators_work() {
+    let world = world(&[]);
+    fs::copy(world.path("fleet.stapb"), world.path("scripts.stapb")).unwrap();
+    let page = include_str!("../../../docs/operating/signed-modules.md");
+    for name in ["farm", "token", "ca"] {
+        let (_, rest) = page.split_once(&format!("<!-- {name} -->\n```sh\n")).unwrap();
+        let (block, _) = rest.split_once("```").unwrap();
+        let mut shell = std::process::Command::new("/bin/sh");
+        let path = format!("{}:/usr/bin:/bin", world.programs().display());
+        let ended = shell.args(["-euc", block]).current_dir(world.work()).env("PATH", path).output().unwrap();
+        assert!(ended.status.success(), "{name}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+    assert_eq!(world.run("verify --deep signed.stapb --key farm.pub").exit, Some(0));
+}

@@ -119,6 +119,17 @@ impl TestWorld {
         command
     }
 
+    /// A directory that has the program under its name, for a shell.
+    pub(crate) fn programs(&self) -> PathBuf {
+        let directory = self.directory.path().join("programs");
+        fs::create_dir_all(&directory).unwrap();
+        let link = directory.join("stap-bundle");
+        if !link.exists() {
+            std::os::unix::fs::symlink(PROGRAM, link).unwrap();
+        }
+        directory
+    }
+
     /// Runs one command; `line` is everything behind the program's name.
     pub(crate) fn run(&self, line: &str) -> Said {
         Said::new(line, self.command(line).output().unwrap())

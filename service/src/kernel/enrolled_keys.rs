@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn certificates_are_found_among_lists_of_other_kinds() {
-        let der = include_bytes!("../../../fixtures/doctor/certificate.der");
+        let der = include_bytes!("../../../fixtures/module-signature/test-certificate.der");
         let certificate = KeyCertificate::read(der).unwrap();
         let bytes =
             [list(&[1; 16], &[&[5; 32], &[6; 32]]), list(&X509, &[der]), list(&X509, &[b"no DER"])].concat();

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bundle_format::{
-    BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, RedCell, ScriptRecord, Toolchain,
+    BundleDraft, Digest, KernelDraft, ModuleDraft, PublicKey, RedCell, ScriptRecord, Toolchain, Trailer,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 use files::FileSystem;
@@ -61,7 +61,13 @@ fn bundle_of(serial: u64, scripts: &[&str], bytes: &dyn Fn(&str) -> Vec<u8>) -> 
         users: Vec::new(),
         programs: if *name == "probing" { vec![programs::probed()] } else { Vec::new() },
     };
-    let module = |name: &&str| ModuleDraft::of_bytes(name.parse().unwrap(), bytes(name));
+    let module = |name: &&str| {
+        let mut module = ModuleDraft::of_bytes(name.parse().unwrap(), bytes(name));
+        if *name == "signed" {
+            module.record.trailers = vec![Trailer::of(Digest::of(b"certificate"), b"a signature")];
+        }
+        module
+    };
     let (red, green): (Vec<&str>, Vec<&str>) = scripts.iter().partition(|name| **name == "broken");
     let red_cell = |name: &&str| RedCell {
         script: name.parse().unwrap(),

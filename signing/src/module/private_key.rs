@@ -147,9 +147,9 @@ fn read_key(path: &Path, passphrase: Option<&str>) -> Result<ModulePrivateKey, M
     let text = read_secret_text(path)?;
     let malformed = |problem: String| ModuleKeyError::Malformed { path: path.to_owned(), problem };
     let label = label(&text, path)?;
-    let (found, document) =
+    let (_, document) =
         SecretDocument::from_pem(text.trim()).map_err(|error| malformed(error.to_string()))?;
-    let document = match (found == ENCRYPTED, passphrase) {
+    let document = match (label == ENCRYPTED, passphrase) {
         (false, _) => document,
         (true, None) => return Err(ModuleKeyError::NoPassphrase { path: path.to_owned() }),
         (true, Some(passphrase)) => {
@@ -159,22 +159,23 @@ fn read_key(path: &Path, passphrase: Option<&str>) -> Result<ModulePrivateKey, M
             encrypted.decrypt(passphrase).map_err(wrong)?
         }
     };
-    debug_assert_eq!(found, label);
     ModulePrivateKey::of_der(document.as_bytes())
         .ok_or_else(|| ModuleKeyError::Kind { path: path.to_owned() })
 }
 
 /// What the PEM says that it holds.
 fn label(text: &str, path: &Path) -> Result<String, ModuleKeyError> {
-    let first = text.trim_start().lines().next().unwrap_or_default();
-    let label = first.trim_end().strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----"));
+    // Words may stand before it.
+    let labels =
+        text.lines().filter_map(|line| line.trim_end().strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
+    let label = labels.into_iter().next();
     match label {
         Some(label @ (PLAIN | ENCRYPTED)) => Ok(label.to_owned()),
         Some(label) if label.ends_with(PLAIN) => {
             Err(ModuleKeyError::Traditional { path: path.to_owned(), label: label.to_owned() })
         }
         _ => {
-            let problem = "it doesn't begin with `-----BEGIN PRIVATE KEY-----`".to_owned();
+            let problem = "there is no `-----BEGIN PRIVATE KEY-----` in it".to_owned();
             Err(ModuleKeyError::Malformed { path: path.to_owned(), problem })
         }
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bundle_format::{ModuleDraft, Trailer};
+use bundle_format::{Extent, ModuleDraft, PublicKey, RawBundle, Trailer, TrustedKeys};
 use zeroize::Zeroizing;
 
 use super::*;
@@ -183,6 +183,42 @@ fn a_signature_from_elsewhere_is_taken_as_two_numbers_and_verified() {
     assert_eq!(trailer(&token(false)), trailer(&bench.signer("p384")));
     let draft = ModuleDraft::of_bytes("counter".parse().unwrap(), BODY.to_vec());
     assert!(matches!(token(true).trailers(&[&draft]), Err(ModuleSignError::Wrong { .. })));
+}
+
+/// The vector of the specification: the module `alpha` of the golden bundle, signed by a committed key.
+#[test]
+fn the_vector_of_the_specification_is_what_that_key_makes() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+    let bench = Bench::new();
+    fs::copy(fixtures.join("module-signature/test-key.pem"), bench.path("test.key")).unwrap();
+    fs::set_permissions(bench.path("test.key"), Permissions::from_mode(0o600)).unwrap();
+    fs::copy(fixtures.join("module-signature/test-certificate.der"), bench.path("test.der")).unwrap();
+    let trusted =
+        PublicKey::from_pem(&fs::read_to_string(fixtures.join("golden/format-1.pub")).unwrap()).unwrap();
+    let golden = fs::File::open(fixtures.join("golden/format-1.stapb")).unwrap();
+    let golden = RawBundle::read(golden).unwrap().verify(&TrustedKeys::any_of([trusted])).unwrap();
+    let wanted = golden.manifest().kernels.iter().map(|kernel| kernel.id).collect();
+    let mut alpha = None;
+    golden
+        .read_content(&wanted, Extent::Everything, &mut |_, set| {
+            let module = set.modules().find(|module| module.record.name.as_str() == "alpha");
+            alpha = alpha.take().or(module.map(|module| module.bytes.to_vec()));
+            Ok(())
+        })
+        .unwrap();
+    let draft = ModuleDraft::of_bytes("alpha".parse().unwrap(), alpha.unwrap());
+    let trailers = bench.signer("test").trailers(&[&draft]).unwrap();
+    let expected = [
+        format!("\"sha256\":\"{}\"", draft.record.sha256),
+        format!("\"certificate\":\"{}\"", trailers[0].certificate),
+        format!("\"bytes\":\"{}\"", trailers[0].bytes),
+    ];
+    let page = fs::read_to_string(fixtures.join("../docs/bundle-spec.md")).unwrap();
+    let (_, block) = page.split_once("<!-- vector: trailer -->").unwrap();
+    let block: String = block.split("```").nth(1).unwrap().lines().skip(1).collect();
+    for part in expected {
+        assert!(block.contains(&part), "{part}");
+    }
 }
 
 fn text_of(bench: &Bench, certificate: &Path) -> String {
