@@ -43,7 +43,7 @@ impl KeyCertificate {
             let extensions = Tag::ContextSpecific { constructed: true, number: TagNumber(3) };
             if field.tag() == extensions {
                 let own = extension(field.value(), KEY_ID)?;
-                let Some(own) = own.map(|value| <&OctetStringRef>::from_der(value)).transpose()? else {
+                let Some(own) = own.map(<&OctetStringRef>::from_der).transpose()? else {
                     return Ok(None);
                 };
                 let issuer =

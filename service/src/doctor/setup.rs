@@ -1,9 +1,9 @@
 //! Whether the host has what starts need: something that starts them, `staprun`, the right, room, a clock.
 
-use std::path::Path;
 use std::time::Duration;
 
 use child::{Cancel, ChildCommand, Limits};
+use files::{Directory, FileSystem};
 use rustix::fs::fstatvfs;
 
 use crate::doctor::{Examined, Finding, Level};
@@ -43,44 +43,18 @@ impl Examined<'_> {
     fn boot(&self) -> Finding {
         let finding = |level, text: &str| Finding::new("start-at-boot", level, text);
         let files = &self.host.files;
-        let has = |path: &Path| {
-            files
-                .nearest_dir(path)
-                .is_ok_and(|found| found.path().ends_with(path.strip_prefix("/").unwrap_or(path)))
-        };
-        let wanted = |directory: &&str| {
-            let Ok(units) = files.open_dir(directory) else { return false };
-            let names = units.entries().unwrap_or_default();
-            let wants = names.iter().filter(|name| name.ends_with(".wants"));
-            wants.into_iter().any(|name| {
-                units.open_dir(name).is_ok_and(|wants| wants.kind(UNIT).is_ok_and(|kind| kind.is_some()))
-            })
-        };
-        if SYSTEMD.iter().any(|directory| wanted(&directory)) {
-            return finding(Level::Good, "systemd starts the scripts at boot");
+        if SYSTEMD.iter().any(|directory| is_wanted(files, directory)) {
+            finding(Level::Good, "systemd starts the scripts at boot")
+        } else if RUN_LEVELS.iter().any(|directory| has_start_link(files, directory)) {
+            finding(Level::Good, "the init script starts the scripts at boot")
+        } else if SYSTEMD.iter().any(|directory| files.open_dir(directory).is_ok()) {
+            finding(Level::Warning, "nothing starts the scripts at boot")
+                .advice("systemctl enable stap-bundle")
+        } else {
+            let text =
+                "it isn't known what starts scripts at boot: this host has neither systemd nor run levels";
+            finding(Level::Unknown, text)
         }
-        let is_start = |name: &String| {
-            let script =
-                name.strip_prefix('S').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
-            script.is_some_and(|script| INIT_SCRIPTS.contains(&script))
-        };
-        let starts = |directory: &&str| {
-            files
-                .open_dir(directory)
-                .and_then(|levels| levels.entries())
-                .is_ok_and(|names| names.iter().any(is_start))
-        };
-        if RUN_LEVELS.iter().any(|directory| starts(&directory)) {
-            return finding(Level::Good, "the init script starts the scripts at boot");
-        }
-        if SYSTEMD.iter().any(|directory| has(Path::new(directory))) {
-            return finding(Level::Warning, "nothing starts the scripts at boot")
-                .advice("systemctl enable stap-bundle");
-        }
-        finding(
-            Level::Unknown,
-            "it isn't known what starts scripts at boot: this host has neither systemd nor run levels",
-        )
     }
 
     fn staprun(&self) -> Finding {
@@ -141,4 +115,23 @@ impl Examined<'_> {
                 .advice("set the clock; an install compares best-before with it")
         })
     }
+}
+
+/// Whether a target wants the unit, by a link in a directory such as `basic.target.wants`.
+fn is_wanted(files: &FileSystem, directory: &str) -> bool {
+    let Ok(units) = files.open_dir(directory) else { return false };
+    let names = units.entries().unwrap_or_default();
+    let wants = names.iter().filter(|name| name.strip_suffix(".wants").is_some());
+    let has_unit = |wants: Directory| wants.kind(UNIT).is_ok_and(|kind| kind.is_some());
+    wants.filter_map(|name| units.open_dir(name).ok()).any(has_unit)
+}
+
+/// Whether a run level starts the init script, by a link such as `S20systemtap`.
+fn has_start_link(files: &FileSystem, directory: &str) -> bool {
+    let is_start = |name: &String| {
+        let script = name.strip_prefix('S').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+        script.is_some_and(|script| INIT_SCRIPTS.contains(&script))
+    };
+    let names = files.open_dir(directory).and_then(|directory| directory.entries());
+    names.is_ok_and(|names| names.iter().any(is_start))
 }

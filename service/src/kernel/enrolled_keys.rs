@@ -47,28 +47,38 @@ impl EnrolledKeys {
     }
 }
 
+/// A list of signatures of one kind.
+struct SignatureList<'l> {
+    kind: &'l [u8],
+    entries: &'l [u8],
+    /// Bytes of each entry.
+    size: usize,
+}
+
+impl<'l> SignatureList<'l> {
+    /// The first of several lists, and what is behind it.
+    fn first(lists: &'l [u8]) -> Option<(Self, &'l [u8])> {
+        let number = |at: usize| Some(u32::from_le_bytes(lists.get(at..at + 4)?.try_into().ok()?) as usize);
+        let all = number(16)?;
+        let header = number(20)?;
+        let size = number(24)?;
+        let (list, rest) = lists.split_at_checked(all)?;
+        let entries = list.get(LIST_HEAD.checked_add(header)?..)?;
+        (size > OWNER).then_some((Self { kind: list.get(..16)?, entries, size }, rest))
+    }
+}
+
 /// The certificates of signature lists, one behind the other. What is malformed ends it.
 fn certificates(mut lists: &[u8]) -> Vec<KeyCertificate> {
     let mut found = Vec::new();
-    while let Some((kind, entries, size, rest)) = next_list(lists) {
-        if kind == X509 {
-            let bodies = entries.chunks_exact(size).filter_map(|entry| entry.get(OWNER..));
+    while let Some((list, rest)) = SignatureList::first(lists) {
+        if list.kind == X509 {
+            let bodies = list.entries.chunks_exact(list.size).filter_map(|entry| entry.get(OWNER..));
             found.extend(bodies.filter_map(KeyCertificate::read));
         }
         lists = rest;
     }
     found
-}
-
-/// The kind of the first list, its entries, the bytes of each, and what is behind the list.
-fn next_list(lists: &[u8]) -> Option<(&[u8], &[u8], usize, &[u8])> {
-    let number = |at: usize| Some(u32::from_le_bytes(lists.get(at..at + 4)?.try_into().ok()?) as usize);
-    let all = number(16)?;
-    let header = number(20)?;
-    let entry = number(24)?;
-    let (list, rest) = lists.split_at_checked(all)?;
-    let entries = list.get(LIST_HEAD.checked_add(header)?..)?;
-    (entry > OWNER).then_some((list.get(..16)?, entries, entry, rest))
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ impl VerifiedModule {
     }
 
     pub(crate) fn signed(self, signature: Signature, had_other_trailer: bool) -> Self {
-        Self { signature, had_other_trailer, ..self }
+        Self { had_other_trailer, signature, ..self }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -112,16 +112,15 @@ impl BuilderProfile for Profile {
     ) -> BuilderResult<Vec<Extension>> {
         let subject = tbs.subject();
         let usage = if self.is_ca { KeyUsages::KeyCertSign } else { KeyUsages::DigitalSignature };
-        let mut made: Vec<Extension> = Vec::new();
-        made.push(
-            BasicConstraints { ca: self.is_ca, path_len_constraint: None }.to_extension(subject, &made)?,
-        );
-        made.push(KeyUsage(usage.into()).to_extension(subject, &made)?);
-        made.push(SubjectKeyIdentifier::try_from(key)?.to_extension(subject, &made)?);
-        made.push(AuthorityKeyIdentifier::try_from(issuer_key)?.to_extension(subject, &made)?);
+        let basic = BasicConstraints { ca: self.is_ca, path_len_constraint: None };
         let only_modules: Vec<ObjectIdentifier> = vec![MODULE_SIGNING_ONLY];
-        made.push(ExtendedKeyUsage(only_modules).to_extension(subject, &made)?);
-        Ok(made)
+        Ok(vec![
+            basic.to_extension(subject, &[])?,
+            KeyUsage(usage.into()).to_extension(subject, &[])?,
+            SubjectKeyIdentifier::try_from(key)?.to_extension(subject, &[])?,
+            AuthorityKeyIdentifier::try_from(issuer_key)?.to_extension(subject, &[])?,
+            ExtendedKeyUsage(only_modules).to_extension(subject, &[])?,
+        ])
     }
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::closed_memory::{close_memory, without_traces};
 use crate::key_files::{KeyFileError, read_secret_text};
-use crate::module::certificate::ModulePublicKey;
+use crate::module::certificate::{ModuleCertificate, ModulePublicKey};
 use crate::module::digest::ModuleDigest;
 
 const PLAIN: &str = "PRIVATE KEY";
@@ -101,6 +101,12 @@ impl ModuleKeyFile {
         let secret = passphrase.as_ref().map(|passphrase| passphrase.as_str());
         let public = with_key(path, secret, |key| Ok(key.public()))?;
         Ok(Self { path: path.to_owned(), passphrase, public })
+    }
+
+    /// Whether it is the key of this certificate.
+    #[must_use]
+    pub fn is_of(&self, certificate: &ModuleCertificate) -> bool {
+        self.public == certificate.key
     }
 
     #[must_use]

@@ -60,12 +60,10 @@ pub struct ModuleSigner {
 }
 
 impl ModuleSigner {
-    /// One that signs with the key in a file; gives the file back if it isn't the certificate's.
-    pub fn with_file(certificate: ModuleCertificate, file: ModuleKeyFile) -> Result<Self, ModuleKeyFile> {
-        if file.public != certificate.key {
-            return Err(file);
-        }
-        Ok(Self { certificate, how: How::File(file) })
+    /// One that signs with the key in a file, which [is the certificate's](ModuleKeyFile::is_of).
+    #[must_use]
+    pub const fn with_file(certificate: ModuleCertificate, file: ModuleKeyFile) -> Self {
+        Self { certificate, how: How::File(file) }
     }
 
     #[must_use]

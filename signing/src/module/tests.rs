@@ -49,7 +49,7 @@ impl Bench {
     }
 
     fn signer(&self, name: &str) -> ModuleSigner {
-        ModuleSigner::with_file(self.certificate(name), self.key(name)).unwrap()
+        ModuleSigner::with_file(self.certificate(name), self.key(name))
     }
 
     /// What OpenSSL makes of the same, with what `sign-file` puts behind it.
@@ -106,12 +106,15 @@ fn an_ecdsa_trailer_is_the_same_each_time_and_differs_from_openssls_in_the_signa
 }
 
 #[test]
-fn a_key_of_another_certificate_is_given_back() {
+fn a_key_signs_for_its_own_certificate_only() {
     let bench = Bench::new();
     bench.pair("one", "ec -pkeyopt ec_paramgen_curve:P-256");
     bench.pair("two", "ec -pkeyopt ec_paramgen_curve:P-256");
-    let file = ModuleSigner::with_file(bench.certificate("one"), bench.key("two")).unwrap_err();
-    assert_eq!(file.path(), bench.path("two.key"));
+    assert!(bench.key("one").is_of(&bench.certificate("one")));
+    assert!(!bench.key("two").is_of(&bench.certificate("one")));
+    let wrong = ModuleSigner::with_file(bench.certificate("one"), bench.key("two"));
+    let draft = ModuleDraft::of_bytes("counter".parse().unwrap(), BODY.to_vec());
+    assert!(matches!(wrong.trailers(&[&draft]), Err(ModuleSignError::Wrong { .. })));
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn a_passphrase_is_needed_and_must_be_the_right_one() {
     };
     assert!(matches!(open(None).unwrap_err(), ModuleKeyError::NoPassphrase { .. }));
     assert!(matches!(open(Some("wrong")).unwrap_err(), ModuleKeyError::WrongPassphrase { .. }));
-    let signer = ModuleSigner::with_file(bench.certificate("rsa"), open(Some("secret")).unwrap()).unwrap();
+    let signer = ModuleSigner::with_file(bench.certificate("rsa"), open(Some("secret")).unwrap());
     assert_eq!(trailer(&signer), trailer(&bench.signer("rsa")));
 }
 

@@ -29,41 +29,47 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModuleKeyOptions {
     /// Sign the modules with this private key (PKCS#8 PEM), for kernels that take signed ones only; may be given several times.
-    #[arg(hide_short_help = true, long, value_name = "KEY.pem", value_parser = a_file, requires = "module_cert")]
-    pub(crate) module_key: Vec<PathBuf>,
+    #[arg(id = "module_key", long = "module-key", value_name = "KEY.pem", value_parser = a_file, requires = "module_cert")]
+    keys: Vec<PathBuf>,
     /// The certificate of such a key, DER or PEM, as the hosts' kernels have it; may be given several times.
-    #[arg(hide_short_help = true, long, value_name = "CERT.der", value_parser = a_file)]
-    pub(crate) module_cert: Vec<PathBuf>,
+    #[arg(id = "module_cert", long = "module-cert", value_name = "CERT.der", value_parser = a_file)]
+    certificates: Vec<PathBuf>,
     /// A shell command that signs for the certificates whose key isn't given: it reads a digest and writes the raw signature
     ///
     /// The digest comes on standard input; `STAP_BUNDLE_DIGEST` says which one it is (sha256 or sha384), and `STAP_BUNDLE_CERTIFICATE`
     /// has the certificate's SHA-256. Of ECDSA the signature may be DER or the two numbers one after the other.
-    #[arg(hide_short_help = true, long, value_name = "CMD", requires = "module_cert")]
-    pub(crate) module_signer: Option<String>,
+    #[arg(
+        id = "module_signer",
+        hide_short_help = true,
+        long = "module-signer",
+        value_name = "CMD",
+        requires = "module_cert"
+    )]
+    signer: Option<String>,
     /// The passphrase of the private keys is the first line of FILE [default: `KBUILD_SIGN_PIN`, else it is asked for].
-    #[arg(hide_short_help = true, long, value_name = "FILE", value_parser = a_file, requires = "module_key")]
-    pub(crate) module_passphrase: Option<PathBuf>,
+    #[arg(id = "module_passphrase", hide_short_help = true, long = "module-passphrase", value_name = "FILE", value_parser = a_file, requires = "module_key")]
+    passphrase: Option<PathBuf>,
 }
 
 impl ModuleKeyOptions {
     pub(crate) fn note_inputs(&self, outputs: &mut Outputs) {
-        outputs.inputs("the module key", &self.module_key);
-        outputs.inputs("the module certificate", &self.module_cert);
+        outputs.inputs("the module key", &self.keys);
+        outputs.inputs("the module certificate", &self.certificates);
     }
 
     /// What signs modules; none, if it wasn't asked for. Each certificate is matched with the key that is its own.
     pub(crate) fn signers(&self, ui: &mut Ui) -> Result<Vec<ModuleSigner>, Failure> {
         let mut keys = Vec::new();
-        for path in &self.module_key {
+        for path in &self.keys {
             keys.push(self.key(path)?);
         }
         let mut signers: Vec<ModuleSigner> = Vec::new();
-        for path in &self.module_cert {
+        for path in &self.certificates {
             let certificate = certificate(path, ui)?;
             if signers.iter().any(|signer| signer.certificate().id() == certificate.id()) {
                 continue;
             }
-            signers.push(self.signer(path, certificate, &mut keys)?);
+            signers.push(self.signer_of(path, certificate, &mut keys)?);
         }
         if let Some(key) = keys.first() {
             let what = format!("{} is the key of none of the certificates given", key.path().display());
@@ -73,44 +79,32 @@ impl ModuleKeyOptions {
     }
 
     /// What signs for one certificate: its key among `keys`, which is taken out, else the command.
-    fn signer(
+    fn signer_of(
         &self,
         path: &Path,
         certificate: ModuleCertificate,
         keys: &mut Vec<ModuleKeyFile>,
     ) -> Result<ModuleSigner, Failure> {
-        for place in 0..keys.len() {
-            match ModuleSigner::with_file(certificate.clone(), keys.swap_remove(place)) {
-                Ok(signer) => return Ok(signer),
-                Err(other) => {
-                    keys.push(other);
-                    let last = keys.len() - 1;
-                    keys.swap(place, last);
-                }
-            }
+        if let Some(place) = keys.iter().position(|key| key.is_of(&certificate)) {
+            return Ok(ModuleSigner::with_file(certificate, keys.swap_remove(place)));
         }
-        match &self.module_signer {
-            Some(command) => {
-                Ok(ModuleSigner::elsewhere(certificate, Box::new(Command { shell: command.clone() })))
-            }
-            None => {
-                let what =
-                    format!("{}: no key was given that is the one of this certificate", path.display());
-                Err(Failure::new(Exit::Usage, what)
-                    .hint("give it with --module-key KEY.pem, or what signs with it: --module-signer CMD"))
-            }
+        if let Some(shell) = self.signer.clone() {
+            return Ok(ModuleSigner::elsewhere(certificate, Box::new(Command { shell })));
         }
+        let what = format!("{}: no key was given that is the one of this certificate", path.display());
+        Err(Failure::new(Exit::Usage, what)
+            .hint("give it with --module-key KEY.pem, or what signs with it: --module-signer CMD"))
     }
 
     fn key(&self, path: &Path) -> Result<ModuleKeyFile, Failure> {
         let failed = |error: ModuleKeyError| module_key_failure(&error);
         let passphrase =
-            if ModuleKeyFile::is_encrypted(path).map_err(failed)? { self.passphrase(path)? } else { None };
+            if ModuleKeyFile::is_encrypted(path).map_err(failed)? { self.passphrase_of(path)? } else { None };
         ModuleKeyFile::open(path, passphrase).map_err(failed)
     }
 
-    fn passphrase(&self, path: &Path) -> Result<Option<Zeroizing<String>>, Failure> {
-        if let Some(file) = &self.module_passphrase {
+    fn passphrase_of(&self, path: &Path) -> Result<Option<Zeroizing<String>>, Failure> {
+        if let Some(file) = &self.passphrase {
             let text = read_text_given(file, MAX_FILE)
                 .map_err(|error| Failure::of(Exit::Storage, &error).about(file.display()))?;
             let text = Zeroizing::new(text);

@@ -11,7 +11,7 @@ use crate::commands::farm::build::args::{Args, Progress};
 use crate::commands::farm::build::failure::{build_failure, builder_key_failure, not_planned};
 use crate::commands::farm::build::kernels::with_hosts;
 use crate::commands::farm::build::output::Places;
-use crate::commands::farm::build::pack::{Compiled, Older};
+use crate::commands::farm::build::pack::{Compiled, Older, Signers};
 use crate::commands::farm::build::reporter::Reporter;
 use crate::commands::farm::build::{dry_run, scripts, shards, table};
 use crate::commands::farm::key::signing_keys;
@@ -92,7 +92,8 @@ impl Args {
             return Err(failure);
         }
         let from = Compiled { plan: &plan, report: &report };
-        let packed = self.packed(&from, older, &keys, &signers, &cancel, temporary.as_deref(), ui)?;
+        let signers = Signers { keys: &keys, modules: &signers };
+        let packed = self.packed(&from, older, signers, &cancel, temporary.as_deref(), ui)?;
         self.finish(ui, &from, packed, &mut places)
     }
 

@@ -30,6 +30,13 @@ pub(super) enum Older {
     Base(Box<BaseFile>),
 }
 
+/// What signs the bundle, and its modules for kernels.
+#[derive(Clone, Copy)]
+pub(super) struct Signers<'s> {
+    pub(super) keys: &'s [PrivateKeyFile],
+    pub(super) modules: &'s [ModuleSigner],
+}
+
 /// What was compiled.
 pub(super) struct Compiled<'c> {
     pub(super) plan: &'c Plan,
@@ -55,13 +62,12 @@ impl Args {
         Ok(reused.map(|old| Older::Reuse(Box::new(old))))
     }
 
-    /// Packs, and signs with `keys` if there are any. Without an older bundle, one that an earlier build kept serves.
+    /// Packs, and signs if there are keys. Without an older bundle, one that an earlier build kept serves.
     pub(super) fn packed(
         &self,
         from: &Compiled<'_>,
         older: Option<Older>,
-        keys: &[PrivateKeyFile],
-        signers: &[ModuleSigner],
+        signers: Signers<'_>,
         cancel: &Cancel,
         temporary: Option<&Path>,
         ui: &mut Ui,
@@ -70,9 +76,10 @@ impl Args {
         reporter.packing();
         let begun = Instant::now();
         let cache = cache_directory(self.cache.as_deref())?;
+        let keys = signers.keys;
         let kept = || kept::find(&cache, &self.name, &from.report.draft, keys);
         let older = older.or_else(|| kept().map(|old| Older::Reuse(Box::new(old))));
-        let unsigned = self.pack(from, older, signers, &reporter, cancel, temporary)?;
+        let unsigned = self.pack(from, older, signers.modules, &reporter, cancel, temporary)?;
         let (product, done) = if keys.is_empty() {
             (Product::Payload(unsigned), "packed")
         } else {
