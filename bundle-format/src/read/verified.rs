@@ -29,7 +29,7 @@ pub struct VerifiedBundle<S> {
     pub(crate) head: Head,
     /// Whether [`Self::read_content`] looks into the scripts that travel along.
     pub(crate) with_sources: bool,
-    /// Whether the reader stands behind the extras.
+    /// Whether the extras were read already.
     pub(crate) extras_passed: bool,
 }
 

@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use bundle_format::{
     BundleDraft, Digest, KernelDraft, ModuleDraft, RedCell, RootChain, ScriptRecord, Toolchain,
-    UnsignedBundle,
+    UnsignedBundle, module_certificate_name,
 };
 use fixtures::module::tiny_module;
 use signing::SigningKey;
@@ -21,6 +21,8 @@ pub(crate) struct Bundle {
     pub(crate) best_before: Option<u64>,
     /// Whether it carries the extra `notes`.
     pub(crate) extras: bool,
+    /// DER of a certificate by whose key its modules are said to be signed.
+    pub(crate) certificate: Option<&'static [u8]>,
     /// Bytes of an extra that makes it larger.
     pub(crate) padding: usize,
     pub(crate) roots: Option<RootChain>,
@@ -42,6 +44,7 @@ pub(crate) fn fleet(serial: u64) -> Bundle {
         red: vec![("latency", "6.13.0-test")],
         best_before: None,
         extras: false,
+        certificate: None,
         padding: 0,
         roots: None,
         buffer: 4,
@@ -119,7 +122,9 @@ impl Bundle {
         let unsigned = draft.pack_with(packing, Cursor::new(Vec::new()), &mut |_| {}).unwrap();
         let notes = self.extras.then(|| ("notes".to_owned(), b"made for a test\n".to_vec()));
         let padding = (self.padding > 0).then(|| ("padding".to_owned(), vec![7; self.padding]));
-        let extras: Vec<_> = notes.into_iter().chain(padding).collect();
+        let certificate =
+            self.certificate.map(|der| (module_certificate_name(&Digest::of(der)), der.to_vec()));
+        let extras: Vec<_> = notes.into_iter().chain(padding).chain(certificate).collect();
         if extras.is_empty() { unsigned } else { unsigned.with_extras(extras).unwrap() }
     }
 

@@ -13,6 +13,7 @@ mod comparing;
 mod crash;
 mod deltas;
 mod dependencies;
+mod doctor;
 mod domains;
 mod drills;
 mod farm;

@@ -238,7 +238,7 @@ fn what_cannot_sign_is_refused_before_anything_is_written() {
     assert!(said.contains("chmod 600 one.key"), "{said}");
 }
 
-/// OpenSSL stands for a token.
+/// OpenSSL in place of a token.
 #[test]
 fn a_program_that_has_the_key_signs_the_same_or_as_well() {
     let world = world(&["modules"]);
@@ -268,4 +268,23 @@ fn the_commands_of_the_page_for_operators_work() {
         assert!(ended.status.success(), "{name}: {}", String::from_utf8_lossy(&ended.stderr));
     }
     assert_eq!(world.run("verify --deep signed.stapb --key farm.pub").exit, Some(0));
+}
+
+#[test]
+fn a_signature_takes_little_more_than_itself() {
+    const SIGNATURE: usize = 384;
+    let world = world(&[]);
+    let scripts =
+        vec!["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "b1", "b2", "b3", "b4", "b5", "b6", "b7"];
+    let modules = scripts.len();
+    world.bundle(
+        "fleet.stapb",
+        &Bundle { scripts, red: Vec::new(), kernels: vec!["6.12.1-test"], ..fleet(1) },
+    );
+    assert_eq!(world.run("key generate --module --out rsa").exit, Some(0));
+    sign(&world, "fleet.stapb", "rsa");
+    let size = |name: &str| fs::metadata(world.path(name)).unwrap().len();
+    let grown = usize::try_from(size("rsa.stapb") - size("fleet.stapb")).unwrap();
+    assert!(grown < modules * (SIGNATURE + 600), "{grown}");
+    assert!(grown > modules * SIGNATURE, "{grown}");
 }

@@ -215,7 +215,7 @@ fn redactions(directory: &Path, farm: &SigningKey, stranger: &SigningKey) -> Set
     settings.add_filter(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "[DATE]");
     settings.add_filter(r"\b\d+\.\d s\b", "[DURATION]");
     settings.add_filter(r"\bat byte \d+", "at byte [OFFSET]");
-    settings.add_filter(r" *\b\d+(\.\d)? (B|KiB|MiB)\b", " [SIZE]");
+    settings.add_filter(r" *\b\d+(\.\d)? (B|KiB|MiB|GiB)\b", " [SIZE]");
     settings.add_filter(&format!(r"\b{}\b", std::env::consts::ARCH), "[MACHINE]");
     settings
 }

@@ -236,7 +236,7 @@ pub(crate) fn module_file_name(script: &ScriptName) -> String {
     format!("{script}.ko")
 }
 
-/// What stands behind a module's body.
+/// What follows a module's body in its file.
 enum Appended {
     Nothing,
     /// A signature of the account.

@@ -64,11 +64,14 @@ impl ModuleKeys {
         self.certificates.extend(certificates.into_iter().map(read));
     }
 
-    /// The trailer to load the module with: the first by a key that the kernel has, else the first.
+    /// The trailer to load the module with: the first by a key that the kernel has, else the first. One that is malformed is none: a
+    /// kernel refuses a module for it, whether it asks for signatures or not.
     #[must_use]
     pub fn choose<'t>(&self, record: &'t ModuleRecord) -> Option<&'t Trailer> {
-        let known = record.trailers.iter().find(|trailer| self.is_known(&trailer.certificate) == Some(true));
-        known.or_else(|| record.trailers.first())
+        let mut good = record.trailers.iter().filter(|trailer| is_well_formed(trailer));
+        let first = good.next()?;
+        let is_known = |trailer: &&Trailer| self.is_known(&trailer.certificate) == Some(true);
+        std::iter::once(first).chain(good).find(is_known).or(Some(first))
     }
 
     /// Whether the kernel has the key of this certificate, or that of its issuer; `None` where that isn't known.
@@ -97,5 +100,33 @@ impl ModuleKeys {
     /// All certificates, by their digests.
     pub fn certificates(&self) -> impl Iterator<Item = (&Digest, &Certificate)> {
         self.certificates.iter()
+    }
+}
+
+/// Whether the bytes are a signature as kernels read it, and nothing else.
+fn is_well_formed(trailer: &Trailer) -> bool {
+    trailer.raw().is_some_and(|bytes| {
+        let divided = kernel_module::divide(&bytes);
+        divided.body.is_empty() && !divided.trailer.is_empty()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use bundle_format::Digest;
+
+    use super::*;
+
+    #[test]
+    fn a_malformed_trailer_is_never_chosen() {
+        let good =
+            [&b"pkcs7"[..], &[0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 5], b"~Module signature appended~\n"].concat();
+        let mut record = ModuleRecord::of_body("a".parse().unwrap(), 1, Digest::of(b"a"));
+        let trailers = [&b""[..], &good[1..], &[&b"x"[..], &good].concat(), &good]
+            .map(|bytes| Trailer::of(Digest::of(bytes), bytes));
+        record.trailers = trailers.to_vec();
+        assert_eq!(ModuleKeys::default().choose(&record), Some(&trailers[3]));
+        record.trailers.pop();
+        assert_eq!(ModuleKeys::default().choose(&record), None);
     }
 }

@@ -44,7 +44,7 @@ pub enum UninstallError {
     /// No such bundle.
     #[error("bundle {name} is not installed; {}", installed(there))]
     NotInstalled { name: BundleName, there: Vec<String> },
-    /// Which kernels are gone can't be told from those that are there.
+    /// Without any kernel to compare with, all would be gone.
     #[error("no kernel is installed here, so it isn't known which ones are gone: /lib/modules has none")]
     NoKernel,
     /// The switch was made, but may be undone by a power cut.

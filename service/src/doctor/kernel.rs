@@ -10,6 +10,12 @@ impl Examined<'_> {
     pub(super) fn kernel(&self) -> Vec<Finding> {
         let rules = &self.status.module_rules;
         let mut findings = Vec::new();
+        let modules = self.host.sys_dir.join("module");
+        if self.host.files.open_dir(&modules).is_err() {
+            let text =
+                format!("it isn't known which modules the kernel takes: {} can't be read", modules.display());
+            return vec![Finding::new("module-signatures", Level::Unknown, text)];
+        }
         if rules.modules_disabled {
             let text = "kernel.modules_disabled is set: no more modules in this boot";
             let advice = "nothing but another boot takes that back; start before whatever sets it";

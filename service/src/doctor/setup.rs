@@ -97,12 +97,12 @@ impl Examined<'_> {
         let directory = self.host.files.nearest_dir(STATE).ok()?;
         let found = fstatvfs(directory.fd()).ok()?;
         let free = found.f_bavail.saturating_mul(found.f_frsize);
-        let mib = free >> 20;
+        let left = in_words(free);
         if free < LEAST_ROOM || (found.f_files > 0 && found.f_favail < 1000) {
-            let text = format!("{STATE} has {mib} MiB and {} inodes left", found.f_favail);
+            let text = format!("{STATE} has {left} and {} inodes left", found.f_favail);
             return Some(Finding::new("room", Level::Warning, text).advice("stap-bundle gc --keep 1"));
         }
-        Some(Finding::new("room", Level::Good, format!("{STATE} has {mib} MiB left")))
+        Some(Finding::new("room", Level::Good, format!("{STATE} has {left} left")))
     }
 
     /// A clock that is before the newest bundle's making can't judge its best-before.
@@ -115,6 +115,15 @@ impl Examined<'_> {
                 .advice("set the clock; an install compares best-before with it")
         })
     }
+}
+
+/// An amount with one decimal.
+fn in_words(bytes: u64) -> String {
+    let scaled = |shift: u32| {
+        let tenths = (bytes >> (shift - 10)) * 10 / 1024;
+        format!("{}.{}", tenths / 10, tenths % 10)
+    };
+    if bytes >= 1 << 30 { format!("{} GiB", scaled(30)) } else { format!("{} MiB", scaled(20)) }
 }
 
 /// Whether a target wants the unit, by a link in a directory such as `basic.target.wants`.

@@ -326,7 +326,7 @@ impl StartRefusal {
             }
             Self::NotPermitted => StaprunRefusal::NotPermitted.advice(),
             Self::Unsigned { .. } => {
-                "on the farm, stap-bundle sign-modules signs the modules of the bundle; install that one"
+                "install a bundle whose modules the farm has signed: stap-bundle sign-modules"
             }
             Self::NoKernelKey { .. } => "stap-bundle doctor says how this host gets the key",
             Self::ModulesDisabled => StaprunRefusal::ModulesDisabled.advice(),

@@ -1,4 +1,4 @@
-//! What the user is told where a private key can't be used.
+//! Failures of private keys, in words.
 
 use std::path::Path;
 

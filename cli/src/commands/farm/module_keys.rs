@@ -29,10 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModuleKeyOptions {
     /// Sign the modules with this private key (PKCS#8 PEM), for kernels that take signed ones only; may be given several times.
-    #[arg(id = "module_key", long = "module-key", value_name = "KEY.pem", value_parser = a_file, requires = "module_cert")]
+    #[arg(id = "module_key", hide_short_help = true, long = "module-key", value_name = "KEY.pem", value_parser = a_file, requires = "module_cert")]
     keys: Vec<PathBuf>,
     /// The certificate of such a key, DER or PEM, as the hosts' kernels have it; may be given several times.
-    #[arg(id = "module_cert", long = "module-cert", value_name = "CERT.der", value_parser = a_file)]
+    #[arg(id = "module_cert", hide_short_help = true, long = "module-cert", value_name = "CERT.der", value_parser = a_file)]
     certificates: Vec<PathBuf>,
     /// A shell command that signs for the certificates whose key isn't given: it reads a digest and writes the raw signature
     ///
