@@ -52,7 +52,7 @@ const fn generations(name: &'static str, line: &'static str, serials: [u64; 2], 
     Job { name, line, serials, floor_before, before: &[], least_calls: 50, ..BESIDE }
 }
 
-pub(crate) const JOBS: [Job; 21] = [
+pub(crate) const JOBS: [Job; 22] = [
     generations("install", "install fleet-1.stapb", [0, 1], 0),
     Job { before: &["install fleet-1.stapb"], ..generations("upgrade", "install fleet-2.stapb", [1, 2], 1) },
     Job {
@@ -64,6 +64,11 @@ pub(crate) const JOBS: [Job; 21] = [
         ..generations("gc", "gc --keep 1", [3, 3], 3)
     },
     Job { before: &["install fleet-1.stapb"], ..generations("uninstall", "uninstall fleet", [1, 0], 1) },
+    Job {
+        before: &["install fleet-1.stapb --all-kernels"],
+        other: Some(OtherState { see: unpacked_kernels, may_be: ["2 kernels", "1 kernels"] }),
+        ..generations("gone-kernels", "gc --gone-kernels", [1, 1], 1)
+    },
     // A name that stays with other bytes, options and kernel, one that goes and one that comes.
     Job {
         before: &["install fleet-1.stapb"],
@@ -222,6 +227,11 @@ fn damage(host: &Path) {
     let module = module(host);
     fs::remove_file(&module).unwrap();
     fs::write(module, "half").unwrap();
+}
+
+fn unpacked_kernels(host: &Path) -> String {
+    let kernels = fs::read_dir(host.join("var/lib/stap-bundle/current/kernels")).unwrap();
+    format!("{} kernels", kernels.count())
 }
 
 fn damaged(host: &Path) -> String {
