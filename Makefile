@@ -27,13 +27,13 @@ HOST := $(TARGET_DIR)/host$(addprefix -,$(CROSS))
 export STAP_BUNDLE_FARM := $(FARM)/stap-bundle
 export STAP_BUNDLE_HOST := $(HOST)/stap-bundle
 
-.PHONY: help packages farm host both programs packaged lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-cores bench-start bench-config install deb rpm vendor dist oldest-compiler same-packages deny clean crash every-error examples older same-again broken-trees bash-differential upgrade
+.PHONY: help packages farm host both programs packaged lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-cores bench-start bench-config install deb rpm vendor dist oldest-compiler same-packages deny clean crash every-error examples older same-again broken-trees bash-differential upgrade secure-boot
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make farm   the full program, target/farm/stap-bundle'
 	@echo 'make host   the static host program without the build side, target/host/stap-bundle'
-	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, 200 examples, an older systemtap, every fixture twice, every broken build tree, an error at every system call, a machine upgraded from 0.1.0'
+	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, 200 examples, an older systemtap, every fixture twice, every broken build tree, an error at every system call, a machine upgraded from 0.1.0, a machine with Secure Boot'
 	@echo 'make fuzz   fuzz targets, FUZZ_SECONDS each (needs nightly Rust; brings cargo-fuzz if it is not there)'
 	@echo 'make crash  the installer killed at every system call, and failed at every sixteenth'
 	@echo 'make quick  unit tests and command-line conversations; needs root, no lab'
@@ -212,7 +212,7 @@ fuzz: packages-build
 			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
 	done
 
-test-long: large-members every-error fuzz lab-cold examples older same-again broken-trees bash-differential upgrade oldest-compiler same-packages
+test-long: large-members every-error fuzz lab-cold examples older same-again broken-trees bash-differential upgrade secure-boot oldest-compiler same-packages
 
 # Ten times as many generated configuration files, against the real bash.
 bash-differential:
@@ -248,6 +248,15 @@ upgrade: farm host lab
 	STAP_BUNDLE_FIRST="$(FIRST_TREE)/target/$(NATIVE)/release/stap-bundle" \
 		STAP_BUNDLE_NEXT="$(TARGET_DIR)/$(NATIVE)/debug/examples/next-version" \
 		STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test upgraded_host -- --nocapture
+
+# Firmware, shim, keys that are enrolled: the kernel takes only modules that one of them has signed.
+VIRT_FIRMWARE := $(TARGET_DIR)/tools/virt-firmware
+export STAP_BUNDLE_VIRT_FW_VARS := $(VIRT_FIRMWARE)/bin/virt-fw-vars
+$(STAP_BUNDLE_VIRT_FW_VARS): | packages-secure-boot
+	python3 -m venv '$(VIRT_FIRMWARE)'
+	'$(VIRT_FIRMWARE)/bin/pip' --quiet install virt-firmware==26.10
+secure-boot: packages packages-secure-boot farm host lab hosts $(STAP_BUNDLE_VIRT_FW_VARS)
+	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test secure_boot -- --nocapture
 
 # What a cold build costs: half an hour of a core.
 lab-cold: lab

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Names the Debian packages that a step needs, and installs those that are missing: packages.sh build|quick|lab|all.
+# Names the Debian packages that a step needs, and installs those that are missing: packages.sh build|quick|lab|secure-boot|all.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -14,6 +14,8 @@ lab="$build e2fsprogs qemu-utils $(bash "$here/lab/lab.sh" packages | tr '\n' ' 
 # iproute2: loopback of a network namespace. python3-yaml, python3-jsonschema: the farm's recipes. rsync: results on their way between machines.
 # lintian, rpmlint: packages of the program. ansible-core, createrepo-c, dnf: the channels of a site. debuginfod: debuginfo of a kernel by its build id. slurm-wlm: the array of shards runs on a cluster of one node. time: the benchmark.
 all="$quick $lab ansible-core createrepo-c debuginfod dnf iproute2 lintian python3-jsonschema python3-yaml rpmlint rsync slurm-wlm time"
+# ovmf, shim-signed: what believes whom. systemd-boot-efi, sbsigntool, binutils: a signed image of a kernel. python3-venv: a place for virt-firmware.
+secure_boot='binutils ovmf python3-venv sbsigntool shim-signed systemd-boot-efi'
 
 case "${1:-all}" in
 build)
@@ -23,8 +25,9 @@ build)
     ;;
 quick) wanted=$quick ;;
 lab) wanted=$lab ;;
+secure-boot) wanted=$secure_boot ;;
 all) wanted=$all ;;
-*) echo "usage: $0 build|quick|lab|all" >&2 && exit 2 ;;
+*) echo "usage: $0 build|quick|lab|secure-boot|all" >&2 && exit 2 ;;
 esac
 missing=
 for package in $wanted; do

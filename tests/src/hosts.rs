@@ -91,6 +91,17 @@ impl HostTree {
         make_install(self.root()).map(drop)
     }
 
+    /// Enables the unit as a package's preset does, without the time limit that an emulated processor wouldn't keep.
+    pub fn enable_unit(&self) -> Result<()> {
+        self.chroot(&["systemctl", "preset", "stap-bundle.service"])?;
+        let unit = fs::read_to_string(repository().join("packaging/stap-bundle.service"))?;
+        let start =
+            unit.lines().find(|line| line.starts_with("ExecStart=")).context("ExecStart= in the unit")?;
+        ensure!(start.ends_with(" --timeout 120"), "{start}");
+        let drop_in = format!("[Service]\nExecStart=\n{}\n", start.replace("120", "1800"));
+        self.write("etc/systemd/system/stap-bundle.service.d/slow.conf", drop_in.as_bytes(), 0o644)
+    }
+
     /// Makes a kernel count as installed.
     pub fn add_kernel(&self, release: &Release) -> Result<()> {
         fs::create_dir_all(self.path("usr/lib/modules").join(&release.release).join("kernel"))?;

@@ -3,12 +3,14 @@
 
 pub mod coverage;
 pub mod document;
+mod firmware;
 pub mod hosts;
 pub mod lab;
 pub mod machine;
 pub mod programs;
 pub mod published;
 pub mod scratch;
+pub mod secure_boot;
 pub mod server_root;
 pub mod vm;
 pub mod write_log;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use child::{Cancel, ChildCommand, ChildError, Finished, Limits};
 
+use crate::firmware::Firmware;
 use crate::hosts::Hosts;
 use crate::lab::{Lab, Release};
 use crate::vm::{self, Step};
@@ -68,9 +69,11 @@ impl Disk {
 /// What is booted.
 #[derive(Debug, Clone)]
 pub struct Kernel {
-    image: PathBuf,
-    initrd: PathBuf,
-    parameters: String,
+    pub(crate) image: PathBuf,
+    pub(crate) initrd: PathBuf,
+    pub(crate) parameters: String,
+    /// Where a firmware starts it, and not the emulator.
+    pub(crate) firmware: Option<Firmware>,
 }
 
 impl Kernel {
@@ -80,6 +83,7 @@ impl Kernel {
             image: lab.vmlinuz(release)?,
             initrd: hosts.initrd(release),
             parameters: "console=ttyS0 quiet panic=-1 mitigations=off audit=0".to_owned(),
+            firmware: None,
         })
     }
 
@@ -338,7 +342,7 @@ fn emulator(kernel: &Kernel, disk: &Disk, more: &[&str]) -> ChildCommand {
     let socket = |name: &str, options: &str| {
         format!("socket,id={name},path={},server=on,{options}", disk.in_it(name).display())
     };
-    vm::emulator("tcg,tb-size=256")
+    let command = vm::emulator("tcg,tb-size=256")
         .args(["-m", "768"])
         // While the machine computes, its clock counts instructions. A busy machine around it takes none of its time, and
         // the check by which systemtap ends a script that takes more than its share isn't fooled.
@@ -351,10 +355,14 @@ fn emulator(kernel: &Kernel, disk: &Disk, more: &[&str]) -> ChildCommand {
         // Nothing that the guest says may come before somebody listens.
         .args(["-chardev", &socket("port", "wait=on"), "-serial", "chardev:port"])
         .args(["-chardev", &socket("monitor", "wait=off"), "-mon", "chardev=monitor"])
-        .arg("-kernel")
-        .arg(&kernel.image)
-        .arg("-initrd")
-        .arg(&kernel.initrd)
-        .args(["-append", &kernel.parameters])
-        .args(more)
+        .args(more);
+    match &kernel.firmware {
+        Some(firmware) => firmware.start(command),
+        None => command
+            .arg("-kernel")
+            .arg(&kernel.image)
+            .arg("-initrd")
+            .arg(&kernel.initrd)
+            .args(["-append", &kernel.parameters]),
+    }
 }

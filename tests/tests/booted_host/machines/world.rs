@@ -150,12 +150,7 @@ impl World {
     pub(crate) fn tree_with_unit(&self, bundle: &str) -> HostTree {
         let tree = self.tree(Init::Systemd);
         tree.stap_bundle(&["install", &self.farm.path(bundle).display().to_string()]).unwrap();
-        tree.chroot(&["systemctl", "preset", "stap-bundle.service"]).unwrap();
-        let unit = fs::read_to_string(repository().join("packaging/stap-bundle.service")).unwrap();
-        let start = unit.lines().find(|line| line.starts_with("ExecStart=")).unwrap();
-        assert!(start.ends_with(" --timeout 120"), "{start}");
-        let drop_in = format!("[Service]\nExecStart=\n{}\n", start.replace("120", "1800"));
-        tree.write("etc/systemd/system/stap-bundle.service.d/slow.conf", drop_in.as_bytes(), 0o644).unwrap();
+        tree.enable_unit().unwrap();
         tree
     }
 
