@@ -10,5 +10,6 @@ mod panicking;
 mod readers;
 mod running;
 mod sandbox;
+mod signatures;
 mod users;
 mod world;
