@@ -27,7 +27,7 @@ HOST := $(TARGET_DIR)/host$(addprefix -,$(CROSS))
 export STAP_BUNDLE_FARM := $(FARM)/stap-bundle
 export STAP_BUNDLE_HOST := $(HOST)/stap-bundle
 
-.PHONY: help packages farm host both programs packaged lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-cores bench-start bench-config install deb rpm vendor dist oldest-compiler same-packages deny clean crash every-error examples older same-again broken-trees bash-differential upgrade secure-boot
+.PHONY: help packages farm host both programs packaged lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-cores bench-start bench-config install deb rpm vendor dist oldest-compiler same-packages deny clean crash every-error examples older same-again broken-trees bash-differential upgrade secure-boot record-doctor
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -257,6 +257,10 @@ $(STAP_BUNDLE_VIRT_FW_VARS): | packages-secure-boot
 	'$(VIRT_FIRMWARE)/bin/pip' --quiet install virt-firmware==26.10
 secure-boot: packages packages-secure-boot farm host lab hosts $(STAP_BUNDLE_VIRT_FW_VARS)
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test secure_boot -- --nocapture
+
+# What hosts show of their kernel's keys and rules, as the tests of `doctor` have it: fixtures/doctor, with a new key.
+record-doctor: packages packages-secure-boot farm lab hosts $(STAP_BUNDLE_VIRT_FW_VARS)
+	$(CARGO) run --quiet -p end-to-end --bin record_doctor
 
 # What a cold build costs: half an hour of a core.
 lab-cold: lab
