@@ -1,9 +1,13 @@
 //! The signature that is appended to a module for the kernel (`include/linux/module_signature.h`): a message, twelve bytes of which the
 //! last four are its length, and a mark.
 
-/// What stands at the end of a signed module.
+use der::{Decode as _, Tag, Tagged as _};
+
+/// Ends a signed module.
 const MARK: &[u8] = b"~Module signature appended~\n";
 const INFORMATION: usize = 12;
+/// What the twelve bytes begin with: all is zero but the kind, PKCS#7.
+const PKCS7: [u8; 8] = [0, 0, 2, 0, 0, 0, 0, 0];
 
 /// A module's file, divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,14 +24,25 @@ pub fn divide(file: &[u8]) -> Divided<'_> {
     let whole = Divided { body: file, trailer: &[] };
     let Some(rest) = file.strip_suffix(MARK) else { return whole };
     let Some((_, length)) = rest.split_last_chunk::<4>() else { return whole };
-    let length = u32::from_be_bytes(*length) as usize + INFORMATION + MARK.len();
-    match file.len().checked_sub(length) {
+    let length = (u32::from_be_bytes(*length) as usize).checked_add(INFORMATION + MARK.len());
+    match length.and_then(|length| file.len().checked_sub(length)) {
         Some(at) => {
             let (body, trailer) = file.split_at(at);
             Divided { body, trailer }
         }
         None => whole,
     }
+}
+
+/// Whether these bytes are one signature as kernels read it, and nothing else: a message in DER, what says so, and the mark.
+#[must_use]
+pub fn is_trailer(bytes: &[u8]) -> bool {
+    let divided = divide(bytes);
+    let end = divided.trailer.len().saturating_sub(INFORMATION + MARK.len());
+    let Some((message, rest)) = divided.trailer.split_at_checked(end) else { return false };
+    let is_sequence =
+        der::asn1::AnyRef::from_der(message).is_ok_and(|message| message.tag() == Tag::Sequence);
+    divided.body.is_empty() && is_sequence && rest.starts_with(&PKCS7)
 }
 
 /// Whether the file ends as a signed module does.

@@ -13,7 +13,7 @@ use crate::boot::{BootGuard, BootSwitches, BootsBefore, GuardRecord};
 use crate::doctor::{Finding, examine};
 use crate::event::{EventSink, ServiceEvent};
 use crate::host::{Host, ServiceError, ServiceLock, log};
-use crate::kernel::{LoadedModules, ModuleState};
+use crate::kernel::{LoadedModules, ModuleRules, ModuleState};
 use crate::local::{LocalModule, finish_all};
 use crate::offers::{Installed, Offers};
 use crate::plan::{Masked, StartChoice, StartPlan};
@@ -54,8 +54,9 @@ impl<'a> Service<'a> {
         current: Option<&'a CurrentGeneration>,
         configuration: &'a Configuration,
     ) -> Self {
-        let installed =
-            current.map_or_else(Installed::nothing, |current| Installed::of(current, identity, &host.files));
+        let installed = current.map_or_else(Installed::nothing, |current| {
+            Installed::of(current, identity, &host.files, &ModuleRules::read(host))
+        });
         Self { current, ..Self::with_installed(host, identity, installed, configuration) }
     }
 

@@ -211,6 +211,12 @@ fn read_private_key(path: &Path) -> Result<SigningKey, KeyFileError> {
     SigningKey::from_pem(&text).map_err(|source| KeyFileError::Private { path: path.to_owned(), source })
 }
 
+/// The first line of a file that nobody else can read.
+pub fn read_passphrase(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let text = read_secret_text(path)?;
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}
+
 /// The text of a private key's file. Refuses one that others can read.
 pub(crate) fn read_secret_text(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let failed = |source: io::Error| KeyFileError::Io { path: path.to_owned(), source };

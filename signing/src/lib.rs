@@ -15,7 +15,7 @@ mod module;
 mod several;
 mod signing_key;
 
-pub use key_files::{KeyFileError, KeyPairFiles, PrivateKeyFile};
+pub use key_files::{KeyFileError, KeyPairFiles, PrivateKeyFile, read_passphrase};
 pub use module::{
     CertificateError, GenerateError, ModuleCertificate, ModuleDigest, ModuleKeyError, ModuleKeyFile,
     ModuleKeyFiles, ModuleKeyKind, ModuleSignError, ModuleSigner, SignElsewhere, generate,

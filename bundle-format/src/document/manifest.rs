@@ -116,6 +116,13 @@ pub struct Extra {
     pub sha256: Digest,
 }
 
+impl Manifest {
+    /// The digests of the certificates by whose keys the modules are signed for kernels.
+    pub fn module_certificates(&self) -> impl Iterator<Item = Digest> {
+        self.extras.iter().filter(|extra| extra.is_module_certificate()).map(|extra| extra.sha256)
+    }
+}
+
 impl Extra {
     /// Whether it is the certificate of a key that signed modules; its digest is what their trailers name.
     #[must_use]

@@ -52,8 +52,8 @@ fn a_plain_kernel_takes_all_modules_and_nothing_is_to_be_done() {
     good     Secure Boot is off, or there is none; the kernel takes unsigned modules
     good     systemd starts the scripts at boot
     good     staprun at host/usr/bin/staprun
-    good     /var/lib/stap-bundle has [SIZE] left
-    good     a farm is trusted
+    good [SIZE] free in /var/lib/stap-bundle
+    good     the key of a farm is trusted
     good     all bundles are for kernel 6.12.1-test
     [exit 0]
     "#);
@@ -61,11 +61,11 @@ fn a_plain_kernel_takes_all_modules_and_nothing_is_to_be_done() {
     assert_snapshot!(host.run("doctor --root host"), @r#"
     $ stap-bundle doctor --root host
     good     Secure Boot is off, or there is none; the kernel takes unsigned modules
-    note     the kernel doesn't have the key of test-key kernel modules (key id bccbe5004f9897f696a4e533608756aa37daba9b); it takes unsigned modules, too
+    note     the kernel doesn't have the key of test-key kernel modules (key id bccbe5004f9897f696a4e533608756aa37daba9b); it takes the modules without it
     good     systemd starts the scripts at boot
     good     staprun at host/usr/bin/staprun
-    good     /var/lib/stap-bundle has [SIZE] left
-    good     a farm is trusted
+    good [SIZE] free in /var/lib/stap-bundle
+    good     the key of a farm is trusted
     good     all bundles are for kernel 6.12.1-test
     [exit 0]
     "#);
@@ -81,8 +81,8 @@ fn a_kernel_that_enforces_signatures_without_secure_boot_rejects_what_it_has_no_
              on the farm, stap-bundle sign-modules signs them; install that bundle
     good     systemd starts the scripts at boot
     good     staprun at host/usr/bin/staprun
-    good     /var/lib/stap-bundle has [SIZE] left
-    good     a farm is trusted
+    good [SIZE] free in /var/lib/stap-bundle
+    good     the key of a farm is trusted
     good     all bundles are for kernel 6.12.1-test
     [exit 1]
     "#);
@@ -91,11 +91,11 @@ fn a_kernel_that_enforces_signatures_without_secure_boot_rejects_what_it_has_no_
     $ stap-bundle doctor --root host
     note     this kernel takes only modules that it can verify: lockdown (integrity)
     problem  modules signed by test-key kernel modules (key id bccbe5004f9897f696a4e533608756aa37daba9b) would be rejected: the kernel has no such key
-             enrol it: tar -xf /var/lib/stap-bundle/current/bundles/fleet/bundle.stapb module-cert-5cd974ad6de59d95.der && mokutil --import module-cert-5cd974ad6de59d95.der, then reboot and confirm it at the console
+             enrol it: stap-bundle extract /var/lib/stap-bundle/current/bundles/fleet/bundle.stapb . --extra module-cert-5cd974ad6de59d95.der && mokutil --import module-cert-5cd974ad6de59d95.der, then reboot and confirm it at the console
     good     systemd starts the scripts at boot
     good     staprun at host/usr/bin/staprun
-    good     /var/lib/stap-bundle has [SIZE] left
-    good     a farm is trusted
+    good [SIZE] free in /var/lib/stap-bundle
+    good     the key of a farm is trusted
     good     all bundles are for kernel 6.12.1-test
     [exit 1]
     "#);
@@ -110,8 +110,8 @@ fn under_secure_boot_a_key_is_there_or_waits_for_the_next_boot() {
     good     the kernel has the key of test-key kernel modules (key id bccbe5004f9897f696a4e533608756aa37daba9b)
     good     systemd starts the scripts at boot
     good     staprun at host/usr/bin/staprun
-    good     /var/lib/stap-bundle has [SIZE] left
-    good     a farm is trusted
+    good [SIZE] free in /var/lib/stap-bundle
+    good     the key of a farm is trusted
     good     all bundles are for kernel 6.12.1-test
     [exit 0]
     "#);
@@ -119,14 +119,14 @@ fn under_secure_boot_a_key_is_there_or_waits_for_the_next_boot() {
     assert_snapshot!(host.run("doctor --root host"), @r#"
     $ stap-bundle doctor --root host
     note     this kernel takes only modules that it can verify: Secure Boot, module.sig_enforce, lockdown (integrity)
-    warning  test-key kernel modules (key id bccbe5004f9897f696a4e533608756aa37daba9b) waits to be enrolled
+    problem  the key of test-key kernel modules (key id bccbe5004f9897f696a4e533608756aa37daba9b) waits to be enrolled; until then the kernel doesn't have it
              reboot, and confirm it at the console (MokManager)
     good     systemd starts the scripts at boot
     good     staprun at host/usr/bin/staprun
-    good     /var/lib/stap-bundle has [SIZE] left
-    good     a farm is trusted
+    good [SIZE] free in /var/lib/stap-bundle
+    good     the key of a farm is trusted
     good     all bundles are for kernel 6.12.1-test
-    [exit 0]
+    [exit 1]
     "#);
 }
 
@@ -139,7 +139,7 @@ fn a_host_that_shows_nothing_is_unknown_and_one_without_anything_is_told_what_to
     unknown  it isn't known which modules the kernel takes: /sys/module can't be read
     unknown  it isn't known what starts scripts at boot: this host has neither systemd nor run levels
     problem  staprun not found at /usr/bin/staprun, /bin/staprun, /usr/sbin/staprun, /sbin/staprun, /usr/local/bin/staprun: install the package systemtap-runtime
-    good     /var/lib/stap-bundle has [SIZE] left
+    good [SIZE] free in /var/lib/stap-bundle
     problem  no farm's key is trusted, so no bundle can be installed
              stap-bundle trust add NAME.pub
     note     nothing is installed
@@ -168,7 +168,7 @@ fn a_host_that_shows_nothing_is_unknown_and_one_without_anything_is_told_what_to
         {
           "id": "room",
           "level": "good",
-          "text": "/var/lib/stap-bundle has [SIZE] left"
+          "text": " [SIZE] free in /var/lib/stap-bundle"
         },
         {
           "advice": "stap-bundle trust add NAME.pub",

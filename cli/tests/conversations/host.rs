@@ -396,7 +396,7 @@ fn modules_for_kernels_that_are_gone_go_when_asked_to() {
     would remove: modules for 6.13.0-test
     [exit 0]
     $ stap-bundle gc --root host --gone-kernels
-    removed: modules for 6.13.0-test, with generation 2
+    removed: modules for 6.13.0-test (generation 2)
     2>   bundle fleet is carried over
     2> switching from generation 1 to generation 2
     [exit 0]
@@ -412,7 +412,7 @@ fn modules_for_kernels_that_are_gone_go_when_asked_to() {
     }
     [exit 0]
     $ stap-bundle history --root host -n 1
-    at an unknown time  removed modules for kernels that are gone with generation 2, after 1: 6.13.0-test
+    at an unknown time  left out modules for kernels that are gone with generation 2, after 1: 6.13.0-test
     [exit 0]
     "#);
 }

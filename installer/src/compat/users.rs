@@ -8,15 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle_format::limits::MAX_TRAILER;
-use bundle_format::{KernelRelease, ModuleRecord};
+use bundle_format::KernelRelease;
 use files::{Directory, FileError, FileSystem, optional};
 use rustix::fs::FileType;
 
 use crate::compat::link::{kind_word, move_aside};
 use crate::compat::report::Work;
 use crate::compat::wanted::Wanted;
-use crate::generation::{CurrentGeneration, is_module, module_file_name};
+use crate::generation::{CurrentGeneration, module_file_name};
 use crate::host::installed_releases;
 use crate::host::paths::{LIB_MODULES, RECORDS, USER_MODULES};
 use crate::host::version::StateVersion;
@@ -109,10 +108,11 @@ fn fill(
         for (script, entry) in scripts {
             let name = module_file_name(script);
             let is_ours = ours.get(release).is_some_and(|ours| ours.contains(&name));
-            if !names.contains(&name) || !is_ours || has(&directory, &name, entry.module.record())? {
+            if !names.contains(&name) || !is_ours {
                 continue;
             }
             match generation.read_module(&entry.module) {
+                Ok(module) if has(&directory, &name, module.as_installed())? => {}
                 Ok(module) => {
                     directory.replace_file(&name, module.as_installed())?;
                     work.report.written.push(directory.path().join(&name));
@@ -124,13 +124,12 @@ fn fill(
     Ok(())
 }
 
-/// Whether the file is this module.
-fn has(directory: &Directory, name: &str, record: &ModuleRecord) -> Result<bool, FileError> {
+/// Whether the file has these bytes.
+fn has(directory: &Directory, name: &str, bytes: &[u8]) -> Result<bool, FileError> {
     if directory.kind(name)? != Some(FileType::RegularFile) {
         return Ok(false);
     }
-    let limit = record.size + MAX_TRAILER as u64;
-    Ok(directory.read_file(name, limit).is_ok_and(|bytes| is_module(&bytes, record)))
+    Ok(directory.read_file(name, bytes.len() as u64).is_ok_and(|found| found == bytes))
 }
 
 /// Removes files of ours that nothing wants any more.

@@ -37,7 +37,7 @@ pub(crate) use index::{GenerationIndex, IndexedBundle, IndexedKernel};
 pub(crate) use layout::{
     SwitchError, current_number, generation_numbers, parse_number, prepare_link, switch_to,
 };
-pub(crate) use module::{is_module, module_file_name, read_sets};
+pub(crate) use module::{module_file_name, read_sets};
 pub(crate) use offers::running_kernel;
 pub(crate) use staged::{Staging, indexed_kernel, next_number, remove_left_overs};
 pub(crate) use usage::{disk_usage, freed_by, tree_usage};

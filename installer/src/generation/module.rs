@@ -59,7 +59,7 @@ pub enum Refusal {
         found: Digest,
     },
     /// A kernel signature that no trusted key vouches for. The kernel isn't given it, so it keeps nothing from starting.
-    #[error("{script}.ko ends with a kernel signature that isn't in the signed account")]
+    #[error("{script}.ko ends with a kernel signature that its bundle doesn't list")]
     OtherTrailer { script: ScriptName },
     /// Another bundle offers the script too.
     #[error("bundle {other} offers it too")]
@@ -254,20 +254,17 @@ impl Appended {
         if record.trailers.iter().filter_map(Trailer::raw).any(|trailer| trailer == appended) {
             return Self::Listed;
         }
-        let is_signature = kernel_module::divide(appended).body.is_empty();
-        if is_signature { Self::OtherSignature } else { Self::Other }
+        // Each who signs a module puts a signature behind the last one.
+        let mut rest = appended;
+        while !rest.is_empty() && kernel_module::is_signed(rest) {
+            let before = kernel_module::divide(rest);
+            if before.trailer.is_empty() {
+                break;
+            }
+            rest = before.body;
+        }
+        if rest.is_empty() { Self::OtherSignature } else { Self::Other }
     }
-}
-
-/// Whether a file is the module of this record, with a signature of the account or without one.
-pub(crate) fn is_module(file: &[u8], record: &ModuleRecord) -> bool {
-    let Some((body, appended)) =
-        usize::try_from(record.size).ok().and_then(|size| file.split_at_checked(size))
-    else {
-        return false;
-    };
-    matches!(Appended::of(appended, record), Appended::Nothing | Appended::Listed)
-        && Digest::of(body) == record.sha256
 }
 
 /// Whether a file of this length can be the module of this record.

@@ -137,7 +137,7 @@ impl<'l> Staging<'l> {
         let old = old.and_then(|kernels| kernels.open_dir(&entry.id.short()).ok());
         for module in set.modules() {
             let name = module_file_name(&module.record.name);
-            match keys.choose(module.record).and_then(Trailer::raw) {
+            match keys.to_install(module.record, &entry.release).and_then(Trailer::raw) {
                 None => add_file(&modules, &name, module.bytes, old.as_ref())?,
                 // For stock tools, which load what is in the file.
                 Some(trailer) => add_file(&modules, &name, &[module.bytes, &trailer].concat(), old.as_ref())?,

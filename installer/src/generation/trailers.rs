@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use bundle_format::{BundleError, Digest, Extra, ModuleRecord, RawBundle, Source, Trailer, VerifiedBundle};
+use bundle_format::{
+    BundleError, BundleName, Digest, KernelRelease, ModuleRecord, Source, Trailer, VerifiedBundle,
+};
 use files::FileSystem;
 use kernel_module::KeyCertificate;
 
@@ -14,6 +16,8 @@ use crate::host::KernelKeys;
 pub struct ModuleKeys {
     kernel: KernelKeys,
     certificates: BTreeMap<Digest, Certificate>,
+    /// Bundles whose certificates can't be read.
+    unread: Vec<BundleName>,
 }
 
 /// A certificate that travels with a bundle.
@@ -30,15 +34,15 @@ impl ModuleKeys {
     /// unknown certificates.
     #[must_use]
     pub fn of(host: &FileSystem, current: &CurrentGeneration) -> Self {
-        let mut keys = Self { kernel: KernelKeys::read(host), certificates: BTreeMap::new() };
+        let mut keys = Self { kernel: KernelKeys::read(host), ..Self::default() };
         for bundle in current.bundles() {
-            if !bundle.manifest.extras.iter().any(Extra::is_module_certificate) {
+            if bundle.manifest.module_certificates().next().is_none() {
                 continue;
             }
-            let verified =
-                bundle.kept().ok().and_then(|kept| RawBundle::read(kept).ok()?.verify(bundle.trusted()).ok());
-            let found = verified.and_then(|mut verified| verified.take_module_certificates().ok());
-            keys.add(found.unwrap_or_default());
+            match bundle.verified().and_then(|mut verified| verified.take_module_certificates()) {
+                Ok(found) => keys.add(found),
+                Err(_) => keys.unread.push(bundle.name.clone()),
+            }
         }
         keys
     }
@@ -48,10 +52,10 @@ impl ModuleKeys {
         host: &FileSystem,
         bundle: &mut VerifiedBundle<impl Source>,
     ) -> Result<Self, BundleError> {
-        if !bundle.manifest().extras.iter().any(Extra::is_module_certificate) {
+        if bundle.manifest().module_certificates().next().is_none() {
             return Ok(Self::default());
         }
-        let mut keys = Self { kernel: KernelKeys::read(host), certificates: BTreeMap::new() };
+        let mut keys = Self { kernel: KernelKeys::read(host), ..Self::default() };
         keys.add(bundle.take_module_certificates()?);
         Ok(keys)
     }
@@ -64,14 +68,33 @@ impl ModuleKeys {
         self.certificates.extend(certificates.into_iter().map(read));
     }
 
-    /// The trailer to load the module with: the first by a key that the kernel has, else the first. One that is malformed is none: a
-    /// kernel refuses a module for it, whether it asks for signatures or not.
-    #[must_use]
-    pub fn choose<'t>(&self, record: &'t ModuleRecord) -> Option<&'t Trailer> {
-        let mut good = record.trailers.iter().filter(|trailer| is_well_formed(trailer));
-        let first = good.next()?;
+    /// The trailer by a key that the kernel has.
+    fn known<'t>(&self, record: &'t ModuleRecord) -> Option<&'t Trailer> {
         let is_known = |trailer: &&Trailer| self.is_known(&trailer.certificate) == Some(true);
-        std::iter::once(first).chain(good).find(is_known).or(Some(first))
+        good(record).find(is_known)
+    }
+
+    /// The trailer to load the module with: the first by a key that the kernel has. Without one the first of all, if the kernel
+    /// `enforces` signatures; else none, for old kernels refuse a module whose signature they can't read, though they take it unsigned.
+    #[must_use]
+    pub fn to_load<'t>(&self, record: &'t ModuleRecord, enforces: bool) -> Option<&'t Trailer> {
+        self.known(record).or_else(|| good(record).next().filter(|_| enforces))
+    }
+
+    /// The trailer for the module's file, which stock tools load as it is: the same, whether this kernel enforces signatures or not, but
+    /// for kernels before 5.4.
+    pub(crate) fn to_install<'t>(
+        &self,
+        record: &'t ModuleRecord,
+        kernel: &KernelRelease,
+    ) -> Option<&'t Trailer> {
+        self.known(record).or_else(|| good(record).next().filter(|_| forgives(kernel)))
+    }
+
+    /// Bundles that have certificates which can't be read.
+    #[must_use]
+    pub fn unread(&self) -> &[BundleName] {
+        &self.unread
     }
 
     /// Whether the kernel has the key of this certificate, or that of its issuer; `None` where that isn't known.
@@ -103,12 +126,19 @@ impl ModuleKeys {
     }
 }
 
-/// Whether the bytes are a signature as kernels read it, and nothing else.
-fn is_well_formed(trailer: &Trailer) -> bool {
-    trailer.raw().is_some_and(|bytes| {
-        let divided = kernel_module::divide(&bytes);
-        divided.body.is_empty() && !divided.trailer.is_empty()
-    })
+/// Those of a module's trailers that a kernel can read. For one that it can't it refuses the module, whether it asks for signatures or not.
+fn good(record: &ModuleRecord) -> impl Iterator<Item = &Trailer> {
+    record
+        .trailers
+        .iter()
+        .filter(|trailer| trailer.raw().is_some_and(|bytes| kernel_module::is_trailer(&bytes)))
+}
+
+/// Whether a kernel that doesn't enforce signatures takes a module by a key or an algorithm that it doesn't know: since 5.4
+/// (`kernel/module_signing.c`).
+fn forgives(kernel: &KernelRelease) -> bool {
+    let mut numbers = kernel.as_str().split(['.', '-', '+']).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(4))
 }
 
 #[cfg(test)]
@@ -117,16 +147,43 @@ mod tests {
 
     use super::*;
 
+    fn trailer(message: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        [message, &[0, 0, 2, 0, 0, 0, 0, 0], &length, b"~Module signature appended~\n"].concat()
+    }
+
+    fn signed(trailers: &[&[u8]]) -> ModuleRecord {
+        let mut record = ModuleRecord::of_body("a".parse().unwrap(), 1, Digest::of(b"a"));
+        record.trailers = trailers.iter().map(|bytes| Trailer::of(Digest::of(bytes), bytes)).collect();
+        record
+    }
+
     #[test]
     fn a_malformed_trailer_is_never_chosen() {
-        let good =
-            [&b"pkcs7"[..], &[0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 5], b"~Module signature appended~\n"].concat();
-        let mut record = ModuleRecord::of_body("a".parse().unwrap(), 1, Digest::of(b"a"));
-        let trailers = [&b""[..], &good[1..], &[&b"x"[..], &good].concat(), &good]
-            .map(|bytes| Trailer::of(Digest::of(bytes), bytes));
-        record.trailers = trailers.to_vec();
-        assert_eq!(ModuleKeys::default().choose(&record), Some(&trailers[3]));
-        record.trailers.pop();
-        assert_eq!(ModuleKeys::default().choose(&record), None);
+        let good = trailer(&[0x30, 1, 7]);
+        let behind = [b"x", good.as_slice()].concat();
+        let bad: [&[u8]; 5] = [b"", &good[1..], &behind, &trailer(b""), &trailer(&[0x30, 2, 7])];
+        assert_eq!(ModuleKeys::default().to_load(&signed(&bad), true), None);
+        let record = signed(&[bad[1], &good]);
+        assert_eq!(ModuleKeys::default().to_load(&record, true), record.trailers.last());
+    }
+
+    #[test]
+    fn without_a_known_key_a_kernel_that_enforces_nothing_is_given_none_and_an_old_one_gets_no_file_with_one()
+    {
+        let record = signed(&[&trailer(&[0x30, 0])]);
+        let keys = ModuleKeys::default();
+        assert_eq!(keys.to_load(&record, false), None);
+        for (release, is_signed) in [
+            ("3.10.0-1160.el7.x86_64", false),
+            ("4.18.0-553.el8_10.x86_64", false),
+            ("5.3.18-150300.59.87-default", false),
+            ("5.4.0-26-generic", true),
+            ("6.12.107+deb13-amd64", true),
+            ("7.3-rc7", true),
+        ] {
+            let trailer = keys.to_install(&record, &release.parse().unwrap());
+            assert_eq!(trailer.is_some(), is_signed, "{release}");
+        }
     }
 }

@@ -13,6 +13,11 @@ use crate::trust::{FloorsError, JudgeError, PolicyError, PolicyRefusal, TrustErr
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
+    /// The same bundle is here with kernel signatures that this file lacks.
+    #[error(
+        "bundle {name} {version} lacks {lost} of the kernel signatures that each of its modules has in generation {generation}"
+    )]
+    FewerSignatures { name: BundleName, version: BundleVersion, lost: usize, generation: u64 },
     /// The scripts are wanted, and the bundle doesn't carry them.
     #[error("bundle {name} {version} does not carry its scripts")]
     NoSources { name: BundleName, version: BundleVersion },

@@ -6,6 +6,8 @@
 //! later bundle. A generation that never became current is removed before this is asked, so the floor is
 //! never above what was installed. The bundle that is installed now is exempt from every check here.
 
+use std::collections::BTreeSet;
+
 use bundle_format::{BundleName, Digest, Manifest};
 use files::{Directory, FileError};
 
@@ -39,6 +41,8 @@ struct KeptBundle {
     epoch: u64,
     serial: u64,
     content: Digest,
+    /// Those by whose keys its modules are signed for kernels.
+    certificates: BTreeSet<Digest>,
 }
 
 /// A kept bundle that isn't believed.
@@ -91,6 +95,7 @@ impl Past {
                 epoch: bundle.manifest.epoch,
                 serial: bundle.serial,
                 content: bundle.manifest.content,
+                certificates: bundle.manifest.module_certificates().collect(),
             });
         }
         self.refused.extend(found.refused_bundles().iter().map(|refused| RefusedThere {
@@ -126,6 +131,9 @@ impl Past {
     ) -> Result<Option<InstallWarning>, InstallError> {
         let ours = Floor::of(manifest);
         self.check_twins(domain, manifest, &ours)?;
+        if !options.allow_downgrade {
+            self.check_kernel_signatures(domain, manifest, &ours)?;
+        }
         let Some(floor) = self.floors.floor(domain, &manifest.name) else { return Ok(None) };
         if ours.order() < floor.order() {
             if options.allow_downgrade {
@@ -175,6 +183,33 @@ impl Past {
             name: manifest.name.clone(),
             serial: manifest.serial,
             generation: twin,
+        })
+    }
+
+    /// Refuses the bundle that is here without kernel signatures that it has here: a kernel that asks for them would take none of its
+    /// modules.
+    fn check_kernel_signatures(
+        &self,
+        domain: &Domain,
+        manifest: &Manifest,
+        ours: &Floor,
+    ) -> Result<(), InstallError> {
+        let same = |kept: &&KeptBundle| {
+            kept.domain == *domain && kept.name == manifest.name && (kept.epoch, kept.serial) == ours.order()
+        };
+        let Some(newest) = self.kept.iter().filter(same).max_by_key(|kept| kept.generation) else {
+            return Ok(());
+        };
+        let brought: BTreeSet<Digest> = manifest.module_certificates().collect();
+        let lost = newest.certificates.difference(&brought).count();
+        if lost == 0 {
+            return Ok(());
+        }
+        Err(InstallError::FewerSignatures {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            lost,
+            generation: newest.generation,
         })
     }
 

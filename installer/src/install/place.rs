@@ -1,6 +1,6 @@
 //! A proven bundle gets its place: under the lock, or tried out without one.
 
-use bundle_format::{Extra, Judge, Positioned, RawBundle, Source, VerifiedBundle};
+use bundle_format::{Judge, Positioned, RawBundle, Source, VerifiedBundle};
 
 use crate::compat::{Foreign, absent_sources, joined, place_sources, preview, reconcile_locked};
 use crate::generation::{Events, InstallEvent, ModuleKeys, remove_left_overs};
@@ -43,7 +43,7 @@ impl Placing<'_> {
         bundle: &VerifiedBundle<impl Source>,
         file: &Positioned,
     ) -> Result<Vec<ModuleSigner>, InstallError> {
-        if !bundle.manifest().extras.iter().any(Extra::is_module_certificate) {
+        if bundle.manifest().module_certificates().next().is_none() {
             return Ok(Vec::new());
         }
         let mut again = RawBundle::read(file.again())?.verify_twin(&bundle.twin())?;

@@ -118,6 +118,11 @@ pub struct KernelInstalled {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallWarning {
+    /// What is unpacked of it can't be had again, so it isn't removed.
+    #[error(
+        "modules of bundle {name} for kernels that are gone stay, for its kept file can't give them back: {problem}"
+    )]
+    KernelsSpared { name: BundleName, problem: String },
     /// The bundle has nothing for the kernel that runs now.
     #[error(
         "the running kernel {running} is not in the bundle: nothing can start before a reboot into another kernel"

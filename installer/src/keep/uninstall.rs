@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bundle_format::{BundleName, BundleVersion, KernelRelease};
-use files::{FileError, FileSystem};
+use files::{FileError, FileSystem, with_causes};
 
 use crate::compat::{
     CompatError, Foreign, ReconcileReport, cache_only, joined, link_ahead, reconcile_locked,
@@ -45,7 +45,7 @@ pub enum UninstallError {
     #[error("bundle {name} is not installed; {}", installed(there))]
     NotInstalled { name: BundleName, there: Vec<String> },
     /// Without any kernel to compare with, all would be gone.
-    #[error("no kernel is installed here, so it isn't known which ones are gone: /lib/modules has none")]
+    #[error("it isn't known which kernels are gone: /lib/modules has none")]
     NoKernel,
     /// The switch was made, but may be undone by a power cut.
     #[error("generation {generation} is current, but the disk didn't confirm it")]
@@ -187,10 +187,11 @@ pub fn remove_gone_kernels(
     }
     let state = State::of(host);
     let Some(current) = state.current(None)? else { return Ok(GoneKernels::default()) };
-    let gone = gone_kernels(host, identity, &current)?;
+    let mut unmade = GoneKernels::default();
+    let gone = gone_kernels(host, identity, &current, &mut unmade.warnings)?;
     let kernels: Vec<_> = gone.iter().cloned().collect();
     if gone.is_empty() || dry_run {
-        return Ok(GoneKernels { kernels, ..GoneKernels::default() });
+        return Ok(GoneKernels { kernels, ..unmade });
     }
     let from = current.number();
     let event = |to| HistoryEvent::GoneKernels { from, to, kernels: kernels.clone() };
@@ -200,22 +201,39 @@ pub fn remove_gone_kernels(
     Ok(GoneKernels { kernels, generation: Some(to), warnings, compat: Some(compat) })
 }
 
+/// Kernels that are gone, but for those that a damaged kept bundle couldn't give back.
 fn gone_kernels(
     host: &FileSystem,
     identity: &HostIdentity,
     current: &CurrentGeneration,
+    warnings: &mut Vec<InstallWarning>,
 ) -> Result<BTreeSet<KernelRelease>, UninstallError> {
-    let mut unpacked = BTreeSet::new();
+    let installed = installed_releases(host)?;
+    let is_gone =
+        |release: &KernelRelease| !installed.contains(release) && identity.release.as_ref() != Some(release);
+    let mut gone = BTreeSet::new();
+    let mut spared = BTreeSet::new();
     for bundle in current.bundles() {
         let kernels = unpacked_kernels(current.directory(), bundle.name.as_str(), &bundle.manifest)?;
-        unpacked.extend(kernels.into_iter().map(|kernel| kernel.release));
+        let its: BTreeSet<_> =
+            kernels.into_iter().map(|kernel| kernel.release).filter(|release| is_gone(release)).collect();
+        if its.is_empty() {
+            continue;
+        }
+        match bundle.check_kept() {
+            Ok(()) => gone.extend(its),
+            Err(error) => {
+                spared.extend(its);
+                let problem = with_causes(&error);
+                warnings.push(InstallWarning::KernelsSpared { name: bundle.name.clone(), problem });
+            }
+        }
     }
-    let installed = installed_releases(host)?;
-    if installed.is_empty() && !unpacked.is_empty() {
+    if installed.is_empty() && !gone.is_empty() {
         return Err(UninstallError::NoKernel);
     }
-    unpacked.retain(|release| !installed.contains(release) && identity.release.as_ref() != Some(release));
-    Ok(unpacked)
+    gone.retain(|release| !spared.contains(release));
+    Ok(gone)
 }
 
 /// What would go with a bundle.

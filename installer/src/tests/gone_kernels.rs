@@ -85,6 +85,22 @@ fn the_running_kernel_is_never_gone_and_without_any_kernel_nothing_is_known() {
 }
 
 #[test]
+fn what_a_damaged_kept_file_could_not_give_back_stays() {
+    let world = world();
+    let kept = world.path("var/lib/stap-bundle/current/bundles/storage/bundle.stapb");
+    let mut bytes = fs::read(&kept).unwrap();
+    bytes.truncate(bytes.len() - 2048);
+    fs::write(&kept, bytes).unwrap();
+    let before = world.tree();
+    let gone = remove(&world, false).unwrap();
+    assert!(gone.kernels.is_empty() && gone.generation.is_none());
+    assert!(
+        gone.warnings[0].to_string().starts_with("modules of bundle storage for kernels that are gone stay")
+    );
+    assert_eq!(world.tree(), before);
+}
+
+#[test]
 fn a_bundle_that_is_not_believed_now_keeps_its_place() {
     let world = world();
     fs::remove_file(world.path("var/lib/stap-bundle/current/bundles/storage/bundle.stapb")).unwrap();

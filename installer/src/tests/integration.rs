@@ -90,6 +90,19 @@ fn modules_for_stapusr_are_real_files_for_installed_kernels_and_go_with_their_bu
 }
 
 #[test]
+fn modules_for_stapusr_get_the_kernel_signature_that_comes_later() {
+    const SIGNATURE: &[u8] = b"\x30\0\0\0\x02\0\0\0\0\0\0\0\0\x02~Module signature appended~\n";
+    let world = World::new();
+    let marked = Bundle { users: Some("stapusr"), ..bundle(1) };
+    world.install(&marked.bytes()).unwrap();
+    let path = world.path("lib/modules/6.12.1/systemtap/counter.ko");
+    assert_eq!(fs::read(&path).unwrap(), marked.module("counter", "6.12.1"));
+    let signed = Bundle { signature: Some(SIGNATURE), ..marked };
+    world.install(&signed.bytes()).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), [&signed.module("counter", "6.12.1"), SIGNATURE].concat());
+}
+
+#[test]
 fn a_foreign_module_for_stapusr_is_left_or_moved_aside() {
     let world = World::new();
     let marked = Bundle { users: Some("stapusr"), ..bundle(1) };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bundle_format::{
     BundleDraft, Digest, KernelDraft, ModuleDraft, ProgramRecord, PublicKey, RedCell, RootChain,
-    ScriptRecord, Toolchain, UnsignedBundle,
+    ScriptRecord, Toolchain, Trailer, UnsignedBundle,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 use files::FileSystem;
@@ -135,6 +135,8 @@ pub(crate) struct Bundle {
     pub(crate) programs: Vec<(&'static str, &'static str)>,
     /// The group that may load all scripts, if one may.
     pub(crate) users: Option<&'static str>,
+    /// The kernel signature of each module.
+    pub(crate) signature: Option<&'static [u8]>,
     pub(crate) key: SigningKey,
     pub(crate) more_keys: Vec<SigningKey>,
     pub(crate) roots: Option<RootChain>,
@@ -162,6 +164,7 @@ pub(crate) fn bundle(serial: u64) -> Bundle {
         salt: "",
         programs: Vec::new(),
         users: None,
+        signature: None,
         key: farm(),
         more_keys: Vec::new(),
         roots: None,
@@ -234,7 +237,10 @@ impl Bundle {
 
     fn module_draft(&self, script: &str, release: &str) -> ModuleDraft {
         let bytes = self.module(script, release);
-        ModuleDraft::of_bytes(script.parse().unwrap(), bytes)
+        let mut draft = ModuleDraft::of_bytes(script.parse().unwrap(), bytes);
+        let certificate = Digest::of(b"certificate");
+        draft.record.trailers.extend(self.signature.map(|bytes| Trailer::of(certificate, bytes)));
+        draft
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {

@@ -40,7 +40,7 @@ impl Examined<'_> {
                 let text = "no farm's key is trusted, so no bundle can be installed";
                 Finding::new("trust", Level::Problem, text).advice("stap-bundle trust add NAME.pub")
             }
-            Ok(_) => Finding::new("trust", Level::Good, "a farm is trusted"),
+            Ok(_) => Finding::new("trust", Level::Good, "the key of a farm is trusted"),
         }
     }
 

@@ -99,10 +99,10 @@ impl Examined<'_> {
         let free = found.f_bavail.saturating_mul(found.f_frsize);
         let left = in_words(free);
         if free < LEAST_ROOM || (found.f_files > 0 && found.f_favail < 1000) {
-            let text = format!("{STATE} has {left} and {} inodes left", found.f_favail);
+            let text = format!("{left} and {} inodes are free in {STATE}", found.f_favail);
             return Some(Finding::new("room", Level::Warning, text).advice("stap-bundle gc --keep 1"));
         }
-        Some(Finding::new("room", Level::Good, format!("{STATE} has {left} left")))
+        Some(Finding::new("room", Level::Good, format!("{left} free in {STATE}")))
     }
 
     /// A clock that is before the newest bundle's making can't judge its best-before.
@@ -110,7 +110,7 @@ impl Examined<'_> {
         let bundles = self.current?.bundles();
         let newest = bundles.iter().map(|bundle| bundle.manifest.created).max()?;
         (self.host.now() < newest).then(|| {
-            let text = "the clock is behind the making of the newest bundle";
+            let text = "the clock is wrong: the newest bundle was made later";
             Finding::new("clock", Level::Warning, text)
                 .advice("set the clock; an install compares best-before with it")
         })

@@ -11,6 +11,7 @@ use installer::{
 use script_config::ScriptName;
 use serde::Serialize;
 
+use crate::kernel::ModuleRules;
 use crate::offers::candidate::{
     Candidate, Candidates, OfferedBy, Origin, Signature, SignedScript, VerifiedModule,
 };
@@ -40,7 +41,12 @@ impl<'g> Installed<'g> {
         Self { candidates: Candidates::new(), refused: Vec::new(), read }
     }
 
-    pub(crate) fn of(current: &'g CurrentGeneration, identity: &HostIdentity, files: &FileSystem) -> Self {
+    pub(crate) fn of(
+        current: &'g CurrentGeneration,
+        identity: &HostIdentity,
+        files: &FileSystem,
+        rules: &ModuleRules,
+    ) -> Self {
         let programs = HostPrograms::of(files);
         // Half a policy is none.
         let rule = Policy::read(files).map(|policy| policy.programs.other_build).unwrap_or_default();
@@ -104,12 +110,13 @@ impl<'g> Installed<'g> {
             }
         }
         let is_signed = handles.values().any(|handle| !handle.record().trailers.is_empty());
+        let enforces = rules.enforces_signatures();
         let keys = if is_signed { ModuleKeys::of(files, current) } else { ModuleKeys::default() };
         let read = move |script: &ScriptName| {
             let handle = handles.get(script).ok_or(StartRefusal::NotOffered)?;
             let module = current.read_module(handle).map_err(|refusal| of_installer(&refusal))?;
             let sha256 = *module.sha256();
-            let trailer = keys.choose(handle.record());
+            let trailer = keys.to_load(handle.record(), enforces);
             let had_other_trailer = module.had_other_trailer();
             let bytes = module.with_trailer(trailer);
             let signature = signature_of(handle.record(), trailer, &keys);
@@ -120,9 +127,12 @@ impl<'g> Installed<'g> {
 }
 
 fn signature_of(record: &ModuleRecord, given: Option<&Trailer>, keys: &ModuleKeys) -> Signature {
-    let Some(given) = given else { return Signature::None };
+    if record.trailers.is_empty() {
+        return Signature::None;
+    }
     let signers = record.trailers.iter().map(|trailer| keys.name(&trailer.certificate)).collect();
-    Signature::By { signers, has_key: keys.is_known(&given.certificate) }
+    let has_key = given.and_then(|given| keys.is_known(&given.certificate));
+    Signature::By { signers, has_key }
 }
 
 fn refusal_of(state: OfferState, bundle: BundleName, release: Option<KernelRelease>) -> StartRefusal {

@@ -107,7 +107,7 @@ impl Steps<'_> {
         }
         if module.had_other_trailer {
             self.warnings.push(format!(
-                "{name}.ko ends with a kernel signature that isn't in the signed account; the kernel isn't given it"
+                "{name}.ko ends with a kernel signature that its bundle doesn't list; the kernel isn't given it"
             ));
         }
         check_module(module.bytes(), name, self.release, candidate.vermagic())

@@ -43,7 +43,7 @@ struct World {
 }
 
 /// Of a module, as far as a kernel reads it without a key.
-const SIGNATURE: &[u8] = b"pkcs7\0\0\x02\0\0\0\0\0\0\0\0\x05~Module signature appended~\n";
+const SIGNATURE: &[u8] = b"\x30\0\0\0\x02\0\0\0\0\0\0\0\0\x02~Module signature appended~\n";
 
 /// Scripts by these names; `latency` requires `counter`, `broken` is red for this kernel, `probing` probes a program, and `signed`
 /// is signed for kernels.

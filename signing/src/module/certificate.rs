@@ -4,14 +4,16 @@ use std::fmt;
 
 use bundle_format::{Digest, hexadecimal};
 use der::asn1::ObjectIdentifier;
-use der::{Decode as _, DecodePem as _, Encode as _};
+use der::{Decode as _, Encode as _};
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use pkcs8::DecodePublicKey as _;
 use rsa::Pkcs1v15Sign;
 use rsa::traits::PublicKeyParts as _;
 use sha2::Sha256;
 use x509_cert::Certificate;
-use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier};
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
+};
 
 use crate::module::digest::ModuleDigest;
 
@@ -113,12 +115,18 @@ impl ModuleCertificate {
     /// Reads DER, or the first certificate in PEM.
     pub fn read(bytes: &[u8]) -> Result<Self, CertificateError> {
         let malformed = |error: der::Error| CertificateError::Malformed(error.to_string());
-        let certificate = if bytes.trim_ascii_start().starts_with(b"-----") {
-            Certificate::from_pem(bytes.trim_ascii_start())
+        let text = bytes.trim_ascii_start();
+        let der = if text.starts_with(b"-----") {
+            der::pem::decode_vec(first_block(text)).map_err(|error| malformed(error.into()))?.1
         } else {
-            Certificate::from_der(bytes)
+            bytes.to_vec()
         };
-        Self::of(certificate.map_err(malformed)?)
+        let certificate = Certificate::from_der(&der).map_err(malformed)?;
+        // It is encoded again into each signature's message; other bytes would break its issuer's signature.
+        if certificate.to_der().map_err(malformed)? != der {
+            return Err(CertificateError::Malformed("it isn't encoded as DER demands".to_owned()));
+        }
+        Self::of(certificate)
     }
 
     pub(super) fn of(certificate: Certificate) -> Result<Self, CertificateError> {
@@ -142,10 +150,21 @@ impl ModuleCertificate {
         Digest::of(&self.der)
     }
 
-    /// The subject key identifier, as the kernel shows it in `/proc/keys`.
+    /// The subject key identifier, as the kernel shows it in `/proc/keys`: without a zero byte at its beginning.
     #[must_use]
     pub fn key_id(&self) -> String {
-        hexadecimal(&self.key_id)
+        match self.key_id.as_slice() {
+            [0, rest @ ..] if !rest.is_empty() => hexadecimal(rest),
+            all => hexadecimal(all),
+        }
+    }
+
+    /// Whether another key has issued it.
+    pub(super) fn is_issued(&self) -> bool {
+        let tbs = self.certificate.tbs_certificate();
+        let by = tbs.get_extension::<AuthorityKeyIdentifier>().ok().flatten();
+        let by = by.and_then(|(_, by)| by.key_identifier);
+        by.map_or(tbs.issuer() != tbs.subject(), |by| by.as_bytes() != self.key_id)
     }
 
     #[must_use]
@@ -179,7 +198,8 @@ impl ModuleCertificate {
         }
         if self.is_ca() {
             warnings.push(
-                "it is a CA (CA:TRUE): whoever has its key can also issue certificates; sign with a leaf of it".to_owned(),
+                "it is a CA (CA:TRUE): its key can also issue certificates; sign with a leaf of it"
+                    .to_owned(),
             );
         }
         let extended = tbs.get_extension::<ExtendedKeyUsage>().ok().flatten();
@@ -192,4 +212,11 @@ impl ModuleCertificate {
         }
         warnings
     }
+}
+
+/// One block of PEM and nothing behind it.
+fn first_block(text: &[u8]) -> &[u8] {
+    const END: &[u8] = b"-----END CERTIFICATE-----";
+    let end = text.windows(END.len()).position(|window| window == END);
+    end.and_then(|end| text.get(..end + END.len())).unwrap_or(text)
 }

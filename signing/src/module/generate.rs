@@ -34,7 +34,7 @@ const RSA_BITS: usize = 3072;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ModuleKeyKind {
-    /// RSA of 3072 bits: each kernel since 3.7.
+    /// RSA of 3072 bits: each kernel since 4.3.
     #[default]
     Rsa,
     /// P-384: each kernel since 5.13, and a third of the bytes.
@@ -57,6 +57,8 @@ pub enum GenerateError {
     Builder(String),
     #[error("the issuer's key isn't the one of its certificate")]
     OtherIssuer,
+    #[error("it would have the name of its issuer, {0}; call it otherwise")]
+    SameName(String),
     #[error("the issuer's certificate is no CA, so it can't issue one")]
     NoCa,
 }
@@ -80,6 +82,16 @@ impl ModuleKeyFiles {
             PathBuf::from(text)
         };
         Self { key: with(".key"), certificate: with(".der") }
+    }
+
+    /// An error if one of them is there already.
+    pub fn check_absent(&self) -> Result<(), GenerateError> {
+        for path in [&self.key, &self.certificate] {
+            if path.symlink_metadata().is_ok() {
+                return Err(KeyFileError::Exists { path: path.clone() }.into());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -132,11 +144,7 @@ pub fn generate(
     is_ca: bool,
     issuer: Option<(&ModuleCertificate, &ModuleKeyFile)>,
 ) -> Result<ModuleCertificate, GenerateError> {
-    for path in [&files.key, &files.certificate] {
-        if path.symlink_metadata().is_ok() {
-            return Err(KeyFileError::Exists { path: path.clone() }.into());
-        }
-    }
+    files.check_absent()?;
     close_memory().map_err(|source| KeyFileError::Memory { source })?;
     without_traces(|| {
         let key = new_key(kind)?;
@@ -145,6 +153,9 @@ pub fn generate(
             Some((by, file)) => {
                 if file.public != by.key {
                     return Err(GenerateError::OtherIssuer);
+                }
+                if by.subject() == format!("CN={name}") {
+                    return Err(GenerateError::SameName(by.subject()));
                 }
                 if !by.is_ca() {
                     return Err(GenerateError::NoCa);

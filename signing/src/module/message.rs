@@ -91,8 +91,8 @@ pub(super) fn trailer(certificate: &ModuleCertificate, signature: &[u8]) -> der:
         signature_algorithm,
         signature: OctetStringRef::new(signature)?,
     };
-    let is_issued = tbs.issuer() != tbs.subject();
-    let certificates = is_issued.then(|| SetOfVec::from_iter([Any::encode_from(&certificate.certificate)?]));
+    let certificates =
+        certificate.is_issued().then(|| SetOfVec::from_iter([Any::encode_from(&certificate.certificate)?]));
     let content = SignedData {
         version: 1,
         digests: SetOfVec::from_iter([Any::encode_from(&Algorithm::plain(digest))?])?,

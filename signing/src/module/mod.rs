@@ -1,6 +1,6 @@
 //! Kernel module signatures: what the kernel's own `sign-file` appends to a module, made here and kept apart from it.
 //!
-//! RSA with SHA-256 is taken by each kernel since 3.7, ECDSA with P-256 and P-384 since 5.13. Other keys are refused: Ed25519 isn't
+//! RSA with SHA-256 is taken by each kernel since 4.3, whose first signatures in PKCS#7 these are; ECDSA with P-256 and P-384 since 5.13. Other keys are refused: Ed25519 isn't
 //! taken at all, SHA-3 and ML-DSA only where a kernel has them built in.
 
 mod certificate;

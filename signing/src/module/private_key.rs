@@ -30,7 +30,7 @@ pub enum ModuleKeyError {
     Malformed { path: PathBuf, problem: String },
     #[error("{path} needs a passphrase")]
     NoPassphrase { path: PathBuf },
-    #[error("the passphrase is not that of {path}")]
+    #[error("wrong passphrase for {path}")]
     WrongPassphrase { path: PathBuf },
     /// The kernel takes no signature by such a key.
     #[error("{path} is neither an RSA nor a P-256 or P-384 key; kernels take modules signed by those only")]
@@ -159,8 +159,13 @@ fn read_key(path: &Path, passphrase: Option<&str>) -> Result<ModulePrivateKey, M
         (false, _) => document,
         (true, None) => return Err(ModuleKeyError::NoPassphrase { path: path.to_owned() }),
         (true, Some(passphrase)) => {
-            let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
-                .map_err(|error| malformed(error.to_string()))?;
+            let unsupported = |_| {
+                malformed(
+                    "its encryption isn't supported: convert it with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"
+                        .to_owned(),
+                )
+            };
+            let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(unsupported)?;
             let wrong = |_| ModuleKeyError::WrongPassphrase { path: path.to_owned() };
             encrypted.decrypt(passphrase).map_err(wrong)?
         }

@@ -26,11 +26,9 @@ pub enum ModuleSignError {
     #[error(transparent)]
     Key(#[from] ModuleKeyError),
     /// It would be fatal even on hosts that ask for no signature.
-    #[error(
-        "the signature of {module} isn't one by the key of certificate {certificate}: nothing was signed"
-    )]
+    #[error("{module}: the signature doesn't verify with certificate {certificate}; nothing was signed")]
     Wrong { module: ScriptName, certificate: String },
-    #[error("the program that signs with the key of certificate {certificate} failed")]
+    #[error("signing for certificate {certificate} failed")]
     Elsewhere {
         certificate: String,
         #[source]

@@ -3,16 +3,13 @@
 use std::path::Path;
 
 use files::read::read_text_given;
-use signing::{KeyFileError, ModuleKeyError, ModuleSignError, SignError};
+use signing::{GenerateError, KeyFileError, ModuleKeyError, ModuleSignError, SignError};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// Most bytes of what may be a key.
 const MAX_KEY: u64 = 64 << 10;
-
-/// The variable from which the kernel's `sign-file` takes a passphrase.
-pub(super) const PIN: &str = "KBUILD_SIGN_PIN";
 
 /// Why nothing was signed; `document` says what of the other reasons.
 pub(crate) fn sign_failure<E: std::error::Error>(
@@ -68,7 +65,7 @@ pub(crate) fn module_key_failure(error: &ModuleKeyError) -> Failure {
         ModuleKeyError::Traditional { path, .. } => Failure::of(Exit::Malformed, error)
             .hint(format!("openssl pkcs8 -topk8 -in {} -out NEW.key && chmod 600 NEW.key", path.display())),
         ModuleKeyError::NoPassphrase { .. } => Failure::of(Exit::Trust, error)
-            .hint(format!("--module-passphrase FILE, the variable {PIN}, or a terminal to type it at")),
+            .hint("set KBUILD_SIGN_PIN, or run the command at a terminal; what signs modules also takes --module-passphrase FILE"),
         ModuleKeyError::WrongPassphrase { .. } | ModuleKeyError::Replaced { .. } => {
             Failure::of(Exit::Trust, error)
         }
@@ -83,5 +80,16 @@ pub(crate) fn module_sign_failure(error: &ModuleSignError) -> Failure {
         ModuleSignError::Key(error) => module_key_failure(error),
         ModuleSignError::Module { .. } => Failure::of(Exit::Storage, error),
         _ => Failure::of(Exit::NoBundle, error),
+    }
+}
+
+pub(crate) fn generate_failure(error: &GenerateError) -> Failure {
+    match error {
+        GenerateError::File(error) => key_failure(error),
+        GenerateError::Key(error) => module_key_failure(error),
+        GenerateError::OtherIssuer | GenerateError::NoCa | GenerateError::SameName(_) => {
+            Failure::of(Exit::Usage, error)
+        }
+        _ => Failure::of(Exit::Failed, error),
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod key;
 pub(super) mod key_failure;
 mod merge;
 pub(crate) mod module_keys;
+mod module_pair;
 mod roots;
 pub(crate) mod server;
 mod sign;

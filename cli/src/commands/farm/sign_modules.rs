@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use builder::RedraftError;
 use bundle_format::{BundleDraft, BundleKind, Manifest, PROVENANCE_NAME, TrustedKeys, VerifiedBundle};
+use child::Cancel;
 use serde_json::json;
 use signing::{ModuleSigner, PrivateKeyFile};
 
@@ -15,6 +16,7 @@ use crate::commands::farm::module_keys::ModuleKeyOptions;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Kind, Outputs, ReplaceOption, in_words};
+use crate::signals::cancel_on_signals;
 use crate::trust_options::{keys_of_directory, open_verified};
 use crate::ui::{Mark, Ui};
 use crate::words::{bytes, count};
@@ -50,7 +52,9 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, ui: &mut Ui) -> Result<Exit, Failure> {
         ui.leave_output_to(Some(&self.output))?;
-        let signers = self.module_keys.signers(ui)?;
+        let cancel = Cancel::new();
+        cancel_on_signals(&cancel)?;
+        let signers = self.module_keys.signers(&cancel, ui)?;
         if signers.is_empty() {
             return Err(Failure::new(Exit::Usage, "no certificate was given to sign the modules with")
                 .hint("--module-cert CERT.der --module-key KEY.pem"));
@@ -76,6 +80,10 @@ impl Args {
         }
         let spool = tempfile::tempfile().map_err(storage)?;
         let mut unsigned = draft.pack(spool, &mut |_| {})?;
+        if unsigned.manifest().content != again.manifest().content {
+            let what = "the signed bundle has another content than the one that was read";
+            return Err(Failure::new(Exit::NoBundle, what).hint("this is a fault of stap-bundle: report it"));
+        }
         let extras = self.extras(again, unsigned.manifest(), &signers)?;
         unsigned = unsigned.with_extras(extras)?;
         let mut signed =

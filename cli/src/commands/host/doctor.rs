@@ -9,11 +9,11 @@ use crate::failure::Failure;
 use crate::global::Global;
 use crate::ui::{Mark, Ui};
 
-/// Look at all that a start needs, and say what is wrong and what to do
+/// Check whether this host would load what is installed, and say what to do
 ///
 /// The kernel's rules for modules (Secure Boot, lockdown, signatures) and the keys that it has, what starts the scripts at boot,
-/// staprun, room, clock, trust, and whether the bundles are for the kernels of this host. Nothing is loaded and nothing is changed. Ends
-/// with 1 if there is a problem: scripts don't start for it.
+/// staprun, free space, clock, trust, and whether the bundles are for the kernels of this host. Nothing is loaded and nothing is changed.
+/// Exits with 1 if a problem keeps scripts from starting.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The initscript's global configuration file.

@@ -28,8 +28,8 @@ pub(crate) struct Args {
     /// Remove the oldest only until all generations take no more than this, such as 500M [default: no limit].
     #[arg(long, value_name = "SIZE", value_parser = crate::words::parse_size)]
     size: Option<u64>,
-    /// First make a generation without what is unpacked for kernels that are neither installed nor running. It stays in the kept
-    /// bundles, and `unpack` brings it back. What was installed with --all-kernels goes too.
+    /// First leave out what is unpacked for kernels that are neither installed nor running, in a new generation. `unpack` brings it back
+    /// from the kept bundles. Space is freed when older generations are removed, see --keep.
     #[arg(long)]
     gone_kernels: bool,
     /// Say what would be removed, and remove nothing.
@@ -100,7 +100,7 @@ fn show(ui: &mut Ui, report: &CollectReport, gone: &GoneKernels, dry_run: bool) 
     let word = ui.mark(Mark::Good, if dry_run { "would remove" } else { "removed" });
     if !gone.kernels.is_empty() {
         let kernels: Vec<&str> = gone.kernels.iter().map(KernelRelease::as_str).collect();
-        let with = gone.generation.map(|number| format!(", with generation {number}")).unwrap_or_default();
+        let with = gone.generation.map(|number| format!(" (generation {number})")).unwrap_or_default();
         ui.line(format!("{word}: modules for {}{with}", kernels.join(", ")));
     }
     for spared in &report.spared {

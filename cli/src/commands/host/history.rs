@@ -94,7 +94,9 @@ fn words(event: &HistoryEvent) -> String {
         HistoryEvent::GoneKernels { from, to, kernels } => {
             let kernels: Vec<&str> = kernels.iter().map(KernelRelease::as_str).collect();
             let kernels = kernels.join(", ");
-            format!("removed modules for kernels that are gone with generation {to}, after {from}: {kernels}")
+            format!(
+                "left out modules for kernels that are gone with generation {to}, after {from}: {kernels}"
+            )
         }
         HistoryEvent::Collect { removed } => {
             let numbers: Vec<String> = removed.iter().map(u64::to_string).collect();

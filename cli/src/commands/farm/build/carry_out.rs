@@ -103,11 +103,11 @@ impl Args {
         ui.leave_output_to(self.output.as_deref())?;
         let unsigned = self.dry_run || self.no_sign || self.shard.is_some();
         let keys = if unsigned { Vec::new() } else { signing_keys(&self.key)? };
+        let cancel = Cancel::new();
         let packs_nothing = self.dry_run || self.shard.is_some();
-        let signers = if packs_nothing { Vec::new() } else { self.module_keys.signers(ui)? };
+        let signers = if packs_nothing { Vec::new() } else { self.module_keys.signers(&cancel, ui)? };
         let builders = self.builders.read()?;
         let roots = self.roots.as_deref().map(|path| roots::read(path, &keys, ui)).transpose()?;
-        let cancel = Cancel::new();
         crate::signals::cancel_on_signals(&cancel)?;
         let mut loaded = self
             .evaluation

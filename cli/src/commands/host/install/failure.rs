@@ -113,6 +113,9 @@ fn refused(error: &InstallError) -> Failure {
         InstallError::Older { .. } => of(Exit::Stale)
             .hint("to go back to what was installed before: stap-bundle rollback")
             .hint("to install it all the same, this once: --allow-downgrade"),
+        InstallError::FewerSignatures { .. } => of(Exit::Stale)
+            .hint("install the bundle that was signed with all keys (sign-modules), or a newer one")
+            .hint("to install it all the same, this once: --allow-downgrade"),
         InstallError::TooFar { .. } => of(Exit::Stale).hint(
             "if your farm means it: raise `max-serial-jump` in policy.toml for this install, or let a new root raise the epoch",
         ),
