@@ -34,6 +34,13 @@ pub fn divide(file: &[u8]) -> Divided<'_> {
     }
 }
 
+/// A message with all that a kernel wants behind it; `None` if it is too long.
+#[must_use]
+pub fn trailer_of(message: &[u8]) -> Option<Vec<u8>> {
+    let length = u32::try_from(message.len()).ok()?.to_be_bytes();
+    Some([message, &PKCS7, &length, MARK].concat())
+}
+
 /// Whether these bytes are one signature as kernels read it, and nothing else: a message in DER, what says so, and the mark.
 #[must_use]
 pub fn is_trailer(bytes: &[u8]) -> bool {

@@ -53,7 +53,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       rollback      Make an earlier generation current again
       uninstall     Remove a bundle from this host
       history       Show what was installed, removed, gone back to and trusted, the oldest first
-      doctor        Look at all that a start needs, and say what is wrong and what to do
+      doctor        Check whether this host would load what is installed, and say what to do
       fsck          Compare every file of the current generation with what was signed
       gc            Remove old generations from this host
       pin           Keep a generation: `gc` never removes it

@@ -231,6 +231,12 @@ fn what_cannot_sign_is_refused_before_anything_is_written() {
         assert!(said.to_string().contains(what), "{what}: {said}");
         assert!(!world.path("out.stapb").exists());
     }
+    let stranger = world.run("key generate --out other");
+    assert_eq!(stranger.exit, Some(0), "{stranger}");
+    let said = world.run(
+        "sign-modules fleet.stapb --key other.key -o out.stapb --module-cert one.der --module-key one.key",
+    );
+    assert!(said.exit == Some(10) && said.to_string().contains("--trust DIR"), "{said}");
     world.chmod("one.key", 0o644);
     let said = sign("--module-cert one.der --module-key one.key").to_string();
     assert!(said.contains("chmod 600 one.key"), "{said}");

@@ -160,6 +160,30 @@ fn shards_are_merged_with_a_best_before() {
 }
 
 #[test]
+fn a_build_signs_its_modules_and_so_does_merge_and_a_part_needs_no_key() {
+    let world = world();
+    assert_eq!(world.run("key generate --module --kind p384 --out modules").exit, Some(0));
+    let signing = "--module-key modules.key --module-cert modules.der";
+    let built = world.run(&format!("build {BUILD} --key farm2.key -o a.stapb {signing}"));
+    assert_eq!(built.exit, Some(20), "{built}");
+    for shard in ["1/2", "2/2"] {
+        let said = world.run(&format!("build {BUILD} --shard {shard} --module-cert absent.der"));
+        assert!(said.stdout.contains("`stap-bundle merge` makes the bundle"), "{said}");
+    }
+    let merged = world.run(&format!("merge {BUILD} --shards 2 --key farm2.key -o m.stapb {signing}"));
+    assert_eq!(merged.exit, Some(20), "{merged}");
+    for bundle in ["a.stapb", "m.stapb"] {
+        let shown = world.run(&format!("inspect {bundle} --key farm2.pub")).stdout;
+        assert!(shown.contains("module key  modules kernel modules"), "{shown}");
+        assert_eq!(world.run(&format!("verify --deep {bundle} --key farm2.pub")).exit, Some(0));
+    }
+    // The same inputs and the same key: the same bytes.
+    let again = world.run(&format!("build {BUILD} --key farm2.key -o again.stapb {signing}"));
+    assert_eq!(again.exit, Some(20), "{again}");
+    assert_eq!(fs::read(world.path("again.stapb")).unwrap(), fs::read(world.path("a.stapb")).unwrap());
+}
+
+#[test]
 fn the_page_names_the_bundle_its_version_and_its_date() {
     let world = world();
     let line = format!("build {BUILD} --key farm2.key -o a.stapb --name net --version 7 --report r.html");

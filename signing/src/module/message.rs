@@ -19,10 +19,6 @@ const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.100
 const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
 
-/// `struct module_signature`: all zero but the kind, and the message's length at its end.
-const PKCS7: [u8; 8] = [0, 0, 2, 0, 0, 0, 0, 0];
-const MARK: &[u8] = b"~Module signature appended~\n";
-
 #[derive(Sequence)]
 struct Algorithm {
     algorithm: ObjectIdentifier,
@@ -100,10 +96,6 @@ pub(super) fn trailer(certificate: &ModuleCertificate, signature: &[u8]) -> der:
         certificates: certificates.transpose()?,
         signers: SetOfVec::from_iter([Any::encode_from(&signer)?])?,
     };
-    let mut bytes = ContentInfo { content_type: SIGNED_DATA, content }.to_der()?;
-    let length = u32::try_from(bytes.len()).map_err(|_| der::ErrorKind::Overflow)?;
-    bytes.extend(PKCS7);
-    bytes.extend(length.to_be_bytes());
-    bytes.extend(MARK);
-    Ok(bytes)
+    let message = ContentInfo { content_type: SIGNED_DATA, content }.to_der()?;
+    kernel_module::trailer_of(&message).ok_or_else(|| der::ErrorKind::Overflow.into())
 }

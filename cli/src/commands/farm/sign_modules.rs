@@ -100,7 +100,11 @@ impl Args {
             Some(directory) => keys_of_directory(directory)?,
             None => TrustedKeys::any_of(keys.iter().map(|key| key.public().clone())),
         };
-        open_verified(&BundlePath::from(self.file.clone()), &trusted)
+        open_verified(&BundlePath::from(self.file.clone()), &trusted).map_err(|failure| match failure.exit {
+            Exit::Trust if self.trust.is_none() => Failure { hints: Vec::new(), ..failure }
+                .hint("if another key has signed it, put its public half into a directory: --trust DIR"),
+            _ => failure,
+        })
     }
 
     /// Those that the bundle has, and the certificates. The provenance becomes one of the new frames.
