@@ -1,5 +1,5 @@
-//! The signature that is appended to a module for the kernel (`include/linux/module_signature.h`): a message, twelve bytes of which the
-//! last four are its length, and a mark.
+//! The signature that is appended to a module for the kernel (`include/linux/module_signature.h`): a message, twelve bytes, the
+//! last four being its length, and a mark.
 
 use der::{Decode as _, Tag, Tagged as _};
 

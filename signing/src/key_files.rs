@@ -90,13 +90,15 @@ impl KeyPairFiles {
     /// The files of the pair `name`, a path without suffix.
     #[must_use]
     pub fn named(name: &Path) -> Self {
-        let with = |suffix: &str| {
-            let mut text = OsString::from(name);
-            text.push(suffix);
-            PathBuf::from(text)
-        };
-        Self { private: with(".key"), public: with(".pub") }
+        Self { private: with_suffix(name, ".key"), public: with_suffix(name, ".pub") }
     }
+}
+
+/// The name with this behind it, whatever dots it has.
+pub(crate) fn with_suffix(name: &Path, suffix: &str) -> PathBuf {
+    let mut text = OsString::from(name);
+    text.push(suffix);
+    PathBuf::from(text)
 }
 
 /// A private key in its file. It is usable, as far as a look has shown; it is in memory only while it signs.

@@ -1,5 +1,5 @@
 //! Machines with Secure Boot: the firmware believes Microsoft, Microsoft has signed shim, and shim believes the machine owner's keys (MOK),
-//! one of which has signed the kernel's image. Nobody has to answer a dialogue.
+//! and one of these has signed the kernel's image. Nobody has to answer a dialogue.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,8 @@ pub fn kernel(kernel: &Kernel, directory: &Path, certificates: &[PathBuf]) -> Re
     let firmware = Firmware::new(directory);
     let boot = firmware.disk().join("EFI/BOOT");
     fs::create_dir_all(&boot)?;
-    let (key, certificate) = (directory.join("image.key"), directory.join("image.pem"));
+    let key = directory.join("image.key");
+    let certificate = directory.join("image.pem");
     run(ChildCommand::new("openssl")
         .args(["req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=image of a test"])
         .arg("-keyout")

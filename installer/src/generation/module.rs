@@ -256,12 +256,12 @@ impl Appended {
         }
         // Each who signs a module puts a signature behind the last one.
         let mut rest = appended;
-        while !rest.is_empty() && kernel_module::is_signed(rest) {
-            let before = kernel_module::divide(rest);
-            if before.trailer.is_empty() {
+        loop {
+            let divided = kernel_module::divide(rest);
+            if divided.trailer.is_empty() {
                 break;
             }
-            rest = before.body;
+            rest = divided.body;
         }
         if rest.is_empty() { Self::OtherSignature } else { Self::Other }
     }
@@ -279,7 +279,8 @@ impl CurrentGeneration {
         let mut bytes = self.read_unproven(handle)?;
         let script = || handle.script.clone();
         let record = &handle.record;
-        let (expected, found) = (record.size, bytes.len() as u64);
+        let expected = record.size;
+        let found = bytes.len() as u64;
         let appended = usize::try_from(expected).ok().and_then(|size| bytes.get(size..));
         let had_other_trailer = match appended.map(|appended| Appended::of(appended, record)) {
             Some(Appended::Nothing | Appended::Listed) => false,

@@ -55,7 +55,7 @@ pub(crate) struct Staging<'l> {
     directory: Directory,
     pub(super) bundles: Directory,
     pub(super) kernels: Directory,
-    /// Kernels of which nothing is carried over.
+    /// Kernels whose modules aren't carried over.
     pub(super) left_kernels: BTreeSet<KernelRelease>,
     index: GenerationIndex,
 }

@@ -47,14 +47,11 @@ impl ModuleKeys {
         keys
     }
 
-    /// The same of a bundle that is being installed; its content can be read afterwards.
+    /// The same of a bundle that is being installed.
     pub(crate) fn of_bundle(
         host: &FileSystem,
         bundle: &mut VerifiedBundle<impl Source>,
     ) -> Result<Self, BundleError> {
-        if bundle.manifest().module_certificates().next().is_none() {
-            return Ok(Self::default());
-        }
         let mut keys = Self { kernel: KernelKeys::read(host), ..Self::default() };
         keys.add(bundle.take_module_certificates()?);
         Ok(keys)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bundle_format::{BundleError, BundleId, Judge, Positioned, RawBundle, SOURCES_NAME, VerifiedBundle};
 use files::FileSystem;
 
-use crate::generation::{Events, InstallEvent};
+use crate::generation::{Events, InstallEvent, ModuleKeys};
 use crate::host::{HostIdentity, HostKernels};
 use crate::install::believe::{Believed, believed};
 use crate::install::choice::choose;
@@ -75,6 +75,7 @@ fn arrived(
         options,
         chosen,
         available: Available::default(),
+        module_keys: ModuleKeys::default(),
     };
     let mut placing = Placing { before, judge: &judge, here, installation };
     match placing.content(bundle, again.as_ref())? {

@@ -8,7 +8,7 @@ use files::FileError;
 
 use crate::compat::ReconcileReport;
 use crate::generation::{
-    Changes, CurrentGeneration, IndexedKernel, InstalledBundle, indexed_kernel, intact_kernels,
+    Changes, CurrentGeneration, IndexedKernel, InstalledBundle, ModuleKeys, indexed_kernel, intact_kernels,
     unpacked_kernels,
 };
 use crate::host::{Domain, HostIdentity};
@@ -34,6 +34,8 @@ pub(super) struct Installation<'i> {
     pub(super) options: &'i InstallOptions,
     pub(super) chosen: Chosen,
     pub(super) available: Available,
+    /// Which signature of a module this host's kernel would take.
+    pub(super) module_keys: ModuleKeys,
 }
 
 impl Installation<'_> {

@@ -29,27 +29,17 @@ impl Placing<'_> {
         events: &mut Events<'_>,
     ) -> Result<InstallReport, InstallError> {
         leave_out_other_builds(&self.before, &mut self.here, &mut self.installation, self.judge, file)?;
-        let module_signers = self.module_signers(&bundle, file)?;
+        if bundle.manifest().module_certificates().next().is_some() {
+            let mut again = RawBundle::read(file.again())?.verify_twin(&bundle.twin())?;
+            self.installation.module_keys = ModuleKeys::of_bundle(self.before.host, &mut again)?;
+        }
+        let module_signers = module_signers(&self.installation.module_keys);
         let report = if self.installation.options.dry_run {
             self.try_out(bundle, events)
         } else {
             self.place(bundle, file, events)
         };
         Ok(InstallReport { module_signers, ..report? })
-    }
-
-    fn module_signers(
-        &self,
-        bundle: &VerifiedBundle<impl Source>,
-        file: &Positioned,
-    ) -> Result<Vec<ModuleSigner>, InstallError> {
-        if bundle.manifest().module_certificates().next().is_none() {
-            return Ok(Vec::new());
-        }
-        let mut again = RawBundle::read(file.again())?.verify_twin(&bundle.twin())?;
-        let keys = ModuleKeys::of_bundle(self.before.host, &mut again)?;
-        let signer = |id| ModuleSigner { name: keys.name(id), has_key: keys.is_known(id) };
-        Ok(keys.certificates().map(|(id, _)| signer(id)).collect())
     }
 
     fn place(
@@ -116,4 +106,9 @@ impl Placing<'_> {
         });
         Ok(report)
     }
+}
+
+fn module_signers(keys: &ModuleKeys) -> Vec<ModuleSigner> {
+    let signer = |id| ModuleSigner { name: keys.name(id), has_key: keys.is_known(id) };
+    keys.certificates().map(|(id, _)| signer(id)).collect()
 }

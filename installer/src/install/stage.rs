@@ -9,8 +9,8 @@ use files::FileError;
 
 use crate::compat::{cache_only, link_ahead};
 use crate::generation::{
-    ConfigurationTexts, CurrentGeneration, Events, IndexedBundle, IndexedKernel, InstallEvent, ModuleKeys,
-    Modules, Staging, indexed_kernel, next_number, note_modules,
+    ConfigurationTexts, CurrentGeneration, Events, IndexedBundle, IndexedKernel, InstallEvent, Modules,
+    Staging, indexed_kernel, next_number, note_modules,
 };
 use crate::host::WriterLock;
 use crate::host::paths::{BUNDLE_FILE, BUNDLES};
@@ -129,7 +129,7 @@ impl Stage<'_, '_> {
     /// Unpacks the wanted kernels.
     fn unpack(
         &self,
-        mut bundle: VerifiedBundle<impl Source>,
+        bundle: VerifiedBundle<impl Source>,
         staging: &Staging<'_>,
         events: &mut Events<'_>,
     ) -> Result<UnpackedFile, InstallError> {
@@ -138,14 +138,13 @@ impl Stage<'_, '_> {
         let entries: BTreeMap<KernelId, IndexedKernel> =
             wanted.map(|kernel| (kernel.id, indexed_kernel(kernel))).collect();
         let entries = RefCell::new(entries);
-        let keys = ModuleKeys::of_bundle(self.state.host, &mut bundle)?;
         let mut modules = BTreeMap::new();
         if let Some(record) = &self.installation.record {
             staging.record_root(&manifest.name, record)?;
         }
         let mut receive = |kernel: &Kernel, set: &VerifiedSet<'_>| {
             if let Some(entry) = entries.borrow_mut().get_mut(&kernel.id) {
-                staging.add_set(&manifest.name, entry, set, &keys, self.current)?;
+                staging.add_set(&manifest.name, entry, set, &self.installation.module_keys, self.current)?;
             }
             note_modules(&mut modules, set.document());
             events(InstallEvent::kernel_staged(kernel, set));

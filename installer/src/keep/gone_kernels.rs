@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bundle_format::KernelRelease;
+use bundle_format::{BaseFile, BundleError, KernelId, KernelRelease};
 use files::{FileSystem, with_causes};
 
 use crate::compat::{CompatError, ReconcileReport};
-use crate::generation::{CurrentGeneration, Events, remove_left_overs, unpacked_kernels};
+use crate::generation::{CurrentGeneration, Events, InstalledBundle, remove_left_overs, unpacked_kernels};
 use crate::host::{HistoryEvent, HostIdentity, WriterLock, installed_releases};
 use crate::install::InstallWarning;
 use crate::keep::leaving::{Leaving, Made};
@@ -54,6 +54,7 @@ pub fn remove_gone_kernels(
     let leaving = Leaving { bundle: None, kernels: gone };
     let Made { to, warnings, compat } =
         leaving.make(&state, identity, &lock, &current, event, now, events)?;
+    let warnings = unmade.warnings.into_iter().chain(warnings).collect();
     Ok(GoneKernels { kernels, generation: Some(to), warnings, compat: Some(compat) })
 }
 
@@ -70,17 +71,22 @@ fn gone_kernels(
     let mut gone = BTreeSet::new();
     let mut spared = BTreeSet::new();
     for bundle in current.bundles() {
-        let kernels = unpacked_kernels(current.directory(), bundle.name.as_str(), &bundle.manifest)?;
-        let its: BTreeSet<_> =
-            kernels.into_iter().map(|kernel| kernel.release).filter(|release| is_gone(release)).collect();
+        let mut its = unpacked_kernels(current.directory(), bundle.name.as_str(), &bundle.manifest)?;
+        its.retain(|kernel| is_gone(&kernel.release));
         if its.is_empty() {
             continue;
         }
-        match bundle.check_kept() {
-            Ok(()) => gone.extend(its),
-            Err(error) => {
-                spared.extend(its);
-                let problem = with_causes(&error);
+        let kept = kept_kernels(bundle);
+        let lacking = its.iter().find(|kernel| kept.as_ref().is_ok_and(|kept| !kept.contains(&kernel.id)));
+        let problem = match (&kept, lacking) {
+            (Err(error), _) => Some(with_causes(error)),
+            (Ok(_), lacking) => lacking.map(|kernel| format!("it lacks kernel {}", kernel.release)),
+        };
+        let releases = its.into_iter().map(|kernel| kernel.release);
+        match problem {
+            None => gone.extend(releases),
+            Some(problem) => {
+                spared.extend(releases);
                 warnings.push(InstallWarning::KernelsSpared { name: bundle.name.clone(), problem });
             }
         }
@@ -90,4 +96,10 @@ fn gone_kernels(
     }
     gone.retain(|release| !spared.contains(release));
     Ok(gone)
+}
+
+/// The kernels that a bundle's kept file has, if it is whole.
+fn kept_kernels(bundle: &InstalledBundle) -> Result<BTreeSet<KernelId>, BundleError> {
+    bundle.check_kept()?;
+    Ok(BaseFile::open(bundle.verified()?)?.kernels())
 }

@@ -98,6 +98,27 @@ fn what_a_damaged_kept_file_could_not_give_back_stays() {
         gone.warnings[0].to_string().starts_with("modules of bundle storage for kernels that are gone stay")
     );
     assert_eq!(world.tree(), before);
+    // Of a kernel that the damaged one doesn't have modules go, and the warning is there all the same.
+    let other =
+        Bundle { name: "other", scripts: vec!["reads"], kernels: vec![("6.14.0", None)], ..bundle(1) };
+    world.install_all(&other.bytes());
+    let gone = remove(&world, false).unwrap();
+    assert_eq!((releases(&gone), gone.generation.is_some()), (vec!["6.14.0"], true));
+    assert!(
+        gone.warnings.iter().any(|warning| warning.to_string().contains("bundle storage")),
+        "{:?}",
+        gone.warnings
+    );
+}
+
+#[test]
+fn what_a_kept_subset_does_not_have_stays() {
+    let world = World::new();
+    world.install_all(&bundle(1).bytes());
+    let kept = world.path("var/lib/stap-bundle/current/bundles/fleet/bundle.stapb");
+    fs::write(kept, super::choices::subset(&bundle(1), &["6.12.1", "6.12.2"])).unwrap();
+    let gone = remove(&world, false).unwrap();
+    assert!(gone.generation.is_none() && gone.warnings[0].to_string().ends_with("it lacks kernel 6.13.0"));
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! New keys for modules, with certificates for them.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -23,7 +22,7 @@ use x509_cert::time::Validity;
 use zeroize::Zeroizing;
 
 use crate::closed_memory::{close_memory, without_traces};
-use crate::key_files::{KeyFileError, write_new};
+use crate::key_files::{KeyFileError, with_suffix, write_new};
 use crate::module::certificate::{CertificateError, MODULE_SIGNING_ONLY, ModuleCertificate};
 use crate::module::private_key::{ModuleKeyError, ModuleKeyFile, ModulePrivateKey};
 
@@ -76,12 +75,7 @@ impl ModuleKeyFiles {
     /// The files of `name`, a path without suffix.
     #[must_use]
     pub fn named(name: &Path) -> Self {
-        let with = |suffix: &str| {
-            let mut text = OsString::from(name);
-            text.push(suffix);
-            PathBuf::from(text)
-        };
-        Self { key: with(".key"), certificate: with(".der") }
+        Self { key: with_suffix(name, ".key"), certificate: with_suffix(name, ".der") }
     }
 
     /// An error if one of them is there already.

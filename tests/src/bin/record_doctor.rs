@@ -21,7 +21,8 @@ const IMPORT: &str =
 
 fn main() -> Result<()> {
     let work = tempfile::tempdir()?;
-    let (lab, hosts) = (Lab::open()?, Hosts::open()?);
+    let lab = Lab::open()?;
+    let hosts = Hosts::open()?;
     let key = ["key", "generate", "--module", "--out", "test-key"];
     programs::run_expecting(&programs::farm()?, work.path(), &key, &[0])?;
     let certificate = work.path().join("test-key.der");

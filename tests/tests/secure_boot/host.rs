@@ -18,7 +18,8 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn boot() -> Self {
-        let (lab, hosts) = (Lab::open().unwrap(), Hosts::open().unwrap());
+        let lab = Lab::open().unwrap();
+        let hosts = Hosts::open().unwrap();
         let release = lab.bootable("stable").unwrap();
         let world = World::new(&lab, release);
         let tree = HostTree::copy_of(&hosts.tree(Init::Systemd)).unwrap();

@@ -127,17 +127,21 @@ pub(super) fn passphrase_of(key: &Path, file: Option<&Path>) -> Result<Option<Ze
 }
 
 fn certificate(path: &Path, ui: &mut Ui) -> Result<ModuleCertificate, Failure> {
-    let bytes = read_given(path, MAX_FILE)
-        .map_err(|error| Failure::of(Exit::Storage, &error).about(path.display()))?;
-    let certificate = ModuleCertificate::read(&bytes).map_err(|error| {
-        Failure::of(Exit::Malformed, &error)
-            .about(path.display())
-            .hint("`stap-bundle key generate --module` makes a key and a certificate")
-    })?;
+    let certificate = read_certificate(path)?;
     for warning in certificate.warnings() {
         ui.warning(format!("{}: {warning}", path.display()));
     }
     Ok(certificate)
+}
+
+pub(super) fn read_certificate(path: &Path) -> Result<ModuleCertificate, Failure> {
+    let bytes = read_given(path, MAX_FILE)
+        .map_err(|error| Failure::of(Exit::Storage, &error.into_source()).about(path.display()))?;
+    ModuleCertificate::read(&bytes).map_err(|error| {
+        Failure::of(Exit::Malformed, &error)
+            .about(path.display())
+            .hint("`stap-bundle key generate --module` makes a key and a certificate")
+    })
 }
 
 /// Longest passphrase that can be typed.

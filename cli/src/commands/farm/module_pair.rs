@@ -2,18 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use files::read::read_given;
 use serde_json::json;
 use signing::{ModuleCertificate, ModuleKeyFile, ModuleKeyFiles, ModuleKeyKind};
 
 use crate::commands::farm::key_failure::{generate_failure, module_key_failure};
-use crate::commands::farm::module_keys::passphrase_of;
+use crate::commands::farm::module_keys::{passphrase_of, read_certificate};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
-
-/// Most bytes of a certificate's file.
-const MAX_CERTIFICATE: u64 = 64 << 10;
 
 /// The kind of a new key for modules.
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
@@ -86,10 +82,7 @@ fn common_name(pair: &Path) -> String {
 
 fn read_issuer(name: &Path) -> Result<(ModuleCertificate, ModuleKeyFile), Failure> {
     let files = ModuleKeyFiles::named(name);
-    let bytes = read_given(&files.certificate, MAX_CERTIFICATE)
-        .map_err(|error| Failure::of(Exit::Storage, &error).about(files.certificate.display()))?;
-    let certificate = ModuleCertificate::read(&bytes)
-        .map_err(|error| Failure::of(Exit::Malformed, &error).about(files.certificate.display()))?;
+    let certificate = read_certificate(&files.certificate)?;
     let failed = |error| module_key_failure(&error);
     let passphrase = passphrase_of(&files.key, None)?;
     let key = ModuleKeyFile::open(&files.key, passphrase).map_err(failed)?;
