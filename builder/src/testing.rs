@@ -146,6 +146,7 @@ pub(crate) fn fake_job(script: &str, release: &str) -> CompileJob {
         tree_digest: Digest::of(release.as_bytes()),
         debuginfo: None,
         compiler: None,
+        make: Vec::new(),
         wants_symbol_versions: false,
         by_path: false,
         overlay: crate::sandbox::Overlay::default(),

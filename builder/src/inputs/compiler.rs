@@ -1,30 +1,137 @@
-//! Which compiler builds modules for a kernel.
+//! Which compiler builds modules for a kernel, and what make is given so that it calls that one.
+//!
+//! A build tree may name its compiler (`CC` and `CROSS_COMPILE` in Debian's `.kernelvariables`). Others call `gcc`, whichever that is in
+//! the sysroot. So where a tree names none, the one of the kernel's own version is looked for, by the line in its configuration.
 
 use std::path::Path;
 
-use bundle_format::Digest;
+use bundle_format::{Digest, Machine, compiler_difference, gcc_major};
 use child::{Cancel, Limits};
 
+use super::architecture::tool_prefix_of;
 use super::toolchain::{ToolchainError, VERSION_LIMIT};
 use crate::sandbox::{Inside, Sandbox, Sysroot};
 use crate::state::{BuildDirectories, Notes, note_use};
 
-/// The program that kbuild calls for the tree at `tree`: distributions name one (`CC` in Debian's `.kernelvariables`).
-pub(crate) fn compiler_of(tree_root: &Sysroot, tree: &Path) -> String {
-    let variables = tree_root.read(&tree.join(".kernelvariables")).unwrap_or_default();
-    named_in(&variables).unwrap_or_else(|| "gcc".to_owned())
+/// The compiler for a kernel's modules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ModuleCompiler {
+    /// Its name in the sysroot's `/usr/bin`.
+    pub program: String,
+    /// What make is given so that it calls it; nothing where the tree does by itself.
+    pub make: Vec<String>,
+    /// The program that would fit the kernel better, which the sysroot hasn't got.
+    pub missing: Option<String>,
 }
 
-/// `gcc-14` of `CC = $(if $(X),$(CCACHE)) $(CROSS_COMPILE)gcc-14`.
-fn named_in(variables: &str) -> Option<String> {
-    let value = variables.lines().find_map(|line| {
-        let (name, value) = line.split_once('=')?;
-        let name = name.trim_end_matches([':', '?']).trim();
-        (name.strip_prefix("override ").unwrap_or(name).trim() == "CC").then_some(value)
-    })?;
-    let word = value.split_ascii_whitespace().next_back()?;
-    let word = word.rsplit(')').next()?;
-    (!word.is_empty()).then(|| word.to_owned())
+/// What decides on the compiler, besides the build tree.
+pub(crate) struct CompilerWish<'a> {
+    /// The kernel's machine.
+    pub machine: &'a Machine,
+    /// The machine of the sysroot's own programs, if they tell.
+    pub native: Option<&'a Machine>,
+    /// What compiled the kernel, if its tree tells.
+    pub kernel_compiler: Option<&'a str>,
+    /// The program that the user has named.
+    pub named: Option<&'a str>,
+}
+
+impl CompilerWish<'_> {
+    /// The prefix of cross tools, for kernels of another machine than the sysroot's.
+    fn cross_prefix(&self) -> Option<&'static str> {
+        self.native.filter(|native| *native != self.machine)?;
+        tool_prefix_of(self.machine)
+    }
+}
+
+/// The program that compiles for the tree at `tree` if nobody decides otherwise.
+pub(crate) fn usual_compiler(root: &Sysroot, tree: &Path) -> String {
+    let named = NamedByTree::read(root, tree);
+    named.compiler(root).unwrap_or_else(|| format!("{}gcc", named.prefix.unwrap_or_default()))
+}
+
+/// Chooses the compiler for the tree at `tree`. `version` says what a program of the sysroot calls itself.
+pub(crate) fn module_compiler<E>(
+    root: &Sysroot,
+    tree: &Path,
+    wish: &CompilerWish<'_>,
+    version: &dyn Fn(&str) -> Result<Option<String>, E>,
+) -> Result<ModuleCompiler, E> {
+    let by_tree = NamedByTree::read(root, tree);
+    let cross = wish.cross_prefix().filter(|_| by_tree.prefix.is_none());
+    let mut make: Vec<String> = cross.iter().map(|prefix| format!("CROSS_COMPILE={prefix}")).collect();
+    if let Some(program) = wish.named {
+        make.push(format!("CC={program}"));
+        return Ok(ModuleCompiler { program: program.to_owned(), make, missing: None });
+    }
+    if let Some(program) = by_tree.compiler(root) {
+        return Ok(ModuleCompiler { program, make, missing: None });
+    }
+    let prefix = by_tree.prefix.as_deref().or(cross).unwrap_or_default();
+    let usual = format!("{prefix}gcc");
+    let used = version(&usual)?;
+    let fits = |built: &str| used.as_deref().is_some_and(|used| compiler_difference(built, used).is_none());
+    let fitting = match wish.kernel_compiler {
+        Some(built) if !fits(built) => gcc_major(built).map(|major| format!("{usual}-{major}")),
+        _ => None,
+    };
+    Ok(match fitting {
+        Some(program) if has_program(root, &program) => {
+            make.push(format!("CC={program}"));
+            ModuleCompiler { program, make, missing: None }
+        }
+        missing => ModuleCompiler { program: usual, make, missing },
+    })
+}
+
+/// Whether compiles in the root find a program of that name.
+pub(crate) fn has_program(root: &Sysroot, program: &str) -> bool {
+    root.host_path(&Path::new("/usr/bin").join(program)).is_ok_and(|path| path.is_file())
+}
+
+/// What a build tree says of the compiler that it calls.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct NamedByTree {
+    /// `CROSS_COMPILE`: what the names of compiler and binutils begin with.
+    prefix: Option<String>,
+    /// `CC`, without the prefix.
+    name: Option<String>,
+    /// It is called with the prefix.
+    prefixed: bool,
+}
+
+impl NamedByTree {
+    fn read(root: &Sysroot, tree: &Path) -> Self {
+        Self::in_variables(&root.read(&tree.join(".kernelvariables")).unwrap_or_default())
+    }
+
+    /// Of `CC = $(if $(X),$(CCACHE)) $(CROSS_COMPILE)gcc-14` and `override CROSS_COMPILE = x86_64-linux-gnu-`.
+    fn in_variables(variables: &str) -> Self {
+        let value_of = |wanted: &str| {
+            variables.lines().find_map(|line| {
+                let (name, value) = line.split_once('=')?;
+                let name = name.trim_end_matches([':', '?']).trim();
+                let name = name.strip_prefix("override ").unwrap_or(name).trim();
+                (name == wanted).then(|| value.trim())
+            })
+        };
+        let word = value_of("CC").and_then(|value| value.split_ascii_whitespace().next_back());
+        let name = word.and_then(|word| word.rsplit(')').next()).filter(|name| !name.is_empty());
+        Self {
+            prefix: value_of("CROSS_COMPILE").filter(|prefix| !prefix.is_empty()).map(str::to_owned),
+            name: name.map(str::to_owned),
+            prefixed: word.is_some_and(|word| word.contains("$(CROSS_COMPILE)")),
+        }
+    }
+
+    /// The program that the tree names, if it does. Some trees take their prefix only where they are foreign.
+    fn compiler(&self, root: &Sysroot) -> Option<String> {
+        let name = self.name.as_ref()?;
+        let prefix = self.prefix.as_ref().filter(|_| self.prefixed);
+        let whole = prefix.map(|prefix| format!("{prefix}{name}"));
+        let whole = whole.filter(|whole| has_program(root, whole) || !has_program(root, name));
+        Some(whole.unwrap_or_else(|| name.clone()))
+    }
 }
 
 /// What `PROGRAM --version` says first, remembered by the toolchain's digest; `None` if the sysroot can't run it.
@@ -55,15 +162,4 @@ pub(crate) fn version_line(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tree_names_its_compiler() {
-        let debian =
-            "CCACHE = ccache\nCC = $(if $(DEBIAN_KERNEL_USE_CCACHE),$(CCACHE)) $(CROSS_COMPILE)gcc-14\n";
-        assert_eq!(named_in(debian).as_deref(), Some("gcc-14"));
-        assert_eq!(named_in("override CC := gcc-12\n").as_deref(), Some("gcc-12"));
-        assert_eq!(named_in("override ARCH = x86\n"), None);
-    }
-}
+mod tests;

@@ -61,6 +61,7 @@ pub(crate) fn examine_tree(
         tree_digest,
         debuginfo,
         compiler: None,
+        make: Vec::new(),
         wants_symbol_versions: facts.wants_symbol_versions,
         by_path: found.by_path,
         overlay: found.overlay.clone(),

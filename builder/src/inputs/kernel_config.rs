@@ -37,7 +37,17 @@ pub(super) fn machine_of_config(config: &str) -> Option<String> {
     } else if set.contains("CONFIG_RISCV") {
         "riscv64"
     } else {
-        return None;
+        // Those are refused by name, as far as they have one here.
+        let others = [
+            ("CONFIG_X86_32", "i686"),
+            ("CONFIG_ARM", "arm"),
+            ("CONFIG_PPC32", "ppc"),
+            ("CONFIG_MIPS", "mips"),
+        ];
+        return others
+            .iter()
+            .find(|(symbol, _)| set.contains(symbol))
+            .map(|(_, machine)| (*machine).to_owned());
     };
     Some(machine.to_owned())
 }

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use bundle_format::{Digest, KernelRelease, Machine};
 
+use super::architecture::{architecture_of, machines};
 use super::kernel_config::{CONFIGURATION, compiler_of_config, machine_of_config, wants_symbol_versions};
 use crate::kernels::{StoredPackage, vmlinux_places};
 use crate::sandbox::{Overlay, Sysroot};
+use crate::words::quoted;
 
 /// A kernel to compile for: its build tree in one of the sysroots and what that tree says.
 ///
@@ -30,6 +32,8 @@ pub struct KernelTarget {
     pub kernel_compiler: Option<String>,
     /// What will compile its modules: what the compiler that kbuild calls says of its version.
     pub compiler: Option<String>,
+    /// What make is given so that kbuild calls that compiler.
+    pub make: Vec<String>,
     /// It loads no module without symbol versions: it has `CONFIG_MODVERSIONS`, and not `CONFIG_MODULE_FORCE_LOAD`.
     pub wants_symbol_versions: bool,
     /// It was given by the path of its tree.
@@ -56,6 +60,13 @@ impl KernelTarget {
     /// The root in which compiles for it run: its sysroot, with what comes from outside.
     pub(crate) fn root(&self, sysroots: &[Arc<Sysroot>]) -> Sysroot {
         sysroots[self.sysroot].under(&self.overlay)
+    }
+
+    /// The options that stap is given for it besides `-r`: its architecture, which never is that of the farm, and its compiler.
+    pub(crate) fn stap_options(&self) -> Vec<String> {
+        let architecture = architecture_of(&self.machine).unwrap_or(self.machine.as_str());
+        let make = self.make.iter().flat_map(|flag| ["-B", flag]);
+        ["-a", architecture].into_iter().chain(make).map(str::to_owned).collect()
     }
 
     /// What `stap -r` is given.
@@ -90,6 +101,13 @@ pub enum KernelTreeError {
         /// The tree, as seen inside the sysroot.
         tree: PathBuf,
     },
+    #[error("{tree} is a build tree for {machine}; modules are made for {}", machines())]
+    OtherMachine {
+        /// The tree, as seen inside the sysroot.
+        tree: PathBuf,
+        /// What `uname -m` says there.
+        machine: String,
+    },
 }
 
 impl KernelTreeError {
@@ -102,6 +120,7 @@ impl KernelTreeError {
             }
             Self::OtherRelease { found, .. } => format!("it is a build tree of {found}"),
             Self::NoMachine { .. } => "it doesn't tell its machine".to_owned(),
+            Self::OtherMachine { machine, .. } => format!("it is a build tree for {machine}"),
         }
     }
 }
@@ -148,8 +167,11 @@ pub(crate) fn read_facts(
     let config = sysroot.read(&tree.join(CONFIGURATION)).unwrap_or_default();
     let machine = defined(&compile, "UTS_MACHINE")
         .or_else(|| machine_of_config(&config))
-        .and_then(|machine| machine.parse().ok())
         .ok_or_else(|| KernelTreeError::NoMachine { tree: tree.to_owned() })?;
+    let machine = match machine.parse() {
+        Ok(known) if architecture_of(&known).is_some() => known,
+        _ => return Err(KernelTreeError::OtherMachine { tree: tree.to_owned(), machine: quoted(&machine) }),
+    };
     Ok(TreeFacts {
         machine,
         uname_v: defined(&version, "UTS_VERSION").or_else(|| defined(&compile, "UTS_VERSION")),
@@ -235,83 +257,4 @@ pub(crate) fn debuginfo_of(sysroot: &Sysroot, release: &KernelRelease) -> BTreeS
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::fake_sysroot;
-
-    #[test]
-    fn debuginfo_is_looked_for_where_stap_does() {
-        let root = fake_sysroot(&["1.0", "2.0"]);
-        let sysroot = Sysroot::open(root.path()).unwrap();
-        let found = || debuginfo_of(&sysroot, &"1.0".parse().unwrap());
-        assert_eq!(found(), BTreeSet::new());
-        let files = [
-            "usr/lib/debug/usr/lib/modules/1.0/vmlinux",
-            "usr/lib/debug/usr/lib/modules/2.0/vmlinux",
-            "boot/System.map-1.0",
-            "boot/System.map-2.0",
-            "usr/lib/modules/1.0/kernel/fs/ext4.ko",
-            "usr/lib/modules/1.0/modules.order",
-        ];
-        for file in files {
-            std::fs::create_dir_all(root.path().join(file).parent().unwrap()).unwrap();
-            std::fs::write(root.path().join(file), "x").unwrap();
-        }
-        let expected =
-            ["/boot/System.map-1.0", "/usr/lib/debug/usr/lib/modules/1.0", "/usr/lib/modules/1.0/kernel"];
-        assert_eq!(found(), expected.iter().map(PathBuf::from).collect());
-    }
-
-    #[test]
-    fn facts_come_from_the_generated_headers() {
-        let root = fake_sysroot(&["6.12.1-test"]);
-        let sysroot = Sysroot::open(root.path()).unwrap();
-        let release: KernelRelease = "6.12.1-test".parse().unwrap();
-        let tree = sysroot.resolve(&build_link(&release)).unwrap();
-        assert_eq!(tree, Path::new("/usr/src/linux-headers-6.12.1-test"));
-        let facts = read_facts(&sysroot, &tree, &release).unwrap();
-        assert_eq!(facts.machine.as_str(), "x86_64");
-        assert_eq!(facts.uname_v.as_deref(), Some("#1 SMP Test 6.12.1-test"));
-        let trees: Vec<_> = trees_of(&sysroot, &tree, &release).into_iter().collect();
-        assert_eq!(
-            trees,
-            [Path::new("/usr/src/linux-headers-6.12.1-test"), Path::new("/usr/src/linux-headers-common")]
-        );
-    }
-
-    #[test]
-    fn a_tree_of_another_release_is_refused_with_both() {
-        let root = fake_sysroot(&["6.12.1-test"]);
-        let sysroot = Sysroot::open(root.path()).unwrap();
-        let wanted: KernelRelease = "6.12.2-test".parse().unwrap();
-        let tree = Path::new("/usr/src/linux-headers-6.12.1-test");
-        let text = read_facts(&sysroot, tree, &wanted).unwrap_err().to_string();
-        assert_eq!(
-            text,
-            "/usr/src/linux-headers-6.12.1-test is a build tree of 6.12.1-test, not of 6.12.2-test"
-        );
-    }
-
-    #[test]
-    fn a_tree_without_compile_h_names_the_compiler_by_its_configuration() {
-        let gcc = "x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0";
-        let root = fake_sysroot(&["1.0"]);
-        let sysroot = Sysroot::open(root.path()).unwrap();
-        let tree = Path::new("/usr/src/linux-headers-1.0");
-        let facts = || read_facts(&sysroot, tree, &"1.0".parse().unwrap()).unwrap();
-        assert_eq!(facts().kernel_compiler, None);
-        let config = root.path().join("usr/src/linux-headers-1.0/include/config/auto.conf");
-        std::fs::create_dir_all(config.parent().unwrap()).unwrap();
-        std::fs::write(config, format!("CONFIG_X86_64=y\nCONFIG_CC_VERSION_TEXT={gcc}\n")).unwrap();
-        assert_eq!(facts().kernel_compiler.as_deref(), Some(gcc));
-    }
-
-    #[test]
-    fn a_definition_needs_its_whole_name() {
-        assert_eq!(
-            defined("#define UTS_VERSION_X \"a\"\n#define UTS_VERSION\t\t\"b\"\n", "UTS_VERSION"),
-            Some("b".into())
-        );
-        assert_eq!(defined("#define UTS_VERSION b\n", "UTS_VERSION"), None);
-    }
-}
+mod tests;

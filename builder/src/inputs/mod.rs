@@ -1,5 +1,6 @@
 //! What modules are made of: scripts, tapsets, toolchains and build trees, each with a digest of all that is read.
 
+mod architecture;
 mod build_ids;
 mod compiler;
 mod examine;
@@ -22,7 +23,10 @@ mod tree_entry;
 mod warm_stamp;
 mod wildcard;
 
-pub(crate) use compiler::{compiler_of, version_line};
+pub(crate) use architecture::machine_named_in;
+pub(crate) use compiler::{
+    CompilerWish, ModuleCompiler, has_program, module_compiler, usual_compiler, version_line,
+};
 pub(crate) use examine::{FoundTree, examine_tree};
 pub(crate) use kernel_config::{CONFIGURATION, is_configured};
 pub use kernel_list::{KernelList, ListedKernel, PassedOver, kernels_in};

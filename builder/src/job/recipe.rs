@@ -6,6 +6,8 @@
 //! - `-m NAME`: the module's name is the script's. It also switches off stap's own script cache, which would answer
 //!   with a path into the cache, and its eviction.
 //! - `--save-uprobes`: kernels before 3.5 need a module of stap's own for user-space probes.
+//! - `-a ARCH`, among the options: the architecture of the build tree, by kbuild's name. Without it stap takes the farm's own, and
+//!   a module for another machine has the tapset of this one.
 //! - the script by a relative path: the string as typed is in the module's symbols.
 //!
 //! A stap-server compiles `script/<path as sent>`, so its client sends `/src/NAME.stp`, and both give the same bytes.
@@ -18,7 +20,8 @@ use bundle_format::ScriptName;
 /// Raised whenever the command, the environment, the layout of the work directory or what is seen of a build tree changes.
 ///
 /// 2: of the trace headers those that a script needs; which these are follows from script, tapsets and tree.
-pub const RECIPE_VERSION: u32 = 2;
+/// 3: `-a`.
+pub const RECIPE_VERSION: u32 = 3;
 
 /// The probe added to every script (section 2.2 of the initscript's README; INIT-COMP).
 const SERVICE_PROBE: &str = r#"probe procfs("srvstat").read {$value = "running\n"}"#;

@@ -1,18 +1,18 @@
-//! Reading the inputs of a plan: build trees, toolchains, and the compilers that kbuild calls.
+//! Reading the inputs of a plan: build trees and toolchains.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bundle_format::compiler_difference;
 use child::Cancel;
 
+use super::compilers::Compilers;
 use super::matrix::Plan;
-use super::policy::CellPolicy;
 use super::problem::PlanProblem;
+use super::request::BuildRequest;
 use super::unbuilt::{Fate, UnbuiltKernel, excuse};
 use crate::inputs::{
-    FoundTree, KernelTarget, KernelTreeError, TapsetLibrary, ToolchainError, TreeDigests, compiler_of,
-    examine_tree, toolchain, version_line,
+    FoundTree, KernelTarget, KernelTreeError, TapsetLibrary, ToolchainError, TreeDigests, examine_tree,
+    toolchain,
 };
 
 impl Plan {
@@ -22,11 +22,13 @@ impl Plan {
         &mut self,
         found: &[FoundTree],
         mut excused: Vec<PlanProblem>,
-        policy: &CellPolicy,
+        request: &BuildRequest,
         digests: &TreeDigests<'_>,
         cancel: &Cancel,
     ) -> Result<Vec<PlanProblem>, PlanProblem> {
-        let mut bad = Vec::new();
+        let BuildRequest { policy, compilers: named, .. } = request;
+        let mut compilers = Compilers::new(named, self.sysroots.len());
+        let mut bad = compilers.of_no_kernel(found);
         for (tree, target) in found.iter().zip(self.examine_trees(found, digests)) {
             let mut target = match target {
                 Ok(target) => target,
@@ -47,9 +49,12 @@ impl Plan {
                     self.sysroots[tree.sysroot].path().display()
                 ));
             }
-            target.compiler = self.compiler_for(tree, &target, cancel)?;
+            compilers.choose(self, tree, &mut target, cancel)?;
             self.kernels.push(Arc::new(target));
         }
+        let Compilers { lacking, warnings, .. } = compilers;
+        self.warnings.splice(0..0, lacking);
+        self.warnings.extend(warnings);
         for problem in excused {
             let what = problem.in_one_line();
             if let Some((release, Fate::LeftOut(pattern))) = excuse(&problem, &self.scripts, policy) {
@@ -107,33 +112,5 @@ impl Plan {
         });
         all.sort_by_key(|(place, _)| *place);
         all.into_iter().map(|(_, target)| target).collect()
-    }
-
-    /// What kbuild will call for a kernel; a warning if another one built the kernel.
-    fn compiler_for(
-        &mut self,
-        found: &FoundTree,
-        target: &KernelTarget,
-        cancel: &Cancel,
-    ) -> Result<Option<String>, PlanProblem> {
-        let Some(toolchain) = self.toolchains[found.sysroot].as_ref() else { return Ok(None) };
-        let sysroot = &self.sysroots[found.sysroot];
-        let program = compiler_of(&sysroot.under(&found.overlay), &found.tree);
-        let line =
-            version_line(sysroot, &program, &self.sandbox, &self.directories, toolchain.digest, cancel)?;
-        let release = &found.release;
-        match (&line, &target.kernel_compiler) {
-            (None, _) => self.warnings.push(format!(
-                "kernel {release}: its build tree calls {program}, which {} hasn't got: the Debian package {program} would \
-                 bring it",
-                sysroot.path().display()
-            )),
-            (Some(used), Some(built)) => {
-                let difference = compiler_difference(built, used);
-                self.warnings.extend(difference.map(|difference| format!("kernel {release} was {difference}")));
-            }
-            (Some(_), None) => {}
-        }
-        Ok(line)
     }
 }

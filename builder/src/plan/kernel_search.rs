@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bundle_format::KernelRelease;
 
 use super::problem::{DanglingLink, PlanProblem};
-use crate::inputs::{FoundTree, build_link, compiler_of, release_of, trees_of};
+use crate::inputs::{FoundTree, build_link, has_program, release_of, trees_of, usual_compiler};
 use crate::kernels::{KernelStore, StoredKernel};
 use crate::sandbox::{Overlay, Sysroot};
 
@@ -169,8 +169,7 @@ impl Search<'_> {
         if stored.is_some_and(StoredKernel::brings_build_tree) {
             let has_compiler = |place: &Place| {
                 let root = self.sysroots[place.sysroot].under(&place.overlay);
-                let program = Path::new("/usr/bin").join(compiler_of(&root, &place.tree));
-                root.host_path(&program).is_ok_and(|program| program.is_file())
+                has_program(&root, &usual_compiler(&root, &place.tree))
             };
             let chosen = found.iter().position(has_compiler).unwrap_or(0);
             found = found.into_iter().skip(chosen).take(1).collect();

@@ -48,7 +48,7 @@ impl Plan {
         let FoundRequest { mut plan, trees, excused } = find(request)?;
         let digests = TreeDigests::of_build(&plan.directories).with_check(request.input_check);
         let digests = digests.cancelled_by(cancel, reading);
-        let read = plan.read_inputs(&trees, excused, &request.policy, &digests, cancel);
+        let read = plan.read_inputs(&trees, excused, request, &digests, cancel);
         if cancel.is_cancelled() {
             return Err(PlanError { problems: vec![PlanProblem::Cancelled] });
         }
@@ -80,7 +80,7 @@ impl Plan {
                 let named = programs
                     .entry((kernel.sysroot, script.name()))
                     .or_insert_with(|| programs_named(script, sysroot, digests));
-                let options = script.compile_options();
+                let options = [kernel.stap_options(), script.compile_options()].concat();
                 let argv = compile_command(
                     script.name(),
                     &kernel.named_for_stap(),

@@ -1,5 +1,6 @@
 //! From a request to jobs. In comes a `BuildRequest`; out goes a `Plan`, or all that is wrong with the request at once.
 
+mod compilers;
 mod fleet;
 mod inputs;
 mod kernel_search;

@@ -28,6 +28,14 @@ pub enum PlanProblem {
     /// A pin to a directory that isn't one of the sysroots.
     #[error("--pin {release}={directory}: {directory} isn't one of the sysroots (--sysroot)")]
     PinToNoSysroot { release: String, directory: PathBuf },
+    /// A compiler for a kernel that isn't in the build.
+    #[error("--compiler {release}={program}: kernel {release} isn't one of the build's")]
+    CompilerOfNoKernel { release: String, program: String },
+    /// A compiler that isn't there.
+    #[error(
+        "--compiler {release}={program}: sysroot {sysroot} has no /usr/bin/{program}, or it can't be run there"
+    )]
+    NoSuchCompiler { release: KernelRelease, program: String, sysroot: PathBuf },
     #[error("kernel {release} was asked for twice, with the build trees {first} and {second}")]
     GivenTwice { release: KernelRelease, first: PathBuf, second: PathBuf },
     /// All kernels were asked for, and there are none.
@@ -85,6 +93,10 @@ pub enum PlanProblem {
         "script {script}: the compile option {option} names a directory of this machine, which isn't supported yet"
     )]
     DirectoryOption { script: ScriptName, option: String },
+    #[error(
+        "script {script}: the option -a in {script}_OPT: the architecture is that of each kernel's build tree; take the option out"
+    )]
+    ArchitectureOption { script: ScriptName },
 }
 
 /// A `build` link that leads nowhere.

@@ -1,5 +1,6 @@
 //! What a build is asked for.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::kernel_search::KernelsWanted;
@@ -18,6 +19,8 @@ pub struct BuildRequest {
     pub all_kernels: bool,
     /// Which sysroot compiles for a release, where several could.
     pub pins: Vec<(String, PathBuf)>,
+    /// Which compiler makes the modules for a release, by its name in the sysroot's `/usr/bin`.
+    pub compilers: BTreeMap<String, String>,
     /// Kernels without a build tree are left out, and the plan says why: for plans that are only shown.
     pub leave_out: bool,
     /// What is asked of the cells: it decides about kernels without a build tree.
@@ -51,6 +54,7 @@ impl BuildRequest {
             listed: Vec::new(),
             all_kernels: false,
             pins: Vec::new(),
+            compilers: BTreeMap::new(),
             leave_out: false,
             policy: CellPolicy::default(),
             input_check: InputCheck::Files,

@@ -31,6 +31,9 @@ pub(crate) fn check_scripts(
                 |word| PlanProblem::DirectoryOption { script: script.name().clone(), option: word.clone() },
             ),
         );
+        if script.record().compile.iter().any(|word| word == "-a") {
+            problems.push(PlanProblem::ArchitectureOption { script: script.name().clone() });
+        }
     }
     scripts
 }
@@ -56,4 +59,24 @@ fn with_tapsets(script: &ScriptSource, problems: &mut Vec<PlanProblem>) -> Scrip
         }
     }
     script.clone().with_tapsets(tapsets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::script_with;
+
+    #[test]
+    fn init_cfg_04_the_architecture_is_no_option_of_a_script() {
+        let problems_of = |options: &str| {
+            let mut problems = Vec::new();
+            check_scripts(&[script_with("probe begin { exit() }", options)], &mut problems);
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(problems_of("-g -B A=1"), Vec::<String>::new());
+        for options in ["-a arm64", "-gaarm64"] {
+            let problems = problems_of(options);
+            assert!(problems.len() == 1 && problems[0].contains("-a in probing_OPT"), "{problems:?}");
+        }
+    }
 }

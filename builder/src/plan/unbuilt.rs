@@ -12,7 +12,7 @@ use bundle_format::{KernelRelease, Machine};
 
 use super::policy::{CellPattern, CellPolicy, Demand};
 use super::problem::PlanProblem;
-use crate::inputs::{KernelTarget, ScriptSource, build_link};
+use crate::inputs::{KernelTarget, KernelTreeError, ScriptSource, build_link, machine_named_in};
 use crate::job::machine_of_elf;
 use crate::sandbox::Sysroot;
 
@@ -62,7 +62,8 @@ impl<'p> Fate<'p> {
 
 impl UnbuiltKernel {
     /// The kernel that a problem is about. `None` if the problem isn't a missing or bad tree, or if the kernel's machine can't be known:
-    /// it is that of the sysroots which would compile for it, as their other kernels say, else as their `stap` does.
+    /// it is what the release's name says, else that of the sysroots which would compile for it, as their other kernels say, else as
+    /// their `stap` does.
     pub(crate) fn of(
         problem: &PlanProblem,
         sysroots: &[Arc<Sysroot>],
@@ -75,6 +76,7 @@ impl UnbuiltKernel {
                 let places = (0..sysroots.len()).filter(|place| is_one(&sysroots[*place]));
                 (release, places.collect(), format!("the farm has no build tree of kernel {release}"))
             }
+            PlanProblem::Tree { source: KernelTreeError::OtherMachine { .. }, .. } => return None,
             PlanProblem::Tree { release, sysroot, source } => {
                 let places = (0..sysroots.len()).filter(|place| sysroots[*place].path() == sysroot);
                 let why =
@@ -83,16 +85,18 @@ impl UnbuiltKernel {
             }
             _ => return None,
         };
-        let machine_of = |place: usize| {
-            let told =
-                kernels.iter().find(|kernel| kernel.sysroot == place).map(|kernel| kernel.machine.clone());
-            told.or_else(|| machine_of_program(&sysroots[place]))
+        let machines_of = |place: usize| -> BTreeSet<Option<Machine>> {
+            let compiled_there = kernels.iter().filter(|kernel| kernel.sysroot == place);
+            let found: BTreeSet<_> = compiled_there.map(|kernel| Some(kernel.machine.clone())).collect();
+            if found.is_empty() { [machine_of_program(&sysroots[place])].into() } else { found }
         };
-        let machines: BTreeSet<Option<Machine>> = places.iter().map(|place| machine_of(*place)).collect();
-        // Of sysroots for several machines, `--pin` says which would compile for it.
-        let machine = machines.into_iter().collect::<Option<Vec<_>>>()?;
-        let [machine] = &machine[..] else { return None };
-        Some(Self { release: release.clone(), machine: machine.clone(), sysroot: *places.first()?, why })
+        let mut machine = machine_named_in(release);
+        if machine.is_none() {
+            // Of sysroots for several machines, `--pin` says which would compile for it.
+            let machines: BTreeSet<_> = places.iter().flat_map(|place| machines_of(*place)).collect();
+            machine = Vec::from_iter(machines).try_into().ok().and_then(|[machine]: [_; 1]| machine);
+        }
+        Some(Self { release: release.clone(), machine: machine?, sysroot: *places.first()?, why })
     }
 }
 
@@ -118,7 +122,7 @@ pub(crate) fn excuse<'p>(
 /// Largest program that is looked at, in bytes; stap has 10 MB.
 const LARGEST_PROGRAM: u64 = 256 << 20;
 
-fn machine_of_program(sysroot: &Sysroot) -> Option<Machine> {
+pub(super) fn machine_of_program(sysroot: &Sysroot) -> Option<Machine> {
     let program = sysroot.host_path(Path::new(STAP)).ok()?;
     machine_of_elf(&files::read::read(&program, LARGEST_PROGRAM).ok()?)
 }
@@ -190,6 +194,9 @@ mod tests {
         // What runs there tells better than stap: programs of 32 bits run on kernels of 64.
         let mut target = (*fake_job("a", "1.0").kernel).clone();
         target.sysroot = 1;
-        assert_eq!(found(&[Arc::new(target)]).unwrap().machine.as_str(), "x86_64");
+        assert_eq!(found(&[Arc::new(target.clone())]).unwrap().machine.as_str(), "x86_64");
+        // One sysroot compiles for two machines.
+        let cross = KernelTarget { machine: "aarch64".parse().unwrap(), ..target.clone() };
+        assert!(found(&[Arc::new(target), Arc::new(cross)]).is_none());
     }
 }

@@ -45,7 +45,7 @@ impl Executor for ServerExecutor<'_> {
             self.server.socket,
             job.script.name(),
             &job.kernel.named_for_stap(),
-            &job.script.sent_options(),
+            &[job.kernel.stap_options(), job.script.sent_options()].concat(),
             &job.script.record().arguments,
         );
         let sysroot = &self.sysroots[job.kernel.sysroot];

@@ -58,8 +58,18 @@ impl Question<'_> {
                 kernels.insert(release.clone(), Some(why.to_owned()));
                 continue;
             }
-            let options =
-                ["-vv", "-p2", "-r", release.as_str(), "-D", &format!("{QUESTION}=1"), "-e", ASKED_SCRIPT];
+            if let Some(flag) = kernel.make.first() {
+                let why = format!(
+                    "make is given {flag} for this kernel, and a compile server takes nothing for make (-B)"
+                );
+                kernels.insert(release.clone(), Some(why));
+                continue;
+            }
+            let macro_ = format!("{QUESTION}=1");
+            let mut options = vec!["-vv", "-p2", "-r", release.as_str()];
+            let of_kernel = kernel.stap_options();
+            options.extend(of_kernel.iter().map(String::as_str));
+            options.extend(["-D", &macro_, "-e", ASKED_SCRIPT]);
             let exchange = self.run(socket, &trust, self.plan.sysroot_of(kernel), &options)?;
             let Some(answer) = &exchange.answer else {
                 kernels.insert(release.clone(), Some(not_served(release)));
@@ -200,7 +210,7 @@ impl Question<'_> {
             nobody,
             job.script.name(),
             &job.kernel.named_for_stap(),
-            &job.script.sent_options(),
+            &[job.kernel.stap_options(), job.script.sent_options()].concat(),
             &job.script.record().arguments,
         );
         let sysroot = self.plan.sysroot_of(&job.kernel);

@@ -13,28 +13,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::sandbox::Sysroot;
 
-/// The compile options that are in the name of what stap caches (hash.cxx): guru mode, and flags for make.
+/// The compile options that are in the name of what stap caches (hash.cxx): architecture, guru mode, and flags for make.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WarmUpFlags {
+    architecture: Option<String>,
     guru: bool,
     make: Vec<String>,
 }
 
 impl WarmUpFlags {
-    /// Those among the compile options of a script.
+    /// Those among the options of a compile.
     #[must_use]
     pub fn among(options: &[String]) -> Self {
         let guru = options.iter().any(|option| option == "-g");
-        let mut make = Vec::new();
+        let (mut architecture, mut make) = (None, Vec::new());
         let mut rest = options.iter();
         while let Some(option) = rest.next() {
-            if option == "-B" {
+            if option == "-a" {
+                architecture = rest.next().cloned();
+            } else if option == "-B" {
                 make.extend(rest.next().cloned());
             } else if let Some(flag) = option.strip_prefix("-B") {
                 make.push(flag.to_owned());
             }
         }
-        Self { guru, make }
+        Self { architecture, guru, make }
     }
 
     /// Whether stap makes modules without symbol versions: in guru mode, unless make is given `CONFIG_MODVERSIONS` again.
@@ -47,12 +50,13 @@ impl WarmUpFlags {
 
     /// As options for a leader.
     pub(crate) fn options(&self) -> impl Iterator<Item = String> {
+        let architecture = self.architecture.iter().flat_map(|name| ["-a".to_owned(), name.clone()]);
         let guru = self.guru.then(|| "-g".to_owned());
-        guru.into_iter().chain(self.make.iter().map(|flag| format!("-B{flag}")))
+        architecture.chain(guru).chain(self.make.iter().map(|flag| format!("-B{flag}")))
     }
 }
 
-/// Digest of what stap's own caches depend on: sysroot, toolchain, build tree, guru mode, `-B` options.
+/// Digest of what stap's own caches depend on: sysroot, toolchain, build tree, architecture, guru mode, `-B` options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WarmUpKey(Digest);
 
@@ -67,11 +71,12 @@ impl WarmUpKey {
         flags: &WarmUpFlags,
     ) -> Self {
         let hash = FieldHasher::new()
-            .field("stap-bundle warm-up 1")
+            .field("stap-bundle warm-up 2")
             .field(sysroot.path().as_os_str().as_encoded_bytes())
             .field(toolchain.as_bytes())
             .field(build_tree.as_os_str().as_encoded_bytes())
             .field(tree.as_bytes())
+            .list(flags.architecture.iter())
             .field([u8::from(flags.guru)])
             .list(flags.make.iter());
         Self(hash.finish())
@@ -158,7 +163,7 @@ mod tests {
     use crate::testing::fake_sysroot;
 
     #[test]
-    fn only_guru_mode_and_make_flags_divide_warm_ups() {
+    fn only_architecture_guru_mode_and_make_flags_divide_warm_ups() {
         let root = fake_sysroot(&[]);
         let sysroot = Sysroot::open(root.path()).unwrap();
         let digest = Digest::of(b"");
@@ -171,6 +176,8 @@ mod tests {
         assert_eq!(key(&["-v", "-DMAXACTION=9"]), key(&[]));
         assert_eq!(key(&["-B", "V=0"]), key(&["-BV=0"]));
         assert!(key(&["-g"]) != key(&[]) && key(&["-BV=0"]) != key(&[]));
-        assert_eq!(flags(&["-B", "V=0", "-g"]).options().collect::<Vec<_>>(), ["-g", "-BV=0"]);
+        assert!(key(&["-a", "arm64"]) != key(&["-a", "x86_64"]));
+        let options = flags(&["-a", "arm64", "-B", "V=0", "-g"]);
+        assert_eq!(options.options().collect::<Vec<_>>(), ["-a", "arm64", "-g", "-BV=0"]);
     }
 }

@@ -15,6 +15,13 @@ pub fn compiler_difference(kernel: &str, modules: &str) -> Option<String> {
     Some(format!("built with {} {}, its modules with {} {}", kernel.0, kernel.1, modules.0, modules.1))
 }
 
+/// The major version of the gcc that a line such as `x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0` speaks of.
+#[must_use]
+pub fn gcc_major(line: &str) -> Option<String> {
+    let (kind, version) = identity(line)?;
+    version.split('.').next().filter(|_| kind == "gcc").map(str::to_owned)
+}
+
 /// Kind and version in a line such as `x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0, GNU ld …`.
 fn identity(line: &str) -> Option<(&'static str, String)> {
     let compiler = line.split(',').next()?;

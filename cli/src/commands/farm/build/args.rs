@@ -44,6 +44,10 @@ pub(crate) struct Args {
     /// The sysroot that compiles for a release, where several could; may be given several times.
     #[arg(hide_short_help = true, long, value_name = "REL=DIR", value_parser = kernels::pin)]
     pub(super) pin: Vec<(String, PathBuf)>,
+    /// The compiler for a release's modules, a program of the sysroot's /usr/bin; may be given several times [default: the one
+    /// that the build tree names, else the gcc that compiled the kernel].
+    #[arg(hide_short_help = true, long, value_name = "REL=PROGRAM", value_parser = kernels::compiler)]
+    pub(super) compiler: Vec<(String, String)>,
     /// The initscript's global configuration file.
     #[arg(short, long, value_name = "CONFIG", help = format!("The initscript's global configuration file [default: {}]", config_files::DEFAULT_CONFIG))]
     pub(super) config: Option<PathBuf>,

@@ -126,6 +126,7 @@ impl Args {
             listed: kernels.listed,
             all_kernels: self.kernels.all(),
             pins: self.pin.clone(),
+            compilers: self.compiler.iter().cloned().collect(),
             leave_out: self.dry_run,
             policy: self.policy.policy(),
             input_check: self.input_check(),

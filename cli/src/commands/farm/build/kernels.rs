@@ -130,6 +130,23 @@ pub(super) fn with_hosts(mut failure: Failure, error: &PlanError, listed: &[List
     failure
 }
 
+/// Reads `REL=PROGRAM`.
+pub(super) fn compiler(text: &str) -> Result<(String, String), String> {
+    let is_name = |program: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
+        !program.is_empty() && !program.starts_with('-') && program.bytes().all(is_plain)
+    };
+    match text.split_once('=') {
+        Some((release, program)) if !release.is_empty() && is_name(program) => {
+            Ok((release.to_owned(), program.to_owned()))
+        }
+        _ => {
+            Err("expected REL=PROGRAM: a kernel release, and the name of a program in the sysroot's /usr/bin"
+                .to_owned())
+        }
+    }
+}
+
 /// Reads `REL=DIR`.
 pub(super) fn pin(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
