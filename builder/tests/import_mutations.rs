@@ -13,7 +13,7 @@ const MUTATIONS: u32 = 400;
 
 fn request(package: PathBuf) -> ImportRequest {
     let identity = BundleIdentity::called("imported".parse().unwrap());
-    ImportRequest { packages: vec![package], sources: None, identity }
+    ImportRequest { packages: vec![package], sources: None, certificates: Vec::new(), identity }
 }
 
 #[test]

@@ -22,5 +22,5 @@ pub use compiler::{compilers, is_of};
 pub use packing::Compression;
 pub use section::{Fields, ReadError};
 pub use symvers::Symvers;
-pub use trailer::{Divided, divide, is_signed, is_trailer, trailer_of};
+pub use trailer::{Divided, divide, is_signed, is_trailer, message_of, trailer_of};
 pub use versions::{SymbolVersion, symbol_versions};

@@ -41,15 +41,21 @@ pub fn trailer_of(message: &[u8]) -> Option<Vec<u8>> {
     Some([message, &PKCS7, &length, MARK].concat())
 }
 
-/// Whether these bytes are one signature as kernels read it, and nothing else: a message in DER, what says so, and the mark.
+/// The message in DER of these bytes, if they are one signature as kernels read it, and nothing else: a message, what says so, and
+/// the mark.
 #[must_use]
-pub fn is_trailer(bytes: &[u8]) -> bool {
-    let divided = divide(bytes);
-    let end = divided.trailer.len().saturating_sub(INFORMATION + MARK.len());
-    let Some((message, rest)) = divided.trailer.split_at_checked(end) else { return false };
+pub fn message_of(trailer: &[u8]) -> Option<&[u8]> {
+    let divided = divide(trailer);
+    let end = divided.trailer.len().checked_sub(INFORMATION + MARK.len())?;
+    let (message, rest) = divided.trailer.split_at_checked(end)?;
     let is_sequence =
         der::asn1::AnyRef::from_der(message).is_ok_and(|message| message.tag() == Tag::Sequence);
-    divided.body.is_empty() && is_sequence && rest.starts_with(&PKCS7)
+    (divided.body.is_empty() && is_sequence && rest.starts_with(&PKCS7)).then_some(message)
+}
+
+#[must_use]
+pub fn is_trailer(bytes: &[u8]) -> bool {
+    message_of(bytes).is_some()
 }
 
 /// Whether the file ends as a signed module does.

@@ -14,7 +14,7 @@ use bundle_format::{
 use files::FileError;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use signing::{ModuleSignError, ModuleSigner};
+use signing::{ModuleCertificate, ModuleSignError, ModuleSigner};
 
 use crate::results::CachedModule;
 
@@ -35,10 +35,12 @@ pub fn sign_modules(draft: &mut BundleDraft, signers: &[ModuleSigner]) -> Result
     Ok(())
 }
 
-/// The certificates of `signers` as members of a bundle, beside those that it has.
-pub fn add_certificates(extras: &mut Vec<(String, Vec<u8>)>, signers: &[ModuleSigner]) {
-    for signer in signers {
-        let certificate = signer.certificate();
+/// Makes certificates members of a bundle, beside those that it has.
+pub fn add_certificates<'c>(
+    extras: &mut Vec<(String, Vec<u8>)>,
+    certificates: impl IntoIterator<Item = &'c ModuleCertificate>,
+) {
+    for certificate in certificates {
         let name = module_certificate_name(&certificate.id());
         extras.retain(|(other, _)| *other != name);
         extras.push((name, certificate.der().to_vec()));

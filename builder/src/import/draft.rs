@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use bundle_format::{
     BundleDraft, Digest, KernelDraft, Machine, ModuleDraft, ModuleRecord, RedCell, ScriptName, ScriptRecord,
-    Toolchain,
+    Toolchain, Trailer,
 };
+use kernel_module::Divided;
 use script_config::{Configuration, ScriptOptions, Severity, SourceText};
+use signing::ModuleCertificate;
 
 use super::error::{ImportError, PackageError};
 use super::package::ScriptsPackage;
@@ -29,6 +31,8 @@ pub struct ImportRequest {
     pub packages: Vec<PathBuf>,
     /// A directory with the scripts' sources, for their digests; without it they stay unknown.
     pub sources: Option<PathBuf>,
+    /// Certificates of keys that have signed modules for the kernel.
+    pub certificates: Vec<ModuleCertificate>,
     /// What the bundle will be called.
     pub identity: BundleIdentity,
 }
@@ -39,6 +43,19 @@ pub struct Imported {
     pub draft: BundleDraft,
     /// What the user should know, in words.
     pub notes: Vec<String>,
+}
+
+impl Imported {
+    /// The certificates of those keys that have signed a module.
+    pub fn signers<'c>(
+        &self,
+        certificates: &'c [ModuleCertificate],
+    ) -> impl Iterator<Item = &'c ModuleCertificate> {
+        let modules = self.draft.kernels.iter().flat_map(|kernel| &kernel.modules);
+        let of_trailers: BTreeSet<Digest> =
+            modules.flat_map(|module| &module.record.trailers).map(|trailer| trailer.certificate).collect();
+        certificates.iter().filter(move |certificate| of_trailers.contains(&certificate.id()))
+    }
 }
 
 /// A package with its path.
@@ -69,7 +86,7 @@ pub fn import(request: &ImportRequest) -> Result<Imported, ImportError> {
     let best_before = identity.expiry(created).map_err(AssemblyError::from)?;
     let mut kernels = Vec::new();
     for read in packages {
-        kernels.push(kernel(read, &scripts)?);
+        kernels.push(kernel(read, &scripts, &request.certificates)?);
     }
     let version = match &identity.version {
         Some(version) => version.clone(),
@@ -201,17 +218,38 @@ fn source_digest(path: &Path) -> std::io::Result<Digest> {
     Ok(Digest::of(&bytes))
 }
 
-fn kernel(read: Read, scripts: &BTreeMap<ScriptName, ScriptRecord>) -> Result<KernelDraft, ImportError> {
+/// Takes a kernel signature off a module, and returns it as the trailer of its record.
+fn take_trailer(
+    name: &ScriptName,
+    file: &mut Vec<u8>,
+    certificates: &[ModuleCertificate],
+) -> Result<Option<Trailer>, PackageError> {
+    if !kernel_module::is_signed(file) {
+        return Ok(None);
+    }
+    let Divided { body, trailer } = kernel_module::divide(file);
+    let signer = certificates.iter().find(|certificate| certificate.has_signed(body, trailer));
+    let Some(signer) = signer else {
+        return Err(PackageError::Signed { name: name.clone(), given: certificates.len() });
+    };
+    let (length, trailer) = (body.len(), Trailer::of(signer.id(), trailer));
+    file.truncate(length);
+    Ok(Some(trailer))
+}
+
+fn kernel(
+    read: Read,
+    scripts: &BTreeMap<ScriptName, ScriptRecord>,
+    certificates: &[ModuleCertificate],
+) -> Result<KernelDraft, ImportError> {
     let Read { path, package } = read;
     let failed = |source| ImportError::Package { path: path.clone(), source };
     let release = package.release;
     let mut modules = Vec::new();
     let mut infos = Vec::new();
     let mut common: Option<(ScriptName, String, Machine)> = None;
-    for (name, bytes) in package.modules {
-        if kernel_module::is_signed(&bytes) {
-            return Err(failed(PackageError::Signed { name }));
-        }
+    for (name, mut bytes) in package.modules {
+        let trailer = take_trailer(&name, &mut bytes, certificates).map_err(failed)?;
         let info = ModuleInfo::read_of_any_machine(&bytes, &name, &release)
             .map_err(|source| failed(PackageError::Module { name: name.clone(), source }))?;
         let (first, vermagic, machine) =
@@ -227,6 +265,7 @@ fn kernel(read: Read, scripts: &BTreeMap<ScriptName, ScriptRecord>) -> Result<Ke
         let record = ModuleRecord {
             srcversion: info.srcversion.clone(),
             build_id: info.build_id.clone(),
+            trailers: trailer.into_iter().collect(),
             ..ModuleRecord::of_body(name, bytes.len() as u64, Digest::of(&bytes))
         };
         modules.push(ModuleDraft { record, bytes: Arc::new(bytes) });

@@ -65,11 +65,16 @@ pub enum PackageError {
     /// A module that a kernel before 3.5 needs and that bundles of this version don't carry.
     #[error("it has uprobes/uprobes.ko, for kernels before 3.5, which this version doesn't put into bundles")]
     Uprobes,
-    /// A module with a kernel signature at its end.
+    /// A kernel signature by none of the keys whose certificates were given.
     #[error(
-        "module {name} carries a kernel signature, which this version doesn't put into bundles: take it off (strip --strip-debug does)"
+        "module {name} carries a kernel signature, and {}: name it (--module-cert), or take the signature off (strip --strip-debug does)",
+        if *given == 0 { "the certificate of its key wasn't given" } else { "no certificate that was given has its key" }
     )]
-    Signed { name: ScriptName },
+    Signed {
+        name: ScriptName,
+        /// How many certificates were given.
+        given: usize,
+    },
     #[error("module {name}")]
     Module {
         name: ScriptName,

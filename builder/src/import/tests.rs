@@ -3,8 +3,10 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use bundle_format::{Digest, ModuleDraft};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use signing::{ModuleCertificate, ModuleKeyFile, ModuleKeyFiles, ModuleKeyKind, ModuleSigner, generate};
 use tar::EntryType;
 
 use super::draft::{ImportRequest, Imported, import};
@@ -230,6 +232,14 @@ fn identity() -> BundleIdentity {
 }
 
 fn import_all(packages: &[(&str, Vec<u8>)], sources: Option<&Path>) -> Result<Imported, String> {
+    import_signed(packages, sources, Vec::new())
+}
+
+fn import_signed(
+    packages: &[(&str, Vec<u8>)],
+    sources: Option<&Path>,
+    certificates: Vec<ModuleCertificate>,
+) -> Result<Imported, String> {
     let directory = tempfile::tempdir().unwrap();
     let write = |(name, bytes): &(&str, Vec<u8>)| -> PathBuf {
         let path = directory.path().join(name);
@@ -237,7 +247,8 @@ fn import_all(packages: &[(&str, Vec<u8>)], sources: Option<&Path>) -> Result<Im
         path
     };
     let packages = packages.iter().map(write).collect();
-    let request = ImportRequest { packages, sources: sources.map(Path::to_owned), identity: identity() };
+    let sources = sources.map(Path::to_owned);
+    let request = ImportRequest { packages, sources, certificates, identity: identity() };
     import(&request).map_err(|error| {
         let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);
@@ -285,6 +296,43 @@ fn sources_give_their_digests() {
     let imported = import_all(&[("a.tar.gz", unpacked().gz())], Some(sources.path())).unwrap();
     assert_eq!(imported.draft.scripts[0].source_sha256, bundle_format::Digest::of(b"probe begin {}"));
     assert!(imported.notes.iter().all(|note| !note.contains("source")));
+}
+
+/// A key for modules, and its certificate.
+fn module_signer(name: &str) -> ModuleSigner {
+    let directory = tempfile::tempdir().unwrap();
+    let files = ModuleKeyFiles::named(&directory.keep().join(name));
+    let certificate = generate(&files, ModuleKeyKind::P384, name, false, None).unwrap();
+    ModuleSigner::with_file(certificate, ModuleKeyFile::open(&files.key, None).unwrap())
+}
+
+#[test]
+fn a_kernel_signature_is_kept_if_its_certificate_is_given() {
+    let body = module("net");
+    let (signer, other) = (module_signer("farm"), module_signer("other"));
+    let draft = ModuleDraft::of_bytes("net".parse().unwrap(), body.clone());
+    let trailer = signer.trailers(&[&draft]).unwrap().remove(0);
+    let signed = |body: &[u8]| {
+        let file = [body, &trailer.raw().unwrap()].concat();
+        [("a", Archive::new().file("6.12.1-test/net.ko", file).gz())]
+    };
+    let certificates = || vec![other.certificate().clone(), signer.certificate().clone()];
+    let imported = import_signed(&signed(&body), None, certificates()).unwrap();
+    let record = &imported.draft.kernels[0].modules[0].record;
+    assert_eq!((record.sha256, record.trailers.as_slice()), (Digest::of(&body), &[trailer.clone()][..]));
+    let all = certificates();
+    let kept: Vec<_> = imported.signers(&all).map(ModuleCertificate::id).collect();
+    assert_eq!(kept, [signer.certificate().id()]);
+
+    let refused = import_all(&signed(&body), None).unwrap_err();
+    assert!(refused.contains("the certificate of its key wasn't given"), "{refused}");
+    let refused = import_signed(&signed(&body), None, vec![other.certificate().clone()]).unwrap_err();
+    assert!(refused.contains("no certificate that was given has its key"), "{refused}");
+    // A signature of other bytes is none: kernels that enforce nothing refuse it too.
+    let mut changed = body;
+    *changed.last_mut().unwrap() ^= 1;
+    let refused = import_signed(&signed(&changed), None, certificates()).unwrap_err();
+    assert!(refused.contains("no certificate that was given has its key"), "{refused}");
 }
 
 #[test]

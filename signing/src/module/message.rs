@@ -5,7 +5,7 @@
 //! CA's alone (`crypto/asymmetric_keys/pkcs7_trust.c`).
 
 use der::asn1::{Null, ObjectIdentifier, OctetStringRef, SetOfVec};
-use der::{Any, Encode as _, Sequence};
+use der::{Any, Decode as _, Encode as _, Sequence};
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
 
@@ -18,6 +18,7 @@ const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.100
 const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
+const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
 
 #[derive(Sequence)]
 struct Algorithm {
@@ -46,7 +47,8 @@ struct IssuerAndSerial {
 #[derive(Sequence)]
 struct SignerInfo<'s> {
     version: u8,
-    signer: IssuerAndSerial,
+    /// An [`IssuerAndSerial`]; the identifier of the key in messages by `sign-file -k`.
+    signer: Any,
     digest: Algorithm,
     signature_algorithm: Algorithm,
     signature: &'s OctetStringRef,
@@ -82,7 +84,10 @@ pub(super) fn trailer(certificate: &ModuleCertificate, signature: &[u8]) -> der:
     let tbs = certificate.certificate.tbs_certificate();
     let signer = SignerInfo {
         version: 1,
-        signer: IssuerAndSerial { issuer: tbs.issuer().clone(), serial: tbs.serial_number().clone() },
+        signer: Any::encode_from(&IssuerAndSerial {
+            issuer: tbs.issuer().clone(),
+            serial: tbs.serial_number().clone(),
+        })?,
         digest: Algorithm::plain(digest),
         signature_algorithm,
         signature: OctetStringRef::new(signature)?,
@@ -98,4 +103,28 @@ pub(super) fn trailer(certificate: &ModuleCertificate, signature: &[u8]) -> der:
     };
     let message = ContentInfo { content_type: SIGNED_DATA, content }.to_der()?;
     kernel_module::trailer_of(&message).ok_or_else(|| der::ErrorKind::Overflow.into())
+}
+
+/// A hash function of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// The signature in a message that others made, and the hash function that it is of. `None` if kernels take no such message, or this
+/// program doesn't know its hash function.
+pub(super) fn signature_in(message: &[u8]) -> Option<(Hash, Vec<u8>)> {
+    let ContentInfo { content_type, content } = ContentInfo::from_der(message).ok()?;
+    let [signer] = content.signers.as_slice() else { return None };
+    let signer: SignerInfo<'_> = signer.decode_as().ok()?;
+    let hash = match signer.digest.algorithm {
+        SHA256 => Hash::Sha256,
+        SHA384 => Hash::Sha384,
+        SHA512 => Hash::Sha512,
+        _ => return None,
+    };
+    let is_of_data = content_type == SIGNED_DATA && content.content.content_type == DATA;
+    is_of_data.then(|| (hash, signer.signature.as_bytes().to_vec()))
 }

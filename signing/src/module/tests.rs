@@ -105,6 +105,33 @@ fn an_ecdsa_trailer_is_the_same_each_time_and_openssl_verifies_it() {
 }
 
 #[test]
+fn a_signature_that_others_made_is_recognised_by_its_key() {
+    let bench = Bench::new();
+    bench.pair("rsa", "rsa:3072");
+    bench.pair("other", "rsa:3072");
+    bench.pair("p384", "ec -pkeyopt ec_paramgen_curve:P-384");
+    for (name, digest) in [
+        ("rsa", "sha256"),
+        ("rsa", "sha512"),
+        ("rsa", "sha256 -keyid"),
+        ("p384", "sha384"),
+        ("p384", "sha512"),
+    ] {
+        let signed = bench.expected(name, digest);
+        let certificate = bench.certificate(name);
+        assert!(certificate.has_signed(BODY, &signed), "{name} {digest}");
+        assert!(!certificate.has_signed(b"\x7fELF and all that followed", &signed));
+        assert!(!bench.certificate("other").has_signed(BODY, &signed));
+        for end in 0..signed.len() {
+            assert!(!certificate.has_signed(BODY, &signed[..end]));
+            assert!(!certificate.has_signed(BODY, &signed[signed.len() - end..]));
+        }
+    }
+    let own = trailer(&bench.signer("rsa"));
+    assert!(bench.certificate("rsa").has_signed(BODY, &own));
+}
+
+#[test]
 fn a_key_signs_for_its_own_certificate_only() {
     let bench = Bench::new();
     bench.pair("one", "ec -pkeyopt ec_paramgen_curve:P-256");

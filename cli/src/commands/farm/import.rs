@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::bundle_path::a_file;
 use crate::commands::farm::best_before::{self, BestBeforeOption};
+use crate::commands::farm::module_keys;
 use crate::commands::farm::roots;
 use crate::commands::farm::source_date::source_date_epoch;
 use crate::exit::Exit;
@@ -24,6 +25,8 @@ use crate::words::{bytes, count};
 /// etc/systemtap/conf.d/) and what 5.8.2 unpacks (REL/NAME.ko, REL/NAME.opts and a configuration file), one package a
 /// release. Anything else in an archive refuses it: links, devices, other names, extended headers, a second file of one
 /// name. Each module's name, release and machine are read from the module itself.
+///
+/// A module with a kernel signature (`sign-file`) keeps it if the certificate of its key is given.
 ///
 /// Such packages prove nothing, so the payload must be signed before any host takes it; by signing you vouch for the way
 /// they came. What they don't tell stays absent: uname -v, Module.symvers, the toolchain, and without --scripts the
@@ -50,6 +53,9 @@ pub(crate) struct Args {
     /// A directory with the sources, NAME.stp: their digests are recorded.
     #[arg(long, value_name = "DIR")]
     scripts: Option<PathBuf>,
+    /// The certificate of a key that has signed modules for the kernel, DER or PEM; may be given several times.
+    #[arg(long, value_name = "CERT", value_parser = a_file)]
+    module_cert: Vec<PathBuf>,
     /// Send this chain of roots along, by which hosts judge who must sign (see `trust root`).
     #[arg(long, value_name = "FILE.stapr")]
     roots: Option<PathBuf>,
@@ -66,10 +72,17 @@ impl Args {
         let mut outputs = Outputs::new(self.replace.replace);
         outputs.inputs("the package", &self.file);
         outputs.inputs("the chain of roots", &self.roots);
+        outputs.inputs("the certificate", &self.module_cert);
+        let certificates: Vec<_> = self
+            .module_cert
+            .iter()
+            .map(|path| module_keys::read_certificate(path))
+            .collect::<Result<_, _>>()?;
         let roots = self.roots.as_deref().map(|path| roots::read(path, &[], ui)).transpose()?;
         let request = ImportRequest {
             packages: self.file,
             sources: self.scripts,
+            certificates,
             identity: BundleIdentity {
                 name: self.name,
                 version: self.version,
@@ -88,6 +101,9 @@ impl Args {
         let spool = tempfile::tempfile()
             .map_err(|error| Failure::of(Exit::Storage, &error).about("temporary file"))?;
         let mut unsigned = draft.pack(spool, &mut |_| {})?;
+        let mut extras = Vec::new();
+        builder::add_certificates(&mut extras, imported.signers(&request.certificates));
+        unsigned = unsigned.with_extras(extras)?;
         let (size, written) = place.write(|target| unsigned.write_payload_to(target))?;
         written.tell(ui, &path);
         best_before::warn_if_passed(ui, draft.best_before);

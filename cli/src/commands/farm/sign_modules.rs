@@ -119,7 +119,7 @@ impl Args {
             *raw = builder::provenance_of_frames(raw, manifest)
                 .map_err(|error| Failure::of(Exit::Malformed, &error).about(PROVENANCE_NAME))?;
         }
-        builder::add_certificates(&mut extras, signers);
+        builder::add_certificates(&mut extras, signers.iter().map(ModuleSigner::certificate));
         Ok(extras)
     }
 

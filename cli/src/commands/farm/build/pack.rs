@@ -139,7 +139,7 @@ impl Args {
             unsigned = unsigned.renumbered(serial, version).map_err(no_bundle)?;
         }
         let mut extras = self.extras(unsigned.manifest(), from)?;
-        builder::add_certificates(&mut extras, signers);
+        builder::add_certificates(&mut extras, signers.iter().map(ModuleSigner::certificate));
         unsigned = unsigned.with_extras(extras).map_err(no_bundle)?;
         issued.remember(base, serial, content, best_before).map_err(failed)?;
         Ok(unsigned)
