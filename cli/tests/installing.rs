@@ -209,6 +209,7 @@ fn init_boot_02_the_unit_is_early_and_only_the_preset_enables_it() {
     for line in [
         "DefaultDependencies=no",
         "After=local-fs.target",
+        "RequiresMountsFor=/etc/stap-bundle /etc/systemtap /usr/bin /usr/libexec/stap-bundle /var/cache/systemtap /var/lib/stap-bundle",
         "Before=basic.target shutdown.target",
         "Type=oneshot",
         "RemainAfterExit=yes",

@@ -2,8 +2,10 @@
 
 mod boots_before;
 mod guard;
+mod starter;
 mod switches;
 
 pub(crate) use boots_before::{BootsBefore, switched_off};
 pub use guard::{BootGuard, GuardProblem, GuardRecord, GuardStage};
+pub(crate) use starter::{BootStarter, missed_start};
 pub(crate) use switches::BootSwitches;

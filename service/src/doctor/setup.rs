@@ -3,21 +3,12 @@
 use std::time::Duration;
 
 use child::{Cancel, ChildCommand, Limits};
-use files::{Directory, FileSystem};
 use rustix::fs::fstatvfs;
 
+use crate::boot::BootStarter;
 use crate::doctor::{Examined, Finding, Level};
 use crate::kernel::may_load_modules;
 use crate::staprun::Staprun;
-
-/// Directories of systemd in which units are enabled.
-const SYSTEMD: [&str; 2] = ["/etc/systemd/system", "/usr/lib/systemd/system"];
-const UNIT: &str = "stap-bundle.service";
-
-/// The links of System V's init for the usual run levels, by distribution.
-const RUN_LEVELS: [&str; 6] =
-    ["/etc/rc2.d", "/etc/rc3.d", "/etc/rc5.d", "/etc/rc.d/rc2.d", "/etc/rc.d/rc3.d", "/etc/rc.d/rc5.d"];
-const INIT_SCRIPTS: [&str; 2] = ["systemtap", "stap-bundle"];
 
 const STATE: &str = "/var/lib/stap-bundle";
 
@@ -42,18 +33,15 @@ impl Examined<'_> {
 
     fn boot(&self) -> Finding {
         let finding = |level, text: &str| Finding::new("start-at-boot", level, text);
-        let files = &self.host.files;
-        if SYSTEMD.iter().any(|directory| is_wanted(files, directory)) {
-            finding(Level::Good, "systemd starts the scripts at boot")
-        } else if RUN_LEVELS.iter().any(|directory| has_start_link(files, directory)) {
-            finding(Level::Good, "the init script starts the scripts at boot")
-        } else if SYSTEMD.iter().any(|directory| files.open_dir(directory).is_ok()) {
-            finding(Level::Warning, "nothing starts the scripts at boot")
-                .advice("systemctl enable stap-bundle")
-        } else {
-            let text =
-                "it isn't known what starts scripts at boot: this host has neither systemd nor run levels";
-            finding(Level::Unknown, text)
+        match BootStarter::of(&self.host.files) {
+            BootStarter::Systemd => finding(Level::Good, "systemd starts the scripts at boot"),
+            BootStarter::InitScript => finding(Level::Good, "the init script starts the scripts at boot"),
+            BootStarter::Nothing => finding(Level::Warning, "nothing starts the scripts at boot")
+                .advice("systemctl enable stap-bundle"),
+            BootStarter::Unknown => {
+                let text = "it isn't known what starts scripts at boot: this host has neither systemd nor run levels";
+                finding(Level::Unknown, text)
+            }
         }
     }
 
@@ -124,23 +112,4 @@ fn in_words(bytes: u64) -> String {
         format!("{}.{}", tenths / 10, tenths % 10)
     };
     if bytes >= 1 << 30 { format!("{} GiB", scaled(30)) } else { format!("{} MiB", scaled(20)) }
-}
-
-/// Whether a target wants the unit, by a link in a directory such as `basic.target.wants`.
-fn is_wanted(files: &FileSystem, directory: &str) -> bool {
-    let Ok(units) = files.open_dir(directory) else { return false };
-    let names = units.entries().unwrap_or_default();
-    let wants = names.iter().filter(|name| name.strip_suffix(".wants").is_some());
-    let has_unit = |wants: Directory| wants.kind(UNIT).is_ok_and(|kind| kind.is_some());
-    wants.filter_map(|name| units.open_dir(name).ok()).any(has_unit)
-}
-
-/// Whether a run level starts the init script, by a link such as `S20systemtap`.
-fn has_start_link(files: &FileSystem, directory: &str) -> bool {
-    let is_start = |name: &String| {
-        let script = name.strip_prefix('S').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
-        script.is_some_and(|script| INIT_SCRIPTS.contains(&script))
-    };
-    let names = files.open_dir(directory).and_then(|directory| directory.entries());
-    names.is_ok_and(|names| names.iter().any(is_start))
 }

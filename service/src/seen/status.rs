@@ -8,7 +8,7 @@ use installer::{CurrentGeneration, HostIdentity, Mask, RefusalKind};
 use script_config::ScriptName;
 use serde::Serialize;
 
-use crate::boot::{BootSwitches, BootsBefore, switched_off};
+use crate::boot::{BootSwitches, BootsBefore, missed_start, switched_off};
 use crate::host::{Host, ServiceError};
 use crate::kernel::{LoadedBytes, LoadedModules, ModuleRules, ModuleState, Taint, memory};
 use crate::offers::{Candidate, Offers};
@@ -174,6 +174,10 @@ impl StatusReport {
         let mut scripts = Vec::with_capacity(listed.len());
         for name in listed {
             scripts.push(look.script(&name, offers.get(&name), records.get(&name))?);
+        }
+        // Where scripts were started, something has started them.
+        if scripts.iter().all(|script| script.record.is_none()) {
+            warnings.extend(missed_start(host, !scripts.is_empty()));
         }
         Ok(Self {
             kernel: identity.release.clone(),

@@ -5,6 +5,7 @@ mod denied_calls;
 mod ending;
 mod generations;
 mod init_scripts;
+mod late_mount;
 mod packages;
 mod panicking;
 mod readers;
