@@ -13,7 +13,7 @@ pub use address::{ServerAddress, ServerAddressError};
 pub use cell::{Cell, CompileJob};
 pub use key::{CacheKey, KeyParts, ServerIdentity};
 pub use maker::Maker;
-pub(crate) use module_info::machine_of_elf;
+pub(crate) use module_info::{ELF_HEADER, machine_of_elf};
 pub use module_info::{ModuleError, ModuleInfo};
 pub use outcome::{CellReport, JobOutcome, ModuleArtifact};
 pub use privilege::Privilege;

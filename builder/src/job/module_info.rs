@@ -2,8 +2,9 @@
 
 use bundle_format::{KernelRelease, Machine, ScriptName, hexadecimal};
 use kernel_module::Fields;
+use object::elf::FileHeader64;
 use object::read::elf::{ElfFile64, FileHeader as _};
-use object::{Architecture, Endianness, Object, ObjectKind};
+use object::{Endianness, Object, ObjectKind, elf};
 use serde::{Deserialize, Serialize};
 
 use super::privilege::Privilege;
@@ -118,23 +119,32 @@ impl ModuleInfo {
     }
 }
 
-/// The machine that an ELF file is for; `None` if it is none, or one that this program has no name for.
-pub(crate) fn machine_of_elf(bytes: &[u8]) -> Option<Machine> {
-    machine_of(&ElfFile64::<Endianness>::parse(bytes).ok()?).parse().ok()
+/// Bytes of a file that tell for which machine it is.
+pub(crate) const ELF_HEADER: u64 = 64;
+
+/// The machine that an ELF file is for, by its header; `None` if it is none, or one that this program has no name for.
+pub(crate) fn machine_of_elf(header: &[u8]) -> Option<Machine> {
+    let header = FileHeader64::<Endianness>::parse(header).ok()?;
+    named_machine(header).ok()?.parse().ok()
 }
 
 /// `uname -m` for the ELF header; the header's number where there's no name for it.
 fn machine_of(elf: &ElfFile64<'_>) -> String {
-    let name = match (elf.architecture(), elf.is_little_endian()) {
-        (Architecture::X86_64, _) => "x86_64",
-        (Architecture::Aarch64, true) => "aarch64",
-        (Architecture::PowerPc64, true) => "ppc64le",
-        (Architecture::PowerPc64, false) => "ppc64",
-        (Architecture::S390x, _) => "s390x",
-        (Architecture::Riscv64, _) => "riscv64",
-        _ => return format!("ELF machine {}", elf.elf_header().e_machine(elf.endian())),
-    };
-    name.to_owned()
+    named_machine(elf.elf_header()).map_or_else(|number| format!("ELF machine {number}"), str::to_owned)
+}
+
+/// `uname -m` for the ELF header, or the header's number.
+fn named_machine(header: &FileHeader64<Endianness>) -> Result<&'static str, u16> {
+    let endian = header.endian().unwrap_or_default();
+    match (header.e_machine(endian), endian) {
+        (elf::EM_X86_64, _) => Ok("x86_64"),
+        (elf::EM_AARCH64, Endianness::Little) => Ok("aarch64"),
+        (elf::EM_PPC64, Endianness::Little) => Ok("ppc64le"),
+        (elf::EM_PPC64, Endianness::Big) => Ok("ppc64"),
+        (elf::EM_S390, _) => Ok("s390x"),
+        (elf::EM_RISCV, _) => Ok("riscv64"),
+        (number, _) => Err(number.0),
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! meant.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use bundle_format::{KernelRelease, Machine};
 use super::policy::{CellPattern, CellPolicy, Demand};
 use super::problem::PlanProblem;
 use crate::inputs::{KernelTarget, KernelTreeError, ScriptSource, build_link, machine_named_in};
-use crate::job::machine_of_elf;
+use crate::job::{ELF_HEADER, machine_of_elf};
 use crate::sandbox::Sysroot;
 
 /// The program of a sysroot whose machine is that of its kernels.
@@ -119,12 +120,11 @@ pub(crate) fn excuse<'p>(
     }
 }
 
-/// Largest program that is looked at, in bytes; stap has 10 MB.
-const LARGEST_PROGRAM: u64 = 256 << 20;
-
 pub(super) fn machine_of_program(sysroot: &Sysroot) -> Option<Machine> {
-    let program = sysroot.host_path(Path::new(STAP)).ok()?;
-    machine_of_elf(&files::read::read(&program, LARGEST_PROGRAM).ok()?)
+    let program = files::read::open(&sysroot.host_path(Path::new(STAP)).ok()?).ok()?;
+    let mut header = Vec::new();
+    program.take(ELF_HEADER).read_to_end(&mut header).ok()?;
+    machine_of_elf(&header)
 }
 
 /// The reason in the manifest of a cell that isn't to be compiled.
