@@ -12,7 +12,7 @@ quick="$build bubblewrap dpkg-dev faketime fish gpg gpg-agent gpgv libarchive-to
 # e2fsprogs, qemu-utils: disks of machines that boot.
 lab="$build e2fsprogs qemu-utils $(bash "$here/lab/lab.sh" packages | tr '\n' ' ')"
 # iproute2: loopback of a network namespace. python3-yaml, python3-jsonschema: the farm's recipes. rsync: results on their way between machines.
-# lintian, rpmlint: packages of the program. ansible-core, createrepo-c, dnf: the channels of a site. debuginfod: debuginfo of a kernel by its build id. slurm-wlm: the array of shards runs on a cluster of one node. time: the benchmark.
+# lintian, rpmlint: packages of the program. ansible-core, createrepo-c, dnf: the channels of a site; the last two make a root of RPM packages, too. debuginfod: debuginfo of a kernel by its build id. slurm-wlm: the array of shards runs on a cluster of one node. time: the benchmark.
 all="$quick $lab ansible-core createrepo-c debuginfod dnf iproute2 lintian python3-jsonschema python3-yaml rpmlint rsync slurm-wlm time"
 # ovmf, shim-signed: what believes whom. systemd-boot-efi, sbsigntool, binutils: a signed image of a kernel. python3-venv: a place for virt-firmware.
 secure_boot='binutils ovmf python3-venv sbsigntool shim-signed systemd-boot-efi'

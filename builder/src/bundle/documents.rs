@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bundle_format::{KernelRelease, Manifest, PROVENANCE_NAME, SBOM_NAME};
 
-use crate::inputs::Package;
+use crate::inputs::KernelOrigin;
 use crate::job::Cell;
 
 mod error;
@@ -14,12 +14,12 @@ mod sbom;
 
 pub use error::DocumentError;
 
-/// Both documents for the bundle of this manifest, whose name, serial and frames are settled. `packages` has for kernels, by
-/// release, the packages that build tree and debuginfo came from; `by_servers` are the cells that compile servers have made, `unsigned` those
+/// Both documents for the bundle of this manifest, whose name, serial and frames are settled. `origins` has for kernels, by
+/// release, what build tree and debuginfo came from; `by_servers` are the cells that compile servers have made, `unsigned` those
 /// whose results were taken although no known builder has signed them.
 pub fn documents(
     manifest: &Manifest,
-    packages: &BTreeMap<KernelRelease, Vec<Package>>,
+    origins: &BTreeMap<KernelRelease, KernelOrigin>,
     by_servers: &[&Cell],
     unsigned: &[Cell],
 ) -> Result<Vec<(String, Vec<u8>)>, DocumentError> {
@@ -27,11 +27,8 @@ pub fn documents(
         document.map(|bytes| (name.to_owned(), bytes)).map_err(|source| DocumentError::Write { name, source })
     };
     Ok(vec![
-        write(SBOM_NAME, serde_json::to_vec(&sbom::of(manifest, packages)?))?,
-        write(
-            PROVENANCE_NAME,
-            serde_json::to_vec(&provenance::of(manifest, packages, by_servers, unsigned)),
-        )?,
+        write(SBOM_NAME, serde_json::to_vec(&sbom::of(manifest, origins)?))?,
+        write(PROVENANCE_NAME, serde_json::to_vec(&provenance::of(manifest, origins, by_servers, unsigned)))?,
     ])
 }
 
@@ -49,6 +46,7 @@ mod tests {
     use super::provenance::BUILD_TYPE;
     use super::sbom::DOCUMENT;
     use super::*;
+    use crate::inputs::Package;
     use crate::kernels::PackageFormat;
 
     fn manifest() -> Manifest {
@@ -84,14 +82,19 @@ mod tests {
         draft.pack(Cursor::new(Vec::new()), &mut |_| {}).unwrap().manifest().clone()
     }
 
-    fn headers() -> BTreeMap<KernelRelease, Vec<Package>> {
+    fn headers() -> BTreeMap<KernelRelease, KernelOrigin> {
         let package = Package {
             format: PackageFormat::Deb,
             name: "linux-headers-6.12.1-test".to_owned(),
             version: "6.12.1-1+b1".to_owned(),
+            architecture: None,
             file: None,
         };
-        BTreeMap::from([("6.12.1-test".parse().unwrap(), vec![package])])
+        from(KernelOrigin { packages: vec![package], has_unread_database: false })
+    }
+
+    fn from(origin: KernelOrigin) -> BTreeMap<KernelRelease, KernelOrigin> {
+        BTreeMap::from([("6.12.1-test".parse().unwrap(), origin)])
     }
 
     fn version(version: &str) -> Manifest {
@@ -104,7 +107,7 @@ mod tests {
         manifest
     }
 
-    fn namespace(manifest: &Manifest, packages: &BTreeMap<KernelRelease, Vec<Package>>) -> String {
+    fn namespace(manifest: &Manifest, packages: &BTreeMap<KernelRelease, KernelOrigin>) -> String {
         let sbom: Value =
             serde_json::from_slice(&documents(manifest, packages, &[], &[]).unwrap()[0].1).unwrap();
         sbom["documentNamespace"].as_str().unwrap().to_owned()
@@ -193,6 +196,43 @@ mod tests {
                 "linux-headers-6.12.1-test"
             ]
         );
+    }
+
+    #[test]
+    fn rpms_are_named_by_their_urls_and_a_database_that_was_not_read_is_mentioned() {
+        let rpm = |name: &str, version: &str| Package {
+            format: PackageFormat::Rpm,
+            name: name.to_owned(),
+            version: version.to_owned(),
+            architecture: Some("x86_64".to_owned()),
+            file: None,
+        };
+        let of_kernel = |origin: KernelOrigin| -> Vec<Value> {
+            let documents = documents(&manifest(), &from(origin), &[], &[]).unwrap();
+            let sbom: Value = serde_json::from_slice(&documents[0].1).unwrap();
+            let is_of_kernel = |package: &&Value| {
+                package["SPDXID"].as_str().is_some_and(|id| id.starts_with("SPDXRef-Kernel-"))
+            };
+            sbom["packages"].as_array().unwrap().iter().filter(is_of_kernel).cloned().collect()
+        };
+        let packages = vec![rpm("kernel-rt-devel", "1:6.12.1-1.el9+rt"), rpm("other", "2-3")];
+        let found = of_kernel(KernelOrigin { packages, has_unread_database: false });
+        let urls: Vec<&Value> =
+            found.iter().map(|package| &package["externalRefs"][0]["referenceLocator"]).collect();
+        assert_eq!(
+            urls,
+            [
+                "pkg:rpm/kernel-rt-devel@6.12.1-1.el9%2Brt?arch=x86_64&epoch=1",
+                "pkg:rpm/other@2-3?arch=x86_64"
+            ]
+        );
+        assert_eq!(found[0]["versionInfo"], "1:6.12.1-1.el9+rt");
+        for has_unread_database in [false, true] {
+            let found = of_kernel(KernelOrigin { packages: Vec::new(), has_unread_database });
+            assert_eq!(found[0]["name"], "kernel headers of 6.12.1-test");
+            let comment = found[0]["comment"].as_str().unwrap();
+            assert_eq!(comment.contains("rpm database that no rpm could read"), has_unread_database);
+        }
     }
 
     #[test]

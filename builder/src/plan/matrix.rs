@@ -7,7 +7,9 @@ use bundle_format::{KernelRelease, Toolchain};
 
 use super::policy::{CellPattern, CellPolicy, Demand};
 use super::unbuilt::{UnbuiltKernel, left_out};
-use crate::inputs::{KernelTarget, ListedKernel, Package, ScriptSource, TapsetLibrary, owner_of};
+use crate::inputs::{
+    KernelOrigin, KernelTarget, ListedKernel, Package, RpmDatabases, ScriptSource, TapsetLibrary,
+};
 use crate::job::{Cell, CellReport, CompileJob, JobOutcome};
 use crate::sandbox::{Sandbox, Sysroot};
 use crate::state::BuildDirectories;
@@ -38,18 +40,22 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The packages that each kernel's build tree came from, by release: those of the kernel store, else what the sysroots'
-    /// databases tell.
+    /// What each kernel's build tree came from, by release: packages of the kernel store, else what the sysroots' databases say. Runs
+    /// rpm for a tree that is new, or where the database has changed.
     #[must_use]
-    pub fn kernel_packages(&self) -> BTreeMap<KernelRelease, Vec<Package>> {
-        let packages = |kernel: &Arc<KernelTarget>| {
-            let mut packages: Vec<Package> = kernel.packages.iter().map(Package::from).collect();
+    pub fn kernel_packages(&self) -> BTreeMap<KernelRelease, KernelOrigin> {
+        let mut rpm = RpmDatabases::new(&self.sandbox, &self.directories);
+        let mut origins = BTreeMap::new();
+        for kernel in &self.kernels {
+            let packages = kernel.packages.iter().map(Package::from).collect();
+            let mut origin = KernelOrigin { packages, has_unread_database: false };
             if !kernel.overlay.has(&kernel.build_tree) {
-                packages.extend(owner_of(&self.sysroots[kernel.sysroot], &kernel.build_tree));
+                let toolchain = self.toolchain_of(kernel).map(|toolchain| toolchain.digest);
+                origin.add_owners_of(&kernel.build_tree, self.sysroot_of(kernel), toolchain, &mut rpm);
             }
-            (kernel.release.clone(), packages)
-        };
-        self.kernels.iter().map(packages).collect()
+            origins.insert(kernel.release.clone(), origin);
+        }
+        origins
     }
 
     pub fn scripts(&self) -> impl Iterator<Item = &ScriptSource> {

@@ -178,19 +178,21 @@ impl Sandbox {
         }
     }
 
-    /// The command that runs `argv` where only this machine's programs and `readable`, at `mount`, are to be seen. Nothing
+    /// The command that runs `argv` where only the programs of `root` and `readable`, at `mount`, are to be seen. Nothing
     /// can be written but the command's own output, and the environment is empty.
     pub(crate) fn reading_command(
         &self,
         user: &JobUser,
-        readable: &Path,
-        mount: &str,
+        root: &Path,
+        (readable, mount): (&Path, &str),
         argv: &[&str],
     ) -> ChildCommand {
-        let command = programs_of(self.outer_command(user), Path::new("/"));
+        let command = programs_of(self.outer_command(user), root);
         command
             // Debian's `awk` and its like are links through there.
-            .args(["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"])
+            .arg("--ro-bind-try")
+            .arg(root.join("etc/alternatives"))
+            .arg("/etc/alternatives")
             .args(["--proc", "/proc", "--dev", "/dev", "--ro-bind"])
             .arg(readable)
             .args([mount, "--remount-ro", "/dev", "--remount-ro", "/"])

@@ -124,7 +124,8 @@ impl ConfigEvaluation {
         let user = self.sandbox.lease()?;
         let copies = self.copy(&user, files)?;
         let argv = ["bash", "--noprofile", "--norc", &format!("{MOUNT}/{PROGRAM}")];
-        let command = self.sandbox.reading_command(&user, copies.path(), MOUNT, &argv);
+        let machine = Path::new("/");
+        let command = self.sandbox.reading_command(&user, machine, (copies.path(), MOUNT), &argv);
         let finished = command.run(&limits(self.time_limit), cancel)?;
         judge(files, MOUNT, &finished)
     }

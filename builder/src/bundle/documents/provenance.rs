@@ -8,7 +8,7 @@ use bundle_format::{
 };
 use serde::Serialize;
 
-use crate::inputs::Package;
+use crate::inputs::KernelOrigin;
 use crate::job::Cell;
 
 /// Of this program, which both name as their maker.
@@ -162,7 +162,7 @@ struct Builder {
 
 pub(super) fn of(
     manifest: &Manifest,
-    packages: &BTreeMap<KernelRelease, Vec<Package>>,
+    origins: &BTreeMap<KernelRelease, KernelOrigin>,
     by_servers: &[&Cell],
     unsigned: &[Cell],
 ) -> Statement {
@@ -184,7 +184,7 @@ pub(super) fn of(
                     kernels: kernels.iter().map(|kernel| kernel.release.to_string()).collect(),
                 },
                 internal_parameters: InternalParameters::of(manifest, by_servers, unsigned),
-                resolved_dependencies: dependencies(manifest, packages),
+                resolved_dependencies: dependencies(manifest, origins),
             },
             run_details: RunDetails {
                 builder: Builder {
@@ -196,7 +196,7 @@ pub(super) fn of(
     }
 }
 
-fn dependencies(manifest: &Manifest, packages: &BTreeMap<KernelRelease, Vec<Package>>) -> Vec<Resource> {
+fn dependencies(manifest: &Manifest, origins: &BTreeMap<KernelRelease, KernelOrigin>) -> Vec<Resource> {
     let digested = |name: String, digest: Digest| Resource {
         name,
         uri: None,
@@ -221,7 +221,7 @@ fn dependencies(manifest: &Manifest, packages: &BTreeMap<KernelRelease, Vec<Pack
             dependencies
                 .extend(digest.map(|digest| digested(format!("{file} of {}", kernel.release), digest)));
         }
-        let packages = packages.get(&kernel.release).into_iter().flatten();
+        let packages = origins.get(&kernel.release).into_iter().flat_map(|origin| &origin.packages);
         dependencies.extend(packages.map(|package| Resource {
             name: format!("{} of {}", package.name, kernel.release),
             uri: Some(package.url()),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::error::DocumentError;
 use super::provenance::VERSION;
-use crate::inputs::Package;
+use crate::inputs::{KernelOrigin, Package};
 
 /// What SPDX writes where nothing is asserted.
 const NO_ASSERTION: &str = "NOASSERTION";
@@ -122,7 +122,7 @@ const BUNDLE: &str = "SPDXRef-Bundle";
 
 pub(super) fn of(
     manifest: &Manifest,
-    of_kernels: &BTreeMap<KernelRelease, Vec<Package>>,
+    of_kernels: &BTreeMap<KernelRelease, KernelOrigin>,
 ) -> Result<Sbom, DocumentError> {
     let mut packages = vec![SpdxPackage::new(
         BUNDLE.to_owned(),
@@ -167,13 +167,18 @@ pub(super) fn of(
         if kernel.frames.is_empty() && kernel.symvers_sha256.is_none() && kernel.config_sha256.is_none() {
             continue;
         }
-        let known = of_kernels.get(&kernel.release).map(Vec::as_slice).unwrap_or_default();
-        let of_kernel = known.iter().map(Some).chain(known.is_empty().then_some(None));
-        for (place, package) in of_kernel.enumerate() {
-            let id = format!("SPDXRef-Kernel-{number}-{place}");
-            relationships.push(relation(&id, "BUILD_DEPENDENCY_OF", BUNDLE));
-            packages.push(kernel_package(id, kernel, package));
+        let unknown = KernelOrigin::default();
+        let origin = of_kernels.get(&kernel.release).unwrap_or(&unknown);
+        let id = |place: usize| format!("SPDXRef-Kernel-{number}-{place}");
+        let known = origin.packages.iter().enumerate();
+        let mut of_kernel: Vec<SpdxPackage> =
+            known.map(|(place, package)| kernel_package(id(place), kernel, package)).collect();
+        if of_kernel.is_empty() {
+            of_kernel.push(unknown_package(id(0), kernel, origin.has_unread_database));
         }
+        relationships
+            .extend(of_kernel.iter().map(|package| relation(&package.id, "BUILD_DEPENDENCY_OF", BUNDLE)));
+        packages.extend(of_kernel);
     }
     let mut sbom = Sbom {
         spdx_version: "SPDX-2.3",
@@ -194,12 +199,8 @@ pub(super) fn of(
     Ok(sbom)
 }
 
-fn kernel_package(id: String, kernel: &Kernel, package: Option<&Package>) -> SpdxPackage {
+fn kernel_package(id: String, kernel: &Kernel, package: &Package) -> SpdxPackage {
     let release = &kernel.release;
-    let Some(package) = package else {
-        let spdx = SpdxPackage::new(id, format!("kernel headers of {release}"), None);
-        return spdx.comment(format!("build tree of kernel {release}, id {}", kernel.id));
-    };
     let spdx = SpdxPackage::new(id, package.name.clone(), Some(package.version.clone())).located(package);
     match &package.file {
         None => spdx.comment(format!("build tree of kernel {release}, id {}", kernel.id)),
@@ -208,6 +209,15 @@ fn kernel_package(id: String, kernel: &Kernel, package: Option<&Package>) -> Spd
             spdx.digest(*digest).comment(comment)
         }
     }
+}
+
+/// For a build tree that no package is known of.
+fn unknown_package(id: String, kernel: &Kernel, has_unread_database: bool) -> SpdxPackage {
+    let release = &kernel.release;
+    let unread = "; the sysroot has an rpm database that no rpm could read, so its packages are unknown";
+    let unread = if has_unread_database { unread } else { "" };
+    let comment = format!("build tree of kernel {release}, id {}{unread}", kernel.id);
+    SpdxPackage::new(id, format!("kernel headers of {release}"), None).comment(comment)
 }
 
 fn relation(from: &str, kind: &'static str, to: &str) -> Relationship {
