@@ -46,7 +46,7 @@ put 755 "$program" "$prefix/bin/stap-bundle"
 link ../../bin/stap-bundle "$prefix/libexec/stap-bundle/systemtap"
 link ../bin/stap-bundle "$prefix/sbin/systemtap"
 
-for unit in stap-bundle.service stap-bundle-settled.service stap-bundle-settled.timer stap-bundle-inbox.path stap-bundle-inbox.service; do
+for unit in stap-bundle.service stap-bundle-late.service stap-bundle-settled.service stap-bundle-settled.timer stap-bundle-inbox.path stap-bundle-inbox.service; do
     put_with_paths 644 "$here/$unit" "$prefix/lib/systemd/system/$unit"
 done
 # The name that `systemctl start systemtap` has; it also keeps the init script of that name from being made a unit.

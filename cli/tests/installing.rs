@@ -69,6 +69,7 @@ etc/systemtap/config 644
 usr/bin/stap-bundle 755
 usr/lib/systemd/system/stap-bundle-inbox.path 644
 usr/lib/systemd/system/stap-bundle-inbox.service 644
+usr/lib/systemd/system/stap-bundle-late.service 644
 usr/lib/systemd/system/stap-bundle-settled.service 644
 usr/lib/systemd/system/stap-bundle-settled.timer 644
 usr/lib/systemd/system/stap-bundle.service 644
@@ -209,7 +210,6 @@ fn init_boot_02_the_unit_is_early_and_only_the_preset_enables_it() {
     for line in [
         "DefaultDependencies=no",
         "After=local-fs.target",
-        "RequiresMountsFor=/etc/stap-bundle /etc/systemtap /usr/bin /usr/libexec/stap-bundle /var/cache/systemtap /var/lib/stap-bundle",
         "Before=basic.target shutdown.target",
         "Type=oneshot",
         "RemainAfterExit=yes",

@@ -18,7 +18,8 @@ mod signing_key;
 pub use key_files::{KeyFileError, KeyPairFiles, PrivateKeyFile, read_passphrase};
 pub use module::{
     CertificateError, GenerateError, ModuleCertificate, ModuleDigest, ModuleKeyError, ModuleKeyFile,
-    ModuleKeyFiles, ModuleKeyKind, ModuleSignError, ModuleSigner, SignElsewhere, generate,
+    ModuleKeyFiles, ModuleKeyKind, ModuleSignError, ModuleSigner, SignElsewhere, SignedBy, generate,
+    signed_by,
 };
 pub use several::{SignError, sign_root, sign_with_all};
 pub use signing_key::{SigningKey, SigningKeyError};

@@ -40,11 +40,16 @@ impl Story {
 
     /// Builds where the build trees name no compiler.
     fn build(&self, output: &str, more: &[&str], code: i32) -> String {
+        self.build_on_layer(output, "sed -i '/^CC = /d' $TREES", more, code)
+    }
+
+    /// Builds where the root has been `changed`; `$TREES` are the build trees' variables.
+    fn build_on_layer(&self, output: &str, changed: &str, more: &[&str], code: i32) -> String {
         let root = self.lab.root();
         let variables = root.join("usr/src/linux-headers-*/.kernelvariables").display().to_string();
         let work = self.farm.path(&format!("layer-{output}"));
         fs::create_dir(&work).unwrap();
-        let edited = format!("sed -i '/^CC = /d' {variables}; cd \"$0\"; exec \"$@\"");
+        let edited = format!("{}; cd \"$0\"; exec \"$@\"", changed.replace("$TREES", &variables));
         let program = programs::farm().unwrap();
         let command = ChildCommand::new("bash").arg(repository().join("tests/lab/on-layer.sh"));
         let command =
@@ -67,7 +72,7 @@ impl Story {
         assert_eq!(modules.len(), 1);
         let found = kernel_module::compilers(&fs::read(modules[0].path()).unwrap()).unwrap();
         assert_eq!(found.len(), 1, "{found:?}");
-        bundle_format::gcc_major(&found[0]).unwrap()
+        bundle_format::gcc_series(&found[0]).unwrap()
     }
 
     /// That of the gcc that its configuration speaks of.
@@ -75,7 +80,7 @@ impl Story {
         let tree = format!("usr/src/linux-headers-{}/include/config/auto.conf", release.release);
         let config = fs::read_to_string(self.lab.root().join(tree)).unwrap();
         let line = config.lines().find_map(|line| line.strip_prefix("CONFIG_CC_VERSION_TEXT=")).unwrap();
-        bundle_format::gcc_major(line).unwrap()
+        bundle_format::gcc_series(line).unwrap()
     }
 }
 
@@ -98,4 +103,14 @@ fn each_kernel_gets_the_compiler_of_its_configuration() {
     assert!(said.contains("has no /usr/bin/gcc-3"), "{said}");
     let said = story.build("other.stapb", &["--compiler", "1.0=gcc"], 21);
     assert!(said.contains("--compiler 1.0=gcc: kernel 1.0 isn't one of the build's"), "{said}");
+
+    // What a tree names and the root lacks is said first, before anything is compiled.
+    let gone = format!("rm {}/usr/bin/*gcc-{}", story.lab.root().display(), majors[0]);
+    let said = story.build_on_layer("gone.stapb", &gone, &["--dry-run"], 0);
+    let lack = format!("warning: kernel {}: its modules are compiled by ", stable.release);
+    let first = said.lines().find(|line| line.starts_with("warning: ")).unwrap();
+    assert!(
+        first.starts_with(&lack) && first.contains("hasn't got: install the Debian package gcc-"),
+        "{said}"
+    );
 }

@@ -18,6 +18,7 @@ fn systemd_reads_the_units_without_complaint() {
         "stap-bundle.service",
         "stap-bundle-inbox.path",
         "stap-bundle-inbox.service",
+        "stap-bundle-late.service",
         "stap-bundle-settled.service",
         "stap-bundle-settled.timer",
     ];
@@ -114,6 +115,7 @@ const PLACED: &str = "\
 /usr/lib/systemd/system-preset/90-stap-bundle.preset 644
 /usr/lib/systemd/system/stap-bundle-inbox.path 644
 /usr/lib/systemd/system/stap-bundle-inbox.service 644
+/usr/lib/systemd/system/stap-bundle-late.service 644
 /usr/lib/systemd/system/stap-bundle-settled.service 644
 /usr/lib/systemd/system/stap-bundle-settled.timer 644
 /usr/lib/systemd/system/stap-bundle.service 644

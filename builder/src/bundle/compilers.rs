@@ -49,7 +49,7 @@ fn other_compiler(kernel: &KernelTarget, found: &str) -> Option<String> {
     let difference =
         difference.map(|difference| format!("; the kernel was {difference}")).unwrap_or_default();
     Some(format!(
-        "kernel {release}: its build tree calls {called}, and its modules were compiled with {found}{difference}"
+        "kernel {release}: its modules were to be compiled with {called}, and were with {found}{difference}"
     ))
 }
 
@@ -96,7 +96,7 @@ mod tests {
         );
         assert_eq!(
             other_compiler(&kernel, "gcc (Debian 16.2.0-3) 16.2.0").unwrap(),
-            "kernel 1.0: its build tree calls gcc-14 (Debian 14.4.0-3) 14.4.0, and its modules were compiled with \
+            "kernel 1.0: its modules were to be compiled with gcc-14 (Debian 14.4.0-3) 14.4.0, and were with \
              gcc (Debian 16.2.0-3) 16.2.0; the kernel was built with gcc 14.2.0, its modules with gcc 16.2.0"
         );
     }

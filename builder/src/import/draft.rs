@@ -10,7 +10,7 @@ use bundle_format::{
 };
 use kernel_module::Divided;
 use script_config::{Configuration, ScriptOptions, Severity, SourceText};
-use signing::ModuleCertificate;
+use signing::{ModuleCertificate, SignedBy, signed_by};
 
 use super::error::{ImportError, PackageError};
 use super::package::ScriptsPackage;
@@ -228,9 +228,19 @@ fn take_trailer(
         return Ok(None);
     }
     let Divided { body, trailer } = kernel_module::divide(file);
-    let signer = certificates.iter().find(|certificate| certificate.has_signed(body, trailer));
-    let Some(signer) = signer else {
-        return Err(PackageError::Signed { name: name.clone(), given: certificates.len() });
+    let to = |certificate: &ModuleCertificate| signed_by(certificate, body, trailer);
+    let Some(signer) = certificates.iter().find(|certificate| to(certificate) == SignedBy::This) else {
+        let found: Vec<SignedBy> = certificates.iter().map(to).collect();
+        let why = if found.contains(&SignedBy::Broken) {
+            "which isn't of its bytes"
+        } else if found.contains(&SignedBy::Unreadable) {
+            "in a form other than sign-file's with SHA-256, SHA-384 or SHA-512"
+        } else if found.is_empty() {
+            "whose certificate wasn't given"
+        } else {
+            "which names another certificate than those given"
+        };
+        return Err(PackageError::Signed { name: name.clone(), why });
     };
     let (length, trailer) = (body.len(), Trailer::of(signer.id(), trailer));
     file.truncate(length);

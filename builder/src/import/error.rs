@@ -65,16 +65,11 @@ pub enum PackageError {
     /// A module that a kernel before 3.5 needs and that bundles of this version don't carry.
     #[error("it has uprobes/uprobes.ko, for kernels before 3.5, which this version doesn't put into bundles")]
     Uprobes,
-    /// A kernel signature by none of the keys whose certificates were given.
+    /// A kernel signature that can't be kept.
     #[error(
-        "module {name} carries a kernel signature, and {}: name it (--module-cert), or take the signature off (strip --strip-debug does)",
-        if *given == 0 { "the certificate of its key wasn't given" } else { "no certificate that was given has its key" }
+        "module {name} carries a kernel signature, {why}: name the certificate of its key (--module-cert), or take the signature off (strip --strip-debug does)"
     )]
-    Signed {
-        name: ScriptName,
-        /// How many certificates were given.
-        given: usize,
-    },
+    Signed { name: ScriptName, why: &'static str },
     #[error("module {name}")]
     Module {
         name: ScriptName,

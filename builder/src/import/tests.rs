@@ -309,30 +309,30 @@ fn module_signer(name: &str) -> ModuleSigner {
 #[test]
 fn a_kernel_signature_is_kept_if_its_certificate_is_given() {
     let body = module("net");
-    let (signer, other) = (module_signer("farm"), module_signer("other"));
+    let (farm, other) = (module_signer("farm"), module_signer("other"));
     let draft = ModuleDraft::of_bytes("net".parse().unwrap(), body.clone());
-    let trailer = signer.trailers(&[&draft]).unwrap().remove(0);
+    let trailer = farm.trailers(&[&draft]).unwrap().remove(0);
     let signed = |body: &[u8]| {
         let file = [body, &trailer.raw().unwrap()].concat();
         [("a", Archive::new().file("6.12.1-test/net.ko", file).gz())]
     };
-    let certificates = || vec![other.certificate().clone(), signer.certificate().clone()];
+    let certificates = || vec![other.certificate().clone(), farm.certificate().clone()];
     let imported = import_signed(&signed(&body), None, certificates()).unwrap();
     let record = &imported.draft.kernels[0].modules[0].record;
     assert_eq!((record.sha256, record.trailers.as_slice()), (Digest::of(&body), &[trailer.clone()][..]));
     let all = certificates();
     let kept: Vec<_> = imported.signers(&all).map(ModuleCertificate::id).collect();
-    assert_eq!(kept, [signer.certificate().id()]);
+    assert_eq!(kept, [farm.certificate().id()]);
 
     let refused = import_all(&signed(&body), None).unwrap_err();
-    assert!(refused.contains("the certificate of its key wasn't given"), "{refused}");
+    assert!(refused.contains("whose certificate wasn't given"), "{refused}");
     let refused = import_signed(&signed(&body), None, vec![other.certificate().clone()]).unwrap_err();
-    assert!(refused.contains("no certificate that was given has its key"), "{refused}");
+    assert!(refused.contains("names another certificate than those given"), "{refused}");
     // A signature of other bytes is none: kernels that enforce nothing refuse it too.
     let mut changed = body;
     *changed.last_mut().unwrap() ^= 1;
     let refused = import_signed(&signed(&changed), None, certificates()).unwrap_err();
-    assert!(refused.contains("no certificate that was given has its key"), "{refused}");
+    assert!(refused.contains("which isn't of its bytes"), "{refused}");
 }
 
 #[test]

@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
-use bundle_format::{Digest, Machine, compiler_difference, gcc_major};
+use bundle_format::{Digest, Machine, compiler_difference, gcc_series};
 use child::{Cancel, Limits};
 
 use super::architecture::tool_prefix_of;
-use super::toolchain::{ToolchainError, VERSION_LIMIT};
+use super::toolchain::{ToolchainError, VERSION_LIMIT, is_tool};
 use crate::sandbox::{Inside, Sandbox, Sysroot};
 use crate::state::{BuildDirectories, Notes, note_use};
 
@@ -44,10 +44,29 @@ impl CompilerWish<'_> {
     }
 }
 
-/// The program that compiles for the tree at `tree` if nobody decides otherwise.
-pub(crate) fn usual_compiler(root: &Sysroot, tree: &Path) -> String {
-    let named = NamedByTree::read(root, tree);
-    named.compiler(root).unwrap_or_else(|| format!("{}gcc", named.prefix.unwrap_or_default()))
+/// How well a root is equipped for a tree: with the compiler that fits, with one that is called, or with none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Equipped {
+    Not,
+    WithUsual,
+    WithFitting,
+}
+
+/// How well a root is equipped, by the names of its programs alone.
+pub(crate) fn equipped(root: &Sysroot, tree: &Path, wish: &CompilerWish<'_>) -> Equipped {
+    let by_tree = NamedByTree::read(root, tree);
+    let cross = wish.cross_prefix();
+    let chosen = wish.named.map(str::to_owned).or_else(|| by_tree.compiler(root, cross));
+    if let Some(program) = chosen {
+        return if has_program(root, &program) { Equipped::WithFitting } else { Equipped::Not };
+    }
+    let usual = by_tree.usual(cross);
+    let fitting = wish.kernel_compiler.and_then(gcc_series).map(|series| format!("{usual}-{series}"));
+    match fitting {
+        Some(program) if has_program(root, &program) => Equipped::WithFitting,
+        _ if has_program(root, &usual) => Equipped::WithUsual,
+        _ => Equipped::Not,
+    }
 }
 
 /// Chooses the compiler for the tree at `tree`. `version` says what a program of the sysroot calls itself.
@@ -58,21 +77,21 @@ pub(crate) fn module_compiler<E>(
     version: &dyn Fn(&str) -> Result<Option<String>, E>,
 ) -> Result<ModuleCompiler, E> {
     let by_tree = NamedByTree::read(root, tree);
-    let cross = wish.cross_prefix().filter(|_| by_tree.prefix.is_none());
-    let mut make: Vec<String> = cross.iter().map(|prefix| format!("CROSS_COMPILE={prefix}")).collect();
+    let cross = wish.cross_prefix();
+    let of_make = cross.filter(|_| by_tree.prefix.is_none());
+    let mut make: Vec<String> = of_make.iter().map(|prefix| format!("CROSS_COMPILE={prefix}")).collect();
     if let Some(program) = wish.named {
         make.push(format!("CC={program}"));
         return Ok(ModuleCompiler { program: program.to_owned(), make, missing: None });
     }
-    if let Some(program) = by_tree.compiler(root) {
+    if let Some(program) = by_tree.compiler(root, cross) {
         return Ok(ModuleCompiler { program, make, missing: None });
     }
-    let prefix = by_tree.prefix.as_deref().or(cross).unwrap_or_default();
-    let usual = format!("{prefix}gcc");
+    let usual = by_tree.usual(cross);
     let used = version(&usual)?;
     let fits = |built: &str| used.as_deref().is_some_and(|used| compiler_difference(built, used).is_none());
     let fitting = match wish.kernel_compiler {
-        Some(built) if !fits(built) => gcc_major(built).map(|major| format!("{usual}-{major}")),
+        Some(built) if !fits(built) => gcc_series(built).map(|series| format!("{usual}-{series}")),
         _ => None,
     };
     Ok(match fitting {
@@ -87,6 +106,11 @@ pub(crate) fn module_compiler<E>(
 /// Whether compiles in the root find a program of that name.
 pub(crate) fn has_program(root: &Sysroot, program: &str) -> bool {
     root.host_path(&Path::new("/usr/bin").join(program)).is_ok_and(|path| path.is_file())
+}
+
+/// Whether a program has the name of a compiler: the toolchain's digest covers those, so results are compiled again when one changes.
+pub(crate) fn is_compiler_name(name: &str) -> bool {
+    is_tool(name) && (name.contains("gcc") || name.contains("clang"))
 }
 
 /// What a build tree says of the compiler that it calls.
@@ -124,13 +148,19 @@ impl NamedByTree {
         }
     }
 
-    /// The program that the tree names, if it does. Some trees take their prefix only where they are foreign.
-    fn compiler(&self, root: &Sysroot) -> Option<String> {
+    /// The program that the tree names, if it does. A tree may take its prefix on other machines only, and without `CROSS_COMPILE` of its
+    /// own it gets that of `cross`.
+    fn compiler(&self, root: &Sysroot, cross: Option<&str>) -> Option<String> {
         let name = self.name.as_ref()?;
-        let prefix = self.prefix.as_ref().filter(|_| self.prefixed);
-        let whole = prefix.map(|prefix| format!("{prefix}{name}"));
-        let whole = whole.filter(|whole| has_program(root, whole) || !has_program(root, name));
-        Some(whole.unwrap_or_else(|| name.clone()))
+        let prefix = self.prefix.as_deref().or(cross).filter(|_| self.prefixed).unwrap_or_default();
+        let whole = format!("{prefix}{name}");
+        let takes_own = cross.is_none() && !has_program(root, &whole) && has_program(root, name);
+        Some(if takes_own { name.clone() } else { whole })
+    }
+
+    /// What a tree calls that names no compiler.
+    fn usual(&self, cross: Option<&str>) -> String {
+        format!("{}gcc", self.prefix.as_deref().or(cross).unwrap_or_default())
     }
 }
 

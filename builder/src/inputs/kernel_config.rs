@@ -34,7 +34,7 @@ pub(super) fn machine_of_config(config: &str) -> Option<String> {
         if set.contains("CONFIG_CPU_LITTLE_ENDIAN") { "ppc64le" } else { "ppc64" }
     } else if set.contains("CONFIG_S390") {
         "s390x"
-    } else if set.contains("CONFIG_RISCV") {
+    } else if set.contains("CONFIG_RISCV") && set.contains("CONFIG_64BIT") {
         "riscv64"
     } else {
         // Those are refused by name, as far as they have one here.

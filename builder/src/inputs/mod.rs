@@ -25,16 +25,17 @@ mod tree_entry;
 mod warm_stamp;
 mod wildcard;
 
-pub(crate) use architecture::machine_named_in;
+pub(crate) use architecture::NamedMachine;
 pub(crate) use compiler::{
-    CompilerWish, ModuleCompiler, has_program, module_compiler, usual_compiler, version_line,
+    CompilerWish, Equipped, ModuleCompiler, equipped, has_program, is_compiler_name, module_compiler,
+    version_line,
 };
 pub(crate) use examine::{FoundTree, examine_tree};
 pub(crate) use kernel_config::{CONFIGURATION, is_configured};
 pub use kernel_list::{KernelList, ListedKernel, PassedOver, kernels_in};
 pub use kernel_origin::KernelOrigin;
 pub use kernel_tree::{KernelTarget, KernelTreeError};
-pub(crate) use kernel_tree::{build_link, has_debuginfo, has_modules, release_of, trees_of};
+pub(crate) use kernel_tree::{build_link, has_debuginfo, has_modules, read_facts, release_of, trees_of};
 pub use packages::Package;
 pub use programs::{Program, ProgramState};
 pub(crate) use programs::{programs_in_log, programs_named, programs_of_module};

@@ -119,7 +119,7 @@ pub(crate) fn toolchain_digest(sysroot: &Sysroot, digests: &TreeDigests<'_>) -> 
 }
 
 /// Compilers, assemblers and linkers have many names: `gcc-14`, `x86_64-linux-gnu-gcc-14`, …
-fn is_tool(name: &str) -> bool {
+pub(super) fn is_tool(name: &str) -> bool {
     const COMPILERS: [&str; 4] = ["gcc", "clang", "ld.lld", "llvm-"];
     PROGRAMS.contains(&name)
         || name.contains("-linux-gnu-")

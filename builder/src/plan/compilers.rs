@@ -10,7 +10,8 @@ use super::matrix::Plan;
 use super::problem::PlanProblem;
 use super::unbuilt::machine_of_program;
 use crate::inputs::{
-    CompilerWish, FoundTree, KernelTarget, ModuleCompiler, has_program, module_compiler, version_line,
+    CompilerWish, FoundTree, KernelTarget, ModuleCompiler, has_program, is_compiler_name, module_compiler,
+    version_line,
 };
 
 /// Chooses the compilers of a plan's kernels.
@@ -31,15 +32,17 @@ impl<'a> Compilers<'a> {
         Self { named, natives, lacking: Vec::new(), warnings: Vec::new() }
     }
 
-    /// The compilers that are named for kernels which the build hasn't got.
-    pub(super) fn of_no_kernel(&self, found: &[FoundTree]) -> Vec<PlanProblem> {
-        let is_asked_for = |release: &str| found.iter().any(|tree| tree.release.as_str() == release);
-        let others = self.named.iter().filter(|(release, _)| !is_asked_for(release));
-        let problem = |(release, program): (&String, &String)| PlanProblem::CompilerOfNoKernel {
-            release: release.clone(),
-            program: program.clone(),
+    /// What is wrong with the compilers that are named: of kernels which aren't `asked` for, or no compilers by their names.
+    pub(super) fn problems(&self, asked: &dyn Fn(&str) -> bool) -> Vec<PlanProblem> {
+        let problem = |(release, program): (&String, &String)| {
+            let (release, program) = (release.clone(), program.clone());
+            if !asked(&release) {
+                return Some(PlanProblem::CompilerOfNoKernel { release, program });
+            }
+            let is_known = is_compiler_name(&program);
+            (!is_known).then_some(PlanProblem::NoCompilerName { release, program })
         };
-        others.map(problem).collect()
+        self.named.iter().filter_map(problem).collect()
     }
 
     /// Decides what kbuild will call for a kernel.

@@ -28,7 +28,13 @@ impl Plan {
     ) -> Result<Vec<PlanProblem>, PlanProblem> {
         let BuildRequest { policy, compilers: named, .. } = request;
         let mut compilers = Compilers::new(named, self.sysroots.len());
-        let mut bad = compilers.of_no_kernel(found);
+        let asked = |release: &str| {
+            let found = found.iter().map(|tree| &tree.release);
+            let without_tree = excused.iter().filter_map(PlanProblem::release);
+            let blocked = self.blocked.iter().map(|(release, _)| release);
+            found.chain(without_tree).chain(blocked).any(|known| known.as_str() == release)
+        };
+        let mut bad = compilers.problems(&asked);
         for (tree, target) in found.iter().zip(self.examine_trees(found, digests)) {
             let mut target = match target {
                 Ok(target) => target,
@@ -49,8 +55,11 @@ impl Plan {
                     self.sysroots[tree.sysroot].path().display()
                 ));
             }
-            compilers.choose(self, tree, &mut target, cancel)?;
-            self.kernels.push(Arc::new(target));
+            match compilers.choose(self, tree, &mut target, cancel) {
+                Ok(()) => self.kernels.push(Arc::new(target)),
+                Err(problem @ PlanProblem::NoSuchCompiler { .. }) => bad.push(problem),
+                Err(problem) => return Err(problem),
+            }
         }
         let Compilers { lacking, warnings, .. } = compilers;
         self.warnings.splice(0..0, lacking);

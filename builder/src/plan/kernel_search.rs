@@ -8,7 +8,10 @@ use std::sync::Arc;
 use bundle_format::KernelRelease;
 
 use super::problem::{DanglingLink, PlanProblem};
-use crate::inputs::{FoundTree, build_link, has_program, release_of, trees_of, usual_compiler};
+use super::unbuilt::machine_of_program;
+use crate::inputs::{
+    CompilerWish, Equipped, FoundTree, build_link, equipped, read_facts, release_of, trees_of,
+};
 use crate::kernels::{KernelStore, StoredKernel};
 use crate::sandbox::{Overlay, Sysroot};
 
@@ -20,6 +23,8 @@ pub(crate) struct KernelsWanted<'w> {
     pub(crate) all_kernels: bool,
     /// Which sysroot compiles for a release, where several could.
     pub(crate) pins: &'w [(String, PathBuf)],
+    /// Which compiler is named for a release.
+    pub(crate) compilers: &'w BTreeMap<String, String>,
     /// Kernels that are laid over sysroots.
     pub(crate) store: KernelStore,
 }
@@ -32,8 +37,15 @@ pub(crate) fn find_trees(
     warnings: &mut Vec<String>,
 ) -> Vec<FoundTree> {
     let pins = pins_of(wanted.pins, sysroots, problems);
-    let mut search =
-        Search { sysroots, store: &wanted.store, pins, found: BTreeMap::new(), problems, warnings };
+    let mut search = Search {
+        sysroots,
+        store: &wanted.store,
+        pins,
+        compilers: wanted.compilers,
+        found: BTreeMap::new(),
+        problems,
+        warnings,
+    };
     if wanted.releases.is_empty() && !wanted.all_kernels {
         search.problems.push(PlanProblem::NoReleases);
     }
@@ -89,6 +101,7 @@ struct Search<'s> {
     sysroots: &'s [Arc<Sysroot>],
     store: &'s KernelStore,
     pins: BTreeMap<KernelRelease, usize>,
+    compilers: &'s BTreeMap<String, String>,
     found: BTreeMap<KernelRelease, FoundTree>,
     problems: &'s mut Vec<PlanProblem>,
     warnings: &'s mut Vec<String>,
@@ -145,7 +158,7 @@ impl Search<'_> {
         }
     }
 
-    /// The sysroots in which a release has a build tree. A stored one is in all, so the first that has its compiler is taken.
+    /// The sysroots in which a release has a build tree. A stored one is in all, so the first of those with the best compiler for it is taken.
     fn places(
         &self,
         release: &KernelRelease,
@@ -167,14 +180,25 @@ impl Search<'_> {
             }
         }
         if stored.is_some_and(StoredKernel::brings_build_tree) {
-            let has_compiler = |place: &Place| {
-                let root = self.sysroots[place.sysroot].under(&place.overlay);
-                has_program(&root, &usual_compiler(&root, &place.tree))
-            };
-            let chosen = found.iter().position(has_compiler).unwrap_or(0);
+            let best = (0..found.len()).rev().max_by_key(|place| self.equipped(&found[*place], release));
+            let chosen = best.unwrap_or(0);
             found = found.into_iter().skip(chosen).take(1).collect();
         }
         Ok(found)
+    }
+
+    /// How well a sysroot is equipped to compile for a stored kernel.
+    fn equipped(&self, place: &Place, release: &KernelRelease) -> Equipped {
+        let root = self.sysroots[place.sysroot].under(&place.overlay);
+        let Ok(facts) = read_facts(&root, &place.tree, release) else { return Equipped::Not };
+        let native = machine_of_program(&self.sysroots[place.sysroot]);
+        let wish = CompilerWish {
+            machine: &facts.machine,
+            native: native.as_ref(),
+            kernel_compiler: facts.kernel_compiler.as_deref(),
+            named: self.compilers.get(release.as_str()).map(String::as_str),
+        };
+        equipped(&root, &place.tree, &wish)
     }
 
     fn stored_trees(&self) -> Vec<KernelRelease> {

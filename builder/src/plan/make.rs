@@ -188,13 +188,7 @@ pub(super) fn open_sysroots(given: &[PathBuf], problems: &mut Vec<PlanProblem>) 
 
 /// Which kernels are left out, and why, if that is wanted.
 fn blocked_by(missing: &[PlanProblem], wanted: bool) -> Vec<(KernelRelease, String)> {
-    let why = |problem: &PlanProblem| match problem {
-        PlanProblem::NoBuildTree { release, .. }
-        | PlanProblem::TwoBuildTrees { release, .. }
-        | PlanProblem::Incomplete { release, .. }
-        | PlanProblem::Tree { release, .. } => Some((release.clone(), problem.in_one_line())),
-        _ => None,
-    };
+    let why = |problem: &PlanProblem| Some((problem.release()?.clone(), problem.in_one_line()));
     missing.iter().filter(|_| wanted).filter_map(why).collect()
 }
 

@@ -31,6 +31,11 @@ pub enum PlanProblem {
     /// A compiler for a kernel that isn't in the build.
     #[error("--compiler {release}={program}: kernel {release} isn't one of the build's")]
     CompilerOfNoKernel { release: String, program: String },
+    /// A program whose changes no result would notice.
+    #[error(
+        "--compiler {release}={program}: {program} isn't the name of a compiler: gcc or clang, with a version, or a prefix such as aarch64-linux-gnu-"
+    )]
+    NoCompilerName { release: String, program: String },
     /// A compiler that isn't there.
     #[error(
         "--compiler {release}={program}: sysroot {sysroot} has no /usr/bin/{program}, or it can't be run there"
@@ -113,6 +118,17 @@ impl fmt::Display for DanglingLink {
 }
 
 impl PlanProblem {
+    /// The kernel whose build tree is missing or bad, if that is the problem.
+    pub(crate) fn release(&self) -> Option<&KernelRelease> {
+        match self {
+            Self::NoBuildTree { release, .. }
+            | Self::TwoBuildTrees { release, .. }
+            | Self::Incomplete { release, .. }
+            | Self::Tree { release, .. } => Some(release),
+            _ => None,
+        }
+    }
+
     /// The problem, with what is wrong with a build tree.
     pub(crate) fn in_one_line(&self) -> String {
         match self {

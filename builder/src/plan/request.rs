@@ -42,6 +42,7 @@ impl BuildRequest {
             releases: &self.releases,
             all_kernels: self.all_kernels,
             pins: &self.pins,
+            compilers: &self.compilers,
             store: KernelStore::at(self.directories.kernels().to_owned()),
         }
     }

@@ -1,5 +1,6 @@
 //! Which kernels a farm can't compile for yet, and which packages would change that.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bundle_format::KernelRelease;
@@ -35,7 +36,9 @@ pub fn kernel_supply(
     let opened = open_sysroots(sysroots, &mut problems);
     // One without `stap` may have the trees all the same.
     problems.retain(|problem| matches!(problem, PlanProblem::Sysroot(SysrootError::Open { .. })));
-    let wanted = KernelsWanted { releases, all_kernels, pins: &[], store: store.clone() };
+    let compilers = BTreeMap::new();
+    let wanted =
+        KernelsWanted { releases, all_kernels, pins: &[], compilers: &compilers, store: store.clone() };
     let found = find_trees(&wanted, &opened, &mut problems, &mut Vec::new());
     let mut supply: Vec<KernelSupply> = Vec::new();
     let mut add = |release: KernelRelease, has_build_tree: bool| {

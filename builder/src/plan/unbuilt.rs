@@ -13,7 +13,7 @@ use bundle_format::{KernelRelease, Machine};
 
 use super::policy::{CellPattern, CellPolicy, Demand};
 use super::problem::PlanProblem;
-use crate::inputs::{KernelTarget, KernelTreeError, ScriptSource, build_link, machine_named_in};
+use crate::inputs::{KernelTarget, KernelTreeError, NamedMachine, ScriptSource, build_link};
 use crate::job::{ELF_HEADER, machine_of_elf};
 use crate::sandbox::Sysroot;
 
@@ -91,13 +91,16 @@ impl UnbuiltKernel {
             let found: BTreeSet<_> = compiled_there.map(|kernel| Some(kernel.machine.clone())).collect();
             if found.is_empty() { [machine_of_program(&sysroots[place])].into() } else { found }
         };
-        let mut machine = machine_named_in(release);
-        if machine.is_none() {
-            // Of sysroots for several machines, `--pin` says which would compile for it.
-            let machines: BTreeSet<_> = places.iter().flat_map(|place| machines_of(*place)).collect();
-            machine = Vec::from_iter(machines).try_into().ok().and_then(|[machine]: [_; 1]| machine);
-        }
-        Some(Self { release: release.clone(), machine: machine?, sysroot: *places.first()?, why })
+        let machine = match NamedMachine::of(release) {
+            NamedMachine::This(machine) => machine,
+            NamedMachine::Unsupported => return None,
+            NamedMachine::Unsaid => {
+                // Of sysroots for several machines, `--pin` says which would compile for it.
+                let machines: BTreeSet<_> = places.iter().flat_map(|place| machines_of(*place)).collect();
+                Vec::from_iter(machines).try_into().ok().and_then(|[machine]: [_; 1]| machine)?
+            }
+        };
+        Some(Self { release: release.clone(), machine, sysroot: *places.first()?, why })
     }
 }
 

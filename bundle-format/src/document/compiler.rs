@@ -3,23 +3,32 @@
 /// Between the compilers of a kernel's modules, where there are several.
 pub const COMPILER_DIVIDER: &str = "; ";
 
-/// In what the compiler that built a kernel differs from one of its modules, if it does: in kind or major version.
+/// In what the compiler that built a kernel differs from one of its modules, if it does: in kind or series.
 #[must_use]
 pub fn compiler_difference(kernel: &str, modules: &str) -> Option<String> {
     let kernel = identity(kernel)?;
     let modules = identity(modules)?;
-    let major = |version: &str| version.split('.').next().map(str::to_owned);
-    if kernel.0 == modules.0 && major(&kernel.1) == major(&modules.1) {
+    if kernel.0 == modules.0 && series(&kernel.1) == series(&modules.1) {
         return None;
     }
     Some(format!("built with {} {}, its modules with {} {}", kernel.0, kernel.1, modules.0, modules.1))
 }
 
-/// The major version of the gcc that a line such as `x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0` speaks of.
+/// The series of the gcc that a line such as `x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0` speaks of, as its program is called:
+/// `14`, and before 5 `4.8`.
 #[must_use]
-pub fn gcc_major(line: &str) -> Option<String> {
+pub fn gcc_series(line: &str) -> Option<String> {
     let (kind, version) = identity(line)?;
-    version.split('.').next().filter(|_| kind == "gcc").map(str::to_owned)
+    (kind == "gcc").then(|| series(&version))
+}
+
+/// What makes two versions alike: the first number, before 5 the second one too.
+fn series(version: &str) -> String {
+    let mut numbers = version.split('.');
+    match (numbers.next().unwrap_or_default(), numbers.next()) {
+        (first @ ("2" | "3" | "4"), Some(second)) => format!("{first}.{second}"),
+        (first, _) => first.to_owned(),
+    }
 }
 
 /// Kind and version in a line such as `x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0, GNU ld …`.
@@ -48,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_major_version_or_kind_is_a_difference() {
+    fn another_series_or_kind_is_a_difference() {
         let gcc14 =
             "x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0, GNU ld (GNU Binutils for Debian) 2.44";
         assert_eq!(compiler_difference(gcc14, "gcc-14 (Debian 14.3.0-1) 14.3.0"), None);
@@ -62,5 +71,9 @@ mod tests {
             "built with gcc 4.3.2, its modules with clang 14.0.6"
         );
         assert_eq!(compiler_difference("something", gcc14), None);
+        assert!(compiler_difference("gcc (GCC) 4.8.5", "gcc (GCC) 4.4.7").is_some());
+        assert_eq!(gcc_series(gcc14).as_deref(), Some("14"));
+        assert_eq!(gcc_series("gcc (GCC) 4.8.5 20150623").as_deref(), Some("4.8"));
+        assert_eq!(gcc_series("Debian clang version 19.1.7 (3)"), None);
     }
 }

@@ -20,7 +20,7 @@ mod signatures;
 pub(crate) mod strict_json;
 mod text;
 
-pub use compiler::{COMPILER_DIVIDER, compiler_difference, gcc_major};
+pub use compiler::{COMPILER_DIVIDER, compiler_difference, gcc_series};
 pub use container_error::ContainerError;
 pub use error::{BundleError, Part};
 pub(crate) use error::{digest_problem, io_while};

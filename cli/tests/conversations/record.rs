@@ -21,7 +21,7 @@ fn a_bundle_names_what_compiled_its_modules_and_their_kernel() {
         world.write(&format!("root/lib/modules/{release}/build/include/generated/compile.h"), compile);
     }
     let said = world.run(&format!("build {BUILD} --key farm2.key -o a.stapb --report r.json"));
-    let warning = "kernel 6.12.1-test: its build tree calls gcc (stand-in) 15.1.0, and its modules were compiled with \
+    let warning = "kernel 6.12.1-test: its modules were to be compiled with gcc (stand-in) 15.1.0, and were with \
                    gcc (stand-in) 14.2.0; the kernel was built with gcc 15.0.1, its modules with gcc 14.2.0";
     assert!(said.stderr.contains(warning), "{said}");
     assert!(!said.stderr.contains("kernel 6.12.2-test: its build tree"), "{said}");

@@ -5,7 +5,6 @@ use std::time::Duration;
 use child::{Cancel, ChildCommand, Limits};
 use files::{Directory, FileSystem};
 
-use crate::boot::GuardRecord;
 use crate::host::Host;
 
 /// Directories of systemd in which units are enabled.
@@ -20,7 +19,23 @@ const RUN_LEVELS: [&str; 6] =
     ["/etc/rc2.d", "/etc/rc3.d", "/etc/rc5.d", "/etc/rc.d/rc2.d", "/etc/rc.d/rc3.d", "/etc/rc.d/rc5.d"];
 const INIT_SCRIPTS: [&str; 2] = ["systemtap", "stap-bundle"];
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What `status` waits for systemd.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+const PROPERTIES: &str = "ActiveState,ConditionResult,ConditionTimestampMonotonic,Job,LoadState,Result,Where";
+
+/// The mounts that `RequiresMountsFor=` of stap-bundle-late.service may mean.
+const MOUNTS: [&str; 9] = [
+    "etc.mount",
+    r"etc-stap\x2dbundle.mount",
+    "etc-systemtap.mount",
+    "usr.mount",
+    "var.mount",
+    "var-cache.mount",
+    "var-cache-systemtap.mount",
+    "var-lib.mount",
+    r"var-lib-stap\x2dbundle.mount",
+];
 
 /// What starts the scripts at boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,44 +62,66 @@ impl BootStarter {
     }
 }
 
-/// Why systemd hasn't started the scripts in this boot, if it should have: its condition wasn't met, a mount that it needs failed.
-/// To be asked only where no script was started in this boot; `has_scripts` says whether there is one to start.
+/// Why systemd hasn't started the scripts in this boot, as far as it is to be told from systemd: the unit failed, was skipped, or is
+/// without a mount that it needs. To be asked only where no script was started in this boot; `has_scripts` says whether there is one.
 pub(crate) fn missed_start(host: &Host, has_scripts: bool) -> Option<String> {
     let is_booted = host.files.is_real() && host.files.open_dir(BOOTED_BY_SYSTEMD).is_ok();
     if !is_booted || BootStarter::of(&host.files) != BootStarter::Systemd {
         return None;
     }
-    let boot_id = host.boot_id().ok()?;
-    let began = GuardRecord::read(host).ok().flatten().is_some_and(|record| record.boot_id == boot_id);
-    if began {
-        return None;
-    }
-    let properties = "ActiveState,ConditionResult,ConditionTimestampMonotonic,Job,Result";
-    let command = ChildCommand::new("systemctl").args(["show", "-p", properties, UNIT]).env_from_here("PATH");
-    let said = command.run(&Limits::within(PATIENCE), &Cancel::new()).ok()?;
+    let command = ChildCommand::new("systemctl").args(["show", "-p", PROPERTIES, UNIT]).args(MOUNTS);
+    let said = command.env_from_here("PATH").run(&Limits::within(PATIENCE), &Cancel::new()).ok()?;
     what_became(&said.stdout.text(), has_scripts)
 }
 
-/// Of what `systemctl show` says of the unit. Without scripts it is right to be skipped, but a mount that failed may have them.
-fn what_became(properties: &str, has_scripts: bool) -> Option<String> {
-    let value = |name: &str| {
-        properties.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default()
-    };
-    let is_set = |name: &str| !matches!(value(name), "" | "0");
-    let what = if is_set("Job") {
-        return has_scripts.then(|| format!("{UNIT} has yet to run in this boot"));
-    } else if value("ActiveState") == "failed" {
-        format!("failed in this boot ({})", value("Result"))
-    } else if has_scripts && is_set("ConditionTimestampMonotonic") && value("ConditionResult") == "no" {
-        "was skipped in this boot: nothing was installed when its turn came".to_owned()
-    } else if value("ActiveState") == "inactive" && !is_set("ConditionTimestampMonotonic") {
-        "didn't run in this boot: a mount that it needs may have failed".to_owned()
+/// Of what `systemctl show` says of the unit and of the mounts, with an empty line between them. Without scripts the unit is rightly skipped, but a mount that
+/// isn't there may have them.
+fn what_became(said: &str, has_scripts: bool) -> Option<String> {
+    let mut shown = said.split("\n\n").map(Properties);
+    let unit = shown.next()?;
+    let is_idle = matches!(unit.get("ActiveState"), "inactive" | "failed") && unit.get("Job").is_empty();
+    if !is_idle || unit.get("LoadState") != "loaded" {
+        return None;
+    }
+    let lacking =
+        shown.find(|mount| mount.get("LoadState") == "loaded" && mount.get("ActiveState") != "active");
+    let what = if let Some(mount) = lacking {
+        format!(
+            "hasn't started anything: the mount {} isn't there ({})",
+            mount.get("Where"),
+            mount.get("ActiveState")
+        )
+    } else if unit.get("ActiveState") == "failed" {
+        format!("failed in this boot ({})", unit.get("Result"))
+    } else if has_scripts
+        && unit.get("ConditionResult") == "no"
+        && unit.has_moment("ConditionTimestampMonotonic")
+    {
+        "was skipped in this boot: a condition wasn't met, for instance because nothing was installed then"
+            .to_owned()
     } else {
         return None;
     };
     Some(format!(
         "{UNIT} {what}; `systemctl status {UNIT}` says more, `systemctl start {UNIT}` starts the scripts"
     ))
+}
+
+/// The lines `NAME=VALUE` of one unit.
+struct Properties<'t>(&'t str);
+
+impl<'t> Properties<'t> {
+    /// Empty where systemd doesn't know the property.
+    fn get(&self, name: &str) -> &'t str {
+        let value = |line: &'t str| line.strip_prefix(name)?.strip_prefix('=');
+        let found = self.0.lines().find_map(value).unwrap_or_default();
+        // Older ones show a job that there isn't as number 0.
+        if name == "Job" && found == "0" { "" } else { found }
+    }
+
+    fn has_moment(&self, name: &str) -> bool {
+        !matches!(self.get(name), "" | "0")
+    }
 }
 
 /// Whether a target wants the unit, by a link in a directory such as `basic.target.wants`.
@@ -110,29 +147,34 @@ fn has_start_link(files: &FileSystem, directory: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// As systemd 257 says it.
+    /// As systemd 257 writes it. The first mount isn't one of this host.
+    fn said(unit: &str, mount: &str) -> String {
+        format!(
+            "Result=success\nLoadState=loaded\nConditionResult=no\n{unit}\n\n\
+             Where=/var\nLoadState=not-found\nActiveState=inactive\n\n\
+             Where=/var/lib/stap-bundle\nLoadState=loaded\nActiveState={mount}\n"
+        )
+    }
+
     #[test]
     fn what_became_of_the_unit_is_in_words() {
-        let of = |has_scripts: bool, state: &str, condition: &str, checked: u64, job: &str, result: &str| {
-            let text = format!(
-                "Job={job}\nResult={result}\nActiveState={state}\nConditionResult={condition}\n\
-                 ConditionTimestampMonotonic={checked}\n"
-            );
-            what_became(&text, has_scripts).unwrap_or_default()
-        };
-        let shown = |state: &str, condition: &str, checked: u64, job: &str, result: &str| {
-            of(true, state, condition, checked, job, result)
-        };
-        assert!(shown("inactive", "no", 912_345, "", "success").contains("was skipped in this boot"));
-        assert!(shown("inactive", "no", 0, "", "success").contains("a mount that it needs"));
-        assert!(shown("inactive", "no", 0, "57", "success").ends_with("has yet to run in this boot"));
-        assert!(shown("failed", "yes", 912_345, "", "timeout").contains("failed in this boot (timeout)"));
-        // It ran, and was stopped.
-        assert_eq!(shown("inactive", "yes", 912_345, "", "success"), "");
-        assert_eq!(shown("active", "yes", 912_345, "", "success"), "");
+        let skipped = "ActiveState=inactive\nConditionTimestampMonotonic=912345";
+        let shown = |unit: &str, mount: &str| what_became(&said(unit, mount), true).unwrap_or_default();
+        assert!(shown(skipped, "active").contains("was skipped in this boot"));
+        assert!(shown(skipped, "failed").contains("the mount /var/lib/stap-bundle isn't there (failed)"));
+        assert!(shown("ActiveState=failed", "active").contains("failed in this boot (success)"));
+        for nothing in [
+            // It runs, it will run, and it was enabled only now.
+            "ActiveState=active\nConditionTimestampMonotonic=912345",
+            "ActiveState=activating\nConditionTimestampMonotonic=912345\nJob=17",
+            "ActiveState=inactive\nConditionTimestampMonotonic=0\nJob=17",
+            "ActiveState=inactive\nConditionTimestampMonotonic=0",
+        ] {
+            assert_eq!(shown(nothing, "active"), "", "{nothing}");
+        }
         assert_eq!(what_became("", true), None);
         // Without a script only a mount matters.
-        assert_eq!(of(false, "inactive", "no", 912_345, "", "success"), "");
-        assert!(of(false, "inactive", "no", 0, "", "success").contains("a mount that it needs"));
+        assert_eq!(what_became(&said(skipped, "active"), false), None);
+        assert!(what_became(&said(skipped, "inactive"), false).unwrap().contains("isn't there (inactive)"));
     }
 }

@@ -176,7 +176,7 @@ impl StatusReport {
             scripts.push(look.script(&name, offers.get(&name), records.get(&name))?);
         }
         // Where scripts were started, something has started them.
-        if scripts.iter().all(|script| script.record.is_none()) {
+        if records.is_empty() {
             warnings.extend(missed_start(host, !scripts.is_empty()));
         }
         Ok(Self {

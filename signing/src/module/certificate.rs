@@ -9,14 +9,13 @@ use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use pkcs8::DecodePublicKey as _;
 use rsa::Pkcs1v15Sign;
 use rsa::traits::PublicKeyParts as _;
-use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use sha2::Sha256;
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
 };
 
 use crate::module::digest::ModuleDigest;
-use crate::module::message::{Hash, signature_in};
 
 /// Keys of fewer bits are refused.
 const LEAST_RSA_BITS: u32 = 2048;
@@ -93,23 +92,6 @@ impl ModulePublicKey {
     }
 }
 
-impl ModulePublicKey {
-    fn verifies_hashed(&self, hash: Hash, body: &[u8], signature: &[u8]) -> bool {
-        let (digest, padding) = match hash {
-            Hash::Sha256 => (Sha256::digest(body).to_vec(), Pkcs1v15Sign::new::<Sha256>()),
-            Hash::Sha384 => (Sha384::digest(body).to_vec(), Pkcs1v15Sign::new::<Sha384>()),
-            Hash::Sha512 => (Sha512::digest(body).to_vec(), Pkcs1v15Sign::new::<Sha512>()),
-        };
-        match self {
-            Self::Rsa(key) => key.verify(padding, &digest, signature).is_ok(),
-            Self::P256(key) => p256::ecdsa::Signature::from_der(signature)
-                .is_ok_and(|signature| key.verify_prehash(&digest, &signature).is_ok()),
-            Self::P384(key) => p384::ecdsa::Signature::from_der(signature)
-                .is_ok_and(|signature| key.verify_prehash(&digest, &signature).is_ok()),
-        }
-    }
-}
-
 impl fmt::Display for ModulePublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -126,17 +108,10 @@ pub struct ModuleCertificate {
     der: Vec<u8>,
     pub(super) certificate: Certificate,
     pub(super) key: ModulePublicKey,
-    key_id: Vec<u8>,
+    pub(super) key_id: Vec<u8>,
 }
 
 impl ModuleCertificate {
-    /// Whether `trailer` is a signature of `body` by this certificate's key, as kernels read it.
-    #[must_use]
-    pub fn has_signed(&self, body: &[u8], trailer: &[u8]) -> bool {
-        let found = kernel_module::message_of(trailer).and_then(signature_in);
-        found.is_some_and(|(hash, signature)| self.key.verifies_hashed(hash, body, &signature))
-    }
-
     /// Reads DER, or the first certificate in PEM.
     pub fn read(bytes: &[u8]) -> Result<Self, CertificateError> {
         let malformed = |error: der::Error| CertificateError::Malformed(error.to_string());

@@ -5,24 +5,23 @@
 //! CA's alone (`crypto/asymmetric_keys/pkcs7_trust.c`).
 
 use der::asn1::{Null, ObjectIdentifier, OctetStringRef, SetOfVec};
-use der::{Any, Decode as _, Encode as _, Sequence};
+use der::{Any, Encode as _, Sequence};
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
 
 use crate::module::certificate::{ModuleCertificate, ModulePublicKey};
 
-const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
-const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
+pub(super) const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
+pub(super) const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
-const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
-const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
-const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
+pub(super) const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
+pub(super) const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
 
 #[derive(Sequence)]
-struct Algorithm {
-    algorithm: ObjectIdentifier,
+pub(super) struct Algorithm {
+    pub(super) algorithm: ObjectIdentifier,
     #[asn1(optional = "true")]
     parameters: Option<Any>,
 }
@@ -34,42 +33,42 @@ impl Algorithm {
 }
 
 #[derive(Sequence)]
-struct EncapsulatedContent {
-    content_type: ObjectIdentifier,
+pub(super) struct EncapsulatedContent {
+    pub(super) content_type: ObjectIdentifier,
 }
 
 #[derive(Sequence)]
-struct IssuerAndSerial {
-    issuer: Name,
-    serial: SerialNumber,
+pub(super) struct IssuerAndSerial {
+    pub(super) issuer: Name,
+    pub(super) serial: SerialNumber,
 }
 
 #[derive(Sequence)]
-struct SignerInfo<'s> {
-    version: u8,
+pub(super) struct SignerInfo<'s> {
+    pub(super) version: u8,
     /// An [`IssuerAndSerial`]; the identifier of the key in messages by `sign-file -k`.
-    signer: Any,
-    digest: Algorithm,
+    pub(super) signer: Any,
+    pub(super) digest: Algorithm,
     signature_algorithm: Algorithm,
-    signature: &'s OctetStringRef,
+    pub(super) signature: &'s OctetStringRef,
 }
 
 /// The sets have one element each.
 #[derive(Sequence)]
-struct SignedData {
-    version: u8,
+pub(super) struct SignedData {
+    pub(super) version: u8,
     digests: SetOfVec<Any>,
-    content: EncapsulatedContent,
+    pub(super) content: EncapsulatedContent,
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
     certificates: Option<SetOfVec<Any>>,
-    signers: SetOfVec<Any>,
+    pub(super) signers: SetOfVec<Any>,
 }
 
 #[derive(Sequence)]
-struct ContentInfo {
-    content_type: ObjectIdentifier,
+pub(super) struct ContentInfo {
+    pub(super) content_type: ObjectIdentifier,
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
-    content: SignedData,
+    pub(super) content: SignedData,
 }
 
 /// The bytes to append to a module for this signature of it.
@@ -103,28 +102,4 @@ pub(super) fn trailer(certificate: &ModuleCertificate, signature: &[u8]) -> der:
     };
     let message = ContentInfo { content_type: SIGNED_DATA, content }.to_der()?;
     kernel_module::trailer_of(&message).ok_or_else(|| der::ErrorKind::Overflow.into())
-}
-
-/// A hash function of messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hash {
-    Sha256,
-    Sha384,
-    Sha512,
-}
-
-/// The signature in a message that others made, and the hash function that it is of. `None` if kernels take no such message, or this
-/// program doesn't know its hash function.
-pub(super) fn signature_in(message: &[u8]) -> Option<(Hash, Vec<u8>)> {
-    let ContentInfo { content_type, content } = ContentInfo::from_der(message).ok()?;
-    let [signer] = content.signers.as_slice() else { return None };
-    let signer: SignerInfo<'_> = signer.decode_as().ok()?;
-    let hash = match signer.digest.algorithm {
-        SHA256 => Hash::Sha256,
-        SHA384 => Hash::Sha384,
-        SHA512 => Hash::Sha512,
-        _ => return None,
-    };
-    let is_of_data = content_type == SIGNED_DATA && content.content.content_type == DATA;
-    is_of_data.then(|| (hash, signer.signature.as_bytes().to_vec()))
 }

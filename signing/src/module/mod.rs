@@ -11,9 +11,11 @@ mod private_key;
 mod signer;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use certificate::{CertificateError, ModuleCertificate};
 pub use digest::ModuleDigest;
 pub use generate::{GenerateError, ModuleKeyFiles, ModuleKeyKind, generate};
 pub use private_key::{ModuleKeyError, ModuleKeyFile};
 pub use signer::{ModuleSignError, ModuleSigner, SignElsewhere};
+pub use verify::{SignedBy, signed_by};

@@ -42,17 +42,23 @@ fn compiler(program: &str, make: &[&str], missing: Option<&str>) -> ModuleCompil
 #[test]
 fn a_tree_that_names_its_compiler_is_believed() {
     let gcc12 = Some("gcc-12 (Debian 12.2.0-14) 12.2.0");
-    for (variables, programs, program) in [
-        (DEBIAN, vec!["aarch64-linux-gnu-gcc-14"], "aarch64-linux-gnu-gcc-14"),
-        // It is the cross compiler that is missing.
-        (DEBIAN, vec![], "aarch64-linux-gnu-gcc-14"),
-        // The prefix is for other machines than this one.
-        (DEBIAN, vec!["gcc-14"], "gcc-14"),
-        ("override CC := gcc-13\n", vec!["gcc-12"], "gcc-13"),
-    ] {
-        let machine = if variables == DEBIAN { "aarch64" } else { "x86_64" };
-        assert_eq!(chosen(variables, &programs, machine, gcc12, None), compiler(program, &[], None));
+    let arm = |programs: &[&str]| chosen(DEBIAN, programs, "aarch64", gcc12, None).program;
+    assert_eq!(arm(&["gcc-14", "aarch64-linux-gnu-gcc-14"]), "aarch64-linux-gnu-gcc-14");
+    // The farm's own compiler is no stand-in for one that is missing.
+    assert_eq!(arm(&["gcc-14"]), "aarch64-linux-gnu-gcc-14");
+    // Some trees take the prefix on other machines only.
+    let own = DEBIAN.replace("aarch64", "x86_64");
+    for (programs, program) in
+        [(["gcc-14", "x86_64-linux-gnu-gcc-14"], "x86_64-linux-gnu-gcc-14"), (["gcc-14", "gcc"], "gcc-14")]
+    {
+        assert_eq!(chosen(&own, &programs, "x86_64", gcc12, None), compiler(program, &[], None));
     }
+    let named = chosen("override CC := gcc-13\n", &["gcc-12"], "x86_64", gcc12, None);
+    assert_eq!(named, compiler("gcc-13", &[], None));
+    // It names the compiler, and make is given the prefix.
+    let prefixed = chosen("CC = $(CROSS_COMPILE)gcc-10\n", &["gcc-10"], "aarch64", gcc12, None);
+    let make = ["CROSS_COMPILE=aarch64-linux-gnu-"];
+    assert_eq!(prefixed, compiler("aarch64-linux-gnu-gcc-10", &make, None));
 }
 
 #[test]
@@ -64,6 +70,8 @@ fn where_the_tree_names_none_the_kernels_own_version_is_taken() {
     assert_eq!(chosen(&both, Some(&built(16))), compiler("gcc", &[], None));
     assert_eq!(chosen(&both, None), compiler("gcc", &[], None));
     assert_eq!(chosen(&both, Some(&built(14))), compiler("gcc", &[], Some("gcc-14")));
+    // Before gcc 5 the second number counts.
+    assert_eq!(chosen(&["gcc"], Some("gcc (GCC) 4.8.5 20150623")), compiler("gcc", &[], Some("gcc-4.8")));
     // Only the kernel's own is there.
     assert_eq!(chosen(&["gcc-12"], Some(&built(12))), compiler("gcc-12", &["CC=gcc-12"], None));
     // Another kind of compiler takes more than a name.
@@ -89,4 +97,23 @@ fn a_compiler_that_was_named_wins() {
         let found = chosen(variables, &["gcc", "gcc-13"], "x86_64", gcc16, Some("gcc-13"));
         assert_eq!(found, compiler("gcc-13", &["CC=gcc-13"], None));
     }
+}
+
+#[test]
+fn the_root_with_the_compiler_that_fits_is_equipped_best() {
+    let tree = Path::new("/usr/src/linux-headers-1.0");
+    let machine = "aarch64".parse().unwrap();
+    let native = "x86_64".parse().unwrap();
+    let built = Some("gcc-14 (Debian 14.2.0-19) 14.2.0");
+    let wish = CompilerWish { machine: &machine, native: Some(&native), kernel_compiler: built, named: None };
+    let with = |programs: &[&str]| {
+        let root = fake_sysroot(&["1.0"]);
+        for program in programs {
+            fs::write(root.path().join("usr/bin").join(program), "program").unwrap();
+        }
+        equipped(&Sysroot::open(root.path()).unwrap(), tree, &wish)
+    };
+    assert_eq!(with(&["gcc", "gcc-14"]), Equipped::Not);
+    assert_eq!(with(&["aarch64-linux-gnu-gcc"]), Equipped::WithUsual);
+    assert_eq!(with(&["aarch64-linux-gnu-gcc-14"]), Equipped::WithFitting);
 }

@@ -93,10 +93,12 @@ fn a_path_names_the_tree_and_its_own_release() {
 fn store(directory: &Path, compiler: &str) -> KernelStore {
     let tree = "./usr/src/linux-headers-6.1.0-50-amd64";
     let variables = format!("override CC = {compiler}\n");
-    let (variables_at, utsrelease_at) =
-        (format!("{tree}/.kernelvariables"), format!("{tree}/include/generated/utsrelease.h"));
-    let members: [Member<'_>; 2] = [
+    let variables_at = format!("{tree}/.kernelvariables");
+    let [utsrelease_at, compile_at] =
+        ["utsrelease", "compile"].map(|name| format!("{tree}/include/generated/{name}.h"));
+    let members: [Member<'_>; 3] = [
         (&variables_at, 'f', variables.as_bytes()),
+        (&compile_at, 'f', b"#define UTS_MACHINE \"x86_64\"\n"),
         (&utsrelease_at, 'f', b"#define UTS_RELEASE \"6.1.0-50-amd64\"\n"),
     ];
     let package = directory.join("headers.deb");
@@ -117,7 +119,14 @@ fn a_stored_kernel_is_laid_over_the_first_sysroot_that_has_its_compiler() {
     let sysroots: Vec<_> = roots.iter().map(|root| Arc::new(Sysroot::open(root.path()).unwrap())).collect();
     let find = |releases: &[&str], all_kernels: bool, pins: &[(String, PathBuf)]| {
         let releases: Vec<String> = releases.iter().map(|release| (*release).to_owned()).collect();
-        let wanted = KernelsWanted { releases: &releases, all_kernels, pins, store: store.clone() };
+        let compilers = BTreeMap::new();
+        let wanted = KernelsWanted {
+            releases: &releases,
+            all_kernels,
+            pins,
+            compilers: &compilers,
+            store: store.clone(),
+        };
         let mut problems = Vec::new();
         let found = find_trees(&wanted, &sysroots, &mut problems, &mut Vec::new());
         assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());

@@ -42,6 +42,7 @@ fn the_init_script_alone_boots_through_systemds_generator() {
     for unit in [
         "stap-bundle.service",
         "systemtap.service",
+        "stap-bundle-late.service",
         "stap-bundle-settled.service",
         "stap-bundle-settled.timer",
     ] {

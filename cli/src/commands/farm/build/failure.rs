@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use builder::{AssemblyError, BuildError, PlanError, PlanProblem, SandboxError, ToolchainError};
+use builder::{
+    AssemblyError, BuildError, KernelTreeError, PlanError, PlanProblem, SandboxError, ToolchainError,
+};
 use bundle_format::BundleError;
 use signing::KeyFileError;
 
@@ -56,6 +58,13 @@ pub(crate) fn plan_failure(error: &PlanError, script_path: &Path) -> Failure {
 
 pub(super) fn not_planned(error: &PlanError, script_path: &Path) -> Failure {
     let failure = plan_failure(error, script_path);
+    let other_machine = error.problems.iter().find_map(|problem| match problem {
+        PlanProblem::Tree { release, source: KernelTreeError::OtherMachine { .. }, .. } => Some(release),
+        _ => None,
+    });
+    if let Some(release) = other_machine {
+        return failure.hint(format!("or leave the kernel out: --skip '@{release}'"));
+    }
     let without_tree = error.problems.iter().find_map(|problem| match problem {
         PlanProblem::NoBuildTree { release, .. } | PlanProblem::Tree { release, .. } => Some(release),
         _ => None,
