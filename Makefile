@@ -19,6 +19,11 @@ NATIVE := $(shell $(RUSTC) -vV | sed -n 's/^host: //p')
 # What the host program is for: another target than this machine's needs its linker and Rust's library for it.
 HOST_TARGET ?= $(NATIVE)
 CROSS := $(filter-out $(NATIVE),$(HOST_TARGET))
+ARM64 := aarch64-unknown-linux-gnu
+ifeq ($(CROSS),$(ARM64))
+# Debian's gcc-aarch64-linux-gnu.
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gnu-gcc
+endif
 LAB := tests/lab/lab.sh
 HOSTS := tests/lab/hosts.sh
 
@@ -26,14 +31,15 @@ FARM := $(TARGET_DIR)/farm
 HOST := $(TARGET_DIR)/host$(addprefix -,$(CROSS))
 export STAP_BUNDLE_FARM := $(FARM)/stap-bundle
 export STAP_BUNDLE_HOST := $(HOST)/stap-bundle
+export STAP_BUNDLE_HOST_ARM64 := $(TARGET_DIR)/host-$(ARM64)/stap-bundle
 
-.PHONY: help packages farm host both programs packaged lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-cores bench-start bench-config install deb rpm vendor dist oldest-compiler same-packages deny clean crash every-error examples older same-again broken-trees bash-differential upgrade secure-boot record-doctor
+.PHONY: help packages farm host both programs packaged lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-cores bench-start bench-config install deb rpm vendor dist oldest-compiler same-packages deny clean crash every-error examples older same-again broken-trees bash-differential upgrade secure-boot arm64 record-doctor
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make farm   the full program, target/farm/stap-bundle'
 	@echo 'make host   the static host program without the build side, target/host/stap-bundle'
-	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, 200 examples, an older systemtap, every fixture twice, every broken build tree, an error at every system call, a machine upgraded from 0.1.0, a machine with Secure Boot'
+	@echo 'make test-long  what takes too long for every day: members of 8 GiB, ten minutes of each fuzz target, a cold build, 200 examples, an older systemtap, every fixture twice, every broken build tree, an error at every system call, a machine upgraded from 0.1.0, a machine with Secure Boot, a machine of arm64'
 	@echo 'make fuzz   fuzz targets, FUZZ_SECONDS each (needs nightly Rust; brings cargo-fuzz if it is not there)'
 	@echo 'make crash  the installer killed at every system call, and failed at every sixteenth'
 	@echo 'make quick  unit tests and command-line conversations; needs root, no lab'
@@ -95,13 +101,12 @@ rpm: stage-host stage-farm
 	$(call PACK,rpm) stap-bundle '$(firstword $(subst -, ,$(NATIVE)))' '$(TARGET_DIR)/host/stage' '$(TARGET_DIR)/host/notices' '$(PACKAGES)'
 	$(call PACK,rpm) stap-bundle-farm '$(firstword $(subst -, ,$(NATIVE)))' '$(TARGET_DIR)/farm/stage' '$(TARGET_DIR)/farm/notices' '$(PACKAGES)'
 
-# A release, signed with KEY: docs/releasing.md. The cross compiler is Debian's gcc-aarch64-linux-gnu, its library comes by `rustup target add`.
-ARM64 := aarch64-unknown-linux-gnu
+# A release, signed with KEY: docs/releasing.md.
 dist:
 	@[ -n '$(KEY)' ] || { echo 'make dist KEY=FILE: the private Ed25519 key (PEM) that signs the release' >&2; exit 2; }
 	rm -rf '$(PACKAGES)'
 	@$(MAKE) --no-print-directory deb rpm
-	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc $(MAKE) --no-print-directory host HOST_TARGET=$(ARM64)
+	@$(MAKE) --no-print-directory host HOST_TARGET=$(ARM64)
 	@CARGO='$(CARGO)' TARGET_DIR='$(TARGET_DIR)' VERSION='$(VERSION)' SOURCE_DATE_EPOCH='$(SOURCE_DATE_EPOCH)' TARGETS='$(NATIVE) $(ARM64)' \
 		packaging/dist.sh '$(TARGET_DIR)/dist' '$(abspath $(KEY))'
 
@@ -212,7 +217,7 @@ fuzz: packages-build
 			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
 	done
 
-test-long: large-members every-error fuzz lab-cold examples older same-again broken-trees bash-differential upgrade secure-boot oldest-compiler same-packages
+test-long: large-members every-error fuzz lab-cold examples older same-again broken-trees bash-differential upgrade secure-boot arm64 oldest-compiler same-packages
 
 # Ten times as many generated configuration files, against the real bash.
 bash-differential:
@@ -257,6 +262,12 @@ $(STAP_BUNDLE_VIRT_FW_VARS): | packages-secure-boot
 	'$(VIRT_FIRMWARE)/bin/pip' --quiet install virt-firmware==26.10
 secure-boot: packages packages-secure-boot farm host lab hosts $(STAP_BUNDLE_VIRT_FW_VARS)
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test secure_boot -- --nocapture
+
+# One bundle on machines of both architectures.
+arm64: packages packages-arm64 farm host lab
+	rustup target add $(ARM64)
+	@$(MAKE) --no-print-directory host HOST_TARGET=$(ARM64)
+	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test arm64 -- --nocapture
 
 # What hosts show of their kernel's keys and rules, as the tests of `doctor` have it: fixtures/doctor, with a new key.
 record-doctor: packages packages-secure-boot farm lab hosts $(STAP_BUNDLE_VIRT_FW_VARS)

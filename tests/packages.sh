@@ -1,5 +1,5 @@
 #!/bin/bash
-# Names the Debian packages that a step needs, and installs those that are missing: packages.sh build|quick|lab|secure-boot|all.
+# Names the Debian packages that a step needs, and installs those that are missing: packages.sh build|quick|lab|secure-boot|arm64|all.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -16,6 +16,8 @@ lab="$build e2fsprogs qemu-utils $(bash "$here/lab/lab.sh" packages | tr '\n' ' 
 all="$quick $lab ansible-core createrepo-c debuginfod dnf iproute2 lintian python3-jsonschema python3-yaml rpmlint rsync slurm-wlm time"
 # ovmf, shim-signed: what believes whom. systemd-boot-efi, sbsigntool, binutils: a signed image of a kernel. python3-venv: a place for virt-firmware.
 secure_boot='binutils ovmf python3-venv sbsigntool shim-signed systemd-boot-efi'
+# The host program's linker with its C library, and a machine that runs it.
+arm64='gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm'
 
 case "${1:-all}" in
 build)
@@ -26,8 +28,9 @@ build)
 quick) wanted=$quick ;;
 lab) wanted=$lab ;;
 secure-boot) wanted=$secure_boot ;;
+arm64) wanted=$arm64 ;;
 all) wanted=$all ;;
-*) echo "usage: $0 build|quick|lab|secure-boot|all" >&2 && exit 2 ;;
+*) echo "usage: $0 build|quick|lab|secure-boot|arm64|all" >&2 && exit 2 ;;
 esac
 missing=
 for package in $wanted; do

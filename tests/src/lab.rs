@@ -2,16 +2,31 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use child::{Cancel, ChildCommand, Limits};
 use serde::Deserialize;
 
-/// The lab as its script made it.
+/// What is fetched from a package mirror may take long.
+const TIME_LIMIT: Duration = Duration::from_secs(1800);
+
+/// The lab as its script made it, or what is laid out as it is.
 #[derive(Debug, Clone)]
 pub struct Lab {
     directory: PathBuf,
+    architecture: Architecture,
     releases: Vec<Release>,
+}
+
+/// What the kernels and the host are for, by Debian's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Architecture {
+    /// The farm's own.
+    Amd64,
+    /// The other one.
+    Arm64,
 }
 
 /// A kernel release of the lab.
@@ -31,26 +46,44 @@ pub struct Release {
 
 #[derive(Deserialize)]
 struct Document {
+    arch: Architecture,
     releases: Vec<Release>,
 }
 
 impl Lab {
     /// Opens the lab that `make lab` has made.
     pub fn open() -> Result<Self> {
-        let script = repository().join("tests/lab/lab.sh");
-        let finished = ChildCommand::new("bash")
-            .arg(&script)
-            .arg("path")
-            .inherit_environment()
-            .run(&Limits::default(), &Cancel::new())?;
-        if !finished.status.success() {
-            bail!("there is no lab: run `make lab` first\n{}", finished.stderr.text());
-        }
+        Self::of_script("lab.sh", "path").context("there is no lab: run `make lab` first")
+    }
+
+    /// A kernel of arm64, its host, and a root that compiles for it as well; makes them if they aren't there. The kernel's build tree
+    /// isn't in the root: [`Self::packages`] has it.
+    pub fn arm64() -> Result<Self> {
+        Self::of_script("arm64.sh", "make")
+    }
+
+    fn of_script(name: &str, command: &str) -> Result<Self> {
+        let script = ChildCommand::new("bash").arg(repository().join("tests/lab").join(name)).arg(command);
+        let finished = script.inherit_environment().run(&Limits::within(TIME_LIMIT), &Cancel::new())?;
+        ensure!(finished.status.success(), "{name} {command}: {}", finished.stderr.text());
         let directory = PathBuf::from(finished.stdout.text().trim());
         let file = directory.join("lab.json");
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        let document: Document = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
-        Ok(Self { directory, releases: document.releases })
+        let Document { arch, releases } =
+            serde_json::from_str(&text).with_context(|| file.display().to_string())?;
+        Ok(Self { directory, architecture: arch, releases })
+    }
+
+    /// What its kernels and its host are for.
+    #[must_use]
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
+    /// Packages for a farm's kernel store.
+    #[must_use]
+    pub fn packages(&self) -> PathBuf {
+        self.directory.join("packages")
     }
 
     /// The root with systemtap and the build trees.

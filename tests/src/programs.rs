@@ -20,6 +20,11 @@ pub fn host() -> Result<PathBuf> {
     built("STAP_BUNDLE_HOST")
 }
 
+/// As [`host`], for machines of arm64; `make` names it in `STAP_BUNDLE_HOST_ARM64`.
+pub fn host_arm64() -> Result<PathBuf> {
+    built("STAP_BUNDLE_HOST_ARM64")
+}
+
 fn built(variable: &str) -> Result<PathBuf> {
     let path = std::env::var_os(variable)
         .with_context(|| format!("{variable} is not set: run this through `make`"))?;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use child::{Cancel, ChildCommand, Finished, Limits};
 
-use crate::lab::{Lab, Release, repository};
+use crate::lab::{Architecture, Lab, Release, repository};
 
 /// Emulation is slow and machines are shared: what takes ten seconds alone may take a minute.
 const TIME_LIMIT: Duration = Duration::from_secs(600);
@@ -120,7 +120,7 @@ pub fn run_by(
     archive(&lab.host(), &initrd)?;
     archive(files.tree.path(), &initrd)?;
     let (console, serial) = (work.path().join("console"), work.path().join("serial"));
-    let mut command = self::command(&lab.vmlinuz(release)?, &initrd, &console, &serial);
+    let mut command = self::command(lab, &lab.vmlinuz(release)?, &initrd, &console, &serial);
     if clock == Clock::Instructions {
         command = command.args(["-icount", "shift=2,sleep=off"]);
     }
@@ -162,29 +162,43 @@ pub fn archive(tree: &Path, target: &Path) -> Result<()> {
     Ok(fs::remove_file(packed)?)
 }
 
-/// The emulator of all tests, and what its machines have in common. `STAP_BUNDLE_EMULATOR` names another program than Debian's.
+/// The emulator of amd64, and what its machines have in common. `STAP_BUNDLE_EMULATOR` names another
+/// program than Debian's.
 ///
 /// Software emulation: hardware's isn't dependable in nested machines. Without cx16, because QEMU 7.2 spoils the flags in its
 /// emulation of cmpxchg16b, and half of all boots of Linux 6.12 die of it.
 #[must_use]
 pub fn emulator(accelerator: &str) -> ChildCommand {
     let program = std::env::var_os("STAP_BUNDLE_EMULATOR").unwrap_or_else(|| "qemu-system-x86_64".into());
-    ChildCommand::new(program)
-        .args(["-accel", accelerator, "-cpu", "max,-cx16"])
-        .args(["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"])
+    bare(ChildCommand::new(program).args(["-cpu", "max,-cx16"]), accelerator)
+}
+
+fn bare(command: ChildCommand, accelerator: &str) -> ChildCommand {
+    command
+        .args(["-accel", accelerator, "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"])
         .env_from_here("PATH")
 }
 
-fn command(kernel: &Path, initrd: &Path, console: &Path, serial: &Path) -> ChildCommand {
-    let file = |path: &Path| format!("file:{}", path.display());
-    emulator("tcg")
-        .args(["-m", "1024", "-no-reboot"])
-        .args(["-serial", &file(console), "-serial", &file(serial)])
+/// A machine with two serial ports: the kernel's, and the one that `tests/vm/init` reports on.
+fn command(lab: &Lab, kernel: &Path, initrd: &Path, console: &Path, serial: &Path) -> ChildCommand {
+    let (machine, second, port) = match lab.architecture() {
+        Architecture::Amd64 => (emulator("tcg"), ["-serial", "chardev:second"], "ttyS0"),
+        // The processor `max` signs pointers, which is slow to emulate; the board has one port of its own.
+        Architecture::Arm64 => {
+            let board =
+                ChildCommand::new("qemu-system-aarch64").args(["-machine", "virt", "-cpu", "cortex-a57"]);
+            (bare(board, "tcg"), ["-device", "pci-serial,chardev=second"], "ttyAMA0")
+        }
+    };
+    machine
+        .args(["-m", "1024", "-no-reboot", "-serial", &format!("file:{}", console.display())])
+        .args(["-chardev", &format!("file,id=second,path={}", serial.display())])
+        .args(second)
         .arg("-kernel")
         .arg(kernel)
         .arg("-initrd")
         .arg(initrd)
-        .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"])
+        .args(["-append", &format!("console={port} quiet panic=-1 mitigations=off")])
 }
 
 /// Runs the machine and tells of each step as soon as its end is in the serial port's file.
