@@ -4,7 +4,19 @@ use super::super::failure::Failure;
 use super::kernel_tree::NEEDED;
 use super::{Details, Ends, KnownFailure, seen};
 
-pub(super) const ROWS: [KnownFailure; 7] = [
+pub(super) const ROWS: [KnownFailure; 8] = [
+    KnownFailure {
+        class: "tracepoint-check",
+        // By systemtap 5.6 with kernels of arm64 from 6.16 on.
+        shown: |failure| {
+            let (_, rest) = failure.error.said.line.split_once("function 'check_trace_callback_type_")?;
+            let name = rest.split_once("_tp'")?.0;
+            failure.error.said.line.contains("implicit declaration").then(|| vec![name.to_owned(); 3])
+        },
+        cause: "this systemtap asks for a check of the tracepoint {} that this kernel hasn't got",
+        next: "add `-D check_trace_callback_type_{}_tp=check_trace_callback_type_{}` to the script's options",
+        ends: Ends::WithTheKey,
+    },
     KnownFailure {
         class: "frame-size",
         shown: longest_string,

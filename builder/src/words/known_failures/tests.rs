@@ -208,6 +208,11 @@ const EXPECTED: &[(&str, &str)] = &[
         "tapset_parse_error",
         "parse error: expected literal string or number; saw: operator '}' at script/tapset/broken.stp:2:30; ",
     ),
+    (
+        "tracepoint_check",
+        "this systemtap asks for a check of the tracepoint sched_switch that this kernel hasn't got: add \
+         `-D check_trace_callback_type_sched_switch_tp=check_trace_callback_type_sched_switch` to the script's options",
+    ),
     ("tracepoint_of_module", "no trace header of this kernel's build tree has the tracepoint xfs_buf_init: "),
     (
         "type_mismatch",
