@@ -106,14 +106,14 @@ fn the_root_with_the_compiler_that_fits_is_equipped_best() {
     let native = "x86_64".parse().unwrap();
     let built = Some("gcc-14 (Debian 14.2.0-19) 14.2.0");
     let wish = CompilerWish { machine: &machine, native: Some(&native), kernel_compiler: built, named: None };
-    let with = |programs: &[&str]| {
+    let equipped_by = |programs: &[&str]| {
         let root = fake_sysroot(&["1.0"]);
         for program in programs {
             fs::write(root.path().join("usr/bin").join(program), "program").unwrap();
         }
         equipped(&Sysroot::open(root.path()).unwrap(), tree, &wish)
     };
-    assert_eq!(with(&["gcc", "gcc-14"]), Equipped::Not);
-    assert_eq!(with(&["aarch64-linux-gnu-gcc"]), Equipped::WithUsual);
-    assert_eq!(with(&["aarch64-linux-gnu-gcc-14"]), Equipped::WithFitting);
+    assert_eq!(equipped_by(&["gcc", "gcc-14"]), Equipped::Not);
+    assert_eq!(equipped_by(&["aarch64-linux-gnu-gcc"]), Equipped::WithUsual);
+    assert_eq!(equipped_by(&["aarch64-linux-gnu-gcc-14"]), Equipped::WithFitting);
 }
