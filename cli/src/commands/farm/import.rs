@@ -1,10 +1,10 @@
 //! `import`: packages of the initscript → a payload.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use builder::{AssemblyError, BundleIdentity, ImportError, ImportRequest, PackageError};
-use bundle_format::{BundleName, BundleVersion};
+use builder::{AssemblyError, BundleIdentity, ImportError, ImportRequest, Imported, PackageError};
+use bundle_format::{BundleId, BundleName, BundleVersion};
 use serde_json::json;
 
 use crate::bundle_path::a_file;
@@ -107,32 +107,36 @@ impl Args {
         let (size, written) = place.write(|target| unsigned.write_payload_to(target))?;
         written.tell(ui, &path);
         best_before::warn_if_passed(ui, draft.best_before);
-        let modules: usize = draft.kernels.iter().map(|kernel| kernel.modules.len()).sum();
-        if ui.json {
-            ui.document(&json!({
-                "payload": path, "bytes": size, "bundle_id": unsigned.id(), "kernels": draft.kernels.len(),
-                "scripts": draft.scripts.len(), "modules": modules, "best_before": draft.best_before,
-                "notes": imported.notes,
-            }));
-            return Ok(Exit::Done);
-        }
-        let written = ui.mark(Mark::Strong, in_words(&path).display());
-        ui.line(format!(
-            "{written}: {}, {} for {}, {}",
-            count(draft.scripts.len(), "script"),
-            count(modules, "module"),
-            count(draft.kernels.len(), "kernel"),
-            bytes(size)
-        ));
-        ui.line(format!("  bundle id  {}", unsigned.id()));
-        best_before::show(ui, draft.best_before);
-        ui.line("  not signed: no host takes it before it is");
-        for note in &imported.notes {
-            ui.progress(format!("  {note}"));
-        }
-        ui.progress(format!("Sign it: stap-bundle sign {} --key NAME.key", in_words(&path).display()));
+        tell(ui, &imported, &path, size, unsigned.id());
         Ok(Exit::Done)
     }
+}
+
+fn tell(ui: &mut Ui, imported: &Imported, path: &Path, size: u64, bundle_id: BundleId) {
+    let Imported { draft, notes } = imported;
+    let modules: usize = draft.kernels.iter().map(|kernel| kernel.modules.len()).sum();
+    if ui.json {
+        return ui.document(&json!({
+            "payload": path, "bytes": size, "bundle_id": bundle_id, "kernels": draft.kernels.len(),
+            "scripts": draft.scripts.len(), "modules": modules, "best_before": draft.best_before,
+            "notes": notes,
+        }));
+    }
+    let written = ui.mark(Mark::Strong, in_words(path).display());
+    ui.line(format!(
+        "{written}: {}, {} for {}, {}",
+        count(draft.scripts.len(), "script"),
+        count(modules, "module"),
+        count(draft.kernels.len(), "kernel"),
+        bytes(size)
+    ));
+    ui.line(format!("  bundle id  {bundle_id}"));
+    best_before::show(ui, draft.best_before);
+    ui.line("  not signed: no host takes it before it is");
+    for note in notes {
+        ui.progress(format!("  {note}"));
+    }
+    ui.progress(format!("Sign it: stap-bundle sign {} --key NAME.key", in_words(path).display()));
 }
 
 fn import_failure(error: &ImportError) -> Failure {
