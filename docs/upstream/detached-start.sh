@@ -49,7 +49,7 @@ run_staprun() {
 # A staprun without the fault may have left nothing to unload.
 unload() { ! grep -q "^$1 " /proc/modules || staprun -d "$1"; }
 
-left() { pgrep -fa "stapio.*touch" || :; }
+left() { grep -l '[s]tapio' /proc/[0-9]*/cmdline 2>/dev/null || :; }
 
 run_it() {
     [ "$(id -u)" = 0 ] || cannot "only root can load modules"
@@ -61,7 +61,7 @@ run_it() {
     run_staprun -L starts.ko -c "touch detached"
     sleep 3
     if [ $code = 0 ] && [ ! -e detached ]; then
-        echo "the fault shows: 3 s later the command of -c hasn't run; what is left:"
+        echo "the fault shows: 3 s later the command of -c hasn't run; what is left of stapio:"
         left
         shows=yes
     fi

@@ -28,7 +28,7 @@ sed -n 1p "$dir/version"
 echo "kernel $release"
 
 resolve() { there env "$@" stap -p2 -r "$release" -e 'probe kernel.trace("sched_switch") { exit() }' >"$dir/said" 2>&1; }
-# Stands for what passes: no memory, a full /tmp, a compiler that is just being upgraded.
+# In place of a failure that passes: no memory, a full /tmp, a compiler that is just being upgraded.
 ! resolve KCFLAGS=--no-such-option || cannot "the compiler takes --no-such-option"
 echo "1. while the compiler fails:"
 sed 's/^/    /' "$dir/said"

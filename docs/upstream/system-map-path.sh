@@ -1,5 +1,5 @@
 #!/bin/sh
-# Shows where stap looks for a kernel's System.map, and that the places where Debian's and Fedora's packages have it aren't among them.
+# Shows where stap looks for a kernel's System.map, and that the places where kernel packages have it aren't among them.
 #
 #   system-map-path.sh [ROOT]
 #
