@@ -28,7 +28,11 @@ fn state_that_is_mounted_late_is_waited_for_and_a_mount_that_fails_is_named() {
     let said = status(&mut machine);
     assert_eq!(said["warnings"].as_array().unwrap().len(), 0, "{said}");
 
-    machine.ok("systemctl stop stap-bundle; mv /srv/state /srv/gone").unwrap();
+    // The image isn't there.
+    let gone = format!(
+        "systemctl stop stap-bundle; sed -i 's,^/srv/state .*,/srv/image {STATE} ext4 loop\\,nofail 0 0,' /etc/fstab"
+    );
+    machine.ok(&gone).unwrap();
     machine.reboot("systemctl reboot").unwrap();
     machine.ok("for i in $(seq 60); do systemctl is-failed -q var-lib-stap\\\\x2dbundle.mount && break; sleep 1; done").unwrap();
     let said = status(&mut machine);
