@@ -242,7 +242,8 @@ fn take_trailer(
         };
         return Err(PackageError::Signed { name: name.clone(), why });
     };
-    let (length, trailer) = (body.len(), Trailer::of(signer.id(), trailer));
+    let length = body.len();
+    let trailer = Trailer::of(signer.id(), trailer);
     file.truncate(length);
     Ok(Some(trailer))
 }

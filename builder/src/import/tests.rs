@@ -309,7 +309,8 @@ fn module_signer(name: &str) -> ModuleSigner {
 #[test]
 fn a_kernel_signature_is_kept_if_its_certificate_is_given() {
     let body = module("net");
-    let (farm, other) = (module_signer("farm"), module_signer("other"));
+    let farm = module_signer("farm");
+    let other = module_signer("other");
     let draft = ModuleDraft::of_bytes("net".parse().unwrap(), body.clone());
     let trailer = farm.trailers(&[&draft]).unwrap().remove(0);
     let signed = |body: &[u8]| {

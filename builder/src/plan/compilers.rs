@@ -35,12 +35,15 @@ impl<'a> Compilers<'a> {
     /// What is wrong with the compilers that are named: of kernels which aren't `asked` for, or no compilers by their names.
     pub(super) fn problems(&self, asked: &dyn Fn(&str) -> bool) -> Vec<PlanProblem> {
         let problem = |(release, program): (&String, &String)| {
-            let (release, program) = (release.clone(), program.clone());
+            let release = release.clone();
+            let program = program.clone();
             if !asked(&release) {
-                return Some(PlanProblem::CompilerOfNoKernel { release, program });
+                Some(PlanProblem::CompilerOfNoKernel { release, program })
+            } else if !is_compiler_name(&program) {
+                Some(PlanProblem::NoCompilerName { release, program })
+            } else {
+                None
             }
-            let is_known = is_compiler_name(&program);
-            (!is_known).then_some(PlanProblem::NoCompilerName { release, program })
         };
         self.named.iter().filter_map(problem).collect()
     }
@@ -77,8 +80,8 @@ impl<'a> Compilers<'a> {
         let place = sysroot.path().display();
         match (&target.compiler, named) {
             (None, Some(_)) => {
-                let (release, sysroot) = (release.clone(), sysroot.path().to_owned());
-                return Err(PlanProblem::NoSuchCompiler { release, program, sysroot });
+                let sysroot = sysroot.path().to_owned();
+                return Err(PlanProblem::NoSuchCompiler { release: release.clone(), program, sysroot });
             }
             (None, None) => self.lacking.push(format!(
                 "kernel {release}: its modules are compiled by {program}, which {place} hasn't got: {}",

@@ -26,7 +26,8 @@ impl WarmUpFlags {
     #[must_use]
     pub fn among(options: &[String]) -> Self {
         let guru = options.iter().any(|option| option == "-g");
-        let (mut architecture, mut make) = (None, Vec::new());
+        let mut architecture = None;
+        let mut make = Vec::new();
         let mut rest = options.iter();
         while let Some(option) = rest.next() {
             if option == "-a" {

@@ -62,7 +62,7 @@ impl BootStarter {
     }
 }
 
-/// Why systemd hasn't started the scripts in this boot, as far as it is to be told from systemd: the unit failed, was skipped, or is
+/// Why systemd hasn't started the scripts in this boot, as far as systemd knows: the unit failed, was skipped, or is
 /// without a mount that it needs. To be asked only where no script was started in this boot; `has_scripts` says whether there is one.
 pub(crate) fn missed_start(host: &Host, has_scripts: bool) -> Option<String> {
     let is_booted = host.files.is_real() && host.files.open_dir(BOOTED_BY_SYSTEMD).is_ok();

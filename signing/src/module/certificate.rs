@@ -9,7 +9,7 @@ use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use pkcs8::DecodePublicKey as _;
 use rsa::Pkcs1v15Sign;
 use rsa::traits::PublicKeyParts as _;
-use sha2::Sha256;
+use sha2::{Sha256, Sha384, Sha512};
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
@@ -83,12 +83,20 @@ impl ModulePublicKey {
 
     pub(super) fn verifies(&self, digest: &ModuleDigest, signature: &[u8]) -> bool {
         match self {
-            Self::Rsa(key) => key.verify(Pkcs1v15Sign::new::<Sha256>(), digest.bytes(), signature).is_ok(),
+            Self::Rsa(key) => key.verify(padding_of(digest), digest.bytes(), signature).is_ok(),
             Self::P256(key) => p256::ecdsa::Signature::from_der(signature)
                 .is_ok_and(|signature| key.verify_prehash(digest.bytes(), &signature).is_ok()),
             Self::P384(key) => p384::ecdsa::Signature::from_der(signature)
                 .is_ok_and(|signature| key.verify_prehash(digest.bytes(), &signature).is_ok()),
         }
+    }
+}
+
+fn padding_of(digest: &ModuleDigest) -> Pkcs1v15Sign {
+    match digest {
+        ModuleDigest::Sha256(_) => Pkcs1v15Sign::new::<Sha256>(),
+        ModuleDigest::Sha384(_) => Pkcs1v15Sign::new::<Sha384>(),
+        ModuleDigest::Sha512(_) => Pkcs1v15Sign::new::<Sha512>(),
     }
 }
 

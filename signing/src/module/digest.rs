@@ -1,6 +1,6 @@
 //! The digest that is signed: which one follows from the key.
 
-use sha2::{Digest as _, Sha256, Sha384};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 /// The digest of a module's body that a key signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub enum ModuleDigest {
     Sha256([u8; 32]),
     /// For P-384.
     Sha384([u8; 48]),
+    /// Of signatures that others made; no key signs it here.
+    Sha512([u8; 64]),
 }
 
 impl ModuleDigest {
@@ -20,11 +22,16 @@ impl ModuleDigest {
         Self::Sha384(Sha384::digest(body).into())
     }
 
+    pub(super) fn sha512(body: &[u8]) -> Self {
+        Self::Sha512(Sha512::digest(body).into())
+    }
+
     #[must_use]
     pub const fn bytes(&self) -> &[u8] {
         match self {
             Self::Sha256(digest) => digest,
             Self::Sha384(digest) => digest,
+            Self::Sha512(digest) => digest,
         }
     }
 
@@ -34,6 +41,7 @@ impl ModuleDigest {
         match self {
             Self::Sha256(_) => "sha256",
             Self::Sha384(_) => "sha384",
+            Self::Sha512(_) => "sha512",
         }
     }
 }

@@ -2,11 +2,9 @@
 
 use der::asn1::ObjectIdentifier;
 use der::{Decode as _, Tag, TagNumber, Tagged as _};
-use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
-use rsa::Pkcs1v15Sign;
-use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-use crate::module::certificate::{ModuleCertificate, ModulePublicKey};
+use crate::module::certificate::ModuleCertificate;
+use crate::module::digest::ModuleDigest;
 use crate::module::message::{ContentInfo, DATA, IssuerAndSerial, SHA256, SHA384, SIGNED_DATA, SignerInfo};
 
 const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
@@ -41,10 +39,10 @@ pub fn signed_by(certificate: &ModuleCertificate, body: &[u8], trailer: &[u8]) -
     if !is_named(certificate, &signer) {
         return SignedBy::Another;
     }
-    match verifies(&certificate.key, signer.digest.algorithm, body, signer.signature.as_bytes()) {
-        Some(true) => SignedBy::This,
-        Some(false) => SignedBy::Broken,
+    match digest_by(signer.digest.algorithm, body) {
         None => SignedBy::Unreadable,
+        Some(digest) if certificate.key.verifies(&digest, signer.signature.as_bytes()) => SignedBy::This,
+        Some(_) => SignedBy::Broken,
     }
 }
 
@@ -59,18 +57,11 @@ fn is_named(certificate: &ModuleCertificate, signer: &SignerInfo<'_>) -> bool {
 }
 
 /// `None` for a hash function that this program doesn't know.
-fn verifies(key: &ModulePublicKey, hash: ObjectIdentifier, body: &[u8], signature: &[u8]) -> Option<bool> {
-    let (digest, padding) = match hash {
-        SHA256 => (Sha256::digest(body).to_vec(), Pkcs1v15Sign::new::<Sha256>()),
-        SHA384 => (Sha384::digest(body).to_vec(), Pkcs1v15Sign::new::<Sha384>()),
-        SHA512 => (Sha512::digest(body).to_vec(), Pkcs1v15Sign::new::<Sha512>()),
-        _ => return None,
-    };
-    Some(match key {
-        ModulePublicKey::Rsa(key) => key.verify(padding, &digest, signature).is_ok(),
-        ModulePublicKey::P256(key) => p256::ecdsa::Signature::from_der(signature)
-            .is_ok_and(|signature| key.verify_prehash(&digest, &signature).is_ok()),
-        ModulePublicKey::P384(key) => p384::ecdsa::Signature::from_der(signature)
-            .is_ok_and(|signature| key.verify_prehash(&digest, &signature).is_ok()),
-    })
+fn digest_by(hash: ObjectIdentifier, body: &[u8]) -> Option<ModuleDigest> {
+    match hash {
+        SHA256 => Some(ModuleDigest::sha256(body)),
+        SHA384 => Some(ModuleDigest::sha384(body)),
+        SHA512 => Some(ModuleDigest::sha512(body)),
+        _ => None,
+    }
 }
