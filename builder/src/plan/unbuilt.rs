@@ -63,8 +63,8 @@ impl<'p> Fate<'p> {
 
 impl UnbuiltKernel {
     /// The kernel that a problem is about. `None` if the problem isn't a missing or bad tree, or if the kernel's machine can't be known:
-    /// it is what the release's name says, else that of the sysroots which would compile for it, as their other kernels say, else as
-    /// their `stap` does.
+    /// it is what the release's name says, else that of the sysroots which would compile for it, as their other kernels say if those
+    /// agree, else as their `stap` does.
     pub(crate) fn of(
         problem: &PlanProblem,
         sysroots: &[Arc<Sysroot>],
@@ -89,7 +89,7 @@ impl UnbuiltKernel {
         let machines_of = |place: usize| -> BTreeSet<Option<Machine>> {
             let compiled_there = kernels.iter().filter(|kernel| kernel.sysroot == place);
             let found: BTreeSet<_> = compiled_there.map(|kernel| Some(kernel.machine.clone())).collect();
-            if found.is_empty() { [machine_of_program(&sysroots[place])].into() } else { found }
+            if found.len() == 1 { found } else { [machine_of_program(&sysroots[place])].into() }
         };
         let machine = match NamedMachine::of(release) {
             NamedMachine::This(machine) => machine,
@@ -198,8 +198,12 @@ mod tests {
         let mut target = (*fake_job("a", "1.0").kernel).clone();
         target.sysroot = 1;
         assert_eq!(found(&[Arc::new(target.clone())]).unwrap().machine.as_str(), "x86_64");
-        // One sysroot compiles for two machines.
+        // One sysroot compiles for two machines: its stap says which is its own.
         let cross = KernelTarget { machine: "aarch64".parse().unwrap(), ..target.clone() };
-        assert!(found(&[Arc::new(target), Arc::new(cross)]).is_none());
+        let both = [Arc::new(target), Arc::new(cross)];
+        assert!(found(&both).is_none());
+        stap[18] = 62;
+        std::fs::write(roots[1].path().join("usr/bin/stap"), &stap).unwrap();
+        assert_eq!(found(&both).unwrap().machine.as_str(), "x86_64");
     }
 }
