@@ -33,7 +33,7 @@ export STAP_BUNDLE_FARM := $(FARM)/stap-bundle
 export STAP_BUNDLE_HOST := $(HOST)/stap-bundle
 export STAP_BUNDLE_HOST_ARM64 := $(TARGET_DIR)/host-$(ARM64)/stap-bundle
 
-.PHONY: help packages farm host both programs packaged lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-cores bench-start bench-config install deb rpm vendor dist oldest-compiler same-packages deny clean crash every-error examples older same-again broken-trees bash-differential upgrade secure-boot arm64 record-doctor
+.PHONY: help packages farm host both programs packaged lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-cores bench-start bench-config install deb rpm vendor dist oldest-compiler same-packages deny clean crash every-error examples older same-again broken-trees bash-differential upgrade secure-boot arm64 onboot record-doctor
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -140,6 +140,7 @@ lab: packages-lab
 # File systems that boot, for the tests that start the product as a machine's init does.
 hosts: lab
 	@bash $(HOSTS) make
+	@bash tests/lab/onboot-hosts.sh make
 
 # One program after the other: side by side, one would wait for the other and keep a job from its compiler.
 programs: packages-quick
@@ -217,7 +218,7 @@ fuzz: packages-build
 			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
 	done
 
-test-long: large-members every-error fuzz lab-cold examples older same-again broken-trees bash-differential upgrade secure-boot arm64 oldest-compiler same-packages
+test-long: large-members every-error fuzz lab-cold examples older same-again broken-trees bash-differential upgrade secure-boot arm64 onboot oldest-compiler same-packages
 
 # Ten times as many generated configuration files, against the real bash.
 bash-differential:
@@ -263,6 +264,10 @@ $(STAP_BUNDLE_VIRT_FW_VARS): | packages-secure-boot
 secure-boot: packages packages-secure-boot farm host lab hosts $(STAP_BUNDLE_VIRT_FW_VARS)
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test secure_boot -- --nocapture
 
+# Early scripts with each maker of images and each kernel, and power cuts while images are made.
+onboot: packages farm host lab hosts
+	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p end-to-end --features lab-long --test onboot -- --nocapture --test-threads=2
+
 # One bundle on machines of both architectures.
 arm64: packages packages-arm64 farm host lab
 	rustup target add $(ARM64)
@@ -278,7 +283,7 @@ lab-cold: lab
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-long --test lab_cold -- --nocapture --test-threads=1
 
 # Tests that boot a virtual machine.
-MACHINES := airgapped_host booted_host build_by_servers kernel_packages power_cut readme user_space_probes
+MACHINES := airgapped_host booted_host build_by_servers kernel_packages onboot power_cut readme user_space_probes
 END_TO_END := $(notdir $(basename $(wildcard tests/tests/*.rs)) $(patsubst %/main.rs,%,$(wildcard tests/tests/*/main.rs)))
 of = $(addprefix --test ,$(1))
 
@@ -291,7 +296,7 @@ lab-tests: packages farm host packaged lab
 	$(CARGO) test -p end-to-end --features lab --lib --bins $(call of,$(filter-out $(MACHINES),$(END_TO_END))) -- --test-threads=1
 
 # A machine takes one processor, so two programs run at once; but for those that use both themselves.
-ONE_MACHINE := build_by_servers airgapped_host readme user_space_probes kernel_packages
+ONE_MACHINE := build_by_servers airgapped_host readme user_space_probes kernel_packages onboot
 machine-tests: packages farm host packaged lab hosts
 	$(CARGO) test -p end-to-end --features lab --no-run $(call of,$(MACHINES))
 	@$(MAKE) --no-print-directory -j2 --output-sync=target $(addprefix machine-test-,$(ONE_MACHINE))

@@ -57,6 +57,12 @@ link stap-bundle /etc/init.d/systemtap
 put_with_paths 755 "$here/kernel/postinst.d" /etc/kernel/postinst.d/stap-bundle
 put_with_paths 755 "$here/kernel/90-stap-bundle.install" "$prefix/lib/kernel/install.d/90-stap-bundle.install"
 
+put_with_paths 755 "$here/initramfs-tools/hook" "$prefix/share/initramfs-tools/hooks/stap-bundle"
+put_with_paths 755 "$here/initramfs-tools/init-premount" "$prefix/share/initramfs-tools/scripts/init-premount/stap-bundle"
+for file in module-setup.sh start.sh; do
+    put_with_paths 755 "$here/dracut/$file" "$prefix/lib/dracut/modules.d/90stap-bundle/$file"
+done
+
 put 644 "$here/stap-bundle.preset" "$prefix/lib/systemd/system-preset/90-stap-bundle.preset"
 put 644 "$here/tmpfiles.conf" "$prefix/lib/tmpfiles.d/stap-bundle.conf"
 put 644 "$here/sysusers.conf" "$prefix/lib/sysusers.d/stap-bundle.conf"

@@ -67,6 +67,8 @@ etc/kernel/postinst.d/stap-bundle 755
 etc/logrotate.d/stap-bundle 644
 etc/systemtap/config 644
 usr/bin/stap-bundle 755
+usr/lib/dracut/modules.d/90stap-bundle/module-setup.sh 755
+usr/lib/dracut/modules.d/90stap-bundle/start.sh 755
 usr/lib/systemd/system/stap-bundle-inbox.path 644
 usr/lib/systemd/system/stap-bundle-inbox.service 644
 usr/lib/systemd/system/stap-bundle-late.service 644
@@ -88,6 +90,8 @@ usr/share/bash-completion/completions/stap-bundle 644
 usr/share/bash-completion/completions/stap-server -> stap-bundle
 usr/share/bash-completion/completions/systemtap -> stap-bundle
 usr/share/fish/vendor_completions.d/stap-bundle.fish 644
+usr/share/initramfs-tools/hooks/stap-bundle 755
+usr/share/initramfs-tools/scripts/init-premount/stap-bundle 755
 usr/share/fish/vendor_completions.d/stap-server.fish -> stap-bundle.fish
 usr/share/fish/vendor_completions.d/systemtap.fish -> stap-bundle.fish
 usr/share/man/man1/stap-bundle-server.1 644
@@ -126,6 +130,8 @@ fn another_prefix_is_in_what_calls_the_program_too() {
         ),
         ("etc/init.d/stap-bundle", "SYSTEMTAP=/opt/site/libexec/stap-bundle/systemtap"),
         ("etc/kernel/postinst.d/stap-bundle", "/opt/site/bin/stap-bundle unpack"),
+        ("opt/site/share/initramfs-tools/hooks/stap-bundle", "/opt/site/bin/stap-bundle onboot stage"),
+        ("opt/site/lib/dracut/modules.d/90stap-bundle/start.sh", "/opt/site/bin/stap-bundle start --onboot"),
     ] {
         let text = fs::read_to_string(dest.join(path)).unwrap();
         assert!(text.contains(words) && !text.contains("/usr/bin/stap-bundle"), "{path}: {text}");

@@ -15,7 +15,8 @@
 //! - `state`: what one command has opened of all that, once;
 //! - `compat`: what the unmodified initscript needs of it;
 //! - `install`: a bundle's way from its first byte to the current generation;
-//! - `keep`: what becomes of it later: rollback, uninstall, gc, fsck, masks.
+//! - `keep`: what becomes of it later: rollback, uninstall, gc, fsck, masks;
+//! - `onboot`: what the initramfs has of it.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -24,6 +25,7 @@ mod generation;
 mod host;
 mod install;
 mod keep;
+mod onboot;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -57,6 +59,10 @@ pub use keep::{
     Unmasked, UnpackError, Unpacked, WouldUninstall, aging, collect, fsck, mask, masks, pin, pinned,
     remove_gone_kernels, repair_from, repair_from_kept, rollback, uninstall, unmask,
     unpack_for_later_kernels, unpin, would_uninstall,
+};
+pub use onboot::{
+    GivenImage, GivenScript, ImageError, OnbootChange, OnbootError, copy_into_image, given_image,
+    given_images, onboot_list, remember_image, set_onboot_list, write_list,
 };
 pub use trust::policy::{self, Policy, PolicyError, PolicyRefusal};
 pub use trust::{

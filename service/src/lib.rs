@@ -10,6 +10,7 @@
 //!   load/                 0700     private copies while they are loaded; emptied by the next start
 //!   run/NAME.json                  what runs: written before the load, again when it runs
 //!   failed/NAME.json               why the last start left a script out
+//!   onboot.json                    what the start in the initramfs did
 //! STAT_PATH/NAME                   the initscript's status file
 //! LOG_FILE                         in the initscript's format
 //! ```
@@ -59,6 +60,9 @@ mod stop;
 // Into the kernel.
 mod start;
 
+// What the initramfs starts.
+mod onboot;
+
 // Status, and the data of recorders.
 mod seen;
 
@@ -78,6 +82,7 @@ pub use host::*;
 pub use kernel::*;
 pub use local::*;
 pub use offers::*;
+pub use onboot::*;
 pub use plan::*;
 pub use reasons::*;
 pub use records::*;

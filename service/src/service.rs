@@ -2,6 +2,7 @@
 
 mod adopt;
 mod clean;
+mod onboot;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +37,8 @@ pub struct Service<'a> {
     /// Why it isn't known what is installed, if it isn't.
     unknown: Option<StateError>,
     offers: Offers<'a>,
+    /// The host's own configuration.
+    own: &'a Configuration,
 }
 
 impl std::fmt::Debug for Service<'_> {
@@ -71,10 +74,10 @@ impl<'a> Service<'a> {
         host: &'a Host,
         identity: &'a HostIdentity,
         installed: Installed<'a>,
-        configuration: &Configuration,
+        configuration: &'a Configuration,
     ) -> Self {
         let offers = Offers::find(host, identity, installed, configuration);
-        Self { host, identity, current: None, unknown: None, offers }
+        Self { host, identity, current: None, unknown: None, offers, own: configuration }
     }
 
     /// The same, knowing why scripts have no module here: each of these was to be compiled for this start, in vain.
@@ -339,6 +342,21 @@ impl<'a> Service<'a> {
 
     /// Looks at the named scripts, or at all that are offered or run. Takes no lock and changes nothing.
     pub fn status(&self, named: &BTreeSet<ScriptName>) -> Result<StatusReport, ServiceError> {
-        StatusReport::look(self.host, &self.offers, self.identity, self.current, self.unknown.as_ref(), named)
+        let mut report = StatusReport::look(
+            self.host,
+            &self.offers,
+            self.identity,
+            self.current,
+            self.unknown.as_ref(),
+            named,
+        )?;
+        match self.onboot() {
+            Ok(onboot) => report.onboot = onboot,
+            Err(error) => report.errors.push(StateError::damage(format!(
+                "what starts from the initramfs isn't known: {}",
+                with_causes(&error)
+            ))),
+        }
+        Ok(report)
     }
 }

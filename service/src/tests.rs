@@ -15,6 +15,7 @@ mod looking;
 mod masking;
 mod newer_state;
 mod old_kernel;
+mod onboot;
 mod outputs;
 mod outside;
 mod restarting;

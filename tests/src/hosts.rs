@@ -35,13 +35,7 @@ pub struct Hosts {
 impl Hosts {
     /// Opens the hosts; makes them if they aren't there.
     pub fn open() -> Result<Self> {
-        let finished = ChildCommand::new("bash")
-            .arg(repository().join("tests/lab/hosts.sh"))
-            .arg("make")
-            .inherit_environment()
-            .run(&Limits::within(TIME_LIMIT), &Cancel::new())?;
-        ensure!(finished.status.success(), "the hosts can't be made:\n{}", finished.stderr.text());
-        Ok(Self { directory: PathBuf::from(finished.stdout.text().trim()) })
+        Ok(Self { directory: made_by("hosts.sh")? })
     }
 
     /// The first file system of a machine with a disk.
@@ -58,6 +52,35 @@ impl Hosts {
             Init::Sysvinit => "sysvinit",
         })
     }
+}
+
+/// A program that makes initramfs images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageMaker {
+    InitramfsTools,
+    Dracut,
+}
+
+impl ImageMaker {
+    /// A tree with systemd, that program and the lab's kernels, to be copied; made if it isn't there.
+    pub fn tree(self) -> Result<PathBuf> {
+        let made = made_by("onboot-hosts.sh")?;
+        Ok(made.join(match self {
+            Self::InitramfsTools => "initramfs-tools",
+            Self::Dracut => "dracut",
+        }))
+    }
+}
+
+/// The directory that a script of the lab has made.
+fn made_by(script: &str) -> Result<PathBuf> {
+    let finished = ChildCommand::new("bash")
+        .arg(repository().join("tests/lab").join(script))
+        .arg("make")
+        .inherit_environment()
+        .run(&Limits::within(TIME_LIMIT), &Cancel::new())?;
+    ensure!(finished.status.success(), "{script} make:\n{}", finished.stderr.text());
+    Ok(PathBuf::from(finished.stdout.text().trim()))
 }
 
 /// The file system of a host that doesn't run yet.
@@ -120,6 +143,16 @@ impl HostTree {
     /// Runs a program of the host's own in it, as an installer does.
     pub fn chroot(&self, arguments: &[&str]) -> Result<()> {
         run(ChildCommand::new("chroot").arg(self.root()).args(arguments)).map(drop)
+    }
+
+    /// Runs a line of shell in it, with /proc, /sys and /dev; returns what it printed.
+    pub fn shell(&self, line: &str) -> Result<String> {
+        let mounts = r#"mount -t proc proc "$0/proc" && mount -t sysfs sysfs "$0/sys" && mount --rbind /dev "$0/dev" && exec chroot "$0" /bin/sh -c "$1""#;
+        run(ChildCommand::new("unshare")
+            .args(["--mount", "--propagation", "private", "bash", "-c", mounts])
+            .arg(self.root())
+            .arg(line)
+            .env("TMPDIR", "/var/tmp"))
     }
 
     /// Runs the host program with `--root`; returns what it printed.

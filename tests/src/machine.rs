@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use child::{Cancel, ChildCommand, ChildError, Finished, Limits};
+use child::{Cancel, ChildCommand, ChildError, Ended, Finished, Limits};
 
 use crate::firmware::Firmware;
 use crate::hosts::Hosts;
@@ -51,6 +51,28 @@ impl Disk {
         Ok(disk)
     }
 
+    /// A file of its file system, which is all of the disk, as the next mount would find it.
+    pub fn file(&self, path: &str) -> Result<PathBuf> {
+        let raw = self.in_it("raw");
+        let copy = self.in_it("file");
+        let tool = |program: &str, arguments: &[&str], allowed: &[i32]| {
+            let command =
+                ChildCommand::new(program).args(arguments).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+            let finished = command.combined_output().run(&Limits::within(PATIENCE), &Cancel::new())?;
+            let ended_well = matches!(finished.status, Ended::Code(code) if allowed.contains(&code));
+            ensure!(ended_well, "{program}: {}", finished.stdout.text());
+            Ok(())
+        };
+        let [disk, raw, copy_name] = [&self.path(), &raw, &copy].map(|path| path.display().to_string());
+        tool("qemu-img", &["convert", "-O", "raw", &disk, &raw], &[0])?;
+        // Of a machine that was cut the journal holds the last of it.
+        tool("e2fsck", &["-fy", &raw], &[0, 1])?;
+        tool("debugfs", &["-R", &format!("dump {path} {copy_name}"), &raw], &[0])?;
+        ensure!(fs::metadata(&copy)?.len() > 0, "{path} isn't on the disk");
+        fs::remove_file(raw)?;
+        Ok(copy)
+    }
+
     fn path(&self) -> PathBuf {
         self.directory.path().join("disk")
     }
@@ -85,6 +107,13 @@ impl Kernel {
             parameters: "console=ttyS0 quiet panic=-1 mitigations=off audit=0".to_owned(),
             firmware: None,
         })
+    }
+
+    /// With an initramfs that finds the root file system by itself.
+    #[must_use]
+    pub fn with_initrd(self, initrd: &Path) -> Self {
+        let initrd = initrd.to_owned();
+        Self { initrd, ..self }.with("root=/dev/vda rw")
     }
 
     /// With more on its command line.
@@ -196,6 +225,11 @@ impl Machine {
     /// Switches the machine off as a power cut does, after what it has written is in the disk.
     pub fn halt(mut self) -> Result<Disk> {
         self.ok("sync")?;
+        self.disk()
+    }
+
+    /// Switches it off as a power cut does: what it hasn't written by then is lost.
+    pub fn cut(self) -> Result<Disk> {
         self.disk()
     }
 

@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Config(config::Args),
     Completions(completions::Args),
     Manual(manual::Args),
-    /// Any other word: a command of a later version, or a mistake.
+    /// Any other word.
     #[command(external_subcommand)]
     Other(Vec<String>),
 }

@@ -1,20 +1,13 @@
-//! Words that are no command: one of a later version, or a mistake.
+//! Words that are no command.
 
 use clap::error::{ContextKind, ContextValue};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// What the two carried-on systems have, or a later version will, and this one doesn't.
-const LATER: &[(&str, &str)] = &[("onboot", "put scripts into the initramfs")];
-
 /// A word that is no command of this program.
 pub(crate) fn unknown(words: &[String]) -> Failure {
     let word = words.first().map_or("", String::as_str);
-    if let Some((_, purpose)) = LATER.iter().find(|(name, _)| *name == word) {
-        return Failure::new(Exit::NotBuilt, format!("`{word}` ({purpose}) is not in this version yet"))
-            .hint("nothing was done; `stap-bundle --help` lists what is there");
-    }
     let shown: String = word.chars().take(40).flat_map(char::escape_default).collect();
     let command = crate::command();
     let known = command.get_subcommands().filter(|known| !known.is_hide_set());
@@ -41,8 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_command_says_so_and_a_mistake_is_usage() {
-        assert_eq!(unknown(&["onboot".to_owned()]).exit, Exit::NotBuilt);
+    fn a_mistake_is_usage() {
         assert_eq!(unknown(&["frobnicate".to_owned()]).what, "unknown command `frobnicate`");
         assert_eq!(unknown(&[]).exit, Exit::Usage);
     }
@@ -55,14 +47,6 @@ mod tests {
             let failure = unknown(&[typed.to_owned()]);
             assert_eq!(failure.what, format!("unknown command `{typed}`; did you mean `{meant}`?"));
             assert_eq!(failure.exit, Exit::Usage);
-        }
-    }
-
-    #[test]
-    fn no_later_command_is_there_already() {
-        let command = crate::command();
-        for (name, _) in LATER {
-            assert!(command.find_subcommand(name).is_none(), "{name}");
         }
     }
 }

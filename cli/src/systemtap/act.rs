@@ -8,6 +8,7 @@ use service::{
 use crate::commands::host::service::{Autocompiled, Opened, Status, service_failure};
 use crate::question::ask;
 use crate::systemtap::lines::{by_reason, list, status_line};
+use crate::systemtap::onboot::onboot;
 use crate::systemtap::parse::{Request, Word};
 use crate::systemtap::{Console, tell_failure};
 use crate::ui::Ui;
@@ -26,8 +27,7 @@ pub(super) fn act(request: &Request, opened: &Opened, console: &mut Console<'_>,
         Word::Status => act.status(),
         Word::Cleanup => act.cleanup(),
         Word::Compile => act.compile(ui),
-        // Told before a host is looked at.
-        Word::Onboot => crate::Exit::NotBuilt.code(),
+        Word::Onboot => onboot(request, opened, console),
     }
 }
 

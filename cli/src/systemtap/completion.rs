@@ -10,7 +10,7 @@ pub(crate) fn command() -> Command {
     Command::new("systemtap")
         .disable_help_flag(true)
         .disable_help_subcommand(true)
-        .subcommands(WORDS.iter().filter(|(_, word)| *word != Word::Onboot).map(action))
+        .subcommands(WORDS.iter().map(action))
 }
 
 fn action(spelling: &'static str, word: Word) -> Command {
@@ -24,8 +24,15 @@ fn action(spelling: &'static str, word: Word) -> Command {
         .arg(config.help("another configuration file"))
         .arg(recursive.help("with what the scripts require"))
         .arg(yes.help("answer yes"));
-    let takes_release = matches!(word, Word::Compile | Word::Cleanup);
+    let takes_release = matches!(word, Word::Compile | Word::Cleanup | Word::Onboot);
     let command = if takes_release { command.arg(release) } else { command };
+    let command = if word == Word::Onboot {
+        let image = Arg::new("image").short('o').value_name("FILE").value_hint(ValueHint::FilePath);
+        let keep = Arg::new("keep").short('b').action(ArgAction::SetTrue);
+        command.arg(image.help("another image")).arg(keep.help("keep the image that is there"))
+    } else {
+        command
+    };
     command.arg(Arg::new("script").action(ArgAction::Append))
 }
 

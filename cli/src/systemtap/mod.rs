@@ -7,6 +7,7 @@
 mod act;
 mod completion;
 mod lines;
+mod onboot;
 mod parse;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -34,7 +35,9 @@ const USAGE_TEXT: &str = "\
 Usage: systemtap {start|stop|restart|status|compile|onboot|cleanup|condrestart|try-restart|reload|force-reload} [option]
 Options:
 	-c configfile	: specify config file
-	-r kernelrelease: specify kernel release version (compile and cleanup only)
+	-r kernelrelease: specify kernel release version (compile, cleanup and onboot only)
+	-o image	: specify initramfs image (onboot only)
+	-b		: keep the initramfs image that is there, with .bak (onboot only)
 	-R		: recursively dependency checking
 	-y		: answer yes for all questions.
 	script(s)	: specify systemtap scripts";
@@ -76,12 +79,6 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         Ok(request) => request,
         Err(problem) => return usage(&mut console, &problem).into(),
     };
-    if request.word == Word::Onboot {
-        console.error(
-            "Error: onboot (put scripts into the initramfs) is not in this version yet; nothing was done",
-        );
-        return crate::Exit::NotBuilt.into();
-    }
     let exit = carry_out(&request, &mut console);
     signals::end_by_it();
     exit.into()

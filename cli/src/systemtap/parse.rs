@@ -27,6 +27,10 @@ pub(super) struct Request {
     pub(super) release: Option<KernelRelease>,
     pub(super) recursive: bool,
     pub(super) yes: bool,
+    /// `-o`, of onboot: the image to write.
+    pub(super) image: Option<PathBuf>,
+    /// `-b`, of onboot: the image that is there is kept.
+    pub(super) keep_old: bool,
     pub(super) named: BTreeSet<ScriptName>,
     /// The same as they were typed: the original's lines come in that order, and its exit code is that of the last one.
     pub(super) order: Vec<ScriptName>,
@@ -60,6 +64,8 @@ pub(super) fn parse(words: &[String]) -> Result<Request, String> {
         release: None,
         recursive: false,
         yes: false,
+        image: None,
+        keep_old: false,
         named: BTreeSet::new(),
         order: Vec::new(),
     };
@@ -94,8 +100,7 @@ impl Request {
             match letter {
                 'R' => self.recursive = true,
                 'y' => self.yes = true,
-                // Only onboot has a use for it, and says that it isn't there.
-                'b' if self.word == Word::Onboot => {}
+                'b' if self.word == Word::Onboot => self.keep_old = true,
                 'c' | 'r' | 'o' => {
                     let glued = letters.get(at + 1..).filter(|glued| !glued.is_empty()).map(str::to_owned);
                     let value = glued.or_else(|| rest.next().cloned());
@@ -115,7 +120,7 @@ impl Request {
                 let release = value.parse().map_err(|error| format!("-r: {error}"))?;
                 self.release = Some(release);
             }
-            _ if self.word == Word::Onboot => {}
+            _ if self.word == Word::Onboot => self.image = Some(value.into()),
             _ => return Err("`-o` is no option".into()),
         }
         Ok(())
@@ -177,7 +182,8 @@ mod tests {
         ] {
             assert_eq!(parsed(line).unwrap_err(), text, "{line}");
         }
-        assert_eq!(parsed("onboot -b -o img -r 6.1 a").unwrap().word, Word::Onboot);
+        let onboot = parsed("onboot -b -o img -r 6.1 a").unwrap();
+        assert_eq!((onboot.keep_old, onboot.image), (true, Some("img".into())));
     }
 
     #[test]

@@ -20,6 +20,15 @@ pub(crate) fn start(directory: &Path, release: &str, boot: bool) -> Result<Start
     }))
 }
 
+/// The start in an initramfs with this root, of the scripts of its list.
+pub(crate) fn start_before_root(directory: &Path, release: &str) -> StartReport {
+    let current = CurrentGeneration::open(&root(directory)).unwrap();
+    let list = installer::onboot_list(&root(directory)).unwrap();
+    with_service(directory, release, current.as_ref(), |service, choice| {
+        service.start_before_root(&list, choice.parameters, &|_| ()).unwrap()
+    })
+}
+
 /// Stops everything that runs; what is installed need not be readable, as for `stop` itself.
 pub(crate) fn stop(directory: &Path, release: &str) -> StopReport {
     let current = CurrentGeneration::open(&root(directory)).ok().flatten();

@@ -37,6 +37,7 @@ mod newer_state;
 mod next_version;
 mod no_force;
 mod old_kernel;
+mod onboot;
 mod outputs;
 mod outside;
 mod published;

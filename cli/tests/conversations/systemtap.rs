@@ -34,10 +34,12 @@ fn init_cli_02_a_link_takes_the_synopsis_of_the_readme() {
 }
 
 #[test]
-fn onboot_says_that_it_comes_later() {
-    let (exit, out, err) = systemtap(&TestWorld::new(), "systemtap", "onboot -b a");
-    assert_eq!((exit, out.as_str()), (Some(30), ""));
-    assert!(err.contains("not in this version yet"), "{err}");
+fn init_onboot_02_a_script_that_can_t_start_there_changes_nothing() {
+    let world = TestWorld::new();
+    world.config("config", "");
+    let (exit, out, err) = systemtap(&world, "systemtap", "onboot -c config no_such_script_of_this_machine");
+    assert_eq!((exit, out.as_str()), (Some(1), ""));
+    assert!(err.starts_with("Error: "), "{err}");
 }
 
 #[test]

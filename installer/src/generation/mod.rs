@@ -34,6 +34,7 @@ pub(crate) use complete::{Look, Problem};
 pub(crate) use configuration::{ConfigurationTexts, options_text, switches_text};
 pub(crate) use current::{known_current, open_state};
 pub(crate) use index::{GenerationIndex, IndexedBundle, IndexedKernel};
+pub(crate) use installed::set_file_name;
 pub(crate) use layout::{
     SwitchError, current_number, generation_numbers, parse_number, prepare_link, switch_to,
 };

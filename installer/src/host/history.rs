@@ -140,6 +140,8 @@ pub enum HistoryEvent {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         damaged: bool,
     },
+    /// These start from the initramfs since then, and no others.
+    Onboot { scripts: Vec<ScriptName>, by: String },
     /// An older generation became current again.
     Rollback {
         /// The one before.

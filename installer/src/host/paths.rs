@@ -30,6 +30,9 @@ pub(crate) const PINS: &str = "pins";
 pub(crate) const MASKS: &str = "masks.json";
 /// What a generation is called in [`GENERATIONS`] while `gc` removes it, before its number.
 pub(crate) const TOMBSTONE: &str = ".gone-";
+/// Name of the list of scripts that start from the initramfs in [`ADMINISTRATION`], and of the directory in [`RECORDS`] of what images were
+/// given.
+pub(crate) const ONBOOT: &str = "onboot";
 /// Name of the administrator's policy in [`ADMINISTRATION`].
 pub(crate) const POLICY: &str = "policy.toml";
 /// Name of the append-only history in [`RECORDS`].

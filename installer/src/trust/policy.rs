@@ -35,6 +35,8 @@ pub struct Policy {
     pub programs: ProgramsPolicy,
     /// What is written for the initscript.
     pub initscript: InitscriptPolicy,
+    /// What becomes of initramfs images.
+    pub onboot: OnbootPolicy,
 }
 
 /// `[install]`: what may be installed.
@@ -109,6 +111,15 @@ pub struct InitscriptPolicy {
     pub cache_only: Option<bool>,
     /// Whether `adopt` may record modules that came as files; by default it may.
     pub adopt: Option<bool>,
+}
+
+/// `[onboot]`: what becomes of the images of scripts that start from the initramfs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OnbootPolicy {
+    /// Whether images that hold another set of modules are made again after an install, a rollback or an uninstall. An image is a
+    /// host's lifeline, so by default they aren't.
+    pub refresh: bool,
 }
 
 impl Default for TimePolicy {

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::{Host, ServiceError, log, own_files};
 use crate::offers::{Candidates, with_dependants};
 use crate::reasons::StartRefusal;
+use crate::records::EarlyStart;
 use files::with_causes;
 
 const VERSION: StateVersion = StateVersion::new(1);
@@ -65,6 +66,9 @@ pub struct GuardRecord {
     pub under_way: BTreeSet<ScriptName>,
     /// Whether that boot went well.
     pub settled: bool,
+    /// Scripts that the initramfs had started in that boot, which nothing here can hold back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub early: BTreeSet<ScriptName>,
 }
 
 /// The guard of one start.
@@ -147,6 +151,28 @@ impl GuardRecord {
         own_files::remove(host, &host.state_dir, FILE)
     }
 
+    /// Writes what is remembered of these bundles into the image of an initramfs, whose start sees no disk. There is no generation
+    /// before in it.
+    pub(crate) fn hand_on(
+        host: &Host,
+        image: &Host,
+        bundles: &BTreeSet<String>,
+        in_image: BTreeSet<String>,
+    ) -> Result<(), ServiceError> {
+        let mut record = match Self::read(host) {
+            Ok(Some(record)) if record.bundles == *bundles => record,
+            Ok(_) | Err(GuardProblem::Damaged { .. }) => return Ok(()),
+            Err(GuardProblem::Newer { .. }) => {
+                Self { stage: GuardStage::Nothing, ..Self::next(None, "", bundles) }
+            }
+        };
+        if record.stage == GuardStage::Previous {
+            record.stage = GuardStage::Nothing;
+        }
+        let settled = Self { bundles: in_image, settled: true, under_way: BTreeSet::new(), ..record };
+        settled.write(image)
+    }
+
     fn lock(host: &Host) -> Result<Lock, ServiceError> {
         let directory = own_files::ours(host, &host.state_dir)?;
         Ok(directory.lock(LOCK, LockKind::Exclusive, LOCK_PATIENCE)?)
@@ -162,6 +188,7 @@ impl GuardRecord {
             culprits: BTreeSet::new(),
             under_way: BTreeSet::new(),
             settled: false,
+            early: BTreeSet::new(),
         };
         let Some(mut record) = last.filter(|last| last.bundles == *bundles) else { return fresh() };
         // A restart of the service in a boot that has gone well: nobody would settle it once more.
@@ -206,7 +233,7 @@ impl GuardRecord {
         let reset = "`stap-bundle boot-guard reset` starts over";
         let culprits: Vec<&str> = self.culprits.iter().map(ScriptName::as_str).collect();
         let went_down = "the machine went down after starts at boot";
-        match self.stage {
+        let held_back = match self.stage {
             GuardStage::Nothing => Some(format!("{went_down}, so nothing is started at boot; {reset}")),
             GuardStage::Previous => {
                 Some(format!("{went_down}, so the previous generation is started at boot; {reset}"))
@@ -217,7 +244,15 @@ impl GuardRecord {
             )),
             GuardStage::OneByOne => Some(format!("{went_down}, so scripts are started one by one; {reset}")),
             GuardStage::SideBySide => None,
+        }?;
+        if self.early.is_empty() {
+            return Some(held_back);
         }
+        let early: Vec<&str> = self.early.iter().map(ScriptName::as_str).collect();
+        Some(format!(
+            "{held_back}; the initramfs starts {} before that: `stap-bundle onboot --refresh` makes images that hold back the same",
+            early.join(", ")
+        ))
     }
 
     fn write(&self, host: &Host) -> Result<(), ServiceError> {
@@ -231,6 +266,7 @@ impl<'h> BootGuard<'h> {
         let found = GuardRecord::read(host);
         let problem = found.as_ref().err().cloned();
         let mut record = GuardRecord::next(found.ok().flatten(), &host.boot_id()?, bundles);
+        record.early = EarlyStart::read(host).map(|early| early.running).unwrap_or_default();
         if matches!(problem, Some(GuardProblem::Newer { .. })) {
             record.stage = GuardStage::Nothing;
         }

@@ -63,9 +63,24 @@ pub enum ServiceError {
         /// As a start would refuse it.
         why: String,
     },
+    /// An initramfs image wasn't given what it should have.
+    #[error("the image can't be given its scripts")]
+    Image(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What an image was given isn't what a start would take.
+    #[error("{script} can't be read back from the image: {why}")]
+    WrongImage { script: script_config::ScriptName, why: String },
+    /// The list of scripts that start from the initramfs.
+    #[error(transparent)]
+    Onboot(Box<installer::OnbootError>),
     /// Under `--root` no kernel runs, so there is nothing to start or stop.
     #[error("no kernel runs on this host, so nothing can be started")]
     NoKernel,
+}
+
+impl ServiceError {
+    pub(crate) fn image(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Image(error.into())
+    }
 }
 
 impl From<LockFailure> for ServiceError {

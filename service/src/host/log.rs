@@ -12,7 +12,8 @@ use std::path::Path;
 use files::FileError;
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
-use crate::host::machine::Host;
+use crate::host::machine::{EARLY_LOG, Host};
+use crate::host::own_files;
 use files::with_causes;
 
 impl Host {
@@ -42,6 +43,15 @@ pub(crate) fn line(host: &Host, text: &str) {
     }
 }
 
+/// Appends what the start in the initramfs has written, and removes it there. Where that can't be done it stays for the next time.
+pub(crate) fn take_over(host: &Host) {
+    let Ok(Some(lines)) = own_files::read(host, &host.run_dir, EARLY_LOG) else { return };
+    match append(host, &lines) {
+        Ok(()) => drop(own_files::remove(host, &host.run_dir, EARLY_LOG)),
+        Err(error) => drop(host.unlogged.set(with_causes(&error))),
+    }
+}
+
 fn append(host: &Host, line: &[u8]) -> Result<(), FileError> {
     let path = &host.log_file;
     let wrong = |error: std::io::Error| FileError::new("write", path, error);
@@ -58,6 +68,7 @@ const TAG: &str = "systemtap";
 /// Facility daemon (3) with the severities error (3) and warning (4), as RFC 3164 writes them.
 const DAEMON_ERROR: u8 = (3 << 3) | 3;
 const DAEMON_WARNING: u8 = (3 << 3) | 4;
+const DAEMON_NOTICE: u8 = (3 << 3) | 5;
 
 /// Appends one line, and sends it to the system's log: as an error if it begins with `Error:`, else as a warning. Nobody
 /// listening, or one who doesn't read, is not waited for.
@@ -69,6 +80,20 @@ pub(crate) fn loudly(host: &Host, text: &str) {
         let message = format_message(host.now(), &TimeZone::system(), text);
         let _ = socket.send_to(message.as_bytes(), format!("/proc/self/fd/{}", listener.as_raw_fd()));
     }
+}
+
+/// Most characters of a line that go to the kernel's log: it refuses one of 1024 bytes or more.
+const MOST_FOR_KERNEL: usize = 250;
+
+/// Writes a line to the kernel's log, which is all that there is before the root file system. Where that can't be done, nothing ends for
+/// it.
+pub(crate) fn to_kernel(host: &Host, text: &str) {
+    let text: String = one_line(text).chars().take(MOST_FOR_KERNEL).collect();
+    let Ok(device) = host.files.descriptor_of(&host.kernel_log) else { return };
+    let path = format!("/proc/self/fd/{}", device.as_raw_fd());
+    let opened = std::fs::OpenOptions::new().write(true).open(path);
+    let _ =
+        opened.and_then(|mut log| log.write_all(format!("<{DAEMON_NOTICE}>stap-bundle: {text}").as_bytes()));
 }
 
 /// As `syslog(3)` writes it; syslogd takes identifier and priority from nothing else.

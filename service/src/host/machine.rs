@@ -18,6 +18,9 @@ use crate::host::error::ServiceError;
 /// Most bytes of a file of `/proc` or `/sys` that are read: 10,000 loaded modules take 1 MB.
 const MAX_KERNEL_TEXT: u64 = 4 << 20;
 
+/// The file in the service's directory below `/run` that takes the lines of a start in the initramfs.
+pub(crate) const EARLY_LOG: &str = "onboot.log";
+
 /// The machine as the service sees it.
 #[derive(Debug)]
 pub struct Host {
@@ -49,6 +52,8 @@ pub struct Host {
     pub script_dir: PathBuf,
     /// Where the system's log listens: `/dev/log`, a datagram socket of syslogd or journald.
     pub syslog: PathBuf,
+    /// Where the kernel takes lines for its log: `/dev/kmsg`.
+    pub kernel_log: PathBuf,
     /// A given `staprun`, for tests; otherwise the first of the usual places that has one, and only one that nobody but root
     /// could have put there.
     pub staprun: Option<PathBuf>,
@@ -115,6 +120,7 @@ impl Host {
             cache_only: false,
             script_dir: "/etc/systemtap/script.d".into(),
             syslog: "/dev/log".into(),
+            kernel_log: "/dev/kmsg".into(),
             staprun: None,
             stapio: stapio_places().map(|place| files.path().join(place)).collect(),
             staprun_environment: Vec::new(),
@@ -146,6 +152,13 @@ impl Host {
             script_dir: parameters.script_path.clone(),
             ..Self::of(files)
         }
+    }
+
+    /// The same in an initramfs, whose `/var` is gone when the root file system takes over: what tools of the original look for, and the
+    /// log, are in `/run`.
+    #[must_use]
+    pub fn before_root(self) -> Self {
+        Self { stat_dir: "/run/systemtap".into(), log_file: self.run_dir.join(EARLY_LOG), ..self }
     }
 
     /// Where a path of the host is on this machine: for other programs, and for commands in messages.

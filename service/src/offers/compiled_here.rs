@@ -56,14 +56,14 @@ fn candidate(host: &Host, identity: &HostIdentity, record: LocalRecord) -> Candi
 
 /// Whether it was compiled for this very kernel, of the script as it is now.
 fn fits(host: &Host, identity: &HostIdentity, record: &LocalModule) -> Result<(), StartRefusal> {
-    let built = record.uname_v.as_ref().filter(|built| identity.version.as_ref() != Some(built));
-    let Some(built) = built else { return fresh(host, record) };
-    let detail = format!(
-        "it is for the build {built} of kernel {}, this host runs {}",
-        record.release,
-        identity.version.as_deref().unwrap_or("another")
-    );
-    Err(StartRefusal::LocalOutdated { detail })
+    match (&record.uname_v, &identity.version) {
+        (Some(built), Some(runs)) if built != runs => {
+            let release = &record.release;
+            let detail = format!("it is for the build {built} of kernel {release}, this host runs {runs}");
+            Err(StartRefusal::LocalOutdated { detail })
+        }
+        _ => fresh(host, record),
+    }
 }
 
 /// A script that is on this host must still be the one that was compiled; one that is not was brought as a module.

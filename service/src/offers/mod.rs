@@ -8,8 +8,10 @@ mod host_settings;
 mod installed;
 
 pub(crate) use all::Offers;
-pub(crate) use candidate::{Candidate, Candidates, Signature, VerifiedModule, graph_of, with_dependants};
+pub(crate) use candidate::{
+    Candidate, Candidates, Origin, Signature, VerifiedModule, graph_of, with_dependants,
+};
 #[cfg(test)]
-pub(crate) use candidate::{OfferedBy, Origin, SignedScript};
+pub(crate) use candidate::{OfferedBy, SignedScript};
 pub(crate) use installed::Installed;
 pub use installed::LeftOutBundle;

@@ -12,6 +12,7 @@ use crate::boot::{BootSwitches, BootsBefore, missed_start, switched_off};
 use crate::host::{Host, ServiceError};
 use crate::kernel::{LoadedBytes, LoadedModules, ModuleRules, ModuleState, Taint, memory};
 use crate::offers::{Candidate, Offers};
+use crate::onboot::OnbootStatus;
 use crate::plan::Masked;
 use crate::reasons::{NOT_COMPILED, Reason, StartRefusal};
 use crate::records::{RecorderMode, Records, RunRecord, is_ours, last_try, status_file};
@@ -41,6 +42,8 @@ pub struct StatusReport {
     pub module_rules: ModuleRules,
     /// The kernel's taint; absent if there is none.
     pub taint: Option<Taint>,
+    /// What starts from the initramfs; absent if nothing does.
+    pub onboot: Option<OnbootStatus>,
     /// What else is to be known of this host.
     pub warnings: Vec<String>,
 }
@@ -191,6 +194,7 @@ impl StatusReport {
             masks_unknown,
             module_rules: ModuleRules::read(host),
             taint: Taint::read(host),
+            onboot: None,
             warnings,
         })
     }

@@ -87,6 +87,12 @@ fn words(event: &HistoryEvent) -> String {
             let damaged = if *damaged { ", in the place of a damaged file of masks" } else { "" };
             format!("{by} unmasked {what}{damaged}")
         }
+        HistoryEvent::Onboot { scripts, by } if scripts.is_empty() => {
+            format!("{by} had no script start from the initramfs")
+        }
+        HistoryEvent::Onboot { scripts, by } => {
+            format!("{by} had {} start from the initramfs", listed(scripts))
+        }
         HistoryEvent::Rollback { from, to } => format!("rolled back from generation {from} to {to}"),
         HistoryEvent::Shortened { events } => {
             format!("the last of {events} older events that were dropped, for the history grew too long")

@@ -78,6 +78,9 @@ pub(crate) struct Args {
     /// Give up when less than 64 KiB came from standard input in so many seconds; 0 waits for ever.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     idle_timeout: u64,
+    /// Leave initramfs images as they are, whatever the policy says: `onboot --refresh --by-policy` comes after it.
+    #[arg(long, hide = true)]
+    leave_images: bool,
     #[command(flatten)]
     lock: host::LockOptions,
 }
@@ -124,6 +127,11 @@ impl Args {
         };
         let Found { name, source } = found;
         installing.install(source, ui).map_err(|failure| failure.about(name))
+    }
+
+    /// Whether another generation may be current after it, and images of initramfs be made of that.
+    pub(super) const fn may_change_images(&self) -> bool {
+        !self.dry_run && !self.leave_images
     }
 }
 

@@ -15,6 +15,7 @@ mod list;
 #[cfg(feature = "farm")]
 pub(crate) mod local_compile;
 mod mask;
+pub(crate) mod onboot;
 mod pin;
 mod restart;
 mod rollback;
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Mask(mask::Args),
     Unmask(mask::UnmaskArgs),
     BootGuard(boot_guard::Args),
+    Onboot(onboot::Args),
     #[command(hide = cfg!(not(feature = "farm")))]
     Compile(compile::Args),
     Adopt(adopt::Args),
@@ -67,7 +69,14 @@ impl Command {
     /// Carries it out.
     pub(super) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         match self {
-            Self::Install(args) => args.run(global, ui),
+            Self::Install(args) => {
+                let changes_images = args.may_change_images();
+                let exit = args.run(global, ui)?;
+                if changes_images {
+                    onboot::after_change(global, ui);
+                }
+                Ok(exit)
+            }
             Self::List(args) => args.run(global, ui),
             Self::Start(args) => args.run(global, ui),
             Self::Status(args) => args.run(global, ui),
@@ -78,11 +87,23 @@ impl Command {
             Self::Mask(args) => args.run(global, ui),
             Self::Unmask(args) => args.run(global, ui),
             Self::BootGuard(args) => args.run(global, ui),
+            Self::Onboot(args) => args.run(global, ui),
             Self::Compile(args) => args.run(global, ui),
             Self::Adopt(args) => args.run(global, ui),
             Self::Cleanup(args) => args.run(global, ui),
-            Self::Rollback(args) => args.run(global, ui),
-            Self::Uninstall(args) => args.run(global, ui),
+            Self::Rollback(args) => {
+                let exit = args.run(global, ui)?;
+                onboot::after_change(global, ui);
+                Ok(exit)
+            }
+            Self::Uninstall(args) => {
+                let changes_images = !args.is_dry_run();
+                let exit = args.run(global, ui)?;
+                if changes_images {
+                    onboot::after_change(global, ui);
+                }
+                Ok(exit)
+            }
             Self::History(args) => args.run(global, ui),
             Self::Doctor(args) => args.run(global, ui),
             Self::Fsck(args) => args.run(global, ui),

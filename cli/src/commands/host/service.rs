@@ -202,6 +202,11 @@ impl Opened {
         Service::new(&self.host, &self.identity, generation, &self.own)
     }
 
+    /// The service as the host would be under another kernel.
+    pub(crate) fn service_as<'o>(&'o self, identity: &'o HostIdentity) -> Service<'o> {
+        Service::new(&self.host, identity, self.current.as_ref(), &self.own)
+    }
+
     /// Says once that `LOG_FILE` can't be written, if it can't: nothing ends for it.
     pub(crate) fn say_unlogged(&self, ui: &mut Ui) {
         if let Some(why) = self.host.unlogged() {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use installer::CurrentGeneration;
 use service::{GuardStage, Service, StartChoice, StartOptions, StartOutcome, StartReport};
 
+use crate::commands::host::onboot::onboot_failure;
 use crate::commands::host::service::{
     Damage, Opened, Selection, explain, sentence, service_failure, show_refused_bundles,
 };
@@ -26,6 +27,7 @@ use crate::words::{count, expiry};
 /// A machine that a script keeps from coming up: boot it with `stap_bundle.enable=0` on the kernel's command line, and a
 /// start without names starts nothing; or with `stap_bundle.skip=NAME,NAME`, and it leaves these scripts out.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
     /// Also start what the named scripts require.
     #[arg(short = 'R', long = "recursive")]
@@ -36,6 +38,9 @@ pub(crate) struct Args {
     /// This is the start at boot: guarded, so that a script that brings the machine down is left out by the next boots.
     #[arg(long, conflicts_with_all = ["script", "dry_run"])]
     boot: bool,
+    /// This is the start in the initramfs: of the scripts of `stap-bundle onboot`, in 20 seconds at most, and it always ends with 0.
+    #[arg(long, hide = true, conflicts_with_all = ["script", "dry_run", "boot", "timeout", "recursive"])]
+    onboot: bool,
     /// Time that the whole start may take, in seconds; what isn't loaded by then isn't started.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
@@ -46,6 +51,13 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         host::refuse_root(global, "start")?;
+        if self.onboot {
+            // Whatever is wrong, the boot goes on.
+            if let Err(failure) = self.before_root(global, ui) {
+                ui.warning(format!("nothing is started from the initramfs: {}", failure.one_line()));
+            }
+            return Ok(Exit::Done);
+        }
         let mut opened = self.selection.open(global, Damage::Ends, ui)?;
         if self.dry_run {
             return start_dry_run::carry_out(&opened, self.recursive, ui);
@@ -73,6 +85,25 @@ impl Args {
             0 if opened.all_is_good && (compiled || !opened.parameters.pass_all) => Exit::Done,
             _ => Exit::Failed,
         })
+    }
+}
+
+impl Args {
+    fn before_root(&self, global: &Global, ui: &mut Ui) -> Result<(), Failure> {
+        let mut opened = self.selection.open(global, Damage::Reported, ui)?;
+        opened.host = opened.host.before_root();
+        let list = installer::onboot_list(&opened.host.files).map_err(|error| onboot_failure(&error))?;
+        if list.is_empty() {
+            return Ok(());
+        }
+        let shared = Mutex::new(&mut *ui);
+        let report = opened.service().start_before_root(&list, &opened.parameters, &|event| {
+            if let (Some(text), Ok(mut ui)) = (sentence(&event), shared.lock()) {
+                ui.progress(text);
+            }
+        });
+        show(ui, &report.map_err(|error| service_failure(&error))?);
+        Ok(())
     }
 }
 
@@ -110,6 +141,7 @@ fn boot(
     ui: &mut Ui,
 ) -> Result<(StartReport, bool), Failure> {
     let begun = Instant::now();
+    opened.service().take_over_log();
     let mut report = start_at_boot(opened, global, budget, ui)?;
     if opened.service().boots_without_scripts() {
         return Ok((report, true));

@@ -5,6 +5,7 @@ mod metrics;
 use bundle_format::{BundleName, BundleVersion, KernelRelease};
 use service::{KernelCoverage, Reason, RecorderMode, ScriptState, ScriptStatus, StatusReport};
 
+use crate::commands::host::onboot;
 use crate::commands::host::service::{Damage, Selection, Status, exit_of, explain};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -138,7 +139,7 @@ fn show(ui: &mut Ui, report: &StatusReport, is_unreadable: bool) {
         if !is_unreadable {
             ui.line("no scripts");
         }
-        return;
+        return show_onboot(ui, report);
     }
     let mut table =
         tables::plain(["SCRIPT", "STATE", "KERNEL", "BUNDLE", "SINCE", "MODULE", "DATA", "REQUIRES"]);
@@ -155,6 +156,13 @@ fn show(ui: &mut Ui, report: &StatusReport, is_unreadable: bool) {
             "kernel memory: about {sum} in {}, recorders' buffers included",
             count(held.len(), "module")
         ));
+    }
+    show_onboot(ui, report);
+}
+
+fn show_onboot(ui: &mut Ui, report: &StatusReport) {
+    if let Some(onboot) = &report.onboot {
+        onboot::show_in_status(ui, onboot);
     }
 }
 

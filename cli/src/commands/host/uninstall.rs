@@ -27,6 +27,10 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    pub(super) const fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let root = host::open_root(global)?;
         if self.dry_run {

@@ -1,0 +1,112 @@
+//! Scripts that start from the initramfs.
+
+use std::fs;
+
+use super::guarding::go_down;
+use super::world::{World, name, names};
+use crate::{GuardRecord, StartRefusal, StartReport};
+
+fn start(world: &World, list: &str) -> StartReport {
+    world.with_service(|service| service.start_before_root(&names(list), &world.parameters, &|_| ()).unwrap())
+}
+
+/// The scripts of the list that fit, and the others with the reasons.
+fn fitness(world: &World, list: &str) -> (String, Vec<String>) {
+    let found = world.with_service(|service| service.fitness(&names(list)));
+    let fit: Vec<&str> = found.fit.iter().map(script_config::ScriptName::as_str).collect();
+    (fit.join(" "), found.unfit.iter().map(|(script, why)| format!("{script}: {why}")).collect())
+}
+
+#[test]
+fn init_onboot_02_only_recorders_in_memory_with_all_that_they_require_fit() {
+    let mut world = World::new().scripts("base early:base alone red tampered far:red");
+    world.file_script("tofile");
+    world.script("command", &[], &["-L", "-c", "ls"]);
+    world.script("process", &[], &["-L", "-x", "1"]);
+    world.refuse("red", StartRefusal::RedOnFarm { reason: "no".to_owned() });
+    world.tamper("tampered");
+    assert_eq!(fitness(&world, "base early alone").0, "alone base early");
+    let (fit, unfit) = fitness(&world, "early alone red tampered far tofile command process ghost");
+    assert_eq!(fit, "alone");
+    let begins = [
+        "command: its options have -c, a command",
+        "early: it requires base, which isn't named",
+        "far: it requires red, which can't start there",
+        "ghost: neither a bundle nor a compile",
+        "process: its options have -x, a process",
+        "red: ",
+        "tampered: ",
+        "tofile: its options have -o, a file",
+    ];
+    assert_eq!(unfit.len(), begins.len(), "{unfit:?}");
+    for (found, begin) in unfit.iter().zip(begins) {
+        assert!(found.starts_with(begin), "{found}: {begin}");
+    }
+    let all = world.with_service(|service| service.with_requirements(&names("far early")));
+    assert_eq!(all, names("base early far red"));
+}
+
+#[test]
+fn only_the_list_starts_and_what_became_of_it_is_remembered() {
+    let mut world = World::new().scripts("base early:base other");
+    world.tamper("early");
+    let report = start(&world, "early base");
+    assert_eq!((world.loaded().as_str(), report.scripts.len()), ("base", 2));
+    let status = world.status("");
+    let early = status.onboot.unwrap().early.unwrap();
+    assert!(early.ended && early.error.is_none());
+    assert_eq!(early.running, names("base"));
+    assert_eq!(early.failed[&name("early")].id, "tampered");
+    // The start at boot goes on with the rest.
+    world.module("early", &fixtures::module::tiny_module("early", super::world::VERMAGIC));
+    assert_eq!(world.boot().1.scripts.len(), 3);
+    assert_eq!(world.loaded(), "base early other");
+    // In another boot it says nothing.
+    go_down(&world, "boot-2");
+    assert!(world.status("").onboot.is_none());
+}
+
+#[test]
+fn the_command_line_of_the_kernel_and_masks_hold_there_too() {
+    let world = World::new().scripts("a b:a c");
+    let cmdline = world.at(&world.host.proc_dir).join("cmdline");
+    fs::write(&cmdline, "quiet stap_bundle.skip=a\n").unwrap();
+    start(&world, "a b c");
+    assert_eq!(world.loaded(), "c");
+    let early = world.status("").onboot.unwrap().early.unwrap();
+    assert_eq!(early.failed[&name("b")].id, "skipped-for-this-boot");
+    world.stop("");
+    fs::write(&cmdline, "quiet stap_bundle.enable=0\n").unwrap();
+    start(&world, "a b c");
+    assert_eq!(world.loaded(), "");
+    fs::write(&cmdline, "quiet\n").unwrap();
+    installer::mask(&world.host.files, &names("c"), "root", None, std::time::Duration::ZERO).unwrap();
+    start(&world, "a c");
+    assert_eq!(world.loaded(), "a");
+}
+
+#[test]
+fn what_became_of_it_is_in_the_log_of_the_kernel() {
+    let mut world = World::new().scripts("a b");
+    world.host.kernel_log = "/dev/kmsg".into();
+    let log = world.at(&world.host.kernel_log);
+    fs::create_dir_all(log.parent().unwrap()).unwrap();
+    fs::write(&log, "").unwrap();
+    world.tamper("b");
+    start(&world, "a b");
+    let said = fs::read_to_string(&log).unwrap();
+    // In a real log each write is a line; in this file the last one begins at its beginning.
+    assert!(said.starts_with("<29>stap-bundle: 1 of 2 scripts are started from the initramfs"), "{said}");
+}
+
+#[test]
+fn the_guard_knows_what_the_initramfs_had_started() {
+    let world = World::new().scripts("a b c");
+    start(&world, "a");
+    world.boot();
+    assert_eq!(GuardRecord::read(&world.host).unwrap().unwrap().early, names("a"));
+    go_down(&world, "boot-2");
+    start(&world, "a");
+    let (_, report) = world.boot();
+    assert!(report.warnings[0].contains("the initramfs starts a before that"), "{:?}", report.warnings);
+}
