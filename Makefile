@@ -33,7 +33,7 @@ export STAP_BUNDLE_FARM := $(FARM)/stap-bundle
 export STAP_BUNDLE_HOST := $(HOST)/stap-bundle
 export STAP_BUNDLE_HOST_ARM64 := $(TARGET_DIR)/host-$(ARM64)/stap-bundle
 
-.PHONY: help packages farm host both programs packaged lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-cores bench-start bench-config install deb rpm vendor dist oldest-compiler same-packages deny clean crash every-error examples older same-again broken-trees bash-differential upgrade secure-boot arm64 onboot record-doctor
+.PHONY: help packages farm host both programs packaged lab hosts try demo test test-long fuzz check quick without-crash tar-readers large-members lab-tests machine-tests lab-cold bench bench-build bench-cores bench-start bench-coverage bench-config install deb rpm vendor dist oldest-compiler same-packages deny clean crash every-error examples older same-again broken-trees bash-differential upgrade secure-boot arm64 onboot record-doctor
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -318,6 +318,10 @@ bench-cores: packages-build
 MODULES ?=
 bench-start: packages-build
 	STAP_BUNDLE_FIGURE_MODULES="$(abspath $(MODULES))" $(CARGO) test --release -p service --test figures fifty_scripts -- --ignored --nocapture
+
+# How `coverage` grows with a fleet, beside `sort | uniq -c`.
+bench-coverage: farm
+	@tests/bench/coverage.py "$(STAP_BUNDLE_FARM)"
 
 # The whole command, from start to end, on 500 scripts and 200 files of conf.d.
 bench-config: farm

@@ -54,8 +54,8 @@ pub use bundle::{
 pub use compile::ExecutorError;
 pub use import::{ImportError, ImportRequest, Imported, PackageError, ScriptsPackage, UNKNOWN, import};
 pub use inputs::{
-    InputCheck, KernelList, KernelOrigin, KernelTarget, KernelTreeError, ListedKernel, Package, PassedOver,
-    ScriptSource, ToolchainError, Tracepoints, kernels_in,
+    InputCheck, KernelOrigin, KernelTarget, KernelTreeError, Package, ScriptSource, ToolchainError,
+    Tracepoints,
 };
 pub use job::{
     CacheKey, Cell, CellReport, CompileJob, JobOutcome, KeyParts, Maker, ModuleArtifact, ModuleError,

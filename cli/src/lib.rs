@@ -27,6 +27,7 @@ mod help;
 mod host;
 #[cfg(feature = "host")]
 mod kernel_clock;
+mod kernel_lists;
 #[cfg(feature = "farm")]
 mod message_log;
 mod output;

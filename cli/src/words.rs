@@ -76,6 +76,16 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     })
 }
 
+/// `a, b, c and 3 more`.
+#[cfg(feature = "farm")]
+pub(crate) fn first_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    const SHOWN: usize = 8;
+    let names: Vec<&str> = names.into_iter().collect();
+    let more = names.len().saturating_sub(SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

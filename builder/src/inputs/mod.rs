@@ -6,7 +6,6 @@ mod compiler;
 mod examine;
 mod header_text;
 mod kernel_config;
-mod kernel_list;
 mod kernel_origin;
 mod kernel_tree;
 mod packages;
@@ -32,7 +31,6 @@ pub(crate) use compiler::{
 };
 pub(crate) use examine::{FoundTree, examine_tree};
 pub(crate) use kernel_config::{CONFIGURATION, is_configured};
-pub use kernel_list::{KernelList, ListedKernel, PassedOver, kernels_in};
 pub use kernel_origin::KernelOrigin;
 pub use kernel_tree::{KernelTarget, KernelTreeError};
 pub(crate) use kernel_tree::{build_link, has_debuginfo, has_modules, read_facts, release_of, trees_of};

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::inputs::{KernelTarget, ListedKernel};
+use fleet::ListedKernel;
+
+use crate::inputs::KernelTarget;
 
 /// A sentence for each kernel and each build that the list has and the build tree isn't for.
 pub(crate) fn refusals(listed: &[ListedKernel], kernels: &[Arc<KernelTarget>]) -> Vec<String> {
@@ -80,7 +82,8 @@ fn named(hosts: &[&ListedKernel]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inputs::kernels_in;
+    use fleet::kernels_in;
+
     use crate::testing::fake_job;
 
     fn refusals_of(list: &str, uname_v: Option<&str>) -> Vec<String> {

@@ -7,9 +7,9 @@ use bundle_format::{KernelRelease, Toolchain};
 
 use super::policy::{CellPattern, CellPolicy, Demand};
 use super::unbuilt::{UnbuiltKernel, left_out};
-use crate::inputs::{
-    KernelOrigin, KernelTarget, ListedKernel, Package, RpmDatabases, ScriptSource, TapsetLibrary,
-};
+use fleet::ListedKernel;
+
+use crate::inputs::{KernelOrigin, KernelTarget, Package, RpmDatabases, ScriptSource, TapsetLibrary};
 use crate::job::{Cell, CellReport, CompileJob, JobOutcome};
 use crate::sandbox::{Sandbox, Sysroot};
 use crate::state::BuildDirectories;
@@ -85,8 +85,8 @@ impl Plan {
 
     /// The hosts that run a kernel, by the names that lists give them, sorted.
     #[must_use]
-    pub fn hosts_of(&self, kernel: &KernelTarget) -> BTreeSet<&str> {
-        let listed = self.listed.iter().filter(|listed| listed.kernel == kernel.release.as_str());
+    pub fn hosts_of(&self, release: &KernelRelease) -> BTreeSet<&str> {
+        let listed = self.listed.iter().filter(|listed| listed.kernel == release.as_str());
         listed.filter_map(|listed| listed.host.as_deref()).collect()
     }
 
@@ -126,7 +126,8 @@ impl Plan {
         self.releases().all(|release| self.scripts.iter().all(|script| skips(script, release)))
     }
 
-    fn releases(&self) -> impl Iterator<Item = &KernelRelease> {
+    /// The kernels, with those that have no build tree.
+    pub fn releases(&self) -> impl Iterator<Item = &KernelRelease> {
         let unbuilt = self.unbuilt.iter().map(|kernel| &kernel.release);
         self.kernels.iter().map(|kernel| &kernel.release).chain(unbuilt)
     }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::kernel_search::KernelsWanted;
 use super::policy::CellPolicy;
-use crate::inputs::{InputCheck, ListedKernel, ScriptSource};
+use fleet::ListedKernel;
+
+use crate::inputs::{InputCheck, ScriptSource};
 use crate::kernels::KernelStore;
 use crate::state::BuildDirectories;
 

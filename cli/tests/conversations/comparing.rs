@@ -133,7 +133,7 @@ fn a_subset_is_verified_installed_and_refused_where_it_lacks_a_kernel() {
     2> error: the following required arguments were not provided:
     2>   --kernel <REL>
     2>
-    2> Usage: stap-bundle subset --kernel <REL> --output <FILE> --key <NAME.pub> <FILE>
+    2> Usage: stap-bundle subset --output <FILE> --key <NAME.pub> --kernel <REL> <FILE>
     2>
     2> For more information, try '--help'.
     [exit 2]

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use insta::assert_snapshot;
+
 use crate::bundles::{Bundle, fleet};
 use crate::world::TestWorld;
 
@@ -114,4 +116,29 @@ fn a_cut_pipe_is_named() {
     let bytes = fs::read(world.path("fleet.stapb")).unwrap();
     let said = world.run_with_input("verify - --key farm.pub", &bytes[..bytes.len() - 100]);
     assert!(said.exit == Some(11) && said.stdout.starts_with("standard input: 1 problem"), "{said}");
+}
+
+#[test]
+fn a_subset_is_made_for_the_kernels_of_a_site_s_list() {
+    let world = TestWorld::new();
+    world.bundle("fleet.stapb", &fleet(1));
+    world.write("site.txt", "web1 6.13.0-test\nweb2 6.13.0-test\nold 5.10.0-30-amd64\n");
+    world.write("other.txt", "old 5.10.0-30-amd64\n");
+    assert_snapshot!(world.talk("
+        subset fleet.stapb --for site.txt --key farm.pub -o site.stapb
+        subset fleet.stapb --for other.txt --key farm.pub -o other.stapb
+    "), @r#"
+    $ stap-bundle subset fleet.stapb --for site.txt --key farm.pub -o site.stapb
+    site.stapb: [SIZE], frames present 2 of 2
+      bundle id  [SHA-256]
+    2> warning: the bundle has nothing for 5.10.0-30-amd64
+    [exit 0]
+    $ stap-bundle subset fleet.stapb --for other.txt --key farm.pub -o other.stapb
+    2> warning: the bundle has nothing for 5.10.0-30-amd64
+    2> error: fleet.stapb: no kernel of the lists is in it
+    2> hint: stap-bundle inspect shows its kernels
+    [exit 12]
+    "#);
+    let found = world.json("subset fleet.stapb --for site.txt -r 6.12.1-test --key farm.pub -o both.stapb");
+    assert_eq!(found["frames_present"], found["frames"], "{found}");
 }

@@ -117,7 +117,7 @@ fn hosts_of_a_list_that_would_refuse_the_bundle_are_warned_of_by_name() {
     ] {
         assert!(said.stderr.contains(part), "{part}\n{said}");
     }
-    assert!(said.stdout.contains("\n  hosts      web1, web2\n"), "{said}");
+    assert!(said.stdout.contains("\n  2 hosts    web1, web2\n"), "{said}");
     let plan = world.json(line);
     let hosts: Vec<&Value> =
         plan["kernels"].as_array().unwrap().iter().map(|kernel| &kernel["hosts"]).collect();

@@ -26,13 +26,13 @@ fn packages_are_named_by_kernel_and_for_what_fetches_them() {
         kernel missing -r 6.1.0-50-amd64 --sysroot root --debuginfo
     "), @r#"
     $ stap-bundle kernel missing --kernels fleet.txt --sysroot root
-    5.14.0-427.el9.[MACHINE] (db1): no build tree; RHEL's packages:
+    5.14.0-427.el9.[MACHINE] (1 host: db1): no build tree; RHEL's packages:
       kernel-devel-5.14.0-427.el9.[MACHINE]
-    6.1.0-47-amd64 (web2): no build tree; Debian's packages:
+    6.1.0-47-amd64 (1 host: web2): no build tree; Debian's packages:
       linux-headers-6.1.0-47-amd64
       linux-headers-6.1.0-47-common
       linux-kbuild-6.1
-    6.1.0-47-cloud-amd64 (web3): no build tree; Debian's packages:
+    6.1.0-47-cloud-amd64 (1 host: web3): no build tree; Debian's packages:
       linux-headers-6.1.0-47-cloud-amd64
       linux-headers-6.1.0-47-common
       linux-kbuild-6.1

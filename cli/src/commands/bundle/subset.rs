@@ -1,8 +1,9 @@
 //! `subset`: a smaller file with the same signatures.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use bundle_format::KernelRelease;
+use bundle_format::{KernelId, KernelRelease, Manifest};
 use serde_json::json;
 
 use crate::bundle_path::BundlePath;
@@ -10,6 +11,7 @@ use crate::commands::bundle::extract::select_kernels;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::kernel_lists;
 use crate::output::{Kind, Outputs, ReplaceOption, in_words};
 use crate::trust_options::{TrustOptions, open_believed};
 use crate::ui::{Mark, Ui};
@@ -28,8 +30,11 @@ pub(crate) struct Args {
     /// The bundle; `-` reads it from standard input.
     file: BundlePath,
     /// A kernel release to take; may be given several times.
-    #[arg(short = 'r', long, value_name = "REL", required = true)]
+    #[arg(short = 'r', long, value_name = "REL", required_unless_present = "list")]
     kernel: Vec<KernelRelease>,
+    /// A site's list of kernels or hosts, as `build --kernels` reads it: takes those that the bundle has; may be given several times.
+    #[arg(long = "for", value_name = "FILE")]
+    list: Vec<PathBuf>,
     /// The file to write; `-` is standard output.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -43,7 +48,7 @@ impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         ui.leave_output_to(Some(&self.output))?;
         let bundle = open_believed(&self.file, &self.trust.keys(&[&self.file], global, ui)?)?;
-        let wanted = select_kernels(&self.file, bundle.manifest(), &self.kernel)?;
+        let wanted = self.wanted(bundle.manifest(), ui)?;
         let id = bundle.id();
         let path = &self.output;
         let mut outputs = Outputs::new(self.replace.replace);
@@ -73,6 +78,30 @@ impl Args {
         ));
         ui.line(format!("  bundle id  {id}"));
         Ok(Exit::Done)
+    }
+}
+
+impl Args {
+    /// The kernels named, and those of the lists that the bundle has; what it lacks is warned of.
+    fn wanted(&self, manifest: &Manifest, ui: &mut Ui) -> Result<BTreeSet<KernelId>, Failure> {
+        let mut releases = self.kernel.clone();
+        for path in &self.list {
+            let listed = kernel_lists::list(path, ui)?;
+            let listed: BTreeSet<&str> = listed.iter().map(|listed| listed.kernel.as_str()).collect();
+            let has = |name: &&&str| manifest.kernels.iter().any(|kernel| kernel.release.as_str() == **name);
+            let (there, absent): (Vec<&str>, Vec<&str>) = listed.iter().partition(has);
+            if !absent.is_empty() {
+                ui.warning(format!("the bundle has nothing for {}", absent.join(", ")));
+            }
+            releases.extend(there.iter().filter_map(|name| name.parse().ok()));
+        }
+        releases.sort();
+        releases.dedup();
+        if releases.is_empty() {
+            let what = format!("{}: no kernel of the lists is in it", self.file.display());
+            return Err(Failure::new(Exit::DoesNotFit, what).hint("stap-bundle inspect shows its kernels"));
+        }
+        select_kernels(&self.file, manifest, &releases)
     }
 }
 

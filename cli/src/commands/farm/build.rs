@@ -29,3 +29,4 @@ pub(crate) use carry_out::make_plan;
 #[cfg(feature = "host")]
 pub(crate) use failure::{build_failure, plan_failure};
 pub(super) use kernels::{GivenKernels, KernelOptions};
+pub(super) use page::{Page, text};

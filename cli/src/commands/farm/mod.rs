@@ -5,7 +5,10 @@ mod best_before;
 pub(crate) mod build;
 mod builder_options;
 mod cache;
+mod collect;
+mod coverage;
 mod directories;
+mod host_reports;
 mod import;
 mod kernel;
 pub(crate) mod key;
@@ -38,6 +41,8 @@ pub(crate) enum Command {
     Sign(sign::Args),
     SignModules(sign_modules::Args),
     Import(import::Args),
+    Coverage(coverage::Args),
+    Collect(collect::Args),
     #[command(subcommand)]
     Kernel(kernel::Args),
     #[command(subcommand)]
@@ -55,6 +60,8 @@ impl Command {
             Self::Sign(args) => args.run(ui),
             Self::SignModules(args) => args.run(ui),
             Self::Import(args) => args.run(ui),
+            Self::Coverage(args) => args.run(global, ui),
+            Self::Collect(args) => args.run(ui),
             Self::Kernel(args) => args.run(ui),
             Self::Server(args) => args.run(global, ui),
         }

@@ -1,6 +1,7 @@
 //! `status`: what runs, from which bundle, and why something doesn't.
 
 mod metrics;
+mod report;
 
 use bundle_format::{BundleName, BundleVersion, KernelRelease};
 use service::{KernelCoverage, Reason, RecorderMode, ScriptState, ScriptStatus, StatusReport};
@@ -24,6 +25,9 @@ pub(crate) struct Args {
     /// Write gauges in Prometheus' text format, for a node exporter's textfile collector.
     #[arg(long, conflicts_with = "json")]
     metrics: bool,
+    /// Write one line of JSON that says what this host runs and what is wrong, for `collect` and `coverage` on the farm.
+    #[arg(long, conflicts_with_all = ["metrics", "json", "script"])]
+    report: bool,
     #[command(flatten)]
     selection: Selection,
 }
@@ -54,6 +58,11 @@ impl Args {
             4 => Exit::Foreign,
             _ => Exit::Failed,
         };
+        if self.report {
+            // A report says itself what is wrong.
+            ui.finding(report::line(&opened, &report)?);
+            return Ok(Exit::Done);
+        }
         if ui.json {
             ui.document(&report);
         } else if self.metrics {

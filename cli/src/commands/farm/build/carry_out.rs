@@ -12,6 +12,7 @@ use crate::commands::farm::build::failure::{build_failure, builder_key_failure, 
 use crate::commands::farm::build::kernels::with_hosts;
 use crate::commands::farm::build::output::Places;
 use crate::commands::farm::build::pack::{Compiled, Older, Signers};
+use crate::commands::farm::build::policy::Weights;
 use crate::commands::farm::build::reporter::Reporter;
 use crate::commands::farm::build::{dry_run, scripts, shards, table};
 use crate::commands::farm::key::signing_keys;
@@ -82,7 +83,7 @@ impl Args {
             self.write_report(&plan, &report, None, &mut places)?;
             return Ok(shards::finished(ui, shard, &report));
         }
-        if let Err(failure) = self.check(&report, ui) {
+        if let Err(failure) = self.check(&plan, &report, ui) {
             // The failure names what is missing; the table shows the rest.
             self.write_report(&plan, &report, None, &mut places)?;
             if !ui.json {
@@ -143,8 +144,8 @@ impl Args {
     }
 
     /// Whether what was compiled may become a bundle.
-    fn check(&self, report: &BuildReport, ui: &mut Ui) -> Result<(), Failure> {
-        self.policy.check(report)?;
+    fn check(&self, plan: &Plan, report: &BuildReport, ui: &mut Ui) -> Result<(), Failure> {
+        self.policy.check(report, &Weights::of_plan(plan))?;
         match &report.reproducibility {
             Some(found) => Reporter::new(ui, self.progress == Progress::Json).checked(found),
             None => Ok(()),

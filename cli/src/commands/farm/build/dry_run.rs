@@ -6,17 +6,17 @@ use std::time::Duration;
 use builder::{BuildOptions, CellPreview, KernelTarget, Plan, Preview};
 use serde_json::{Value, json};
 
-use super::policy::PolicyOptions;
+use super::policy::{PolicyOptions, Weights};
 use super::servers;
 use crate::exit::Exit;
 use crate::ui::{Mark, Ui};
-use crate::words::count;
+use crate::words::{count, first_of};
 
 /// Shows the plan; ends as the build would if everything compiled that isn't known to be red.
 pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions, policy: &PolicyOptions) -> Exit {
     let workers = options.at_once();
     let preview = builder::preview(plan, options);
-    let exit = policy.expected(&preview);
+    let exit = policy.expected(&preview, &Weights::of_plan(plan));
     if ui.json {
         ui.document_of("build-plan", &as_json(plan, &preview, options));
         return exit;
@@ -28,7 +28,9 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions, policy: &Po
     for (cell, state) in &preview.cells {
         cells.entry(cell.release.as_str()).or_default().push((cell.script.as_str(), state));
     }
-    for kernel in plan.kernels() {
+    let mut kernels: Vec<&KernelTarget> = plan.kernels().collect();
+    kernels.sort_by_key(|kernel| std::cmp::Reverse(plan.hosts_of(&kernel.release).len()));
+    for kernel in kernels {
         let root = plan.sysroot_of(kernel).path().display();
         let toolchain = plan
             .toolchain_of(kernel)
@@ -52,12 +54,10 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, options: &BuildOptions, policy: &Po
 
 /// Which hosts run a kernel, where a list names them.
 fn show_hosts(ui: &mut Ui, plan: &Plan, kernel: &KernelTarget) {
-    const SHOWN: usize = 8;
-    let hosts: Vec<&str> = plan.hosts_of(kernel).into_iter().collect();
-    let more = hosts.len().saturating_sub(SHOWN);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    if let Some(shown) = hosts.get(..hosts.len().min(SHOWN)).filter(|shown| !shown.is_empty()) {
-        ui.line(format!("  hosts      {}{more}", shown.join(", ")));
+    let hosts = plan.hosts_of(&kernel.release);
+    if !hosts.is_empty() {
+        let number = count(hosts.len(), "host");
+        ui.line(format!("  {number:<10} {}", first_of(hosts)));
     }
 }
 
@@ -187,7 +187,7 @@ pub(super) fn kernels(plan: &Plan) -> Vec<Value> {
                 "sysroot": plan.sysroot_of(kernel).path(), "build_tree": kernel.build_tree,
                 "symvers_sha256": kernel.symvers, "config_sha256": kernel.config,
                 "kernel_compiler": kernel.kernel_compiler, "compiler": kernel.compiler,
-                "systemtap": plan.toolchain_of(kernel).map(|toolchain| &toolchain.stap), "hosts": plan.hosts_of(kernel),
+                "systemtap": plan.toolchain_of(kernel).map(|toolchain| &toolchain.stap), "hosts": plan.hosts_of(&kernel.release),
             })
         })
         .collect()

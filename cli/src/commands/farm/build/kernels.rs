@@ -1,19 +1,16 @@
 //! Which kernels a build is for: releases and paths as typed, lists in files, or all that there are.
 
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use builder::{KernelList, ListedKernel, PassedOver, PlanError, PlanProblem, kernels_in};
-use files::read::open_given;
+use builder::{PlanError, PlanProblem};
+use fleet::{ListedKernel, kernels_in};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::kernel_lists::{read_text, warn_of_lines};
 use crate::ui::Ui;
-use crate::words::count;
-
-/// Longest list of kernels that is read, in bytes: a line of `uname -a` for each of a hundred thousand hosts.
-const LONGEST_LIST: u64 = 16 << 20;
+use crate::words::first_of;
 
 /// The options that say which kernels.
 #[derive(Debug, clap::Args)]
@@ -46,7 +43,7 @@ impl KernelOptions {
         let mut releases = self.release.clone();
         let mut listed = Vec::new();
         for path in &self.kernels {
-            let list = read_list(path)?;
+            let list = kernels_in(&read_text(path).map_err(no_bundle)?);
             warn_of_lines(ui, path, &list.passed_over);
             listed.extend(list.kernels);
         }
@@ -74,57 +71,24 @@ impl KernelOptions {
     }
 }
 
-fn read_list(path: &Path) -> Result<KernelList, Failure> {
-    let failed = |error: std::io::Error| Failure::of(Exit::NoBundle, &error).about(path.display());
-    let input: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(std::io::stdin().lock())
-    } else {
-        Box::new(open_given(path).map_err(|error| failed(error.into_source()))?)
-    };
-    let mut bytes = Vec::new();
-    input.take(LONGEST_LIST + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LONGEST_LIST {
-        let what = format!("{}: a list of kernels has at most {} MiB", path.display(), LONGEST_LIST >> 20);
-        return Err(Failure::new(Exit::Usage, what));
+/// Without its list a build writes none.
+fn no_bundle(failure: Failure) -> Failure {
+    match failure.exit {
+        Exit::Storage => Failure { exit: Exit::NoBundle, ..failure },
+        _ => failure,
     }
-    Ok(kernels_in(&bytes))
-}
-
-/// A list of a fleet has banners and failures in it: which lines are passed over must show, but not all of them.
-fn warn_of_lines(ui: &mut Ui, path: &Path, lines: &[PassedOver]) {
-    const SHOWN: usize = 5;
-    const LONGEST: usize = 60;
-    if lines.is_empty() {
-        return;
-    }
-    let show = |PassedOver { line, text }: &PassedOver| {
-        let cut: String = text.chars().take(LONGEST).collect();
-        let dots = if cut.len() < text.len() { "…" } else { "" };
-        format!("line {line}: `{cut}{dots}`")
-    };
-    let mut shown: Vec<String> = lines.iter().take(SHOWN).map(show).collect();
-    if lines.len() > SHOWN {
-        shown.push(format!("{} more", lines.len() - SHOWN));
-    }
-    let verb = if lines.len() == 1 { "names no kernel and is" } else { "name no kernel and are" };
-    let which = count(lines.len(), "line");
-    ui.warning(format!("{}: {which} {verb} passed over: {}", path.display(), shown.join(", ")));
 }
 
 /// Which hosts of a list run the kernels without a build tree: it may be one that nobody needs.
 pub(super) fn with_hosts(mut failure: Failure, error: &PlanError, listed: &[ListedKernel]) -> Failure {
-    const SHOWN: usize = 5;
     for problem in &error.problems {
         let (PlanProblem::NoBuildTree { release, .. } | PlanProblem::Tree { release, .. }) = problem else {
             continue;
         };
         let of_release = listed.iter().filter(|listed| listed.kernel == release.as_str());
         let hosts: BTreeSet<&str> = of_release.filter_map(|listed| listed.host.as_deref()).collect();
-        let more = hosts.len().saturating_sub(SHOWN);
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        let hosts: Vec<&str> = hosts.into_iter().take(SHOWN).collect();
         if !hosts.is_empty() {
-            failure = failure.hint(format!("{release} runs on {}{more}", hosts.join(", ")));
+            failure = failure.hint(format!("{release} runs on {}", first_of(hosts)));
         }
     }
     failure

@@ -35,16 +35,11 @@ pre { overflow-x: auto; background: #8881; padding: .6rem; border-radius: 4px; f
 
 /// The whole page; without `facts` no bundle was written.
 pub(super) fn page(plan: &Plan, report: &BuildReport, facts: Option<&Facts<'_>>) -> String {
-    let mut page = Page(String::new());
     let title = facts.map_or_else(
         || "no bundle".to_owned(),
         |Facts { manifest: Manifest { name, version, .. }, .. }| format!("{name} {version}"),
     );
-    page.put(format_args!(
-        "{PAGE_BEGINNING}<meta name=\"viewport\" \
-         content=\"width=device-width\"><title>{0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n",
-        text(&title)
-    ));
+    let mut page = Page::begin(&title, "");
     if let Some(Facts { bundle, manifest, id, size }) = facts {
         page.put(format_args!(
             "<p class=\"facts\">{}, {}, of {} · bundle id <code>{}</code></p>\n",
@@ -80,14 +75,30 @@ pub(super) fn page(plan: &Plan, report: &BuildReport, facts: Option<&Facts<'_>>)
     page.matrix(plan, report);
     page.red_cells(report);
     page.kernels(plan, report);
-    page.put(format_args!("</body></html>\n"));
-    page.0
+    page.end()
 }
 
-struct Page(String);
+/// A page that is being written.
+pub(in crate::commands::farm) struct Page(String);
 
 impl Page {
-    fn put(&mut self, arguments: std::fmt::Arguments<'_>) {
+    /// With a style of its own beside that of all pages.
+    pub(in crate::commands::farm) fn begin(title: &str, style: &str) -> Self {
+        let mut page = Self(String::new());
+        page.put(format_args!(
+            "{PAGE_BEGINNING}<meta name=\"viewport\" \
+             content=\"width=device-width\"><title>{0}</title><style>{STYLE}{style}</style></head><body>\n<h1>{0}</h1>\n",
+            text(title)
+        ));
+        page
+    }
+
+    pub(in crate::commands::farm) fn end(mut self) -> String {
+        self.put(format_args!("</body></html>\n"));
+        self.0
+    }
+
+    pub(in crate::commands::farm) fn put(&mut self, arguments: std::fmt::Arguments<'_>) {
         // Writing to a string can't fail.
         let _ = self.0.write_fmt(arguments);
     }
@@ -185,7 +196,7 @@ impl Page {
 }
 
 /// Text from outside, made harmless.
-fn text(from: &str) -> String {
+pub(in crate::commands::farm) fn text(from: &str) -> String {
     from.chars().fold(String::with_capacity(from.len()), |mut safe, c| {
         match c {
             '&' => safe.push_str("&amp;"),

@@ -1,6 +1,9 @@
 //! Which cells must be green, may be red, or aren't compiled; and whether a bundle is written at all.
 
+use std::collections::BTreeMap;
+
 use builder::{BuildReport, Cell, CellPattern, CellPolicy, CellPreview, CellReport, Demand, Plan, Preview};
+use bundle_format::KernelRelease;
 
 use super::red_cells::RedCells;
 use crate::exit::Exit;
@@ -25,7 +28,7 @@ pub(super) struct PolicyOptions {
     /// A kernel without a build tree all of whose cells are skipped isn't in the bundle.
     #[arg(hide_short_help = true, long, value_name = "CELLS")]
     skip: Vec<CellPattern>,
-    /// Write no bundle unless so many percent of all cells have a module.
+    /// Write no bundle unless so many percent of all cells have a module; where lists name hosts, each cell counts for those of its kernel.
     #[arg(hide_short_help = true, long, value_name = "PCT", value_parser = clap::value_parser!(u8).range(0..=100))]
     min_coverage: Option<u8>,
 }
@@ -57,7 +60,7 @@ impl PolicyOptions {
     }
 
     /// Refuses a bundle that lacks what is required.
-    pub(super) fn check(&self, report: &BuildReport) -> Result<(), Failure> {
+    pub(super) fn check(&self, report: &BuildReport, weights: &Weights) -> Result<(), Failure> {
         let policy = self.policy();
         let red = |cell: &&CellReport| cell.outcome.is_red();
         let required = |cell: &&CellReport| wanted(&policy, &cell.cell) == Demand::Required;
@@ -75,27 +78,39 @@ impl PolicyOptions {
             failure.hints = hint.collect();
             return Err(failure);
         }
-        let green = report.green();
-        let cells = report.cells.len();
+        let weigh = |cells: &mut dyn Iterator<Item = &CellReport>| -> usize {
+            cells.map(|cell| weights.of(&cell.cell.release)).sum()
+        };
+        let green = weigh(&mut report.cells.iter().filter(|cell| cell.outcome.module().is_some()));
+        let cells = weigh(&mut report.cells.iter());
         let enough = |percent: u8| green * 100 >= cells * usize::from(percent);
         let Some(least) = self.min_coverage.filter(|percent| !enough(*percent)) else { return Ok(()) };
-        let what = format!(
-            "{green} of {} have a module, less than {least} %: no bundle is written",
-            count(cells, "cell")
-        );
+        let what = if weights.is_of_hosts() {
+            format!(
+                "scripts on hosts: {green} of {cells} have a module, less than {least} %: no bundle is written"
+            )
+        } else {
+            format!(
+                "{green} of {} have a module, less than {least} %: no bundle is written",
+                count(cells, "cell")
+            )
+        };
         let mut failure = Failure::new(Exit::NoBundle, what);
         failure.because = because(&report.cells);
         Err(failure)
     }
 
     /// The exit code of a build that goes as well as `preview` lets one hope.
-    pub(super) fn expected(&self, preview: &Preview) -> Exit {
+    pub(super) fn expected(&self, preview: &Preview, weights: &Weights) -> Exit {
         let policy = self.policy();
         let mut red =
             preview.cells.iter().filter(|(_, state)| is_red(state)).map(|(cell, _)| cell).peekable();
         let hoped = |state: &CellPreview| matches!(state, CellPreview::Cached | CellPreview::Compile(_));
-        let green = preview.cells.iter().filter(|(_, state)| hoped(state)).count();
-        let cells = preview.cells.len();
+        let weigh = |cells: &mut dyn Iterator<Item = &(Cell, CellPreview)>| -> usize {
+            cells.map(|(cell, _)| weights.of(&cell.release)).sum()
+        };
+        let green = weigh(&mut preview.cells.iter().filter(|(_, state)| hoped(state)));
+        let cells = weigh(&mut preview.cells.iter());
         let too_few = self.min_coverage.is_some_and(|percent| green * 100 < cells * usize::from(percent));
         let some_red = red.peek().is_some();
         if preview.refused || too_few || red.any(|cell| wanted(&policy, cell) == Demand::Required) {
@@ -107,6 +122,29 @@ impl PolicyOptions {
     /// 20 if a cell is red, else 0.
     pub(super) fn exit(report: &BuildReport) -> Exit {
         if report.red() > 0 { Exit::RedCells } else { Exit::Done }
+    }
+}
+
+/// For how much the cells of a kernel count.
+#[derive(Debug, Default)]
+pub(super) struct Weights {
+    /// Empty where no list names a host: each kernel counts as much as any other.
+    hosts: BTreeMap<KernelRelease, usize>,
+}
+
+impl Weights {
+    pub(super) fn of_plan(plan: &Plan) -> Self {
+        let of_kernel = |release: &KernelRelease| (release.clone(), plan.hosts_of(release).len());
+        let hosts: BTreeMap<_, _> = plan.releases().map(of_kernel).collect();
+        if hosts.values().any(|hosts| *hosts > 0) { Self { hosts } } else { Self::default() }
+    }
+
+    fn is_of_hosts(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
+    fn of(&self, release: &KernelRelease) -> usize {
+        if self.hosts.is_empty() { 1 } else { self.hosts.get(release).copied().unwrap_or_default() }
     }
 }
 
@@ -145,10 +183,18 @@ fn because<'r>(cells: impl IntoIterator<Item = &'r CellReport>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn where_hosts_are_known_a_kernel_counts_for_its_own() {
+        let hosts = |text: &str, hosts: usize| (text.parse().unwrap(), hosts);
+        let weights = Weights { hosts: BTreeMap::from([hosts("1.0", 9), hosts("2.0", 1)]) };
+        let of = |text: &str| weights.of(&text.parse().unwrap());
+        assert_eq!((of("1.0"), of("2.0"), of("3.0")), (9, 1, 0));
+        assert_eq!(Weights::default().of(&"1.0".parse().unwrap()), 1);
+    }
 
     /// A dry run ended with 0 where the build ends with 21, and with 21 where it writes a bundle.
     #[test]
@@ -183,7 +229,8 @@ mod tests {
             (all, Some(50), vec![CellPreview::Cached, red()], false, Exit::RedCells),
             (all, None, vec![blocked()], true, Exit::NoBundle),
         ] {
-            let expected = options(best_effort, coverage).expected(&preview(states.clone(), refused));
+            let expected = options(best_effort, coverage)
+                .expected(&preview(states.clone(), refused), &Weights::default());
             assert_eq!(expected, exit, "{best_effort:?} {coverage:?} {states:?}");
         }
     }

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use builder::{
-    Downloader, KernelPackages, KernelStore, KernelSupply, ListedKernel, PlanError, kernel_supply,
-};
+use builder::{Downloader, KernelPackages, KernelStore, KernelSupply, PlanError, kernel_supply};
 use clap::ValueEnum;
+use fleet::ListedKernel;
 use serde_json::json;
 
 use crate::commands::farm::build::{GivenKernels, KernelOptions};
@@ -14,7 +13,7 @@ use crate::commands::farm::directories::StoreOption;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
-use crate::words::count;
+use crate::words::{count, first_of};
 
 /// Say which packages a farm lacks for kernels, by their exact names
 ///
@@ -115,8 +114,10 @@ impl MissingArgs {
         let supply = kernel_supply(&releases, self.kernels.all(), &self.sysroot, &store);
         let supply = supply.map_err(|error| cannot_look(&error))?;
         let asked = supply.len();
-        let lacks: Vec<Lack> =
+        let mut lacks: Vec<Lack> =
             supply.into_iter().filter_map(|kernel| Lack::of(kernel, self.debuginfo, &listed)).collect();
+        // What most hosts wait for comes first.
+        lacks.sort_by_key(|lack| std::cmp::Reverse(lack.hosts.len()));
         let all_known = lacks.iter().all(|lack| lack.packages.is_some());
         if ui.json {
             show_json(ui, &lacks);
@@ -164,8 +165,12 @@ fn show(ui: &mut Ui, lacks: &[Lack], asked: usize) {
         return ui.line(format!("nothing is missing for {}", count(asked, "kernel")));
     }
     for lack in lacks {
-        let hosts: Vec<&str> = lack.hosts.iter().map(String::as_str).collect();
-        let hosts = if hosts.is_empty() { String::new() } else { format!(" ({})", hosts.join(", ")) };
+        let hosts = if lack.hosts.is_empty() {
+            String::new()
+        } else {
+            let names = first_of(lack.hosts.iter().map(String::as_str));
+            format!(" ({}: {names})", count(lack.hosts.len(), "host"))
+        };
         let release = &lack.kernel.release;
         match (&lack.kernel.packages, &lack.packages) {
             (Some(known), Some(packages)) => {
