@@ -186,15 +186,15 @@ impl Offer {
     }
 }
 
-impl From<&ListedKernel> for FleetHost {
-    fn from(listed: &ListedKernel) -> Self {
+impl From<ListedKernel> for FleetHost {
+    fn from(listed: ListedKernel) -> Self {
         let kind = HostKind {
-            kernel: listed.kernel.clone(),
-            build: listed.uname_v.as_deref().map(single_blanks),
-            machine: listed.machine.as_ref().map(|machine| machine.as_str().to_owned()),
+            kernel: listed.kernel,
+            build: listed.uname_v,
+            machine: listed.machine.map(|machine| machine.to_string()),
             programs: BTreeMap::new(),
         };
-        Self { name: listed.host.clone(), kind }
+        Self { name: listed.host, kind }
     }
 }
 
@@ -329,7 +329,7 @@ mod tests {
     }
 
     fn hosts(list: &str) -> Vec<FleetHost> {
-        kernels_in(list.as_bytes()).kernels.iter().map(FleetHost::from).collect()
+        kernels_in(list.as_bytes()).kernels.into_iter().map(FleetHost::from).collect()
     }
 
     const LIST: &str = "Linux web1 6.1 #1  SMP x86_64 GNU/Linux\n\

@@ -61,8 +61,9 @@ pub use keep::{
     unpack_for_later_kernels, unpin, would_uninstall,
 };
 pub use onboot::{
-    GivenImage, GivenScript, ImageError, OnbootChange, OnbootError, copy_into_image, given_image,
-    given_images, onboot_list, remember_image, set_onboot_list, write_list,
+    GivenScript, ImageError, ImageRecord, ImageStamp, OnbootChange, OnbootError, copy_into_image,
+    has_image_records, image_record, onboot_list, set_onboot_list, trust_digest, write_image_record,
+    write_onboot_list,
 };
 pub use trust::policy::{self, Policy, PolicyError, PolicyRefusal};
 pub use trust::{

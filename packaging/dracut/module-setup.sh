@@ -1,10 +1,11 @@
 #!/bin/bash
-# dracut calls it for the kernel $kernel, with the root of the image in $initdir. The scripts of `stap-bundle onboot` go into the image,
-# with the programs that start them. It never fails an image.
+# dracut calls it for the kernel $kernel, with the root of the image in $initdir: includes the scripts of `stap-bundle onboot`, and the programs
+# that start them. It never fails the build of an image.
 
-# In every image: which have scripts is found out for each, and remembered.
+# In every image of this very host: which have scripts is found out for each, and remembered. A crash kernel has no memory to spare.
 check() {
-    [[ -x /usr/bin/stap-bundle ]] || return 1
+    [[ -x /usr/bin/stap-bundle && -z $dracutsysrootdir ]] || return 1
+    [[ " $dracutmodules $add_dracutmodules $force_add_dracutmodules " != *" kdumpbase "* ]] || return 1
     return 0
 }
 
@@ -13,10 +14,18 @@ depends() {
 }
 
 install() {
-    local program
+    local program directory
     /usr/bin/stap-bundle onboot stage --into "$initdir" -r "$kernel" || return 0
     [[ -s $initdir/etc/stap-bundle/onboot ]] || return 0
-    for program in /usr/bin/stap-bundle "$(command -v staprun)" /usr/lib*/systemtap/stapio /usr/lib/*/systemtap/stapio; do
+    inst /usr/bin/stap-bundle
+    # Where the program looks for it, not along PATH.
+    for directory in bin sbin local/bin; do
+        if [[ -x /usr/$directory/staprun ]]; then
+            inst "/usr/$directory/staprun"
+            break
+        fi
+    done
+    for program in /usr/lib*/systemtap/stapio /usr/lib/*/systemtap/stapio; do
         [[ ! -x $program ]] || inst "$program"
     done
     inst_hook cmdline 05 "$moddir/start.sh"

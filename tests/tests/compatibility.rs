@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The facts, by kind, with the first and the last number of each run of numbers.
-const FACTS: [(&str, &[(u32, u32)]); 43] = [
+const FACTS: [(&str, &[(u32, u32)]); 44] = [
     ("INIT-CFG", &[(1, 6)]),
     ("INIT-OPT", &[(1, 9)]),
     ("INIT-DEP", &[(1, 6)]),
@@ -28,6 +28,7 @@ const FACTS: [(&str, &[(u32, u32)]); 43] = [
     ("INIT-LOCK", &[(1, 1)]),
     ("INIT-PERM", &[(1, 1)]),
     ("INIT-BOOT", &[(1, 2)]),
+    ("INIT-ONBOOT", &[(1, 10)]),
     ("RUN", &[(1, 13)]),
     ("PRIV", &[(1, 3)]),
     ("SRV-CLI", &[(1, 7)]),

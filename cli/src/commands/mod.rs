@@ -59,7 +59,12 @@ impl Command {
             Self::Farm(command) => command.run(global, ui),
             Self::Bundle(command) => command.run(global, ui),
             #[cfg(any(feature = "farm", feature = "host"))]
-            Self::Trust(args) => args.run(global, ui),
+            Self::Trust(args) => {
+                let ended = args.run(global, ui);
+                #[cfg(feature = "host")]
+                host::onboot::after_change(global, ui);
+                ended
+            }
             #[cfg(feature = "host")]
             Self::Host(command) => command.run(global, ui),
             Self::Config(args) => args.run(global, ui),

@@ -29,7 +29,7 @@ fn action(spelling: &'static str, word: Word) -> Command {
     let command = if word == Word::Onboot {
         let image = Arg::new("image").short('o').value_name("FILE").value_hint(ValueHint::FilePath);
         let keep = Arg::new("keep").short('b').action(ArgAction::SetTrue);
-        command.arg(image.help("another image")).arg(keep.help("keep the image that is there"))
+        command.arg(image.help("image to write")).arg(keep.help("keep the old image as .bak"))
     } else {
         command
     };

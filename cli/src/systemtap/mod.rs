@@ -37,7 +37,7 @@ Options:
 	-c configfile	: specify config file
 	-r kernelrelease: specify kernel release version (compile, cleanup and onboot only)
 	-o image	: specify initramfs image (onboot only)
-	-b		: keep the initramfs image that is there, with .bak (onboot only)
+	-b		: keep the old initramfs image as IMAGE.bak (onboot only)
 	-R		: recursively dependency checking
 	-y		: answer yes for all questions.
 	script(s)	: specify systemtap scripts";

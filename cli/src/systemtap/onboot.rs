@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
+use bundle_format::KernelRelease;
 use files::with_causes;
 use script_config::ScriptName;
-use service::{Fitness, ImageMaker, OwnImage};
+use service::{Fitness, ImageLock, ImageMaker, OwnImage};
 
-use crate::commands::host::onboot::{no_maker, onboot_failure};
-use crate::commands::host::service::Opened;
+use crate::commands::host::onboot::{no_maker, onboot_failure, refuse_absent};
+use crate::commands::host::service::{Opened, service_failure};
+use crate::config_files::DEFAULT_CONFIG;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::systemtap::parse::Request;
@@ -28,36 +31,32 @@ pub(super) fn onboot(request: &Request, opened: &Opened, console: &mut Console<'
 }
 
 fn make(request: &Request, opened: &Opened, console: &mut Console<'_>) -> Result<(), Failure> {
+    if request.config.as_deref().is_some_and(|config| config != Path::new(DEFAULT_CONFIG)) {
+        let what = format!("-c: images are always made with {DEFAULT_CONFIG}");
+        return Err(Failure::new(Exit::Usage, what).hint("nothing was changed"));
+    }
     let release = opened.release(request.release.clone())?;
+    refuse_absent(opened, std::slice::from_ref(&release))?;
     let host = opened.host();
-    let maker = ImageMaker::find(host).ok_or_else(no_maker)?;
-    let identity = opened.service().identity_of(&release);
-    let service = opened.service_as(&identity);
-    let mut named: BTreeSet<ScriptName> = opened.named().clone();
-    if request.recursive {
-        named = service.with_requirements(&named);
-    }
-    let Fitness { fit, unfit } = service.fitness(&named);
-    for (script, why) in &unfit {
-        host.log_loudly(&format!("Error: {script}: not in the initramfs: {why}"));
-        console.error(&format!("Error: {script}: {why}"));
-    }
-    if !named.is_empty() && (fit.is_empty() || (opened.parameters.pass_all && !unfit.is_empty())) {
-        return Err(Failure::new(Exit::Failed, "the initramfs and its list of scripts are as they were"));
-    }
+    let maker = ImageMaker::find().ok_or_else(no_maker)?;
+    let fit = fitting(request, opened, &release, console)?;
+    let lock = ImageLock::take(host, IMAGE_PATIENCE);
+    let _lock = lock.map_err(|error| service_failure(&error))?;
     let change = installer::set_onboot_list(&host.files, &fit, &who(), Some(host.now()), LOCK_PATIENCE);
     change.map_err(|error| onboot_failure(&error))?;
-    let own = request.image.as_deref().map(absolute).transpose()?;
-    let own = match own {
-        Some(path) => Some(OwnImage { path, keep_old: request.keep_old }),
-        None if request.keep_old => {
-            ImageMaker::usual_image(host, &release).map(|path| OwnImage { path, keep_old: true })
+    let made = match &request.image {
+        None => maker.make(host, &release, request.keep_old),
+        Some(image) => {
+            let path = std::path::absolute(image)
+                .map_err(|error| Failure::of(Exit::Usage, &error).about(image.display()))?;
+            let own = OwnImage { path: path.clone(), keep_old: request.keep_old };
+            maker.make_own(host, &release, &own).map(|()| path)
         }
-        None => None,
     };
-    let image = maker.make(host, &release, own.as_ref()).map_err(|error| {
-        let what = format!("the image of kernel {release} wasn't made: {}", with_causes(&error));
+    let image = made.map_err(|error| {
+        let what = format!("the image of kernel {release} wasn't rebuilt: {}", with_causes(&error));
         Failure::new(Exit::Failed, what)
+            .hint("the list is the new one; stap-bundle onboot shows what each image has")
     })?;
     console.line(&format!("Made {}", image.display()));
     if request.image.is_some() {
@@ -66,9 +65,30 @@ fn make(request: &Request, opened: &Opened, console: &mut Console<'_>) -> Result
     Ok(())
 }
 
-fn absolute(path: &Path) -> Result<std::path::PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| Failure::of(Exit::Usage, &error).about(path.display()))
+/// The scripts named that can start there; the others are named, and end the command as `PASSALL` says.
+fn fitting(
+    request: &Request,
+    opened: &Opened,
+    release: &KernelRelease,
+    console: &mut Console<'_>,
+) -> Result<BTreeSet<ScriptName>, Failure> {
+    let identity = opened.service().identity_of(release);
+    let service = opened.service_as(&identity);
+    let mut named: BTreeSet<ScriptName> = opened.named().clone();
+    if request.recursive {
+        named = service.with_requirements(&named);
+    }
+    let Fitness { fit, unfit } = service.fitness(&named);
+    for (script, why) in &unfit {
+        opened.host().log_loudly(&format!("Error: {script}: not in the initramfs: {why}"));
+        console.error(&format!("Error: {script}: {why}"));
+    }
+    if !named.is_empty() && (fit.is_empty() || (opened.parameters.pass_all && !unfit.is_empty())) {
+        return Err(Failure::new(Exit::Failed, "nothing was changed"));
+    }
+    Ok(fit.into_keys().collect())
 }
 
-/// How long it waits for another writer.
-const LOCK_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long it waits for another writer, and for another one that has images rebuilt.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+const IMAGE_PATIENCE: Duration = Duration::from_secs(1800);

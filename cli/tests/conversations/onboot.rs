@@ -103,8 +103,8 @@ fn a_kernel_without_modules_gets_an_image_without_scripts() {
     let world = installed();
     assert_snapshot!(world.run("onboot stage --root host --into image -r 6.99.0-other"), @r#"
     $ stap-bundle onboot stage --root host --into image -r 6.99.0-other
-    2> warning: the image of kernel 6.99.0-other doesn't start counter: bundle fleet has no modules for kernel 6.99.0-other
-    2> warning: the image of kernel 6.99.0-other doesn't start latency: bundle fleet has no modules for kernel 6.99.0-other
+    2> warning: the image of kernel 6.99.0-other lacks counter: bundle fleet has no modules for kernel 6.99.0-other
+    2> warning: the image of kernel 6.99.0-other lacks latency: bundle fleet has no modules for kernel 6.99.0-other
     [exit 0]
     "#);
     assert_eq!(files(&world.path("image")), Vec::<String>::new());
@@ -117,7 +117,7 @@ fn a_script_whose_module_is_damaged_is_left_out_with_what_requires_it() {
     fs::write(world.path("host").join(module), "nothing").unwrap();
     assert_snapshot!(world.run("onboot stage --root host --into image -r 6.12.1-test"), @r#"
     $ stap-bundle onboot stage --root host --into image -r 6.12.1-test
-    2> warning: the image of kernel 6.12.1-test doesn't start latency: its module is not the one that was signed: latency.ko has 7 bytes, signed are 360
+    2> warning: the image of kernel 6.12.1-test lacks latency: its module is not the one that was signed: latency.ko has 7 bytes, signed are 360
     [exit 0]
     "#);
     let list = fs::read_to_string(world.path("image/etc/stap-bundle/onboot")).unwrap();
@@ -126,15 +126,53 @@ fn a_script_whose_module_is_damaged_is_left_out_with_what_requires_it() {
 }
 
 #[test]
+fn what_others_could_have_written_is_not_made_root_s_in_an_image() {
+    for file in ["etc/stap-bundle/trust/default", "var/lib/stap-bundle/state"] {
+        let world = installed();
+        world.chmod(&format!("host/{file}"), 0o777);
+        let said = world.run("onboot stage --root host --into image -r 6.12.1-test");
+        assert!(said.stderr.contains("can be written by others (mode 0777)"), "{file}: {said}");
+        assert_eq!(files(&world.path("image")), Vec::<String>::new(), "{file}");
+        let status = world.run("status --root host");
+        assert!(!status.stdout.contains(" has counter, latency"), "{status}");
+    }
+}
+
+#[test]
+fn a_staging_that_fails_leaves_no_promise() {
+    let world = installed();
+    assert_eq!(world.run("onboot stage --root host --into image -r 6.12.1-test").exit, Some(0));
+    // Nothing of an older run is in a fresh image.
+    let said = world.run("onboot stage --root host --into image -r 6.12.1-test");
+    assert!(said.stderr.contains("exists already: --into takes the root of a new image"), "{said}");
+    let found = world.json("status --root host")["onboot"]["images"][0].clone();
+    assert_eq!(found["scripts"], serde_json::json!([]), "{found}");
+    assert!(found["problem"].as_str().unwrap().contains("out of date"), "{found}");
+}
+
+#[test]
+fn a_host_without_a_list_writes_nothing() {
+    let world = installed();
+    fs::remove_file(world.path("host/etc/stap-bundle/onboot")).unwrap();
+    world.write("image/etc/systemtap/config", "");
+    let said = world.run("onboot stage --root host --into image -r 6.12.1-test");
+    assert_eq!((said.exit, said.stderr.as_str()), (Some(0), ""), "{said}");
+    assert!(!world.path("host/var/lib/stap-bundle/state/onboot").exists());
+}
+
+#[test]
 fn what_is_no_fresh_image_stays_as_it_is() {
     let world = installed();
     let before = files(&world.path("host"));
     assert_snapshot!(world.run("onboot stage --root host --into host -r 6.12.1-test"), @r#"
     $ stap-bundle onboot stage --root host --into host -r 6.12.1-test
-    2> warning: the image of kernel 6.12.1-test starts no scripts: can't make host/etc/stap-bundle: entity already exists
+    2> warning: the image of kernel 6.12.1-test has no early scripts: host/etc/stap-bundle exists already: --into takes the root of a new image
     [exit 0]
     "#);
-    assert_eq!(files(&world.path("host")), before);
+    // But for the record that its image has nothing.
+    let mut after = files(&world.path("host"));
+    after.retain(|file| file != "var/lib/stap-bundle/state/onboot/6.12.1-test.json");
+    assert_eq!(after, before);
     assert_eq!(start(&world), ["counter", "latency"]);
 }
 
@@ -153,8 +191,8 @@ fn status_says_what_an_image_has_and_when_it_is_out_of_date() {
     counter, latency: no kernel runs here for which bundle fleet could have a module
         ask on the host itself, without --root
 
-    from the initramfs start: counter, latency
-      image of kernel 6.12.1-test has no scripts yet: stap-bundle onboot --refresh
+    starting from the initramfs: counter, latency
+      kernel 6.12.1-test: its image has no early scripts yet: run `stap-bundle onboot --refresh`
     [exit 3]
     "#);
     assert_eq!(world.run("onboot stage --root host --into image -r 6.12.1-test").exit, Some(0));
@@ -171,14 +209,18 @@ fn status_says_what_an_image_has_and_when_it_is_out_of_date() {
     counter, latency: no kernel runs here for which bundle fleet could have a module
         ask on the host itself, without --root
 
-    from the initramfs start: counter, latency
-      kernel 6.12.1-test (/boot/initrd.img-6.12.1-test): counter, latency of generation 1
+    starting from the initramfs: counter, latency
+      kernel 6.12.1-test: /boot/initrd.img-6.12.1-test has counter, latency (generation 1)
     [exit 3]
     "#);
     // It was given its scripts, and then its making was cut.
     image.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(9)).unwrap();
     let said = world.run("status --root host");
-    assert!(said.stdout.contains("so it was never finished: stap-bundle onboot --refresh"), "{said}");
+    assert!(
+        said.stdout
+            .contains("wasn't finished: it is older than its record: run `stap-bundle onboot --refresh`"),
+        "{said}"
+    );
     image.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(5)).unwrap();
     world.bundle("newer.stapb", &fleet(2));
     assert_snapshot!(world.run("install --root host newer.stapb"), @r#"
@@ -203,15 +245,27 @@ fn status_says_what_an_image_has_and_when_it_is_out_of_date() {
     counter, latency: no kernel runs here for which bundle fleet could have a module
         ask on the host itself, without --root
 
-    from the initramfs start: counter, latency
-      kernel 6.12.1-test (/boot/initrd.img-6.12.1-test): counter, latency of generation 1
-      image of kernel 6.12.1-test has modules of generation 1, current is generation 2: stap-bundle onboot --refresh
+    starting from the initramfs: counter, latency
+      kernel 6.12.1-test: /boot/initrd.img-6.12.1-test has counter, latency (generation 1)
+      kernel 6.12.1-test: its image has modules of generation 1, current is 2: run `stap-bundle onboot --refresh`
     [exit 3]
     "#);
     new_image(&world);
     assert_eq!(world.run("onboot stage --root host --into image -r 6.12.1-test").exit, Some(0));
     let said = world.run("status --root host");
     assert!(!said.stdout.contains("--refresh"), "{said}");
+    // A mask decides what starts, too.
+    assert_eq!(world.run("mask --root host counter").exit, Some(0));
+    let said = world.run("status --root host");
+    assert!(said.stdout.contains("is out of date (options, masks, trust, boot guard or program)"), "{said}");
+    assert_eq!(world.run("unmask --root host counter").exit, Some(0));
+    // A record that can't be read is one image's problem.
+    let record = world.path("host/var/lib/stap-bundle/state/onboot/6.12.1-test.json");
+    let good = fs::read(&record).unwrap();
+    fs::write(&record, "").unwrap();
+    let said = world.run("status --root host");
+    assert!(said.stdout.contains("its image isn't known: "), "{said}");
+    fs::write(&record, good).unwrap();
     // Taken out of the list, they are still in the image.
     fs::remove_file(world.path("host/etc/stap-bundle/onboot")).unwrap();
     assert_snapshot!(world.run("status --root host"), @r#"
@@ -225,9 +279,9 @@ fn status_says_what_an_image_has_and_when_it_is_out_of_date() {
     counter, latency: no kernel runs here for which bundle fleet could have a module
         ask on the host itself, without --root
 
-    no script starts from the initramfs
-      kernel 6.12.1-test (/boot/initrd.img-6.12.1-test): counter, latency of generation 2
-      image of kernel 6.12.1-test doesn't have what would be put into it now: stap-bundle onboot --refresh
+    starting from the initramfs: no script
+      kernel 6.12.1-test: /boot/initrd.img-6.12.1-test has counter, latency (generation 2)
+      kernel 6.12.1-test: its image is out of date: run `stap-bundle onboot --refresh`
     [exit 3]
     "#);
 }

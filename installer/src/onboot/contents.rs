@@ -13,11 +13,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bundle_format::{BundleError, Kernel, ScriptName};
-use files::{Directory, FileError, FileSystem};
+use bundle_format::{BundleError, Digest, Kernel, ScriptName};
+use files::{Directory, FileError, FileSystem, Unprotected};
 
 use crate::generation::{
-    CurrentGeneration, InstalledBundle, OfferState, Refusal, module_file_name, set_file_name,
+    CurrentGeneration, InstalledBundle, Offer, OfferState, Refusal, module_file_name, set_file_name,
 };
 use crate::host::HostIdentity;
 use crate::host::paths::{
@@ -32,6 +32,9 @@ use crate::onboot::copy;
 pub enum ImageError {
     #[error(transparent)]
     Storage(#[from] FileError),
+    /// Others could have written what an image would believe.
+    #[error("what an image would believe is not protected")]
+    Unprotected(#[source] Unprotected),
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The kept bundle isn't what it was.
@@ -39,61 +42,92 @@ pub enum ImageError {
     Bundle(#[from] BundleError),
 }
 
-/// Puts what a start of these scripts needs into the image whose root is `into`, for the kernel of `identity`. Each module is proven
-/// before it is written. A script that no bundle has for this kernel is passed over.
+impl From<Unprotected> for ImageError {
+    fn from(error: Unprotected) -> Self {
+        error.or(Self::Unprotected)
+    }
+}
+
+/// A digest of whom this host believes, and of its policy: all that an image is given of them.
+pub fn trust_digest(host: &FileSystem) -> Result<Digest, ImageError> {
+    let mut all = Vec::new();
+    each_believed_file(host, &mut |directory, name, bytes| {
+        all.extend(directory.join(name).as_os_str().as_encoded_bytes());
+        all.extend(Digest::of(bytes).as_bytes());
+        Ok(())
+    })?;
+    Ok(Digest::of(&all))
+}
+
+/// Puts what a start of these scripts needs into the image whose root is `into`, for a kernel, of which there may be several builds: `builds`
+/// are the host as it would be under each. Each module is proven before it is written. A script that no bundle has is passed over.
 pub fn copy_into_image(
     host: &FileSystem,
     into: &FileSystem,
     current: &CurrentGeneration,
-    identity: &HostIdentity,
+    builds: &[HostIdentity],
     scripts: &BTreeSet<ScriptName>,
 ) -> Result<(), ImageError> {
-    copy_trust(host, into)?;
+    let mut write =
+        |directory: &Path, name: &str, bytes: &[u8]| into.ensure_dir(directory)?.write_new(name, bytes);
+    each_believed_file(host, &mut write)?;
+    copy::some(host, Path::new(STATE), &[STATE_LAYOUT], &mut write)?;
+    copy::some(host, Path::new(RECORDS), &[FLOORS[0], FLOORS[1], MASKS], &mut write)?;
     let state = into.ensure_dir(STATE)?;
     let number = current.number().to_string();
     let generation = state.create_dir(GENERATIONS)?.create_dir(&number)?;
     let bundles = generation.create_dir(BUNDLES)?;
     let kernels = generation.create_dir(KERNELS)?;
-    for offer in current.offers(identity) {
-        let OfferState::Ready(handle) = &offer.state else { continue };
-        let bundle = current.bundles().iter().find(|bundle| bundle.name == offer.bundle);
-        let kernel = bundle.and_then(|bundle| {
-            let is_it = |kernel: &&Kernel| Some(kernel.id) == offer.kernel;
-            Some((bundle, bundle.manifest.kernels.iter().find(is_it)?))
-        });
-        let (true, Some((bundle, kernel))) = (scripts.contains(&offer.script), kernel) else { continue };
-        if bundles.kind(bundle.name.as_str())?.is_none() {
-            copy_account(bundle, kernel, &bundles.create_dir(bundle.name.as_str())?)?;
+    for identity in builds {
+        for offer in current.offers(identity) {
+            let OfferState::Ready(handle) = &offer.state else { continue };
+            let Some((bundle, kernel)) = origin(current, &offer) else { continue };
+            if scripts.contains(&offer.script) {
+                copy_account(bundle, kernel, &bundles)?;
+                let module = current.read_module(handle)?;
+                let directory = kernels.ensure_dir(&kernel.id.short())?;
+                write_once(&directory, &module_file_name(&offer.script), module.as_installed())?;
+            }
         }
-        let module = current.read_module(handle)?;
-        let directory = kernels.ensure_dir(&kernel.id.short())?;
-        directory.write_new(&module_file_name(&offer.script), module.as_installed())?;
     }
     state.symlink(&format!("{GENERATIONS}/{number}"), CURRENT)?;
     Ok(())
 }
 
-fn copy_trust(host: &FileSystem, into: &FileSystem) -> Result<(), FileError> {
-    let records = Path::new(RECORDS);
-    copy::tree(host, into, Path::new(TRUST))?;
-    copy::some(host, into, Path::new(ADMINISTRATION), &[POLICY])?;
-    copy::some(host, into, Path::new(STATE), &[STATE_LAYOUT])?;
-    copy::some(host, into, records, &[FLOORS[0], FLOORS[1], MASKS])?;
-    copy::tree(host, into, &records.join(ROOTS))
+fn each_believed_file(host: &FileSystem, take: &mut copy::Take<'_>) -> Result<(), Unprotected> {
+    copy::tree(host, Path::new(TRUST), take)?;
+    copy::some(host, Path::new(ADMINISTRATION), &[POLICY], take)?;
+    copy::tree(host, &Path::new(RECORDS).join(ROOTS), take)
+}
+
+fn origin<'c>(current: &'c CurrentGeneration, offer: &Offer) -> Option<(&'c InstalledBundle, &'c Kernel)> {
+    let bundle = current.bundles().iter().find(|bundle| bundle.name == offer.bundle)?;
+    let kernel = bundle.manifest.kernels.iter().find(|kernel| Some(kernel.id) == offer.kernel)?;
+    Some((bundle, kernel))
 }
 
 /// The signatures, the account and what travels with it, and the accounts of one kernel's modules.
-fn copy_account(bundle: &InstalledBundle, kernel: &Kernel, to: &Directory) -> Result<(), ImageError> {
-    let mut file = to.create_file(BUNDLE_FILE)?;
-    bundle.verified()?.write_subset(&BTreeSet::new(), &mut file)?;
+fn copy_account(bundle: &InstalledBundle, kernel: &Kernel, bundles: &Directory) -> Result<(), ImageError> {
     let from = bundle.directory();
-    if from.kind(ROOT_RECORD)?.is_some() {
-        copy::file(from, to, ROOT_RECORD)?;
+    let to = bundles.ensure_dir(bundle.name.as_str())?;
+    if to.kind(BUNDLE_FILE)?.is_none() {
+        bundle.verified()?.write_subset(&BTreeSet::new(), &mut to.create_file(BUNDLE_FILE)?)?;
+        if from.kind(ROOT_RECORD)?.is_some() {
+            copy::file(from, &to, ROOT_RECORD)?;
+        }
     }
-    let sets = to.create_dir(SETS)?;
+    let sets = to.ensure_dir(SETS)?;
     let there = from.open_dir(SETS)?;
     for position in 0..kernel.frames.len() {
-        copy::file(&there, &sets, &set_file_name(&kernel.id, position))?;
+        let name = set_file_name(&kernel.id, position);
+        if sets.kind(&name)?.is_none() {
+            copy::file(&there, &sets, &name)?;
+        }
     }
     Ok(())
+}
+
+/// One kernel may fit two builds.
+fn write_once(directory: &Directory, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+    if directory.kind(name)?.is_some() { Ok(()) } else { directory.write_new(name, bytes) }
 }

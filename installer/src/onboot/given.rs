@@ -1,7 +1,7 @@
-//! `state/onboot/REL.json`: what the image of a kernel was given when it was made last.
+//! `state/onboot/REL.json`: what the image of a kernel is given.
 //!
-//! It is written while an image is being made, so an image that is older than its record was never finished. Nothing is
-//! decided by it but what `status` says.
+//! It is written while an image is being made: empty before anything is staged, so that a staging that fails leaves no promise, and again
+//! with the scripts. An image that is older than its record was never finished. Nothing is decided by it but what `status` says.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,14 +16,27 @@ use crate::host::version::{NewerState, StateVersion};
 const VERSION: StateVersion = StateVersion::new(1);
 const MAX_RECORD: u64 = 1 << 20;
 
-/// What an image was given.
+/// What an image is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GivenImage {
-    /// Seconds since 1970; `None` where no clock was given.
-    pub time: Option<u64>,
+pub struct ImageRecord {
+    /// Seconds since 1970 when it was staged.
+    pub time: u64,
     /// The generation that was current.
     pub generation: Option<u64>,
     pub scripts: BTreeMap<ScriptName, GivenScript>,
+    /// Of all else that decides what starts: options, masks, trust, the boot guard, the program.
+    pub settings: Option<Digest>,
+    /// The finished image, where this program has seen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageStamp>,
+}
+
+/// By what an image is told from another one in its place. A copy of the whole disk has the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageStamp {
+    /// Seconds since 1970.
+    pub modified: i64,
+    pub size: i64,
 }
 
 /// One script of an image.
@@ -43,40 +56,30 @@ fn file(release: &KernelRelease) -> String {
     format!("{release}.json")
 }
 
-/// What the image of this kernel was given; `None` if it was given nothing.
-pub fn given_image(host: &FileSystem, release: &KernelRelease) -> Result<Option<GivenImage>, FileError> {
+/// What the image of this kernel is given; `None` if it never was given anything.
+pub fn image_record(host: &FileSystem, release: &KernelRelease) -> Result<Option<ImageRecord>, FileError> {
     let Some(records) = optional(host.open_dir(directory()))? else { return Ok(None) };
     let Some(raw) = optional(records.read_file(&file(release), MAX_RECORD))? else { return Ok(None) };
     let path = records.path().join(file(release));
     VERSION.read(&raw).map(Some).map_err(|error| FileError::new("understand", path, error))
 }
 
-/// The kernels whose images were given something.
-pub fn given_images(host: &FileSystem) -> Result<Vec<KernelRelease>, FileError> {
-    let Some(records) = optional(host.open_dir(directory()))? else { return Ok(Vec::new()) };
-    let names = records.entries()?;
-    Ok(names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect())
+/// Whether any image is given anything.
+pub fn has_image_records(host: &FileSystem) -> Result<bool, FileError> {
+    let Some(records) = optional(host.open_dir(directory()))? else { return Ok(false) };
+    Ok(records.entries()?.iter().any(|name| name.strip_suffix(".json").is_some()))
 }
 
-/// Remembers what the image of this kernel is being given; nothing, if it has no script. A record that says the same already stays, with
-/// its time.
-pub fn remember_image(
+/// Writes what the image of this kernel is given; on the disk when this returns. A newer program's record stays.
+pub fn write_image_record(
     host: &FileSystem,
     release: &KernelRelease,
-    image: &GivenImage,
+    image: &ImageRecord,
 ) -> Result<(), FileError> {
-    let before = match given_image(host, release) {
-        Err(error) if NewerState::in_error(&error).is_some() => return Err(error),
-        before => before.unwrap_or_default(),
-    };
-    let is_same = |before: &GivenImage| GivenImage { time: image.time, ..before.clone() } == *image;
-    if before.as_ref().is_some_and(is_same) {
-        return Ok(());
-    }
-    if image.scripts.is_empty() {
-        let Some(records) = optional(host.open_dir(directory()))? else { return Ok(()) };
-        records.unlink_if_there(&file(release))?;
-        return records.sync();
+    if let Err(error) = image_record(host, release)
+        && NewerState::in_error(&error).is_some()
+    {
+        return Err(error);
     }
     let records = host.ensure_dir(directory())?;
     let wrong = |error: serde_json::Error| {

@@ -92,7 +92,7 @@ pub fn set_onboot_list(
 }
 
 /// Writes the list of an image, which has none yet.
-pub fn write_list(image: &FileSystem, scripts: &BTreeSet<ScriptName>) -> Result<(), FileError> {
+pub fn write_onboot_list(image: &FileSystem, scripts: &BTreeSet<ScriptName>) -> Result<(), FileError> {
     image.ensure_dir(ADMINISTRATION)?.write_new(ONBOOT, text_of(scripts).as_bytes())
 }
 

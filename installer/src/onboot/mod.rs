@@ -5,6 +5,6 @@ mod copy;
 mod given;
 mod list;
 
-pub use contents::{ImageError, copy_into_image};
-pub use given::{GivenImage, GivenScript, given_image, given_images, remember_image};
-pub use list::{OnbootChange, OnbootError, onboot_list, set_onboot_list, write_list};
+pub use contents::{ImageError, copy_into_image, trust_digest};
+pub use given::{GivenScript, ImageRecord, ImageStamp, has_image_records, image_record, write_image_record};
+pub use list::{OnbootChange, OnbootError, onboot_list, set_onboot_list, write_onboot_list};

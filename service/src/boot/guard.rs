@@ -66,7 +66,7 @@ pub struct GuardRecord {
     pub under_way: BTreeSet<ScriptName>,
     /// Whether that boot went well.
     pub settled: bool,
-    /// Scripts that the initramfs had started in that boot, which nothing here can hold back.
+    /// Scripts that the initramfs had started in that boot: the guard can't hold these back.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub early: BTreeSet<ScriptName>,
 }
@@ -250,7 +250,7 @@ impl GuardRecord {
         }
         let early: Vec<&str> = self.early.iter().map(ScriptName::as_str).collect();
         Some(format!(
-            "{held_back}; the initramfs starts {} before that: `stap-bundle onboot --refresh` makes images that hold back the same",
+            "{held_back}; the initramfs starts {} before that: `stap-bundle onboot --refresh` rebuilds its image, which then holds back the same",
             early.join(", ")
         ))
     }

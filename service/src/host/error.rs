@@ -64,8 +64,11 @@ pub enum ServiceError {
         why: String,
     },
     /// An initramfs image wasn't given what it should have.
-    #[error("the image can't be given its scripts")]
+    #[error("the image can't be staged")]
     Image(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What should be the root of a new image has directories of ours.
+    #[error("{} exists already: --into takes the root of a new image", place.display())]
+    NoFreshImage { place: PathBuf },
     /// What an image was given isn't what a start would take.
     #[error("{script} can't be read back from the image: {why}")]
     WrongImage { script: script_config::ScriptName, why: String },

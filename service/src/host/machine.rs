@@ -158,7 +158,11 @@ impl Host {
     /// log, are in `/run`.
     #[must_use]
     pub fn before_root(self) -> Self {
-        Self { stat_dir: "/run/systemtap".into(), log_file: self.run_dir.join(EARLY_LOG), ..self }
+        // No boot waits for one script as long as a host would.
+        let seconds = Duration::from_secs;
+        let patience =
+            Patience { staprun: seconds(10), confirm: seconds(2), unload: seconds(1), lock: seconds(2) };
+        Self { stat_dir: "/run/systemtap".into(), log_file: self.run_dir.join(EARLY_LOG), patience, ..self }
     }
 
     /// Where a path of the host is on this machine: for other programs, and for commands in messages.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use installer::GivenScript;
 use script_config::ScriptName;
 
-use crate::offers::{Candidate, Offers, Origin};
+use crate::offers::{Candidate, Offers, Origin, graph_of};
 use crate::reasons::StartRefusal;
 
 /// Why a script can't start from the initramfs.
@@ -14,10 +14,10 @@ pub enum Unfit {
     /// No module for this kernel, or one that isn't believed.
     #[error("{0}")]
     Refused(StartRefusal),
-    #[error("neither a bundle nor a compile on this host has it")]
+    #[error("no bundle and no compile on this host has it")]
     NotOffered,
     /// INIT-ONBOOT-02.
-    #[error("its options have {0}: before the root file system is there, only a recorder in memory can run")]
+    #[error("option {0}: only a recorder in memory can run before the root file system is there")]
     Option(&'static str),
     #[error("it probes {0}, which the initramfs doesn't have")]
     Program(String),
@@ -30,84 +30,68 @@ pub enum Unfit {
 /// The scripts of a list, for one kernel.
 #[derive(Debug, Default)]
 pub struct Fitness {
-    pub fit: BTreeSet<ScriptName>,
+    /// With what an image is given of each.
+    pub fit: BTreeMap<ScriptName, GivenScript>,
     pub unfit: BTreeMap<ScriptName, Unfit>,
 }
 
 impl Fitness {
     pub(crate) fn of(offers: &Offers<'_>, list: &BTreeSet<ScriptName>) -> Self {
-        let mut unfit: BTreeMap<ScriptName, Unfit> = BTreeMap::new();
+        let mut fitness = Self::default();
         for name in list {
-            if let Err(why) =
-                offers.get(name).ok_or(Unfit::NotOffered).and_then(|script| alone(offers, script))
-            {
-                unfit.insert(name.clone(), why);
+            match offers.get(name).ok_or(Unfit::NotOffered).and_then(|script| alone(offers, script)) {
+                Ok(given) => drop(fitness.fit.insert(name.clone(), given)),
+                Err(why) => drop(fitness.unfit.insert(name.clone(), why)),
             }
         }
-        while let Some((name, why)) = list.iter().find_map(|name| by_requirement(offers, list, &unfit, name))
+        while let Some((name, why)) =
+            fitness.fit.keys().find_map(|name| fitness.by_requirement(offers, list, name))
         {
-            unfit.insert(name, why);
+            fitness.fit.remove(&name);
+            fitness.unfit.insert(name, why);
         }
-        let fit = list.iter().filter(|name| !unfit.contains_key(*name)).cloned().collect();
-        Self { fit, unfit }
+        fitness
+    }
+
+    fn by_requirement(
+        &self,
+        offers: &Offers<'_>,
+        list: &BTreeSet<ScriptName>,
+        name: &ScriptName,
+    ) -> Option<(ScriptName, Unfit)> {
+        let lacking = offers.get(name)?.requires.iter().find(|required| !self.fit.contains_key(*required))?;
+        let why = if list.contains(lacking) { Unfit::OnUnfit } else { Unfit::Lacks };
+        Some((name.clone(), why(lacking.clone())))
+    }
+
+    pub(crate) fn names(&self) -> BTreeSet<ScriptName> {
+        self.fit.keys().cloned().collect()
     }
 }
 
-/// All that these require, directly or not, and they themselves.
+/// These and all that they require, directly or not.
 pub(crate) fn with_requirements(offers: &Offers<'_>, names: &BTreeSet<ScriptName>) -> BTreeSet<ScriptName> {
-    let mut all = names.clone();
-    let mut ahead: Vec<&ScriptName> = names.iter().collect();
-    while let Some(name) = ahead.pop() {
-        for required in offers.get(name).into_iter().flat_map(|candidate| &candidate.requires) {
-            if all.insert(required.clone()) {
-                ahead.push(required);
-            }
-        }
-    }
-    all
+    let graph = graph_of(offers.candidates(), names);
+    let required = names.iter().flat_map(|name| graph.requirements_of(name));
+    required.chain(names.iter().cloned()).collect()
 }
 
-/// What is against the script itself. Its module is proven, as a start would.
-fn alone(offers: &Offers<'_>, candidate: &Candidate) -> Result<(), Unfit> {
+/// What an image is given of a script by itself. Its module is proven, as a start would.
+fn alone(offers: &Offers<'_>, candidate: &Candidate) -> Result<GivenScript, Unfit> {
     candidate.cell.clone().map_err(Unfit::Refused)?;
-    let options = [("-o", "-o, a file"), ("-c", "-c, a command"), ("-x", "-x, a process")];
     let has = |option: &str| candidate.run.iter().any(|word| word.starts_with(option));
-    if let Some((_, words)) = options.into_iter().find(|(option, _)| has(option)) {
-        return Err(Unfit::Option(words));
+    if let Some(option) = ["-o", "-c", "-x"].into_iter().find(|option| has(option)) {
+        return Err(Unfit::Option(option));
     }
-    if let Origin::Bundle(signed) = &candidate.origin
-        && let Some(program) = signed.record.programs.first()
-    {
-        return Err(Unfit::Program(program.path.clone()));
-    }
-    offers.read(candidate).map(drop).map_err(Unfit::Refused)
-}
-
-fn by_requirement(
-    offers: &Offers<'_>,
-    list: &BTreeSet<ScriptName>,
-    unfit: &BTreeMap<ScriptName, Unfit>,
-    name: &ScriptName,
-) -> Option<(ScriptName, Unfit)> {
-    let candidate = offers.get(name).filter(|_| !unfit.contains_key(name))?;
-    candidate.requires.iter().find_map(|required| {
-        let why = if !list.contains(required) {
-            Unfit::Lacks(required.clone())
-        } else if unfit.contains_key(required) {
-            Unfit::OnUnfit(required.clone())
-        } else {
-            return None;
-        };
-        Some((name.clone(), why))
-    })
-}
-
-/// What an image is given of a script, proven.
-pub(super) fn given(offers: &Offers<'_>, name: &ScriptName) -> Option<GivenScript> {
-    let candidate = offers.get(name)?;
     let bundle = match &candidate.origin {
-        Origin::Bundle(signed) => Some(signed.bundle.id),
+        Origin::Bundle(signed) => {
+            if let Some(program) = signed.record.programs.first() {
+                return Err(Unfit::Program(program.path.clone()));
+            }
+            Some(signed.bundle.id)
+        }
         _ => None,
     };
-    Some(GivenScript { sha256: offers.read(candidate).ok()?.sha256(), bundle })
+    let module = offers.read(candidate).map_err(Unfit::Refused)?;
+    Ok(GivenScript { sha256: module.sha256(), bundle })
 }

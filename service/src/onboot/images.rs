@@ -1,19 +1,22 @@
 //! What the images of this host's kernels have, beside what they would be given now.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::time::UNIX_EPOCH;
+use std::path::{Path, PathBuf};
 
-use bundle_format::KernelRelease;
-use files::FileError;
-use installer::{CurrentGeneration, GivenImage, HostIdentity, given_image, given_images, installed_releases};
+use bundle_format::{Digest, KernelRelease};
+use files::{FileError, with_causes};
+use installer::{
+    CurrentGeneration, GivenScript, HostIdentity, ImageRecord, ImageStamp, NewerState, has_image_records,
+    image_record, installed_releases,
+};
 use script_config::{Configuration, ScriptName};
 use serde::Serialize;
 
 use crate::host::Host;
 use crate::kernel::ModuleRules;
 use crate::offers::{Installed, Offers};
-use crate::onboot::fitness::{Fitness, given};
+use crate::onboot::fitness::{Fitness, Unfit};
+use crate::onboot::settings::settings;
 use crate::records::EarlyStart;
 
 /// The command that mends what is wrong with an image.
@@ -24,7 +27,7 @@ const REFRESH: &str = "stap-bundle onboot --refresh";
 pub struct OnbootStatus {
     /// The scripts of the list.
     pub scripts: BTreeSet<ScriptName>,
-    /// The kernels of this host, and those whose images were given something.
+    /// By kernel of this host.
     pub images: Vec<ImageOfKernel>,
     /// What the start in the initramfs did in this boot; absent if there was none.
     pub early: Option<EarlyStart>,
@@ -59,16 +62,11 @@ impl OnbootStatus {
     /// `None` where nothing starts from the initramfs, and no image has anything that would.
     pub(crate) fn look(of: Images<'_>, list: BTreeSet<ScriptName>) -> Result<Option<Self>, FileError> {
         let early = EarlyStart::read(of.host);
-        let held = given_images(&of.host.files)?;
-        if list.is_empty() && held.is_empty() && early.is_none() {
+        if list.is_empty() && early.is_none() && !has_image_records(&of.host.files)? {
             return Ok(None);
         }
-        let mut kernels = installed_releases(&of.host.files)?;
-        kernels.extend(held);
-        kernels.sort();
-        kernels.dedup();
-        let images =
-            kernels.into_iter().map(|kernel| of.of_kernel(kernel, &list)).collect::<Result<_, _>>()?;
+        let kernels = installed_releases(&of.host.files)?.into_iter();
+        let images = kernels.map(|kernel| of.of_kernel(kernel, &list)).collect::<Result<_, _>>()?;
         Ok(Some(Self { scripts: list, images, early }))
     }
 }
@@ -79,76 +77,89 @@ impl Images<'_> {
         kernel: KernelRelease,
         list: &BTreeSet<ScriptName>,
     ) -> Result<ImageOfKernel, FileError> {
-        let (wanted, left_out) = self.wanted(&kernel, list);
-        let held = given_image(&self.host.files, &kernel)?;
         let image = image_of(self.host, &kernel);
-        let problem = self.problem(&wanted, held.as_ref(), image.as_ref());
-        let (generation, scripts) = match held {
-            Some(held) => (held.generation, held.scripts.into_keys().collect()),
-            None => (None, BTreeSet::new()),
+        let wanted = self.wanted(&kernel, list);
+        let left_out = wanted.unfit.iter().map(|(name, why)| (name.clone(), why.to_string())).collect();
+        let (record, problem) = match image_record(&self.host.files, &kernel) {
+            Err(error) if NewerState::in_error(&error).is_some() => return Err(error),
+            Err(error) => (None, Some(format!("isn't known: {}: run `{REFRESH}`", with_causes(&error)))),
+            Ok(None) => (
+                None,
+                (!wanted.scripts.is_empty()).then(|| format!("has no early scripts yet: run `{REFRESH}`")),
+            ),
+            Ok(Some(record)) => {
+                let problem =
+                    self.out_of_date(&wanted, &record).or_else(|| self.unfinished(&record, image.as_ref()));
+                (Some(record), problem)
+            }
         };
+        let (generation, scripts) = record.map_or_else(Default::default, |record| {
+            (record.generation, record.scripts.into_keys().collect())
+        });
         Ok(ImageOfKernel { kernel, image, generation, scripts, left_out, problem })
     }
 
     /// What an image of this kernel would be given now, and what it wouldn't.
-    fn wanted(
-        &self,
-        kernel: &KernelRelease,
-        list: &BTreeSet<ScriptName>,
-    ) -> (GivenImage, BTreeMap<ScriptName, String>) {
+    fn wanted(&self, kernel: &KernelRelease, list: &BTreeSet<ScriptName>) -> Wanted {
         let identity = of_kernel(self.identity, kernel);
         let installed = self.current.map_or_else(Installed::nothing, |current| {
             Installed::of(current, &identity, &self.host.files, &ModuleRules::read(self.host))
         });
         let offers = Offers::find(self.host, &identity, installed, self.own);
-        let Fitness { fit, unfit } = Fitness::of(&offers, list);
-        let scripts = fit.iter().filter_map(|name| Some((name.clone(), given(&offers, name)?))).collect();
-        let generation = self.current.map(CurrentGeneration::number);
-        let left_out = unfit.into_iter().map(|(name, why)| (name, why.to_string())).collect();
-        (GivenImage { time: None, generation, scripts }, left_out)
+        let fitness = Fitness::of(&offers, list);
+        let settings = settings(self.host, &offers, &fitness);
+        Wanted { scripts: fitness.fit, unfit: fitness.unfit, settings }
     }
 
-    fn problem(
-        &self,
-        wanted: &GivenImage,
-        held: Option<&GivenImage>,
-        image: Option<&PathBuf>,
-    ) -> Option<String> {
-        let Some(held) = held else {
-            return (!wanted.scripts.is_empty()).then(|| format!("has no scripts yet: {REFRESH}"));
-        };
-        if held.scripts != wanted.scripts {
-            let of = |generation: Option<u64>| {
-                generation.map_or_else(|| "no generation".to_owned(), |number| format!("generation {number}"))
-            };
-            let (has, now) = (of(held.generation), of(wanted.generation));
-            return Some(if has == now {
-                format!("doesn't have what would be put into it now: {REFRESH}")
-            } else {
-                format!("has modules of {has}, current is {now}: {REFRESH}")
+    fn out_of_date(&self, wanted: &Wanted, record: &ImageRecord) -> Option<String> {
+        let now = self.current.map(CurrentGeneration::number);
+        if record.scripts != wanted.scripts {
+            return Some(match (record.generation, now) {
+                (Some(has), Some(now)) if has != now => {
+                    format!("has modules of generation {has}, current is {now}: run `{REFRESH}`")
+                }
+                _ => format!("is out of date: run `{REFRESH}`"),
             });
         }
+        // What isn't known isn't compared.
+        let differs = record.settings.zip(wanted.settings).is_some_and(|(then, now)| then != now);
+        (differs && !wanted.scripts.is_empty()).then(|| {
+            format!("is out of date (options, masks, trust, boot guard or program): run `{REFRESH}`")
+        })
+    }
+
+    fn unfinished(&self, record: &ImageRecord, image: Option<&PathBuf>) -> Option<String> {
         let Some(image) = image else {
-            return Some(format!("was given its scripts, and isn't found in /boot: {REFRESH}"));
+            return (!record.scripts.is_empty()).then(|| format!("is missing from /boot: run `{REFRESH}`"));
         };
-        let changed = self
-            .host
-            .files
-            .open_file(image)
-            .and_then(|file| file.metadata().map_err(|error| FileError::new("look at", image, error)));
-        let changed = changed.and_then(|metadata| {
-            metadata.modified().map_err(|error| FileError::new("look at", image, error))
-        });
-        // Whoever may not read it isn't told.
-        let changed = changed.ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs();
-        let is_unfinished = held.time.is_some_and(|given| changed < given);
-        is_unfinished
-            .then(|| format!("is older than what it was to be given, so it was never finished: {REFRESH}"))
+        let found = stamp_of(self.host, image)?;
+        match record.image {
+            Some(made) if made != found => {
+                Some(format!("was changed by something that didn't stage its scripts: run `{REFRESH}`"))
+            }
+            None if found.modified.cast_unsigned() < record.time => {
+                Some(format!("wasn't finished: it is older than its record: run `{REFRESH}`"))
+            }
+            _ => None,
+        }
     }
 }
 
+/// What an image would be given now.
+struct Wanted {
+    scripts: BTreeMap<ScriptName, GivenScript>,
+    unfit: BTreeMap<ScriptName, Unfit>,
+    settings: Option<Digest>,
+}
+
+/// By what an image is told from another; `None` where it can't be looked at.
+pub(super) fn stamp_of(host: &Host, image: &Path) -> Option<ImageStamp> {
+    let directory = host.files.open_dir(image.parent()?).ok()?;
+    let stat = directory.stat(image.file_name()?.to_str()?).ok()??;
+    Some(ImageStamp { modified: stat.st_mtime, size: stat.st_size })
+}
+
 /// What the host would say of itself under this kernel. Of one that doesn't run only the release is known.
-#[must_use]
 pub(crate) fn of_kernel(identity: &HostIdentity, release: &KernelRelease) -> HostIdentity {
     if identity.release.as_ref() == Some(release) {
         return identity.clone();

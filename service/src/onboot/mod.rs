@@ -3,6 +3,7 @@
 mod fitness;
 mod images;
 mod maker;
+mod settings;
 mod stage;
 mod start;
 
@@ -10,7 +11,7 @@ pub(crate) use fitness::with_requirements;
 pub use fitness::{Fitness, Unfit};
 pub use images::{ImageOfKernel, OnbootStatus};
 pub(crate) use images::{Images, of_kernel};
-pub use maker::{ImageMaker, MakerError, OwnImage};
-pub use stage::StagedScripts;
+pub use maker::{ImageLock, ImageMaker, MakerError, OwnImage, UNRECORDED};
 pub(crate) use stage::{ImageOf, stage};
+pub use start::not_started_before_root;
 pub(crate) use start::start;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use bundle_format::KernelRelease;
 use files::{FileError, FileSystem, optional};
 use installer::{
-    CONFIGURATION_LINK, CurrentGeneration, GivenImage, HostIdentity, OPTIONS_LINK, copy_into_image,
-    remember_image, write_list,
+    CONFIGURATION_LINK, CurrentGeneration, HostIdentity, ImageRecord, OPTIONS_LINK, copy_into_image,
+    image_record, masks, write_image_record, write_onboot_list,
 };
 use script_config::{Configuration, GlobalParameters, ScriptName};
 
@@ -17,18 +17,11 @@ use crate::host::{Host, ServiceError};
 use crate::kernel::ModuleRules;
 use crate::local::{LocalModule, LocalRecord};
 use crate::offers::{Installed, Offers, Origin};
-use crate::onboot::fitness::{Fitness, Unfit, given};
+use crate::onboot::fitness::{Fitness, Unfit};
+use crate::onboot::settings::settings;
 
 /// Most bytes of a configuration file.
 const MAX_CONFIGURATION: u64 = 1 << 20;
-
-/// What an image was given.
-#[derive(Debug)]
-pub struct StagedScripts {
-    pub scripts: BTreeSet<ScriptName>,
-    /// Scripts of the list that it wasn't given.
-    pub left_out: BTreeMap<ScriptName, Unfit>,
-}
 
 /// The host whose image it is.
 pub(crate) struct ImageOf<'a> {
@@ -38,52 +31,72 @@ pub(crate) struct ImageOf<'a> {
     pub(crate) offers: &'a Offers<'a>,
     pub(crate) parameters: &'a GlobalParameters,
     pub(crate) own: &'a Configuration,
+    /// Whether this image is the kernel's usual one, so that what it has is remembered.
+    pub(crate) is_recorded: bool,
 }
 
-/// Gives the scripts of the list that fit to the image whose root is `into`, and remembers that. What fails leaves nothing there.
+/// Gives the scripts of the list that fit to the image whose root is `into`, and remembers that. What fails leaves nothing there, and no
+/// promise. Returns the scripts that don't fit.
 pub(crate) fn stage(
     of: &ImageOf<'_>,
     into: &FileSystem,
     list: &BTreeSet<ScriptName>,
-) -> Result<StagedScripts, ServiceError> {
+) -> Result<BTreeMap<ScriptName, Unfit>, ServiceError> {
     let release = of.identity.release.as_ref().ok_or(ServiceError::NoKernel)?;
+    if list.is_empty() && image_record(&of.host.files, release)?.is_none() {
+        return Ok(BTreeMap::new());
+    }
+    of.record(release, &Fitness::default())?;
     let places = of.places(release);
     // What fails is removed again, so nothing may be there that isn't ours: a host's own root least of all.
     if let Some(taken) = places.iter().find(|path| into.locate(path).is_ok()) {
         let place = into.path().join(taken.strip_prefix("/").unwrap_or(taken));
-        return Err(FileError::new("make", place, std::io::ErrorKind::AlreadyExists).into());
+        return Err(ServiceError::NoFreshImage { place });
     }
-    let Fitness { fit, unfit } = Fitness::of(of.offers, list);
-    let written = if fit.is_empty() { Ok(()) } else { of.write(into, &fit) };
-    let given = GivenImage {
-        time: Some(of.host.now()),
-        generation: of.current.map(CurrentGeneration::number),
-        scripts: fit.iter().filter_map(|name| Some((name.clone(), given(of.offers, name)?))).collect(),
-    };
-    if let Err(error) = written.and_then(|()| Ok(remember_image(&of.host.files, release, &given)?)) {
+    let fitness = Fitness::of(of.offers, list);
+    let written = if fitness.fit.is_empty() { Ok(()) } else { of.write(into, &fitness.names()) };
+    if let Err(error) = written.and_then(|()| of.record(release, &fitness)) {
         remove(into, &places);
         return Err(error);
     }
-    Ok(StagedScripts { scripts: fit, left_out: unfit })
+    Ok(fitness.unfit)
 }
 
 impl ImageOf<'_> {
-    fn write(&self, into: &FileSystem, scripts: &BTreeSet<ScriptName>) -> Result<(), ServiceError> {
-        let is_local = |name: &&ScriptName| {
-            let origin = self.offers.get(name).map(|candidate| &candidate.origin);
-            matches!(origin, Some(Origin::Local(_)))
+    fn record(&self, release: &KernelRelease, fitness: &Fitness) -> Result<(), ServiceError> {
+        if !self.is_recorded {
+            return Ok(());
+        }
+        let record = ImageRecord {
+            time: self.host.now(),
+            generation: self.current.map(CurrentGeneration::number),
+            scripts: fitness.fit.clone(),
+            settings: settings(self.host, self.offers, fitness),
+            image: None,
         };
+        Ok(write_image_record(&self.host.files, release, &record)?)
+    }
+
+    fn write(&self, into: &FileSystem, scripts: &BTreeSet<ScriptName>) -> Result<(), ServiceError> {
         if let Some(current) = self.current {
-            copy_into_image(&self.host.files, into, current, self.identity, scripts)
+            copy_into_image(&self.host.files, into, current, &self.builds(current), scripts)
                 .map_err(ServiceError::image)?;
         }
-        let image = Host::configured(again(into)?, self.parameters);
-        for name in scripts.iter().filter(is_local) {
+        let image = Host::configured(FileSystem::open(into.path())?, self.parameters);
+        for name in scripts {
             self.copy_local(&image, name)?;
         }
         self.copy_configuration(into)?;
-        write_list(into, scripts)?;
+        write_onboot_list(into, scripts)?;
         self.prove(&image, scripts)
+    }
+
+    /// The host under each build of the kernel that bundles have: which of them is installed isn't known before it runs.
+    fn builds(&self, current: &CurrentGeneration) -> Vec<HostIdentity> {
+        let kernels = current.bundles().iter().flat_map(|bundle| &bundle.manifest.kernels);
+        let of_release = kernels.filter(|kernel| Some(&kernel.release) == self.identity.release.as_ref());
+        let versions: BTreeSet<Option<String>> = of_release.map(|kernel| kernel.uname_v.clone()).collect();
+        versions.into_iter().map(|version| HostIdentity { version, ..self.identity.clone() }).collect()
     }
 
     fn copy_local(&self, image: &Host, name: &ScriptName) -> Result<(), ServiceError> {
@@ -99,16 +112,19 @@ impl ImageOf<'_> {
     /// The initscript's configuration, without what bundles have put there: they bring it themselves.
     fn copy_configuration(&self, into: &FileSystem) -> Result<(), FileError> {
         let host = &self.host.files;
-        let main = PathBuf::from("/etc/systemtap");
-        copy_file(host, into, &main, "config")?;
+        copy_file(host, into, Path::new("/etc/systemtap"), "config")?;
         let directory = &self.parameters.config_path;
         let Some(found) = optional(host.open_dir(directory))? else { return Ok(()) };
-        let own = |name: &&String| *name != OPTIONS_LINK && *name != CONFIGURATION_LINK;
-        found.entries()?.iter().filter(own).try_for_each(|name| copy_file(host, into, directory, name))
+        let is_own = |name: &&String| {
+            name.strip_suffix(".conf").is_some() && *name != OPTIONS_LINK && *name != CONFIGURATION_LINK
+        };
+        found.entries()?.iter().filter(is_own).try_for_each(|name| copy_file(host, into, directory, name))
     }
 
     /// Reads the image as the start in it will, and writes what the boot guard knows.
     fn prove(&self, image: &Host, scripts: &BTreeSet<ScriptName>) -> Result<(), ServiceError> {
+        // Where it isn't known what is masked, a start here begins nothing.
+        masks(&image.files).map_err(ServiceError::image)?;
         let current = CurrentGeneration::open(&image.files).map_err(ServiceError::image)?;
         let rules = ModuleRules::read(self.host);
         let installed = current.as_ref().map_or_else(Installed::nothing, |current| {
@@ -119,14 +135,14 @@ impl ImageOf<'_> {
         if let Some((script, why)) = there.unfit.into_iter().next() {
             return Err(ServiceError::WrongImage { script, why: why.to_string() });
         }
-        let bundles = self.offers.bundle_ids();
-        GuardRecord::hand_on(self.host, image, &bundles, offers.bundle_ids())
+        GuardRecord::hand_on(self.host, image, &self.offers.bundle_ids(), offers.bundle_ids())
     }
 
     /// The directories of an image that it gets.
     fn places(&self, release: &KernelRelease) -> Vec<PathBuf> {
         let own = ["/etc/stap-bundle", "/etc/systemtap", "/var/lib/stap-bundle"].map(PathBuf::from);
-        own.into_iter().chain([self.parameters.cache_path.join(release.as_str())]).collect()
+        let others = [self.parameters.config_path.clone(), self.parameters.cache_path.join(release.as_str())];
+        own.into_iter().chain(others).collect()
     }
 }
 
@@ -139,16 +155,14 @@ fn remove(into: &FileSystem, places: &[PathBuf]) {
     }
 }
 
-fn again(into: &FileSystem) -> Result<FileSystem, FileError> {
-    FileSystem::open(into.path())
-}
-
+/// Where a name leads to no file, there is no configuration. Nobody but root reads it in the image.
 fn copy_file(host: &FileSystem, into: &FileSystem, directory: &Path, name: &str) -> Result<(), FileError> {
-    // A link or a directory there is no configuration of this host's own, or leads to something that the image doesn't have.
-    match optional(host.read_file(directory.join(name), MAX_CONFIGURATION)) {
-        Ok(Some(bytes)) => into.ensure_dir(directory)?.write_new(name, &bytes),
-        Ok(None) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
-        Err(error) => Err(error),
+    let path = directory.join(name);
+    let is_file = optional(host.open_file(&path)).is_ok_and(|file| file.is_some());
+    if !is_file {
+        return Ok(());
     }
+    let bytes = host.read_file(&path, MAX_CONFIGURATION)?;
+    let mut file = into.ensure_dir(directory)?.create_file_with(name, 0o600)?;
+    std::io::Write::write_all(&mut file, &bytes).map_err(|error| FileError::new("write", path, error))
 }

@@ -1,5 +1,4 @@
-//! The start in the initramfs: what a start at boot does, for the scripts of the list, in little time, and with words for whoever looks
-//! after the boot.
+//! The start in the initramfs: what a start at boot does, for the scripts of the list, in little time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,8 +11,8 @@ use crate::plan::StartChoice;
 use crate::records::EarlyStart;
 use crate::start::StartReport;
 
-/// What may be taken of the time of a boot.
-const LIMIT: Duration = Duration::from_secs(20);
+/// What loading may take of the 20 seconds after which the program ends: the rest is for giving up in good order.
+const LIMIT: Duration = Duration::from_secs(14);
 
 /// Most scripts that the kernel's log gets a line of: it takes ten in five seconds.
 const MOST_LINES: usize = 7;
@@ -36,10 +35,19 @@ pub(crate) fn start(
         Ok(report) => note(&mut early, report, list),
         Err(error) => early.error = Some(with_causes(error)),
     }
-    early.ended = true;
-    say(host, &early, list.len());
-    early.write(host)?;
+    end(host, early, list.len())?;
     started
+}
+
+/// Remembers why nothing at all was started, where it didn't come to a start.
+pub fn not_started_before_root(host: &Host, why: &str) -> Result<(), ServiceError> {
+    let early = EarlyStart::begin(host, None)?;
+    end(host, EarlyStart { error: Some(why.to_owned()), ..early }, 0)
+}
+
+fn end(host: &Host, early: EarlyStart, listed: usize) -> Result<(), ServiceError> {
+    say(host, &early, listed);
+    EarlyStart { ended: true, ..early }.write(host)
 }
 
 fn note(early: &mut EarlyStart, report: &StartReport, list: &BTreeSet<ScriptName>) {
@@ -49,6 +57,10 @@ fn note(early: &mut EarlyStart, report: &StartReport, list: &BTreeSet<ScriptName
             None => drop(early.running.insert(script.script.clone())),
         }
     }
+    for refused in &report.refused_bundles {
+        let why = format!("bundle {}: {}", refused.bundle, refused.reason);
+        early.error = Some(early.error.take().map_or(why.clone(), |before| format!("{before}; {why}")));
+    }
     for left_out in report.left_out.iter().filter(|left_out| list.contains(&left_out.script)) {
         early.failed.insert(left_out.script.clone(), left_out.reason.clone());
     }
@@ -57,11 +69,18 @@ fn note(early: &mut EarlyStart, report: &StartReport, list: &BTreeSet<ScriptName
 fn say(host: &Host, early: &EarlyStart, listed: usize) {
     let failed = early.failed.iter().take(MOST_LINES);
     for (script, reason) in failed {
-        log::to_kernel(host, &format!("{script} is not started from the initramfs: {}", reason.text));
+        log::to_kernel(host, &format!("{script} didn't start from the initramfs: {}", reason.text));
     }
+    let running: Vec<&str> = early.running.iter().map(ScriptName::as_str).collect();
     let end = early.error.as_ref().map_or_else(
-        || format!("{} of {listed} scripts are started from the initramfs", early.running.len()),
-        |error| format!("nothing is started from the initramfs: {error}"),
+        || {
+            format!(
+                "started {} of {listed} scripts from the initramfs: {}",
+                running.len(),
+                running.join(", ")
+            )
+        },
+        |error| format!("no script started from the initramfs: {error}"),
     );
     log::to_kernel(host, &end);
 }

@@ -35,15 +35,7 @@ pub struct EarlyStart {
 impl EarlyStart {
     /// A start that has done nothing yet.
     pub(crate) fn begin(host: &Host, generation: Option<u64>) -> Result<Self, ServiceError> {
-        let early = Self {
-            schema: VERSION.number(),
-            boot_id: host.boot_id()?,
-            generation,
-            ended: false,
-            running: BTreeSet::new(),
-            failed: BTreeMap::new(),
-            error: None,
-        };
+        let early = Self::new(host.boot_id()?, generation);
         early.write(host)?;
         Ok(early)
     }
@@ -52,10 +44,33 @@ impl EarlyStart {
         own_files::write(host, &host.run_dir, FILE, self)
     }
 
-    /// That of this boot. One that can't be read, or that others could have written, counts as none.
+    /// That of this boot. Of one that can't be read, or that others could have written, only that is known.
     pub(crate) fn read(host: &Host) -> Option<Self> {
-        let bytes = own_files::read(host, &host.run_dir, FILE).ok()??;
-        let early: Self = VERSION.read(&bytes).ok()?;
-        (early.boot_id == host.boot_id().ok()?).then_some(early)
+        let boot_id = host.boot_id().ok()?;
+        let read = match own_files::read(host, &host.run_dir, FILE) {
+            Ok(None) => return None,
+            Ok(Some(bytes)) => VERSION.read::<Self>(&bytes).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match read {
+            Ok(early) => (early.boot_id == boot_id).then_some(early),
+            Err(why) => {
+                let error =
+                    Some(format!("what it did isn't known: {}: {why}", host.run_dir.join(FILE).display()));
+                Some(Self { error, ended: true, ..Self::new(boot_id, None) })
+            }
+        }
+    }
+
+    fn new(boot_id: String, generation: Option<u64>) -> Self {
+        Self {
+            schema: VERSION.number(),
+            boot_id,
+            generation,
+            ended: false,
+            running: BTreeSet::new(),
+            failed: BTreeMap::new(),
+            error: None,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What starts from the initramfs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle_format::KernelRelease;
 use files::FileSystem;
@@ -8,9 +8,7 @@ use script_config::{GlobalParameters, ScriptName};
 
 use crate::event::EventSink;
 use crate::host::{ServiceError, log};
-use crate::onboot::{
-    self, Fitness, ImageOf, Images, OnbootStatus, StagedScripts, of_kernel, with_requirements,
-};
+use crate::onboot::{self, Fitness, ImageOf, Images, OnbootStatus, Unfit, of_kernel, with_requirements};
 use crate::service::Service;
 use crate::start::{StartOptions, StartReport};
 
@@ -33,7 +31,8 @@ impl Service<'_> {
         with_requirements(&self.offers, list)
     }
 
-    /// Gives the scripts of the list that fit to the image whose root is `into`, for this kernel, and remembers that.
+    /// Gives the scripts of the list that fit to the image whose root is `into`, for this kernel, and remembers that if it is the kernel's
+    /// usual one. Returns the scripts that don't fit.
     ///
     /// # Errors
     /// Nothing stays in the image then.
@@ -42,7 +41,8 @@ impl Service<'_> {
         into: &FileSystem,
         list: &BTreeSet<ScriptName>,
         parameters: &GlobalParameters,
-    ) -> Result<StagedScripts, ServiceError> {
+        is_recorded: bool,
+    ) -> Result<BTreeMap<ScriptName, Unfit>, ServiceError> {
         let of = ImageOf {
             host: self.host,
             identity: self.identity,
@@ -50,6 +50,7 @@ impl Service<'_> {
             offers: &self.offers,
             parameters,
             own: self.own,
+            is_recorded,
         };
         onboot::stage(&of, into, list)
     }

@@ -32,7 +32,7 @@ pub(super) fn hosts(path: &Path, ui: &mut Ui) -> Result<Vec<FleetHost>, Failure>
         if !HostReport::is_in(&text) {
             let list = fleet::kernels_in(&bytes);
             warn_of_lines(ui, path, &list.passed_over);
-            return Ok(list.kernels.iter().map(FleetHost::from).collect());
+            return Ok(list.kernels.into_iter().map(FleetHost::from).collect());
         }
         let name = path.display().to_string();
         return Ok(of_reports(&fleet::collect([(name.as_str(), &*text)].into_iter(), 0), ui));

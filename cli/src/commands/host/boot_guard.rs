@@ -33,6 +33,10 @@ enum Action {
 }
 
 impl Args {
+    pub(super) const fn is_reset(&self) -> bool {
+        matches!(self.action, Action::Reset)
+    }
+
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         let host = Host::of(open_root(global)?);
         let failed = |error| service_failure(&error);

@@ -88,10 +88,10 @@ fn words(event: &HistoryEvent) -> String {
             format!("{by} unmasked {what}{damaged}")
         }
         HistoryEvent::Onboot { scripts, by } if scripts.is_empty() => {
-            format!("{by} had no script start from the initramfs")
+            format!("{by} emptied the onboot list")
         }
         HistoryEvent::Onboot { scripts, by } => {
-            format!("{by} had {} start from the initramfs", listed(scripts))
+            format!("{by} set the onboot list: {}", listed(scripts))
         }
         HistoryEvent::Rollback { from, to } => format!("rolled back from generation {from} to {to}"),
         HistoryEvent::Shortened { events } => {

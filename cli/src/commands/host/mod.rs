@@ -66,17 +66,37 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Carries it out.
+    /// Carries it out. What decides which scripts start decides what initramfs images should have, too.
     pub(super) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        let may_change_images = self.may_change_images();
+        let ended = self.carry_out(global, ui);
+        if may_change_images {
+            onboot::after_change(global, ui);
+        }
+        ended
+    }
+
+    fn may_change_images(&self) -> bool {
         match self {
-            Self::Install(args) => {
-                let changes_images = args.may_change_images();
-                let exit = args.run(global, ui)?;
-                if changes_images {
-                    onboot::after_change(global, ui);
-                }
-                Ok(exit)
-            }
+            Self::Install(args) => args.may_change_images(),
+            Self::Uninstall(args) => !args.is_dry_run(),
+            Self::BootGuard(args) => args.is_reset(),
+            other => matches!(
+                other,
+                Self::Mask(_)
+                    | Self::Unmask(_)
+                    | Self::Rollback(_)
+                    | Self::Compile(_)
+                    | Self::Adopt(_)
+                    | Self::Cleanup(_)
+                    | Self::Unpack(_)
+            ),
+        }
+    }
+
+    fn carry_out(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+        match self {
+            Self::Install(args) => args.run(global, ui),
             Self::List(args) => args.run(global, ui),
             Self::Start(args) => args.run(global, ui),
             Self::Status(args) => args.run(global, ui),
@@ -91,19 +111,8 @@ impl Command {
             Self::Compile(args) => args.run(global, ui),
             Self::Adopt(args) => args.run(global, ui),
             Self::Cleanup(args) => args.run(global, ui),
-            Self::Rollback(args) => {
-                let exit = args.run(global, ui)?;
-                onboot::after_change(global, ui);
-                Ok(exit)
-            }
-            Self::Uninstall(args) => {
-                let changes_images = !args.is_dry_run();
-                let exit = args.run(global, ui)?;
-                if changes_images {
-                    onboot::after_change(global, ui);
-                }
-                Ok(exit)
-            }
+            Self::Rollback(args) => args.run(global, ui),
+            Self::Uninstall(args) => args.run(global, ui),
             Self::History(args) => args.run(global, ui),
             Self::Doctor(args) => args.run(global, ui),
             Self::Fsck(args) => args.run(global, ui),

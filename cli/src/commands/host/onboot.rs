@@ -4,14 +4,15 @@ mod images;
 mod shown;
 mod stage;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bundle_format::KernelRelease;
-use installer::OnbootError;
+use installer::{OnbootError, installed_releases};
 use script_config::ScriptName;
-use service::{ImageMaker, OnbootStatus, Unfit};
+use service::{ImageLock, ImageMaker, OnbootStatus, ServiceError, Unfit};
 
-pub(super) use images::after_change;
+pub(crate) use images::after_change;
 pub(super) use shown::show_in_status;
 
 use crate::commands::host::service::{Damage, Opened, Selection, service_failure};
@@ -24,9 +25,9 @@ use crate::who::who;
 
 /// Start scripts from the initramfs, before the root file system is there
 ///
-/// The scripts named are those that start there, and no others; without names it shows which they are. The images of all kernels that
-/// have modules for them are made again, by initramfs-tools or dracut; so is each image that these make later. Only recorders in memory
-/// can run there: no `-o`, `-c` or `-x`. `stap_bundle.enable=0` and `stap_bundle.skip=NAME` on the kernel's command line hold there too.
+/// Starts these scripts there, and no others; without names, lists them. Rebuilds the images of all kernels with modules for them, by initramfs-tools or
+/// dracut; later rebuilds include them too. Only recorders in memory can run there: no `-o`, `-c` or `-x`. `stap_bundle.enable=0` and
+/// `stap_bundle.skip=NAME` on the kernel's command line hold there too.
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -38,19 +39,19 @@ pub(crate) struct Args {
     step: Option<Step>,
     /// The scripts.
     script: Vec<ScriptName>,
-    /// Take also what these scripts require.
+    /// Also add what they require.
     #[arg(short = 'R', long = "recursive", requires = "script")]
     recursive: bool,
-    /// Make only the image of this kernel; may be given several times.
+    /// Rebuild only the image of this installed kernel; may be given several times.
     #[arg(short = 'r', long, value_name = "REL")]
     kernel: Vec<KernelRelease>,
-    /// Let no script start there.
+    /// Empty the list: no script starts there any more.
     #[arg(long, conflicts_with_all = ["script", "refresh"])]
     remove: bool,
-    /// Make the images again that have something else than they should; with `-r` that image in any case.
+    /// Rebuild images that are out of date; with -r, that one in any case.
     #[arg(long, conflicts_with = "script")]
     refresh: bool,
-    /// Do so only if the policy says that an install does.
+    /// Only if the policy sets onboot.refresh.
     #[arg(long, hide = true, requires = "refresh")]
     by_policy: bool,
     #[command(flatten)]
@@ -63,6 +64,9 @@ enum Step {
     #[command(hide = true)]
     Stage(stage::Args),
 }
+
+/// How long it waits for another one that has images rebuilt.
+const IMAGE_PATIENCE: Duration = Duration::from_secs(1800);
 
 impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
@@ -79,82 +83,113 @@ impl Args {
             shown::show(ui, &status_of(&opened)?);
             return Ok(Exit::Done);
         }
-        let maker = ImageMaker::find(opened.host());
-        if maker.is_none() && !self.remove {
-            return Err(no_maker());
-        }
+        refuse_absent(&opened, &self.kernel)?;
+        let maker = ImageMaker::find().ok_or_else(no_maker)?;
+        let lock = ImageLock::take(opened.host(), IMAGE_PATIENCE);
+        let _lock = lock.map_err(|error| service_failure(&error))?;
         if !self.refresh {
             self.set_list(global, &opened, ui)?;
         }
         let due = images::due(&status_of(&opened)?, &self.kernel);
-        let made = images::make(&opened, maker.as_ref(), &due, ui);
+        let failures = images::make(&opened, &maker, &due, ui);
         let status = status_of(&opened)?;
+        let left = status.images.iter().filter(|image| due.contains(&image.kernel));
+        let left = left.filter_map(|image| {
+            Some(format!("the image of kernel {} {}", image.kernel, image.problem.as_ref()?))
+        });
+        let because: Vec<String> = failures.into_iter().chain(left).collect();
+        if !because.is_empty() {
+            let failure = Failure::new(Exit::Failed, "not every initramfs image was rebuilt");
+            let failure = Failure { because, ..failure };
+            return Err(failure.hint("stap-bundle onboot shows what each image has"));
+        }
         if ui.json {
             ui.document(&status);
         } else {
             shown::show_list(ui, &status);
         }
-        Ok(made)
+        Ok(Exit::Done)
     }
 
     /// Checks the names for the kernels that are meant, and makes them the list.
     fn set_list(&self, global: &Global, opened: &Opened, ui: &mut Ui) -> Result<(), Failure> {
         let mut list: BTreeSet<ScriptName> = opened.named().clone();
-        let meant: Vec<KernelRelease> = if self.kernel.is_empty() {
-            opened.identity.release.iter().cloned().collect()
-        } else {
-            self.kernel.clone()
-        };
-        for release in &meant {
+        let kernels = self.meant(opened)?;
+        let mut refusals = Vec::new();
+        for release in &kernels {
             let identity = opened.service().identity_of(release);
             let service = opened.service_as(&identity);
             if self.recursive {
                 list = service.with_requirements(&list);
             }
             let unfit = service.fitness(&list).unfit;
-            if let Some((script, why)) = unfit.iter().next() {
-                return Err(refused(release, script, why, unfit.len()));
-            }
+            refusals.extend((!unfit.is_empty()).then(|| refused(release, &unfit)));
         }
-        let change = installer::set_onboot_list(
-            &opened.host().files,
-            &list,
-            &who(),
-            host::now(global),
-            self.lock.wait(),
-        );
+        // Of kernels that nobody named, one is enough: the images of the others say what they lack.
+        let is_refused =
+            if self.kernel.is_empty() { refusals.len() == kernels.len() } else { !refusals.is_empty() };
+        if let Some(failure) = refusals.into_iter().next().filter(|_| is_refused && !list.is_empty()) {
+            return Err(failure);
+        }
+        let files = &opened.host().files;
+        let change = installer::set_onboot_list(files, &list, &who(), host::now(global), self.lock.wait());
         let change = change.map_err(|error| onboot_failure(&error))?;
         host::tell_history(ui, change.history.as_ref());
         Ok(())
     }
+
+    /// The kernels named, else the running one; where that isn't installed, as in a container, all that are.
+    fn meant(&self, opened: &Opened) -> Result<Vec<KernelRelease>, Failure> {
+        if !self.kernel.is_empty() {
+            return Ok(self.kernel.clone());
+        }
+        let installed =
+            installed_releases(&opened.host().files).map_err(|error| host::storage_failure(&error))?;
+        let running = opened.identity.release.clone().filter(|release| installed.contains(release));
+        Ok(running.map_or(installed, |release| vec![release]))
+    }
+}
+
+/// An image for a kernel that isn't there would only fill /boot.
+pub(crate) fn refuse_absent(opened: &Opened, kernels: &[KernelRelease]) -> Result<(), Failure> {
+    let installed =
+        installed_releases(&opened.host().files).map_err(|error| host::storage_failure(&error))?;
+    let Some(absent) = kernels.iter().find(|release| !installed.contains(release)) else { return Ok(()) };
+    let what = format!("kernel {absent} isn't installed here: there is no /lib/modules/{absent}");
+    let installed: Vec<&str> = installed.iter().map(KernelRelease::as_str).collect();
+    Err(Failure::new(Exit::DoesNotFit, what).hint(format!("installed are {}", installed.join(", "))))
 }
 
 /// What starts from the initramfs; empty where nothing does.
 fn status_of(opened: &Opened) -> Result<OnbootStatus, Failure> {
-    let status = opened.service().onboot().map_err(|error| service_failure(&error))?;
-    Ok(status.unwrap_or_default())
+    match opened.service().onboot() {
+        Ok(status) => Ok(status.unwrap_or_default()),
+        Err(ServiceError::Onboot(error)) => Err(onboot_failure(&error)),
+        Err(error) => Err(service_failure(&error)),
+    }
 }
 
-/// Whether the policy has images made again after an install.
+/// Whether the policy has images rebuilt after an install.
 fn refreshes(opened: &Opened) -> Result<bool, Failure> {
     let policy = installer::Policy::read(&opened.host().files);
     policy.map(|policy| policy.onboot.refresh).map_err(|error| host::policy_failure(&error))
 }
 
-fn refused(release: &KernelRelease, script: &ScriptName, why: &Unfit, all: usize) -> Failure {
-    let more = if all > 1 { format!(" (and {} more can't)", all - 1) } else { String::new() };
-    let what = format!("{script} can't start from the initramfs of kernel {release}: {why}{more}");
-    let failure = Failure::new(Exit::DoesNotFit, what);
-    match why {
-        Unfit::Lacks(_) => failure.hint("name it too, or add -R, which takes what is required"),
-        Unfit::NotOffered => failure.hint("stap-bundle status shows the scripts of this host"),
-        _ => failure.hint("nothing was changed; leave the script out, and it starts at boot as the others"),
+fn refused(release: &KernelRelease, unfit: &BTreeMap<ScriptName, Unfit>) -> Failure {
+    let mut failure = Failure::new(
+        Exit::DoesNotFit,
+        format!("not all of these can start from the initramfs of kernel {release}"),
+    );
+    failure.because = unfit.iter().map(|(script, why)| format!("{script}: {why}")).collect();
+    if unfit.values().any(|why| matches!(why, Unfit::Lacks(_))) {
+        failure = failure.hint("name what is required too, or add -R");
     }
+    failure.hint("nothing was changed; a script that is left out starts after boot, as before")
 }
 
 pub(crate) fn no_maker() -> Failure {
-    let what = "this host has neither update-initramfs nor dracut, so no image can be made";
-    Failure::new(Exit::Failed, what).hint("install initramfs-tools or dracut; nothing was changed")
+    Failure::new(Exit::Failed, "no update-initramfs or dracut found, so no image can be rebuilt")
+        .hint("install initramfs-tools or dracut; nothing was changed")
 }
 
 pub(crate) fn onboot_failure(error: &OnbootError) -> Failure {

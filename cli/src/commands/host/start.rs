@@ -1,12 +1,13 @@
 //! `start`: cache-only, in the order of the requirements.
 
+mod before_root;
+
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use installer::CurrentGeneration;
 use service::{GuardStage, Service, StartChoice, StartOptions, StartOutcome, StartReport};
 
-use crate::commands::host::onboot::onboot_failure;
 use crate::commands::host::service::{
     Damage, Opened, Selection, explain, sentence, service_failure, show_refused_bundles,
 };
@@ -52,11 +53,7 @@ impl Args {
     pub(crate) fn run(self, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
         host::refuse_root(global, "start")?;
         if self.onboot {
-            // Whatever is wrong, the boot goes on.
-            if let Err(failure) = self.before_root(global, ui) {
-                ui.warning(format!("nothing is started from the initramfs: {}", failure.one_line()));
-            }
-            return Ok(Exit::Done);
+            return Ok(before_root::run(&self.selection, global, ui));
         }
         let mut opened = self.selection.open(global, Damage::Ends, ui)?;
         if self.dry_run {
@@ -85,25 +82,6 @@ impl Args {
             0 if opened.all_is_good && (compiled || !opened.parameters.pass_all) => Exit::Done,
             _ => Exit::Failed,
         })
-    }
-}
-
-impl Args {
-    fn before_root(&self, global: &Global, ui: &mut Ui) -> Result<(), Failure> {
-        let mut opened = self.selection.open(global, Damage::Reported, ui)?;
-        opened.host = opened.host.before_root();
-        let list = installer::onboot_list(&opened.host.files).map_err(|error| onboot_failure(&error))?;
-        if list.is_empty() {
-            return Ok(());
-        }
-        let shared = Mutex::new(&mut *ui);
-        let report = opened.service().start_before_root(&list, &opened.parameters, &|event| {
-            if let (Some(text), Ok(mut ui)) = (sentence(&event), shared.lock()) {
-                ui.progress(text);
-            }
-        });
-        show(ui, &report.map_err(|error| service_failure(&error))?);
-        Ok(())
     }
 }
 

@@ -1,19 +1,18 @@
-//! Having images made.
+//! Having images rebuilt.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bundle_format::KernelRelease;
 use files::with_causes;
-use installer::Policy;
-use service::{ImageMaker, OnbootStatus};
+use service::{ImageLock, ImageMaker, OnbootStatus};
 
-use crate::commands::host::service::{Damage, Opened, Selection};
-use crate::exit::Exit;
+use crate::commands::host::service::{Damage, Opened, Selection, service_failure};
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::host;
 use crate::ui::Ui;
 
-/// The kernels whose images are to be made: those that are named, or those whose image isn't as it should be.
+/// The kernels whose images are to be rebuilt: those that are named, or those whose image is out of date.
 pub(super) fn due(status: &OnbootStatus, named: &[KernelRelease]) -> Vec<KernelRelease> {
     if !named.is_empty() {
         return named.to_vec();
@@ -22,62 +21,62 @@ pub(super) fn due(status: &OnbootStatus, named: &[KernelRelease]) -> Vec<KernelR
     images.filter(|image| image.problem.is_some()).map(|image| image.kernel.clone()).collect()
 }
 
-/// Makes them one after the other; one that fails doesn't keep the others from it.
-pub(super) fn make(opened: &Opened, maker: Option<&ImageMaker>, due: &[KernelRelease], ui: &mut Ui) -> Exit {
-    let mut exit = Exit::Done;
+/// Rebuilds them one after the other; one that fails doesn't keep the others from it. Returns what failed.
+pub(super) fn make(opened: &Opened, maker: &ImageMaker, due: &[KernelRelease], ui: &mut Ui) -> Vec<String> {
+    let mut failures = Vec::new();
     for release in due {
-        let Some(maker) = maker else {
-            ui.warning(format!(
-                "the image of kernel {release} still has its scripts: no program here makes images"
-            ));
-            continue;
-        };
-        ui.progress(format!("making the initramfs image of kernel {release}"));
+        ui.progress(format!("rebuilding the initramfs image of kernel {release}"));
         let begun = Instant::now();
-        match maker.make(opened.host(), release, None) {
+        match maker.make(opened.host(), release, false) {
             Ok(image) => {
                 ui.progress(format!("  {} ({:.0} s)", image.display(), begun.elapsed().as_secs_f64()));
             }
-            Err(error) => {
-                let what = format!("the image of kernel {release} wasn't made: {}", with_causes(&error));
-                let hint =
-                    "stap-bundle onboot --refresh tries again; stap-bundle onboot shows what each image has";
-                exit = ui.failure(&Failure::new(Exit::Failed, what).hint(hint));
-            }
+            Err(error) => failures.push(format!("kernel {release}: {}", with_causes(&error))),
         }
     }
-    exit
+    failures
 }
 
-/// After another generation has become current: makes images again that have modules of an older one, if the policy says so; else says
-/// that they have.
+/// After something that decides what starts was changed: rebuilds images that are out of date, if the policy says so; else says which
+/// are. What was changed is done: what fails here is a warning.
 pub(crate) fn after_change(global: &Global, ui: &mut Ui) {
     if global.root.is_some() {
         return;
     }
     if let Err(failure) = refresh(global, ui) {
-        ui.warning(format!("what starts from the initramfs was not looked at: {}", failure.one_line()));
+        ui.warning(format!("initramfs images not checked: {}", failure.one_line()));
     }
 }
 
 fn refresh(global: &Global, ui: &mut Ui) -> Result<(), Failure> {
-    let selection = Selection { config: None, script: Vec::new() };
+    let root = host::open_root(global)?;
+    let list = installer::onboot_list(&root).map_err(|error| super::onboot_failure(&error))?;
+    let has_records = installer::has_image_records(&root).map_err(|error| host::storage_failure(&error))?;
+    if list.is_empty() && !has_records {
+        return Ok(());
+    }
     // It has been said already what is wrong with the configuration.
     let quiet = Global { root: None, json: false, quiet: true, verbose: false, color: global.color };
-    let opened = selection.open(global, Damage::Ends, &mut Ui::new(&quiet))?;
+    let opened =
+        Selection { config: None, script: Vec::new() }.open(global, Damage::Ends, &mut Ui::new(&quiet))?;
     let status = super::status_of(&opened)?;
     let due = due(&status, &[]);
-    let by_policy = Policy::read(&opened.host().files).is_ok_and(|policy| policy.onboot.refresh);
-    let maker = ImageMaker::find(opened.host()).filter(|_| by_policy);
-    match maker {
-        Some(maker) => drop(make(&opened, Some(&maker), &due, ui)),
-        None => {
-            for image in &status.images {
-                if let Some(problem) = &image.problem {
-                    ui.warning(format!("the initramfs image of kernel {} {problem}", image.kernel));
-                }
+    if due.is_empty() {
+        return Ok(());
+    }
+    if !super::refreshes(&opened)? {
+        for image in &status.images {
+            if let Some(problem) = &image.problem {
+                ui.warning(format!("the initramfs image of kernel {} {problem}", image.kernel));
             }
         }
+        return Ok(());
+    }
+    let maker = ImageMaker::find().ok_or_else(super::no_maker)?;
+    let lock = ImageLock::take(opened.host(), Duration::from_secs(1800));
+    let _lock = lock.map_err(|error| service_failure(&error))?;
+    for failure in make(&opened, &maker, &due, ui) {
+        ui.warning(format!("an initramfs image wasn't rebuilt: {failure}"));
     }
     Ok(())
 }

@@ -17,9 +17,9 @@ pub(super) fn show(ui: &mut Ui, status: &OnbootStatus) {
 
 pub(super) fn show_list(ui: &mut Ui, status: &OnbootStatus) {
     if status.scripts.is_empty() {
-        ui.line("no script starts from the initramfs");
+        ui.line("starting from the initramfs: no script");
     } else {
-        ui.line(format!("from the initramfs start: {}", names(&status.scripts)));
+        ui.line(format!("starting from the initramfs: {}", names(&status.scripts)));
     }
 }
 
@@ -42,35 +42,34 @@ fn show_images(ui: &mut Ui, status: &OnbootStatus) {
 fn show_image(ui: &mut Ui, image: &ImageOfKernel) {
     let kernel = &image.kernel;
     if !image.scripts.is_empty() {
-        let of = image.generation.map_or_else(String::new, |number| format!(" of generation {number}"));
-        let place = image.image.as_ref().map_or_else(String::new, |path| format!(" ({})", path.display()));
-        ui.line(format!("  kernel {kernel}{place}: {}{of}", names(&image.scripts)));
+        let generation =
+            image.generation.map_or_else(String::new, |number| format!(" (generation {number})"));
+        let place =
+            image.image.as_ref().map_or_else(|| "its image".to_owned(), |path| path.display().to_string());
+        ui.line(format!("  kernel {kernel}: {place} has {}{generation}", names(&image.scripts)));
     }
     if let Some(problem) = &image.problem {
-        let word = ui.mark(Mark::Attention, format!("image of kernel {kernel}"));
-        ui.line(format!("  {word} {problem}"));
+        ui.line(format!("  kernel {kernel}: {} {problem}", ui.mark(Mark::Attention, "its image")));
     }
     for (script, why) in &image.left_out {
-        ui.line(format!("  kernel {kernel}: {} isn't in its image: {why}", ui.mark(Mark::Attention, script)));
+        let script = ui.mark(Mark::Attention, script);
+        ui.line(format!("  kernel {kernel}: {script} can't start from its image: {why}"));
     }
 }
 
 fn show_early(ui: &mut Ui, early: &EarlyStart) {
-    let of = early.generation.map_or_else(String::new, |number| format!(", of generation {number}"));
+    let generation = early.generation.map_or_else(String::new, |number| format!(" (generation {number})"));
     if !early.running.is_empty() {
-        ui.line(format!("  in this boot it has started: {}{of}", names(&early.running)));
+        ui.line(format!("  this boot: started {} from the initramfs{generation}", names(&early.running)));
     }
     for (script, reason) in &early.failed {
-        let name = ui.mark(Mark::Bad, script);
-        ui.line(format!("  in this boot it has not started {name}: {}", explain(reason)));
+        ui.line(format!("  this boot: {} didn't start: {}", ui.mark(Mark::Bad, script), explain(reason)));
     }
     if let Some(error) = &early.error {
-        let word = ui.mark(Mark::Bad, "nothing");
-        ui.line(format!("  in this boot it has started {word}: {error}"));
+        ui.line(format!("  this boot: {}: {error}", ui.mark(Mark::Bad, "early start")));
     }
     if !early.ended {
-        let word = ui.mark(Mark::Bad, "came to no end");
-        ui.line(format!("  in this boot its start {word}"));
+        ui.line(format!("  this boot: the early start {}", ui.mark(Mark::Bad, "didn't finish")));
     }
 }
 

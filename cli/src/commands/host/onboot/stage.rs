@@ -6,6 +6,7 @@ use std::time::Duration;
 use bundle_format::KernelRelease;
 use files::FileSystem;
 use installer::{InstallOptions, LaterKernels, installed_releases};
+use service::UNRECORDED;
 
 use crate::commands::host::service::{Damage, Opened, Selection, service_failure};
 use crate::commands::host::unpack::unpack;
@@ -15,10 +16,10 @@ use crate::global::Global;
 use crate::host;
 use crate::ui::Ui;
 
-/// How long an image waits for another writer before it is made of what is unpacked.
+/// Waits so long for another writer, then uses what is unpacked.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// Give an initramfs image its scripts
+/// Include the early scripts in an initramfs image
 ///
 /// It ends with 0 whatever becomes of it: an image without scripts is better than none.
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ impl Args {
     pub(super) fn run(&self, global: &Global, ui: &mut Ui) -> Exit {
         if let Err(failure) = self.stage(global, ui) {
             let kernel = &self.kernel;
-            ui.warning(format!("the image of kernel {kernel} starts no scripts: {}", failure.one_line()));
+            ui.warning(format!("the image of kernel {kernel} has no early scripts: {}", failure.one_line()));
         }
         Exit::Done
     }
@@ -50,10 +51,10 @@ impl Args {
             self.unpack(global, &mut opened, ui)?;
         }
         let identity = opened.service().identity_of(&self.kernel);
-        let staged = opened.service_as(&identity).stage(&into, &list, &opened.parameters);
-        let staged = staged.map_err(|error| service_failure(&error))?;
-        for (script, why) in &staged.left_out {
-            ui.warning(format!("the image of kernel {} doesn't start {script}: {why}", self.kernel));
+        let is_recorded = std::env::var_os(UNRECORDED).is_none();
+        let left_out = opened.service_as(&identity).stage(&into, &list, &opened.parameters, is_recorded);
+        for (script, why) in left_out.map_err(|error| service_failure(&error))? {
+            ui.warning(format!("the image of kernel {} lacks {script}: {why}", self.kernel));
         }
         Ok(())
     }
