@@ -151,6 +151,28 @@ fn a_staging_that_fails_leaves_no_promise() {
 }
 
 #[test]
+fn what_the_boot_guard_leaves_out_is_left_out_in_the_image_too() {
+    let world = installed();
+    made_up_kernel::start(&world.path("host"), RELEASE, true).unwrap();
+    let record = world.path("host/var/lib/stap-bundle/state/boot-guard.json");
+    let mut guard: serde_json::Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    guard["stage"] = "one-by-one".into();
+    guard["culprits"] = serde_json::json!(["latency"]);
+    fs::write(&record, guard.to_string()).unwrap();
+    assert_eq!(world.run("onboot stage --root host --into image -r 6.12.1-test").exit, Some(0));
+    assert_eq!(start_in_image(&world).0, ["counter"]);
+    // There is no generation before in an image.
+    guard["stage"] = "previous".into();
+    fs::write(&record, guard.to_string()).unwrap();
+    new_image(&world);
+    assert_eq!(world.run("onboot stage --root host --into image -r 6.12.1-test").exit, Some(0));
+    assert_eq!(start_in_image(&world).0, Vec::<String>::new());
+    let said = world.run("boot-guard reset --root host");
+    assert_eq!(said.exit, Some(0), "{said}");
+    assert!(world.run("status --root host").stdout.contains("is out of date (options, masks,"));
+}
+
+#[test]
 fn a_host_without_a_list_writes_nothing() {
     let world = installed();
     fs::remove_file(world.path("host/etc/stap-bundle/onboot")).unwrap();

@@ -94,7 +94,7 @@ fn who_is_behind_and_who_refuses_what_is_shown_and_coverage_reads_the_same_files
     2> warning: fleet-1.stapb:3: passed over: it is no report of a host
     2> warning: fleet-1.stapb:4: passed over: it is no report of a host
     2> warning: fleet-1.stapb:5: passed over: it is no report of a host
-    2> warning: fleet-1.stapb: 6 lines more are passed over
+    2> warning: fleet-1.stapb: 7 lines more are passed over
     2> error: there is no report of a host
     2> hint: stap-bundle status --report on a host writes one
     [exit 2]

@@ -110,3 +110,32 @@ fn the_guard_knows_what_the_initramfs_had_started() {
     let (_, report) = world.boot();
     assert!(report.warnings[0].contains("the initramfs starts a before that"), "{:?}", report.warnings);
 }
+
+#[test]
+fn what_was_logged_in_the_initramfs_comes_into_the_log_of_the_host() {
+    let mut world = World::new().scripts("a");
+    let log = world.host.log_file.clone();
+    world.host = world.host.before_root();
+    start(&world, "a");
+    let early = world.at(&world.host.log_file);
+    assert!(fs::read_to_string(&early).unwrap().contains("a: started"), "{}", early.display());
+    world.host.log_file = log;
+    for _ in 0..2 {
+        world.with_service(|service| service.take_over_log());
+    }
+    let all = fs::read_to_string(world.at(&world.host.log_file)).unwrap();
+    assert_eq!((all.matches("a: started").count(), early.exists()), (1, false), "{all}");
+}
+
+#[test]
+fn a_start_that_does_not_come_about_is_in_status_too() {
+    let world = World::new().scripts("a");
+    crate::not_started_before_root(&world.host, "the list is damaged").unwrap();
+    let early = world.status("").onboot.unwrap().early.unwrap();
+    assert_eq!((early.ended, early.error.as_deref()), (true, Some("the list is damaged")));
+    // A record that others could have written isn't taken for none.
+    let record = world.at(&world.host.run_dir).join("onboot.json");
+    fs::set_permissions(&record, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let early = world.status("").onboot.unwrap().early.unwrap();
+    assert!(early.error.unwrap().starts_with("what it did isn't known: /run/stap-bundle/onboot.json: "));
+}

@@ -10,11 +10,6 @@ use crate::words::count;
 /// Beside the style of build pages.
 const STYLE: &str = "
 .bar { display: block; height: .45rem; background: var(--faint); border-radius: 3px; min-width: 2px } .bar.good { background: var(--good) } .bar.bad { background: var(--bad) }
-.fleet td { white-space: normal; overflow-wrap: anywhere; min-width: 5rem } .fleet td.names { max-width: 28rem }
-@media (max-width: 45rem) {
-  .fleet thead { display: none } .fleet tr, .fleet th, .fleet td { display: block; border-width: 0 }
-  .fleet tr { border: 1px solid var(--line); margin-bottom: .5rem } .fleet tbody th { position: static; overflow-wrap: anywhere; white-space: normal }
-}
 ";
 
 pub(super) fn page(offer: &Offer, found: &Found) -> String {
@@ -35,7 +30,7 @@ pub(super) fn page(offer: &Offer, found: &Found) -> String {
         }
     }
     page.put(format_args!(
-        "<div class=\"matrix\"><table class=\"fleet\"><thead><tr><th>kernel</th><th>hosts</th><th>machine</th><th>scripts</th><th>which</th></tr></thead><tbody>\n"
+        "<div class=\"kernels\"><table><thead><tr><th>kernel</th><th>hosts</th><th>machine</th><th>scripts</th><th>which</th></tr></thead><tbody>\n"
     ));
     let most = found.coverage.kernels.iter().map(|row| row.hosts).max().unwrap_or(1).max(1);
     for row in &found.coverage.kernels {
@@ -45,7 +40,8 @@ pub(super) fn page(offer: &Offer, found: &Found) -> String {
             _ => "bad",
         };
         page.put(format_args!(
-            "<tr><th>{}</th><td>{}<span class=\"bar {class}\" style=\"width:{}%\"></span></td><td>{}</td><td>{}</td><td class=\"names\">{}</td></tr>\n",
+            "<tr><th>{}</th><td data-is=\"hosts\">{}<span class=\"bar {class}\" style=\"width:{}%\"></span></td><td data-is=\"machine\">{}</td>\
+             <td data-is=\"scripts\">{}</td><td data-is=\"which\">{}</td></tr>\n",
             text(&row.kind.kernel),
             row.hosts,
             (row.hosts * 100).div_ceil(most),
