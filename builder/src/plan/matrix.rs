@@ -123,7 +123,8 @@ impl Plan {
     pub fn is_skipped_whole(&self, policy: &CellPolicy) -> bool {
         let skips =
             |script: &ScriptSource, release| matches!(policy.of(script.name(), release), Demand::Skip(_));
-        self.releases().all(|release| self.scripts.iter().all(|script| skips(script, release)))
+        self.blocked.is_empty()
+            && self.releases().all(|release| self.scripts.iter().all(|script| skips(script, release)))
     }
 
     /// The kernels, with those that have no build tree.

@@ -21,6 +21,10 @@ fn installed() -> TestWorld {
     assert_eq!(world.run("trust add --root host farm.pub").exit, Some(0));
     assert_eq!(world.run("install --root host fleet.stapb").exit, Some(0));
     world.write("host/etc/stap-bundle/onboot", "counter\nlatency\n");
+    for program in ["usr/bin/staprun", "usr/lib/systemtap/stapio"] {
+        world.write(&format!("host/{program}"), "#!/bin/sh\n");
+        world.chmod(&format!("host/{program}"), 0o755);
+    }
     new_image(&world);
     world
 }
@@ -135,6 +139,17 @@ fn what_others_could_have_written_is_not_made_root_s_in_an_image() {
         assert_eq!(files(&world.path("image")), Vec::<String>::new(), "{file}");
         let status = world.run("status --root host");
         assert!(!status.stdout.contains(" has counter, latency"), "{status}");
+    }
+}
+
+#[test]
+fn without_staprun_an_image_gets_nothing() {
+    for program in ["usr/bin/staprun", "usr/lib/systemtap/stapio"] {
+        let world = installed();
+        fs::remove_file(world.path("host").join(program)).unwrap();
+        let said = world.run("onboot stage --root host --into image -r 6.12.1-test");
+        assert!(said.stderr.contains("install the package systemtap-runtime"), "{said}");
+        assert_eq!(files(&world.path("image")), Vec::<String>::new());
     }
 }
 

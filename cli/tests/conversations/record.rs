@@ -125,6 +125,16 @@ fn hosts_of_a_list_that_would_refuse_the_bundle_are_warned_of_by_name() {
     assert_eq!(plan["warnings"].as_array().unwrap().len(), 2, "{plan:#}");
 }
 
+/// It was said that --skip leaves out every cell.
+#[test]
+fn a_dry_run_of_kernels_that_are_all_missing_says_what_is_missing() {
+    let world = world();
+    let said = world.run("build -r 6.99.0-test --sysroot root -c config --cache c --dry-run");
+    assert_eq!(said.exit, Some(21), "{said}");
+    assert!(said.to_string().contains("no build tree for 6.99.0-test: "), "{said}");
+    assert!(!said.to_string().contains("--skip"), "{said}");
+}
+
 /// It was said to stand alone.
 #[test]
 fn a_frame_of_a_delta_refers_to_the_older_bundle() {

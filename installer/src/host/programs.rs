@@ -1,7 +1,8 @@
 //! Programs of this host, beside those for which a bundle's modules are made.
 //!
 //! A module knows addresses in one build of a program. Beside another build it is loaded and `staprun` ends with 0, but its data of that
-//! program are missing or wrong: systemtap compares build ids in some cases, and says so in stapio's standard error only.
+//! program are missing or wrong, and the program may crash, for breakpoints are placed before systemtap compares build ids
+//! (docs/upstream/build-id-mismatch.md).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -42,7 +43,7 @@ pub enum ProgramHere {
 
 impl OtherProgram {
     /// What comes of it where the script runs all the same.
-    pub const EFFECT: &str = "data of that program are missing or wrong";
+    pub const EFFECT: &str = "data of that program are missing or wrong, and it may crash";
 }
 
 /// The programs of a host, each read once.

@@ -98,7 +98,7 @@ pub enum OtherBuild {
     /// It isn't started: its data would be missing or wrong.
     #[default]
     Refuse,
-    /// It is started, with a warning: the rest of it may be wanted.
+    /// It is started, with a warning: the rest of it may be wanted. The program may crash (docs/upstream/build-id-mismatch.md).
     Warn,
 }
 

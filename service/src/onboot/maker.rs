@@ -1,6 +1,7 @@
 //! The programs that make initramfs images: those of initramfs-tools, or dracut. Their hooks, which packages place, call
 //! `stap-bundle onboot stage`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -125,11 +126,16 @@ impl ImageMaker {
         if before.is_some() && before == after {
             return Err(MakerError::Unchanged { image, said: last_lines(&said) });
         }
-        self.check(host, release, &image, &said)?;
+        let checked = self.check(host, release, &image, &said);
         if let Some(record) = image_record(&host.files, release)? {
-            write_image_record(&host.files, release, &ImageRecord { image: after, ..record })?;
+            let record = match &checked {
+                Ok(()) => ImageRecord { image: after, ..record },
+                // What it has wouldn't start.
+                Err(_) => ImageRecord { scripts: BTreeMap::new(), ..record },
+            };
+            write_image_record(&host.files, release, &record)?;
         }
-        Ok(image)
+        checked.map(|()| image)
     }
 
     /// Makes an image of a kernel somewhere else.

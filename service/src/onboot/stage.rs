@@ -19,6 +19,7 @@ use crate::local::{LocalModule, LocalRecord};
 use crate::offers::{Installed, Offers, Origin};
 use crate::onboot::fitness::{Fitness, Unfit};
 use crate::onboot::settings::settings;
+use crate::staprun::Staprun;
 
 /// Most bytes of a configuration file.
 const MAX_CONFIGURATION: u64 = 1 << 20;
@@ -78,6 +79,11 @@ impl ImageOf<'_> {
     }
 
     fn write(&self, into: &FileSystem, scripts: &BTreeSet<ScriptName>) -> Result<(), ServiceError> {
+        // The hooks add both; without them nothing would start.
+        Staprun::find(self.host)?;
+        if !self.host.stapio.iter().any(|path| path.exists()) {
+            return Err(ServiceError::image("stapio not found: install the package systemtap-runtime"));
+        }
         if let Some(current) = self.current {
             copy_into_image(&self.host.files, into, current, &self.builds(current), scripts)
                 .map_err(ServiceError::image)?;

@@ -121,7 +121,9 @@ fn what_was_logged_in_the_initramfs_comes_into_the_log_of_the_host() {
     assert!(fs::read_to_string(&early).unwrap().contains("a: started"), "{}", early.display());
     world.host.log_file = log;
     for _ in 0..2 {
-        world.with_service(|service| service.take_over_log());
+        world.with_service(|service| {
+            service.take_over_log();
+        });
     }
     let all = fs::read_to_string(world.at(&world.host.log_file)).unwrap();
     assert_eq!((all.matches("a: started").count(), early.exists()), (1, false), "{all}");

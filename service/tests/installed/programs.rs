@@ -56,7 +56,10 @@ fn a_script_is_started_only_beside_the_program_for_which_its_module_is_made() {
     put(&world, &[0xee]);
     let status = world.status();
     let warning = status.scripts[1].warning.clone().unwrap();
-    assert!(warning.ends_with("this host's has ee: data of that program are missing or wrong"), "{warning}");
+    assert!(
+        warning.ends_with("this host's has ee: data of that program are missing or wrong, and it may crash"),
+        "{warning}"
+    );
     assert_eq!(status.scripts[0].warning, None);
     let report = world.start();
     let probing = report.scripts.iter().find(|entry| entry.script.as_str() == "probing").unwrap();
@@ -72,7 +75,7 @@ fn by_policy_it_is_started_with_a_warning() {
     put(&world, &[0xcc, 0xdd]);
     let report = world.start();
     assert_eq!(world.loaded(), ["probing"]);
-    let warning = "probing: its module is made for /usr/bin/probed with build id aabb, this host's has ccdd: data of that program are missing or wrong";
+    let warning = "probing: its module is made for /usr/bin/probed with build id aabb, this host's has ccdd: data of that program are missing or wrong, and it may crash";
     assert_eq!(report.warnings, [warning]);
     // Half a policy is none.
     world.stop();
