@@ -293,7 +293,7 @@ packaged:
 
 lab-tests: packages farm host packaged lab
 	STAP_BUNDLE_LAB="$$(bash $(LAB) path)" $(CARGO) test -p builder --features lab-tests --test lab --test lab_scan --test eval_config
-	$(CARGO) test -p end-to-end --features lab --lib --bins $(call of,$(filter-out $(MACHINES),$(END_TO_END))) -- --test-threads=1
+	$(CARGO) test -p end-to-end --features lab --no-fail-fast --lib --bins $(call of,$(filter-out $(MACHINES),$(END_TO_END))) -- --test-threads=1
 
 # A machine takes one processor, so two programs run at once; but for those that use both themselves.
 ONE_MACHINE := build_by_servers airgapped_host readme user_space_probes kernel_packages onboot

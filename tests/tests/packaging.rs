@@ -111,6 +111,8 @@ const PLACED: &str = "\
 /etc/logrotate.d/stap-bundle 644
 /etc/systemtap/config 644
 /usr/bin/stap-bundle 755
+/usr/lib/dracut/modules.d/90stap-bundle/module-setup.sh 755
+/usr/lib/dracut/modules.d/90stap-bundle/start.sh 755
 /usr/lib/kernel/install.d/90-stap-bundle.install 755
 /usr/lib/systemd/system-preset/90-stap-bundle.preset 644
 /usr/lib/systemd/system/stap-bundle-inbox.path 644
@@ -128,6 +130,8 @@ const PLACED: &str = "\
 /usr/share/bash-completion/completions/systemtap -> stap-bundle
 /usr/share/fish/vendor_completions.d/stap-bundle.fish 644
 /usr/share/fish/vendor_completions.d/systemtap.fish -> stap-bundle.fish
+/usr/share/initramfs-tools/hooks/stap-bundle 755
+/usr/share/initramfs-tools/scripts/init-premount/stap-bundle 755
 /usr/share/man/man5/stap-bundle-policy.toml.5 644
 /usr/share/zsh/site-functions/_stap-bundle 644
 ";
