@@ -54,7 +54,7 @@ pub(crate) fn terminal_width() -> Option<u16> {
 pub(crate) fn text(table: &mut Table) -> String {
     for column in 0..table.column_count() {
         let cells = table.column_cells_with_header_iter(column).flatten();
-        let longest = |content: String| content.split(' ').map(|word| word.chars().count()).max();
+        let longest = |content: String| content.split_whitespace().map(|word| word.chars().count()).max();
         let longest = cells.filter_map(|cell| longest(cell.content())).max().unwrap_or_default();
         let Some(column) = table.column_mut(column) else { continue };
         let least = u16::try_from(longest).unwrap_or(u16::MAX).saturating_add(column.padding_width());

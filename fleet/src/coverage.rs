@@ -166,24 +166,35 @@ impl Offer {
             let red = kernels.iter().find_map(|kernel| kernel.red.get(script));
             red.cloned().unwrap_or_else(|| "no bundle has it for this kernel".to_owned())
         };
-        let lacking: BTreeMap<ScriptName, String> = self
+        let mut lacking: BTreeMap<ScriptName, String> = self
             .scripts
             .iter()
             .filter(|script| !is_green(script))
             .map(|script| (script.clone(), reason(script)))
             .collect();
-        if !lacking.is_empty() {
-            return Grade::Some(lacking);
+        let others = for_other_programs(kernels, kind);
+        if lacking.is_empty() {
+            return if others.is_empty() { Grade::All } else { Grade::OtherPrograms(others) };
         }
-        let mut others = BTreeMap::new();
-        for (path, here) in &kind.programs {
-            let made_for = kernels.iter().filter_map(|kernel| kernel.programs.get(path)).flatten();
-            for (script, _) in made_for.filter(|(_, build_id)| build_id != here) {
-                others.insert(script.clone(), path.clone());
-            }
-        }
-        if others.is_empty() { Grade::All } else { Grade::OtherPrograms(others) }
+        lacking.extend(others.into_iter().map(|(script, path)| (script, another_build_of(&path))));
+        Grade::Some(lacking)
     }
+}
+
+/// The scripts whose modules are made for other builds of programs than these hosts have: each with such a program's path.
+fn for_other_programs(kernels: &[&CoveredKernel], kind: &HostKind) -> BTreeMap<ScriptName, String> {
+    let mut others = BTreeMap::new();
+    for (path, here) in &kind.programs {
+        let made_for = kernels.iter().filter_map(|kernel| kernel.programs.get(path)).flatten();
+        for (script, _) in made_for.filter(|(_, build_id)| build_id != here) {
+            others.insert(script.clone(), path.clone());
+        }
+    }
+    others
+}
+
+fn another_build_of(path: &str) -> String {
+    format!("it is made for another build of {path}")
 }
 
 impl From<ListedKernel> for FleetHost {
@@ -286,10 +297,9 @@ impl Offer {
         match grade {
             Grade::All => BTreeMap::new(),
             Grade::Some(red) => red.clone(),
-            Grade::OtherPrograms(programs) => programs
-                .iter()
-                .map(|(script, path)| (script.clone(), format!("it is made for another build of {path}")))
-                .collect(),
+            Grade::OtherPrograms(programs) => {
+                programs.iter().map(|(script, path)| (script.clone(), another_build_of(path))).collect()
+            }
             Grade::OtherBuild(_) => all("its modules are for another build of the kernel"),
             Grade::OtherMachine(_) => all("its modules are for another machine"),
             Grade::None => all("no bundle has anything for the kernel"),
@@ -298,108 +308,4 @@ impl Offer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernel_list::kernels_in;
-
-    fn names(text: &str) -> BTreeSet<ScriptName> {
-        text.split_whitespace().map(|name| name.parse().unwrap()).collect()
-    }
-
-    fn covered(machine: &str, build: Option<&str>, green: &str, red: &str) -> CoveredKernel {
-        CoveredKernel {
-            machine: machine.parse().unwrap(),
-            build: build.map(str::to_owned),
-            green: names(green),
-            red: names(red).into_iter().map(|name| (name, "no".to_owned())).collect(),
-            programs: BTreeMap::from([("/bin/p".to_owned(), vec![("a".parse().unwrap(), "11".to_owned())])]),
-        }
-    }
-
-    fn offer() -> Offer {
-        let mut offer = Offer { scripts: names("a b"), ..Offer::default() };
-        for (release, kernel) in [
-            ("6.1", covered("x86_64", Some("#1 SMP"), "a b", "")),
-            ("6.2", covered("x86_64", None, "a", "b")),
-            ("6.3", covered("aarch64", None, "a b", "")),
-        ] {
-            offer.place(&release.parse().unwrap(), kernel);
-        }
-        offer
-    }
-
-    fn hosts(list: &str) -> Vec<FleetHost> {
-        kernels_in(list.as_bytes()).kernels.into_iter().map(FleetHost::from).collect()
-    }
-
-    const LIST: &str = "Linux web1 6.1 #1  SMP x86_64 GNU/Linux\n\
-                        Linux web2 6.1 #1 SMP x86_64 GNU/Linux\n\
-                        Linux odd 6.1 #2 SMP x86_64 GNU/Linux\n\
-                        Linux arm 6.1 #1 SMP aarch64 GNU/Linux\n\
-                        db 6.2\ndb 6.2\n6.2\ngone 5.9\n";
-
-    #[test]
-    fn each_sort_of_host_has_a_row_and_the_most_hosts_come_first() {
-        let found = measure(&offer(), hosts(LIST));
-        assert_eq!((found.hosts, found.covered), (7, 2));
-        let rows: Vec<(usize, &str, &str)> = found
-            .kernels
-            .iter()
-            .map(|row| {
-                let grade = match &row.grade {
-                    Grade::All => "all",
-                    Grade::Some(_) => "some",
-                    Grade::OtherBuild(_) => "build",
-                    Grade::OtherMachine(_) => "machine",
-                    Grade::OtherPrograms(_) => "programs",
-                    Grade::None => "none",
-                };
-                (row.hosts, row.kind.kernel.as_str(), grade)
-            })
-            .collect();
-        assert_eq!(
-            rows,
-            [
-                (2, "6.1", "all"),
-                (2, "6.2", "some"),
-                (1, "5.9", "none"),
-                (1, "6.1", "machine"),
-                (1, "6.1", "build")
-            ]
-        );
-        assert_eq!(found.kernels[0].names, ["web1", "web2"]);
-        // Twice in the list, db counts once.
-        assert_eq!(found.kernels[1].names, ["db"]);
-    }
-
-    #[test]
-    fn another_program_counts_where_a_script_is_made_for_it() {
-        let mut report = HostReport::new(1, "p".to_owned(), "x86_64".parse().unwrap());
-        report.kernel = Some("6.1".parse().unwrap());
-        for (program, id, grade) in [
-            (
-                "/bin/p",
-                "22",
-                Grade::OtherPrograms(BTreeMap::from([("a".parse().unwrap(), "/bin/p".to_owned())])),
-            ),
-            ("/bin/p", "11", Grade::All),
-            ("/bin/q", "22", Grade::All),
-        ] {
-            report.programs = BTreeMap::from([(program.to_owned(), id.to_owned())]);
-            let found = measure(&offer(), vec![FleetHost::from(&report)]);
-            assert_eq!(found.kernels[0].grade, grade, "{program} {id}");
-        }
-    }
-
-    #[test]
-    fn what_a_move_would_lose_is_what_hosts_have_now_and_would_not_then() {
-        let now = measure(&offer(), hosts(LIST));
-        let lost = loss(&offer(), &now, &"6.2".parse().unwrap());
-        let found: Vec<(usize, &str)> = lost.iter().map(|loss| (loss.hosts, loss.script.as_str())).collect();
-        assert_eq!(found, [(2, "b")]);
-        assert_eq!(lost[0].reason, "no");
-        let lost = loss(&offer(), &now, &"9.9".parse().unwrap());
-        let found: Vec<(usize, &str)> = lost.iter().map(|loss| (loss.hosts, loss.script.as_str())).collect();
-        assert_eq!(found, [(4, "a"), (2, "b")]);
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use crate::bundles::fleet;
+use crate::stand_in_farm;
 use crate::world::TestWorld;
 
 /// Hosts of every sort, and a line that is none.
@@ -152,4 +153,18 @@ fn the_page_has_every_row_and_asks_the_network_for_nothing() {
     assert!(!page.contains("http") && !page.contains("<script"), "{page}");
     let again = world.run("coverage --fleet hosts.txt fleet.stapb --key farm.pub --report fleet.html -q");
     assert!(again.stderr.contains("--replace"), "{again}");
+}
+
+#[test]
+fn kernels_with_the_most_hosts_come_first_in_what_a_build_shows() {
+    let world = stand_in_farm::world();
+    world.write("fleet.txt", "db 6.12.1-test\nweb1 6.12.2-test\nweb2 6.12.2-test\n");
+    let build = "build --kernels fleet.txt --sysroot root -c config --cache c --key farm2.key -o fleet.stapb counter latency";
+    let said = world.run(build);
+    assert_snapshot!(said.stdout.split("\n\n").next().unwrap(), @r#"
+    SCRIPT   6.12.2-test  6.12.1-test
+             2 hosts      1 host
+    counter  compiled     compiled
+    latency  compiled     compiled
+    "#);
 }

@@ -80,21 +80,22 @@ fn who_is_behind_and_who_refuses_what_is_shown_and_coverage_reads_the_same_files
     "#);
     let found = world.json("collect reports");
     assert_eq!((found["hosts"].as_array().unwrap().len(), &found["superseded"]), (3, &1.into()));
+    world.write("notes", "no report\n".repeat(7));
     assert_snapshot!(world.talk("
         collect reports/absent
-        collect fleet-1.stapb
+        collect notes
         coverage --fleet reports fleet-2.stapb --key farm.pub
     "), @r#"
     $ stap-bundle collect reports/absent
     2> error: reports/absent: No such file or directory
     [exit 14]
-    $ stap-bundle collect fleet-1.stapb
-    2> warning: fleet-1.stapb:1: passed over: it is no report of a host
-    2> warning: fleet-1.stapb:2: passed over: it is no report of a host
-    2> warning: fleet-1.stapb:3: passed over: it is no report of a host
-    2> warning: fleet-1.stapb:4: passed over: it is no report of a host
-    2> warning: fleet-1.stapb:5: passed over: it is no report of a host
-    2> warning: fleet-1.stapb: 7 lines more are passed over
+    $ stap-bundle collect notes
+    2> warning: notes:1: passed over: it is no report of a host
+    2> warning: notes:2: passed over: it is no report of a host
+    2> warning: notes:3: passed over: it is no report of a host
+    2> warning: notes:4: passed over: it is no report of a host
+    2> warning: notes:5: passed over: it is no report of a host
+    2> warning: notes: 2 lines more are passed over
     2> error: there is no report of a host
     2> hint: stap-bundle status --report on a host writes one
     [exit 2]

@@ -1,6 +1,7 @@
 //! Machines that install the bundle and start it: one of each architecture, with Debian's kernel and `staprun`. Part of `make test-long`,
 //! for the one of arm64 needs another emulator, and the host program made by a cross compiler.
 
+use std::fs;
 use std::path::Path;
 
 use end_to_end::lab::Lab;
@@ -23,24 +24,38 @@ const SCRIPTS: [Script; 3] = [REGISTERS, SWITCHES, WHICH_TAPSET];
 const MACHINE: &str = "uname -m";
 const STATUS: &str = "stap-bundle status";
 const STATUS_JSON: &str = "stap-bundle status --json";
+const REPORT: &str = "uname -m >/proc/sys/kernel/hostname && stap-bundle status --report";
 const DATA: &str =
     "sleep 3; cat /proc/systemtap/registers/counter /proc/systemtap/switches/seen /var/log/which_tapset.log";
 const STOPPED: &str = "stap-bundle status; test $? = 3 && ! grep . /proc/modules";
-const STORY: [&str; 9] = [
+const STORY: [&str; 10] = [
     MACHINE,
     "stap-bundle trust add /media/farm.pub",
     "stap-bundle install /media/both.stapb",
     "stap-bundle start",
     STATUS,
     STATUS_JSON,
+    REPORT,
     DATA,
     "stap-bundle stop",
     STOPPED,
 ];
 
+/// Each host has a row of its own, and gets all.
+fn reports_are_covered(world: &World, reports: &str) {
+    fs::write(world.farm.path("reports"), reports).unwrap();
+    let shown = world.run(&["--json", "coverage", "--fleet", "reports", "--key", "farm.pub", "both.stapb"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let rows = shown["kernels"].as_array().unwrap().iter();
+    let mut rows: Vec<_> = rows.map(|row| (row["machine"].as_str().unwrap(), &row["grade"])).collect();
+    rows.sort_by_key(|row| row.0);
+    assert_eq!(rows, [("aarch64", &"all".into()), ("x86_64", &"all".into())], "{shown:#}");
+}
+
 #[test]
 fn one_bundle_starts_on_machines_of_both_architectures() {
     let world = World::new("arm64-machines", &SCRIPTS);
+    let mut reports = String::new();
     for (lab, program, machine, branch) in [
         (&world.amd64, programs::host(), "x86_64", "tapset-for-other"),
         (&world.arm64, programs::host_arm64(), "aarch64", "tapset-for-arm64"),
@@ -58,7 +73,9 @@ fn one_bundle_starts_on_machines_of_both_architectures() {
         let scripts = status["scripts"].as_array().unwrap();
         assert_eq!(scripts.len(), SCRIPTS.len(), "{status}");
         assert!(scripts.iter().all(|script| script["state"] == "running"), "{status}");
+        reports.extend([said(REPORT), "\n"]);
     }
+    reports_are_covered(&world, &reports);
 }
 
 /// The story on a host of `lab`.

@@ -45,10 +45,11 @@ impl Farmed {
         self.directory.path().join(name)
     }
 
-    fn json(&self, words: &[&str]) -> Value {
+    fn json(&self, words: &[&str], code: i32) -> Value {
         let words = [&["--json"], words].concat();
         let finished =
-            programs::run_expecting(&programs::farm().unwrap(), self.directory.path(), &words, &[0]).unwrap();
+            programs::run_expecting(&programs::farm().unwrap(), self.directory.path(), &words, &[code])
+                .unwrap();
         serde_json::from_str(&finished.stdout.text()).unwrap()
     }
 
@@ -63,7 +64,7 @@ impl Farmed {
 
     /// The programs of a script in a bundle, with their build ids.
     fn programs(&self, bundle: &str, script: &str) -> Vec<(String, String)> {
-        let inspected = self.json(&["inspect", &format!("{bundle}.stapb"), "--key", "farm.pub"]);
+        let inspected = self.json(&["inspect", &format!("{bundle}.stapb"), "--key", "farm.pub"], 0);
         let scripts = inspected["manifest"]["scripts"].as_array().unwrap();
         let script = scripts.iter().find(|found| found["name"] == script).unwrap();
         let programs = script["programs"].as_array().unwrap().iter();
@@ -104,7 +105,22 @@ const DRY_RUN: &str = "stap-bundle start --dry-run";
 const START: &str = "stap-bundle start";
 const STATUS: &str = "stap-bundle --json status by_path";
 const RUN: &str = "/opt/probed/app & sleep 3";
+const REPORT: &str = "stap-bundle status --report";
 const LIBRARY_COUNT: &str = "cat /proc/systemtap/by_library/count";
+
+/// What the farm makes of that host's report: its row says which scripts are made for another program.
+fn report_has_a_row_of_its_own(farmed: &Farmed, line: &str) {
+    fs::write(farmed.path("reported"), line).unwrap();
+    let shown = farmed.json(&["coverage", "--fleet", "reported", "--key", "farm.pub", "first.stapb"], 1);
+    let [row] = &shown["kernels"].as_array().unwrap()[..] else { panic!("{shown:#}") };
+    assert_eq!(row["programs"].as_object().unwrap().keys().collect::<Vec<_>>(), ["/opt/probed/app"]);
+    assert_eq!(row["grade"], "some", "{shown:#}");
+    let lacking = row["lacking"].as_object().unwrap();
+    for script in ["by_path", "by_pattern", "with_libraries"] {
+        assert_eq!(lacking[script], "it is made for another build of /opt/probed/app");
+    }
+    assert_eq!(lacking.keys().collect::<Vec<_>>(), ["by_absent", "by_path", "by_pattern", "with_libraries"]);
+}
 
 /// A host whose program is the other build, and the library the farm's.
 fn hosted(lab: &Lab, release: &Release, farmed: &Farmed) -> Transcript {
@@ -123,6 +139,7 @@ fn hosted(lab: &Lab, release: &Release, farmed: &Farmed) -> Transcript {
         RUN,
         LIBRARY_COUNT,
         STATUS,
+        REPORT,
         "stap-bundle stop",
         "mkdir -p /etc/stap-bundle && echo '[programs]' >/etc/stap-bundle/policy.toml && echo 'other-build = \"warn\"' >>/etc/stap-bundle/policy.toml",
         "stap-bundle start by_path",
@@ -153,6 +170,7 @@ fn a_program_is_an_input_of_its_cells_and_a_host_with_another_build_says_so() {
     }
     assert_eq!((step(INSTALL).code, step(START).code), (0, 0), "{}", transcript.console);
     assert!(step(STATUS).output.contains("another-program"), "{}", step(STATUS).output);
+    report_has_a_row_of_its_own(&farmed, &step(REPORT).output);
     let count = |output: &str| {
         let last = output.trim().lines().last().unwrap_or_default().parse::<u32>();
         last.unwrap_or_else(|_| panic!("no count in `{output}`: {:#?}", transcript.steps))

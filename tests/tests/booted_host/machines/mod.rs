@@ -9,6 +9,7 @@ mod late_mount;
 mod packages;
 mod panicking;
 mod readers;
+mod reports;
 mod running;
 mod sandbox;
 mod signatures;

@@ -169,26 +169,39 @@ pub(super) fn show(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
     }
 }
 
-/// The table: beside each other as many kernels as the terminal has room for.
+/// The table: beside each other as many kernels as the terminal has room for, those with the most hosts first.
 fn show_blocks(ui: &mut Ui, plan: &Plan, report: &BuildReport) {
     /// As wide as the longest word of an outcome, `timed-out`.
     const OUTCOME: usize = 9;
-    let releases: Vec<&str> = releases(report).into_iter().map(KernelRelease::as_str).collect();
+    let mut releases = releases(report);
+    releases.sort_by_key(|release| std::cmp::Reverse(plan.hosts_of(release).len()));
+    let heads: Vec<String> = releases.iter().map(|release| head(plan, release)).collect();
+    let width = |head: &String| head.lines().map(str::len).max().unwrap_or_default().max(OUTCOME);
+    let columns: Vec<usize> = heads.iter().map(width).collect();
     let first = plan.scripts().map(|script| script.name().as_str().len()).max().unwrap_or_default();
-    let columns: Vec<usize> = releases.iter().map(|release| release.len().max(OUTCOME)).collect();
     let blocks = tables::blocks(first.max("SCRIPT".len()), &columns, tables::terminal_width());
     for (number, block) in blocks.into_iter().enumerate() {
+        let heads = heads.get(block.clone()).unwrap_or_default().iter().map(String::as_str);
         let shown = releases.get(block).unwrap_or_default();
-        let mut table = tables::plain(std::iter::once("SCRIPT").chain(shown.iter().copied()));
+        let mut table = tables::plain(std::iter::once("SCRIPT").chain(heads));
         for script in plan.scripts() {
-            let own = report.cells.iter().filter(|cell| cell.cell.script == *script.name());
-            let own = own.filter(|cell| shown.contains(&cell.cell.release.as_str()));
-            table.add_row(std::iter::once(script.name().as_str()).chain(own.map(|cell| word(&cell.outcome))));
+            let own = || report.cells.iter().filter(|cell| cell.cell.script == *script.name());
+            let of = |release: &&KernelRelease| own().find(|cell| cell.cell.release == **release);
+            let words = shown.iter().map(|release| of(release).map_or("-", |cell| word(&cell.outcome)));
+            table.add_row(std::iter::once(script.name().as_str()).chain(words));
         }
         if number > 0 {
             ui.line("");
         }
         ui.line(tables::painted(ui, &mut table, OUTCOMES));
+    }
+}
+
+/// A kernel's release; where lists name its hosts, their number is below it.
+fn head(plan: &Plan, release: &KernelRelease) -> String {
+    match plan.hosts_of(release).len() {
+        0 => release.to_string(),
+        hosts => format!("{release}\n{}", count(hosts, "host")),
     }
 }
 
